@@ -1,0 +1,114 @@
+"""The judgement: reasons and tags add up, the strongest action wins.
+
+A :class:`Decision` is a monoid: :data:`NOTHING` is its neutral element, ``|`` joins two, and joining is associative.
+So stages can be judged one by one, or all filters at once, with the same outcome.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from attrs import field, frozen
+
+from edgenode.exchange import Exchange, Headers, Response
+
+
+@frozen
+class Forward:
+    """Pass the request to its origin.
+
+    :ivar headers: header fields to add to the request on its way.
+    """
+
+    headers: Headers = ()
+
+
+@frozen
+class Respond:
+    """Answer the client from here; the origin never sees the request.
+
+    :ivar response: the answer.
+    """
+
+    response: Response
+
+
+@frozen
+class Close:
+    """Close the connection without a byte, nginx's 444."""
+
+
+Outcome = Forward | Respond | Close
+
+
+@frozen
+class Action:
+    """A consequence that a filter proposes; ``policy.actions`` has one subclass for each type.
+
+    :cvar default_priority: the strength of the type; a higher number wins.
+    :cvar skips: whether the remaining stages are skipped once this action has won.
+    :ivar name: the name of its section.
+    :ivar priority: the strength of this action, ``None`` for its type's own.
+    """
+
+    default_priority: ClassVar[int] = 0
+    skips: ClassVar[bool] = False
+
+    name: str
+    priority: int | None = field(default=None, kw_only=True)
+
+    @property
+    def strength(self) -> int:
+        """The number by which actions are compared."""
+        return self.default_priority if self.priority is None else self.priority
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """What becomes of the exchange if this action wins."""
+        raise TypeError(f"{type(self).__name__} has no outcome")
+
+
+@frozen
+class Reason:
+    """Why: one filter that matched, and the entry that made it match.
+
+    :ivar stage: the stage, such as ``global-filters``.
+    :ivar filter: the name of the filter's section.
+    :ivar entry: the matching entry as ``category: value``; several are joined with ``and``.
+    :ivar annotation: the annotations of those entries.
+    :ivar action: the name of the action that the filter proposes, or an empty string.
+    """
+
+    stage: str
+    filter: str
+    entry: str = ""
+    annotation: str = ""
+    action: str = ""
+
+
+@frozen
+class Decision:
+    """Tags, reasons, and the strongest action proposed so far.
+
+    Of two actions with the same strength the earlier one stays.
+    """
+
+    tags: frozenset[str] = frozenset()
+    reasons: tuple[Reason, ...] = ()
+    action: Action | None = None
+
+    def __or__(self, other: Decision) -> Decision:
+        if other is NOTHING:
+            return self
+        if self is NOTHING:
+            return other
+        mine, theirs = self.action, other.action
+        if mine is None or (theirs is not None and theirs.strength > mine.strength):
+            mine = theirs
+        return Decision(self.tags | other.tags, self.reasons + other.reasons, mine)
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """What becomes of the exchange: its action's outcome, or forwarding if none was proposed."""
+        return Forward() if self.action is None else self.action.outcome(exchange)
+
+
+NOTHING = Decision()

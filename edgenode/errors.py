@@ -1,0 +1,102 @@
+"""Every error of edgenode, by whose fault it is: the configuration's, the client's, the origin's.
+
+An error carries what its reader needs and nothing else: a :class:`Problem` where in the file, a
+:class:`ClientError` which status to answer, an :class:`OriginError` what happened and how far the request had come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from attrs import field, frozen
+
+
+@frozen
+class Problem:
+    """One thing that is wrong, or doubtful, in a configuration file.
+
+    :ivar section: the section's header without brackets, such as ``origin shop``; empty for the file itself.
+    :ivar key: the key within the section; empty if the section as a whole is meant.
+    :ivar sentence: what is wrong and, where it helps, what would be right.
+    :ivar text: the text that ``column`` points into, or ``None``.
+    :ivar column: the offset in ``text``, from 0, at which the trouble begins.
+    :ivar warning: true if the configuration can be used all the same.
+    """
+
+    section: str
+    key: str
+    sentence: str
+    text: str | None = None
+    column: int | None = None
+    warning: bool = False
+
+    def __str__(self) -> str:
+        where = f"[{self.section}]" if self.section else ""
+        where = f"{where} {self.key}".strip()
+        line = f"{where}: {self.sentence}" if where else self.sentence
+        if self.warning:
+            line = f"warning: {line}"
+        if self.text is None or self.column is None:
+            return line
+        return f"{line}\n    {self.text}\n    {' ' * self.column}^"
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; all its problems are listed.
+
+    :ivar problems: every problem that was found, warnings too, in the order of the file.
+    """
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+@frozen
+class InvalidValue(ValueError):
+    """A value that cannot be read; :class:`Problem` gains the section and key from whoever asked for it.
+
+    :ivar sentence: what is wrong with the text.
+    :ivar column: the offset in the text, from 0, or ``None`` if the whole of it is meant.
+    """
+
+    sentence: str
+    column: int | None = None
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+@frozen
+class ClientError(Exception):
+    """The client sent what cannot be served.
+
+    :ivar status: the HTTP status to answer, or to record where no answer is possible (nginx's 444, 495 to 497, 499).
+    :ivar reason: a sentence for the event; never sent to the client.
+    """
+
+    status: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.reason}"
+
+
+@frozen
+class OriginError(Exception):
+    """The origin could not be reached, or did not answer as HTTP demands.
+
+    :ivar status: 502, or 504 if the origin was too slow (RFC 9110, sections 15.6.3 and 15.6.5).
+    :ivar kind: one word for rules and metrics: ``connect``, ``handshake``, ``certificate``, ``timeout``, ``reset``,
+        ``invalid``, ``unavailable``.
+    :ivar reason: a sentence for the event; never sent to the client.
+    :ivar sent: whether any byte of the request may have reached the origin.
+    """
+
+    status: int
+    kind: str
+    reason: str
+    sent: bool = field(default=False)
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.reason}"

@@ -1,0 +1,209 @@
+"""What is judged: a connection, who is at its other end, a request, and the exchange that joins them.
+
+All values are frozen and know no transport, reactor or TLS library. Bytes are kept as they were received; what is
+decoded for matching stands beside them and never replaces them.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from types import MappingProxyType
+
+from attrs import evolve, field, frozen
+
+Headers = tuple[tuple[bytes, bytes], ...]
+"""Header fields in the order received, as (name in lower case, value) pairs; repeated names stay repeated."""
+
+
+@frozen
+class Address:
+    """An IP address and a port.
+
+    :ivar host: the address in text: dotted IPv4, or RFC 5952 IPv6. IPv4-mapped IPv6 is written as IPv4.
+    :ivar port: the TCP port.
+    """
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@frozen
+class Verification:
+    """The verdict on a client certificate, with the reasons that the TLS library gave.
+
+    :ivar presented: a certificate was sent, valid or not.
+    :ivar verified: it chains to a trusted authority and nothing at all was wrong with it.
+    :ivar revoked: a revocation list names it, or one of its issuers.
+    :ivar first_error: OpenSSL's number of the first error (HAProxy's ``ssl_c_err``), 0 if there was none.
+    :ivar last_error: the number of the last error (nginx's ``$ssl_client_verify``), 0 if there was none.
+    :ivar depth: the depth in the chain, 0 the leaf, at which the last error arose.
+    :ivar reason: the last error in OpenSSL's words, empty if there was none.
+    """
+
+    presented: bool = False
+    verified: bool = False
+    revoked: bool = False
+    first_error: int = 0
+    last_error: int = 0
+    depth: int = 0
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """nginx's word for it: ``SUCCESS``, ``FAILED:reason`` or ``NONE``."""
+        if not self.presented:
+            return "NONE"
+        return "SUCCESS" if self.verified else f"FAILED:{self.reason}"
+
+
+@frozen
+class ClientIdentity:
+    """What a client certificate says of its holder; believe it only if ``verification.verified``.
+
+    :ivar leaf: the certificate, DER.
+    :ivar chain_sent: the further certificates in the order the client sent them, DER, without the leaf.
+    :ivar subject: the subject's distinguished name, RFC 4514 (which is RFC 2253's order: CN first).
+    :ivar issuer: the issuer's distinguished name, likewise.
+    :ivar serial: the serial number, upper-case hexadecimal.
+    :ivar fingerprint_sha256: of the DER leaf, lower-case hexadecimal.
+    :ivar not_before: start of validity, UTC.
+    :ivar not_after: end of validity, UTC.
+    :ivar verification: the verdict.
+    """
+
+    leaf: bytes
+    chain_sent: tuple[bytes, ...]
+    subject: str
+    issuer: str
+    serial: str
+    fingerprint_sha256: str
+    not_before: datetime.datetime
+    not_after: datetime.datetime
+    verification: Verification
+
+
+NO_CERTIFICATE = Verification()
+
+
+@frozen(slots=False)
+class Connection:
+    """One connection from a client, as far as rules may know it.
+
+    :ivar peer: the client: behind a trusted proxy this is still the proxy; see :attr:`Exchange.client`.
+    :ivar local: the address the connection came in on.
+    :ivar server_name: the TLS server name (SNI) in lower case, or ``None``.
+    :ivar alpn: the application protocol that was agreed on, or an empty string.
+    :ivar tls_version: such as ``TLSv1.3``; empty without TLS.
+    :ivar cipher: OpenSSL's name of the cipher suite; empty without TLS.
+    :ivar fingerprint: JA4 of the ClientHello; empty without TLS.
+    :ivar client: the client's identity, ``None`` if it presented no certificate.
+    """
+
+    peer: Address
+    local: Address
+    server_name: str | None = None
+    alpn: str = ""
+    tls_version: str = ""
+    cipher: str = ""
+    fingerprint: str = ""
+    client: ClientIdentity | None = None
+
+    @property
+    def verification(self) -> Verification:
+        """The verdict on the client's certificate; that of nobody's if there is none."""
+        return NO_CERTIFICATE if self.client is None else self.client.verification
+
+
+@frozen(slots=False)
+class Request:
+    """The head of an HTTP request as it was received.
+
+    :ivar method: case-sensitive, as sent.
+    :ivar scheme: ``https`` or ``http``.
+    :ivar authority: host and port as sent in Host (or the absolute target, which must agree), lower case.
+    :ivar target: the request target in origin form, or ``*``, as sent.
+    :ivar path: the target up to the first ``?``, as sent: percent-encoding untouched.
+    :ivar query: the target after the first ``?``, or ``None`` if it has none.
+    :ivar normalised_path: the path for matching: percent-decoded once, slashes merged, dot segments resolved.
+    :ivar headers: the header fields, names in lower case.
+    :ivar names: the same names as they were received, index by index.
+    :ivar version: ``(1, 1)``, ``(1, 0)``, ``(2, 0)``.
+    :ivar length: the body's length in bytes, 0 for none, ``None`` if it is not known in advance.
+    """
+
+    method: bytes
+    scheme: bytes
+    authority: bytes
+    target: bytes
+    path: bytes
+    query: bytes | None
+    normalised_path: bytes
+    headers: Headers = ()
+    names: tuple[bytes, ...] = ()
+    version: tuple[int, int] = (1, 1)
+    length: int | None = 0
+
+    @cached_property
+    def fields(self) -> Mapping[bytes, tuple[bytes, ...]]:
+        """Every value of every header by its lower-case name; computed at most once."""
+        fields: dict[bytes, tuple[bytes, ...]] = {}
+        for name, value in self.headers:
+            fields[name] = (*fields.get(name, ()), value)
+        return MappingProxyType(fields)
+
+    @property
+    def host(self) -> bytes:
+        """The authority without port and without a trailing dot."""
+        return host_of(self.authority)
+
+
+def host_of(authority: bytes) -> bytes:
+    """The host of an authority: no port, no trailing dot; an IPv6 literal keeps its brackets."""
+    end = authority.rfind(b":")
+    if end > authority.rfind(b"]"):
+        authority = authority[:end]
+    return authority[:-1] if authority.endswith(b".") else authority
+
+
+@frozen
+class Response:
+    """An answer that the node gives by itself.
+
+    :ivar status: the HTTP status.
+    :ivar headers: the header fields besides those of framing.
+    :ivar body: the whole body.
+    """
+
+    status: int
+    headers: Headers = ()
+    body: bytes = b""
+
+
+@frozen(slots=False)
+class Exchange:
+    """What the pipeline judges: a connection, the request on it if it speaks HTTP, and the tags so far.
+
+    :ivar connection: where it came in.
+    :ivar request: the request; ``None`` for a stream.
+    :ivar client: the client's address in text: the peer, or what trusted proxies report of it.
+    :ivar tags: the tags put on it so far; they only grow.
+    :ivar server_group: the name of the server group that serves it.
+    :ivar security_policy: the name of its security policy.
+    :ivar path_map: the name of its path map; empty if none was chosen.
+    """
+
+    connection: Connection
+    request: Request | None = None
+    client: str = ""
+    tags: frozenset[str] = field(default=frozenset())
+    server_group: str = ""
+    security_policy: str = ""
+    path_map: str = ""
+
+    def tagged(self, tags: Iterable[str]) -> Exchange:
+        """This exchange with more tags."""
+        return evolve(self, tags=self.tags.union(tags))

@@ -1,0 +1,66 @@
+"""The vocabulary in which a section's frozen class says how its keys are written.
+
+A concept is an ``attrs`` class whose attributes are declared with :func:`setting`; the attribute's name with ``_`` as
+``-`` is the key, its type tells ``config.schema`` how to read it, and the help becomes the reference page.
+A class names its section with ``kind: ClassVar[str]``; its docstring's first sentence introduces it in the reference.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any, NewType
+
+import attrs
+from attrs import frozen
+
+Seconds = NewType("Seconds", float)
+"""A duration: ``250ms``, ``5s``, ``10m``, ``24h``, ``7d``; a unit is required except for ``0``."""
+
+Size = NewType("Size", int)
+"""A number of bytes: ``512``, ``16k``, ``8m``, ``1g``, in powers of 1024."""
+
+Network = NewType("Network", str)
+"""An address or CIDR network, IPv4 or IPv6, without host bits; a bare address is read as its /32 or /128."""
+
+File = NewType("File", pathlib.Path)
+"""A file that must exist and be readable; a relative path starts at the configuration file's folder."""
+
+Output = NewType("Output", pathlib.Path)
+"""A file to be written, relative as :data:`File`; ``-`` is standard output."""
+
+Secret = NewType("Secret", str)
+"""A secret: ``${NAME}`` in it is replaced by that environment variable, and it is never printed."""
+
+Word = NewType("Word", str)
+"""A single word without white space; a list of words is separated by spaces."""
+
+
+@frozen
+class Reference:
+    """Marks a ``str`` as the name of a section of one kind: ``Annotated[str, Reference("origin")]``."""
+
+    kind: str
+
+
+@frozen
+class Choice:
+    """Marks a ``str`` as one of several words: ``Annotated[str, Choice(("off", "on"))]``."""
+
+    words: tuple[str, ...]
+
+
+@frozen
+class Between:
+    """Marks an ``int`` as bounded, both ends included: ``Annotated[int, Between(1, 100)]``."""
+
+    least: int
+    most: int
+
+
+def setting(help: str, default: Any = attrs.NOTHING) -> Any:
+    """Declare one key of a section.
+
+    :param help: one or two sentences for the reference, without the name and the default.
+    :param default: the value if the key is absent; without one the key is required.
+    """
+    return attrs.field(default=default, kw_only=True, metadata={"help": help})
