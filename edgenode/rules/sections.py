@@ -1,0 +1,46 @@
+"""``[section]``: a rule list, that is a relation, entries by category, and further sections by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from attrs import field, frozen
+
+from edgenode.settings import Choice, Reference, setting
+
+
+@frozen
+class Entry:
+    """One condition: a value looked for in a category.
+
+    :ivar category: the category's name, such as ``path`` or ``header``.
+    :ivar name: what stands behind the dot in ``header.NAME``; empty for categories without names.
+    :ivar value: the text to look for, in the category's own kind of match.
+    :ivar annotation: the label that is shown when the entry has matched.
+    """
+
+    category: str
+    name: str
+    value: str
+    annotation: str = ""
+
+    @property
+    def key(self) -> str:
+        """The key it is written under: ``path``, ``header.user-agent``."""
+        return f"{self.category}.{self.name}" if self.name else self.category
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.value}"
+
+
+@frozen
+class Section:
+    """A rule list: entries and further sections, joined by and, or by or."""
+
+    kind: ClassVar[str] = "section"
+
+    relation: Annotated[str, Choice(("and", "or"))] = setting(
+        "Whether all entries and sections must match, or any. An empty ``and`` matches, an empty ``or`` does not.", "and"
+    )
+    sections: tuple[Annotated[str, Reference("section")], ...] = setting("Further sections, joined by the same relation.", ())
+    entries: tuple[Entry, ...] = field(default=(), kw_only=True, metadata={"entries": True})
