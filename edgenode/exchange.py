@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Header fields in the order received, as (name in lower case, value) pairs; repeated names stay repeated."""
@@ -43,6 +43,7 @@ class Verification:
     :ivar last_error: the number of the last error (nginx's ``$ssl_client_verify``), 0 if there was none.
     :ivar depth: the depth in the chain, 0 the leaf, at which the last error arose.
     :ivar reason: the last error in OpenSSL's words, empty if there was none.
+    :ivar errors: the numbers of all errors, in the order found.
     """
 
     presented: bool = False
@@ -52,6 +53,7 @@ class Verification:
     last_error: int = 0
     depth: int = 0
     reason: str = ""
+    errors: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         """nginx's word for it: ``SUCCESS``, ``FAILED:reason`` or ``NONE``."""
@@ -73,6 +75,7 @@ class ClientIdentity:
     :ivar not_before: start of validity, UTC.
     :ivar not_after: end of validity, UTC.
     :ivar verification: the verdict.
+    :ivar chain_verified: its issuers up to the trusted authority, DER; empty unless it was verified.
     """
 
     leaf: bytes
@@ -84,14 +87,15 @@ class ClientIdentity:
     not_before: datetime.datetime
     not_after: datetime.datetime
     verification: Verification
+    chain_verified: tuple[bytes, ...] = ()
 
 
 NO_CERTIFICATE = Verification()
 
 
-@frozen(slots=False)
+@frozen(eq=False)
 class Connection:
-    """One connection from a client, as far as rules may know it.
+    """One connection from a client, as far as rules may know it; equal only to itself.
 
     :ivar peer: the client: behind a trusted proxy this is still the proxy; see :attr:`Exchange.client`.
     :ivar local: the address the connection came in on.
@@ -150,9 +154,11 @@ class Request:
     @cached_property
     def fields(self) -> Mapping[bytes, tuple[bytes, ...]]:
         """Every value of every header by its lower-case name; computed at most once."""
-        fields: dict[bytes, tuple[bytes, ...]] = {}
-        for name, value in self.headers:
-            fields[name] = (*fields.get(name, ()), value)
+        fields: dict[bytes, tuple[bytes, ...]] = {name: (value,) for name, value in self.headers}
+        if len(fields) != len(self.headers):  # some name is repeated, which is rare
+            fields = dict.fromkeys(fields, ())
+            for name, value in self.headers:
+                fields[name] += (value,)
         return MappingProxyType(fields)
 
     @property
@@ -206,4 +212,13 @@ class Exchange:
 
     def tagged(self, tags: Iterable[str]) -> Exchange:
         """This exchange with more tags."""
-        return evolve(self, tags=self.tags.union(tags))
+        # Every request passes here several times; attrs.evolve would take as long as a whole stage.
+        return Exchange(
+            self.connection,
+            self.request,
+            self.client,
+            self.tags.union(tags) if self.tags else frozenset(tags),
+            self.server_group,
+            self.security_policy,
+            self.path_map,
+        )

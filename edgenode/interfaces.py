@@ -12,20 +12,28 @@ from edgenode.exchange import Exchange
 
 
 class Stage(Protocol):
-    """One step of a pipeline.
+    """One step of a pipeline."""
 
-    :ivar name: the stage's name in reasons and timings.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """The stage's name in reasons and timings."""
+        ...
 
     def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
         """Judge an exchange; it must not be changed. Return a Deferred only if something has to be waited for."""
         ...
 
 
+class Told(Protocol):
+    """What can be told as an event."""
+
+    def line(self) -> str:
+        """The event as one line of JSON, in ASCII."""
+        ...
+
+
 class IEventSink(Interface):
     """Takes the event of every exchange."""
 
-    def record(event: dict[str, object]) -> None:
-        """Take one event. It must not raise, and must not block."""
+    def record(told: Told) -> None:
+        """Take one event; ask for its line when there is time. It must not raise, and must not block."""

@@ -28,11 +28,21 @@ File = NewType("File", pathlib.Path)
 Output = NewType("Output", pathlib.Path)
 """A file to be written, relative as :data:`File`; ``-`` is standard output."""
 
-Secret = NewType("Secret", str)
-"""A secret: ``${NAME}`` in it is replaced by that environment variable, and it is never printed."""
+
+class Secret(str):
+    """A secret: ``${NAME}`` in it is replaced by that environment variable, and its ``repr`` does not show it."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
 
 Word = NewType("Word", str)
 """A single word without white space; a list of words is separated by spaces."""
+
+HostName = NewType("HostName", str)
+"""A host name in lower case, ``*.example.com``, or an IP address (IPv6 in brackets); without a port or final dot."""
 
 
 @frozen

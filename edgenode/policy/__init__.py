@@ -1,0 +1,1 @@
+"""What then? Tags, filters, actions, and the pipeline that joins them."""

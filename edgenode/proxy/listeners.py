@@ -2,11 +2,55 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated, ClassVar
 
 from attrs import frozen
 
-from edgenode.settings import Between, Choice, Reference, Seconds, Size, Word, setting
+from edgenode.errors import InvalidValue
+from edgenode.settings import Between, Choice, Reference, Seconds, Size, setting
+
+
+@frozen
+class Endpoint:
+    """Where a listener listens, written as Twisted's server endpoint strings: ``tcp:443:interface=127.0.0.1``.
+
+    :ivar port: the TCP port; 0 for any free one.
+    :ivar interface: an address of this host; IPv6 with its colons escaped, ``\\:\\:1``, as Twisted has it.
+    :ivar backlog: how many connections may wait to be accepted.
+    """
+
+    port: int
+    interface: str = "0.0.0.0"
+    backlog: int = 4096
+
+    @classmethod
+    def from_text(cls, text: str) -> Endpoint:
+        """Read an endpoint.
+
+        :raises InvalidValue: if it is no TCP endpoint.
+        """
+        words = [word.replace("\0", ":") for word in text.replace("\\:", "\0").split(":")]
+        arguments = dict(zip(("kind", "port"), words[:2], strict=False))
+        for word in words[2:]:
+            name, sign, value = word.partition("=")
+            if not sign or name not in ("port", "interface", "backlog"):
+                raise InvalidValue("after the port expected interface=ADDRESS or backlog=NUMBER", text.find(word))
+            arguments[name] = value
+        numbers = [arguments.get("port", "").removeprefix("port="), arguments.get("backlog", "4096")]
+        if arguments["kind"] not in ("tcp", "tcp6") or not all(each.isdecimal() and len(each) < 6 for each in numbers):
+            raise InvalidValue("expected a TCP endpoint such as tcp:443 or tcp:8443:interface=127.0.0.1", 0)
+        if int(numbers[0]) > 65535:
+            raise InvalidValue("a port is a number from 0 to 65535", text.find(numbers[0]))
+        interface = arguments.get("interface") or ("::" if arguments["kind"] == "tcp6" else "0.0.0.0")
+        try:
+            ipaddress.ip_address(interface)
+        except ValueError as error:
+            raise InvalidValue("the interface is an IP address", text.find("interface=") + 10) from error
+        return cls(int(numbers[0]), interface, int(numbers[1]))
+
+    def __str__(self) -> str:
+        return f"[{self.interface}]:{self.port}" if ":" in self.interface else f"{self.interface}:{self.port}"
 
 
 @frozen
@@ -15,7 +59,7 @@ class Listener:
 
     kind: ClassVar[str] = "listener"
 
-    endpoint: Word = setting("A Twisted endpoint: ``tcp:443``, ``tcp:8443:interface=127.0.0.1``.")
+    endpoint: Endpoint = setting("A Twisted endpoint: ``tcp:443``, ``tcp:8443:interface=127.0.0.1``.")
     protocol: Annotated[str, Choice(("http",))] = setting("What is spoken inside TLS.", "http")
     server_groups: tuple[Annotated[str, Reference("server-group")], ...] = setting("The server groups served here.")
     default_server_group: Annotated[str, Reference("server-group")] | None = setting(

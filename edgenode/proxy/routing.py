@@ -1,13 +1,27 @@
-"""``[security-policy]`` and ``[path-map]``: authority and SNI to server group, then policy, then path map."""
+"""``[security-policy]`` and ``[path-map]``: authority and SNI to server group, then policy, then path map.
+
+Law: a connection is judged under one server group's TLS policy and serves only groups with that same policy. Path maps
+are tried in the order written, on the normalised path and never on the query; what none matches is not served.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, ClassVar, Protocol
 
 from attrs import frozen
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
 
+from edgenode.decision import Decision
+from edgenode.errors import ClientError
+from edgenode.exchange import Exchange, Request
+from edgenode.proxy.pool import OriginPool
 from edgenode.rules.sections import Section
 from edgenode.settings import Reference, Size, Word, setting
+from edgenode.tls.policies import TLSPolicy
+from edgenode.tls.servergroups import ServerGroup
+from edgenode.tls.truststores import LoadedTrustStore
 
 
 @frozen
@@ -30,3 +44,110 @@ class PathMap(Section):
 
     origin: Annotated[str, Reference("origin")] = setting("The origin that serves it.")
     max_body_size: Size = setting("The largest request body; a larger one is refused with 413.", Size(1024 * 1024))
+
+
+Matcher = Callable[[Exchange], "Sequence[object] | None"]
+"""Says whether a section matches an exchange: the entries that made it match, or ``None``."""
+
+
+class Judge(Protocol):
+    """What a path map asks for a decision: ``policy.pipeline.Pipeline``."""
+
+    def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
+        """Judge an exchange."""
+        ...
+
+
+@frozen(eq=False)
+class ServedPathMap:
+    """A path map with all that it names, ready to serve.
+
+    :ivar name: its name.
+    :ivar matches: its section; ``None`` if it has no entries and takes everything.
+    :ivar pipeline: its pipeline.
+    :ivar pool: the connections to its origin.
+    :ivar max_body_size: bytes.
+    """
+
+    name: str
+    matches: Matcher | None
+    pipeline: Judge
+    pool: OriginPool
+    max_body_size: int
+
+
+@frozen(eq=False)
+class ServedGroup:
+    """A server group with all that it names, ready to serve.
+
+    :ivar name: its name.
+    :ivar group: its section.
+    :ivar policy: how it judges clients; comparable.
+    :ivar context: its TLS context.
+    :ivar trust_stores: whom it believes.
+    :ivar security_policy: the name of its security policy.
+    :ivar path_maps: the path maps of that policy, in the order written.
+    """
+
+    name: str
+    group: ServerGroup
+    policy: TLSPolicy
+    context: SSL.Context
+    trust_stores: tuple[LoadedTrustStore, ...]
+    security_policy: str
+    path_maps: tuple[ServedPathMap, ...]
+
+    def path_map(self, exchange: Exchange) -> ServedPathMap:
+        """The path map of an exchange: the first whose section matches.
+
+        :raises ClientError: 404, if none does.
+        """
+        for candidate in self.path_maps:
+            if candidate.matches is None or candidate.matches(exchange) is not None:
+                return candidate
+        raise ClientError(404, "no path map matches")
+
+
+class Router:
+    """The server groups of one listener, by host name.
+
+    :param groups: all of them.
+    :param default: the one for no or an unknown name, if any.
+    """
+
+    def __init__(self, groups: Iterable[ServedGroup], default: ServedGroup | None) -> None:
+        self.default = default
+        self._exact: dict[str, ServedGroup] = {}
+        self._wildcards: dict[str, ServedGroup] = {}
+        for group in groups:
+            for host in group.group.hosts:
+                name = host.lower().removesuffix(".")
+                if name.startswith("*."):
+                    self._wildcards[name[2:]] = group
+                else:
+                    self._exact[name] = group
+
+    def named(self, name: str | None) -> ServedGroup | None:
+        """The server group for a server name: the exact one, else that of the wildcard for its first label, else the default."""
+        if name is None:
+            return self.default
+        found = self._exact.get(name)
+        if found is None and self._wildcards:
+            found = self._wildcards.get(name.partition(".")[2])
+        return found if found is not None else self.default
+
+    def route(self, shaken: ServedGroup, request: Request) -> ServedGroup:
+        """The server group that serves a request.
+
+        :param shaken: the group under whose TLS policy the connection was judged.
+        :raises ClientError: 421 (RFC 9110, section 15.5.20), if the authority belongs to a group that judges clients
+            differently, or to none: whoever got in by one door must not walk through another.
+        """
+        wanted = self.named(request.host.decode("ascii"))
+        if wanted is shaken:
+            return shaken
+        if wanted is None:
+            raise ClientError(421, "no server group has this authority")
+        if wanted.policy != shaken.policy:
+            raise ClientError(421, f"the connection was judged for {shaken.name}, not for {wanted.name}")
+        return wanted

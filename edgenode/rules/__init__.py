@@ -1,0 +1,1 @@
+"""Does it match? Fields, categories, sections, and how they are compiled."""

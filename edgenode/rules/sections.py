@@ -15,7 +15,7 @@ class Entry:
 
     :ivar category: the category's name, such as ``path`` or ``header``.
     :ivar name: what stands behind the dot in ``header.NAME``; empty for categories without names.
-    :ivar value: the text to look for, in the category's own kind of match.
+    :ivar value: the text to look for as it is written, in the category's own kind of match; ``!`` in front negates it.
     :ivar annotation: the label that is shown when the entry has matched.
     """
 
@@ -29,6 +29,16 @@ class Entry:
         """The key it is written under: ``path``, ``header.user-agent``."""
         return f"{self.category}.{self.name}" if self.name else self.category
 
+    @property
+    def negated(self) -> bool:
+        """Whether it matches where a value is present and none of the values is the one looked for."""
+        return self.value.startswith("!")
+
+    @property
+    def pattern(self) -> str:
+        """The value without the ``!`` of a negation."""
+        return self.value[1:].lstrip() if self.negated else self.value
+
     def __str__(self) -> str:
         return f"{self.key}: {self.value}"
 
@@ -40,7 +50,10 @@ class Section:
     kind: ClassVar[str] = "section"
 
     relation: Annotated[str, Choice(("and", "or"))] = setting(
-        "Whether all entries and sections must match, or any. An empty ``and`` matches, an empty ``or`` does not.", "and"
+        "Whether all entries and sections must match, or any. An empty ``and`` matches, an empty ``or`` does not.",
+        "and",
     )
-    sections: tuple[Annotated[str, Reference("section")], ...] = setting("Further sections, joined by the same relation.", ())
+    sections: tuple[Annotated[str, Reference("section")], ...] = setting(
+        "Further sections, joined by the same relation.", ()
+    )
     entries: tuple[Entry, ...] = field(default=(), kw_only=True, metadata={"entries": True})

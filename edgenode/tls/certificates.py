@@ -1,12 +1,36 @@
-"""``[certificate]``: a certificate chain and its private key, ours to present."""
+"""``[certificate]``: a certificate chain and its private key, ours to present; read and checked when loaded.
+
+The law: a certificate that cannot work is an error of the configuration that names the file and the reason, never a
+handshake that fails later; and no text of this module contains anything of a private key or its passphrase.
+"""
 
 from __future__ import annotations
 
+import datetime
+import os
+import pathlib
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
 from typing import ClassVar
 
-from attrs import frozen
+from attrs import field, frozen
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from edgenode.errors import InvalidValue, Problem
 from edgenode.settings import File, Secret, setting
+from edgenode.tls.identity import distinguished_name
+from edgenode.tls.problems import Problems
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+LEAST_RSA_BITS = 2048
+CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
 @frozen
@@ -21,3 +45,186 @@ class Certificate:
     authorities: tuple[File, ...] = setting(
         "PEM: the CA bundle that must contain the issuer. Checked when the file is loaded, never sent.", ()
     )
+
+
+@frozen
+class LoadedCertificate:
+    """A certificate that was read and found in order.
+
+    :ivar name: the name of its section.
+    :ivar leaf: the certificate itself.
+    :ivar chain: the intermediates sent behind it, in order.
+    :ivar key: the private key of the leaf.
+    :ivar authorities: the CA bundle its issuer was looked for in; empty if none was given.
+    """
+
+    name: str
+    leaf: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    key: PrivateKey = field(repr=False)
+    authorities: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def key_type(self) -> str:
+        """``RSA``, ``ECDSA`` or ``Ed25519``: a TLS server holds one certificate of each."""
+        if isinstance(self.key, rsa.RSAPrivateKey):
+            return "RSA"
+        return "ECDSA" if isinstance(self.key, ec.EllipticCurvePrivateKey) else "Ed25519"
+
+
+def load(
+    name: str, certificate: Certificate, now: datetime.datetime | None = None
+) -> tuple[LoadedCertificate | None, tuple[Problem, ...]]:
+    """Read a certificate's files and check all that can be checked without a peer.
+
+    :param name: the name of its section, for the problems.
+    :param now: the time to judge validity by, UTC; the clock's if absent.
+    :return: the certificate, ``None`` if there is any error, and every problem found, warnings too.
+    """
+    now = now or datetime.datetime.now(datetime.UTC)
+    problems = Problems(f"{certificate.kind} {name}")
+    chain = problems.attempt("chain", partial(read_certificates, certificate.chain)) or ()
+    problems.errors("chain", _chain_faults(certificate.chain, chain, now))
+    authorities: list[x509.Certificate] = []
+    for path in certificate.authorities:
+        authorities += problems.attempt("authorities", partial(read_certificates, path)) or ()
+    if certificate.authorities and authorities and chain and not _has_issuer(chain[-1], authorities):
+        problems.error(
+            "authorities",
+            f"{_files(certificate.authorities)} lacks the issuer of {certificate.chain}: {_issuer(chain[-1])}",
+        )
+    key = problems.attempt("key", partial(_read_key, certificate.key, certificate.passphrase))
+    if key is not None:
+        problems.errors("key", _key_faults(certificate, key, chain[0] if chain else None))
+        if _mode(certificate.key) & (stat.S_IRWXG | stat.S_IRWXO):
+            problems.warn("key", f"{certificate.key} can be read by others than its owner; chmod 600 it")
+    if problems.fatal or key is None:
+        return None, problems.found
+    return LoadedCertificate(name, chain[0], tuple(chain[1:]), key, tuple(authorities)), problems.found
+
+
+def check_for_origin(loaded: LoadedCertificate) -> tuple[Problem, ...]:
+    """What speaks against presenting a certificate to an origin.
+
+    The EKU clientAuth must be there (RFC 5280, section 4.2.1.12), and the issuer in the CA bundle: that of
+    ``authorities``, or else the rest of the chain file; with neither nobody can tell, which is a warning.
+    """
+    problems = Problems(f"{Certificate.kind} {loaded.name}")
+    subject, issuer = _subject(loaded.leaf), _issuer(loaded.leaf)
+    try:
+        usages = loaded.leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        client = ExtendedKeyUsageOID.CLIENT_AUTH in usages
+    except x509.ExtensionNotFound:
+        client = False
+    except ValueError as error:
+        problems.error("chain", f"the extensions of {subject} cannot be read: {error}")
+        return problems.found
+    if not client:
+        problems.error("chain", f"{subject} is presented to an origin but lacks the extended key usage clientAuth")
+    if not loaded.chain and not loaded.authorities:
+        # Where there is either, load() has found the issuer in it.
+        problems.warn("authorities", f"there is no CA bundle to find the issuer of {subject} in: {issuer}")
+    return problems.found
+
+
+def read_certificates(path: pathlib.Path) -> tuple[x509.Certificate, ...]:
+    """All certificates of a PEM file, at least one.
+
+    :raises InvalidValue: naming the file, if it cannot be read or holds no certificate.
+    """
+    data = read(path)
+    try:
+        return tuple(x509.load_pem_x509_certificates(data))
+    except ValueError as error:
+        if b"-----BEGIN CERTIFICATE-----" not in data:
+            raise InvalidValue(f"{path} holds no PEM certificate") from error
+        raise InvalidValue(f"{path} holds a malformed certificate: {error}") from error
+
+
+def read(path: pathlib.Path) -> bytes:
+    """A file's bytes.
+
+    :raises InvalidValue: naming the file and the reason, if it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidValue(f"{path} cannot be read: {error.strerror}") from error
+
+
+def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether a certificate names another as its issuer and bears its signature."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def validity_fault(certificate: x509.Certificate, now: datetime.datetime) -> str | None:
+    """What is wrong with a certificate's dates, if anything."""
+    if now > certificate.not_valid_after_utc:
+        return f"{_subject(certificate)} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+    if now < certificate.not_valid_before_utc:
+        return f"{_subject(certificate)} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+    return None
+
+
+def _chain_faults(path: pathlib.Path, chain: Sequence[x509.Certificate], now: datetime.datetime) -> Iterator[str]:
+    for certificate in chain:
+        fault = validity_fault(certificate, now)
+        if fault:
+            yield f"{path}: {fault}"
+    for certificate, following in pairwise(chain):
+        if not signed_by(certificate, following):
+            yield (
+                f"{path} is not in order: {_subject(certificate)} is issued by {_issuer(certificate)}, "
+                f"but {_subject(following)} comes next"
+            )
+
+
+def _read_key(path: pathlib.Path, passphrase: Secret | None) -> PrivateKey:
+    data = read(path)
+    try:
+        key = load_pem_private_key(data, passphrase.encode() if passphrase else None)
+    except TypeError as error:
+        reason = "it is not encrypted, but a passphrase is given" if passphrase else "it needs a passphrase"
+        raise InvalidValue(f"{path} cannot be used: {reason}") from error
+    except ValueError as error:
+        # The library's own words are kept out: they may quote the file.
+        reason = "wrong passphrase, or not a PEM private key" if passphrase else "it is not a PEM private key"
+        raise InvalidValue(f"{path} cannot be used: {reason}") from error
+    except Exception as error:
+        raise InvalidValue(f"{path} cannot be used: the kind of its key is not supported") from error
+    if not isinstance(key, PrivateKey):
+        raise InvalidValue(f"{path} cannot be used: only RSA, ECDSA and Ed25519 keys are supported")
+    return key
+
+
+def _key_faults(certificate: Certificate, key: PrivateKey, leaf: x509.Certificate | None) -> Iterator[str]:
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < LEAST_RSA_BITS:
+        yield f"{certificate.key} has {key.key_size} bits; RSA needs at least {LEAST_RSA_BITS}"
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name not in CURVES:
+        yield f"{certificate.key} is on the curve {key.curve.name}; supported are {', '.join(CURVES)}"
+    if leaf is not None and leaf.public_key() != key.public_key():
+        yield f"{certificate.key} is not the key of the first certificate in {certificate.chain}, {_subject(leaf)}"
+
+
+def _has_issuer(certificate: x509.Certificate, bundle: Iterable[x509.Certificate]) -> bool:
+    return any(signed_by(certificate, authority) for authority in bundle)
+
+
+def _mode(path: pathlib.Path) -> int:
+    return os.stat(path).st_mode
+
+
+def _files(paths: Iterable[pathlib.Path]) -> str:
+    return ", ".join(map(str, paths))
+
+
+def _subject(certificate: x509.Certificate) -> str:
+    return distinguished_name(certificate.subject) or "a certificate without a subject"
+
+
+def _issuer(certificate: x509.Certificate) -> str:
+    return distinguished_name(certificate.issuer)

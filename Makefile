@@ -1,0 +1,71 @@
+# Every command makes what it needs: a virtual environment in .venv, and the package in it, installed once and again
+# only when setup.cfg or pyproject.toml has changed.
+#
+#   make run     start the demo: https://localhost:8443, and curl lines to paste
+#   make test    ruff, mypy and all tests
+#   make check   ruff and mypy alone
+#   make docs    the documentation, into docs/_build/html
+#   make bench   compare with nginx and twisted-treq
+#   make etc/pki certificates for the example, etc/edgenode.ini; run and test make them too
+#   make clean   forget the virtual environment and everything that was built
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+BUILD  := setup.cfg pyproject.toml
+# twistd does not see plugins of setuptools' default editable install; "compat" puts this folder on the path.
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
+
+.PHONY: run test check docs bench clean etc/pki
+.DELETE_ON_ERROR:
+
+run: $(VENV)/.installed etc/pki
+	@$(BIN)/python -m edgenode demo
+
+check: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check etc/pki
+	PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# No private key belongs into the repository: the first lines of the example say how to make those that it names.
+etc/pki: | $(VENV)/.installed
+	@sed -n 's|^#   $$ python |$(BIN)/python |p' etc/edgenode.ini | sh -e >/dev/null || { rm -rf $@; exit 1; }
+
+docs: $(VENV)/.installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+
+bench: $(VENV)/.installed
+	$(BIN)/python bench/proxy.py
+
+clean:
+	rm -rf $(VENV) etc/pki build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+etc/pki: etc/pki/.made
+
+# The example itself says how its certificates are made: in the comments that begin with "$ python".
+etc/pki/.made: etc/edgenode.ini | $(VENV)/.installed
+	@rm -rf etc/pki
+	@sed -n 's|^#   \$$ python |$(BIN)/python |p' etc/edgenode.ini | sh -e >/dev/null
+	@touch $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "edgenode needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' || \
+	  { echo "$(PYTHON) cannot make a virtual environment; Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+
+$(VENV)/.installed: $(BIN)/python $(BUILD)
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(INSTALL) -e '.[test,redis,geo]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(INSTALL) -e '.[docs]'
+	@touch $@

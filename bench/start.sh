@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# bench/start.sh PORT ORIGIN_PORT: the node in the foreground, as the driver of the peers starts it. Environment:
+#   RUN      a folder for the configuration, the events and the log        PKI      the driver's certificates
+#   PY       the Python to use (python3)                                   FILTERS  active global filters (10)
+# Nothing is turned off for the measurement: strict reading, limits, deadlines, verification both ways, events to a file.
+set -euo pipefail
+port=${1:?usage: start.sh PORT ORIGIN_PORT}
+origin=${2:?usage: start.sh PORT ORIGIN_PORT}
+pki=${PKI:?the folder of the certificates}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+run=${RUN:?a folder for the files of this run}/edgenode-$port
+mkdir -p "$run"
+cd "$run"
+rm -f events.jsonl
+
+# Ten kinds of filter, told apart by their number. Of every ten one matches the generator's requests and tags them; the
+# others have to be looked at and do not match.
+filter() {
+    local n=$1 kind=$(($1 % 10))
+    printf '\n[global-filter filter-%s]\n' "$n"
+    case $kind in
+        0) printf 'action = block\npath = ^/admin/area%s/.*\\.(php|cgi)$\n' "$n" ;;
+        1) printf 'action = block\nheader.user-agent = (nikto|sqlmap|scanner-%s)\n' "$n" ;;
+        2) printf 'action = block\nheader.cookie = (?i)\\bunion\\s+select\\s+c%s\n' "$n" ;;
+        3) printf 'tags = referer-spam\nheader.referer = ^https?://spam%s\\.example/\n' "$n" ;;
+        4) printf 'action = block\nip = 198.18.%s.0/24 # benchmark range, RFC 2544\n' "$((n % 256))" ;;
+        5) printf 'action = block\nmethod = ^(TRACE|TRACK|DEBUG%s)$\n' "$n" ;;
+        6) printf 'action = block\nrelation = and\npath = ^/api/v%s/\nsections = scripts-%s\n' "$n" "$n" ;;
+        7) printf 'tags = browser\nrelation = and\nmethod = ^GET$\nheader.user-agent = ^Mozilla/(5|%s)\\.0\\b\n' "$n" ;;
+        8) printf 'action = monitor\nrelation = or\nip = 2001:db8:%x::/48\nsections = scripts-%s\n' "$((n % 65536))" "$n" ;;
+        9) printf 'action = block\nauthority = ^bench-%s\\.example\\.com$\n' "$n" ;;
+    esac
+    if [ "$kind" = 6 ] || [ "$kind" = 8 ]; then
+        printf '\n[section scripts-%s]\nrelation = or\n' "$n"
+        printf 'header.user-agent =\n    ^curl/%s # shell\n    ^python-requests/%s # scripts\n' "$n" "$n"
+        printf 'header.cookie = automation=%s\n' "$n"
+    fi
+}
+
+{
+    cat <<INI
+[edge]
+name   = bench
+events = events.jsonl
+
+[listener bench]
+endpoint           = tcp:$port:interface=127.0.0.1:backlog=4096
+server-groups      = bench
+keepalive-requests = 100000000
+keepalive-timeout  = 300s
+max-connections    = 4096
+max-connections-per-client = 4096
+
+[certificate server]
+chain = $pki/edge-srv.crt
+key   = $pki/edge-srv.key
+
+[certificate client]
+chain = $pki/edge-cli.crt
+key   = $pki/edge-cli.key
+authorities = $pki/origin-ca.crt
+
+[trust-store clients]
+authorities = $pki/edge-ca.crt
+
+[trust-store origin]
+authorities = $pki/origin-ca.crt
+
+[server-group bench]
+hosts           = localhost
+certificate     = server
+mtls            = on
+trust-store     = clients
+security-policy = bench
+
+[security-policy bench]
+path-maps = everything
+
+[path-map everything]
+origin = origin
+
+[origin origin]
+servers      = https://127.0.0.1:$origin
+server-name  = localhost
+certificate  = client
+trust-store  = origin
+idle-timeout = 240s
+INI
+    for ((n = 0; n < ${FILTERS:-10}; n++)); do filter "$n"; done
+} >edgenode.ini
+
+export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
+exec "${PY:-python3}" -c 'from twisted.scripts.twistd import run; run()' -n --pidfile= edgenode --config edgenode.ini

@@ -1,0 +1,266 @@
+"""What no section can see by itself: whether the sections of a configuration make sense together.
+
+The module owns the judgement on sections that were each read without fault. Its law: a check reports and never repairs;
+what cannot work, or is weaker than it looks, is an error, and what only is of no use is a warning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from edgenode.config import schema
+from edgenode.errors import InvalidValue, Problem
+from edgenode.policy.actions import PREDEFINED
+from edgenode.policy.globalfilters import GlobalFilters
+from edgenode.policy.tagging import AUTOMATIC, check_own_tag
+from edgenode.rules.compiling import compile_sections
+from edgenode.rules.sections import Section
+from edgenode.tls.servergroups import ServerGroup
+
+if TYPE_CHECKING:
+    from edgenode.config.configuration import Configuration
+
+_EVERY_PATH = frozenset({"/", "^/", ".*", "^.*", "^.*$", "/.*", "^/.*", "^/.*$"})
+"""The usual ways to write a path expression that matches any path."""
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_DNS_NAME = r"[0-9A-Za-z_](?:[0-9A-Za-z._-]{0,252}[0-9A-Za-z])?"
+_SERVER_NAME = re.compile(rf"{_DNS_NAME}|[0-9A-Fa-f:.]+")
+_AUTHORITY = re.compile(rf"(?:{_DNS_NAME}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?")
+
+_ONLY_WITH_MTLS = ("trust-store", "mtls-refusal", "verify-depth", "required-eku")
+
+
+def _names(configuration: Configuration) -> Iterator[Problem]:
+    """Names that are sent to others must be what those can read."""
+    name = configuration.edge.name
+    if not _TOKEN.fullmatch(name):
+        yield Problem(
+            "edge", "name", "expected ASCII letters, digits and !#$%&'*+-.^_`|~ (RFC 9110, section 5.6.2)", name, 0
+        )
+    for origin_name, origin in configuration.origins.items():
+        header = f"origin {origin_name}"
+        for server in origin.servers:
+            if not _SERVER_NAME.fullmatch(server.host):
+                yield Problem(header, "servers", "expected a host name or an IP address", server.host, 0)
+        if origin.server_name is not None and not _SERVER_NAME.fullmatch(origin.server_name):
+            yield Problem(header, "server-name", "expected a host name or an IP address", origin.server_name, 0)
+        if not _AUTHORITY.fullmatch(origin.host):
+            yield Problem(header, "host", "expected client, server, or a host with or without a port", origin.host, 0)
+
+
+def _endpoints(configuration: Configuration) -> Iterator[Problem]:
+    taken: dict[str, str] = {}
+    for name, listener in configuration.listeners.items():
+        endpoint = str(listener.endpoint)
+        if endpoint in taken and listener.endpoint.port != 0:
+            yield Problem(f"listener {name}", "endpoint", f"[listener {taken[endpoint]}] has the same endpoint")
+        taken.setdefault(endpoint, name)
+
+
+def _hosts(configuration: Configuration) -> Iterator[Problem]:
+    for name, listener in configuration.listeners.items():
+        header, default = f"listener {name}", listener.default_server_group
+        if default is not None and default not in listener.server_groups:
+            yield Problem(
+                header, "default-server-group", f'"{default}" is not among the server-groups of this listener'
+            )
+        taken: dict[str, str] = {}
+        for group_name in listener.server_groups:
+            group = configuration.server_groups.get(group_name)
+            for host in group.hosts if group is not None else ():
+                if host in taken:
+                    sentence = f'"{group_name}" and "{taken[host]}" both serve the host {host}'
+                    yield Problem(header, "server-groups", sentence)
+                taken.setdefault(host, group_name)
+            if group is not None and not group.hosts and group_name != default:
+                sentence = f'"{group_name}" is never served: it has no hosts, and is not the default-server-group'
+                yield Problem(header, "server-groups", sentence, warning=True)
+
+
+def _without_mtls(configuration: Configuration) -> Iterator[Problem]:
+    for name, group in configuration.server_groups.items():
+        for key in _ONLY_WITH_MTLS if group.mtls == "off" else ():
+            setting = schema.settings(ServerGroup)[key]
+            if getattr(group, setting.attribute) != setting.default:
+                sentence = "has no effect while mtls is off: no client certificate is asked for"
+                yield Problem(f"server-group {name}", key, sentence, warning=True)
+
+
+def covers(earlier: Section, later: Section) -> bool:
+    """Whether all that ``later`` matches is certainly matched by ``earlier``, as far as their texts tell."""
+    if _matches_every_path(earlier):
+        return True
+    wanted, items = _items(earlier), _items(later)
+    alternatives = [items] if later.relation == "and" else [frozenset({item}) for item in items]
+    if earlier.relation == "and":
+        return all(wanted <= alternative for alternative in alternatives)
+    return all(wanted & alternative for alternative in alternatives)
+
+
+def _items(section: Section) -> frozenset[tuple[str, ...]]:
+    entries = {(entry.category, entry.name, entry.value) for entry in section.entries}
+    return frozenset(entries | {("sections", name) for name in section.sections})
+
+
+def _matches_every_path(section: Section) -> bool:
+    vain = [entry.category == "path" and entry.value in _EVERY_PATH for entry in section.entries]
+    return any(vain) if section.relation == "or" else all(vain) and not section.sections
+
+
+def _is_empty(section: Section) -> bool:
+    return not section.entries and not section.sections
+
+
+def _path_maps(configuration: Configuration) -> Iterator[Problem]:
+    for name, policy in configuration.security_policies.items():
+        earlier: list[str] = []
+        for path_map_name in policy.path_maps:
+            path_map = configuration.path_maps.get(path_map_name)
+            if path_map is None:
+                continue
+            hiding = [other for other in earlier if covers(configuration.path_maps[other], path_map)]
+            reason = f'"{hiding[0]}" before it matches the same requests' if hiding else ""
+            if _is_empty(path_map) and path_map.relation == "or":
+                reason = "an or without entries and sections matches nothing"
+            if reason:
+                sentence = f'"{path_map_name}" can never be reached: {reason}'
+                yield Problem(f"security-policy {name}", "path-maps", sentence, warning=True)
+            earlier.append(path_map_name)
+
+
+def _origins(configuration: Configuration) -> Iterator[Problem]:
+    for name, origin in configuration.origins.items():
+        header = f"origin {name}"
+        protocols = {server.tls for server in origin.servers}
+        if len(protocols) > 1:
+            yield Problem(header, "servers", "http and https servers cannot be mixed in one origin")
+        if protocols == {False}:
+            for key, value in (("certificate", origin.certificate), ("trust-store", origin.trust_store)):
+                if value is not None:
+                    yield Problem(header, key, "has no meaning over http; the servers would have to be https")
+        if True in protocols and not origin.verify:
+            yield Problem(header, "verify", "neither certificate nor name of this origin is verified", warning=True)
+        if "off" in origin.next_upstream and len(origin.next_upstream) > 1:
+            yield Problem(header, "next-upstream", '"off" stands alone')
+
+
+def _filters(configuration: Configuration) -> Iterator[Problem]:
+    for name, filter in configuration.global_filters.items():
+        if not filter.tags and filter.action is None:
+            yield Problem(f"global-filter {name}", "", "has neither tags nor an action, and so no effect", warning=True)
+    for header, section in _rule_lists(configuration):
+        if _is_empty(section) and not header.startswith("path-map"):
+            matches = "every request" if section.relation == "and" else "nothing"
+            yield Problem(header, "", f"has neither entries nor sections, and so matches {matches}", warning=True)
+
+
+def _actions(configuration: Configuration) -> Iterator[Problem]:
+    for name, section in configuration.actions.items():
+        try:
+            section.action(name)
+        except InvalidValue as problem:
+            yield Problem(f"action {name}", "", problem.sentence)
+
+
+def _rule_lists(configuration: Configuration) -> Iterator[tuple[str, Section]]:
+    for header, section in configuration.written():
+        if isinstance(section, Section):
+            yield header, section
+
+
+def _tags(configuration: Configuration) -> Iterator[Problem]:
+    for name, policy in configuration.security_policies.items():
+        for tag in policy.tags:
+            try:
+                check_own_tag(tag)
+            except InvalidValue as problem:
+                yield Problem(f"security-policy {name}", "tags", problem.sentence, tag, problem.column)
+
+
+def _untagged(configuration: Configuration) -> Iterator[Problem]:
+    """A path map is chosen before the pipeline puts on any tag."""
+    for name, path_map in configuration.path_maps.items():
+        inside = _with_inner(path_map, configuration.sections)
+        if any(entry.category == "tag" for section in inside for entry in section.entries):
+            sentence = "looks for a tag and never finds one: tags are put on only after a path map is chosen"
+            yield Problem(f"path-map {name}", "", sentence)
+
+
+def _with_inner(section: Section, named: Mapping[str, Section]) -> Iterator[Section]:
+    """A section and all those within it, each once, even if they stand inside one another in a circle."""
+    waiting, seen = [section], set[str]()
+    while waiting:
+        section = waiting.pop()
+        yield section
+        fresh = [name for name in section.sections if name in named and name not in seen]
+        seen.update(fresh)
+        waiting += [named[name] for name in fresh]
+
+
+def _compiled(configuration: Configuration) -> Iterator[Problem]:
+    """What only shows when rules are compiled: circles, and expressions that are too large together."""
+    rule_lists, filters = dict(_rule_lists(configuration)), configuration.global_filters
+    if not all(name in configuration.sections for section in rule_lists.values() for name in section.sections):
+        return
+    sound = not any(_actions(configuration))
+    for header, section in rule_lists.items():
+        try:
+            compile_sections((section,), configuration.sections, names=(header,))
+        except InvalidValue as problem:
+            sound = False
+            yield Problem(header, "sections", problem.sentence)
+    if not sound or any(
+        filter.action not in (None, *PREDEFINED, *configuration.actions) for filter in filters.values()
+    ):
+        return
+    try:
+        GlobalFilters.of(filters, configuration.sections, configuration.all_actions)
+    except InvalidValue as problem:
+        yield Problem("", "", f"the global filters together: {problem.sentence}")
+
+
+def _unset_tags(configuration: Configuration) -> Iterator[Problem]:
+    known = {tag for filter in configuration.global_filters.values() if filter.active for tag in filter.tags}
+    known.update(tag for policy in configuration.security_policies.values() for tag in policy.tags)
+    for header, section in _rule_lists(configuration):
+        for entry in section.entries:
+            automatic = entry.pattern.partition(":")[0] in AUTOMATIC
+            if entry.category == "tag" and not automatic and entry.pattern not in known:
+                yield Problem(header, "tag", f"nothing sets the tag {entry.pattern}", entry.value, 0, warning=True)
+
+
+def _unused(configuration: Configuration) -> Iterator[Problem]:
+    referred: set[tuple[str, str]] = set()
+    for _, section in configuration.written():
+        for setting in schema.settings(type(section)).values():
+            value = getattr(section, setting.attribute)
+            names = value if isinstance(value, tuple) else (value,)
+            referred.update((setting.notation.refers_to, name) for name in names if setting.notation.refers_to)
+    for header, _ in configuration.written():
+        kind, _, name = header.partition(" ")
+        if kind not in ("edge", "listener", "global-filter") and (kind, name) not in referred:
+            yield Problem(header, "", "nothing refers to this section", warning=True)
+
+
+Check = Callable[["Configuration"], Iterator[Problem]]
+
+CHECKS: tuple[Check, ...] = (
+    _names,
+    _endpoints,
+    _hosts,
+    _without_mtls,
+    _path_maps,
+    _origins,
+    _filters,
+    _actions,
+    _tags,
+    _untagged,
+    _compiled,
+)
+"""Every check between sections; each leaves out what could not be read, which has been reported."""
+
+CHECKS_OF_THE_WHOLE: tuple[Check, ...] = (_unset_tags, _unused)
+"""What can be told only once every section could be read."""

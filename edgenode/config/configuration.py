@@ -1,0 +1,216 @@
+"""A whole configuration: every section read, every reference resolved, every certificate checked.
+
+The module owns the list of section kinds and the order of reading. Its law: a configuration is whole or there is none;
+what is wrong with a file is reported at once and all together, in the order of the file.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import pathlib
+import time
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+from attrs import evolve, field, frozen
+
+from edgenode.config import checks, credentials, ini, schema
+from edgenode.config.credentials import Credentials
+from edgenode.config.ini import IniSection
+from edgenode.config.scalars import Scope
+from edgenode.config.values import suggestion
+from edgenode.decision import Action
+from edgenode.errors import ConfigurationError, Problem
+from edgenode.policy.actions import PREDEFINED, ActionSection
+from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
+from edgenode.policy.pipeline import Pipeline
+from edgenode.policy.tagging import Tagging
+from edgenode.proxy.edge import Edge
+from edgenode.proxy.listeners import Listener
+from edgenode.proxy.origins import Origin
+from edgenode.proxy.routing import PathMap, SecurityPolicy
+from edgenode.rules.sections import Section
+from edgenode.tls.certificates import Certificate
+from edgenode.tls.servergroups import ServerGroup
+from edgenode.tls.truststores import TrustStore
+
+NAMED: Mapping[str, type] = types.MappingProxyType(
+    {
+        "listeners": Listener,
+        "server_groups": ServerGroup,
+        "certificates": Certificate,
+        "trust_stores": TrustStore,
+        "security_policies": SecurityPolicy,
+        "path_maps": PathMap,
+        "origins": Origin,
+        "global_filters": GlobalFilter,
+        "sections": Section,
+        "actions": ActionSection,
+    }
+)
+"""The kinds of section that have a name, by the attribute of :class:`Configuration` that holds them."""
+
+SECTIONS: tuple[type, ...] = (Edge, *NAMED.values())
+"""Every kind of section there is."""
+
+_ATTRIBUTES: Mapping[str, str] = {schema.kind(cls): attribute for attribute, cls in NAMED.items()}
+_KINDS: tuple[str, ...] = tuple(schema.kind(cls) for cls in SECTIONS)
+
+
+@frozen(slots=False)
+class Configuration:
+    """Everything that a file says, checked; sections are mapped by name in the order of the file.
+
+    :ivar edge: what holds for the whole node.
+    :ivar actions: the actions written in the file; :attr:`all_actions` has the predefined ones too.
+    :ivar credentials: what the files of certificates and trust stores held when they were checked.
+    :ivar warnings: what is doubtful, but can be used.
+    """
+
+    edge: Edge = field(factory=Edge)
+    listeners: Mapping[str, Listener] = field(factory=dict)
+    server_groups: Mapping[str, ServerGroup] = field(factory=dict)
+    certificates: Mapping[str, Certificate] = field(factory=dict)
+    trust_stores: Mapping[str, TrustStore] = field(factory=dict)
+    security_policies: Mapping[str, SecurityPolicy] = field(factory=dict)
+    path_maps: Mapping[str, PathMap] = field(factory=dict)
+    origins: Mapping[str, Origin] = field(factory=dict)
+    global_filters: Mapping[str, GlobalFilter] = field(factory=dict)
+    sections: Mapping[str, Section] = field(factory=dict)
+    actions: Mapping[str, ActionSection] = field(factory=dict)
+    credentials: Credentials = field(factory=Credentials)
+    warnings: tuple[Problem, ...] = ()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Configuration:
+        """Read a file; secrets may name the variables of the process's environment.
+
+        :raises ConfigurationError: with every problem, if there is any error.
+        """
+        file = pathlib.Path(path)
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise ConfigurationError([Problem("", "", f"cannot read {file}: {error.strerror}")]) from None
+        text, problems = ini.decode(data)
+        return cls._read(text, Scope(file.parent, os.environ), _now(), problems)
+
+    @classmethod
+    def from_text(
+        cls,
+        text: str,
+        folder: str | os.PathLike[str] = ".",
+        environment: Mapping[str, str] | None = None,
+        now: datetime.datetime | None = None,
+    ) -> Configuration:
+        """Read a text.
+
+        :param folder: where relative paths start.
+        :param environment: the variables that secrets may name; the process's own if absent.
+        :param now: the time to judge certificates by, UTC; the clock's if absent.
+        :raises ConfigurationError: with every problem, if there is any error.
+        """
+        scope = Scope(pathlib.Path(folder), os.environ if environment is None else environment)
+        return cls._read(text, scope, now or _now(), [])
+
+    @classmethod
+    def _read(cls, text: str, scope: Scope, now: datetime.datetime, problems: list[Problem]) -> Configuration:
+        written, found = ini.read(text, _KINDS)
+        problems += found
+        names: dict[str, list[str]] = {kind: [] for kind in _KINDS}
+        for section in written:
+            names.setdefault(section.kind, []).extend([section.name] if section.name else [])
+        names["action"] += PREDEFINED
+        if not names["listener"]:
+            problems.append(Problem("", "", "there is no [listener NAME], and so nothing to do"))
+        values, found = _read_sections(written, evolve(scope, names=names))
+        problems += found
+        configuration = cls(**values)
+        for check in checks.CHECKS:
+            problems += check(configuration)
+        loaded, found = credentials.load(configuration, now)
+        problems += found
+        if all(problem.warning for problem in problems):
+            for check in checks.CHECKS_OF_THE_WHOLE:
+                problems += check(configuration)
+        problems = _in_order(problems, written)
+        if not all(problem.warning for problem in problems):
+            raise ConfigurationError(problems)
+        return evolve(configuration, credentials=loaded, warnings=tuple(problems))
+
+    def written(self) -> Iterator[tuple[str, Any]]:
+        """Every section with its header without brackets, ``edge`` first."""
+        yield "edge", self.edge
+        for attribute, cls in NAMED.items():
+            for name, section in getattr(self, attribute).items():
+                yield f"{schema.kind(cls)} {name}", section
+
+    @cached_property
+    def all_actions(self) -> Mapping[str, Action]:
+        """Every action by its name, the predefined ones among them.
+
+        :raises InvalidValue: if a section's keys do not go together; never of a configuration that was loaded.
+        """
+        return {**PREDEFINED} | {name: section.action(name) for name, section in self.actions.items()}
+
+    @cached_property
+    def _tagging(self) -> Tagging:
+        return Tagging.of({name: policy.tags for name, policy in self.security_policies.items()})
+
+    @cached_property
+    def _global_filters(self) -> GlobalFilters:
+        return GlobalFilters.of(self.global_filters, self.sections, self.all_actions)
+
+    def pipeline(self, path_map: str) -> Pipeline:
+        """The pipeline of a path map.
+
+        :raises KeyError: if there is no such path map.
+        """
+        if path_map not in self.path_maps:
+            raise KeyError(path_map)
+        failure: Literal["open", "closed"] = "open" if self.edge.failure == "open" else "closed"
+        return Pipeline(self._tagging, (self._global_filters,), failure, time.perf_counter)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _read_sections(written: Sequence[IniSection], scope: Scope) -> tuple[dict[str, Any], list[Problem]]:
+    """Read each section into its class; the values are the arguments of :class:`Configuration`."""
+    problems: list[Problem] = []
+    values: dict[str, Any] = {attribute: {} for attribute in NAMED}
+    for section in written:
+        if section.kind == schema.kind(Edge):
+            if section.name:
+                problems.append(Problem(section.header, "", "the section [edge] has no name"))
+            edge, found = schema.read(section, Edge, scope)
+            values["edge"] = edge or Edge()
+        elif section.kind not in _ATTRIBUTES:
+            sentence = f'unknown kind of section "{section.kind}"{suggestion(section.kind, _KINDS)}'
+            found = [Problem(section.header, "", sentence)]
+        elif not section.name:
+            found = [Problem(section.header, "", f"a name is missing: [{section.kind} NAME]")]
+        else:
+            attribute = _ATTRIBUTES[section.kind]
+            value, found = schema.read(section, NAMED[attribute], scope)
+            if value is not None:
+                values[attribute][section.name] = value
+        problems += found
+    return values, problems
+
+
+def _in_order(problems: Sequence[Problem], written: Sequence[IniSection]) -> list[Problem]:
+    """The problems in the order of the file: first those of the file itself; missing keys last in a section."""
+    places = {section.header: (place, [*section.values]) for place, section in enumerate(written)}
+
+    def place(problem: Problem) -> tuple[int, int]:
+        number, keys = places.get(problem.section, (-1, []))
+        if not problem.key:
+            return number, -1
+        return number, keys.index(problem.key) if problem.key in keys else len(keys)
+
+    return sorted(problems, key=place)

@@ -1,0 +1,176 @@
+"""The notation: sections ``[kind name]`` of ``key = value`` lines, as ``configparser`` reads them.
+
+The module owns the text and nothing of its meaning. Its law: no line is lost in silence; whatever is not read as it
+looks is a problem, and all problems of a file are found at once.
+
+- ``#`` begins a comment only as the first character of a line; there are no comments behind a value.
+- A line that is indented deeper than its key continues the value, also after blank lines and comments.
+- Keys and names keep their case. There is no interpolation and no default section.
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Collection, Mapping
+
+from attrs import frozen
+
+from edgenode.errors import Problem
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DECEIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""Control characters, and those that make a line look other than it reads (CVE-2021-42574, "Trojan Source")."""
+
+_ASIDE = "\x00"
+"""Begins the header or key of what has been reported already; no text that is read contains it."""
+
+
+@frozen
+class IniSection:
+    """One section as it is written.
+
+    :ivar kind: the first word of its header.
+    :ivar name: the second word, or an empty string.
+    :ivar values: the text of each key in the order written; the lines of a value are joined by ``\\n``.
+    """
+
+    kind: str
+    name: str
+    values: Mapping[str, str]
+
+    @property
+    def header(self) -> str:
+        """The header without brackets: ``origin shop``, ``edge``."""
+        return f"{self.kind} {self.name}".strip()
+
+
+class _Parser(configparser.RawConfigParser):
+    """``configparser`` without its leniencies: nothing may stand behind a header, and case is kept."""
+
+    SECTCRE = re.compile(r"\[(?P<header>[^\[\]]+)\]$")
+
+    def __init__(self) -> None:
+        super().__init__(
+            delimiters=("=",), comment_prefixes=("#",), strict=True, interpolation=None, default_section="",
+            empty_lines_in_values=True,
+        )  # fmt: skip
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
+def decode(data: bytes) -> tuple[str, list[Problem]]:
+    """Decode a file from UTF-8.
+
+    :returns: the text, with U+FFFD for what could not be decoded, and a problem for each line where that was so.
+    """
+    problems = []
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError as error:
+            column = len(line[: error.start].decode())
+            text = line.rstrip(b"\r").decode(errors="replace")
+            problems.append(Problem("", "", f"line {number}: not UTF-8", _printable(text), column))
+    return b"\n".join(lines).decode(errors="replace"), problems
+
+
+def read(text: str, kinds: Collection[str]) -> tuple[list[IniSection], list[Problem]]:
+    """Read the sections of a text.
+
+    :param kinds: the kinds of section there are, by which a header is known that indentation has made part of a value.
+    :returns: the sections in the order written, and every problem of the notation.
+    """
+    lines = text.replace("\r\n", "\n").split("\n")
+    problems = [*_deceiving(lines), *_indented_headers(lines, kinds)]
+    parser = _parse([_printable(line) for line in lines], problems)
+    sections: dict[str, IniSection] = {}
+    for header in parser.sections():
+        if header.startswith(_ASIDE):
+            continue
+        section = _section(header, dict(parser.items(header)), problems)
+        if section is None:
+            continue
+        if section.header in sections:
+            problems.append(Problem(section.header, "", "the section is written twice"))
+        sections.setdefault(section.header, section)
+    return list(sections.values()), problems
+
+
+def _printable(line: str) -> str:
+    return _DECEIVING.sub("\ufffd", line)
+
+
+def _deceiving(lines: list[str]) -> list[Problem]:
+    problems = []
+    for number, line in enumerate(lines, 1):
+        match = _DECEIVING.search(line)
+        if match is not None:
+            sentence = f"line {number}: the control character U+{ord(match[0]):04X} is not allowed"
+            problems.append(Problem("", "", sentence, _printable(line), match.start()))
+    return problems
+
+
+def _indented_headers(lines: list[str], kinds: Collection[str]) -> list[Problem]:
+    """A header that is indented below a value would silently be taken for a line of that value."""
+    problems = []
+    for number, line in enumerate(lines, 1):
+        words = line.strip()[1:-1].split()
+        if line[:1] in " \t" and line.strip()[:1] == "[" and len(words) == 2 and words[0] in kinds:
+            sentence = f"line {number}: a section's header may not be indented"
+            problems.append(Problem("", "", sentence, line, len(line) - len(line.lstrip())))
+    return problems
+
+
+def _parse(lines: list[str], problems: list[Problem]) -> configparser.RawConfigParser:
+    """Read until nothing is wrong any more: each fault that stops ``configparser`` is reported and set aside."""
+    for number, line in enumerate(lines, 1):
+        if line.startswith("[") and not _Parser.SECTCRE.match(line.rstrip()):
+            problems.append(_unreadable(lines, number))
+            lines[number - 1] = f"[{_ASIDE}{number}]"
+    while True:
+        parser = _Parser()
+        try:
+            parser.read_string("\n".join(lines))
+        except configparser.DuplicateSectionError as error:
+            number = error.lineno or 1
+            lines[number - 1] = f"[{_ASIDE}{number}]"
+            header = " ".join(error.section.split())
+            problems.append(Problem(header, "", f"line {number}: the section is written twice"))
+        except configparser.DuplicateOptionError as error:
+            number = error.lineno or 1
+            line = lines[number - 1]
+            indent = line[: len(line) - len(line.lstrip())]
+            lines[number - 1] = f"{indent}{_ASIDE}{number} ={line.partition('=')[2]}"
+            header = " ".join(error.section.split())
+            problems.append(Problem(header, error.option, f"line {number}: the key is written twice"))
+        except configparser.MissingSectionHeaderError as error:
+            problems.append(_unreadable(lines, error.lineno))
+            lines[error.lineno - 1] = f"[{_ASIDE}{error.lineno}]"
+        except configparser.ParsingError as error:
+            for number, _ in error.errors:
+                problems.append(_unreadable(lines, number))
+                lines[number - 1] = ""
+        else:
+            return parser
+
+
+def _unreadable(lines: list[str], number: int) -> Problem:
+    line = lines[number - 1]
+    sentence = f"line {number}: expected [kind name] or, below such a header, key = value"
+    return Problem("", "", sentence, line, len(line) - len(line.lstrip()))
+
+
+def _section(header: str, values: dict[str, str], problems: list[Problem]) -> IniSection | None:
+    words = header.split()
+    if not 1 <= len(words) <= 2:
+        problems.append(Problem(header.strip(), "", "a header is [kind name], and a name is a single word"))
+        return None
+    kind, name = words[0], "".join(words[1:])
+    if name and not _NAME.fullmatch(name):
+        sentence = "a name consists of ASCII letters, digits, '.', '_' and '-', and begins with a letter or digit"
+        problems.append(Problem(f"{kind} {name}", "", sentence))
+        return None
+    return IniSection(kind, name, {key: value for key, value in values.items() if not key.startswith(_ASIDE)})

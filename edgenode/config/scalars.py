@@ -1,0 +1,193 @@
+"""How single values are written: durations, sizes, networks, files, secrets, names.
+
+The module owns one function for each type of ``edgenode.settings``, from text to value, and where numbers have units
+the function back. Its law: what is written has one meaning, or it is refused with an ``InvalidValue``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import pathlib
+import re
+from collections.abc import Collection, Mapping
+
+from attrs import field, frozen
+
+from edgenode.errors import InvalidValue
+from edgenode.rules import networks
+from edgenode.settings import File, HostName, Network, Output, Seconds, Secret, Size, Word
+
+_MILLISECONDS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
+_POWERS = (("g", 1024**3), ("m", 1024**2), ("k", 1024))
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_SIZE = re.compile(r"([0-9]{1,15})([kmg]?)")
+_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_VARIABLE = re.compile(r"\$\{([^}]*)(\}?)")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+
+
+@frozen
+class Scope:
+    """What a value may refer to.
+
+    :ivar folder: where relative paths start.
+    :ivar environment: the variables that a secret may name.
+    :ivar names: the names of the sections there are, by kind.
+    """
+
+    folder: pathlib.Path
+    environment: Mapping[str, str] = field(factory=dict, repr=False)
+    names: Mapping[str, Collection[str]] = field(factory=dict)
+
+
+def seconds(text: str, scope: Scope) -> Seconds:
+    """Read a duration: a whole number and a unit, or ``0``."""
+    if text == "0":
+        return Seconds(0.0)
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        raise InvalidValue("expected a duration such as 250ms, 5s, 10m, 24h or 7d")
+    return Seconds(int(match[1]) * dict(_MILLISECONDS)[match[2]] / 1000)
+
+
+def write_seconds(value: float) -> str:
+    """Write a duration of whole milliseconds in its largest unit."""
+    milliseconds = round(value * 1000)
+    unit, factor = next((unit, factor) for unit, factor in _MILLISECONDS if milliseconds % factor == 0)
+    return f"{milliseconds // factor}{unit}" if milliseconds else "0"
+
+
+def size(text: str, scope: Scope) -> Size:
+    """Read a number of bytes."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise InvalidValue("expected a number of bytes such as 512, 16k, 8m or 1g")
+    return Size(int(match[1]) * dict(_POWERS).get(match[2], 1))
+
+
+def write_size(value: int) -> str:
+    """Write a number of bytes in its largest unit."""
+    unit, factor = next(((unit, factor) for unit, factor in _POWERS if value % factor == 0), ("", 1))
+    return f"{value // factor}{unit}" if value else "0"
+
+
+def network(text: str, scope: Scope) -> Network:
+    """Read an address or a network; an IPv4-mapped IPv6 one is the IPv4 one it maps, as in rules."""
+    return Network(str(networks.network(text)))
+
+
+def _path(text: str, scope: Scope) -> pathlib.Path:
+    if not text.isprintable():
+        raise InvalidValue("this is no name of a file")
+    return scope.folder / text
+
+
+def file(text: str, scope: Scope) -> File:
+    """Read the path of a file that can be read now."""
+    path = _path(text, scope)
+    try:
+        if path.exists() and not path.is_file():
+            raise InvalidValue(f"cannot read {path}: not a regular file")
+        path.open("rb").close()
+    except OSError as error:
+        raise InvalidValue(f"cannot read {path}: {error.strerror}") from None
+    return File(path)
+
+
+def output(text: str, scope: Scope) -> Output:
+    """Read the path of a file in a folder that exists, or ``-``."""
+    if text == "-":
+        return Output(pathlib.Path("-"))
+    path = _path(text, scope)
+    try:
+        if path.is_dir():
+            raise InvalidValue(f"cannot write {path}: it is a folder")
+        if not path.parent.is_dir():
+            raise InvalidValue(f"cannot write {path}: there is no such folder")
+    except OSError as error:
+        raise InvalidValue(f"cannot write {path}: {error.strerror}") from None
+    return Output(path)
+
+
+def secret(text: str, scope: Scope) -> Secret:
+    """Read a secret; no sentence about it quotes anything but the name of a variable."""
+    for match in _VARIABLE.finditer(text):
+        name, closed = match.groups()
+        if not closed or not _VARIABLE_NAME.fullmatch(name):
+            raise InvalidValue("expected the name of an environment variable, as in ${NAME}")
+        if name not in scope.environment:
+            raise InvalidValue(f"the environment variable {name} is not set")
+    secret = _VARIABLE.sub(lambda match: scope.environment[match[1]], text)
+    if not secret:
+        raise InvalidValue("the secret is empty")
+    return Secret(secret)
+
+
+def word(text: str, scope: Scope) -> Word:
+    """Read a word."""
+    space = re.search(r"\s", text)
+    if space is not None:
+        raise InvalidValue("expected a single word", space.start())
+    return Word(text)
+
+
+def host_name(text: str, scope: Scope) -> HostName:
+    """Read a host name, RFC 1123 section 2.1; an underscore is accepted, as in browsers."""
+    lower = text.lower()
+    if text.startswith("[") or ":" in text:
+        _bracketed(text)
+        return HostName(text)
+    if not text.isascii():
+        raise InvalidValue("an internationalised name is written in its ASCII form, xn--")
+    if text != lower:
+        raise InvalidValue(f'host names are written in lower case: "{lower}"')
+    if text.endswith("."):
+        raise InvalidValue("a host name is written without a final dot", len(text) - 1)
+    column = 2 if text.startswith("*.") else 0
+    if len(text) - column > 253:
+        raise InvalidValue("a host name has at most 253 characters")
+    for label in text[column:].split("."):
+        if not _LABEL.fullmatch(label):
+            raise InvalidValue("expected a host name, *.example.com, or an IP address, without a port", column)
+        column += len(label) + 1
+    _dotted(text)
+    return HostName(text)
+
+
+def _bracketed(text: str) -> None:
+    try:
+        right = f"[{ipaddress.IPv6Address(text.removeprefix('[').removesuffix(']'))}]"
+    except ValueError:
+        raise InvalidValue("expected a host name, *.example.com, or an IP address, without a port") from None
+    if text != right:
+        raise InvalidValue(f"an IPv6 address is written in brackets, in its canonical form: {right}")
+
+
+def _dotted(text: str) -> None:
+    """A name whose last label is a number is read as an IPv4 address by browsers (WHATWG URL, section 3.5)."""
+    if text.rpartition(".")[2].isdigit():
+        try:
+            ipaddress.IPv4Address(text)
+        except ValueError:
+            raise InvalidValue("this is no IPv4 address, and a name may not end in a number") from None
+
+
+def boolean(text: str, scope: Scope) -> bool:
+    """Read yes or no."""
+    if text not in _BOOLEANS:
+        raise InvalidValue("expected yes or no")
+    return _BOOLEANS[text]
+
+
+def integer(text: str, scope: Scope) -> int:
+    """Read a whole number."""
+    if not _INTEGER.fullmatch(text):
+        raise InvalidValue("expected a number")
+    return int(text)
+
+
+def text(text: str, scope: Scope) -> str:
+    """Read a text: it stands for itself."""
+    return text

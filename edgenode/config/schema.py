@@ -1,0 +1,166 @@
+"""A written section becomes its frozen class: the class is the schema, and there is no other.
+
+The module owns the way from keys to attributes. Its law: a section is read whole or not at all, every problem of it is
+reported, and a key that is not understood is a problem rather than something to be passed over.
+"""
+
+from __future__ import annotations
+
+import re
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import attrs
+from attrs import frozen
+
+from edgenode.config import values
+from edgenode.config.ini import IniSection
+from edgenode.config.scalars import Scope
+from edgenode.config.values import Notation
+from edgenode.errors import InvalidValue, Problem
+from edgenode.rules import categories
+from edgenode.rules.sections import Entry
+
+T = TypeVar("T")
+
+_LINE = re.compile(r"\S[^\n]*")
+_KEY_LIKE = re.compile(r"([A-Za-z][A-Za-z0-9-]*)(?:\.[^\s=]+)?\s*=")
+
+
+@frozen
+class Setting:
+    """One key of a section.
+
+    :ivar key: as it is written.
+    :ivar attribute: the attribute of the class that it sets.
+    :ivar notation: how its value is written.
+    :ivar help: a sentence or two for the reference.
+    :ivar default: the value without it, :data:`attrs.NOTHING` if it is required.
+    """
+
+    key: str
+    attribute: str
+    notation: Notation
+    help: str
+    default: Any
+
+    @property
+    def required(self) -> bool:
+        """Whether a section without this key is wrong."""
+        return self.default is attrs.NOTHING
+
+
+_SETTINGS: dict[type, Mapping[str, Setting]] = {}
+"""What :func:`settings` has found out already."""
+
+
+def kind(cls: type) -> str:
+    """The first word of the header of a class's sections."""
+    word: str = cls.kind  # type: ignore[attr-defined]  # every class of a section declares it
+    return word
+
+
+def settings(cls: type) -> Mapping[str, Setting]:
+    """The keys of a section's class in the order of its attributes, without those of its entries."""
+    if cls not in _SETTINGS:
+        _SETTINGS[cls] = _settings(cls)
+    return _SETTINGS[cls]
+
+
+def _settings(cls: type) -> Mapping[str, Setting]:
+    annotations = typing.get_type_hints(cls, include_extras=True)
+    return types.MappingProxyType(
+        {
+            setting.key: setting
+            for field in attrs.fields(cls)
+            if "help" in field.metadata
+            for setting in [_setting(field, annotations[field.name])]
+        }
+    )
+
+
+def _setting(field: attrs.Attribute[Any], annotation: Any) -> Setting:
+    key = field.name.replace("_", "-")
+    return Setting(key, field.name, values.notation(annotation), field.metadata["help"], field.default)
+
+
+def has_entries(cls: type) -> bool:
+    """Whether the keys that are no settings are rule categories."""
+    return any(field.metadata.get("entries") for field in attrs.fields(cls))
+
+
+def located(section: str, key: str, text: str, problem: InvalidValue) -> Problem:
+    """The problem of a value, with that line of it in which the trouble is."""
+    if problem.column is None or not text:
+        return Problem(section, key, problem.sentence)
+    start = text.rfind("\n", 0, problem.column) + 1
+    line = text[start:].partition("\n")[0].replace("\t", " ")
+    return Problem(section, key, problem.sentence, line, problem.column - start)
+
+
+def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, list[Problem]]:
+    """Read a section into its class.
+
+    :returns: the value, ``None`` if it has problems, and every problem.
+    """
+    problems: list[Problem] = []
+    arguments: dict[str, Any] = {}
+    entries: list[Entry] = []
+    known = settings(cls)
+    for key, text in written.values.items():
+        found = list(_indented_keys(cls, text))
+        if key in known:
+            value, wrong = known[key].notation.parse(text, scope)
+            arguments[known[key].attribute] = value
+            found = found or wrong
+            if known[key].notation.secret:
+                found = [InvalidValue(problem.sentence) for problem in found]
+        elif has_entries(cls) and key.partition(".")[0] in categories.CATEGORIES:
+            read_entries, wrong = _read_entries(key, text)
+            entries += read_entries
+            found = found or wrong
+        else:
+            found = [InvalidValue(f"unknown key{values.suggestion(key, _keys(cls))}")]
+        problems += [located(written.header, key, text, problem) for problem in found]
+    for setting in known.values():
+        if setting.required and setting.key not in written.values:
+            problems.append(Problem(written.header, setting.key, "this key is required"))
+    if problems:
+        return None, problems
+    if has_entries(cls):
+        arguments["entries"] = tuple(entries)
+    try:
+        return cls(**arguments), []
+    except InvalidValue as problem:
+        return None, [Problem(written.header, "", problem.sentence)]
+
+
+def _keys(cls: type) -> list[str]:
+    return [*settings(cls), *(categories.CATEGORIES if has_entries(cls) else ())]
+
+
+def _indented_keys(cls: type, text: str) -> Iterator[InvalidValue]:
+    """A key that is indented below another would silently be taken for a line of that one's value."""
+    for line in list(_LINE.finditer(text))[1:]:
+        match = _KEY_LIKE.match(line[0])
+        if match is not None and match[1] in _keys(cls):
+            yield InvalidValue(f"the key {match[1]} may not be indented deeper than the key above it", line.start())
+
+
+def _read_entries(key: str, text: str) -> tuple[list[Entry], list[InvalidValue]]:
+    """Read one entry a line."""
+    entries: list[Entry] = []
+    problems: list[InvalidValue] = []
+    for line in _LINE.finditer(text):
+        try:
+            entry = categories.parse(key, line[0])
+            if any(entry.value == other.value for other in entries):
+                raise InvalidValue("this is written twice")
+            entries.append(entry)
+        except InvalidValue as problem:
+            problems.append(InvalidValue(problem.sentence, line.start() + (problem.column or 0)))
+    if not entries and not problems:
+        problems.append(InvalidValue("a value is missing", 0))
+    return entries, problems

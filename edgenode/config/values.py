@@ -1,0 +1,206 @@
+"""How a setting's value is written, by the type that its class declares: single values, choices, references and lists.
+
+The module owns the table from type to notation. Its law: a text is read as exactly one
+value or refused with a sentence and a column, and :attr:`Notation.write` gives a text that is read as the same value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
+
+from attrs import evolve, frozen
+
+from edgenode.config import scalars
+from edgenode.config.scalars import Scope
+from edgenode.errors import InvalidValue
+from edgenode.settings import Between, Choice, File, HostName, Network, Output, Reference, Seconds, Secret, Size, Word
+
+_WORDS = re.compile(r"[^\s,]+")
+_PHRASES = re.compile(r"[^\s,](?:[^,\n]*[^\s,])?")
+_LINES = re.compile(r"\S(?:[^\n]*\S)?")
+_COMMENT = re.compile(r"(?:(?<=\s)|^)#")
+
+
+@frozen
+class Notation:
+    """How the values of one type are written.
+
+    :ivar title: what the reference calls it: ``duration``, ``list of words``.
+    :ivar read: reads one item. Raises :class:`InvalidValue`.
+    :ivar items: what an item of a list looks like, ``None`` if this is no list.
+    :ivar write: the inverse of ``read``.
+    :ivar help: how to write it, for the reference; empty if the title says it all.
+    :ivar free: whether ``#`` has no meaning in it, and it may be empty.
+    :ivar secret: whether it must not be printed.
+    :ivar refers_to: the kind of section that it names, or an empty string.
+    """
+
+    title: str
+    read: Callable[[str, Scope], Any]
+    items: re.Pattern[str] | None = None
+    write: Callable[[Any], str] = str
+    help: str = ""
+    free: bool = False
+    secret: bool = False
+    refers_to: str = ""
+
+    def parse(self, text: str, scope: Scope) -> tuple[Any, list[InvalidValue]]:
+        """Read a whole text.
+
+        :returns: the value, of no use if there are problems, and every problem with its offset in the text.
+        """
+        comment = None if self.free else _COMMENT.search(text)
+        if comment is not None:
+            return None, [InvalidValue("a comment needs a line of its own", comment.start())]
+        if not text and not self.free:
+            return None, [InvalidValue("a value is missing", 0)]
+        if self.items is None:
+            return self._parse_item(text, scope)
+        values: list[Any] = []
+        problems: list[InvalidValue] = []
+        for item in self.items.finditer(text):
+            value, found = self._parse_item(item[0], scope)
+            if not found and value in values:
+                found = [InvalidValue("this is written twice", 0)]
+            values.append(value)
+            problems += [evolve(problem, column=item.start() + (problem.column or 0)) for problem in found]
+        if not values:
+            problems.append(InvalidValue("a value is missing", 0))
+        return tuple(values), problems
+
+    def _parse_item(self, text: str, scope: Scope) -> tuple[Any, list[InvalidValue]]:
+        try:
+            return self.read(text, scope), []
+        except InvalidValue as problem:
+            return None, [evolve(problem, column=min(max(problem.column or 0, 0), len(text)))]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The words to append to a sentence about an unknown word: what may have been meant, or nothing."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+NOTATIONS: Mapping[Any, Notation] = types.MappingProxyType(
+    {
+        Seconds: Notation(
+            "duration",
+            scalars.seconds,
+            write=scalars.write_seconds,
+            help="``250ms``, ``5s``, ``10m``, ``24h``, ``7d``; a whole number and a unit.",
+        ),
+        Size: Notation(
+            "size",
+            scalars.size,
+            write=scalars.write_size,
+            help="Bytes: ``512``, ``16k``, ``8m``, ``1g``, in powers of 1024.",
+        ),
+        Network: Notation(
+            "network",
+            scalars.network,
+            help="An IP address, or a network without host bits: ``10.0.0.0/8``, ``2001:db8::/32``.",
+        ),
+        File: Notation(
+            "file",
+            scalars.file,
+            help="A file that can be read. A relative path starts at the configuration's own folder.",
+        ),
+        Output: Notation(
+            "file to write", scalars.output, help="Likewise, in a folder that exists; ``-`` is standard output."
+        ),
+        Secret: Notation(
+            "secret",
+            scalars.secret,
+            free=True,
+            secret=True,
+            help="A text; ``${NAME}`` in it is replaced by that environment variable.",
+        ),
+        Word: Notation("word", scalars.word, help="No white space in it."),
+        HostName: Notation(
+            "host name",
+            scalars.host_name,
+            help="In lower case: ``example.com``, ``*.example.com``, ``192.0.2.1``, ``[2001:db8::1]``.",
+        ),
+        bool: Notation(
+            "yes or no",
+            scalars.boolean,
+            write=lambda value: "yes" if value else "no",
+            help="Also ``true``, ``on``, ``false``, ``off``.",
+        ),
+        int: Notation("number", scalars.integer, help="A whole number."),
+        str: Notation("text", scalars.text, free=True, help="Any text, also of several lines."),
+    }
+)
+"""The notation of each type that a setting may have."""
+
+
+def _chosen(choice: Choice) -> Notation:
+    def read(text: str, scope: Scope) -> str:
+        if text not in choice.words:
+            raise InvalidValue(f"expected one of {', '.join(choice.words)}{suggestion(text, choice.words)}")
+        return text
+
+    return Notation(" | ".join(f"``{word}``" for word in choice.words), read)
+
+
+def _referred(reference: Reference) -> Notation:
+    def read(text: str, scope: Scope) -> str:
+        names = scope.names.get(reference.kind, ())
+        if text not in names:
+            raise InvalidValue(f"there is no [{reference.kind} {text}]{suggestion(text, names)}")
+        return text
+
+    return Notation(f"``[{reference.kind}]``", read, refers_to=reference.kind)
+
+
+def _bounded(between: Between) -> Notation:
+    def read(text: str, scope: Scope) -> int:
+        number = scalars.integer(text, scope)
+        if not between.least <= number <= between.most:
+            raise InvalidValue(f"expected a number from {between.least} to {between.most}")
+        return number
+
+    return Notation(f"number, {between.least} to {between.most}", read)
+
+
+_MARKS: Mapping[type, Callable[[Any], Notation]] = {Choice: _chosen, Reference: _referred, Between: _bounded}
+
+
+def notation(annotation: Any) -> Notation:
+    """The notation of a type, as a section's class declares it.
+
+    :raises TypeError: if the type is none that can be written.
+    """
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (types.UnionType, typing.Union) and len(arguments) == 2 and arguments[1] is types.NoneType:
+        return notation(arguments[0])
+    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
+        return _listed(arguments[0])
+    if origin is Annotated and type(arguments[1]) in _MARKS:
+        return _MARKS[type(arguments[1])](arguments[1])
+    if annotation in NOTATIONS:
+        return NOTATIONS[annotation]
+    if hasattr(annotation, "from_text"):
+        return Notation(annotation.__name__.lower(), lambda text, scope: annotation.from_text(text))
+    raise TypeError(f"no notation for {annotation!r}")
+
+
+def _listed(annotation: Any) -> Notation:
+    """Words are separated by white space or commas, files and values of several words by commas, texts by lines."""
+    item = notation(annotation)
+    items = (
+        _LINES if annotation is str else _PHRASES if annotation is File or hasattr(annotation, "from_text") else _WORDS
+    )
+    separator = {_LINES: "\n", _PHRASES: ", ", _WORDS: " "}[items]
+    return evolve(
+        item,
+        title=f"list: {item.title}",
+        items=items,
+        write=lambda values: separator.join(map(item.write, values)),
+        free=False,
+    )

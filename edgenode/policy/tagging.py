@@ -1,0 +1,161 @@
+"""Automatic tags: what every exchange says of itself, in canonical form.
+
+Law: automatic tags are the node's alone. No filter and no security policy may set one, and what a certificate says of
+its holder becomes a tag only if the certificate was verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import ClassVar
+
+from attrs import field, frozen
+
+from edgenode.decision import Decision
+from edgenode.errors import InvalidValue
+from edgenode.exchange import Exchange, Request, Verification, host_of
+from edgenode.rules.tags import canonical, check_tag
+
+AUTOMATIC: Mapping[str, str] = MappingProxyType(
+    {
+        "all": "On every exchange.",
+        "ip": "The client's address: ``ip:192-0-2-7``.",
+        "host": "The host asked for, without its port: ``host:www-example-com``.",
+        "protocol": "``protocol:https`` or ``protocol:http``.",
+        "servergroup": "The server group.",
+        "securitypolicy": "The security policy.",
+        "securitypolicy-entry": "The path map.",
+        "headers": "The number of header fields, repeated ones counted once and Cookie not at all.",
+        "cookies": "The number of cookies.",
+        "args": "The number of arguments in the query.",
+        "mtls": "The client certificate: ``verified``, ``none`` or ``failed``; and ``revoked`` besides ``failed``.",
+        "cert-subject": "The subject of a verified client certificate.",
+        "cert-issuer": "The issuer of a verified client certificate.",
+        "action": "The action that won.",
+    }
+)
+"""What each automatic tag says, by what stands before its colon."""
+
+_REMEMBERED = 4096
+_LONGEST_REMEMBERED = 1024
+
+
+def check_own_tag(text: str) -> None:
+    """Check a tag that a filter or a security policy wants to set.
+
+    :raises InvalidValue: if it is not in canonical form, or is an automatic tag.
+    """
+    check_tag(text)
+    family = text.partition(":")[0]
+    if family in AUTOMATIC and (":" in text or family == "all"):
+        raise InvalidValue(f"the tag {text} is set by the node alone", 0)
+
+
+@frozen(eq=False)
+class Tagging:
+    """The first stage: puts on every exchange its automatic tags and those of its security policy."""
+
+    name: ClassVar[str] = "tagging"
+
+    _own: Mapping[str, tuple[str, ...]]
+    _standing: Callable[..., frozenset[str]] = field(init=False)
+
+    @_standing.default
+    def _remembered(self) -> Callable[..., frozenset[str]]:
+        return lru_cache(_REMEMBERED)(self._standing_tags)
+
+    @classmethod
+    def of(cls, own: Mapping[str, Iterable[str]]) -> Tagging:
+        """The stage for the tags of security policies, by the name of each.
+
+        :raises InvalidValue: if one is not in canonical form, or is an automatic tag.
+        """
+        for tag in (tag for tags in own.values() for tag in tags):
+            check_own_tag(tag)
+        return cls({policy: tuple(tags) for policy, tags in own.items()})
+
+    def decide(self, exchange: Exchange) -> Decision:
+        """The automatic tags of an exchange, and those of its security policy."""
+        request, client = exchange.request, exchange.connection.client
+        authority, scheme = (b"", b"") if request is None else (request.authority, request.scheme)
+        mtls = _NONE if client is None else verdict_tags(client.verification)
+        subject, issuer = (client.subject, client.issuer) if client is not None and mtls is _VERIFIED else ("", "")
+        # What the client chooses is kept only if it is short, and of that only so much. One flat call, not one for each
+        # part: this is on the way of every request.
+        short = len(authority) + len(subject) + len(issuer) <= _LONGEST_REMEMBERED
+        standing = (self._standing if short else self._standing_tags)(
+            exchange.client,
+            authority,
+            scheme,
+            exchange.server_group,
+            exchange.security_policy,
+            exchange.path_map,
+            subject,
+            issuer,
+            mtls,
+        )
+        return Decision(standing if request is None else standing | _request_tags(request))
+
+    def _standing_tags(
+        self,
+        client: str,
+        authority: bytes,
+        scheme: bytes,
+        group: str,
+        policy: str,
+        path_map: str,
+        subject: str,
+        issuer: str,
+        mtls: tuple[str, ...],
+    ) -> frozenset[str]:
+        parts = {
+            "ip": client,
+            "host": host_of(authority).decode("latin-1"),
+            "protocol": scheme.decode("latin-1"),
+            "servergroup": group,
+            "securitypolicy": policy,
+            "securitypolicy-entry": path_map,
+            "cert-subject": subject,
+            "cert-issuer": issuer,
+        }
+        automatic = (canonical(f"{family}:{text}") for family, text in parts.items() if text)
+        return frozenset(("all", *mtls, *automatic, *self._own.get(policy, ())))
+
+
+_NONE = ("mtls:none",)
+_VERIFIED = ("mtls:verified",)
+_FAILED = ("mtls:failed",)
+_REVOKED = ("mtls:failed", "mtls:revoked")
+
+
+def verdict_tags(verification: Verification) -> tuple[str, ...]:
+    """The tags of the verdict: a revoked certificate has failed, even if something says that it was verified."""
+    if verification.revoked:
+        return _REVOKED
+    if verification.verified:
+        return _VERIFIED
+    return _FAILED if verification.presented else _NONE
+
+
+def _request_tags(request: Request) -> frozenset[str]:
+    fields = request.fields
+    cookies = fields.get(b"cookie", ())
+    headers = len(fields) - 1 if cookies else len(fields)
+    return _counts(headers, sum(map(_cookies, cookies)), _arguments(request.query) if request.query else 0)
+
+
+def _cookies(value: bytes) -> int:
+    pairs = value.replace(b" ", b"").split(b";")
+    return len(pairs) - pairs.count(b"")
+
+
+def _arguments(query: bytes) -> int:
+    pairs = query.split(b"&")
+    return len(pairs) - pairs.count(b"")
+
+
+@lru_cache(_REMEMBERED)
+def _counts(headers: int, cookies: int, arguments: int) -> frozenset[str]:
+    return frozenset((f"headers:{headers}", f"cookies:{cookies}", f"args:{arguments}"))

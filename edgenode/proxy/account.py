@@ -1,0 +1,161 @@
+"""What happened in one exchange, kept while it happens and told afterwards as its event."""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from json.encoder import encode_basestring_ascii as _text
+
+from attrs import asdict
+
+from edgenode.decision import NOTHING, Decision, Reason
+from edgenode.errors import ClientError, OriginError
+from edgenode.exchange import Connection, Exchange, Request
+from edgenode.proxy.balancing import Balanced
+from edgenode.proxy.routing import ServedGroup, ServedPathMap
+
+
+class Account:
+    """The account of one exchange.
+
+    :ivar listener: the name of the listener it came in on.
+    :ivar exchange: connection, request and what they were routed to.
+    :ivar group: the server group that served it, ``None`` if none would.
+    :ivar path_map: its path map, likewise.
+    :ivar decision: the pipeline's decision.
+    :ivar error: whose fault it was, if it failed.
+    :ivar identifier: the request's identifier.
+    :ivar status: the status sent to the client; 444 closed by us, 499 by the client, 0 nothing was answered.
+    :ivar server: the server of the origin that was asked last.
+    :ivar tries: how many were asked.
+    :ivar reused: whether that was on a kept connection.
+    :ivar origin_status: the status it answered.
+    :ivar received: bytes of the request body.
+    :ivar sent: bytes of the response body.
+    :ivar time: when it began, seconds since the epoch.
+    :ivar began: the same on ``time.perf_counter``; likewise ``decided``, ``answered`` (the origin's first byte), ``ended``.
+    """
+
+    __slots__ = (
+        "answered", "began", "decided", "decision", "ended", "error", "exchange", "group", "identifier", "listener",
+        "origin_status", "path_map", "received", "reused", "sent", "server", "status", "time", "tries",
+    )  # fmt: skip
+
+    def __init__(self, listener: str, exchange: Exchange) -> None:
+        self.listener = listener
+        self.exchange = exchange
+        self.group: ServedGroup | None = None
+        self.path_map: ServedPathMap | None = None
+        self.decision: Decision = NOTHING
+        self.error: ClientError | OriginError | None = None
+        self.identifier = b""
+        self.status = 0
+        self.server: Balanced | None = None
+        self.tries = 0
+        self.reused = False
+        self.origin_status = 0
+        self.received = 0
+        self.sent = 0
+        self.time = time.time()
+        self.began = time.perf_counter()
+        self.decided = self.answered = self.ended = 0.0
+
+    def line(self) -> str:
+        """The event as one line of JSON; every character that is not printable ASCII is escaped."""
+        exchange, decision, request = self.exchange, self.decision, self.exchange.request
+        action = decision.action
+        return (
+            f'{{"time":"{_timestamp(self.time)}","id":{_text(self.identifier.decode("ascii"))},'
+            f'"listener":{_text(self.listener)},"client":{_text(exchange.client)},{_connection(exchange.connection)},'
+            f'"server_group":{_text(exchange.server_group)},"security_policy":{_text(exchange.security_policy)},'
+            f'"path_map":{_text(exchange.path_map)},"request":{"null" if request is None else _request(request)},'
+            f'"tags":{_tags(decision.tags or exchange.tags)},'
+            f'"reasons":[{",".join(map(_reason, decision.reasons))}],'
+            f'"action":{"null" if action is None else _text(action.name)},"status":{self.status},'
+            f'"error":{_fault(self.error)},"origin":{self._origin()},'
+            f'"bytes":{{"received":{self.received},"sent":{self.sent}}},"timings":{self._timings()}}}'
+        )
+
+    def _origin(self) -> str:
+        if self.path_map is None or not self.tries:
+            return "null"
+        return (
+            f'{{"name":{_text(self.path_map.pool.name)},"server":{_text(str(self.server)) if self.server else "null"},'
+            f'"status":{self.origin_status or "null"},"tries":{self.tries},"reused":{"true" if self.reused else "false"}}}'
+        )
+
+    def _timings(self) -> str:
+        """Microseconds: of each stage of the pipeline, then from mark to mark, then in all."""
+        text, before = "", self.began
+        for stage, microseconds in self.decision.timings:
+            text += f'"{stage}":{microseconds:.0f},'
+        for name, at in (("decision", self.decided), ("origin", self.answered), ("response", self.ended)):
+            if at:
+                text += f'"{name}":{(at - before) * 1e6:.0f},'
+                before = at
+        return f'{{{text}"total":{(self.ended - self.began) * 1e6:.0f}}}'
+
+
+@functools.lru_cache(4096)
+def _tags(tags: frozenset[str]) -> str:
+    return f"[{','.join(map(_text, sorted(tags)))}]"
+
+
+def _timestamp(seconds: float) -> str:
+    """RFC 3339 with microseconds, UTC."""
+    return f"{_second(int(seconds))}.{int(seconds % 1 * 1e6):06d}Z"
+
+
+@functools.lru_cache(4)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def _request(request: Request) -> str:
+    return (
+        f'{{"method":{_text(request.method.decode("latin-1"))},"authority":{_text(request.authority.decode("latin-1"))},'
+        f'"target":{_text(request.target.decode("latin-1"))},"version":"HTTP/{request.version[0]}.{request.version[1]}"}}'
+    )
+
+
+@functools.lru_cache(1024)
+def _reason(why: Reason) -> str:
+    return json.dumps(asdict(why), separators=(",", ":"))
+
+
+@functools.lru_cache(4096)
+def _connection(connection: Connection) -> str:
+    """What an event says of a connection: the same for all its exchanges, and so remembered."""
+    client, verdict = connection.client, connection.verification
+    facts = {
+        "peer": str(connection.peer),
+        "local": str(connection.local),
+        "tls": {
+            "version": connection.tls_version,
+            "cipher": connection.cipher,
+            "server_name": connection.server_name,
+            "alpn": connection.alpn,
+            "fingerprint": connection.fingerprint,
+        },
+        "certificate": {
+            "verify": str(verdict),
+            "subject": client.subject if client is not None else None,
+            "issuer": client.issuer if client is not None else None,
+            "serial": client.serial if client is not None else None,
+            "fingerprint": client.fingerprint_sha256 if client is not None else None,
+            "revoked": verdict.revoked,
+            "first_error": verdict.first_error,
+            "last_error": verdict.last_error,
+            "depth": verdict.depth,
+        },
+    }
+    return json.dumps(facts, separators=(",", ":"))[1:-1]
+
+
+def _fault(error: ClientError | OriginError | None) -> str:
+    """Whose fault, the status inside, which may differ from the one sent, and the reason."""
+    if error is None:
+        return "null"
+    whose = "client" if isinstance(error, ClientError) else "origin"
+    return f'{{"fault":"{whose}","status":{error.status},"reason":{_text(error.reason)}}}'

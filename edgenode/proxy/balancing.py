@@ -1,0 +1,81 @@
+"""Which server of an origin is next: smooth weighted round robin, and passing over those that failed.
+
+Law: over any run of as many requests as the weights add up to, every healthy server gets its weight's share. With
+``max-fails`` failures within ``fail-timeout`` a server is passed over for ``fail-timeout``, then tried again; if all are
+being passed over they are all tried, for a guess is better than a certain 502 (nginx, ``ngx_http_upstream_module``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from edgenode.proxy.origins import Server
+
+
+class Balanced:
+    """A server with what is remembered of it.
+
+    :ivar server: the server.
+    :ivar current: its current weight in the round robin.
+    :ivar fails: failures counted in the current ``fail-timeout``.
+    :ivar counted_from: when that count began, seconds.
+    :ivar out_until: until when it is passed over, seconds.
+    """
+
+    __slots__ = ("counted_from", "current", "fails", "out_until", "server")
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.current = 0
+        self.fails = 0
+        self.counted_from = 0.0
+        self.out_until = 0.0
+
+    def __str__(self) -> str:
+        host = f"[{self.server.host}]" if ":" in self.server.host else self.server.host
+        return f"{host}:{self.server.port}"
+
+
+class Balancer:
+    """The servers of one origin.
+
+    :param servers: at least one.
+    :param max_fails: failures after which a server is passed over; 0 never.
+    :param fail_timeout: seconds.
+    """
+
+    def __init__(self, servers: Sequence[Server], max_fails: int, fail_timeout: float) -> None:
+        self.servers = tuple(map(Balanced, servers))
+        self._max_fails = max_fails
+        self._fail_timeout = fail_timeout
+
+    def choose(self, now: float, tried: Container[Balanced] = ()) -> Balanced | None:
+        """The next server, ``None`` if all have been tried."""
+        if len(self.servers) == 1:
+            only = self.servers[0]
+            return None if only in tried else only
+        untried = [each for each in self.servers if each not in tried]
+        candidates = [each for each in untried if each.out_until <= now] or untried
+        if not candidates:
+            return None
+        for each in candidates:
+            each.current += each.server.weight
+        best = max(candidates, key=lambda each: each.current)
+        best.current -= sum(each.server.weight for each in candidates)
+        return best
+
+    def failed(self, server: Balanced, now: float) -> None:
+        """An attempt on this server failed."""
+        if not self._max_fails:
+            return
+        if now - server.counted_from > self._fail_timeout:
+            server.fails, server.counted_from = 0, now
+        server.fails += 1
+        if server.fails >= self._max_fails:
+            server.out_until = now + self._fail_timeout
+            server.fails = 0
+
+    def succeeded(self, server: Balanced, now: float) -> None:
+        """An attempt succeeded; failures that lie back are forgotten."""
+        if server.fails and now >= server.out_until:
+            server.fails = 0

@@ -1,0 +1,71 @@
+"""Deadlines of connections, watched by one timer.
+
+A timer for every request would cost more than the request's parsing. So each connection only carries the time at which
+it has had enough, and one sweep compares. Law: nothing expires early, and nothing more than two sweeps late.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.logger import Logger
+
+from edgenode.tls.transport import Reactor
+
+NEVER = float("inf")
+SWEEP = 0.2
+"""Seconds between two sweeps while anything is watched."""
+
+_log = Logger()
+
+
+class Watched(Protocol):
+    """What has a deadline.
+
+    :ivar deadline: on the clock of :class:`Deadlines`, seconds; :data:`NEVER` if nothing is waited for.
+    """
+
+    deadline: float
+
+    def expired(self, now: float) -> None:
+        """The deadline has passed; set a new one, or end."""
+
+
+class Deadlines:
+    """The deadlines of all connections of a node.
+
+    :ivar clock: the clock that deadlines are set by: monotonic seconds.
+    """
+
+    def __init__(self, reactor: Reactor, clock: Callable[[], float] = time.monotonic) -> None:
+        self._reactor = reactor
+        self.clock = clock
+        self._watched: set[Watched] = set()
+        self._running = False
+
+    def watch(self, watched: Watched) -> None:
+        """Look at its deadline from now on."""
+        self._watched.add(watched)
+        if not self._running:
+            self._running = True
+            self._reactor.callLater(SWEEP, self._sweep)
+
+    def forget(self, watched: Watched) -> None:
+        """No longer."""
+        self._watched.discard(watched)
+
+    def _sweep(self) -> None:
+        now = self.clock()
+        for watched in [each for each in self._watched if each.deadline <= now]:
+            if watched in self._watched:
+                try:
+                    watched.expired(now)
+                except Exception:
+                    _log.failure("a deadline failed")
+                    self._watched.discard(watched)
+        if self._watched:
+            self._reactor.callLater(SWEEP, self._sweep)
+        else:
+            self._running = False

@@ -1,0 +1,451 @@
+"""One exchange: routed, judged, forwarded to its origin, answered, and reported as one event.
+
+Law: no byte of a request reaches an origin before the pipeline has let it pass, and none is sent a second time if that
+could have a second effect. What goes wrong at the origin is told to the event, not to the client. A response that cannot
+be completed is cut, never ended as though it were whole.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from edgenode.decision import NOTHING, Close, Decision, Forward, Respond
+from edgenode.errors import ClientError, OriginError
+from edgenode.exchange import Connection, Exchange, Headers, Response
+from edgenode.interfaces import IEventSink
+from edgenode.proxy.account import Account
+from edgenode.proxy.balancing import Balanced
+from edgenode.proxy.headers import Fields, Provenance, TrustedProxies, provenance, request_id, to_client, to_origin
+from edgenode.proxy.http1.client import OriginConnection
+from edgenode.proxy.http1.heads import RequestHead, ResponseHead
+from edgenode.proxy.http1.server import ServerConnection
+from edgenode.proxy.pool import Opening, OriginPool
+from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
+from edgenode.tls.revocation import look_again
+from edgenode.tls.transport import HIGH_WATER
+from edgenode.tls.verification import judge
+
+SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+"""Methods without side effects (RFC 9110, section 9.2.1): the only ones sent again once they were sent."""
+
+_CONDITIONS = {"connect": "error", "handshake": "error", "certificate": "error", "reset": "error", "timeout": "timeout",
+               "invalid": "invalid-header"}  # fmt: skip
+_PAGES = {
+    400: b"400 Bad Request\n",
+    403: b"403 Forbidden\n",
+    404: b"404 Not Found\n",
+    408: b"408 Request Timeout\n",
+    413: b"413 Content Too Large\n",
+    421: b"421 Misdirected Request\n",
+    495: b"400 The SSL certificate error\n",
+    496: b"400 No required SSL certificate was sent\n",
+    502: b"502 Bad Gateway\n",
+    503: b"503 Service Unavailable\n",
+    504: b"504 Gateway Timeout\n",
+}
+
+_log = Logger()
+
+
+@frozen(eq=False)
+class Surroundings:
+    """What all exchanges of a listener share.
+
+    :ivar listener: the listener's name.
+    :ivar router: its server groups.
+    :ivar via: the node's name, for Via.
+    :ivar trusted_proxies: whose reports of the client are believed.
+    :ivar events: who takes the events.
+    """
+
+    listener: str
+    router: Router
+    via: bytes
+    trusted_proxies: TrustedProxies
+    events: IEventSink
+
+
+class Forwarding:
+    """One exchange on a client's connection.
+
+    :param client: the client's connection, for the answer.
+    :param connection: the facts of it, for rules and the event.
+    :param shaken: the server group that the connection was judged for.
+    :param head: the request.
+    """
+
+    __slots__ = (
+        "_account", "_answered", "_client", "_extra", "_head", "_lent", "_opening", "_over", "_pending", "_provenance",
+        "_request_done", "_shaken", "_surroundings", "_tried", "_waiting",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        client: ServerConnection,
+        connection: Connection,
+        shaken: ServedGroup,
+        head: RequestHead,
+    ) -> None:
+        self._surroundings = surroundings
+        self._client = client
+        self._shaken = shaken
+        self._head = head
+        self._account = Account(surroundings.listener, Exchange(connection, head.request, connection.peer.host))
+        self._provenance: Provenance | None = None
+        self._extra: Headers = ()
+        self._lent: OriginConnection | None = None
+        self._opening: Opening | None = None
+        self._tried: tuple[Balanced, ...] = ()
+        self._pending: list[bytes] = []
+        self._waiting = 0
+        self._request_done = head.body is None
+        self._answered = False
+        self._over = False
+
+    # -- judged ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> bool:
+        """Route and judge the request; true if the answer is still to come."""
+        surroundings, account, request = self._surroundings, self._account, self._head.request
+        connection = account.exchange.connection
+        try:
+            self._provenance = source = provenance(connection.peer.host, request, surroundings.trusted_proxies)
+            account.identifier = request_id(request, source.peer_trusted)
+            account.group = group = surroundings.router.route(self._shaken, request)
+            account.exchange = exchange = Exchange(
+                _as_of_now(connection, group), request, source.client, frozenset(), group.name, group.security_policy
+            )
+            refusal = judge(group.group, exchange.connection.verification)
+            if refusal is not None:
+                raise refusal
+            account.path_map = path_map = group.path_map(exchange)
+            account.exchange = exchange = Exchange(
+                exchange.connection, request, source.client, exchange.tags, group.name, group.security_policy, path_map.name
+            )
+            decision = path_map.pipeline.decide(exchange)
+        except ClientError as error:
+            self._refuse(error)
+        else:
+            if isinstance(decision, Deferred):
+                decision.addCallback(self._decided).addErrback(self._undecided)
+            else:
+                self._decided(decision)
+        return not self._over
+
+    def _decided(self, decision: Decision) -> None:
+        if self._over:
+            return
+        self._account.decision = decision
+        outcome = decision.outcome(self._account.exchange)
+        if isinstance(outcome, Forward):
+            self._extra = outcome.headers
+            self._forward()
+        elif isinstance(outcome, Respond):
+            self._answer(outcome.response)
+        else:
+            assert isinstance(outcome, Close)
+            self._close()
+
+    def _undecided(self, failure: Failure) -> None:
+        _log.failure("the pipeline failed", failure=failure)
+        if not self._over:
+            self._refuse(ClientError(503, "the pipeline failed"))
+
+    def _refuse(self, error: ClientError) -> None:
+        """Answer for a client's fault; after a refusal for its certificate the connection is of no use."""
+        self._account.error = error
+        if error.status in (495, 496):
+            wanted = self._shaken.group.mtls_refusal
+            if wanted == "444":
+                self._close()
+                return
+            status = 400 if wanted in ("handshake", "495", "496") else int(wanted)
+            page = _PAGES[error.status] if status == 400 else _PAGES.get(status, b"%d Refused\n" % status)
+            self._answer(Response(status, (), page), close=True)
+        else:
+            self._answer(
+                Response(error.status, (), _PAGES.get(error.status, b"%d\n" % error.status)), close=error.status == 421
+            )
+
+    def _answer(self, response: Response, *, close: bool = False) -> None:
+        self._answered = True
+        self._account.status = response.status
+        self._account.sent = len(response.body)
+        self._end()
+        self._client.respond(response, close=close)
+
+    def _close(self) -> None:
+        self._account.status = 444
+        self._end()
+        self._client.close_silently()
+
+    # -- to the origin -----------------------------------------------------------------------------------------------
+
+    def _forward(self) -> None:
+        path_map, head = self._account.path_map, self._head
+        assert path_map is not None
+        length = head.request.length
+        if length is not None and length > path_map.max_body_size:
+            self._refuse(ClientError(413, "the request body is too large"))
+            return
+        self._account.decided = time.perf_counter()
+        if head.expects_continue:
+            self._client.accept_body()
+        self._borrow(path_map.pool)
+
+    def _borrow(self, pool: OriginPool, *, fresh: bool = False) -> None:
+        self._account.tries += 1
+        lent = pool.borrow(self, self._tried, fresh=fresh)
+        if isinstance(lent, OriginConnection):
+            self._account.reused = True
+            self._begin(lent)
+        elif lent is not None:
+            self._account.reused = False
+            self._opening = lent
+
+    def connected(self, connection: OriginConnection) -> None:
+        """The pool has opened a connection."""
+        self._opening = None
+        self._begin(connection)
+
+    def unconnected(self, server: Balanced | None, error: OriginError) -> None:
+        """The pool could open none."""
+        self._opening = None
+        if server is not None:
+            self._account.server = server
+        self._fail(error)
+
+    def _begin(self, connection: OriginConnection) -> None:
+        """Send the request, with what has arrived of its body."""
+        self._lent = connection
+        self._account.server = connection.server
+        body, self._pending, self._waiting = b"".join(self._pending), [], 0
+        data = self._request_bytes(connection.server) + self._framed(body)
+        connection.begin(self._head.request.method, data, self._request_done, self)
+        self._client.resume_body()
+
+    def _request_bytes(self, server: Balanced) -> bytes:
+        head, source, path_map = self._head, self._provenance, self._account.path_map
+        assert source is not None and path_map is not None
+        request = head.request
+        origin = path_map.pool.origin
+        if origin.host == "client":
+            host = request.authority
+        else:
+            name = (origin.server_name or server.server.host) if origin.host == "server" else origin.host
+            host = name.encode("ascii")
+        fields = to_origin(request, head.connection_options, source, self._account.identifier, self._surroundings.via)
+        lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (request.method, _origin_form(request.path, request.query), host)]
+        lines += [b"%b: %b\r\n" % field for field in fields]
+        lines += [b"%b: %b\r\n" % field for field in self._extra]
+        if request.length is None:
+            lines.append(b"Transfer-Encoding: chunked\r\n\r\n")
+        elif request.length or any(name == b"content-length" for name, _ in request.headers):
+            lines.append(b"Content-Length: %d\r\n\r\n" % request.length)
+        else:
+            lines.append(b"\r\n")
+        return b"".join(lines)
+
+    def _framed(self, body: bytes) -> bytes:
+        """Bytes of the request body in the framing that the origin was told."""
+        if self._head.request.length is not None:
+            return body
+        framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        return framed + b"0\r\n\r\n" if self._request_done else framed
+
+    def body(self, data: bytes, done: bool) -> None:
+        """Bytes of the request body came from the client."""
+        self._account.received += len(data)
+        self._request_done = done
+        if self._over:
+            return
+        if self._account.path_map is not None and self._account.received > self._account.path_map.max_body_size:
+            self.body_refused(ClientError(413, "the request body is too large"))
+        elif self._lent is not None:
+            self._lent.write(self._framed(data), done)
+            if self._lent.full:
+                self._client.pause_body()
+        else:
+            self._pending.append(data)
+            self._waiting += len(data)
+            if self._waiting > HIGH_WATER:
+                self._client.pause_body()
+
+    def body_refused(self, error: ClientError) -> None:
+        """The rest of the request body cannot be had."""
+        if self._over:
+            return
+        self._let_go()
+        if self._answered:
+            self._cut(error)
+        else:
+            self._refuse(error)
+
+    def origin_drained(self) -> None:
+        """The origin has taken what was sent."""
+        self._client.resume_body()
+
+    # -- from the origin ---------------------------------------------------------------------------------------------
+
+    def interim(self, head: ResponseHead) -> None:
+        """An interim response: all but 100, which answers an expectation that was ours to answer, are passed on."""
+        if head.status != 100:
+            self._client.interim(head.status, head.reason, self._response_fields(head))
+
+    def responded(self, head: ResponseHead, body: bytes, done: bool) -> None:
+        """The origin has answered."""
+        self._account.origin_status = head.status
+        pool, server = self._pool, self._account.server
+        assert server is not None
+        condition = f"http-{head.status}"
+        if condition in pool.origin.next_upstream and self._may_retry(sent=True):
+            pool.balancer.failed(server, pool.deadlines.clock())
+            self._retry(server)
+            return
+        pool.balancer.succeeded(server, pool.deadlines.clock())
+        self._account.answered = time.perf_counter()
+        self._answered = True
+        self._account.status = head.status
+        self._account.sent = len(body)
+        if done:
+            self._lent = None
+        fields = self._response_fields(head)
+        if done:
+            self._end()
+        self._client.begin_response(head.status, head.reason, fields, head.length, body, done)
+        if not done and self._client.full and self._lent is not None:
+            self._lent.pause()
+
+    def continued(self, body: bytes, done: bool, trailers: Headers) -> None:
+        """More of the response."""
+        self._account.sent += len(body)
+        if done:
+            self._lent = None
+            self._end()
+            self._client.continue_response(body, True, self._passing(trailers))
+            return
+        self._client.continue_response(body, False)
+        if self._client.full and self._lent is not None:
+            self._lent.pause()
+
+    def client_drained(self) -> None:
+        """The client has taken what was sent."""
+        if self._lent is not None and self._answered:
+            self._lent.resume()
+
+    def failed(self, error: OriginError) -> None:
+        """The origin's connection failed."""
+        self._lent = None
+        if self._over:
+            return
+        if self._answered:
+            self._cut(error)
+            return
+        if self._account.reused and error.kind == "reset" and self._may_retry(sent=True):
+            # The origin closed a kept connection just as it was used: that is no failure of the server.
+            self._account.tries -= 1
+            self._borrow(self._pool, fresh=True)
+            return
+        self._fail(error)
+
+    def client_lost(self, reason: str) -> None:
+        """The client is gone: nobody waits for the origin any more."""
+        if self._over:
+            return
+        self._account.error = ClientError(499, reason)
+        if not self._answered:
+            self._account.status = 499
+        self._let_go()
+        self._end()
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _pool(self) -> OriginPool:
+        assert self._account.path_map is not None
+        return self._account.path_map.pool
+
+    def _response_fields(self, head: ResponseHead) -> Fields:
+        return to_client(head.headers, head.names, head.connection_options, b"1.1 " + self._surroundings.via)
+
+    def _passing(self, trailers: Headers) -> Headers:
+        """The trailers that may be passed on: only to who asked for them, and none that belongs into a head."""
+        if not trailers or b"trailers" not in b",".join(self._head.request.fields.get(b"te", ())).lower():
+            return ()
+        return tuple(field for field in trailers if not field[0].startswith(_NO_TRAILERS))
+
+    def _fail(self, error: OriginError) -> None:
+        """An attempt failed before any answer: the next server, or 502, 503, 504."""
+        pool, server = self._pool, self._account.server
+        if server is not None and error.kind != "unavailable":
+            pool.balancer.failed(server, pool.deadlines.clock())
+            wanted = _CONDITIONS[error.kind] in pool.origin.next_upstream
+            if wanted and self._may_retry(sent=error.sent):
+                self._account.error = error
+                self._retry(server)
+                return
+        if error.kind != "unavailable" or not isinstance(self._account.error, OriginError):
+            self._account.error = error
+        status = self._account.error.status if self._account.error is not None else error.status
+        self._answer(Response(status, (), _PAGES[status]))
+
+    def _may_retry(self, *, sent: bool) -> bool:
+        """Whether the request may be sent to another server: nginx's rules, narrowed to safe methods."""
+        if self._account.tries >= self._pool.origin.next_upstream_tries or self._answered:
+            return False
+        if not sent:
+            return True
+        return self._head.request.method in SAFE and self._head.body is None
+
+    def _retry(self, server: Balanced) -> None:
+        self._let_go()
+        self._tried = (*self._tried, server)
+        self._borrow(self._pool)
+
+    def _let_go(self) -> None:
+        """Give up what is under way with the origin."""
+        opening, self._opening = self._opening, None
+        lent, self._lent = self._lent, None
+        if opening is not None:
+            opening.cancel()
+        if lent is not None:
+            lent.abandon()
+
+    def _cut(self, error: ClientError | OriginError) -> None:
+        """The response has begun and cannot be completed."""
+        self._account.error = error
+        self._end()
+        self._client.abort(error.reason)
+
+    def _end(self) -> None:
+        """The exchange is over: report it."""
+        if not self._over:
+            self._over = True
+            self._account.ended = time.perf_counter()
+            self._surroundings.events.record(self._account)
+
+
+_NO_TRAILERS = (b"content-", b"transfer-", b"host", b"authorization", b"set-cookie", b"cookie", b"connection", b"te",
+                b"trailer", b"upgrade", b"cache-control", b"expect", b"location", b"vary", b"www-", b"proxy-")  # fmt: skip
+
+
+def _as_of_now(connection: Connection, group: ServedGroup) -> Connection:
+    """The connection with the verdict on its client as of now: a certificate may have expired since the handshake."""
+    client = connection.client
+    if client is None or not client.verification.verified:
+        return connection
+    verdict = look_again(client, group.trust_stores, datetime.datetime.now(datetime.UTC))
+    if verdict is client.verification:
+        return connection
+    return evolve(connection, client=evolve(client, verification=verdict))
+
+
+def _origin_form(path: bytes, query: bytes | None) -> bytes:
+    return path if query is None else b"%b?%b" % (path, query)

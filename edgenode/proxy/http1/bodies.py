@@ -1,0 +1,160 @@
+"""Message bodies of HTTP/1.1 (RFC 9112, sections 6 and 7), read strictly, for requests and responses alike.
+
+Law: a reader takes exactly the bytes of its body and says where the next message begins; what the grammar does not
+know is an error, never a guess. Chunk extensions are dropped, as section 7.1.1 wants of who does not know them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+from edgenode.exchange import Headers
+
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+_TOKEN_VALUE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+_MAX_LINE = 512
+_MAX_TRAILERS = 8192
+# A chunk-size line costs more than it brings if extensions or one-byte chunks are used to burn time.
+_MAX_EXTENSIONS = 16 * 1024
+
+
+class MalformedBody(Exception):
+    """The bytes are not a body in its framing."""
+
+
+class BodyReader(Protocol):
+    """Reads one body.
+
+    :ivar done: whether all of it has been read.
+    :ivar trailers: the trailer fields behind a chunked body, names in lower case.
+    """
+
+    done: bool
+    trailers: Headers
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take bytes; return those of the body, and those behind its end.
+
+        :raises MalformedBody: if they do not fit the framing.
+        """
+        ...
+
+
+class LengthBody:
+    """A body of a length known in advance."""
+
+    __slots__ = ("_left", "done", "trailers")
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.done = length == 0
+        self.trailers: Headers = ()
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take bytes; return those of the body, and those behind its end."""
+        left = self._left - len(data)
+        if left > 0:
+            self._left = left
+            return data, b""
+        end = self._left
+        self._left = 0
+        self.done = True
+        return (data, b"") if left == 0 else (data[:end], data[end:])
+
+
+class EndlessBody:
+    """A body that ends with its connection, of a response only (RFC 9112, section 6.3, item 8)."""
+
+    __slots__ = ("done", "trailers")
+
+    def __init__(self) -> None:
+        self.done = False
+        self.trailers: Headers = ()
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take bytes: all of them belong to the body."""
+        return data, b""
+
+
+class ChunkedBody:
+    """A body in chunks."""
+
+    __slots__ = ("_buffer", "_extensions", "_left", "_state", "_trailer_size", "_trailers", "done")
+
+    _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._state = self._SIZE
+        self._left = 0
+        self._extensions = 0
+        self._trailer_size = 0
+        self._trailers: list[tuple[bytes, bytes]] = []
+        self.done = False
+
+    @property
+    def trailers(self) -> Headers:
+        """The trailer fields, names in lower case."""
+        return tuple(self._trailers)
+
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Take bytes; return those of the body, and those behind its end.
+
+        :raises MalformedBody: if a chunk, a trailer or an end of line is not as the grammar has it.
+        """
+        if self._buffer:
+            data = self._buffer + data
+            self._buffer = b""
+        pieces: list[bytes] = []
+        at, size = 0, len(data)
+        while at < size:
+            if self._state == self._DATA:
+                end = min(at + self._left, size)
+                pieces.append(data[at:end])
+                self._left -= end - at
+                at = end
+                if not self._left:
+                    self._state = self._DATA_END
+                continue
+            end = data.find(b"\r\n", at)
+            if end < 0:
+                self._keep(data[at:])
+                break
+            line = data[at:end]
+            at = end + 2
+            self._line(line)
+            if self.done:
+                return b"".join(pieces), data[at:]
+        return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), b""
+
+    def _keep(self, rest: bytes) -> None:
+        # An unfinished line: refuse at once what can no longer become one.
+        if len(rest) > (_MAX_TRAILERS if self._state == self._TRAILER else _MAX_LINE):
+            raise MalformedBody("a line without an end")
+        if self._state == self._DATA_END and rest != b"\r" or b"\n" in rest or b"\r" in rest[:-1]:
+            raise MalformedBody("a bare CR or LF, or a chunk longer than its size")
+        self._buffer = rest
+
+    def _line(self, line: bytes) -> None:
+        if self._state == self._DATA_END:
+            if line:
+                raise MalformedBody("a chunk longer than its size")
+            self._state = self._SIZE
+        elif self._state == self._SIZE:
+            match = _CHUNK_LINE.fullmatch(line)
+            if match is None or len(line) > _MAX_LINE:
+                raise MalformedBody("a chunk size that is no hexadecimal number")
+            self._extensions += len(line) - len(match[1])
+            if self._extensions > _MAX_EXTENSIONS:
+                raise MalformedBody("too many chunk extensions")
+            self._left = int(match[1], 16)
+            self._state = self._DATA if self._left else self._TRAILER
+        elif line:
+            match = _TOKEN_VALUE.fullmatch(line)
+            self._trailer_size += len(line)
+            if match is None or self._trailer_size > _MAX_TRAILERS:
+                raise MalformedBody("a malformed trailer, or too many")
+            self._trailers.append((match[1].lower(), match[2].rstrip(b" \t")))
+        else:
+            self.done = True

@@ -1,0 +1,118 @@
+"""Request targets and authorities: what is forwarded, and the form that rules match.
+
+Law: what two readers could read differently is refused. Percent-encoding is kept as it came; only the form for matching
+is decoded, once. Dot segments are the one thing that is resolved in what is forwarded too, as RFC 3986, section 6.2.2.3,
+allows: a path map chosen by ``/public`` must not reach an origin as ``/admin/../public``.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from attrs import frozen
+
+from edgenode.errors import ClientError
+
+_UNSAFE = bytes(c for c in range(256) if c <= 0x20 or c >= 0x7F or c in b'"#<>')
+_UNSAFE_IN_PATH = b"\\^`{}"
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)([/?].*)?", re.DOTALL)
+_AUTHORITY = re.compile(rb"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::(\d{0,5}))?")
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+# A segment that some reader takes for "." or "..": percent-encoded, or with parameters as Java's servers read "..;x".
+_DOTS = re.compile(rb"(?:\.|%2[eE]){1,2}")
+_DOTS_WITH_PARAMETERS = re.compile(rb"(?:\.|%2[eE]){1,2}(?:;|%3[bB]).*", re.DOTALL)
+_BYTE = {b"%02x" % c: bytes((c,)) for c in range(256)}
+
+
+@frozen
+class Target:
+    """A request target, read.
+
+    :ivar authority: of an absolute-form target, lower case; ``None`` for the other forms.
+    :ivar path: as it is forwarded.
+    :ivar query: behind the first ``?``; ``None`` without one.
+    :ivar normalised_path: for matching: decoded once, slashes merged, dot segments resolved.
+    """
+
+    authority: bytes | None
+    path: bytes
+    query: bytes | None
+    normalised_path: bytes
+
+
+def read_target(target: bytes, method: bytes) -> Target:
+    """Read a request target in origin, absolute or asterisk form (RFC 9112, section 3.2).
+
+    :raises ClientError: 400, if it is none of these or can be read in two ways.
+    """
+    if target.translate(None, _UNSAFE) != target:
+        raise ClientError(400, "the target contains a character that no URI has")
+    authority = None
+    if not target.startswith(b"/"):
+        if target == b"*" and method == b"OPTIONS":
+            return Target(None, b"*", None, b"*")
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is None:
+            raise ClientError(400, "the target is neither a path nor an absolute URI")
+        authority = read_authority(absolute[1])
+        target = absolute[2] or b"/"
+        if target.startswith(b"?"):
+            target = b"/" + target
+    path, mark, query = target.partition(b"?")
+    if path.translate(None, _UNSAFE_IN_PATH) != path:
+        raise ClientError(400, "the path contains a character that no URI has")
+    if b"%" in path or b"/." in path or b"//" in path:
+        path, normalised = _normalise(path)
+    else:
+        normalised = path
+    return Target(authority, path, query if mark else None, normalised)
+
+
+@functools.lru_cache(4096)
+def read_authority(authority: bytes) -> bytes:
+    """The authority in lower case.
+
+    :raises ClientError: 400, if it is not a host name or an address, with a port or without.
+    """
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None or len(authority) > 261 or (match[1] and int(match[1]) > 65535):
+        raise ClientError(400, "the authority is not a valid host")
+    return authority.lower()
+
+
+def _normalise(path: bytes) -> tuple[bytes, bytes]:
+    """The path to forward and the path to match, of one that needs more than a look."""
+    if _BAD_ESCAPE.search(path):
+        raise ClientError(400, "a percent sign in the path is not followed by two hexadecimal digits")
+    segments = path.split(b"/")
+    if any(map(_DOTS_WITH_PARAMETERS.fullmatch, segments)):
+        raise ClientError(400, "a dot segment with parameters")
+    if any(map(_DOTS.fullmatch, segments)):
+        if b"//" in path:
+            raise ClientError(400, "dot segments beside empty segments can be resolved in two ways")
+        path = _resolve(segments)
+    decoded = _ESCAPE.sub(lambda escape: _BYTE[escape[1].lower()], path)
+    if b"\0" in decoded:
+        raise ClientError(400, "the path contains an encoded NUL")
+    if any(map(_DOTS.fullmatch, decoded.replace(b"\\", b"/").split(b"/"))):
+        raise ClientError(400, "an encoded slash or percent sign hides a dot segment")
+    while b"//" in decoded:
+        decoded = decoded.replace(b"//", b"/")
+    return path, decoded
+
+
+def _resolve(segments: list[bytes]) -> bytes:
+    kept: list[bytes] = []
+    for segment in segments[1:]:
+        dots = len(_ESCAPE.sub(b".", segment)) if _DOTS.fullmatch(segment) else 0
+        if dots == 2:
+            if not kept:
+                raise ClientError(400, "the path leads above the root")
+            kept.pop()
+        elif not dots:
+            kept.append(segment)
+    if _DOTS.fullmatch(segments[-1]):
+        kept.append(b"")
+    return b"/" + b"/".join(kept)

@@ -1,0 +1,83 @@
+r"""The regular expressions of rules: RE2's syntax, matched in linear time, byte by byte.
+
+Law: no request can stall a rule, and none can slip by one through an encoding. So every expression is RE2's; one
+character is one byte, for an invalid UTF-8 byte would otherwise end every ``.*``; and ``.`` matches a line feed too, or
+``%0A`` in a path would. Matching is case-sensitive (``(?i)`` makes it otherwise) and not anchored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import re2
+
+from edgenode.errors import InvalidValue
+
+# Bytes of memory: for one expression; for a set, RE2's default and some for each expression. Hostile values can make a
+# set take all that it may, so it is not simply made large.
+_SINGLE = 1 << 20
+_SET = 8 << 20
+_SET_EACH = 16 << 10
+_UNICODE_CLASS = re.compile(r"(?:[^\\]|\\[^pP])*?(\\[pP])", re.DOTALL)
+
+
+def _options(max_mem: int) -> re2.Options:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.dot_nl = True
+    options.log_errors = False  # they are raised; RE2 would print them on standard error
+    options.max_mem = max_mem
+    return options
+
+
+def check_regex(pattern: str) -> None:
+    """Check a regular expression.
+
+    :raises InvalidValue: if RE2 refuses it, or if it could not mean for bytes what it says.
+    """
+    for column, character in enumerate(pattern):
+        if not character.isascii():
+            escaped = "".join(f"\\x{byte:02X}" for byte in character.encode())
+            raise InvalidValue(f"text is matched byte by byte: write (?:{escaped}) for {character}", column)
+    unicode_class = _UNICODE_CLASS.match(pattern)
+    if unicode_class is not None:
+        raise InvalidValue("text is matched byte by byte: there are no Unicode classes", unicode_class.start(1))
+    refusal = _refusal(pattern)
+    if refusal is not None:
+        message, _, fragment = refusal.partition(": ")
+        raise InvalidValue(f"not a regular expression of RE2: {refusal}", _column(pattern, fragment or message))
+
+
+def _refusal(pattern: str) -> str | None:
+    try:
+        re2.compile(pattern.encode("ascii"), _options(_SINGLE))
+    except re2.error as error:
+        message = error.args[0]
+        return message.decode("ascii", "backslashreplace") if isinstance(message, bytes) else str(message)
+    return None
+
+
+def _column(pattern: str, fragment: str) -> int:
+    """Where the trouble begins: at the fragment that RE2 quotes if there is one such, else behind what can be read."""
+    if fragment != pattern and pattern.count(fragment) == 1:
+        return pattern.index(fragment)
+    return next((end for end in range(len(pattern), 0, -1) if _refusal(pattern[:end]) is None), 0)
+
+
+def compile_set(patterns: Sequence[str]) -> re2.Set:
+    """Compile checked expressions into one set, whose ``Match`` gives the indexes of all that match.
+
+    One more expression, the last, matches always: RE2 reports a set that it has no memory to search as one in which
+    nothing matches, and that would silently switch every rule off. An answer without the last index is such a failure.
+
+    :raises InvalidValue: if they are too large together.
+    """
+    expressions = re2.Set.SearchSet(_options(_SET + _SET_EACH * len(patterns)))
+    for pattern in (*patterns, ""):
+        expressions.Add(pattern.encode("ascii"))
+    try:
+        expressions.Compile()
+    except re2.error:
+        raise InvalidValue(f"these {len(patterns)} regular expressions are too large together") from None
+    return expressions

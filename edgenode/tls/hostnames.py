@@ -1,0 +1,45 @@
+"""Whether the origin's certificate is that of the server we meant.
+
+The law: any doubt is a refusal. Twisted's own check lets a certificate without subject alternative names pass for every
+name, for service-identity answers that with an exception its caller did not expect; here every exception refuses.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+from cryptography import x509
+from OpenSSL import SSL
+from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
+
+from edgenode.errors import OriginError
+
+
+def verify_origin(connection: SSL.Connection, server_name: str) -> None:
+    """Check the name of the origin at the other end.
+
+    Call it after the handshake and before a byte of a request is sent. The chain is verified by the handshake; this is
+    about the name alone (RFC 9525): subject alternative names only, the common name counts for nothing.
+
+    :param server_name: the DNS name, or the IP address (IPv6 without brackets), that must be in the certificate.
+    :raises OriginError: 502 ``certificate``, if it is not, or if it cannot be told.
+    """
+    try:
+        certificate = connection.get_peer_certificate(as_cryptography=True)
+        if certificate is None:
+            raise OriginError(502, "certificate", "the origin presented no certificate")
+        _verify(certificate, server_name)
+    except OriginError:
+        raise
+    except Exception as error:
+        reason = f"the origin's certificate is not for {server_name}: {type(error).__name__}"
+        raise OriginError(502, "certificate", reason) from error
+
+
+def _verify(certificate: x509.Certificate, server_name: str) -> None:
+    try:
+        address = ipaddress.ip_address(server_name)
+    except ValueError:
+        verify_certificate_hostname(certificate, server_name)
+    else:
+        verify_certificate_ip_address(certificate, str(address))

@@ -1,0 +1,186 @@
+"""Who is at the other end: a client certificate read into plain values.
+
+The law: what a certificate says is worth nothing without the verdict, so the two travel together; and text taken from a
+certificate can break no line and no field of a log or header. Whatever depends on the DER alone is read once per
+certificate, for the same machines connect all day.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TypeVar
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL
+
+from edgenode.errors import ClientError
+from edgenode.exchange import ClientIdentity, Verification
+
+CACHED_CERTIFICATES = 1024
+LARGEST_CACHED = 8 * 1024
+"""Bytes of DER; a larger certificate is read every time, lest strangers fill the cache with huge ones."""
+
+_T = TypeVar("_T")
+
+
+@frozen
+class Description:
+    """What a certificate says.
+
+    :ivar subject: the subject's distinguished name, see :func:`distinguished_name`.
+    :ivar issuer: the issuer's, likewise.
+    :ivar issuer_der: the issuer's distinguished name, DER.
+    :ivar serial_number: the serial number.
+    :ivar fingerprint_sha256: of the DER, lower-case hexadecimal.
+    :ivar not_before: start of validity, UTC.
+    :ivar not_after: end of validity, UTC.
+    """
+
+    subject: str
+    issuer: str
+    issuer_der: bytes
+    serial_number: int
+    fingerprint_sha256: str
+    not_before: datetime.datetime
+    not_after: datetime.datetime
+
+    @property
+    def serial(self) -> str:
+        """The serial number as nginx's ``$ssl_client_serial``: upper-case hexadecimal, whole bytes."""
+        digits = f"{self.serial_number:X}"
+        return digits if len(digits) % 2 == 0 else f"0{digits}"
+
+
+def _remembered(read: Callable[[bytes], _T]) -> Callable[[bytes], _T]:
+    cached = lru_cache(maxsize=CACHED_CERTIFICATES)(read)
+    return lambda der: cached(der) if len(der) <= LARGEST_CACHED else read(der)
+
+
+def _describe(der: bytes) -> Description:
+    certificate = x509.load_der_x509_certificate(der)
+    return Description(
+        subject=distinguished_name(certificate.subject),
+        issuer=distinguished_name(certificate.issuer),
+        issuer_der=certificate.issuer.public_bytes(),
+        serial_number=certificate.serial_number,
+        fingerprint_sha256=certificate.fingerprint(hashes.SHA256()).hex(),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+    )
+
+
+def _extended_key_usages(der: bytes) -> frozenset[str]:
+    try:
+        extension = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    except x509.ExtensionNotFound:
+        return frozenset()
+    return frozenset(usage.dotted_string for usage in extension.value)
+
+
+describe = _remembered(_describe)
+"""Read a certificate, DER, into a :class:`Description`; raises ``ValueError`` if it is malformed."""
+
+extended_key_usages = _remembered(_extended_key_usages)
+"""The extended key usages that a certificate, DER, names, as dotted numbers; ``ValueError`` if it is malformed."""
+
+
+def identify(connection: SSL.Connection, verification: Verification) -> ClientIdentity | None:
+    """The identity of the client at the other end of a finished handshake.
+
+    :param verification: the verdict, from the connection's own record.
+    :return: ``None`` if the client presented no certificate.
+    :raises ClientError: 495, if the certificate cannot be read: OpenSSL's parser is more lenient than ours.
+    """
+    certificate = connection.get_peer_certificate()
+    if certificate is None:
+        return None
+    try:
+        leaf = certificate.to_cryptography().public_bytes(Encoding.DER)
+        # On the server's side the chain sent excludes the leaf. The verified chain is no proof of anything: OpenSSL
+        # fills it for untrusted certificates too, so it is taken only once the record says verified.
+        sent = connection.get_peer_cert_chain(as_cryptography=True) or ()
+        verified = connection.get_verified_chain(as_cryptography=True) if verification.verified else None
+        description = describe(leaf)
+        return ClientIdentity(
+            leaf=leaf,
+            chain_sent=tuple(issuer.public_bytes(Encoding.DER) for issuer in sent),
+            subject=description.subject,
+            issuer=description.issuer,
+            serial=description.serial,
+            fingerprint_sha256=description.fingerprint_sha256,
+            not_before=description.not_before,
+            not_after=description.not_after,
+            verification=verification,
+            chain_verified=tuple(issuer.public_bytes(Encoding.DER) for issuer in (verified or ())[1:]),
+        )
+    except Exception as error:
+        raise ClientError(495, f"client certificate: it cannot be read: {error}") from error
+
+
+NAMES = {
+    "2.5.4.3": "CN",
+    "2.5.4.4": "SN",
+    "2.5.4.5": "serialNumber",
+    "2.5.4.6": "C",
+    "2.5.4.7": "L",
+    "2.5.4.8": "ST",
+    "2.5.4.9": "street",
+    "2.5.4.10": "O",
+    "2.5.4.11": "OU",
+    "2.5.4.12": "title",
+    "2.5.4.13": "description",
+    "2.5.4.15": "businessCategory",
+    "2.5.4.16": "postalAddress",
+    "2.5.4.17": "postalCode",
+    "2.5.4.20": "telephoneNumber",
+    "2.5.4.41": "name",
+    "2.5.4.42": "GN",
+    "2.5.4.43": "initials",
+    "2.5.4.44": "generationQualifier",
+    "2.5.4.45": "x500UniqueIdentifier",
+    "2.5.4.46": "dnQualifier",
+    "2.5.4.65": "pseudonym",
+    "2.5.4.97": "organizationIdentifier",
+    "1.2.840.113549.1.9.1": "emailAddress",
+    "1.2.840.113549.1.9.2": "unstructuredName",
+    "0.9.2342.19200300.100.1.1": "UID",
+    "0.9.2342.19200300.100.1.25": "DC",
+    "1.3.6.1.4.1.311.60.2.1.1": "jurisdictionL",
+    "1.3.6.1.4.1.311.60.2.1.2": "jurisdictionST",
+    "1.3.6.1.4.1.311.60.2.1.3": "jurisdictionC",
+}
+"""OpenSSL's short names of attributes; any other type is written as its dotted number."""
+
+
+def distinguished_name(name: x509.Name) -> str:
+    r"""A distinguished name as nginx writes it: RFC 4514's order and escapes (``CN=x,O=Acc\, ess``), UTF-8 left alone.
+
+    Control characters are escaped as well (``\0A``): a name cannot break a line of a log.
+    """
+    return ",".join("+".join(map(_attribute, reversed(list(rdn)))) for rdn in reversed(name.rdns))
+
+
+def _attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
+    dotted = attribute.oid.dotted_string
+    value = attribute.value
+    if isinstance(value, bytes):
+        return f"{NAMES.get(dotted, dotted)}=#{value.hex().upper()}"
+    return f"{NAMES.get(dotted, dotted)}={_escaped(value)}"
+
+
+def _escaped(value: str) -> str:
+    parts = []
+    for index, character in enumerate(value):
+        at_edge = index in (0, len(value) - 1)
+        if character < " " or character == "\x7f":
+            parts.append(f"\\{ord(character):02X}")
+        elif character in ',+"\\<>;' or (character == " " and at_edge) or (character == "#" and index == 0):
+            parts.append(f"\\{character}")
+        else:
+            parts.append(character)
+    return "".join(parts)

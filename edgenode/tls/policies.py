@@ -1,0 +1,247 @@
+"""The TLS policy of a server group, and of an origin, as contexts that are built once and never changed.
+
+The law: one policy, one context. No session crosses from one to another, none is resumed where a client certificate is
+asked for, and what is loaded is checked before it is used: a group that would let in more than it says is an error.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+
+from attrs import frozen
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL, crypto
+
+from edgenode.errors import ConfigurationError, InvalidValue, Problem
+from edgenode.tls.certificates import LoadedCertificate
+from edgenode.tls.problems import Problems
+from edgenode.tls.servergroups import ServerGroup
+from edgenode.tls.truststores import LoadedTrustStore
+from edgenode.tls.verification import Verifier
+
+VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
+PROTOCOLS = (b"http/1.1", b"http/1.0")
+
+SSL_MODE_NO_AUTO_CHAIN = 0x8
+"""OpenSSL's constant, which pyOpenSSL does not name. Without it OpenSSL completes our own chain from the clients' trust
+store, in every handshake, and so shows the names of authorities that ``advertise = no`` hides."""
+
+
+@frozen
+class TLSPolicy:
+    """Everything about a server group that judges its clients; groups with equal policies may serve one connection.
+
+    :ivar mtls: the mode.
+    :ivar refusal: how a client is refused.
+    :ivar authorities: the certificates believed, DER.
+    :ivar crls: the revocation lists, DER.
+    :ivar crl_flags: how they are used, ``X509StoreFlags``.
+    :ivar verify_depth: the most intermediates.
+    :ivar required_eku: the extended key usages demanded.
+    :ivar minimum_version: the lowest TLS version.
+    :ivar ciphers: the TLS 1.2 suites.
+    """
+
+    mtls: str
+    refusal: str
+    authorities: frozenset[bytes]
+    crls: frozenset[bytes]
+    crl_flags: int
+    verify_depth: int
+    required_eku: frozenset[str]
+    minimum_version: str
+    ciphers: str
+
+    @classmethod
+    def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> TLSPolicy:
+        """The policy of a server group; where no client certificate is asked for, nothing of one counts."""
+        asks = group.mtls != "off"
+        stores = trust_stores if asks else ()
+        return cls(
+            mtls=group.mtls,
+            refusal=group.mtls_refusal if asks else "",
+            authorities=frozenset(ca.public_bytes(Encoding.DER) for store in stores for ca in store.authorities),
+            crls=frozenset(crl.public_bytes(Encoding.DER) for store in stores for crl in store.crls),
+            crl_flags=_crl_flags(stores),
+            verify_depth=group.verify_depth if asks else 0,
+            required_eku=frozenset(group.required_eku) if asks else frozenset(),
+            minimum_version=group.minimum_version,
+            ciphers=group.ciphers,
+        )
+
+
+def check_group(
+    name: str, group: ServerGroup, certificates: Sequence[LoadedCertificate], trust_stores: Sequence[LoadedTrustStore]
+) -> tuple[Problem, ...]:
+    """What is wrong with a server group, once its certificates and trust stores are loaded."""
+    problems = Problems(f"{group.kind} {name}".rstrip())
+    problems.errors("certificate", _certificate_faults(certificates))
+    problems.attempt("ciphers", lambda: check_ciphers(group.ciphers))
+    if group.mtls != "off" and not trust_stores:
+        problems.error("trust-store", f"mtls = {group.mtls} needs a trust store")
+    with_crl = [store.name for store in trust_stores if store.crls]
+    without = [store.name for store in trust_stores if not store.crls]
+    if with_crl and without:
+        problems.error(
+            "trust-store",
+            f"{', '.join(with_crl)} has revocation lists and {', '.join(without)} has none: OpenSSL would refuse "
+            f"every client of the latter; give it a list, or put it in a group of its own",
+        )
+    return problems.found
+
+
+def check_ciphers(ciphers: str) -> None:
+    """Check a list of TLS 1.2 cipher suites.
+
+    :raises InvalidValue: if OpenSSL knows none of them, or if one authenticates or encrypts nothing.
+    """
+    context = SSL.Context(SSL.TLS_METHOD)
+    try:
+        context.set_cipher_list(ciphers.encode("ascii"))
+        suites = SSL.Connection(context, None).get_cipher_list()
+    except (SSL.Error, UnicodeEncodeError) as error:
+        raise InvalidValue(f"OpenSSL knows no cipher suite in {ciphers!r}") from error
+    for suite in suites:
+        if "NULL" in suite or suite.startswith(("ADH-", "AECDH-")) or "anon" in suite:
+            raise InvalidValue(f"the cipher suite {suite} authenticates or encrypts nothing")
+
+
+def server_context(
+    group: ServerGroup,
+    certificates: Sequence[LoadedCertificate],
+    trust_stores: Sequence[LoadedTrustStore],
+    protocols: Sequence[bytes] = PROTOCOLS,
+) -> SSL.Context:
+    """The context of a server group; each connection on it needs its own ``Record`` as app data.
+
+    :param protocols: the ALPN protocols spoken, the preferred first.
+    :raises ConfigurationError: if :func:`check_group` finds an error.
+    """
+    problems = check_group("", group, certificates, trust_stores)
+    if any(not problem.warning for problem in problems):
+        raise ConfigurationError(problems)
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(VERSIONS[group.minimum_version])
+    context.set_cipher_list(group.ciphers.encode("ascii"))
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_RENEGOTIATION)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN)
+    for certificate in certificates:
+        _present(context, certificate)
+    context.set_alpn_select_callback(_selector(tuple(protocols)))
+    # Always set, and never the same twice: without it resumption under VERIFY_PEER fails the handshake instead.
+    context.set_session_id(secrets.token_bytes(32))
+    # Tickets alone where no certificate is asked for: they need no memory here, and no other context can read them.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    if group.mtls == "off":
+        context.set_verify(SSL.VERIFY_NONE)
+    else:
+        context.set_options(SSL.OP_NO_TICKET)
+        _ask(context, group, trust_stores)
+    return context
+
+
+def client_context(
+    *,
+    minimum_version: str = "1.2",
+    certificate: LoadedCertificate | None = None,
+    trust_store: LoadedTrustStore | None = None,
+    verify: bool = True,
+) -> SSL.Context:
+    """The context for connections to an origin; each connection on it needs its own ``Record`` as app data.
+
+    The name in the origin's certificate is not looked at here: call ``hostnames.verify_origin`` after the handshake.
+
+    :param certificate: the client certificate to present.
+    :param trust_store: whom to believe; without one the system's authorities.
+    :param verify: whether the origin's certificate is verified at all.
+    """
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(VERSIONS[minimum_version])
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_alpn_protos([b"http/1.1"])
+    if certificate is not None:
+        _present(context, certificate)
+    if not verify:
+        context.set_verify(SSL.VERIFY_NONE)
+        return context
+    if trust_store is None:
+        context.set_default_verify_paths()
+    else:
+        _believe(context, (trust_store,))
+    context.set_verify(SSL.VERIFY_PEER, Verifier("on"))
+    return context
+
+
+def _ask(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> None:
+    _believe(context, trust_stores)
+    names = {ca.subject: ca for store in trust_stores if store.advertise for ca in store.authorities}
+    for authority in names.values():
+        context.add_client_ca(authority)
+    over_http = group.mtls_refusal != "handshake"
+    flags = SSL.VERIFY_PEER
+    if group.mtls == "on" and not over_http:
+        flags |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+    context.set_verify(flags, Verifier(group.mtls, over_http, group.required_eku, bool(_crl_flags(trust_stores))))
+    context.set_verify_depth(group.verify_depth)
+
+
+def _believe(context: SSL.Context, trust_stores: Sequence[LoadedTrustStore]) -> None:
+    store = context.get_cert_store()
+    if store is None:
+        raise RuntimeError("the context has no certificate store")
+    for trust_store in trust_stores:
+        for authority in trust_store.authorities:
+            store.add_cert(crypto.X509.from_cryptography(authority))
+        for crl in trust_store.crls:
+            store.add_crl(crl)
+    flags = _crl_flags(trust_stores)
+    if flags:
+        store.set_flags(flags)
+
+
+def _crl_flags(trust_stores: Sequence[LoadedTrustStore]) -> int:
+    stores = [store for store in trust_stores if store.crls]
+    if not stores:
+        return 0
+    # CRL_CHECK_ALL alone checks nothing; of several stores the strictest wins, for OpenSSL sees only one.
+    everything = crypto.X509StoreFlags.CRL_CHECK_ALL if any(store.crl_check == "chain" for store in stores) else 0
+    return int(crypto.X509StoreFlags.CRL_CHECK | everything)
+
+
+def _present(context: SSL.Context, certificate: LoadedCertificate) -> None:
+    # Only from a file does OpenSSL give each key type its own chain; add_extra_chain_cert is shared by all of them.
+    # The file holds what was checked, not what the configured file may have become since, and nothing secret.
+    with tempfile.NamedTemporaryFile(suffix=".pem") as chain:
+        for part in (certificate.leaf, *certificate.chain):
+            chain.write(part.public_bytes(Encoding.PEM))
+        chain.flush()
+        context.use_certificate_chain_file(chain.name)
+    context.use_privatekey(certificate.key)
+    context.check_privatekey()
+
+
+def _certificate_faults(certificates: Sequence[LoadedCertificate]) -> Iterator[str]:
+    if not certificates:
+        yield "a server group needs a certificate"
+    seen: dict[str, str] = {}
+    for certificate in certificates:
+        other = seen.setdefault(certificate.key_type, certificate.name)
+        if other != certificate.name:
+            yield f"{other} and {certificate.name} both hold {certificate.key_type}; only the last would be presented"
+
+
+def _selector(protocols: Sequence[bytes]) -> Callable[[SSL.Connection, list[bytes]], bytes]:
+    """Chooses the application protocol (RFC 7301); a client that offers only others is refused: the ALPACA attack."""
+
+    def select(connection: SSL.Connection, offered: list[bytes]) -> bytes:
+        for protocol in protocols:
+            if protocol in offered:
+                return protocol
+        # Any exception becomes the alert no_application_protocol; this one then leaves do_handshake as it is.
+        raise SSL.Error([("SSL routines", "", "no application protocol")])
+
+    return select

@@ -1,0 +1,475 @@
+"""A connection: an ``SSL.Connection`` directly on a non-blocking socket, registered with the reactor.
+
+No memory BIO, no second transport, no copy. Law: a byte is delivered once, in order, and never after the end; what is
+written is sent at once if the socket takes it, queued otherwise; nothing is read while the receiver is paused.
+The same object serves both directions, and, with :class:`Plain` in place of TLS, connections without TLS.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from OpenSSL import SSL
+from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+RECORD = 16384
+"""The most plaintext a TLS record holds, and so the most that one read returns."""
+
+READ_AHEAD = 8
+"""How many full records are read before the reactor gets its turn."""
+
+HIGH_WATER = 65536
+"""With more than this many bytes unsent a transport is :attr:`Transport.full`: stop writing."""
+
+_log = Logger()
+
+
+class Reactor(Protocol):
+    """What this room needs of a reactor: Twisted's ``IReactorFDSet`` and ``IReactorTime``."""
+
+    def addReader(self, reader: Any) -> None:
+        """Call ``reader.doRead`` whenever its descriptor is readable."""
+
+    def removeReader(self, reader: Any) -> None:
+        """No longer."""
+
+    def addWriter(self, writer: Any) -> None:
+        """Call ``writer.doWrite`` whenever its descriptor is writable."""
+
+    def removeWriter(self, writer: Any) -> None:
+        """No longer."""
+
+    def callLater(self, delay: float, callable: Callable[..., object]) -> Any:
+        """Call after a delay in seconds."""
+
+
+class Receiver(Protocol):
+    """Whom a transport tells what happens."""
+
+    def handshaken(self) -> None:
+        """The handshake is done; nothing has been received yet."""
+
+    def received(self, data: bytes) -> None:
+        """Bytes arrived."""
+
+    def drained(self) -> None:
+        """All that was queued has been sent."""
+
+    def lost(self, reason: str, clean: bool) -> None:
+        """The connection is over; nothing follows.
+
+        :param reason: why, empty if the other side just closed it.
+        :param clean: whether it ended as its protocol ends: by close_notify in TLS, by FIN without.
+        """
+
+
+class Plain:
+    """A plain socket with the few methods of ``SSL.Connection`` that a transport uses."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+
+    def do_handshake(self) -> None:
+        """There is none."""
+
+    def recv(self, size: int) -> bytes:
+        """Up to ``size`` bytes; raises as ``SSL.Connection.recv`` does."""
+        try:
+            data = self._socket.recv(size)
+        except BlockingIOError as error:
+            raise SSL.WantReadError from error
+        except OSError as error:
+            raise SSL.SysCallError(error.errno, os.strerror(error.errno or 0)) from error
+        if not data:
+            raise SSL.ZeroReturnError
+        return data
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Send what the socket takes; raises as ``SSL.Connection.send`` does."""
+        try:
+            return self._socket.send(data)
+        except BlockingIOError as error:
+            raise SSL.WantWriteError from error
+        except OSError as error:
+            raise SSL.SysCallError(error.errno, os.strerror(error.errno or 0)) from error
+
+    def pending(self) -> int:
+        """No decrypted bytes can wait."""
+        return 0
+
+    def shutdown(self) -> bool:
+        """End the sending side."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        return True
+
+
+@implementer(IReadDescriptor, IWriteDescriptor)
+class Transport:
+    """One connection on a non-blocking socket.
+
+    :ivar sock: the socket; owned by the transport.
+    :ivar connection: the TLS connection on it, or :class:`Plain`.
+    :ivar receiver: whom it tells what happens.
+    :ivar established: whether the handshake is done.
+    :ivar sent: the bytes that the socket has taken so far, to see progress by.
+    """
+
+    __slots__ = (
+        "_closing", "_fd", "_half", "_lost", "_paused", "_queue", "_queued", "_reactor", "_reading", "_writing",
+        "connection", "established", "receiver", "sent", "sock",
+    )  # fmt: skip
+
+    def __init__(
+        self, reactor: Reactor, sock: socket.socket, connection: SSL.Connection | Plain, receiver: Receiver
+    ) -> None:
+        self._reactor = reactor
+        self.sock = sock
+        self.connection = connection
+        self.receiver = receiver
+        self._fd = sock.fileno()
+        self._queue: deque[bytes | memoryview] = deque()
+        self._queued = 0
+        self._closing = False
+        self._half = False
+        self._paused = False
+        self._reading = False
+        self._writing = False
+        self._lost = False
+        self.established = False
+        self.sent = 0
+
+    # -- the reactor's side ------------------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """The descriptor; the same number even after the end, so that the reactor does not report the end again."""
+        return self._fd
+
+    def logPrefix(self) -> str:
+        """What the reactor writes before messages about this descriptor."""
+        return "transport"
+
+    def start(self) -> None:
+        """Begin the handshake; call this once."""
+        self._handshake()
+
+    def doRead(self) -> None:
+        """Read what is there: called by the reactor when the socket is readable."""
+        if self._lost:
+            return
+        if not self.established:
+            self._handshake()
+            return
+        recv = self.connection.recv
+        try:
+            for _ in range(READ_AHEAD):
+                data = recv(RECORD)
+                self.receiver.received(data)
+                # A short read has emptied the record, and asking again would cost an exception.
+                if self._paused or self._lost or (len(data) < RECORD and not self.connection.pending()):
+                    return
+            while not self._paused and not self._lost and self.connection.pending():
+                self.receiver.received(recv(RECORD))
+        except SSL.WantReadError:
+            pass
+        except SSL.WantWriteError:
+            self._want_write()
+        except SSL.ZeroReturnError:
+            self._end("", clean=True)
+        except SSL.Error as error:
+            self._end(describe(error), clean=False)
+        except Exception:
+            _log.failure("the receiver failed")
+            self.abort("an internal error")
+
+    def doWrite(self) -> None:
+        """Send what is queued: called by the reactor when the socket is writable."""
+        if self._lost:
+            return
+        if not self.established:
+            self._handshake()
+            return
+        try:
+            while self._queue:
+                chunk = self._queue[0]
+                count = self.connection.send(chunk)
+                self.sent += count
+                self._queued -= count
+                if count < len(chunk):
+                    self._queue[0] = memoryview(chunk)[count:]
+                else:
+                    self._queue.popleft()
+        except (SSL.WantWriteError, SSL.WantReadError):
+            return
+        except SSL.Error as error:
+            self._end(describe(error), clean=False)
+            return
+        self._writing = False
+        self._reactor.removeWriter(self)
+        if self._closing:
+            self._shutdown()
+        else:
+            try:
+                self.receiver.drained()
+            except Exception:
+                _log.failure("the receiver failed")
+                self.abort("an internal error")
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor found the socket hung up."""
+        self._end(reason.getErrorMessage(), clean=False)
+
+    # -- the receiver's side -----------------------------------------------------------------------------------------
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is unsent that the writer should wait for ``drained``."""
+        return self._queued > HIGH_WATER
+
+    @property
+    def queued(self) -> int:
+        """The bytes that wait to be sent."""
+        return self._queued
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is over."""
+        return self._lost
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, at once if possible. After the end they are dropped: the receiver has been, or will be, told."""
+        if self._lost or self._closing or not data:
+            return
+        if self._queue:
+            self._queue.append(data)
+            self._queued += len(data)
+            return
+        rest: bytes | memoryview = data
+        try:
+            while True:
+                count = self.connection.send(rest)
+                self.sent += count
+                if count == len(rest):
+                    return
+                rest = memoryview(rest)[count:]
+        except (SSL.WantWriteError, SSL.WantReadError):
+            self._queue.append(rest)
+            self._queued += len(rest)
+            self._want_write()
+        except SSL.Error as error:
+            # The receiver is in the middle of writing: let it finish before it hears of the end.
+            reason = describe(error)
+            self._closing = True
+            self._reactor.callLater(0, lambda: self._end(reason, clean=False))
+
+    def pause(self) -> None:
+        """Deliver nothing until :meth:`resume`."""
+        self._paused = True
+        if self._reading:
+            self._reading = False
+            self._reactor.removeReader(self)
+
+    def resume(self) -> None:
+        """Deliver again; bytes already decrypted come from the reactor's next turn, for no poll wakes up for them."""
+        if not self._paused or self._lost:
+            return
+        self._paused = False
+        self._want_read()
+        if self.connection.pending():
+            self._reactor.callLater(0, self._read_pending)
+
+    def close(self) -> None:
+        """End the connection properly once everything queued is sent."""
+        if self._lost or self._closing:
+            return
+        self._closing = True
+        if not self._queue:
+            self._shutdown()
+
+    def half_close(self) -> None:
+        """As :meth:`close`, but go on reading: for a client whose unread bytes would turn the close into a reset."""
+        self._half = True
+        self.close()
+
+    def abort(self, reason: str = "") -> None:
+        """End the connection at once, without close_notify: the other side must not take it for a proper end."""
+        self._end(reason, clean=False)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _read_pending(self) -> None:
+        if not self._paused and not self._lost and self.connection.pending():
+            self.doRead()
+
+    def _handshake(self) -> None:
+        try:
+            self.connection.do_handshake()
+        except SSL.WantReadError:
+            self._want_read()
+            return
+        except SSL.WantWriteError:
+            self._want_write()
+            return
+        except SSL.Error as error:
+            self._end(describe(error), clean=False)
+            return
+        except Exception as error:  # whatever a callback of the handshake raised: fail closed, without a traceback
+            self._end(f"{type(error).__name__} in the handshake", clean=False)
+            return
+        self.established = True
+        if self._writing:
+            self._writing = False
+            self._reactor.removeWriter(self)
+        try:
+            self.receiver.handshaken()
+        except Exception:
+            _log.failure("the receiver failed")
+            self.abort("an internal error")
+            return
+        if not self._paused and not self._lost:
+            self._want_read()
+
+    def _want_read(self) -> None:
+        if not self._reading:
+            self._reading = True
+            self._reactor.addReader(self)
+
+    def _want_write(self) -> None:
+        if not self._writing:
+            self._writing = True
+            self._reactor.addWriter(self)
+
+    def _shutdown(self) -> None:
+        with contextlib.suppress(SSL.Error):
+            self.connection.shutdown()
+        if not self._half:
+            self._end("", clean=True)
+            return
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
+
+    def _end(self, reason: str, clean: bool) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        if self._reading:
+            self._reactor.removeReader(self)
+        if self._writing:
+            self._reactor.removeWriter(self)
+        self._queue.clear()
+        self._queued = 0
+        self.sock.close()
+        try:
+            self.receiver.lost(reason, clean)
+        except Exception:
+            _log.failure("the receiver failed")
+
+
+def describe(error: BaseException) -> str:
+    """An OpenSSL or socket error in one sentence: OpenSSL's words where it has any.
+
+    :param error: ``SSL.Error`` and its kinds, or ``OSError``.
+    """
+    if isinstance(error, OSError):
+        return os.strerror(error.errno or 0)
+    if isinstance(error, SSL.SysCallError):
+        number = error.args[0] if error.args else -1
+        return os.strerror(number) if isinstance(number, int) and number > 0 else "closed without close_notify"
+    reasons = error.args[0] if error.args else ()
+    words = [entry[2] for entry in reasons if isinstance(entry, tuple) and len(entry) > 2] if reasons else []
+    return "; ".join(dict.fromkeys(words)) or type(error).__name__
+
+
+def connect(
+    reactor: Reactor, host: str, port: int, connected: Callable[[socket.socket], None], failed: Callable[[str], None]
+) -> Connecting:
+    """Open a TCP connection to an address.
+
+    :param host: an IP address, not a name.
+    :param connected: called with the non-blocking socket.
+    :param failed: called with the reason.
+    :returns: what can be cancelled.
+    """
+    return Connecting(reactor, host, port, connected, failed)
+
+
+@implementer(IWriteDescriptor)
+class Connecting:
+    """A TCP connection being opened."""
+
+    __slots__ = ("_connected", "_failed", "_fd", "_reactor", "_socket")
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        host: str,
+        port: int,
+        connected: Callable[[socket.socket], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._reactor = reactor
+        self._connected = connected
+        self._failed = failed
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket: socket.socket | None = socket.socket(family, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        # Without it Nagle and delayed acknowledgements add 40 ms to every other request.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._fd = self._socket.fileno()
+        number = self._socket.connect_ex((host, port))
+        if number not in (0, errno.EINPROGRESS):
+            # Not from within the constructor: who opens it does not have it yet.
+            reactor.callLater(0, self._refused, os.strerror(number))
+            return
+        reactor.addWriter(self)
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._fd
+
+    def logPrefix(self) -> str:
+        """What the reactor writes before messages about this descriptor."""
+        return "connecting"
+
+    def doWrite(self) -> None:
+        """The connection is there, or has failed."""
+        sock = self._take()
+        if sock is None:
+            return
+        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            sock.close()
+            self._failed(os.strerror(number))
+        else:
+            self._connected(sock)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor found the socket hung up: refused, most likely."""
+        self.doWrite()
+
+    def cancel(self) -> None:
+        """Give up; nobody is called."""
+        sock = self._take()
+        if sock is not None:
+            sock.close()
+
+    def _refused(self, reason: str) -> None:
+        sock = self._take()
+        if sock is not None:
+            sock.close()
+            self._failed(reason)
+
+    def _take(self) -> socket.socket | None:
+        sock, self._socket = self._socket, None
+        if sock is not None:
+            self._reactor.removeWriter(self)
+        return sock

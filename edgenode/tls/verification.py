@@ -1,0 +1,170 @@
+"""What OpenSSL finds wrong with a peer's certificate, and whether that peer is let in.
+
+The law: no path through here ends in trust by accident. The callback never raises, remembers every error, and answers
+no to whatever it does not understand; a certificate counts as verified only if OpenSSL came all the way down to the
+leaf and found nothing. OpenSSL forgets an error as soon as a callback tolerates it, so :class:`Record` is the only
+memory there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attrs import frozen
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from OpenSSL import SSL, crypto
+
+from edgenode.errors import ClientError
+from edgenode.exchange import Verification
+from edgenode.tls.identity import extended_key_usages
+from edgenode.tls.reasons import reason
+from edgenode.tls.servergroups import ServerGroup
+
+UNSPECIFIED = 1
+UNABLE_TO_GET_CRL = 3
+SELF_SIGNED_LEAF = 18
+UNABLE_TO_GET_ISSUER = 20
+UNABLE_TO_VERIFY_LEAF = 21
+REVOKED = 23
+UNSUITABLE_PURPOSE = 26
+APPLICATION_VERIFICATION = 50
+
+UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
+"""The errors that ``optional-no-ca`` forgives; nginx's ``ngx_ssl_verify_error_optional``."""
+
+USAGES = {"clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string}
+
+
+class Record:
+    """What the verification of one connection found; put it on the ``SSL.Connection`` with ``set_app_data``.
+
+    :ivar errors: every error and its depth in the chain (0 is the leaf), in the order found.
+    :ivar complete: whether OpenSSL reached the leaf and the leaf pleased it, and us.
+    :ivar failure: what our own callback raised, if it did.
+    """
+
+    __slots__ = ("complete", "errors", "failure")
+
+    def __init__(self) -> None:
+        self.errors: list[tuple[int, int]] = []
+        self.complete = False
+        self.failure: BaseException | None = None
+
+    @property
+    def reason(self) -> str:
+        """The last error in OpenSSL's words; empty if there was none."""
+        return reason(self.errors[-1][0]) if self.errors else ""
+
+    def verification(self, presented: bool) -> Verification:
+        """The verdict.
+
+        :param presented: whether the peer sent a certificate. Without an error and without ``complete`` the callback
+            never ran, as on a resumed session: such a certificate is not verified.
+        """
+        if not presented:
+            return Verification()
+        errors = tuple(number for number, _ in self.errors)
+        return Verification(
+            presented=True,
+            verified=self.complete and not errors and self.failure is None,
+            revoked=REVOKED in errors,
+            first_error=errors[0] if errors else 0,
+            last_error=errors[-1] if errors else 0,
+            depth=self.errors[-1][1] if errors else 0,
+            reason=self.reason,
+            errors=errors,
+        )
+
+
+@frozen
+class Verifier:
+    """The verify callback of one policy, for ``Context.set_verify``.
+
+    :ivar mode: ``optional``, ``optional-no-ca`` or ``on``.
+    :ivar over_http: let every certificate through the handshake, to be refused by :func:`judge` over HTTP.
+    :ivar required_eku: the extended key usages that the leaf must name itself.
+    :ivar crl_check: whether revocation lists are looked at.
+    """
+
+    mode: str
+    over_http: bool = False
+    required_eku: tuple[str, ...] = ()
+    crl_check: bool = False
+
+    def __call__(self, connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
+        """Record one step of the verification, and say whether the handshake may go on."""
+        record = None
+        try:
+            record = connection.get_app_data()
+            if not isinstance(record, Record):
+                return False
+            return self._step(record, certificate, error, depth, bool(ok))
+        except BaseException as failure:
+            # An exception that leaves a callback ends the connection without an alert, and pyOpenSSL may raise it on
+            # another connection of the same context instead: nothing may leave.
+            if isinstance(record, Record):
+                record.failure = failure
+                record.errors.append((APPLICATION_VERIFICATION, depth))
+            return False
+
+    def _step(self, record: Record, certificate: crypto.X509, error: int, depth: int, ok: bool) -> bool:
+        if ok and not error and depth == 0:
+            if self._lacks_usage(certificate):
+                error = UNSUITABLE_PURPOSE
+            else:
+                record.complete = True
+        if ok and not error:
+            # The leaf comes last: only here is it known that a missing revocation list went with an unknown authority.
+            return depth > 0 or self.over_http or not record.errors or self._forgives(record)
+        record.errors.append((error or UNSPECIFIED, depth))
+        if error == SELF_SIGNED_LEAF and self.crl_check:
+            # OpenSSL 4 no longer asks for its revocation list; OpenSSL 3 did, and so nginx refuses it without one.
+            record.errors.append((UNABLE_TO_GET_CRL, depth))
+        return self.over_http or (self.mode == "optional-no-ca" and _may_be_forgiven(record.errors))
+
+    def _forgives(self, record: Record) -> bool:
+        return self.mode == "optional-no-ca" and only_unknown_authority([number for number, _ in record.errors])
+
+    def _lacks_usage(self, certificate: crypto.X509) -> bool:
+        if not self.required_eku:
+            return False
+        named = extended_key_usages(certificate.to_cryptography().public_bytes(Encoding.DER))
+        return any(USAGES[usage] not in named for usage in self.required_eku)
+
+
+def _may_be_forgiven(errors: Sequence[tuple[int, int]]) -> bool:
+    """Whether :func:`only_unknown_authority` may still come true once the whole chain has been looked at."""
+    # Error 21 is still to come if it is the leaf's own issuer that is unknown.
+    unknown = (UNABLE_TO_GET_ISSUER, 0) in errors
+    forgiven = UNKNOWN_AUTHORITY | {UNABLE_TO_GET_CRL} if unknown else UNKNOWN_AUTHORITY
+    return forgiven.issuperset(number for number, _ in errors)
+
+
+def only_unknown_authority(errors: Sequence[int]) -> bool:
+    """Whether nothing is wrong but that no known authority vouches for the certificate.
+
+    nginx looks at the last error alone, and so forgives a wrong purpose that came before. Here all errors count; only
+    the revocation list that an unknown authority cannot have is forgiven, where nginx forgives it too: with error 21.
+    """
+    forgiven = UNKNOWN_AUTHORITY | {UNABLE_TO_GET_CRL} if UNABLE_TO_VERIFY_LEAF in errors else UNKNOWN_AUTHORITY
+    return bool(errors) and errors[-1] in UNKNOWN_AUTHORITY and forgiven.issuperset(errors)
+
+
+def judge(group: ServerGroup, verification: Verification) -> ClientError | None:
+    """Whether a client's certificate, or its absence, is refused by its server group.
+
+    Ask it whatever ``mtls-refusal`` says: after a refusal in the handshake it is the second lock on the same door.
+
+    :return: the refusal with nginx's status, 495 for a bad certificate and 496 for a missing one; ``None`` if the
+        client is let in.
+    """
+    if group.mtls == "off":
+        return None
+    if not verification.presented:
+        return ClientError(496, "no required client certificate was sent") if group.mtls == "on" else None
+    if verification.verified:
+        return None
+    if group.mtls == "optional-no-ca" and only_unknown_authority(verification.errors):
+        return None
+    return ClientError(495, f"client certificate: {verification.reason or 'it was not verified on this connection'}")

@@ -1,0 +1,95 @@
+"""What a user gets who installs the package: a complete wheel, and a ``twistd`` that knows ``edgenode``."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "edgenode", "twisted")
+
+
+def run(*command: str | pathlib.Path, folder: pathlib.Path) -> str:
+    """Run a command and return what it prints."""
+    done = subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def pip(*arguments: str | pathlib.Path, folder: pathlib.Path, python: pathlib.Path | str = sys.executable) -> None:
+    """Run pip with what is installed here: neither a network nor an isolated build is needed."""
+    common = ("--disable-pip-version-check", "--no-input", "--quiet")
+    run(sys.executable, "-m", "pip", "--python", python, *common, *arguments, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A copy of the sources, so that building leaves nothing in the tree."""
+    folder = tmp_path_factory.mktemp("checkout")
+    ignore = shutil.ignore_patterns("__pycache__", "dropin.cache")
+    for name in SOURCES:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=ignore)
+        else:
+            shutil.copy(source, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout: pathlib.Path) -> pathlib.Path:
+    """The wheel built from the sources."""
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", ".", folder=checkout)
+    (built,) = (checkout / "dist").glob("edgenode-*.whl")
+    return built
+
+
+@pytest.fixture
+def python(tmp_path: pathlib.Path) -> pathlib.Path:
+    """The interpreter of a virtual environment with all that is installed here, except edgenode."""
+    folder = tmp_path / "venv"
+    venv.create(folder, symlinks=True)
+    (packages,) = folder.glob("lib/python*/site-packages")
+    # A .pth file adds a folder without reading the .pth files in it: an editable edgenode stays out of sight.
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return folder / "bin" / "python"
+
+
+def commands_of_twistd(python: pathlib.Path, folder: pathlib.Path) -> str:
+    """What ``twistd --help`` prints."""
+    return run(python, "-c", "from twisted.scripts.twistd import run; run()", "--help", folder=folder)
+
+
+def test_wheel_is_complete(wheel: pathlib.Path) -> None:
+    """The wheel has every module, the plugin and the type marker, and no file that is Twisted's own."""
+    names = set(zipfile.ZipFile(wheel).namelist())
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "edgenode").rglob("*.py")}
+    assert modules <= names
+    assert {"edgenode/py.typed", "twisted/plugins/edgenode_plugin.py"} <= names
+    assert {name for name in names if name.startswith("twisted/")} == {"twisted/plugins/edgenode_plugin.py"}
+    assert not any(name.startswith(("tests/", "bench/", "docs/")) for name in names)
+
+
+def test_twistd_lists_edgenode_of_a_wheel(wheel: pathlib.Path, python: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """``twistd`` knows the command once the wheel is installed, and not before."""
+    assert "edgenode" not in commands_of_twistd(python, tmp_path)
+    pip("install", "--no-deps", "--no-index", wheel, folder=tmp_path, python=python)
+    assert "edgenode" in commands_of_twistd(python, tmp_path)
+
+
+def test_twistd_lists_edgenode_of_a_checkout(
+    checkout: pathlib.Path, python: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    """``twistd`` knows the command of an editable install made as the Makefile makes it."""
+    (how,) = (line for line in (ROOT / "Makefile").read_text().splitlines() if line.startswith("INSTALL"))
+    mode = how.split()[-2:]
+    assert mode[0] == "--config-settings"
+    pip("install", "--no-deps", "--no-build-isolation", *mode, "-e", checkout, folder=tmp_path, python=python)
+    assert "edgenode" in commands_of_twistd(python, tmp_path)

@@ -1,0 +1,202 @@
+"""A client certificate read into plain values, as nginx and OpenSSL write them."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+import shutil
+import subprocess
+
+import pytest
+from cryptography import x509
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID, ObjectIdentifier
+from hypothesis import given, settings, strategies
+from OpenSSL import SSL
+
+from edgenode.errors import ClientError
+from edgenode.exchange import NO_CERTIFICATE
+from edgenode.tls import identity as identity_module
+from edgenode.tls.identity import NAMES, describe, distinguished_name, extended_key_usages, identify
+from edgenode.tls.policies import server_context
+from edgenode.tls.servergroups import ServerGroup
+from tests.certificates import CLIENT, SERVER, Issued, make, make_authority, new_key
+from tests.handshakes import Pair, client, loaded, trusted
+
+TYPES = [
+    NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.EMAIL_ADDRESS,
+    NameOID.DOMAIN_COMPONENT, NameOID.USER_ID, NameOID.SERIAL_NUMBER, NameOID.SURNAME, NameOID.STREET_ADDRESS,
+]  # fmt: skip
+
+
+CHARACTERS = strategies.sampled_from(list(',+"\\<>;# =\n\0\x1f\x7fa€漢😀')) | strategies.characters(
+    exclude_categories=["Cs"]
+)
+
+VALUES = strategies.text(CHARACTERS, min_size=1, max_size=12).filter(lambda value: value != "#")
+"""Values of attributes; a lone ``#`` is the one that OpenSSL, against RFC 4514, leaves as it is and we do not."""
+
+
+def name(*rdns: x509.RelativeDistinguishedName) -> x509.Name:
+    """A distinguished name."""
+    return x509.Name(rdns)
+
+
+def rdn(oid: ObjectIdentifier, value: str) -> x509.RelativeDistinguishedName:
+    """One part of a name, as UTF-8, so that no type restricts its characters."""
+    return x509.RelativeDistinguishedName([x509.NameAttribute(oid, value, _ASN1Type.UTF8String)])
+
+
+def handshake(mode: str, *chain: Issued, root: Issued) -> Pair:
+    """A client's handshake with a server group that refuses over HTTP."""
+    group = ServerGroup(certificate=("server",), mtls=mode, trust_store=("store",), security_policy="all")
+    server = loaded("server", root.issue("server", eku=[SERVER]))
+    return Pair.of(server_context(group, [server], [trusted(root)]), client(chain=chain))
+
+
+def test_the_identity_holds_what_the_certificate_says() -> None:
+    """Leaf, chains, names, serial, fingerprint, dates and verdict are those of the client's certificate."""
+    root = make_authority("O=Acme,CN=Root")
+    inner = make_authority("inner", issuer=root)
+    leaf = inner.issue("CN=client,O=Acc\\, ess,C=DE")
+    pair = handshake("on", leaf, inner, root=root)
+    identity = identify(pair.server, pair.verification)
+    assert identity is not None
+    assert identity.leaf == leaf.der
+    assert identity.chain_sent == (inner.der,), "the server's side of OpenSSL leaves out the leaf"
+    assert identity.chain_verified == (inner.der, root.der)
+    assert identity.subject == "CN=client,O=Acc\\, ess,C=DE"
+    assert identity.issuer == "CN=inner"
+    assert int(identity.serial, 16) == leaf.certificate.serial_number
+    assert identity.serial == identity.serial.upper()
+    assert identity.fingerprint_sha256 == hashlib.sha256(leaf.der).hexdigest()
+    assert identity.not_before == leaf.certificate.not_valid_before_utc
+    assert identity.not_after == leaf.certificate.not_valid_after_utc
+    assert identity.verification == pair.verification
+    assert identity.verification.verified
+
+
+def test_no_certificate_is_no_identity() -> None:
+    """A client without a certificate has no identity."""
+    pair = handshake("optional", root=make_authority())
+    assert identify(pair.server, pair.verification) is None
+
+
+def test_trap_2_1_the_verified_chain_is_no_proof() -> None:
+    """For an untrusted certificate OpenSSL shows a verified chain all the same; the identity does not."""
+    pair = handshake("optional-no-ca", make("stranger"), root=make_authority())
+    assert pair.server.get_verified_chain(as_cryptography=True)
+    identity = identify(pair.server, pair.verification)
+    assert identity is not None
+    assert identity.chain_verified == ()
+    assert not identity.verification.verified
+
+
+class _Peer:
+    def get_peer_certificate(self) -> _Peer:
+        return self
+
+    def to_cryptography(self) -> None:
+        raise ValueError("malformed")
+
+
+def test_a_certificate_that_cannot_be_read_is_the_client_s_error() -> None:
+    """What OpenSSL takes and cryptography does not is refused with 495, never a traceback."""
+    peer: SSL.Connection = _Peer()  # type: ignore[assignment]
+    with pytest.raises(ClientError) as caught:
+        identify(peer, NO_CERTIFICATE)
+    assert caught.value.status == 495
+
+
+@pytest.mark.parametrize(("serial", "text"), [(1, "01"), (0xABC, "0ABC"), (0xDEADBEEF, "DEADBEEF")])
+def test_serials_are_written_as_nginx_does(serial: int, text: str) -> None:
+    """Upper-case hexadecimal in whole bytes."""
+    key = new_key()
+    certificate = make("x", key=key).certificate
+    builder = x509.CertificateBuilder(
+        certificate.issuer, certificate.subject, key.public_key(), serial,
+        certificate.not_valid_before_utc, certificate.not_valid_after_utc,
+    )  # fmt: skip
+    der = Issued(builder.sign(key, certificate.signature_hash_algorithm), key).der  # type: ignore[arg-type]
+    assert describe(der).serial == text
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+@settings(max_examples=40)
+@given(strategies.lists(strategies.tuples(strategies.sampled_from(TYPES), VALUES), min_size=1, max_size=4))
+def test_names_are_written_as_nginx_does(parts: list[tuple[ObjectIdentifier, str]]) -> None:
+    """A distinguished name reads as OpenSSL prints it with nginx's flags: RFC 2253 without escaped UTF-8."""
+    subject = name(*(rdn(oid, value) for oid, value in parts))
+    key = new_key()
+    plain = make("x", key=key).certificate
+    builder = x509.CertificateBuilder(
+        subject, subject, key.public_key(), 1, plain.not_valid_before_utc, plain.not_valid_after_utc
+    )
+    issued = Issued(builder.sign(key, plain.signature_hash_algorithm), key)  # type: ignore[arg-type]
+    printed = subprocess.run(
+        ["openssl", "x509", "-noout", "-subject", "-nameopt", "RFC2253,-esc_msb"],
+        input=issued.pem, capture_output=True, check=True,
+    ).stdout.decode()  # fmt: skip
+    assert distinguished_name(issued.certificate.subject) == printed.removeprefix("subject=").removesuffix("\n")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_several_attributes_in_one_part_are_written_as_nginx_does(tmp_path: pathlib.Path) -> None:
+    """``A+B`` is written in OpenSSL's order, and an attribute type without a name by its number."""
+    part = x509.RelativeDistinguishedName(
+        [x509.NameAttribute(NameOID.COMMON_NAME, "a"), x509.NameAttribute(NameOID.USER_ID, "b")]
+    )
+    key = new_key()
+    plain = make("x", key=key).certificate
+    subject = name(rdn(NameOID.ORGANIZATION_NAME, "Acme"), part)
+    builder = x509.CertificateBuilder(
+        subject, subject, key.public_key(), 1, plain.not_valid_before_utc, plain.not_valid_after_utc
+    )
+    path = tmp_path / "x.pem"
+    path.write_bytes(Issued(builder.sign(key, plain.signature_hash_algorithm), key).pem)  # type: ignore[arg-type]
+    command = ["openssl", "x509", "-in", str(path), "-noout", "-subject", "-nameopt", "RFC2253"]
+    printed = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    read = x509.load_pem_x509_certificate(path.read_bytes()).subject
+    assert f"subject={distinguished_name(read)}\n" == printed
+    assert distinguished_name(name(rdn(ObjectIdentifier("1.2.3.4"), "x"))) == "1.2.3.4=x"
+
+
+@given(strategies.text(min_size=1, max_size=20))
+def test_a_name_cannot_break_a_line(value: str) -> None:
+    """No control character of a certificate reaches a log line or a header as it is."""
+    try:
+        written = distinguished_name(name(rdn(NameOID.COMMON_NAME, value)))
+    except (UnicodeEncodeError, ValueError):
+        return
+    assert all(character >= " " and character != "\x7f" for character in written)
+
+
+def test_extended_key_usages() -> None:
+    """The usages that a leaf names, none if it names none."""
+    assert extended_key_usages(make("x", eku=(CLIENT, SERVER)).der) == {CLIENT.dotted_string, SERVER.dotted_string}
+    assert extended_key_usages(make("x", eku=None).der) == frozenset()
+
+
+def test_malformed_certificates_are_value_errors() -> None:
+    """Whatever is not a certificate is a ``ValueError``, which the callers refuse."""
+    for der in (b"", b"\x30\x00", make("x").der[:-1]):
+        with pytest.raises(ValueError):
+            describe(der)
+        with pytest.raises(ValueError):
+            extended_key_usages(der)
+
+
+def test_a_certificate_is_read_once_but_huge_ones_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same certificate is read once; one larger than the limit every time, so that it fills no cache."""
+    reads: list[int] = []
+    remembered = identity_module._remembered(lambda der: reads.append(len(der)))
+    for der in (b"small", b"small", bytes(9000), bytes(9000)):
+        remembered(der)
+    assert reads == [5, 9000, 9000]
+
+
+def test_every_name_of_an_attribute_is_openssl_s() -> None:
+    """The short names are those of RFC 4514 where it has one."""
+    assert {NAMES[oid.dotted_string] for oid in TYPES} == {
+        "CN", "O", "OU", "emailAddress", "DC", "UID", "serialNumber", "SN", "street",
+    }  # fmt: skip
