@@ -16,7 +16,7 @@ BUILD  := setup.cfg pyproject.toml
 # twistd does not see plugins of setuptools' default editable install; "compat" puts this folder on the path.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 
-.PHONY: run test check docs bench clean etc/pki
+.PHONY: run test check docs bench clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.installed etc/pki
@@ -30,7 +30,7 @@ check: $(VENV)/.installed-test
 test: check etc/pki
 	PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest -n 2 --dist worksteal
 
-# No private key belongs into the repository: the first lines of the example say how to make those that it names.
+# No private key belongs in the repository: the first lines of the example say how to make those that it names.
 etc/pki: | $(VENV)/.installed
 	@sed -n 's|^#   $$ python |$(BIN)/python |p' etc/edgenode.ini | sh -e >/dev/null || { rm -rf $@; exit 1; }
 
@@ -42,14 +42,6 @@ bench: $(VENV)/.installed
 
 clean:
 	rm -rf $(VENV) etc/pki build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
-
-etc/pki: etc/pki/.made
-
-# The example itself says how its certificates are made: in the comments that begin with "$ python".
-etc/pki/.made: etc/edgenode.ini | $(VENV)/.installed
-	@rm -rf etc/pki
-	@sed -n 's|^#   \$$ python |$(BIN)/python |p' etc/edgenode.ini | sh -e >/dev/null
-	@touch $@
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -84,7 +84,8 @@ def test_no_certificate_is_no_identity() -> None:
 
 def test_trap_2_1_the_verified_chain_is_no_proof() -> None:
     """For an untrusted certificate OpenSSL shows a verified chain all the same; the identity does not."""
-    pair = handshake("optional-no-ca", make("stranger"), root=make_authority())
+    other = make_authority("Other")
+    pair = handshake("optional-no-ca", other.issue("stranger"), other, root=make_authority())
     assert pair.server.get_verified_chain(as_cryptography=True)
     identity = identify(pair.server, pair.verification)
     assert identity is not None

@@ -130,6 +130,18 @@ def test_trap_2_4_no_resumption_where_a_certificate_is_asked_for(root: Issued, l
         assert not resumed(again.server)
 
 
+def test_trap_2_4_every_context_has_a_session_id_of_its_own(
+    root: Issued, leaf: Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each context is given a session id context, and never that of another, be it of the same group."""
+    given: list[bytes] = []
+    monkeypatch.setattr(SSL.Context, "set_session_id", lambda _, identifier: given.append(identifier))
+    for policy, stores in ((group(), ()), (group(), ()), (group("on", trust_store=("store",)), (trusted(root),))):
+        context(leaf, policy, *stores)
+    assert len(set(given)) == 3
+    assert {len(identifier) for identifier in given} == {32}
+
+
 @BOTH
 def test_trap_2_4_resumption_across_groups(root: Issued, leaf: Issued, version: str) -> None:
     """A session of a group without mTLS, or with other authorities, does not resume on a group that asks."""

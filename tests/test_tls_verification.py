@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 from cryptography.hazmat.bindings.openssl.binding import Binding
-from hypothesis import given, strategies
+from hypothesis import example, given, strategies
 from OpenSSL import SSL, crypto
 
 from edgenode.exchange import Verification
@@ -227,6 +227,8 @@ def test_trap_2_2_an_expired_crl_refuses_everyone_and_still_revokes(scene: Scene
     assert verdict.revoked
 
 
+@example([21, 3])
+@example([20, 3, 21])
 @given(strategies.lists(strategies.sampled_from([3, 9, 10, 12, 18, 19, 20, 21, 23, 26]), max_size=5))
 def test_only_an_unknown_authority_is_ever_forgiven(errors: list[int]) -> None:
     """``optional-no-ca`` lets in no list of errors that holds anything but 18 to 21, and 3 where 21 is there too."""
