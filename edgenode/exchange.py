@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from types import MappingProxyType
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Header fields in the order received, as (name in lower case, value) pairs; repeated names stay repeated."""
@@ -137,6 +136,7 @@ class Request:
     :ivar names: the same names as they were received, index by index.
     :ivar version: ``(1, 1)``, ``(1, 0)``, ``(2, 0)``.
     :ivar length: the body's length in bytes, 0 for none, ``None`` if it is not known in advance.
+    :ivar fields: every value of every header by its lower-case name.
     """
 
     method: bytes
@@ -150,21 +150,24 @@ class Request:
     names: tuple[bytes, ...] = ()
     version: tuple[int, int] = (1, 1)
     length: int | None = 0
-
-    @cached_property
-    def fields(self) -> Mapping[bytes, tuple[bytes, ...]]:
-        """Every value of every header by its lower-case name; computed at most once."""
-        fields: dict[bytes, tuple[bytes, ...]] = {name: (value,) for name, value in self.headers}
-        if len(fields) != len(self.headers):  # some name is repeated, which is rare
-            fields = dict.fromkeys(fields, ())
-            for name, value in self.headers:
-                fields[name] += (value,)
-        return MappingProxyType(fields)
+    fields: Mapping[bytes, tuple[bytes, ...]] = field(
+        default=Factory(lambda self: by_name(self.headers), takes_self=True), repr=False, eq=False
+    )
 
     @property
     def host(self) -> bytes:
         """The authority without port and without a trailing dot."""
         return host_of(self.authority)
+
+
+def by_name(headers: Headers) -> Mapping[bytes, tuple[bytes, ...]]:
+    """Every value of every header by its lower-case name."""
+    fields: dict[bytes, tuple[bytes, ...]] = {name: (value,) for name, value in headers}
+    if len(fields) != len(headers):  # some name is repeated, which is rare
+        fields = dict.fromkeys(fields, ())
+        for name, value in headers:
+            fields[name] += (value,)
+    return MappingProxyType(fields)
 
 
 def host_of(authority: bytes) -> bytes:

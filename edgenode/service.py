@@ -17,10 +17,10 @@ from edgenode.events import EventLog, NoEvents
 from edgenode.interfaces import IEventSink
 from edgenode.proxy.deadlines import Deadlines
 from edgenode.proxy.forwarding import Surroundings
-from edgenode.proxy.headers import TrustedProxies
 from edgenode.proxy.pool import OriginPool
 from edgenode.proxy.port import Port
 from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
+from edgenode.proxy.trustedproxies import TrustedProxies
 from edgenode.rules.compiling import compile_section
 from edgenode.tls.hostnames import verify_origin
 from edgenode.tls.policies import TLSPolicy, client_context, server_context

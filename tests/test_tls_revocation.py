@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from edgenode.exchange import ClientIdentity
 from edgenode.tls.identity import identify
@@ -86,11 +87,15 @@ def test_a_list_out_of_date_refuses_everyone(root: Issued) -> None:
 
 
 def test_what_was_not_verified_stays_so() -> None:
-    """A stranger of ``optional-no-ca`` is not verified by looking again, nor is its verdict changed."""
-    root = make_authority()
+    """A stranger of ``optional-no-ca`` is not verified by looking again, and is refused once out of date, as if new."""
+    root, group = make_authority(), evolve(GROUP, mtls="optional-no-ca")
     stranger = identity(root, make("stranger"))
-    assert look_again(stranger, [trusted(root)], now()) is stranger.verification
-    assert not stranger.verification.verified
+    stores = [trusted(root, crls=[root.crl(next_update=now() + DAY)])]
+    for days, errors in ((0, (18,)), (2, (18,)), (400, (18, 10))):
+        verdict = look_again(stranger, stores, now() + days * DAY)
+        assert not verdict.verified
+        assert verdict.errors == errors
+        assert (judge(group, verdict) is None) is (errors == (18,))
 
 
 def test_a_certificate_sent_in_vain_does_not_count(root: Issued) -> None:

@@ -13,7 +13,7 @@ from edgenode.decision import NOTHING, Decision, Reason
 from edgenode.errors import ClientError, OriginError
 from edgenode.exchange import Connection, Exchange, Request
 from edgenode.proxy.balancing import Balanced
-from edgenode.proxy.routing import ServedGroup, ServedPathMap
+from edgenode.proxy.routing import ServedPathMap
 
 
 class Account:
@@ -21,8 +21,7 @@ class Account:
 
     :ivar listener: the name of the listener it came in on.
     :ivar exchange: connection, request and what they were routed to.
-    :ivar group: the server group that served it, ``None`` if none would.
-    :ivar path_map: its path map, likewise.
+    :ivar path_map: the path map that served it, ``None`` if none would.
     :ivar decision: the pipeline's decision.
     :ivar error: whose fault it was, if it failed.
     :ivar identifier: the request's identifier.
@@ -37,33 +36,30 @@ class Account:
     :ivar began: the same on ``time.perf_counter``; likewise ``decided``, ``answered`` (the origin's first byte), ``ended``.
     """
 
-    __slots__ = (
-        "answered", "began", "decided", "decision", "ended", "error", "exchange", "group", "identifier", "listener",
-        "origin_status", "path_map", "received", "reused", "sent", "server", "status", "time", "tries",
-    )  # fmt: skip
+    exchange: Exchange | None = None
+    path_map: ServedPathMap | None = None
+    decision: Decision = NOTHING
+    error: ClientError | OriginError | None = None
+    status = 0
+    server: Balanced | None = None
+    tries = 0
+    reused = False
+    origin_status = 0
+    received = 0
+    sent = 0
+    decided = answered = ended = 0.0
 
-    def __init__(self, listener: str, exchange: Exchange) -> None:
+    def __init__(self, listener: str, identifier: bytes = b"") -> None:
         self.listener = listener
-        self.exchange = exchange
-        self.group: ServedGroup | None = None
-        self.path_map: ServedPathMap | None = None
-        self.decision: Decision = NOTHING
-        self.error: ClientError | OriginError | None = None
-        self.identifier = b""
-        self.status = 0
-        self.server: Balanced | None = None
-        self.tries = 0
-        self.reused = False
-        self.origin_status = 0
-        self.received = 0
-        self.sent = 0
+        self.identifier = identifier
         self.time = time.time()
         self.began = time.perf_counter()
-        self.decided = self.answered = self.ended = 0.0
 
     def line(self) -> str:
         """The event as one line of JSON; every character that is not printable ASCII is escaped."""
-        exchange, decision, request = self.exchange, self.decision, self.exchange.request
+        exchange, decision = self.exchange, self.decision
+        assert exchange is not None
+        request = exchange.request
         action = decision.action
         return (
             f'{{"time":"{_timestamp(self.time)}","id":{_text(self.identifier.decode("ascii"))},'

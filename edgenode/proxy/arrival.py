@@ -22,6 +22,7 @@ from edgenode.proxy.forwarding import Forwarding
 from edgenode.proxy.http1.heads import RequestHead
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.routing import ServedGroup
+from edgenode.proxy.visitor import Visitor
 from edgenode.tls.clienthello import MAX_SIZE, ClientHello, MalformedClientHello, NotTLS, read_client_hello
 from edgenode.tls.identity import identify
 from edgenode.tls.transport import Transport
@@ -51,7 +52,7 @@ class Arrival:
 
     __slots__ = (
         "_connection", "_descriptor", "_group", "_hello", "_http", "_needed", "_over", "_port", "_reading", "_record",
-        "_socket", "deadline", "peer",
+        "_socket", "_visitor", "deadline", "peer",
     )  # fmt: skip
 
     def __init__(self, port: Port, sock: socket.socket, peer: Address, local: Address) -> None:
@@ -67,6 +68,7 @@ class Arrival:
         self._group: ServedGroup | None = None
         self._record: Record | None = None
         self._http: ServerConnection | None = None
+        self._visitor: Visitor | None = None
         self.deadline = port.deadlines.clock() + port.timeouts.handshake
 
     # -- the peek ----------------------------------------------------------------------------------------------------
@@ -211,13 +213,14 @@ class Arrival:
             hello.fingerprint,
             client,
         )
+        self._visitor = Visitor(self._connection, group)
 
     # -- HTTP --------------------------------------------------------------------------------------------------------
 
     def take(self, connection: ServerConnection, head: RequestHead) -> Forwarding | None:
         """A request has come."""
-        assert self._group is not None
-        forwarding = Forwarding(self._port.surroundings, connection, self._connection, self._group, head)
+        assert self._visitor is not None
+        forwarding = Forwarding(self._port.surroundings, connection, self._visitor, head)
         return forwarding if forwarding.start() else None
 
     def refused(self, connection: ServerConnection, error: ClientError) -> None:
@@ -243,9 +246,8 @@ class Arrival:
         if hello is not None and not facts.fingerprint:
             facts = Connection(self.peer, facts.local, hello.server_name, fingerprint=hello.fingerprint)
         group = self._group.name if self._group is not None else ""
-        account = Account(
-            self._port.surroundings.listener, Exchange(facts, client=self.peer.host, server_group=group)
-        )
+        account = Account(self._port.surroundings.listener)
+        account.exchange = Exchange(facts, client=self.peer.host, server_group=group)
         account.error, account.status, account.ended = error, status, account.began
         self._port.surroundings.events.record(account)
 

@@ -7,27 +7,28 @@ be completed is cut, never ended as though it were whole.
 
 from __future__ import annotations
 
-import datetime
+import functools
 import time
 
-from attrs import evolve, frozen
+from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from edgenode.decision import NOTHING, Close, Decision, Forward, Respond
+from edgenode.decision import Close, Decision, Forward, Respond
 from edgenode.errors import ClientError, OriginError
-from edgenode.exchange import Connection, Exchange, Headers, Response
+from edgenode.exchange import Exchange, Headers, Response
 from edgenode.interfaces import IEventSink
 from edgenode.proxy.account import Account
 from edgenode.proxy.balancing import Balanced
-from edgenode.proxy.headers import Fields, Provenance, TrustedProxies, provenance, request_id, to_client, to_origin
+from edgenode.proxy.headers import header_lines, new_identifier, to_client
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.http1.heads import RequestHead, ResponseHead
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.pool import Opening, OriginPool
-from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
-from edgenode.tls.revocation import look_again
+from edgenode.proxy.routing import Router
+from edgenode.proxy.trustedproxies import TrustedProxies
+from edgenode.proxy.visitor import Visitor
 from edgenode.tls.transport import HIGH_WATER
 from edgenode.tls.verification import judge
 
@@ -49,6 +50,8 @@ _PAGES = {
     503: b"503 Service Unavailable\n",
     504: b"504 Gateway Timeout\n",
 }
+
+NO_TAGS: frozenset[str] = frozenset()
 
 _log = Logger()
 
@@ -75,30 +78,28 @@ class Forwarding:
     """One exchange on a client's connection.
 
     :param client: the client's connection, for the answer.
-    :param connection: the facts of it, for rules and the event.
-    :param shaken: the server group that the connection was judged for.
+    :param visitor: who is at its other end.
     :param head: the request.
     """
 
     __slots__ = (
-        "_account", "_answered", "_client", "_extra", "_head", "_lent", "_opening", "_over", "_pending", "_provenance",
-        "_request_done", "_shaken", "_surroundings", "_tried", "_waiting",
+        "_account", "_answered", "_client", "_extra", "_head", "_lent", "_opening", "_over", "_passage", "_pending",
+        "_request_done", "_surroundings", "_tried", "_visitor", "_waiting",
     )  # fmt: skip
 
     def __init__(
         self,
         surroundings: Surroundings,
         client: ServerConnection,
-        connection: Connection,
-        shaken: ServedGroup,
+        visitor: Visitor,
         head: RequestHead,
     ) -> None:
         self._surroundings = surroundings
         self._client = client
-        self._shaken = shaken
+        self._visitor = visitor
         self._head = head
-        self._account = Account(surroundings.listener, Exchange(connection, head.request, connection.peer.host))
-        self._provenance: Provenance | None = None
+        self._passage = passage = visitor.passage(head, surroundings.trusted_proxies, surroundings.via)
+        self._account = Account(surroundings.listener, passage.identifier or new_identifier())
         self._extra: Headers = ()
         self._lent: OriginConnection | None = None
         self._opening: Opening | None = None
@@ -113,22 +114,17 @@ class Forwarding:
 
     def start(self) -> bool:
         """Route and judge the request; true if the answer is still to come."""
-        surroundings, account, request = self._surroundings, self._account, self._head.request
-        connection = account.exchange.connection
+        account, visitor, request, client = self._account, self._visitor, self._head.request, self._passage.client
         try:
-            self._provenance = source = provenance(connection.peer.host, request, surroundings.trusted_proxies)
-            account.identifier = request_id(request, source.peer_trusted)
-            account.group = group = surroundings.router.route(self._shaken, request)
-            account.exchange = exchange = Exchange(
-                _as_of_now(connection, group), request, source.client, frozenset(), group.name, group.security_policy
-            )
-            refusal = judge(group.group, exchange.connection.verification)
+            group = self._surroundings.router.route(visitor.shaken, request)
+            connection = visitor.as_of_now(group)
+            names = group.name, group.security_policy
+            account.exchange = exchange = Exchange(connection, request, client, NO_TAGS, *names)
+            refusal = judge(group.group, connection.verification)
             if refusal is not None:
                 raise refusal
             account.path_map = path_map = group.path_map(exchange)
-            account.exchange = exchange = Exchange(
-                exchange.connection, request, source.client, exchange.tags, group.name, group.security_policy, path_map.name
-            )
+            account.exchange = exchange = Exchange(connection, request, client, NO_TAGS, *names, path_map.name)
             decision = path_map.pipeline.decide(exchange)
         except ClientError as error:
             self._refuse(error)
@@ -160,9 +156,12 @@ class Forwarding:
 
     def _refuse(self, error: ClientError) -> None:
         """Answer for a client's fault; after a refusal for its certificate the connection is of no use."""
-        self._account.error = error
+        account = self._account
+        account.error = error
+        if account.exchange is None:
+            account.exchange = Exchange(self._visitor.connection, self._head.request, self._passage.client)
         if error.status in (495, 496):
-            wanted = self._shaken.group.mtls_refusal
+            wanted = self._visitor.shaken.group.mtls_refusal
             if wanted == "444":
                 self._close()
                 return
@@ -196,7 +195,7 @@ class Forwarding:
             self._refuse(ClientError(413, "the request body is too large"))
             return
         self._account.decided = time.perf_counter()
-        if head.expects_continue:
+        if head.block.expects_continue:
             self._client.accept_body()
         self._borrow(path_map.pool)
 
@@ -232,26 +231,30 @@ class Forwarding:
         self._client.resume_body()
 
     def _request_bytes(self, server: Balanced) -> bytes:
-        head, source, path_map = self._head, self._provenance, self._account.path_map
-        assert source is not None and path_map is not None
-        request = head.request
-        origin = path_map.pool.origin
+        request, pool = self._head.request, self._pool
+        origin = pool.origin
         if origin.host == "client":
             host = request.authority
         else:
             name = (origin.server_name or server.server.host) if origin.host == "server" else origin.host
             host = name.encode("ascii")
-        fields = to_origin(request, head.connection_options, source, self._account.identifier, self._surroundings.via)
-        lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (request.method, _origin_form(request.path, request.query), host)]
-        lines += [b"%b: %b\r\n" % field for field in fields]
-        lines += [b"%b: %b\r\n" % field for field in self._extra]
-        if request.length is None:
-            lines.append(b"Transfer-Encoding: chunked\r\n\r\n")
-        elif request.length or any(name == b"content-length" for name, _ in request.headers):
-            lines.append(b"Content-Length: %d\r\n\r\n" % request.length)
+        length = request.length
+        if length:
+            framing = b"Content-Length: %d\r\n" % length
+        elif length is None:
+            framing = b"Transfer-Encoding: chunked\r\n"
         else:
-            lines.append(b"\r\n")
-        return b"".join(lines)
+            framing = b"Content-Length: 0\r\n" if b"content-length" in request.fields else b""
+        return b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%b%bX-Request-Id: %b\r\n%b\r\n" % (
+            request.method,
+            request.path,
+            b"" if request.query is None else b"?" + request.query,
+            host,
+            self._passage.lines,
+            header_lines(self._extra) if self._extra else b"",
+            self._account.identifier,
+            framing,
+        )
 
     def _framed(self, body: bytes) -> bytes:
         """Bytes of the request body in the framing that the origin was told."""
@@ -297,15 +300,14 @@ class Forwarding:
     def interim(self, head: ResponseHead) -> None:
         """An interim response: all but 100, which answers an expectation that was ours to answer, are passed on."""
         if head.status != 100:
-            self._client.interim(head.status, head.reason, self._response_fields(head))
+            self._client.interim(head.status, head.reason, _response_lines(head, self._surroundings.via))
 
     def responded(self, head: ResponseHead, body: bytes, done: bool) -> None:
         """The origin has answered."""
         self._account.origin_status = head.status
         pool, server = self._pool, self._account.server
         assert server is not None
-        condition = f"http-{head.status}"
-        if condition in pool.origin.next_upstream and self._may_retry(sent=True):
+        if head.status >= 400 and f"http-{head.status}" in pool.origin.next_upstream and self._may_retry(sent=True):
             pool.balancer.failed(server, pool.deadlines.clock())
             self._retry(server)
             return
@@ -316,10 +318,9 @@ class Forwarding:
         self._account.sent = len(body)
         if done:
             self._lent = None
-        fields = self._response_fields(head)
-        if done:
             self._end()
-        self._client.begin_response(head.status, head.reason, fields, head.length, body, done)
+        lines = _response_lines(head, self._surroundings.via)
+        self._client.begin_response(head.status, head.reason, lines, head.length, body, done)
         if not done and self._client.full and self._lent is not None:
             self._lent.pause()
 
@@ -372,12 +373,9 @@ class Forwarding:
         assert self._account.path_map is not None
         return self._account.path_map.pool
 
-    def _response_fields(self, head: ResponseHead) -> Fields:
-        return to_client(head.headers, head.names, head.connection_options, b"1.1 " + self._surroundings.via)
-
     def _passing(self, trailers: Headers) -> Headers:
         """The trailers that may be passed on: only to who asked for them, and none that belongs into a head."""
-        if not trailers or b"trailers" not in b",".join(self._head.request.fields.get(b"te", ())).lower():
+        if not trailers or not self._passage.trailers:
             return ()
         return tuple(field for field in trailers if not field[0].startswith(_NO_TRAILERS))
 
@@ -436,16 +434,6 @@ _NO_TRAILERS = (b"content-", b"transfer-", b"host", b"authorization", b"set-cook
                 b"trailer", b"upgrade", b"cache-control", b"expect", b"location", b"vary", b"www-", b"proxy-")  # fmt: skip
 
 
-def _as_of_now(connection: Connection, group: ServedGroup) -> Connection:
-    """The connection with the verdict on its client as of now: a certificate may have expired since the handshake."""
-    client = connection.client
-    if client is None or not client.verification.verified:
-        return connection
-    verdict = look_again(client, group.trust_stores, datetime.datetime.now(datetime.UTC))
-    if verdict is client.verification:
-        return connection
-    return evolve(connection, client=evolve(client, verification=verdict))
-
-
-def _origin_form(path: bytes, query: bytes | None) -> bytes:
-    return path if query is None else b"%b?%b" % (path, query)
+@functools.lru_cache(1024)
+def _response_lines(head: ResponseHead, via: bytes) -> bytes:
+    return to_client(head.headers, head.names, head.options, b"1.1 " + via)

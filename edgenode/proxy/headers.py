@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from edgenode.exchange import Headers, Request
+from edgenode.proxy.trustedproxies import TrustedProxies
 
 Fields = list[tuple[bytes, bytes]]
 """Header fields to be sent, with their names as they shall be written."""
@@ -67,6 +68,7 @@ _CERTIFICATE_PREFIXES = (
 _OURS = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-real-ip", b"x-request-id"))
 _FRAMING = frozenset((b"host", b"content-length", b"expect"))
 _SEPARATORS = re.compile(rb"[^a-z0-9]+")
+_CLEAN = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,261}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=-]{1,128}")
 
 _KNOWN: dict[bytes, bool] = {}
@@ -95,128 +97,67 @@ def _crosses(name: bytes) -> bool:
     return crosses
 
 
-@frozen
-class Provenance:
-    """What we tell the origin of where a request came from.
+@frozen(eq=False)
+class Passage:
+    """How a header block goes through to the origin: the same for every request with that block on a connection.
 
     :ivar client: the client's address, text.
-    :ivar forwarded_for: the whole X-Forwarded-For, the client first.
-    :ivar peer_trusted: whether the peer is a trusted proxy, whose own reports are kept.
+    :ivar identifier: the request's identifier that a trusted proxy gave, if it did.
+    :ivar lines: the header fields for the origin, each with its line end; without Host, framing and X-Request-Id.
+    :ivar trailers: whether the client takes trailers.
     """
 
     client: str
-    forwarded_for: bytes
-    peer_trusted: bool
+    identifier: bytes | None
+    lines: bytes
+    trailers: bool
 
 
-def provenance(peer: str, request: Request, trusted: TrustedProxies) -> Provenance:
-    """Where a request came from: the peer, or, if that is a trusted proxy, the last untrusted address it reports.
+def read_passage(request: Request, options: frozenset[bytes], peer: str, trusted: TrustedProxies, via: bytes) -> Passage:
+    """What crosses of a request's header fields, and what we add.
 
-    The list is walked from right to left, for whoever is not trusted can write what he likes at its left.
+    :param options: the names that the client's Connection field nominates.
+    :param peer: the address at the other end of the connection.
+    :param via: our pseudonym.
     """
-    if not trusted.contains(peer):
-        return Provenance(peer, peer.encode("ascii"), False)
-    reported = request.fields.get(b"x-forwarded-for", ())
-    hops = [hop for hop in (h.strip() for field in reported for h in field.split(b",")) if hop]
-    if not hops:
-        hops = [hop for field in request.fields.get(b"forwarded", ()) for hop in _forwarded_for(field)]
-    client = peer
-    chain = [peer]
-    for hop in reversed(hops):
-        address = trusted.address(hop)
-        if address is None:
-            break
-        client = address
-        chain.append(address)
-        if not trusted.contains(address):
-            break
-    return Provenance(client, ", ".join(reversed(chain)).encode("ascii"), True)
+    reported = trusted.contains(peer)
+    client, chain = trusted.walk(peer, request.fields) if reported else (peer, peer)
+    proto = _reported(request, b"x-forwarded-proto") if reported else None
+    host = _reported(request, b"x-forwarded-host") if reported else None
+    proto = proto if proto in (b"http", b"https") else request.scheme
+    host = host or request.authority
+    trailers = b"trailers" in b",".join(request.fields.get(b"te", ())).lower()
+    fields: Fields = [
+        (written, value)
+        for (name, value), written in zip(request.headers, request.names, strict=True)
+        if _crosses(name) and name not in options
+    ]
+    fields += (
+        (b"X-Forwarded-For", chain.encode("ascii")),
+        (b"X-Forwarded-Proto", proto),
+        (b"X-Forwarded-Host", host),
+        (b"Forwarded", b'for=%b;host="%b";proto=%b' % (_node(client), host, proto)),
+        (b"Via", _via(request.fields.get(b"via"), request.version, via)),
+    )
+    if trailers:
+        fields += ((b"TE", b"trailers"), (b"Connection", b"TE"))
+    return Passage(client, _identifier(request) if reported else None, header_lines(fields), trailers)
 
 
-_FOR = re.compile(rb'(?:^|;)\s*for\s*=\s*("[^"]*"|[^;,\s]*)', re.IGNORECASE)
+def _identifier(request: Request) -> bytes | None:
+    given = request.fields.get(b"x-request-id", ())
+    return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else None
 
 
-def _forwarded_for(field: bytes) -> Iterable[bytes]:
-    for element in field.split(b","):
-        match = _FOR.search(element)
-        yield match[1].strip(b'"') if match else b""
-
-
-class TrustedProxies:
-    """The networks of the proxies in front of us."""
-
-    def __init__(self, networks: Iterable[str]) -> None:
-        import ipaddress
-
-        self._networks = tuple(ipaddress.ip_network(network) for network in networks)
-        self._read = ipaddress.ip_address
-
-    def contains(self, address: str) -> bool:
-        """Whether an address is that of a trusted proxy."""
-        if not self._networks:
-            return False
-        ip = self._read(address)
-        return any(ip in network for network in self._networks)
-
-    def address(self, hop: bytes) -> str | None:
-        """The address in a hop of X-Forwarded-For or Forwarded, without its port; ``None`` if there is none in it."""
-        text = hop.decode("latin-1")
-        if text.startswith("["):
-            text = text[1:].partition("]")[0]
-        elif text.count(":") == 1:
-            text = text.partition(":")[0]
-        try:
-            ip = self._read(text)
-        except ValueError:
-            return None
-        return str(getattr(ip, "ipv4_mapped", None) or ip)
-
-
-def request_id(request: Request, peer_trusted: bool) -> bytes:
-    """The request's identifier: a trusted proxy's own, or 128 random bits in hexadecimal."""
-    if peer_trusted:
-        given = request.fields.get(b"x-request-id", ())
-        if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]):
-            return given[0]
+def new_identifier() -> bytes:
+    """An identifier for a request: 128 random bits in hexadecimal."""
     return os.urandom(16).hex().encode("ascii")
 
 
-def to_origin(request: Request, options: frozenset[bytes], origin: Provenance, identifier: bytes, via: bytes) -> Fields:
-    """The header fields for the origin, without Host and framing, which its connection writes.
-
-    :param options: the names that the client's Connection field nominates.
-    :param origin: where the request came from.
-    :param via: our pseudonym.
-    """
-    known = _KNOWN
-    fields: Fields = []
-    for (name, value), written in zip(request.headers, request.names, strict=True):
-        crosses = known.get(name)
-        if (_crosses(name) if crosses is None else crosses) and name not in options:
-            fields.append((written, value))
-    fields.append((b"X-Forwarded-For", origin.forwarded_for))
-    proto, host = request.scheme, request.authority
-    if origin.peer_trusted:
-        proto = _reported(request, b"x-forwarded-proto", proto, (b"http", b"https"))
-        host = _reported(request, b"x-forwarded-host", host)
-    fields.append((b"X-Forwarded-Proto", proto))
-    fields.append((b"X-Forwarded-Host", host))
-    fields.append((b"Forwarded", b"for=%s;host=\"%s\";proto=%s" % (_node(origin.client), host, proto)))
-    fields.append((b"X-Request-Id", identifier))
-    fields.append((b"Via", _via(request.fields.get(b"via") if _has(request, b"via") else None, request.version, via)))
-    return fields
-
-
-def _has(request: Request, name: bytes) -> bool:
-    return any(each == name for each, _ in request.headers)
-
-
-def _reported(request: Request, name: bytes, ours: bytes, allowed: tuple[bytes, ...] = ()) -> bytes:
+def _reported(request: Request, name: bytes) -> bytes | None:
     """What a trusted proxy reports, if it reports one clean value."""
     values = request.fields.get(name, ())
-    if len(values) != 1 or (allowed and values[0] not in allowed) or not re.fullmatch(rb"[A-Za-z0-9._:\[\]-]{1,261}", values[0]):
-        return ours
-    return values[0]
+    return values[0] if len(values) == 1 and _CLEAN.fullmatch(values[0]) else None
 
 
 def _node(client: str) -> bytes:
@@ -230,20 +171,21 @@ def _via(received: tuple[bytes, ...] | None, version: tuple[int, int], pseudonym
     return b", ".join((*received, ours)) if received else ours
 
 
-def to_client(headers: Headers, names: tuple[bytes, ...], options: frozenset[bytes], via: bytes) -> Fields:
-    """An origin's response header fields for the client, without framing.
+def header_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Header fields as they are written in HTTP/1.1."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
+
+
+def to_client(headers: Headers, names: tuple[bytes, ...], options: frozenset[bytes], via: bytes) -> bytes:
+    """An origin's response header fields for the client, each with its line end, without framing.
 
     :param options: the names that the origin's Connection field nominates.
     :param via: the whole value of our Via element.
     """
-    fields: Fields = []
-    received = None
-    for (name, value), written in zip(headers, names, strict=True):
-        if name in HOP_BY_HOP or name == b"content-length" or name in options:
-            continue
-        if name == b"via":
-            received = value if received is None else received + b", " + value
-            continue
-        fields.append((written, value))
-    fields.append((b"Via", via if received is None else received + b", " + via))
-    return fields
+    received = tuple(value for name, value in headers if name == b"via")
+    fields = [
+        (written, value)
+        for (name, value), written in zip(headers, names, strict=True)
+        if name not in HOP_BY_HOP and name != b"content-length" and name != b"via" and name not in options
+    ]
+    return header_lines((*fields, (b"Via", b", ".join((*received, via)))))

@@ -6,6 +6,7 @@ are tried in the order written, on the normalised path and never on the query; w
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, ClassVar, Protocol
 
@@ -15,7 +16,7 @@ from twisted.internet.defer import Deferred
 
 from edgenode.decision import Decision
 from edgenode.errors import ClientError
-from edgenode.exchange import Exchange, Request
+from edgenode.exchange import Exchange, Request, host_of
 from edgenode.proxy.pool import OriginPool
 from edgenode.rules.sections import Section
 from edgenode.settings import Reference, Size, Word, setting
@@ -117,6 +118,7 @@ class Router:
 
     def __init__(self, groups: Iterable[ServedGroup], default: ServedGroup | None) -> None:
         self.default = default
+        self._by_authority = functools.lru_cache(1024)(self._authorised)
         self._exact: dict[str, ServedGroup] = {}
         self._wildcards: dict[str, ServedGroup] = {}
         for group in groups:
@@ -136,6 +138,9 @@ class Router:
             found = self._wildcards.get(name.partition(".")[2])
         return found if found is not None else self.default
 
+    def _authorised(self, authority: bytes) -> ServedGroup | None:
+        return self.named(host_of(authority).decode("ascii"))
+
     def route(self, shaken: ServedGroup, request: Request) -> ServedGroup:
         """The server group that serves a request.
 
@@ -143,7 +148,7 @@ class Router:
         :raises ClientError: 421 (RFC 9110, section 15.5.20), if the authority belongs to a group that judges clients
             differently, or to none: whoever got in by one door must not walk through another.
         """
-        wanted = self.named(request.host.decode("ascii"))
+        wanted = self._by_authority(request.authority)
         if wanted is shaken:
             return shaken
         if wanted is None:

@@ -30,19 +30,25 @@ def look_again(
     :param identity: the client's identity as of the handshake.
     :param trust_stores: those of its server group as of now, which may have new revocation lists.
     :param now: the time, UTC.
-    :return: the verdict of the handshake if nothing has changed, else one with the new error. What was not verified
-        then is not verified now; who issued a certificate is not looked at again.
+    :return: the verdict of the handshake if nothing has changed, else one with the new error behind its own. What was
+        not verified then is not verified now; who issued a certificate is not looked at again.
     """
     verdict = identity.verification
     if not verdict.verified:
-        return verdict
+        trust_stores = ()  # no list speaks of a certificate whose authority is unknown; its dates speak for themselves
     for depth, der in enumerate((identity.leaf, *identity.chain_verified)):
         error = _error(der, depth, trust_stores, now)
         if error:
             return evolve(
-                verdict, verified=False, revoked=error == REVOKED, first_error=error, last_error=error, depth=depth,
-                reason=reason(error), errors=(error,),
-            )  # fmt: skip
+                verdict,
+                verified=False,
+                revoked=verdict.revoked or error == REVOKED,
+                first_error=verdict.first_error or error,
+                last_error=error,
+                depth=depth,
+                reason=reason(error),
+                errors=(*verdict.errors, error),
+            )
     return verdict
 
 

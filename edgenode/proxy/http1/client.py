@@ -230,7 +230,7 @@ class OriginConnection:
                 return
         self._buffer = b""
         self._answered = True
-        self._body = reader = head.body
+        self._body = reader = None if head.framing is None else head.framing()
         self._keep_alive = head.keep_alive
         if reader is None:
             body, rest, done = b"", data, True

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import httptools
 from attrs import define, frozen
 
 from edgenode.errors import ClientError
-from edgenode.exchange import Headers, Request
+from edgenode.exchange import Headers, Request, by_name
 from edgenode.proxy.http1.bodies import BodyReader, ChunkedBody, EndlessBody, LengthBody
 from edgenode.proxy.targets import read_authority, read_target
 
+_REMEMBERED = 1024
+_LONGEST_REMEMBERED = 4096
+"""Header blocks and response heads repeat, so the last ones are remembered with what was read from them: at the most so
+many, and only short ones. What was read is frozen, and depends on nothing but the bytes."""
+
 _LINE_BYTES = bytes(c for c in range(256) if c == 9 or 0x20 <= c != 0x7F)
-_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([^ ]+) HTTP/(\d)\.(\d)")
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([^ \r\n]+) HTTP/(\d)\.(\d)\r\n")
 
 
 _Fields = list[tuple[bytes, bytes]]
@@ -80,27 +85,48 @@ class Limits:
 
 
 @define(eq=False)
-class RequestHead:
-    """A request, and what HTTP/1.1 says about its connection.
+class Block:
+    """The header block of a request: all that follows the request line. A client sends the same one again and again.
 
-    :ivar request: the request.
-    :ivar body: the reader of its body, ``None`` if it has none.
+    :ivar version: of the request line before it.
+    :ivar headers: the header fields, names in lower case.
+    :ivar names: the same names as they were received.
+    :ivar fields: every value by its lower-case name.
+    :ivar authority: the Host field's value, lower case.
+    :ivar length: the body's length, ``None`` for a chunked one.
     :ivar keep_alive: whether the client wants the connection to stay.
     :ivar expects_continue: whether it waits for 100 before it sends the body.
     :ivar upgrade: whether it asks for another protocol.
-    :ivar connection_options: the header names that its Connection field nominates as hop-by-hop.
+    :ivar options: the header names that its Connection field nominates as hop-by-hop.
     """
 
-    request: Request
-    body: BodyReader | None
+    version: tuple[int, int]
+    headers: Headers
+    names: tuple[bytes, ...]
+    fields: Mapping[bytes, tuple[bytes, ...]]
+    authority: bytes
+    length: int | None
     keep_alive: bool
     expects_continue: bool
     upgrade: bool
-    connection_options: frozenset[bytes]
+    options: frozenset[bytes]
+
+
+@define(eq=False)
+class RequestHead:
+    """A request head.
+
+    :ivar request: the request.
+    :ivar block: its header block.
+    :ivar body: the reader of its body, ``None`` if it has none.
+    """
+
+    request: Request
+    block: Block
+    body: BodyReader | None
 
 
 _NO_OPTIONS: frozenset[bytes] = frozenset()
-_SPECIAL = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"))
 
 
 def check_unfinished_request(data: bytes, limits: Limits) -> None:
@@ -114,7 +140,7 @@ def check_unfinished_request(data: bytes, limits: Limits) -> None:
             raise ClientError(414, "the request target is too long")
     elif line == 0 or data[line - 1] != 13:
         raise ClientError(400, "a bare LF")
-    elif not _REQUEST_LINE.fullmatch(data[: line - 1]):
+    elif not _REQUEST_LINE.match(data):
         _refuse_line(data[: line - 1])
     if len(data) > limits.head:
         raise ClientError(431, "the request head is too large")
@@ -132,73 +158,90 @@ def read_request_head(head: bytes, limits: Limits, scheme: bytes = b"https") -> 
     """
     if len(head) > limits.head:
         raise ClientError(431, "the request head is too large")
-    line = head[: head.index(b"\r\n")]
-    start = _REQUEST_LINE.fullmatch(line)
-    if start is None:
-        _refuse_line(line)
+    line = _REQUEST_LINE.match(head)
+    if line is None:
+        _refuse_line(head[: head.index(b"\r\n")])
         raise AssertionError
-    method, raw_target, major, minor = start.groups()
-    if (major, minor) not in ((b"1", b"1"), (b"1", b"0")):
+    method, raw_target, major, minor = line.groups()
+    if major != b"1" or minor not in (b"1", b"0"):
         raise ClientError(400 if major == b"0" else 505, "the version is neither HTTP/1.1 nor HTTP/1.0")
-    version = (1, int(minor))
     if len(raw_target) > limits.target:
         raise ClientError(414, "the request target is too long")
-    if method == b"CONNECT":
-        raise ClientError(400, "CONNECT is not served")
-    try:
-        fields = _read_fields(head, httptools.HttpRequestParser)
-    except httptools.HttpParserInvalidMethodError as error:
-        raise ClientError(501, "the method is unknown") from error
-    except (MalformedHead, httptools.HttpParserError) as error:
-        raise ClientError(400, f"malformed head: {error}") from error
-    if len(fields) > limits.headers:
+    _check_method(method)
+    rest = head[line.end() :]
+    block = (_read_block if len(rest) <= _LONGEST_REMEMBERED else _read_block.__wrapped__)(rest, minor)
+    if len(block.headers) > limits.headers:
         raise ClientError(431, "too many header fields")
     target = read_target(raw_target, method)
-    headers, special = _sorted_out(fields)
-    authority = _authority(special.get(b"host", ()), target.authority)
-    length = _request_length(special, version)
-    keep_alive, options = _connection(special.get(b"connection"), version)
+    if target.authority is not None and target.authority != block.authority:
+        raise ClientError(400, "the absolute target disagrees with the Host field")
+    length = block.length
     request = Request(
         method,
         scheme,
-        authority,
+        block.authority,
         raw_target,
         target.path,
         target.query,
         target.normalised_path,
+        block.headers,
+        block.names,
+        block.version,
+        length,
+        block.fields,
+    )
+    return RequestHead(request, block, None if length == 0 else ChunkedBody() if length is None else LengthBody(length))
+
+
+@functools.lru_cache(256)
+def _check_method(method: bytes) -> None:
+    """Refuse a method that llhttp does not know, and CONNECT."""
+    if method == b"CONNECT":
+        raise ClientError(400, "CONNECT is not served")
+    try:
+        httptools.HttpRequestParser(_Seen()).feed_data(b"%b / HTTP/1.1\r\n\r\n" % method)
+    except httptools.HttpParserError as error:
+        raise ClientError(501, "the method is unknown") from error
+
+
+@functools.lru_cache(_REMEMBERED)
+def _read_block(rest: bytes, minor: bytes) -> Block:
+    """Read a header block; what it says does not depend on the method and the target before it.
+
+    :raises ClientError: 400, 417.
+    """
+    try:
+        fields = _read_fields(b"GET / HTTP/1.%b\r\n%b" % (minor, rest), httptools.HttpRequestParser)
+    except (MalformedHead, httptools.HttpParserError) as error:
+        raise ClientError(400, f"malformed head: {error}") from error
+    headers = tuple([(name.lower(), value) for name, value in fields])
+    values = by_name(headers)
+    version = (1, int(minor))
+    length = _request_length(values, version)
+    keep_alive, options = _connection(values.get(b"connection"), version)
+    return Block(
+        version,
         headers,
         tuple([name for name, _ in fields]),
-        version,
+        values,
+        _authority(values.get(b"host", ())),
         length,
+        keep_alive,
+        length != 0 and _expects_continue(values.get(b"expect"), version),
+        b"upgrade" in values and b"upgrade" in options,
+        options,
     )
-    body: BodyReader | None = ChunkedBody() if length is None else LengthBody(length) if length else None
-    expects = b"expect" in special and _expects_continue(special[b"expect"], version)
-    upgrade = b"upgrade" in special and b"upgrade" in options
-    return RequestHead(request, body, keep_alive, expects and body is not None, upgrade, options)
 
 
-def _sorted_out(fields: _Fields) -> tuple[Headers, dict[bytes, list[bytes]]]:
-    """The fields with their names in lower case, and the values of those that the protocol itself needs."""
-    headers = tuple([(name.lower(), value) for name, value in fields])
-    special: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        if name in _SPECIAL:
-            special.setdefault(name, []).append(value)
-    return headers, special
-
-
-def _authority(hosts: list[bytes] | tuple[()], absolute: bytes | None) -> bytes:
+def _authority(hosts: tuple[bytes, ...]) -> bytes:
     if len(hosts) != 1:
         raise ClientError(400, "the Host field is missing" if not hosts else "the Host field is repeated")
-    authority: bytes = read_authority(hosts[0])
-    if absolute is not None and absolute != authority:
-        raise ClientError(400, "the absolute target disagrees with the Host field")
-    return authority
+    return read_authority(hosts[0])
 
 
-def _request_length(special: dict[bytes, list[bytes]], version: tuple[int, int]) -> int | None:
+def _request_length(values: Mapping[bytes, tuple[bytes, ...]], version: tuple[int, int]) -> int | None:
     """The body's length: ``None`` for chunked. Anything that a second reader could frame differently is refused."""
-    lengths, codings = special.get(b"content-length"), special.get(b"transfer-encoding")
+    lengths, codings = values.get(b"content-length"), values.get(b"transfer-encoding")
     if codings is not None:
         if lengths is not None:
             raise ClientError(400, "both Content-Length and Transfer-Encoding")
@@ -213,7 +256,7 @@ def _request_length(special: dict[bytes, list[bytes]], version: tuple[int, int])
     return length
 
 
-def _connection(fields: list[bytes] | None, version: tuple[int, int]) -> tuple[bool, frozenset[bytes]]:
+def _connection(fields: tuple[bytes, ...] | None, version: tuple[int, int]) -> tuple[bool, frozenset[bytes]]:
     if fields is None:
         return version == (1, 1), _NO_OPTIONS
     options = _options(fields[0] if len(fields) == 1 else b",".join(fields))
@@ -227,7 +270,9 @@ def _options(value: bytes) -> frozenset[bytes]:
     return frozenset(option.strip(b" \t") for option in value.lower().split(b","))
 
 
-def _expects_continue(fields: list[bytes], version: tuple[int, int]) -> bool:
+def _expects_continue(fields: tuple[bytes, ...] | None, version: tuple[int, int]) -> bool:
+    if fields is None:
+        return False
     if len(fields) != 1 or fields[0].lower() != b"100-continue":
         raise ClientError(417, "an expectation other than 100-continue")
     return version == (1, 1)
@@ -242,9 +287,9 @@ class ResponseHead:
     :ivar headers: the header fields, names in lower case.
     :ivar names: the same names as they were received, index by index.
     :ivar length: the body's length, ``None`` if it is not known in advance.
-    :ivar body: the reader of its body, ``None`` if it has none.
+    :ivar framing: makes the reader of its body; ``None`` if it has none.
     :ivar keep_alive: whether the connection may be used again.
-    :ivar connection_options: the header names that its Connection field nominates as hop-by-hop.
+    :ivar options: the header names that its Connection field nominates as hop-by-hop.
     """
 
     status: int
@@ -252,9 +297,9 @@ class ResponseHead:
     headers: Headers
     names: tuple[bytes, ...]
     length: int | None
-    body: BodyReader | None
+    framing: Callable[[], BodyReader] | None
     keep_alive: bool
-    connection_options: frozenset[bytes]
+    options: frozenset[bytes]
 
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
@@ -267,48 +312,51 @@ def read_response_head(head: bytes, method: bytes) -> ResponseHead:
     :param method: the method of the request, for a response to HEAD has no body.
     :raises MalformedHead: if it is not HTTP/1, or its framing can be read in two ways.
     """
+    read = _read_response if len(head) <= _LONGEST_REMEMBERED else _read_response.__wrapped__
+    return read(head, method == b"HEAD")
+
+
+@functools.lru_cache(_REMEMBERED)
+def _read_response(head: bytes, bodiless: bool) -> ResponseHead:
     end = head.index(b"\r\n")
     start = _STATUS_LINE.fullmatch(head, 0, end)
     if start is None:
         raise MalformedHead("the status line is malformed")
     minor, code, reason = start.groups()
-    status = int(code)
+    status, version = int(code), (1, int(minor))
     try:
         fields = _read_fields(head, httptools.HttpResponseParser)
     except httptools.HttpParserError as error:
         raise MalformedHead(str(error)) from error
-    headers, special = _sorted_out(fields)
-    keep_alive, options = _connection(special.get(b"connection"), (1, int(minor)))
-    length, body = _response_body(special, status, method, (1, int(minor)))
-    if isinstance(body, EndlessBody):
+    headers = tuple([(name.lower(), value) for name, value in fields])
+    values = by_name(headers)
+    keep_alive, options = _connection(values.get(b"connection"), version)
+    length, framing = _response_framing(values, version)
+    if bodiless or status < 200 or status in (204, 304):
+        framing = None
+    elif framing is EndlessBody:
         keep_alive = False
     return ResponseHead(
-        status, reason or b"", headers, tuple([name for name, _ in fields]), length, body, keep_alive, options
+        status, reason or b"", headers, tuple([name for name, _ in fields]), length, framing, keep_alive, options
     )
 
 
-def _response_body(
-    special: dict[bytes, list[bytes]], status: int, method: bytes, version: tuple[int, int]
-) -> tuple[int | None, BodyReader | None]:
-    """A response's length and body reader (RFC 9112, section 6.3), refusing every contradiction."""
-    lengths, codings = special.get(b"content-length"), special.get(b"transfer-encoding")
-    length: int | None = None
-    if lengths is not None:
-        length = _length(lengths[0])
-        # The same length twice is common, and section 6.3 lets a recipient take it for one.
-        if length is None or lengths.count(lengths[0]) != len(lengths):
-            raise MalformedHead("contradictory or malformed Content-Length")
-    if codings is not None and (
-        lengths is not None or version != (1, 1) or len(codings) != 1 or codings[0].lower() != b"chunked"
-    ):
-        raise MalformedHead("a Transfer-Encoding other than chunked, beside Content-Length, or in HTTP/1.0")
-    if status < 200 or status in (204, 304) or method == b"HEAD":
-        return length, None
+def _response_framing(
+    values: Mapping[bytes, tuple[bytes, ...]], version: tuple[int, int]
+) -> tuple[int | None, Callable[[], BodyReader] | None]:
+    """A response's length and the kind of its body (RFC 9112, section 6.3), refusing every contradiction."""
+    lengths, codings = values.get(b"content-length"), values.get(b"transfer-encoding")
     if codings is not None:
-        return None, ChunkedBody()
-    if length is None:
-        return None, EndlessBody()
-    return length, LengthBody(length) if length else None
+        if lengths is not None or version != (1, 1) or len(codings) != 1 or codings[0].lower() != b"chunked":
+            raise MalformedHead("a Transfer-Encoding other than chunked, beside Content-Length, or in HTTP/1.0")
+        return None, ChunkedBody
+    if lengths is None:
+        return None, EndlessBody
+    length = _length(lengths[0])
+    # The same length twice is common, and section 6.3 lets a recipient take it for one.
+    if length is None or lengths.count(lengths[0]) != len(lengths):
+        raise MalformedHead("contradictory or malformed Content-Length")
+    return length, functools.partial(LengthBody, length) if length else None
 
 
 def _length(digits: bytes) -> int | None:

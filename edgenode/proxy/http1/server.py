@@ -6,7 +6,6 @@ Nothing of a further request is looked at before the response to the current one
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Protocol
 
@@ -15,7 +14,7 @@ from attrs import frozen
 from edgenode.errors import ClientError
 from edgenode.exchange import Headers, Response
 from edgenode.proxy.deadlines import NEVER, Deadlines
-from edgenode.proxy.headers import Fields
+from edgenode.proxy.headers import header_lines
 from edgenode.proxy.http1.bodies import BodyReader, MalformedBody
 from edgenode.proxy.http1.heads import Limits, RequestHead, check_unfinished_request, read_request_head
 from edgenode.tls.transport import HIGH_WATER, Transport
@@ -122,20 +121,21 @@ class ServerConnection:
         if any(name == b"content-type" for name, _ in response.headers):
             fields = []
         self._close = self._close or close
-        self.begin_response(response.status, b"", [*fields, *response.headers], len(response.body), response.body, True)
+        lines = header_lines((*fields, *response.headers))
+        self.begin_response(response.status, b"", lines, len(response.body), response.body, True)
 
-    def interim(self, status: int, reason: bytes, fields: Fields) -> None:
+    def interim(self, status: int, reason: bytes, lines: bytes) -> None:
         """Pass an interim response on, to a client that knows them."""
         assert self._head is not None
         if self._head.request.version == (1, 1):
-            self.transport.write(_status_line(status, reason) + _lines(fields) + b"\r\n")
+            self.transport.write(_status_line(status, reason) + lines + b"\r\n")
 
     def begin_response(
-        self, status: int, reason: bytes, fields: Fields, length: int | None, body: bytes, done: bool
+        self, status: int, reason: bytes, lines: bytes, length: int | None, body: bytes, done: bool
     ) -> None:
         """Send a response head with the first bytes of the body.
 
-        :param fields: without framing and Connection, which are written here.
+        :param lines: the header fields, each with its line end, without framing and Connection, which are written here.
         :param length: of the body; ``None`` if it is not known in advance.
         :param done: whether that is all of it.
         """
@@ -144,7 +144,7 @@ class ServerConnection:
         request = head.request
         self._responding = True
         bodiless = request.method == b"HEAD" or status in (204, 304)
-        if self._body is not None or not head.keep_alive or self.requests >= self._max_requests:
+        if self._body is not None or not head.block.keep_alive or self.requests >= self._max_requests:
             # Bytes of a body that nobody takes would be read as the next request.
             self._close = True
         framing = b""
@@ -161,7 +161,7 @@ class ServerConnection:
             framing += b"Connection: close\r\n"
         elif request.version == (1, 0):
             framing += b"Connection: keep-alive\r\n"
-        start = b"".join((_status_line(status, reason), _lines(fields), framing, b"\r\n"))
+        start = b"%b%b%b\r\n" % (_status_line(status, reason), lines, framing)
         if bodiless:
             body = b""
         self._write(start, body, done)
@@ -307,10 +307,10 @@ class ServerConnection:
         self.requests += 1
         self._head = head
         self._body = head.body
-        self._continue = head.expects_continue
+        self._continue = head.block.expects_continue
         self._responding = self._done_sent = False
         self.deadline = NEVER if head.body is None else self._deadlines.clock() + self._timeouts.body
-        if head.upgrade:
+        if head.block.upgrade:
             raise ClientError(501, "upgrading to another protocol is not offered")
         taker = self._host.take(self, head)
         if taker is None or self._done_sent:
@@ -344,7 +344,7 @@ class ServerConnection:
             if body:
                 body = b"%x\r\n%b\r\n" % (len(body), body)
             if done:
-                body += b"0\r\n" + _lines(trailers) + b"\r\n"
+                body += b"0\r\n" + header_lines(trailers) + b"\r\n"
         # One write, and so one record, for a head and a small body; a large body is not copied for it.
         if start and len(body) > 8192:
             self.transport.write(start)
@@ -405,6 +405,3 @@ def _status_line(status: int, reason: bytes) -> bytes:
             return known
     return b"HTTP/1.1 %d %b\r\n" % (status, reason)
 
-
-def _lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-    return b"".join([b"%b: %b\r\n" % field for field in fields])
