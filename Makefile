@@ -1,7 +1,7 @@
 # Every command makes what it needs: a virtual environment in .venv, and the package in it, installed once and again
 # only when setup.cfg or pyproject.toml has changed.
 #
-#   make run     start the demo: https://localhost:8443, and curl lines to paste
+#   make run     start the demo: https://localhost:8443, and curl lines to paste; make run PORT=8444 takes another port
 #   make test    ruff, mypy and all tests
 #   make check   ruff and mypy alone
 #   make docs    the documentation, into docs/_build/html
@@ -10,6 +10,7 @@
 #   make clean   forget the virtual environment and everything that was built
 
 PYTHON ?= python3
+PORT   := 8443
 VENV   := .venv
 BIN    := $(VENV)/bin
 BUILD  := setup.cfg pyproject.toml
@@ -20,7 +21,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --con
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.installed etc/pki
-	@$(BIN)/python -m edgenode demo
+	@$(BIN)/python -m edgenode demo --port $(PORT)
 
 check: $(VENV)/.installed-test
 	$(BIN)/ruff check .

@@ -24,6 +24,9 @@ class Forward:
     headers: Headers = ()
 
 
+FORWARD = Forward()
+
+
 @frozen
 class Respond:
     """Answer the client from here; the origin never sees the request.
@@ -96,12 +99,15 @@ class Decision:
     :ivar reasons: every filter that matched, in the order judged.
     :ivar action: the strongest action proposed.
     :ivar timings: each stage with the microseconds that it took; no part of what is decided, so not compared.
+    :ivar repeatable: whether an equal exchange would get the same decision: every stage says so, and none has failed.
+        Only a pipeline can know; not compared.
     """
 
     tags: frozenset[str] = frozenset()
     reasons: tuple[Reason, ...] = ()
     action: Action | None = None
     timings: tuple[tuple[str, float], ...] = field(default=(), eq=False)
+    repeatable: bool = field(default=False, eq=False)
 
     def __or__(self, other: Decision) -> Decision:
         if other is NOTHING:
@@ -120,7 +126,7 @@ class Decision:
 
     def outcome(self, exchange: Exchange) -> Outcome:
         """What becomes of the exchange: its action's outcome, or forwarding if none was proposed."""
-        return Forward() if self.action is None else self.action.outcome(exchange)
+        return FORWARD if self.action is None else self.action.outcome(exchange)
 
 
 NOTHING = Decision()

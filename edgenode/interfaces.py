@@ -19,6 +19,11 @@ class Stage(Protocol):
         """The stage's name in reasons and timings."""
         ...
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether equal exchanges get equal decisions: nothing is counted, and no clock and no network is asked."""
+        ...
+
     def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
         """Judge an exchange; it must not be changed. Return a Deferred only if something has to be waited for."""
         ...

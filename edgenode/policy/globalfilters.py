@@ -71,6 +71,7 @@ class GlobalFilters:
     """The stage that judges all global filters together."""
 
     name: ClassVar[str] = "global-filters"
+    repeatable: ClassVar[bool] = True
 
     _sections: SectionSet
     _consequences: tuple[_Consequence, ...]

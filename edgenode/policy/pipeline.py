@@ -39,10 +39,15 @@ class Pipeline:
     failure: str = "closed"
     clock: Callable[[], float] | None = None
     _all: tuple[Stage, ...] = field(init=False)
+    _repeatable: bool = field(init=False)
 
     @_all.default
     def _tagging_first(self) -> tuple[Stage, ...]:
         return (self.tagging, *self.stages)
+
+    @_repeatable.default
+    def _every_stage_is(self) -> bool:
+        return all(stage.repeatable for stage in self._all)
 
     def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
         """Judge an exchange; the decision has all its tags, the automatic ones among them.
@@ -57,12 +62,14 @@ class Pipeline:
         """Judge from one stage on."""
         clock = self.clock
         started = 0.0 if clock is None else clock()
+        repeatable = self._repeatable and not first
         for position in range(first, len(self._all)):
             stage = self._all[position]
             try:
                 said = stage.decide(exchange)
             except Exception as error:
                 said = self._failed(stage, error)
+                repeatable = False
             if isinstance(said, Deferred):
                 return self._wait(said, started, position, exchange, decision, timings)
             if clock is not None:
@@ -73,7 +80,7 @@ class Pipeline:
                 exchange, decision = self._join(stage, said, exchange, decision)
                 if decision.action is not None and decision.action.skips:
                     break
-        return Decision(exchange.tags, decision.reasons, decision.action, tuple(timings))
+        return Decision(exchange.tags, decision.reasons, decision.action, tuple(timings), repeatable)
 
     def _wait(
         self,

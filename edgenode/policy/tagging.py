@@ -58,6 +58,7 @@ class Tagging:
     """The first stage: puts on every exchange its automatic tags and those of its security policy."""
 
     name: ClassVar[str] = "tagging"
+    repeatable: ClassVar[bool] = True
 
     _own: Mapping[str, tuple[str, ...]]
     _standing: Callable[..., frozenset[str]] = field(init=False)

@@ -9,20 +9,18 @@ from json.encoder import encode_basestring_ascii as _text
 
 from attrs import asdict
 
-from edgenode.decision import NOTHING, Decision, Reason
+from edgenode.decision import Reason
 from edgenode.errors import ClientError, OriginError
-from edgenode.exchange import Connection, Exchange, Request
+from edgenode.exchange import Connection, Request
 from edgenode.proxy.balancing import Balanced
-from edgenode.proxy.routing import ServedPathMap
+from edgenode.proxy.judging import Judgement
 
 
 class Account:
     """The account of one exchange.
 
     :ivar listener: the name of the listener it came in on.
-    :ivar exchange: connection, request and what they were routed to.
-    :ivar path_map: the path map that served it, ``None`` if none would.
-    :ivar decision: the pipeline's decision.
+    :ivar judgement: what became of the request.
     :ivar error: whose fault it was, if it failed.
     :ivar identifier: the request's identifier.
     :ivar status: the status sent to the client; 444 closed by us, 499 by the client, 0 nothing was answered.
@@ -36,9 +34,6 @@ class Account:
     :ivar began: the same on ``time.perf_counter``; likewise ``decided``, ``answered`` (the origin's first byte), ``ended``.
     """
 
-    exchange: Exchange | None = None
-    path_map: ServedPathMap | None = None
-    decision: Decision = NOTHING
     error: ClientError | OriginError | None = None
     status = 0
     server: Balanced | None = None
@@ -49,48 +44,57 @@ class Account:
     sent = 0
     decided = answered = ended = 0.0
 
-    def __init__(self, listener: str, identifier: bytes = b"") -> None:
+    def __init__(self, listener: str, judgement: Judgement, identifier: bytes = b"") -> None:
         self.listener = listener
+        self.judgement = judgement
         self.identifier = identifier
         self.time = time.time()
         self.began = time.perf_counter()
 
     def line(self) -> str:
         """The event as one line of JSON; every character that is not printable ASCII is escaped."""
-        exchange, decision = self.exchange, self.decision
-        assert exchange is not None
-        request = exchange.request
-        action = decision.action
+        judgement = self.judgement
+        told = judgement.told
+        if not told:
+            judgement.told = told = _tell(judgement)
         return (
-            f'{{"time":"{_timestamp(self.time)}","id":{_text(self.identifier.decode("ascii"))},'
-            f'"listener":{_text(self.listener)},"client":{_text(exchange.client)},{_connection(exchange.connection)},'
-            f'"server_group":{_text(exchange.server_group)},"security_policy":{_text(exchange.security_policy)},'
-            f'"path_map":{_text(exchange.path_map)},"request":{"null" if request is None else _request(request)},'
-            f'"tags":{_tags(decision.tags or exchange.tags)},'
-            f'"reasons":[{",".join(map(_reason, decision.reasons))}],'
-            f'"action":{"null" if action is None else _text(action.name)},"status":{self.status},'
-            f'"error":{_fault(self.error)},"origin":{self._origin()},'
+            f'{{"time":"{_timestamp(self.time)}","id":"{self.identifier.decode("ascii")}","listener":{_text(self.listener)},'
+            f'{told},"status":{self.status},"error":{_fault(self.error)},"origin":{self._origin()},'
             f'"bytes":{{"received":{self.received},"sent":{self.sent}}},"timings":{self._timings()}}}'
         )
 
     def _origin(self) -> str:
-        if self.path_map is None or not self.tries:
+        path_map = self.judgement.path_map
+        if path_map is None or not self.tries:
             return "null"
         return (
-            f'{{"name":{_text(self.path_map.pool.name)},"server":{_text(str(self.server)) if self.server else "null"},'
+            f'{{"name":{_text(path_map.pool.name)},"server":{_text(str(self.server)) if self.server else "null"},'
             f'"status":{self.origin_status or "null"},"tries":{self.tries},"reused":{"true" if self.reused else "false"}}}'
         )
 
     def _timings(self) -> str:
         """Microseconds: of each stage of the pipeline, then from mark to mark, then in all."""
         text, before = "", self.began
-        for stage, microseconds in self.decision.timings:
+        for stage, microseconds in self.judgement.decision.timings:
             text += f'"{stage}":{microseconds:.0f},'
         for name, at in (("decision", self.decided), ("origin", self.answered), ("response", self.ended)):
             if at:
                 text += f'"{name}":{(at - before) * 1e6:.0f},'
                 before = at
         return f'{{{text}"total":{(self.ended - self.began) * 1e6:.0f}}}'
+
+
+def _tell(judgement: Judgement) -> str:
+    """What an event says of a judgement."""
+    exchange, decision = judgement.exchange, judgement.decision
+    request, action = exchange.request, decision.action
+    return (
+        f'"client":{_text(exchange.client)},{_connection(exchange.connection)},'
+        f'"server_group":{_text(exchange.server_group)},"security_policy":{_text(exchange.security_policy)},'
+        f'"path_map":{_text(exchange.path_map)},"request":{"null" if request is None else _request(request)},'
+        f'"tags":{_tags(decision.tags)},"reasons":[{",".join(map(_reason, decision.reasons))}],'
+        f'"action":{"null" if action is None else _text(action.name)}'
+    )
 
 
 @functools.lru_cache(4096)

@@ -21,6 +21,7 @@ from edgenode.proxy.account import Account
 from edgenode.proxy.forwarding import Forwarding
 from edgenode.proxy.http1.heads import RequestHead
 from edgenode.proxy.http1.server import ServerConnection
+from edgenode.proxy.judging import Judgement
 from edgenode.proxy.routing import ServedGroup
 from edgenode.proxy.visitor import Visitor
 from edgenode.tls.clienthello import MAX_SIZE, ClientHello, MalformedClientHello, NotTLS, read_client_hello
@@ -232,6 +233,7 @@ class Arrival:
         if not connection.transport.established:
             self._report(self._handshake_error(reason))
         self._over = True
+        self._http = None
         self._port.departed(self)
 
     def _handshake_error(self, reason: str) -> ClientError:
@@ -246,8 +248,8 @@ class Arrival:
         if hello is not None and not facts.fingerprint:
             facts = Connection(self.peer, facts.local, hello.server_name, fingerprint=hello.fingerprint)
         group = self._group.name if self._group is not None else ""
-        account = Account(self._port.surroundings.listener)
-        account.exchange = Exchange(facts, client=self.peer.host, server_group=group)
+        judgement = Judgement(Exchange(facts, client=self.peer.host, server_group=group))
+        account = Account(self._port.surroundings.listener, judgement)
         account.error, account.status, account.ended = error, status, account.began
         self._port.surroundings.events.record(account)
 

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from edgenode.decision import Close, Decision, Forward, Respond
+from edgenode.decision import Forward, Respond
 from edgenode.errors import ClientError, OriginError
 from edgenode.exchange import Exchange, Headers, Response
 from edgenode.interfaces import IEventSink
@@ -25,34 +25,18 @@ from edgenode.proxy.headers import header_lines, new_identifier, to_client
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.http1.heads import RequestHead, ResponseHead
 from edgenode.proxy.http1.server import ServerConnection
+from edgenode.proxy.judging import PAGES, Judgement, judge_request, refuse
 from edgenode.proxy.pool import Opening, OriginPool
 from edgenode.proxy.routing import Router
 from edgenode.proxy.trustedproxies import TrustedProxies
 from edgenode.proxy.visitor import Visitor
 from edgenode.tls.transport import HIGH_WATER
-from edgenode.tls.verification import judge
 
 SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 """Methods without side effects (RFC 9110, section 9.2.1): the only ones sent again once they were sent."""
 
 _CONDITIONS = {"connect": "error", "handshake": "error", "certificate": "error", "reset": "error", "timeout": "timeout",
                "invalid": "invalid-header"}  # fmt: skip
-_PAGES = {
-    400: b"400 Bad Request\n",
-    403: b"403 Forbidden\n",
-    404: b"404 Not Found\n",
-    408: b"408 Request Timeout\n",
-    413: b"413 Content Too Large\n",
-    421: b"421 Misdirected Request\n",
-    495: b"400 The SSL certificate error\n",
-    496: b"400 No required SSL certificate was sent\n",
-    502: b"502 Bad Gateway\n",
-    503: b"503 Service Unavailable\n",
-    504: b"504 Gateway Timeout\n",
-}
-
-NO_TAGS: frozenset[str] = frozenset()
-
 _log = Logger()
 
 
@@ -98,8 +82,7 @@ class Forwarding:
         self._client = client
         self._visitor = visitor
         self._head = head
-        self._passage = passage = visitor.passage(head, surroundings.trusted_proxies, surroundings.via)
-        self._account = Account(surroundings.listener, passage.identifier or new_identifier())
+        self._passage = visitor.passage(head, surroundings.trusted_proxies, surroundings.via)
         self._extra: Headers = ()
         self._lent: OriginConnection | None = None
         self._opening: Opening | None = None
@@ -113,65 +96,49 @@ class Forwarding:
     # -- judged ------------------------------------------------------------------------------------------------------
 
     def start(self) -> bool:
-        """Route and judge the request; true if the answer is still to come."""
-        account, visitor, request, client = self._account, self._visitor, self._head.request, self._passage.client
-        try:
-            group = self._surroundings.router.route(visitor.shaken, request)
-            connection = visitor.as_of_now(group)
-            names = group.name, group.security_policy
-            account.exchange = exchange = Exchange(connection, request, client, NO_TAGS, *names)
-            refusal = judge(group.group, connection.verification)
-            if refusal is not None:
-                raise refusal
-            account.path_map = path_map = group.path_map(exchange)
-            account.exchange = exchange = Exchange(connection, request, client, NO_TAGS, *names, path_map.name)
-            decision = path_map.pipeline.decide(exchange)
-        except ClientError as error:
-            self._refuse(error)
+        """Judge the request and act on it; true if the answer is still to come."""
+        surroundings, passage = self._surroundings, self._passage
+        judgement = judge_request(surroundings.router, self._visitor, self._head, passage.client)
+        identifier = passage.identifier or new_identifier()
+        if isinstance(judgement, Deferred):
+            waiting = Judgement(Exchange(self._visitor.connection, self._head.request, passage.client))
+            self._account = Account(surroundings.listener, waiting, identifier)
+            judgement.addCallback(self._judged).addErrback(self._failed_to_judge)
         else:
-            if isinstance(decision, Deferred):
-                decision.addCallback(self._decided).addErrback(self._undecided)
-            else:
-                self._decided(decision)
+            self._account = Account(surroundings.listener, judgement, identifier)
+            self._judged(judgement)
         return not self._over
 
-    def _decided(self, decision: Decision) -> None:
+    def _judged(self, judgement: Judgement) -> None:
         if self._over:
             return
-        self._account.decision = decision
-        outcome = decision.outcome(self._account.exchange)
+        account = self._account
+        account.judgement = judgement
+        if judgement.refusal is not None:
+            self._refuse(judgement.refusal)
+            return
+        outcome = judgement.outcome()
         if isinstance(outcome, Forward):
             self._extra = outcome.headers
             self._forward()
         elif isinstance(outcome, Respond):
             self._answer(outcome.response)
         else:
-            assert isinstance(outcome, Close)
             self._close()
 
-    def _undecided(self, failure: Failure) -> None:
-        _log.failure("the pipeline failed", failure=failure)
+    def _failed_to_judge(self, failure: Failure) -> None:
+        _log.failure("a request could not be judged", failure=failure)
         if not self._over:
-            self._refuse(ClientError(503, "the pipeline failed"))
+            self._refuse(ClientError(503, "the request could not be judged"))
 
     def _refuse(self, error: ClientError) -> None:
-        """Answer for a client's fault; after a refusal for its certificate the connection is of no use."""
-        account = self._account
-        account.error = error
-        if account.exchange is None:
-            account.exchange = Exchange(self._visitor.connection, self._head.request, self._passage.client)
-        if error.status in (495, 496):
-            wanted = self._visitor.shaken.group.mtls_refusal
-            if wanted == "444":
-                self._close()
-                return
-            status = 400 if wanted in ("handshake", "495", "496") else int(wanted)
-            page = _PAGES[error.status] if status == 400 else _PAGES.get(status, b"%d Refused\n" % status)
-            self._answer(Response(status, (), page), close=True)
+        """Answer for a client's fault; with the wrong certificate, or for the wrong host, the connection is of no use."""
+        self._account.error = error
+        answer = refuse(error, self._visitor.shaken.group.mtls_refusal)
+        if answer is None:
+            self._close()
         else:
-            self._answer(
-                Response(error.status, (), _PAGES.get(error.status, b"%d\n" % error.status)), close=error.status == 421
-            )
+            self._answer(answer.response, close=error.status in (421, 495, 496))
 
     def _answer(self, response: Response, *, close: bool = False) -> None:
         self._answered = True
@@ -188,7 +155,7 @@ class Forwarding:
     # -- to the origin -----------------------------------------------------------------------------------------------
 
     def _forward(self) -> None:
-        path_map, head = self._account.path_map, self._head
+        path_map, head = self._account.judgement.path_map, self._head
         assert path_map is not None
         length = head.request.length
         if length is not None and length > path_map.max_body_size:
@@ -269,7 +236,8 @@ class Forwarding:
         self._request_done = done
         if self._over:
             return
-        if self._account.path_map is not None and self._account.received > self._account.path_map.max_body_size:
+        path_map = self._account.judgement.path_map
+        if path_map is not None and self._account.received > path_map.max_body_size:
             self.body_refused(ClientError(413, "the request body is too large"))
         elif self._lent is not None:
             self._lent.write(self._framed(data), done)
@@ -370,8 +338,9 @@ class Forwarding:
 
     @property
     def _pool(self) -> OriginPool:
-        assert self._account.path_map is not None
-        return self._account.path_map.pool
+        path_map = self._account.judgement.path_map
+        assert path_map is not None
+        return path_map.pool
 
     def _passing(self, trailers: Headers) -> Headers:
         """The trailers that may be passed on: only to who asked for them, and none that belongs into a head."""
@@ -392,7 +361,7 @@ class Forwarding:
         if error.kind != "unavailable" or not isinstance(self._account.error, OriginError):
             self._account.error = error
         status = self._account.error.status if self._account.error is not None else error.status
-        self._answer(Response(status, (), _PAGES[status]))
+        self._answer(Response(status, (), PAGES[status]))
 
     def _may_retry(self, *, sent: bool) -> bool:
         """Whether the request may be sent to another server: nginx's rules, narrowed to safe methods."""

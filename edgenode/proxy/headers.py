@@ -7,9 +7,10 @@ it has never arrives from outside, in no spelling: CGI, WSGI and their kin turn 
 
 from __future__ import annotations
 
+import functools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
@@ -149,9 +150,15 @@ def _identifier(request: Request) -> bytes | None:
     return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else None
 
 
-def new_identifier() -> bytes:
-    """An identifier for a request: 128 random bits in hexadecimal."""
-    return os.urandom(16).hex().encode("ascii")
+def _random_identifiers() -> Iterator[bytes]:
+    """128 random bits in hexadecimal, again and again; the system is asked for many at a time."""
+    while True:
+        digits = os.urandom(4096).hex().encode("ascii")
+        yield from (digits[at : at + 32] for at in range(0, len(digits), 32))
+
+
+new_identifier = functools.partial(next, _random_identifiers())
+"""A new identifier for a request."""
 
 
 def _reported(request: Request, name: bytes) -> bytes | None:

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from edgenode.decision import Decision
 from edgenode.errors import ClientError
 from edgenode.exchange import Exchange, Request, host_of
+from edgenode.interfaces import Stage
 from edgenode.proxy.pool import OriginPool
 from edgenode.rules.sections import Section
 from edgenode.settings import Reference, Size, Word, setting
@@ -53,6 +54,11 @@ Matcher = Callable[[Exchange], "Sequence[object] | None"]
 
 class Judge(Protocol):
     """What a path map asks for a decision: ``policy.pipeline.Pipeline``."""
+
+    @property
+    def tagging(self) -> Stage:
+        """The stage of the automatic tags."""
+        ...
 
     def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
         """Judge an exchange."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import time
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -18,6 +19,9 @@ from edgenode.proxy.routing import ServedGroup
 from edgenode.proxy.trustedproxies import TrustedProxies
 from edgenode.tls.revocation import look_again
 
+if TYPE_CHECKING:
+    from edgenode.proxy.judging import Judgement
+
 _BLOCKS = 8
 """Header blocks remembered for a connection: a browser sends some four kinds, a program one."""
 
@@ -27,13 +31,15 @@ class Visitor:
 
     :ivar connection: the facts of the connection, with the verdict on the client as of its handshake.
     :ivar shaken: the server group under whose TLS policy it was judged.
+    :ivar last: what became of its last request, if a request that repeats it would be judged in the same way.
     """
 
-    __slots__ = ("_as_of", "_passages", "_second", "connection", "shaken")
+    __slots__ = ("_as_of", "_passages", "_second", "connection", "last", "shaken")
 
     def __init__(self, connection: Connection, shaken: ServedGroup) -> None:
         self.connection = connection
         self.shaken = shaken
+        self.last: Judgement | None = None
         self._passages: dict[Block, Passage] = {}
         self._as_of = connection
         self._second: tuple[ServedGroup, int] | None = None

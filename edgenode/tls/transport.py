@@ -72,6 +72,25 @@ class Receiver(Protocol):
         """
 
 
+class _Nobody:
+    """The receiver of a connection that is over."""
+
+    def handshaken(self) -> None:
+        """Nothing."""
+
+    def received(self, data: bytes) -> None:
+        """Nothing."""
+
+    def drained(self) -> None:
+        """Nothing."""
+
+    def lost(self, reason: str, clean: bool) -> None:
+        """Nothing."""
+
+
+_NOBODY = _Nobody()
+
+
 class Plain:
     """A plain socket with the few methods of ``SSL.Connection`` that a transport uses."""
 
@@ -368,8 +387,9 @@ class Transport:
         self._queue.clear()
         self._queued = 0
         self.sock.close()
+        receiver, self.receiver = self.receiver, _NOBODY  # so that both can go without the garbage collector
         try:
-            self.receiver.lost(reason, clean)
+            receiver.lost(reason, clean)
         except Exception:
             _log.failure("the receiver failed")
 

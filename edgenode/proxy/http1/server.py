@@ -86,7 +86,7 @@ class ServerConnection:
 
     __slots__ = (
         "_body", "_buffer", "_chunked", "_close", "_continue", "_deadlines", "_done_sent", "_head", "_host", "_limits", "_lingering", "_max_requests",
-        "_paused_at", "_responding", "_running", "_sent", "_taker", "_timeouts", "deadline", "requests", "transport",
+        "_paused_at", "_responding", "_running", "_sent", "_start", "_taker", "_timeouts", "deadline", "requests", "transport",
     )  # fmt: skip
 
     transport: Transport
@@ -98,6 +98,7 @@ class ServerConnection:
         self._timeouts = timeouts
         self._max_requests = max_requests
         self._buffer = b""
+        self._start = b""
         self._head: RequestHead | None = None
         self._taker: Taker | None = None
         self._body: BodyReader | None = None
@@ -302,8 +303,13 @@ class ServerConnection:
             if data and data != b"\r":
                 check_unfinished_request(data, self._limits)
             return False
-        head = read_request_head(data[: end + 4], self._limits)
+        start = data[: end + 4]
         self._buffer = data[end + 4 :]
+        head = self._head
+        if head is None or head.body is not None or start != self._start:
+            # Otherwise it repeats its predecessor to the byte, and so does what is read from it.
+            head = read_request_head(start, self._limits)
+            self._start = start
         self.requests += 1
         self._head = head
         self._body = head.body

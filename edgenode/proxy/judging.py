@@ -1,0 +1,134 @@
+"""What becomes of a request: server group, client certificate, path map, pipeline.
+
+Law: a refusal for the client's certificate comes before any rule, and no rule can undo it. A request that repeats its
+predecessor on the connection byte for byte is judged as that was, as long as nothing has changed that was looked at:
+the second of the verdict on the certificate, the configuration, and stages that say of themselves that they repeat.
+"""
+
+from __future__ import annotations
+
+from attrs import define
+from twisted.internet.defer import Deferred
+
+from edgenode.decision import NOTHING, Decision, Outcome, Respond
+from edgenode.errors import ClientError
+from edgenode.exchange import Exchange, Response
+from edgenode.proxy.http1.heads import RequestHead
+from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
+from edgenode.proxy.visitor import Visitor
+from edgenode.tls.verification import judge
+
+_NO_TAGS: frozenset[str] = frozenset()
+
+
+@define(eq=False)
+class Judgement:
+    """What became of a request.
+
+    :ivar exchange: the exchange, as far as it was routed.
+    :ivar group: its server group, ``None`` if none would serve it.
+    :ivar path_map: its path map, ``None`` if none matched.
+    :ivar refusal: why it was not even given to the pipeline.
+    :ivar decision: what the pipeline said.
+    :ivar told: what an event says of all this, once one has.
+    """
+
+    exchange: Exchange
+    group: ServedGroup | None = None
+    path_map: ServedPathMap | None = None
+    refusal: ClientError | None = None
+    decision: Decision = NOTHING
+    told: str = ""
+
+    def outcome(self) -> Outcome:
+        """What the decision makes of the exchange."""
+        return self.decision.outcome(self.exchange)
+
+
+def judge_request(router: Router, visitor: Visitor, head: RequestHead, client: str) -> Judgement | Deferred[Judgement]:
+    """Judge a request.
+
+    :param client: the client's address: the peer's, or what a trusted proxy reports.
+    """
+    last = visitor.last
+    request = head.request
+    if (
+        last is not None
+        and last.exchange.request is request
+        and last.group is not None
+        and router.route(visitor.shaken, request) is last.group
+        and visitor.as_of_now(last.group) is last.exchange.connection
+    ):
+        return last
+    judgement = Judgement(Exchange(visitor.connection, request, client))
+    try:
+        decision = _judge(judgement, router, visitor)
+    except ClientError as error:
+        judgement.refusal = error
+        judgement.decision = _automatic(judgement)
+        return judgement
+    if isinstance(decision, Deferred):
+        return decision.addCallback(_complete, judgement)
+    judgement.decision = decision
+    if decision.repeatable:
+        visitor.last = judgement
+    return judgement
+
+
+def _judge(judgement: Judgement, router: Router, visitor: Visitor) -> Decision | Deferred[Decision]:
+    request, client = judgement.exchange.request, judgement.exchange.client
+    assert request is not None
+    judgement.group = group = router.route(visitor.shaken, request)
+    connection = visitor.as_of_now(group)
+    routed = connection, request, client, _NO_TAGS, group.name, group.security_policy
+    judgement.exchange = Exchange(*routed)
+    refusal = judge(group.group, connection.verification)
+    if refusal is not None:
+        raise refusal
+    judgement.path_map = path_map = group.path_map(judgement.exchange)
+    judgement.exchange = exchange = Exchange(*routed, path_map.name)
+    return path_map.pipeline.decide(exchange)
+
+
+def _complete(decision: Decision, judgement: Judgement) -> Judgement:
+    judgement.decision = decision
+    return judgement
+
+
+def _automatic(judgement: Judgement) -> Decision:
+    """The automatic tags, for the event of a request that the pipeline never saw."""
+    group = judgement.group
+    if group is None or not group.path_maps:
+        return NOTHING
+    tagged = group.path_maps[0].pipeline.tagging.decide(judgement.exchange)
+    return tagged if isinstance(tagged, Decision) else NOTHING
+
+
+def refuse(error: ClientError, style: str) -> Respond | None:
+    """The answer to a client's fault; ``None`` to close without one.
+
+    :param style: how the server group refuses clients for their certificates: its ``mtls-refusal``.
+    """
+    if error.status not in (495, 496):
+        return Respond(Response(error.status, (), PAGES.get(error.status, b"%d\n" % error.status)))
+    if style == "444":
+        return None
+    status = 400 if style in ("handshake", "495", "496") else int(style)
+    page = PAGES[error.status] if status == 400 else PAGES.get(status, b"%d Refused\n" % status)
+    return Respond(Response(status, (), page))
+
+
+PAGES = {
+    400: b"400 Bad Request\n",
+    403: b"403 Forbidden\n",
+    404: b"404 Not Found\n",
+    408: b"408 Request Timeout\n",
+    413: b"413 Content Too Large\n",
+    421: b"421 Misdirected Request\n",
+    495: b"400 The SSL certificate error\n",
+    496: b"400 No required SSL certificate was sent\n",
+    502: b"502 Bad Gateway\n",
+    503: b"503 Service Unavailable\n",
+    504: b"504 Gateway Timeout\n",
+}
+"""What the client reads; never more than the status, for reasons are the event's. 495 and 496 are in nginx's words."""
