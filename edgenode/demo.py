@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.resources
 import json
 import pathlib
 import shlex
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -20,8 +22,8 @@ from attrs import frozen
 from cryptography import x509
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.ssl import Certificate, PrivateCertificate
+from twisted.internet.tcp import Port
 from twisted.logger import (
     FilteringLogObserver,
     LogLevel,
@@ -44,111 +46,7 @@ from edgenode.tls.identity import distinguished_name
 
 LOOPBACK = "127.0.0.1"
 
-INI = """\
-# The node of `python -m edgenode demo`, which writes this file whenever it starts.
-# Sections are [kind name] and name one another; etc/edgenode.ini shows every kind and every key.
-
-
-[edge]
-name          = demo
-# One JSON line for each exchange.
-events        = events.jsonl
-drain-timeout = 2s
-
-[listener public]
-endpoint      = tcp:{port}:interface=127.0.0.1
-server-groups = open, optional, strict
-
-
-# Three doors on one port. The server name in the ClientHello says which; who came in by one of them cannot reach what is
-# behind another, whatever its Host field says.
-
-[server-group open]
-hosts           = localhost
-certificate     = public
-# Nobody is asked for a certificate.
-mtls            = off
-security-policy = demo
-
-[server-group optional]
-hosts           = optional.localhost
-certificate     = public
-# Everybody is asked, nobody has to; but a certificate that is shown must be good.
-mtls            = optional
-trust-store     = partners
-security-policy = demo
-
-[server-group strict]
-hosts           = strict.localhost
-certificate     = public
-# No good certificate, no service. The refusal is nginx's: 400 for the client, 495 or 496 in the event.
-mtls            = on
-mtls-refusal    = 400
-trust-store     = partners
-security-policy = demo
-
-
-# Whom we believe: partners of this authority, except those whom it has revoked.
-
-[trust-store partners]
-authorities = pki/partners/ca.pem
-crl         = pki/partners/ca.crl.pem
-
-[trust-store internal]
-authorities = pki/internal/ca.pem
-
-
-# Who we are: one certificate for clients, another one for the origin.
-
-[certificate public]
-chain = pki/public/edge.pem
-key   = pki/public/edge.key
-
-[certificate edge-client]
-chain       = pki/internal/edge-client.pem
-key         = pki/internal/edge-client.key
-authorities = pki/internal/ca.pem
-
-
-# What goes where: here everything goes to one origin, which insists on our certificate.
-
-[security-policy demo]
-path-maps = everything
-
-[path-map everything]
-origin = echo
-
-[origin echo]
-servers     = https://127.0.0.1:{origin}
-server-name = echo.internal
-certificate = edge-client
-trust-store = internal
-
-
-# Rules. Every filter is looked at; the tags of all that match are kept, and the strongest action wins.
-
-# Only a tag: the request passes, and its event says why it has the tag.
-[global-filter scripts]
-tags     = script
-sections = script-libraries
-
-[section script-libraries]
-relation = or
-header.user-agent =
-    ^python-requests/    # a script in Python
-    ^Go-http-client/     # a program in Go
-
-# Tags can be matched in their turn. mtls:verified is the node's own: nobody can claim it with a header.
-[global-filter partners-area]
-path   = ^/partners/    # the partners' area
-tag    = !mtls:verified # shown to partners only
-action = partners-only
-
-[action partners-only]
-type   = block
-status = 403
-body   = For partners only: show a certificate.
-"""
+INI = importlib.resources.files("edgenode") / "demo.ini"
 """The configuration, with ``{port}`` and ``{origin}`` for the ports."""
 
 
@@ -197,11 +95,9 @@ VISITS = (
         "https://localhost:{port}/",
         ("-A", "python-requests/2.32"),
     ),
+    Visit("revoked", "yesterday's partner", 400, "the event says 495, certificate revoked", _STRICT, client="former"),
     Visit(
-        "revoked", "a partner of yesterday", 400, "the event says 495, certificate revoked", _STRICT, client="former"
-    ),
-    Visit(
-        "blocked", "nobody in the partners' area, where a certificate is optional", 403, "a filter's answer", _PARTNERS
+        "blocked", "nobody in the partners' area, where certificates are optional", 403, "a filter's answer", _PARTNERS
     ),
     Visit("passed", "a partner in the same place", 200, "the origin's echo", _PARTNERS, client="acme"),
     Visit(
@@ -226,17 +122,17 @@ VISITS = (
 
 # -- what is in the state folder -------------------------------------------------------------------------------------
 
-_PLAN = """\
-Throw-away certificates of `python -m edgenode demo`, made anew if this list is not up to date. Do not use them elsewhere.
+PLAN = """\
+Throw-away certificates of `python -m edgenode demo`, which makes them anew if it wants others than these:
 public server edge DNS:localhost,DNS:optional.localhost,DNS:strict.localhost
 partners client acme
 partners client former
 internal server echo DNS:echo.internal
 internal client edge-client
 """
-"""Every certificate: authority, usage, name, subject alternative names. It stands in the folder, as the mark of its maker."""
+"""Every certificate: authority, usage, name, subject alternative names. In the folder it is the mark of the demo."""
 
-_REMAINDER = datetime.timedelta(days=1)
+REMAINDER = datetime.timedelta(days=1)
 """How long certificates must still be valid to be used again."""
 
 
@@ -247,17 +143,17 @@ def make_certificates(folder: pathlib.Path) -> bool:
     :raises PkiError: if something else is in the folder.
     :raises OSError: if it cannot be written.
     """
-    issued = [line.split() for line in _PLAN.splitlines()[1:]]
-    mark = folder / "README"
-    if folder.exists():
-        if not mark.is_file():
-            raise PkiError(f"{folder} was not made by the demo; choose another folder with --state")
-        if mark.read_text() == _PLAN and _good(folder, issued):
+    issued = [line.split() for line in PLAN.splitlines()[1:]]
+    mark = folder / "made-by-edgenode-demo"
+    if mark.is_file():
+        if mark.read_text() == PLAN and _good(folder, issued):
             Authority.open(folder / "partners").write_crl()  # it is good for a month only
             return False
         shutil.rmtree(folder)
+    elif folder.exists():
+        raise PkiError(f"{folder} was not made by the demo; choose another folder with --state")
     folder.mkdir(parents=True)
-    mark.write_text(_PLAN)
+    mark.write_text(PLAN)
     authorities: dict[str, Authority] = {}
     for authority, usage, name, *sans in issued:
         if authority not in authorities:
@@ -268,7 +164,7 @@ def make_certificates(folder: pathlib.Path) -> bool:
 
 
 def _good(folder: pathlib.Path, issued: Sequence[Sequence[str]]) -> bool:
-    until = datetime.datetime.now(datetime.UTC) + _REMAINDER
+    until = datetime.datetime.now(datetime.UTC) + REMAINDER
     try:
         authorities = {each[0]: Authority.open(folder / each[0]) for each in issued}
         certificates = [authority.certificate for authority in authorities.values()]
@@ -286,7 +182,7 @@ def curlrc(state: pathlib.Path) -> str:
     authority = str(state / "pki" / "public" / "ca.pem").replace("\\", "\\\\").replace('"', '\\"')
     return (
         f'# Believe the authority of the demo.\ncacert = "{authority}"\n'
-        f'# Whatever the name, it is this machine, and no proxy is asked.\nconnect-to = "::{LOOPBACK}:"\nnoproxy = "*"\n'
+        f'# Whatever the name, it is this machine, without a proxy.\nconnect-to = "::{LOOPBACK}:"\nnoproxy = "*"\n'
         "# Show the status and the headers, but no progress.\ninclude\nsilent\nshow-error\n"
     )
 
@@ -301,7 +197,8 @@ class Echo(Resource):
 
     def render(self, request: Request) -> bytes:
         """The request line, the headers, and the certificate that the node has shown."""
-        certificate = request.transport.getPeerCertificate().to_cryptography()
+        transport: Any = request.transport
+        certificate = transport.getPeerCertificate().to_cryptography()
         received = {
             "method": request.method.decode("latin-1"),
             "target": request.uri.decode("latin-1"),
@@ -318,12 +215,12 @@ class Echo(Resource):
         return json.dumps(received, indent=2).encode("ascii") + b"\n"
 
 
-def serve_origin(reactor: Any, pki: pathlib.Path) -> IListeningPort:
+def serve_origin(reactor: Any, pki: pathlib.Path) -> Port:
     """Serve the echo on a free port, to clients with a certificate of the internal authority alone."""
     internal = pki / "internal"
     own = PrivateCertificate.loadPEM((internal / "echo.pem").read_bytes() + (internal / "echo.key").read_bytes())
     options = own.options(Certificate.loadPEM((internal / "ca.pem").read_bytes()))
-    port: IListeningPort = reactor.listenSSL(0, Site(Echo()), options, interface=LOOPBACK)
+    port: Port = reactor.listenSSL(0, Site(Echo()), options, interface=LOOPBACK)
     return port
 
 
@@ -352,14 +249,13 @@ def summary(event: dict[str, Any]) -> str:
     """An event in a line: when, what, who, and why."""
     request, who, fault, origin = (event[key] for key in ("request", "certificate", "error", "origin"))
     what = "no request" if request is None else f"{request['method']} {request['authority']}{request['target']}"
-    why = [f"{each['filter']} matches {each['entry']} ({each['annotation']})" for each in event["reasons"]]
+    why = [f"{each['filter']}: {each['entry']} # {each['annotation']}" for each in event["reasons"]]
     why += [f"tag {tag}" for tag in event["tags"] if tag != "all" and ":" not in tag]
     why += [f"action {event['action']}"] if event["action"] is not None else []
     why += [f"{fault['status']}: {fault['reason']}"] if fault is not None else []
     why += [f"forwarded to {origin['name']}"] if origin is not None else []
-    line = (
-        f"{event['time'][11:19]}  {event['status']}  {what} | {who['subject'] or 'no certificate'} | {'; '.join(why)}"
-    )
+    whom = who["subject"] or "no certificate"
+    line = f"{event['time'][11:19]}  {event['status']}  {what} | {whom} | {'; '.join(why)}"
     # What a client sends, a certificate's subject among it, must not steer the terminal.
     return "".join(each if " " <= each <= "~" else "?" for each in line)
 
@@ -373,7 +269,7 @@ def greeting(state: pathlib.Path, port: int, made: bool) -> str:
         f"  configuration  {state / 'edgenode.ini'}",
         f"  events         {shlex.join(('tail', '-f', str(state / 'events.jsonl')))}",
         "",
-        "Lines to paste into a second terminal (curlrc holds what they share: the authority, the address, what to show):",
+        "Lines to paste into a second terminal; curlrc has what they share: whom to believe, where to connect.",
     ]
     for number, visit in enumerate(VISITS, 1):
         title = f"{number}. {visit.word}: {visit.story} -> {visit.status}, {visit.sees}"
@@ -396,7 +292,7 @@ def start(reactor: Any, state: pathlib.Path, port: int) -> None:
     (state / "curlrc").write_text(curlrc(state))
     origin = serve_origin(reactor, state / "pki")
     ini = state / "edgenode.ini"
-    ini.write_text(INI.format(port=port, origin=origin.getHost().port))
+    ini.write_text(INI.read_text().format(port=port, origin=origin.getHost().port))
     configuration = Configuration.load(ini)
     assert configuration.edge.events is not None
     log = EventLog(configuration.edge.events, reactor)
@@ -405,7 +301,9 @@ def start(reactor: Any, state: pathlib.Path, port: int) -> None:
     service.startService()
 
     def stop() -> Deferred[Any]:
-        print("\nStopped.", flush=True)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)  # a second Ctrl-C does not wait for open requests
+        print("\nStopping.", flush=True)
         return service.stopService().addCallback(lambda _: origin.stopListening()).addCallback(lambda _: log.close())
 
     reactor.addSystemEventTrigger("before", "shutdown", stop)
@@ -433,10 +331,8 @@ def main(argv: Sequence[str]) -> int:
         start(reactor, arguments.state.resolve(), arguments.port)
     except CannotListenError as error:
         where = f"{error.interface}:{error.port}: {error.socketError.strerror}"
-        print(
-            f"edgenode demo: cannot listen on {where}; choose another port with --port, or make run PORT=",
-            file=sys.stderr,
-        )
+        hint = "choose another port: --port N, or make run PORT=N"
+        print(f"edgenode demo: cannot listen on {where}; {hint}", file=sys.stderr)
         return 1
     except (PkiError, OSError, ConfigurationError) as error:
         print(f"edgenode demo: {error}", file=sys.stderr)

@@ -86,17 +86,20 @@ class Client:
         self.ended = ""
         self._buffer = b""
         self.sock = connect(port, patience)
-        self.tls = SSL.Connection(context or client_context(version=version, chain=chain, alpn=alpn), self.sock)
-        if name is not None:
-            self.tls.set_tlsext_host_name(name.encode())
-        if session is not None:
-            self.tls.set_session(session)
-        self.tls.set_connect_state()
         try:
+            self.tls = SSL.Connection(context or client_context(version=version, chain=chain, alpn=alpn), self.sock)
+            if name is not None:
+                self.tls.set_tlsext_host_name(name.encode())
+            if session is not None:
+                self.tls.set_session(session)
+            self.tls.set_connect_state()
             self.tls.do_handshake()
         except SSL.Error as error:
             self.sock.close()
             raise Refused(_words(error)) from error
+        except BaseException:
+            self.sock.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

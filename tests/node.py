@@ -180,8 +180,9 @@ class Node:
         self.service.startService()
 
     async def stop(self) -> None:
-        """Stop; nothing of it may be left."""
-        await self.service.stopService()
+        """Stop, if that has not been done; nothing of it may be left."""
+        if self.service.running:
+            await self.service.stopService()
         for name, port in self.service.ports.items():
             assert not port.arrivals, f"connections left on the listener {name}"
         for name, pool in self.service.pools.items():
@@ -205,9 +206,9 @@ class Node:
         return received
 
 
-async def in_thread(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Run blocking code."""
-    return await deferToThread(function, *arguments, **options)
+def in_thread(function: Callable[..., Any], *arguments: Any, **options: Any) -> Deferred[Any]:
+    """Run blocking code; it begins at once."""
+    return deferToThread(function, *arguments, **options)
 
 
 def _exchange(port: int, data: bytes, name: str | None, options: Mapping[str, Any]) -> bytes:

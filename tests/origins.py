@@ -84,6 +84,19 @@ class Served:
             return False
         return True
 
+    def notify(self) -> None:
+        """Send close_notify, or a FIN without TLS; the connection is closed when the behaviour returns."""
+        with contextlib.suppress(ssl.SSLError, OSError):
+            if isinstance(self._sock, ssl.SSLSocket):
+                self._sock.unwrap()
+            else:
+                self._sock.shutdown(socket.SHUT_WR)
+
+    def stall(self) -> None:
+        """Do nothing until the other side has had enough."""
+        while self.receive():
+            pass
+
     def reset(self) -> None:
         """End the connection with a TCP reset."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -117,21 +130,38 @@ class Folder(Protocol):
 class Origin:
     """A TLS server on this host that demands the edge's client certificate, and records what it gets.
 
+    :param pki: where its certificates are.
     :param behaviour: what it does on each connection; it may be replaced at any time.
+    :param stem: the name of its certificate and key there, without ``.pem`` and ``.key``.
+    :param demand: whether it demands a client certificate.
+    :param tls: whether it speaks TLS; without it a behaviour sees the ClientHello.
+    :ivar context: its TLS context, to be changed before the first connection.
     :ivar requests: the whole requests, in the order they were complete, byte by byte as they came.
     :ivar connections: everything received, by connection.
-    :ivar peers: the subject of the certificate presented on each connection.
+    :ivar peers: the subject of the certificate presented on each connection, empty without one.
+    :ivar names: the server name (SNI) asked for in each handshake, good or bad.
     """
 
-    def __init__(self, pki: Folder, behaviour: Behaviour | None = None) -> None:
+    def __init__(
+        self,
+        pki: Folder,
+        behaviour: Behaviour | None = None,
+        *,
+        stem: str = "origin",
+        demand: bool = True,
+        tls: bool = True,
+    ) -> None:
         self.behaviour = behaviour or answering(OK)
         self.requests: list[bytes] = []
         self.connections: list[bytearray] = []
         self.peers: list[str] = []
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(pki.folder / "origin.pem", pki.folder / "origin.key")
-        self._context.load_verify_locations(pki.folder / "servers.pem")
-        self._context.verify_mode = ssl.CERT_REQUIRED
+        self.names: list[str | None] = []
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(pki.folder / f"{stem}.pem", pki.folder / f"{stem}.key")
+        self.context.load_verify_locations(pki.folder / "servers.pem")
+        self.context.verify_mode = ssl.CERT_REQUIRED if demand else ssl.CERT_NONE
+        self.context.sni_callback = lambda sock, name, context: self.names.append(name)
+        self._tls = tls
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = int(self._socket.getsockname()[1])
         self._open: set[socket.socket] = set()
@@ -182,7 +212,7 @@ class Origin:
         raw.settimeout(PATIENCE)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            sock = self._context.wrap_socket(raw, server_side=True)
+            sock = self.context.wrap_socket(raw, server_side=True) if self._tls else raw
         except (ssl.SSLError, OSError):
             raw.close()
             return
@@ -190,7 +220,7 @@ class Origin:
             self._open.discard(raw)
         self._open.add(sock)
         with sock:
-            subject: Any = (sock.getpeercert() or {})["subject"]
-            self.peers.append(dict(pair[0] for pair in subject)["commonName"])
+            subject: Any = (sock.getpeercert() or {}).get("subject", ()) if isinstance(sock, ssl.SSLSocket) else ()
+            self.peers.append(dict(pair[0] for pair in subject).get("commonName", ""))
             self.behaviour(Served(self, sock))
             self._open.discard(sock)

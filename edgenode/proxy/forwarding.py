@@ -241,7 +241,7 @@ class Forwarding:
             self.body_refused(ClientError(413, "the request body is too large"))
         elif self._lent is not None:
             self._lent.write(self._framed(data), done)
-            if self._lent.full:
+            if self._lent.transport.full:
                 self._client.pause_body()
         else:
             self._pending.append(data)
@@ -289,7 +289,7 @@ class Forwarding:
             self._end()
         lines = _response_lines(head, self._surroundings.via)
         self._client.begin_response(head.status, head.reason, lines, head.length, body, done)
-        if not done and self._client.full and self._lent is not None:
+        if not done and self._client.transport.full and self._lent is not None:
             self._lent.pause()
 
     def continued(self, body: bytes, done: bool, trailers: Headers) -> None:
@@ -301,7 +301,7 @@ class Forwarding:
             self._client.continue_response(body, True, self._passing(trailers))
             return
         self._client.continue_response(body, False)
-        if self._client.full and self._lent is not None:
+        if self._client.transport.full and self._lent is not None:
             self._lent.pause()
 
     def client_drained(self) -> None:

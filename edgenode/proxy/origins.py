@@ -10,7 +10,7 @@ from attrs import frozen
 from edgenode.errors import InvalidValue
 from edgenode.settings import Between, Choice, Reference, Seconds, Size, Word, setting
 
-_SERVER = re.compile(r"(https?)://(\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+)(?::(\d{1,5}))?/?((?:\s+[a-z-]+=\d+)*)\s*")
+_SERVER = re.compile(r"(https?)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?/?((?:\s+[a-z-]+=\d+)*)\s*")
 
 
 @frozen
@@ -49,7 +49,17 @@ class Server:
         return cls(scheme == "https", host.strip("[]"), number, weight)
 
 
-NEXT_UPSTREAM = ("error", "timeout", "invalid-header", "http-500", "http-502", "http-503", "http-504", "http-429", "off")
+NEXT_UPSTREAM = (
+    "error",
+    "timeout",
+    "invalid-header",
+    "http-500",
+    "http-502",
+    "http-503",
+    "http-504",
+    "http-429",
+    "off",
+)
 
 
 @frozen
@@ -58,12 +68,15 @@ class Origin:
 
     kind: ClassVar[str] = "origin"
 
-    servers: tuple[Server, ...] = setting("The servers, ``https://host:port weight=N`` each; requests are spread by weight.")
+    servers: tuple[Server, ...] = setting(
+        "The servers, ``https://host:port weight=N`` each; requests are spread by weight."
+    )
     server_name: Word | None = setting(
         "The name sent as SNI and looked for in the origin's certificate; without it the server's own host.", None
     )
     host: Word = setting(
-        "The Host field sent: ``client`` keeps the client's, ``server`` sends the server name, anything else is sent as is.",
+        "The Host field sent: ``client`` keeps the client's, ``server`` sends the server name, anything else is sent "
+        "as it is.",
         Word("client"),
     )
     certificate: Annotated[str, Reference("certificate")] | None = setting(
@@ -77,7 +90,9 @@ class Origin:
     connect_timeout: Seconds = setting("For the TCP connection and the TLS handshake.", Seconds(5.0))
     send_timeout: Seconds = setting("For an origin that takes nothing of what is being sent to it.", Seconds(60.0))
     read_timeout: Seconds = setting("Between two reads of a response; also for its first byte.", Seconds(60.0))
-    idle_timeout: Seconds = setting("How long an unused connection is kept; keep it below the origin's own.", Seconds(60.0))
+    idle_timeout: Seconds = setting(
+        "How long an unused connection is kept; keep it below the origin's own.", Seconds(60.0)
+    )
     max_idle: Annotated[int, Between(0, 100_000)] = setting("Unused connections kept.", 128)
     max_connections: Annotated[int, Between(1, 100_000)] = setting(
         "Connections at a time; a request beyond that is answered with 503.", 1024
@@ -85,11 +100,17 @@ class Origin:
     max_fails: Annotated[int, Between(0, 1000)] = setting(
         "Failures within ``fail-timeout`` after which a server is passed over; 0 never.", 1
     )
-    fail_timeout: Seconds = setting("The time in which failures are counted, and for which a server is then passed over.", Seconds(10.0))
+    fail_timeout: Seconds = setting(
+        "The time in which failures are counted, and for which a server is then passed over.", Seconds(10.0)
+    )
     next_upstream: tuple[Annotated[str, Choice(NEXT_UPSTREAM)], ...] = setting(
-        "On what a request goes to the next server: nginx's ``proxy_next_upstream``. A request that was sent goes again only "
-        "if its method is safe, and nothing of an answer has reached the client.",
+        "On what a request goes to the next server: nginx's ``proxy_next_upstream``. A request that was sent goes "
+        "again only if its method is safe, and nothing of an answer has reached the client.",
         ("error", "timeout"),
     )
-    next_upstream_tries: Annotated[int, Between(1, 100)] = setting("Servers tried for one request, the first included.", 3)
-    max_header_size: Size = setting("The largest response head; a larger one is an error of the origin.", Size(64 * 1024))
+    next_upstream_tries: Annotated[int, Between(1, 100)] = setting(
+        "Servers tried for one request, the first included.", 3
+    )
+    max_header_size: Size = setting(
+        "The largest response head; a larger one is an error of the origin.", Size(64 * 1024)
+    )

@@ -9,10 +9,12 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable, Container
+from functools import partial
 from typing import Any, Protocol
 
 from OpenSSL import SSL
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 
 from edgenode.errors import OriginError
 from edgenode.proxy.balancing import Balanced, Balancer
@@ -49,7 +51,13 @@ class OriginPool:
     """
 
     def __init__(
-        self, name: str, origin: Origin, context: SSL.Context | None, verify: Verify | None, reactor: Any, deadlines: Deadlines
+        self,
+        name: str,
+        origin: Origin,
+        context: SSL.Context | None,
+        verify: Verify | None,
+        reactor: Any,
+        deadlines: Deadlines,
     ) -> None:
         self.name = name
         self.origin = origin
@@ -63,6 +71,7 @@ class OriginPool:
         self._connections: set[OriginConnection] = set()
         self._opening: set[Opening] = set()
         self._addresses: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._asking: dict[str, list[tuple[Callable[[tuple[str, ...]], None], Callable[[str], None]]]] = {}
         self._closed = False
 
     @property
@@ -87,13 +96,20 @@ class OriginPool:
             connection = idle.pop()
             self._idle_count -= 1
             return connection
-        if self.open >= self.origin.max_connections:
+        if self.open >= self.origin.max_connections and not self._close_idle():
             borrower.unconnected(None, OriginError(503, "unavailable", "all connections to the origin are in use"))
             return None
         opening = Opening(self, server, borrower)
         self._opening.add(opening)
         opening.begin()
         return opening
+
+    def _close_idle(self) -> bool:
+        """Make room by closing an unused connection, if there is one: the longest unused of some server."""
+        connection = next((idle[0] for idle in self._idle.values() if idle), None)
+        if connection is not None:
+            connection.close()
+        return connection is not None
 
     def release(self, connection: OriginConnection) -> None:
         """Take a connection back."""
@@ -139,7 +155,7 @@ class OriginPool:
             connection.transport.abort("the node stops")
 
     def resolve(self, host: str, found: Callable[[tuple[str, ...]], None], failed: Callable[[str], None]) -> None:
-        """The addresses of a host, remembered for half a minute."""
+        """The addresses of a host, asked for in a thread by one at a time and remembered for half a minute."""
         try:
             ipaddress.ip_address(host)
         except ValueError:
@@ -151,23 +167,32 @@ class OriginPool:
         if until > self.deadlines.clock():
             found(addresses)
             return
+        asking = self._asking.setdefault(host, [])
+        asking.append((found, failed))
+        if len(asking) == 1:
+            # Never more than one thread for a name: a name server that does not answer would take them all.
+            asked = deferToThreadPool(self.reactor, self.reactor.getThreadPool(), _addresses, host)
+            asked.addCallbacks(partial(self._resolved, host), partial(self._unresolved, host))
 
-        def answered(answer: list[tuple[Any, ...]]) -> None:
-            unique = tuple(dict.fromkeys(str(entry[4][0]) for entry in answer))
-            self._addresses[host] = self.deadlines.clock() + _RESOLVED_FOR, unique
-            found(unique)
+    def _resolved(self, host: str, addresses: tuple[str, ...]) -> None:
+        self._addresses[host] = self.deadlines.clock() + _RESOLVED_FOR, addresses
+        for found, _ in self._asking.pop(host):
+            found(addresses)
 
-        asked = deferToThreadPool(
-            self.reactor, self.reactor.getThreadPool(), socket.getaddrinfo, host, None, 0, socket.SOCK_STREAM
-        )
-        asked.addCallbacks(answered, lambda failure: failed(f"{host} cannot be resolved: {failure.getErrorMessage()}"))
-        asked.addErrback(lambda failure: failed(f"internal error: {failure.getErrorMessage()}"))
+    def _unresolved(self, host: str, failure: Failure) -> None:
+        for _, failed in self._asking.pop(host):
+            failed(f"{host} cannot be resolved: {failure.getErrorMessage()}")
+
+
+def _addresses(host: str) -> tuple[str, ...]:
+    """Ask the system for the addresses of a host; this may block."""
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in socket.getaddrinfo(host, None, 0, socket.SOCK_STREAM)))
 
 
 class Opening:
     """One connection being opened: resolved, connected, shaken hands, verified.
 
-    :ivar deadline: for all of it.
+    :ivar deadline: for all of it, or while there are further addresses to try, for a fair part of it.
     """
 
     def __init__(self, pool: OriginPool, server: Balanced, borrower: Borrower) -> None:
@@ -177,13 +202,13 @@ class Opening:
         self._connecting: Connecting | None = None
         self._transport: Transport | None = None
         self._addresses: list[str] = []
-        self._reason = "no address"
+        self._until = NEVER
         self._record = Record()
         self.deadline = NEVER
 
     def begin(self) -> None:
         """Start."""
-        self.deadline = self._pool.deadlines.clock() + self._pool.origin.connect_timeout
+        self.deadline = self._until = self._pool.deadlines.clock() + self._pool.origin.connect_timeout
         self._pool.deadlines.watch(self)
         self._pool.resolve(self._server.server.host, self._resolved, self._unreachable)
 
@@ -193,12 +218,16 @@ class Opening:
         self._end()
 
     def expired(self, now: float) -> None:
-        """It took too long."""
+        """It took too long: the next address, if a connection to this one was still to come and there is a next."""
+        if self._connecting is not None and self._addresses:
+            self._connecting.cancel()
+            self._try_next("timed out")
+            return
         self._fail(OriginError(504, "timeout", f"no connection to {self._server} in time"))
 
     def _resolved(self, addresses: tuple[str, ...]) -> None:
         self._addresses = list(addresses)
-        self._try_next(self._reason)
+        self._try_next("no address")
 
     def _try_next(self, reason: str) -> None:
         self._connecting = None
@@ -208,6 +237,8 @@ class Opening:
             self._unreachable(reason)
             return
         address = self._addresses.pop(0)
+        now = self._pool.deadlines.clock()
+        self.deadline = now + (self._until - now) / (len(self._addresses) + 1)
         self._connecting = connect(
             self._pool.reactor, address, self._server.server.port, self._connected, self._try_next
         )
@@ -217,6 +248,7 @@ class Opening:
 
     def _connected(self, sock: socket.socket) -> None:
         self._connecting = None
+        self.deadline = self._until
         if self._server.server.tls:
             assert self._pool.context is not None
             connection = SSL.Connection(self._pool.context, sock)

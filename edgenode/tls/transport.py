@@ -24,11 +24,11 @@ from zope.interface import implementer
 RECORD = 16384
 """The most plaintext a TLS record holds, and so the most that one read returns."""
 
-READ_AHEAD = 8
+READ_AHEAD = 16
 """How many full records are read before the reactor gets its turn."""
 
 HIGH_WATER = 65536
-"""With more than this many bytes unsent a transport is :attr:`Transport.full`: stop writing."""
+"""With more than this many bytes unsent a transport is full: stop writing."""
 
 _log = Logger()
 
@@ -140,12 +140,15 @@ class Transport:
     :ivar connection: the TLS connection on it, or :class:`Plain`.
     :ivar receiver: whom it tells what happens.
     :ivar established: whether the handshake is done.
+    :ivar full: whether so much is unsent that the writer should wait for ``drained``.
+    :ivar queued: the bytes that wait to be sent.
+    :ivar lost: whether the connection is over.
     :ivar sent: the bytes that the socket has taken so far, to see progress by.
     """
 
     __slots__ = (
-        "_closing", "_fd", "_half", "_lost", "_paused", "_queue", "_queued", "_reactor", "_reading", "_writing",
-        "connection", "established", "receiver", "sent", "sock",
+        "_closing", "_fd", "_half", "_paused", "_queue", "_reactor", "_reading", "_writing",
+        "connection", "established", "full", "lost", "queued", "receiver", "sent", "sock",
     )  # fmt: skip
 
     def __init__(
@@ -157,13 +160,14 @@ class Transport:
         self.receiver = receiver
         self._fd = sock.fileno()
         self._queue: deque[bytes | memoryview] = deque()
-        self._queued = 0
+        self.queued = 0
         self._closing = False
         self._half = False
         self._paused = False
         self._reading = False
         self._writing = False
-        self._lost = False
+        self.lost = False
+        self.full = False
         self.established = False
         self.sent = 0
 
@@ -183,7 +187,7 @@ class Transport:
 
     def doRead(self) -> None:
         """Read what is there: called by the reactor when the socket is readable."""
-        if self._lost:
+        if self.lost:
             return
         if not self.established:
             self._handshake()
@@ -194,9 +198,9 @@ class Transport:
                 data = recv(RECORD)
                 self.receiver.received(data)
                 # A short read has emptied the record, and asking again would cost an exception.
-                if self._paused or self._lost or (len(data) < RECORD and not self.connection.pending()):
+                if self._paused or self.lost or (len(data) < RECORD and not self.connection.pending()):
                     return
-            while not self._paused and not self._lost and self.connection.pending():
+            while not self._paused and not self.lost and self.connection.pending():
                 self.receiver.received(recv(RECORD))
         except SSL.WantReadError:
             pass
@@ -212,7 +216,7 @@ class Transport:
 
     def doWrite(self) -> None:
         """Send what is queued: called by the reactor when the socket is writable."""
-        if self._lost:
+        if self.lost:
             return
         if not self.established:
             self._handshake()
@@ -222,7 +226,7 @@ class Transport:
                 chunk = self._queue[0]
                 count = self.connection.send(chunk)
                 self.sent += count
-                self._queued -= count
+                self.queued -= count
                 if count < len(chunk):
                     self._queue[0] = memoryview(chunk)[count:]
                 else:
@@ -232,6 +236,7 @@ class Transport:
         except SSL.Error as error:
             self._end(describe(error), clean=False)
             return
+        self.full = False
         self._writing = False
         self._reactor.removeWriter(self)
         if self._closing:
@@ -249,28 +254,12 @@ class Transport:
 
     # -- the receiver's side -----------------------------------------------------------------------------------------
 
-    @property
-    def full(self) -> bool:
-        """Whether so much is unsent that the writer should wait for ``drained``."""
-        return self._queued > HIGH_WATER
-
-    @property
-    def queued(self) -> int:
-        """The bytes that wait to be sent."""
-        return self._queued
-
-    @property
-    def lost(self) -> bool:
-        """Whether the connection is over."""
-        return self._lost
-
     def write(self, data: bytes) -> None:
         """Send bytes, at once if possible. After the end they are dropped: the receiver has been, or will be, told."""
-        if self._lost or self._closing or not data:
+        if self.lost or self._closing or not data:
             return
         if self._queue:
-            self._queue.append(data)
-            self._queued += len(data)
+            self._enqueue(data)
             return
         rest: bytes | memoryview = data
         try:
@@ -281,8 +270,7 @@ class Transport:
                     return
                 rest = memoryview(rest)[count:]
         except (SSL.WantWriteError, SSL.WantReadError):
-            self._queue.append(rest)
-            self._queued += len(rest)
+            self._enqueue(rest)
             self._want_write()
         except SSL.Error as error:
             # The receiver is in the middle of writing: let it finish before it hears of the end.
@@ -299,7 +287,7 @@ class Transport:
 
     def resume(self) -> None:
         """Deliver again; bytes already decrypted come from the reactor's next turn, for no poll wakes up for them."""
-        if not self._paused or self._lost:
+        if not self._paused or self.lost:
             return
         self._paused = False
         self._want_read()
@@ -308,7 +296,7 @@ class Transport:
 
     def close(self) -> None:
         """End the connection properly once everything queued is sent."""
-        if self._lost or self._closing:
+        if self.lost or self._closing:
             return
         self._closing = True
         if not self._queue:
@@ -325,8 +313,13 @@ class Transport:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
+    def _enqueue(self, data: bytes | memoryview) -> None:
+        self._queue.append(data)
+        self.queued += len(data)
+        self.full = self.queued > HIGH_WATER
+
     def _read_pending(self) -> None:
-        if not self._paused and not self._lost and self.connection.pending():
+        if not self._paused and not self.lost and self.connection.pending():
             self.doRead()
 
     def _handshake(self) -> None:
@@ -354,7 +347,7 @@ class Transport:
             _log.failure("the receiver failed")
             self.abort("an internal error")
             return
-        if not self._paused and not self._lost:
+        if not self._paused and not self.lost:
             self._want_read()
 
     def _want_read(self) -> None:
@@ -377,15 +370,16 @@ class Transport:
             self.sock.shutdown(socket.SHUT_WR)
 
     def _end(self, reason: str, clean: bool) -> None:
-        if self._lost:
+        if self.lost:
             return
-        self._lost = True
+        self.lost = True
         if self._reading:
             self._reactor.removeReader(self)
         if self._writing:
             self._reactor.removeWriter(self)
         self._queue.clear()
-        self._queued = 0
+        self.queued = 0
+        self.full = False
         self.sock.close()
         receiver, self.receiver = self.receiver, _NOBODY  # so that both can go without the garbage collector
         try:

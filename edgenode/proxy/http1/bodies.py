@@ -27,11 +27,14 @@ class BodyReader(Protocol):
     """Reads one body.
 
     :ivar done: whether all of it has been read.
-    :ivar trailers: the trailer fields behind a chunked body, names in lower case.
     """
 
     done: bool
-    trailers: Headers
+
+    @property
+    def trailers(self) -> Headers:
+        """The trailer fields behind a chunked body, names in lower case."""
+        ...
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Take bytes; return those of the body, and those behind its end.

@@ -153,10 +153,19 @@ class OriginConnection:
             self.transport.abort("bytes that nobody asked for")
             return
         try:
-            if self._answered:
-                self._read_body(receiver, data)
-            else:
+            if not self._answered:
                 self._read_head(receiver, self._buffer + data if self._buffer else data)
+                return
+            reader = self._body
+            assert reader is not None
+            body, rest = reader.feed(data)
+            if reader.done:
+                self._finish(rest)
+                receiver.continued(body, True, reader.trailers)
+                return
+            self.deadline = self._deadlines.clock() + self._read_timeout
+            if body:
+                receiver.continued(body, False, ())
         except (MalformedHead, MalformedBody) as error:
             self._fail(OriginError(502, "invalid", f"the response is malformed: {error}", sent=True))
 
@@ -245,18 +254,6 @@ class OriginConnection:
         receiver.responded(head, body, done and not trailers)
         if trailers:
             receiver.continued(b"", True, trailers)
-
-    def _read_body(self, receiver: ResponseReceiver, data: bytes) -> None:
-        reader = self._body
-        assert reader is not None
-        body, rest = reader.feed(data)
-        if reader.done:
-            self._finish(rest)
-            receiver.continued(body, True, reader.trailers)
-        else:
-            self.deadline = self._deadlines.clock() + self._read_timeout
-            if body:
-                receiver.continued(body, False, ())
 
     def _finish(self, rest: bytes) -> None:
         """The response is complete: give the connection back, or close it if it can serve no other."""

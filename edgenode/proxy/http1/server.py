@@ -171,7 +171,12 @@ class ServerConnection:
 
     def continue_response(self, body: bytes, done: bool, trailers: Headers = ()) -> None:
         """Send more of the response body."""
-        self._write(b"", body, done, trailers)
+        if self._chunked:
+            self._write(b"", body, done, trailers)
+        else:
+            self.transport.write(body)
+            if self.transport.queued:
+                self._watch_sending()
         if done:
             self._finish()
 
@@ -191,11 +196,6 @@ class ServerConnection:
         if self._continue:
             self._continue = False
             self.transport.write(_CONTINUE)
-
-    @property
-    def full(self) -> bool:
-        """Whether the writer should wait for ``client_drained``."""
-        return self.transport.full
 
     def pause_body(self) -> None:
         """Read no more of the request body until :meth:`resume_body`; the client's deadline stands still."""

@@ -1,0 +1,579 @@
+"""Connections over time: order, expectations, deadlines, limits, framing of answers, and ends that come too early."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from tests.node import OK, PATIENCE, PKI, Answer, Client, Origin, Served, answering, connect, get, in_thread, started
+
+BRIEF = "300ms"
+LISTENER = "listener public"
+POST = ("Content-Length: 4",)
+BLOCK = {"global-filter blocked": {"action": "block", "path": "^/blocked"}}
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
+    """The certificates."""
+    return PKI.make(tmp_path_factory.mktemp("pki"))
+
+
+def _echo_path(served: Served) -> None:
+    """Answer each request with its own target."""
+    while request := served.request():
+        target = request.split(b" ")[1]
+        served.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(target), target))
+
+
+# -- order -------------------------------------------------------------------------------------------------------------
+
+
+async def test_pipelined_requests_are_answered_in_order(pki: PKI) -> None:
+    """Requests sent at once, some with bodies, reach the origin one by one and are answered in the order sent."""
+    data = b"".join(
+        (
+            get("/1"),
+            get("/2", "open.test", *POST, method="POST", body=b"GET "),
+            get("/3", "open.test", "Transfer-Encoding: chunked", method="POST", body=b"1\r\n/\r\n0\r\n\r\n"),
+            get("/4", close=True),
+            get("/5"),
+        )
+    )
+    with Origin(pki, _echo_path) as origin:
+        async with started(pki, origin) as node:
+
+            def ask() -> tuple[list[bytes], bytes]:
+                with node.client() as client:
+                    client.send(data)
+                    return [client.answer().body for _ in range(4)], client.rest()
+
+            assert await in_thread(ask) == ([b"/1", b"/2", b"/3", b"/4"], b"")
+            await node.events.take(4)
+    assert [request.split(b" ")[1] for request in origin.take()] == [b"/1", b"/2", b"/3", b"/4"]
+
+
+async def test_a_bad_request_ends_a_pipeline_in_its_place(pki: PKI) -> None:
+    """What was sent before a malformed request is served, what was sent behind it is not."""
+    with Origin(pki, _echo_path) as origin:
+        async with started(pki, origin) as node:
+            received = await node.exchange(get("/1") + b"GET /2 HTTP/1.1\r\n\r\n" + get("/3"))
+            await node.events.take(2)
+    assert re.findall(rb"HTTP/1\.1 (\d+) ", received) == [b"200", b"400"]
+    assert [request.split(b" ")[1] for request in origin.take()] == [b"/1"]
+
+
+async def test_a_request_byte_by_byte_is_the_same_request(pki: PKI) -> None:
+    """However the bytes are cut, in the head, in chunks, between requests, the origin gets the same."""
+    data = get("/1", "open.test", "Transfer-Encoding: chunked", method="POST")
+    data += b"3;x=y\r\nabc\r\n1\r\nd\r\n0\r\nX: y\r\n\r\n" + get("/2", close=True)
+    with Origin(pki, _echo_path) as origin:
+        async with started(pki, origin) as node:
+
+            def ask() -> list[bytes]:
+                with node.client() as client:
+                    for at in range(len(data)):
+                        client.send(data[at : at + 1])
+                    return [client.answer().body, client.answer().body]
+
+            assert await in_thread(ask) == [b"/1", b"/2"]
+            await node.events.take(2)
+    first, second = origin.take()
+    body = first.partition(b"\r\n\r\n")[2]
+    assert b"".join(body.split(b"\r\n")[1::2]) == b"abcd"
+    assert body.endswith(b"\r\n0\r\n\r\n")
+    assert second.startswith(b"GET /2 ")
+
+
+# -- Expect: 100-continue ----------------------------------------------------------------------------------------------
+
+
+async def test_100_continue_comes_once_the_pipeline_lets_pass(pki: PKI) -> None:
+    """A client that asks first is told to go on; the expectation was ours to answer and does not reach the origin."""
+    with Origin(pki) as origin:
+        async with started(pki, origin) as node:
+
+            def ask() -> tuple[bytes, Answer]:
+                with node.client() as client:
+                    client.send(get("/", "open.test", *POST, "Expect: 100-continue", method="POST"))
+                    interim = client.head()
+                    client.send(b"body")
+                    return interim, client.answer()
+
+            interim, answer = await in_thread(ask)
+            await node.events.take()
+    assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert answer.status == 200
+    (request,) = origin.take()
+    assert request.endswith(b"\r\n\r\nbody")
+    assert b"Expect" not in request
+
+
+@pytest.mark.parametrize(
+    ("path", "group", "status"), [("/blocked", "open", 403), ("/", "strict", 400), ("/none", "open", 404)]
+)
+async def test_no_100_for_what_is_refused(pki: PKI, path: str, group: str, status: int) -> None:
+    """Who is refused is not asked for a body first; the connection ends, for the body might come all the same."""
+    changes: Any = {**BLOCK, "path-map all": {"path": "^/$|^/blocked"}}
+    with Origin(pki) as origin:
+        async with started(pki, origin, changes) as node:
+            data = get(path, f"{group}.test", *POST, "Expect: 100-continue", method="POST")
+            received = await node.exchange(data, f"{group}.test")
+            (event,) = await node.events.take()
+    assert received.startswith(b"HTTP/1.1 %d " % status)
+    assert b"\r\nConnection: close\r\n" in received
+    assert event["status"] == status
+    assert not origin.received
+
+
+async def test_http_1_0_is_never_sent_an_interim_response(pki: PKI) -> None:
+    """A client of HTTP/1.0 gets neither our 100 nor the origin's 103."""
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK
+    data = b"POST / HTTP/1.0\r\nHost: open.test\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\nbody"
+    with Origin(pki, answering(hints)) as origin:
+        async with started(pki, origin) as node:
+            received = await node.exchange(data)
+            await node.events.take()
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
+async def test_interim_responses_pass_but_not_100(pki: PKI) -> None:
+    """103 goes through to the client; the origin's 100 answers an expectation that it was never told of, and does not."""
+    answer = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK
+    with Origin(pki, answering(answer)) as origin:
+        async with started(pki, origin) as node:
+            received = await node.exchange(get(close=True))
+            await node.events.take()
+    heads = [line for line in received.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")]
+    assert heads == [b"HTTP/1.1 103 Early Hints", b"HTTP/1.1 200 OK"]
+    assert b"Link: </a>\r\n" in received
+
+
+# -- deadlines ---------------------------------------------------------------------------------------------------------
+
+
+def _trickle(client: Client, data: bytes) -> bytes:
+    """Send bytes slowly until something comes back; return that, and all that follows."""
+    client.sock.setblocking(False)
+    for at in range(len(data)):
+        client.tls.send(data[at : at + 1])
+        time.sleep(0.02)
+        try:
+            received = client.tls.recv(65536)
+        except Exception:
+            continue
+        client.sock.setblocking(True)
+        return received + client.rest()
+    raise AssertionError("the node lets the client trickle on")
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_slow_head_is_408(pki: PKI, kept: bool) -> None:
+    """The deadline for a head is absolute: a byte now and then does not extend it, on a kept connection either."""
+    with Origin(pki) as origin:
+        async with started(pki, origin, {LISTENER: {"header-timeout": BRIEF}}) as node:
+
+            def ask() -> tuple[bytes, float]:
+                with node.client() as client:
+                    if kept:
+                        client.ask(get())
+                    began = time.monotonic()
+                    return _trickle(client, get("/" + "a" * 500)), time.monotonic() - began
+
+            received, took = await in_thread(ask)
+            event = (await node.events.take(2 if kept else 1))[-1]
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert (event["status"], event["error"]["status"]) == (408, 408)
+    assert 0.25 < took < 2
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 500", "Transfer-Encoding: chunked"])
+async def test_a_slow_body_is_408(pki: PKI, framing: str) -> None:
+    """The deadline for a body is absolute too; the origin never gets the end of it."""
+    with Origin(pki) as origin:
+        async with started(pki, origin, {LISTENER: {"body-timeout": BRIEF}}) as node:
+
+            def ask() -> bytes:
+                with node.client() as client:
+                    client.send(get("/", "open.test", framing, method="POST"))
+                    return _trickle(client, b"1\r\na\r\n" * 80)
+
+            received = await in_thread(ask)
+            (event,) = await node.events.take()
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert event["status"] == 408
+    assert origin.take() == []
+
+
+async def test_the_body_deadline_stands_still_while_we_keep_the_client_waiting(pki: PKI) -> None:
+    """A client whose upload waits for a slow origin is not blamed for it."""
+    size = 8 * 1024 * 1024
+    resume = threading.Event()
+
+    def behave(served: Served) -> None:
+        served.head()
+        resume.wait(PATIENCE)
+        while len(served.received) < size:
+            if not served.receive():
+                return
+        served.send(OK)
+
+    changes = {LISTENER: {"body-timeout": BRIEF}, "path-map all": {"max-body-size": "16m"}}
+    with Origin(pki, behave) as origin:
+        async with started(pki, origin, changes) as node:
+
+            def ask() -> int:
+                with node.client() as client:
+                    threading.Timer(1.0, resume.set).start()
+                    return client.ask(get("/", "open.test", f"Content-Length: {size}", method="POST", body=b"a" * size)).status
+
+            assert await in_thread(ask) == 200
+            await node.events.take()
+
+
+@pytest.mark.parametrize("after", [0, 1])
+async def test_an_idle_connection_is_closed(pki: PKI, after: int) -> None:
+    """Without a request a connection is closed properly after its time, without a word and without an event."""
+    changes = {LISTENER: {"keepalive-timeout": BRIEF, "header-timeout": BRIEF}}
+    with Origin(pki) as origin:
+        async with started(pki, origin, changes) as node:
+
+            def wait() -> tuple[bytes, str]:
+                with node.client() as client:
+                    for _ in range(after):
+                        client.ask(get())
+                    return client.rest(), client.ended
+
+            assert await in_thread(wait) == (b"", "close_notify")
+            await node.events.take(after)
+
+
+async def test_a_client_that_takes_nothing_is_cut(pki: PKI) -> None:
+    """A client that does not read its response is cut after ``send-timeout``, and the origin's connection ends too."""
+    size = 64 * 1024 * 1024
+    ended = threading.Event()
+
+    def behave(served: Served) -> None:
+        served.request()
+        served.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        while served.send(b"a" * 65536):
+            pass
+        ended.set()
+
+    with Origin(pki, behave) as origin:
+        async with started(pki, origin, {LISTENER: {"send-timeout": BRIEF}}) as node:
+            client = await in_thread(node.client)
+            with client:
+                await in_thread(client.send, get())
+                (event,) = await node.events.take()
+                assert await in_thread(ended.wait, PATIENCE)
+                received = await in_thread(client.rest)
+    assert len(received) < size
+    assert client.ended != "close_notify"
+    assert event["status"] == 200
+    assert event["error"]["status"] == 499
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+async def test_keepalive_requests(pki: PKI) -> None:
+    """The last request that a connection may have says so in its answer, and what follows is not served."""
+    with Origin(pki) as origin:
+        async with started(pki, origin, {LISTENER: {"keepalive-requests": "3"}}) as node:
+            received = await node.exchange(get() * 5)
+            await node.events.take(3)
+    assert received.count(b"HTTP/1.1 200 OK") == 3
+    assert received.count(b"Connection: close") == 1
+    assert len(origin.take()) == 3
+
+
+async def test_max_connections(pki: PKI) -> None:
+    """With all connections taken the next one waits in the kernel's queue and is served once there is room."""
+    with Origin(pki) as origin:
+        async with started(pki, origin, {LISTENER: {"max-connections": "2"}}) as node:
+            first, second = await in_thread(node.client), await in_thread(node.client)
+            with second:
+                with first:
+                    waiting = Deferred.fromCoroutine(node.exchange(get(close=True)))
+                    assert (await in_thread(second.ask, get())).status == 200
+                    assert len(node.service.ports["public"].arrivals) == 2
+                assert (await waiting).startswith(b"HTTP/1.1 200 ")
+            await node.events.take(2)
+
+
+async def test_max_connections_per_client(pki: PKI) -> None:
+    """One address too many times at once is turned away at once, and comes in again when it has left."""
+    with Origin(pki) as origin:
+        async with started(pki, origin, {LISTENER: {"max-connections-per-client": "1"}}) as node:
+
+            def refused() -> bool:
+                with connect(node.port) as sock:
+                    try:
+                        return sock.recv(1) == b""
+                    except ConnectionResetError:
+                        return True
+
+            with await in_thread(node.client) as client:
+                assert await in_thread(refused)
+                assert (await in_thread(client.ask, get(close=True))).status == 200
+                assert await in_thread(client.rest) == b""
+            assert (await node.exchange(get(close=True))).startswith(b"HTTP/1.1 200 ")
+            await node.events.take(2)
+
+
+# -- answers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "head", "kept"),
+    [
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n", [b"100"]),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", []),
+        ("HEAD", b"HTTP/1.1 200 OK\r\n\r\n", []),
+        ("GET", b"HTTP/1.1 204 No Content\r\n\r\n", []),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\nETag: \"a\"\r\n\r\n", [b"100"]),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\n\r\n", []),
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", [b"0"]),
+    ],
+)
+async def test_answers_without_a_body(pki: PKI, method: str, head: bytes, kept: list[bytes]) -> None:
+    """What has no body by the rules of HTTP has none, whatever its fields say, and the connection goes on."""
+    with Origin(pki, answering(head, OK)) as origin:
+        async with started(pki, origin) as node:
+
+            def ask() -> tuple[Answer, Answer]:
+                with node.client() as client:
+                    return client.ask(get(method=method)), client.ask(get("/next"))
+
+            first, second = await in_thread(ask)
+            await node.events.take(2)
+    assert first.head.split(b"\r\n")[0] == head.split(b"\r\n")[0]
+    assert first.fields("content-length") == kept
+    assert first.fields("transfer-encoding") == []
+    assert (second.status, second.body) == (200, b"ok")
+
+
+CHUNKS = b"2\r\nhi\r\n1;x\r\n!\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\n\r\n"
+
+
+async def test_a_chunked_answer_stays_chunked(pki: PKI) -> None:
+    """A response of unknown length is sent in chunks of our own; trailers go only to who takes them."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+    with Origin(pki, answering(head + CHUNKS)) as origin:
+        async with started(pki, origin) as node:
+            without = await node.exchange(get(close=True))
+            taking = await node.exchange(get("/", "open.test", "TE: trailers", close=True))
+            await node.events.take(2)
+    assert b"Transfer-Encoding: chunked\r\n" in without
+    assert without.endswith(b"\r\n0\r\n\r\n")
+    assert b"x-sum" not in without.lower().partition(b"\r\n\r\n")[2]
+    end = taking.partition(b"\r\n\r\n")[2]
+    assert b"\r\n0\r\n" in end
+    assert end.lower().endswith(b"\r\nx-sum: 1\r\n\r\n")
+    assert b"content-length" not in taking.lower()
+
+
+async def test_http_1_0_gets_no_chunks(pki: PKI) -> None:
+    """To a client of HTTP/1.0 a response of unknown length ends with its connection, properly closed."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with Origin(pki, answering(head + CHUNKS)) as origin:
+        async with started(pki, origin) as node:
+
+            def ask() -> tuple[bytes, str]:
+                with node.client() as client:
+                    client.send(b"GET / HTTP/1.0\r\nHost: open.test\r\nConnection: keep-alive\r\n\r\n")
+                    return client.rest(), client.ended
+
+            received, ended = await in_thread(ask)
+            await node.events.take()
+    assert received.endswith(b"\r\n\r\nhi!")
+    assert b"chunked" not in received
+    assert b"Connection: close\r\n" in received
+    assert ended == "close_notify"
+
+
+async def test_http_1_0_keeps_its_connection_if_it_asks(pki: PKI) -> None:
+    """HTTP/1.0 with ``Connection: keep-alive`` may ask again; without it the connection is closed."""
+    with Origin(pki) as origin:
+        async with started(pki, origin) as node:
+
+            def ask() -> tuple[Answer, Answer, bytes]:
+                with node.client() as client:
+                    first = client.ask(b"GET / HTTP/1.0\r\nHost: open.test\r\nConnection: keep-alive\r\n\r\n")
+                    return first, client.ask(b"GET / HTTP/1.0\r\nHost: open.test\r\n\r\n"), client.rest()
+
+            first, second, rest = await in_thread(ask)
+            await node.events.take(2)
+    assert (first.fields("connection"), second.fields("connection"), rest) == ([b"keep-alive"], [b"close"], b"")
+
+
+async def test_hop_by_hop_fields_do_not_cross(pki: PKI) -> None:
+    """Fields for one hop, and those that Connection nominates, cross in neither direction."""
+    lines = ("Connection: X-Mine, keep-alive", "X-Mine: a", "Keep-Alive: timeout=5", "Proxy-Authorization: a",
+             "Proxy-Connection: keep-alive", "TE: gzip", "Trailer: X", "X-Stays: b")  # fmt: skip
+    answer = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: X-Theirs\r\nX-Theirs: a\r\nKeep-Alive: timeout=5\r\n"
+        b"Proxy-Authenticate: a\r\nUpgrade: h2c\r\nX-Stays: b\r\n\r\nok"
+    )
+    with Origin(pki, answering(answer)) as origin:
+        async with started(pki, origin) as node:
+
+            def ask() -> Answer:
+                with node.client() as client:
+                    return client.ask(get("/", "open.test", *lines))
+
+            got = await in_thread(ask)
+            await node.events.take()
+    (request,) = origin.take()
+    names = {line.partition(b":")[0].lower() for line in request.split(b"\r\n")[1:]}
+    assert names - {b""} == {
+        b"host", b"x-stays", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-request-id",
+        b"via",
+    }  # fmt: skip
+    assert {line.partition(b":")[0].lower() for line in got.head.split(b"\r\n")[1:]} - {b""} == {
+        b"content-length", b"x-stays", b"via",
+    }  # fmt: skip
+
+
+# -- early ends --------------------------------------------------------------------------------------------------------
+
+
+async def test_an_early_answer_reaches_a_client_that_is_still_sending(pki: PKI) -> None:
+    """An origin that answers before the body is there is heard; both connections end, for nobody knows what else is on them."""
+    size = 32 * 1024 * 1024
+
+    def behave(served: Served) -> None:
+        served.head()
+        served.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno")
+        while served.receive():
+            pass
+
+    with Origin(pki, behave) as origin:
+        async with started(pki, origin, {"path-map all": {"max-body-size": "64m"}}) as node:
+
+            def ask() -> tuple[bytes, str]:
+                with node.client() as client:
+                    client.send(get("/", "open.test", f"Content-Length: {size}", method="POST"))
+                    client.send(b"a" * 100_000)
+                    head = client.head()
+                    return head + client.rest(), client.ended
+
+            received, ended = await in_thread(ask)
+            (event,) = await node.events.take()
+            assert (await in_thread(_status, node.port)) == 403
+            await node.events.take()
+    assert received.startswith(b"HTTP/1.1 403 ")
+    assert b"\r\nConnection: close\r\n" in received
+    assert received.endswith(b"\r\n\r\nno")
+    assert ended == "close_notify"
+    assert event["status"] == 403
+    assert len(origin.connections) == 2, "the connection with the unfinished request is not used again"
+
+
+def _status(port: int) -> int:
+    with Client(port) as client:
+        return client.ask(get()).status
+
+
+@pytest.mark.parametrize("upload", [False, True])
+async def test_a_client_that_leaves_ends_the_request_to_the_origin(pki: PKI, upload: bool) -> None:
+    """When the client goes before the answer, the origin's connection ends at once, and the event says 499."""
+    asked, ended = threading.Event(), threading.Event()
+
+    def behave(served: Served) -> None:
+        served.head()
+        asked.set()
+        while served.receive():
+            pass
+        ended.set()
+
+    with Origin(pki, behave) as origin:
+        async with started(pki, origin) as node:
+
+            def ask() -> None:
+                with node.client() as client:
+                    lines = ("Content-Length: 100",) if upload else ()
+                    client.send(get("/", "open.test", *lines, method="POST" if upload else "GET", body=b"a" * 50 * upload))
+                    assert asked.wait(PATIENCE)
+
+            await in_thread(ask)
+            (event,) = await node.events.take()
+            assert await in_thread(ended.wait, PATIENCE)
+    assert (event["status"], event["error"]["status"]) == (499, 499)
+    assert origin.take() == [] or not upload
+
+
+LENGTH = b"Content-Length: 10"
+CHUNKED = b"Transfer-Encoding: chunked"
+
+
+@pytest.mark.parametrize("framing", [LENGTH, CHUNKED])
+@pytest.mark.parametrize("end", ["close", "reset", "stall", "zz\r\n"])
+async def test_a_truncated_answer_is_cut_not_ended(pki: PKI, framing: bytes, end: str) -> None:
+    """What the origin does not complete is not completed for the client: no last chunk, no close_notify."""
+    going = threading.Event()
+
+    def behave(served: Served) -> None:
+        served.request()
+        served.send(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % framing)
+        served.send(b"4\r\nhalf\r\n" if framing == CHUNKED else b"half")
+        going.wait(PATIENCE)
+        if end == "reset":
+            served.reset()
+        elif end == "stall":
+            served.receive()
+        elif end != "close" and framing == CHUNKED:
+            served.send(end.encode())
+            served.receive()
+
+    with Origin(pki, behave) as origin:
+        async with started(pki, origin, {"origin origin": {"read-timeout": BRIEF}}) as node:
+
+            def ask() -> tuple[bytes, str]:
+                with node.client() as client:
+                    client.send(get())
+                    head = client.head()
+                    going.set()
+                    return head + client.rest(), client.ended
+
+            received, ended = await in_thread(ask)
+            (event,) = await node.events.take()
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"half" in received
+    assert not received.endswith(b"0\r\n\r\n")
+    assert ended == "cut"
+    assert event["status"] == 200
+    assert (event["error"]["fault"], event["error"]["status"]) == ("origin", 504 if end == "stall" else 502)
+
+
+async def test_a_node_that_stops_finishes_open_requests(pki: PKI) -> None:
+    """On stopping, idle connections are closed, and a request under way is answered first."""
+    asked, resume = threading.Event(), threading.Event()
+
+    def behave(served: Served) -> None:
+        served.request()
+        asked.set()
+        resume.wait(PATIENCE)
+        served.send(OK)
+
+    with Origin(pki, behave) as origin:
+        async with started(pki, origin) as node:
+            idle, busy = await in_thread(node.client), await in_thread(node.client)
+            with idle, busy:
+                await in_thread(busy.send, get())
+                assert await in_thread(asked.wait, PATIENCE)
+                stopping = Deferred.fromCoroutine(node.stop())
+                assert await in_thread(idle.rest) == b""
+                resume.set()
+                answer = await in_thread(busy.answer)
+                assert await in_thread(busy.rest) == b""
+                await stopping
+            await node.events.take()
+    assert (answer.status, answer.fields("connection")) == (200, [b"close"])
