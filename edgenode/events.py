@@ -19,7 +19,7 @@ from edgenode.tls.transport import Reactor
 _DELAY = 0.1
 """Seconds that an event waits at the most before it is written."""
 
-_BATCH = 512
+_BATCH = 64
 """Events that wait at the most."""
 
 _log = Logger()

@@ -178,12 +178,14 @@ class Client:
         body = b""
         while True:
             line = self._until(lambda data: end + 2 if (end := data.find(b"\r\n")) >= 0 else -1)
+            if not line:
+                return body  # the connection has ended
             size = int(line.split(b";")[0], 16)
             if not size:
                 break
             body += self.exactly(size)
-            assert self.exactly(2) == b"\r\n"
-        while self._until(lambda data: end + 2 if (end := data.find(b"\r\n")) >= 0 else -1) != b"\r\n":
+            assert self.exactly(2) == b"\r\n" or self.ended
+        while self._until(lambda data: end + 2 if (end := data.find(b"\r\n")) >= 0 else -1) not in (b"\r\n", b""):
             pass
         return body
 

@@ -9,6 +9,9 @@ from attrs import frozen
 
 from tests.origins import OK, Behaviour, Served
 
+MOMENT = 0.03
+"""Seconds between two pieces of an answer, so that they arrive one by one."""
+
 KEEP, NOTIFY, CUT, RESET, STALL = "keep", "notify", "cut", "reset", "stall"
 
 
@@ -33,7 +36,7 @@ class Misbehaviour:
     reason: str = ""
     body: bytes = b"ok"
     endless: bytes = b""
-    moment: float = 0.03
+    moment: float = MOMENT
 
     def behave(self, served: Served) -> bool:
         """Answer; whether the connection goes on."""
@@ -112,6 +115,9 @@ MISBEHAVIOURS: Mapping[str, Misbehaviour] = {
     "list-of-lengths": Misbehaviour((_head(b"Content-Length: 2, 2") + b"ok",), KEEP, 502, "malformed"),
     "length-beyond-measure": Misbehaviour((_head(b"Content-Length: " + b"9" * 5000),), STALL, 502, "malformed"),
     "two-lengths": Misbehaviour((_head(b"Content-Length: 2", b"Content-Length: 3") + b"ok",), KEEP, 502, "malformed"),
+    "same-length-twice": Misbehaviour(
+        (_head(b"Content-Length: 2", b"Content-Length: 2") + b"ok",), KEEP, 502, "malformed"
+    ),
     "length-and-chunked": Misbehaviour(
         (_head(b"Content-Length: 2", b"Transfer-Encoding: chunked") + b"2\r\nok\r\n" + _LAST,), KEEP, 502, "malformed"
     ),
@@ -126,7 +132,7 @@ MISBEHAVIOURS: Mapping[str, Misbehaviour] = {
         KEEP,
         502,
         "Transfer-Encoding",
-    ),  # fmt: skip
+    ),
     # chunks
     "chunk-size-no-number": Misbehaviour((_chunked(), b"xyz\r\nok\r\n"), STALL, 200, "chunk size"),
     "chunk-size-with-the-head": Misbehaviour((_chunked() + b"xyz\r\nok\r\n",), STALL, 502, "chunk size"),
@@ -154,14 +160,13 @@ MISBEHAVIOURS: Mapping[str, Misbehaviour] = {
         STALL,
         502,
         "unrequested 101",
-    ),  # fmt: skip
+    ),
     "two-answers": Misbehaviour((OK + _head(b"Content-Length: 6") + b"forged",), STALL, 200),
-    "a-second-answer-later": Misbehaviour((OK, _head(b"Content-Length: 6") + b"forged"), STALL, 200),
+    "a-second-answer-later": Misbehaviour((OK, _head(b"Content-Length: 6") + b"forged"), STALL, 200, moment=MOMENT / 3),
     "body-longer-than-its-length": Misbehaviour((OK + b" and more",), STALL, 200),
     "more-behind-the-last-chunk": Misbehaviour((_chunked() + b"2\r\nok\r\n" + _LAST + b"more",), STALL, 200),
     "body-of-a-204": Misbehaviour((_head(start=b"HTTP/1.1 204 No Content") + b"forged",), STALL, 204, body=b""),
     # odd, but good
-    "same-length-twice": Misbehaviour((_head(b"Content-Length: 2", b"Content-Length: 2") + b"ok",), KEEP, 200),
     "ended-by-the-connection": Misbehaviour((_head() + b"o", b"k"), NOTIFY, 200),
     "http-1.0": Misbehaviour((_head(b"Content-Length: 2", start=b"HTTP/1.0 200 OK") + b"ok",), NOTIFY, 200),
     "no-phrase": Misbehaviour((_head(b"Content-Length: 2", start=b"HTTP/1.1 200") + b"ok",), KEEP, 200),

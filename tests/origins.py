@@ -29,6 +29,7 @@ class Served:
         self._origin = origin
         self._sock = sock
         self._buffer = b""
+        self._scratch = bytearray(65536)
         self.requests = 0
         self.received = bytearray()
         origin.connections.append(self.received)
@@ -41,6 +42,14 @@ class Served:
             data = b""
         self.received += data
         return data
+
+    def drop(self, size: int) -> int:
+        """Read so many bytes and keep none of them; returns how many there were."""
+        left = size - len(self._buffer)
+        while left > 0 and (count := self._sock.recv_into(self._scratch, min(left, len(self._scratch)))):
+            left -= count
+        self._buffer = b""
+        return size - left
 
     def _until(self, enough: Callable[[bytes], int]) -> bytes | None:
         data = self._buffer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,9 +23,13 @@ from attrs import define, field
 
 from edgenode import demo
 from edgenode.config.configuration import Configuration
+from edgenode.decision import Decision
+from edgenode.exchange import Address, Connection, Exchange, Request
 from edgenode.pki import LEAF_DAYS, PkiError
+from edgenode.policy.actions import PREDEFINED
 
 ROOT = pathlib.Path(__file__).parent.parent
+LOAD = "from twisted.application.service import loadApplication"
 PATIENCE = 20.0
 """Seconds that a line of the demo may take to appear."""
 
@@ -248,3 +254,60 @@ def test_a_summary_cannot_steer_the_terminal() -> None:
         "status": 0,
     }
     assert demo.summary(event) == "03:04:05  0  no request | CN=?]0;owned?? | 495: unknown"
+
+
+@pytest.mark.parametrize(("page", "shown"), [("README.md", 3), ("docs/tutorial.rst", len(demo.VISITS))])
+def test_the_documentation_shows_the_lines_that_are_printed(page: str, shown: int) -> None:
+    """The curl lines of the README and of the tutorial are the demo's own, for a clone in /home/you/edgenode."""
+    text = (ROOT / page).read_text()
+    pasted = set(re.findall(r"^ *\$ (curl -K /.*)$", text, re.MULTILINE))
+    printed = {visit.line(pathlib.Path("/home/you/edgenode/state/demo"), 8443) for visit in demo.VISITS}
+    assert len(pasted) == shown
+    assert pasted <= printed
+
+
+def test_the_filter_of_the_tutorial_fits_the_demo(tmp_path: pathlib.Path) -> None:
+    """The tutorial's filter can be added to the demo's configuration as it stands, and does what the tutorial says."""
+    demo.make_certificates(tmp_path / "pki")
+    page = (ROOT / "docs/tutorial.rst").read_text()
+    (block,) = re.findall(r"^    \[global-filter unattended-writes\]
+.*?(?=^\S)", page, re.DOTALL | re.MULTILINE)
+    text = demo.INI.read_text().format(port=8444, origin=1) + textwrap.dedent(block)
+    configuration = Configuration.from_text(text, tmp_path, {})
+    assert configuration.warnings == ()
+    request = Request(
+        b"POST",
+        b"https",
+        b"localhost:8444",
+        b"/api/orders",
+        b"/api/orders",
+        None,
+        b"/api/orders",
+        ((b"user-agent", b"python-requests/2.32"),),
+    )
+    here = Address("127.0.0.1", 8444)
+    decision = configuration.pipeline("everything").decide(Exchange(Connection(here, here), request, "127.0.0.1"))
+    assert isinstance(decision, Decision)
+    assert [reason.filter for reason in decision.reasons] == ["scripts", "unattended-writes"]
+    assert decision.action == PREDEFINED["block"]
+    assert {"script", "bot"} <= decision.tags
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("examples/judge.py", "{ini}", "everything", "/partners/"), "filter='partners-area'"),
+        (
+            ("-c", f"{LOAD}; print(loadApplication('examples/node.tac', 'python'))"),
+            "Componentized",
+        ),
+    ],
+)
+def test_the_examples_work(node: Running, command: tuple[str, ...], said: str) -> None:
+    """The examples of embedding run with the demo's configuration."""
+    ini = str(node.state / "edgenode.ini")
+    arguments = [sys.executable, *(word.replace("{ini}", ini) for word in command)]
+    environment = {**os.environ, "EDGENODE_INI": ini, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(arguments, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert said in done.stdout

@@ -57,31 +57,26 @@ class Account:
         told = judgement.told
         if not told:
             judgement.told = told = _tell(judgement)
+        began, ended = self.began, self.ended
+        decided = self.decided or ended
+        answered = self.answered or ended
         return (
-            f'{{"time":"{_timestamp(self.time)}","id":"{self.identifier.decode("ascii")}","listener":{_text(self.listener)},'
-            f'{told},"status":{self.status},"error":{_fault(self.error)},"origin":{self._origin()},'
-            f'"bytes":{{"received":{self.received},"sent":{self.sent}}},"timings":{self._timings()}}}'
+            f'{{"time":"{_second(int(self.time))}.{int(self.time % 1 * 1e6):06d}Z","id":"{self.identifier.decode("ascii")}",'
+            f'"listener":"{self.listener}",{told},"status":{self.status},"error":{_fault(self.error)},'
+            f'"origin":{self._origin()},"bytes":{{"received":{self.received},"sent":{self.sent}}},'
+            f'"timings":{{"decision":{int((decided - began) * 1e6)},"origin":{int((answered - decided) * 1e6)},'
+            f'"response":{int((ended - answered) * 1e6)},"total":{int((ended - began) * 1e6)}}}}}'
         )
 
     def _origin(self) -> str:
+        server = self.server
         path_map = self.judgement.path_map
         if path_map is None or not self.tries:
             return "null"
         return (
-            f'{{"name":{_text(path_map.pool.name)},"server":{_text(str(self.server)) if self.server else "null"},'
+            f'{{"name":"{path_map.pool.name}","server":{"null" if server is None else _address(server)},'
             f'"status":{self.origin_status or "null"},"tries":{self.tries},"reused":{"true" if self.reused else "false"}}}'
         )
-
-    def _timings(self) -> str:
-        """Microseconds: of each stage of the pipeline, then from mark to mark, then in all."""
-        text, before = "", self.began
-        for stage, microseconds in self.judgement.decision.timings:
-            text += f'"{stage}":{microseconds:.0f},'
-        for name, at in (("decision", self.decided), ("origin", self.answered), ("response", self.ended)):
-            if at:
-                text += f'"{name}":{(at - before) * 1e6:.0f},'
-                before = at
-        return f'{{{text}"total":{(self.ended - self.began) * 1e6:.0f}}}'
 
 
 def _tell(judgement: Judgement) -> str:
@@ -93,8 +88,14 @@ def _tell(judgement: Judgement) -> str:
         f'"server_group":{_text(exchange.server_group)},"security_policy":{_text(exchange.security_policy)},'
         f'"path_map":{_text(exchange.path_map)},"request":{"null" if request is None else _request(request)},'
         f'"tags":{_tags(decision.tags)},"reasons":[{",".join(map(_reason, decision.reasons))}],'
-        f'"action":{"null" if action is None else _text(action.name)}'
+        f'"action":{"null" if action is None else _text(action.name)},'
+        f'"stages":{{{",".join(f"{_text(stage)}:{time:.0f}" for stage, time in decision.timings)}}}'
     )
+
+
+@functools.lru_cache(1024)
+def _address(server: Balanced) -> str:
+    return _text(str(server))
 
 
 @functools.lru_cache(4096)
@@ -102,13 +103,9 @@ def _tags(tags: frozenset[str]) -> str:
     return f"[{','.join(map(_text, sorted(tags)))}]"
 
 
-def _timestamp(seconds: float) -> str:
-    """RFC 3339 with microseconds, UTC."""
-    return f"{_second(int(seconds))}.{int(seconds % 1 * 1e6):06d}Z"
-
-
 @functools.lru_cache(4)
 def _second(seconds: int) -> str:
+    """RFC 3339, UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 

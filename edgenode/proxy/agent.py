@@ -1,8 +1,8 @@
 """One origin as an agent of ``twisted.web``: ``treq.client.HTTPClient(OriginAgent(pool))`` speaks to it.
 
 Law: whatever a URI says, the request goes to the servers of this one origin, under its one identity; its authority is
-no more than the Host field. How a message is framed is decided here alone: what a caller's headers say of it is dropped,
-for a second Content-Length is a second request to somebody.
+no more than the Host field. How a message is framed is decided here alone: what a caller's headers say of it is
+dropped, for a second Content-Length is a second request to somebody.
 """
 
 from __future__ import annotations

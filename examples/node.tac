@@ -1,0 +1,14 @@
+# A node within a process of your own: twistd -ny examples/node.tac
+
+import os
+
+from twisted.application.service import Application
+from twisted.internet import reactor
+
+from edgenode.config.configuration import Configuration
+from edgenode.service import EdgeService
+
+configuration = Configuration.load(os.environ.get("EDGENODE_INI", "etc/edgenode.ini"))
+
+application = Application("edgenode")
+EdgeService(configuration, reactor).setServiceParent(application)
