@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from edgenode.interfaces import IEventSink, Told
-from edgenode.tls.transport import Reactor
+from edgenode.tls.poller import Reactor
 
 _DELAY = 0.1
 """Seconds that an event waits at the most before it is written."""

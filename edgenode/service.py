@@ -51,9 +51,7 @@ class _Builder:
                 trust_store=credentials.trust_stores[origin.trust_store] if origin.trust_store is not None else None,
                 verify=origin.verify,
             )
-        return OriginPool(
-            name, origin, context, verify_origin if origin.verify else None, self.reactor, self.deadlines
-        )
+        return OriginPool(name, origin, context, verify_origin if origin.verify else None, self.reactor, self.deadlines)
 
     def router(self, listener: str, pools: dict[str, OriginPool]) -> Router:
         """The server groups of a listener."""

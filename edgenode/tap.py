@@ -53,7 +53,9 @@ class _Node(MultiService):
         try:
             super().privilegedStartService()
         except CannotListenError as error:
-            raise SystemExit(f"edgenode: cannot listen on {error.interface}:{error.port}: {error.socketError.strerror}") from error
+            raise SystemExit(
+                f"edgenode: cannot listen on {error.interface}:{error.port}: {error.socketError.strerror}"
+            ) from error
 
 
 def makeService(options: Options) -> IService:

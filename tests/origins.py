@@ -23,11 +23,13 @@ class Served:
 
     :ivar received: the bytes that came on it, in the same list of the origin's.
     :ivar requests: how many requests were read on it.
+    :ivar peer: the subject of the certificate presented on it, empty without one.
     """
 
-    def __init__(self, origin: Origin, sock: socket.socket) -> None:
+    def __init__(self, origin: Origin, sock: socket.socket, peer: str) -> None:
         self._origin = origin
         self._sock = sock
+        self.peer = peer
         self._buffer = b""
         self._scratch = bytearray(65536)
         self.requests = 0
@@ -230,6 +232,7 @@ class Origin:
         self._open.add(sock)
         with sock:
             subject: Any = (sock.getpeercert() or {}).get("subject", ()) if isinstance(sock, ssl.SSLSocket) else ()
-            self.peers.append(dict(pair[0] for pair in subject).get("commonName", ""))
-            self.behaviour(Served(self, sock))
+            peer = dict(pair[0] for pair in subject).get("commonName", "")
+            self.peers.append(peer)
+            self.behaviour(Served(self, sock, peer))
             self._open.discard(sock)

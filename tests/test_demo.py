@@ -270,8 +270,7 @@ def test_the_filter_of_the_tutorial_fits_the_demo(tmp_path: pathlib.Path) -> Non
     """The tutorial's filter can be added to the demo's configuration as it stands, and does what the tutorial says."""
     demo.make_certificates(tmp_path / "pki")
     page = (ROOT / "docs/tutorial.rst").read_text()
-    (block,) = re.findall(r"^    \[global-filter unattended-writes\]
-.*?(?=^\S)", page, re.DOTALL | re.MULTILINE)
+    (block,) = re.findall(r"^    \[global-filter unattended-writes\]$.*?(?=^\S)", page, re.DOTALL | re.MULTILINE)
     text = demo.INI.read_text().format(port=8444, origin=1) + textwrap.dedent(block)
     configuration = Configuration.from_text(text, tmp_path, {})
     assert configuration.warnings == ()
@@ -297,10 +296,7 @@ def test_the_filter_of_the_tutorial_fits_the_demo(tmp_path: pathlib.Path) -> Non
     ("command", "said"),
     [
         (("examples/judge.py", "{ini}", "everything", "/partners/"), "filter='partners-area'"),
-        (
-            ("-c", f"{LOAD}; print(loadApplication('examples/node.tac', 'python'))"),
-            "Componentized",
-        ),
+        (("-c", f"{LOAD}; print(loadApplication('examples/node.tac', 'python'))"), "Componentized"),
     ],
 )
 def test_the_examples_work(node: Running, command: tuple[str, ...], said: str) -> None:

@@ -31,7 +31,7 @@ class Account:
     :ivar received: bytes of the request body.
     :ivar sent: bytes of the response body.
     :ivar time: when it began, seconds since the epoch.
-    :ivar began: the same on ``time.perf_counter``; likewise ``decided``, ``answered`` (the origin's first byte), ``ended``.
+    :ivar began: the same on ``time.perf_counter``; likewise ``decided``, ``answered`` (by the origin), ``ended``.
     """
 
     error: ClientError | OriginError | None = None
@@ -61,8 +61,8 @@ class Account:
         decided = self.decided or ended
         answered = self.answered or ended
         return (
-            f'{{"time":"{_second(int(self.time))}.{int(self.time % 1 * 1e6):06d}Z","id":"{self.identifier.decode("ascii")}",'
-            f'"listener":"{self.listener}",{told},"status":{self.status},"error":{_fault(self.error)},'
+            f'{{"time":"{_second(int(self.time))}.{int(self.time % 1 * 1e6):06d}Z",'
+            f'"id":"{self.identifier.decode("ascii")}","listener":"{self.listener}",{told},"status":{self.status},"error":{_fault(self.error)},'
             f'"origin":{self._origin()},"bytes":{{"received":{self.received},"sent":{self.sent}}},'
             f'"timings":{{"decision":{int((decided - began) * 1e6)},"origin":{int((answered - decided) * 1e6)},'
             f'"response":{int((ended - answered) * 1e6)},"total":{int((ended - began) * 1e6)}}}}}'
@@ -75,7 +75,8 @@ class Account:
             return "null"
         return (
             f'{{"name":"{path_map.pool.name}","server":{"null" if server is None else _address(server)},'
-            f'"status":{self.origin_status or "null"},"tries":{self.tries},"reused":{"true" if self.reused else "false"}}}'
+            f'"status":{self.origin_status or "null"},"tries":{self.tries},'
+            f'"reused":{"true" if self.reused else "false"}}}'
         )
 
 

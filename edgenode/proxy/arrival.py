@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 _DECODE_ERROR = bytes((21, 3, 3, 0, 2, 2, 50))
 _UNRECOGNIZED_NAME = bytes((21, 3, 3, 0, 2, 2, 112))
 _PLAIN_PAGE = b"400 The plain HTTP request was sent to HTTPS port\n"
-_PLAIN = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
-    % len(_PLAIN_PAGE)
-) + _PLAIN_PAGE
+_PLAIN = b"HTTP/1.1 400 Bad Request\r\n%bContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
+    b"Content-Type: text/plain; charset=utf-8\r\n",
+    len(_PLAIN_PAGE),
+    _PLAIN_PAGE,
+)
 _MISSING_CERTIFICATE = "peer did not return a certificate"
 
 
@@ -144,7 +145,7 @@ class Arrival:
     def _answer_plain(self) -> None:
         """Tell a client that does not speak TLS so, in the one language it probably speaks."""
         with contextlib.suppress(OSError):
-            # What it has sent is taken in first: unread bytes would turn the close into a reset that overtakes the answer.
+            # What it has sent is taken in first: unread bytes would turn the close into a reset that drops the answer.
             self._socket.recv(MAX_SIZE)
             self._socket.send(_PLAIN)
         self._turn_away(ClientError(497, "a plain request on a TLS port"), status=400)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from twisted.logger import Logger
 
-from edgenode.tls.transport import Reactor
+from edgenode.tls.poller import Reactor
 
 NEVER = float("inf")
 SWEEP = 0.2

@@ -17,15 +17,17 @@ class Edge:
 
     name: Word = setting("The node's name: in events, and in Via (RFC 9110, section 7.6.3).", Word("edgenode"))
     trusted_proxies: tuple[Network, ...] = setting(
-        "Networks of proxies in front of the node. Only from them are X-Forwarded-For and Forwarded believed, walked from "
-        "right to left up to the first address that is not one of them.",
+        "Networks of proxies in front of the node. Only from them are X-Forwarded-For and Forwarded believed, walked "
+        "from right to left up to the first address that is not one of them.",
         (),
     )
     failure: Annotated[str, Choice(("closed", "open"))] = setting(
-        "What happens to a request if a stage of the pipeline fails: ``closed`` refuses it with 503, ``open`` lets it pass.",
+        "What happens to a request if a stage of the pipeline fails: ``closed`` refuses it with 503, ``open`` lets it "
+        "pass.",
         "closed",
     )
     events: Output | None = setting(
-        "Where to write one JSON line for each exchange; ``-`` is standard output, without the key there are none.", None
+        "Where to write one JSON line for each exchange; ``-`` is standard output, without the key there are none.",
+        None,
     )
     drain_timeout: Seconds = setting("How long a stopping node lets open requests finish.", Seconds(30.0))

@@ -1,8 +1,8 @@
 """One exchange: routed, judged, forwarded to its origin, answered, and reported as one event.
 
 Law: no byte of a request reaches an origin before the pipeline has let it pass, and none is sent a second time if that
-could have a second effect. What goes wrong at the origin is told to the event, not to the client. A response that cannot
-be completed is cut, never ended as though it were whole.
+could have a second effect. What goes wrong at the origin is told to the event, not to the client. A response that
+cannot be completed is cut, never ended as though it were whole.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Forwarding:
             self._refuse(ClientError(503, "the request could not be judged"))
 
     def _refuse(self, error: ClientError) -> None:
-        """Answer for a client's fault; with the wrong certificate, or for the wrong host, the connection is of no use."""
+        """Answer for a client's fault; with a wrong certificate or a wrong host the connection is of no further use."""
         self._account.error = error
         answer = refuse(error, self._visitor.shaken.group.mtls_refusal)
         if answer is None:
@@ -399,8 +399,10 @@ class Forwarding:
             self._surroundings.events.record(self._account)
 
 
-_NO_TRAILERS = (b"content-", b"transfer-", b"host", b"authorization", b"set-cookie", b"cookie", b"connection", b"te",
-                b"trailer", b"upgrade", b"cache-control", b"expect", b"location", b"vary", b"www-", b"proxy-")  # fmt: skip
+_NO_TRAILERS = (
+    b"content-", b"transfer-", b"host", b"authorization", b"set-cookie", b"cookie", b"connection", b"te", b"trailer",
+    b"upgrade", b"cache-control", b"expect", b"location", b"vary", b"www-", b"proxy-",
+)  # fmt: skip
 
 
 @functools.lru_cache(1024)

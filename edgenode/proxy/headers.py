@@ -66,7 +66,9 @@ _CERTIFICATE_PREFIXES = (
     b"wl-proxy-ssl",
     b"edge-client",
 )
-_OURS = frozenset((b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-real-ip", b"x-request-id"))
+_OURS = frozenset(
+    (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-real-ip", b"x-request-id")
+)
 _FRAMING = frozenset((b"host", b"content-length", b"expect"))
 _SEPARATORS = re.compile(rb"[^a-z0-9]+")
 _CLEAN = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,261}")
@@ -90,7 +92,11 @@ def _crosses(name: bytes) -> bool:
     if crosses is None:
         spelled = _SEPARATORS.sub(b"-", name).strip(b"-")
         crosses = not (
-            spelled in HOP_BY_HOP or spelled in _OURS or spelled in _FRAMING or spelled == b"via" or claims_certificate(name)
+            spelled in HOP_BY_HOP
+            or spelled in _OURS
+            or spelled in _FRAMING
+            or spelled == b"via"
+            or claims_certificate(name)
         )
         if len(_KNOWN) >= _MOST_KNOWN:
             _KNOWN.clear()
@@ -114,7 +120,9 @@ class Passage:
     trailers: bool
 
 
-def read_passage(request: Request, options: frozenset[bytes], peer: str, trusted: TrustedProxies, via: bytes) -> Passage:
+def read_passage(
+    request: Request, options: frozenset[bytes], peer: str, trusted: TrustedProxies, via: bytes
+) -> Passage:
     """What crosses of a request's header fields, and what we add.
 
     :param options: the names that the client's Connection field nominates.

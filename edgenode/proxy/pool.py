@@ -21,7 +21,9 @@ from edgenode.proxy.balancing import Balanced, Balancer
 from edgenode.proxy.deadlines import NEVER, Deadlines
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.origins import Origin
-from edgenode.tls.transport import Connecting, Plain, Transport, connect
+from edgenode.tls.connecting import Connecting
+from edgenode.tls.plain import Plain
+from edgenode.tls.transport import Transport
 from edgenode.tls.verification import Record
 
 _RESOLVED_FOR = 30.0
@@ -239,7 +241,7 @@ class Opening:
         address = self._addresses.pop(0)
         now = self._pool.deadlines.clock()
         self.deadline = now + (self._until - now) / (len(self._addresses) + 1)
-        self._connecting = connect(
+        self._connecting = Connecting(
             self._pool.reactor, address, self._server.server.port, self._connected, self._try_next
         )
 

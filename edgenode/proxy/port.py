@@ -1,7 +1,8 @@
 """A listening TLS port: accepts, looks at the ClientHello, and gives each connection to its server group.
 
-Law: the server group, and with it the whole TLS policy, is chosen before an SSL object exists; so no setting of one group
-can be left over in a connection to another. Whoever is too slow, too many or no TLS client is turned away cheaply.
+Law: the server group, and with it the whole TLS policy, is chosen before an SSL object exists; so no setting of one
+group can be left over in a connection to another. Whoever is too slow, too many or no TLS client is turned away
+cheaply.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ class Router:
                     self._exact[name] = group
 
     def named(self, name: str | None) -> ServedGroup | None:
-        """The server group for a server name: the exact one, else that of the wildcard for its first label, else the default."""
+        """The server group for a server name: its own, else the wildcard's for its first label, else the default."""
         if name is None:
             return self.default
         found = self._exact.get(name)

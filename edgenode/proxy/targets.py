@@ -1,8 +1,8 @@
 """Request targets and authorities: what is forwarded, and the form that rules match.
 
-Law: what two readers could read differently is refused. Percent-encoding is kept as it came; only the form for matching
-is decoded, once. Dot segments are the one thing that is resolved in what is forwarded too, as RFC 3986, section 6.2.2.3,
-allows: a path map chosen by ``/public`` must not reach an origin as ``/admin/../public``.
+Law: what two readers could read differently is refused. Percent-encoding is kept as it came; only the form for
+matching is decoded, once. Dot segments are the one thing that is resolved in what is forwarded too, as RFC 3986,
+section 6.2.2.3, allows: a path map chosen by ``/public`` must not reach an origin as ``/admin/../public``.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Visitor:
         self._second: tuple[ServedGroup, int] | None = None
 
     def as_of_now(self, group: ServedGroup) -> Connection:
-        """The facts with the verdict as of now: a certificate may have expired, or been revoked, since the handshake."""
+        """The facts with the verdict as of now: a certificate may have expired or been revoked since the handshake."""
         client = self.connection.client
         if client is None or not client.verification.verified:
             return self.connection

@@ -75,7 +75,7 @@ def read_client_hello(data: bytes) -> ClientHello | int:
     while True:
         header = data[offset : offset + 5]
         # SSL 3 framing: type 22, major version 3. Anything else is another protocol, plain HTTP most likely.
-        if header[:1] and header[0] != _HANDSHAKE or len(header) > 1 and header[1] != 3:
+        if (header[:1] and header[0] != _HANDSHAKE) or (len(header) > 1 and header[1] != 3):
             if offset:
                 raise MalformedClientHello("another record inside the ClientHello")
             raise NotTLS
@@ -189,7 +189,12 @@ def _grease(value: int) -> bool:
 
 @functools.lru_cache(1024)
 def _ja4(
-    version: int, named: bool, alpn: bytes, ciphers: tuple[int, ...], extensions: tuple[int, ...], schemes: tuple[int, ...]
+    version: int,
+    named: bool,
+    alpn: bytes,
+    ciphers: tuple[int, ...],
+    extensions: tuple[int, ...],
+    schemes: tuple[int, ...],
 ) -> str:
     suites = sorted(f"{cipher:04x}" for cipher in ciphers if not _grease(cipher))
     kinds = [kind for kind in extensions if not _grease(kind)]
@@ -201,10 +206,11 @@ def _ja4(
         protocol = (first + last).decode("ascii")
     else:
         protocol = first.hex()[0] + last.hex()[1]
+    counts = f"{min(len(suites), 99):02}{min(len(kinds), 99):02}"
+    offered = ",".join(f"{scheme:04x}" for scheme in schemes if not _grease(scheme))
     return (
-        f"t{_VERSIONS.get(version, '00')}{'d' if named else 'i'}{min(len(suites), 99):02}{min(len(kinds), 99):02}{protocol}"
-        f"_{_short(','.join(suites))}"
-        f"_{_short(','.join(hashed) + ('_' + ','.join(f'{s:04x}' for s in schemes if not _grease(s)) if schemes else ''))}"
+        f"t{_VERSIONS.get(version, '00')}{'d' if named else 'i'}{counts}{protocol}"
+        f"_{_short(','.join(suites))}_{_short(','.join(hashed) + (f'_{offered}' if offered else ''))}"
     )
 
 

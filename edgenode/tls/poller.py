@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
@@ -21,6 +21,25 @@ _ROUND = 128
 """Events served before the reactor gets its turn."""
 
 _log = Logger()
+
+
+class Reactor(Protocol):
+    """What this room needs of a reactor: Twisted's ``IReactorFDSet`` and ``IReactorTime``."""
+
+    def addReader(self, reader: Any) -> None:
+        """Call ``reader.doRead`` whenever its descriptor is readable."""
+
+    def removeReader(self, reader: Any) -> None:
+        """No longer."""
+
+    def addWriter(self, writer: Any) -> None:
+        """Call ``writer.doWrite`` whenever its descriptor is writable."""
+
+    def removeWriter(self, writer: Any) -> None:
+        """No longer."""
+
+    def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> Any:
+        """Call after a delay in seconds."""
 
 
 @implementer(IReadDescriptor)
@@ -101,9 +120,9 @@ class Poller:
         """Some descriptors are ready."""
         descriptors, masks = self._descriptors, self._masks
         for number, events in self._epoll.poll(0, _ROUND):
-            descriptor = descriptors.get(number)
-            if descriptor is None:
+            if number not in descriptors:
                 continue
+            descriptor = descriptors[number]
             try:
                 # An error or a hang-up is told to whoever waits: reading, or writing, then says what it is.
                 if events & ~_WRITE and masks[number] & _READ:

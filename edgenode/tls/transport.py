@@ -8,18 +8,19 @@ The same object serves both directions, and, with :class:`Plain` in place of TLS
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from edgenode.tls.plain import Plain
+from edgenode.tls.poller import Reactor
 
 RECORD = 16384
 """The most plaintext a TLS record holds, and so the most that one read returns."""
@@ -31,25 +32,6 @@ HIGH_WATER = 65536
 """With more than this many bytes unsent a transport is full: stop writing."""
 
 _log = Logger()
-
-
-class Reactor(Protocol):
-    """What this room needs of a reactor: Twisted's ``IReactorFDSet`` and ``IReactorTime``."""
-
-    def addReader(self, reader: Any) -> None:
-        """Call ``reader.doRead`` whenever its descriptor is readable."""
-
-    def removeReader(self, reader: Any) -> None:
-        """No longer."""
-
-    def addWriter(self, writer: Any) -> None:
-        """Call ``writer.doWrite`` whenever its descriptor is writable."""
-
-    def removeWriter(self, writer: Any) -> None:
-        """No longer."""
-
-    def callLater(self, delay: float, callable: Callable[..., object]) -> Any:
-        """Call after a delay in seconds."""
 
 
 class Receiver(Protocol):
@@ -89,47 +71,6 @@ class _Nobody:
 
 
 _NOBODY = _Nobody()
-
-
-class Plain:
-    """A plain socket with the few methods of ``SSL.Connection`` that a transport uses."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._socket = sock
-
-    def do_handshake(self) -> None:
-        """There is none."""
-
-    def recv(self, size: int) -> bytes:
-        """Up to ``size`` bytes; raises as ``SSL.Connection.recv`` does."""
-        try:
-            data = self._socket.recv(size)
-        except BlockingIOError as error:
-            raise SSL.WantReadError from error
-        except OSError as error:
-            raise SSL.SysCallError(error.errno, os.strerror(error.errno or 0)) from error
-        if not data:
-            raise SSL.ZeroReturnError
-        return data
-
-    def send(self, data: bytes | memoryview) -> int:
-        """Send what the socket takes; raises as ``SSL.Connection.send`` does."""
-        try:
-            return self._socket.send(data)
-        except BlockingIOError as error:
-            raise SSL.WantWriteError from error
-        except OSError as error:
-            raise SSL.SysCallError(error.errno, os.strerror(error.errno or 0)) from error
-
-    def pending(self) -> int:
-        """No decrypted bytes can wait."""
-        return 0
-
-    def shutdown(self) -> bool:
-        """End the sending side."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-        return True
 
 
 @implementer(IReadDescriptor, IWriteDescriptor)
@@ -401,89 +342,3 @@ def describe(error: BaseException) -> str:
     reasons = error.args[0] if error.args else ()
     words = [entry[2] for entry in reasons if isinstance(entry, tuple) and len(entry) > 2] if reasons else []
     return "; ".join(dict.fromkeys(words)) or type(error).__name__
-
-
-def connect(
-    reactor: Reactor, host: str, port: int, connected: Callable[[socket.socket], None], failed: Callable[[str], None]
-) -> Connecting:
-    """Open a TCP connection to an address.
-
-    :param host: an IP address, not a name.
-    :param connected: called with the non-blocking socket.
-    :param failed: called with the reason.
-    :returns: what can be cancelled.
-    """
-    return Connecting(reactor, host, port, connected, failed)
-
-
-@implementer(IWriteDescriptor)
-class Connecting:
-    """A TCP connection being opened."""
-
-    __slots__ = ("_connected", "_failed", "_fd", "_reactor", "_socket")
-
-    def __init__(
-        self,
-        reactor: Reactor,
-        host: str,
-        port: int,
-        connected: Callable[[socket.socket], None],
-        failed: Callable[[str], None],
-    ) -> None:
-        self._reactor = reactor
-        self._connected = connected
-        self._failed = failed
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._socket: socket.socket | None = socket.socket(family, socket.SOCK_STREAM)
-        self._socket.setblocking(False)
-        # Without it Nagle and delayed acknowledgements add 40 ms to every other request.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._fd = self._socket.fileno()
-        number = self._socket.connect_ex((host, port))
-        if number not in (0, errno.EINPROGRESS):
-            # Not from within the constructor: who opens it does not have it yet.
-            reactor.callLater(0, self._refused, os.strerror(number))
-            return
-        reactor.addWriter(self)
-
-    def fileno(self) -> int:
-        """The descriptor."""
-        return self._fd
-
-    def logPrefix(self) -> str:
-        """What the reactor writes before messages about this descriptor."""
-        return "connecting"
-
-    def doWrite(self) -> None:
-        """The connection is there, or has failed."""
-        sock = self._take()
-        if sock is None:
-            return
-        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number:
-            sock.close()
-            self._failed(os.strerror(number))
-        else:
-            self._connected(sock)
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The reactor found the socket hung up: refused, most likely."""
-        self.doWrite()
-
-    def cancel(self) -> None:
-        """Give up; nobody is called."""
-        sock = self._take()
-        if sock is not None:
-            sock.close()
-
-    def _refused(self, reason: str) -> None:
-        sock = self._take()
-        if sock is not None:
-            sock.close()
-            self._failed(reason)
-
-    def _take(self) -> socket.socket | None:
-        sock, self._socket = self._socket, None
-        if sock is not None:
-            self._reactor.removeWriter(self)
-        return sock

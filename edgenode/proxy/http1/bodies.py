@@ -135,7 +135,7 @@ class ChunkedBody:
         # An unfinished line: refuse at once what can no longer become one.
         if len(rest) > (_MAX_TRAILERS if self._state == self._TRAILER else _MAX_LINE):
             raise MalformedBody("a line without an end")
-        if self._state == self._DATA_END and rest != b"\r" or b"\n" in rest or b"\r" in rest[:-1]:
+        if (self._state == self._DATA_END and rest != b"\r") or b"\n" in rest or b"\r" in rest[:-1]:
             raise MalformedBody("a bare CR or LF, or a chunk longer than its size")
         self._buffer = rest
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from edgenode.errors import OriginError
 from edgenode.exchange import Headers
+from edgenode.proxy.balancing import Balanced
 from edgenode.proxy.deadlines import NEVER, Deadlines
 from edgenode.proxy.http1.bodies import BodyReader, EndlessBody, MalformedBody
 from edgenode.proxy.http1.heads import MalformedHead, ResponseHead, read_response_head
@@ -60,7 +61,8 @@ class OriginConnection:
 
     __slots__ = (
         "_answered", "_body", "_buffer", "_deadlines", "_interim", "_keep_alive", "_keeper", "_max_head", "_method",
-        "_read_timeout", "_receiver", "_request_done", "_send_timeout", "_sent", "deadline", "served", "server", "transport",
+        "_read_timeout", "_receiver", "_request_done", "_send_timeout", "_sent", "deadline", "served", "server",
+        "transport",
     )  # fmt: skip
 
     transport: Transport
@@ -68,7 +70,7 @@ class OriginConnection:
     def __init__(
         self,
         keeper: Keeper,
-        server: object,
+        server: Balanced,
         deadlines: Deadlines,
         *,
         read_timeout: float,

@@ -47,7 +47,12 @@ class _Seen:
         self.fields.append((name, value))
 
 
-def _read_fields(head: bytes, parser: Callable[[_Seen], httptools.HttpRequestParser]) -> _Fields:
+_Parser = type[httptools.HttpRequestParser] | type[httptools.HttpResponseParser]
+
+
+def _read_fields(
+    head: bytes, parser: Callable[[_Seen], httptools.HttpRequestParser | httptools.HttpResponseParser]
+) -> _Fields:
     """The header fields as llhttp reads them, if the head passes our own look at its lines too.
 
     Bare CR, bare LF and control characters are refused here, whatever llhttp's build thinks of them; and a field for

@@ -1,7 +1,8 @@
 """The connection from a client: requests in, responses out, one at a time and in order.
 
 Law: a request is handed over only when its whole head has been read strictly; its body follows as the taker takes it.
-Nothing of a further request is looked at before the response to the current one is complete. Every state has a deadline.
+Nothing of a further request is looked at before the response to the current one is complete. Every state has a
+deadline.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _LINGER = 2.0
 
 _PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 _STATUS_LINES = {status: b"HTTP/1.1 %d %s\r\n" % (status, phrase) for status, phrase in _PHRASES.items()}
+_PLAIN_TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -85,8 +87,9 @@ class ServerConnection:
     """
 
     __slots__ = (
-        "_body", "_buffer", "_chunked", "_close", "_continue", "_deadlines", "_done_sent", "_head", "_host", "_limits", "_lingering", "_max_requests",
-        "_paused_at", "_responding", "_running", "_sent", "_start", "_taker", "_timeouts", "deadline", "requests", "transport",
+        "_body", "_buffer", "_chunked", "_close", "_continue", "_deadlines", "_done_sent", "_head", "_host", "_limits",
+        "_lingering", "_max_requests", "_paused_at", "_responding", "_running", "_sent", "_start", "_taker",
+        "_timeouts", "deadline", "requests", "transport",
     )  # fmt: skip
 
     transport: Transport
@@ -396,8 +399,8 @@ class ServerConnection:
         phrase = _PHRASES.get(error.status, b"Error")
         page = b"%d %b\n" % (error.status, phrase)
         self.transport.write(
-            b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
-            % (error.status, phrase, len(page), page)
+            b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\nConnection: close\r\n\r\n%b"
+            % (error.status, phrase, _PLAIN_TEXT, len(page), page)
         )
         self._host.refused(self, error)
         self._buffer = b"refused"
@@ -410,4 +413,3 @@ def _status_line(status: int, reason: bytes) -> bytes:
         if known is not None:
             return known
     return b"HTTP/1.1 %d %b\r\n" % (status, reason)
-
