@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
+import re
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Self
@@ -27,8 +30,8 @@ from tests.clients import PATIENCE, Answer, Client, Refused, connect, fields, ge
 from tests.origins import OK, Behaviour, Origin, Served, answering
 
 __all__ = [
-    "OK", "PATIENCE", "PKI", "Answer", "Behaviour", "Client", "Events", "Node", "Origin", "Refused", "Served",
-    "answering", "connect", "fields", "get", "in_thread", "ini", "running", "sections", "started",
+    "OK", "PATIENCE", "PKI", "Alone", "Answer", "Behaviour", "Client", "Events", "Node", "Origin", "Refused", "Served",
+    "alone", "answering", "connect", "fields", "get", "in_thread", "ini", "running", "sections", "started",
 ]  # fmt: skip
 
 GROUPS: Mapping[str, str] = {
@@ -245,6 +248,51 @@ async def started(pki: PKI, origin: Origin | int, changes: Changes | None = None
         await node.stop()
 
 
+@frozen
+class Alone:
+    """A node in a process of its own.
+
+    :ivar pid: the process.
+    :ivar port: its TCP port.
+    """
+
+    pid: int
+    port: int
+
+    def memory(self, what: str) -> int:
+        """A line of /proc/PID/status, in bytes: ``VmRSS`` is the memory now, ``VmHWM`` the most there ever was."""
+        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        match = re.search(rf"{what}:\s*(\d+) kB", status)
+        assert match is not None
+        return int(match[1]) * 1024
+
+    def seconds(self) -> float:
+        """The CPU time that it has used so far."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def descriptors(self) -> int:
+        """How many file descriptors it has open."""
+        return len(list(pathlib.Path(f"/proc/{self.pid}/fd").iterdir()))
+
+
+@contextlib.contextmanager
+def alone(pki: PKI, origin: Origin, changes: Changes | None = None) -> Iterator[Alone]:
+    """A node in a process of its own, in front of an origin in this one."""
+    file = pki.folder / f"{origin.port}.ini"
+    file.write_text(ini(origin.port, changes))
+    command = [sys.executable, "-m", "tests.node", str(file)]
+    root = pathlib.Path(__file__).parent.parent
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        try:
+            yield Alone(process.pid, int(process.stdout.readline()))
+        finally:
+            process.stdin.close()
+            process.wait(10)
+
+
 def _run(path: str) -> None:
     """Run a node by itself: its port is printed, and it ends with its standard input."""
     from twisted.internet import reactor, stdio
@@ -252,7 +300,8 @@ def _run(path: str) -> None:
 
     class Lifeline(Protocol):
         def connectionLost(self, reason: object = None) -> None:
-            reactor.stop()
+            if reactor.running:
+                reactor.stop()
 
     service = EdgeService(Configuration.load(path), reactor)
     service.privilegedStartService()

@@ -97,7 +97,7 @@ class Served:
 
     def notify(self) -> None:
         """Send close_notify, or a FIN without TLS; the connection is closed when the behaviour returns."""
-        with contextlib.suppress(ssl.SSLError, OSError):
+        with contextlib.suppress(ssl.SSLError, OSError, ValueError):  # ValueError: closed already
             if isinstance(self._sock, ssl.SSLSocket):
                 self._sock.unwrap()
             else:
@@ -225,7 +225,10 @@ class Origin:
         try:
             sock = self.context.wrap_socket(raw, server_side=True) if self._tls else raw
         except (ssl.SSLError, OSError):
-            raw.close()
+            with raw, contextlib.suppress(OSError):
+                raw.shutdown(socket.SHUT_WR)
+                while raw.recv(65536):  # closed with bytes unread, a reset would overtake the alert
+                    pass
             return
         finally:
             self._open.discard(raw)

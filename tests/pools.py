@@ -12,8 +12,8 @@ from edgenode.proxy.origins import Server
 from edgenode.proxy.pool import OriginPool
 from edgenode.settings import Seconds, Word
 from edgenode.tls.hostnames import verify_origin
-from edgenode.tls.poller import Poller
 from edgenode.tls.policies import client_context
+from edgenode.tls.poller import Poller
 from edgenode.tls.truststores import LoadedTrustStore
 from tests.certificates import Issued
 from tests.handshakes import loaded, trusted

@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-import pathlib
-import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 
 import pytest
-from attrs import frozen
 
-from tests.node import PKI, Behaviour, Client, Origin, Served, get, ini
+from tests.node import PKI, Alone, Behaviour, Client, Origin, Served, alone, answering, get
 
 GIB = 1 << 30
 MIB = 1 << 20
-ROOT = pathlib.Path(__file__).parent.parent
-
-
-@frozen
-class Alone:
-    """A node in a process of its own.
-
-    :ivar pid: the process.
-    :ivar port: its TCP port.
-    """
-
-    pid: int
-    port: int
-
-    def memory(self, what: str) -> int:
-        """A line of /proc/PID/status, in bytes: ``VmRSS`` is the memory now, ``VmHWM`` the most there ever was."""
-        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
-        match = re.search(rf"{what}:\s*(\d+) kB", status)
-        assert match is not None
-        return int(match[1]) * 1024
-
-    def descriptors(self) -> int:
-        """How many file descriptors it has open."""
-        return len(list(pathlib.Path(f"/proc/{self.pid}/fd").iterdir()))
 
 
 @pytest.fixture(scope="module")
@@ -50,29 +21,18 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
 
 @pytest.fixture
 def origin(pki: PKI) -> Iterator[Origin]:
-    """An origin that still has to be told what to do."""
-    with Origin(pki) as origin:
+    """An origin that keeps no connection, and still has to be told what to do."""
+    with Origin(pki, answering(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")) as origin:
         yield origin
 
 
 @pytest.fixture
 def node(pki: PKI, origin: Origin) -> Iterator[Alone]:
     """A node that has served one request, so that whatever it needs anyway is there."""
-    file = pki.folder / f"{origin.port}.ini"
-    limits = {"path-map all": {"max-body-size": "2g"}, "listener public": {"max-connections-per-client": "5000"}}
-    file.write_text(ini(origin.port, limits))
-    command = [sys.executable, "-m", "tests.node", str(file)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        try:
-            alone = Alone(process.pid, int(process.stdout.readline()))
-            with Client(alone.port) as client:
-                assert client.ask(get(close=True)).status == 200
-            yield alone
-        finally:
-            process.stdin.close()
-            process.wait(10)
+    with alone(pki, origin, {"path-map all": {"max-body-size": "2g"}}) as node:
+        with Client(node.port) as client:
+            assert client.ask(get(close=True)).status == 204
+        yield node
 
 
 def _upload(node: Alone, size: int) -> bytes:

@@ -44,12 +44,12 @@ class Account:
     sent = 0
     decided = answered = ended = 0.0
 
-    def __init__(self, listener: str, judgement: Judgement, identifier: bytes = b"") -> None:
+    def __init__(self, listener: str, judgement: Judgement, began: float, identifier: bytes = b"") -> None:
         self.listener = listener
         self.judgement = judgement
+        self.began = began
         self.identifier = identifier
         self.time = time.time()
-        self.began = time.perf_counter()
 
     def line(self) -> str:
         """The event as one line of JSON; every character that is not printable ASCII is escaped."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from OpenSSL import SSL
@@ -250,7 +251,7 @@ class Arrival:
             facts = Connection(self.peer, facts.local, hello.server_name, fingerprint=hello.fingerprint)
         group = self._group.name if self._group is not None else ""
         judgement = Judgement(Exchange(facts, client=self.peer.host, server_group=group))
-        account = Account(self._port.surroundings.listener, judgement)
+        account = Account(self._port.surroundings.listener, judgement, time.perf_counter())
         account.error, account.status, account.ended = error, status, account.began
         self._port.surroundings.events.record(account)
 

@@ -21,7 +21,7 @@ from edgenode.exchange import Exchange, Headers, Response
 from edgenode.interfaces import IEventSink
 from edgenode.proxy.account import Account
 from edgenode.proxy.balancing import Balanced
-from edgenode.proxy.headers import header_lines, new_identifier, to_client
+from edgenode.proxy.headers import header_lines, http_date, new_identifier, to_client
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.http1.heads import RequestHead, ResponseHead
 from edgenode.proxy.http1.server import ServerConnection
@@ -34,6 +34,9 @@ from edgenode.tls.transport import HIGH_WATER
 
 SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 """Methods without side effects (RFC 9110, section 9.2.1): the only ones sent again once they were sent."""
+
+_COUNTED = frozenset((b"TRACE", b"OPTIONS"))
+"""Methods for which Max-Forwards counts (RFC 9110, section 7.6.2)."""
 
 _CONDITIONS = {"connect": "error", "handshake": "error", "certificate": "error", "reset": "error", "timeout": "timeout",
                "invalid": "invalid-header"}  # fmt: skip
@@ -97,15 +100,15 @@ class Forwarding:
 
     def start(self) -> bool:
         """Judge the request and act on it; true if the answer is still to come."""
-        surroundings, passage = self._surroundings, self._passage
+        surroundings, passage, began = self._surroundings, self._passage, time.perf_counter()
         judgement = judge_request(surroundings.router, self._visitor, self._head, passage.client)
         identifier = passage.identifier or new_identifier()
         if isinstance(judgement, Deferred):
             waiting = Judgement(Exchange(self._visitor.connection, self._head.request, passage.client))
-            self._account = Account(surroundings.listener, waiting, identifier)
+            self._account = Account(surroundings.listener, waiting, began, identifier)
             judgement.addCallback(self._judged).addErrback(self._failed_to_judge)
         else:
-            self._account = Account(surroundings.listener, judgement, identifier)
+            self._account = Account(surroundings.listener, judgement, began, identifier)
             self._judged(judgement)
         return not self._over
 
@@ -156,6 +159,9 @@ class Forwarding:
 
     def _forward(self) -> None:
         path_map, head = self._account.judgement.path_map, self._head
+        if self._passage.max_forwards == 0 and head.request.method in _COUNTED:
+            self._answer(Response(204 if head.request.method == b"OPTIONS" else 405))
+            return
         assert path_map is not None
         length = head.request.length
         if length is not None and length > path_map.max_body_size:
@@ -218,10 +224,18 @@ class Forwarding:
             b"" if request.query is None else b"?" + request.query,
             host,
             self._passage.lines,
-            header_lines(self._extra) if self._extra else b"",
+            self._further_lines(),
             self._account.identifier,
             framing,
         )
+
+    def _further_lines(self) -> bytes:
+        """Header fields that are not the same for every request with this header block."""
+        lines = header_lines(self._extra) if self._extra else b""
+        forwards = self._passage.max_forwards
+        if forwards is not None:
+            lines += b"Max-Forwards: %d\r\n" % (forwards - (self._head.request.method in _COUNTED))
+        return lines
 
     def _framed(self, body: bytes) -> bytes:
         """Bytes of the request body in the framing that the origin was told."""
@@ -268,7 +282,7 @@ class Forwarding:
     def interim(self, head: ResponseHead) -> None:
         """An interim response: all but 100, which answers an expectation that was ours to answer, are passed on."""
         if head.status != 100:
-            self._client.interim(head.status, head.reason, _response_lines(head, self._surroundings.via))
+            self._client.interim(head.status, head.reason, _response_lines(head, self._surroundings.via)[0])
 
     def responded(self, head: ResponseHead, body: bytes, done: bool) -> None:
         """The origin has answered."""
@@ -287,7 +301,9 @@ class Forwarding:
         if done:
             self._lent = None
             self._end()
-        lines = _response_lines(head, self._surroundings.via)
+        lines, dated = _response_lines(head, self._surroundings.via)
+        if not dated:
+            lines += http_date()
         self._client.begin_response(head.status, head.reason, lines, head.length, body, done)
         if not done and self._client.transport.full and self._lent is not None:
             self._lent.pause()
@@ -406,5 +422,5 @@ _NO_TRAILERS = (
 
 
 @functools.lru_cache(1024)
-def _response_lines(head: ResponseHead, via: bytes) -> bytes:
+def _response_lines(head: ResponseHead, via: bytes) -> tuple[bytes, bool]:
     return to_client(head.headers, head.names, head.options, b"1.1 " + via)

@@ -7,9 +7,11 @@ it has never arrives from outside, in no spelling: CGI, WSGI and their kin turn 
 
 from __future__ import annotations
 
+import email.utils
 import functools
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 
 from attrs import frozen
@@ -69,7 +71,7 @@ _CERTIFICATE_PREFIXES = (
 _OURS = frozenset(
     (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-real-ip", b"x-request-id")
 )
-_FRAMING = frozenset((b"host", b"content-length", b"expect"))
+_FRAMING = frozenset((b"host", b"content-length", b"expect", b"max-forwards"))
 _SEPARATORS = re.compile(rb"[^a-z0-9]+")
 _CLEAN = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,261}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=-]{1,128}")
@@ -112,12 +114,14 @@ class Passage:
     :ivar identifier: the request's identifier that a trusted proxy gave, if it did.
     :ivar lines: the header fields for the origin, each with its line end; without Host, framing and X-Request-Id.
     :ivar trailers: whether the client takes trailers.
+    :ivar max_forwards: how many more proxies TRACE and OPTIONS may pass; ``None`` without the field.
     """
 
     client: str
     identifier: bytes | None
     lines: bytes
     trailers: bool
+    max_forwards: int | None
 
 
 def read_passage(
@@ -150,7 +154,14 @@ def read_passage(
     )
     if trailers:
         fields += ((b"TE", b"trailers"), (b"Connection", b"TE"))
-    return Passage(client, _identifier(request) if reported else None, header_lines(fields), trailers)
+    return Passage(
+        client, _identifier(request) if reported else None, header_lines(fields), trailers, _max_forwards(request)
+    )
+
+
+def _max_forwards(request: Request) -> int | None:
+    values = request.fields.get(b"max-forwards", ())
+    return int(values[0]) if len(values) == 1 and values[0].isdigit() and len(values[0]) < 10 else None
 
 
 def _identifier(request: Request) -> bytes | None:
@@ -191,11 +202,22 @@ def header_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
     return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
-def to_client(headers: Headers, names: tuple[bytes, ...], options: frozenset[bytes], via: bytes) -> bytes:
+def http_date() -> bytes:
+    """The Date field with its line end (RFC 9110, section 6.6.1)."""
+    return _date(int(time.time()))
+
+
+@functools.lru_cache(2)
+def _date(seconds: int) -> bytes:
+    return b"Date: %b\r\n" % email.utils.formatdate(seconds, usegmt=True).encode("ascii")
+
+
+def to_client(headers: Headers, names: tuple[bytes, ...], options: frozenset[bytes], via: bytes) -> tuple[bytes, bool]:
     """An origin's response header fields for the client, each with its line end, without framing.
 
     :param options: the names that the origin's Connection field nominates.
     :param via: the whole value of our Via element.
+    :returns: the lines, and whether Date is among them.
     """
     received = tuple(value for name, value in headers if name == b"via")
     fields = [
@@ -203,4 +225,5 @@ def to_client(headers: Headers, names: tuple[bytes, ...], options: frozenset[byt
         for (name, value), written in zip(headers, names, strict=True)
         if name not in HOP_BY_HOP and name != b"content-length" and name != b"via" and name not in options
     ]
-    return header_lines((*fields, (b"Via", b", ".join((*received, via)))))
+    dated = any(name == b"date" for name, _ in headers)
+    return header_lines((*fields, (b"Via", b", ".join((*received, via))))), dated

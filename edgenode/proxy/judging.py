@@ -65,7 +65,7 @@ def judge_request(router: Router, visitor: Visitor, head: RequestHead, client: s
         decision = _judge(judgement, router, visitor)
     except ClientError as error:
         judgement.refusal = error
-        judgement.decision = _automatic(judgement)
+        judgement.decision = _automatic(judgement, judgement.group or visitor.shaken)
         return judgement
     if isinstance(decision, Deferred):
         return decision.addCallback(_complete, judgement)
@@ -95,10 +95,9 @@ def _complete(decision: Decision, judgement: Judgement) -> Judgement:
     return judgement
 
 
-def _automatic(judgement: Judgement) -> Decision:
+def _automatic(judgement: Judgement, group: ServedGroup) -> Decision:
     """The automatic tags, for the event of a request that the pipeline never saw."""
-    group = judgement.group
-    if group is None or not group.path_maps:
+    if not group.path_maps:
         return NOTHING
     tagged = group.path_maps[0].pipeline.tagging.decide(judgement.exchange)
     return tagged if isinstance(tagged, Decision) else NOTHING

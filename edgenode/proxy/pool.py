@@ -75,6 +75,7 @@ class OriginPool:
         self._addresses: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._asking: dict[str, list[tuple[Callable[[tuple[str, ...]], None], Callable[[str], None]]]] = {}
         self._closed = False
+        self._aborted = False
 
     @property
     def open(self) -> int:
@@ -89,6 +90,9 @@ class OriginPool:
         :param tried: servers that shall not be asked again.
         :param fresh: whether only a new connection will do, because an idle one has just turned out to be stale.
         """
+        if self._aborted:
+            borrower.unconnected(None, _stopped())
+            return None
         server = self.balancer.choose(self.deadlines.clock(), tried)
         if server is None:
             borrower.unconnected(None, OriginError(502, "unavailable", "no server is left to try"))
@@ -149,10 +153,11 @@ class OriginPool:
                 connection.close()
 
     def abort(self) -> None:
-        """End every connection at once."""
+        """End every connection at once, and lend no more."""
+        self._aborted = True
         self.close()
         for opening in tuple(self._opening):
-            opening.cancel()
+            opening.fail(_stopped())
         for connection in tuple(self._connections):
             connection.transport.abort("the node stops")
 
@@ -184,6 +189,10 @@ class OriginPool:
     def _unresolved(self, host: str, failure: Failure) -> None:
         for _, failed in self._asking.pop(host):
             failed(f"{host} cannot be resolved: {failure.getErrorMessage()}")
+
+
+def _stopped() -> OriginError:
+    return OriginError(502, "unavailable", "the node stops")
 
 
 def _addresses(host: str) -> tuple[str, ...]:
@@ -219,13 +228,20 @@ class Opening:
         self._borrower = None
         self._end()
 
+    def fail(self, error: OriginError) -> None:
+        """Give up, and tell who wants it."""
+        borrower, self._borrower = self._borrower, None
+        self._end()
+        if borrower is not None:
+            borrower.unconnected(self._server, error)
+
     def expired(self, now: float) -> None:
         """It took too long: the next address, if a connection to this one was still to come and there is a next."""
         if self._connecting is not None and self._addresses:
             self._connecting.cancel()
             self._try_next("timed out")
             return
-        self._fail(OriginError(504, "timeout", f"no connection to {self._server} in time"))
+        self.fail(OriginError(504, "timeout", f"no connection to {self._server} in time"))
 
     def _resolved(self, addresses: tuple[str, ...]) -> None:
         self._addresses = list(addresses)
@@ -246,7 +262,7 @@ class Opening:
         )
 
     def _unreachable(self, reason: str) -> None:
-        self._fail(OriginError(502, "connect", f"no connection to {self._server}: {reason}"))
+        self.fail(OriginError(502, "connect", f"no connection to {self._server}: {reason}"))
 
     def _connected(self, sock: socket.socket) -> None:
         self._connecting = None
@@ -277,7 +293,7 @@ class Opening:
             try:
                 self._pool.verify(transport.connection, self._name)
             except OriginError as error:
-                self._fail(error)
+                self.fail(error)
                 return
         origin = self._pool.origin
         connection = OriginConnection(
@@ -309,13 +325,7 @@ class Opening:
             error = OriginError(502, "certificate", f"the certificate of {self._server}: {self._record.reason}")
         else:
             error = OriginError(502, "handshake", f"no TLS with {self._server}: {reason or 'closed'}")
-        self._fail(error)
-
-    def _fail(self, error: OriginError) -> None:
-        borrower, self._borrower = self._borrower, None
-        self._end()
-        if borrower is not None:
-            borrower.unconnected(self._server, error)
+        self.fail(error)
 
     def _end(self) -> None:
         self._pool.deadlines.forget(self)

@@ -57,6 +57,8 @@ def read_target(target: bytes, method: bytes) -> Target:
         if absolute is None:
             raise ClientError(400, "the target is neither a path nor an absolute URI")
         authority = read_authority(absolute[1])
+        if absolute[2] is None and method == b"OPTIONS":
+            return Target(authority, b"*", None, b"*")  # RFC 9112, section 3.2.4
         target = absolute[2] or b"/"
         if target.startswith(b"?"):
             target = b"/" + target

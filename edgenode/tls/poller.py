@@ -122,16 +122,16 @@ class Poller:
         for number, events in self._epoll.poll(0, _ROUND):
             if number not in descriptors:
                 continue
-            descriptor = descriptors[number]
+            descriptor: Any = descriptors[number]
             try:
                 # An error or a hang-up is told to whoever waits: reading, or writing, then says what it is.
                 if events & ~_WRITE and masks[number] & _READ:
                     descriptor.doRead()
-                if events & ~_READ and masks.get(number, 0) & _WRITE and descriptors.get(number) is descriptor:
+                unchanged = descriptors.get(number) is descriptor
+                if unchanged and events & ~_READ and masks[number] & _WRITE:
                     descriptor.doWrite()
             except Exception:
                 _log.failure("a descriptor failed")
-                if descriptors.get(number) is descriptor:
-                    self.removeReader(descriptor)
-                    self.removeWriter(descriptor)
-                    descriptor.connectionLost(Failure())
+                self.removeReader(descriptor)
+                self.removeWriter(descriptor)
+                descriptor.connectionLost(Failure())

@@ -15,7 +15,7 @@ from attrs import frozen
 from edgenode.errors import ClientError
 from edgenode.exchange import Headers, Response
 from edgenode.proxy.deadlines import NEVER, Deadlines
-from edgenode.proxy.headers import header_lines
+from edgenode.proxy.headers import header_lines, http_date
 from edgenode.proxy.http1.bodies import BodyReader, MalformedBody
 from edgenode.proxy.http1.heads import Limits, RequestHead, check_unfinished_request, read_request_head
 from edgenode.tls.transport import HIGH_WATER, Transport
@@ -125,7 +125,7 @@ class ServerConnection:
         if any(name == b"content-type" for name, _ in response.headers):
             fields = []
         self._close = self._close or close
-        lines = header_lines((*fields, *response.headers))
+        lines = header_lines((*fields, *response.headers)) + http_date()
         self.begin_response(response.status, b"", lines, len(response.body), response.body, True)
 
     def interim(self, status: int, reason: bytes, lines: bytes) -> None:
@@ -387,7 +387,7 @@ class ServerConnection:
         self._body = None
         self._buffer = b""
         self._lingering = True
-        self.deadline = self._deadlines.clock() + _LINGER
+        self.deadline = self._deadlines.clock() + (self._timeouts.send if self.transport.queued else _LINGER)
         self.resume_body()
         self.transport.half_close()
 
@@ -399,8 +399,8 @@ class ServerConnection:
         phrase = _PHRASES.get(error.status, b"Error")
         page = b"%d %b\n" % (error.status, phrase)
         self.transport.write(
-            b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\nConnection: close\r\n\r\n%b"
-            % (error.status, phrase, _PLAIN_TEXT, len(page), page)
+            b"HTTP/1.1 %d %b\r\n%b%bContent-Length: %d\r\nConnection: close\r\n\r\n%b"
+            % (error.status, phrase, http_date(), _PLAIN_TEXT, len(page), page)
         )
         self._host.refused(self, error)
         self._buffer = b"refused"

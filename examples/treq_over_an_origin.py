@@ -1,0 +1,47 @@
+"""Ask an origin of a configuration with treq, as a filter or a health check of your own would do.
+
+    python examples/treq_over_an_origin.py etc/edgenode.ini shop /health
+
+The connection goes to the origin's servers, with the origin's client certificate, trust and name check; whatever fails
+is an ``OriginError`` that says what happened.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.internet.task import react
+
+from edgenode.config.configuration import Configuration
+from edgenode.errors import ConfigurationError, OriginError
+from edgenode.proxy.agent import OriginAgent
+from edgenode.service import EdgeService
+
+
+async def main(reactor: Any, path: str, origin: str, target: str = "/") -> None:
+    """Print the status and the body of the origin's answer to GET."""
+    try:
+        service = EdgeService(Configuration.load(path), reactor)
+    except ConfigurationError as error:
+        raise SystemExit(str(error)) from None
+    if origin not in service.pools:
+        raise SystemExit(f"{path} has no [origin {origin}]")
+    pool = service.pools[origin]
+    # treq's client keeps cookies: one client for every identity of your own, never one for all your users.
+    client = HTTPClient(OriginAgent(pool))
+    try:
+        # The authority becomes the Host field and nothing else.
+        response = await client.get(f"https://{pool.origin.server_name or origin}{target}", timeout=10)
+        sys.stdout.write(f"{response.code}\n{await response.text()}\n")
+    except OriginError as error:
+        raise SystemExit(f"{error.kind}: {error}") from None
+    finally:
+        pool.abort()
+
+
+if __name__ == "__main__":
+    if not 3 <= len(sys.argv) <= 4:
+        raise SystemExit("usage: treq_over_an_origin.py CONFIGURATION ORIGIN [TARGET]")
+    react(lambda reactor: main(reactor, *sys.argv[1:]))

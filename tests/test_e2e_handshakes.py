@@ -1,0 +1,394 @@
+"""Before there is a request: the ClientHello as it may come, what is no TLS at all, and a thousand broken handshakes."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from attrs import frozen
+from OpenSSL import SSL
+
+from tests.certificates import Issued
+from tests.handshakes import client as client_context
+from tests.node import PKI, Alone, Client, Node, Origin, Refused, alone, connect, get, in_thread, running, started
+
+pytestmark = pytest.mark.lasting
+
+DECODE_ERROR = bytes((21, 3, 3, 0, 2, 2, 50))
+UNRECOGNIZED_NAME = bytes((21, 3, 3, 0, 2, 2, 112))
+
+
+@frozen(eq=False)
+class Front:
+    """A node and its origin."""
+
+    node: Node
+    origin: Origin
+    pki: PKI
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """A node that is patient for 300 milliseconds only."""
+    pki = PKI.make(tmp_path_factory.mktemp("pki"))
+    changes = {"listener public": {"handshake-timeout": "300ms"}}
+    with Origin(pki) as origin, running(pki, origin, changes) as node:
+        yield Front(node, origin, pki)
+
+
+class Hand:
+    """A TLS client that sends each of its bytes as a test wants."""
+
+    def __init__(self, port: int, name: str = "open.test", version: str = "1.3") -> None:
+        self.sock = connect(port)
+        self.tls = SSL.Connection(client_context(version=version), None)
+        self.tls.set_tlsext_host_name(name.encode())
+        self.tls.set_connect_state()
+        self._step(self.tls.do_handshake)
+        self.hello = self.tls.bio_read(65536)
+
+    def __enter__(self) -> Hand:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+
+    def _step(self, step: Callable[[], object]) -> bool:
+        try:
+            step()
+        except SSL.WantReadError:
+            return False
+        return True
+
+    def _turn(self) -> None:
+        """Send what is to be sent, and wait for something to come."""
+        try:
+            self.sock.sendall(self.tls.bio_read(65536))
+        except SSL.WantReadError:
+            pass
+        data = self.sock.recv(65536)
+        assert data, "the node has closed the connection"
+        self.tls.bio_write(data)
+
+    def ask(self, data: bytes) -> bytes:
+        """With the hello sent: finish the handshake, send a request, and return the beginning of the answer."""
+        while not self._step(self.tls.do_handshake):
+            self._turn()
+        self.tls.sendall(data)
+        received: list[bytes] = []
+        while not self._step(lambda: received.append(self.tls.recv(65536))):
+            self._turn()
+        return received[0]
+
+
+def _records(hello: bytes, size: int) -> bytes:
+    """The same handshake message in records of that many bytes."""
+    message = hello[5:]
+    parts = [message[at : at + size] for at in range(0, len(message), size)]
+    return b"".join(hello[:3] + len(part).to_bytes(2, "big") + part for part in parts)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("size", [1, 7, 100, None])
+async def test_trap_2_7_a_hello_byte_by_byte(front: Front, version: str, size: int | None) -> None:
+    """A ClientHello that dribbles in, in one record or in many, is the same ClientHello."""
+
+    def ask() -> bytes:
+        with Hand(front.node.port, version=version) as hand:
+            data = hand.hello if size is None else _records(hand.hello, size)
+            for at in range(len(data)):
+                hand.sock.sendall(data[at : at + 1])
+            return hand.ask(get())
+
+    assert (await in_thread(ask)).startswith(b"HTTP/1.1 200 OK\r\n")
+    (event,) = await front.node.events.take()
+    assert event["tls"]["server_name"] == "open.test"
+    assert event["tls"]["version"] == f"TLSv{version}"
+
+
+async def _say(front: Front, data: bytes, *, close: bool = False) -> bytes:
+    """Send bytes on a plain connection; what comes back until it is closed."""
+
+    def say() -> bytes:
+        with connect(front.node.port) as sock:
+            sock.sendall(data)
+            if close:
+                sock.shutdown(socket.SHUT_WR)
+            received = b""
+            try:
+                while piece := sock.recv(65536):
+                    received += piece
+            except ConnectionResetError:
+                pass
+            return received
+
+    received: bytes = await in_thread(say)
+    return received
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\xff\xff" + b"\x01\0\xff\xff" + b"a" * 20000,
+        b"\x16\x03\x01\x40\0" + b"\x01\0\xff\xff" + b"a" * 20000,
+        b"\x16\x03\x01\0\x04\x01\xff\xff\xff",
+        b"\x16\x03\x01\0\0",
+        b"\x16\x03\x01\0\x04\x02\0\0\0",
+        b"\x16\x03\x01\0\x05\x01\0\0\x01\0",
+        b"\x16\x03\x01\0\x02\x01\0\x17\x03\x03\0\x02ab",
+    ],
+    ids=["record", "record at its limit", "message", "empty record", "ServerHello", "empty hello", "other record"],
+)
+async def test_an_oversize_or_malformed_hello_gets_an_alert(front: Front, data: bytes) -> None:
+    """What says it is TLS but is no ClientHello of a sane size gets the alert decode_error at once, and an event."""
+    assert await _say(front, data) == DECODE_ERROR
+    (event,) = await front.node.events.take()
+    assert (event["status"], event["error"]["status"]) == (0, 400)
+    assert event["error"]["reason"].startswith("malformed ClientHello: ")
+
+
+@pytest.mark.parametrize("data", [get(), b"GET /\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b"\0\0\0\0\0\0", b"\x16\x02\0\0\0\0"])
+async def test_plain_http_is_told_so(front: Front, data: bytes) -> None:
+    """Who does not speak TLS is told so in plain HTTP with 400, and the event says 497."""
+    received = await _say(front, data)
+    (event,) = await front.node.events.take()
+    assert received.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert received.endswith(b"\r\n\r\n400 The plain HTTP request was sent to HTTPS port\n")
+    assert (event["status"], event["error"]["status"]) == (400, 497)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("name", [None, "unknown.test", "a.open.test", "open.test.unknown"])
+async def test_no_or_an_unknown_name_is_not_recognised(front: Front, name: str | None, version: str) -> None:
+    """Without a server name that a group has, and without a default group, the handshake ends with unrecognized_name."""
+    with pytest.raises(Refused, match="unrecognized name"):
+        await in_thread(Client, front.node.port, name, version=version)
+    (event,) = await front.node.events.take()
+    assert (event["status"], event["error"]["status"]) == (0, 421)
+    assert event["tls"]["server_name"] == name
+
+
+async def test_the_alert_for_an_unknown_name_is_fatal_and_plain(front: Front) -> None:
+    """The alert is one plaintext record, and the connection is closed behind it."""
+
+    def hello() -> bytes:
+        with Hand(front.node.port, "unknown.test") as hand:
+            return hand.hello
+
+    assert await _say(front, await in_thread(hello)) == UNRECOGNIZED_NAME
+    await front.node.events.take()
+
+
+@pytest.mark.parametrize("name", [None, "unknown.test"])
+async def test_the_default_group_takes_who_names_no_other(front: Front, name: str | None) -> None:
+    """With a default group such clients are judged by its policy, here refused for want of a certificate."""
+    changes = {"listener public": {"default-server-group": "strict"}}
+    async with started(front.pki, front.origin, changes) as node:
+        refused = await node.exchange(get("/", name or "127.0.0.1"), name)
+        served = await node.exchange(get("/", name or "127.0.0.1", close=True), name, chain=[front.pki.client])
+        events = await node.events.take(2)
+    assert refused.startswith(b"HTTP/1.1 400 ")
+    assert served.startswith(b"HTTP/1.1 200 ")
+    assert [event["server_group"] for event in events] == ["strict", "strict"]
+
+
+@pytest.mark.parametrize("name", ["OPEN.test", "open.test."])
+async def test_a_server_name_in_another_spelling_is_the_same(front: Front, name: str) -> None:
+    """Case and a final dot make no other name."""
+    assert (await front.node.exchange(get(close=True), name)).startswith(b"HTTP/1.1 200 ")
+    (event,) = await front.node.events.take()
+    assert event["tls"]["server_name"] == "open.test"
+
+
+# -- deadlines ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_silent_connection_is_closed(front: Front) -> None:
+    """Who connects and says nothing is closed after the handshake's time; nothing has happened, so there is no event."""
+    began = time.monotonic()
+    assert await _say(front, b"") == b""
+    assert 0.25 < time.monotonic() - began < 2
+    assert front.node.events.told == []
+
+
+@pytest.mark.parametrize("size", [1, 5, 50])
+async def test_half_a_hello_is_closed(front: Front, size: int) -> None:
+    """A ClientHello that does not end in time ends the connection, however it trickles."""
+
+    def ask() -> tuple[bytes, float]:
+        with Hand(front.node.port) as hand:
+            began = time.monotonic()
+            hand.sock.sendall(hand.hello[:size])
+            try:
+                return hand.sock.recv(100), time.monotonic() - began
+            except ConnectionResetError:
+                return b"", time.monotonic() - began
+
+    received, took = await in_thread(ask)
+    (event,) = await front.node.events.take()
+    assert received == b""
+    assert 0.25 < took < 2
+    assert event["error"]["status"] == 408
+
+
+async def test_half_a_handshake_is_closed(front: Front) -> None:
+    """The time covers the whole handshake, not only the ClientHello."""
+
+    def ask() -> float:
+        with Hand(front.node.port) as hand:
+            began = time.monotonic()
+            hand.sock.sendall(hand.hello)
+            try:
+                while hand.sock.recv(65536):
+                    pass
+            except ConnectionResetError:
+                pass
+            return time.monotonic() - began
+
+    took = await in_thread(ask)
+    (event,) = await front.node.events.take()
+    assert 0.25 < took < 2
+    assert event["error"]["status"] == 400
+    assert event["tls"]["server_name"] == "open.test"
+
+
+async def test_closed_within_the_hello(front: Front) -> None:
+    """A client that closes within its ClientHello is done with at once; the event says so."""
+    began = time.monotonic()
+    await _say(front, b"\x16\x03\x01\x02\0\x01\0\x01\xfc", close=True)
+    (event,) = await front.node.events.take()
+    assert time.monotonic() - began < 0.25
+    assert event["error"]["reason"] == "closed within the ClientHello"
+
+
+# -- many of them ------------------------------------------------------------------------------------------------------
+
+
+def _garbage(port: int, pki: PKI) -> None:
+    with connect(port) as sock:
+        sock.sendall(b"\x80\x2e\x01\0\x02" * 10)
+
+
+def _half_a_hello(port: int, pki: PKI) -> None:
+    with Hand(port) as hand:
+        hand.sock.sendall(hand.hello[:100])
+
+
+def _closed_at_once(port: int, pki: PKI) -> None:
+    connect(port).close()
+
+
+def _reset(port: int, pki: PKI) -> None:
+    with Hand(port) as hand:
+        hand.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        hand.sock.sendall(hand.hello[:200])
+
+
+def _gone_after_the_hello(port: int, pki: PKI) -> None:
+    with Hand(port) as hand:
+        hand.sock.sendall(hand.hello)
+
+
+def _garbage_after_the_hello(port: int, pki: PKI) -> None:
+    with Hand(port) as hand:
+        hand.sock.sendall(hand.hello)
+        hand.sock.recv(65536)
+        hand.sock.sendall(b"\x17\x03\x03\0\x20" + b"a" * 32)
+
+
+def _wrong_certificate(port: int, pki: PKI) -> None:
+    _expect_refusal(port, "refusing.test", [pki.servers.issue("mallory")])
+
+
+def _no_certificate(port: int, pki: PKI) -> None:
+    _expect_refusal(port, "refusing.test", [])
+
+
+def _expect_refusal(port: int, name: str, chain: list[Issued]) -> None:
+    try:
+        with Client(port, name, version="1.2", chain=chain):
+            raise AssertionError("the handshake was to fail")
+    except Refused:
+        pass
+
+
+def _alert(port: int, pki: PKI) -> None:
+    context = client_context(version="1.2")
+    context.set_verify(SSL.VERIFY_PEER, None)  # it believes nobody
+    try:
+        with Client(port, context=context):
+            raise AssertionError("the handshake was to fail")
+    except Refused:
+        pass
+
+
+def _unknown_name(port: int, pki: PKI) -> None:
+    _expect_refusal(port, "unknown.test", [])
+
+
+def _plain_http(port: int, pki: PKI) -> None:
+    with connect(port) as sock:
+        sock.sendall(get())
+        assert sock.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
+BROKEN = (
+    _garbage, _half_a_hello, _closed_at_once, _reset, _gone_after_the_hello, _garbage_after_the_hello,
+    _wrong_certificate, _no_certificate, _alert, _unknown_name, _plain_http,
+)  # fmt: skip
+GROUP = {"hosts": "refusing.test", "certificate": "edge", "security-policy": "all", "mtls": "on", "trust-store": "clients"}
+
+
+@pytest.fixture(scope="module")
+def process(front: Front) -> Iterator[Alone]:
+    """A node in a process of its own."""
+    changes = {
+        "server-group refusing": {**GROUP, "mtls-refusal": "handshake"},
+        "listener public": {"server-groups": "open, refusing"},
+    }
+    with alone(front.pki, front.origin, changes) as node:
+        yield node
+
+
+def test_descriptors_after_a_thousand_broken_handshakes(front: Front, process: Alone) -> None:
+    """However handshakes break, a thousand of them leave no descriptor behind, and the next client is served."""
+
+    def serve() -> None:
+        with Client(process.port) as client:
+            assert client.ask(get(close=True)).status == 200
+            assert client.rest() == b""
+
+    def open_now(expected: int) -> int:
+        """The descriptors, once the last connections are closed."""
+        deadline = time.monotonic() + 5
+        while (count := process.descriptors()) > expected and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return count
+
+    for kind in BROKEN:
+        kind(process.port, front.pki)
+    serve()
+    before, memory = process.descriptors(), process.memory("VmRSS")
+    for number in range(1000):
+        BROKEN[number % len(BROKEN)](process.port, front.pki)
+    serve()
+    assert open_now(before) <= before
+    assert process.memory("VmRSS") - memory < 16 * 1024 * 1024
+
+
+def test_trap_2_7_half_a_hello_costs_nothing(process: Alone) -> None:
+    """While a node waits for the rest of ClientHellos, it sleeps: it does not spin on the part that it has not consumed."""
+    hands = [Hand(process.port) for _ in range(10)]
+    try:
+        for number, hand in enumerate(hands):
+            hand.sock.sendall(hand.hello[: (1, 5, 6, 50, 200)[number % 5]])
+        with Client(process.port) as client:
+            assert client.ask(get()).status == 200  # so the node has seen the hellos
+            before = process.seconds()
+            time.sleep(0.5)
+            assert process.seconds() - before <= 0.05
+    finally:
+        for hand in hands:
+            hand.sock.close()
