@@ -195,6 +195,51 @@ class Client:
         return self.answer(data.split(b" ", 1)[0].decode("latin-1"))
 
 
+class Hand:
+    """A TLS client that sends each of its bytes as a test wants."""
+
+    def __init__(self, port: int, name: str = "open.test", version: str = "1.3") -> None:
+        self.sock = connect(port)
+        self.tls = SSL.Connection(client_context(version=version), None)
+        self.tls.set_tlsext_host_name(name.encode())
+        self.tls.set_connect_state()
+        self._step(self.tls.do_handshake)
+        self.hello = self.tls.bio_read(65536)
+
+    def __enter__(self) -> Hand:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.sock.close()
+
+    def _step(self, step: Callable[[], object]) -> bool:
+        try:
+            step()
+        except SSL.WantReadError:
+            return False
+        return True
+
+    def _turn(self) -> None:
+        """Send what is to be sent, and wait for something to come."""
+        try:
+            self.sock.sendall(self.tls.bio_read(65536))
+        except SSL.WantReadError:
+            pass
+        data = self.sock.recv(65536)
+        assert data, "the node has closed the connection"
+        self.tls.bio_write(data)
+
+    def ask(self, data: bytes) -> bytes:
+        """With the hello sent: finish the handshake, send a request, and return the beginning of the answer."""
+        while not self._step(self.tls.do_handshake):
+            self._turn()
+        self.tls.sendall(data)
+        received: list[bytes] = []
+        while not self._step(lambda: received.append(self.tls.recv(65536))):
+            self._turn()
+        return received[0]
+
+
 def get(
     path: str = "/", host: str = "open.test", *lines: str, method: str = "GET", close: bool = False, body: bytes = b""
 ) -> bytes:

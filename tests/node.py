@@ -26,12 +26,12 @@ from edgenode.config.configuration import Configuration
 from edgenode.interfaces import IEventSink, Told
 from edgenode.service import EdgeService
 from tests.certificates import SERVER, Issued, make_authority, write_pem
-from tests.clients import PATIENCE, Answer, Client, Refused, connect, fields, get
+from tests.clients import PATIENCE, Answer, Client, Hand, Refused, connect, fields, get
 from tests.origins import OK, Behaviour, Origin, Served, answering
 
 __all__ = [
-    "OK", "PATIENCE", "PKI", "Alone", "Answer", "Behaviour", "Client", "Events", "Node", "Origin", "Refused", "Served",
-    "alone", "answering", "connect", "fields", "get", "in_thread", "ini", "running", "sections", "started",
+    "OK", "PATIENCE", "PKI", "Alone", "Answer", "Behaviour", "Client", "Events", "Hand", "Node", "Origin", "Refused",
+    "Served",    "alone", "answering", "connect", "fields", "get", "in_thread", "ini", "running", "sections", "started",
 ]  # fmt: skip
 
 GROUPS: Mapping[str, str] = {

@@ -97,7 +97,7 @@ class Served:
 
     def notify(self) -> None:
         """Send close_notify, or a FIN without TLS; the connection is closed when the behaviour returns."""
-        with contextlib.suppress(ssl.SSLError, OSError, ValueError):  # ValueError: closed already
+        with contextlib.suppress(ssl.SSLError, OSError):
             if isinstance(self._sock, ssl.SSLSocket):
                 self._sock.unwrap()
             else:
@@ -203,7 +203,7 @@ class Origin:
         self._socket.close()
         for sock in tuple(self._open):
             with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # SSLSocket's own would take TLS from under its thread
         for thread in self._threads:
             thread.join(PATIENCE)
             assert not thread.is_alive(), "the origin's behaviour does not end"
@@ -222,20 +222,29 @@ class Origin:
     def _serve(self, raw: socket.socket) -> None:
         raw.settimeout(PATIENCE)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            sock = self.context.wrap_socket(raw, server_side=True) if self._tls else raw
-        except (ssl.SSLError, OSError):
-            with raw, contextlib.suppress(OSError):
-                raw.shutdown(socket.SHUT_WR)
-                while raw.recv(65536):  # closed with bytes unread, a reset would overtake the alert
-                    pass
-            return
-        finally:
-            self._open.discard(raw)
+        self._open.discard(raw)
+        sock = raw
+        if self._tls:
+            sock = self.context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
         self._open.add(sock)
         with sock:
-            subject: Any = (sock.getpeercert() or {}).get("subject", ()) if isinstance(sock, ssl.SSLSocket) else ()
-            peer = dict(pair[0] for pair in subject).get("commonName", "")
-            self.peers.append(peer)
-            self.behaviour(Served(self, sock, peer))
+            peer = self._shake_hands(sock)
+            if peer is not None:
+                self.peers.append(peer)
+                self.behaviour(Served(self, sock, peer))
             self._open.discard(sock)
+
+    def _shake_hands(self, sock: socket.socket) -> str | None:
+        """The name of the client, empty without a certificate; ``None`` if the handshake fails."""
+        if not isinstance(sock, ssl.SSLSocket):
+            return ""
+        try:
+            sock.do_handshake()
+            subject: Any = (sock.getpeercert() or {}).get("subject", ())
+        except (ssl.SSLError, OSError):
+            with socket.socket(fileno=sock.detach()) as plain, contextlib.suppress(OSError):
+                plain.shutdown(socket.SHUT_WR)
+                while plain.recv(65536):  # closed with bytes unread, a reset would overtake the alert
+                    pass
+            return None
+        return str(dict(pair[0] for pair in subject).get("commonName", ""))

@@ -32,7 +32,7 @@ from edgenode.errors import OriginError
 from edgenode.proxy.agent import OriginAgent
 from edgenode.proxy.agentbodies import WrongBodyLength
 from tests.misbehaviours import MISBEHAVIOURS, misbehaving
-from tests.node import PKI, Origin, Served, answering, fields
+from tests.node import OK, PKI, Behaviour, Origin, Served, answering, fields
 from tests.pools import pool_to
 
 pytestmark = pytest.mark.lasting
@@ -88,12 +88,13 @@ def one(pki: PKI) -> Any:
 
 @define
 class Sink(Protocol):
-    """Collects a body, pausing after the first piece if told so.
+    """Collects a body.
 
+    :ivar first: the method of the transport to call when the first piece comes.
     :ivar ended: why it ended.
     """
 
-    pausing: bool = False
+    first: str = ""
     data: bytearray = field(factory=bytearray)
     ended: Deferred[BaseException | None] = field(factory=Deferred)
     transport: Any = None
@@ -101,9 +102,9 @@ class Sink(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """Bytes came."""
         self.data += data
-        if self.pausing:
-            self.pausing = False
-            self.transport.pauseProducing()
+        if self.first:
+            first, self.first = self.first, ""
+            getattr(self.transport, first)()
 
     def connectionLost(self, reason: Failure = Failure(ResponseDone())) -> None:  # noqa: B008
         """The end came."""
@@ -332,10 +333,11 @@ async def test_a_paused_download_stands_still(pki: PKI, late: bool) -> None:
     """While the body's protocol pauses, or there is none yet, no more than two reads are held; then all of it comes."""
     with Origin(pki, _big) as origin, pool_to(pki, origin.port, read_timeout=0.3) as pool:
         response = await OriginAgent(pool).request(b"GET", URI)
-        sink = Sink(pausing=not late)
+        sink = Sink(first="" if late else "pauseProducing")
         if late:
             await deferLater(pool.reactor, 0.6)  # longer than the read-timeout: the waiting is ours
             response.deliverBody(sink)
+            assert 0 < len(sink.data) <= 65536
         else:
             response.deliverBody(sink)
             await deferLater(pool.reactor, 0.6)
@@ -392,17 +394,18 @@ async def test_an_empty_piece_does_not_end_a_chunked_body(one: Fixture) -> None:
 @pytest.mark.parametrize(("length", "data"), [(3, b"four"), (5, b"four"), (0, b"x")])
 async def test_a_body_of_another_length_is_never_completed(one: Fixture, length: int, data: bytes) -> None:
     """A producer that writes more or less than it said fails the request; nothing of the surplus is sent."""
+    one.origin.behaviour = Served.stall
     producer = Pieces(length)
     answered = one.agent.request(b"POST", URI, None, producer)
-    await until(lambda: producer.consumer)
+    await until(lambda: one.origin.received.endswith(b"\r\n\r\n"))
     producer.consumer.write(data)
     if len(data) <= length:
+        await until(lambda: one.origin.received.endswith(data))
         producer.done.callback(None)
     with pytest.raises(RequestGenerationFailed) as caught:
         await answered
     assert caught.value.reasons[0].check(WrongBodyLength)
     await one.closed()
-    await until(lambda: one.origin.connections and one.origin.received.count(b"\r\n\r\n"))
     body = one.origin.received.partition(b"\r\n\r\n")[2]
     assert body == (data if len(data) <= length else b"")
 
@@ -498,12 +501,25 @@ async def test_a_body_that_has_ended_cannot_touch_its_connection(one: Fixture) -
     assert len(one.origin.connections) == 1
 
 
-async def test_pausing_with_the_last_piece_does_not_pause_the_connection(one: Fixture) -> None:
-    """A protocol that pauses as the whole body comes leaves the pooled connection as it is."""
-    sink = Sink(pausing=True)
-    (await one.agent.request(b"GET", URI)).deliverBody(sink)
-    await sink.ended
-    assert await readBody(await one.agent.request(b"GET", URI)) == b"ok"
+def _in_two(served: Served) -> None:
+    """Answer each request with the head first and the body a moment later."""
+    while served.request():
+        served.send(OK[:-2])
+        time.sleep(0.02)
+        served.send(OK[-2:])
+
+
+@pytest.mark.parametrize("behaviour", [answering(OK), _in_two])
+async def test_what_is_done_with_the_last_piece_does_nothing_to_the_connection(
+    one: Fixture, behaviour: Behaviour
+) -> None:
+    """A protocol that pauses, or gives up, as the last of the body comes leaves the pooled connection as it is."""
+    one.origin.behaviour = behaviour
+    for how in ("pauseProducing", "loseConnection"):
+        sink = Sink(first=how)
+        (await one.agent.request(b"GET", URI)).deliverBody(sink)
+        await sink.ended
+        assert await readBody(await one.agent.request(b"GET", URI)) == b"ok"
     assert len(one.origin.connections) == 1
 
 
@@ -549,6 +565,56 @@ def _who(served: Served) -> None:
     """Answer with the client's name."""
     name = served.peer.encode()
     answering(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(name), name))(served)
+
+
+@pytest.mark.parametrize(("method", "count"), [(b"GET", 3), (b"POST", 2)])
+async def test_a_stale_connection_repeats_only_what_may_be_repeated(one: Fixture, method: bytes, count: int) -> None:
+    """The origin closes a kept connection just as it is used: GET goes out again, POST fails."""
+
+    def closing(served: Served) -> None:
+        if served.request():
+            served.send(OK)
+            served.request()
+
+    one.origin.behaviour = closing
+    await readBody(await one.agent.request(b"GET", URI))
+    answered = one.agent.request(method, URI)
+    if method == b"GET":
+        assert await readBody(await answered) == b"ok"
+    else:
+        with pytest.raises(OriginError) as caught:
+            await answered
+        assert (caught.value.kind, caught.value.sent) == ("reset", True)
+    assert len(one.origin.requests) == count
+
+
+async def test_a_server_that_fails_is_followed_by_the_next(pki: PKI) -> None:
+    """What was not sent goes to the next server with its body; what was, only if it may be repeated."""
+
+    def resetting(served: Served) -> None:
+        served.request()
+        served.reset()
+
+    with Origin(pki) as good, Origin(pki, resetting) as bad:
+        with Origin(pki) as gone:
+            port = gone.port
+        with pool_to(pki, port, good.port) as pool:
+            response = await HTTPClient(OriginAgent(pool)).post("https://shop.example/", data=b"a body")
+            assert (response.code, good.take()[0][-6:]) == (200, b"a body")
+        with pool_to(pki, bad.port, good.port) as pool:
+            assert (await OriginAgent(pool).request(b"GET", URI)).code == 200
+        with pool_to(pki, bad.port, good.port) as pool, pytest.raises(OriginError):
+            await OriginAgent(pool).request(b"POST", URI)
+        assert (len(bad.requests), len(good.requests)) == (2, 1)
+
+
+async def test_a_busy_server_is_followed_by_the_next_if_there_is_one(pki: PKI) -> None:
+    """With http-503 in next-upstream the next server answers; the last one's 503 is the answer."""
+    busy = answering(b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")
+    with Origin(pki, busy) as one, Origin(pki) as two:
+        for ports, status in (((one.port, two.port), 200), ((one.port,), 503)):
+            with pool_to(pki, *ports, next_upstream=("http-503",)) as pool:
+                assert (await OriginAgent(pool).request(b"GET", URI)).code == status
 
 
 async def test_no_server_is_an_origin_error(pki: PKI) -> None:

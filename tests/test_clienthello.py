@@ -13,7 +13,8 @@ JA4 = "t13d1516h2_8daaf6152771_e5627efa2ab1"
 """The example of FoxIO's technical description of JA4: Chrome's ClientHello; its GREASE is put back in below."""
 
 CIPHERS = (
-    0x3A3A, 0x1301, 0x1302, 0x1303, 0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC013, 0xC014, 0x9C, 0x9D, 0x2F, 0x35,
+    0x3A3A, 0x1301, 0x1302, 0x1303, 0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC013, 0xC014, 0x9C, 0x9D, 0x2F,
+    0x35,
 )  # fmt: skip
 KINDS = (
     0x0A0A, 0x1B, 0x00, 0x33, 0x10, 0x4469, 0x17, 0x2D, 0x0D, 0x05, 0x23, 0x12, 0x2B, 0xFF01, 0x0B, 0x0A, 0x15, 0x2A2A,
@@ -162,7 +163,9 @@ def _never_surprised(data: bytes) -> None:
         assert len(found.fingerprint) == 36
 
 
-@pytest.mark.parametrize("data", [b"G", b"GET / HTTP/1.1", b"\x16\x02", b"\0", b"\x80\x2e\x01", b"\x15\x03\x01\0\x02\2\0"])
+@pytest.mark.parametrize(
+    "data", [b"G", b"GET / HTTP/1.1", b"\x16\x02", b"\0", b"\x80\x2e\x01", b"\x15\x03\x01\0\x02\2\0"]
+)
 def test_what_is_no_tls(data: bytes) -> None:
     """The first bytes tell that it is not TLS, as early as they can."""
     with pytest.raises(NotTLS):
@@ -171,7 +174,12 @@ def test_what_is_no_tls(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [(b"open.test", "open.test"), (b"OPEN.Test.", "open.test"), (b"a_b.test", "a_b.test"), (b"xn--bcher-kva.test", "xn--bcher-kva.test")],
+    [
+        (b"open.test", "open.test"),
+        (b"OPEN.Test.", "open.test"),
+        (b"a_b.test", "a_b.test"),
+        (b"xn--bcher-kva.test", "xn--bcher-kva.test"),
+    ],
 )
 def test_server_names(name: bytes, expected: str) -> None:
     """The server name is in lower case, without its final dot."""

@@ -62,7 +62,9 @@ async def visit(front: Front, name: str, *hosts: str, **options: Any) -> list[An
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-@pytest.mark.parametrize("host", ["optional.test", "lenient.test", "strict.test", "STRICT.TEST", "strict.test.", "strict.test:443"])
+@pytest.mark.parametrize(
+    "host", ["optional.test", "lenient.test", "strict.test", "STRICT.TEST", "strict.test.", "strict.test:443"]
+)
 async def test_sni_open_and_host_protected_is_misdirected(front: Front, host: str, version: str) -> None:
     """Who was let in without a certificate is not served under a name that asks for one, however it is spelled."""
     (answer,) = await visit(front, "open.test", host, version=version)
@@ -90,7 +92,9 @@ async def test_another_host_with_the_same_policy_is_served(front: Front, name: s
     events = await front.node.events.take(2)
     assert (first.status, second.status) == (200, 200)
     assert [f"{event['server_group']}.test" for event in events] == [name, host]
-    assert [request.split(b"\r\n")[1] for request in front.origin.take()] == [f"Host: {h}".encode() for h in (name, host)]
+    assert [request.split(b"\r\n")[1] for request in front.origin.take()] == [
+        f"Host: {h}".encode() for h in (name, host)
+    ]
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -150,7 +154,7 @@ async def test_a_session_of_one_group_does_not_resume_in_another(front: Front, t
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("group", ["optional", "lenient", "strict"])
 async def test_no_ticket_is_honoured_where_a_certificate_is_asked_for(front: Front, group: str, version: str) -> None:
-    """A client that showed its certificate must show it again: its session does not resume, not even in its own group."""
+    """A client that showed its certificate must show it again: its session resumes nowhere, not even at home."""
 
     def attempt() -> list[tuple[bool, int]]:
         context, session, found = client_context(version=version, chain=[front.pki.client]), None, []
@@ -169,6 +173,7 @@ async def test_no_ticket_is_honoured_where_a_certificate_is_asked_for(front: Fro
 
 async def test_a_client_that_expires_does_not_live_on_in_a_kept_connection(front: Front) -> None:
     """On a connection whose client certificate has expired since the handshake the next request is refused."""
+
     def attempt(client: Client) -> tuple[int, int]:
         before = client.ask(get("/", "strict.test")).status
         # It is valid through the whole second that it names.
@@ -187,7 +192,7 @@ async def test_a_client_that_expires_does_not_live_on_in_a_kept_connection(front
 @pytest.mark.parametrize("group", ["open", "strict"])
 @pytest.mark.parametrize("name", FORGED)
 async def test_a_forged_certificate_header_does_not_arrive(front: Front, name: str, group: str) -> None:
-    """What claims to be about the client's certificate is not passed on, whoever sends it, and the request is served."""
+    """What claims to be about the client's certificate is not passed on, whoever sends it; the request is served."""
     data = get("/", f"{group}.test", "X-Before: before", f"{name}: forged", "X-After: after", close=True)
     received = await front.node.exchange(data, f"{group}.test", chain=[front.pki.client])
     await front.node.events.take()
@@ -214,5 +219,11 @@ async def test_a_certificate_header_cannot_be_nominated_away(front: Front) -> No
     assert (await front.node.exchange(data)).startswith(b"HTTP/1.1 200 ")
     await front.node.events.take()
     (request,) = front.origin.take()
-    for name in (b"Host: open.test", b"X-Forwarded-For: 127.0.0.1", b"X-Request-Id: ", b"Via: 1.1 edge-test", b"Forwarded: for=127.0.0.1;"):
+    for name in (
+        b"Host: open.test",
+        b"X-Forwarded-For: 127.0.0.1",
+        b"X-Request-Id: ",
+        b"Via: 1.1 edge-test",
+        b"Forwarded: for=127.0.0.1;",
+    ):
         assert b"\r\n" + name in request

@@ -1,18 +1,15 @@
-"""Before there is a request: the ClientHello as it may come, what is no TLS at all, and a thousand broken handshakes."""
+"""Before there is a request: the ClientHello as it may come, what is no TLS at all, and the time it may take."""
 
 from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from attrs import frozen
-from OpenSSL import SSL
 
-from tests.certificates import Issued
-from tests.handshakes import client as client_context
-from tests.node import PKI, Alone, Client, Node, Origin, Refused, alone, connect, get, in_thread, running, started
+from tests.node import PKI, Client, Hand, Node, Origin, Refused, connect, get, in_thread, running, started
 
 pytestmark = pytest.mark.lasting
 
@@ -36,51 +33,6 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     changes = {"listener public": {"handshake-timeout": "300ms"}}
     with Origin(pki) as origin, running(pki, origin, changes) as node:
         yield Front(node, origin, pki)
-
-
-class Hand:
-    """A TLS client that sends each of its bytes as a test wants."""
-
-    def __init__(self, port: int, name: str = "open.test", version: str = "1.3") -> None:
-        self.sock = connect(port)
-        self.tls = SSL.Connection(client_context(version=version), None)
-        self.tls.set_tlsext_host_name(name.encode())
-        self.tls.set_connect_state()
-        self._step(self.tls.do_handshake)
-        self.hello = self.tls.bio_read(65536)
-
-    def __enter__(self) -> Hand:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.sock.close()
-
-    def _step(self, step: Callable[[], object]) -> bool:
-        try:
-            step()
-        except SSL.WantReadError:
-            return False
-        return True
-
-    def _turn(self) -> None:
-        """Send what is to be sent, and wait for something to come."""
-        try:
-            self.sock.sendall(self.tls.bio_read(65536))
-        except SSL.WantReadError:
-            pass
-        data = self.sock.recv(65536)
-        assert data, "the node has closed the connection"
-        self.tls.bio_write(data)
-
-    def ask(self, data: bytes) -> bytes:
-        """With the hello sent: finish the handshake, send a request, and return the beginning of the answer."""
-        while not self._step(self.tls.do_handshake):
-            self._turn()
-        self.tls.sendall(data)
-        received: list[bytes] = []
-        while not self._step(lambda: received.append(self.tls.recv(65536))):
-            self._turn()
-        return received[0]
 
 
 def _records(hello: bytes, size: int) -> bytes:
@@ -149,7 +101,9 @@ async def test_an_oversize_or_malformed_hello_gets_an_alert(front: Front, data: 
     assert event["error"]["reason"].startswith("malformed ClientHello: ")
 
 
-@pytest.mark.parametrize("data", [get(), b"GET /\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b"\0\0\0\0\0\0", b"\x16\x02\0\0\0\0"])
+@pytest.mark.parametrize(
+    "data", [get(), b"GET /\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", b"\0\0\0\0\0\0", b"\x16\x02\0\0\0\0"]
+)
 async def test_plain_http_is_told_so(front: Front, data: bytes) -> None:
     """Who does not speak TLS is told so in plain HTTP with 400, and the event says 497."""
     received = await _say(front, data)
@@ -162,7 +116,7 @@ async def test_plain_http_is_told_so(front: Front, data: bytes) -> None:
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("name", [None, "unknown.test", "a.open.test", "open.test.unknown"])
 async def test_no_or_an_unknown_name_is_not_recognised(front: Front, name: str | None, version: str) -> None:
-    """Without a server name that a group has, and without a default group, the handshake ends with unrecognized_name."""
+    """Without a name that a group has, and without a default group, the handshake ends with unrecognized_name."""
     with pytest.raises(Refused, match="unrecognized name"):
         await in_thread(Client, front.node.port, name, version=version)
     (event,) = await front.node.events.take()
@@ -206,7 +160,7 @@ async def test_a_server_name_in_another_spelling_is_the_same(front: Front, name:
 
 
 async def test_a_silent_connection_is_closed(front: Front) -> None:
-    """Who connects and says nothing is closed after the handshake's time; nothing has happened, so there is no event."""
+    """Who connects and says nothing is closed after the handshake's time; nothing has happened, so no event."""
     began = time.monotonic()
     assert await _say(front, b"") == b""
     assert 0.25 < time.monotonic() - began < 2
@@ -261,134 +215,3 @@ async def test_closed_within_the_hello(front: Front) -> None:
     (event,) = await front.node.events.take()
     assert time.monotonic() - began < 0.25
     assert event["error"]["reason"] == "closed within the ClientHello"
-
-
-# -- many of them ------------------------------------------------------------------------------------------------------
-
-
-def _garbage(port: int, pki: PKI) -> None:
-    with connect(port) as sock:
-        sock.sendall(b"\x80\x2e\x01\0\x02" * 10)
-
-
-def _half_a_hello(port: int, pki: PKI) -> None:
-    with Hand(port) as hand:
-        hand.sock.sendall(hand.hello[:100])
-
-
-def _closed_at_once(port: int, pki: PKI) -> None:
-    connect(port).close()
-
-
-def _reset(port: int, pki: PKI) -> None:
-    with Hand(port) as hand:
-        hand.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        hand.sock.sendall(hand.hello[:200])
-
-
-def _gone_after_the_hello(port: int, pki: PKI) -> None:
-    with Hand(port) as hand:
-        hand.sock.sendall(hand.hello)
-
-
-def _garbage_after_the_hello(port: int, pki: PKI) -> None:
-    with Hand(port) as hand:
-        hand.sock.sendall(hand.hello)
-        hand.sock.recv(65536)
-        hand.sock.sendall(b"\x17\x03\x03\0\x20" + b"a" * 32)
-
-
-def _wrong_certificate(port: int, pki: PKI) -> None:
-    _expect_refusal(port, "refusing.test", [pki.servers.issue("mallory")])
-
-
-def _no_certificate(port: int, pki: PKI) -> None:
-    _expect_refusal(port, "refusing.test", [])
-
-
-def _expect_refusal(port: int, name: str, chain: list[Issued]) -> None:
-    try:
-        with Client(port, name, version="1.2", chain=chain):
-            raise AssertionError("the handshake was to fail")
-    except Refused:
-        pass
-
-
-def _alert(port: int, pki: PKI) -> None:
-    context = client_context(version="1.2")
-    context.set_verify(SSL.VERIFY_PEER, None)  # it believes nobody
-    try:
-        with Client(port, context=context):
-            raise AssertionError("the handshake was to fail")
-    except Refused:
-        pass
-
-
-def _unknown_name(port: int, pki: PKI) -> None:
-    _expect_refusal(port, "unknown.test", [])
-
-
-def _plain_http(port: int, pki: PKI) -> None:
-    with connect(port) as sock:
-        sock.sendall(get())
-        assert sock.recv(100).startswith(b"HTTP/1.1 400 ")
-
-
-BROKEN = (
-    _garbage, _half_a_hello, _closed_at_once, _reset, _gone_after_the_hello, _garbage_after_the_hello,
-    _wrong_certificate, _no_certificate, _alert, _unknown_name, _plain_http,
-)  # fmt: skip
-GROUP = {"hosts": "refusing.test", "certificate": "edge", "security-policy": "all", "mtls": "on", "trust-store": "clients"}
-
-
-@pytest.fixture(scope="module")
-def process(front: Front) -> Iterator[Alone]:
-    """A node in a process of its own."""
-    changes = {
-        "server-group refusing": {**GROUP, "mtls-refusal": "handshake"},
-        "listener public": {"server-groups": "open, refusing"},
-    }
-    with alone(front.pki, front.origin, changes) as node:
-        yield node
-
-
-def test_descriptors_after_a_thousand_broken_handshakes(front: Front, process: Alone) -> None:
-    """However handshakes break, a thousand of them leave no descriptor behind, and the next client is served."""
-
-    def serve() -> None:
-        with Client(process.port) as client:
-            assert client.ask(get(close=True)).status == 200
-            assert client.rest() == b""
-
-    def open_now(expected: int) -> int:
-        """The descriptors, once the last connections are closed."""
-        deadline = time.monotonic() + 5
-        while (count := process.descriptors()) > expected and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return count
-
-    for kind in BROKEN:
-        kind(process.port, front.pki)
-    serve()
-    before, memory = process.descriptors(), process.memory("VmRSS")
-    for number in range(1000):
-        BROKEN[number % len(BROKEN)](process.port, front.pki)
-    serve()
-    assert open_now(before) <= before
-    assert process.memory("VmRSS") - memory < 16 * 1024 * 1024
-
-
-def test_trap_2_7_half_a_hello_costs_nothing(process: Alone) -> None:
-    """While a node waits for the rest of ClientHellos, it sleeps: it does not spin on the part that it has not consumed."""
-    hands = [Hand(process.port) for _ in range(10)]
-    try:
-        for number, hand in enumerate(hands):
-            hand.sock.sendall(hand.hello[: (1, 5, 6, 50, 200)[number % 5]])
-        with Client(process.port) as client:
-            assert client.ask(get()).status == 200  # so the node has seen the hellos
-            before = process.seconds()
-            time.sleep(0.5)
-            assert process.seconds() - before <= 0.05
-    finally:
-        for hand in hands:
-            hand.sock.close()

@@ -9,8 +9,8 @@ import pytest
 from attrs import frozen
 
 from tests.certificates import write_pem
-from tests.node import PKI, Client, Node, Origin, Refused, get, in_thread, running
 from tests.nginx_matrix import MODES, STRICTER, Cell, Scene, cells
+from tests.node import PKI, Client, Node, Origin, Refused, get, in_thread, running
 
 pytestmark = pytest.mark.lasting
 

@@ -71,8 +71,9 @@ def _judged(parts: list[bytes]) -> tuple[bool, bool]:
 @pytest.mark.parametrize(
     "data",
     [
-        b"g\r\n", b"-1\r\n", b"+1\r\n", b"0x1\r\n", b"\r\n", b" 1\r\n", b"1 \r\n", b"1\n", b"1\ra", b"1;\n", b"1;a\0\r\n",
-        b"1 a\r\n", b"1234567890abcdef\r\n", b"1\r\nab", b"1\r\na\n", b"1\r\na\rb", b"1\r\na\r\n\r\n", b"0\r\nX\r\n",
+        b"g\r\n", b"-1\r\n", b"+1\r\n", b"0x1\r\n", b"\r\n", b" 1\r\n", b"1 \r\n", b"1\n", b"1\ra", b"1;\n",
+        b"1;a\0\r\n", b"1 a\r\n", b"1234567890abcdef\r\n", b"1\r\nab", b"1\r\na\n", b"1\r\na\rb", b"1\r\na\r\n\r\n",
+        b"0\r\nX\r\n",
         b"0\r\nX : a\r\n", b"0\r\n X: a\r\n", b"0\r\n: a\r\n", b"0\r\nX: a\0\r\n", b"0\r\nX: a\n", b"0\r\n\n",
         b"1;" + b"a" * 600, b"0\r\nX: " + b"a" * 9000, b"0\r\n" + b"X: aaaaaaaaaa\r\n" * 900,
         b"1;aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\na\r\n" * 500,

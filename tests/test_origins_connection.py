@@ -189,7 +189,6 @@ def test_while_we_pause_no_time_is_counted(setting: Setting) -> None:
     assert setting.both.told[-1] == "timeout"
 
 
-@pytest.mark.xfail(strict=True, reason="OriginConnection.write and drained set a deadline although reading is paused")
 @pytest.mark.parametrize("what", ["write", "drained"])
 def test_sending_while_we_pause_does_not_start_the_clock(setting: Setting, what: str) -> None:
     """A response that comes early, and is held back for its client, outlives the end of the upload."""
@@ -204,7 +203,6 @@ def test_sending_while_we_pause_does_not_start_the_clock(setting: Setting, what:
     assert setting.both.told == [(200, b"12345", False)]
 
 
-@pytest.mark.xfail(strict=True, reason="OriginConnection releases the connection before it tells of the head")
 def test_pausing_at_the_head_leaves_no_pooled_connection_paused(setting: Setting) -> None:
     """A receiver that pauses at a head whose trailers are there already pauses nobody else's connection."""
     setting.both.hearing = setting.connection.pause

@@ -206,7 +206,6 @@ async def test_with_every_server_down_the_client_gets_502(pki: PKI) -> None:
     assert "Connection refused" in event["error"]["reason"]
 
 
-@pytest.mark.xfail(strict=True, reason="Forwarding counts an attempt that found no server left")
 async def test_tries_are_the_servers_that_were_asked(pki: PKI) -> None:
     """The event counts attempts, not the search for another server."""
     with servers(pki) as none:
@@ -215,7 +214,6 @@ async def test_tries_are_the_servers_that_were_asked(pki: PKI) -> None:
     assert event["origin"]["tries"] == 2
 
 
-@pytest.mark.xfail(strict=True, reason="Forwarding keeps the error of an attempt that another made good")
 async def test_a_request_that_was_answered_has_no_error(pki: PKI) -> None:
     """What went wrong with the first server is no error of the exchange once the second has answered."""
     with servers(pki, resetting, answering(OK)) as both:
@@ -224,9 +222,6 @@ async def test_a_request_that_was_answered_has_no_error(pki: PKI) -> None:
         assert (status, event["error"]) == (200, None)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Forwarding looks for another server where there is none, and answers 502 itself"
-)
 async def test_the_only_server_that_is_busy_is_heard(pki: PKI) -> None:
     """With nowhere to go on to, a 503 is the origin's answer and not ours."""
     with servers(pki, answering(BUSY)) as one:
@@ -234,7 +229,6 @@ async def test_the_only_server_that_is_busy_is_heard(pki: PKI) -> None:
             assert (await ask(node))[:2] == (503, b"busy")
 
 
-@pytest.mark.xfail(strict=True, reason="OriginConnection tells an abandoned exchange of its trailers, which ends it")
 async def test_the_trailers_of_an_answer_that_was_given_up_end_nothing(pki: PKI) -> None:
     """After a 503 with trailers the exchange waits for the next server, and a pipelined request for the exchange."""
 
@@ -308,7 +302,6 @@ async def test_a_stale_connection_repeats_only_what_may_be_repeated(pki: PKI, me
         assert event["origin"]["tries"] == 1
 
 
-@pytest.mark.xfail(strict=True, reason="Forwarding counts the stale connection as a try; nginx does not")
 async def test_a_stale_connection_is_no_try(pki: PKI) -> None:
     """Even with one try a request that a closed connection never delivered goes out again."""
     with servers(pki, closing_as_reused) as one:

@@ -30,6 +30,7 @@ class Saying:
     name: str
     said: object = NOTHING
     saw: Exchange | None = None
+    repeatable: bool = True
 
     def decide(self, exchange: Exchange) -> Any:
         """Say it, or raise it."""
@@ -215,3 +216,25 @@ def test_either_answer_can_be_awaited(way: str) -> None:
     if way == "later":
         deferred.callback(NOTHING)
     assert waited(result).tags == {"all"}
+
+
+def test_a_decision_repeats_only_if_every_stage_says_so_and_none_has_failed() -> None:
+    """Whoever counts, waits or fails makes the decision one for this exchange alone."""
+
+    def repeats(*stages: Saying) -> bool:
+        decision = Pipeline(TAGGED, stages, "open").decide(EXCHANGE)
+        return (decision if isinstance(decision, Decision) else waited(decision)).repeatable
+
+    steady, waiting = Saying("steady"), Saying("waiting", succeed(NOTHING))
+    assert repeats(steady, steady)
+    assert not repeats(steady, Saying("counting", repeatable=False))
+    assert not repeats(waiting, steady)
+    assert not NOTHING.repeatable
+
+
+def test_a_failure_is_not_repeated(flush_logged_errors: Flush) -> None:
+    """What failed once may work the next time."""
+    decision = Pipeline(TAGGED, (Saying("failing", ValueError()),), "open").decide(EXCHANGE)
+    assert isinstance(decision, Decision)
+    assert not decision.repeatable
+    assert flush_logged_errors(ValueError)

@@ -217,16 +217,6 @@ def test_no_section_is_judged_unless_a_pattern_matches(monkeypatch: pytest.Monke
         compiled.matching(_request(b"/path-500"))
 
 
-def test_only_fields_that_a_rule_reads_are_computed() -> None:
-    """Without a rule on headers, nobody sorts them."""
-    exchange = _request(b"/", b"GET", (b"x", b"1"))
-    compile_section(_section(path="^/x"), {})(exchange)
-    assert exchange.request is not None
-    assert "fields" not in vars(exchange.request)
-    compile_section(_section(header_x="1"), {})(exchange)
-    assert "fields" in vars(exchange.request)
-
-
 def test_a_request_cannot_stall_a_rule() -> None:
     """An expression that ruins a backtracking engine takes linear time."""
     match = compile_section(_section(path="^(a+)+$"), {})

@@ -173,8 +173,9 @@ class Forwarding:
         self._borrow(path_map.pool)
 
     def _borrow(self, pool: OriginPool, *, fresh: bool = False) -> None:
-        self._account.tries += 1
         lent = pool.borrow(self, self._tried, fresh=fresh)
+        if lent is not None:
+            self._account.tries += 1
         if isinstance(lent, OriginConnection):
             self._account.reused = True
             self._begin(lent)
@@ -289,11 +290,14 @@ class Forwarding:
         self._account.origin_status = head.status
         pool, server = self._pool, self._account.server
         assert server is not None
-        if head.status >= 400 and f"http-{head.status}" in pool.origin.next_upstream and self._may_retry(sent=True):
+        if head.status >= 400 and f"http-{head.status}" in pool.origin.next_upstream:
             pool.balancer.failed(server, pool.deadlines.clock())
-            self._retry(server)
-            return
-        pool.balancer.succeeded(server, pool.deadlines.clock())
+            if self._repeatable and self._another(server):
+                self._retry(server)
+                return
+        else:
+            pool.balancer.succeeded(server, pool.deadlines.clock())
+        self._account.error = None
         self._account.answered = time.perf_counter()
         self._answered = True
         self._account.status = head.status
@@ -333,8 +337,8 @@ class Forwarding:
         if self._answered:
             self._cut(error)
             return
-        if self._account.reused and error.kind == "reset" and self._may_retry(sent=True):
-            # The origin closed a kept connection just as it was used: that is no failure of the server.
+        if self._account.reused and error.kind == "reset" and self._repeatable:
+            # The origin closed a kept connection just as it was used: that is no failure of the server, and no try.
             self._account.tries -= 1
             self._borrow(self._pool, fresh=True)
             return
@@ -370,7 +374,7 @@ class Forwarding:
         if server is not None and error.kind != "unavailable":
             pool.balancer.failed(server, pool.deadlines.clock())
             wanted = _CONDITIONS[error.kind] in pool.origin.next_upstream
-            if wanted and self._may_retry(sent=error.sent):
+            if wanted and (self._repeatable or not error.sent) and self._another(server):
                 self._account.error = error
                 self._retry(server)
                 return
@@ -379,13 +383,17 @@ class Forwarding:
         status = self._account.error.status if self._account.error is not None else error.status
         self._answer(Response(status, (), PAGES[status]))
 
-    def _may_retry(self, *, sent: bool) -> bool:
-        """Whether the request may be sent to another server: nginx's rules, narrowed to safe methods."""
-        if self._account.tries >= self._pool.origin.next_upstream_tries or self._answered:
-            return False
-        if not sent:
-            return True
+    @property
+    def _repeatable(self) -> bool:
+        """Whether the request may be sent again once it was sent: nginx's rules, narrowed to safe methods."""
         return self._head.request.method in SAFE and self._head.body is None
+
+    def _another(self, server: Balanced) -> bool:
+        """Whether there is a server that has not been tried, and a try left for it."""
+        pool, tried = self._pool, (*self._tried, server)
+        return self._account.tries < pool.origin.next_upstream_tries and any(
+            each not in tried for each in pool.balancer.servers
+        )
 
     def _retry(self, server: Balanced) -> None:
         self._let_go()

@@ -60,7 +60,7 @@ class OriginConnection:
     """
 
     __slots__ = (
-        "_answered", "_body", "_buffer", "_deadlines", "_interim", "_keep_alive", "_keeper", "_max_head", "_method",
+        "_answered", "_body", "_buffer", "_deadlines", "_interim", "_keep_alive", "_keeper", "_max_head", "_method", "_paused",
         "_read_timeout", "_receiver", "_request_done", "_send_timeout", "_sent", "deadline", "served", "server",
         "transport",
     )  # fmt: skip
@@ -89,6 +89,7 @@ class OriginConnection:
         self._method = b""
         self._answered = False
         self._request_done = True
+        self._paused = False
         self._keep_alive = True
         self._interim = 0
         self._sent = 0
@@ -124,12 +125,14 @@ class OriginConnection:
         return self.transport.full
 
     def pause(self) -> None:
-        """Read no more of the response until :meth:`resume`."""
+        """Read no more of the response until :meth:`resume`; meanwhile the origin has no deadline for it."""
+        self._paused = True
         self.transport.pause()
-        self.deadline = NEVER
+        self._wait()
 
     def resume(self) -> None:
         """Read on."""
+        self._paused = False
         self._wait()
         self.transport.resume()
 
@@ -205,6 +208,8 @@ class OriginConnection:
         if self.transport.queued:
             self._sent = self.transport.sent
             self.deadline = self._deadlines.clock() + self._send_timeout
+        elif self._paused:
+            self.deadline = NEVER
         elif self._request_done or self._answered:
             self.deadline = self._deadlines.clock() + self._read_timeout
         else:
@@ -248,19 +253,23 @@ class OriginConnection:
         else:
             body, rest = reader.feed(data)
             done = reader.done
-        if done:
-            self._finish(rest)
-        else:
-            self.deadline = self._deadlines.clock() + self._read_timeout
         trailers = reader.trailers if done and reader is not None else ()
-        receiver.responded(head, body, done and not trailers)
-        if trailers:
+        if done and not trailers:
+            self._finish(rest)
+            receiver.responded(head, body, True)
+            return
+        self._wait()
+        receiver.responded(head, body, False)
+        if trailers and self._receiver is receiver:  # unless it has given the response up
+            self._finish(rest)
             receiver.continued(b"", True, trailers)
 
     def _finish(self, rest: bytes) -> None:
         """The response is complete: give the connection back, or close it if it can serve no other."""
         self._receiver = None
         self._body = None
+        if self._paused:
+            self.resume()
         if rest or not self._keep_alive or not self._request_done or self.transport.queued:
             self.transport.close()
         else:

@@ -88,7 +88,7 @@ class ServerConnection:
 
     __slots__ = (
         "_body", "_buffer", "_chunked", "_close", "_continue", "_deadlines", "_done_sent", "_head", "_host", "_limits",
-        "_lingering", "_max_requests", "_paused_at", "_responding", "_running", "_sent", "_start", "_taker",
+        "_left", "_lingering", "_max_requests", "_responding", "_running", "_sent", "_start", "_taker",
         "_timeouts", "deadline", "requests", "transport",
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ class ServerConnection:
         self._chunked = False
         self._close = False
         self._lingering = False
-        self._paused_at = 0.0
+        self._left: float | None = None
         self._sent = 0
         self.requests = 0
         self.deadline = deadlines.clock() + timeouts.handshake
@@ -202,16 +202,17 @@ class ServerConnection:
 
     def pause_body(self) -> None:
         """Read no more of the request body until :meth:`resume_body`; the client's deadline stands still."""
-        if not self._paused_at:
-            self._paused_at = self._deadlines.clock()
+        if self._left is None:
+            self._left = self.deadline - self._deadlines.clock()
+            self.deadline = NEVER
             self.transport.pause()
 
     def resume_body(self) -> None:
         """Read on."""
-        if self._paused_at:
-            if self.deadline != NEVER:
-                self.deadline += self._deadlines.clock() - self._paused_at
-            self._paused_at = 0.0
+        left, self._left = self._left, None
+        if left is not None:
+            if self.deadline == NEVER:
+                self.deadline = self._deadlines.clock() + left
             self.transport.resume()
 
     def last_request(self) -> None:
