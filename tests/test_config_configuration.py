@@ -174,9 +174,9 @@ ERRORS: dict[str, tuple[dict[str, str], list[str]]] = {
         ],
     ),
     "names of an origin": (
-        {"servers = http://127.0.0.1:8080": "servers = https://a, https://bücher\nserver-name = a/b\nhost = a:b"},
+        {"servers = http://127.0.0.1:8080": "servers = https://a, https://.b\nserver-name = a/b\nhost = a:b"},
         [
-            "[origin shop] servers: expected a host name or an IP address\n    bücher\n    ^",
+            "[origin shop] servers: expected a host name or an IP address\n    .b\n    ^",
             "[origin shop] server-name: expected a host name or an IP address\n    a/b\n    ^",
             "[origin shop] host: expected client, server, or a host with or without a port\n    a:b\n    ^",
         ],
