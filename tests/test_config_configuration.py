@@ -130,6 +130,10 @@ ERRORS: dict[str, tuple[dict[str, str], list[str]]] = {
         {"path-maps = all": "path-maps = all, al"},
         ['[security-policy shop] path-maps: there is no [path-map al]; did you mean "all"?\n    all, al\n         ^'],
     ),
+    "no time at all": (
+        {"endpoint = tcp:0": "endpoint = tcp:0\nheader-timeout = 0"},
+        ["[listener public] header-timeout: a timeout of 0 would leave no time at all"],
+    ),
     "the value of a setting": (
         {"endpoint = tcp:0": "endpoint = tcp:0\nheader-timeout = 15"},
         ["[listener public] header-timeout: expected a duration such as 250ms, 5s, 10m, 24h or 7d\n    15\n    ^"],
@@ -174,9 +178,9 @@ ERRORS: dict[str, tuple[dict[str, str], list[str]]] = {
         ],
     ),
     "names of an origin": (
-        {"servers = http://127.0.0.1:8080": "servers = https://a, https://.b\nserver-name = a/b\nhost = a:b"},
+        {"servers = http://127.0.0.1:8080": "servers = https://a, https://.z\nserver-name = a/b\nhost = a:b"},
         [
-            "[origin shop] servers: expected a host name or an IP address\n    .b\n    ^",
+            "[origin shop] servers: expected a host name or an IP address\n    .z\n    ^",
             "[origin shop] server-name: expected a host name or an IP address\n    a/b\n    ^",
             "[origin shop] host: expected client, server, or a host with or without a port\n    a:b\n    ^",
         ],

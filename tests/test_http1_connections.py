@@ -316,7 +316,7 @@ async def test_max_connections_per_client(pki: PKI) -> None:
         async with started(pki, origin, {LISTENER: {"max-connections-per-client": "1"}}) as node:
 
             def refused() -> bool:
-                with connect(node.port) as sock:
+                with connect(node.port, patience=1) as sock:
                     try:
                         return sock.recv(1) == b""
                     except ConnectionResetError:

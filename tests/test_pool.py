@@ -236,6 +236,14 @@ async def test_a_handshake_has_an_end(pki: PKI) -> None:
         assert (error.status, error.kind, error.sent, pool.open) == (504, "timeout", False, 0)
 
 
+async def test_a_server_name_that_cannot_be_sent_is_an_error(pki: PKI) -> None:
+    """SNI is ASCII: any other name fails the request at once, and leaves no connection."""
+    with Origin(pki) as origin, pool_to(pki, origin.port, server_name="b\xfccher.test") as pool:
+        error = await error_of(Exchange().on(pool))
+        assert (error.status, error.kind, error.sent, pool.open) == (502, "handshake", False, 0)
+        assert origin.received == b""
+
+
 # -- names -------------------------------------------------------------------------------------------------------------
 
 

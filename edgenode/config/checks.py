@@ -51,6 +51,18 @@ def _names(configuration: Configuration) -> Iterator[Problem]:
             yield Problem(header, "host", "expected client, server, or a host with or without a port", origin.host, 0)
 
 
+_MAY_BE_ZERO = ("drain-timeout", "idle-timeout", "fail-timeout")
+
+
+def _timeouts(configuration: Configuration) -> Iterator[Problem]:
+    """A timeout of nothing would refuse everybody."""
+    for header, section in configuration.written():
+        for setting in schema.settings(type(section)).values():
+            key = setting.key
+            if key.endswith("-timeout") and key not in _MAY_BE_ZERO and getattr(section, setting.attribute) == 0:
+                yield Problem(header, key, "a timeout of 0 would leave no time at all")
+
+
 def _endpoints(configuration: Configuration) -> Iterator[Problem]:
     taken: dict[str, str] = {}
     for name, listener in configuration.listeners.items():
@@ -249,6 +261,7 @@ Check = Callable[["Configuration"], Iterator[Problem]]
 
 CHECKS: tuple[Check, ...] = (
     _names,
+    _timeouts,
     _endpoints,
     _hosts,
     _without_mtls,

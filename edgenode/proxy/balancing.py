@@ -52,8 +52,16 @@ class Balanced:
         self.on_trial = False
 
     def __str__(self) -> str:
-        host = f"[{self.server.host}]" if ":" in self.server.host else self.server.host
-        return f"{host}:{self.server.port}"
+        return f"{self._host}:{self.server.port}"
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.server.host}]" if ":" in self.server.host else self.server.host
+
+    @property
+    def authority(self) -> str:
+        """The server as a Host field names it: without the port if that is its scheme's own."""
+        return self._host if self.server.port == (443 if self.server.tls else 80) else str(self)
 
 
 class Balancer:

@@ -206,12 +206,7 @@ class Forwarding:
 
     def _request_bytes(self, server: Balanced) -> bytes:
         request, pool = self._head.request, self._pool
-        origin = pool.origin
-        if origin.host == "client":
-            host = request.authority
-        else:
-            name = (origin.server_name or server.server.host) if origin.host == "server" else origin.host
-            host = name.encode("ascii")
+        host = request.authority if pool.origin.host == "client" else pool.host(server)
         length = request.length
         if length:
             framing = b"Content-Length: %d\r\n" % length

@@ -161,6 +161,12 @@ class OriginPool:
         for connection in tuple(self._connections):
             connection.transport.abort("the node stops")
 
+    def host(self, server: Balanced) -> bytes:
+        """The Host field of requests to a server, where it is not the client's: what is written, or its name."""
+        if self.origin.host != "server":
+            return self.origin.host.encode("ascii")
+        return (self.origin.server_name or server.authority).encode("ascii")
+
     def resolve(self, host: str, found: Callable[[tuple[str, ...]], None], failed: Callable[[str], None]) -> None:
         """The addresses of a host, asked for in a thread by one at a time and remembered for half a minute."""
         try:
@@ -267,17 +273,23 @@ class Opening:
     def _connected(self, sock: socket.socket) -> None:
         self._connecting = None
         self.deadline = self._until
-        if self._server.server.tls:
-            assert self._pool.context is not None
-            connection = SSL.Connection(self._pool.context, sock)
-            if not _is_address(self._name):
-                connection.set_tlsext_host_name(self._name.encode("ascii"))
-            connection.set_app_data(self._record)
-            connection.set_connect_state()
-            self._transport = Transport(self._pool.reactor, sock, connection, self)
-        else:
-            self._transport = Transport(self._pool.reactor, sock, Plain(sock), self)
+        try:
+            connection = self._tls(sock) if self._server.server.tls else Plain(sock)
+        except (SSL.Error, UnicodeError) as error:
+            sock.close()
+            self.fail(OriginError(502, "handshake", f"no TLS with {self._server} as {self._name}: {error}"))
+            return
+        self._transport = Transport(self._pool.reactor, sock, connection, self)
         self._transport.start()
+
+    def _tls(self, sock: socket.socket) -> SSL.Connection:
+        assert self._pool.context is not None
+        connection = SSL.Connection(self._pool.context, sock)
+        if not _is_address(self._name):
+            connection.set_tlsext_host_name(self._name.encode("ascii"))
+        connection.set_app_data(self._record)
+        connection.set_connect_state()
+        return connection
 
     @property
     def _name(self) -> str:

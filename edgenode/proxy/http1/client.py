@@ -60,9 +60,9 @@ class OriginConnection:
     """
 
     __slots__ = (
-        "_answered", "_body", "_buffer", "_deadlines", "_interim", "_keep_alive", "_keeper", "_max_head", "_method", "_paused",
-        "_read_timeout", "_receiver", "_request_done", "_send_timeout", "_sent", "deadline", "served", "server",
-        "transport",
+        "_answered", "_body", "_buffer", "_deadlines", "_interim", "_keep_alive", "_keeper", "_max_head", "_method",
+        "_paused", "_read_timeout", "_receiver", "_request_done", "_send_timeout", "_sent", "deadline", "served",
+        "server", "transport",
     )  # fmt: skip
 
     transport: Transport

@@ -125,7 +125,7 @@ class ServerConnection:
         if any(name == b"content-type" for name, _ in response.headers):
             fields = []
         self._close = self._close or close
-        lines = header_lines((*fields, *response.headers)) + http_date()
+        lines = header_lines((*fields, *((name.title(), value) for name, value in response.headers))) + http_date()
         self.begin_response(response.status, b"", lines, len(response.body), response.body, True)
 
     def interim(self, status: int, reason: bytes, lines: bytes) -> None:
