@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from tests.certificates import now
+from tests.certificates import make_authority, now
 from tests.handshakes import client as client_context
 from tests.handshakes import resumed
 from tests.node import PKI, Answer, Client, Node, Origin, get, in_thread, running
@@ -171,17 +171,19 @@ async def test_no_ticket_is_honoured_where_a_certificate_is_asked_for(front: Fro
     front.origin.take()
 
 
-async def test_a_client_that_expires_does_not_live_on_in_a_kept_connection(front: Front) -> None:
-    """On a connection whose client certificate has expired since the handshake the next request is refused."""
+@pytest.mark.parametrize("group", ["strict", "lenient"])
+async def test_a_client_that_expires_does_not_live_on_in_a_kept_connection(front: Front, group: str) -> None:
+    """When its certificate expires after the handshake, a client's next request is refused; if unknown, likewise."""
 
     def attempt(client: Client) -> tuple[int, int]:
-        before = client.ask(get("/", "strict.test")).status
+        before = client.ask(get("/", f"{group}.test")).status
         # It is valid through the whole second that it names.
         time.sleep(max(0.0, brief.certificate.not_valid_after_utc.timestamp() + 1.001 - time.time()))
-        return before, client.ask(get("/", "strict.test")).status
+        return before, client.ask(get("/", f"{group}.test")).status
 
-    brief = front.pki.clients.issue("brief", not_after=now() + datetime.timedelta(seconds=round(time.time() % 1)))
-    with await in_thread(front.node.client, "strict.test", chain=[brief]) as client:
+    issuer = front.pki.clients if group == "strict" else make_authority("Unknown")
+    brief = issuer.issue("brief", not_after=now() + datetime.timedelta(seconds=round(time.time() % 1)))
+    with await in_thread(front.node.client, f"{group}.test", chain=[brief]) as client:
         assert await in_thread(attempt, client) == (200, 400)
     _, event = await front.node.events.take(2)
     assert event["error"]["status"] == 495

@@ -224,13 +224,13 @@ async def test_the_body_deadline_stands_still_while_we_keep_the_client_waiting(p
                 return
         served.send(OK)
 
-    changes = {LISTENER: {"body-timeout": BRIEF}, "path-map all": {"max-body-size": "16m"}}
+    changes = {LISTENER: {"body-timeout": "800ms"}, "path-map all": {"max-body-size": "16m"}}
     with Origin(pki, behave) as origin:
         async with started(pki, origin, changes) as node:
 
             def ask() -> int:
                 with node.client() as client:
-                    threading.Timer(1.0, resume.set).start()
+                    threading.Timer(1.3, resume.set).start()
                     return client.ask(
                         get("/", "open.test", f"Content-Length: {size}", method="POST", body=b"a" * size)
                     ).status

@@ -155,5 +155,6 @@ def _fault(error: ClientError | OriginError | None) -> str:
     """Whose fault, the status inside, which may differ from the one sent, and the reason."""
     if error is None:
         return "null"
-    whose = "client" if isinstance(error, ClientError) else "origin"
-    return f'{{"fault":"{whose}","status":{error.status},"reason":{_text(error.reason)}}}'
+    if isinstance(error, ClientError):
+        return f'{{"fault":"client","status":{error.status},"reason":{_text(error.reason)}}}'
+    return f'{{"fault":"origin","kind":"{error.kind}","status":{error.status},"reason":{_text(error.reason)}}}'

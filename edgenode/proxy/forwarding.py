@@ -20,11 +20,12 @@ from edgenode.errors import ClientError, OriginError
 from edgenode.exchange import Exchange, Headers, Response
 from edgenode.interfaces import IEventSink
 from edgenode.proxy.account import Account
-from edgenode.proxy.balancing import Balanced
-from edgenode.proxy.headers import header_lines, http_date, new_identifier, to_client
+from edgenode.proxy.balancing import CONDITIONS, Attempts, Balanced
+from edgenode.proxy.headers import header_lines, http_date, new_identifier, passing, to_client
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.http1.heads import RequestHead, ResponseHead
 from edgenode.proxy.http1.server import ServerConnection
+from edgenode.proxy.http1.writing import LAST_CHUNK, chunk, request_head
 from edgenode.proxy.judging import PAGES, Judgement, judge_request, refuse
 from edgenode.proxy.pool import Opening, OriginPool
 from edgenode.proxy.routing import Router
@@ -32,14 +33,9 @@ from edgenode.proxy.trustedproxies import TrustedProxies
 from edgenode.proxy.visitor import Visitor
 from edgenode.tls.transport import HIGH_WATER
 
-SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
-"""Methods without side effects (RFC 9110, section 9.2.1): the only ones sent again once they were sent."""
-
 _COUNTED = frozenset((b"TRACE", b"OPTIONS"))
 """Methods for which Max-Forwards counts (RFC 9110, section 7.6.2)."""
 
-_CONDITIONS = {"connect": "error", "handshake": "error", "certificate": "error", "reset": "error", "timeout": "timeout",
-               "invalid": "invalid-header"}  # fmt: skip
 _log = Logger()
 
 
@@ -70,8 +66,8 @@ class Forwarding:
     """
 
     __slots__ = (
-        "_account", "_answered", "_client", "_extra", "_head", "_lent", "_opening", "_over", "_passage", "_pending",
-        "_request_done", "_surroundings", "_tried", "_visitor", "_waiting",
+        "_account", "_answered", "_client", "_extra", "_failed_attempts", "_head", "_lent", "_opening", "_over",
+        "_passage", "_pending", "_request_done", "_surroundings", "_visitor", "_waiting",
     )  # fmt: skip
 
     def __init__(
@@ -89,7 +85,7 @@ class Forwarding:
         self._extra: Headers = ()
         self._lent: OriginConnection | None = None
         self._opening: Opening | None = None
-        self._tried: tuple[Balanced, ...] = ()
+        self._failed_attempts: Attempts | None = None
         self._pending: list[bytes] = []
         self._waiting = 0
         self._request_done = head.body is None
@@ -173,7 +169,8 @@ class Forwarding:
         self._borrow(path_map.pool)
 
     def _borrow(self, pool: OriginPool, *, fresh: bool = False) -> None:
-        lent = pool.borrow(self, self._tried, fresh=fresh)
+        tried = () if self._failed_attempts is None else self._failed_attempts.tried
+        lent = pool.borrow(self, tried, fresh=fresh)
         if lent is not None:
             self._account.tries += 1
         if isinstance(lent, OriginConnection):
@@ -205,40 +202,20 @@ class Forwarding:
         self._client.resume_body()
 
     def _request_bytes(self, server: Balanced) -> bytes:
-        request, pool = self._head.request, self._pool
+        request, pool, passage = self._head.request, self._pool, self._passage
         host = request.authority if pool.origin.host == "client" else pool.host(server)
-        length = request.length
-        if length:
-            framing = b"Content-Length: %d\r\n" % length
-        elif length is None:
-            framing = b"Transfer-Encoding: chunked\r\n"
-        else:
-            framing = b"Content-Length: 0\r\n" if b"content-length" in request.fields else b""
-        return b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%b%bX-Request-Id: %b\r\n%b\r\n" % (
-            request.method,
-            request.path,
-            b"" if request.query is None else b"?" + request.query,
-            host,
-            self._passage.lines,
-            self._further_lines(),
-            self._account.identifier,
-            framing,
+        further = header_lines(self._extra) if self._extra else b""
+        if passage.max_forwards is not None:
+            further += b"Max-Forwards: %d\r\n" % (passage.max_forwards - (request.method in _COUNTED))
+        return request_head(
+            request, host, b"%b%bX-Request-Id: %b\r\n" % (passage.lines, further, self._account.identifier)
         )
-
-    def _further_lines(self) -> bytes:
-        """Header fields that are not the same for every request with this header block."""
-        lines = header_lines(self._extra) if self._extra else b""
-        forwards = self._passage.max_forwards
-        if forwards is not None:
-            lines += b"Max-Forwards: %d\r\n" % (forwards - (self._head.request.method in _COUNTED))
-        return lines
 
     def _framed(self, body: bytes) -> bytes:
         """Bytes of the request body in the framing that the origin was told."""
         if self._head.request.length is not None:
             return body
-        framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        return framed + b"0\r\n\r\n" if self._request_done else framed
+        return chunk(body) + LAST_CHUNK if self._request_done else chunk(body)
 
     def body(self, data: bytes, done: bool) -> None:
         """Bytes of the request body came from the client."""
@@ -285,10 +262,11 @@ class Forwarding:
         self._account.origin_status = head.status
         pool, server = self._pool, self._account.server
         assert server is not None
+        if done:
+            self._lent = None  # it is back in its pool, and may be another's already
         if head.status >= 400 and f"http-{head.status}" in pool.origin.next_upstream:
             pool.balancer.failed(server, pool.deadlines.clock())
-            if self._repeatable and self._another(server):
-                self._retry(server)
+            if self._try_again(server, f"http-{head.status}", sent=True):
                 return
         else:
             pool.balancer.succeeded(server, pool.deadlines.clock())
@@ -298,7 +276,6 @@ class Forwarding:
         self._account.status = head.status
         self._account.sent = len(body)
         if done:
-            self._lent = None
             self._end()
         lines, dated = _response_lines(head, self._surroundings.via)
         if not dated:
@@ -313,7 +290,7 @@ class Forwarding:
         if done:
             self._lent = None
             self._end()
-            self._client.continue_response(body, True, self._passing(trailers))
+            self._client.continue_response(body, True, passing(trailers) if self._passage.trailers else ())
             return
         self._client.continue_response(body, False)
         if self._client.transport.full and self._lent is not None:
@@ -332,7 +309,7 @@ class Forwarding:
         if self._answered:
             self._cut(error)
             return
-        if self._account.reused and error.kind == "reset" and self._repeatable:
+        if self._account.reused and error.kind == "reset" and self._attempts.repeatable:
             # The origin closed a kept connection just as it was used: that is no failure of the server, and no try.
             self._account.tries -= 1
             self._borrow(self._pool, fresh=True)
@@ -357,43 +334,33 @@ class Forwarding:
         assert path_map is not None
         return path_map.pool
 
-    def _passing(self, trailers: Headers) -> Headers:
-        """The trailers that may be passed on: only to who asked for them, and none that belongs into a head."""
-        if not trailers or not self._passage.trailers:
-            return ()
-        return tuple(field for field in trailers if not field[0].startswith(_NO_TRAILERS))
-
     def _fail(self, error: OriginError) -> None:
         """An attempt failed before any answer: the next server, or 502, 503, 504."""
         pool, server = self._pool, self._account.server
-        if server is not None and error.kind != "unavailable":
+        if server is not None and error.kind in CONDITIONS:
             pool.balancer.failed(server, pool.deadlines.clock())
-            wanted = _CONDITIONS[error.kind] in pool.origin.next_upstream
-            if wanted and (self._repeatable or not error.sent) and self._another(server):
-                self._account.error = error
-                self._retry(server)
+            self._account.error = error
+            if self._try_again(server, CONDITIONS[error.kind], sent=error.sent):
                 return
         if error.kind != "unavailable" or not isinstance(self._account.error, OriginError):
             self._account.error = error
         status = self._account.error.status if self._account.error is not None else error.status
         self._answer(Response(status, (), PAGES[status]))
 
-    @property
-    def _repeatable(self) -> bool:
-        """Whether the request may be sent again once it was sent: nginx's rules, narrowed to safe methods."""
-        return self._head.request.method in SAFE and self._head.body is None
-
-    def _another(self, server: Balanced) -> bool:
-        """Whether there is a server that has not been tried, and a try left for it."""
-        pool, tried = self._pool, (*self._tried, server)
-        return self._account.tries < pool.origin.next_upstream_tries and any(
-            each not in tried for each in pool.balancer.servers
-        )
-
-    def _retry(self, server: Balanced) -> None:
+    def _try_again(self, server: Balanced, condition: str, *, sent: bool) -> bool:
+        """Go to another server if the request may, and there is one."""
+        if not self._attempts.another(server, condition, sent):
+            return False
         self._let_go()
-        self._tried = (*self._tried, server)
         self._borrow(self._pool)
+        return True
+
+    @property
+    def _attempts(self) -> Attempts:
+        """The attempts so far; made when one has failed, for most requests need but one."""
+        if self._failed_attempts is None:
+            self._failed_attempts = Attempts(self._pool.origin, self._head.request.method, self._head.body is None)
+        return self._failed_attempts
 
     def _let_go(self) -> None:
         """Give up what is under way with the origin."""
@@ -416,12 +383,6 @@ class Forwarding:
             self._over = True
             self._account.ended = time.perf_counter()
             self._surroundings.events.record(self._account)
-
-
-_NO_TRAILERS = (
-    b"content-", b"transfer-", b"host", b"authorization", b"set-cookie", b"cookie", b"connection", b"te", b"trailer",
-    b"upgrade", b"cache-control", b"expect", b"location", b"vary", b"www-", b"proxy-",
-)  # fmt: skip
 
 
 @functools.lru_cache(1024)

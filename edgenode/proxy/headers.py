@@ -227,3 +227,15 @@ def to_client(headers: Headers, names: tuple[bytes, ...], options: frozenset[byt
     ]
     dated = any(name == b"date" for name, _ in headers)
     return header_lines((*fields, (b"Via", b", ".join((*received, via))))), dated
+
+
+_NO_TRAILERS = (
+    b"content-", b"transfer-", b"host", b"authorization", b"set-cookie", b"cookie", b"connection", b"te", b"trailer",
+    b"upgrade", b"cache-control", b"expect", b"location", b"vary", b"www-", b"proxy-",
+)  # fmt: skip
+"""Fields that belong into a head: framing, routing, authentication, what else RFC 9110, section 6.5.1, names."""
+
+
+def passing(trailers: Headers) -> Headers:
+    """The trailer fields that may be passed on to who asked for trailers."""
+    return tuple(field for field in trailers if not field[0].startswith(_NO_TRAILERS))

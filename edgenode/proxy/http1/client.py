@@ -228,8 +228,9 @@ class OriginConnection:
             if end < 0 or end > self._max_head:
                 if len(data) > self._max_head:
                     raise MalformedHead("the head is too large")
-                if not b"HTTP/1.".startswith(data[:7]):
-                    raise MalformedHead("not HTTP/1")
+                line = data.find(b"\n")
+                if not b"HTTP/1.".startswith(data[:7]) or line == 0 or (line > 0 and data[line - 1] != 13):
+                    raise MalformedHead("not HTTP/1, or a bare LF")
                 self._buffer = data
                 return
             head = read_response_head(data[: end + 4], self._method)

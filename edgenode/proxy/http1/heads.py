@@ -357,10 +357,9 @@ def _response_framing(
         return None, ChunkedBody
     if lengths is None:
         return None, EndlessBody
-    length = _length(lengths[0])
-    # The same length twice is common, and section 6.3 lets a recipient take it for one.
-    if length is None or lengths.count(lengths[0]) != len(lengths):
-        raise MalformedHead("contradictory or malformed Content-Length")
+    length = _length(lengths[0]) if len(lengths) == 1 else None
+    if length is None:
+        raise MalformedHead("a repeated or malformed Content-Length")
     return length, functools.partial(LengthBody, length) if length else None
 
 

@@ -7,7 +7,6 @@ deadline.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Protocol
 
 from attrs import frozen
@@ -18,14 +17,12 @@ from edgenode.proxy.deadlines import NEVER, Deadlines
 from edgenode.proxy.headers import header_lines, http_date
 from edgenode.proxy.http1.bodies import BodyReader, MalformedBody
 from edgenode.proxy.http1.heads import Limits, RequestHead, check_unfinished_request, read_request_head
+from edgenode.proxy.http1.writing import chunk, error_response, status_line
 from edgenode.tls.transport import HIGH_WATER, Transport
 
 _LINGER = 2.0
 """Seconds for which a client that is still sending may read why it was refused, before the connection is cut."""
 
-_PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
-_STATUS_LINES = {status: b"HTTP/1.1 %d %s\r\n" % (status, phrase) for status, phrase in _PHRASES.items()}
-_PLAIN_TEXT = b"Content-Type: text/plain; charset=utf-8\r\n"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -132,7 +129,7 @@ class ServerConnection:
         """Pass an interim response on, to a client that knows them."""
         assert self._head is not None
         if self._head.request.version == (1, 1):
-            self.transport.write(_status_line(status, reason) + lines + b"\r\n")
+            self.transport.write(status_line(status, reason) + lines + b"\r\n")
 
     def begin_response(
         self, status: int, reason: bytes, lines: bytes, length: int | None, body: bytes, done: bool
@@ -165,7 +162,7 @@ class ServerConnection:
             framing += b"Connection: close\r\n"
         elif request.version == (1, 0):
             framing += b"Connection: keep-alive\r\n"
-        start = b"%b%b%b\r\n" % (_status_line(status, reason), lines, framing)
+        start = b"%b%b%b\r\n" % (status_line(status, reason), lines, framing)
         if bodiless:
             body = b""
         self._write(start, body, done)
@@ -352,9 +349,9 @@ class ServerConnection:
     def _write(self, start: bytes, body: bytes, done: bool, trailers: Headers = ()) -> None:
         if self._chunked:
             if body:
-                body = b"%x\r\n%b\r\n" % (len(body), body)
+                body = chunk(body)
             if done:
-                body += b"0\r\n" + header_lines(trailers) + b"\r\n"
+                body += b"0\r\n%b\r\n" % header_lines(trailers)
         # One write, and so one record, for a head and a small body; a large body is not copied for it.
         if start and len(body) > 8192:
             self.transport.write(start)
@@ -397,20 +394,7 @@ class ServerConnection:
         self._close = True
         self._taker = None
         self._responding = True
-        phrase = _PHRASES.get(error.status, b"Error")
-        page = b"%d %b\n" % (error.status, phrase)
-        self.transport.write(
-            b"HTTP/1.1 %d %b\r\n%b%bContent-Length: %d\r\nConnection: close\r\n\r\n%b"
-            % (error.status, phrase, http_date(), _PLAIN_TEXT, len(page), page)
-        )
+        self.transport.write(error_response(error.status))
         self._host.refused(self, error)
         self._buffer = b"refused"
         self._end()
-
-
-def _status_line(status: int, reason: bytes) -> bytes:
-    if not reason or _PHRASES.get(status) == reason:
-        known = _STATUS_LINES.get(status)
-        if known is not None:
-            return known
-    return b"HTTP/1.1 %d %b\r\n" % (status, reason)

@@ -1,0 +1,65 @@
+"""HTTP/1.1 messages as they are written (RFC 9112): start lines, framing, chunks."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from edgenode.exchange import Request
+from edgenode.proxy.headers import http_date
+
+_PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+_STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, phrase) for status, phrase in _PHRASES.items()}
+
+LAST_CHUNK = b"0\r\n\r\n"
+"""The end of a chunked body without trailers."""
+
+
+def status_line(status: int, reason: bytes = b"") -> bytes:
+    """The status line with its line end.
+
+    :param reason: the reason phrase; the status's own if it is empty.
+    """
+    if not reason or _PHRASES.get(status) == reason:
+        known = _STATUS_LINES.get(status)
+        if known is not None:
+            return known
+    return b"HTTP/1.1 %d %b\r\n" % (status, reason)
+
+
+def error_response(status: int) -> bytes:
+    """A whole response that says no more than its status, and that the connection ends."""
+    page = b"%d %b\n" % (status, _PHRASES.get(status, b"Error"))
+    return b"%b%bContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
+        status_line(status),
+        http_date(),
+        len(page),
+        page,
+    )
+
+
+def request_head(request: Request, host: bytes, lines: bytes) -> bytes:
+    """The head of a request to an origin, with the framing of its body.
+
+    :param host: the Host field.
+    :param lines: the other header fields, each with its line end.
+    """
+    length = request.length
+    if length:
+        framing = b"Content-Length: %d\r\n" % length
+    elif length is None:
+        framing = b"Transfer-Encoding: chunked\r\n"
+    else:
+        framing = b"Content-Length: 0\r\n" if b"content-length" in request.fields else b""
+    return b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (
+        request.method,
+        request.path,
+        b"" if request.query is None else b"?" + request.query,
+        host,
+        lines,
+        framing,
+    )
+
+
+def chunk(body: bytes) -> bytes:
+    """Bytes of a body as a chunk; nothing for no bytes, for an empty chunk would be the last."""
+    return b"%x\r\n%b\r\n" % (len(body), body) if body else b""
