@@ -154,6 +154,7 @@ class EdgeService(Service):
                 patience.cancel()
             for pool in self.pools.values():
                 pool.abort()
+            self._deadlines.stop()
             if self._log is not None:
                 self._log.close()
 

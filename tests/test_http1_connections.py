@@ -328,3 +328,24 @@ async def test_max_connections_per_client(pki: PKI) -> None:
                 assert await in_thread(client.rest) == b""
             assert (await node.exchange(get(close=True))).startswith(b"HTTP/1.1 200 ")
             await node.events.take(2)
+
+
+# -- the end of the node -----------------------------------------------------------------------------------------------
+
+
+async def test_half_a_head_does_not_hold_up_the_end(pki: PKI) -> None:
+    """A client in the middle of a request head is let go at once when the node stops, not after drain-timeout."""
+    with Origin(pki, answering(OK)) as origin:
+        async with started(pki, origin, {"edge": {"drain-timeout": "60s"}}) as node:
+
+            def begin() -> Client:
+                client = node.client()
+                client.ask(get("/"))
+                client.send(b"GET / HTTP/1.1\r\nHo")
+                return client
+
+            client = await in_thread(begin)
+            await node.events.take()
+    # Leaving the block stops the node, and would take a minute.
+    with client:
+        assert await in_thread(client.rest) == b""

@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from edgenode.errors import ClientError
-from edgenode.exchange import Address, Connection, Exchange
+from edgenode.exchange import Address, ClientIdentity, Connection, Exchange
 from edgenode.proxy.account import Account
 from edgenode.proxy.forwarding import Forwarding
 from edgenode.proxy.http1.heads import RequestHead
@@ -26,7 +26,7 @@ from edgenode.proxy.judging import Judgement
 from edgenode.proxy.routing import ServedGroup
 from edgenode.proxy.visitor import Visitor
 from edgenode.tls.clienthello import MAX_SIZE, ClientHello, MalformedClientHello, NotTLS, read_client_hello
-from edgenode.tls.identity import identify
+from edgenode.tls.identity import identify, identity_of
 from edgenode.tls.transport import Transport
 from edgenode.tls.verification import Record
 
@@ -233,7 +233,7 @@ class Arrival:
     def gone(self, connection: ServerConnection, reason: str) -> None:
         """The connection is over; if the handshake never ended, that is worth an event."""
         if not connection.transport.established:
-            self._report(self._handshake_error(reason))
+            self._report(self._handshake_error(reason), client=self._refused_client())
         self._over = True
         self._http = None
         self._port.departed(self)
@@ -245,10 +245,19 @@ class Arrival:
             return ClientError(496, "no required client certificate was sent")
         return ClientError(400, f"TLS handshake: {reason or 'the client closed the connection'}")
 
-    def _report(self, error: ClientError, status: int = 0) -> None:
+    def _refused_client(self) -> ClientIdentity | None:
+        """Whose certificate was refused in the handshake, as far as it can be read."""
+        record = self._record
+        if record is None or record.leaf is None:
+            return None
+        with contextlib.suppress(Exception):
+            return identity_of(record.leaf, record.verification(True))
+        return None
+
+    def _report(self, error: ClientError, status: int = 0, client: ClientIdentity | None = None) -> None:
         hello, facts = self._hello, self._connection
         if hello is not None and not facts.fingerprint:
-            facts = Connection(self.peer, facts.local, hello.server_name, fingerprint=hello.fingerprint)
+            facts = Connection(self.peer, facts.local, hello.server_name, fingerprint=hello.fingerprint, client=client)
         group = self._group.name if self._group is not None else ""
         judgement = Judgement(Exchange(facts, client=self.peer.host, server_group=group))
         account = Account(self._port.surroundings.listener, judgement, time.perf_counter())

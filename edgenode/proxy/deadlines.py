@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.logger import Logger
 
@@ -43,18 +43,24 @@ class Deadlines:
         self._reactor = reactor
         self.clock = clock
         self._watched: set[Watched] = set()
-        self._running = False
+        self._next: Any = None
 
     def watch(self, watched: Watched) -> None:
         """Look at its deadline from now on."""
         self._watched.add(watched)
-        if not self._running:
-            self._running = True
-            self._reactor.callLater(SWEEP, self._sweep)
+        if self._next is None:
+            self._next = self._reactor.callLater(SWEEP, self._sweep)
 
     def forget(self, watched: Watched) -> None:
         """No longer."""
         self._watched.discard(watched)
+
+    def stop(self) -> None:
+        """Watch nothing any more."""
+        self._watched.clear()
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
 
     def _sweep(self) -> None:
         now = self.clock()
@@ -65,7 +71,4 @@ class Deadlines:
                 except Exception:
                     _log.failure("a deadline failed")
                     self._watched.discard(watched)
-        if self._watched:
-            self._reactor.callLater(SWEEP, self._sweep)
-        else:
-            self._running = False
+        self._next = self._reactor.callLater(SWEEP, self._sweep) if self._watched else None

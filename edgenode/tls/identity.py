@@ -12,11 +12,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TypeVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from edgenode.errors import ClientError
 from edgenode.exchange import ClientIdentity, Verification
@@ -100,26 +100,37 @@ def identify(connection: SSL.Connection, verification: Verification) -> ClientId
     if certificate is None:
         return None
     try:
-        leaf = certificate.to_cryptography().public_bytes(Encoding.DER)
         # On the server's side the chain sent excludes the leaf. The verified chain is no proof of anything: OpenSSL
         # fills it for untrusted certificates too, so it is taken only once the record says verified.
         sent = connection.get_peer_cert_chain(as_cryptography=True) or ()
         verified = connection.get_verified_chain(as_cryptography=True) if verification.verified else None
-        description = describe(leaf)
-        return ClientIdentity(
-            leaf=leaf,
+        return evolve(
+            identity_of(certificate, verification),
             chain_sent=tuple(issuer.public_bytes(Encoding.DER) for issuer in sent),
-            subject=description.subject,
-            issuer=description.issuer,
-            serial=description.serial,
-            fingerprint_sha256=description.fingerprint_sha256,
-            not_before=description.not_before,
-            not_after=description.not_after,
-            verification=verification,
             chain_verified=tuple(issuer.public_bytes(Encoding.DER) for issuer in (verified or ())[1:]),
         )
     except Exception as error:
         raise ClientError(495, f"client certificate: it cannot be read: {error}") from error
+
+
+def identity_of(certificate: crypto.X509, verification: Verification) -> ClientIdentity:
+    """The identity that a leaf certificate gives, without the chain it came with.
+
+    :raises ValueError: if it is malformed.
+    """
+    leaf = certificate.to_cryptography().public_bytes(Encoding.DER)
+    description = describe(leaf)
+    return ClientIdentity(
+        leaf=leaf,
+        chain_sent=(),
+        subject=description.subject,
+        issuer=description.issuer,
+        serial=description.serial,
+        fingerprint_sha256=description.fingerprint_sha256,
+        not_before=description.not_before,
+        not_after=description.not_after,
+        verification=verification,
+    )
 
 
 NAMES = {

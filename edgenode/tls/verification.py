@@ -42,11 +42,13 @@ class Record:
     :ivar errors: every error and its depth in the chain (0 is the leaf), in the order found.
     :ivar complete: whether OpenSSL reached the leaf and the leaf pleased it, and us.
     :ivar failure: what our own callback raised, if it did.
+    :ivar leaf: the peer's leaf, if something is wrong with it: after a failed handshake nobody else has it.
     """
 
-    __slots__ = ("complete", "errors", "failure")
+    __slots__ = ("complete", "errors", "failure", "leaf")
 
     def __init__(self) -> None:
+        self.leaf: crypto.X509 | None = None
         self.errors: list[tuple[int, int]] = []
         self.complete = False
         self.failure: BaseException | None = None
@@ -118,6 +120,8 @@ class Verifier:
             # The leaf comes last: only here is it known that a missing revocation list went with an unknown authority.
             return depth > 0 or self.over_http or not record.errors or self._forgives(record)
         record.errors.append((error or UNSPECIFIED, depth))
+        if depth == 0:
+            record.leaf = certificate
         if error == SELF_SIGNED_LEAF and self.crl_check:
             # OpenSSL 4 no longer asks for its revocation list; OpenSSL 3 did, and so nginx refuses it without one.
             record.errors.append((UNABLE_TO_GET_CRL, depth))

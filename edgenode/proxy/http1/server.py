@@ -215,7 +215,7 @@ class ServerConnection:
     def last_request(self) -> None:
         """Close the connection after the current response, or now if there is none."""
         self._close = True
-        if self._taker is None and not self._running and not self._buffer:
+        if self._taker is None and not self._running:
             self.transport.close()
 
     # -- the transport's side ----------------------------------------------------------------------------------------
@@ -378,8 +378,13 @@ class ServerConnection:
             self._run()
 
     def _end(self) -> None:
-        """Close after the response; with unread bytes on their way, let the client read the response first."""
-        if self._body is None and not self._buffer:
+        """Close after the response.
+
+        If more may be on its way, let the client read the response first: unread bytes would turn the close into a
+        reset, which can destroy the response (RFC 9112, section 9.6).
+        """
+        head = self._head
+        if self._body is None and not self._buffer and head is not None and not head.block.keep_alive:
             self.transport.close()
             return
         self._body = None
