@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
-_ROUND = 128
-"""Events served before the reactor gets its turn."""
+_ROUND, _ROUNDS = 128, 8
+"""Events in a round, and rounds before the reactor gets its turn."""
 
 _log = Logger()
 
@@ -117,9 +117,16 @@ class Poller:
         _log.error("the poller failed: {reason}", reason=reason.getErrorMessage())
 
     def doRead(self) -> None:
-        """Some descriptors are ready."""
+        """Some descriptors are ready: serve them, and those that became ready meanwhile."""
+        for _ in range(_ROUNDS):
+            if not self._serve_round():
+                return
+
+    def _serve_round(self) -> bool:
+        """Serve whoever is ready; false if nobody was."""
         descriptors, masks = self._descriptors, self._masks
-        for number, events in self._epoll.poll(0, _ROUND):
+        ready = self._epoll.poll(0, _ROUND)
+        for number, events in ready:
             if number not in descriptors:
                 continue
             descriptor: Any = descriptors[number]
@@ -135,3 +142,4 @@ class Poller:
                 self.removeReader(descriptor)
                 self.removeWriter(descriptor)
                 descriptor.connectionLost(Failure())
+        return bool(ready)
