@@ -71,7 +71,7 @@ class Action:
         raise TypeError(f"{type(self).__name__} has no outcome")
 
 
-@frozen
+@frozen(cache_hash=True)
 class Reason:
     """Why: one filter that matched, and the entry that made it match.
 

@@ -7,6 +7,7 @@ strongest.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, ClassVar
 
 from attrs import frozen
@@ -47,7 +48,7 @@ class GlobalFilter(Section):
                 raise InvalidValue(f"tags: {tag}: {problem.sentence}") from None
 
 
-@frozen
+@frozen(eq=False)
 class _Consequence:
     """What follows if a filter matches."""
 
@@ -55,15 +56,17 @@ class _Consequence:
     tags: frozenset[str]
     action: Action | None
 
-    def reason(self, entries: Entries) -> Reason:
-        """Why it matched."""
-        return Reason(
-            GlobalFilters.name,
-            self.filter,
-            " and ".join(map(str, entries)),
-            ", ".join(dict.fromkeys(entry.annotation for entry in entries if entry.annotation)),
-            "" if self.action is None else self.action.name,
-        )
+
+@lru_cache(4096)
+def _reason(filter: str, action: str, entries: Entries) -> Reason:
+    """Why a filter matched; remembered, for the same entries match again and again."""
+    return Reason(
+        GlobalFilters.name,
+        filter,
+        " and ".join(map(str, entries)),
+        ", ".join(dict.fromkeys(entry.annotation for entry in entries if entry.annotation)),
+        action,
+    )
 
 
 @frozen(eq=False)
@@ -114,8 +117,8 @@ class GlobalFilters:
         for index, entries in matching:
             consequence = self._consequences[index]
             tags |= consequence.tags
-            reasons.append(consequence.reason(entries))
             action = consequence.action
+            reasons.append(_reason(consequence.filter, "" if action is None else action.name, entries))
             if action is not None and (winner is None or action.strength > winner.strength):
                 winner = action
         if winner is not None:

@@ -13,12 +13,25 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from edgenode.decision import NOTHING, Decision, Reason
+from edgenode.decision import NOTHING, Action, Decision, Reason
 from edgenode.exchange import Exchange
 from edgenode.interfaces import Stage
 from edgenode.policy.actions import FAILURE
 
 _FAILED = frozenset((f"action:{FAILURE.name}",))
+
+
+class _Run:
+    """One exchange on its way through the stages, and what has been said so far."""
+
+    __slots__ = ("action", "exchange", "reasons", "repeatable", "timings")
+
+    def __init__(self, exchange: Exchange, repeatable: bool) -> None:
+        self.exchange = exchange
+        self.repeatable = repeatable
+        self.reasons: tuple[Reason, ...] = ()
+        self.action: Action | None = None
+        self.timings: list[tuple[str, float]] = []
 
 
 @frozen(eq=False)
@@ -54,63 +67,56 @@ class Pipeline:
 
         A Deferred comes back only if a stage has to wait; it never fails. Either can be awaited.
         """
-        return self._go_on(0, exchange, NOTHING, [])
+        return self._go_on(_Run(exchange, self._repeatable), 0)
 
-    def _go_on(
-        self, first: int, exchange: Exchange, decision: Decision, timings: list[tuple[str, float]]
-    ) -> Decision | Deferred[Decision]:
+    def _go_on(self, run: _Run, first: int) -> Decision | Deferred[Decision]:
         """Judge from one stage on."""
         clock = self.clock
         started = 0.0 if clock is None else clock()
-        repeatable = self._repeatable and not first
         for position in range(first, len(self._all)):
             stage = self._all[position]
             try:
-                said = stage.decide(exchange)
+                said = stage.decide(run.exchange)
             except Exception as error:
-                said = self._failed(stage, error)
-                repeatable = False
+                said = self._failed(run, stage, error)
             if isinstance(said, Deferred):
-                return self._wait(said, started, position, exchange, decision, timings)
+                return self._wait(said, started, position, run)
             if clock is not None:
                 ended = clock()
-                timings.append((stage.name, (ended - started) * 1e6))
+                run.timings.append((stage.name, (ended - started) * 1e6))
                 started = ended
-            if said is not NOTHING:
-                exchange, decision = self._join(stage, said, exchange, decision)
-                if decision.action is not None and decision.action.skips:
-                    break
-        return Decision(exchange.tags, decision.reasons, decision.action, tuple(timings), repeatable)
+            if said is not NOTHING and self._take(run, stage, said):
+                break
+        return Decision(run.exchange.tags, run.reasons, run.action, tuple(run.timings), run.repeatable)
 
-    def _wait(
-        self,
-        said: Deferred[Decision],
-        started: float,
-        position: int,
-        exchange: Exchange,
-        decision: Decision,
-        timings: list[tuple[str, float]],
-    ) -> Deferred[Decision]:
+    def _wait(self, said: Deferred[Decision], started: float, position: int, run: _Run) -> Deferred[Decision]:
         """Go on once a stage has answered."""
         stage = self._all[position]
+        run.repeatable = False
 
         def resume(said: Decision) -> Decision | Deferred[Decision]:
             if self.clock is not None:
-                timings.append((stage.name, (self.clock() - started) * 1e6))
-            tagged, joined = self._join(stage, said, exchange, decision)
-            ended = joined.action is not None and joined.action.skips
-            return self._go_on(len(self._all) if ended else position + 1, tagged, joined, timings)
+                run.timings.append((stage.name, (self.clock() - started) * 1e6))
+            return self._go_on(run, len(self._all) if self._take(run, stage, said) else position + 1)
 
-        return said.addCallbacks(resume, lambda failure: resume(self._failed(stage, failure.value)))
+        return said.addCallbacks(resume, lambda failure: resume(self._failed(run, stage, failure.value)))
 
-    def _join(self, stage: Stage, said: Decision, exchange: Exchange, decision: Decision) -> tuple[Exchange, Decision]:
-        """The exchange with the tags that a stage put on it, and the decision with what it said."""
+    def _take(self, run: _Run, stage: Stage, said: Decision) -> bool:
+        """Join what a stage said to what was said before, as ``|`` does; whether that skips the remaining stages."""
         if not isinstance(said, Decision):
-            said = self._failed(stage, TypeError(f"a stage answered with {type(said).__name__}"))
-        return exchange.tagged(said.tags) if said.tags else exchange, decision | said
+            said = self._failed(run, stage, TypeError(f"a stage answered with {type(said).__name__}"))
+        if said.tags:
+            run.exchange = run.exchange.tagged(said.tags)
+        if said.reasons:
+            run.reasons += said.reasons
+        action = said.action
+        if action is not None and (run.action is None or action.strength > run.action.strength):
+            run.action = action
+        return run.action is not None and run.action.skips
 
-    def _failed(self, stage: Stage, error: BaseException) -> Decision:
+    def _failed(self, run: _Run, stage: Stage, error: BaseException) -> Decision:
         """What counts as said by a stage that failed."""
+        run.repeatable = False
         try:
             raise error
         except BaseException:

@@ -9,7 +9,7 @@ from attrs import field, frozen
 from edgenode.settings import Choice, Reference, setting
 
 
-@frozen
+@frozen(cache_hash=True)
 class Entry:
     """One condition: a value looked for in a category.
 
