@@ -1,0 +1,57 @@
+"""An edge node for mutual TLS on Twisted.
+
+The rooms, each with the question it answers: ``rules`` (does it match?), ``policy`` (what then?), ``tls`` (who is it?),
+``proxy`` (how does it travel?), ``config`` (how is it written?). Between them travel the values of the hallway:
+``exchange``, ``decision``, ``errors``, ``interfaces``, ``settings``. ``service``, ``tap`` and ``__main__`` join them.
+
+The names below are the public ones; everything else may change. They are loaded when they are first asked for, so that
+a program that uses one room does not load them all.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgenode.config.configuration import Configuration as Configuration
+    from edgenode.decision import Action as Action
+    from edgenode.decision import Decision as Decision
+    from edgenode.decision import Reason as Reason
+    from edgenode.errors import ConfigurationError as ConfigurationError
+    from edgenode.errors import OriginError as OriginError
+    from edgenode.exchange import Address as Address
+    from edgenode.exchange import Connection as Connection
+    from edgenode.exchange import Exchange as Exchange
+    from edgenode.exchange import Request as Request
+    from edgenode.interfaces import IEventSink as IEventSink
+    from edgenode.interfaces import Stage as Stage
+    from edgenode.policy.pipeline import Pipeline as Pipeline
+    from edgenode.proxy.agent import OriginAgent as OriginAgent
+    from edgenode.service import EdgeService as EdgeService
+
+_HOMES = {
+    "Action": "decision",
+    "Address": "exchange",
+    "Configuration": "config.configuration",
+    "ConfigurationError": "errors",
+    "Connection": "exchange",
+    "Decision": "decision",
+    "EdgeService": "service",
+    "Exchange": "exchange",
+    "IEventSink": "interfaces",
+    "OriginAgent": "proxy.agent",
+    "OriginError": "errors",
+    "Pipeline": "policy.pipeline",
+    "Reason": "decision",
+    "Request": "exchange",
+    "Stage": "interfaces",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

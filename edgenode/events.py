@@ -84,13 +84,6 @@ class EventLog:
             self._dropped += len(lines)
             _log.error("{count} events lost: {reason}", count=self._dropped, reason=error.strerror)
 
-    def reopen(self) -> None:
-        """Open the file again, after it has been rotated away."""
-        self.flush()
-        descriptor = self._open()
-        os.close(self._descriptor)
-        self._descriptor = descriptor
-
     def close(self) -> None:
         """Write what waits and close."""
         self.flush()

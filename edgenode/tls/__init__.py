@@ -1,0 +1,1 @@
+"""Who is it? ClientHello, certificates, trust stores, policies, verification, and the transport that carries it all."""
