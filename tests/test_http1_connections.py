@@ -349,3 +349,59 @@ async def test_half_a_head_does_not_hold_up_the_end(pki: PKI) -> None:
     # Leaving the block stops the node, and would take a minute.
     with client:
         assert await in_thread(client.rest) == b""
+
+
+# -- what an attacker tried --------------------------------------------------------------------------------------------
+
+
+async def test_who_pipelines_and_never_reads_is_cut_off(pki: PKI) -> None:
+    """Answers that nobody takes do not pile up: no further request is served, and after send-timeout comes the cut."""
+    page = b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + b"a" * 65536
+
+    def behave(served: Served) -> None:
+        while served.request():
+            served.send(page)
+
+    changes = {LISTENER: {"send-timeout": "1s", "keepalive-timeout": "1h"}}
+    with Origin(pki, behave) as origin:
+        async with started(pki, origin, changes) as node:
+
+            def flood() -> None:
+                with node.client() as client:
+                    client.send(get("/") * 500)
+                    deadline = time.monotonic() + PATIENCE
+                    while node.service.ports["public"].arrivals and time.monotonic() < deadline:
+                        time.sleep(0.05)
+
+            await in_thread(flood)
+            assert not node.service.ports["public"].arrivals
+            assert len(origin.take()) < 400
+            node.events.told.clear()
+
+
+async def test_a_trickle_of_empty_lines_is_no_request(pki: PKI) -> None:
+    """Line ends before a request do not start its time anew."""
+    with Origin(pki, answering(OK)) as origin:
+        async with started(pki, origin, {LISTENER: {"header-timeout": "500ms"}}) as node:
+
+            def trickle() -> bytes:
+                with node.client() as client:
+                    for _ in range(15):
+                        client.send(b"\r\n")
+                        time.sleep(0.1)
+                    return client.rest()
+
+            assert (await in_thread(trickle)).startswith(b"HTTP/1.1 408 ")
+            node.events.told.clear()
+
+
+async def test_connection_cannot_nominate_what_rules_have_judged(pki: PKI) -> None:
+    """``Connection: cookie`` does not take from the origin what the filters saw."""
+    with Origin(pki, answering(OK)) as origin:
+        async with started(pki, origin) as node:
+            data = get("/", "open.test", "Connection: Cookie, Authorization, X-Mine", "Cookie: a=b", "X-Mine: c")
+            await node.exchange(data[:-2] + b"Connection: close\r\n\r\n")
+            await node.events.take()
+    (request,) = origin.take()
+    assert b"\r\nCookie: a=b\r\n" in request
+    assert b"X-Mine" not in request

@@ -46,6 +46,8 @@ def sent(peer: str, *fields: tuple[bytes, bytes]) -> tuple[str, dict[bytes, list
         (b"192.0.2.7:4711", "192.0.2.7", b"192.0.2.7, 10.0.0.1"),
         (b"::ffff:192.0.2.7", "192.0.2.7", b"192.0.2.7, 10.0.0.1"),
         (b"", "10.0.0.1", b"10.0.0.1"),
+        (b'192.0.2.7, fe80::1%";proto=http;by="', "10.0.0.1", b"10.0.0.1"),
+        (b"192.0.2.7, fe80::1%\xe9", "10.0.0.1", b"10.0.0.1"),
     ],
 )
 def test_the_list_is_walked_from_the_right(reported: bytes, client: str, chain: bytes) -> None:
@@ -85,6 +87,15 @@ def test_a_trusted_proxy_says_what_the_client_asked_for() -> None:
     assert (fields[b"x-forwarded-proto"], fields[b"x-forwarded-host"]) == ([b"https"], [b"shop.example"])
     client, _ = sent(PROXY, (b"Forwarded", b'for="[2001:db9::7]:80";proto=https, for=10.3.3.3'))
     assert client == "2001:db9::7"
+
+
+def test_of_two_reports_that_disagree_neither_is_believed() -> None:
+    """A proxy writes one of X-Forwarded-For and Forwarded and passes the client's own other one on."""
+    client, fields = sent(PROXY, (b"X-Forwarded-For", b"192.0.2.66"), (b"Forwarded", b"for=192.0.2.9"))
+    assert client == PROXY
+    assert fields[b"x-forwarded-for"] == [PROXY.encode()]
+    client, _ = sent(PROXY, (b"X-Forwarded-For", b"192.0.2.9"), (b"Forwarded", b"for=192.0.2.9"))
+    assert client == "192.0.2.9"
 
 
 def test_an_address_of_ipv6_is_quoted_in_forwarded() -> None:

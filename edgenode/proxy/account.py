@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import time
+import weakref
 from json.encoder import encode_basestring_ascii as _text
 
 from attrs import asdict
@@ -99,7 +100,7 @@ def _address(server: Balanced) -> str:
     return _text(str(server))
 
 
-@functools.lru_cache(4096)
+@functools.lru_cache(1024)
 def _tags(tags: frozenset[str]) -> str:
     return f"[{','.join(map(_text, sorted(tags)))}]"
 
@@ -122,9 +123,22 @@ def _reason(why: Reason) -> str:
     return json.dumps(asdict(why), separators=(",", ":"))
 
 
-@functools.lru_cache(4096)
+_FACTS: weakref.WeakKeyDictionary[Connection, str] = weakref.WeakKeyDictionary()
+"""What events say of the connections that are open."""
+
+_LONGEST_NAME = 1024
+"""Characters of a distinguished name in an event; its owner may have written a novel into it."""
+
+
 def _connection(connection: Connection) -> str:
-    """What an event says of a connection: the same for all its exchanges, and so remembered."""
+    """What an event says of a connection: the same for all its exchanges, and so remembered as long as it is open."""
+    facts = _FACTS.get(connection)
+    if facts is None:
+        _FACTS[connection] = facts = _connection_facts(connection)
+    return facts
+
+
+def _connection_facts(connection: Connection) -> str:
     client, verdict = connection.client, connection.verification
     facts = {
         "peer": str(connection.peer),
@@ -138,8 +152,8 @@ def _connection(connection: Connection) -> str:
         },
         "certificate": {
             "verify": str(verdict),
-            "subject": client.subject if client is not None else None,
-            "issuer": client.issuer if client is not None else None,
+            "subject": client.subject[:_LONGEST_NAME] if client is not None else None,
+            "issuer": client.issuer[:_LONGEST_NAME] if client is not None else None,
             "serial": client.serial if client is not None else None,
             "fingerprint": client.fingerprint_sha256 if client is not None else None,
             "revoked": verdict.revoked,

@@ -54,8 +54,8 @@ class Arrival:
     """
 
     __slots__ = (
-        "_connection", "_descriptor", "_group", "_hello", "_http", "_needed", "_over", "_port", "_reading", "_record",
-        "_socket", "_visitor", "deadline", "peer",
+        "_connection", "_descriptor", "_fingerprint", "_group", "_http", "_needed", "_over", "_port", "_reading",
+        "_record", "_server_name", "_socket", "_visitor", "deadline", "peer",
     )  # fmt: skip
 
     def __init__(self, port: Port, sock: socket.socket, peer: Address, local: Address) -> None:
@@ -67,7 +67,8 @@ class Arrival:
         self._needed = 0
         self._reading = False
         self._over = False
-        self._hello: ClientHello | None = None
+        self._server_name: str | None = None
+        self._fingerprint = ""
         self._group: ServedGroup | None = None
         self._record: Record | None = None
         self._http: ServerConnection | None = None
@@ -172,7 +173,7 @@ class Arrival:
 
     def _welcome(self, hello: ClientHello) -> None:
         """The whole ClientHello is there: choose the server group, and begin the handshake under its policy."""
-        self._hello = hello
+        self._server_name, self._fingerprint = hello.server_name, hello.fingerprint
         group = self._port.surroundings.router.named(hello.server_name)
         if group is None:
             named = hello.server_name or "none"
@@ -196,8 +197,8 @@ class Arrival:
 
     def established(self, connection: ServerConnection) -> None:
         """The handshake is done: now it is known who the client is."""
-        tls, group, record, hello = connection.transport.connection, self._group, self._record, self._hello
-        assert isinstance(tls, SSL.Connection) and group is not None and record is not None and hello is not None
+        tls, group, record = connection.transport.connection, self._group, self._record
+        assert isinstance(tls, SSL.Connection) and group is not None and record is not None
         client = None
         if group.group.mtls != "off":
             try:
@@ -209,11 +210,11 @@ class Arrival:
         self._connection = Connection(
             self.peer,
             self._connection.local,
-            hello.server_name,
+            self._server_name,
             tls.get_alpn_proto_negotiated().decode("latin-1"),
             tls.get_protocol_version_name(),
             tls.get_cipher_name() or "",
-            hello.fingerprint,
+            self._fingerprint,
             client,
         )
         self._visitor = Visitor(self._connection, group)
@@ -255,9 +256,10 @@ class Arrival:
         return None
 
     def _report(self, error: ClientError, status: int = 0, client: ClientIdentity | None = None) -> None:
-        hello, facts = self._hello, self._connection
-        if hello is not None and not facts.fingerprint:
-            facts = Connection(self.peer, facts.local, hello.server_name, fingerprint=hello.fingerprint, client=client)
+        facts = self._connection
+        if not facts.fingerprint:
+            name, fingerprint = self._server_name, self._fingerprint
+            facts = Connection(self.peer, facts.local, name, fingerprint=fingerprint, client=client)
         group = self._group.name if self._group is not None else ""
         judgement = Judgement(Exchange(facts, client=self.peer.host, server_group=group))
         account = Account(self._port.surroundings.listener, judgement, time.perf_counter())

@@ -18,6 +18,9 @@ NEVER = float("inf")
 SWEEP = 0.2
 """Seconds between two sweeps while anything is watched."""
 
+_AFTER_A_FAILURE = 60.0
+"""Seconds until the deadline of something is tried again that failed to end."""
+
 _log = Logger()
 
 
@@ -70,5 +73,5 @@ class Deadlines:
                     watched.expired(now)
                 except Exception:
                     _log.failure("a deadline failed")
-                    self._watched.discard(watched)
+                    watched.deadline = now + _AFTER_A_FAILURE
         self._next = self._reactor.callLater(SWEEP, self._sweep) if self._watched else None

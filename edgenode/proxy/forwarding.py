@@ -7,7 +7,6 @@ cannot be completed is cut, never ended as though it were whole.
 
 from __future__ import annotations
 
-import functools
 import time
 
 from attrs import frozen
@@ -385,6 +384,8 @@ class Forwarding:
             self._surroundings.events.record(self._account)
 
 
-@functools.lru_cache(1024)
 def _response_lines(head: ResponseHead, via: bytes) -> tuple[bytes, bool]:
-    return to_client(head.headers, head.names, head.options, b"1.1 " + via)
+    """The header fields for the client, and whether Date is among them; kept with the head, which may be remembered."""
+    if head.lines is None:
+        head.lines = to_client(head.headers, head.names, head.options, b"1.1 " + via)
+    return head.lines

@@ -53,8 +53,12 @@ _CERTIFICATE_PREFIXES = (
     b"x-mtls",
     b"x-cert",
     b"x-clientcert",
-    b"x-client-verify",
+    b"x-client-verif",
     b"x-client-dn",
+    b"x-client-cn",
+    b"x-client-san",
+    b"x-client-serial",
+    b"x-client-fingerprint",
     b"x-client-subject",
     b"x-client-issuer",
     b"x-client-s-dn",
@@ -66,18 +70,30 @@ _CERTIFICATE_PREFIXES = (
     b"cf-cert",
     b"wl-proxy-client-cert",
     b"wl-proxy-ssl",
+    b"wscc",
+    b"wsra",
     b"edge-client",
 )
-_OURS = frozenset(
-    (b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"forwarded", b"x-real-ip", b"x-request-id")
+# What claims to say where a request comes from, who sent it or what it really asks for, to one server or another: a
+# path map chosen by the path must not be undone by X-Original-URL, and a proxy not be named by Proxy (httpoxy).
+_CLAIMS = frozenset(
+    b"""
+    forwarded x-real-ip x-request-id true-client-ip cf-connecting-ip fastly-client-ip x-client-ip x-cluster-client-ip
+    x-original-forwarded-for x-originating-ip x-original-url x-original-uri x-original-host x-rewrite-url x-host
+    remote-user remote-addr x-remote-user x-remote-addr front-end-https proxy via
+    """.split()
 )
+_CLAIM_PREFIX = b"x-forwarded-"
 _FRAMING = frozenset((b"host", b"content-length", b"expect", b"max-forwards"))
+# Underscores and stranger characters: rules on ``header.user-agent`` do not see ``User_Agent``, but CGI and WSGI read
+# both as one. They do not cross, as with nginx.
+_ORDINARY = re.compile(rb"[a-z0-9-]+")
 _SEPARATORS = re.compile(rb"[^a-z0-9]+")
 _CLEAN = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,261}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=-]{1,128}")
 
 _KNOWN: dict[bytes, bool] = {}
-_MOST_KNOWN = 4096
+_MOST_KNOWN, _LONGEST_KNOWN = 4096, 64
 
 
 def claims_certificate(name: bytes) -> bool:
@@ -94,15 +110,17 @@ def _crosses(name: bytes) -> bool:
     if crosses is None:
         spelled = _SEPARATORS.sub(b"-", name).strip(b"-")
         crosses = not (
-            spelled in HOP_BY_HOP
-            or spelled in _OURS
+            not _ORDINARY.fullmatch(name)
+            or spelled in HOP_BY_HOP
+            or spelled in _CLAIMS
+            or spelled.startswith(_CLAIM_PREFIX)
             or spelled in _FRAMING
-            or spelled == b"via"
             or claims_certificate(name)
         )
         if len(_KNOWN) >= _MOST_KNOWN:
             _KNOWN.clear()
-        _KNOWN[name] = crosses
+        if len(name) <= _LONGEST_KNOWN:
+            _KNOWN[name] = crosses
     return crosses
 
 

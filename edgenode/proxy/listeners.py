@@ -85,7 +85,9 @@ class Listener:
         "Connections at a time; further ones wait in the kernel's queue.", 4096
     )
     max_connections_per_client: Annotated[int, Between(1, 10**6)] = setting(
-        "Connections at a time from one address; further ones are closed at once.", 1024
+        "Connections at a time from one IPv4 address or one /64 network of IPv6; further ones are closed at once. Keep "
+        "it well below an origin's ``max-connections``, or one client can take them all.",
+        128,
     )
     max_target_size: Size = setting("The longest request target; a longer one is refused with 414.", Size(8 * 1024))
     max_header_size: Size = setting("The largest request head; a larger one is refused with 431.", Size(32 * 1024))

@@ -164,7 +164,8 @@ class Port:
 
     def _arrived(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
         peer = _address(address)
-        if self._per_client[peer.host] >= self.listener.max_connections_per_client:
+        client = _client(peer.host)
+        if self._per_client[client] >= self.listener.max_connections_per_client:
             sock.close()
             return
         try:
@@ -173,7 +174,7 @@ class Port:
         except OSError:
             sock.close()  # gone already
             return
-        self._per_client[peer.host] += 1
+        self._per_client[client] += 1
         self.arrivals.add(arrival)
         if len(self.arrivals) >= self.listener.max_connections:
             self._pause_accepting()
@@ -184,10 +185,10 @@ class Port:
         if arrival not in self.arrivals:
             return
         self.arrivals.discard(arrival)
-        host = arrival.peer.host
-        self._per_client[host] -= 1
-        if not self._per_client[host]:
-            del self._per_client[host]
+        client = _client(arrival.peer.host)
+        self._per_client[client] -= 1
+        if not self._per_client[client]:
+            del self._per_client[client]
         if self._empty is not None and not self.arrivals and not self._empty.called:
             self._empty.callback(None)
         elif not self._accepting and len(self.arrivals) < self.listener.max_connections:
@@ -202,6 +203,11 @@ class Port:
         if self._accepting:
             self._accepting = False
             self.reactor.removeReader(self)
+
+
+def _client(host: str) -> str:
+    """Whose connections are counted together: an IPv4 address, or the /64 that an IPv6 customer has to himself."""
+    return str(ipaddress.IPv6Address(int(ipaddress.IPv6Address(host)) >> 64 << 64)) if ":" in host else host
 
 
 def _address(address: tuple[Any, ...]) -> Address:

@@ -23,6 +23,8 @@ _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 # A segment that some reader takes for "." or "..": percent-encoded, or with parameters as Java's servers read "..;x".
 _DOTS = re.compile(rb"(?:\.|%2[eE]){1,2}")
 _DOTS_WITH_PARAMETERS = re.compile(rb"(?:\.|%2[eE]){1,2}(?:;|%3[bB]).*", re.DOTALL)
+# What some reader takes for a slash in a path that has been decoded once.
+_SLASHES = re.compile(rb"[/\\]|%2[fF]|%5[cC]")
 _BYTE = {b"%02x" % c: bytes((c,)) for c in range(256)}
 
 
@@ -74,14 +76,19 @@ def read_target(target: bytes, method: bytes) -> Target:
 
 @functools.lru_cache(4096)
 def read_authority(authority: bytes) -> bytes:
-    """The authority in lower case.
+    """The authority in its normal form: in lower case, without trailing dot, empty port and https's own port.
+
+    So that a rule for ``a`` is not avoided by ``a.``, ``a:`` or ``a:443`` (RFC 3986, section 6.2.3).
 
     :raises ClientError: 400, if it is not a host name or an address, with a port or without.
     """
     match = _AUTHORITY.fullmatch(authority)
     if match is None or len(authority) > 261 or (match[1] and int(match[1]) > 65535):
         raise ClientError(400, "the authority is not a valid host")
-    return authority.lower()
+    port = match[1]
+    host = authority[: match.start(1) - 1] if port is not None else authority
+    host = host.lower().removesuffix(b".")
+    return b"%b:%b" % (host, port) if port and int(port) != 443 else host
 
 
 def _normalise(path: bytes) -> tuple[bytes, bytes]:
@@ -98,8 +105,11 @@ def _normalise(path: bytes) -> tuple[bytes, bytes]:
     decoded = _ESCAPE.sub(lambda escape: _BYTE[escape[1].lower()], path)
     if b"\0" in decoded:
         raise ClientError(400, "the path contains an encoded NUL")
-    if any(map(_DOTS.fullmatch, decoded.replace(b"\\", b"/").split(b"/"))):
+    hidden = _SLASHES.split(decoded)
+    if any(map(_DOTS.fullmatch, hidden)) or any(map(_DOTS_WITH_PARAMETERS.fullmatch, hidden)):
         raise ClientError(400, "an encoded slash or percent sign hides a dot segment")
+    if b"\xc0" in decoded or b"\xc1" in decoded:
+        raise ClientError(400, "an overlong UTF-8 sequence, which some decoders read as an ASCII character")
     while b"//" in decoded:
         decoded = decoded.replace(b"//", b"/")
     return path, decoded

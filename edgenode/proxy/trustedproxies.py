@@ -33,11 +33,16 @@ class TrustedProxies:
         """The client, and the X-Forwarded-For to send on: the part of the list that is believed, the client first.
 
         :param peer: the address of a trusted proxy.
-        :param fields: the header fields of the request; Forwarded counts only without X-Forwarded-For.
+        :param fields: the header fields of the request. If X-Forwarded-For and Forwarded disagree, neither counts.
         """
         hops = [hop.strip() for field in fields.get(b"x-forwarded-for", ()) for hop in field.split(b",")]
-        if not hops:
-            hops = [_for(element) for field in fields.get(b"forwarded", ()) for element in field.split(b",")]
+        forwarded = [_for(element) for field in fields.get(b"forwarded", ()) for element in field.split(b",")]
+        if hops and forwarded and self._walk(peer, hops)[0] != self._walk(peer, forwarded)[0]:
+            # The proxy writes one of the two, and the client wrote the other: nobody knows which.
+            return peer, peer
+        return self._walk(peer, hops or forwarded)
+
+    def _walk(self, peer: str, hops: list[bytes]) -> tuple[str, str]:
         client, chain = peer, [peer]
         for hop in reversed([hop for hop in hops if hop]):
             address = _address(hop)
@@ -58,6 +63,8 @@ def _for(element: bytes) -> bytes:
 def _address(hop: bytes) -> str | None:
     """The address in a hop, without its port; ``None`` if there is none in it."""
     text = hop.decode("latin-1")
+    if "%" in text:  # a zone: an address of another host's link, with any text at all behind it
+        return None
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

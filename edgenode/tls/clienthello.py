@@ -16,6 +16,9 @@ from attrs import frozen
 MAX_SIZE = 16 * 1024
 """The most bytes looked at: a ClientHello with post-quantum key shares has about 1,700."""
 
+_MOST_CIPHERS, _MOST_EXTENSIONS, _MOST_SCHEMES = 512, 64, 128
+"""No client offers as many; who does wants to see how much memory a fingerprint takes."""
+
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _SERVER_NAME, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS = 0, 13, 16, 43
 _VERSIONS = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3"}
@@ -151,15 +154,16 @@ def _read_body(body: bytes) -> ClientHello:
     if _SUPPORTED_VERSIONS in found:
         offered = [v for v in _pairs(_Cursor(found[_SUPPORTED_VERSIONS]).vector(1)) if not _grease(v)]
         version = max(offered, default=version)
+    schemes = _Cursor(found[_SIGNATURE_ALGORITHMS]).vector(2) if _SIGNATURE_ALGORITHMS in found else b""
+    if len(ciphers) > _MOST_CIPHERS or len(order) > _MOST_EXTENSIONS or len(schemes) > 2 * _MOST_SCHEMES:
+        raise MalformedClientHello("more ciphers, extensions or signature schemes than there are")
     return ClientHello(
         server_name=_server_name(found[_SERVER_NAME]) if _SERVER_NAME in found else None,
         alpn=_protocols(found[_ALPN]) if _ALPN in found else (),
         version=version,
         ciphers=ciphers,
         extensions=tuple(order),
-        signature_algorithms=_pairs(_Cursor(found[_SIGNATURE_ALGORITHMS]).vector(2))
-        if _SIGNATURE_ALGORITHMS in found
-        else (),
+        signature_algorithms=_pairs(schemes),
     )
 
 
@@ -187,7 +191,7 @@ def _grease(value: int) -> bool:
     return value & 0x0F0F == 0x0A0A and value >> 8 == value & 0xFF
 
 
-@functools.lru_cache(1024)
+@functools.lru_cache(256)
 def _ja4(
     version: int,
     named: bool,

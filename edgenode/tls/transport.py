@@ -267,6 +267,7 @@ class Transport:
         try:
             self.connection.do_handshake()
         except SSL.WantReadError:
+            self._stop_writing()
             self._want_read()
             return
         except SSL.WantWriteError:
@@ -279,9 +280,7 @@ class Transport:
             self._end(f"{type(error).__name__} in the handshake", clean=False)
             return
         self.established = True
-        if self._writing:
-            self._writing = False
-            self._reactor.removeWriter(self)
+        self._stop_writing()
         try:
             self.receiver.handshaken()
         except Exception:
@@ -300,6 +299,12 @@ class Transport:
         if not self._writing:
             self._writing = True
             self._reactor.addWriter(self)
+
+    def _stop_writing(self) -> None:
+        """A socket is nearly always writable: whoever waits for something else must not be woken up for that."""
+        if self._writing:
+            self._writing = False
+            self._reactor.removeWriter(self)
 
     def _shutdown(self) -> None:
         with contextlib.suppress(SSL.Error):

@@ -19,8 +19,8 @@ from edgenode.exchange import Headers, Request, by_name
 from edgenode.proxy.http1.bodies import BodyReader, ChunkedBody, EndlessBody, LengthBody
 from edgenode.proxy.targets import read_authority, read_target
 
-_REMEMBERED = 1024
-_LONGEST_REMEMBERED = 4096
+_REMEMBERED = 512
+_LONGEST_REMEMBERED, _MOST_FIELDS_REMEMBERED = 4096, 64
 """Header blocks and response heads repeat, so the last ones are remembered with what was read from them: at the most so
 many, and only short ones. What was read is frozen, and depends on nothing but the bytes."""
 
@@ -131,6 +131,13 @@ class RequestHead:
     body: BodyReader | None
 
 
+END_TO_END = frozenset(
+    b"""accept accept-encoding accept-language authorization cache-control content-encoding content-length content-type
+    cookie date etag expires host if-match if-modified-since if-none-match last-modified location origin pragma range
+    referer server set-cookie user-agent vary www-authenticate""".split()
+)
+"""Fields that Connection cannot nominate (RFC 9110, section 7.6.1): rules have judged them, so they are passed on."""
+
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 
 
@@ -174,7 +181,8 @@ def read_request_head(head: bytes, limits: Limits, scheme: bytes = b"https") -> 
         raise ClientError(414, "the request target is too long")
     _check_method(method)
     rest = head[line.end() :]
-    block = (_read_block if len(rest) <= _LONGEST_REMEMBERED else _read_block.__wrapped__)(rest, minor)
+    short = len(rest) <= _LONGEST_REMEMBERED and rest.count(b"\n") <= _MOST_FIELDS_REMEMBERED
+    block = (_read_block if short else _read_block.__wrapped__)(rest, minor)
     if len(block.headers) > limits.headers:
         raise ClientError(431, "too many header fields")
     target = read_target(raw_target, method)
@@ -264,7 +272,8 @@ def _request_length(values: Mapping[bytes, tuple[bytes, ...]], version: tuple[in
 def _connection(fields: tuple[bytes, ...] | None, version: tuple[int, int]) -> tuple[bool, frozenset[bytes]]:
     if fields is None:
         return version == (1, 1), _NO_OPTIONS
-    options = _options(fields[0] if len(fields) == 1 else b",".join(fields))
+    value = b",".join(fields)
+    options = (_options if len(value) <= 256 else _options.__wrapped__)(value) - END_TO_END
     if version == (1, 1):
         return b"close" not in options, options
     return b"keep-alive" in options and b"close" not in options, options
@@ -295,6 +304,7 @@ class ResponseHead:
     :ivar framing: makes the reader of its body; ``None`` if it has none.
     :ivar keep_alive: whether the connection may be used again.
     :ivar options: the header names that its Connection field nominates as hop-by-hop.
+    :ivar lines: the header fields as they are passed on, once they have been.
     """
 
     status: int
@@ -305,6 +315,7 @@ class ResponseHead:
     framing: Callable[[], BodyReader] | None
     keep_alive: bool
     options: frozenset[bytes]
+    lines: tuple[bytes, bool] | None = None
 
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
@@ -317,7 +328,8 @@ def read_response_head(head: bytes, method: bytes) -> ResponseHead:
     :param method: the method of the request, for a response to HEAD has no body.
     :raises MalformedHead: if it is not HTTP/1, or its framing can be read in two ways.
     """
-    read = _read_response if len(head) <= _LONGEST_REMEMBERED else _read_response.__wrapped__
+    short = len(head) <= _LONGEST_REMEMBERED and head.count(b"\n") <= _MOST_FIELDS_REMEMBERED
+    read = _read_response if short else _read_response.__wrapped__
     return read(head, method == b"HEAD")
 
 

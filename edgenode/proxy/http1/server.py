@@ -189,7 +189,7 @@ class ServerConnection:
         """Close without a byte of a response: nginx's 444."""
         self._taker = None
         self._close = True
-        self.transport.close()
+        self._close_transport()
 
     def accept_body(self) -> None:
         """The request has been let through: ask for its body if the client waits to be asked."""
@@ -216,7 +216,7 @@ class ServerConnection:
         """Close the connection after the current response, or now if there is none."""
         self._close = True
         if self._taker is None and not self._running:
-            self.transport.close()
+            self._close_transport()
 
     # -- the transport's side ----------------------------------------------------------------------------------------
 
@@ -251,6 +251,9 @@ class ServerConnection:
             if self._responding and self._body is None:
                 self.deadline = NEVER
             self._taker.client_drained()
+        else:
+            self.deadline = self._deadlines.clock() + self._between
+            self._run()
 
     def lost(self, reason: str, clean: bool) -> None:
         """The connection is over."""
@@ -262,13 +265,12 @@ class ServerConnection:
 
     def expired(self, now: float) -> None:
         """The deadline has passed."""
-        if self._lingering or not self.transport.established:
+        if self.transport.queued and self.transport.sent > self._sent:
+            self._watch_sending()
+        elif self.transport.queued:
+            self.transport.abort("the client takes nothing of the response")
+        elif self._lingering or not self.transport.established or self._responding:
             self.transport.abort("too slow")
-        elif self._responding:
-            if self.transport.sent > self._sent:
-                self._watch_sending()
-            else:
-                self.transport.abort("the client takes nothing of the response")
         elif self._taker is not None:
             self.deadline = NEVER
             self._taker.body_refused(ClientError(408, "the request body took too long"))
@@ -285,7 +287,8 @@ class ServerConnection:
             return
         self._running = True
         try:
-            while self._taker is None and self._buffer and not self._close and not self.transport.lost:
+            # A client that takes no answers gets no more of them: the requests wait, and soon it waits itself.
+            while self._taker is None and self._buffer and not self._close and not self.transport.full:
                 if not self._take_request():
                     break
         except ClientError as error:
@@ -298,7 +301,7 @@ class ServerConnection:
         data = self._buffer
         while data[:2] == b"\r\n":  # RFC 9112, section 2.2: empty lines before a request line are ignored
             data = data[2:]
-        self._buffer = data
+        self._buffer = data or b"\r\n"  # kept, so that a trickle of empty lines has but one deadline
         end = data.find(b"\r\n\r\n")
         if end < 0:
             if data and data != b"\r":
@@ -360,6 +363,12 @@ class ServerConnection:
         if self.transport.queued:
             self._watch_sending()
 
+    def _close_transport(self) -> None:
+        """Close once everything is sent, if it ever is."""
+        if self.transport.queued:
+            self._watch_sending()
+        self.transport.close()
+
     def _watch_sending(self) -> None:
         self._sent = self.transport.sent
         self.deadline = self._deadlines.clock() + self._timeouts.send
@@ -373,9 +382,17 @@ class ServerConnection:
             return
         self._responding = False
         self.resume_body()
-        self.deadline = self._deadlines.clock() + (self._timeouts.header if self._buffer else self._timeouts.keepalive)
+        if self.transport.queued:
+            self._watch_sending()
+            return
+        self.deadline = self._deadlines.clock() + self._between
         if self._buffer:
             self._run()
+
+    @property
+    def _between(self) -> float:
+        """How long the next request may take to come: its rest, if it has begun."""
+        return self._timeouts.header if self._buffer else self._timeouts.keepalive
 
     def _end(self) -> None:
         """Close after the response.
@@ -385,12 +402,14 @@ class ServerConnection:
         """
         head = self._head
         if self._body is None and not self._buffer and head is not None and not head.block.keep_alive:
-            self.transport.close()
+            self._close_transport()
             return
         self._body = None
         self._buffer = b""
         self._lingering = True
-        self.deadline = self._deadlines.clock() + (self._timeouts.send if self.transport.queued else _LINGER)
+        self.deadline = self._deadlines.clock() + _LINGER
+        if self.transport.queued:
+            self._watch_sending()
         self.resume_body()
         self.transport.half_close()
 
