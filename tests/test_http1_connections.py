@@ -356,7 +356,7 @@ async def test_half_a_head_does_not_hold_up_the_end(pki: PKI) -> None:
 
 async def test_who_pipelines_and_never_reads_is_cut_off(pki: PKI) -> None:
     """Answers that nobody takes do not pile up: no further request is served, and after send-timeout comes the cut."""
-    page = b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n" + b"a" * 65536
+    page = b"HTTP/1.1 200 OK\r\nContent-Length: 12000\r\n\r\n" + b"a" * 12000
 
     def behave(served: Served) -> None:
         while served.request():
@@ -368,14 +368,14 @@ async def test_who_pipelines_and_never_reads_is_cut_off(pki: PKI) -> None:
 
             def flood() -> bool:
                 with node.client() as client:
-                    client.send(get("/") * 500)
+                    client.send(get("/") * 1800)
                     deadline = time.monotonic() + PATIENCE / 2
                     while node.service.ports["public"].arrivals and time.monotonic() < deadline:
                         time.sleep(0.05)
                     return not node.service.ports["public"].arrivals
 
             assert await in_thread(flood), "the client is still there"
-            assert len(origin.take()) < 400
+            assert len(origin.take()) < 1500
             node.events.told.clear()
 
 
