@@ -9,18 +9,22 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
+from typing import Any
 
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from edgenode.interfaces import IEventSink, Told
-from edgenode.tls.poller import Reactor
+from edgenode.tls.poller import Timers
 
 _DELAY = 0.1
 """Seconds that an event waits at the most before it is written."""
 
 _BATCH = 64
-"""Events that wait at the most."""
+"""Events that wait at the most: few enough to stay in the processor's cache."""
+
+_MOST_UNWRITTEN = 4 * 1024 * 1024
+"""Bytes kept for a reader that is slow; what comes then is dropped."""
 
 _log = Logger()
 
@@ -41,33 +45,28 @@ class EventLog:
     :raises OSError: if it cannot be opened.
     """
 
-    def __init__(self, path: pathlib.Path, reactor: Reactor) -> None:
+    def __init__(self, path: pathlib.Path, reactor: Timers) -> None:
         self._reactor = reactor
         self._path = path
         self._waiting: list[Told] = []
-        self._scheduled = False
+        self._next: Any = None
         self._dropped = 0
-        self._descriptor = self._open()
-
-    def _open(self) -> int:
-        if str(self._path) == "-":
-            return os.dup(sys.stdout.fileno())
-        # Events name people and certificates: they are for the node's owner and group only.
-        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._unwritten = b""
+        self._descriptor = _open(path)
 
     def record(self, told: Told) -> None:
         """Take an event."""
         self._waiting.append(told)
         if len(self._waiting) >= _BATCH:
             self.flush()
-        elif not self._scheduled:
-            self._scheduled = True
-            self._reactor.callLater(_DELAY, self._due)
+        else:
+            self._schedule()
 
     def flush(self) -> None:
         """Write what waits."""
         waiting, self._waiting = self._waiting, []
         if not waiting:
+            self._write()
             return
         lines = []
         for told in waiting:
@@ -76,19 +75,51 @@ class EventLog:
             except Exception:
                 _log.failure("an event could not be told")
                 self._dropped += 1
-        data = memoryview(("\n".join(lines) + "\n").encode("ascii"))
+        if len(self._unwritten) > _MOST_UNWRITTEN:
+            self._drop(len(lines), "whoever reads them is too slow")
+        else:
+            self._unwritten += ("\n".join(lines) + "\n").encode("ascii")
+        self._write()
+
+    def _write(self) -> None:
+        data = memoryview(self._unwritten)
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]
+        except BlockingIOError:
+            self._schedule()
         except OSError as error:
-            self._dropped += len(lines)
-            _log.error("{count} events lost: {reason}", count=self._dropped, reason=error.strerror)
+            self._drop(bytes(data).count(b"\n"), error.strerror or "")
+            data = data[:0]
+        self._unwritten = bytes(data)
+
+    def _drop(self, count: int, reason: str) -> None:
+        self._dropped += count
+        _log.error("{count} events lost so far: {reason}", count=self._dropped, reason=reason)
 
     def close(self) -> None:
         """Write what waits and close."""
         self.flush()
         os.close(self._descriptor)
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _schedule(self) -> None:
+        if self._next is None:
+            self._next = self._reactor.callLater(_DELAY, self._due)
 
     def _due(self) -> None:
-        self._scheduled = False
+        self._next = None
         self.flush()
+
+
+def _open(path: pathlib.Path) -> int:
+    if str(path) != "-":
+        # Events name people and certificates: they are for the node's owner and group only.
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        # Opened anew, and not duplicated: the others that write there shall not find it non-blocking as well.
+        return os.open("/dev/stdout", os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return os.dup(sys.stdout.fileno())

@@ -23,7 +23,14 @@ _ROUND, _ROUNDS = 128, 8
 _log = Logger()
 
 
-class Reactor(Protocol):
+class Timers(Protocol):
+    """Twisted's ``IReactorTime``, as far as it is needed."""
+
+    def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> Any:
+        """Call after a delay in seconds."""
+
+
+class Reactor(Timers, Protocol):
     """What this room needs of a reactor: Twisted's ``IReactorFDSet`` and ``IReactorTime``."""
 
     def addReader(self, reader: Any) -> None:
@@ -37,9 +44,6 @@ class Reactor(Protocol):
 
     def removeWriter(self, writer: Any) -> None:
         """No longer."""
-
-    def callLater(self, delay: float, callable: Callable[..., object], *args: object) -> Any:
-        """Call after a delay in seconds."""
 
 
 @implementer(IReadDescriptor)

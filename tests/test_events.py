@@ -1,0 +1,91 @@
+"""Events: one JSON line for each exchange, and never a node that waits for who reads them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+
+from attrs import frozen
+from twisted.internet.task import Clock
+
+from edgenode.errors import ClientError
+from edgenode.events import EventLog
+from edgenode.exchange import Address, Connection, Exchange
+from edgenode.proxy.account import Account
+from edgenode.proxy.judging import Judgement
+
+CONNECTION = Connection(Address("192.0.2.1", 4711), Address("192.0.2.2", 443))
+
+
+@frozen
+class Line:
+    """Something to tell."""
+
+    text: str
+
+    def line(self) -> str:
+        """Tell it, or fail to."""
+        if not self.text:
+            raise ValueError
+        return self.text
+
+
+def test_events_are_written_in_order_and_soon(tmp_path: pathlib.Path) -> None:
+    """What was recorded stands in the file a tenth of a second later; nobody but owner and group may read it."""
+    clock, path = Clock(), tmp_path / "events"
+    log = EventLog(path, clock)
+    log.record(Line("1"))
+    log.record(Line("2"))
+    clock.advance(0.2)
+    assert path.read_text() == "1\n2\n"
+    assert path.stat().st_mode & 0o007 == 0
+    log.record(Line("3"))
+    log.close()
+    assert path.read_text() == "1\n2\n3\n"
+    assert not clock.getDelayedCalls()
+
+
+def test_an_event_that_cannot_be_told_costs_no_other(tmp_path: pathlib.Path, flush_logged_errors: object) -> None:
+    """It is counted, and the others are written."""
+    log = EventLog(tmp_path / "events", Clock())
+    for text in ("1", "", "2"):
+        log.record(Line(text))
+    log.close()
+    assert (tmp_path / "events").read_text() == "1\n2\n"
+    assert callable(flush_logged_errors)
+    assert flush_logged_errors(ValueError)
+
+
+def test_a_reader_that_does_not_read_stops_nobody(tmp_path: pathlib.Path) -> None:
+    """A full pipe neither blocks nor cuts a line in two: what fits is kept until it can be written."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    clock = Clock()
+    log = EventLog(pipe, clock)
+    os.set_blocking(log._descriptor, False)  # as standard output is opened
+    lines = [f"{number:05d}" + "a" * 1000 for number in range(200)]
+    for text in lines:
+        log.record(Line(text))
+    clock.advance(0.2)
+    received = b""
+    for _ in range(100):
+        try:
+            received += os.read(reader, 1 << 20)
+        except BlockingIOError:
+            clock.advance(0.2)
+    assert received.decode().splitlines() == lines
+    log.close()
+    os.close(reader)
+
+
+def test_no_event_can_forge_another() -> None:
+    """Whatever a client sends, its event is one line of printable ASCII, and JSON."""
+    judgement = Judgement(Exchange(CONNECTION, client="192.0.2.1"))
+    account = Account("public", judgement, 0.0)
+    account.error = ClientError(400, 'a\n{"status":200}\x1b[2J\u009b\u2028"')
+    line = account.line()
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["error"]["reason"] == account.error.reason
