@@ -117,7 +117,7 @@ class EventLog:
 def _open(path: pathlib.Path) -> int:
     if str(path) != "-":
         # Events name people and certificates: they are for the node's owner and group only.
-        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
     try:
         # Opened anew, and not duplicated: the others that write there shall not find it non-blocking as well.
         return os.open("/dev/stdout", os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -64,7 +64,6 @@ def test_a_reader_that_does_not_read_stops_nobody(tmp_path: pathlib.Path) -> Non
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     clock = Clock()
     log = EventLog(pipe, clock)
-    os.set_blocking(log._descriptor, False)  # as standard output is opened
     lines = [f"{number:05d}" + "a" * 1000 for number in range(200)]
     for text in lines:
         log.record(Line(text))
