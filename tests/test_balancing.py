@@ -66,7 +66,7 @@ def test_the_shares_are_kept_through_any_failures(weights: list[int], events: li
             case "fail":
                 balanced.failed(server, now)
             case "succeed":
-                balanced.succeeded(server, now)
+                balanced.succeeded(server)
             case "wait":
                 now += number
         assert sum(each.current for each in balanced.servers) == 0
@@ -113,7 +113,7 @@ def test_a_success_in_between_excuses_no_failure() -> None:
     """A server that fails every other time is passed over all the same."""
     balanced = balancer(max_fails=2)
     balanced.failed(balanced.servers[0], 0.0)
-    balanced.succeeded(balanced.servers[0], 1.0)
+    balanced.succeeded(balanced.servers[0])
     balanced.failed(balanced.servers[0], 2.0)
     assert 0 not in chosen(balanced, 4, 2.0)
 
@@ -133,7 +133,7 @@ def test_the_success_of_a_trial_brings_a_server_back() -> None:
     balanced = balancer()
     balanced.failed(balanced.servers[0], 0.0)
     assert 0 in chosen(balanced, 4, 10.0)
-    balanced.succeeded(balanced.servers[0], 10.5)
+    balanced.succeeded(balanced.servers[0])
     assert sorted(chosen(balanced, 4, 10.5)) == [0, 0, 1, 1]
 
 
@@ -151,7 +151,7 @@ def test_a_late_success_does_not_bring_a_server_back() -> None:
     """The answer to a request from before the failures counts for nothing."""
     balanced = balancer()
     balanced.failed(balanced.servers[0], 0.0)
-    balanced.succeeded(balanced.servers[0], 1.0)
+    balanced.succeeded(balanced.servers[0])
     assert 0 not in chosen(balanced, 4, 1.0)
 
 

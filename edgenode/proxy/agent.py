@@ -191,7 +191,7 @@ class _Sending:
             self._let_go()
             self.borrow()
             return
-        self._pool.balancer.succeeded(server, now)
+        self._pool.balancer.succeeded(server)
         self._response = response = OriginResponse(self, self._request, head, body, done)
         if done:
             self._let_go()

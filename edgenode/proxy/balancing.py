@@ -107,7 +107,7 @@ class Balancer:
             server.fails = 0
             server.on_trial = False
 
-    def succeeded(self, server: Balanced, now: float) -> None:
+    def succeeded(self, server: Balanced) -> None:
         """An attempt succeeded. It takes back no failure, unless the server was on trial."""
         if server.on_trial:
             server.on_trial = False

@@ -268,7 +268,7 @@ class Forwarding:
             if self._try_again(server, f"http-{head.status}", sent=True):
                 return
         else:
-            pool.balancer.succeeded(server, pool.deadlines.clock())
+            pool.balancer.succeeded(server)
         self._account.error = None
         self._account.answered = time.perf_counter()
         self._answered = True

@@ -135,6 +135,10 @@ class Poller:
                 continue
             descriptor: Any = descriptors[number]
             try:
+                if events == _READ:
+                    if masks[number] & _READ:
+                        descriptor.doRead()
+                    continue
                 # An error or a hang-up is told to whoever waits: reading, or writing, then says what it is.
                 if events & ~_WRITE and masks[number] & _READ:
                     descriptor.doRead()

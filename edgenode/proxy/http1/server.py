@@ -298,22 +298,13 @@ class ServerConnection:
 
     def _take_request(self) -> bool:
         """Take one request from the buffer; false if it is not all there yet."""
-        data = self._buffer
-        while data[:2] == b"\r\n":  # RFC 9112, section 2.2: empty lines before a request line are ignored
-            data = data[2:]
-        self._buffer = data or b"\r\n"  # kept, so that a trickle of empty lines has but one deadline
-        end = data.find(b"\r\n\r\n")
-        if end < 0:
-            if data and data != b"\r":
-                check_unfinished_request(data, self._limits)
-            return False
-        start = data[: end + 4]
-        self._buffer = data[end + 4 :]
         head = self._head
-        if head is None or head.body is not None or start != self._start:
-            # Otherwise it repeats its predecessor to the byte, and so does what is read from it.
-            head = read_request_head(start, self._limits)
-            self._start = start
+        if head is not None and head.body is None and self._buffer == self._start:
+            self._buffer = b""  # it repeats its predecessor to the byte, and so does what is read from it
+        else:
+            head = self._read_head()
+            if head is None:
+                return False
         self.requests += 1
         self._head = head
         self._body = head.body
@@ -330,6 +321,22 @@ class ServerConnection:
             data, self._buffer = self._buffer, b""
             self._read_body(data)
         return True
+
+    def _read_head(self) -> RequestHead | None:
+        """Read a request head from the buffer; ``None`` if it is not all there yet."""
+        data = self._buffer
+        while data[:2] == b"\r\n":  # RFC 9112, section 2.2: empty lines before a request line are ignored
+            data = data[2:]
+        self._buffer = data or b"\r\n"  # kept, so that a trickle of empty lines has but one deadline
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4:
+            if data and data != b"\r":
+                check_unfinished_request(data, self._limits)
+            return None
+        start, self._buffer = data[:end], data[end:]
+        head = read_request_head(start, self._limits)
+        self._start = start
+        return head
 
     def _read_body(self, data: bytes) -> None:
         body, taker = self._body, self._taker
