@@ -195,20 +195,28 @@ class Forwarding:
         """Send the request, with what has arrived of its body."""
         self._lent = connection
         self._account.server = connection.server
-        body, self._pending, self._waiting = b"".join(self._pending), [], 0
-        data = self._request_bytes(connection.server) + self._framed(body)
+        data = self._request_bytes(connection.server)
+        if self._head.body is not None:
+            data += self._framed(b"".join(self._pending))
+            self._pending, self._waiting = [], 0
         connection.begin(self._head.request.method, data, self._request_done, self)
         self._client.resume_body()
 
     def _request_bytes(self, server: Balanced) -> bytes:
+        """The request head: the same for every request with this judgement, but for its identifier."""
+        judgement = self._account.judgement
+        written = judgement.written
+        if written is None or written[0] is not server:
+            judgement.written = written = server, *self._write_head(server)
+        return b"%bX-Request-Id: %b\r\n%b" % (written[1], self._account.identifier, written[2])
+
+    def _write_head(self, server: Balanced) -> tuple[bytes, bytes]:
         request, pool, passage = self._head.request, self._pool, self._passage
         host = request.authority if pool.origin.host == "client" else pool.host(server)
-        further = header_lines(self._extra) if self._extra else b""
+        further = header_lines(self._extra)
         if passage.max_forwards is not None:
             further += b"Max-Forwards: %d\r\n" % (passage.max_forwards - (request.method in _COUNTED))
-        return request_head(
-            request, host, b"%b%bX-Request-Id: %b\r\n" % (passage.lines, further, self._account.identifier)
-        )
+        return request_head(request, host, passage.lines + further)
 
     def _framed(self, body: bytes) -> bytes:
         """Bytes of the request body in the framing that the origin was told."""

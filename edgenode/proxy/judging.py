@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from edgenode.decision import NOTHING, Decision, Outcome, Respond
 from edgenode.errors import ClientError
 from edgenode.exchange import Exchange, Response
+from edgenode.proxy.balancing import Balanced
 from edgenode.proxy.http1.heads import RequestHead
 from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
 from edgenode.proxy.visitor import Visitor
@@ -31,6 +32,7 @@ class Judgement:
     :ivar refusal: why it was not even given to the pipeline.
     :ivar decision: what the pipeline said.
     :ivar told: what an event says of all this, once one has.
+    :ivar written: the server that the request was last written for, and its head before and after its identifier.
     """
 
     exchange: Exchange
@@ -39,6 +41,7 @@ class Judgement:
     refusal: ClientError | None = None
     decision: Decision = NOTHING
     told: str = ""
+    written: tuple[Balanced, bytes, bytes] | None = None
 
     def outcome(self) -> Outcome:
         """What the decision makes of the exchange."""

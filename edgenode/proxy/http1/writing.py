@@ -37,27 +37,22 @@ def error_response(status: int) -> bytes:
     )
 
 
-def request_head(request: Request, host: bytes, lines: bytes) -> bytes:
-    """The head of a request to an origin, with the framing of its body.
+def request_head(request: Request, host: bytes, lines: bytes) -> tuple[bytes, bytes]:
+    """The head of a request to an origin in two parts, between which more header fields may be written.
 
     :param host: the Host field.
     :param lines: the other header fields, each with its line end.
+    :returns: all up to there; the framing of the body and the empty line.
     """
     length = request.length
     if length:
-        framing = b"Content-Length: %d\r\n" % length
+        framing = b"Content-Length: %d\r\n\r\n" % length
     elif length is None:
-        framing = b"Transfer-Encoding: chunked\r\n"
+        framing = b"Transfer-Encoding: chunked\r\n\r\n"
     else:
-        framing = b"Content-Length: 0\r\n" if b"content-length" in request.fields else b""
-    return b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (
-        request.method,
-        request.path,
-        b"" if request.query is None else b"?" + request.query,
-        host,
-        lines,
-        framing,
-    )
+        framing = b"Content-Length: 0\r\n\r\n" if b"content-length" in request.fields else b"\r\n"
+    query = b"" if request.query is None else b"?" + request.query
+    return b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%b" % (request.method, request.path, query, host, lines), framing
 
 
 def chunk(body: bytes) -> bytes:
