@@ -26,7 +26,7 @@ from edgenode.proxy.arrival import Arrival
 from edgenode.proxy.deadlines import Deadlines
 from edgenode.proxy.forwarding import Surroundings
 from edgenode.proxy.http1.heads import Limits
-from edgenode.proxy.http1.server import Timeouts
+from edgenode.proxy.http1.hosting import Timeouts
 from edgenode.proxy.listeners import Listener
 
 _ACCEPTS = 16
