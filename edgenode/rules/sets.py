@@ -7,6 +7,7 @@ for they are the client's to choose.
 from __future__ import annotations
 
 import bisect
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Generic, TypeVar
@@ -34,7 +35,7 @@ Value = TypeVar("Value", bytes, str)
 
 
 @define
-class _Remembering(Generic[Value]):
+class _Remembering(ABC, Generic[Value]):
     """Keeps the verdicts on values, for clients repeat themselves."""
 
     _verdicts: dict[Value, Numbers] = field(factory=dict, init=False)
@@ -60,8 +61,9 @@ class _Remembering(Generic[Value]):
             self._size = len(value)
         self._verdicts[value] = verdict
 
+    @abstractmethod
     def _search(self, value: Value) -> Numbers:
-        raise NotImplementedError
+        """The numbers of the patterns that match a value."""
 
 
 @define
