@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
@@ -25,6 +25,7 @@ from edgenode.rules.compiling import compile_section
 from edgenode.tls.hostnames import verify_origin
 from edgenode.tls.policies import TLSPolicy, client_context, server_context
 from edgenode.tls.poller import Poller
+from edgenode.tls.trust import Trust
 
 _log = Logger()
 
@@ -36,6 +37,7 @@ class _Builder:
     configuration: Configuration
     reactor: Any
     deadlines: Deadlines
+    trusts: dict[TLSPolicy, Trust] = field(factory=dict)
 
     def pools(self) -> dict[str, OriginPool]:
         """The pool of every origin."""
@@ -65,12 +67,14 @@ class _Builder:
         credentials = configuration.credentials
         stores = tuple(credentials.trust_stores[store] for store in group.trust_store)
         policy = configuration.security_policies[group.security_policy]
+        tls_policy = TLSPolicy.of(group, stores)
+        trust = Trust(stores if group.mtls != "off" else (), verify_depth=group.verify_depth)
         return ServedGroup(
             name,
             group,
-            TLSPolicy.of(group, stores),
+            tls_policy,
             server_context(group, [credentials.certificates[each] for each in group.certificate], stores),
-            stores,
+            self.trusts.setdefault(tls_policy, trust),
             group.security_policy,
             tuple(self._path_map(each, pools) for each in policy.path_maps),
         )

@@ -55,7 +55,7 @@ class Arrival:
 
     __slots__ = (
         "_connection", "_descriptor", "_fingerprint", "_group", "_http", "_needed", "_over", "_port", "_reading",
-        "_record", "_server_name", "_socket", "_visitor", "deadline", "peer",
+        "_record", "_router", "_server_name", "_socket", "_visitor", "deadline", "peer",
     )  # fmt: skip
 
     def __init__(self, port: Port, sock: socket.socket, peer: Address, local: Address) -> None:
@@ -174,7 +174,8 @@ class Arrival:
     def _welcome(self, hello: ClientHello) -> None:
         """The whole ClientHello is there: choose the server group, and begin the handshake under its policy."""
         self._server_name, self._fingerprint = hello.server_name, hello.fingerprint
-        group = self._port.surroundings.router.named(hello.server_name)
+        self._router = self._port.surroundings.router
+        group = self._router.named(hello.server_name)
         if group is None:
             named = hello.server_name or "none"
             self._turn_away(ClientError(421, f"no server group for the server name: {named}"), _UNRECOGNIZED_NAME)
@@ -217,7 +218,7 @@ class Arrival:
             self._fingerprint,
             client,
         )
-        self._visitor = Visitor(self._connection, group)
+        self._visitor = Visitor(self._connection, group, self._router)
 
     # -- HTTP --------------------------------------------------------------------------------------------------------
 

@@ -80,6 +80,7 @@ class Forwarding:
         self._client = client
         self._visitor = visitor
         self._head = head
+        visitor.follow(surroundings.router)
         self._passage = visitor.passage(head, surroundings.trusted_proxies, surroundings.via)
         self._extra: Headers = ()
         self._lent: OriginConnection | None = None

@@ -23,7 +23,7 @@ from edgenode.rules.sections import Section
 from edgenode.settings import Reference, Size, Word, setting
 from edgenode.tls.policies import TLSPolicy
 from edgenode.tls.servergroups import ServerGroup
-from edgenode.tls.truststores import LoadedTrustStore
+from edgenode.tls.trust import Trust
 
 
 @frozen
@@ -91,7 +91,7 @@ class ServedGroup:
     :ivar group: its section.
     :ivar policy: how it judges clients; comparable.
     :ivar context: its TLS context.
-    :ivar trust_stores: whom it believes.
+    :ivar trust: whom it believes; none if it asks for no certificate.
     :ivar security_policy: the name of its security policy.
     :ivar path_maps: the path maps of that policy, in the order written.
     """
@@ -100,7 +100,7 @@ class ServedGroup:
     group: ServerGroup
     policy: TLSPolicy
     context: SSL.Context
-    trust_stores: tuple[LoadedTrustStore, ...]
+    trust: Trust
     security_policy: str
     path_maps: tuple[ServedPathMap, ...]
 
@@ -127,7 +127,9 @@ class Router:
         self._by_authority = functools.lru_cache(1024)(self._authorised)
         self._exact: dict[str, ServedGroup] = {}
         self._wildcards: dict[str, ServedGroup] = {}
+        self._groups: dict[str, ServedGroup] = {}
         for group in groups:
+            self._groups[group.name] = group
             for host in group.group.hosts:
                 name = host.lower().removesuffix(".")
                 if name.startswith("*."):
@@ -146,6 +148,15 @@ class Router:
 
     def _authorised(self, authority: bytes) -> ServedGroup | None:
         return self.named(host_of(authority).decode("ascii"))
+
+    def successor(self, shaken: ServedGroup) -> ServedGroup | None:
+        """The server group of that name as of now, for a connection that was judged before a reload.
+
+        ``None`` if there is none, or if it would have shaken hands on other terms: only on a new connection can a
+        client be asked for a certificate, or for a newer version.
+        """
+        group = self._groups.get(shaken.name)
+        return group if group is not None and group.policy.settled == shaken.policy.settled else None
 
     def route(self, shaken: ServedGroup, request: Request) -> ServedGroup:
         """The server group that serves a request.

@@ -1,7 +1,8 @@
 """The client at the other end of a connection, and what is remembered of it from one request to the next.
 
-Law: what is remembered depends on nothing but what it is remembered by. A verdict on a certificate is remembered for
-the second it was made in, for that is the grain of a certificate's validity (RFC 5280, section 4.1.2.5).
+Law: what is remembered depends on nothing but what it is remembered by. A verdict on a certificate is remembered for as
+long as its server group's trust says that it holds, to the second: the grain of a certificate's validity (RFC 5280,
+section 4.1.2.5).
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from attrs import evolve
 from edgenode.exchange import Connection
 from edgenode.proxy.headers import Passage, read_passage
 from edgenode.proxy.http1.heads import Block, RequestHead
-from edgenode.proxy.routing import ServedGroup
+from edgenode.proxy.routing import Router, ServedGroup
 from edgenode.proxy.trustedproxies import TrustedProxies
-from edgenode.tls.revocation import look_again
+from edgenode.tls.trust import FOREVER
 
 if TYPE_CHECKING:
     from edgenode.proxy.judging import Judgement
@@ -30,32 +31,46 @@ class Visitor:
     """A client on one connection.
 
     :ivar connection: the facts of the connection, with the verdict on the client as of its handshake.
-    :ivar shaken: the server group under whose TLS policy it was judged.
+    :ivar shaken: the server group under whose TLS policy it was judged, as of the last reload.
     :ivar last: what became of its last request, if a request that repeats it would be judged in the same way.
     """
 
-    __slots__ = ("_as_of", "_passages", "_second", "connection", "last", "shaken")
+    __slots__ = ("_as_of", "_passages", "_router", "_since", "_trust", "_until", "connection", "last", "shaken")
 
-    def __init__(self, connection: Connection, shaken: ServedGroup) -> None:
+    def __init__(self, connection: Connection, shaken: ServedGroup, router: Router) -> None:
         self.connection = connection
         self.shaken = shaken
         self.last: Judgement | None = None
+        self._router = router
         self._passages: dict[Block, Passage] = {}
         self._as_of = connection
-        self._second: tuple[ServedGroup, int] | None = None
+        self._trust = shaken.trust
+        self._since = 0
+        self._until = FOREVER if connection.client is None else shaken.trust.until(connection.client)
+
+    def follow(self, router: Router) -> None:
+        """Keep up with a reload: from now on the server groups, and all that surrounds them, are others.
+
+        A group without a successor stays; the router then serves only what is judged on the very same terms.
+        """
+        if router is not self._router:
+            self._router = router
+            self.shaken = router.successor(self.shaken) or self.shaken
+            self._passages.clear()
 
     def as_of_now(self, group: ServedGroup) -> Connection:
-        """The facts with the verdict as of now: a certificate may have expired or been revoked since the handshake."""
+        """The facts with the verdict as of now: a certificate may have expired or been revoked since the handshake,
+        and the trust stores may be others."""
         client = self.connection.client
         if client is None:
             return self.connection
-        second = group, int(time.time())
-        if second != self._second:
-            now = datetime.datetime.fromtimestamp(second[1], datetime.UTC)
-            verdict = look_again(client, group.trust_stores, now)
-            if verdict != self._as_of.verification:
-                self._as_of = evolve(self.connection, client=evolve(client, verification=verdict))
-            self._second = second
+        second = int(time.time())
+        if group.trust is not self._trust or not self._since <= second <= self._until:
+            now = datetime.datetime.fromtimestamp(second, datetime.UTC)
+            judged, self._until = group.trust.look_again(client, now)
+            if judged != self._as_of.client:
+                self._as_of = self.connection if judged is client else evolve(self.connection, client=judged)
+            self._trust, self._since = group.trust, second
         return self._as_of
 
     def passage(self, head: RequestHead, trusted: TrustedProxies, via: bytes) -> Passage:

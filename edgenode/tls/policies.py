@@ -10,7 +10,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
@@ -18,6 +18,7 @@ from edgenode.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.problems import Problems
 from edgenode.tls.servergroups import ServerGroup
+from edgenode.tls.trust import believe, crl_flags
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import Verifier
 
@@ -33,43 +34,29 @@ store, in every handshake, and so shows the names of authorities that ``advertis
 class TLSPolicy:
     """Everything about a server group that judges its clients; groups with equal policies may serve one connection.
 
-    :ivar mtls: the mode.
-    :ivar refusal: how a client is refused.
-    :ivar authorities: the certificates believed, DER.
-    :ivar crls: the revocation lists, DER.
-    :ivar crl_flags: how they are used, ``X509StoreFlags``.
-    :ivar verify_depth: the most intermediates.
-    :ivar required_eku: the extended key usages demanded.
-    :ivar minimum_version: the lowest TLS version.
-    :ivar ciphers: the TLS 1.2 suites.
+    :ivar group: the section, without the keys that judge nobody; with ``mtls = off`` without any of a client
+        certificate's either. A new key counts as one that judges until it is said here that it does not.
+    :ivar trust_stores: whom it believes.
     """
 
-    mtls: str
-    refusal: str
-    authorities: frozenset[bytes]
-    crls: frozenset[bytes]
-    crl_flags: int
-    verify_depth: int
-    required_eku: frozenset[str]
-    minimum_version: str
-    ciphers: str
+    group: ServerGroup
+    trust_stores: frozenset[LoadedTrustStore]
 
     @classmethod
     def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> TLSPolicy:
         """The policy of a server group; where no client certificate is asked for, nothing of one counts."""
-        asks = group.mtls != "off"
-        stores = trust_stores if asks else ()
-        return cls(
-            mtls=group.mtls,
-            refusal=group.mtls_refusal if asks else "",
-            authorities=frozenset(ca.public_bytes(Encoding.DER) for store in stores for ca in store.authorities),
-            crls=frozenset(crl.public_bytes(Encoding.DER) for store in stores for crl in store.crls),
-            crl_flags=_crl_flags(stores),
-            verify_depth=group.verify_depth if asks else 0,
-            required_eku=frozenset(group.required_eku) if asks else frozenset(),
-            minimum_version=group.minimum_version,
-            ciphers=group.ciphers,
-        )
+        if group.mtls == "off":
+            group = ServerGroup(
+                certificate=(), security_policy="", minimum_version=group.minimum_version, ciphers=group.ciphers
+            )
+            return cls(group, frozenset())
+        group = evolve(group, hosts=(), certificate=(), security_policy="", trust_store=())
+        return cls(group, frozenset(trust_stores))
+
+    @property
+    def settled(self) -> tuple[bool, str, str]:
+        """What a handshake has settled for good; all the rest can be looked at again on an open connection."""
+        return self.group.mtls != "off", self.group.minimum_version, self.group.ciphers
 
 
 def check_group(
@@ -171,13 +158,13 @@ def client_context(
     if trust_store is None:
         context.set_default_verify_paths()
     else:
-        _believe(context, (trust_store,))
+        believe(_store(context), (trust_store,))
     context.set_verify(SSL.VERIFY_PEER, Verifier("on"))
     return context
 
 
 def _ask(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> None:
-    _believe(context, trust_stores)
+    believe(_store(context), trust_stores)
     names = {ca.subject: ca for store in trust_stores if store.advertise for ca in store.authorities}
     for authority in names.values():
         context.add_client_ca(authority)
@@ -185,31 +172,15 @@ def _ask(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[Loaded
     flags = SSL.VERIFY_PEER
     if group.mtls == "on" and not over_http:
         flags |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-    context.set_verify(flags, Verifier(group.mtls, over_http, group.required_eku, bool(_crl_flags(trust_stores))))
+    context.set_verify(flags, Verifier(group.mtls, over_http, group.required_eku, bool(crl_flags(trust_stores))))
     context.set_verify_depth(group.verify_depth)
 
 
-def _believe(context: SSL.Context, trust_stores: Sequence[LoadedTrustStore]) -> None:
+def _store(context: SSL.Context) -> crypto.X509Store:
     store = context.get_cert_store()
     if store is None:
         raise RuntimeError("the context has no certificate store")
-    for trust_store in trust_stores:
-        for authority in trust_store.authorities:
-            store.add_cert(crypto.X509.from_cryptography(authority))
-        for crl in trust_store.crls:
-            store.add_crl(crl)
-    flags = _crl_flags(trust_stores)
-    if flags:
-        store.set_flags(flags)
-
-
-def _crl_flags(trust_stores: Sequence[LoadedTrustStore]) -> int:
-    stores = [store for store in trust_stores if store.crls]
-    if not stores:
-        return 0
-    # CRL_CHECK_ALL alone checks nothing; of several stores the strictest wins, for OpenSSL sees only one.
-    everything = crypto.X509StoreFlags.CRL_CHECK_ALL if any(store.crl_check == "chain" for store in stores) else 0
-    return int(crypto.X509StoreFlags.CRL_CHECK | everything)
+    return store
 
 
 def _present(context: SSL.Context, certificate: LoadedCertificate) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import datetime
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Annotated, ClassVar
 
-from attrs import frozen
+from attrs import field, frozen
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from edgenode.errors import InvalidValue, Problem
 from edgenode.settings import Choice, File, setting
@@ -42,6 +43,10 @@ class TrustStore:
     advertise: bool = setting("Whether the names of the authorities are sent to clients in the handshake.", True)
 
 
+def _fingerprints(crls: Iterable[x509.CertificateRevocationList]) -> tuple[bytes, ...]:
+    return tuple(crl.fingerprint(hashes.SHA256()) for crl in crls)
+
+
 @frozen(slots=False)
 class LoadedTrustStore:
     """A trust store that was read and found in order.
@@ -53,9 +58,9 @@ class LoadedTrustStore:
     :ivar advertise: whether the names of the authorities are sent to clients.
     """
 
-    name: str
+    name: str = field(eq=False)
     authorities: tuple[x509.Certificate, ...]
-    crls: tuple[x509.CertificateRevocationList, ...] = ()
+    crls: tuple[x509.CertificateRevocationList, ...] = field(default=(), eq=_fingerprints)
     crl_check: str = "chain"
     advertise: bool = True
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Sequence
+
 import pytest
 from attrs import evolve
 
-from edgenode.exchange import ClientIdentity
+from edgenode.exchange import ClientIdentity, Verification
 from edgenode.tls.identity import identify
 from edgenode.tls.policies import server_context
-from edgenode.tls.revocation import look_again
 from edgenode.tls.servergroups import ServerGroup
+from edgenode.tls.trust import Trust
+from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
 from tests.certificates import DAY, SERVER, Issued, make, make_authority, now
 from tests.handshakes import Pair, client, loaded, trusted
@@ -38,6 +42,13 @@ def identity(root: Issued, *chain: Issued) -> ClientIdentity:
     return identity
 
 
+def look_again(identity: ClientIdentity, stores: Sequence[LoadedTrustStore], now: datetime.datetime) -> Verification:
+    """The verdict on a client as of a time."""
+    judged, until = Trust(tuple(stores)).look_again(identity, now)
+    assert until >= now.timestamp() - 1
+    return judged.verification
+
+
 def test_nothing_changed_is_the_same_verdict(root: Issued, inner: Issued) -> None:
     """A client that is still good keeps the verdict of its handshake, the very object."""
     good = identity(root, inner.issue(), inner)
@@ -45,9 +56,9 @@ def test_nothing_changed_is_the_same_verdict(root: Issued, inner: Issued) -> Non
     assert look_again(good, [trusted(root, crls=[root.crl(), inner.crl()])], now()) is good.verification
 
 
-@pytest.mark.parametrize(("days", "error", "depth"), [(400, 10, 0), (200, 10, 1), (-2, 9, 0)])
+@pytest.mark.parametrize(("days", "error", "depth"), [(400, 10, 2), (200, 10, 1), (-2, 9, 2)])
 def test_an_expired_client_does_not_live_on(root: Issued, inner: Issued, days: int, error: int, depth: int) -> None:
-    """Once its own certificate, or an issuer's, is out of date the verdict says so, and the client is refused."""
+    """Once anything in its chain is out of date the verdict says so, the root first, as OpenSSL; and it is refused."""
     verdict = look_again(identity(root, inner.issue(), inner), [trusted(root)], now() + days * DAY)
     assert (verdict.verified, verdict.last_error, verdict.depth) == (False, error, depth)
     refusal = judge(GROUP, verdict)
