@@ -7,8 +7,10 @@ decoded for matching stands beside them and never replaces them.
 from __future__ import annotations
 
 import datetime
+import ipaddress
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Self
 
 from attrs import Factory, field, frozen
 
@@ -26,6 +28,15 @@ class Address:
 
     host: str
     port: int
+
+    @classmethod
+    def of(cls, host: str, port: int) -> Self:
+        """The address of a socket, whose host may have a zone or be an IPv4-mapped one.
+
+        :raises ValueError: if the host is no IP address.
+        """
+        ip = ipaddress.ip_address(host.partition("%")[0])
+        return cls(str(getattr(ip, "ipv4_mapped", None) or ip), port)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -62,6 +73,22 @@ class Verification:
 
 
 @frozen
+class AlternativeNames:
+    """The subject alternative names of a certificate (RFC 5280, section 4.2.1.6), each kind as written and in order.
+
+    :ivar dns: DNS names.
+    :ivar uri: URIs, among them SPIFFE IDs.
+    :ivar email: mailboxes.
+    :ivar ip: IP addresses in text; an IPv4-mapped IPv6 address stays one.
+    """
+
+    dns: tuple[str, ...] = ()
+    uri: tuple[str, ...] = ()
+    email: tuple[str, ...] = ()
+    ip: tuple[str, ...] = ()
+
+
+@frozen
 class ClientIdentity:
     """What a client certificate says of its holder; believe it only if ``verification.verified``.
 
@@ -75,6 +102,12 @@ class ClientIdentity:
     :ivar not_after: end of validity, UTC.
     :ivar verification: the verdict.
     :ivar chain_verified: its issuers up to the trusted authority, DER; empty unless it was verified.
+    :ivar tags: those of the trust stores that its chain ends in; empty unless it was verified.
+    :ivar sans: its subject alternative names; none if they cannot be read.
+    :ivar spki_sha256: of its SubjectPublicKeyInfo, DER, lower-case hexadecimal.
+    :ivar key_type: ``RSA``, ``ECDSA``, ``Ed25519``, ``Ed448`` or ``DSA``; of another kind the dotted number.
+    :ivar key_bits: the size of the key, 0 if it is not known.
+    :ivar signature_algorithm: how it is signed, such as ``ecdsa-sha256``; of another kind the dotted number.
     """
 
     leaf: bytes
@@ -87,6 +120,12 @@ class ClientIdentity:
     not_after: datetime.datetime
     verification: Verification
     chain_verified: tuple[bytes, ...] = ()
+    tags: tuple[str, ...] = ()
+    sans: AlternativeNames = AlternativeNames()
+    spki_sha256: str = ""
+    key_type: str = ""
+    key_bits: int = 0
+    signature_algorithm: str = ""
 
 
 NO_CERTIFICATE = Verification()
@@ -127,7 +166,7 @@ class Request:
 
     :ivar method: case-sensitive, as sent.
     :ivar scheme: ``https`` or ``http``.
-    :ivar authority: host and port as sent in Host (or the absolute target, which must agree), lower case.
+    :ivar authority: host and port of an absolute target, or else of Host, in normal form.
     :ivar target: the request target in origin form, or ``*``, as sent.
     :ivar path: the target up to the first ``?``, as sent: percent-encoding untouched.
     :ivar query: the target after the first ``?``, or ``None`` if it has none.

@@ -52,7 +52,7 @@ def name(text: str) -> x509.Name:
 
 
 def general_name(text: str) -> x509.GeneralName:
-    """A subject alternative name written ``DNS:name``, ``IP:address`` or ``URI:uri``."""
+    """A subject alternative name written ``DNS:name``, ``IP:address``, ``URI:uri`` or ``email:mailbox``."""
     kind, _, value = text.partition(":")
     match kind:
         case "DNS":
@@ -61,6 +61,8 @@ def general_name(text: str) -> x509.GeneralName:
             return x509.IPAddress(ipaddress.ip_address(value))
         case "URI":
             return x509.UniformResourceIdentifier(value)
+        case "email":
+            return x509.RFC822Name(value)
     raise ValueError(text)
 
 
@@ -107,13 +109,18 @@ class Issued:
 
     def crl(
         self,
-        revoked: Iterable[Issued] = (),
+        revoked: Iterable[Issued | x509.RevokedCertificate] = (),
         *,
+        critical: Sequence[x509.ExtensionType] = (),
+        extensions: Sequence[x509.ExtensionType] = (),
         last_update: datetime.datetime | None = None,
         next_update: datetime.datetime | None = None,
         key: Key | None = None,
     ) -> x509.CertificateRevocationList:
-        """A revocation list of this authority; ``key`` signs it with another's key, as a forger would."""
+        """A revocation list of this authority; ``key`` signs it with another's key, as a forger would.
+
+        :param revoked: certificates, or what :func:`entry` makes of them.
+        """
         last_update = last_update or now() - DAY
         builder = (
             x509.CertificateRevocationListBuilder()
@@ -121,9 +128,10 @@ class Issued:
             .last_update(last_update)
             .next_update(next_update or now() + 30 * DAY)
         )
-        for issued in revoked:
-            entry = x509.RevokedCertificateBuilder().serial_number(issued.certificate.serial_number)
-            builder = builder.add_revoked_certificate(entry.revocation_date(last_update).build())
+        for each in revoked:
+            builder = builder.add_revoked_certificate(entry(each) if isinstance(each, Issued) else each)
+        for extension in (*critical, *extensions):
+            builder = builder.add_extension(extension, critical=extension in critical)
         return builder.sign(key or self.key, hashes.SHA256())
 
     def write(
@@ -140,6 +148,24 @@ class Issued:
         key.write_bytes(self.key_pem(passphrase))
         key.chmod(0o600)
         return chain, key
+
+
+def entry(
+    issued: Issued,
+    *,
+    issuer: Issued | None = None,
+    extensions: Sequence[x509.ExtensionType] = (),
+    critical: bool = False,
+) -> x509.RevokedCertificate:
+    """An entry of a revocation list; ``issuer`` says whose certificate it is, as in an indirect list."""
+    builder = x509.RevokedCertificateBuilder().serial_number(issued.certificate.serial_number)
+    builder = builder.revocation_date(now() - DAY)
+    if issuer is not None:
+        names = [x509.DirectoryName(issuer.certificate.subject)]
+        builder = builder.add_extension(x509.CertificateIssuer(names), critical=True)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=critical)
+    return builder.build()
 
 
 def write_pem(
@@ -205,6 +231,12 @@ def make(
 def make_authority(subject: str = "Test CA", **options: Any) -> Issued:
     """A self-signed CA, or with ``issuer`` an intermediate."""
     return make(subject, authority=True, **options)
+
+
+def key_identifier(issuer: Issued) -> x509.AuthorityKeyIdentifier:
+    """The extension that names an issuer's key, without which RFC 5280 knows only self-signed certificates."""
+    identifier = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 
 def _authority_usage(key_cert_sign: bool) -> x509.KeyUsage:

@@ -32,10 +32,22 @@ def trusted(
     crls: Iterable[x509.CertificateRevocationList] = (),
     check: str = "chain",
     advertise: bool = True,
+    verification: str = "openssl",
+    tags: Sequence[str] = (),
+    stale: str = "refuse",
 ) -> truststores.LoadedTrustStore:
     """A trust store as if it had been loaded."""
     certificates_ = tuple(authority.certificate for authority in authorities)
-    return truststores.LoadedTrustStore("store", certificates_, tuple(crls), check, advertise)
+    return truststores.LoadedTrustStore(
+        "store",
+        certificates_,
+        tuple(crls),
+        check,
+        advertise,
+        verification=verification,
+        tags=tuple(tags),
+        crl_stale=stale,
+    )
 
 
 def client(

@@ -130,6 +130,75 @@ ERRORS: dict[str, tuple[dict[str, str], list[str]]] = {
         {"path-maps = all": "path-maps = all, al"},
         ['[security-policy shop] path-maps: there is no [path-map al]; did you mean "all"?\n    all, al\n         ^'],
     ),
+    "a list of nothing": (
+        {"certificate = server": f"{MTLS}\nallow-dns =", "": CLIENTS},
+        ["[server-group shop] allow-dns: a value is missing"],
+    ),
+    "a wildcard alone": (
+        {"certificate = server": f"{MTLS}\nallow-dns = a.test, *", "": CLIENTS},
+        ["[server-group shop] allow-dns: expected a DNS name, or *. and a DNS name\n    a.test, *\n            ^"],
+    ),
+    "a trust domain in two spellings": (
+        {"certificate = server": f"{MTLS}\nallow-uri = spiffe://A.test/*", "": CLIENTS},
+        [
+            "[server-group shop] allow-uri: expected a trust domain: a-z, 0-9, dots, hyphens and underscores\n"
+            "    spiffe://A.test/*\n             ^"
+        ],
+    ),
+    "a subject that is none": (
+        {"certificate = server": f"{MTLS}\nallow-subject =\n  CN=Alice,O=Acme\n  CN=Bob, O=Acme", "": CLIENTS},
+        [
+            "[server-group shop] allow-subject: expected TYPE=value as events write it, such as CN=Alice,O=Example\n"
+            "    CN=Bob, O=Acme\n           ^"
+        ],
+    ),
+    "a pin that is none": (
+        {"certificate = server": f"{MTLS}\npin-certificate = {'ab' * 32}, {'ab' * 20}", "": CLIENTS},
+        [
+            "[server-group shop] pin-certificate: expected a SHA-256: 64 hexadecimal digits, with or without colons\n"
+            f"    {'ab' * 32}, {'ab' * 20}\n    {' ' * 66}^"
+        ],
+    ),
+    "a pin in two spellings": (
+        {"certificate = server": f"{MTLS}\npin-spki = {'ab' * 32}, {':'.join(['AB'] * 32)}", "": CLIENTS},
+        [
+            "[server-group shop] pin-spki: this is written twice\n"
+            f"    {'ab' * 32}, {':'.join(['AB'] * 32)}\n    {' ' * 66}^"
+        ],
+    ),
+    "lists and nobody who is asked": (
+        {"certificate = server": "certificate = server\nallow-dns = a.test\nminimum-rsa-bits = 4096"},
+        [
+            "[server-group shop] allow-dns: asks nobody while mtls is off: every client is let in",
+            "[server-group shop] minimum-rsa-bits: asks nobody while mtls is off: every client is let in",
+        ],
+    ),
+    "lists and others who are let in": (
+        {"certificate = server": f"{MTLS}\nallow-ip = 192.0.2.0/24".replace("= on", "= optional-no-ca"), "": CLIENTS},
+        [
+            "[server-group shop] allow-ip: asks verified clients alone, while optional-no-ca lets in others too; "
+            "use optional or on"
+        ],
+    ),
+    "pins and no authority": (
+        {"certificate = server": f"certificate = server\nmtls = on\npin-spki = {'ab' * 32}"},
+        ["[server-group shop] trust-store: mtls = on needs a trust store"],
+    ),
+    "a tag that a trust store may not set": (
+        {"certificate = server": MTLS, "": f"{CLIENTS}tags = partner mtls:verified"},
+        ["[trust-store clients] tags: the tag mtls:verified is set by the node alone\n    mtls:verified\n    ^"],
+    ),
+    "an origin that is judged strictly": (
+        {
+            "certificate = server": MTLS,
+            "servers = http://127.0.0.1:8080": "servers = https://127.0.0.1:8443\ntrust-store = clients",
+            "": f"{CLIENTS}verification = strict",
+        },
+        [
+            '[origin shop] trust-store: "clients" says verification = strict, which is asked of clients and not of '
+            "origins"
+        ],
+    ),
     "no time at all": (
         {"endpoint = tcp:0": "endpoint = tcp:0\nheader-timeout = 0"},
         ["[listener public] header-timeout: a timeout of 0 would leave no time at all"],
@@ -379,7 +448,7 @@ WARNINGS: dict[str, tuple[dict[str, str], list[str]]] = {
         [
             '[listener public] server-groups: "shop" is never served: '
             "it has no hosts, and is not the default-server-group",
-            "[certificate server] key: FOLDER/open.key can be read by others than its owner; chmod 600 it",
+            "[certificate server] key: FOLDER/open.key is open to others than its owner and group; chmod 600 or 640 it",
         ],
     ),
 }

@@ -6,6 +6,7 @@ import pathlib
 import stat
 
 import pytest
+from attrs import evolve
 from cryptography import x509
 from hypothesis import given, strategies
 
@@ -94,7 +95,20 @@ def test_a_name_is_free_again_once_revoked(ca: pathlib.Path) -> None:
     assert main(["client", str(ca), "client"]) == 0
     assert handshake(ca, ca, ca).verification.verified
     assert [bool(entry.revoked) for entry in Authority.open(ca).issued()] == [False, True, False]
-    assert len(store(ca).revoked) == 1
+    assert sum(map(len, store(ca).crls)) == 1
+
+
+def test_what_it_issues_keeps_to_rfc_5280(ca: pathlib.Path) -> None:
+    """A strict trust store accepts its clients, those of an intermediate too."""
+    inner = ca / "inner"
+    assert main(["ca", str(inner), "--issuer", str(ca), "--name", "inner"]) == 0
+    assert main(["client", str(inner), "client", "--san", "DNS:client.test"]) == 0
+    for folder, folders in ((ca, (ca,)), (inner, (ca, inner))):
+        trust = evolve(store(*folders), verification="strict")
+        context = server_context(GROUP, [certificate(ca, "server")], [trust])
+        own = client_context(certificate=certificate(folder, "client"), trust_store=trust)
+        pair = Pair.of(context, own)
+        assert pair.verification.verified, pair.record.reason
 
 
 def test_an_intermediate(ca: pathlib.Path) -> None:

@@ -94,6 +94,25 @@ def test_only_a_verified_certificate_names_its_holder(verification: Verification
     assert of_family(found, "mtls", "cert-subject", "cert-issuer") == tags
 
 
+@pytest.mark.parametrize(
+    ("verification", "expected"),
+    [
+        (Verification(True, True), {"partner-a"}),
+        (Verification(True), set()),
+        (Verification(True, False, True), set()),
+        (Verification(True, True, True), set()),
+    ],
+)
+def test_a_trust_store_tags_its_verified_clients_alone(verification: Verification, expected: set[str]) -> None:
+    """Its tags are on the exchanges of those it vouches for, and the next client does not inherit them."""
+    connection = connection_with(verification)
+    assert connection.client is not None
+    tagged = evolve(connection, client=evolve(connection.client, tags=("partner-a",)))
+    for _ in range(2):
+        assert of_family(TAGGING.decide(exchange(connection=tagged)).tags, "partner-a") == expected
+        assert of_family(TAGGING.decide(exchange(connection=connection)).tags, "partner-a") == set()
+
+
 def test_a_verdict_is_not_remembered_for_the_next_client() -> None:
     """The same client and host with another certificate have other tags: nothing of a verdict is kept by address."""
     verified = exchange(connection=connection_with(Verification(True, True)))

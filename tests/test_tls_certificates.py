@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ObjectIdentifier
 
+from edgenode.errors import InvalidValue
 from edgenode.settings import File, Secret
 from edgenode.tls.certificates import Certificate, check_for_origin, load
 from tests.certificates import CLIENT, DAY, SERVER, Issued, make_authority, new_key, now, write_pem
@@ -104,6 +105,57 @@ def test_a_wrong_passphrase_is_an_error_that_does_not_show_it(
     assert errors(certificate) == [("key", f"{certificate.key} cannot be used: {words}")]
 
 
+PASSPHRASE_FILES = {
+    "a line": (b"right\n", None),
+    "no line end": (b"right", None),
+    "a line end of Windows": (b"right\r\n", None),
+    "further lines": (b"right\nnonsense\n", None),
+    "wrong": (b"wrong-secret\n", ("key", "KEY cannot be used: wrong passphrase, or not a PEM private key")),
+    "space counts": (b"right \n", ("key", "KEY cannot be used: wrong passphrase, or not a PEM private key")),
+    "nothing": (b"", ("passphrase-file", "FILE: its first line is no passphrase, 1 to 1023 bytes")),
+    "an empty line": (b"\nright", ("passphrase-file", "FILE: its first line is no passphrase, 1 to 1023 bytes")),
+    "no text": (b"wrong-secret" * 100, ("passphrase-file", "FILE: its first line is no passphrase, 1 to 1023 bytes")),
+}
+
+
+@pytest.mark.parametrize(("content", "error"), PASSPHRASE_FILES.values(), ids=PASSPHRASE_FILES)
+def test_a_passphrase_may_stand_in_a_file(
+    write: Write, root: Issued, tmp_path: pathlib.Path, content: bytes, error: tuple[str, str] | None
+) -> None:
+    """The first line of a file is the passphrase to the byte; what is wrong with it is said without showing it."""
+    path = tmp_path / "passphrase"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    certificate = write(root.issue(), passphrase=b"right", passphrase_file=File(path))
+    if error is None:
+        loaded, problems = load("own", certificate)
+        assert loaded is not None
+        assert problems == ()
+    else:
+        key, sentence = error
+        assert errors(certificate) == [(key, sentence.replace("FILE", str(path)).replace("KEY", str(certificate.key)))]
+
+
+def test_a_passphrase_file_is_as_private_as_the_key(write: Write, root: Issued, tmp_path: pathlib.Path) -> None:
+    """One that others can read is a warning; one that is gone is an error."""
+    path = tmp_path / "passphrase"
+    path.write_bytes(b"right\n")
+    path.chmod(0o644)
+    certificate = write(root.issue(), passphrase=b"right", passphrase_file=File(path))
+    loaded, (problem,) = load("own", certificate)
+    assert loaded is not None
+    assert (problem.key, problem.warning) == ("passphrase-file", True)
+    path.unlink()
+    assert errors(certificate) == [("passphrase-file", f"{path} cannot be read: No such file or directory")]
+
+
+def test_there_is_one_passphrase(tmp_path: pathlib.Path) -> None:
+    """Given twice it is refused, even if both are the same."""
+    file = File(tmp_path / "any")
+    with pytest.raises(InvalidValue, match="exclude each other"):
+        Certificate(chain=file, key=file, passphrase=Secret("one"), passphrase_file=file)
+
+
 def test_the_right_passphrase_opens_the_key(write: Write, root: Issued) -> None:
     """An encrypted key is loaded with its passphrase."""
     files = write(root.issue(), passphrase=b"right")
@@ -161,16 +213,24 @@ def test_weak_and_exotic_keys_are_errors(write: Write, root: Issued) -> None:
     assert "secp256k1" in errors(write(root.issue(key=ec.generate_private_key(ec.SECP256K1()))))[0][1]
 
 
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
+@pytest.mark.parametrize("mode", [0o604, 0o660, 0o622])
 def test_a_key_that_others_can_read_is_a_warning(write: Write, root: Issued, mode: int) -> None:
-    """A key readable by its group or by others can be used, but is reported."""
+    """A key that is open to others, or that its group can write, can be used, but is reported."""
     certificate = write(root.issue())
     certificate.key.chmod(mode)
     loaded, (problem,) = load("own", certificate)
     assert loaded is not None
     assert problem.warning
     assert problem.key == "key"
-    assert problem.sentence == f"{certificate.key} can be read by others than its owner; chmod 600 it"
+    assert problem.sentence == (f"{certificate.key} is open to others than its owner and group; chmod 600 or 640 it")
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o600, 0o440, 0o640])
+def test_a_key_may_be_its_group_s_too(write: Write, root: Issued, mode: int) -> None:
+    """A node without root reads a changed key as a member of a group."""
+    certificate = write(root.issue())
+    certificate.key.chmod(mode)
+    assert load("own", certificate)[1] == ()
 
 
 def test_all_faults_are_reported_at_once(write: Write, root: Issued, tmp_path: pathlib.Path) -> None:

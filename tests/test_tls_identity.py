@@ -6,16 +6,20 @@ import hashlib
 import pathlib
 import shutil
 import subprocess
+from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 from hypothesis import given, settings, strategies
 from OpenSSL import SSL
 
 from edgenode.errors import ClientError
-from edgenode.exchange import NO_CERTIFICATE
+from edgenode.exchange import NO_CERTIFICATE, AlternativeNames
 from edgenode.tls import identity as identity_module
 from edgenode.tls.identity import NAMES, describe, distinguished_name, extended_key_usages, identify
 from edgenode.tls.policies import server_context
@@ -170,6 +174,64 @@ def test_a_name_cannot_break_a_line(value: str) -> None:
     except (UnicodeEncodeError, ValueError):
         return
     assert all(character >= " " and character != "\x7f" for character in written)
+
+
+def test_alternative_names_are_kept_by_kind_and_in_order() -> None:
+    """Each kind of name as it is written; other kinds are left out, and a certificate may have none."""
+    sans = ["DNS:B.test", "DNS:a.test", "URI:spiffe://a.test/x", "email:A@a.test", "IP:192.0.2.1", "IP:::1"]
+    names = describe(make("x", sans=sans).der).sans
+    assert (names.dns, names.uri, names.email, names.ip) == (
+        ("B.test", "a.test"), ("spiffe://a.test/x",), ("A@a.test",), ("192.0.2.1", "::1")
+    )  # fmt: skip
+    assert describe(make("x").der).sans == AlternativeNames()
+
+
+@pytest.mark.parametrize("version", [x509.Version.v1, x509.Version.v3])
+@pytest.mark.parametrize(
+    ("key", "kind", "bits"),
+    [
+        (rsa.generate_private_key(65537, 2048), "RSA", 2048),
+        (ec.generate_private_key(ec.SECP384R1()), "ECDSA", 384),
+        (ed25519.Ed25519PrivateKey.generate(), "Ed25519", 256),
+        (ed448.Ed448PrivateKey.generate(), "Ed448", 456),
+        (dsa.generate_private_key(2048), "DSA", 2048),
+        (x25519.X25519PrivateKey.generate(), "1.3.101.110", 0),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_keys_have_a_kind_a_size_and_a_hash(key: Any, kind: str, bits: int, version: x509.Version) -> None:
+    """Of every kind of key, in certificates with a version and without; the hash is that of the DER in them."""
+    issuer = make_authority()
+    builder = x509.CertificateBuilder(
+        issuer.certificate.subject, issuer.certificate.subject, key.public_key(), 1,
+        issuer.certificate.not_valid_before_utc, issuer.certificate.not_valid_after_utc,
+    )  # fmt: skip
+    builder._version = version
+    description = describe(Issued(builder.sign(issuer.key, hashes.SHA256()), issuer.key).der)
+    assert (description.key_type, description.key_bits) == (kind, bits)
+    der = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert description.spki_sha256 == hashlib.sha256(der).hexdigest()
+
+
+def sequence(content: bytes) -> bytes:
+    """A SEQUENCE in DER."""
+    length = len(content).to_bytes(2, "big").lstrip(b"\0")
+    return b"\x30" + (length if len(content) < 128 else bytes([0x80 | len(length)]) + length) + content
+
+
+def test_the_hash_of_a_key_is_over_the_very_bytes() -> None:
+    """A point that is written in its compressed form is not rewritten first."""
+    issued = make("x", key=(key := ec.generate_private_key(ec.SECP256R1())))
+    point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    short = key.public_key().public_bytes(Encoding.X962, PublicFormat.CompressedPoint)
+    info = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    shorter = info.replace(b"\x03\x42\x00" + point, b"\x03\x22\x00" + short).replace(b"\x30\x59", b"\x30\x39", 1)
+    tbs = issued.certificate.tbs_certificate_bytes
+    start = issued.der.index(tbs)
+    content = tbs[identity_module._extent(tbs, 0)[0] :]
+    der = sequence(sequence(content.replace(info, shorter)) + issued.der[start + len(tbs) :])
+    assert describe(der).spki_sha256 == hashlib.sha256(shorter).hexdigest()
+    assert describe(der).key_bits == 256
 
 
 def test_extended_key_usages() -> None:

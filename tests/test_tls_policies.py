@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
 from edgenode.errors import ConfigurationError, InvalidValue
@@ -182,7 +183,7 @@ def test_trap_2_4_a_revoked_client_does_not_resume(root: Issued, leaf: Issued, v
     assert Pair.of(after, sender, session=first.client.get_session()).verification.revoked
 
 
-def test_renegotiation_is_refused(leaf: Issued) -> None:
+def test_trap_2_6_renegotiation_is_refused(leaf: Issued) -> None:
     """A TLS 1.2 client cannot make us shake hands again: neither to change its certificate nor to burn our CPU."""
     pair = Pair.of(context(leaf, group()), client(version="1.2"))
     assert pair.client.renegotiate()
@@ -202,6 +203,31 @@ def test_server_preference_of_ciphers(leaf: Issued) -> None:
         context(leaf, group(ciphers=f"{ours}:{theirs}")), client(version="1.2", ciphers=f"{theirs}:{ours}".encode())
     )
     assert pair.server.get_cipher_name() == ours
+
+
+CURVES = {
+    "P-256": (ec.SECP256R1(), True),
+    "P-384": (ec.SECP384R1(), True),
+    "P-521": (ec.SECP521R1(), False),
+}
+
+
+@BOTH
+@pytest.mark.parametrize(("curve", "good"), CURVES.values(), ids=CURVES)
+def test_key_exchanges_are_those_of_mozilla_s_intermediate(
+    root: Issued, curve: ec.EllipticCurve, good: bool, version: str
+) -> None:
+    """Who offers another group alone shares none with us."""
+    offers = client(version=version)
+    offers.set_tmp_ecdh(curve)
+    # An RSA key: in TLS 1.2 an ECDSA certificate needs its own curve among the client's groups as well.
+    leaf = root.issue("localhost", eku=[SERVER], key=new_key("rsa"))
+    assert Pair.of(context(leaf, group()), offers).done is good
+
+
+def test_trap_2_6_the_key_exchange_is_post_quantum_with_who_can(leaf: Issued) -> None:
+    """Limiting the groups takes nothing from a client that knows ML-KEM."""
+    assert Pair.of(context(leaf, group()), client()).server.get_group_name() == "X25519MLKEM768"
 
 
 @pytest.mark.parametrize("ciphers", ["nonsense", "aNULL:@SECLEVEL=0", "ALL:eNULL:@SECLEVEL=0", "ECDHE-ÄES", ""])

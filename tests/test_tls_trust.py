@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 import pytest
-from attrs import evolve
+from attrs import evolve, frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from edgenode.exchange import ClientIdentity, Verification
-from edgenode.tls.identity import identify
+from edgenode.tls.identity import distinguished_name, identify
 from edgenode.tls.policies import server_context
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
-from tests.certificates import DAY, SERVER, Issued, make, make_authority, now
+from tests.certificates import CLIENT, DAY, SERVER, Issued, make, make_authority, new_key, now
 from tests.handshakes import Pair, client, loaded, trusted
 
 GROUP = ServerGroup(certificate=("server",), mtls="on", trust_store=("store",), security_policy="all")
+SECOND = datetime.timedelta(seconds=1)
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +120,172 @@ def test_a_certificate_sent_in_vain_does_not_count(root: Issued) -> None:
     good = identity(root, root.issue(), old)
     assert good.chain_sent == (old.der,)
     assert look_again(good, [trusted(root)], now()).verified
+
+
+# -- trust stores that are replaced ------------------------------------------------------------------------------------
+
+
+def renewed(issued: Issued, issuer: Issued | None = None, **options: Any) -> Issued:
+    """Another certificate of an authority with the same name and key."""
+    subject = distinguished_name(issued.certificate.subject)
+    return make(subject, issuer=issuer, authority=True, key=issued.key, **options)
+
+
+def signed_with(digest: hashes.HashAlgorithm, last: int, issued: Issued) -> Issued:
+    """The same certificate with another kind of RSA signature; ``last`` is the last byte of its OID."""
+    key = (issued.issuer or issued).key
+    assert isinstance(key, rsa.RSAPrivateKey)
+    sha256 = bytes.fromhex("06092A864886F70D01010B")
+    wanted = sha256[:-1] + bytes([last])
+    before = issued.certificate.tbs_certificate_bytes
+    after = before.replace(sha256, wanted)
+    signature = key.sign(after, padding.PKCS1v15(), digest)
+    der = issued.der.replace(before, after).replace(sha256, wanted)[: -len(signature)] + signature
+    return Issued(x509.load_der_x509_certificate(der), issued.key, issued.issuer)
+
+
+@frozen
+class Kinship:
+    """Authorities, and a client that sends nothing but its leaf."""
+
+    root: Issued
+    inner: Issued
+    leaf: Issued
+    rsa: Issued
+    weak: Issued
+    server: Issued
+
+    @classmethod
+    def make(cls) -> Self:
+        """All of them, new."""
+        root = make_authority("Root", not_after=now() + 100 * DAY)
+        inner = make_authority("inner", issuer=root)
+        strong, weak = make_authority("RSA", key=new_key("rsa")), make_authority("Weak", key=new_key("rsa1024"))
+        return cls(root, inner, inner.issue(), strong, weak, root.issue("server", eku=[SERVER]))
+
+    def shaken(self, *authorities: Issued) -> ClientIdentity:
+        """The client as of a handshake under these authorities."""
+        context = server_context(GROUP, [loaded("server", self.server)], [trusted(*authorities)])
+        pair = Pair.of(context, client(chain=[self.leaf]))
+        identity = identify(pair.server, pair.verification)
+        assert identity is not None
+        return identity
+
+
+@pytest.fixture(scope="module")
+def kinship() -> Kinship:
+    """The certificates."""
+    return Kinship.make()
+
+
+@pytest.mark.parametrize(("successors", "error"), [
+    (lambda k: [k.root, k.inner], 0),
+    (lambda k: [renewed(k.root), k.inner], 0),
+    (lambda k: [k.root, renewed(k.inner, k.root)], 0),
+    (lambda k: [k.rsa, renewed(k.inner, k.rsa)], 0),
+    (lambda k: [k.rsa, renewed(k.inner, k.rsa, extensions=[x509.ExtendedKeyUsage([CLIENT, SERVER])])], 0),
+    (lambda k: [k.root], 20),
+    (lambda k: [k.inner], 2),
+    (lambda k: [make_authority("Other")], 20),
+    (lambda k: [make_authority("Root"), k.inner], 7),
+    (lambda k: [k.root, make_authority("inner", issuer=k.root)], 7),
+    (lambda k: [k.rsa, renewed(k.inner, k.rsa, extensions=[x509.ExtendedKeyUsage([SERVER])])], 26),
+    (lambda k: [k.rsa, renewed(k.inner, k.rsa, not_before=now() - 2 * DAY, not_after=now() - DAY)], 10),
+    (lambda k: [k.weak, renewed(k.inner, k.weak)], 67),
+    (lambda k: [k.rsa, signed_with(hashes.SHA1(), 5, renewed(k.inner, k.rsa))], 68),
+    (lambda k: [k.rsa, signed_with(hashes.MD5(), 4, renewed(k.inner, k.rsa))], 68),
+    (lambda k: [k.rsa, signed_with(hashes.SHA224(), 14, renewed(k.inner, k.rsa))], 0),
+    (lambda k: [signed_with(hashes.SHA1(), 5, k.rsa), renewed(k.inner, k.rsa)], 0),
+], ids=[
+    "as-before", "root-renewed", "issuer-renewed", "issuer-crossed", "for-clients", "issuer-removed", "root-removed",
+    "another", "root-rekeyed", "issuer-rekeyed", "for-servers-only", "issuer-expired", "weak-key", "sha1", "md5",
+    "sha224", "sha1-root",
+])  # fmt: skip
+def test_a_replaced_trust_store_judges_as_a_new_handshake(
+    kinship: Kinship, successors: Callable[[Kinship], Sequence[Issued]], error: int
+) -> None:
+    """Whoever would be refused in a handshake of now is refused on an open connection, and the other way round."""
+    before = kinship.shaken(kinship.root, kinship.inner)
+    assert before.verification.verified
+    authorities = successors(kinship)
+    after, until = Trust((trusted(*authorities),)).look_again(before, now())
+    handshake = kinship.shaken(*authorities)
+    assert (after.verification.verified, after.verification.last_error) == (error == 0, error)
+    assert handshake.verification.verified is after.verification.verified
+    assert error in (*handshake.verification.errors, 0)
+    assert after.chain_verified == handshake.chain_verified
+    if error == 0:
+        ends = [each.certificate.not_valid_after_utc for each in (kinship.leaf, *authorities)]
+        assert until == min(ends).timestamp()
+        assert after.chain_verified == tuple(each.der for each in reversed(authorities))
+
+
+def test_trap_2_2_for_servers_only_is_no_client(root: Issued) -> None:
+    """The purpose counts when a client is looked at again, though OpenSSL asks for none outside of a handshake."""
+    good = identity(root, root.issue())
+    other = evolve(good, leaf=root.issue(eku=[SERVER]).der)
+    assert look_again(other, [trusted(root)], now()).last_error == 26
+
+
+def test_what_the_handshake_let_pass_is_not_asked_for_its_strength(kinship: Kinship) -> None:
+    """The security level is that of the handshake: its own path stays good."""
+    inner = renewed(kinship.inner, kinship.weak)
+    before = kinship.shaken(kinship.root, kinship.inner)
+    stores = (trusted(kinship.weak, inner),)
+    assert Trust(stores).look_again(before, now())[0].verification.last_error == 67
+    known = evolve(before, chain_verified=(inner.der, kinship.weak.der))
+    assert Trust(stores).look_again(known, now())[0].verification.verified
+
+
+# -- until when a verdict holds ----------------------------------------------------------------------------------------
+
+
+def test_a_verdict_holds_until_something_ends(root: Issued, inner: Issued) -> None:
+    """That is the end of a certificate of the chain, or of a list, or the second before a list begins."""
+    soon, later = now() + DAY, now() + 2 * DAY
+    leaf = inner.issue(not_after=now() + 50 * DAY)
+    good = identity(root, leaf, inner)
+
+    def until(*crls: x509.CertificateRevocationList) -> float:
+        trust = Trust((trusted(root, crls=crls),))
+        judged, end = trust.look_again(good, now())
+        assert judged.verification.verified
+        assert trust.until(judged, now()) == end
+        return end
+
+    assert until() == leaf.certificate.not_valid_after_utc.timestamp()
+    assert until(root.crl(next_update=later), inner.crl(next_update=soon)) == soon.timestamp()
+    next_one = inner.crl([leaf], last_update=soon, next_update=later)
+    assert until(root.crl(next_update=later), inner.crl(next_update=later), next_one) == soon.timestamp() - 1
+
+
+def test_a_list_that_has_ended_does_not_end_every_verdict(root: Issued) -> None:
+    """An old list of somebody else does not make every request verify its client again."""
+    other = make_authority("Other")
+    stores = (trusted(root, other, crls=[root.crl(), other.crl(last_update=now() - 9 * DAY, next_update=now() - DAY)]),)
+    judged, until = Trust(stores).look_again(identity(root, root.issue()), now())
+    assert judged.verification.verified
+    assert until > now().timestamp()
+
+
+@pytest.mark.parametrize("stale", ["accept", "refuse"])
+def test_a_list_is_good_in_its_last_second(root: Issued, stale: str) -> None:
+    """The verdict holds in the second of ``nextUpdate``; in the next one ``crl-stale`` decides."""
+    end = now() + DAY
+    trust = Trust((trusted(root, crls=[root.crl(next_update=end)], stale=stale),))
+    good = identity(root, root.issue())
+    judged, until = trust.look_again(good, end)
+    assert judged.verification.verified
+    assert until == end.timestamp()
+    judged, until = trust.look_again(good, end + SECOND)
+    assert judged.verification.verified is (stale == "accept")
+    assert until > end.timestamp() + 1
+
+
+def test_a_clock_that_goes_back_is_believed(root: Issued) -> None:
+    """Verdicts know only the time they are asked about: before its first second a certificate is not valid yet."""
+    good, trust = identity(root, root.issue()), Trust((trusted(root),))
+    assert trust.look_again(good, now() + 400 * DAY)[0].verification.last_error == 10
+    assert trust.look_again(good, now())[0] is good
+    assert trust.look_again(good, now() - 2 * DAY)[0].verification.last_error == 9
+    assert trust.look_again(good, now())[0] is good

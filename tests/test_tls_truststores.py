@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from edgenode.settings import File
 from edgenode.tls.truststores import LoadedTrustStore, TrustStore, load
-from tests.certificates import DAY, Issued, make, make_authority, now, write_pem
+from tests.certificates import DAY, Issued, entry, make, make_authority, now, write_pem
 
 Part = x509.Certificate | x509.CertificateRevocationList | Issued
 Write = Callable[..., TrustStore]
+
+INDIRECT = x509.IssuingDistributionPoint(None, None, False, False, None, True, False)
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +81,9 @@ def test_pem_and_der_revocation_lists(root: Issued, tmp_path: pathlib.Path) -> N
     der = File(tmp_path / "crl.der")
     der.write_bytes(third.crl([leaves[2]]).public_bytes(Encoding.DER))
     loaded = good(TrustStore(authorities=(authorities,), crl=(pem, der)))
-    assert loaded.revoked == {
-        (leaf.certificate.issuer.public_bytes(), leaf.certificate.serial_number) for leaf in leaves
-    }
+    assert [[each.serial_number for each in crl] for crl in loaded.crls] == [
+        [leaf.certificate.serial_number] for leaf in leaves
+    ]
 
 
 @pytest.mark.parametrize(("issued", "words"), [
@@ -189,9 +191,73 @@ def test_an_authority_without_a_list_beside_one_with_is_a_warning(
     assert warnings(store) == [f"{name} has no revocation list; whatever it issued is refused" for name in named]
 
 
-def test_the_first_list_to_expire_counts(write: Write, root: Issued) -> None:
-    """``next_update`` is that of the list that is out of date first."""
-    other = make_authority("Other")
-    soon = now() + DAY
-    assert good(write([root, other], [root.crl(), other.crl(next_update=soon)])).next_update == soon
-    assert good(write([root])).next_update is None
+@pytest.mark.parametrize(("stale", "words"), [
+    ("refuse", "every client is refused"),
+    ("accept", "who it revokes stays revoked, and nobody knows who has been revoked since"),
+])  # fmt: skip
+def test_what_follows_from_an_old_list_is_said(write: Write, root: Issued, stale: str, words: str) -> None:
+    """The warning says what ``crl-stale`` makes of an old list; of an early one it makes nothing but a refusal."""
+    old = root.crl(last_update=now() - 9 * DAY, next_update=now() - DAY)
+    early = root.crl(last_update=now() + DAY, next_update=now() + 2 * DAY)
+    store = write([root], [old, early], crl_stale=stale)
+    first, second = warnings(store)
+    assert first.endswith(f"UTC; {words}")
+    assert second.endswith("UTC; every client is refused")
+    loaded, _ = load("store", store)
+    assert loaded is not None
+    assert loaded.crl_stale == stale
+
+
+def test_delta_and_indirect_lists_are_let_in(write: Write, root: Issued) -> None:
+    """What OpenSSL can use is no fault: a delta list beside its complete one, and an indirect list."""
+    leaf = root.issue()
+    complete = root.crl(critical=[INDIRECT], extensions=[x509.CRLNumber(1)])
+    delta = root.crl([leaf], critical=[x509.DeltaCRLIndicator(1), INDIRECT], extensions=[x509.CRLNumber(2)])
+    loaded = good(write([root], [complete, delta]))
+    assert loaded.crls == (complete, delta)
+    assert [serial for _, serial in loaded.revoked_besides] == [leaf.certificate.serial_number]
+
+
+def test_delta_and_indirect_lists_of_strangers_are_errors(write: Write, root: Issued) -> None:
+    """They need the signature of an authority as any other."""
+    stranger = make_authority("Other")
+    for extension, revoked in ((INDIRECT, [entry(root.issue(), issuer=root)]), (x509.DeltaCRLIndicator(1), [])):
+        crl = stranger.crl(revoked, critical=[extension])
+        assert "is not issued by any of the authorities" in error(write([root], [crl]))[1]
+        forged = root.crl(critical=[extension], key=stranger.key)
+        assert "is not signed with that authority's key" in error(write([root], [forged]))[1]
+
+
+def test_a_delta_list_without_a_complete_one_is_a_warning(write: Write, root: Issued) -> None:
+    """It says only what has changed; OpenSSL refuses everybody."""
+    delta = root.crl(critical=[x509.DeltaCRLIndicator(1)], extensions=[x509.CRLNumber(2)])
+    assert warnings(write([root], [delta])) == [
+        "CN=Root has a delta list, and no complete one; whatever it issued is refused"
+    ]
+
+
+STRANGE = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\x05\x00")
+
+
+def test_a_list_that_nobody_understands_is_an_error(write: Write, root: Issued) -> None:
+    """A critical extension that OpenSSL does not know, of a list or of any entry (RFC 5280, section 5.2)."""
+    leaf = root.issue()
+    for crl in (
+        root.crl(critical=[STRANGE]),
+        root.crl([root.issue(), entry(leaf, extensions=[STRANGE], critical=True)]),
+    ):
+        sentence = error(write([root], [crl]))[1]
+        assert sentence.endswith("has a critical extension that is not understood: 1.3.6.1.4.1.99999.1")
+    good(write([root], [root.crl([entry(leaf, extensions=[STRANGE])], extensions=[STRANGE])]))
+
+
+def test_a_list_with_a_malformed_extension_is_an_error(write: Write, root: Issued) -> None:
+    """OpenSSL leaves such a list aside without a word."""
+    broken = x509.UnrecognizedExtension(x509.IssuingDistributionPoint.oid, b"\x04\x01")
+    assert "cannot be read" in error(write([root], [root.crl(critical=[broken])]))[1]
+
+
+def test_a_list_that_openssl_cannot_read_is_an_error(write: Write, root: Issued) -> None:
+    """Such as one with entries for others' certificates that does not say that it is indirect."""
+    crl = root.crl([entry(root.issue(), issuer=make_authority("Other"))])
+    assert error(write([root], [crl]))[1].endswith("cannot be read: OpenSSL cannot read a revocation list")

@@ -12,6 +12,7 @@ from hypothesis import example, given, strategies
 from OpenSSL import SSL, crypto
 
 from edgenode.exchange import Verification
+from edgenode.tls import admission, revocation
 from edgenode.tls import verification as verification_module
 from edgenode.tls.policies import server_context
 from edgenode.tls.reasons import REASONS, reason
@@ -265,9 +266,10 @@ def test_the_reasons_are_openssl_s_own_words() -> None:
 def test_names_of_errors_in_the_code_are_openssl_s_numbers() -> None:
     """The constants that decide are the numbers of OpenSSL's header."""
     lib = Binding().lib
-    assert verification_module.REVOKED == lib.X509_V_ERR_CERT_REVOKED
+    assert revocation.REVOKED == lib.X509_V_ERR_CERT_REVOKED
+    assert revocation.CRL_EXPIRED == lib.X509_V_ERR_CRL_HAS_EXPIRED
     assert verification_module.UNABLE_TO_GET_CRL == lib.X509_V_ERR_UNABLE_TO_GET_CRL
-    assert verification_module.UNSUITABLE_PURPOSE == lib.X509_V_ERR_INVALID_PURPOSE
+    assert admission.UNSUITABLE_PURPOSE == lib.X509_V_ERR_INVALID_PURPOSE
     assert {
         lib.X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
         lib.X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,

@@ -17,6 +17,7 @@ from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.tagging import AUTOMATIC, check_own_tag
 from edgenode.rules.compiling import compile_sections
 from edgenode.rules.sections import Section
+from edgenode.settings import Word
 from edgenode.tls.servergroups import ServerGroup
 
 if TYPE_CHECKING:
@@ -64,12 +65,12 @@ def _timeouts(configuration: Configuration) -> Iterator[Problem]:
 
 
 def _endpoints(configuration: Configuration) -> Iterator[Problem]:
-    taken: dict[str, str] = {}
+    taken: dict[tuple[str, int, str], str] = {}
     for name, listener in configuration.listeners.items():
-        endpoint = str(listener.endpoint)
-        if endpoint in taken and listener.endpoint.port != 0:
-            yield Problem(f"listener {name}", "endpoint", f"[listener {taken[endpoint]}] has the same endpoint")
-        taken.setdefault(endpoint, name)
+        place = listener.endpoint.place(name)
+        if place in taken:
+            yield Problem(f"listener {name}", "endpoint", f"[listener {taken[place]}] has the same endpoint")
+        taken.setdefault(place, name)
 
 
 def _hosts(configuration: Configuration) -> Iterator[Problem]:
@@ -184,12 +185,20 @@ def _rule_lists(configuration: Configuration) -> Iterator[tuple[str, Section]]:
 
 
 def _tags(configuration: Configuration) -> Iterator[Problem]:
-    for name, policy in configuration.security_policies.items():
-        for tag in policy.tags:
+    for header, tags in _standing_tags(configuration):
+        for tag in tags:
             try:
                 check_own_tag(tag)
             except InvalidValue as problem:
-                yield Problem(f"security-policy {name}", "tags", problem.sentence, tag, problem.column)
+                yield Problem(header, "tags", problem.sentence, tag, problem.column)
+
+
+def _standing_tags(configuration: Configuration) -> Iterator[tuple[str, tuple[Word, ...]]]:
+    """The tags that no filter puts on, by section."""
+    for name, policy in configuration.security_policies.items():
+        yield f"security-policy {name}", policy.tags
+    for name, trust_store in configuration.trust_stores.items():
+        yield f"trust-store {name}", trust_store.tags
 
 
 def _untagged(configuration: Configuration) -> Iterator[Problem]:
@@ -236,7 +245,7 @@ def _compiled(configuration: Configuration) -> Iterator[Problem]:
 
 def _unset_tags(configuration: Configuration) -> Iterator[Problem]:
     known = {tag for filter in configuration.global_filters.values() if filter.active for tag in filter.tags}
-    known.update(tag for policy in configuration.security_policies.values() for tag in policy.tags)
+    known.update(tag for _, tags in _standing_tags(configuration) for tag in tags)
     for header, section in _rule_lists(configuration):
         for entry in section.entries:
             automatic = entry.pattern.partition(":")[0] in AUTOMATIC

@@ -6,12 +6,13 @@ what is wrong with a file is reported at once and all together, in the order of 
 
 from __future__ import annotations
 
+import copy
 import datetime
 import os
 import pathlib
 import time
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -140,6 +141,19 @@ class Configuration:
         if not all(problem.warning for problem in problems):
             raise ConfigurationError(problems)
         return evolve(configuration, credentials=loaded, warnings=tuple(problems))
+
+    def refreshed(self, headers: Collection[str]) -> tuple[Configuration, list[Problem]]:
+        """The same with the files of some certificates and trust stores read anew, as far as they can be used.
+
+        :param headers: of their sections.
+        :returns: itself if there is nothing to change; and every problem, warnings too.
+        """
+        renewed, problems = credentials.refresh(self, headers, _now())
+        if renewed is self.credentials:
+            return self, problems
+        configuration = copy.copy(self)  # with all that was compiled for it
+        object.__setattr__(configuration, "credentials", renewed)
+        return configuration, problems
 
     def written(self) -> Iterator[tuple[str, Any]]:
         """Every section with its header without brackets, ``edge`` first."""

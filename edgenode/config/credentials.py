@@ -7,20 +7,29 @@ a handshake is found when the configuration is loaded.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+import pathlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import attrs
 from attrs import field, frozen
 from cryptography import x509
 
+from edgenode.config import schema
 from edgenode.errors import Problem
 from edgenode.tls import certificates, truststores
-from edgenode.tls.certificates import LoadedCertificate
+from edgenode.tls.certificates import Certificate, LoadedCertificate
 from edgenode.tls.policies import check_group
-from edgenode.tls.truststores import LoadedTrustStore
+from edgenode.tls.truststores import LoadedTrustStore, TrustStore
 
 if TYPE_CHECKING:
     from edgenode.config.configuration import Configuration
+
+
+Signature = tuple[object, ...]
+"""What changes when a file of a section does."""
+
+Loaded = LoadedCertificate | LoadedTrustStore
 
 
 @frozen
@@ -29,10 +38,24 @@ class Credentials:
 
     :ivar certificates: the certificates by the name of their section.
     :ivar trust_stores: the trust stores likewise.
+    :ivar signatures: of their files right before they were read, by the header of their section.
     """
 
     certificates: Mapping[str, LoadedCertificate] = field(factory=dict)
     trust_stores: Mapping[str, LoadedTrustStore] = field(factory=dict)
+    signatures: Mapping[str, Signature] = field(factory=dict, eq=False, repr=False)
+
+    def renewed(self, read: Iterable[tuple[str, Signature, Loaded]]) -> Credentials:
+        """The same with some sections read anew."""
+        certificates, trust_stores = dict(self.certificates), dict(self.trust_stores)
+        signatures = dict(self.signatures)
+        for header, signature, loaded in read:
+            signatures[header] = signature
+            if isinstance(loaded, LoadedCertificate):
+                certificates[loaded.name] = loaded
+            else:
+                trust_stores[loaded.name] = loaded
+        return Credentials(certificates, trust_stores, signatures)
 
 
 def load(configuration: Configuration, now: datetime.datetime) -> tuple[Credentials, list[Problem]]:
@@ -42,26 +65,115 @@ def load(configuration: Configuration, now: datetime.datetime) -> tuple[Credenti
     :returns: what could be read, and every problem, warnings too.
     """
     problems: list[Problem] = []
-    loaded: dict[str, LoadedCertificate] = {}
-    for name, certificate in configuration.certificates.items():
-        read, found = certificates.load(name, certificate, now)
+    read: list[tuple[str, Signature, Loaded]] = []
+    for header, section in _sections(configuration):
+        signature = _signature(section)
+        loaded, found = _read(header, section, now)
         problems += found
-        if read is not None:
-            loaded[name] = read
-    stores: dict[str, LoadedTrustStore] = {}
-    for name, trust_store in configuration.trust_stores.items():
-        store, found = truststores.load(name, trust_store, now)
-        problems += found
-        if store is not None:
-            stores[name] = store
-    credentials = Credentials(loaded, stores)
-    for check in (_origins, _server_groups, _host_names):
-        problems += check(configuration, credentials)
+        if loaded is not None:
+            read.append((header, signature, loaded))
+    credentials = Credentials().renewed(read)
+    problems += _checked(configuration, credentials)
     return credentials, list(dict.fromkeys(problems))
 
 
+def changed(configuration: Configuration) -> dict[str, Signature]:
+    """The headers of the sections whose files are others than those that were read, with their signatures now."""
+    known = configuration.credentials.signatures
+    now = {header: _signature(section) for header, section in _sections(configuration) if header in known}
+    return {header: signature for header, signature in now.items() if signature != known[header]}
+
+
+def refresh(
+    configuration: Configuration, headers: Collection[str], now: datetime.datetime
+) -> tuple[Credentials, list[Problem]]:
+    """Read the files of some sections anew. What is broken, or does not go with the rest, stays as it was.
+
+    :param headers: of the sections.
+    :param now: the time to judge validity by, UTC.
+    :returns: what can be used, and every problem, warnings too.
+    """
+    running = configuration.credentials
+    problems: list[Problem] = []
+    read: dict[str, tuple[str, Signature, Loaded]] = {}
+    for header, section in _sections(configuration):
+        if header in headers:
+            signature = _signature(section)
+            loaded, found = _read(header, section, now)
+            problems += found
+            if loaded is not None:
+                read[header] = header, signature, loaded
+    credentials = running
+    while read:
+        credentials = running.renewed(read.values())
+        unfit = _checked(configuration, credentials)
+        problems += unfit
+        blamed = {header for problem in unfit if not problem.warning for header in _blamed(configuration, problem)}
+        if not blamed:
+            break
+        # Each round takes out one at least, or all, so that this ends, at the latest with what is running.
+        read = {header: each for header, each in read.items() if header not in blamed} if blamed & set(read) else {}
+        credentials = running
+    return credentials, list(dict.fromkeys(problems))
+
+
+def _sections(configuration: Configuration) -> Iterator[tuple[str, Certificate | TrustStore]]:
+    for name, certificate in configuration.certificates.items():
+        yield f"{certificate.kind} {name}", certificate
+    for name, trust_store in configuration.trust_stores.items():
+        yield f"{trust_store.kind} {name}", trust_store
+
+
+def _read(
+    header: str, section: Certificate | TrustStore, now: datetime.datetime
+) -> tuple[Loaded | None, tuple[Problem, ...]]:
+    name = header.partition(" ")[2]
+    if isinstance(section, Certificate):
+        return certificates.load(name, section, now)
+    return truststores.load(name, section, now)
+
+
+def _signature(section: Certificate | TrustStore) -> Signature:
+    values = (getattr(section, attribute.name) for attribute in attrs.fields(type(section)))
+    paths = (path for value in values for path in (value if isinstance(value, tuple) else (value,)))
+    return tuple(_state(path) for path in paths if isinstance(path, pathlib.Path))
+
+
+def _state(path: pathlib.Path) -> tuple[int, ...]:
+    """Symbolic links are followed: that is how Kubernetes replaces files."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        return (error.errno or 0,)
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _checked(configuration: Configuration, credentials: Credentials) -> list[Problem]:
+    """What does not go together."""
+    checks = (_origins, _server_groups, _host_names)
+    return [problem for check in checks for problem in check(configuration, credentials)]
+
+
+def _blamed(configuration: Configuration, problem: Problem) -> Iterator[str]:
+    """The sections with files that a problem between sections may come from: by its key, if that names them."""
+    yield problem.section
+    section = dict(configuration.written()).get(problem.section)
+    settings = {} if section is None else schema.settings(type(section))
+    naming = {key: each for key, each in settings.items() if each.notation.refers_to in ("certificate", "trust-store")}
+    for setting in [naming[problem.key]] if problem.key in naming else naming.values():
+        names = getattr(section, setting.attribute) or ()
+        for name in names if isinstance(names, tuple) else (names,):
+            yield f"{setting.notation.refers_to} {name}"
+
+
 def _origins(configuration: Configuration, credentials: Credentials) -> Iterator[Problem]:
-    for origin in configuration.origins.values():
+    for name, origin in configuration.origins.items():
+        store = configuration.trust_stores.get(origin.trust_store or "")
+        if store is not None and store.verification == "strict":
+            sentence = (
+                f'"{origin.trust_store}" says verification = strict, which is asked of clients and not of origins'
+            )
+            yield Problem(f"origin {name}", "trust-store", sentence)
         if origin.certificate is not None and origin.certificate in credentials.certificates:
             yield from certificates.check_for_origin(credentials.certificates[origin.certificate])
 

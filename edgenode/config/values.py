@@ -23,6 +23,7 @@ from edgenode.settings import Between, Choice, File, HostName, Network, Output, 
 _WORDS = re.compile(r"[^\s,]+")
 _PHRASES = re.compile(r"[^\s,](?:[^,\n]*[^\s,])?")
 _LINES = re.compile(r"\S(?:[^\n]*\S)?")
+_WITHIN_NAMES = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _COMMENT = re.compile(r"(?:(?<=\s)|^)#")
 
 
@@ -186,16 +187,16 @@ def notation(annotation: Any) -> Notation:
     if annotation in NOTATIONS:
         return NOTATIONS[annotation]
     if hasattr(annotation, "from_text"):
-        return Notation(annotation.__name__.lower(), lambda text, scope: annotation.from_text(text))
+        title = _WITHIN_NAMES.sub(" ", annotation.__name__).lower()
+        return Notation(title, lambda text, scope: annotation.from_text(text))
     raise TypeError(f"no notation for {annotation!r}")
 
 
 def _listed(annotation: Any) -> Notation:
     """Words are separated by white space or commas, files and values of several words by commas, texts by lines."""
     item = notation(annotation)
-    items = (
-        _LINES if annotation is str else _PHRASES if annotation is File or hasattr(annotation, "from_text") else _WORDS
-    )
+    by_lines = annotation is str or getattr(annotation, "lines", False)
+    items = _LINES if by_lines else _PHRASES if annotation is File or hasattr(annotation, "from_text") else _WORDS
     separator = {_LINES: "\n", _PHRASES: ", ", _WORDS: " "}[items]
     return evolve(
         item,

@@ -1,13 +1,13 @@
 """Automatic tags: what every exchange says of itself, in canonical form.
 
-Law: automatic tags are the node's alone. No filter and no security policy may set one, and what a certificate says of
-its holder becomes a tag only if the certificate was verified.
+Law: automatic tags are the node's alone. No filter, no security policy and no trust store may set one, and what a
+certificate says of its holder, or a trust store of its clients, becomes a tag only if the certificate was verified.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -43,7 +43,7 @@ _LONGEST_REMEMBERED = 1024
 
 
 def check_own_tag(text: str) -> None:
-    """Check a tag that a filter or a security policy wants to set.
+    """Check a tag that a filter, a security policy or a trust store wants to set.
 
     :raises InvalidValue: if it is not in canonical form, or is an automatic tag.
     """
@@ -55,7 +55,8 @@ def check_own_tag(text: str) -> None:
 
 @frozen(eq=False)
 class Tagging:
-    """The first stage: puts on every exchange its automatic tags and those of its security policy."""
+    """The first stage: puts on every exchange its automatic tags, those of its security policy and those of the trust
+    stores that vouch for its client."""
 
     name: ClassVar[str] = "tagging"
     repeatable: ClassVar[bool] = True
@@ -65,7 +66,8 @@ class Tagging:
 
     @_standing.default
     def _remembered(self) -> Callable[..., frozenset[str]]:
-        return lru_cache(_REMEMBERED)(self._standing_tags)
+        # It must not hold this object, or only the collector could free what a reload has replaced.
+        return lru_cache(_REMEMBERED)(partial(_standing_tags, self._own))
 
     @classmethod
     def of(cls, own: Mapping[str, Iterable[str]]) -> Tagging:
@@ -78,15 +80,18 @@ class Tagging:
         return cls({policy: tuple(tags) for policy, tags in own.items()})
 
     def decide(self, exchange: Exchange) -> Decision:
-        """The automatic tags of an exchange, and those of its security policy."""
+        """The automatic tags of an exchange, those of its security policy, and those of a verified client."""
         request, client = exchange.request, exchange.connection.client
         authority, scheme = (b"", b"") if request is None else (request.authority, request.scheme)
         mtls = _NONE if client is None else verdict_tags(client.verification)
-        subject, issuer = (client.subject, client.issuer) if client is not None and mtls is _VERIFIED else ("", "")
+        subject, issuer = "", ""
+        vouched: tuple[str, ...] = ()
+        if client is not None and mtls is _VERIFIED:
+            subject, issuer, vouched = client.subject, client.issuer, client.tags
         # What the client chooses is kept only if it is short, and of that only so much. One flat call, not one for each
         # part: this is on the way of every request.
         short = len(authority) + len(subject) + len(issuer) <= _LONGEST_REMEMBERED
-        standing = (self._standing if short else self._standing_tags)(
+        standing = (self._standing if short else partial(_standing_tags, self._own))(
             exchange.client,
             authority,
             scheme,
@@ -96,33 +101,36 @@ class Tagging:
             subject,
             issuer,
             mtls,
+            vouched,
         )
         return Decision(standing if request is None else standing | _request_tags(request))
 
-    def _standing_tags(
-        self,
-        client: str,
-        authority: bytes,
-        scheme: bytes,
-        group: str,
-        policy: str,
-        path_map: str,
-        subject: str,
-        issuer: str,
-        mtls: tuple[str, ...],
-    ) -> frozenset[str]:
-        parts = {
-            "ip": client,
-            "host": host_of(authority).decode("latin-1"),
-            "protocol": scheme.decode("latin-1"),
-            "servergroup": group,
-            "securitypolicy": policy,
-            "securitypolicy-entry": path_map,
-            "cert-subject": subject,
-            "cert-issuer": issuer,
-        }
-        automatic = (canonical(f"{family}:{text}") for family, text in parts.items() if text)
-        return frozenset(("all", *mtls, *automatic, *self._own.get(policy, ())))
+
+def _standing_tags(
+    own: Mapping[str, tuple[str, ...]],
+    client: str,
+    authority: bytes,
+    scheme: bytes,
+    group: str,
+    policy: str,
+    path_map: str,
+    subject: str,
+    issuer: str,
+    mtls: tuple[str, ...],
+    vouched: tuple[str, ...],
+) -> frozenset[str]:
+    parts = {
+        "ip": client,
+        "host": host_of(authority).decode("latin-1"),
+        "protocol": scheme.decode("latin-1"),
+        "servergroup": group,
+        "securitypolicy": policy,
+        "securitypolicy-entry": path_map,
+        "cert-subject": subject,
+        "cert-issuer": issuer,
+    }
+    automatic = (canonical(f"{family}:{text}") for family, text in parts.items() if text)
+    return frozenset(("all", *mtls, *automatic, *own.get(policy, ()), *vouched))
 
 
 _NONE = ("mtls:none",)

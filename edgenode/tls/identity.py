@@ -8,8 +8,10 @@ certificate, for the same machines connect all day.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TypeVar
 
 from attrs import evolve, frozen
@@ -19,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
 from edgenode.errors import ClientError
-from edgenode.exchange import ClientIdentity, Verification
+from edgenode.exchange import AlternativeNames, ClientIdentity, Verification
 
 CACHED_CERTIFICATES = 1024
 LARGEST_CACHED = 8 * 1024
@@ -39,6 +41,11 @@ class Description:
     :ivar fingerprint_sha256: of the DER, lower-case hexadecimal.
     :ivar not_before: start of validity, UTC.
     :ivar not_after: end of validity, UTC.
+    :ivar sans: the subject alternative names; none at all if any of them, or any other extension, cannot be read.
+    :ivar spki_sha256: of the SubjectPublicKeyInfo as it stands in the certificate, lower-case hexadecimal.
+    :ivar key_type: see :data:`KEY_TYPES`.
+    :ivar key_bits: the size of the key; 0 if it cannot be read.
+    :ivar signature_algorithm: see :data:`SIGNATURE_ALGORITHMS`.
     """
 
     subject: str
@@ -48,6 +55,11 @@ class Description:
     fingerprint_sha256: str
     not_before: datetime.datetime
     not_after: datetime.datetime
+    sans: AlternativeNames
+    spki_sha256: str
+    key_type: str
+    key_bits: int
+    signature_algorithm: str
 
     @property
     def serial(self) -> str:
@@ -71,7 +83,77 @@ def _describe(der: bytes) -> Description:
         fingerprint_sha256=certificate.fingerprint(hashes.SHA256()).hex(),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
+        sans=_alternative_names(certificate),
+        spki_sha256=hashlib.sha256(_public_key_info(certificate)).hexdigest(),
+        key_type=_named(KEY_TYPES, certificate.public_key_algorithm_oid),
+        key_bits=_key_bits(certificate),
+        signature_algorithm=_signature_algorithm(certificate),
     )
+
+
+def _alternative_names(certificate: x509.Certificate) -> AlternativeNames:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except Exception:
+        # None, or one that only a more lenient reader understands: such a client has no names rather than some.
+        return AlternativeNames()
+    found = AlternativeNames(
+        dns=tuple(names.get_values_for_type(x509.DNSName)),
+        uri=tuple(names.get_values_for_type(x509.UniformResourceIdentifier)),
+        email=tuple(names.get_values_for_type(x509.RFC822Name)),
+        ip=tuple(map(str, names.get_values_for_type(x509.IPAddress))),
+    )
+    # IA5String is ASCII; beyond it even lower case is a trap: that of the Kelvin sign is the letter k.
+    return found if all(map(str.isascii, (*found.dns, *found.uri, *found.email))) else AlternativeNames()
+
+
+def _public_key_info(certificate: x509.Certificate) -> bytes:
+    """The SubjectPublicKeyInfo byte by byte; what a library makes of the key might be written in another way."""
+    fields = list(_elements(certificate.tbs_certificate_bytes))
+    # TBSCertificate (RFC 5280, section 4.1): [0] version if it is not 1, serial number, signature, issuer, validity,
+    # subject, subjectPublicKeyInfo.
+    return fields[6 if fields[0][0] == 0xA0 else 5]
+
+
+def _elements(sequence: bytes) -> Iterator[bytes]:
+    """The elements of a SEQUENCE, DER, each with its own tag and length."""
+    start, end = _extent(sequence, 0)
+    while start < end:
+        following = _extent(sequence, start)[1]
+        yield sequence[start:following]
+        start = following
+
+
+def _extent(der: bytes, start: int) -> tuple[int, int]:
+    """Where the content of an element begins and ends."""
+    length, content = der[start + 1], start + 2
+    if length & 0x80:
+        content += length & 0x7F
+        length = int.from_bytes(der[start + 2 : content], "big")
+    return content, content + length
+
+
+def _key_bits(certificate: x509.Certificate) -> int:
+    try:
+        key = certificate.public_key()
+    except Exception:  # of a kind, on a curve or in an encoding that the library does not know
+        return 0
+    return int(getattr(key, "key_size", _EDWARDS.get(certificate.public_key_algorithm_oid.dotted_string, 0)))
+
+
+def _signature_algorithm(certificate: x509.Certificate) -> str:
+    oid = certificate.signature_algorithm_oid
+    if oid != x509.SignatureAlgorithmOID.RSASSA_PSS:
+        return _named(SIGNATURE_ALGORITHMS, oid)
+    try:
+        digest = certificate.signature_hash_algorithm
+    except Exception:  # parameters that the library does not know
+        digest = None
+    return oid.dotted_string if digest is None else f"rsa-pss-{digest.name}"
+
+
+def _named(names: Mapping[str, str], oid: x509.ObjectIdentifier) -> str:
+    return names.get(oid.dotted_string, oid.dotted_string)
 
 
 def _extended_key_usages(der: bytes) -> frozenset[str]:
@@ -89,10 +171,13 @@ extended_key_usages = _remembered(_extended_key_usages)
 """The extended key usages that a certificate, DER, names, as dotted numbers; ``ValueError`` if it is malformed."""
 
 
-def identify(connection: SSL.Connection, verification: Verification) -> ClientIdentity | None:
+def identify(
+    connection: SSL.Connection, verification: Verification, tags: Mapping[bytes, tuple[str, ...]] = MappingProxyType({})
+) -> ClientIdentity | None:
     """The identity of the client at the other end of a finished handshake.
 
     :param verification: the verdict, from the connection's own record.
+    :param tags: those of the trust stores, by authority (DER).
     :return: ``None`` if the client presented no certificate.
     :raises ClientError: 495, if the certificate cannot be read: OpenSSL's parser is more lenient than ours.
     """
@@ -103,11 +188,13 @@ def identify(connection: SSL.Connection, verification: Verification) -> ClientId
         # On the server's side the chain sent excludes the leaf. The verified chain is no proof of anything: OpenSSL
         # fills it for untrusted certificates too, so it is taken only once the record says verified.
         sent = connection.get_peer_cert_chain(as_cryptography=True) or ()
-        verified = connection.get_verified_chain(as_cryptography=True) if verification.verified else None
+        chain = connection.get_verified_chain(as_cryptography=True) if verification.verified else None
+        verified = tuple(each.public_bytes(Encoding.DER) for each in chain or ())
         return evolve(
             identity_of(certificate, verification),
             chain_sent=tuple(issuer.public_bytes(Encoding.DER) for issuer in sent),
-            chain_verified=tuple(issuer.public_bytes(Encoding.DER) for issuer in (verified or ())[1:]),
+            chain_verified=verified[1:],
+            tags=tags.get(verified[-1], ()) if verified else (),
         )
     except Exception as error:
         raise ClientError(495, f"client certificate: it cannot be read: {error}") from error
@@ -130,8 +217,46 @@ def identity_of(certificate: crypto.X509, verification: Verification) -> ClientI
         not_before=description.not_before,
         not_after=description.not_after,
         verification=verification,
+        sans=description.sans,
+        spki_sha256=description.spki_sha256,
+        key_type=description.key_type,
+        key_bits=description.key_bits,
+        signature_algorithm=description.signature_algorithm,
     )
 
+
+KEY_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "1.2.840.113549.1.1.1": "RSA",
+        "1.2.840.113549.1.1.10": "RSA",
+        "1.2.840.10045.2.1": "ECDSA",
+        "1.2.840.10040.4.1": "DSA",
+        "1.3.101.112": "Ed25519",
+        "1.3.101.113": "Ed448",
+    }
+)
+"""The kinds of public keys; any other is called by its dotted number."""
+
+_EDWARDS: Mapping[str, int] = MappingProxyType({"1.3.101.112": 256, "1.3.101.113": 456})
+
+SIGNATURE_ALGORITHMS: Mapping[str, str] = MappingProxyType(
+    {
+        "1.2.840.113549.1.1.4": "rsa-md5",
+        "1.2.840.113549.1.1.5": "rsa-sha1",
+        "1.2.840.113549.1.1.14": "rsa-sha224",
+        "1.2.840.113549.1.1.11": "rsa-sha256",
+        "1.2.840.113549.1.1.12": "rsa-sha384",
+        "1.2.840.113549.1.1.13": "rsa-sha512",
+        "1.2.840.10045.4.1": "ecdsa-sha1",
+        "1.2.840.10045.4.3.1": "ecdsa-sha224",
+        "1.2.840.10045.4.3.2": "ecdsa-sha256",
+        "1.2.840.10045.4.3.3": "ecdsa-sha384",
+        "1.2.840.10045.4.3.4": "ecdsa-sha512",
+        "1.3.101.112": "ed25519",
+        "1.3.101.113": "ed448",
+    }
+)
+"""How certificates are signed; ``rsa-pss-`` and its hash besides, and any other is called by its dotted number."""
 
 NAMES = {
     "2.5.4.3": "CN",
@@ -181,10 +306,11 @@ def _attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
     value = attribute.value
     if isinstance(value, bytes):
         return f"{NAMES.get(dotted, dotted)}=#{value.hex().upper()}"
-    return f"{NAMES.get(dotted, dotted)}={_escaped(value)}"
+    return f"{NAMES.get(dotted, dotted)}={escaped(value)}"
 
 
-def _escaped(value: str) -> str:
+def escaped(value: str) -> str:
+    """The text of an attribute as it stands in a distinguished name."""
     parts = []
     for index, character in enumerate(value):
         at_edge = index in (0, len(value) - 1)

@@ -6,6 +6,7 @@ asked for, and what is loaded is checked before it is used: a group that would l
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from attrs import evolve, frozen
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
+from OpenSSL._util import lib
 
 from edgenode.errors import ConfigurationError, InvalidValue, Problem
+from edgenode.tls.admission import Admission
 from edgenode.tls.certificates import LoadedCertificate
+from edgenode.tls.identity import distinguished_name
 from edgenode.tls.problems import Problems
+from edgenode.tls.revocation import Revocation, believe
 from edgenode.tls.servergroups import ServerGroup
-from edgenode.tls.trust import believe, crl_flags
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import Verifier
 
@@ -28,6 +32,11 @@ PROTOCOLS = (b"http/1.1", b"http/1.0")
 SSL_MODE_NO_AUTO_CHAIN = 0x8
 """OpenSSL's constant, which pyOpenSSL does not name. Without it OpenSSL completes our own chain from the clients' trust
 store, in every handshake, and so shows the names of authorities that ``advertise = no`` hides."""
+
+
+GROUPS = b"X25519MLKEM768/X25519:prime256v1/secp384r1"
+"""The key exchanges of Mozilla's "intermediate" in OpenSSL's notation, in the order of its own default; without X448,
+P-521 and finite fields, which cost a server more and are no client's only choice."""
 
 
 @frozen
@@ -50,7 +59,7 @@ class TLSPolicy:
                 certificate=(), security_policy="", minimum_version=group.minimum_version, ciphers=group.ciphers
             )
             return cls(group, frozenset())
-        group = evolve(group, hosts=(), certificate=(), security_policy="", trust_store=())
+        group = evolve(group, hosts=(), certificate=(), security_policy="", trust_store=(), certificate_headers=())
         return cls(group, frozenset(trust_stores))
 
     @property
@@ -68,6 +77,15 @@ def check_group(
     problems.attempt("ciphers", lambda: check_ciphers(group.ciphers))
     if group.mtls != "off" and not trust_stores:
         problems.error("trust-store", f"mtls = {group.mtls} needs a trust store")
+    if group.mtls in _LETS_IN_OTHERS:
+        for key in group.asked_of_verified_clients:
+            problems.error(key, _LETS_IN_OTHERS[group.mtls])
+    for sentence in _shared(trust_stores):
+        problems.warn("trust-store", sentence)
+    if "none" in group.certificate_headers and len(group.certificate_headers) > 1:
+        problems.error("certificate-headers", "none and another style contradict each other")
+    if group.mtls == "off" and {"rfc9440", "xfcc"} & set(group.certificate_headers):
+        problems.warn("certificate-headers", "mtls = off asks for no certificate, so there is none to tell of")
     with_crl = [store.name for store in trust_stores if store.crls]
     without = [store.name for store in trust_stores if not store.crls]
     if with_crl and without:
@@ -77,6 +95,21 @@ def check_group(
             f"every client of the latter; give it a list, or put it in a group of its own",
         )
     return problems.found
+
+
+_LETS_IN_OTHERS = {
+    "off": "asks nobody while mtls is off: every client is let in",
+    "optional-no-ca": "asks verified clients alone, while optional-no-ca lets in others too; use optional or on",
+}
+
+
+def _shared(trust_stores: Sequence[LoadedTrustStore]) -> Iterator[str]:
+    """Tags go to whoever their store believes, so the clients of an authority in two stores get the tags of both."""
+    for store, other in itertools.combinations(trust_stores, 2):
+        if set(store.tags) != set(other.tags):
+            for authority in (each for each in store.authorities if each in other.authorities):
+                subject = distinguished_name(authority.subject)
+                yield f"{subject} stands in {store.name} and in {other.name}: its clients get the tags of both"
 
 
 def check_ciphers(ciphers: str) -> None:
@@ -114,6 +147,7 @@ def server_context(
     context.set_cipher_list(group.ciphers.encode("ascii"))
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_RENEGOTIATION)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN)
+    _limit_groups(context)
     for certificate in certificates:
         _present(context, certificate)
     context.set_alpn_select_callback(_selector(tuple(protocols)))
@@ -159,7 +193,8 @@ def client_context(
         context.set_default_verify_paths()
     else:
         believe(_store(context), (trust_store,))
-    context.set_verify(SSL.VERIFY_PEER, Verifier("on"))
+    revocation = Revocation.of(() if trust_store is None else (trust_store,))
+    context.set_verify(SSL.VERIFY_PEER, Verifier("on", revocation=revocation))
     return context
 
 
@@ -172,8 +207,16 @@ def _ask(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[Loaded
     flags = SSL.VERIFY_PEER
     if group.mtls == "on" and not over_http:
         flags |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-    context.set_verify(flags, Verifier(group.mtls, over_http, group.required_eku, bool(crl_flags(trust_stores))))
+    context.set_verify(
+        flags, Verifier(group.mtls, over_http, Admission.of(group, trust_stores), Revocation.of(trust_stores))
+    )
     context.set_verify_depth(group.verify_depth)
+
+
+def _limit_groups(context: SSL.Context) -> None:
+    # pyOpenSSL has no public word for more than one group: its set_tmp_ecdh would leave out the post-quantum one.
+    if lib.SSL_CTX_set1_curves_list(context._context, GROUPS) != 1:
+        raise RuntimeError(f"OpenSSL does not know the groups {GROUPS.decode()}")
 
 
 def _store(context: SSL.Context) -> crypto.X509Store:

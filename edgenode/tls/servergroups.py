@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
+import attrs
 from attrs import frozen
 
-from edgenode.settings import Between, Choice, HostName, Reference, setting
+from edgenode.settings import Between, Choice, HostName, Network, Reference, setting
+from edgenode.tls.allowlists import CertificatePin, DNSPattern, EmailPattern, KeyPin, SubjectPattern, URIPattern
 
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
@@ -14,7 +16,17 @@ CIPHERS = (
 )
 """TLS 1.2 suites of Mozilla's "intermediate" without finite-field DHE: forward secrecy and AEAD only."""
 
+SIGNATURES = (
+    *(f"{kind}-{digest}" for kind in ("ecdsa", "rsa", "rsa-pss") for digest in ("sha256", "sha384", "sha512")),
+    "ed25519",
+    "ed448",
+)
+
+_OF_VERIFIED_CLIENTS = ("allow_", "pin_", "minimum_rsa_bits", "minimum_ec_bits", "signature_algorithms")
+
 REFUSALS = ("handshake", "495", "496", "444", *(str(status) for status in range(400, 432)), "451")
+
+CERTIFICATE_HEADERS = ("none", "rfc9440", "xfcc", "nginx")
 
 
 @frozen
@@ -52,6 +64,48 @@ class ServerGroup:
         "as OpenSSL does; one that names others only is always refused.",
         (),
     )
+    allow_dns: tuple[DNSPattern, ...] = setting(
+        "DNS names of the clients that are let in, exact or ``*.example.com`` for one label more. With any of the "
+        "``allow-`` lists a verified client needs one name that is on one of them.",
+        (),
+    )
+    allow_uri: tuple[URIPattern, ...] = setting(
+        "The same for URIs, exact or ``spiffe://example.org/*`` for all that have further path segments.", ()
+    )
+    allow_email: tuple[EmailPattern, ...] = setting(
+        "The same for mailboxes, exact or ``@example.com`` for all of that domain.", ()
+    )
+    allow_ip: tuple[Network, ...] = setting("The same for IP addresses that a certificate names.", ())
+    allow_subject: tuple[SubjectPattern, ...] = setting(
+        "The same for whole subjects, as events write them: ``CN=Alice,O=Example``, one a line.", ()
+    )
+    pin_certificate: tuple[CertificatePin, ...] = setting(
+        "The SHA-256 of each certificate that is let in, hexadecimal. With any pin of either kind a client's "
+        "certificate or its key must be pinned, besides what the ``allow-`` lists say.",
+        (),
+    )
+    pin_spki: tuple[KeyPin, ...] = setting(
+        "The SHA-256 of the SubjectPublicKeyInfo of each key that is let in, hexadecimal or base64.", ()
+    )
+    minimum_rsa_bits: Annotated[int, Between(1024, 16384)] = setting(
+        "The smallest RSA key of a client and its intermediates. OpenSSL's own limit stands behind it.", 2048
+    )
+    minimum_ec_bits: Annotated[int, Between(192, 521)] = setting("The same for keys on elliptic curves.", 224)
+    signature_algorithms: tuple[Annotated[str, Choice(SIGNATURES)], ...] = setting(
+        "How a client's certificate and its intermediates may be signed; whatever OpenSSL lets pass without it.", ()
+    )
     minimum_version: Annotated[str, Choice(("1.2", "1.3"))] = setting("The lowest TLS version spoken.", "1.2")
     ciphers: str = setting("TLS 1.2 cipher suites in OpenSSL's notation.", CIPHERS)
+    certificate_headers: tuple[Annotated[str, Choice(CERTIFICATE_HEADERS)], ...] = setting(
+        "What origins are told of the client's certificate, in one style or several: RFC 9440's ``Client-Cert``, "
+        "Envoy's ``X-Forwarded-Client-Cert``, or ``SSL_CLIENT_VERIFY`` and its kin as nginx fills them. No such header "
+        "ever crosses from a client.",
+        ("none",),
+    )
     security_policy: Annotated[str, Reference("security-policy")] = setting("The security policy of its requests.")
+
+    @property
+    def asked_of_verified_clients(self) -> tuple[str, ...]:
+        """The keys of this section that only a client with a verified certificate can satisfy."""
+        fields = (field for field in attrs.fields(ServerGroup) if field.name.startswith(_OF_VERIFIED_CLIENTS))
+        return tuple(field.name.replace("_", "-") for field in fields if getattr(self, field.name) != field.default)

@@ -8,47 +8,38 @@ once the trust stores have changed, the client's chain is verified again, in ful
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
+from typing import Self
 
 from attrs import evolve, field, frozen
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import crypto
+from OpenSSL._util import lib
 
 from edgenode.exchange import ClientIdentity
+from edgenode.tls.admission import Admission
 from edgenode.tls.identity import describe
 from edgenode.tls.reasons import reason
+from edgenode.tls.revocation import CRL_EXPIRED, REVOKED, Revocation
+from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
-from edgenode.tls.verification import REVOKED
 
 NOT_YET_VALID = 9
 EXPIRED = 10
 CHAIN_TOO_LONG = 22
+AUTHORITY_KEY_TOO_WEAK = 67
+SIGNATURE_TOO_WEAK = 68
 
 FOREVER = 2**62
 
+LEAST_BITS = MappingProxyType({"RSA": 2048, "DSA": 2048, "ECDSA": 224, "Ed25519": 256, "Ed448": 456})
+"""The smallest keys of 112 bits of security, which is level 2; a kind that is not here is not strong."""
 
-def crl_flags(trust_stores: Sequence[LoadedTrustStore]) -> int:
-    """How the revocation lists of trust stores are used, ``X509StoreFlags``; 0 without any list."""
-    stores = [store for store in trust_stores if store.crls]
-    if not stores:
-        return 0
-    # CRL_CHECK_ALL alone checks nothing; of several stores the strictest wins, for OpenSSL sees only one.
-    everything = crypto.X509StoreFlags.CRL_CHECK_ALL if any(store.crl_check == "chain" for store in stores) else 0
-    return int(crypto.X509StoreFlags.CRL_CHECK | everything)
-
-
-def believe(store: crypto.X509Store, trust_stores: Sequence[LoadedTrustStore]) -> None:
-    """Put authorities, revocation lists and flags into a store of OpenSSL's."""
-    for trust_store in trust_stores:
-        for authority in trust_store.authorities:
-            store.add_cert(crypto.X509.from_cryptography(authority))
-        for crl in trust_store.crls:
-            store.add_crl(crl)
-    flags = crl_flags(trust_stores)
-    if flags:
-        store.set_flags(flags)
+STRONG_SIGNATURES = ("sha224", "sha256", "sha384", "sha512", "ed25519", "ed448")
+"""How signatures of 112 bits of security end in :data:`~edgenode.tls.identity.SIGNATURE_ALGORITHMS`."""
 
 
 @frozen(eq=False, slots=False)
@@ -57,27 +48,50 @@ class Trust:
 
     :ivar trust_stores: whom it believes.
     :ivar verify_depth: the most intermediates.
+    :ivar admission: what is asked besides.
     """
 
     trust_stores: tuple[LoadedTrustStore, ...] = ()
     verify_depth: int = field(default=1, kw_only=True)
+    admission: Admission | None = field(default=None, kw_only=True)
+
+    @classmethod
+    def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> Self:
+        """What a server group with these trust stores believes: nothing, where no certificate is asked for."""
+        if group.mtls == "off":
+            return cls()
+        admission = Admission.of(group, trust_stores)
+        return cls(tuple(trust_stores), verify_depth=group.verify_depth, admission=admission)
 
     @cached_property
-    def _store(self) -> crypto.X509Store:
-        store = crypto.X509Store()
-        believe(store, self.trust_stores)
-        return store
+    def tags(self) -> Mapping[bytes, tuple[str, ...]]:
+        """The tags of a client by the authority, DER, in which its chain ends: those of every store that has it."""
+        found: dict[bytes, dict[str, None]] = {}
+        for store in self.trust_stores:
+            for authority in store.authorities:
+                found.setdefault(authority.public_bytes(Encoding.DER), {}).update(dict.fromkeys(store.tags))
+        return {authority: tuple(tags) for authority, tags in found.items()}
 
-    def until(self, identity: ClientIdentity) -> int:
+    @cached_property
+    def _authorities(self) -> tuple[crypto.X509, ...]:
+        authorities = (authority for store in self.trust_stores for authority in store.authorities)
+        return tuple(map(crypto.X509.from_cryptography, authorities))
+
+    @cached_property
+    def _revocation(self) -> Revocation | None:
+        return Revocation.of(self.trust_stores)
+
+    def until(self, identity: ClientIdentity, now: datetime.datetime) -> int:
         """The last second, since the epoch, in which the verdict on an identity holds if nothing is reloaded.
 
-        A verdict that is bad stays bad.
+        :param now: when it was made, UTC. A verdict that is bad stays bad.
         """
-        chain = (identity.leaf, *identity.chain_verified) if identity.verification.verified else (identity.leaf,)
-        ends = [describe(der).not_after for der in chain]
-        if identity.verification.verified:
-            ends += [store.next_update for store in self.trust_stores if store.next_update is not None]
-        return int(min(ends).timestamp())
+        if not identity.verification.verified:
+            return int(describe(identity.leaf).not_after.timestamp())
+        end = min(int(describe(der).not_after.timestamp()) for der in (identity.leaf, *identity.chain_verified))
+        turns = self._revocation.turns if self._revocation is not None else ()
+        following = bisect_left(turns, int(now.timestamp()))
+        return min(end, turns[following]) if following < len(turns) else end
 
     def look_again(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[ClientIdentity, int]:
         """The identity of a client with the verdict as of now, and the last second in which that holds.
@@ -90,9 +104,15 @@ class Trust:
         verdict = identity.verification
         if verdict.verified:
             error, depth, chain = self._verify(identity, now)
+            why = reason(error)
+            if not error and self.admission is not None:
+                objection = self.admission.objection((identity.leaf, *chain), now)
+                if objection is not None:
+                    error, why = objection.error, objection.reason
         else:
             # No list speaks of a certificate whose authority is unknown; its dates speak for themselves.
             (error, depth), chain = (_date_error(identity.leaf, now), 0), identity.chain_verified
+            why = reason(error)
         if error:
             failed = evolve(
                 verdict,
@@ -101,29 +121,69 @@ class Trust:
                 first_error=verdict.first_error or error,
                 last_error=error,
                 depth=depth,
-                reason=reason(error),
+                reason=why,
                 errors=(*verdict.errors, error),
             )
-            return evolve(identity, verification=failed, chain_verified=()), FOREVER
-        if chain != identity.chain_verified:
-            identity = evolve(identity, chain_verified=chain)
-        return identity, self.until(identity)
+            return evolve(identity, verification=failed, chain_verified=(), tags=()), FOREVER
+        tags = self.tags.get((identity.leaf, *chain)[-1], ()) if verdict.verified else ()
+        if (chain, tags) != (identity.chain_verified, identity.tags):
+            identity = evolve(identity, chain_verified=chain, tags=tags)
+        return identity, self.until(identity, now)
 
     def _verify(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[int, int, tuple[bytes, ...]]:
-        """What OpenSSL finds wrong with a chain, 0 for nothing; at what depth; and the issuers it found."""
-        leaf, *sent = (
-            crypto.X509.from_cryptography(x509.load_der_x509_certificate(der))
-            for der in (identity.leaf, *identity.chain_sent)
-        )
-        self._store.set_time(now)
-        try:
-            found = crypto.X509StoreContext(self._store, leaf, sent).get_verified_chain()
-        except crypto.X509StoreContextError as error:
-            return error.errors[0], error.errors[1], ()
-        chain = tuple(each.to_cryptography().public_bytes(Encoding.DER) for each in found[1:])
+        """What a handshake would find wrong with a chain, 0 for nothing; at what depth; and its issuers."""
+        error, depth, chain = self._path(identity, now)
+        revocation = self._revocation
+        stale = error == CRL_EXPIRED and revocation is not None and revocation.tolerant
+        if stale:
+            # Here OpenSSL ends at the first error: so the chain by itself, and then the lists.
+            error, depth, chain = self._path(identity, now, lists=False)
+        if error:
+            return error, depth, ()
         if len(chain) - 1 > self.verify_depth:
             return CHAIN_TOO_LONG, len(chain), ()
-        return 0, 0, chain
+        for depth, der in enumerate(chain, 1):
+            # What has been in the handshake's chain has been found strong enough there.
+            if der not in identity.chain_verified:
+                error = _weakness(der, is_last=depth == len(chain))
+                if error:
+                    return error, depth, ()
+        error = revocation.error((identity.leaf, *chain), now, stale=stale) if revocation is not None else 0
+        return error, 0, () if error else chain
+
+    def _path(
+        self, identity: ClientIdentity, now: datetime.datetime, *, lists: bool = True
+    ) -> tuple[int, int, tuple[bytes, ...]]:
+        """OpenSSL's first error and its depth, or the issuers it found, DER."""
+        presented = (identity.leaf, *identity.chain_sent)
+        leaf, *sent = (crypto.load_certificate(crypto.FILETYPE_ASN1, der) for der in presented)
+        try:
+            found = crypto.X509StoreContext(self._store(now, lists=lists), leaf, sent).get_verified_chain()
+        except crypto.X509StoreContextError as error:
+            return error.errors[0], error.errors[1], ()
+        return 0, 0, tuple(each.to_cryptography().public_bytes(Encoding.DER) for each in found[1:])
+
+    def _store(self, now: datetime.datetime, *, lists: bool) -> crypto.X509Store:
+        """A new store of OpenSSL's: to set the time of one a second time is of no effect, and no error."""
+        store = crypto.X509Store()
+        for authority in self._authorities:
+            store.add_cert(authority)
+        if lists and self._revocation is not None:
+            self._revocation.add_to(store)
+        # pyOpenSSL has no public word for it, and without it a certificate that is meant for servers only would do.
+        if lib.X509_STORE_set_purpose(store._store, lib.X509_PURPOSE_SSL_CLIENT) != 1:
+            raise RuntimeError("OpenSSL does not know the purpose of a TLS client")
+        store.set_time(now)
+        return store
+
+
+def _weakness(authority: bytes, *, is_last: bool) -> int:
+    """OpenSSL's error for a key or signature below its security level 2; outside of a handshake it has level 0."""
+    description = describe(authority)
+    if description.key_bits < LEAST_BITS.get(description.key_type, FOREVER):
+        return AUTHORITY_KEY_TOO_WEAK
+    # The last one is believed for its key, and nobody looks at its signature.
+    return 0 if is_last or description.signature_algorithm.endswith(STRONG_SIGNATURES) else SIGNATURE_TOO_WEAK
 
 
 def _date_error(der: bytes, now: datetime.datetime) -> int:

@@ -1,29 +1,27 @@
 """``[trust-store]``: whom we believe, and what they have revoked; read and checked when loaded.
 
-The law: nothing enters a trust store but certificate authorities and revocation lists that they signed. What would only
-make handshakes fail, such as a list past its date, is a warning: OpenSSL refuses every client then.
+The law: nothing enters a trust store but certificate authorities and revocation lists that they signed and that can be
+understood. What would only make handshakes fail for a time, such as a list past its date, is a warning.
 """
 
 from __future__ import annotations
 
 import datetime
 import pathlib
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from attrs import field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from edgenode.errors import InvalidValue, Problem
-from edgenode.settings import Choice, File, setting
-from edgenode.tls.certificates import read, read_certificates, signed_by, validity_fault
+from edgenode.errors import Problem
+from edgenode.settings import Choice, File, Word, setting
+from edgenode.tls.certificates import read_certificates, signed_by, validity_fault
 from edgenode.tls.identity import distinguished_name
 from edgenode.tls.problems import Problems
-
-_PEM_CRL = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
+from edgenode.tls.revocationlists import Moments, doubts, faults, gaps, parsed, read_crls, revoked_besides
 
 
 @frozen
@@ -34,13 +32,29 @@ class TrustStore:
 
     authorities: tuple[File, ...] = setting("PEM: one or more files of CA certificates.")
     crl: tuple[File, ...] = setting(
-        "PEM or DER: revocation lists, one or more a file, each signed by one of the authorities.", ()
+        "PEM or DER: revocation lists, one or more a file, each signed by one of the authorities. Delta lists stand "
+        "beside the complete ones.",
+        (),
     )
     crl_check: Annotated[str, Choice(("leaf", "chain"))] = setting(
         "Whether the leaf alone needs a revocation list or every certificate of its chain; as nginx, the chain.",
         "chain",
     )
+    crl_stale: Annotated[str, Choice(("refuse", "accept"))] = setting(
+        "What a list is worth past its ``nextUpdate``: ``refuse`` refuses all whom it could have named; ``accept`` "
+        "goes on with it, so who it revokes is refused, but nobody hears of those revoked since.",
+        "refuse",
+    )
     advertise: bool = setting("Whether the names of the authorities are sent to clients in the handshake.", True)
+    verification: Annotated[str, Choice(("openssl", "strict"))] = setting(
+        "Who judges a client's chain: ``openssl`` alone, as in nginx, or a second, stricter opinion behind it. "
+        "``strict`` refuses what RFC 5280 forbids and OpenSSL lets pass, and so also much of what older private "
+        "authorities issue; switch it on with a new PKI.",
+        "openssl",
+    )
+    tags: tuple[Word, ...] = setting(
+        "Tags put on every request of a client whose verified chain ends in one of the authorities.", ()
+    )
 
 
 def _fingerprints(crls: Iterable[x509.CertificateRevocationList]) -> tuple[bytes, ...]:
@@ -56,6 +70,9 @@ class LoadedTrustStore:
     :ivar crls: the revocation lists.
     :ivar crl_check: ``leaf`` or ``chain``.
     :ivar advertise: whether the names of the authorities are sent to clients.
+    :ivar verification: ``openssl`` or ``strict``.
+    :ivar tags: the tags of its clients.
+    :ivar crl_stale: ``refuse`` or ``accept``.
     """
 
     name: str = field(eq=False)
@@ -63,16 +80,19 @@ class LoadedTrustStore:
     crls: tuple[x509.CertificateRevocationList, ...] = field(default=(), eq=_fingerprints)
     crl_check: str = "chain"
     advertise: bool = True
+    verification: str = "openssl"
+    tags: tuple[str, ...] = ()
+    crl_stale: str = "refuse"
 
     @cached_property
-    def revoked(self) -> frozenset[tuple[bytes, int]]:
-        """Every revoked certificate as issuer (DER) and serial number."""
-        return frozenset((crl.issuer.public_bytes(), entry.serial_number) for crl in self.crls for entry in crl)
+    def revoked_besides(self) -> Moments:
+        """What the lists revoke in places where OpenSSL does not look."""
+        return revoked_besides(self.crls)
 
     @cached_property
-    def next_update(self) -> datetime.datetime | None:
-        """When the first of the revocation lists is out of date, UTC; ``None`` if there is none or none ever is."""
-        return min((crl.next_update_utc for crl in self.crls if crl.next_update_utc is not None), default=None)
+    def parsed_crls(self) -> tuple[Any, ...]:
+        """The lists as OpenSSL's ``X509_CRL``, which all its stores share."""
+        return tuple(map(parsed, self.crls))
 
 
 def load(
@@ -98,36 +118,26 @@ def load(
     crls: list[x509.CertificateRevocationList] = []
     for path in trust_store.crl:
         lists = problems.attempt("crl", partial(read_crls, path)) or ()
-        problems.errors("crl", _crl_faults(path, lists, tuple(authorities)))
-        for sentence in _stale(path, lists, now):
+        problems.errors("crl", faults(path, lists, tuple(authorities)))
+        for sentence in doubts(path, lists, trust_store.crl_stale, now):
             problems.warn("crl", sentence)
         crls += lists
     if crls and not problems.fatal:
-        for sentence in _uncovered(tuple(authorities), crls, trust_store.crl_check):
+        for sentence in gaps(tuple(authorities), crls, trust_store.crl_check):
             problems.warn("crl", sentence)
     if problems.fatal or not authorities:
         return None, problems.found
-    loaded = LoadedTrustStore(name, tuple(authorities), tuple(crls), trust_store.crl_check, trust_store.advertise)
+    loaded = LoadedTrustStore(
+        name,
+        tuple(authorities),
+        tuple(crls),
+        trust_store.crl_check,
+        trust_store.advertise,
+        verification=trust_store.verification,
+        tags=trust_store.tags,
+        crl_stale=trust_store.crl_stale,
+    )
     return loaded, problems.found
-
-
-def read_crls(path: pathlib.Path) -> tuple[x509.CertificateRevocationList, ...]:
-    """All revocation lists of a file: one in DER, or any number in PEM.
-
-    :raises InvalidValue: naming the file, if it cannot be read or holds no revocation list.
-    """
-    data = read(path)
-    try:
-        if data.startswith(b"\x30"):
-            return (x509.load_der_x509_crl(data),)
-        crls = tuple(map(x509.load_pem_x509_crl, _PEM_CRL.findall(data)))
-    except ValueError as error:
-        raise InvalidValue(f"{path} holds a malformed revocation list: {error}") from error
-    if len(crls) != data.count(b"-----BEGIN X509 CRL-----"):
-        raise InvalidValue(f"{path} holds a revocation list without an end")
-    if not crls:
-        raise InvalidValue(f"{path} holds no revocation list")
-    return crls
 
 
 def _authority_faults(path: pathlib.Path, certificates: Sequence[x509.Certificate]) -> Iterator[str]:
@@ -160,54 +170,3 @@ def _doubtful_authorities(authorities: Sequence[x509.Certificate], now: datetime
                 f"the issuer of {distinguished_name(authority.subject)} is not among the authorities: "
                 f"{distinguished_name(authority.issuer)}; no chain through it can be verified"
             )
-
-
-def _crl_faults(
-    path: pathlib.Path, crls: Sequence[x509.CertificateRevocationList], authorities: Sequence[x509.Certificate]
-) -> Iterator[str]:
-    for crl in crls:
-        issuer = distinguished_name(crl.issuer)
-        namesakes = [authority for authority in authorities if authority.subject == crl.issuer]
-        signers = [authority for authority in namesakes if _signed(crl, authority)]
-        if not namesakes:
-            yield f"{path}: the revocation list of {issuer} is not issued by any of the authorities"
-        elif not signers:
-            yield f"{path}: the revocation list of {issuer} is not signed with that authority's key"
-        elif not any(map(_may_sign_crls, signers)):
-            yield f"{path}: {issuer} may not sign revocation lists: its keyUsage lacks cRLSign"
-
-
-def _signed(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
-    try:
-        return crl.is_signature_valid(authority.public_key())  # type: ignore[arg-type]
-    except Exception:  # an authority's key of a kind that signs nothing, or an unknown algorithm: not its signature
-        return False
-
-
-def _may_sign_crls(authority: x509.Certificate) -> bool:
-    try:
-        return authority.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
-    except x509.ExtensionNotFound:
-        return True
-
-
-def _stale(path: pathlib.Path, crls: Sequence[x509.CertificateRevocationList], now: datetime.datetime) -> Iterator[str]:
-    for crl in crls:
-        issuer = distinguished_name(crl.issuer)
-        if crl.next_update_utc is not None and crl.next_update_utc < now:
-            date = f"{crl.next_update_utc:%Y-%m-%d %H:%M} UTC"
-            yield f"{path}: the revocation list of {issuer} is out of date since {date}; every client is refused"
-        if crl.last_update_utc > now:
-            date = f"{crl.last_update_utc:%Y-%m-%d %H:%M} UTC"
-            yield f"{path}: the revocation list of {issuer} is not valid before {date}; every client is refused"
-
-
-def _uncovered(
-    authorities: Sequence[x509.Certificate], crls: Sequence[x509.CertificateRevocationList], crl_check: str
-) -> Iterator[str]:
-    covered = {crl.issuer for crl in crls}
-    for authority in authorities:
-        issues_authorities = any(other != authority and signed_by(other, authority) for other in authorities)
-        if authority.subject in covered or (crl_check == "leaf" and issues_authorities):
-            continue
-        yield f"{distinguished_name(authority.subject)} has no revocation list; whatever it issued is refused"

@@ -8,17 +8,17 @@ memory there is.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 
 from attrs import frozen
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL, crypto
 
 from edgenode.errors import ClientError
 from edgenode.exchange import Verification
-from edgenode.tls.identity import extended_key_usages
+from edgenode.tls.admission import APPLICATION_VERIFICATION, Admission, Objection
 from edgenode.tls.reasons import reason
+from edgenode.tls.revocation import CRL_EXPIRED, REVOKED, Revocation
 from edgenode.tls.servergroups import ServerGroup
 
 UNSPECIFIED = 1
@@ -26,14 +26,9 @@ UNABLE_TO_GET_CRL = 3
 SELF_SIGNED_LEAF = 18
 UNABLE_TO_GET_ISSUER = 20
 UNABLE_TO_VERIFY_LEAF = 21
-REVOKED = 23
-UNSUITABLE_PURPOSE = 26
-APPLICATION_VERIFICATION = 50
 
 UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
 """The errors that ``optional-no-ca`` forgives; nginx's ``ngx_ssl_verify_error_optional``."""
-
-USAGES = {"clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string}
 
 
 class Record:
@@ -43,20 +38,29 @@ class Record:
     :ivar complete: whether OpenSSL reached the leaf and the leaf pleased it, and us.
     :ivar failure: what our own callback raised, if it did.
     :ivar leaf: the peer's leaf, if something is wrong with it: after a failed handshake nobody else has it.
+    :ivar chain: the certificates that have pleased OpenSSL so far, DER, by their depth.
+    :ivar objection: what speaks against the peer though OpenSSL is content.
+    :ivar stale: the errors for lists past their date that may yet be accepted, likewise.
     """
 
-    __slots__ = ("complete", "errors", "failure", "leaf")
+    __slots__ = ("chain", "complete", "errors", "failure", "leaf", "objection", "stale")
 
     def __init__(self) -> None:
         self.leaf: crypto.X509 | None = None
+        self.chain: dict[int, bytes] = {}
+        self.objection: Objection | None = None
         self.errors: list[tuple[int, int]] = []
+        self.stale: list[tuple[int, int]] = []
         self.complete = False
         self.failure: BaseException | None = None
 
     @property
     def reason(self) -> str:
-        """The last error in OpenSSL's words; empty if there was none."""
-        return reason(self.errors[-1][0]) if self.errors else ""
+        """The last error in OpenSSL's words, or in ours if it is our own objection; empty if there was none."""
+        if not self.errors:
+            return ""
+        last, objection = self.errors[-1][0], self.objection
+        return objection.reason if objection is not None and objection.error == last else reason(last)
 
     def verification(self, presented: bool) -> Verification:
         """The verdict.
@@ -85,14 +89,14 @@ class Verifier:
 
     :ivar mode: ``optional``, ``optional-no-ca`` or ``on``.
     :ivar over_http: let every certificate through the handshake, to be refused by :func:`judge` over HTTP.
-    :ivar required_eku: the extended key usages that the leaf must name itself.
-    :ivar crl_check: whether revocation lists are looked at.
+    :ivar admission: what is asked once OpenSSL is content.
+    :ivar revocation: what is asked of the revocation lists, if there are any.
     """
 
     mode: str
     over_http: bool = False
-    required_eku: tuple[str, ...] = ()
-    crl_check: bool = False
+    admission: Admission | None = None
+    revocation: Revocation | None = None
 
     def __call__(self, connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
         """Record one step of the verification, and say whether the handshake may go on."""
@@ -111,18 +115,26 @@ class Verifier:
             return False
 
     def _step(self, record: Record, certificate: crypto.X509, error: int, depth: int, ok: bool) -> bool:
-        if ok and not error and depth == 0:
-            if self._lacks_usage(certificate):
-                error = UNSUITABLE_PURPOSE
-            else:
-                record.complete = True
+        if error == CRL_EXPIRED and self.revocation is not None and self.revocation.tolerant:
+            # Whose list it is cannot be seen here; at the leaf the whole chain is known, and is looked at again.
+            # Among other errors it is one more, but not the reason.
+            (record.errors or record.stale).insert(0, (error, depth))
+            return True
+        if ok and not error:
+            record.chain[depth] = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+            if depth == 0:
+                record.objection = self._objection(record)
+                record.chain = {}  # the record lives as long as its connection
+                record.complete = record.objection is None
+                error = record.objection.error if record.objection is not None else 0
         if ok and not error:
             # The leaf comes last: only here is it known that a missing revocation list went with an unknown authority.
             return depth > 0 or self.over_http or not record.errors or self._forgives(record)
-        record.errors.append((error or UNSPECIFIED, depth))
+        record.errors += [*record.stale, (error or UNSPECIFIED, depth)]
+        record.stale = []
         if depth == 0:
             record.leaf = certificate
-        if error == SELF_SIGNED_LEAF and self.crl_check:
+        if error == SELF_SIGNED_LEAF and self.revocation is not None:
             # OpenSSL 4 no longer asks for its revocation list; OpenSSL 3 did, and so nginx refuses it without one.
             record.errors.append((UNABLE_TO_GET_CRL, depth))
         return self.over_http or (self.mode == "optional-no-ca" and _may_be_forgiven(record.errors))
@@ -130,11 +142,16 @@ class Verifier:
     def _forgives(self, record: Record) -> bool:
         return self.mode == "optional-no-ca" and only_unknown_authority([number for number, _ in record.errors])
 
-    def _lacks_usage(self, certificate: crypto.X509) -> bool:
-        if not self.required_eku:
-            return False
-        named = extended_key_usages(certificate.to_cryptography().public_bytes(Encoding.DER))
-        return any(USAGES[usage] not in named for usage in self.required_eku)
+    def _objection(self, record: Record) -> Objection | None:
+        chain = [record.chain[depth] for depth in sorted(record.chain)]
+        now = datetime.datetime.now(datetime.UTC)
+        if record.errors:
+            return self.admission.unverified(chain[0]) if self.admission is not None else None
+        if self.revocation is not None:
+            error = self.revocation.error(chain, now, stale=bool(record.stale))
+            if error:
+                return Objection(error, reason(error))
+        return self.admission.objection(chain, now) if self.admission is not None else None
 
 
 def _may_be_forgiven(errors: Sequence[tuple[int, int]]) -> bool:

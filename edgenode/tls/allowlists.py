@@ -1,0 +1,252 @@
+"""How a server group's lists name the clients that it lets in: names by kind, subjects, certificates and keys.
+
+The law: a list lets in what it says and nothing that merely looks like it. Names are compared whole, by kind, and as
+they stand in the certificate; where one says what two readers could read differently, nothing matches.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import ClassVar, Self
+
+from attrs import frozen
+
+from edgenode.errors import InvalidValue
+from edgenode.exchange import AlternativeNames
+from edgenode.tls.identity import NAMES, escaped
+
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
+_TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
+_SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()+,;=:@-]+")
+_SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}|[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){31}")
+
+_SPIFFE = "spiffe://"
+
+
+@frozen
+class DNSPattern:
+    """A DNS name, or with a leading ``*.`` all names of exactly one label more; in lower case."""
+
+    name: str
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read one; raises :class:`InvalidValue`."""
+        if not text.isascii():
+            raise InvalidValue("an internationalised name is written in its ASCII form, xn--")
+        if text != text.lower():
+            raise InvalidValue(f'DNS names are written in lower case: "{text.lower()}"')
+        column = 2 if text.startswith("*.") else 0
+        if len(text) - column > 253:
+            raise InvalidValue("a DNS name has at most 253 characters")
+        for label in text[column:].split("."):
+            if not _LABEL.fullmatch(label):
+                raise InvalidValue("expected a DNS name, or *. and a DNS name", column)
+            column += len(label) + 1
+        if text.rpartition(".")[2].isdigit():
+            raise InvalidValue("an IP address belongs into allow-ip, and no DNS name ends in a number")
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def allows(self, names: AlternativeNames) -> bool:
+        """Whether any DNS name of a certificate is meant; one with a wildcard of its own never is."""
+        return any(map(self._allows, names.dns))
+
+    def _allows(self, name: str) -> bool:
+        name = name.lower()
+        if not self.name.startswith("*."):
+            return name == self.name
+        label, _, rest = name.partition(".")
+        return rest == self.name[2:] and _LABEL.fullmatch(label) is not None
+
+
+@frozen
+class URIPattern:
+    """A URI, or with a final ``/*`` all that have further path segments; compared byte by byte.
+
+    A SPIFFE ID counts only as the one URI of its certificate, as X.509-SVID, section 2, demands.
+    """
+
+    uri: str
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read one; raises :class:`InvalidValue`."""
+        for column, character in enumerate(text):
+            if not "!" <= character <= "~":
+                raise InvalidValue("a URI has no white space, and only ASCII characters", column)
+        scheme = _SCHEME.match(text)
+        if scheme is None:
+            raise InvalidValue("expected a URI that begins with a scheme in lower case, as in spiffe://example.org/*")
+        prefix = text.removesuffix("/*")
+        if "*" in prefix:
+            raise InvalidValue("a * stands only for the last segments of a path: /* at the end", prefix.index("*"))
+        if prefix != text and not re.match(r"[^:]+://[^/?#]+(?:/[^?#]+)?\Z", prefix):
+            raise InvalidValue("before /* stands a URI with an authority, and no query", scheme.end())
+        if text.startswith(_SPIFFE):
+            _check_spiffe(prefix)
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.uri
+
+    def allows(self, names: AlternativeNames) -> bool:
+        """Whether any URI of a certificate is meant."""
+        if self.uri.startswith(_SPIFFE) and len(names.uri) != 1:
+            return False
+        return any(map(self._allows, names.uri))
+
+    def _allows(self, uri: str) -> bool:
+        if not self.uri.endswith("/*"):
+            return uri == self.uri
+        prefix = self.uri[:-1]
+        return uri.startswith(prefix) and _are_segments(uri[len(prefix) :])
+
+
+def _are_segments(path: str) -> bool:
+    """Whether a path has one reading: no empty or dot segment, nothing encoded, no query."""
+    return all(_SEGMENT.fullmatch(segment) and segment not in (".", "..") for segment in path.split("/"))
+
+
+def _check_spiffe(identifier: str) -> None:
+    domain, slash, path = identifier[len(_SPIFFE) :].partition("/")
+    if not _TRUST_DOMAIN.fullmatch(domain):
+        raise InvalidValue("expected a trust domain: a-z, 0-9, dots, hyphens and underscores", len(_SPIFFE))
+    if slash and not _are_segments(path):
+        raise InvalidValue(
+            "a SPIFFE ID has no empty, dot or encoded path segment, and no query", len(_SPIFFE) + len(domain)
+        )
+
+
+@frozen
+class EmailPattern:
+    """A mailbox, or ``@`` and a domain for all its mailboxes; the domain in lower case."""
+
+    mailbox: str
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read one; raises :class:`InvalidValue`."""
+        local, at, domain = text.rpartition("@")
+        if not at or "*" in local or (local and not _LOCAL.fullmatch(local)):
+            raise InvalidValue("expected a mailbox, or @ and a domain for all of its mailboxes")
+        if domain != domain.lower():
+            raise InvalidValue(f'the domain is written in lower case: "{domain.lower()}"', len(local) + 1)
+        if not all(map(_LABEL.fullmatch, domain.split("."))):
+            raise InvalidValue("expected a domain, without wildcards", len(local) + 1)
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.mailbox
+
+    def allows(self, names: AlternativeNames) -> bool:
+        """Whether any mailbox of a certificate is meant: RFC 5280, section 7.5; quoted local parts never are."""
+        return any(map(self._allows, names.email))
+
+    def _allows(self, mailbox: str) -> bool:
+        local, _, domain = mailbox.rpartition("@")
+        if not _LOCAL.fullmatch(local):
+            return False
+        return f"@{domain.lower()}" == self.mailbox or f"{local}@{domain.lower()}" == self.mailbox
+
+
+_TYPES = frozenset(NAMES.values())
+_ATTRIBUTE = re.compile(r"([A-Za-z][A-Za-z0-9]*|[0-9]+(?:\.[0-9]+)+)=((?:[^\\,+]|\\[0-9A-F]{2}|\\.)*)")
+_ESCAPE = re.compile(r"\\([0-9A-F]{2}|.)")
+
+
+@frozen
+class SubjectPattern:
+    """A subject's distinguished name as events write it: RFC 4514, one a line; multi-valued parts in any order."""
+
+    lines: ClassVar[bool] = True
+
+    name: tuple[tuple[str, ...], ...]
+    text: str
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read one; raises :class:`InvalidValue`."""
+        column = 0
+        while True:
+            match = _ATTRIBUTE.match(text, column)
+            if match is None or (match[1] not in _TYPES and not match[1][0].isdigit()):
+                raise InvalidValue("expected TYPE=value as events write it, such as CN=Alice,O=Example", column)
+            _check_value(match[2], match.start(2))
+            column = match.end()
+            if column == len(text):
+                return cls(_parsed(text), text)
+            column += 1  # the comma or plus sign
+
+    def __str__(self) -> str:
+        return self.text
+
+    def allows(self, subject: str) -> bool:
+        """Whether a subject, as :func:`~edgenode.tls.identity.distinguished_name` writes it, is this one."""
+        return _parsed(subject) == self.name
+
+
+def _check_value(value: str, column: int) -> None:
+    if value.startswith("#"):
+        if not re.fullmatch(r"#(?:[0-9A-F]{2})+", value):
+            raise InvalidValue("after a # that is not escaped stand hexadecimal digits, upper-case", column)
+        return
+    plain = _ESCAPE.sub(lambda match: chr(int(match[1], 16)) if len(match[1]) == 2 else match[1], value)
+    if escaped(plain) != value:
+        raise InvalidValue(f"events write this value as {escaped(plain)}", column)
+
+
+def _parsed(text: str) -> tuple[tuple[str, ...], ...]:
+    """A distinguished name as its parts, the attributes of each sorted: what stands between + has no order (X.501)."""
+    return tuple(tuple(sorted(_split(part, "+"))) for part in _split(text, ","))
+
+
+def _split(text: str, separator: str) -> list[str]:
+    return re.findall(rf"(?:[^\\{separator}]|\\.)+", text, re.DOTALL)
+
+
+@frozen
+class CertificatePin:
+    """A certificate by the SHA-256 of its DER, hexadecimal with or without colons."""
+
+    sha256: str
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read one; raises :class:`InvalidValue`."""
+        if not _SHA256_HEX.fullmatch(text):
+            raise InvalidValue("expected a SHA-256: 64 hexadecimal digits, with or without colons")
+        return cls(text.replace(":", "").lower())
+
+    def __str__(self) -> str:
+        return self.sha256
+
+
+@frozen
+class KeyPin:
+    """A public key by the SHA-256 of its SubjectPublicKeyInfo, hexadecimal or base64."""
+
+    sha256: str
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        """Read one; raises :class:`InvalidValue`."""
+        if _SHA256_HEX.fullmatch(text):
+            return cls(text.replace(":", "").lower())
+        try:
+            digest = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            digest = b""
+        # The last digit has two spare bits: only one spelling of a pin is one.
+        if len(digest) != 32 or base64.b64encode(digest).decode("ascii") != text:
+            raise InvalidValue("expected a SHA-256: 64 hexadecimal digits, or 44 characters of base64")
+        return cls(digest.hex())
+
+    def __str__(self) -> str:
+        return self.sha256

@@ -1,0 +1,159 @@
+"""How the revocation lists of trust stores are used: by OpenSSL, and where it cannot say what is meant, by us.
+
+The law: this only ever refuses. OpenSSL knows one time for all lists and no policy on old ones, so a list past its
+date is looked at again here; and what a list revokes where OpenSSL does not look for it is revoked all the same. The
+handshake and every later look at an open connection ask the same questions.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self
+
+from attrs import frozen
+from cryptography import x509
+from OpenSSL import crypto
+from OpenSSL._util import lib
+
+from edgenode.tls.identity import describe
+from edgenode.tls.revocationlists import Moments, issuer_key, same_kind
+from edgenode.tls.truststores import LoadedTrustStore
+
+CRL_EXPIRED = 12
+REVOKED = 23
+
+EXTENDED_CRL_SUPPORT = 0x1000
+"""OpenSSL's constant, which pyOpenSSL does not name: lists that are indirect, that have but some reasons, or that
+another key of the issuer has signed. Always on: where there is no such list it changes nothing."""
+
+USE_DELTAS = 0x2000
+"""Likewise: delta lists. Always on, for a revocation that was loaded and is not looked at is worse than none."""
+
+NO_CHECK_TIME = 0x200000
+"""Likewise: all dates are right, those of certificates as well."""
+
+
+def crl_flags(trust_stores: Sequence[LoadedTrustStore]) -> int:
+    """How the revocation lists of trust stores are used, ``X509StoreFlags``; 0 without any list."""
+    stores = [store for store in trust_stores if store.crls]
+    if not stores:
+        return 0
+    # CRL_CHECK_ALL alone checks nothing; of several stores the strictest wins, for OpenSSL sees only one.
+    everything = crypto.X509StoreFlags.CRL_CHECK_ALL if any(store.crl_check == "chain" for store in stores) else 0
+    return int(crypto.X509StoreFlags.CRL_CHECK | everything | EXTENDED_CRL_SUPPORT | USE_DELTAS)
+
+
+def believe(store: crypto.X509Store, trust_stores: Sequence[LoadedTrustStore]) -> None:
+    """Put authorities, revocation lists and flags into a store of OpenSSL's."""
+    for trust_store in trust_stores:
+        for authority in trust_store.authorities:
+            store.add_cert(crypto.X509.from_cryptography(authority))
+        _add(store, trust_store.parsed_crls)
+    flags = crl_flags(trust_stores)
+    if flags:
+        store.set_flags(flags)
+
+
+def _add(store: crypto.X509Store, parsed: Iterable[Any]) -> None:
+    for crl in parsed:
+        if lib.X509_STORE_add_crl(store._store, crl) != 1:
+            raise RuntimeError("OpenSSL does not take a revocation list")
+
+
+@frozen(eq=False)
+class _List:
+    """A revocation list, also as OpenSSL's ``X509_CRL``, and whether it is good enough past its date."""
+
+    crl: x509.CertificateRevocationList
+    parsed: Any
+    accepted: bool
+
+    def has_begun(self, now: datetime.datetime) -> bool:
+        return self.crl.last_update_utc <= now
+
+    def is_fresh(self, now: datetime.datetime) -> bool:
+        return self.has_begun(now) and (self.crl.next_update_utc is None or now <= self.crl.next_update_utc)
+
+
+@frozen(eq=False)
+class Revocation:
+    """What the lists of some trust stores say of a chain with which OpenSSL is content, but for old lists.
+
+    :ivar tolerant: whether any list past its date may be good enough; if so, ask :meth:`error` about error 12.
+    :ivar turns: the last seconds, since the epoch, before something may be different, in order.
+    """
+
+    tolerant: bool
+    turns: tuple[int, ...]
+    _flags: int
+    _lists: tuple[_List, ...]
+    _besides: tuple[Moments, ...]
+
+    @classmethod
+    def of(cls, trust_stores: Sequence[LoadedTrustStore]) -> Self | None:
+        """That of these trust stores; ``None`` if they have no lists. Here is done what takes time."""
+        flags = crl_flags(trust_stores)
+        if not flags:
+            return None
+        # Of several stores the strictest wins.
+        strict = {crl.issuer for store in trust_stores for crl in store.crls if store.crl_stale != "accept"}
+        lists = tuple(
+            _List(crl, parsed, crl.issuer not in strict)
+            for store in trust_stores
+            for crl, parsed in zip(store.crls, store.parsed_crls, strict=True)
+        )
+        begins = {int(each.crl.last_update_utc.timestamp()) - 1 for each in lists}
+        ends = {int(each.crl.next_update_utc.timestamp()) for each in lists if each.crl.next_update_utc is not None}
+        return cls(
+            any(each.accepted for each in lists),
+            tuple(sorted(begins | ends)),
+            flags,
+            lists,
+            tuple(store.revoked_besides for store in trust_stores),
+        )
+
+    def error(self, chain: Sequence[bytes], now: datetime.datetime, *, stale: bool) -> int:
+        """OpenSSL's number for what is wrong, 0 if nothing is.
+
+        :param chain: DER: the leaf, the intermediates, the authority.
+        :param now: the time, UTC.
+        :param stale: whether OpenSSL found lists past their date on the way.
+        """
+        now = now.replace(microsecond=0)  # the grain of X.509
+        in_question = chain if self._flags & crypto.X509StoreFlags.CRL_CHECK_ALL else chain[:1]
+        if any(self._is_revoked_besides(certificate, now) for certificate in in_question):
+            return REVOKED
+        return self._regardless_of_dates(chain, now) if stale else 0
+
+    def add_to(self, store: crypto.X509Store) -> None:
+        """Put the lists and their flags into a store of OpenSSL's."""
+        _add(store, (each.parsed for each in self._lists))
+        store.set_flags(self._flags)
+
+    def _is_revoked_besides(self, certificate: bytes, now: datetime.datetime) -> bool:
+        description = describe(certificate)
+        key = issuer_key(description.issuer), description.serial_number
+        return any(key in moments and moments[key] <= now for moments in self._besides)
+
+    def _regardless_of_dates(self, chain: Sequence[bytes], now: datetime.datetime) -> int:
+        """The same chain once more, with the lists that count as of now, and none of them too old."""
+        *below, authority = (crypto.load_certificate(crypto.FILETYPE_ASN1, der) for der in chain)
+        leaf, *intermediates = below or [authority]
+        store = crypto.X509Store()
+        store.add_cert(authority)
+        _add(store, (each.parsed for each in self._counting(now)))
+        store.set_flags(self._flags | NO_CHECK_TIME)
+        try:
+            crypto.X509StoreContext(store, leaf, intermediates).verify_certificate()
+        except crypto.X509StoreContextError as error:
+            # A list that does not count is missing here; but what was wrong with it is its date.
+            return REVOKED if error.errors[0] == REVOKED else CRL_EXPIRED
+        return 0
+
+    def _counting(self, now: datetime.datetime) -> Iterator[_List]:
+        """The lists in date, and where there is none the old ones that are good enough."""
+        kinds = {same_kind(each.crl) for each in self._lists if each.is_fresh(now)}
+        for each in self._lists:
+            if each.is_fresh(now) or (each.accepted and each.has_begun(now) and same_kind(each.crl) not in kinds):
+                yield each
