@@ -104,19 +104,27 @@ def claims_certificate(name: bytes) -> bool:
     return _SEPARATORS.sub(b"-", name).strip(b"-").startswith(_CERTIFICATE_PREFIXES)
 
 
+def misleads(name: bytes) -> bool:
+    """Whether a request header of this name would have a reader believe what the client only claims: a certificate, an
+    address, another path; or that it is another header, by its spelling.
+
+    :param name: in lower case.
+    """
+    spelled = _SEPARATORS.sub(b"-", name).strip(b"-")
+    return (
+        not _ORDINARY.fullmatch(name)
+        or spelled in _CLAIMS
+        or spelled.startswith(_CLAIM_PREFIX)
+        or claims_certificate(name)
+    )
+
+
 def _crosses(name: bytes) -> bool:
     """Whether a request header of this lower-case name is passed on; remembered, for names repeat."""
     crosses = _KNOWN.get(name)
     if crosses is None:
         spelled = _SEPARATORS.sub(b"-", name).strip(b"-")
-        crosses = not (
-            not _ORDINARY.fullmatch(name)
-            or spelled in HOP_BY_HOP
-            or spelled in _CLAIMS
-            or spelled.startswith(_CLAIM_PREFIX)
-            or spelled in _FRAMING
-            or claims_certificate(name)
-        )
+        crosses = not (misleads(name) or spelled in HOP_BY_HOP or spelled in _FRAMING)
         if len(_KNOWN) >= _MOST_KNOWN:
             _KNOWN.clear()
         if len(name) <= _LONGEST_KNOWN:
@@ -239,12 +247,18 @@ def to_client(headers: Headers, names: tuple[bytes, ...], options: frozenset[byt
     """
     received = tuple(value for name, value in headers if name == b"via")
     fields = [
-        (written, value)
+        (written, _vary(value) if name == b"vary" else value)
         for (name, value), written in zip(headers, names, strict=True)
         if name not in HOP_BY_HOP and name != b"content-length" and name != b"via" and name not in options
     ]
     dated = any(name == b"date" for name, _ in headers)
     return header_lines((*fields, (b"Via", b", ".join((*received, via))))), dated
+
+
+def _vary(value: bytes) -> bytes:
+    """A Vary field for the client: a certificate header in it becomes ``*`` (RFC 9440, section 2.4)."""
+    # No client sends what the origin chose by, so to a cache every client would be like the first.
+    return b"*" if any(claims_certificate(name.strip().lower()) for name in value.split(b",")) else value
 
 
 _NO_TRAILERS = (

@@ -7,7 +7,7 @@ are tried in the order written, on the normalised path and never on the query; w
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, ClassVar, Protocol
 
 from attrs import frozen
@@ -94,6 +94,7 @@ class ServedGroup:
     :ivar trust: whom it believes; none if it asks for no certificate.
     :ivar security_policy: the name of its security policy.
     :ivar path_maps: the path maps of that policy, in the order written.
+    :ivar uris: the URIs in its certificates: who we are, to an origin that is told of a client.
     """
 
     name: str
@@ -103,6 +104,7 @@ class ServedGroup:
     trust: Trust
     security_policy: str
     path_maps: tuple[ServedPathMap, ...]
+    uris: tuple[str, ...] = ()
 
     def path_map(self, exchange: Exchange) -> ServedPathMap:
         """The path map of an exchange: the first whose section matches.
@@ -124,7 +126,6 @@ class Router:
 
     def __init__(self, groups: Iterable[ServedGroup], default: ServedGroup | None) -> None:
         self.default = default
-        self._by_authority = functools.lru_cache(1024)(self._authorised)
         self._exact: dict[str, ServedGroup] = {}
         self._wildcards: dict[str, ServedGroup] = {}
         self._groups: dict[str, ServedGroup] = {}
@@ -136,18 +137,13 @@ class Router:
                     self._wildcards[name[2:]] = group
                 else:
                     self._exact[name] = group
+        # It must not hold this object, or only the collector could free what a reload has replaced.
+        find = functools.partial(_find, self._exact, self._wildcards, default)
+        self._by_authority = functools.lru_cache(1024)(lambda authority: find(host_of(authority).decode("ascii")))
 
     def named(self, name: str | None) -> ServedGroup | None:
         """The server group for a server name: its own, else the wildcard's for its first label, else the default."""
-        if name is None:
-            return self.default
-        found = self._exact.get(name)
-        if found is None and self._wildcards:
-            found = self._wildcards.get(name.partition(".")[2])
-        return found if found is not None else self.default
-
-    def _authorised(self, authority: bytes) -> ServedGroup | None:
-        return self.named(host_of(authority).decode("ascii"))
+        return self.default if name is None else _find(self._exact, self._wildcards, self.default, name)
 
     def successor(self, shaken: ServedGroup) -> ServedGroup | None:
         """The server group of that name as of now, for a connection that was judged before a reload.
@@ -173,3 +169,12 @@ class Router:
         if wanted.policy != shaken.policy:
             raise ClientError(421, f"the connection was judged for {shaken.name}, not for {wanted.name}")
         return wanted
+
+
+def _find(
+    exact: Mapping[str, ServedGroup], wildcards: Mapping[str, ServedGroup], default: ServedGroup | None, name: str
+) -> ServedGroup | None:
+    found = exact.get(name)
+    if found is None and wildcards:
+        found = wildcards.get(name.partition(".")[2])
+    return found if found is not None else default
