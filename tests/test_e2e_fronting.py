@@ -118,9 +118,8 @@ async def test_an_unknown_host_is_misdirected(front: Front, host: str) -> None:
 @pytest.mark.parametrize("target", ["https://strict.test/", "HTTPS://STRICT.test:443/"])
 async def test_an_absolute_target_is_no_way_around(front: Front, target: str) -> None:
     """A protected name in an absolute target is refused, with the Host of the connection and with its own."""
-    assert (await front.node.exchange(get(target, "open.test"))).startswith(b"HTTP/1.1 400 ")
-    authority = target.split("/")[2]
-    assert (await front.node.exchange(get(target, authority))).startswith(b"HTTP/1.1 421 ")
+    for host in ("open.test", target.split("/")[2]):
+        assert (await front.node.exchange(get(target, host))).startswith(b"HTTP/1.1 421 ")
     await front.node.events.take(2)
     assert front.origin.take() == []
 

@@ -72,6 +72,7 @@ def _judged(parts: list[bytes]) -> tuple[bool, bool]:
     "data",
     [
         b"g\r\n", b"-1\r\n", b"+1\r\n", b"0x1\r\n", b"\r\n", b" 1\r\n", b"1 \r\n", b"1\n", b"1\ra", b"1;\n",
+        b"1;\r\n", b"1;a=\r\n", b'1;a="\r\n', b"1;a b\r\n",
         b"1;a\0\r\n", b"1 a\r\n", b"1234567890abcdef\r\n", b"1\r\nab", b"1\r\na\n", b"1\r\na\rb", b"1\r\na\r\n\r\n",
         b"0\r\nX\r\n",
         b"0\r\nX : a\r\n", b"0\r\n X: a\r\n", b"0\r\n: a\r\n", b"0\r\nX: a\0\r\n", b"0\r\nX: a\n", b"0\r\n\n",

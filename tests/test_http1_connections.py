@@ -8,9 +8,8 @@ import time
 from typing import Any
 
 import pytest
-from twisted.internet.defer import Deferred
 
-from tests.node import OK, PATIENCE, PKI, Answer, Client, Origin, Served, answering, connect, get, in_thread, started
+from tests.node import OK, PATIENCE, PKI, Answer, Client, Origin, Served, answering, get, in_thread, started
 
 BRIEF = "300ms"
 LISTENER = "listener public"
@@ -93,7 +92,7 @@ async def test_a_request_byte_by_byte_is_the_same_request(pki: PKI) -> None:
 # -- Expect: 100-continue ----------------------------------------------------------------------------------------------
 
 
-async def test_100_continue_comes_once_the_pipeline_lets_pass(pki: PKI) -> None:
+async def test_trap_3_2_100_continue_comes_once_the_pipeline_lets_pass(pki: PKI) -> None:
     """A client that asks first is told to go on; the expectation was ours to answer and does not reach the origin."""
     with Origin(pki) as origin:
         async with started(pki, origin) as node:
@@ -174,7 +173,7 @@ def _trickle(client: Client, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kept", [False, True])
-async def test_a_slow_head_is_408(pki: PKI, kept: bool) -> None:
+async def test_trap_3_1_a_slow_head_is_408(pki: PKI, kept: bool) -> None:
     """The deadline for a head is absolute: a byte now and then does not extend it, on a kept connection either."""
     with Origin(pki) as origin:
         async with started(pki, origin, {LISTENER: {"header-timeout": BRIEF}}) as node:
@@ -256,7 +255,7 @@ async def test_an_idle_connection_is_closed(pki: PKI, after: int) -> None:
             await node.events.take(after)
 
 
-async def test_a_client_that_takes_nothing_is_cut(pki: PKI) -> None:
+async def test_trap_3_2_a_client_that_takes_nothing_is_cut(pki: PKI) -> None:
     """A client that does not read its response is cut after ``send-timeout``, and the origin's connection ends too."""
     size = 64 * 1024 * 1024
     ended = threading.Event()
@@ -294,40 +293,6 @@ async def test_keepalive_requests(pki: PKI) -> None:
     assert received.count(b"HTTP/1.1 200 OK") == 3
     assert received.count(b"Connection: close") == 1
     assert len(origin.take()) == 3
-
-
-async def test_max_connections(pki: PKI) -> None:
-    """With all connections taken the next one waits in the kernel's queue and is served once there is room."""
-    with Origin(pki) as origin:
-        async with started(pki, origin, {LISTENER: {"max-connections": "2"}}) as node:
-            first, second = await in_thread(node.client), await in_thread(node.client)
-            with second:
-                with first:
-                    waiting = Deferred.fromCoroutine(node.exchange(get(close=True)))
-                    assert (await in_thread(second.ask, get())).status == 200
-                    assert len(node.service.ports["public"].arrivals) == 2
-                assert (await waiting).startswith(b"HTTP/1.1 200 ")
-            await node.events.take(2)
-
-
-async def test_max_connections_per_client(pki: PKI) -> None:
-    """One address too many times at once is turned away at once, and comes in again when it has left."""
-    with Origin(pki) as origin:
-        async with started(pki, origin, {LISTENER: {"max-connections-per-client": "1"}}) as node:
-
-            def refused() -> bool:
-                with connect(node.port, patience=1) as sock:
-                    try:
-                        return sock.recv(1) == b""
-                    except ConnectionResetError:
-                        return True
-
-            with await in_thread(node.client) as client:
-                assert await in_thread(refused)
-                assert (await in_thread(client.ask, get(close=True))).status == 200
-                assert await in_thread(client.rest) == b""
-            assert (await node.exchange(get(close=True))).startswith(b"HTTP/1.1 200 ")
-            await node.events.take(2)
 
 
 # -- the end of the node -----------------------------------------------------------------------------------------------

@@ -57,6 +57,16 @@ GOOD = (
     _good("an absolute target", b"GET https://open.test/a HTTP/1.1", b"GET /a"),
     _good("an absolute target without a path", b"GET https://OPEN.test HTTP/1.1", b"GET /"),
     _good("an absolute target with a query only", b"GET https://open.test?a HTTP/1.1", b"GET /?a"),
+    Good(
+        "an absolute target with another host than Host",
+        lines(HOST, start=b"GET https://other.test:8443/a HTTP/1.1"),
+        b"GET /a HTTP/1.1\r\nHost: other.test:8443\r\n",
+    ),
+    Good(
+        "an upgrade that may be ignored",
+        lines(HOST, b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AA"),
+        b"GET / HTTP/1.1\r\nHost: open.test\r\nX-Forwarded-For: ",
+    ),
     _good("an asterisk", b"OPTIONS * HTTP/1.1", b"OPTIONS *"),
     _good("a method of WebDAV", b"PROPFIND / HTTP/1.1", b"PROPFIND /"),
     Good("empty lines before it", b"\r\n\r\n" + get(), b"GET / HTTP/1.1\r\nHost: open.test\r\n"),

@@ -218,3 +218,12 @@ def test_an_upload_that_is_not_over_closes_the_connection(setting: Setting) -> N
     setting.connection.received(b"HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n")
     assert setting.both.told == ["gone", (413, b"", True)]
     assert setting.wire.ended == "closed"
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
+def test_a_204_that_announces_a_body_closes_the_connection(setting: Setting, framing: bytes) -> None:
+    """It has none (RFC 9112, section 6.3); if one comes all the same, it is not read as the next response."""
+    setting.connection.begin(b"GET", REQUEST, True, setting.both)
+    setting.connection.received(b"HTTP/1.1 204 No Content\r\n%b\r\n\r\n" % framing)
+    assert setting.both.told == ["gone", (204, b"", True)]
+    assert setting.wire.ended == "closed"

@@ -98,10 +98,11 @@ class OriginPool:
             borrower.unconnected(None, OriginError(502, "unavailable", "no server is left to try"))
             return None
         idle = self._idle[server]
-        if idle and not fresh:
+        while idle and not fresh:
             connection = idle.pop()
             self._idle_count -= 1
-            return connection
+            if connection.usable():
+                return connection
         if self.open >= self.origin.max_connections and not self._close_idle():
             borrower.unconnected(None, OriginError(503, "unavailable", "all connections to the origin are in use"))
             return None

@@ -8,6 +8,7 @@ section 6.2.2.3, allows: a path map chosen by ``/public`` must not reach an orig
 from __future__ import annotations
 
 import functools
+import ipaddress
 import re
 
 from attrs import frozen
@@ -17,14 +18,15 @@ from edgenode.errors import ClientError
 _UNSAFE = bytes(c for c in range(256) if c <= 0x20 or c >= 0x7F or c in b'"#<>')
 _UNSAFE_IN_PATH = b"\\^`{}"
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)([/?].*)?", re.DOTALL)
-_AUTHORITY = re.compile(rb"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::(\d{0,5}))?")
+_AUTHORITY = re.compile(rb"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[([0-9A-Fa-f:.]{2,45})\])(?::(\d{0,5}))?")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 # A segment that some reader takes for "." or "..": percent-encoded, or with parameters as Java's servers read "..;x".
 _DOTS = re.compile(rb"(?:\.|%2[eE]){1,2}")
-_DOTS_WITH_PARAMETERS = re.compile(rb"(?:\.|%2[eE]){1,2}(?:;|%3[bB]).*", re.DOTALL)
-# What some reader takes for a slash in a path that has been decoded once.
-_SLASHES = re.compile(rb"[/\\]|%2[fF]|%5[cC]")
+_DOT_SEGMENT = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:/|\Z)")
+_DOTS_WITH_PARAMETERS = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:;|%3[bB])")
+# The same in a path that has been decoded once, between what some reader takes for slashes.
+_HIDDEN_DOTS = re.compile(rb"(?:[/\\]|%2[fF]|%5[cC])(?:\.|%2[eE]){1,2}(?:[/\\;]|%2[fF]|%5[cC]|%3[bB]|\Z)")
 _BYTE = {b"%02x" % c: bytes((c,)) for c in range(256)}
 
 
@@ -78,35 +80,41 @@ def read_target(target: bytes, method: bytes) -> Target:
 def read_authority(authority: bytes) -> bytes:
     """The authority in its normal form: in lower case, without trailing dot, empty port and https's own port.
 
-    So that a rule for ``a`` is not avoided by ``a.``, ``a:`` or ``a:443`` (RFC 3986, section 6.2.3).
+    So that a rule for ``a`` is not avoided by ``a.``, ``a:`` or ``a:443`` (RFC 3986, section 6.2.3); likewise a port is
+    written without leading zeros, and an IPv6 address as short as it can be (RFC 5952).
 
     :raises ClientError: 400, if it is not a host name or an address, with a port or without.
     """
     match = _AUTHORITY.fullmatch(authority)
-    if match is None or len(authority) > 261 or (match[1] and int(match[1]) > 65535):
+    if match is None or len(authority) > 261 or (match[2] and int(match[2]) > 65535):
         raise ClientError(400, "the authority is not a valid host")
-    port = match[1]
-    host = authority[: match.start(1) - 1] if port is not None else authority
-    host = host.lower().removesuffix(b".")
-    return b"%b:%b" % (host, port) if port and int(port) != 443 else host
+    address, port = match.groups()
+    host = authority[: match.start(2) - 1] if port is not None else authority
+    host = host.lower().removesuffix(b".") if address is None else _bracketed(address)
+    return b"%b:%d" % (host, int(port)) if port and int(port) != 443 else host
+
+
+def _bracketed(address: bytes) -> bytes:
+    try:
+        return f"[{ipaddress.IPv6Address(address.decode('ascii'))}]".encode("ascii")
+    except ValueError as error:
+        raise ClientError(400, "the authority is not a valid address") from error
 
 
 def _normalise(path: bytes) -> tuple[bytes, bytes]:
     """The path to forward and the path to match, of one that needs more than a look."""
     if _BAD_ESCAPE.search(path):
         raise ClientError(400, "a percent sign in the path is not followed by two hexadecimal digits")
-    segments = path.split(b"/")
-    if any(map(_DOTS_WITH_PARAMETERS.fullmatch, segments)):
+    if _DOTS_WITH_PARAMETERS.search(path):
         raise ClientError(400, "a dot segment with parameters")
-    if any(map(_DOTS.fullmatch, segments)):
+    if _DOT_SEGMENT.search(path):
         if b"//" in path:
             raise ClientError(400, "dot segments beside empty segments can be resolved in two ways")
-        path = _resolve(segments)
+        path = _resolve(path.split(b"/"))
     decoded = _ESCAPE.sub(lambda escape: _BYTE[escape[1].lower()], path)
     if b"\0" in decoded:
         raise ClientError(400, "the path contains an encoded NUL")
-    hidden = _SLASHES.split(decoded)
-    if any(map(_DOTS.fullmatch, hidden)) or any(map(_DOTS_WITH_PARAMETERS.fullmatch, hidden)):
+    if _HIDDEN_DOTS.search(decoded):
         raise ClientError(400, "an encoded slash or percent sign hides a dot segment")
     if b"\xc0" in decoded or b"\xc1" in decoded:
         raise ClientError(400, "an overlong UTF-8 sequence, which some decoders read as an ASCII character")

@@ -11,8 +11,11 @@ from typing import Protocol
 
 from edgenode.exchange import Headers
 
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
-_TOKEN_VALUE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
+_EXTENSION = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (_TOKEN, _TOKEN, _QUOTED)
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:%b)*" % _EXTENSION)
+_TOKEN_VALUE = re.compile(rb"(%b):[ \t]*([\t\x20-\x7e\x80-\xff]*)" % _TOKEN)
 _MAX_LINE = 512
 _MAX_TRAILERS = 8192
 # A chunk-size line costs more than it brings if extensions or one-byte chunks are used to burn time.
@@ -147,7 +150,7 @@ class ChunkedBody:
         elif self._state == self._SIZE:
             match = _CHUNK_LINE.fullmatch(line)
             if match is None or len(line) > _MAX_LINE:
-                raise MalformedBody("a chunk size that is no hexadecimal number")
+                raise MalformedBody("a chunk size that is no hexadecimal number, or no extension behind it")
             self._extensions += len(line) - len(match[1])
             if self._extensions > _MAX_EXTENSIONS:
                 raise MalformedBody("too many chunk extensions")

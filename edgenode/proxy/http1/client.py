@@ -6,6 +6,7 @@ that can be read in two ways, an endless head, a flood of interim responses: eac
 
 from __future__ import annotations
 
+import socket
 from typing import Protocol
 
 from edgenode.errors import OriginError
@@ -17,6 +18,8 @@ from edgenode.proxy.http1.heads import MalformedHead, ResponseHead, read_respons
 from edgenode.tls.transport import Transport
 
 _MAX_INTERIM = 16
+_BODILESS = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE"))
+"""Methods whose requests have no body by custom (RFC 9110, section 9.3.1)."""
 
 
 class ResponseReceiver(Protocol):
@@ -60,9 +63,9 @@ class OriginConnection:
     """
 
     __slots__ = (
-        "_answered", "_body", "_buffer", "_deadlines", "_interim", "_keep_alive", "_keeper", "_max_head", "_method",
-        "_paused", "_read_timeout", "_receiver", "_request_done", "_send_timeout", "_sent", "deadline", "served",
-        "server", "transport",
+        "_answered", "_body", "_buffer", "_deadlines", "_interim", "_keep_alive", "_keeper", "_last", "_max_head",
+        "_method", "_paused", "_read_timeout", "_receiver", "_request_done", "_send_timeout", "_sent", "deadline",
+        "served", "server", "transport",
     )  # fmt: skip
 
     transport: Transport
@@ -91,6 +94,7 @@ class OriginConnection:
         self._request_done = True
         self._paused = False
         self._keep_alive = True
+        self._last = False
         self._interim = 0
         self._sent = 0
         self.served = 0
@@ -98,12 +102,17 @@ class OriginConnection:
 
     # -- the exchange's side -----------------------------------------------------------------------------------------
 
-    def begin(self, method: bytes, data: bytes, done: bool, receiver: ResponseReceiver) -> None:
+    def begin(
+        self, method: bytes, data: bytes, done: bool, receiver: ResponseReceiver, *, has_body: bool = False
+    ) -> None:
         """Send a request's head, with what is there of its body.
 
         :param data: in the framing of HTTP/1.1.
         :param done: whether that is the whole request.
+        :param has_body: whether it has one.
         """
+        # An origin that overlooks such a body answers it as a request of its own, and that would be the next one's.
+        self._last = has_body and method in _BODILESS
         self._receiver = receiver
         self._method = method
         self._answered = False
@@ -118,6 +127,21 @@ class OriginConnection:
         self._request_done = done
         self.transport.write(data)
         self._wait()
+
+    def usable(self) -> bool:
+        """Whether the origin has kept silent since the last response, as it has to; if not, the connection is ended.
+
+        Asked right before another request is sent, for what arrived in this turn of the reactor is still unread: the
+        end, or bytes that would be taken for the next response.
+        """
+        try:
+            self.transport.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        self.transport.doRead()  # a session ticket, or the end
+        return not self.transport.lost
 
     @property
     def full(self) -> bool:
@@ -248,7 +272,7 @@ class OriginConnection:
         self._buffer = b""
         self._answered = True
         self._body = reader = None if head.framing is None else head.framing()
-        self._keep_alive = head.keep_alive
+        self._keep_alive = head.keep_alive and not self._last
         if reader is None:
             body, rest, done = b"", data, True
         else:

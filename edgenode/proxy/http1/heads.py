@@ -2,7 +2,7 @@
 differently (RFC 9112, sections 2.2, 3, 5 and 11.2).
 
 Law: a head that is accepted has one meaning. Line ends are CRLF and nothing else, no line is folded, no control
-character stands anywhere, the framing is given once, and the authority is the same wherever it is given.
+character stands anywhere, the framing is given once, and there is one authority: the target's, or else the one Host's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 
 import httptools
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from edgenode.errors import ClientError
 from edgenode.exchange import Headers, Request, by_name
@@ -25,6 +25,9 @@ _LONGEST_REMEMBERED, _MOST_FIELDS_REMEMBERED = 4096, 64
 many, and only short ones. What was read is frozen, and depends on nothing but the bytes."""
 
 _LINE_BYTES = bytes(c for c in range(256) if c == 9 or 0x20 <= c != 0x7F)
+_FURTHER_CODINGS = re.compile(rb"(?:(?!chunked)[!#$%&'*+.^_`|~0-9a-z-]+[ \t]*,[ \t]*)+chunked")
+_TRAILING_SPACE = re.compile(rb"([^ \t\r\n])[ \t]+\r\n")
+_STRAY = "a control character, a bare CR or a bare LF"
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}) ([^ \r\n]+) HTTP/(\d)\.(\d)\r\n")
 
 
@@ -62,7 +65,9 @@ def _read_fields(
     """
     pairs = head.count(b"\r\n")
     if len(head.translate(None, _LINE_BYTES)) != 2 * pairs:
-        raise MalformedHead("a control character, a bare CR or a bare LF")
+        raise MalformedHead(_STRAY)
+    if b" \r" in head or b"\t\r" in head:
+        head = _TRAILING_SPACE.sub(rb"\1\r\n", head)  # llhttp would read it as part of the value
     seen = _Seen()
     try:
         parser(seen).feed_data(head)
@@ -70,8 +75,6 @@ def _read_fields(
         pass  # all of the head was read; upgrades are refused elsewhere
     if len(seen.fields) != pairs - 2:
         raise MalformedHead("a folded line")
-    if b" \r" in head or b"\t\r" in head:
-        return [(name, value.rstrip(b" \t")) for name, value in seen.fields]
     return seen.fields
 
 
@@ -101,7 +104,7 @@ class Block:
     :ivar length: the body's length, ``None`` for a chunked one.
     :ivar keep_alive: whether the client wants the connection to stay.
     :ivar expects_continue: whether it waits for 100 before it sends the body.
-    :ivar upgrade: whether it asks for another protocol.
+    :ivar upgrade: whether it asks for WebSocket; another protocol than this one is not asked for in vain but ignored.
     :ivar options: the header names that its Connection field nominates as hop-by-hop.
     """
 
@@ -154,6 +157,8 @@ def check_unfinished_request(data: bytes, limits: Limits) -> None:
         raise ClientError(400, "a bare LF")
     elif not _REQUEST_LINE.match(data):
         _refuse_line(data[: line - 1])
+    elif len(data.translate(None, _LINE_BYTES)) != 2 * data.count(b"\r\n") + data.endswith(b"\r"):
+        raise ClientError(400, f"malformed head: {_STRAY}")
     if len(data) > limits.head:
         raise ClientError(431, "the request head is too large")
 
@@ -187,7 +192,7 @@ def read_request_head(head: bytes, limits: Limits, scheme: bytes = b"https") -> 
         raise ClientError(431, "too many header fields")
     target = read_target(raw_target, method)
     if target.authority is not None and target.authority != block.authority:
-        raise ClientError(400, "the absolute target disagrees with the Host field")
+        block = _addressed(block, target.authority)
     length = block.length
     request = Request(
         method,
@@ -204,6 +209,12 @@ def read_request_head(head: bytes, limits: Limits, scheme: bytes = b"https") -> 
         block.fields,
     )
     return RequestHead(request, block, None if length == 0 else ChunkedBody() if length is None else LengthBody(length))
+
+
+def _addressed(block: Block, authority: bytes) -> Block:
+    """The block with the authority of an absolute target, which makes the Host field void (RFC 9112, section 3.2.2)."""
+    headers = tuple([(name, authority if name == b"host" else value) for name, value in block.headers])
+    return evolve(block, authority=authority, headers=headers, fields=by_name(headers))
 
 
 @functools.lru_cache(256)
@@ -241,7 +252,7 @@ def _read_block(rest: bytes, minor: bytes) -> Block:
         length,
         keep_alive,
         length != 0 and _expects_continue(values.get(b"expect"), version),
-        b"upgrade" in values and b"upgrade" in options,
+        version == (1, 1) and b"upgrade" in options and b"websocket" in b",".join(values.get(b"upgrade", ())).lower(),
         options,
     )
 
@@ -258,7 +269,10 @@ def _request_length(values: Mapping[bytes, tuple[bytes, ...]], version: tuple[in
     if codings is not None:
         if lengths is not None:
             raise ClientError(400, "both Content-Length and Transfer-Encoding")
-        if version != (1, 1) or len(codings) != 1 or codings[0].lower() != b"chunked":
+        coding = codings[0].lower()
+        if version == (1, 1) and len(codings) == 1 and _FURTHER_CODINGS.fullmatch(coding):
+            raise ClientError(501, "a transfer coding besides chunked")
+        if version != (1, 1) or len(codings) != 1 or coding != b"chunked":
             raise ClientError(400, "a Transfer-Encoding other than chunked, or in HTTP/1.0")
         return None
     if lengths is None:
@@ -304,7 +318,7 @@ class ResponseHead:
     :ivar framing: makes the reader of its body; ``None`` if it has none.
     :ivar keep_alive: whether the connection may be used again.
     :ivar options: the header names that its Connection field nominates as hop-by-hop.
-    :ivar lines: the header fields as they are passed on, once they have been.
+    :ivar lines: the header fields as they are passed on, once they have been: for which Via, and whether Date is there.
     """
 
     status: int
@@ -315,7 +329,7 @@ class ResponseHead:
     framing: Callable[[], BodyReader] | None
     keep_alive: bool
     options: frozenset[bytes]
-    lines: tuple[bytes, bool] | None = None
+    lines: tuple[bytes, bytes, bool] | None = None
 
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
@@ -350,6 +364,9 @@ def _read_response(head: bytes, bodiless: bool) -> ResponseHead:
     keep_alive, options = _connection(values.get(b"connection"), version)
     length, framing = _response_framing(values, version)
     if bodiless or status < 200 or status in (204, 304):
+        if status == 204 and framing is not None and framing is not EndlessBody:
+            # The body that it announces, and cannot have, may come all the same: as an answer to the next request.
+            keep_alive = False
         framing = None
     elif framing is EndlessBody:
         keep_alive = False

@@ -7,6 +7,8 @@ deadline.
 
 from __future__ import annotations
 
+import re
+
 from edgenode.errors import ClientError
 from edgenode.exchange import Headers, Response
 from edgenode.proxy.deadlines import NEVER, Deadlines
@@ -21,6 +23,7 @@ _LINGER = 2.0
 """Seconds for which a client that is still sending may read why it was refused, before the connection is cut."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 
 
 class ServerConnection:
@@ -159,6 +162,11 @@ class ServerConnection:
                 self.deadline = self._deadlines.clock() + left
             self.transport.resume()
 
+    def renew(self, limits: Limits, timeouts: Timeouts, max_requests: int) -> None:
+        """Hold whatever comes next to these limits; what is being waited for keeps its deadline."""
+        self._limits, self._timeouts, self._max_requests = limits, timeouts, max_requests
+        self._start = b""  # a request that repeats the last one is read again
+
     def last_request(self) -> None:
         """Close the connection after the current response, or now if there is none."""
         self._close = True
@@ -259,7 +267,7 @@ class ServerConnection:
         self._responding = self._done_sent = False
         self.deadline = NEVER if head.body is None else self._deadlines.clock() + self._timeouts.body
         if head.block.upgrade:
-            raise ClientError(501, "upgrading to another protocol is not offered")
+            raise ClientError(501, "WebSocket is not offered")
         taker = self._host.take(self, head)
         if taker is None or self._done_sent:
             return True
@@ -272,8 +280,9 @@ class ServerConnection:
     def _read_head(self) -> RequestHead | None:
         """Read a request head from the buffer; ``None`` if it is not all there yet."""
         data = self._buffer
-        while data[:2] == b"\r\n":  # RFC 9112, section 2.2: empty lines before a request line are ignored
-            data = data[2:]
+        empty = _EMPTY_LINES.match(data)  # RFC 9112, section 2.2: empty lines before a request line are ignored
+        if empty is not None:
+            data = data[empty.end() :]
         self._buffer = data or b"\r\n"  # kept, so that a trickle of empty lines has but one deadline
         end = data.find(b"\r\n\r\n") + 4
         if end < 4:

@@ -1,0 +1,78 @@
+"""A request head that is accepted is read the same by the reader written from the grammar; so is what is forwarded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgenode.errors import ClientError
+from edgenode.proxy.headers import header_lines
+from edgenode.proxy.http1.heads import Limits, RequestHead, check_unfinished_request, read_request_head
+from edgenode.proxy.http1.writing import request_head
+from tests import rfc9112
+from tests.hostile_requests import FAMILIES
+
+_LIMITS = Limits(1024, 8192, 64)
+
+
+def check(data: bytes) -> None:
+    """Read the bytes up to the first empty line."""
+    end = data.find(b"\r\n\r\n") + 4
+    if end < 4:
+        _check_unfinished(data)
+        return
+    head = data[:end]
+    try:
+        read = read_request_head(head, _LIMITS)
+    except ClientError:
+        return
+    _check_same(read, head)
+    _check_forwarded(read)
+    for size in (1, len(head) // 3, len(head) - 3, len(head) - 1):
+        check_unfinished_request(head[:size], _LIMITS)  # what is good in the end was not bad before
+
+
+def _check_unfinished(data: bytes) -> None:
+    try:
+        check_unfinished_request(data, _LIMITS)
+    except ClientError:
+        for rest in (b"\r\n\r\n", b"\n\r\n"):
+            _check_refused(data + rest)  # what is bad already does not become good
+
+
+def _check_refused(head: bytes) -> None:
+    try:
+        read_request_head(head, _LIMITS)
+    except ClientError:
+        return
+    raise AssertionError("refused too early")
+
+
+def _check_same(read: RequestHead, head: bytes) -> None:
+    parsed, rest = rfc9112.read_request_head(head)
+    request = read.request
+    assert not rest
+    assert parsed.start == (request.method, request.target, b"HTTP/%d.%d" % request.version)
+    assert tuple(each for each in parsed.fields if each[0] != b"host") == tuple(
+        each for each in request.headers if each[0] != b"host"
+    )
+    assert request.fields[b"host"] == tuple(parsed.values(b"host")) or request.target.startswith((b"h", b"H"))
+    assert parsed.length == request.length
+    assert (read.body is None) == (request.length == 0)
+
+
+def _check_forwarded(read: RequestHead) -> None:
+    request = read.request
+    framing = (b"host", b"content-length", b"transfer-encoding")
+    kept = tuple(each for each in request.headers if each[0] not in framing)
+    parsed, rest = rfc9112.read_request_head(b"".join(request_head(request, request.authority, header_lines(kept))))
+    query = b"" if request.query is None else b"?" + request.query
+    assert not rest
+    assert parsed.start == (request.method, request.path + query, b"HTTP/1.1")
+    assert tuple(each for each in parsed.fields if each[0] not in framing) == kept
+    assert parsed.values(b"host") == [request.authority]
+    assert parsed.length == request.length
+
+
+def seeds() -> Iterator[bytes]:
+    """The corpus of hostile requests."""
+    return (case.data for cases in FAMILIES.values() for case in cases if len(case.data) < 2000)
