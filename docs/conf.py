@@ -1,4 +1,4 @@
-"""Sphinx: plain reStructuredText; the configuration reference is made from the schema while the pages are read."""
+"""Sphinx: reStructuredText, Markdown for security.md; the reference is made from the schema as the pages are read."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT))
 _setup = configparser.ConfigParser(interpolation=None)
 _setup.read(ROOT / "setup.cfg", encoding="utf-8")
 
+extensions = ["myst_parser"]
 project = "edgenode"
 author = "the edgenode authors"
 release = version = _setup["metadata"]["version"]

@@ -33,12 +33,23 @@ class Problem:
     def __str__(self) -> str:
         where = f"[{self.section}]" if self.section else ""
         where = f"{where} {self.key}".strip()
-        line = f"{where}: {self.sentence}" if where else self.sentence
+        sentence = _printable(self.sentence)
+        line = f"{where}: {sentence}" if where else sentence
         if self.warning:
             line = f"warning: {line}"
         if self.text is None or self.column is None:
             return line
         return f"{line}\n    {self.text}\n    {' ' * self.column}^"
+
+
+def _printable(sentence: str) -> str:
+    """The names in a file's certificates are a stranger's words: they steer no terminal and begin no line."""
+    if sentence.isprintable():
+        return sentence
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in sentence
+    )
 
 
 class ConfigurationError(Exception):

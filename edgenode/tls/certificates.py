@@ -32,6 +32,12 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 LEAST_RSA_BITS = 2048
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
+_LONGEST_PASSPHRASE = 1023
+"""What cryptography takes."""
+
+# A group may read: a node that has given up root reads its key anew, when it changes, as a member of one.
+_TOO_OPEN = stat.S_IWGRP | stat.S_IRWXO
+
 
 @frozen
 class Certificate:
@@ -40,11 +46,20 @@ class Certificate:
     kind: ClassVar[str] = "certificate"
 
     chain: File = setting("PEM: the leaf first, then the intermediates in order. RSA and ECDSA keys are supported.")
-    key: File = setting("PEM: the private key of the leaf; readable by its owner alone.")
+    key: File = setting("PEM: the private key of the leaf; readable by its owner, and at most one group, alone.")
     passphrase: Secret | None = setting("The passphrase of the private key.", None)
+    passphrase_file: File | None = setting(
+        "The same from a file, its first line, read with the key: ``LoadCredential=`` of systemd, a secret of a "
+        "container. Readable as the key.",
+        None,
+    )
     authorities: tuple[File, ...] = setting(
         "PEM: the CA bundle that must contain the issuer. Checked when the file is loaded, never sent.", ()
     )
+
+    def __attrs_post_init__(self) -> None:
+        if self.passphrase is not None and self.passphrase_file is not None:
+            raise InvalidValue("there is one passphrase: passphrase and passphrase-file exclude each other")
 
 
 @frozen
@@ -61,7 +76,7 @@ class LoadedCertificate:
     name: str
     leaf: x509.Certificate
     chain: tuple[x509.Certificate, ...]
-    key: PrivateKey = field(repr=False)
+    key: PrivateKey = field(repr=False, eq=False)  # the leaf says which it is
     authorities: tuple[x509.Certificate, ...] = ()
 
     @property
@@ -93,11 +108,15 @@ def load(
             "authorities",
             f"{_files(certificate.authorities)} lacks the issuer of {certificate.chain}: {_issuer(chain[-1])}",
         )
-    key = problems.attempt("key", partial(_read_key, certificate.key, certificate.passphrase))
+    key = None
+    passphrase = problems.attempt("passphrase-file", partial(_passphrase, certificate))
+    if passphrase is not None or certificate.passphrase_file is None:
+        key = problems.attempt("key", partial(_read_key, certificate.key, passphrase))
     if key is not None:
         problems.errors("key", _key_faults(certificate, key, chain[0] if chain else None))
-        if _mode(certificate.key) & (stat.S_IRWXG | stat.S_IRWXO):
-            problems.warn("key", f"{certificate.key} can be read by others than its owner; chmod 600 it")
+        for word, file in (("key", certificate.key), ("passphrase-file", certificate.passphrase_file)):
+            if file is not None and _mode(file) & _TOO_OPEN:
+                problems.warn(word, f"{file} is open to others than its owner and group; chmod 600 or 640 it")
     if problems.fatal or key is None:
         return None, problems.found
     return LoadedCertificate(name, chain[0], tuple(chain[1:]), key, tuple(authorities)), problems.found
@@ -183,10 +202,21 @@ def _chain_faults(path: pathlib.Path, chain: Sequence[x509.Certificate], now: da
             )
 
 
-def _read_key(path: pathlib.Path, passphrase: Secret | None) -> PrivateKey:
+def _passphrase(certificate: Certificate) -> bytes | None:
+    if certificate.passphrase_file is None:
+        return certificate.passphrase.encode() if certificate.passphrase else None
+    line = read(certificate.passphrase_file).partition(b"\n")[0].removesuffix(b"\r")
+    if not 0 < len(line) <= _LONGEST_PASSPHRASE:
+        raise InvalidValue(
+            f"{certificate.passphrase_file}: its first line is no passphrase, 1 to {_LONGEST_PASSPHRASE} bytes"
+        )
+    return line
+
+
+def _read_key(path: pathlib.Path, passphrase: bytes | None) -> PrivateKey:
     data = read(path)
     try:
-        key = load_pem_private_key(data, passphrase.encode() if passphrase else None)
+        key = load_pem_private_key(data, passphrase)
     except TypeError as error:
         reason = "it is not encrypted, but a passphrase is given" if passphrase else "it needs a passphrase"
         raise InvalidValue(f"{path} cannot be used: {reason}") from error
