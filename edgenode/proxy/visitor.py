@@ -45,8 +45,11 @@ class Visitor:
         self._passages: dict[Block, Passage] = {}
         self._as_of = connection
         self._trust = shaken.trust
-        self._since = 0
-        self._until = FOREVER if connection.client is None else shaken.trust.until(connection.client)
+        self._since, self._until = 0, FOREVER
+        if connection.client is not None:
+            self._since = int(time.time())
+            handshake = datetime.datetime.fromtimestamp(self._since, datetime.UTC)
+            self._until = shaken.trust.until(connection.client, handshake)
 
     def follow(self, router: Router) -> None:
         """Keep up with a reload: from now on the server groups, and all that surrounds them, are others.
