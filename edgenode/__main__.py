@@ -78,6 +78,7 @@ COMMANDS = {
     "demo": Command("run a node, an origin and a throw-away PKI to try out", delegated("edgenode.demo")),
     "pki": Command("make certificates for development and tests", delegated("edgenode.pki")),
     "reference": Command("print the reference of the configuration", reference),
+    "reload": Command("have a running node read its configuration file again", delegated("edgenode.control")),
 }
 """Every command by its name."""
 
@@ -91,7 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see COMMAND --help")
     options = parser.parse_args(arguments)
-    return COMMANDS[options.command].run(options.arguments)
+    try:
+        return COMMANDS[options.command].run(options.arguments)
+    except KeyboardInterrupt:
+        return 130
 
 
 def _counted(number: int, name: str) -> str:

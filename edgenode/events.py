@@ -26,36 +26,60 @@ _BATCH = 64
 _MOST_UNWRITTEN = 4 * 1024 * 1024
 """Bytes kept for a reader that is slow; what comes then is dropped."""
 
+_LINE_END = 10
+
 _log = Logger()
-
-
-@implementer(IEventSink)
-class NoEvents:
-    """Takes events and does nothing with them."""
-
-    def record(self, told: Told) -> None:
-        """Do nothing."""
 
 
 @implementer(IEventSink)
 class EventLog:
     """Writes events to a file, or to standard output, as JSON lines.
 
-    :param path: the file, opened for appending; ``-`` is standard output.
+    :param path: the file, opened for appending; ``-`` is standard output, ``None`` drops the events.
     :raises OSError: if it cannot be opened.
     """
 
-    def __init__(self, path: pathlib.Path, reactor: Timers) -> None:
+    def __init__(self, path: pathlib.Path | None, reactor: Timers) -> None:
         self._reactor = reactor
         self._path = path
         self._waiting: list[Told] = []
         self._next: Any = None
         self._dropped = 0
         self._unwritten = b""
-        self._descriptor = _open(path)
+        self._begun = False
+        self._descriptor = None if path is None else _open(path)
+
+    def reopen(self, path: pathlib.Path | None) -> None:
+        """Write to this file from now on, even if it has the old name: that one may have been moved away.
+
+        :raises OSError: if it cannot be opened; then nothing has changed.
+        """
+        if path == self._path and (path is None or self._is_open(path)):
+            return
+        descriptor = None if path is None else _open(path)
+        self.flush()
+        if self._begun and self._unwritten:
+            # The rest of a line whose beginning stands in the old file is no line.
+            self._unwritten = self._unwritten.partition(b"\n")[2]
+            self._begun = False
+            self._drop(1, "its reader was too slow")
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._path, self._descriptor = path, descriptor
+        self._write()
+
+    def _is_open(self, path: pathlib.Path) -> bool:
+        """Whether a path leads to the open file. Then it stays open: who has dropped root could not open it again."""
+        assert self._descriptor is not None
+        try:
+            return str(path) == "-" or os.path.samestat(os.stat(path), os.fstat(self._descriptor))
+        except OSError:
+            return False
 
     def record(self, told: Told) -> None:
         """Take an event."""
+        if self._descriptor is None:
+            return
         self._waiting.append(told)
         if len(self._waiting) >= _BATCH:
             self.flush()
@@ -82,10 +106,15 @@ class EventLog:
         self._write()
 
     def _write(self) -> None:
+        if self._descriptor is None:
+            self._unwritten = b""
+            return
         data = memoryview(self._unwritten)
         try:
             while data:
-                data = data[os.write(self._descriptor, data) :]
+                written = os.write(self._descriptor, data)
+                self._begun = data[written - 1] != _LINE_END
+                data = data[written:]
         except BlockingIOError:
             self._schedule()
         except OSError as error:
@@ -100,7 +129,9 @@ class EventLog:
     def close(self) -> None:
         """Write what waits and close."""
         self.flush()
-        os.close(self._descriptor)
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
         if self._next is not None:
             self._next.cancel()
             self._next = None

@@ -1,92 +1,36 @@
 """The node as one Twisted service: a configuration becomes contexts, pools, pipelines and ports.
 
-Law: everything that can fail for the configuration's sake has failed before the first port is opened.
+Law: everything that can fail for the configuration's sake has failed before the first port is opened; and a reload has
+either taken over as a whole, without a request dropped, or nothing has changed.
 """
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable, Collection
 from typing import Any
 
-from attrs import field, frozen
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock
+from twisted.internet.error import CannotListenError
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
+from edgenode.assembly import Assembly
 from edgenode.config.configuration import Configuration
-from edgenode.events import EventLog, NoEvents
+from edgenode.errors import ConfigurationError, Problem
+from edgenode.events import EventLog
 from edgenode.interfaces import IEventSink
+from edgenode.proxy.binding import sentence
 from edgenode.proxy.deadlines import Deadlines
 from edgenode.proxy.forwarding import Surroundings
 from edgenode.proxy.pool import OriginPool
 from edgenode.proxy.port import Port
-from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
 from edgenode.proxy.trustedproxies import TrustedProxies
-from edgenode.rules.compiling import compile_section
-from edgenode.tls.hostnames import verify_origin
-from edgenode.tls.policies import TLSPolicy, client_context, server_context
+from edgenode.refresh import Watch
 from edgenode.tls.poller import Poller
-from edgenode.tls.trust import Trust
 
 _log = Logger()
-
-
-@frozen
-class _Builder:
-    """Makes what serves out of what is configured; an origin has one pool, whoever names it."""
-
-    configuration: Configuration
-    reactor: Any
-    deadlines: Deadlines
-    trusts: dict[TLSPolicy, Trust] = field(factory=dict)
-
-    def pools(self) -> dict[str, OriginPool]:
-        """The pool of every origin."""
-        return {name: self._pool(name) for name in self.configuration.origins}
-
-    def _pool(self, name: str) -> OriginPool:
-        origin, credentials = self.configuration.origins[name], self.configuration.credentials
-        context = None
-        if any(server.tls for server in origin.servers):
-            context = client_context(
-                minimum_version=origin.minimum_version,
-                certificate=credentials.certificates[origin.certificate] if origin.certificate is not None else None,
-                trust_store=credentials.trust_stores[origin.trust_store] if origin.trust_store is not None else None,
-                verify=origin.verify,
-            )
-        return OriginPool(name, origin, context, verify_origin if origin.verify else None, self.reactor, self.deadlines)
-
-    def router(self, listener: str, pools: dict[str, OriginPool]) -> Router:
-        """The server groups of a listener."""
-        section = self.configuration.listeners[listener]
-        groups = {name: self._group(name, pools) for name in section.server_groups}
-        default = groups[section.default_server_group] if section.default_server_group is not None else None
-        return Router(groups.values(), default)
-
-    def _group(self, name: str, pools: dict[str, OriginPool]) -> ServedGroup:
-        configuration, group = self.configuration, self.configuration.server_groups[name]
-        credentials = configuration.credentials
-        stores = tuple(credentials.trust_stores[store] for store in group.trust_store)
-        policy = configuration.security_policies[group.security_policy]
-        tls_policy = TLSPolicy.of(group, stores)
-        trust = Trust(stores if group.mtls != "off" else (), verify_depth=group.verify_depth)
-        return ServedGroup(
-            name,
-            group,
-            tls_policy,
-            server_context(group, [credentials.certificates[each] for each in group.certificate], stores),
-            self.trusts.setdefault(tls_policy, trust),
-            group.security_policy,
-            tuple(self._path_map(each, pools) for each in policy.path_maps),
-        )
-
-    def _path_map(self, name: str, pools: dict[str, OriginPool]) -> ServedPathMap:
-        section = self.configuration.path_maps[name]
-        matches = None
-        if section.entries or section.sections or section.relation == "or":
-            matches = compile_section(section, self.configuration.sections)
-        return ServedPathMap(
-            name, matches, self.configuration.pipeline(name), pools[section.origin], section.max_body_size
-        )
 
 
 class EdgeService(Service):
@@ -96,34 +40,49 @@ class EdgeService(Service):
     :param reactor: a reactor with descriptors, timers and a thread pool.
     :param events: who takes the events; the file that the configuration names if absent.
     :ivar ports: the port of each listener, by name.
-    :ivar pools: the connections to each origin, by name.
     """
 
     name = "edgenode"
 
     def __init__(self, configuration: Configuration, reactor: Any, events: IEventSink | None = None) -> None:
-        self._configuration = configuration
-        self._reactor = reactor = Poller(reactor)
+        self._reactor: Any = Poller(reactor)
+        reactor = self._reactor
         self._deadlines = Deadlines(reactor)
-        edge = configuration.edge
+        self._assembly = Assembly.of(configuration, reactor, self._deadlines)
         self._log: EventLog | None = None
         if events is None:
-            if edge.events is None:
-                events = NoEvents()
-            else:
-                events = self._log = EventLog(edge.events, reactor)
-        builder = _Builder(configuration, reactor, self._deadlines)
-        self.pools = builder.pools()
-        self.ports: dict[str, Port] = {}
-        for name, listener in configuration.listeners.items():
-            surroundings = Surroundings(
-                name,
-                builder.router(name, self.pools),
-                edge.name.encode("ascii"),
-                TrustedProxies(edge.trusted_proxies),
-                events,
-            )
-            self.ports[name] = Port(listener, surroundings, reactor, self._deadlines)
+            events = self._log = EventLog(configuration.edge.events, reactor)
+        self._events = events
+        self._reloading = DeferredLock()
+        self._watch = Watch(reactor, lambda: self.configuration, self.change)
+        self._leaving: set[Port] = set()
+        self._retired: weakref.WeakSet[OriginPool] = weakref.WeakSet()
+        self.ports: dict[str, Port] = {
+            name: Port(listener, self._surroundings(self._assembly, name), reactor, self._deadlines)
+            for name, listener in configuration.listeners.items()
+        }
+
+    @property
+    def configuration(self) -> Configuration:
+        """What it does now."""
+        return self._assembly.configuration
+
+    @property
+    def pools(self) -> dict[str, OriginPool]:
+        """The connections to each origin, by name; look them up again after a reload."""
+        return dict(self._assembly.pools)
+
+    def _surroundings(self, assembly: Assembly, listener: str) -> Surroundings:
+        edge = assembly.configuration.edge
+        return Surroundings(
+            listener,
+            assembly.routers[listener],
+            edge.name.encode("ascii"),
+            TrustedProxies(edge.trusted_proxies),
+            self._events,
+        )
+
+    # -- life --------------------------------------------------------------------------------------------------------
 
     def privilegedStartService(self) -> None:
         """Bind every port, while the process may still be root.
@@ -143,28 +102,127 @@ class EdgeService(Service):
         for name, port in self.ports.items():
             port.startListening()
             _log.info("listener {name} on {address}", name=name, address=port.getHost())
+        self._watch.start()
 
     def stopService(self) -> Deferred[Any]:
         """Accept no more, let open requests finish within ``drain-timeout``, then end."""
         super().stopService()
-        ports = tuple(self.ports.values())
-        stopped = DeferredList([port.stopListening() for port in ports])
-        for port in ports:
-            port.drain()
-        patience = self._reactor.callLater(self._configuration.edge.drain_timeout, self._cut, ports)
+        self._watch.stop()
 
         def end(result: object) -> None:
-            if patience.active():
-                patience.cancel()
-            for pool in self.pools.values():
+            for pool in (*self.pools.values(), *self._retired):
                 pool.abort()
             self._deadlines.stop()
             if self._log is not None:
                 self._log.close()
 
-        return stopped.addCallback(end)
+        return self._drain({*self.ports.values(), *self._leaving}).addCallback(end)
 
-    def _cut(self, ports: tuple[Port, ...]) -> None:
-        _log.warn("requests still open at the end of drain-timeout are cut")
-        for port in ports:
+    def cut(self) -> None:
+        """End every connection now, whatever is under way on it."""
+        for port in (*self.ports.values(), *self._leaving):
             port.abort()
+
+    def _drain(self, ports: Collection[Port]) -> Deferred[Any]:
+        """Accept no more on these ports; the Deferred fires when their requests are over, or cut for their time."""
+        over = DeferredList([port.stopListening() for port in ports])
+        for port in ports:
+            port.drain()
+
+        def cut() -> None:
+            _log.warn("requests still open at the end of drain-timeout are cut")
+            for port in ports:
+                port.abort()
+
+        patience = self._reactor.callLater(self.configuration.edge.drain_timeout, cut)
+
+        def end(result: object) -> None:
+            if patience.active():
+                patience.cancel()
+
+        return over.addCallback(end)
+
+    # -- reload ------------------------------------------------------------------------------------------------------
+
+    def reload(self, configuration: Configuration) -> Deferred[Configuration]:
+        """Go on with another configuration, with no connection cut and no request dropped.
+
+        Every request that begins after the Deferred has fired is judged and forwarded by the new one, on kept
+        connections too; those under way end as they have begun. Listeners are known by their endpoint, and keep their
+        socket. Reloads take their turns.
+
+        :return: fires with the new configuration; fails with :class:`~edgenode.errors.ConfigurationError` if it cannot
+            be used here, such as for a port that cannot be had, and then nothing has changed.
+        """
+        return self.change(lambda _: configuration)
+
+    def change(self, change: Callable[[Configuration], Configuration]) -> Deferred[Configuration]:
+        """The same with what a function makes of the configuration at that time.
+
+        :param change: is called in a thread, so it may take its time; returns its argument if nothing shall change.
+        """
+        return self._reloading.run(lambda: Deferred.fromCoroutine(self._change(change)))
+
+    async def _change(self, change: Callable[[Configuration], Configuration]) -> Configuration:
+        before = self._assembly
+
+        def assemble() -> Assembly:
+            configuration = change(before.configuration)
+            if configuration is before.configuration:
+                return before
+            return Assembly.of(configuration, self._reactor, self._deadlines, before)
+
+        assembly = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), assemble)
+        if not self.running:
+            raise ConfigurationError([Problem("", "", "the node is not running")])
+        if assembly is not before:
+            self._succeed(before, assembly)
+        return self.configuration
+
+    def _succeed(self, before: Assembly, assembly: Assembly) -> None:
+        """One configuration takes over from another, or nothing has changed."""
+        configuration = assembly.configuration
+        kept = {port.listener.endpoint.place(name): port for name, port in self.ports.items()}
+        opened: dict[str, Port] = {}
+        problems = []
+        for name, listener in configuration.listeners.items():
+            if listener.endpoint.place(name) not in kept:
+                port = Port(listener, self._surroundings(assembly, name), self._reactor, self._deadlines)
+                try:
+                    port.bind()
+                    opened[name] = port
+                except CannotListenError as error:
+                    problems.append(Problem(f"listener {name}", "endpoint", sentence(error)))
+        try:
+            # A refresh of credentials leaves it alone: it shall not fail for what it has nothing to do with.
+            if self._log is not None and not problems and configuration.edge is not before.configuration.edge:
+                self._log.reopen(configuration.edge.events)
+        except OSError as error:
+            problems.append(Problem("edge", "events", f"cannot write {configuration.edge.events}: {error.strerror}"))
+        if problems:
+            for port in opened.values():
+                port.stopListening()
+            raise ConfigurationError(problems)
+        # From here on nothing can fail.
+        self._assembly = assembly
+        ports = {}
+        for name, listener in configuration.listeners.items():
+            if name in opened:
+                ports[name] = opened[name]
+                ports[name].startListening()
+            else:
+                ports[name] = kept.pop(listener.endpoint.place(name))
+                ports[name].renew(listener, self._surroundings(assembly, name))
+        self.ports = ports
+        self._leave(kept.values())
+        for name, pool in before.pools.items():
+            if assembly.pools.get(name) is not pool:
+                pool.close()
+                self._retired.add(pool)
+
+    def _leave(self, ports: Collection[Port]) -> None:
+        """Listeners that are no more."""
+        gone = set(ports)
+        if gone:
+            self._leaving |= gone
+            self._drain(gone).addCallback(lambda _: self._leaving.difference_update(gone))

@@ -32,6 +32,7 @@ from tests.origins import OK, Behaviour, Origin, Served, answering
 __all__ = [
     "OK", "PATIENCE", "PKI", "Alone", "Answer", "Behaviour", "Client", "Events", "Hand", "Node", "Origin", "Refused",
     "Served",    "alone", "answering", "connect", "fields", "get", "in_thread", "ini", "running", "sections", "started",
+    "until",
 ]  # fmt: skip
 
 GROUPS: Mapping[str, str] = {
@@ -182,6 +183,10 @@ class Node:
         self.service.privilegedStartService()
         self.service.startService()
 
+    async def reload(self, origin: Origin, changes: Changes | None = None) -> None:
+        """Go on with other changes to :func:`sections`."""
+        await self.service.reload(Configuration.from_text(ini(origin.port, changes), self.pki.folder, {}))
+
     async def stop(self) -> None:
         """Stop, if that has not been done; nothing of it may be left."""
         if self.service.running:
@@ -207,6 +212,14 @@ class Node:
         """The same without TLS."""
         received: bytes = await in_thread(_plain, self.port, data)
         return received
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Turn the reactor until something is true; the deadline of the test bounds it."""
+    from twisted.internet import reactor, task
+
+    while not true():
+        await task.deferLater(reactor, 0.005)
 
 
 def in_thread(function: Callable[..., Any], *arguments: Any, **options: Any) -> Deferred[Any]:

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 
+import pytest
 from attrs import frozen
 from twisted.internet.task import Clock
 
@@ -77,6 +78,55 @@ def test_a_reader_that_does_not_read_stops_nobody(tmp_path: pathlib.Path) -> Non
     assert received.decode().splitlines() == lines
     log.close()
     os.close(reader)
+
+
+def test_a_file_that_was_moved_away_is_opened_anew(tmp_path: pathlib.Path) -> None:
+    """What waits goes where it was going; a file that is still there stays open, for it may not be openable again."""
+    path, rotated = tmp_path / "events", tmp_path / "events.1"
+    log = EventLog(path, Clock())
+    log.record(Line("1"))
+    log.reopen(path)
+    log.record(Line("2"))
+    path.rename(rotated)
+    log.reopen(path)
+    log.record(Line("3"))
+    log.reopen(tmp_path / "other")
+    log.record(Line("4"))
+    log.reopen(None)
+    log.record(Line("5"))
+    log.reopen(path)
+    log.record(Line("6"))
+    log.close()
+    written = [each.read_text() for each in (rotated, path, tmp_path / "other")]
+    assert written == ["1\n2\n", "3\n6\n", "4\n"]
+
+
+def test_a_file_that_cannot_be_opened_leaves_the_old_one(tmp_path: pathlib.Path) -> None:
+    """And nothing that waits is lost."""
+    log = EventLog(tmp_path / "events", Clock())
+    log.record(Line("1"))
+    with pytest.raises(IsADirectoryError):
+        log.reopen(tmp_path)
+    log.record(Line("2"))
+    log.close()
+    assert (tmp_path / "events").read_text() == "1\n2\n"
+
+
+def test_a_new_file_does_not_begin_within_a_line(tmp_path: pathlib.Path) -> None:
+    """A line that a slow reader has had the beginning of is not continued elsewhere; those behind it are."""
+    pipe, path = tmp_path / "pipe", tmp_path / "events"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    log = EventLog(pipe, Clock())
+    for number in range(60):
+        log.record(Line(f"{number:02d}" + "a" * 5000))
+    log.reopen(path)
+    log.close()
+    read = os.read(reader, 1 << 20)
+    os.close(reader)
+    whole, part = read.count(b"\n"), not read.endswith(b"\n")
+    assert part
+    assert [line[:2] for line in path.read_text().splitlines()] == [f"{each:02d}" for each in range(whole + 1, 60)]
 
 
 def test_no_event_can_forge_another() -> None:

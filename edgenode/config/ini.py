@@ -59,6 +59,11 @@ class _Parser(configparser.RawConfigParser):
     def optionxform(self, optionstr: str) -> str:
         return optionstr
 
+    @property
+    def converters(self) -> configparser.ConverterMapping:
+        """None: nothing is converted here, and each would tie every section into cycles for the garbage collector."""
+        return {}  # type: ignore[return-value]
+
 
 def decode(data: bytes) -> tuple[str, list[Problem]]:
     """Decode a file from UTF-8.
@@ -96,6 +101,7 @@ def read(text: str, kinds: Collection[str]) -> tuple[list[IniSection], list[Prob
         if section.header in sections:
             problems.append(Problem(section.header, "", "the section is written twice"))
         sections.setdefault(section.header, section)
+    parser.clear()  # else it would keep the text, secrets and all, until the garbage collector comes
     return list(sections.values()), problems
 
 

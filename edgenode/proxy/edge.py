@@ -31,3 +31,8 @@ class Edge:
         None,
     )
     drain_timeout: Seconds = setting("How long a stopping node lets open requests finish.", Seconds(30.0))
+    watch_interval: Seconds = setting(
+        "How often the files of certificates and trust stores are looked at; 0 never. When they have changed, and stay "
+        "the same for one look more, they are read anew: a broken one leaves the old one in use.",
+        Seconds(1.0),
+    )
