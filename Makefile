@@ -6,18 +6,22 @@
 #   make check   ruff and mypy alone
 #   make docs    the documentation, into docs/_build/html
 #   make bench   compare with nginx and twisted-treq
+#   make scan    look at the default TLS settings with sslyze and testssl.sh
+#   make fuzz    run the fuzz targets of tests/fuzz, each for a minute; make fuzz SECONDS=600 for ten
+#   make soak    ten minutes of all that clients do, good and bad; make soak SECONDS=60 for one
 #   make etc/pki certificates for the example, etc/edgenode.ini; run and test make them too
 #   make clean   forget the virtual environment and everything that was built
 
 PYTHON ?= python3
 PORT   := 8443
+SECONDS := 60
 VENV   := .venv
 BIN    := $(VENV)/bin
 BUILD  := setup.cfg pyproject.toml
 # twistd does not see plugins of setuptools' default editable install; "compat" puts this folder on the path.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 
-.PHONY: run test check docs bench clean
+.PHONY: run test check docs bench scan fuzz soak clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.installed etc/pki
@@ -41,6 +45,21 @@ docs: $(VENV)/.installed-docs
 bench: $(VENV)/.installed
 	$(BIN)/python bench/proxy.py
 
+# sslyze wants an older cryptography than the node, and so an environment of its own; testssl.sh is the system's.
+scan: $(VENV)/.installed-test $(VENV)/scan/bin/sslyze
+	$(BIN)/python -m bench.scan --sslyze $(VENV)/scan/bin/sslyze
+
+$(VENV)/scan/bin/sslyze: | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/scan
+	$(VENV)/scan/bin/python -m pip install --quiet --disable-pip-version-check 'sslyze >= 6.3'
+
+soak: SECONDS := 600
+soak: $(VENV)/.installed-test
+	$(BIN)/python -m bench.soak --seconds $(SECONDS)
+
+fuzz: $(VENV)/.installed-fuzz
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
 clean:
 	rm -rf $(VENV) etc/pki build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
@@ -57,6 +76,10 @@ $(VENV)/.installed: $(BIN)/python $(BUILD)
 
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(INSTALL) -e '.[test,redis,geo]'
+	@touch $@
+
+$(VENV)/.installed-fuzz: $(VENV)/.installed-test
+	$(INSTALL) -e '.[fuzz]'
 	@touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed

@@ -18,9 +18,12 @@ PATIENCE = 10.0
 """Seconds that a blocking client or origin waits for the next byte before it gives up."""
 
 
-def connect(port: int, patience: float = PATIENCE) -> socket.socket:
-    """A blocking TCP connection to this host whose reads and writes give up in the kernel, not in Python."""
-    sock = socket.create_connection(("127.0.0.1", port))
+def connect(port: int, patience: float = PATIENCE, source: str = "127.0.0.1") -> socket.socket:
+    """A blocking TCP connection to this host whose reads and writes give up in the kernel, not in Python.
+
+    :param source: from which of this host's addresses; one of IPv6 connects to ``::1``.
+    """
+    sock = socket.create_connection(("::1" if ":" in source else "127.0.0.1", port), source_address=(source, 0))
     timeout = struct.pack("ll", int(patience), int(patience % 1 * 1e6))
     sock.settimeout(None)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -66,6 +69,7 @@ class Client:
     :param alpn: the application protocols to offer.
     :param context: a context made already, instead of version, chain and alpn; needed to resume.
     :param patience: seconds.
+    :param source: from which of this host's addresses.
     :raises Refused: if the handshake fails.
     :ivar tls: the connection.
     :ivar ended: how the node ended the connection: ``close_notify``, ``cut``, or what OpenSSL says; empty before that.
@@ -82,10 +86,11 @@ class Client:
         alpn: Sequence[bytes] = (),
         context: SSL.Context | None = None,
         patience: float = PATIENCE,
+        source: str = "127.0.0.1",
     ) -> None:
         self.ended = ""
         self._buffer = b""
-        self.sock = connect(port, patience)
+        self.sock = connect(port, patience, source)
         try:
             self.tls = SSL.Connection(context or client_context(version=version, chain=chain, alpn=alpn), self.sock)
             if name is not None:

@@ -158,8 +158,7 @@ STARTS = (
     start("dots with a parameter", b"GET /a/..;x/b HTTP/1.1"),
     start("dots behind an encoded backslash", b"GET /a%5c..%5cb HTTP/1.1"),
     start("dots beside empty segments", b"GET /a//../b HTTP/1.1"),
-    start("an absolute target with another host", b"GET https://other.test/ HTTP/1.1"),
-    start("an absolute target with another port", b"GET https://open.test:8443/ HTTP/1.1"),
+    start("an absolute target with a host that is not ours", b"GET https://none.test/ HTTP/1.1", 421),
     start("an absolute target with a user", b"GET https://open.test@other.test/ HTTP/1.1"),
     start("an absolute target without a host", b"GET https:/// HTTP/1.1"),
     start("an absolute target of another scheme", b"GET ftp://open.test/ HTTP/1.1"),
@@ -174,9 +173,7 @@ LIMITS = (
     field("a long body that is waiting to be asked for", b"Content-Length: 2001", b"Expect: 100-continue", status=413),
     field("another expectation", b"Content-Length: 2", b"Expect: 200-ok", body=b"hi", status=417),
     field("an upgrade to WebSocket", b"Upgrade: websocket", b"Connection: Upgrade", status=501),
-    field(
-        "an upgrade to h2c", b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AA", status=501
-    ),
+    field("gzip in chunks", b"Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n", status=501),
 )
 
 UNFINISHED = (
@@ -185,6 +182,9 @@ UNFINISHED = (
     Bad("HTTP/0.9", b"GET /\r\n"),
     Bad("a request line that is none", b"HELO open.test\r\n"),
     Bad("a bare LF", b"GET / HTTP/1.1\n"),
+    Bad("a bare LF in a later line", b"GET / HTTP/1.1\r\nHost: open.test\nX: a"),
+    Bad("a bare CR", b"GET / HTTP/1.1\r\nHost: open.test\rX: a"),
+    Bad("a control character", b"GET / HTTP/1.1\r\nHost: open.test\r\nX: \0"),
 )
 """Heads that can no longer become good ones, without their ends."""
 

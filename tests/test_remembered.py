@@ -7,7 +7,6 @@ import pytest
 from edgenode.proxy import headers
 from edgenode.proxy.http1 import heads
 from edgenode.proxy.http1.heads import Limits, read_request_head, read_response_head
-from edgenode.proxy.port import _client
 from edgenode.tls.clienthello import MalformedClientHello, read_client_hello
 
 LIMITS = Limits(8192, 32768, 1000)
@@ -54,10 +53,3 @@ def test_a_long_header_name_is_not_remembered() -> None:
     name = b"x-" + b"a" * 100
     assert headers._crosses(name)
     assert name not in headers._KNOWN
-
-
-def test_a_network_of_ipv6_counts_as_one_client() -> None:
-    """A /64 is one customer, who could use a new address for every connection; an IPv4 address is itself."""
-    assert _client("2001:db8:1:2:3:4:5:6") == _client("2001:db8:1:2::1") == "2001:db8:1:2::"
-    assert _client("2001:db8:1:3::1") != _client("2001:db8:1:2::1")
-    assert _client("192.0.2.7") == "192.0.2.7"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import socket
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -238,6 +239,45 @@ async def test_the_poller_gives_everyone_a_turn() -> None:
         quiet.left.write(b"b")
         await until(lambda: quiet.told[1].data == b"b")
         busy.told[1].then = lambda _: None
+
+
+class Costly:
+    """A descriptor that takes a while to be read, and is then silent."""
+
+    def __init__(self) -> None:
+        self.left, self.right = socket.socketpair()
+        self.right.send(b"a")
+        self.reads = 0
+
+    def fileno(self) -> int:
+        return self.left.fileno()
+
+    def doRead(self) -> None:
+        time.sleep(0.003)
+        self.reads += 1
+        self.left.recv(1)
+
+
+def test_the_poller_returns_in_time() -> None:
+    """However many descriptors are ready, the reactor gets its turn, and each of them is served in one of them."""
+    from twisted.internet import reactor
+
+    poller = Poller(reactor)
+    costly = [Costly() for _ in range(100)]
+    for each in costly:
+        poller.addReader(each)
+    turns = 0
+    while not all(each.reads for each in costly):
+        before = sum(each.reads for each in costly)
+        poller.doRead()
+        assert sum(each.reads for each in costly) - before < 10
+        turns += 1
+    assert turns > 10
+    assert {each.reads for each in costly} == {1}
+    for each in costly:
+        poller.removeReader(each)
+        each.left.close()
+        each.right.close()
 
 
 class Failing:

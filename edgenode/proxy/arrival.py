@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IReadDescriptor
@@ -19,15 +19,17 @@ from zope.interface import implementer
 from edgenode.errors import ClientError
 from edgenode.exchange import Address, ClientIdentity, Connection, Exchange
 from edgenode.proxy.account import Account
-from edgenode.proxy.forwarding import Forwarding
-from edgenode.proxy.http1.heads import RequestHead
+from edgenode.proxy.forwarding import Forwarding, Surroundings
+from edgenode.proxy.http1.heads import Limits, RequestHead
+from edgenode.proxy.http1.hosting import Timeouts
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.judging import Judgement
-from edgenode.proxy.routing import ServedGroup
+from edgenode.proxy.load import Admitted
+from edgenode.proxy.routing import Router, ServedGroup
 from edgenode.proxy.visitor import Visitor
 from edgenode.tls.clienthello import MAX_SIZE, ClientHello, MalformedClientHello, NotTLS, read_client_hello
 from edgenode.tls.identity import identify, identity_of
-from edgenode.tls.transport import Transport
+from edgenode.tls.transport import Receiver, Transport
 from edgenode.tls.verification import Record
 
 if TYPE_CHECKING:
@@ -45,21 +47,44 @@ _PLAIN = b"HTTP/1.1 400 Bad Request\r\n%bContent-Length: %d\r\nConnection: close
 _MISSING_CERTIFICATE = "peer did not return a certificate"
 
 
+class Speaker(Receiver, Protocol):
+    """Who speaks on a connection once its server group is chosen: HTTP, or another protocol.
+
+    :ivar transport: the connection.
+    :ivar deadline: when to lose patience.
+    """
+
+    transport: Transport
+    deadline: float
+
+    def expired(self, now: float) -> None:
+        """The deadline has passed."""
+
+    def renew(self, limits: Limits, timeouts: Timeouts, max_requests: int) -> None:
+        """A reload: hold what comes next to these."""
+
+    def last_request(self) -> None:
+        """End after what is under way."""
+
+
 @implementer(IReadDescriptor)
 class Arrival:
-    """A connection, as the port that accepted it sees it: first the peek, then the host of its HTTP connection.
+    """A connection, as the port that accepted it sees it: first the peek, then the host of what is spoken on it.
 
     :ivar peer: the client's address.
+    :ivar admitted: as what it counts.
+    :ivar visitor: the client, once the handshake is done.
     :ivar deadline: for the whole ClientHello.
     """
 
     __slots__ = (
-        "_connection", "_descriptor", "_fingerprint", "_group", "_http", "_needed", "_over", "_port", "_reading",
-        "_record", "_router", "_server_name", "_socket", "_visitor", "deadline", "peer",
+        "_connection", "_descriptor", "_fingerprint", "_group", "_needed", "_over", "_port", "_reading", "_record",
+        "_router", "_server_name", "_socket", "_speaker", "admitted", "deadline", "peer", "visitor",
     )  # fmt: skip
 
-    def __init__(self, port: Port, sock: socket.socket, peer: Address, local: Address) -> None:
+    def __init__(self, port: Port, sock: socket.socket, peer: Address, local: Address, admitted: Admitted) -> None:
         self._port = port
+        self.admitted = admitted
         self._socket = sock
         self._descriptor = sock.fileno()
         self.peer = peer
@@ -70,10 +95,24 @@ class Arrival:
         self._server_name: str | None = None
         self._fingerprint = ""
         self._group: ServedGroup | None = None
+        self._router: Router | None = None
         self._record: Record | None = None
-        self._http: ServerConnection | None = None
-        self._visitor: Visitor | None = None
-        self.deadline = port.deadlines.clock() + port.timeouts.handshake
+        self._speaker: Speaker | None = None
+        self.visitor: Visitor | None = None
+        self.deadline = port.deadlines.clock() + self._terms[1].handshake
+
+    @property
+    def _terms(self) -> tuple[Limits, Timeouts, int]:
+        """To what it is held: size, time, number of requests."""
+        port = self._port
+        if self.admitted.exceeded:
+            return port.limits, port.haste, 1
+        return port.limits, port.timeouts, port.listener.keepalive_requests
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What the exchanges of its listener share, as of now."""
+        return self._port.surroundings
 
     # -- the peek ----------------------------------------------------------------------------------------------------
 
@@ -92,12 +131,12 @@ class Arrival:
     def greet(self) -> None:
         """Look for the ClientHello, now and whenever more of it is there."""
         self._peek()
-        if self._http is None and not self._over:
+        if self._speaker is None and not self._over:
             self._port.deadlines.watch(self)
 
     def doRead(self) -> None:
         """More bytes are there."""
-        if self._http is None and not self._over:
+        if self._speaker is None and not self._over:
             self._peek()
 
     def expired(self, now: float) -> None:
@@ -174,8 +213,8 @@ class Arrival:
     def _welcome(self, hello: ClientHello) -> None:
         """The whole ClientHello is there: choose the server group, and begin the handshake under its policy."""
         self._server_name, self._fingerprint = hello.server_name, hello.fingerprint
-        self._router = self._port.surroundings.router
-        group = self._router.named(hello.server_name)
+        self._router = router = self._port.surroundings.router
+        group = router.named(hello.server_name)
         if group is None:
             named = hello.server_name or "none"
             self._turn_away(ClientError(421, f"no server group for the server name: {named}"), _UNRECOGNIZED_NAME)
@@ -189,21 +228,21 @@ class Arrival:
         tls.set_accept_state()
         tls.set_app_data(self._record)
         port = self._port
-        http = ServerConnection(self, port.deadlines, port.limits, port.timeouts, port.listener.keepalive_requests)
-        http.deadline = self.deadline
-        self._http = http
-        http.transport = Transport(port.reactor, self._socket, tls, http)
-        port.deadlines.watch(http)
-        http.transport.start()
+        speaker = port.speak(self, port.deadlines, *self._terms)
+        speaker.deadline = self.deadline
+        self._speaker = speaker
+        speaker.transport = Transport(port.reactor, self._socket, tls, speaker)
+        port.deadlines.watch(speaker)
+        speaker.transport.start()
 
-    def established(self, connection: ServerConnection) -> None:
+    def established(self, connection: Speaker) -> None:
         """The handshake is done: now it is known who the client is."""
-        tls, group, record = connection.transport.connection, self._group, self._record
-        assert isinstance(tls, SSL.Connection) and group is not None and record is not None
+        tls, group, router, record = connection.transport.connection, self._group, self._router, self._record
+        assert isinstance(tls, SSL.Connection) and group is not None and router is not None and record is not None
         client = None
         if group.group.mtls != "off":
             try:
-                client = identify(tls, record.verification(True))
+                client = identify(tls, record.verification(True), group.trust.tags)
             except ClientError as error:
                 self._report(error)
                 connection.transport.abort(error.reason)
@@ -218,26 +257,28 @@ class Arrival:
             self._fingerprint,
             client,
         )
-        self._visitor = Visitor(self._connection, group, self._router)
+        self.visitor = Visitor(self._connection, group, router)
+        self._group = self._router = None  # a reload may replace them: who keeps them keeps a whole configuration
 
     # -- HTTP --------------------------------------------------------------------------------------------------------
 
     def take(self, connection: ServerConnection, head: RequestHead) -> Forwarding | None:
         """A request has come."""
-        assert self._visitor is not None
-        forwarding = Forwarding(self._port.surroundings, connection, self._visitor, head)
-        return forwarding if forwarding.start() else None
+        assert self.visitor is not None
+        port = self._port
+        forwarding = Forwarding(port.surroundings, port.load, connection, self.visitor, head)
+        return forwarding if forwarding.start(self.admitted.exceeded) else None
 
     def refused(self, connection: ServerConnection, error: ClientError) -> None:
         """Something came that is no request."""
         self._report(error, error.status)
 
-    def gone(self, connection: ServerConnection, reason: str) -> None:
+    def gone(self, connection: Speaker, reason: str) -> None:
         """The connection is over; if the handshake never ended, that is worth an event."""
         if not connection.transport.established:
             self._report(self._handshake_error(reason), client=self._refused_client())
         self._over = True
-        self._http = None
+        self._speaker = None
         self._port.departed(self)
 
     def _handshake_error(self, reason: str) -> ClientError:
@@ -261,26 +302,32 @@ class Arrival:
         if not facts.fingerprint:
             name, fingerprint = self._server_name, self._fingerprint
             facts = Connection(self.peer, facts.local, name, fingerprint=fingerprint, client=client)
-        group = self._group.name if self._group is not None else ""
-        judgement = Judgement(Exchange(facts, client=self.peer.host, server_group=group))
+        group = self._group if self.visitor is None else self.visitor.shaken
+        name = "" if group is None else group.name
+        judgement = Judgement(Exchange(facts, client=self.peer.host, server_group=name))
         account = Account(self._port.surroundings.listener, judgement, time.perf_counter())
         account.error, account.status, account.ended = error, status, account.began
         self._port.surroundings.events.record(account)
 
     # -- the port's side ---------------------------------------------------------------------------------------------
 
+    def renew(self) -> None:
+        """The listener's section is another now: what comes next on this connection is held to its limits."""
+        if self._speaker is not None:
+            self._speaker.renew(*self._terms)
+
     def drain(self) -> None:
         """End after the current request."""
-        if self._http is None:
+        if self._speaker is None:
             self._leave()
-        elif not self._http.transport.established:
-            self._http.transport.abort("the node stops")
+        elif not self._speaker.transport.established:
+            self._speaker.transport.abort("the node stops")
         else:
-            self._http.last_request()
+            self._speaker.last_request()
 
     def abort(self) -> None:
         """End now."""
-        if self._http is None:
+        if self._speaker is None:
             self._leave()
         else:
-            self._http.transport.abort("the node stops")
+            self._speaker.transport.abort("the node stops")

@@ -1,7 +1,8 @@
 """Deadlines of connections, watched by one timer.
 
 A timer for every request would cost more than the request's parsing. So each connection only carries the time at which
-it has had enough, and one sweep compares. Law: nothing expires early, and nothing more than two sweeps late.
+it has had enough, and one sweep compares. Law: nothing expires early, and nothing more than two sweeps late, unless so
+much expires at once that others would have to wait for it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from edgenode.tls.poller import Reactor
 NEVER = float("inf")
 SWEEP = 0.2
 """Seconds between two sweeps while anything is watched."""
+
+_TURN = 0.01
+"""Seconds for what expires in one go; the rest comes with the reactor's next turn."""
 
 _AFTER_A_FAILURE = 60.0
 """Seconds until the deadline of something is tried again that failed to end."""
@@ -59,19 +63,23 @@ class Deadlines:
         self._watched.discard(watched)
 
     def stop(self) -> None:
-        """Watch nothing any more."""
+        """Watch nothing any more; this may be the work of something that has just expired."""
         self._watched.clear()
-        if self._next is not None:
+        if self._next is not None and self._next.active():
             self._next.cancel()
             self._next = None
 
     def _sweep(self) -> None:
         now = self.clock()
+        pause = SWEEP
         for watched in [each for each in self._watched if each.deadline <= now]:
+            if self.clock() > now + _TURN:
+                pause = 0
+                break
             if watched in self._watched:
                 try:
                     watched.expired(now)
                 except Exception:
                     _log.failure("a deadline failed")
                     watched.deadline = now + _AFTER_A_FAILURE
-        self._next = self._reactor.callLater(SWEEP, self._sweep) if self._watched else None
+        self._next = self._reactor.callLater(pause, self._sweep) if self._watched else None

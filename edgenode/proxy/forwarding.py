@@ -20,12 +20,14 @@ from edgenode.exchange import Exchange, Headers, Response
 from edgenode.interfaces import IEventSink
 from edgenode.proxy.account import Account
 from edgenode.proxy.balancing import CONDITIONS, Attempts, Balanced
+from edgenode.proxy.certificateheaders import certificate_lines
 from edgenode.proxy.headers import header_lines, http_date, new_identifier, passing, to_client
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.http1.heads import RequestHead, ResponseHead
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.http1.writing import LAST_CHUNK, chunk, request_head
 from edgenode.proxy.judging import PAGES, Judgement, judge_request, refuse
+from edgenode.proxy.load import Load
 from edgenode.proxy.pool import Opening, OriginPool
 from edgenode.proxy.routing import Router
 from edgenode.proxy.trustedproxies import TrustedProxies
@@ -33,6 +35,8 @@ from edgenode.proxy.visitor import Visitor
 from edgenode.tls.transport import HIGH_WATER
 
 _COUNTED = frozenset((b"TRACE", b"OPTIONS"))
+_ALLOWED = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+"""What may come of the other methods is for the origin to say, whom this request does not reach."""
 """Methods for which Max-Forwards counts (RFC 9110, section 7.6.2)."""
 
 _log = Logger()
@@ -59,24 +63,28 @@ class Surroundings:
 class Forwarding:
     """One exchange on a client's connection.
 
+    :param load: where it counts.
     :param client: the client's connection, for the answer.
     :param visitor: who is at its other end.
     :param head: the request.
     """
 
     __slots__ = (
-        "_account", "_answered", "_client", "_extra", "_failed_attempts", "_head", "_lent", "_opening", "_over",
-        "_passage", "_pending", "_request_done", "_surroundings", "_visitor", "_waiting",
+        "_account", "_answered", "_client", "_counted", "_extra", "_failed_attempts", "_head", "_lent", "_load",
+        "_opening", "_over", "_passage", "_pending", "_request_done", "_surroundings", "_visitor", "_waiting",
     )  # fmt: skip
 
     def __init__(
         self,
         surroundings: Surroundings,
+        load: Load,
         client: ServerConnection,
         visitor: Visitor,
         head: RequestHead,
     ) -> None:
         self._surroundings = surroundings
+        self._load = load
+        self._counted = ""
         self._client = client
         self._visitor = visitor
         self._head = head
@@ -94,8 +102,36 @@ class Forwarding:
 
     # -- judged ------------------------------------------------------------------------------------------------------
 
-    def start(self) -> bool:
-        """Judge the request and act on it; true if the answer is still to come."""
+    def start(self, exceeded: str = "") -> bool:
+        """Judge the request and act on it, if there is room for it; true if the answer is still to come.
+
+        :param exceeded: the limit that is in its way, if one is.
+        """
+        requests = self._load.requests
+        if requests.limited and not exceeded:
+            client = self._load.client(self._passage.client)
+            exceeded = requests.take(client)
+            if not exceeded:
+                self._counted = client
+        if exceeded:
+            self._turn_away(exceeded)
+            return False
+        try:
+            return self._start()
+        except BaseException:
+            if self._counted:
+                self._count_out()  # nobody else will, and a defect must not eat up the limit
+            raise
+
+    def _turn_away(self, exceeded: str) -> None:
+        """Answer that it is one too many; it is not judged, and nothing of it is remembered."""
+        waiting = Judgement(Exchange(self._visitor.connection, self._head.request, self._passage.client))
+        began, identifier = time.perf_counter(), self._passage.identifier or new_identifier()
+        self._account = Account(self._surroundings.listener, waiting, began, identifier)
+        self._account.error = ClientError(503, f"over the limit: {exceeded}")
+        self._answer(Response(503, ((b"retry-after", self._load.retry_after),), PAGES[503]))
+
+    def _start(self) -> bool:
         surroundings, passage, began = self._surroundings, self._passage, time.perf_counter()
         judgement = judge_request(surroundings.router, self._visitor, self._head, passage.client)
         identifier = passage.identifier or new_identifier()
@@ -156,7 +192,7 @@ class Forwarding:
     def _forward(self) -> None:
         path_map, head = self._account.judgement.path_map, self._head
         if self._passage.max_forwards == 0 and head.request.method in _COUNTED:
-            self._answer(Response(204 if head.request.method == b"OPTIONS" else 405))
+            self._answer(Response(204 if head.request.method == b"OPTIONS" else 405, ((b"allow", _ALLOWED),)))
             return
         assert path_map is not None
         length = head.request.length
@@ -200,7 +236,8 @@ class Forwarding:
         if self._head.body is not None:
             data += self._framed(b"".join(self._pending))
             self._pending, self._waiting = [], 0
-        connection.begin(self._head.request.method, data, self._request_done, self)
+        has_body = self._head.body is not None
+        connection.begin(self._head.request.method, data, self._request_done, self, has_body=has_body)
         self._client.resume_body()
 
     def _request_bytes(self, server: Balanced) -> bytes:
@@ -213,8 +250,10 @@ class Forwarding:
 
     def _write_head(self, server: Balanced) -> tuple[bytes, bytes]:
         request, pool, passage = self._head.request, self._pool, self._passage
+        judgement = self._account.judgement
+        assert judgement.group is not None
         host = request.authority if pool.origin.host == "client" else pool.host(server)
-        further = header_lines(self._extra)
+        further = certificate_lines(judgement.group, judgement.exchange.connection) + header_lines(self._extra)
         if passage.max_forwards is not None:
             further += b"Max-Forwards: %d\r\n" % (passage.max_forwards - (request.method in _COUNTED))
         return request_head(request, host, passage.lines + further)
@@ -389,12 +428,19 @@ class Forwarding:
         """The exchange is over: report it."""
         if not self._over:
             self._over = True
+            if self._counted:
+                self._count_out()
             self._account.ended = time.perf_counter()
             self._surroundings.events.record(self._account)
+
+    def _count_out(self) -> None:
+        counted, self._counted = self._counted, ""
+        self._load.requests.give_back(counted)
 
 
 def _response_lines(head: ResponseHead, via: bytes) -> tuple[bytes, bool]:
     """The header fields for the client, and whether Date is among them; kept with the head, which may be remembered."""
-    if head.lines is None:
-        head.lines = to_client(head.headers, head.names, head.options, b"1.1 " + via)
-    return head.lines
+    lines = head.lines
+    if lines is None or lines[0] != via:
+        lines = head.lines = via, *to_client(head.headers, head.names, head.options, b"1.1 " + via)
+    return lines[1], lines[2]

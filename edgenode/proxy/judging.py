@@ -67,7 +67,8 @@ def judge_request(router: Router, visitor: Visitor, head: RequestHead, client: s
     try:
         decision = _judge(judgement, router, visitor)
     except ClientError as error:
-        judgement.refusal = error
+        # Without its traceback: that leads back here, and only the garbage collector would free the connection.
+        judgement.refusal = error.with_traceback(None)
         judgement.decision = _automatic(judgement, judgement.group or visitor.shaken)
         return judgement
     if isinstance(decision, Deferred):

@@ -8,35 +8,44 @@ cheaply.
 from __future__ import annotations
 
 import errno
-import ipaddress
 import socket
-from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
+from attrs import astuple
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from edgenode.exchange import Address
-from edgenode.proxy.arrival import Arrival
+from edgenode.proxy.arrival import Arrival, Speaker
+from edgenode.proxy.binding import listening_socket
 from edgenode.proxy.deadlines import Deadlines
+from edgenode.proxy.descriptors import DESCRIPTORS
 from edgenode.proxy.forwarding import Surroundings
 from edgenode.proxy.http1.heads import Limits
 from edgenode.proxy.http1.hosting import Timeouts
+from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.listeners import Listener
+from edgenode.proxy.load import Load
 
 _ACCEPTS = 16
 """How many connections are accepted before the reactor gets its turn."""
 
 _BREATHER = 0.25
-"""Seconds without accepting after the process has run out of descriptors or memory for sockets."""
+"""Seconds without accepting after the process has run short of descriptors, or of memory for sockets."""
 
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_PASSING = (errno.EINTR, errno.ECONNABORTED, errno.EPROTO, errno.EPERM)
+_COMPLAINTS = 60.0
+"""Seconds between two lines in the log about that."""
+
+_HASTE = 5.0
+"""Seconds at the most for each step of a connection that is accepted only to be told to come again."""
+
+_PASSING = (errno.ECONNABORTED, errno.EPROTO, errno.EPERM)
+"""What says something of one connection only: its client has gone, or a firewall forbids it."""
 
 _log = Logger()
 
@@ -47,14 +56,36 @@ class Port:
 
     :param listener: its section.
     :param surroundings: what its exchanges share; replaced as a whole by a reload.
+    :param speak: makes what is spoken on a connection, HTTP unless said otherwise: for its host, with the deadlines
+        and with its limits, timeouts and number of requests.
     :ivar arrivals: every open connection.
+    :ivar load: what it carries.
+    :ivar haste: the time that those get who are told to come again.
     """
 
-    def __init__(self, listener: Listener, surroundings: Surroundings, reactor: Any, deadlines: Deadlines) -> None:
-        self.listener = listener
-        self.surroundings = surroundings
+    def __init__(
+        self,
+        listener: Listener,
+        surroundings: Surroundings,
+        reactor: Any,
+        deadlines: Deadlines,
+        speak: Callable[[Arrival, Deadlines, Limits, Timeouts, int], Speaker] = ServerConnection,
+    ) -> None:
+        self.speak = speak
         self.reactor = reactor
         self.deadlines = deadlines
+        self.load = Load(listener)
+        self._take(listener, surroundings)
+        self.arrivals: set[Arrival] = set()
+        self._breather: Any = None
+        self._complain_at = 0.0
+        self._socket: socket.socket | None = None
+        self._accepting = False
+        self._empty: Deferred[None] | None = None
+
+    def _take(self, listener: Listener, surroundings: Surroundings) -> None:
+        self.listener = listener
+        self.surroundings = surroundings
         self.limits = Limits(listener.max_target_size, listener.max_header_size, listener.max_headers)
         self.timeouts = Timeouts(
             header=listener.header_timeout,
@@ -63,11 +94,18 @@ class Port:
             keepalive=listener.keepalive_timeout,
             handshake=listener.handshake_timeout,
         )
-        self.arrivals: set[Arrival] = set()
-        self._per_client: Counter[str] = Counter()
-        self._socket: socket.socket | None = None
-        self._accepting = False
-        self._empty: Deferred[None] | None = None
+        self.haste = Timeouts(*(min(each, _HASTE) for each in astuple(self.timeouts)))
+
+    def renew(self, listener: Listener, surroundings: Surroundings) -> None:
+        """Go on with another section of the same endpoint, and other surroundings, for open connections too."""
+        backlog = listener.endpoint.backlog
+        if self._socket is not None and backlog != self.listener.endpoint.backlog:
+            self._socket.listen(backlog)
+        self._take(listener, surroundings)
+        self.load.renew(listener)
+        for arrival in self.arrivals:
+            arrival.renew()
+        self._accept_again()
 
     # -- listening ---------------------------------------------------------------------------------------------------
 
@@ -76,20 +114,7 @@ class Port:
 
         :raises CannotListenError: if the address cannot be had.
         """
-        endpoint = self.listener.endpoint
-        family = socket.AF_INET6 if ":" in endpoint.interface else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Inherited by every accepted socket: without it Nagle and delayed acknowledgements add 40 ms to a request.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.bind((endpoint.interface, endpoint.port))
-            sock.listen(endpoint.backlog)
-        except OSError as error:
-            sock.close()
-            raise CannotListenError(endpoint.interface, endpoint.port, error) from error
-        self._socket = sock
+        self._socket = listening_socket(self.listener.endpoint, self.reactor)
 
     def startListening(self) -> None:
         """Accept connections, binding first if that has not been done.
@@ -98,6 +123,12 @@ class Port:
         """
         if self._socket is None:
             self.bind()
+        if self.listener.max_connections > DESCRIPTORS.most:
+            _log.warn(
+                "{listener}: at most {most} connections at a time, for want of descriptors",
+                listener=self.surroundings.listener,
+                most=DESCRIPTORS.most,
+            )
         self._accept_again()
 
     def stopListening(self) -> Deferred[None]:
@@ -148,36 +179,38 @@ class Port:
         for _ in range(_ACCEPTS):
             if self._socket is None or not self._accepting:
                 return
+            if self.load.full:
+                self._pause_accepting()
+                return
+            if not DESCRIPTORS.room(self.fileno()):
+                self._catch_breath("all descriptors are in use or kept for connections to origins")
+                return
             try:
                 sock, address = self._socket.accept()
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    _log.error("no more connections for now: {reason}", reason=error.strerror)
-                    self._pause_accepting()
-                    self.reactor.callLater(_BREATHER, self._accept_again)
-                elif error.errno not in _PASSING:
-                    _log.error("accept failed: {reason}", reason=error.strerror)
+                if error.errno not in _PASSING:
+                    self._catch_breath(error.strerror or "")
                 return
             self._arrived(sock, address)
 
     def _arrived(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
-        peer = _address(address)
-        client = _client(peer.host)
-        if self._per_client[client] >= self.listener.max_connections_per_client:
+        """Serve a connection, or tell it that it is one too many, or not even that."""
+        peer = Address.of(*address[:2])
+        admitted = self.load.admit(peer.host)
+        if admitted is None:
             sock.close()
             return
         try:
             sock.setblocking(False)
-            arrival = Arrival(self, sock, peer, _address(sock.getsockname()))
+            arrival = Arrival(self, sock, peer, Address.of(*sock.getsockname()[:2]), admitted)
         except OSError:
+            admitted.leave()
             sock.close()  # gone already
             return
-        self._per_client[client] += 1
+        DESCRIPTORS.clients += 1
         self.arrivals.add(arrival)
-        if len(self.arrivals) >= self.listener.max_connections:
-            self._pause_accepting()
         arrival.greet()
 
     def departed(self, arrival: Arrival) -> None:
@@ -185,34 +218,42 @@ class Port:
         if arrival not in self.arrivals:
             return
         self.arrivals.discard(arrival)
-        client = _client(arrival.peer.host)
-        self._per_client[client] -= 1
-        if not self._per_client[client]:
-            del self._per_client[client]
+        DESCRIPTORS.clients -= 1
+        arrival.admitted.leave()
         if self._empty is not None and not self.arrivals and not self._empty.called:
             self._empty.callback(None)
-        elif not self._accepting and len(self.arrivals) < self.listener.max_connections:
+        else:
             self._accept_again()
 
     def _accept_again(self) -> None:
+        """Look for connections from now on; whether there is room for them is looked at when they come."""
+        self._stop_waiting()
         if self._socket is not None and not self._accepting:
             self._accepting = True
             self.reactor.addReader(self)
 
     def _pause_accepting(self) -> None:
+        self._stop_waiting()
         if self._accepting:
             self._accepting = False
             self.reactor.removeReader(self)
 
+    def _catch_breath(self, reason: str) -> None:
+        """Accept no more until somebody departs, here or elsewhere in the process."""
+        now = self.deadlines.clock()
+        if now >= self._complain_at:
+            self._complain_at = now + _COMPLAINTS
+            _log.error(
+                "{listener}: no more connections for now: {reason}", listener=self.surroundings.listener, reason=reason
+            )
+        self._pause_accepting()
+        self._breather = self.reactor.callLater(_BREATHER, self._breathed)
 
-def _client(host: str) -> str:
-    """Whose connections are counted together: an IPv4 address, or the /64 that an IPv6 customer has to himself."""
-    return str(ipaddress.IPv6Address(int(ipaddress.IPv6Address(host)) >> 64 << 64)) if ":" in host else host
+    def _breathed(self) -> None:
+        self._breather = None
+        self._accept_again()
 
-
-def _address(address: tuple[Any, ...]) -> Address:
-    host = str(address[0]).partition("%")[0]
-    if host.startswith("::ffff:"):
-        mapped = ipaddress.IPv6Address(host).ipv4_mapped
-        host = host if mapped is None else str(mapped)
-    return Address(host, int(address[1]))
+    def _stop_waiting(self) -> None:
+        if self._breather is not None:
+            self._breather.cancel()
+            self._breather = None

@@ -2,13 +2,15 @@
 
 A reactor wraps each event of each descriptor in a logging context, which costs more than reading a request's bytes.
 So the transports register here, with the same methods as on a reactor, and the reactor sees one descriptor that is
-readable whenever any of theirs is ready. Law: the same events, in rounds of a bounded size, so that nobody starves.
+readable whenever any of theirs is ready. Law: the same events, in turns of a bounded time, so that nobody starves:
+handshakes cost a millisecond each, and a thousand may come at once.
 """
 
 from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IReadDescriptor
@@ -17,8 +19,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
-_ROUND, _ROUNDS = 128, 8
-"""Events in a round, and rounds before the reactor gets its turn."""
+_ROUND = 128
+"""Events in a round; who is not served in it is behind all others in the next, for epoll tells of them in turn."""
+
+_TURN = 0.01
+"""Seconds before the reactor gets its turn."""
 
 _log = Logger()
 
@@ -122,15 +127,17 @@ class Poller:
 
     def doRead(self) -> None:
         """Some descriptors are ready: serve them, and those that became ready meanwhile."""
-        for _ in range(_ROUNDS):
-            if not self._serve_round():
-                return
+        end = monotonic() + _TURN
+        while self._serve_round(end):
+            pass
 
-    def _serve_round(self) -> bool:
-        """Serve whoever is ready; false if nobody was."""
+    def _serve_round(self, end: float) -> bool:
+        """Serve whoever is ready; false if that is all, or time is up."""
         descriptors, masks = self._descriptors, self._masks
         ready = self._epoll.poll(0, _ROUND)
         for number, events in ready:
+            if monotonic() > end:
+                return False
             if number not in descriptors:
                 continue
             descriptor: Any = descriptors[number]

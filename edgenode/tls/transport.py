@@ -28,6 +28,9 @@ RECORD = 16384
 READ_AHEAD = 16
 """How many full records are read before the reactor gets its turn."""
 
+WRITE_AHEAD = 64
+"""How many records are sent before the reactor gets its turn: who writes much to a fast reader is not the only one."""
+
 HIGH_WATER = 65536
 """With more than this many bytes unsent a transport is full: stop writing."""
 
@@ -163,7 +166,9 @@ class Transport:
             self._handshake()
             return
         try:
-            while self._queue:
+            for _ in range(WRITE_AHEAD):
+                if not self._queue:
+                    break
                 chunk = self._queue[0]
                 count = self.connection.send(chunk)
                 self.sent += count
@@ -176,6 +181,8 @@ class Transport:
             return
         except SSL.Error as error:
             self._end(describe(error), clean=False)
+            return
+        if self._queue:
             return
         self.full = False
         self._writing = False
@@ -204,12 +211,14 @@ class Transport:
             return
         rest: bytes | memoryview = data
         try:
-            while True:
+            for _ in range(WRITE_AHEAD):
                 count = self.connection.send(rest)
                 self.sent += count
                 if count == len(rest):
                     return
                 rest = memoryview(rest)[count:]
+            self._enqueue(rest)
+            self._want_write()
         except (SSL.WantWriteError, SSL.WantReadError):
             self._enqueue(rest)
             self._want_write()
