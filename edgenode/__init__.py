@@ -18,17 +18,20 @@ if TYPE_CHECKING:
     from edgenode.decision import Action as Action
     from edgenode.decision import Decision as Decision
     from edgenode.decision import Reason as Reason
+    from edgenode.endpoint import EdgeEndpoint as EdgeEndpoint
     from edgenode.errors import ConfigurationError as ConfigurationError
     from edgenode.errors import OriginError as OriginError
     from edgenode.exchange import Address as Address
     from edgenode.exchange import Connection as Connection
     from edgenode.exchange import Exchange as Exchange
     from edgenode.exchange import Request as Request
+    from edgenode.filteredresource import FilteredResource as FilteredResource
     from edgenode.interfaces import IEventSink as IEventSink
     from edgenode.interfaces import Stage as Stage
     from edgenode.policy.pipeline import Pipeline as Pipeline
     from edgenode.proxy.agent import OriginAgent as OriginAgent
     from edgenode.service import EdgeService as EdgeService
+    from edgenode.tls.facts import connection_of as connection_of
 
 _HOMES = {
     "Action": "decision",
@@ -37,8 +40,10 @@ _HOMES = {
     "ConfigurationError": "errors",
     "Connection": "exchange",
     "Decision": "decision",
+    "EdgeEndpoint": "endpoint",
     "EdgeService": "service",
     "Exchange": "exchange",
+    "FilteredResource": "filteredresource",
     "IEventSink": "interfaces",
     "OriginAgent": "proxy.agent",
     "OriginError": "errors",
@@ -46,6 +51,7 @@ _HOMES = {
     "Reason": "decision",
     "Request": "exchange",
     "Stage": "interfaces",
+    "connection_of": "tls.facts",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605
