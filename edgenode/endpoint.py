@@ -28,10 +28,10 @@ from edgenode.config.configuration import Configuration
 from edgenode.errors import ConfigurationError, Problem
 from edgenode.events import EventLog
 from edgenode.proxy.deadlines import Deadlines
-from edgenode.proxy.forwarding import Surroundings
 from edgenode.proxy.port import Port
 from edgenode.proxy.protocols import ProtocolTransport
 from edgenode.proxy.routing import Router, ServedGroup
+from edgenode.proxy.surroundings import Surroundings
 from edgenode.proxy.trustedproxies import TrustedProxies
 from edgenode.refresh import Watch
 from edgenode.tls.policies import TLSPolicy, server_context

@@ -29,7 +29,7 @@ from edgenode.interfaces import IEventSink
 from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.account import Account
 from edgenode.proxy.headers import header_lines, misleads
-from edgenode.proxy.http1.heads import Limits, read_request_head
+from edgenode.proxy.http1.requestheads import Limits, read_request_head
 from edgenode.proxy.judging import PAGES, Judgement, refuse
 from edgenode.proxy.protocols import ProtocolTransport
 from edgenode.proxy.trustedproxies import TrustedProxies

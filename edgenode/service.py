@@ -23,9 +23,9 @@ from edgenode.events import EventLog
 from edgenode.interfaces import IEventSink
 from edgenode.proxy.binding import sentence
 from edgenode.proxy.deadlines import Deadlines
-from edgenode.proxy.forwarding import Surroundings
 from edgenode.proxy.pool import OriginPool
 from edgenode.proxy.port import Port
+from edgenode.proxy.surroundings import Surroundings
 from edgenode.proxy.trustedproxies import TrustedProxies
 from edgenode.refresh import Watch
 from edgenode.tls.poller import Poller

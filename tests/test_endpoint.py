@@ -391,7 +391,8 @@ async def test_aborting_cuts_the_connection(pki: PKI) -> None:
     factory = Talks(then=abort)
     async with listening(pki, factory) as served:
         with await in_thread(served.client) as client:
-            assert await in_thread(say(b"a" * 100_000), client) == b"bye"
+            # What is unread here makes the end a reset, which may overtake the last bytes.
+            assert await in_thread(say(b"a" * 100_000), client) in (b"bye", b"")
             assert client.ended != "close_notify"
         reason = await factory.talks[0].end()
         await served.events(1)

@@ -14,7 +14,7 @@ from edgenode.exchange import Headers
 from edgenode.proxy.balancing import Balanced
 from edgenode.proxy.deadlines import NEVER, Deadlines
 from edgenode.proxy.http1.client import OriginConnection
-from edgenode.proxy.http1.heads import ResponseHead
+from edgenode.proxy.http1.responseheads import ResponseHead
 from edgenode.proxy.origins import Server
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

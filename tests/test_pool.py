@@ -17,7 +17,7 @@ from edgenode.errors import OriginError
 from edgenode.exchange import Headers
 from edgenode.proxy.balancing import Balanced
 from edgenode.proxy.http1.client import OriginConnection
-from edgenode.proxy.http1.heads import ResponseHead
+from edgenode.proxy.http1.responseheads import ResponseHead
 from edgenode.proxy.pool import OriginPool
 from tests.node import OK, PKI, Origin, Served
 from tests.pools import pool_to

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from edgenode.proxy import headers
-from edgenode.proxy.http1 import heads
-from edgenode.proxy.http1.heads import Limits, read_request_head, read_response_head
+from edgenode.proxy.http1 import fields, requestheads, responseheads
+from edgenode.proxy.http1.requestheads import Limits, read_request_head
+from edgenode.proxy.http1.responseheads import read_response_head
 from edgenode.tls.clienthello import MalformedClientHello, read_client_hello
 
 LIMITS = Limits(8192, 32768, 1000)
@@ -34,18 +35,21 @@ def test_a_hello_with_more_ciphers_than_there_are_is_refused() -> None:
 )
 def test_only_small_header_blocks_are_remembered(fields: bytes) -> None:
     """A block of many fields, or of many bytes, is read anew each time."""
-    before = heads._read_block.cache_info().currsize, heads._read_response.cache_info().currsize
+    before = requestheads._read_block.cache_info().currsize, responseheads._read_response.cache_info().currsize
     read_request_head(b"GET / HTTP/1.1\r\nHost: remembered.test\r\n" + fields + b"\r\n", LIMITS)
     read_response_head(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n", b"GET")
-    assert (heads._read_block.cache_info().currsize, heads._read_response.cache_info().currsize) == before
+    assert (
+        requestheads._read_block.cache_info().currsize,
+        responseheads._read_response.cache_info().currsize,
+    ) == before
 
 
 def test_a_long_connection_field_is_not_remembered() -> None:
     """Its options are computed each time."""
-    before = heads._options.cache_info().currsize
+    before = fields._options.cache_info().currsize
     options = b",".join(b"option-%d" % number for number in range(100))
     read_request_head(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: %b\r\n\r\n" % options, LIMITS)
-    assert heads._options.cache_info().currsize == before
+    assert fields._options.cache_info().currsize == before
 
 
 def test_a_long_header_name_is_not_remembered() -> None:

@@ -25,7 +25,7 @@ from edgenode.proxy.agentbodies import OriginResponse, Upload
 from edgenode.proxy.balancing import CONDITIONS, Attempts, Balanced
 from edgenode.proxy.headers import HOP_BY_HOP, header_lines
 from edgenode.proxy.http1.client import OriginConnection
-from edgenode.proxy.http1.heads import ResponseHead
+from edgenode.proxy.http1.responseheads import ResponseHead
 from edgenode.proxy.pool import Opening, OriginPool
 from edgenode.proxy.targets import read_authority
 

@@ -19,7 +19,7 @@ from zope.interface import implementer
 
 from edgenode.proxy.headers import HOP_BY_HOP
 from edgenode.proxy.http1.client import OriginConnection
-from edgenode.proxy.http1.heads import ResponseHead
+from edgenode.proxy.http1.responseheads import ResponseHead
 
 
 class WrongBodyLength(Exception):

@@ -19,13 +19,14 @@ from zope.interface import implementer
 from edgenode.errors import ClientError
 from edgenode.exchange import Address, ClientIdentity, Connection, Exchange
 from edgenode.proxy.account import Account
-from edgenode.proxy.forwarding import Forwarding, Surroundings
-from edgenode.proxy.http1.heads import Limits, RequestHead
+from edgenode.proxy.forwarding import Forwarding
 from edgenode.proxy.http1.hosting import Timeouts
+from edgenode.proxy.http1.requestheads import Limits, RequestHead
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.judging import Judgement
 from edgenode.proxy.load import Admitted
 from edgenode.proxy.routing import Router, ServedGroup
+from edgenode.proxy.surroundings import Surroundings
 from edgenode.proxy.visitor import Visitor
 from edgenode.tls.clienthello import MAX_SIZE, ClientHello, MalformedClientHello, NotTLS, read_client_hello
 from edgenode.tls.identity import identify, identity_of

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 
-from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -17,47 +16,29 @@ from twisted.python.failure import Failure
 from edgenode.decision import Forward, Respond
 from edgenode.errors import ClientError, OriginError
 from edgenode.exchange import Exchange, Headers, Response
-from edgenode.interfaces import IEventSink
 from edgenode.proxy.account import Account
 from edgenode.proxy.balancing import CONDITIONS, Attempts, Balanced
 from edgenode.proxy.certificateheaders import certificate_lines
 from edgenode.proxy.headers import header_lines, http_date, new_identifier, passing, to_client
 from edgenode.proxy.http1.client import OriginConnection
-from edgenode.proxy.http1.heads import RequestHead, ResponseHead
+from edgenode.proxy.http1.requestheads import RequestHead
+from edgenode.proxy.http1.responseheads import ResponseHead
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.http1.writing import LAST_CHUNK, chunk, request_head
 from edgenode.proxy.judging import PAGES, Judgement, judge_request, refuse
 from edgenode.proxy.load import Load
 from edgenode.proxy.pool import Opening, OriginPool
-from edgenode.proxy.routing import Router
-from edgenode.proxy.trustedproxies import TrustedProxies
+from edgenode.proxy.surroundings import Surroundings
 from edgenode.proxy.visitor import Visitor
 from edgenode.tls.transport import HIGH_WATER
 
 _COUNTED = frozenset((b"TRACE", b"OPTIONS"))
-_ALLOWED = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-"""What may come of the other methods is for the origin to say, whom this request does not reach."""
 """Methods for which Max-Forwards counts (RFC 9110, section 7.6.2)."""
 
+_ALLOWED = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+"""What may come of the other methods is for the origin to say, whom this request does not reach."""
+
 _log = Logger()
-
-
-@frozen(eq=False)
-class Surroundings:
-    """What all exchanges of a listener share.
-
-    :ivar listener: the listener's name.
-    :ivar router: its server groups.
-    :ivar via: the node's name, for Via.
-    :ivar trusted_proxies: whose reports of the client are believed.
-    :ivar events: who takes the events.
-    """
-
-    listener: str
-    router: Router
-    via: bytes
-    trusted_proxies: TrustedProxies
-    events: IEventSink
 
 
 class Forwarding:

@@ -14,7 +14,7 @@ from edgenode.decision import NOTHING, Decision, Outcome, Respond
 from edgenode.errors import ClientError
 from edgenode.exchange import Exchange, Response
 from edgenode.proxy.balancing import Balanced
-from edgenode.proxy.http1.heads import RequestHead
+from edgenode.proxy.http1.requestheads import RequestHead
 from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
 from edgenode.proxy.visitor import Visitor
 from edgenode.tls.verification import judge

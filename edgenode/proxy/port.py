@@ -25,12 +25,12 @@ from edgenode.proxy.arrival import Arrival, Speaker
 from edgenode.proxy.binding import listening_socket
 from edgenode.proxy.deadlines import Deadlines
 from edgenode.proxy.descriptors import DESCRIPTORS
-from edgenode.proxy.forwarding import Surroundings
-from edgenode.proxy.http1.heads import Limits
 from edgenode.proxy.http1.hosting import Timeouts
+from edgenode.proxy.http1.requestheads import Limits
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.listeners import Listener
 from edgenode.proxy.load import Load
+from edgenode.proxy.surroundings import Surroundings
 
 _ACCEPTS = 16
 """How many connections are accepted before the reactor gets its turn."""

@@ -35,12 +35,12 @@ from edgenode.errors import ClientError
 from edgenode.exchange import Address, Connection, Exchange, Request
 from edgenode.proxy.account import Account
 from edgenode.proxy.deadlines import Deadlines
-from edgenode.proxy.forwarding import Surroundings
-from edgenode.proxy.http1.heads import Limits
 from edgenode.proxy.http1.hosting import Timeouts
+from edgenode.proxy.http1.requestheads import Limits
 from edgenode.proxy.judging import Judgement
 from edgenode.proxy.load import Admitted
 from edgenode.proxy.routing import ServedGroup
+from edgenode.proxy.surroundings import Surroundings
 from edgenode.proxy.visitor import Visitor
 from edgenode.tls.poller import Timers
 from edgenode.tls.transport import Transport

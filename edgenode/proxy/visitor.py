@@ -15,7 +15,7 @@ from attrs import evolve
 
 from edgenode.exchange import Connection
 from edgenode.proxy.headers import Passage, read_passage
-from edgenode.proxy.http1.heads import Block, RequestHead
+from edgenode.proxy.http1.requestheads import Block, RequestHead
 from edgenode.proxy.routing import Router, ServedGroup
 from edgenode.proxy.trustedproxies import TrustedProxies
 from edgenode.tls.trust import FOREVER

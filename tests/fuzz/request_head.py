@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from edgenode.errors import ClientError
 from edgenode.proxy.headers import header_lines
-from edgenode.proxy.http1.heads import Limits, RequestHead, check_unfinished_request, read_request_head
+from edgenode.proxy.http1.requestheads import Limits, RequestHead, check_unfinished_request, read_request_head
 from edgenode.proxy.http1.writing import request_head
 from tests import rfc9112
 from tests.hostile_requests import FAMILIES

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgenode.proxy.http1.bodies import ChunkedBody, EndlessBody
-from edgenode.proxy.http1.heads import MalformedHead, ResponseHead, read_response_head
+from edgenode.proxy.http1.fields import MalformedHead
+from edgenode.proxy.http1.responseheads import ResponseHead, read_response_head
 from tests import rfc9112
 from tests.misbehaviours import MISBEHAVIOURS
 

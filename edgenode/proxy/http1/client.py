@@ -14,7 +14,8 @@ from edgenode.exchange import Headers
 from edgenode.proxy.balancing import Balanced
 from edgenode.proxy.deadlines import NEVER, Deadlines
 from edgenode.proxy.http1.bodies import BodyReader, EndlessBody, MalformedBody
-from edgenode.proxy.http1.heads import MalformedHead, ResponseHead, read_response_head
+from edgenode.proxy.http1.fields import MalformedHead
+from edgenode.proxy.http1.responseheads import ResponseHead, read_response_head
 from edgenode.tls.transport import Transport
 
 _MAX_INTERIM = 16

@@ -14,8 +14,8 @@ from edgenode.exchange import Headers, Response
 from edgenode.proxy.deadlines import NEVER, Deadlines
 from edgenode.proxy.headers import header_lines, http_date
 from edgenode.proxy.http1.bodies import BodyReader, MalformedBody
-from edgenode.proxy.http1.heads import Limits, RequestHead, check_unfinished_request, read_request_head
 from edgenode.proxy.http1.hosting import Host, Taker, Timeouts
+from edgenode.proxy.http1.requestheads import Limits, RequestHead, check_unfinished_request, read_request_head
 from edgenode.proxy.http1.writing import chunk, error_response, status_line
 from edgenode.tls.transport import HIGH_WATER, Transport
 
