@@ -61,7 +61,9 @@ class Trust:
         if group.mtls == "off":
             return cls()
         admission = Admission.of(group, trust_stores)
-        return cls(tuple(trust_stores), verify_depth=group.verify_depth, admission=admission)
+        trust = cls(tuple(trust_stores), verify_depth=group.verify_depth, admission=admission)
+        _ = trust._revocation, trust._authorities  # a reload comes here in a thread, the first request does not
+        return trust
 
     @cached_property
     def tags(self) -> Mapping[bytes, tuple[str, ...]]:
