@@ -7,14 +7,10 @@ and neither from within a call of the protocol's own.
 
 from __future__ import annotations
 
-import contextlib
-import socket
 import time
 from collections.abc import Iterable
 from typing import Protocol
 
-from OpenSSL import SSL, crypto
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IConsumer,
@@ -32,19 +28,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from edgenode.errors import ClientError
-from edgenode.exchange import Address, Connection, Exchange, Request
+from edgenode.exchange import Exchange
 from edgenode.proxy.account import Account
 from edgenode.proxy.deadlines import Deadlines
 from edgenode.proxy.http1.hosting import Timeouts
 from edgenode.proxy.http1.requestheads import Limits
 from edgenode.proxy.judging import Judgement
-from edgenode.proxy.load import Admitted
-from edgenode.proxy.routing import ServedGroup
-from edgenode.proxy.surroundings import Surroundings
-from edgenode.proxy.visitor import Visitor
+from edgenode.proxy.transportfacts import TransportFacts, Whereabouts
 from edgenode.tls.poller import Timers
-from edgenode.tls.transport import Transport
-from edgenode.tls.verification import judge
 
 _LOOK_AGAIN = 1.0
 """Seconds after which a client that sends nothing is judged again, and a client that takes nothing is looked at."""
@@ -53,16 +44,8 @@ _LINGER = 2.0
 """Seconds for which a client may read what it was sent, once its protocol has closed, before the connection is cut."""
 
 
-class Host(Protocol):
+class Host(Whereabouts, Protocol):
     """Who hosts the connection: ``arrival.Arrival``."""
-
-    admitted: Admitted
-    visitor: Visitor | None
-
-    @property
-    def surroundings(self) -> Surroundings:
-        """What the connections of the listener share."""
-        ...
 
     def established(self, connection: ProtocolTransport) -> None:
         """The TLS handshake is done."""
@@ -72,7 +55,7 @@ class Host(Protocol):
 
 
 @implementer(INegotiated, IConsumer, IPushProducer, ILoggingContext)
-class ProtocolTransport:
+class ProtocolTransport(TransportFacts):
     """The transport of a protocol on a TLS connection, with all that Twisted's own has, and the facts besides.
 
     :param factory: builds the protocol.
@@ -81,8 +64,6 @@ class ProtocolTransport:
     :ivar deadline: when it is looked at again.
     :ivar disconnecting: whether its protocol has closed it.
     """
-
-    transport: Transport
 
     def __init__(
         self,
@@ -94,6 +75,7 @@ class ProtocolTransport:
         timeouts: Timeouts,
         max_requests: int,
     ) -> None:
+        super().__init__(host)
         self._factory = factory
         self._reactor = reactor
         self._host = host
@@ -115,44 +97,6 @@ class ProtocolTransport:
         self.disconnecting = False
         self.deadline = deadlines.clock() + timeouts.handshake
 
-    # -- the facts ---------------------------------------------------------------------------------------------------
-
-    @property
-    def _visitor(self) -> Visitor:
-        visitor = self._host.visitor
-        assert visitor is not None
-        visitor.follow(self._host.surroundings.router)
-        return visitor
-
-    @property
-    def connection(self) -> Connection:
-        """The facts of the connection, with the verdict on its client as of now."""
-        visitor = self._visitor
-        return visitor.as_of_now(visitor.shaken)
-
-    @property
-    def server_group(self) -> str:
-        """The name of the server group that the client was judged for."""
-        return self._visitor.shaken.name
-
-    def route(self, request: Request) -> ServedGroup:
-        """The server group of an HTTP request on this connection.
-
-        :raises ClientError: 421, if its authority belongs to a group that judges clients differently, or to none.
-        """
-        return self._host.surroundings.router.route(self._visitor.shaken, request)
-
-    def _admit(self) -> None:
-        """Judge the client as of now.
-
-        :raises ClientError: 495 or 496 for its certificate, 503 if the connection is one too many.
-        """
-        refusal = judge(self._visitor.shaken.group, self.connection.verification)
-        if refusal is None and self._host.admitted.exceeded:
-            refusal = ClientError(503, f"over the limit: {self._host.admitted.exceeded}")
-        if refusal is not None:
-            raise refusal
-
     # -- the connection's side ---------------------------------------------------------------------------------------
 
     def handshaken(self) -> None:
@@ -163,7 +107,7 @@ class ProtocolTransport:
         self._began = time.perf_counter()
         self.deadline = self._deadlines.clock() + _LOOK_AGAIN
         try:
-            self._admit()
+            self.admit()
         except ClientError as error:
             self._error = error
             self.transport.close()
@@ -181,7 +125,7 @@ class ProtocolTransport:
         if self.disconnecting or self._protocol is None:
             return
         try:
-            self._admit()
+            self.admit()
         except ClientError as error:
             self._cut(error)
             return
@@ -224,7 +168,7 @@ class ProtocolTransport:
             self.transport.abort("too slow")
             return
         try:
-            self._admit()
+            self.admit()
         except ClientError as error:
             self._cut(error)
             return
@@ -367,57 +311,7 @@ class ProtocolTransport:
         if not self.disconnecting and IHalfCloseableProtocol.providedBy(self._protocol):
             self._protocol.writeConnectionLost()
 
-    # -- the protocol's side: who and where --------------------------------------------------------------------------
-
-    def getPeer(self) -> IPv4Address | IPv6Address:
-        """The client's address."""
-        return _address(self._visitor.connection.peer)
-
-    def getHost(self) -> IPv4Address | IPv6Address:
-        """The address that the connection came in on."""
-        return _address(self._visitor.connection.local)
-
-    def getHandle(self) -> SSL.Connection:
-        """The TLS connection."""
-        tls = self.transport.connection
-        assert isinstance(tls, SSL.Connection)
-        return tls
-
-    def getPeerCertificate(self) -> crypto.X509 | None:
-        """The client's certificate, if it sent one: what :attr:`connection` says of it is the verdict."""
-        return self.getHandle().get_peer_certificate()
-
-    @property
-    def negotiatedProtocol(self) -> bytes | None:
-        """The protocol that was agreed on by ALPN, if one was."""
-        return self._visitor.connection.alpn.encode("latin-1") or None
-
     def logPrefix(self) -> str:
         """What stands before log messages about the connection."""
         protocol = self._protocol
         return protocol.logPrefix() if ILoggingContext.providedBy(protocol) else type(protocol).__name__
-
-    def getTcpNoDelay(self) -> bool:
-        """Whether small writes are sent at once."""
-        return bool(self.transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Send small writes at once, which is so from the beginning, or gather them."""
-        self._set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
-
-    def getTcpKeepAlive(self) -> bool:
-        """Whether the kernel asks a silent client if it is still there."""
-        return bool(self.transport.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Let the kernel ask a silent client if it is still there."""
-        self._set_option(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
-
-    def _set_option(self, level: int, option: int, enabled: bool) -> None:
-        with contextlib.suppress(OSError):  # the client may be gone already
-            self.transport.sock.setsockopt(level, option, enabled)
-
-
-def _address(address: Address) -> IPv4Address | IPv6Address:
-    kind = IPv6Address if ":" in address.host else IPv4Address
-    return kind("TCP", address.host, address.port)
