@@ -13,10 +13,8 @@ import argparse
 import asyncio
 import contextlib
 import hashlib
-import itertools
 import json
 import pathlib
-import random
 import signal
 import ssl
 import subprocess
@@ -28,12 +26,10 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 from typing import Any, cast
 
-from attrs import Factory, define
-from OpenSSL import SSL
 from twisted.application.service import MultiService
 
+from bench.crowd import BAD, BODY, GOOD, Load, request
 from bench.watchdog import Watchdog
-from tests.clients import Client, Hand, Refused, connect, get
 from tests.node import PKI, Alone, ini
 
 LIMIT = 0.05
@@ -48,9 +44,6 @@ DESCRIPTORS = 32
 RELOADS = 20.0
 """Seconds between two reloads."""
 
-LARGE = 4 * 1024 * 1024
-BODY = random.Random(1).randbytes(LARGE - 1) + b"."
-DIGEST = hashlib.sha256(BODY).hexdigest().encode()
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # -- the node and its origin, each in a process of its own -------------------------------------------------------------
@@ -128,148 +121,6 @@ def child(*arguments: str) -> Iterator[Alone]:
             process.wait(60)
 
 
-# -- the clients -------------------------------------------------------------------------------------------------------
-
-
-@define(eq=False)
-class Load:
-    """What the clients have in common.
-
-    :ivar counts: how often each kind of client has done what it does.
-    :ivar failures: what good clients complain of.
-    :ivar slowest: the longest that a good client waited for a small answer, seconds.
-    """
-
-    pki: PKI
-    port: int
-    counts: dict[str, int] = Factory(dict)
-    failures: list[str] = Factory(list)
-    slowest: float = 0.0
-    over: threading.Event = Factory(threading.Event)
-
-    def client(self, version: str = "1.3") -> Client:
-        """A client that is known to everybody."""
-        return Client(self.port, "strict.test", version=version, chain=[self.pki.client], patience=60)
-
-    def ask(self, client: Client, data: bytes, expected: bytes, status: int = 200) -> None:
-        """A good request; its answer has to be right."""
-        began = time.monotonic()
-        answer = client.ask(data)
-        if answer.status != status or answer.body.rstrip() != expected:
-            self.failures.append(f"{data[:40]!r}: {answer.head[:200]!r}")
-        if len(data) + len(answer.body) < 10_000:
-            self.slowest = max(self.slowest, time.monotonic() - began)
-
-    def run(self, kind: Callable[[Load], None], good: bool) -> None:
-        """Do what a kind of client does, again and again."""
-        while not self.over.is_set():
-            try:
-                kind(self)
-                self.counts[kind.__name__] = self.counts.get(kind.__name__, 0) + 1
-            except (OSError, SSL.Error, Refused, EOFError, AssertionError) as error:
-                if good:
-                    self.failures.append(f"{kind.__name__}: {error!r}")
-
-
-EMPTY = hashlib.sha256(b"").hexdigest().encode()
-
-
-def _request(path: str = "/", *lines: str, **options: Any) -> bytes:
-    return get(path, "strict.test", *lines, **options)
-
-
-def kept(load: Load) -> None:
-    """A hundred requests on one connection."""
-    with load.client() as client:
-        for number in range(100):
-            load.ask(client, _request(f"/{number % 3}"), EMPTY)
-            time.sleep(0.005)
-
-
-def new(load: Load) -> None:
-    """A connection for one request, as most are."""
-    for version in ("1.2", "1.3"):
-        with load.client(version) as client:
-            load.ask(client, _request(close=True), EMPTY)
-        time.sleep(0.02)
-
-
-def sending(load: Load) -> None:
-    """A large body to the origin, in each framing."""
-    with load.client() as client:
-        load.ask(client, _request("/", f"Content-Length: {LARGE}", method="POST", body=BODY), DIGEST)
-        chunks = b"".join(b"10000\r\n%b\r\n" % BODY[start : start + 65536] for start in range(0, LARGE, 65536))
-        load.ask(client, _request("/", "Transfer-Encoding: chunked", method="POST", body=chunks + b"0\r\n\r\n"), DIGEST)
-    time.sleep(0.2)
-
-
-def fetching(load: Load) -> None:
-    """A large body from the origin."""
-    with load.client() as client:
-        for _ in range(2):
-            load.ask(client, _request("/large"), BODY)
-    time.sleep(0.2)
-
-
-def leaving(load: Load) -> None:
-    """Goes away in the middle of whatever it is."""
-    for size in (0, 1, 100, 10_000):
-        with Hand(load.port, "strict.test") as hand:
-            hand.sock.sendall(hand.hello[:size])
-    for data in (_request("/large"), _request("/", f"Content-Length: {LARGE}", method="POST", body=BODY[:100_000])):
-        with load.client() as client:
-            client.send(data)
-            client.receive(1000) if b"/large" in data else None
-    time.sleep(0.05)
-
-
-def trickling(load: Load) -> None:
-    """Twenty connections on which hardly anything comes or is read."""
-    with contextlib.ExitStack() as stack:
-        silent = [stack.enter_context(connect(load.port)) for _ in range(5)]
-        slow = [stack.enter_context(load.client()) for _ in range(15)]
-        starts = (b"GET / HTTP/1.1\r\n", _request("/", "Content-Length: 1000", method="POST"), _request("/large"))
-        for client, start in zip(slow, itertools.cycle(starts)):
-            client.send(start)
-        while not load.over.wait(0.2) and silent:
-            try:
-                for client, start in zip(slow, itertools.cycle((b"A: b\r\n", b"a", b""))):
-                    client.tls.send(start) if start else client.sock.recv(1)
-            except (OSError, SSL.Error):
-                return
-
-
-def crowding(load: Load) -> None:
-    """Two hundred clients at the same moment, as when a network comes back."""
-    with contextlib.ExitStack() as stack:
-        crowd = [stack.enter_context(Hand(load.port)) for _ in range(200)]
-        for hand in crowd:
-            hand.sock.sendall(hand.hello)
-        for hand in crowd:
-            assert hand.ask(get(close=True)).startswith(b"HTTP/1.1 200 ")
-    time.sleep(2)
-
-
-def nonsense(load: Load) -> None:
-    """What is no request, no client, or nothing that is served."""
-    for data in (b"\0\1\2\3\r\n\r\n", _request("/../.."), get("/", "nobody.test"), b"GET / HTTP/9.9\r\n\r\n"):
-        with load.client() as client:
-            client.send(data)
-            client.rest()
-    with connect(load.port) as sock:
-        sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        sock.recv(1000)
-    with (
-        contextlib.suppress(Refused),
-        Client(load.port, "strict.test", chain=[load.pki.servers.issue("mallory")]) as it,
-    ):
-        it.ask(get("/", "strict.test"))
-    time.sleep(0.1)
-
-
-GOOD = (kept, kept, kept, new, new, crowding, sending, fetching)
-BAD = (leaving, trickling, nonsense)
-
 # -- the soak ----------------------------------------------------------------------------------------------------------
 
 
@@ -303,7 +154,7 @@ def reload(load: Load, node: Alone, generation: int) -> None:
     if done.returncode:
         load.failures.append(f"reload: {done.stdout}{done.stderr}")
     with load.client() as client:
-        load.ask(client, _request("/generation", close=True), b"%d" % generation, 404)
+        load.ask(client, request("/generation", close=True), b"%d" % generation, 404)
 
 
 def soak(folder: pathlib.Path, seconds: float) -> list[str]:
@@ -358,11 +209,16 @@ def _settled(node: Alone, before: int) -> list[str]:
 
 
 def judge(samples: Sequence[tuple[int, int]], watchdog: dict[str, Any]) -> list[str]:
-    """What is wrong with the memory, the descriptors and the loop; the first fifth of the samples is warming up."""
+    """What is wrong with the memory, the descriptors and the loop; the first fifth of the samples is warming up.
+
+    Memory creeps, and is compared at the median; descriptors come and go in crowds, and are compared between these.
+    """
     fifth = len(samples) // 5
+    warm = samples[fifth:]
+    memory = [median(size for size, _ in part) for part in (warm[:fifth], warm[-fifth:])]
+    descriptors = [min(count for _, count in part) for part in (warm[: 2 * fifth], warm[2 * fifth :])]
     wrong = []
-    for index, what, limit in ((0, "bytes of memory", GROWTH), (1, "descriptors", DESCRIPTORS)):
-        first, last = (median(each[index] for each in part) for part in (samples[fifth : 2 * fifth], samples[-fifth:]))
+    for (first, last), what, limit in ((memory, "bytes of memory", GROWTH), (descriptors, "descriptors", DESCRIPTORS)):
         print(f"{what}: {first:.0f}, and at the end {last:.0f}")
         if last - first > limit:
             wrong.append(f"{last - first:.0f} more {what}")
@@ -371,6 +227,7 @@ def judge(samples: Sequence[tuple[int, int]], watchdog: dict[str, Any]) -> list[
         where = "\n    ".join(each["where"])
         wrong.append(
             f"blocked for {each['blocked'] * 1000:.0f} ms ({each['late'] * 1000:.0f} with what others ran, "
+            f"{each['worked'] * 1000:.0f} at work, "
             f"{each['collected'] * 1000:.0f} collecting garbage) at {each['at']:.1f} s\n    {where}"
         )
     return wrong

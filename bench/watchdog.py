@@ -5,7 +5,8 @@ machine much of that is no fault of the process: it was ready to run, and the ke
 that time (``/proc/PID/task/TID/schedstat``, the second number), and it is taken off. So is what other threads have
 waited for a processor while the loop slept, for it may have slept for the interpreter's lock in the hands of one of
 them. What is left is the loop's own work, a system call that blocked, or a thread that worked with the lock in its
-hands. A thread looks at the loop's stack while it is late.
+hands. A thread looks at the loop's stack while it is late. If even that thread could not, either somebody worked with
+the lock in his hands, or the whole machine stood still: then only the processor's time counts.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Blocked:
 
     :ivar blocked: for how long, by its own process.
     :ivar late: for how long altogether.
+    :ivar worked: how much of it the loop's thread had a processor.
     :ivar collected: how much of it was spent in the garbage collector.
     :ivar at: when, since the watchdog began.
     :ivar where: where the loop was most of the time, if it could be looked at.
@@ -46,6 +48,7 @@ class Blocked:
 
     blocked: float
     late: float
+    worked: float
     collected: float
     at: float
     where: tuple[str, ...]
@@ -59,12 +62,14 @@ class Clocks:
     :ivar worked: how long it has had a processor.
     :ivar waited: how long it has waited for one.
     :ivar others: how long the other threads of the process have.
+    :ivar process: how long any of its threads has had one.
     """
 
     wall: float
     worked: float
     waited: float
     others: float
+    process: float
 
     @classmethod
     def now(cls, apart: int = 0) -> Clocks:
@@ -76,7 +81,7 @@ class Clocks:
         for task in {*os.listdir("/proc/self/task")} - {str(apart)}:
             with contextlib.suppress(OSError):
                 waited[task == me] += int(pathlib.Path("/proc/self/task", task, "schedstat").read_text().split()[1])
-        return cls(time.monotonic(), time.thread_time(), waited[True] / 1e9, waited[False] / 1e9)
+        return cls(time.monotonic(), time.thread_time(), waited[True] / 1e9, waited[False] / 1e9, time.process_time())
 
     def excused(self, since: Clocks) -> float:
         """How long the thread was kept from running since then by other processes."""
@@ -133,12 +138,15 @@ class Watchdog:
         clocks, collected = Clocks.now(self._looker), self._collected
         late = clocks.wall - self._due
         blocked = late - clocks.excused(self._clocks)
+        if not self._stacks:
+            blocked = min(blocked, clocks.process - self._clocks.process)
         self.beats += 1
         self.worst = max(self.worst, blocked)
         if blocked > self.limit:
             at = self._due - self._began
             where = max(self._stacks, key=self._stacks.__getitem__, default=())
-            self.violations.append(Blocked(blocked, late, collected, at, where))
+            worked = clocks.worked - self._clocks.worked
+            self.violations.append(Blocked(blocked, late, worked, collected, at, where))
         self._clocks, self._collected, self._stacks = clocks, 0.0, Counter()
         self._next()
 
@@ -153,5 +161,6 @@ class Watchdog:
             time.sleep(BEAT)
             if time.monotonic() - self._due > _LOOK:
                 frame = sys._current_frames().get(loop)
-                lines = [f"{each.filename}:{each.lineno} {each.name}" for each in traceback.extract_stack(frame)]
-                self._stacks[tuple(lines[-_DEEPEST:])] += 1
+                stack = traceback.extract_stack(frame)
+                if all(each.filename != __file__ for each in stack):  # the beat itself has come
+                    self._stacks[tuple(f"{each.filename}:{each.lineno} {each.name}" for each in stack[-_DEEPEST:])] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -66,6 +67,26 @@ def test_files_that_cannot_be_read_are_named(tmp_path: pathlib.Path) -> None:
         (key, f"{tmp_path / name} cannot be read: No such file or directory")
         for key, name in (("chain", "chain"), ("authorities", "bundle"), ("key", "key"))
     ]
+
+
+def test_a_pipe_or_a_folder_is_no_file(tmp_path: pathlib.Path) -> None:
+    """A named pipe is an error at once: waiting for its writer would hold up reloads, and the end of the node."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    certificate = Certificate(chain=File(tmp_path / "folder"), key=File(tmp_path / "pipe"))
+    assert errors(certificate) == [
+        ("chain", f"{tmp_path / 'folder'} cannot be read: Is a directory"),
+        ("key", f"{tmp_path / 'pipe'} cannot be read: it is no regular file"),
+    ]
+
+
+@pytest.mark.parametrize("missing", [1, 20, 100, 500])
+def test_half_a_chain_is_an_error(write: Write, root: Issued, missing: int) -> None:
+    """A file that ends within its second certificate is not taken for one with the first alone."""
+    certificate = write(make_authority("inner", issuer=root).issue())
+    whole = certificate.chain.read_bytes().rstrip()
+    certificate.chain.write_bytes(whole[:-missing])
+    assert errors(certificate) == [("chain", f"{certificate.chain} holds a certificate without an end")]
 
 
 @pytest.mark.parametrize(

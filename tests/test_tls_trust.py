@@ -105,13 +105,34 @@ def test_a_list_out_of_date_refuses_everyone(root: Issued) -> None:
 def test_what_was_not_verified_stays_so() -> None:
     """A stranger of ``optional-no-ca`` is not verified by looking again, and is refused once out of date, as if new."""
     root, group = make_authority(), evolve(GROUP, mtls="optional-no-ca")
-    stranger = identity(root, make("stranger"))
+    stranger = identity(root, make_authority("Unknown").issue())
     stores = [trusted(root, crls=[root.crl(next_update=now() + DAY)])]
-    for days, errors in ((0, (18,)), (2, (18,)), (400, (18, 10))):
+    for days, errors in ((0, (20, 21)), (2, (20, 21)), (400, (20, 21, 10))):
         verdict = look_again(stranger, stores, now() + days * DAY)
         assert not verdict.verified
         assert verdict.errors == errors
-        assert (judge(group, verdict) is None) is (errors == (18,))
+        assert (judge(group, verdict) is None) is (errors == (20, 21))
+
+
+def test_a_stranger_is_refused_for_what_would_refuse_a_new_one(root: Issued) -> None:
+    """A list that a self-signed one is not in, the revocation by an authority known since, a usage asked for."""
+    group, other = evolve(GROUP, mtls="optional-no-ca"), make_authority("Other")
+    itself, stranger, unfit = make("itself"), other.issue("stranger"), other.issue("unfit", eku=None)
+    listed, known = trusted(root, crls=[root.crl()]), trusted(root, other, crls=[root.crl(), other.crl([stranger])])
+    asking = evolve(group, required_eku=("clientAuth",))
+    for leaf, terms, stores, error in (
+        (itself, group, [trusted(root)], 0),
+        (itself, group, [listed], 3),
+        (stranger, asking, [listed], 0),
+        (stranger, group, [known], 23),
+        (unfit, group, [known], 0),
+        (unfit, asking, [trusted(root)], 26),
+    ):
+        client = identity(root, leaf)
+        judged, _ = Trust.of(terms, stores).look_again(client, now())
+        assert not judged.verification.verified
+        assert judged.verification.errors == client.verification.errors + ((error,) if error else ())
+        assert (judge(terms, judged.verification) is None) is (not error)
 
 
 def test_a_certificate_sent_in_vain_does_not_count(root: Issued) -> None:

@@ -111,7 +111,8 @@ def test_files_that_cannot_be_used_are_named(root: Issued, tmp_path: pathlib.Pat
     empty.write_bytes(b"")
     broken, cut, gone = File(tmp_path / "broken"), File(tmp_path / "cut"), File(tmp_path / "gone")
     broken.write_bytes(b"0junk")
-    cut.write_bytes(root.crl().public_bytes(Encoding.PEM)[:-20])
+    lists = root.crl().public_bytes(Encoding.PEM) * 2
+    cut.write_bytes(lists[: len(lists) // 2 + 15])  # within the line that begins the second
     loaded, problems = load("store", TrustStore(authorities=(ca, empty, gone), crl=(empty, broken, cut, gone)))
     assert loaded is None
     assert [(problem.key, problem.sentence.partition(": ")[0]) for problem in problems] == [

@@ -153,11 +153,15 @@ def read_certificates(path: pathlib.Path) -> tuple[x509.Certificate, ...]:
     """
     data = read(path)
     try:
-        return tuple(x509.load_pem_x509_certificates(data))
+        found = tuple(x509.load_pem_x509_certificates(data))
     except ValueError as error:
         if b"-----BEGIN CERTIFICATE-----" not in data:
             raise InvalidValue(f"{path} holds no PEM certificate") from error
         raise InvalidValue(f"{path} holds a malformed certificate: {error}") from error
+    # The library passes over what has no end: half a file would be a shorter chain, or fewer authorities.
+    if len(found) != data.count(b"-----BEGIN CERTIFICATE-----") or is_cut(data):
+        raise InvalidValue(f"{path} holds a certificate without an end")
+    return found
 
 
 def read(path: pathlib.Path) -> bytes:
@@ -166,9 +170,22 @@ def read(path: pathlib.Path) -> bytes:
     :raises InvalidValue: naming the file and the reason, if it cannot be read.
     """
     try:
-        return path.read_bytes()
+        with open(path, "rb", opener=_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise InvalidValue(f"{path} cannot be read: it is no regular file")
+            return file.read()
     except OSError as error:
         raise InvalidValue(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a named pipe would wait for its writer, and with it every reload and the end of the node."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def is_cut(data: bytes) -> bool:
+    """Whether a PEM file ends within a block."""
+    return data.count(b"-----BEGIN ") != data.count(b"-----END ")
 
 
 def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:

@@ -19,7 +19,7 @@ from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 from OpenSSL._util import ffi, lib
 
 from edgenode.errors import InvalidValue
-from edgenode.tls.certificates import read, signed_by
+from edgenode.tls.certificates import is_cut, read, signed_by
 from edgenode.tls.identity import distinguished_name
 
 _PEM_CRL = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
@@ -53,7 +53,7 @@ def read_crls(path: pathlib.Path) -> tuple[x509.CertificateRevocationList, ...]:
         crls = tuple(map(x509.load_pem_x509_crl, _PEM_CRL.findall(data)))
     except ValueError as error:
         raise InvalidValue(f"{path} holds a malformed revocation list: {error}") from error
-    if len(crls) != data.count(b"-----BEGIN X509 CRL-----"):
+    if len(crls) != data.count(b"-----BEGIN X509 CRL-----") or is_cut(data):
         raise InvalidValue(f"{path} holds a revocation list without an end")
     if not crls:
         raise InvalidValue(f"{path} holds no revocation list")

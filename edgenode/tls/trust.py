@@ -26,6 +26,7 @@ from edgenode.tls.reasons import reason
 from edgenode.tls.revocation import CRL_EXPIRED, REVOKED, Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
+from edgenode.tls.verification import SELF_SIGNED_LEAF, UNABLE_TO_GET_CRL, UNKNOWN_AUTHORITY
 
 NOT_YET_VALID = 9
 EXPIRED = 10
@@ -112,9 +113,8 @@ class Trust:
                 if objection is not None:
                     error, why = objection.error, objection.reason
         else:
-            # No list speaks of a certificate whose authority is unknown; its dates speak for themselves.
-            (error, depth), chain = (_date_error(identity.leaf, now), 0), identity.chain_verified
-            why = reason(error)
+            error, depth, why = self._doubt(identity, now)
+            chain = identity.chain_verified
         if error:
             failed = evolve(
                 verdict,
@@ -131,6 +131,20 @@ class Trust:
         if (chain, tags) != (identity.chain_verified, identity.tags):
             identity = evolve(identity, chain_verified=chain, tags=tags)
         return identity, self.until(identity, now)
+
+    def _doubt(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[int, int, str]:
+        """What is wrong with a client that was not verified besides its authority, 0 for nothing; where, and why."""
+        error = _date_error(identity.leaf, now)
+        if error:
+            return error, 0, reason(error)
+        objection = self.admission.unverified(identity.leaf) if self.admission is not None else None
+        if objection is not None:
+            return objection.error, 0, objection.reason
+        # Trust stores that were replaced may know its authority by now, and lists that it is revoked.
+        error, depth, _ = self._verify(identity, now)
+        if error == SELF_SIGNED_LEAF and self._revocation is not None:
+            error = UNABLE_TO_GET_CRL
+        return (0, 0, "") if error in UNKNOWN_AUTHORITY else (error, depth, reason(error))
 
     def _verify(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[int, int, tuple[bytes, ...]]:
         """What a handshake would find wrong with a chain, 0 for nothing; at what depth; and its issuers."""
