@@ -7,6 +7,7 @@ is not read: an operator may be writing it.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -49,6 +50,7 @@ class Watch:
         self._tried: dict[str, Signature] = {}
         self._try_again_at = 0.0
         self._reported: frozenset[Problem] = frozenset()
+        self._old: frozenset[Problem] = frozenset()
         self._next: Any = None
         self._watching = False
 
@@ -73,7 +75,7 @@ class Watch:
         if not self._running().edge.watch_interval:
             self._schedule()
             return
-        looking = self._in_thread(credentials.changed, self._running())
+        looking = self._in_thread(_look_at, self._running())
         looking.addCallback(self._looked).addErrback(self._failed).addBoth(lambda _: self._schedule())
 
     def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
@@ -83,8 +85,12 @@ class Watch:
         if self._watching:
             _log.failure("the files could not be looked at", failure=failure)
 
-    def _looked(self, changed: Mapping[str, Signature]) -> Deferred[None] | None:
+    def _looked(self, found: tuple[Mapping[str, Signature], frozenset[Problem]]) -> Deferred[None] | None:
         """Whether there is something to be read: what was the same at the last look."""
+        changed, old = found
+        for problem in sorted(old - self._old, key=str):
+            _log.warn("{problem}", problem=str(problem))
+        self._old = old
         stable = {header: signature for header, signature in changed.items() if self._seen.get(header) == signature}
         self._seen = changed
         self._tried = {header: signature for header, signature in self._tried.items() if header in changed}
@@ -118,3 +124,9 @@ class Watch:
         if left and fresh:
             _log.error("the old files stay in use: {sections}", sections=", ".join(f"[{header}]" for header in left))
         self._reported = frozenset(problems)
+
+
+def _look_at(configuration: Configuration) -> tuple[Mapping[str, Signature], frozenset[Problem]]:
+    """What has changed, and what is getting old."""
+    now = datetime.datetime.now(datetime.UTC)
+    return credentials.changed(configuration), frozenset(credentials.getting_old(configuration, now))

@@ -32,7 +32,7 @@ class Options(usage.Options):
     """The options of ``twistd edgenode``; the file is checked before anything is opened."""
 
     synopsis = "[options]"
-    optParameters = [["config", "c", "/etc/edgenode.ini", "The configuration file."]]
+    optParameters = [["config", "c", "/etc/edgenode/edgenode.ini", "The configuration file."]]
     optFlags = [["check", None, "Check the configuration file and exit."]]
 
     path: pathlib.Path
@@ -48,9 +48,10 @@ class Options(usage.Options):
             self.configuration = Configuration.load(self.path)
         except ConfigurationError as error:
             raise usage.UsageError(f"{self['config']} cannot be used:\n{error}") from error
-        for warning in self.configuration.warnings:
-            print(warning, file=sys.stderr)
         if self["check"]:
+            for warning in self.configuration.warnings:
+                print(warning, file=sys.stderr)
+            print(f"{self['config']}: ok")
             raise SystemExit(0)
 
 
@@ -83,6 +84,8 @@ class Node(MultiService):
 
     def startService(self) -> None:
         """Serve; root has been given up by now."""
+        for warning in self._edge.configuration.warnings:
+            _log.warn("{problem}", problem=str(warning))
         self._control = control.listen(self._reactor, self.reload)
         super().startService()
         # What has been built now stays. Without this the collector walks all of it again and again, for the objects of
@@ -137,8 +140,14 @@ class Node(MultiService):
         waiting, self._waiting = self._waiting, []
         self._reloading = True
         notify.reloading()
-        changed = self._edge.change(lambda _: Configuration.load(self._path))
+        changed = self._edge.change(lambda _: self._load())
         changed.addCallbacks(self._reloaded, self._not_reloaded).addCallback(self._tell, waiting)
+
+    def _load(self) -> Configuration:
+        if self._path.exists() and not (self._path.is_file() or self._path.is_dir()):
+            # Whoever waits for the writer of a named pipe holds up every further reload, and the end of the node.
+            raise ConfigurationError([Problem("", "", f"cannot read {self._path}: it is no regular file")])
+        return Configuration.load(self._path)
 
     def _reloaded(self, configuration: Configuration) -> control.Report:
         for problem in configuration.warnings:

@@ -207,6 +207,14 @@ ERRORS: dict[str, tuple[dict[str, str], list[str]]] = {
         {"endpoint = tcp:0": "endpoint = tcp:0\nheader-timeout = 15"},
         ["[listener public] header-timeout: expected a duration such as 250ms, 5s, 10m, 24h or 7d\n    15\n    ^"],
     ),
+    "an endpoint within another": (
+        {"endpoint = tcp:0": "endpoint = tcp:443", "": "[listener b]\nendpoint = tcp6:443\nserver-groups = shop"},
+        ["[listener b] endpoint: [listener public] listens on port 443 too, and one of them on all addresses"],
+    ),
+    "a key of another section": (
+        {"endpoint = tcp:0": "endpoint = tcp:0\nwatch-interval = 1s"},
+        ["[listener public] watch-interval: unknown key; it is a key of [edge]"],
+    ),
     "same endpoint": (
         {"endpoint = tcp:0": "endpoint = tcp:443", "": "[listener b]\nendpoint = tcp:443\nserver-groups = shop"},
         ["[listener b] endpoint: [listener public] has the same endpoint"],
@@ -442,6 +450,14 @@ WARNINGS: dict[str, tuple[dict[str, str], list[str]]] = {
     "a tag that only an inactive filter sets": (
         {"": f"{FILTER}tag = bot\n[global-filter g]\nactive = no\ntags = bot\npath = x"},
         ["[global-filter f] tag: nothing sets the tag bot\n    bot\n    ^"],
+    ),
+    "a policy on old lists without a list": (
+        {"certificate = server": MTLS, "": f"{CLIENTS}crl-stale = accept"},
+        ["[trust-store clients] crl-stale: has no effect without crl: there is no list to be out of date"],
+    ),
+    "more for each client than for all": (
+        {"endpoint = tcp:0": "endpoint = tcp:0\nmax-requests = 5\nmax-requests-per-client = 6\nmax-connections = 7"},
+        ["[listener public] max-requests-per-client: has no effect: it is more than max-requests, 5"],
     ),
     "a private key that others can read": (
         {"key = server.key": "key = open.key", "chain = server.pem": "chain = open.pem", "hosts = shop.example": ""},

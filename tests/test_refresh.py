@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -9,13 +10,14 @@ from typing import Any
 import pytest
 from attrs import evolve
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
 from edgenode.config import credentials
 from edgenode.config.configuration import Configuration
-from tests.certificates import SERVER, Issued, write_pem
+from tests.certificates import DAY, SERVER, Issued, now, write_pem
 from tests.node import GROUPS, PKI, Answer, Changes, Client, Node, Origin, get, in_thread, ini, started, until
 
 WATCHED: Changes = {"edge": {"watch-interval": "20ms"}}
@@ -313,3 +315,24 @@ def test_a_refresh_compiles_nothing_anew(pki: PKI) -> None:
     assert following.credentials != configuration.credentials
     assert evolve(following, credentials=configuration.credentials) == configuration
     assert following.pipeline("all").stages == pipeline.stages
+
+
+async def test_a_list_that_runs_out_is_spoken_of_once(pki: PKI, origin: Origin, said: Said) -> None:
+    """Nobody changes a file when a revocation list passes its date and every client is refused; the log says why."""
+    list_ = pki.clients.crl(next_update=now() + datetime.timedelta(seconds=1))
+    (pki.folder / "clients.crl").write_bytes(list_.public_bytes(Encoding.PEM))
+    changes: Changes = {**WATCHED, "trust-store clients": {"crl": "clients.crl"}}
+    async with started(pki, origin, changes):
+        await until(lambda: any("is out of date since" in sentence for sentence in said))
+        await looks()
+        told = [sentence for sentence in said if "revocation list of CN=Clients" in sentence]
+    assert [sentence.partition("CN=Clients ")[2][:16] for sentence in told] == ["is out of date f", "is out of date s"]
+
+
+def test_what_runs_out_soon_is_a_warning_of_the_check(pki: PKI) -> None:
+    """The node's own certificate with a day left, after a life of a year, is worth a word; a fresh short one is not."""
+    write_pem(pki.folder / "clients.pem", [pki.clients])
+    for options, warned in ({"not_before": now() - 300 * DAY}, True), ({"not_before": now() - DAY / 10}, False):
+        pki.servers.issue("edge", eku=[SERVER], sans=SANS, not_after=now() + DAY, **options).write(pki.folder, "edge")
+        warnings = Configuration.from_text(ini(1), pki.folder, {}).warnings
+        assert any("CN=edge expires on" in str(warning) for warning in warnings) is warned

@@ -15,6 +15,7 @@ from edgenode.errors import InvalidValue, Problem
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.tagging import AUTOMATIC, check_own_tag
+from edgenode.proxy.listeners import Endpoint, Listener
 from edgenode.rules.compiling import compile_sections
 from edgenode.rules.sections import Section
 from edgenode.settings import Word
@@ -70,7 +71,19 @@ def _endpoints(configuration: Configuration) -> Iterator[Problem]:
         place = listener.endpoint.place(name)
         if place in taken:
             yield Problem(f"listener {name}", "endpoint", f"[listener {taken[place]}] has the same endpoint")
+        else:
+            yield from _overlaps(name, listener.endpoint, taken)
         taken.setdefault(place, name)
+
+
+def _overlaps(name: str, endpoint: Endpoint, taken: Mapping[tuple[str, int, str], str]) -> Iterator[Problem]:
+    """The system gives an address and port to one socket; all addresses are any of them, and :: is IPv4 too."""
+    for (interface, port, inherited), other in taken.items():
+        both = {interface, endpoint.interface}
+        of_all = "::" in both or ("0.0.0.0" in both and not any(":" in each for each in both))
+        if of_all and port == endpoint.port != 0 and not inherited and not endpoint.inherited:
+            sentence = f"[listener {other}] listens on port {port} too, and one of them on all addresses"
+            yield Problem(f"listener {name}", "endpoint", sentence)
 
 
 def _hosts(configuration: Configuration) -> Iterator[Problem]:
@@ -125,6 +138,24 @@ def _matches_every_path(section: Section) -> bool:
 
 def _is_empty(section: Section) -> bool:
     return not section.entries and not section.sections
+
+
+def _of_no_use(configuration: Configuration) -> Iterator[Problem]:
+    """Keys that say something which cannot come about."""
+    for name, store in configuration.trust_stores.items():
+        if store.crl_stale != "refuse" and not store.crl:
+            sentence = "has no effect without crl: there is no list to be out of date"
+            yield Problem(f"trust-store {name}", "crl-stale", sentence, warning=True)
+    for name, listener in configuration.listeners.items():
+        for kind, most, each in (
+            ("connections", listener.max_connections, listener.max_connections_per_client),
+            ("requests", listener.max_requests, listener.max_requests_per_client),
+        ):
+            key = f"max-{kind}-per-client"
+            written = each != schema.settings(Listener)[key].default
+            if written and most is not None and each is not None and each > most:
+                sentence = f"has no effect: it is more than max-{kind}, {most}"
+                yield Problem(f"listener {name}", key, sentence, warning=True)
 
 
 def _path_maps(configuration: Configuration) -> Iterator[Problem]:
@@ -274,6 +305,7 @@ CHECKS: tuple[Check, ...] = (
     _endpoints,
     _hosts,
     _without_mtls,
+    _of_no_use,
     _path_maps,
     _origins,
     _filters,

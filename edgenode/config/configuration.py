@@ -59,6 +59,10 @@ SECTIONS: tuple[type, ...] = (Edge, *NAMED.values())
 
 _ATTRIBUTES: Mapping[str, str] = {schema.kind(cls): attribute for attribute, cls in NAMED.items()}
 _KINDS: tuple[str, ...] = tuple(schema.kind(cls) for cls in SECTIONS)
+_HOMES: Mapping[str, Sequence[str]] = {
+    key: [schema.kind(cls) for cls in SECTIONS if key in schema.settings(cls)]
+    for key in {key for cls in SECTIONS for key in schema.settings(cls)}
+}
 
 
 @frozen(slots=False)
@@ -127,7 +131,7 @@ class Configuration:
         names["action"] += PREDEFINED
         if not names["listener"]:
             problems.append(Problem("", "", "there is no [listener NAME], and so nothing to do"))
-        values, found = _read_sections(written, evolve(scope, names=names))
+        values, found = _read_sections(written, evolve(scope, names=names, homes=_HOMES))
         problems += found
         configuration = cls(**values)
         for check in checks.CHECKS:

@@ -17,7 +17,7 @@ from cryptography import x509
 
 from edgenode.config import schema
 from edgenode.errors import Problem
-from edgenode.tls import certificates, truststores
+from edgenode.tls import ageing, certificates, truststores
 from edgenode.tls.certificates import Certificate, LoadedCertificate
 from edgenode.tls.policies import check_group
 from edgenode.tls.truststores import LoadedTrustStore, TrustStore
@@ -71,10 +71,18 @@ def load(configuration: Configuration, now: datetime.datetime) -> tuple[Credenti
         loaded, found = _read(header, section, now)
         problems += found
         if loaded is not None:
+            problems += ageing.ageing(loaded, now, past=False)
             read.append((header, signature, loaded))
     credentials = Credentials().renewed(read)
     problems += _checked(configuration, credentials)
     return credentials, list(dict.fromkeys(problems))
+
+
+def getting_old(configuration: Configuration, now: datetime.datetime) -> list[Problem]:
+    """Warnings about what is past its date, or soon will be."""
+    credentials = configuration.credentials
+    every: tuple[Loaded, ...] = (*credentials.certificates.values(), *credentials.trust_stores.values())
+    return [problem for loaded in every for problem in ageing.ageing(loaded, now)]
 
 
 def changed(configuration: Configuration) -> dict[str, Signature]:

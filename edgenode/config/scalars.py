@@ -35,11 +35,13 @@ class Scope:
     :ivar folder: where relative paths start.
     :ivar environment: the variables that a secret may name.
     :ivar names: the names of the sections there are, by kind.
+    :ivar homes: the kinds of section that have a key, by the key.
     """
 
     folder: pathlib.Path
     environment: Mapping[str, str] = field(factory=dict, repr=False)
     names: Mapping[str, Collection[str]] = field(factory=dict)
+    homes: Mapping[str, Collection[str]] = field(factory=dict)
 
 
 def seconds(text: str, scope: Scope) -> Seconds:

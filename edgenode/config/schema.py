@@ -122,7 +122,9 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
             entries += read_entries
             found = found or wrong
         else:
-            found = [InvalidValue(f"unknown key{values.suggestion(key, _keys(cls))}")]
+            homes = " and ".join(f"[{each}]" for each in scope.homes.get(key, ()))
+            hint = f"; it is a key of {homes}" if homes else values.suggestion(key, _keys(cls))
+            found = [InvalidValue(f"unknown key{hint}")]
         problems += [located(written.header, key, text, problem) for problem in found]
     for setting in known.values():
         if setting.required and setting.key not in written.values:
