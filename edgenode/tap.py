@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pathlib
 import resource
 import signal
@@ -144,7 +145,7 @@ class Node(MultiService):
         changed.addCallbacks(self._reloaded, self._not_reloaded).addCallback(self._tell, waiting)
 
     def _load(self) -> Configuration:
-        if self._path.exists() and not (self._path.is_file() or self._path.is_dir()):
+        if os.path.exists(self._path) and not os.path.isfile(self._path):
             # Whoever waits for the writer of a named pipe holds up every further reload, and the end of the node.
             raise ConfigurationError([Problem("", "", f"cannot read {self._path}: it is no regular file")])
         return Configuration.load(self._path)

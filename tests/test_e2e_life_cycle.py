@@ -105,6 +105,20 @@ def test_the_command_reloads_and_says_so(origin: Origin, file: pathlib.Path) -> 
         assert done.stdout == (f"warning: [origin unused]: nothing refers to this section\n{file}: reloaded\n")
 
 
+def test_a_named_pipe_is_no_configuration(origin: Origin, file: pathlib.Path) -> None:
+    """A reload does not wait for its writer: neither the next one nor the end of the node would ever come."""
+    with twistd(file) as node, Client(node.port) as client:
+        file.unlink()
+        os.mkfifo(file)
+        done = command("--pid", str(node.process.pid))
+        assert done.returncode == 1
+        assert done.stderr.startswith(f"cannot read {file}: it is no regular file\n")
+        file.unlink()
+        file.write_text(blocking(origin))
+        assert command("--pid", str(node.process.pid)).returncode == 0
+        assert client.ask(get()).status == 403
+
+
 def test_the_command_shows_every_problem(origin: Origin, file: pathlib.Path) -> None:
     """As ``check`` does, with status 1, and the node goes on as before."""
     with twistd(file) as node, Client(node.port) as client:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -325,3 +327,18 @@ def test_an_origin_below_the_minimum_version_is_refused(root: Issued, leaf: Issu
     """With ``minimum-version = 1.3`` an origin that speaks TLS 1.2 only is refused."""
     assert not Pair.of(server(leaf, "1.2"), client_context(minimum_version="1.3", trust_store=trusted(root))).done
     assert set(VERSIONS) == {"1.2", "1.3"}
+
+
+def test_a_context_that_is_dropped_keeps_no_revocation_list(root: Issued, leaf: Issued) -> None:
+    """It goes with the context, without the garbage collector: lists are large, and new ones come for years."""
+    store = trusted(root, crls=[root.crl()])
+    made = context(leaf, group("on", trust_store=("store",)), store)
+    left = weakref.ref(store.parsed_crls[0])
+    gc.disable()
+    try:
+        del store
+        assert left() is not None
+        del made
+        assert left() is None
+    finally:
+        gc.enable()

@@ -24,7 +24,7 @@ from edgenode.tls.problems import Problems
 from edgenode.tls.revocation import Revocation, believe
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
-from edgenode.tls.verification import Verifier
+from edgenode.tls.verification import Verifier, ask
 
 VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 PROTOCOLS = (b"http/1.1", b"http/1.0")
@@ -194,7 +194,7 @@ def client_context(
     else:
         believe(_store(context), (trust_store,))
     revocation = Revocation.of(() if trust_store is None else (trust_store,))
-    context.set_verify(SSL.VERIFY_PEER, Verifier("on", revocation=revocation))
+    ask(context, SSL.VERIFY_PEER, Verifier("on", revocation=revocation))
     return context
 
 
@@ -207,9 +207,7 @@ def _ask(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[Loaded
     flags = SSL.VERIFY_PEER
     if group.mtls == "on" and not over_http:
         flags |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-    context.set_verify(
-        flags, Verifier(group.mtls, over_http, Admission.of(group, trust_stores), Revocation.of(trust_stores))
-    )
+    ask(context, flags, Verifier(group.mtls, over_http, Admission.of(group, trust_stores), Revocation.of(trust_stores)))
     context.set_verify_depth(group.verify_depth)
 
 

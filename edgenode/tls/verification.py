@@ -85,7 +85,7 @@ class Record:
 
 @frozen
 class Verifier:
-    """The verify callback of one policy, for ``Context.set_verify``.
+    """The verify callback of one policy, for :func:`ask`.
 
     :ivar mode: ``optional``, ``optional-no-ca`` or ``on``.
     :ivar over_http: let every certificate through the handshake, to be refused by :func:`judge` over HTTP.
@@ -152,6 +152,22 @@ class Verifier:
             if error:
                 return Objection(error, reason(error))
         return self.admission.objection(chain, now) if self.admission is not None else None
+
+
+def ask(context: SSL.Context, flags: int, verifier: Verifier) -> None:
+    """Have a context verify its peers, and a verifier asked.
+
+    :param flags: of OpenSSL: ``SSL.VERIFY_PEER`` and its kin.
+    """
+    context.set_app_data(verifier)
+    context.set_verify(flags, _asked)
+
+
+def _asked(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
+    # A callback of pyOpenSSL is a cycle, and with it whatever it holds stays until the garbage collector comes, which
+    # may be never: so it holds nothing, or each new revocation list would stay for good.
+    verifier = connection.get_context().get_app_data()
+    return isinstance(verifier, Verifier) and verifier(connection, certificate, error, depth, ok)
 
 
 def _may_be_forgiven(errors: Sequence[tuple[int, int]]) -> bool:
