@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
+import time
 from typing import Any
 
 from twisted.logger import Logger
@@ -28,6 +29,9 @@ _MOST_UNWRITTEN = 4 * 1024 * 1024
 
 _LINE_END = 10
 
+_COMPLAINTS = 60.0
+"""Seconds between two lines in the log about events that are lost."""
+
 _log = Logger()
 
 
@@ -45,6 +49,7 @@ class EventLog:
         self._waiting: list[Told] = []
         self._next: Any = None
         self._dropped = 0
+        self._complain_at = 0.0
         self._unwritten = b""
         self._begun = False
         self._descriptor = None if path is None else _open(path)
@@ -124,7 +129,10 @@ class EventLog:
 
     def _drop(self, count: int, reason: str) -> None:
         self._dropped += count
-        _log.error("{count} events lost so far: {reason}", count=self._dropped, reason=reason)
+        now = time.monotonic()
+        if now >= self._complain_at:  # else whoever sends requests to a node with a full disk would fill its log too
+            self._complain_at = now + _COMPLAINTS
+            _log.error("{count} events lost so far: {reason}", count=self._dropped, reason=reason)
 
     def close(self) -> None:
         """Write what waits and close."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+from typing import Any
 
 import pytest
 from attrs import frozen
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from edgenode.errors import ClientError
 from edgenode.events import EventLog
@@ -138,3 +140,22 @@ def test_no_event_can_forge_another() -> None:
     assert line.isascii()
     assert line.isprintable()
     assert json.loads(line)["error"]["reason"] == account.error.reason
+
+
+def test_a_full_disk_is_one_line_a_minute() -> None:
+    """However many events are lost: else whoever sends requests would fill the log as well."""
+    said: list[str] = []
+
+    def hear(event: LogEvent) -> None:
+        said.append(formatEvent(event))
+
+    observer: Any = hear
+    globalLogPublisher.addObserver(observer)
+    try:
+        log = EventLog(pathlib.Path("/dev/full"), Clock())
+        for _ in range(1000):
+            log.record(Line("1"))
+        log.close()
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    assert [line for line in said if "events lost so far" in line] == [said[0]]

@@ -73,6 +73,11 @@ _CERTIFICATE_PREFIXES = (
     b"wscc",
     b"wsra",
     b"edge-client",
+    b"x-spiffe",
+    b"x-peer-cert",
+    b"x-verified-c",
+    b"ssl-verify",
+    b"verified-client",
 )
 # What claims to say where a request comes from, who sent it or what it really asks for, to one server or another: a
 # path map chosen by the path must not be undone by X-Original-URL, and a proxy not be named by Proxy (httpoxy).
