@@ -115,6 +115,8 @@ class Trust:
         else:
             error, depth, why = self._doubt(identity, now)
             chain = identity.chain_verified
+        if error in verdict.errors:
+            return identity, FOREVER  # nothing that was not known in the handshake
         if error:
             failed = evolve(
                 verdict,
