@@ -8,10 +8,13 @@ A class names its section with ``kind: ClassVar[str]``; its docstring's first se
 from __future__ import annotations
 
 import pathlib
+import re
 from typing import Any, NewType
 
 import attrs
 from attrs import frozen
+
+from edgenode.errors import InvalidValue
 
 Seconds = NewType("Seconds", float)
 """A duration: ``250ms``, ``5s``, ``10m``, ``24h``, ``7d``; a unit is required except for ``0``."""
@@ -43,6 +46,30 @@ Word = NewType("Word", str)
 
 HostName = NewType("HostName", str)
 """A host name in lower case, ``*.example.com``, or an IP address (IPv6 in brackets); without a port or final dot."""
+
+
+LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+"""A label of a DNS name, in lower case; underscores are in use."""
+
+
+def check_dns_name(text: str, what: str, expected: str) -> None:
+    """Check a DNS name in lower case, or ``*.`` and a DNS name.
+
+    :param what: what it is called.
+    :param expected: what is right, for the sentence.
+    :raises InvalidValue: if it is none.
+    """
+    if not text.isascii():
+        raise InvalidValue("an internationalised name is written in its ASCII form, xn--")
+    if text != text.lower():
+        raise InvalidValue(f'{what}s are written in lower case: "{text.lower()}"')
+    column = 2 if text.startswith("*.") else 0
+    if len(text) - column > 253:
+        raise InvalidValue(f"a {what} has at most 253 characters")
+    for label in text[column:].split("."):
+        if not LABEL.fullmatch(label):
+            raise InvalidValue(f"expected {expected}", column)
+        column += len(label) + 1
 
 
 @frozen

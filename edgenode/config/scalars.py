@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from edgenode.errors import InvalidValue
 from edgenode.rules import networks
-from edgenode.settings import File, HostName, Network, Output, Seconds, Secret, Size, Word
+from edgenode.settings import File, HostName, Network, Output, Seconds, Secret, Size, Word, check_dns_name
 
 _MILLISECONDS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 _POWERS = (("g", 1024**3), ("m", 1024**2), ("k", 1024))
@@ -24,7 +24,6 @@ _SIZE = re.compile(r"([0-9]{1,15})([kmg]?)")
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _VARIABLE = re.compile(r"\$\{([^}]*)(\}?)")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
@@ -137,23 +136,12 @@ def word(text: str, scope: Scope) -> Word:
 
 def host_name(text: str, scope: Scope) -> HostName:
     """Read a host name, RFC 1123 section 2.1; an underscore is accepted, as in browsers."""
-    lower = text.lower()
     if text.startswith("[") or ":" in text:
         _bracketed(text)
         return HostName(text)
-    if not text.isascii():
-        raise InvalidValue("an internationalised name is written in its ASCII form, xn--")
-    if text != lower:
-        raise InvalidValue(f'host names are written in lower case: "{lower}"')
-    if text.endswith("."):
+    if text.endswith(".") and text.isascii() and text == text.lower():
         raise InvalidValue("a host name is written without a final dot", len(text) - 1)
-    column = 2 if text.startswith("*.") else 0
-    if len(text) - column > 253:
-        raise InvalidValue("a host name has at most 253 characters")
-    for label in text[column:].split("."):
-        if not _LABEL.fullmatch(label):
-            raise InvalidValue("expected a host name, *.example.com, or an IP address, without a port", column)
-        column += len(label) + 1
+    check_dns_name(text, "host name", "a host name, *.example.com, or an IP address, without a port")
     _dotted(text)
     return HostName(text)
 

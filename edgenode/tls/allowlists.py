@@ -15,9 +15,9 @@ from attrs import frozen
 
 from edgenode.errors import InvalidValue
 from edgenode.exchange import AlternativeNames
+from edgenode.settings import LABEL, check_dns_name
 from edgenode.tls.identity import NAMES, escaped
 
-_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
@@ -36,17 +36,7 @@ class DNSPattern:
     @classmethod
     def from_text(cls, text: str) -> Self:
         """Read one; raises :class:`InvalidValue`."""
-        if not text.isascii():
-            raise InvalidValue("an internationalised name is written in its ASCII form, xn--")
-        if text != text.lower():
-            raise InvalidValue(f'DNS names are written in lower case: "{text.lower()}"')
-        column = 2 if text.startswith("*.") else 0
-        if len(text) - column > 253:
-            raise InvalidValue("a DNS name has at most 253 characters")
-        for label in text[column:].split("."):
-            if not _LABEL.fullmatch(label):
-                raise InvalidValue("expected a DNS name, or *. and a DNS name", column)
-            column += len(label) + 1
+        check_dns_name(text, "DNS name", "a DNS name, or *. and a DNS name")
         if text.rpartition(".")[2].isdigit():
             raise InvalidValue("an IP address belongs into allow-ip, and no DNS name ends in a number")
         return cls(text)
@@ -63,7 +53,7 @@ class DNSPattern:
         if not self.name.startswith("*."):
             return name == self.name
         label, _, rest = name.partition(".")
-        return rest == self.name[2:] and _LABEL.fullmatch(label) is not None
+        return rest == self.name[2:] and LABEL.fullmatch(label) is not None
 
 
 @frozen
@@ -138,7 +128,7 @@ class EmailPattern:
             raise InvalidValue("expected a mailbox, or @ and a domain for all of its mailboxes")
         if domain != domain.lower():
             raise InvalidValue(f'the domain is written in lower case: "{domain.lower()}"', len(local) + 1)
-        if not all(map(_LABEL.fullmatch, domain.split("."))):
+        if not all(map(LABEL.fullmatch, domain.split("."))):
             raise InvalidValue("expected a domain, without wildcards", len(local) + 1)
         return cls(text)
 
