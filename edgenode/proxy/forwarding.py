@@ -18,22 +18,19 @@ from edgenode.errors import ClientError, OriginError
 from edgenode.exchange import Exchange, Headers, Response
 from edgenode.proxy.account import Account
 from edgenode.proxy.balancing import CONDITIONS, Attempts, Balanced
-from edgenode.proxy.certificateheaders import certificate_lines
-from edgenode.proxy.headers import header_lines, http_date, new_identifier, passing, to_client
+from edgenode.proxy.crossing import COUNTED, origin_request, response_lines
+from edgenode.proxy.headers import http_date, new_identifier, passing
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.http1.requestheads import RequestHead
 from edgenode.proxy.http1.responseheads import ResponseHead
 from edgenode.proxy.http1.server import ServerConnection
-from edgenode.proxy.http1.writing import LAST_CHUNK, chunk, request_head
+from edgenode.proxy.http1.writing import LAST_CHUNK, chunk
 from edgenode.proxy.judging import PAGES, Judgement, judge_request, refuse
 from edgenode.proxy.load import Load
 from edgenode.proxy.pool import Opening, OriginPool
 from edgenode.proxy.surroundings import Surroundings
 from edgenode.proxy.visitor import Visitor
 from edgenode.tls.transport import HIGH_WATER
-
-_COUNTED = frozenset((b"TRACE", b"OPTIONS"))
-"""Methods for which Max-Forwards counts (RFC 9110, section 7.6.2)."""
 
 _ALLOWED = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 """What may come of the other methods is for the origin to say, whom this request does not reach."""
@@ -172,7 +169,7 @@ class Forwarding:
 
     def _forward(self) -> None:
         path_map, head = self._account.judgement.path_map, self._head
-        if self._passage.max_forwards == 0 and head.request.method in _COUNTED:
+        if self._passage.max_forwards == 0 and head.request.method in COUNTED:
             self._answer(Response(204 if head.request.method == b"OPTIONS" else 405, ((b"allow", _ALLOWED),)))
             return
         assert path_map is not None
@@ -213,31 +210,14 @@ class Forwarding:
         """Send the request, with what has arrived of its body."""
         self._lent = connection
         self._account.server = connection.server
-        data = self._request_bytes(connection.server)
+        account = self._account
+        data = origin_request(account.judgement, connection.server, self._passage, self._extra, account.identifier)
         if self._head.body is not None:
             data += self._framed(b"".join(self._pending))
             self._pending, self._waiting = [], 0
         has_body = self._head.body is not None
         connection.begin(self._head.request.method, data, self._request_done, self, has_body=has_body)
         self._client.resume_body()
-
-    def _request_bytes(self, server: Balanced) -> bytes:
-        """The request head: the same for every request with this judgement, but for its identifier."""
-        judgement = self._account.judgement
-        written = judgement.written
-        if written is None or written[0] is not server:
-            judgement.written = written = server, *self._write_head(server)
-        return b"%bX-Request-Id: %b\r\n%b" % (written[1], self._account.identifier, written[2])
-
-    def _write_head(self, server: Balanced) -> tuple[bytes, bytes]:
-        request, pool, passage = self._head.request, self._pool, self._passage
-        judgement = self._account.judgement
-        assert judgement.group is not None
-        host = request.authority if pool.origin.host == "client" else pool.host(server)
-        further = certificate_lines(judgement.group, judgement.exchange.connection) + header_lines(self._extra)
-        if passage.max_forwards is not None:
-            further += b"Max-Forwards: %d\r\n" % (passage.max_forwards - (request.method in _COUNTED))
-        return request_head(request, host, passage.lines + further)
 
     def _framed(self, body: bytes) -> bytes:
         """Bytes of the request body in the framing that the origin was told."""
@@ -283,7 +263,7 @@ class Forwarding:
     def interim(self, head: ResponseHead) -> None:
         """An interim response: all but 100, which answers an expectation that was ours to answer, are passed on."""
         if head.status != 100:
-            self._client.interim(head.status, head.reason, _response_lines(head, self._surroundings.via)[0])
+            self._client.interim(head.status, head.reason, response_lines(head, self._surroundings.via)[0])
 
     def responded(self, head: ResponseHead, body: bytes, done: bool) -> None:
         """The origin has answered."""
@@ -305,7 +285,7 @@ class Forwarding:
         self._account.sent = len(body)
         if done:
             self._end()
-        lines, dated = _response_lines(head, self._surroundings.via)
+        lines, dated = response_lines(head, self._surroundings.via)
         if not dated:
             lines += http_date()
         self._client.begin_response(head.status, head.reason, lines, head.length, body, done)
@@ -417,11 +397,3 @@ class Forwarding:
     def _count_out(self) -> None:
         counted, self._counted = self._counted, ""
         self._load.requests.give_back(counted)
-
-
-def _response_lines(head: ResponseHead, via: bytes) -> tuple[bytes, bool]:
-    """The header fields for the client, and whether Date is among them; kept with the head, which may be remembered."""
-    lines = head.lines
-    if lines is None or lines[0] != via:
-        lines = head.lines = via, *to_client(head.headers, head.names, head.options, b"1.1 " + via)
-    return lines[1], lines[2]
