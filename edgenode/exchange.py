@@ -108,6 +108,15 @@ class ClientIdentity:
     :ivar key_type: ``RSA``, ``ECDSA``, ``Ed25519``, ``Ed448`` or ``DSA``; of another kind the dotted number.
     :ivar key_bits: the size of the key, 0 if it is not known.
     :ivar signature_algorithm: how it is signed, such as ``ecdsa-sha256``; of another kind the dotted number.
+    :ivar subject_legacy: the subject in OpenSSL's one-line form: ``/C=US/O=Example/CN=x``.
+    :ivar issuer_legacy: the issuer, likewise.
+    :ivar fingerprint_sha1: of the DER leaf, lower-case hexadecimal.
+    :ivar ski: its subject key identifier, upper-case hexadecimal; empty if it has none.
+    :ivar issuer_ski: its authority key identifier, likewise.
+    :ivar issuer_serial: the serial number of its direct issuer; empty unless it was verified.
+    :ivar extended_key_usages: the dotted numbers of its extended key usages.
+    :ivar crl_this_update: when the revocation list that covers it was issued, UTC; ``None`` if none covers it.
+    :ivar crl_next_update: when a newer one is due, UTC; ``None`` if that is not said.
     """
 
     leaf: bytes
@@ -126,6 +135,15 @@ class ClientIdentity:
     key_type: str = ""
     key_bits: int = 0
     signature_algorithm: str = ""
+    subject_legacy: str = ""
+    issuer_legacy: str = ""
+    fingerprint_sha1: str = ""
+    ski: str = ""
+    issuer_ski: str = ""
+    issuer_serial: str = ""
+    extended_key_usages: tuple[str, ...] = ()
+    crl_this_update: datetime.datetime | None = None
+    crl_next_update: datetime.datetime | None = None
 
 
 NO_CERTIFICATE = Verification()
@@ -160,6 +178,23 @@ class Connection:
         return NO_CERTIFICATE if self.client is None else self.client.verification
 
 
+@frozen
+class Body:
+    """As much of a request's body as rules may look at.
+
+    :ivar data: its beginning, with the framing of HTTP removed; content codings are left alone.
+    :ivar size: its size in bytes: of the whole, if that is known, else of what has come.
+    :ivar truncated: whether there is more of it than ``data``.
+    """
+
+    data: bytes = b""
+    size: int = 0
+    truncated: bool = False
+
+
+NO_BODY = Body()
+
+
 @frozen(slots=False)
 class Request:
     """The head of an HTTP request as it was received.
@@ -175,6 +210,7 @@ class Request:
     :ivar names: the same names as they were received, index by index.
     :ivar version: ``(1, 1)``, ``(1, 0)``, ``(2, 0)``.
     :ivar length: the body's length in bytes, 0 for none, ``None`` if it is not known in advance.
+    :ivar body: its body, if it has none, or if a rule asked for it; else ``None``.
     :ivar fields: every value of every header by its lower-case name.
     """
 
@@ -189,6 +225,9 @@ class Request:
     names: tuple[bytes, ...] = ()
     version: tuple[int, int] = (1, 1)
     length: int | None = 0
+    body: Body | None = field(
+        default=Factory(lambda self: NO_BODY if self.length == 0 else None, takes_self=True), repr=False
+    )
     fields: Mapping[bytes, tuple[bytes, ...]] = field(
         default=Factory(lambda self: by_name(self.headers), takes_self=True), repr=False, eq=False
     )
@@ -231,6 +270,46 @@ class Response:
     body: bytes = b""
 
 
+@frozen(cache_hash=True)
+class Geography:
+    """Where an address is, and whose it is, as far as the databases of ``[geo]`` know; empty is unknown.
+
+    :ivar country: ISO 3166-1 code of two letters: ``DE``.
+    :ivar country_name: in English: ``Germany``.
+    :ivar continent: code of two letters: ``EU``.
+    :ivar region: the first subdivision's name in English.
+    :ivar region_code: its ISO 3166-2 code without the country's: ``BW``.
+    :ivar subregion: the second subdivision's name in English.
+    :ivar subregion_code: its code.
+    :ivar city: its name in English.
+    :ivar postal_code: as used there.
+    :ivar metro_code: of the United States.
+    :ivar latitude: degrees, in text.
+    :ivar longitude: likewise.
+    :ivar timezone: such as ``Europe/Berlin``.
+    :ivar in_european_union: whether the country is a member.
+    :ivar asn: the number of the autonomous system, 0 if unknown.
+    :ivar organization: whose it is: ``Google LLC``.
+    """
+
+    country: str = ""
+    country_name: str = ""
+    continent: str = ""
+    region: str = ""
+    region_code: str = ""
+    subregion: str = ""
+    subregion_code: str = ""
+    city: str = ""
+    postal_code: str = ""
+    metro_code: str = ""
+    latitude: str = ""
+    longitude: str = ""
+    timezone: str = ""
+    in_european_union: bool = False
+    asn: int = 0
+    organization: str = ""
+
+
 @frozen(slots=False)
 class Exchange:
     """What the pipeline judges: a connection, the request on it if it speaks HTTP, and the tags so far.
@@ -242,6 +321,8 @@ class Exchange:
     :ivar server_group: the name of the server group that serves it.
     :ivar security_policy: the name of its security policy.
     :ivar path_map: the name of its path map; empty if none was chosen.
+    :ivar geography: where the client is; ``None`` if nobody has looked.
+    :ivar time: when it began, seconds since the epoch; 0 if unknown.
     """
 
     connection: Connection
@@ -251,6 +332,8 @@ class Exchange:
     server_group: str = ""
     security_policy: str = ""
     path_map: str = ""
+    geography: Geography | None = None
+    time: float = 0.0
 
     def tagged(self, tags: Iterable[str]) -> Exchange:
         """This exchange with more tags."""
@@ -263,4 +346,6 @@ class Exchange:
             self.server_group,
             self.security_policy,
             self.path_map,
+            self.geography,
+            self.time,
         )

@@ -6,24 +6,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgenode.config import ini
 from edgenode.errors import InvalidValue
-from edgenode.rules.categories import CATEGORIES, entry, format, parse
+from edgenode.rules.categories import CATEGORIES, WORDS, entry, format, parse, sought_of, value_of, written_name
+from edgenode.rules.countries import COUNTRIES, country_code
+from edgenode.rules.expressions import Each, Index
 from edgenode.rules.fields import FIELDS
+from edgenode.rules.formatting import format as format_expression
+from edgenode.rules.networks import Range
 from edgenode.rules.sections import Entry
-from edgenode.rules.sets import SETS
 from tests.strategies import entries
+
+UNWRITABLE = "a name behind {}. has no = and no white space at its ends: write them %3D and %20"
+AUTONOMOUS_SYSTEM = "expected the number of an autonomous system, such as 64496 or AS64496"
+NO_COUNTRY, WRITE_COUNTRY = "there is no country", ": write its ISO 3166-1 code, DE, or its name"
+SEED = {
+    "argument", "asn", "authority", "cookie", "country", "header", "ip", "method", "organization", "path",
+    "path-matching-name", "query", "region", "security-policy-name", "subregion", "tag", "uri",
+}  # fmt: skip
+"""The categories that the seed names."""
 
 
 @pytest.mark.parametrize(
     ("key", "value", "sentence", "column"),
     [
         ("pth", "x", "there is no category pth; did you mean path?", None),
-        ("zzz", "x", "there is no category zzz; there are ip, method, path, authority, header, tag", None),
+        ("zzz", "x", f"there is no category zzz; there are {', '.join(WORDS)}", None),
+        ("zzz.x", "x", f"there is no category zzz; there are {', '.join(WORDS)}", None),
         ("path.x", "x", "path takes no name: write path", None),
         ("path.", "x", "path takes no name: write path", None),
         ("header", "x", "header needs a name: header.NAME", None),
         ("header.", "x", "header needs a name: header.NAME", None),
         ("header.user agent", "x", "user agent is no name of a header (RFC 9110, section 5.6.2)", None),
+        ("argument", "x", "argument needs a name: argument.NAME", None),
+        ("argument.a=b", "x", UNWRITABLE.format("argument"), None),
+        ("cookie. a", "x", UNWRITABLE.format("cookie"), None),
+        ("cookie.a\nb", "x", UNWRITABLE.format("cookie"), None),
+        ("certificate.sbject", "x", "there is no category certificate.sbject; did you mean certificate.subject?", None),
         ("path", "", "a value is missing", 0),
         ("path", "!", "a value is missing", 0),
         ("path", "!!x", r"a value is negated once; for a text that begins with ! write \!", 1),
@@ -41,6 +60,28 @@ from tests.strategies import entries
         ("ip", "fe80::1%eth0", "an address in a rule has no zone", 7),
         ("tag", "Team DevOps", "a tag has only a-z, 0-9, colons and hyphens; this one would be team-devops", 0),
         ("tag", "ip:1.2.3.4", "a tag has only a-z, 0-9, colons and hyphens; this one would be ip:1-2-3-4", 4),
+        ("asn", "AS4294967296", AUTONOMOUS_SYSTEM, 0),
+        ("asn", "!ASX", AUTONOMOUS_SYSTEM, 1),
+        ("country", "ZZ", "there is no country ZZ: write its ISO 3166-1 code, DE, or its name", 0),
+        ("country", "! Germny", f"{NO_COUNTRY} Germny{WRITE_COUNTRY}; did you mean Germany?", 2),
+        ("path-matching-name", "a b", "expected the name of a section: ASCII letters, digits, '.', '_' and '-'", 0),
+        ("certificate.serial", "0x", "expected a serial number in hexadecimal, with colons or without", 0),
+        ("certificate.serial", "xyz", "expected a serial number in hexadecimal, with colons or without", 0),
+        ("certificate.fingerprint", "ab:cd", "expected 64 digits in hexadecimal, with colons or without", 0),
+        ("certificate.fingerprint-sha1", "g" * 40, "expected 40 digits in hexadecimal, with colons or without", 0),
+        ("certificate.ski", "abc", "expected whole bytes in hexadecimal, with colons or without", 0),
+        ("certificate.verified", "no", "expected yes, or !yes where it shall not be", 0),
+        ("certificate.key-bits", "9..1", "a range goes from the lower number to the higher", 0),
+        ("certificate.key-bits", "..", "expected a whole number, or a range such as 1..9, 3072.. or ..30", 0),
+        ("certificate.key-bits", "", "a value is missing", 0),
+        ("certificate.key-type", "EC", "expected RSA, ECDSA, Ed25519, Ed448, DSA, or a dotted number", 0),
+        (
+            "certificate.eku",
+            "clientauht",
+            "expected a dotted number or a well-known name, such as clientAuth; did you mean clientAuth?",
+            0,
+        ),
+        ("certificate.san-ip", "10.0.0.1/8", "host bits are set: the network is 10.0.0.0/8", 9),
         ("path", "(", "not a regular expression of RE2: missing ): (", 0),
         ("path", "(a)(b", "not a regular expression of RE2: missing ): (a)(b", 3),
         ("path", "  (a)(b", "not a regular expression of RE2: missing ): (a)(b", 5),
@@ -97,7 +138,7 @@ def test_an_entry_reads_back_as_it_is_written(written: Entry) -> None:
     assert parse(*format(written)) == written
 
 
-@given(st.sampled_from(("path", "ip", "tag", "header.x")), st.text(), st.text())
+@given(st.sampled_from(("path", "ip", "tag", "header.x", *CATEGORIES)), st.text(), st.text())
 def test_whatever_is_accepted_reads_back_as_it_was(key: str, value: str, annotation: str) -> None:
     """Of any text at all, an entry either comes to be that reads back, or its mistake is named with a column in it."""
     column: int | None = None
@@ -116,8 +157,89 @@ def test_an_annotation_begins_at_the_first_hash_behind_white_space() -> None:
 
 
 def test_the_tables_name_what_exists() -> None:
-    """Every category reads a field that exists, with a kind of match that there is a set for."""
+    """Every category reads a field that exists, whose values it can compare; the seed's eighteen are among them."""
+    types = {"regex": "Bytes", "equal": "Bytes", "network": "Ip", "range": "Int", "true": "Bool"}
     for name, category in CATEGORIES.items():
-        assert (name, category.reads) == (category.name, FIELDS[category.field])
-        assert category.match in SETS
+        type = FIELDS[category.field].type
+        while type.of is not None:
+            type = type.of
+        assert name == category.name
+        assert types[category.match] == type.name, name
+        assert category.named == (FIELDS[category.field].type.name == "Map")
         assert category.help
+    assert set(WORDS) >= SEED
+    assert len(SEED) == 17, "the eighteenth row of the seed is the head of its table"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "looks_at", "sought"),
+    [
+        ("argument.Debug", "^1$", 'edge.arguments["Debug"][*]', "^1$"),
+        ("argument.a[b]", "x", 'edge.arguments["a[b]"][*]', "x"),
+        ("argument.a%3Db%25", "x", 'edge.arguments["a=b%"][*]', "x"),
+        ("argument.user name", "x", 'edge.arguments["user name"][*]', "x"),
+        ("argument.50%", "x", 'edge.arguments["50%"][*]', "x"),
+        ("cookie.Session.id", "x", 'edge.cookies["Session.id"][*]', "x"),
+        ("header.User-Agent", "x", 'http.request.headers["user-agent"][*]', "x"),
+        ("ip", "10.0.0.0/8", "ip.src", Range(4, 10 << 24, (11 << 24) - 1)),
+        ("ip", "!::ffff:10.0.0.1", "ip.src", Range(4, (10 << 24) + 1, (10 << 24) + 1)),
+        ("asn", "as64500", "ip.src.asnum", (64500, 64500)),
+        ("asn", "0", "ip.src.asnum", (0, 0)),
+        ("country", "de", "ip.src.country", b"DE"),
+        ("country", "united  STATES", "ip.src.country", b"US"),
+        ("country", "Türkiye", "ip.src.country", b"TR"),
+        ("country", "XX", "ip.src.country", b"XX"),
+        ("region", "^B", "edge.region[*]", "^B"),
+        ("subregion", "^K", "edge.subregion[*]", "^K"),
+        ("organization", "LLC$", "edge.organization[*]", "LLC$"),
+        ("query", "a=", "edge.query[*]", "a="),
+        ("uri", r"^/\?a", "edge.uri[*]", r"^/\?a"),
+        ("path-matching-name", "login", "edge.path_map", b"login"),
+        ("security-policy-name", "all", "edge.security_policy", b"all"),
+        ("tag", "bot", "edge.tags[*]", "bot"),
+        ("certificate.subject", "^CN=", "cf.tls_client_auth.cert_subject_dn", "^CN="),
+        ("certificate.serial", "0x00:00:1a:b", "cf.tls_client_auth.cert_serial", b"01AB"),
+        ("certificate.serial", "00", "cf.tls_client_auth.cert_serial", b"00"),
+        (
+            "certificate.fingerprint",
+            "AB:" * 31 + "CD",
+            "cf.tls_client_auth.cert_fingerprint_sha256",
+            b"ab" * 31 + b"cd",
+        ),
+        ("certificate.ski", "ab:cd", "cf.tls_client_auth.cert_ski", b"ABCD"),
+        ("certificate.eku", "CLIENTAUTH", "edge.tls_client_auth.eku[*]", b"clientAuth"),
+        ("certificate.eku", "1.2.3", "edge.tls_client_auth.eku[*]", b"1.2.3"),
+        ("certificate.key-type", "ed25519", "edge.tls_client_auth.key_type", b"Ed25519"),
+        ("certificate.key-bits", "..2047", "edge.tls_client_auth.key_bits", (-(1 << 63), 2047)),
+        ("certificate.days-to-expiry", "-3..30", "edge.tls_client_auth.days_to_expiry", (-3, 30)),
+        ("certificate.crl-age", "86400..", "edge.tls_client_auth.crl_age", (86400, (1 << 63) - 1)),
+        ("certificate.last-error", "10", "edge.tls_client_auth.last_error", (10, 10)),
+        ("certificate.san-ip", "10.0.0.0/8", "edge.tls_client_auth.san_ip[*]", Range(4, 10 << 24, (11 << 24) - 1)),
+        ("certificate.verified", "!yes", "cf.tls_client_auth.cert_verified", None),
+    ],
+)
+def test_an_entry_looks_at_what_an_expression_would(key: str, value: str, looks_at: str, sought: object) -> None:
+    """Both notations have one subject, and a value is brought into the form in which the field has it."""
+    found = entry(key, value)
+    assert format_expression(value_of(found)) == looks_at
+    assert sought_of(found) == sought
+    assert parse(*format(found)) == found
+
+
+@given(st.binary(min_size=1, max_size=8), st.sampled_from(("argument", "cookie")))
+def test_any_name_can_be_written(name: bytes, word: str) -> None:
+    """What a key of a file cannot hold is percent-encoded, and looked for as it was; also through a file."""
+    key = f"{word}.{written_name(name)}"
+    found = entry(key, "x")
+    value = value_of(found)
+    assert isinstance(value, Each)
+    assert isinstance(value.value, Index)
+    assert value.value.key == name
+    sections, problems = ini.read(f"[section s]\n{key} = x\n", ("section",))
+    assert (problems, dict(sections[0].values)) == ([], {key: "x"})
+
+
+def test_countries_are_those_of_iso_3166() -> None:
+    """249 of them, Kosovo and the unknown; every name in use leads to its code, and no two to different ones."""
+    assert len(COUNTRIES) == 251
+    assert all(country_code(code.lower()) == code == country_code(name) for code, name in COUNTRIES.items())

@@ -15,7 +15,8 @@ from hypothesis import given, strategies
 from edgenode.errors import InvalidValue
 from edgenode.exchange import AlternativeNames
 from edgenode.tls.allowlists import CertificatePin, DNSPattern, EmailPattern, KeyPin, SubjectPattern, URIPattern
-from edgenode.tls.identity import describe, distinguished_name
+from edgenode.tls.identity import describe
+from edgenode.tls.names import distinguished_name
 from tests.certificates import Issued, make, new_key
 
 PATTERNS = (CertificatePin, DNSPattern, EmailPattern, KeyPin, SubjectPattern, URIPattern)

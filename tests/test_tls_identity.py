@@ -21,7 +21,8 @@ from OpenSSL import SSL
 from edgenode.errors import ClientError
 from edgenode.exchange import NO_CERTIFICATE, AlternativeNames
 from edgenode.tls import identity as identity_module
-from edgenode.tls.identity import NAMES, describe, distinguished_name, extended_key_usages, identify
+from edgenode.tls.identity import describe, extended_key_usages, identify
+from edgenode.tls.names import NAMES, distinguished_name
 from edgenode.tls.policies import server_context
 from edgenode.tls.servergroups import ServerGroup
 from tests.certificates import CLIENT, SERVER, Issued, make, make_authority, new_key

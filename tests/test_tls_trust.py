@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from edgenode.exchange import ClientIdentity, Verification
-from edgenode.tls.identity import distinguished_name, identify
+from edgenode.tls.identity import identify
+from edgenode.tls.names import distinguished_name
 from edgenode.tls.policies import server_context
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
@@ -310,3 +311,48 @@ def test_a_clock_that_goes_back_is_believed(root: Issued) -> None:
     assert trust.look_again(good, now())[0] is good
     assert trust.look_again(good, now() - 2 * DAY)[0].verification.last_error == 9
     assert trust.look_again(good, now())[0] is good
+
+
+def dates(identity: ClientIdentity) -> tuple[datetime.datetime | None, datetime.datetime | None]:
+    """The dates of the list that covers a client."""
+    return identity.crl_this_update, identity.crl_next_update
+
+
+def test_the_dates_of_the_list_that_covers_a_client_are_known(root: Issued, inner: Issued) -> None:
+    """They are those of its direct issuer's list; without a list there are none, and it stays the very identity."""
+    good = identity(root, inner.issue(), inner)
+    own = inner.crl(last_update=now() - 3 * DAY, next_update=now() + 4 * DAY)
+    trust = Trust((trusted(root, crls=[root.crl(), own]),))
+    dated = trust.dated(good, now())
+    assert dates(dated) == (own.last_update_utc, own.next_update_utc)
+    assert trust.dated(dated, now()) is dated
+    assert Trust((trusted(root),)).dated(good, now()) is good
+    assert dates(Trust((trusted(root, crls=[root.crl()]),)).dated(good, now())) == (None, None)
+
+
+def test_of_several_lists_the_latest_that_has_begun_counts(root: Issued) -> None:
+    """A list of the future does not cover anybody yet, and a delta list is no complete one."""
+    lists = [root.crl(last_update=now() + days * DAY, next_update=now() + 30 * DAY) for days in (-3, -2, 1)]
+    delta = root.crl(last_update=now() - DAY, critical=[x509.DeltaCRLIndicator(1)])
+    trust = Trust((trusted(root, crls=[*lists, delta]),))
+    assert dates(trust.dated(identity(root, root.issue()), now()))[0] == lists[1].last_update_utc
+    assert dates(trust.dated(identity(root, root.issue()), now() + 2 * DAY))[0] == lists[2].last_update_utc
+
+
+def test_looking_again_finds_the_dates_of_a_newer_list(root: Issued) -> None:
+    """After a reload the dates are the new list's; of one that it revokes as well."""
+    leaf, other = root.issue(), root.issue()
+    older, newer = root.crl(last_update=now() - 3 * DAY), root.crl([other], last_update=now() - 2 * DAY)
+    for who in (identity(root, leaf), identity(root, other)):
+        judged, _ = Trust((trusted(root, crls=[older]),)).look_again(who, now())
+        assert dates(judged)[0] == older.last_update_utc
+        judged, _ = Trust((trusted(root, crls=[newer]),)).look_again(judged, now())
+        assert dates(judged)[0] == newer.last_update_utc
+
+
+def test_who_is_not_verified_any_more_has_no_issuer_s_serial(root: Issued, inner: Issued) -> None:
+    """The serial number of the issuer goes with the chain that was verified."""
+    good = identity(root, inner.issue(), inner)
+    assert int(good.issuer_serial, 16) == inner.certificate.serial_number
+    judged, _ = Trust((trusted(root),)).look_again(good, now() + 400 * DAY)
+    assert (judged.chain_verified, judged.issuer_serial) == ((), "")

@@ -8,61 +8,118 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from attrs import frozen
 
 from edgenode.errors import InvalidValue
-from edgenode.rules.fields import FIELDS, Field
-from edgenode.rules.networks import network
-from edgenode.rules.regexes import check_regex
+from edgenode.rules import notations
+from edgenode.rules.escapes import escaped, unescaped
+from edgenode.rules.expressions import Each, FieldValue, Index, Value
+from edgenode.rules.fields import FIELDS
+from edgenode.rules.formulas import Sought
+from edgenode.rules.notations import REGEX, Notation
 from edgenode.rules.sections import Entry
-from edgenode.rules.tags import check_tag
 
 
 @frozen
 class Category:
     """A kind of entry.
 
-    :ivar name: the key, or what stands before the dot in ``header.NAME``.
-    :ivar field: the name of the field it looks at.
-    :ivar match: how a value is looked for: ``regex``, ``network`` or ``exact``.
+    :ivar name: the key; of ``header.NAME`` what stands before the dot.
+    :ivar field: the name of the field it looks at: at all values of an array, and of a map at those of a name.
+    :ivar notation: how a value is written and looked for.
     :ivar help: a phrase for the reference.
-    :ivar named: whether a name stands behind a dot; such names are in lower case.
-    :ivar breadth: a guess at how many requests in a hundred one entry matches. An ``and`` is looked at only once its
-        narrowest part has matched.
+    :ivar named: whether a name stands behind a dot.
     """
 
     name: str
     field: str
-    match: str
+    notation: Notation
     help: str
     named: bool = False
-    breadth: int = 5
 
     @property
-    def reads(self) -> Field:
-        """The field it looks at."""
-        return FIELDS[self.field]
+    def match(self) -> str:
+        """How a value is looked for: see :class:`edgenode.rules.formulas.Predicate`."""
+        return self.notation.match
 
 
 _TABLE = (
-    Category("ip", "ip.src", "network", "The client's address: an address or a CIDR network.", breadth=1),
-    Category("method", "http.request.method", "regex", "The method as sent.", breadth=30),
-    Category("path", "http.request.uri.path", "regex", "The normalised path, without the query."),
-    Category("authority", "http.request.authority", "regex", "Host and port, in lower case.", breadth=30),
-    Category("header", "http.request.headers", "regex", "Any value of the header ``header.NAME``.", named=True),
-    Category("tag", "edge.tags", "exact", "A tag in canonical form, whoever put it on.", breadth=20),
+    Category("argument", "edge.arguments", REGEX, "An argument of the query or a field of the body, decoded.", True),
+    Category("asn", "ip.src.asnum", notations.ASN, "The number of the client's autonomous system."),
+    Category("authority", "edge.authority", REGEX, "Host and port, in lower case."),
+    Category("cookie", "edge.cookies", REGEX, "A cookie, as sent, percent-decoded and without quotes.", True),
+    Category("country", "ip.src.country", notations.COUNTRY, "The client's country; ``XX`` if it is unknown."),
+    Category("header", "http.request.headers", REGEX, "A header; its name in any case.", True),
+    Category("ip", "ip.src", notations.ADDRESS, "The client's address: an address or a CIDR network."),
+    Category("method", "http.request.method", REGEX, "The method as sent."),
+    Category("organization", "edge.organization", REGEX, "Whose the client's address is: ``Google LLC``."),
+    Category("path", "edge.path", REGEX, "The path without the query: decoded, slashes merged, dot segments resolved."),
+    Category("path-matching-name", "edge.path_map", notations.NAME, "The name of the path map."),
+    Category("query", "edge.query", REGEX, "The query without its ``?``, as received and decoded."),
+    Category("region", "edge.region", REGEX, "The client's region, by its name and its code."),
+    Category("security-policy-name", "edge.security_policy", notations.NAME, "The name of the security policy."),
+    Category("subregion", "edge.subregion", REGEX, "The client's subregion, by its name and its code."),
+    Category("tag", "edge.tags", notations.TAG, "A tag in canonical form, whoever put it on."),
+    Category("uri", "edge.uri", REGEX, "Path and query: as received, in normal form, and decoded."),
 )
 
-CATEGORIES: Mapping[str, Category] = MappingProxyType({category.name: category for category in _TABLE})
-"""Every category by its name."""
 
-_CHECKS: Mapping[str, Callable[[str], object]] = MappingProxyType(
-    {"regex": check_regex, "network": network, "exact": check_tag}
+def _certificates(prefix: str, *rows: tuple[str, str, Notation, str]) -> tuple[Category, ...]:
+    """Categories of client certificates: what stands behind ``certificate.``, the field, notation and help."""
+    return tuple(
+        Category(f"certificate.{name}", prefix + field, notation, help) for name, field, notation, help in rows
+    )
+
+
+_CERTIFICATE = (
+    *_certificates(
+        "cf.tls_client_auth.",
+        ("presented", "cert_presented", notations.YES, "Whether there is one, valid or not."),
+        ("verified", "cert_verified", notations.YES, "Whether it is good in every way."),
+        ("revoked", "cert_revoked", notations.YES, "Whether it, or one of its issuers, is revoked."),
+        ("subject", "cert_subject_dn", REGEX, "The subject: ``CN=x,O=Example,C=US``."),
+        ("issuer", "cert_issuer_dn", REGEX, "The issuer, likewise."),
+        ("serial", "cert_serial", notations.SERIAL, "The serial number."),
+        ("issuer-serial", "cert_issuer_serial", notations.SERIAL, "That of its direct issuer, if it is verified."),
+        ("fingerprint", "cert_fingerprint_sha256", notations.SHA256, "SHA-256 of the certificate."),
+        ("fingerprint-sha1", "cert_fingerprint_sha1", notations.SHA1, "SHA-1 of it."),
+        ("ski", "cert_ski", notations.IDENTIFIER, "The subject key identifier."),
+        ("issuer-ski", "cert_issuer_ski", notations.IDENTIFIER, "Its issuer's."),
+    ),
+    *_certificates(
+        "edge.tls_client_auth.",
+        ("san-dns", "san_dns", REGEX, "Any DNS name among its subject alternative names."),
+        ("san-uri", "san_uri", REGEX, "Any URI among them, such as a SPIFFE ID."),
+        ("san-email", "san_email", REGEX, "Any mailbox among them."),
+        ("san-ip", "san_ip", notations.ADDRESS, "Any address among them."),
+        ("eku", "eku", notations.USAGE, "Any of its extended key usages."),
+        ("key-type", "key_type", notations.KEY_TYPE, "Such as ``RSA`` or ``ECDSA``."),
+        ("key-bits", "key_bits", notations.NUMBER, "The size of its key in bits."),
+        ("signature-algorithm", "signature_algorithm", REGEX, "How it is signed: ``ecdsa-sha256``."),
+        ("spki-sha256", "spki_sha256", notations.SHA256, "SHA-256 of its public key."),
+        ("chain-length", "chain_length", notations.NUMBER, "How many certificates the chain has."),
+        ("verification", "verification", REGEX, "``SUCCESS``, ``NONE`` or ``FAILED:reason``."),
+        ("reason", "reason", REGEX, "The last error in OpenSSL's words."),
+        ("first-error", "first_error", notations.NUMBER, "OpenSSL's number of the first error, 0 for none."),
+        ("last-error", "last_error", notations.NUMBER, "That of the last."),
+        ("depth", "depth", notations.NUMBER, "Where in the chain that is, 0 the leaf."),
+        ("days-to-expiry", "days_to_expiry", notations.NUMBER, "Whole days until it expires."),
+        ("crl-age", "crl_age", notations.NUMBER, "The age in seconds of the revocation list that covers it."),
+        ("crl-stale", "crl_stale", notations.YES, "Whether that list is past its date."),
+    ),
 )
+
+CATEGORIES: Mapping[str, Category] = MappingProxyType({each.name: each for each in (*_TABLE, *_CERTIFICATE)})
+"""Every category by its name; those of certificates have a dot in theirs."""
+
+WORDS = tuple(dict.fromkeys(name.partition(".")[0] for name in CATEGORIES))
+"""What keys of entries begin with."""
+
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+", re.ASCII)  # RFC 9110, section 5.6.2: a token
+_NO_NAME = re.compile(r"[=\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]|^\s|\s$")
 _ANNOTATION = re.compile(r"(?:^|\s)#")
 
 
@@ -74,10 +131,11 @@ def entry(key: str, value: str, annotation: str = "") -> Entry:
     :param annotation: the label to show when it has matched.
     :raises InvalidValue: if anything is wrong with it; the column points into ``value``.
     """
-    category, name = _category(key)
-    found = Entry(category.name, name, value.strip(), " ".join(annotation.split()))
+    of, name = category(key)
+    word, _, part = of.name.partition(".")
+    found = Entry(word, name or part, value.strip(), " ".join(annotation.split()))
     try:
-        _check_value(found, category.match)
+        _check_value(found)
     except InvalidValue as problem:
         indent = len(value) - len(value.lstrip())
         raise InvalidValue(problem.sentence, None if problem.column is None else indent + problem.column) from None
@@ -99,24 +157,72 @@ def format(entry: Entry) -> tuple[str, str]:
     return entry.key, f"{entry.value} # {entry.annotation}" if entry.annotation else entry.value
 
 
-def _category(key: str) -> tuple[Category, str]:
+def written_name(name: bytes) -> str:
+    """The name of an argument or a cookie as it stands behind the dot: what a key cannot hold is percent-encoded."""
+    return escaped(name, "!\"$&'()*+,/:;<>?@[\\]^`{|}")
+
+
+def category(key: str) -> tuple[Category, str]:
+    """The category that a key is of, and the name in it, empty if it has none: ``header`` and ``user-agent``.
+
+    :raises InvalidValue: if there is no such category, or no such name in it.
+    """
     word, dot, name = key.partition(".")
-    name = name.lower()
-    category = CATEGORIES.get(word)
-    if category is None:
-        near = difflib.get_close_matches(word, CATEGORIES, 1)
-        guess = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(CATEGORIES)}"
-        raise InvalidValue(f"there is no category {word}{guess}")
-    if dot and not category.named:
-        raise InvalidValue(f"{word} takes no name: write {word}")
-    if category.named and not name:
+    found = CATEGORIES.get(key) or CATEGORIES.get(word)
+    if found is None:
+        raise InvalidValue(_unknown(word, name))
+    if not found.named:
+        if dot and found.name == word:
+            raise InvalidValue(f"{word} takes no name: write {word}")
+        return found, ""
+    if not name:
         raise InvalidValue(f"{word} needs a name: {word}.NAME")
-    if category.named and not _HEADER_NAME.fullmatch(name):
+    return found, _header_name(name.lower()) if word == "header" else _pair_name(word, name)
+
+
+def category_of(entry: Entry) -> Category:
+    """The category of an entry that has been checked."""
+    return CATEGORIES.get(entry.key) or CATEGORIES[entry.category]
+
+
+def value_of(entry: Entry) -> Value:
+    """What an entry that has been checked looks at, as an expression would say it."""
+    category = category_of(entry)
+    field = FIELDS[category.field]
+    value: Value = FieldValue(field.name, field.type)
+    if category.named:
+        assert field.type.of is not None
+        value = Index(value, unescaped(entry.name.encode("utf-8")), field.type.of)
+    return Each(value, value.type) if value.type.name == "Array" else value
+
+
+def sought_of(entry: Entry) -> Sought:
+    """What an entry that has been checked looks for, in the form that its predicate compares with."""
+    return category_of(entry).notation.read(entry.pattern)
+
+
+def _unknown(word: str, name: str) -> str:
+    prefix = f"{word}." if word in WORDS else ""
+    known = [each.removeprefix(prefix) for each in (CATEGORIES if prefix else WORDS) if each.startswith(prefix)]
+    wrong = name if prefix else word
+    near = difflib.get_close_matches(wrong, known, 1)
+    guess = f"did you mean {prefix}{near[0]}?" if near else f"there are {', '.join(known)}"
+    return f"there is no category {prefix}{wrong}; {guess}" if wrong else f"{word} needs a name: {guess}"
+
+
+def _header_name(name: str) -> str:
+    if not _HEADER_NAME.fullmatch(name):
         raise InvalidValue(f"{name} is no name of a header (RFC 9110, section 5.6.2)")
-    return category, name
+    return name
 
 
-def _check_value(found: Entry, match: str) -> None:
+def _pair_name(word: str, name: str) -> str:
+    if _NO_NAME.search(name):
+        raise InvalidValue(f"a name behind {word}. has no = and no white space at its ends: write them %3D and %20")
+    return name
+
+
+def _check_value(found: Entry) -> None:
     value, pattern = found.value, found.pattern
     if not pattern:
         raise InvalidValue("a value is missing", 0)
@@ -129,7 +235,7 @@ def _check_value(found: Entry, match: str) -> None:
     if mark is not None:
         raise InvalidValue(r"a # here would begin an annotation: write \#", mark.end() - 1)
     try:
-        _CHECKS[match](pattern)
+        sought_of(found)
     except InvalidValue as problem:
         before = len(value) - len(pattern)
         raise InvalidValue(problem.sentence, None if problem.column is None else before + problem.column) from None

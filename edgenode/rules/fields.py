@@ -1,21 +1,24 @@
 """The fields: everything about an exchange that a rule can look at, one line each.
 
-Law: every reader sees every value, so a repeated header has all of its values looked at; what is absent has none.
-Bytes stay bytes: nothing is decoded for matching, so no two readers can decode it differently.
+Law: every reader sees every value, so a repeated header has all of its values looked at; what is absent is ``None``.
+Bytes stay bytes: what is decoded stands in a field of its own. No reader raises, whatever the client has sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from attrs import frozen
 
 from edgenode.exchange import Exchange
-
-Reader = Callable[[Exchange, bytes], Collection[Any]]
-"""All values of a field; the second argument is the name within a field that has names, else empty."""
+from edgenode.rules import arguments, bodies, certificates, cookies, headers, places, uris
+from edgenode.rules.certificates import of_client, verdict
+from edgenode.rules.networks import address
+from edgenode.rules.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
+from edgenode.rules.views import of_request
 
 
 @frozen
@@ -23,49 +26,257 @@ class Field:
     """One thing to look at.
 
     :ivar name: as written in expressions; Cloudflare's name where Cloudflare has the field.
-    :ivar type: what its values are: ``address`` (an IP address in text), ``bytes`` or ``word`` (canonical text).
-    :ivar read: its reader.
+    :ivar type: the type of its value.
+    :ivar read: its value, of that type, or ``None`` where it is missing.
     :ivar help: a phrase for the reference.
+    :ivar needs: what it takes besides the head of the request: ``body``, ``clock`` (two equal exchanges may differ),
+        ``tags`` (they grow while rules are judged), ``geography``, ``certificate`` (of the client).
+    :ivar breadth: a guess at how many requests in a hundred a condition on it is true of.
     """
 
     name: str
-    type: Literal["address", "bytes", "word"]
-    read: Reader
+    type: Type
+    read: Callable[[Exchange], Any]
     help: str
+    needs: frozenset[str] = frozenset()
+    breadth: int = 5
 
 
-def _client(exchange: Exchange, _: bytes) -> tuple[str, ...]:
-    return (exchange.client,) if exchange.client else ()
+# -- readers of what is there without a view ---------------------------------------------------------------------------
 
 
-def _method(exchange: Exchange, _: bytes) -> tuple[bytes, ...]:
-    return () if exchange.request is None else (exchange.request.method,)
+_address = lru_cache(4096)(address)
 
 
-def _path(exchange: Exchange, _: bytes) -> tuple[bytes, ...]:
-    return () if exchange.request is None else (exchange.request.normalised_path,)
+def _client(exchange: Exchange) -> tuple[int, int] | None:
+    return _address(exchange.client) if exchange.client else None
 
 
-def _authority(exchange: Exchange, _: bytes) -> tuple[bytes, ...]:
-    return () if exchange.request is None else (exchange.request.authority,)
+def _method(exchange: Exchange) -> bytes | None:
+    return None if exchange.request is None else exchange.request.method
 
 
-def _header(exchange: Exchange, name: bytes) -> tuple[bytes, ...]:
-    return () if exchange.request is None else exchange.request.fields.get(name, ())
+def _path(exchange: Exchange) -> bytes | None:
+    return None if exchange.request is None else exchange.request.normalised_path
 
 
-def _tags(exchange: Exchange, _: bytes) -> frozenset[str]:
-    return exchange.tags
+def _authority(exchange: Exchange) -> bytes | None:
+    return None if exchange.request is None else exchange.request.authority
 
+
+def _headers(exchange: Exchange) -> Mapping[bytes, tuple[bytes, ...]] | None:
+    return None if exchange.request is None else exchange.request.fields
+
+
+def _tags(exchange: Exchange) -> tuple[bytes, ...]:
+    return tuple(tag.encode("utf-8") for tag in sorted(exchange.tags))
+
+
+def _ja4(exchange: Exchange) -> bytes:
+    return exchange.connection.fingerprint.encode("utf-8")
+
+
+def _seconds(exchange: Exchange) -> int | None:
+    return int(exchange.time) if exchange.time else None
+
+
+def _milliseconds(exchange: Exchange) -> int | None:
+    return int(exchange.time * 1000) % 1000 if exchange.time else None
+
+
+def _text(text: str | None) -> bytes | None:
+    return text.encode("utf-8", "surrogatepass") if text else None
+
+
+_Row = tuple[str, Type, Callable[[Any], Any], str] | tuple[str, Type, Callable[[Any], Any], str, int]
+
+
+def _group(prefix: str, needs: str, *rows: _Row) -> tuple[Field, ...]:
+    """Fields whose names begin alike and whose readers need the same: name, type, reader, help, and its breadth."""
+    need = frozenset(needs.split())
+    return tuple(Field(prefix + name, of, read, phrase, need, *breadth) for name, of, read, phrase, *breadth in rows)
+
+
+def _requests(prefix: str, needs: str, *rows: _Row) -> tuple[Field, ...]:
+    """The same of readers that read the request."""
+    return _group(prefix, needs, *((row[0], row[1], of_request(row[2]), *row[3:]) for row in rows))
+
+
+_LISTS = array(STRINGS)
 
 _TABLE = (
-    Field("ip.src", "address", _client, "The client's address, as trusted proxies report it."),
-    Field("http.request.method", "bytes", _method, "The method as sent."),
-    Field("http.request.uri.path", "bytes", _path, "The normalised path: decoded once, slashes merged, dots resolved."),
-    Field("http.request.authority", "bytes", _authority, "Host and port as asked for, in lower case."),
-    Field("http.request.headers", "bytes", _header, "All values of the header of that name."),
-    Field("edge.tags", "word", _tags, "The tags put on the exchange so far."),
-)
+    # -- Cloudflare's fields -------------------------------------------------------------------------------------------
+    *_group(
+        "", "",
+        ("ip.src", IP, _client, "The client's address, as trusted proxies report it.", 1),
+        ("ssl", BOOL, lambda e: bool(e.connection.tls_version), "Whether the client's connection is encrypted.", 100),
+        ("cf.tls_version", BYTES, lambda e: e.connection.tls_version.encode(), "``TLSv1.3``; empty without TLS.", 50),
+        ("cf.tls_cipher", BYTES, lambda e: e.connection.cipher.encode(), "The cipher suite, in OpenSSL's words.", 30),
+        ("cf.edge.server_ip", IP, lambda e: _address(e.connection.local.host), "The address connected to.", 50),
+        ("cf.edge.server_port", INT, lambda e: e.connection.local.port, "The port connected to.", 50),
+        ("cf.edge.client_tcp", BOOL, lambda e: True, "Whether the client came over TCP: always.", 100),
+        ("cf.bot_management.ja4", BYTES, _ja4, "JA4 of the ClientHello; empty without TLS."),
+        ("http.request.method", BYTES, _method, "The method as sent.", 30),
+        ("http.request.headers", STRING_LISTS, _headers, "All values of every header, by its name in lower case."),
+    ),
+    *_requests(
+        "http.", "",
+        ("host", BYTES, lambda r: r.host, "The host asked for, in lower case, without its port.", 30),
+        ("cookie", BYTES, cookies.whole, "``Cookie`` as one text; empty without one."),
+        ("referer", BYTES, headers.joined(b"referer"), "``Referer``; empty without one."),
+        ("user_agent", BYTES, headers.joined(b"user-agent"), "``User-Agent``; empty without one."),
+        ("x_forwarded_for", BYTES, headers.joined(b"x-forwarded-for"), "``X-Forwarded-For``; empty without one."),
+    ),
+    *_requests(
+        "http.request.", "",
+        ("version", BYTES, headers.version, "``HTTP/1.1``, ``HTTP/1.0`` or ``HTTP/2``.", 50),
+        ("full_uri", BYTES, uris.full_uri, "Scheme, authority, path and query."),
+        ("uri", BYTES, uris.uri, "Path and query."),
+        ("uri.path", BYTES, uris.path, "The path, percent-encoded, in RFC 3986's normal form."),
+        ("uri.path.extension", BYTES, uris.path_extension, "What stands behind its last dot, in lower case."),
+        ("uri.query", BYTES, uris.query, "The query as received, without its ``?``."),
+        ("uri.args", STRING_LISTS, arguments.arguments, "All values of every argument of the query, not decoded."),
+        ("uri.args.names", STRINGS, arguments.names, "The name of each argument, not decoded."),
+        ("uri.args.values", STRINGS, arguments.values, "The value of each argument, not decoded."),
+        ("headers.names", STRINGS, headers.names, "The name of each header as it was sent.", 30),
+        ("headers.values", STRINGS, headers.values, "The value of each header."),
+        ("headers.truncated", BOOL, lambda r: False, "Whether some are left out: never, for too many are refused."),
+        ("cookies", STRING_LISTS, cookies.cookies, "All values of every cookie, not decoded, by its decoded name."),
+        ("accepted_languages", STRINGS, headers.accepted_languages, "Those of ``Accept-Language``, heaviest first."),
+    ),
+    *_group(
+        "http.request.timestamp.", "clock",
+        ("sec", INT, _seconds, "When the exchange began: seconds since 1970.", 100),
+        ("msec", INT, _milliseconds, "The milliseconds of that second, 0 to 999.", 100),
+    ),
+    *_requests(
+        "raw.http.request.", "",
+        ("full_uri", BYTES, uris.raw_full_uri, "Scheme, authority, path and query, as received."),
+        ("uri", BYTES, uris.raw_uri, "Path and query as received."),
+        ("uri.path", BYTES, uris.raw_path, "The path as received."),
+        ("uri.path.extension", BYTES, uris.raw_extension, "What stands behind its last dot, in lower case."),
+        ("uri.query", BYTES, uris.query, "As ``http.request.uri.query``."),
+        ("uri.args", STRING_LISTS, arguments.arguments, "As ``http.request.uri.args``."),
+        ("uri.args.names", STRINGS, arguments.names, "As ``http.request.uri.args.names``."),
+        ("uri.args.values", STRINGS, arguments.values, "As ``http.request.uri.args.values``."),
+    ),
+    *_requests(
+        "http.request.body.", "body",
+        ("raw", BYTES, bodies.raw, "The body, as much of it as rules see."),
+        ("size", INT, bodies.size, "Its size in bytes."),
+        ("truncated", BOOL, bodies.truncated, "Whether there is more of it than rules see."),
+        ("mime", BYTES, bodies.mime, "Its media type by its first bytes; empty if that is not known."),
+        ("form", STRING_LISTS, bodies.form, "All values of every field of a form, not decoded."),
+        ("form.names", STRINGS, bodies.form_names, "The name of each field of a form, not decoded."),
+        ("form.values", STRINGS, bodies.form_values, "The value of each field of a form, not decoded."),
+        ("multipart", STRING_LISTS, bodies.multipart, "The contents of the parts of every name."),
+        ("multipart.names", _LISTS, bodies.of_parts("names"), "The names of each part."),
+        ("multipart.values", STRINGS, bodies.part_values, "The content of each part."),
+        ("multipart.filenames", _LISTS, bodies.of_parts("filenames"), "The file names of each part."),
+        ("multipart.content_types", _LISTS, bodies.of_parts("content_types"), "Each part's ``Content-Type``."),
+        ("multipart.content_dispositions", _LISTS, bodies.of_parts("content_dispositions"),
+         "Each part's ``Content-Disposition``."),
+        ("multipart.content_transfer_encodings", _LISTS, bodies.of_parts("content_transfer_encodings"),
+         "Each part's ``Content-Transfer-Encoding``."),
+    ),
+    *_group(
+        "ip.src.", "geography",
+        ("country", BYTES, places.country, "ISO 3166-1 code of the country; ``XX`` if it is unknown."),
+        ("continent", BYTES, places.text("continent"), "Code of the continent; empty if it is unknown.", 30),
+        ("is_in_european_union", BOOL, places.in_european_union, "Whether the country is a member.", 30),
+        ("region", BYTES, places.text("region"), "The region's name in English; empty if it is unknown."),
+        ("region_code", BYTES, places.text("region_code"), "The region's code within its country."),
+        ("subdivision_1_iso_code", BYTES, places.subdivision("region_code"), "The same by ISO 3166-2: ``DE-BW``."),
+        ("subdivision_2_iso_code", BYTES, places.subdivision("subregion_code"), "That of the subregion."),
+        ("city", BYTES, places.text("city"), "The city's name in English; empty if it is unknown.", 1),
+        ("postal_code", BYTES, places.text("postal_code"), "The postal code.", 1),
+        ("metro_code", BYTES, places.text("metro_code"), "The metropolitan area, in the United States.", 1),
+        ("lat", BYTES, places.text("latitude"), "The latitude in degrees.", 1),
+        ("lon", BYTES, places.text("longitude"), "The longitude in degrees.", 1),
+        ("timezone.name", BYTES, places.text("timezone"), "The time zone: ``Europe/Berlin``."),
+        ("asnum", INT, places.asnum, "The number of the autonomous system; 0 if it is unknown.", 1),
+    ),
+    *_group(
+        "cf.tls_client_auth.", "certificate",
+        ("cert_presented", BOOL, verdict(lambda v: v.presented), "Whether a certificate was sent, valid or not.", 50),
+        ("cert_verified", BOOL, verdict(certificates.is_verified), "Whether it is good in every way, not revoked.", 50),
+        ("cert_revoked", BOOL, verdict(lambda v: v.revoked), "Whether a list revokes it, or one of its issuers.", 1),
+        ("cert_issuer_dn", BYTES, certificates.text("issuer"), "The issuer: ``CN=x,O=Example,C=US``."),
+        ("cert_subject_dn", BYTES, certificates.text("subject"), "The subject, likewise."),
+        ("cert_issuer_dn_rfc2253", BYTES, certificates.text("issuer"), "The same issuer."),
+        ("cert_subject_dn_rfc2253", BYTES, certificates.text("subject"), "The same subject."),
+        ("cert_issuer_dn_legacy", BYTES, certificates.text("issuer_legacy"), "The issuer: ``/C=US/O=Example/CN=x``."),
+        ("cert_subject_dn_legacy", BYTES, certificates.text("subject_legacy"), "The subject, likewise."),
+        ("cert_serial", BYTES, certificates.text("serial"), "The serial number, upper-case hexadecimal.", 1),
+        ("cert_issuer_serial", BYTES, certificates.text("issuer_serial"), "That of its direct issuer, if verified."),
+        ("cert_fingerprint_sha256", BYTES, certificates.text("fingerprint_sha256"), "Lower-case hexadecimal.", 1),
+        ("cert_fingerprint_sha1", BYTES, certificates.text("fingerprint_sha1"), "Lower-case hexadecimal.", 1),
+        ("cert_not_before", BYTES, of_client(certificates.not_before, b""), "``Mar  1 13:35:00 2022 GMT``."),
+        ("cert_not_after", BYTES, of_client(certificates.not_after, b""), "Likewise."),
+        ("cert_ski", BYTES, certificates.text("ski"), "The subject key identifier, upper-case hexadecimal.", 1),
+        ("cert_issuer_ski", BYTES, certificates.text("issuer_ski"), "Its issuer's, likewise."),
+        ("cert_rfc9440", BYTES, of_client(certificates.leaf, b""), "``:BASE64:``; empty if it is over 10 KiB.", 1),
+        ("cert_rfc9440_too_large", BOOL, of_client(certificates.leaf_too_large, False), "Whether it is.", 1),
+        ("cert_chain_rfc9440", BYTES, of_client(certificates.chain, b""), "The chain sent; empty if over 16 KiB.", 1),
+        ("cert_chain_rfc9440_too_large", BOOL, of_client(certificates.chain_too_large, False), "Whether it is.", 1),
+    ),
+    # -- ours ----------------------------------------------------------------------------------------------------------
+    *_group(
+        "edge.", "",
+        ("server_group", BYTES, lambda e: _text(e.server_group), "The name of the server group.", 30),
+        ("security_policy", BYTES, lambda e: _text(e.security_policy), "The name of the security policy.", 30),
+        ("path_map", BYTES, lambda e: _text(e.path_map), "The name of the path map.", 30),
+        ("sni", BYTES, lambda e: _text(e.connection.server_name), "The server name that TLS asked for.", 30),
+        ("alpn", BYTES, lambda e: _text(e.connection.alpn), "The protocol agreed on: ``h2``.", 50),
+        ("ja4", BYTES, _ja4, "JA4 of the ClientHello; empty without TLS."),
+        ("peer_ip", IP, lambda e: _address(e.connection.peer.host), "Who connected: the client, or a proxy.", 1),
+        ("peer_port", INT, lambda e: e.connection.peer.port, "The port that the connection came from.", 1),
+        ("authority", BYTES, _authority, "Host and port asked for, in lower case; no port 443.", 30),
+        ("path", BYTES, _path, "The path for matching: decoded once, slashes merged, dot segments resolved."),
+    ),
+    *_requests(
+        "edge.", "",
+        ("query", STRINGS, uris.query_readings, "The query as received and decoded; none without one."),
+        ("uri", STRINGS, uris.uri_readings, "Path and query: as received, in normal form, and decoded."),
+        ("cookies", STRING_LISTS, cookies.cookie_readings, "Cookies as sent, percent-decoded and without quotes."),
+    ),
+    *_requests(
+        "edge.", "body",
+        ("arguments", STRING_LISTS, arguments.all_arguments, "Of query, form and ``multipart`` body, decoded."),
+    ),
+    *_group("edge.", "tags", ("tags", STRINGS, _tags, "The tags put on the exchange so far.", 20)),
+    *_group(
+        "edge.", "geography",
+        ("region", STRINGS, places.readings("region", "region_code"), "The region by its name and by its code."),
+        ("subregion", STRINGS, places.readings("subregion", "subregion_code"), "The subregion likewise."),
+        ("organization", STRINGS, places.readings("organization"), "Whose the address is; none if unknown.", 1),
+    ),
+    *_group(
+        "edge.tls_client_auth.", "certificate",
+        ("verification", BYTES, verdict(lambda v: str(v).encode()), "``SUCCESS``, ``NONE`` or ``FAILED:reason``.", 50),
+        ("reason", BYTES, verdict(lambda v: v.reason.encode()), "The last error in OpenSSL's words, if any.", 1),
+        ("first_error", INT, verdict(lambda v: v.first_error), "OpenSSL's number of the first error, 0 for none.", 1),
+        ("last_error", INT, verdict(lambda v: v.last_error), "That of the last.", 1),
+        ("errors", array(INT), verdict(lambda v: v.errors), "Those of all, in the order found.", 1),
+        ("depth", INT, verdict(lambda v: v.depth), "Where in the chain the last error is, 0 the leaf.", 1),
+        ("chain_length", INT, of_client(certificates.chain_length, 0), "How many certificates, root included.", 30),
+        ("san_dns", STRINGS, certificates.names("dns"), "The DNS names it is for."),
+        ("san_uri", STRINGS, certificates.names("uri"), "The URIs it is for, SPIFFE IDs among them."),
+        ("san_email", STRINGS, certificates.names("email"), "The mailboxes it is for."),
+        ("san_ip", array(IP), of_client(certificates.addresses, ()), "The addresses it is for."),
+        ("eku", STRINGS, of_client(certificates.usages, ()), "Extended key usages: dotted, and by name.", 30),
+        ("key_type", BYTES, certificates.text("key_type"), "``RSA``, ``ECDSA``, ``Ed25519``, ``Ed448``, ``DSA``.", 50),
+        ("key_bits", INT, of_client(lambda c: c.key_bits, 0), "The size of its key in bits.", 30),
+        ("signature_algorithm", BYTES, certificates.text("signature_algorithm"), "Such as ``ecdsa-sha256``.", 30),
+        ("spki_sha256", BYTES, certificates.text("spki_sha256"), "Of its public key, lower-case hexadecimal.", 1),
+    ),
+    *_group(
+        "edge.tls_client_auth.", "certificate clock",
+        ("days_to_expiry", INT, certificates.days_to_expiry, "Whole days until it expires, negative behind it."),
+        ("crl_age", INT, certificates.crl_age, "Seconds since the revocation list that covers it was issued."),
+        ("crl_stale", BOOL, certificates.crl_stale, "Whether that list is past its date.", 1),
+    ),
+)  # fmt: skip
 
 FIELDS: Mapping[str, Field] = MappingProxyType({field.name: field for field in _TABLE})
 """Every field by its name."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from edgenode.errors import Problem
 from edgenode.tls.certificates import Certificate, LoadedCertificate
-from edgenode.tls.identity import distinguished_name
+from edgenode.tls.names import distinguished_name
 from edgenode.tls.truststores import LoadedTrustStore, TrustStore
 
 _NOTICE = datetime.timedelta(days=14)

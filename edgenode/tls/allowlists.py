@@ -16,7 +16,7 @@ from attrs import frozen
 from edgenode.errors import InvalidValue
 from edgenode.exchange import AlternativeNames
 from edgenode.settings import LABEL, check_dns_name
-from edgenode.tls.identity import NAMES, escaped
+from edgenode.tls.names import NAMES, escaped
 
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:")
@@ -178,7 +178,7 @@ class SubjectPattern:
         return self.text
 
     def allows(self, subject: str) -> bool:
-        """Whether a subject, as :func:`~edgenode.tls.identity.distinguished_name` writes it, is this one."""
+        """Whether a subject, as :func:`~edgenode.tls.names.distinguished_name` writes it, is this one."""
         return _parsed(subject) == self.name
 
 

@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from edgenode.errors import InvalidValue, Problem
 from edgenode.settings import File, Secret, setting
-from edgenode.tls.identity import distinguished_name
+from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey

@@ -61,7 +61,8 @@ def _client(tls: SSL.Connection, verified: bool) -> ClientIdentity | None:
     for depth, certificate in enumerate(map(describe, (identity.leaf, *identity.chain_verified))):
         if not certificate.not_before <= now <= certificate.not_after:
             error = EXPIRED if now > certificate.not_after else NOT_YET_VALID
-            return evolve(identity, verification=_failed(error, reason(error), depth), chain_verified=())
+            failed = _failed(error, reason(error), depth)
+            return evolve(identity, verification=failed, chain_verified=(), issuer_serial="")
     return identity
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeVar
@@ -19,22 +19,25 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
+from OpenSSL._util import lib
 
 from edgenode.errors import ClientError
 from edgenode.exchange import AlternativeNames, ClientIdentity, Verification
+from edgenode.tls.names import distinguished_name, one_line
 
 CACHED_CERTIFICATES = 1024
 LARGEST_CACHED = 8 * 1024
 """Bytes of DER; a larger certificate is read every time, lest strangers fill the cache with huge ones."""
 
 _T = TypeVar("_T")
+_E = TypeVar("_E", bound=x509.ExtensionType)
 
 
 @frozen
 class Description:
     """What a certificate says.
 
-    :ivar subject: the subject's distinguished name, see :func:`distinguished_name`.
+    :ivar subject: the subject's distinguished name, see :func:`~edgenode.tls.names.distinguished_name`.
     :ivar issuer: the issuer's, likewise.
     :ivar issuer_der: the issuer's distinguished name, DER.
     :ivar serial_number: the serial number.
@@ -46,6 +49,12 @@ class Description:
     :ivar key_type: see :data:`KEY_TYPES`.
     :ivar key_bits: the size of the key; 0 if it cannot be read.
     :ivar signature_algorithm: see :data:`SIGNATURE_ALGORITHMS`.
+    :ivar subject_legacy: the subject, see :func:`~edgenode.tls.names.one_line`.
+    :ivar issuer_legacy: the issuer, likewise.
+    :ivar fingerprint_sha1: of the DER, lower-case hexadecimal.
+    :ivar ski: the subject key identifier, upper-case hexadecimal; empty if there is none that can be read.
+    :ivar issuer_ski: the authority key identifier, likewise.
+    :ivar extended_key_usages: dotted numbers in order; none if they cannot be read.
     """
 
     subject: str
@@ -60,12 +69,18 @@ class Description:
     key_type: str
     key_bits: int
     signature_algorithm: str
+    subject_legacy: str
+    issuer_legacy: str
+    fingerprint_sha1: str
+    ski: str
+    issuer_ski: str
+    extended_key_usages: tuple[str, ...]
 
     @property
     def serial(self) -> str:
         """The serial number as nginx's ``$ssl_client_serial``: upper-case hexadecimal, whole bytes."""
-        digits = f"{self.serial_number:X}"
-        return digits if len(digits) % 2 == 0 else f"0{digits}"
+        digits = f"{abs(self.serial_number):X}"
+        return "-" * (self.serial_number < 0) + digits.zfill(len(digits) + len(digits) % 2)
 
 
 def _remembered(read: Callable[[bytes], _T]) -> Callable[[bytes], _T]:
@@ -75,6 +90,10 @@ def _remembered(read: Callable[[bytes], _T]) -> Callable[[bytes], _T]:
 
 def _describe(der: bytes) -> Description:
     certificate = x509.load_der_x509_certificate(der)
+    parsed = crypto.X509.from_cryptography(certificate)
+    ski = _extension(certificate, x509.SubjectKeyIdentifier)
+    aki = _extension(certificate, x509.AuthorityKeyIdentifier)
+    usages = _extension(certificate, x509.ExtendedKeyUsage)
     return Description(
         subject=distinguished_name(certificate.subject),
         issuer=distinguished_name(certificate.issuer),
@@ -88,14 +107,30 @@ def _describe(der: bytes) -> Description:
         key_type=_named(KEY_TYPES, certificate.public_key_algorithm_oid),
         key_bits=_key_bits(certificate),
         signature_algorithm=_signature_algorithm(certificate),
+        subject_legacy=one_line(lib.X509_get_subject_name(parsed._x509)),
+        issuer_legacy=one_line(lib.X509_get_issuer_name(parsed._x509)),
+        fingerprint_sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest(),
+        ski=_hexadecimal(None if ski is None else ski.digest),
+        issuer_ski=_hexadecimal(None if aki is None else aki.key_identifier),
+        extended_key_usages=tuple(usage.dotted_string for usage in usages or ()),
     )
 
 
-def _alternative_names(certificate: x509.Certificate) -> AlternativeNames:
+def _extension(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
+    """An extension; ``None`` if there is none, or if only a more lenient reader understands all extensions."""
     try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return certificate.extensions.get_extension_for_class(kind).value
     except Exception:
-        # None, or one that only a more lenient reader understands: such a client has no names rather than some.
+        return None
+
+
+def _hexadecimal(data: bytes | None) -> str:
+    return (data or b"").hex().upper()
+
+
+def _alternative_names(certificate: x509.Certificate) -> AlternativeNames:
+    names = _extension(certificate, x509.SubjectAlternativeName)
+    if names is None:  # perhaps one that only a more lenient reader understands: then no names rather than some
         return AlternativeNames()
     found = AlternativeNames(
         dns=tuple(names.get_values_for_type(x509.DNSName)),
@@ -194,10 +229,16 @@ def identify(
             identity_of(certificate, verification),
             chain_sent=tuple(issuer.public_bytes(Encoding.DER) for issuer in sent),
             chain_verified=verified[1:],
+            issuer_serial=issuer_serial(verified),
             tags=tags.get(verified[-1], ()) if verified else (),
         )
     except Exception as error:
         raise ClientError(495, f"client certificate: it cannot be read: {error}") from error
+
+
+def issuer_serial(chain: Sequence[bytes]) -> str:
+    """The serial number of who issued the first of a verified chain, DER: its own, if it is alone; empty of none."""
+    return describe(chain[:2][-1]).serial if chain else ""
 
 
 def identity_of(certificate: crypto.X509, verification: Verification) -> ClientIdentity:
@@ -222,6 +263,12 @@ def identity_of(certificate: crypto.X509, verification: Verification) -> ClientI
         key_type=description.key_type,
         key_bits=description.key_bits,
         signature_algorithm=description.signature_algorithm,
+        subject_legacy=description.subject_legacy,
+        issuer_legacy=description.issuer_legacy,
+        fingerprint_sha1=description.fingerprint_sha1,
+        ski=description.ski,
+        issuer_ski=description.issuer_ski,
+        extended_key_usages=description.extended_key_usages,
     )
 
 
@@ -257,67 +304,3 @@ SIGNATURE_ALGORITHMS: Mapping[str, str] = MappingProxyType(
     }
 )
 """How certificates are signed; ``rsa-pss-`` and its hash besides, and any other is called by its dotted number."""
-
-NAMES = {
-    "2.5.4.3": "CN",
-    "2.5.4.4": "SN",
-    "2.5.4.5": "serialNumber",
-    "2.5.4.6": "C",
-    "2.5.4.7": "L",
-    "2.5.4.8": "ST",
-    "2.5.4.9": "street",
-    "2.5.4.10": "O",
-    "2.5.4.11": "OU",
-    "2.5.4.12": "title",
-    "2.5.4.13": "description",
-    "2.5.4.15": "businessCategory",
-    "2.5.4.16": "postalAddress",
-    "2.5.4.17": "postalCode",
-    "2.5.4.20": "telephoneNumber",
-    "2.5.4.41": "name",
-    "2.5.4.42": "GN",
-    "2.5.4.43": "initials",
-    "2.5.4.44": "generationQualifier",
-    "2.5.4.45": "x500UniqueIdentifier",
-    "2.5.4.46": "dnQualifier",
-    "2.5.4.65": "pseudonym",
-    "2.5.4.97": "organizationIdentifier",
-    "1.2.840.113549.1.9.1": "emailAddress",
-    "1.2.840.113549.1.9.2": "unstructuredName",
-    "0.9.2342.19200300.100.1.1": "UID",
-    "0.9.2342.19200300.100.1.25": "DC",
-    "1.3.6.1.4.1.311.60.2.1.1": "jurisdictionL",
-    "1.3.6.1.4.1.311.60.2.1.2": "jurisdictionST",
-    "1.3.6.1.4.1.311.60.2.1.3": "jurisdictionC",
-}
-"""OpenSSL's short names of attributes; any other type is written as its dotted number."""
-
-
-def distinguished_name(name: x509.Name) -> str:
-    r"""A distinguished name as nginx writes it: RFC 4514's order and escapes (``CN=x,O=Acc\, ess``), UTF-8 left alone.
-
-    Control characters are escaped as well (``\0A``): a name cannot break a line of a log.
-    """
-    return ",".join("+".join(map(_attribute, reversed(list(rdn)))) for rdn in reversed(name.rdns))
-
-
-def _attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
-    dotted = attribute.oid.dotted_string
-    value = attribute.value
-    if isinstance(value, bytes):
-        return f"{NAMES.get(dotted, dotted)}=#{value.hex().upper()}"
-    return f"{NAMES.get(dotted, dotted)}={escaped(value)}"
-
-
-def escaped(value: str) -> str:
-    """The text of an attribute as it stands in a distinguished name."""
-    parts = []
-    for index, character in enumerate(value):
-        at_edge = index in (0, len(value) - 1)
-        if character < " " or character == "\x7f":
-            parts.append(f"\\{ord(character):02X}")
-        elif character in ',+"\\<>;' or (character == " " and at_edge) or (character == "#" and index == 0):
-            parts.append(f"\\{character}")
-        else:
-            parts.append(character)
-    return "".join(parts)

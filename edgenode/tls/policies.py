@@ -19,7 +19,7 @@ from OpenSSL._util import lib
 from edgenode.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.tls.admission import Admission
 from edgenode.tls.certificates import LoadedCertificate
-from edgenode.tls.identity import distinguished_name
+from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems
 from edgenode.tls.revocation import Revocation, believe
 from edgenode.tls.servergroups import ServerGroup
@@ -60,6 +60,7 @@ class TLSPolicy:
             )
             return cls(group, frozenset())
         group = evolve(group, hosts=(), certificate=(), security_policy="", trust_store=(), certificate_headers=())
+        group = evolve(group, mode=None, strict=False)
         return cls(group, frozenset(trust_stores))
 
     @property

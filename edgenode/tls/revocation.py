@@ -8,16 +8,17 @@ handshake and every later look at an open connection ask the same questions.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from attrs import frozen
+from attrs import field, frozen
 from cryptography import x509
 from OpenSSL import crypto
 from OpenSSL._util import lib
 
 from edgenode.tls.identity import describe
-from edgenode.tls.revocationlists import Moments, issuer_key, same_kind
+from edgenode.tls.names import distinguished_name
+from edgenode.tls.revocationlists import Moments, is_complete, issuer_key, same_kind
 from edgenode.tls.truststores import LoadedTrustStore
 
 CRL_EXPIRED = 12
@@ -89,6 +90,15 @@ class Revocation:
     _flags: int
     _lists: tuple[_List, ...]
     _besides: tuple[Moments, ...]
+    _complete: Mapping[str, Sequence[_List]] = field(init=False)
+
+    @_complete.default
+    def _by_issuer(self) -> Mapping[str, Sequence[_List]]:
+        found: dict[str, list[_List]] = {}
+        for each in self._lists:
+            if is_complete(each.crl):
+                found.setdefault(issuer_key(distinguished_name(each.crl.issuer)), []).append(each)
+        return found
 
     @classmethod
     def of(cls, trust_stores: Sequence[LoadedTrustStore]) -> Self | None:
@@ -125,6 +135,18 @@ class Revocation:
         if any(self._is_revoked_besides(certificate, now) for certificate in in_question):
             return REVOKED
         return self._regardless_of_dates(chain, now) if stale else 0
+
+    def dates(self, issuer: str, now: datetime.datetime) -> tuple[datetime.datetime | None, datetime.datetime | None]:
+        """When the list that covers what an issuer has issued was issued itself, and when a newer one is due.
+
+        :param issuer: its distinguished name.
+        :param now: the time, UTC; of the complete lists that have begun the latest counts.
+        """
+        lists = [each.crl for each in self._complete.get(issuer_key(issuer), ()) if each.has_begun(now)]
+        if not lists:
+            return None, None
+        latest = max(lists, key=lambda crl: crl.last_update_utc)
+        return latest.last_update_utc, latest.next_update_utc
 
     def add_to(self, store: crypto.X509Store) -> None:
         """Put the lists and their flags into a store of OpenSSL's."""

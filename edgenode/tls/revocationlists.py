@@ -20,7 +20,7 @@ from OpenSSL._util import ffi, lib
 
 from edgenode.errors import InvalidValue
 from edgenode.tls.certificates import is_cut, read, signed_by
-from edgenode.tls.identity import distinguished_name
+from edgenode.tls.names import distinguished_name
 
 _PEM_CRL = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
 
@@ -157,7 +157,7 @@ def gaps(
     authorities: Sequence[x509.Certificate], crls: Sequence[x509.CertificateRevocationList], crl_check: str
 ) -> Iterator[str]:
     """Whose clients are all refused for the want of a list."""
-    covered = {crl.issuer for crl in crls if _base_number(crl) is None}
+    covered = {crl.issuer for crl in crls if is_complete(crl)}
     for authority in authorities:
         issues_authorities = any(other != authority and signed_by(other, authority) for other in authorities)
         if authority.subject in covered or (crl_check == "leaf" and issues_authorities):
@@ -182,7 +182,7 @@ def revoked_besides(crls: Sequence[x509.CertificateRevocationList]) -> Moments:
     entry counts from the ``thisUpdate`` of its list on, and until a complete list of the same scope is as new.
     """
     found: dict[tuple[str, int], datetime.datetime] = {}
-    numbers = {(_scope(crl), _number(crl)) for crl in crls if _base_number(crl) is None}
+    numbers = {(_scope(crl), _number(crl)) for crl in crls if is_complete(crl)}
     for crl in crls:
         is_delta = _base_number(crl) is not None
         superseded = any(scope == _scope(crl) and number >= _number(crl) >= 0 for scope, number in numbers)
@@ -214,7 +214,12 @@ def _entries(crl: x509.CertificateRevocationList, own: bool) -> Iterator[tuple[s
 
 def same_kind(crl: x509.CertificateRevocationList) -> object:
     """What two lists have in common of which the newer one replaces the older."""
-    return _scope(crl), _base_number(crl) is None
+    return _scope(crl), is_complete(crl)
+
+
+def is_complete(crl: x509.CertificateRevocationList) -> bool:
+    """Whether it is no delta list."""
+    return _base_number(crl) is None
 
 
 def _scope(crl: x509.CertificateRevocationList) -> object:

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 import attrs
 from attrs import frozen
 
+from edgenode.decision import MODES
 from edgenode.settings import Between, Choice, HostName, Network, Reference, setting
 from edgenode.tls.allowlists import CertificatePin, DNSPattern, EmailPattern, KeyPin, SubjectPattern, URIPattern
 
@@ -103,6 +104,10 @@ class ServerGroup:
         ("none",),
     )
     security_policy: Annotated[str, Reference("security-policy")] = setting("The security policy of its requests.")
+    mode: Annotated[str, Choice(MODES)] | None = setting(
+        "Its mode of filtration; without the key that of ``[edge]``.", None
+    )
+    strict: bool = setting("Whether no path map may have a looser mode for it.", False)
 
     @property
     def asked_of_verified_clients(self) -> tuple[str, ...]:

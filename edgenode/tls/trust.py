@@ -21,7 +21,7 @@ from OpenSSL._util import lib
 
 from edgenode.exchange import ClientIdentity
 from edgenode.tls.admission import Admission
-from edgenode.tls.identity import describe
+from edgenode.tls.identity import describe, issuer_serial
 from edgenode.tls.reasons import reason
 from edgenode.tls.revocation import CRL_EXPIRED, REVOKED, Revocation
 from edgenode.tls.servergroups import ServerGroup
@@ -96,6 +96,16 @@ class Trust:
         following = bisect_left(turns, int(now.timestamp()))
         return min(end, turns[following]) if following < len(turns) else end
 
+    def dated(self, identity: ClientIdentity, now: datetime.datetime) -> ClientIdentity:
+        """The identity with the dates of the revocation list that covers it; itself, if it has those already.
+
+        :param now: the time, UTC.
+        """
+        dates = (None, None) if self._revocation is None else self._revocation.dates(identity.issuer, now)
+        if dates == (identity.crl_this_update, identity.crl_next_update):
+            return identity
+        return evolve(identity, crl_this_update=dates[0], crl_next_update=dates[1])
+
     def look_again(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[ClientIdentity, int]:
         """The identity of a client with the verdict as of now, and the last second in which that holds.
 
@@ -104,6 +114,7 @@ class Trust:
         :return: the identity itself if nothing has changed, else one with the new error behind its own. What was not
             verified in the handshake is not verified now.
         """
+        identity = self.dated(identity, now)
         verdict = identity.verification
         if verdict.verified:
             error, depth, chain = self._verify(identity, now)
@@ -128,10 +139,11 @@ class Trust:
                 reason=why,
                 errors=(*verdict.errors, error),
             )
-            return evolve(identity, verification=failed, chain_verified=(), tags=()), FOREVER
+            return evolve(identity, verification=failed, chain_verified=(), issuer_serial="", tags=()), FOREVER
         tags = self.tags.get((identity.leaf, *chain)[-1], ()) if verdict.verified else ()
         if (chain, tags) != (identity.chain_verified, identity.tags):
-            identity = evolve(identity, chain_verified=chain, tags=tags)
+            serial = issuer_serial((identity.leaf, *chain)) if verdict.verified else ""
+            identity = evolve(identity, chain_verified=chain, issuer_serial=serial, tags=tags)
         return identity, self.until(identity, now)
 
     def _doubt(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[int, int, str]:

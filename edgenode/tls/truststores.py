@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from edgenode.errors import Problem
 from edgenode.settings import Choice, File, Word, setting
 from edgenode.tls.certificates import read_certificates, signed_by, validity_fault
-from edgenode.tls.identity import distinguished_name
+from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems
 from edgenode.tls.revocationlists import Moments, doubts, faults, gaps, parsed, read_crls, revoked_besides
 

@@ -1,0 +1,41 @@
+"""Names and values as they stand in queries, forms and cookies, and the maps made of them.
+
+Law: every pair is kept, in the order written, and reading takes time in proportion to the text.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+Pairs = tuple[tuple[bytes, bytes], ...]
+Values = Mapping[bytes, tuple[bytes, ...]]
+"""Every value of every name."""
+
+
+def split_pairs(text: bytes, separator: bytes = b"&") -> Pairs:
+    """Read ``a=1&b``: up to the first ``=`` is the name; what has none has an empty value, what is empty is no pair."""
+    return tuple([part.partition(b"=")[::2] for part in text.split(separator) if part])
+
+
+def collected(pairs: Iterable[tuple[bytes, bytes]]) -> Values:
+    """Every value of every name, in the order of the pairs."""
+    pairs = tuple(pairs)
+    once = {name: (value,) for name, value in pairs}
+    if len(once) == len(pairs):  # as nearly always, and on the way of many requests
+        return MappingProxyType(once)
+    found: defaultdict[bytes, list[bytes]] = defaultdict(list)
+    for name, value in pairs:
+        found[name].append(value)
+    return MappingProxyType({name: tuple(values) for name, values in found.items()})
+
+
+def names_of(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
+    """The name of each pair."""
+    return tuple(name for name, _ in pairs)
+
+
+def values_of(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, ...]:
+    """The value of each pair."""
+    return tuple(value for _, value in pairs)

@@ -1,0 +1,40 @@
+"""Views of a request: what is computed from it only if some rule asks, and then once.
+
+Law: a view is kept with the request that it is of and goes with it, so nothing outlives a request and no lookup is
+needed to find it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar
+
+from edgenode.exchange import Exchange, Request
+
+T = TypeVar("T")
+
+
+def view(compute: Callable[[Request], T]) -> Callable[[Request], T]:
+    """The same function, computed once for each request; a request is frozen, so it cannot go stale."""
+    name = f"{compute.__module__}.{compute.__qualname__}"
+
+    @wraps(compute)
+    def read(request: Request) -> T:
+        kept = request.__dict__
+        if name not in kept:
+            kept[name] = compute(request)
+        found: T = kept[name]
+        return found
+
+    return read
+
+
+def of_request(read: Callable[[Request], T]) -> Callable[[Exchange], T | None]:
+    """A reader of an exchange from one of a request; a stream has no request."""
+
+    def reader(exchange: Exchange) -> T | None:
+        request = exchange.request
+        return None if request is None else read(request)
+
+    return reader
