@@ -1,25 +1,40 @@
-"""The verdict of bench/proxy.py on what the driver measured."""
+"""The benchmarks: the verdict of bench/proxy.py on what the driver measured, and that bench/rules.py measures what it
+says."""
 
 from __future__ import annotations
 
 import importlib.util
 import pathlib
+import random
+import sys
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 
-@pytest.fixture(scope="module")
-def proxy() -> ModuleType:
-    """The script as a module."""
-    path = pathlib.Path(__file__).parent.parent / "bench" / "proxy.py"
-    spec = importlib.util.spec_from_file_location("proxy", path)
+def script(name: str) -> ModuleType:
+    """A script as a module."""
+    path = pathlib.Path(__file__).parent.parent / "bench" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"bench_{name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # attrs looks there
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def proxy() -> ModuleType:
+    """bench/proxy.py."""
+    return script("proxy")
+
+
+@pytest.fixture(scope="module")
+def rules() -> ModuleType:
+    """bench/rules.py."""
+    return script("rules")
 
 
 def rows(**microseconds: list[float]) -> list[dict[str, Any]]:
@@ -59,3 +74,30 @@ def test_failed_requests_count_for_nothing(proxy: ModuleType, failure: dict[str,
     measured = rows(edgenode=[1], nginx=[25], twisted_treq=[350])
     measured[0].update(failure)
     assert not proxy.comparison(measured, "keep1k")[1]
+
+
+def test_requests_match_filters_as_the_columns_say(rules: ModuleType) -> None:
+    """An ordinary request matches none, new or not, and one that is to match some does."""
+    source = random.Random(1)
+    pipeline = rules.built(50, False).pipeline
+    for _ in range(20):
+        new = rules.ordinary(source, 60)
+        assert pipeline.decide(new).reasons == pipeline.decide(rules.again(new)).reasons == ()
+        assert pipeline.decide(rules.matching(source, 50)).reasons != ()
+    lengths = {len(rules.hostile(source, 300, 50).request.query) for _ in range(5)}
+    assert lengths == {len(rules.ordinary(source, 300).request.query)} == {300}
+
+
+def test_everything_is_measured_and_judged(rules: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both tables are printed, with a verdict on every limit that can be told."""
+    rules.main(["--filters", "5", "--prefixes", "100", "--rounds", "1", "--requests", "2", "--large", "100"])
+    printed = capsys.readouterr().out
+    assert all(column in printed for column in rules.COLUMNS)
+    assert "a hostile request over 5 filters" in printed
+    assert "µs per look-up in 100 prefixes" in printed
+
+
+def test_limits_of_rules(rules: ModuleType) -> None:
+    """What is over its limit is not kept."""
+    assert str(rules.Limit("x", 2.1, 2.0)).endswith("NOT KEPT")
+    assert not str(rules.Limit("x", 2.0, 2.0)).endswith("NOT KEPT")

@@ -1,113 +1,174 @@
-"""Compiled sections against a slow and obvious reading of the same rules."""
+"""Compiled formulas against the slow and obvious reading of the same formulas."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgenode.errors import InvalidValue
 from edgenode.exchange import Exchange, Request
-from edgenode.rules.categories import CATEGORIES, entry
-from edgenode.rules.compiling import DEEPEST, SectionSet, compile_section, compile_sections
-from edgenode.rules.networks import network
-from edgenode.rules.sections import Entry, Section
-from tests.strategies import CONNECTION, TAGS, exchanges, section_trees
+from edgenode.rules.categories import entry
+from edgenode.rules.compiling import FormulaSet, compile_formula, compile_formulas
+from edgenode.rules.definitions import Definitions
+from edgenode.rules.evaluating import TAGS as ALL_TAGS
+from edgenode.rules.evaluating import subject
+from edgenode.rules.expressions import Each, FieldValue, Index
+from edgenode.rules.formulas import (
+    ALWAYS,
+    NEVER,
+    All,
+    AnyOf,
+    Clause,
+    Computed,
+    Evidence,
+    Formula,
+    Leaf,
+    Not,
+    Odd,
+    Predicate,
+    Sought,
+    Subject,
+)
+from edgenode.rules.lists import Members
+from edgenode.rules.lowering import formula_of
+from edgenode.rules.networks import Networks, Range
+from edgenode.rules.sections import Section
+from edgenode.rules.types import BYTES, INT, IP, STRING_LISTS, STRINGS
+from tests.formulas import found
+from tests.strategies import CONNECTION, TAGS, exchanges
+
+USER_AGENT = Each(Index(FieldValue("http.request.headers", STRING_LISTS), b"user-agent", STRINGS), STRINGS)
+LIST = Members(
+    "$all",
+    networks=Networks(["192.0.2.0/28", "2001:db8::/32", "10.0.0.0/8"]),
+    words=frozenset((b"curl/8.5", b"example.com")),
+    suffixes=frozenset((b".example.com", b".com")),
+    numbers=frozenset((443, 8443)),
+    regexes=("^curl", "one.two"),
+)
+SOUGHT: tuple[tuple[Subject, str, tuple[Sought, ...]], ...] = (
+    (subject(FieldValue("ip.src", IP)), "present", (None,)),
+    (
+        subject(FieldValue("ip.src", IP)),
+        "network",
+        (Range(4, 0xC0000200, 0xC00002FF), Range(4, 0, (1 << 32) - 1), Range(4, 0xC0000207, 0xC0000207), LIST),
+    ),
+    (subject(FieldValue("cf.edge.server_port", INT)), "range", ((443, 443), (1, 442), (0, 500), (400, 9000), LIST)),
+    (subject(FieldValue("http.host", BYTES)), "equal", (b"example.com", b"admin.example.com", b"", LIST)),
+    (subject(FieldValue("edge.path", BYTES)), "regex", ("^/api", "login$", "^/$", ".")),
+    (subject(USER_AGENT), "present", (None,)),
+    (subject(USER_AGENT), "regex", ("^curl/", "(?i)MOZ", LIST)),
+    (subject(USER_AGENT), "equal", (b"mozilla", b"", LIST)),
+    (subject(ALL_TAGS), "equal", TAGS),
+)
+predicates = st.sampled_from(
+    [Predicate(looked_at, match, sought) for looked_at, match, soughts in SOUGHT for sought in soughts]
+)
+evidence = st.sampled_from("abcdefgh").map(lambda letter: (Clause(letter),))
+
+
+def _carries(tag: str) -> Callable[[Exchange], bool]:
+    return lambda exchange: tag in exchange.tags
+
+
+computed = st.one_of(
+    evidence.map(lambda shown: Computed(lambda exchange: exchange.client > "2", frozenset(), shown)),
+    st.builds(lambda tag, shown: Computed(_carries(tag), frozenset(("tags",)), shown), st.sampled_from(TAGS), evidence),
+)
+leaves = st.builds(Leaf, predicates, evidence)
+
+
+def _joined(parts: st.SearchStrategy[Formula]) -> st.SearchStrategy[Formula]:
+    several = st.lists(parts, max_size=3).map(tuple)
+    return st.one_of(
+        st.builds(All, several),
+        st.builds(AnyOf, several),
+        st.builds(Odd, several, evidence),
+        st.builds(Not, parts, evidence),
+    )
+
+
+formulas: st.SearchStrategy[Formula] = st.recursive(leaves | leaves | computed, _joined, max_leaves=6)
+
+
+class Circle(Exception):
+    """Formulas wait for one another's tags."""
 
 
 class Slow:
-    """Sections, read word by word."""
+    """Formulas that set tags, read one by one: a tag is there if it was before, or if any that sets it is true."""
 
-    def __init__(
-        self, sections: Sequence[Section], named: Mapping[str, Section], tags: Sequence[frozenset[str]]
-    ) -> None:
-        self.sections, self.named, self.tags = sections, named, tags
+    def __init__(self, several: Sequence[Formula], tags: Sequence[frozenset[str]], exchange: Exchange) -> None:
+        self.several, self.tags, self.exchange = several, tags, exchange
 
-    def looks_for(self, section: Section) -> set[str]:
-        """The tags that a section and those inside it look for."""
-        inner = [self.looks_for(self.named[name]) for name in section.sections]
-        return {each.pattern for each in section.entries if each.category == "tag"}.union(*inner)
+    def found(self, index: int, path: tuple[int, ...] = ()) -> Evidence | None:
+        """The evidence of one formula."""
+        if index in path:
+            raise Circle
+        reads, computes = _reads(self.several[index])
+        given: set[str] = set()
+        for other, tags in enumerate(self.tags):
+            if tags & reads or (computes and tags and other != index):
+                true = self.found(other, (*path, index)) is not None
+                given |= tags if true else set()
+        return found(self.several[index], self.exchange.tagged(given))
 
-    def circular(self) -> bool:
-        """Whether a section waits for itself, over any number of others."""
-        count = range(len(self.sections))
-        waits = {(a, b) for a in count for b in count if self.looks_for(self.sections[a]) & self.tags[b]}
-        for _ in count:
-            waits |= {(a, d) for a, b in waits for c, d in waits if b == c}
-        return any(a == b for a, b in waits)
-
-    def carries(self, exchange: Exchange, tag: str) -> bool:
-        """Whether an exchange has a tag, or a section that matches sets it."""
-        given = (
-            self.section(exchange, each) for each, tags in zip(self.sections, self.tags, strict=True) if tag in tags
-        )
-        return tag in exchange.tags or any(found is not None for found in given)
-
-    def entry(self, exchange: Exchange, looked: Entry) -> bool:
-        """Whether an entry matches."""
-        category = CATEGORIES[looked.category]
-        values = category.reads.read(exchange, looked.name.encode())
-        if category.match == "exact":
-            hit = self.carries(exchange, looked.pattern)
-        elif category.match == "regex":
-            hit = any(re.search(looked.pattern.encode(), value, re.DOTALL) for value in values)
-        else:
-            hit = any(inside(value, looked.pattern) for value in values)
-        return bool(values) and not hit if looked.negated else hit
-
-    def section(self, exchange: Exchange, section: Section) -> tuple[Entry, ...] | None:
-        """The entries that make a section match."""
-        own = [(each,) if self.entry(exchange, each) else None for each in section.entries]
-        inner = [self.section(exchange, self.named[name]) for name in dict.fromkeys(section.sections)]
-        if section.relation == "and":
-            found = [part for part in (*own, *inner) if part is not None]
-            return sum(found, ()) if len(found) == len(own) + len(inner) else None
-        plain = [part for part, each in zip(own, section.entries, strict=True) if not each.negated]
-        negated = [part for part, each in zip(own, section.entries, strict=True) if each.negated]
-        return next((part for part in (*plain, *negated, *inner) if part is not None), None)
-
-    def matching(self, exchange: Exchange) -> list[tuple[int, tuple[Entry, ...]]]:
-        """As :meth:`SectionSet.matching`."""
-        found = ((index, self.section(exchange, each)) for index, each in enumerate(self.sections))
-        return [(index, entries) for index, entries in found if entries is not None]
+    def matching(self) -> list[tuple[int, Evidence]]:
+        """As :meth:`FormulaSet.matching`."""
+        several = ((index, self.found(index)) for index in range(len(self.several)))
+        return [(index, evidence) for index, evidence in several if evidence is not None]
 
 
-def inside(address: str, pattern: str) -> bool:
-    """Whether an address lies in a network of its own family, mapped addresses being IPv4."""
-    one, other = network(address), network(pattern)
-    return one.version == other.version and one.network_address in other
+def _reads(formula: Formula) -> tuple[set[str], bool]:
+    """The tags that a formula looks for, and whether it computes something of all of them."""
+    match formula:
+        case Leaf(Predicate(sought=str(tag), match="equal")):
+            return {tag}, False
+        case Computed(needs=needs):
+            return set(), "tags" in needs
+        case Not(part):
+            return _reads(part)
+        case All(parts) | AnyOf(parts) | Odd(parts):
+            inner = [_reads(part) for part in parts]
+            return set().union(*(tags for tags, _ in inner)), any(computes for _, computes in inner)
+        case _:
+            return set(), False
 
 
-@given(section_trees(), st.data())
-def test_compiled_sections_match_as_the_slow_reading_does(
-    tree: tuple[list[Section], dict[str, Section]], data: st.DataObject
+@settings(max_examples=300)
+@given(
+    st.lists(st.tuples(formulas, st.frozensets(st.sampled_from((*TAGS, "seen")), max_size=2)), min_size=1, max_size=5),
+    st.lists(exchanges, min_size=1, max_size=3),
+)
+def test_compiled_formulas_are_true_as_the_slow_reading_says(
+    rules: list[tuple[Formula, frozenset[str]]], judged: list[Exchange]
 ) -> None:
-    """Nesting, negation, repeated headers, absent values and tags of others: verdict and entries are the same."""
-    sections, named = tree
-    tags = [data.draw(st.frozensets(st.sampled_from((*TAGS, "seen")), max_size=2)) for _ in sections]
-    slow = Slow(sections, named, tags)
-    if slow.circular():
+    """Of every exchange the same formulas are true, with the same evidence; and what goes in circles is refused."""
+    several, tags = [formula for formula, _ in rules], [tags for _, tags in rules]
+    try:
+        expected = [Slow(several, tags, exchange).matching() for exchange in judged]
+    except Circle:
         with pytest.raises(InvalidValue, match="the tags go round in a circle"):
-            compile_sections(sections, named, tags)
+            compile_formulas(several, tags)
         return
-    compiled = compile_sections(sections, named, tags)
-    for exchange in data.draw(st.lists(exchanges, min_size=1, max_size=5)):
-        assert list(compiled.matching(exchange)) == slow.matching(exchange)
+    compiled = compile_formulas(several, tags)
+    assert [list(compiled.matching(exchange)) for exchange in judged] == expected
 
 
-@given(section_trees(), exchanges)
-def test_a_single_section_matches_as_among_others(
-    tree: tuple[list[Section], dict[str, Section]], exchange: Exchange
-) -> None:
-    """A path map and a filter with the same entries match the same exchanges."""
-    sections, named = tree
-    together = dict(compile_sections(sections, named).matching(exchange))
-    for index, section in enumerate(sections):
-        assert compile_section(section, named)(exchange) == together.get(index)
+@given(st.lists(formulas, min_size=1, max_size=5), st.randoms(), exchanges)
+def test_the_order_of_formulas_makes_no_difference(several: list[Formula], random: object, exchange: Exchange) -> None:
+    """Each is true or not whatever stands before it, and by itself as among others."""
+    shuffled = list(range(len(several)))
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    one = dict(compile_formulas(several).matching(exchange))
+    other = dict(compile_formulas([several[index] for index in shuffled]).matching(exchange))
+    assert {shuffled[place]: evidence for place, evidence in other.items()} == one
+    for index, formula in enumerate(several):
+        assert compile_formula(formula)(exchange) == one.get(index)
 
 
 def _request(path: bytes = b"/", method: bytes = b"GET", *headers: tuple[bytes, bytes]) -> Exchange:
@@ -115,109 +176,93 @@ def _request(path: bytes = b"/", method: bytes = b"GET", *headers: tuple[bytes, 
     return Exchange(CONNECTION, request, "192.0.2.7", frozenset(("all", "protocol:https")))
 
 
-def _section(relation: str = "and", sections: tuple[str, ...] = (), **entries: str) -> Section:
+def _rule(**entries: str) -> Formula:
     found = tuple(entry(key.replace("_", "."), value) for key, values in entries.items() for value in values.split())
-    return Section(relation=relation, sections=sections, entries=found)
-
-
-@pytest.mark.parametrize("one", [b"a", b"b", b"c", b"x"])
-@pytest.mark.parametrize("two", [b"i", b"j", b"k", b"x"])
-def test_and_of_two_ors(one: bytes, two: bytes) -> None:
-    """((a or b or c) and (i or j or k)), the manual's own example of a rule list."""
-    named = {"first": _section("or", header_one="^a$ ^b$ ^c$"), "second": _section("or", header_two="^i$ ^j$ ^k$")}
-    match = compile_section(_section("and", ("first", "second")), named)
-    assert (match(_request(b"/", b"GET", (b"one", one), (b"two", two))) is not None) is (
-        one in b"abc" and two in b"ijk"
-    )
-
-
-def test_a_protocol_is_matched_by_its_tag() -> None:
-    """There is no category for the protocol: its automatic tag is looked for."""
-    match = compile_section(_section(tag="protocol:https"), {})
-    assert match(_request()) == (entry("tag", "protocol:https"),)
-    assert compile_section(_section(tag="protocol:http"), {})(_request()) is None
-
-
-def test_an_empty_and_matches_and_an_empty_or_does_not() -> None:
-    """Nothing demanded is fulfilled; nothing offered is not."""
-    found = compile_sections((Section(), Section(relation="or")), {}).matching(_request())
-    assert list(found) == [(0, ())]
-
-
-@pytest.mark.parametrize("value", ["^curl/", "!^curl/"])
-def test_an_absent_header_matches_neither_way(value: str) -> None:
-    """A request without the header does not match an entry on it, negated or not, wherever the entry stands."""
-    alone = _section(header_user_agent=value)
-    assert compile_section(alone, {})(_request()) is None
-    inner = {"inner": evolve(alone, relation="or")}
-    assert compile_section(_section(path="^/", sections=("inner",)), inner)(_request()) is None
-    beside = evolve(inner["inner"], entries=(*alone.entries, entry("header.x", "!1")))
-    assert compile_section(beside, {})(_request(b"/", b"GET", (b"x", b"1"))) is None
-
-
-def test_a_negated_entry_matches_if_no_value_does() -> None:
-    """A client cannot pass ``!`` by sending one more value of the header."""
-    match = compile_section(_section(header_x="!^evil$"), {})
-    assert match(_request(b"/", b"GET", (b"x", b"good"), (b"x", b"fine"))) is not None
-    assert match(_request(b"/", b"GET", (b"x", b"good"), (b"x", b"evil"))) is None
+    return formula_of(Section(entries=found), Definitions())
 
 
 def test_a_tag_is_seen_wherever_its_filter_stands() -> None:
-    """A section that looks for a tag sees it though the section that sets it comes later, over several steps."""
-    sections = (_section(tag="two"), _section(tag="one"), _section(path="^/"), _section(tag="!one"))
-    found = compile_sections(sections, {}, (("three",), ("two",), ("one",), ())).matching(_request())
+    """A formula that looks for a tag sees it though the one that sets it comes later, over several steps."""
+    several = (_rule(tag="two"), _rule(tag="one"), _rule(path="^/"), _rule(tag="!one"))
+    found = compile_formulas(several, (("three",), ("two",), ("one",), ())).matching(_request())
     assert [index for index, _ in found] == [0, 1, 2]
 
 
 def test_tags_in_a_circle_are_refused_by_name() -> None:
-    """Sections that wait for one another's tags have no order, and the circle is named."""
+    """Formulas that wait for one another's tags have no order, and the circle is named."""
     with pytest.raises(InvalidValue) as refused:
-        compile_sections((_section(tag="b"), _section(tag="!a")), {}, (("a",), ("b",)), ("first", "second"))
+        compile_formulas((_rule(tag="b"), _rule(tag="!a")), (("a",), ("b",)), ("first", "second"))
     assert refused.value.sentence in (
         "the tags go round in a circle: first → (a) → second → (b) → first",
         "the tags go round in a circle: second → (b) → first → (a) → second",
     )
 
 
-def test_sections_in_a_circle_are_refused_by_name() -> None:
-    """A section inside itself is named with the way there."""
-    named = {"a": Section(sections=("b",)), "b": Section(sections=("a",))}
-    with pytest.raises(InvalidValue) as refused:
-        compile_sections((Section(sections=("a",)),), named, names=("filter",))
-    assert refused.value.sentence == "sections stand inside one another in a circle: filter → a → b → a"
+def test_what_computes_something_of_all_tags_sees_those_of_all_others() -> None:
+    """It is judged last, and its own tags are none that it waits for; two such that set tags wait for one another."""
+    bots = Computed(lambda exchange: any(tag.startswith("bot") for tag in exchange.tags), frozenset(("tags",)), ())
+    several = (bots, _rule(path="^/"))
+    found = compile_formulas(several, (("robots",), ("bot-7",))).matching(_request())
+    assert [index for index, _ in found] == [0, 1]
+    assert compile_formulas(several, (("bots",), ())).matching(_request()) == [(1, (entry("path", "^/"),))]
+    with pytest.raises(InvalidValue, match=r"the tags go round in a circle: (one → two → one|two → one → two)"):
+        compile_formulas((bots, bots), (("a",), ("b",)), ("one", "two"))
+    with pytest.raises(InvalidValue, match=r"the tags go round in a circle: .*\(every tag\)"):
+        compile_formulas((bots, _rule(tag="robots")), (("robots",), ("b",)), ("one", "two"))
 
 
-@pytest.mark.parametrize("order", [1, -1])
-def test_sections_too_deep_inside_one_another_are_refused(order: int) -> None:
-    """32 deep is accepted and 33 is not, whichever of them is compiled first."""
-    named = {f"s{level}": Section(sections=(f"s{level + 1}",)) for level in range(1, DEEPEST)}
-    named[f"s{DEEPEST}"] = Section()
-    several = [Section(sections=(f"s{level}",)) for level in (2, 10, 20)][::order]
-    assert len(compile_sections(several, named).matching(_request())) == 3
-    with pytest.raises(InvalidValue, match="more than 32 deep"):
-        compile_sections([*several, Section(sections=("s1",))][::order], named)
+def test_no_formula_is_judged_unless_its_narrowest_predicate_hits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand formulas cost nothing if none of their narrowest predicates hits, though a broad one does."""
 
+    def judge(self: FormulaSet, exchange: Exchange, waiting: set[int], hits: set[int]) -> None:
+        raise AssertionError(f"{len(waiting)} formulas were judged")
 
-def test_a_section_that_does_not_exist_is_refused() -> None:
-    """A name that leads nowhere is an error, not an empty section."""
-    with pytest.raises(InvalidValue, match="there is no section nowhere"):
-        compile_section(Section(sections=("nowhere",)), {})
-
-
-def test_no_section_is_judged_unless_a_pattern_matches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand sections cost nothing if none of their narrowest patterns hits, though a broad one does."""
-
-    def judge(self: SectionSet, waiting: set[int], hits: set[int]) -> None:
-        raise AssertionError(f"{len(waiting)} sections were judged")
-
-    compiled = compile_sections([_section(method="GET", path=f"^/path-{number}$") for number in range(1000)], {})
-    monkeypatch.setattr(SectionSet, "_judge", judge)
+    compiled = compile_formulas([_rule(method="GET", path=f"^/path-{number}$") for number in range(1000)])
+    monkeypatch.setattr(FormulaSet, "_judge", judge)
     assert compiled.matching(_request(b"/other")) == ()
-    with pytest.raises(AssertionError, match="1 sections"):
+    with pytest.raises(AssertionError, match="1 formulas"):
         compiled.matching(_request(b"/path-500"))
+
+
+def test_of_two_predicates_formulas_hang_on_the_one_that_fewer_share() -> None:
+    """What stands in all of them says little, however narrow it is by itself."""
+    compiled = compile_formulas([_rule(ip="192.0.2.0/24", path=f"^/path-{number}$") for number in range(1000)])
+    assert {len(ranks) for ranks in compiled._hanging.values()} == {1}
+
+
+def test_what_is_only_looked_at_later_is_not_read_before() -> None:
+    """A body is not taken apart for a request that nothing else about a filter matches."""
+    read: list[Exchange] = []
+
+    def body(exchange: Exchange) -> tuple[bytes, ...]:
+        read.append(exchange)
+        return (b"x",)
+
+    looked_at = Subject("body", BYTES, body, frozenset(("body",)), 50)
+    rule = All((_rule(path="^/upload$"), Leaf(Predicate(looked_at, "regex", "x"), (Clause("body"),))))
+    compiled = compile_formulas([rule])
+    assert compiled.needs == {"body"}
+    assert compiled.matching(_request(b"/other")) == ()
+    assert read == []
+    assert compiled.matching(_request(b"/upload")) == [(0, (entry("path", "^/upload$"), Clause("body")))]
+    assert len(read) == 1
+
+
+@pytest.mark.parametrize(("formula", "always"), [(ALWAYS, 1), (NEVER, 0), (Not(ALWAYS, ()), 0), (Not(NEVER, ()), 1)])
+def test_what_is_always_or_never_true(formula: Formula, always: int) -> None:
+    """Formulas without any predicate."""
+    assert len(compile_formulas([formula]).matching(_request())) == always
+
+
+def test_a_formula_that_stands_in_itself_many_times_is_compiled_once() -> None:
+    """Thirty levels that each name the next twice are thirty formulas, and not a thousand million."""
+    formula = _rule(path="^/")
+    for _ in range(30):
+        formula = All((formula, Not(Not(formula, ()), ())))
+    compile_formulas([evolve(formula)])
 
 
 def test_a_request_cannot_stall_a_rule() -> None:
     """An expression that ruins a backtracking engine takes linear time."""
-    match = compile_section(_section(path="^(a+)+$"), {})
+    match = compile_formula(_rule(path="^(a+)+$"))
     assert match(_request(b"a" * 20_000 + b"!")) is None

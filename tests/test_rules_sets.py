@@ -1,121 +1,201 @@
-"""Sets of patterns: the same verdicts as one pattern at a time, and a memory with bounds."""
+"""Sets of predicates: the same verdicts as one predicate at a time, and a memory with bounds."""
 
 from __future__ import annotations
 
-import ipaddress
 import re
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgenode.errors import InvalidValue
-from edgenode.rules import regexes, sets
-from edgenode.rules.networks import address, network
-from edgenode.rules.sets import ExactSet, NetworkSet, RegexSet
+from edgenode.rules import engines, regexes, regexsets, sets
+from edgenode.rules.alike import alike
+from edgenode.rules.engines import ENGINES, Linear, Vectored
+from edgenode.rules.lists import Members
+from edgenode.rules.networks import Networks, Range
+from edgenode.rules.regexes import check_regex, compile_regex
+from edgenode.rules.regexsets import RegexSet
+from edgenode.rules.sets import EqualSet, NetworkSet, RangeSet
 from edgenode.rules.tags import canonical, check_tag
+from tests.formulas import in_networks
 
-# Few bits vary, so that networks contain one another and addresses fall on their edges.
-_numbers = {
-    4: st.integers(0, 15).map(lambda n: (n & 12) << 28 | (n & 3)),
-    6: st.integers(0, 15).map(lambda n: (n & 12) << 124 | (n & 3)),
-}
-_addresses: dict[int, st.SearchStrategy[ipaddress.IPv4Address | ipaddress.IPv6Address]] = {
-    4: _numbers[4].map(ipaddress.IPv4Address),
-    6: _numbers[6].map(ipaddress.IPv6Address),
-}
-addresses = st.one_of(*_addresses.values())
-networks = st.one_of(
-    st.tuples(_addresses[4], st.sampled_from((0, 1, 2, 4, 30, 31, 32))),
-    st.tuples(_addresses[6], st.sampled_from((0, 1, 2, 4, 126, 127, 128))),
-).map(lambda pair: str(ipaddress.ip_network(pair, strict=False)))
+# Few numbers, so that ranges overlap, touch and contain one another.
+small = st.integers(0, 9)
+pairs = st.tuples(small, small).map(lambda pair: (min(pair), max(pair)))
+ranges = st.tuples(st.sampled_from((4, 6)), pairs).map(lambda drawn: Range(drawn[0], *drawn[1]))
 
 
-@given(st.lists(networks, max_size=12), st.lists(addresses, min_size=1, max_size=12))
-def test_networks_match_as_ipaddress_says(several: list[str], judged: list[ipaddress.IPv4Address]) -> None:
-    """One bisection finds exactly the networks that contain an address, both families, one inside the other."""
-    found = NetworkSet.of([(text, number) for number, text in enumerate(several)])
-    for each in judged:
-        expected = {number for number, text in enumerate(several) if each in ipaddress.ip_network(text)}
-        for _ in range(2):  # searched, then remembered
-            assert set(found.find((str(each),))) == expected
+def numbered(several: Sequence[Any]) -> list[tuple[Any, int]]:
+    """Each with a number of its own."""
+    return [(each, 100 + index) for index, each in enumerate(several)]
 
 
-@pytest.mark.parametrize("base", ["0.0.0.0/30", "192.0.2.0/30", "255.255.255.252/30", "2001:db8::/126"])
-def test_every_way_in_which_networks_touch_or_contain_one_another(base: str) -> None:
-    """Of the seven networks of four addresses, every subset gives these and their neighbours the right ones."""
-    whole = ipaddress.ip_network(base)
-    lengths = range(whole.prefixlen, whole.max_prefixlen + 1)
-    every = [str(each) for length in lengths for each in whole.subnets(new_prefix=length)]
-    judged = range(max(0, int(whole[0]) - 1), min(int(whole[3]) + 2, 1 << whole.max_prefixlen))
-    for chosen in range(1 << len(every)):
-        several = [(text, number) for number, text in enumerate(every) if chosen >> number & 1]
-        found = NetworkSet.of(several)
-        for each in map(type(whole[0]), judged):
-            expected = {number for text, number in several if each in ipaddress.ip_network(text)}
-            assert set(found.find((str(each),))) == expected
-
-
-@pytest.mark.parametrize(
-    ("pattern", "judged", "matches"),
-    [
-        ("10.0.0.0/8", "::ffff:10.1.2.3", True),
-        ("10.0.0.0/8", "::ffff:0a01:0203", True),
-        ("::ffff:10.0.0.0/104", "10.1.2.3", True),
-        ("::/0", "::ffff:10.1.2.3", False),
-        ("::/0", "10.1.2.3", False),
-        ("0.0.0.0/0", "2001:db8::1", False),
-        ("255.255.255.255", "255.255.255.255", True),
-        ("ffff::/16", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", True),
-    ],
-)
-def test_a_mapped_address_is_the_address_it_maps(pattern: str, judged: str, matches: bool) -> None:
-    """A client cannot pass a rule on its IPv4 address by coming as IPv6."""
-    assert bool(NetworkSet.of([(pattern, 1)]).find((judged,))) is matches
-
-
-def test_an_address_that_is_none_raises() -> None:
-    """What cannot be compared is never taken for "matches nothing"."""
-    with pytest.raises(ValueError, match="does not appear"):
-        NetworkSet.of([("10.0.0.0/8", 1)]).find(("unix:/run/x",))
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(0, 32))
-def test_a_network_with_host_bits_is_refused_with_the_right_one(number: int, length: int) -> None:
-    """The sentence names a network that is then accepted."""
-    text = f"{ipaddress.IPv4Address(number)}/{length}"
-    try:
-        assert str(network(text)) == text
-    except InvalidValue as refused:
-        right = refused.sentence.rpartition(" ")[2]
-        assert ipaddress.ip_address(number) in network(right)
-
-
-@given(st.ip_addresses())
-def test_an_address_is_its_version_and_number(each: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
-    """Addresses are equal if and only if they are the same, mapped ones excepted."""
-    mapped = getattr(each, "ipv4_mapped", None) or each
-    assert address(str(each)) == (mapped.version, int(mapped))
-
-
-_PATTERNS = ("a", "^a", "b$", "a.b", "[^a]", "^$", "(?i)A", "a|b", "\\x00")
+@given(st.lists(ranges, max_size=12), st.lists(st.tuples(st.sampled_from((4, 6)), small), min_size=1, max_size=12))
+def test_ranges_of_addresses_are_found_however_they_overlap(
+    several: list[Range], judged: list[tuple[int, int]]
+) -> None:
+    """One bisection finds exactly the ranges around an address, in its own family."""
+    found = NetworkSet.of(numbered(several))
+    for version, number in judged:
+        expected = {100 + i for i, each in enumerate(several) if each[0] == version and each[1] <= number <= each[2]}
+        assert set(found.find(((version, number),))) == expected
 
 
 @given(
-    st.lists(st.sampled_from(_PATTERNS), max_size=6),
-    st.lists(st.text("abA\n\x00\xff", max_size=5).map(lambda text: text.encode("latin-1")), max_size=4),
+    st.lists(st.lists(ranges, max_size=5), max_size=3),
+    st.tuples(st.sampled_from((4, 6)), small),
+    st.sampled_from((0, 1000)),
 )
-def test_a_set_of_regexes_matches_as_each_one_by_itself(patterns: list[str], values: list[bytes]) -> None:
+def test_lists_of_addresses_are_found_small_or_large(
+    lists: list[list[Range]], judged: tuple[int, int], small: int
+) -> None:
+    """Whether a list is taken apart or asked by itself, an address is in it or not."""
+    members = [Members("$list", networks=_networks(each)) for each in lists]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sets, "SMALL", small)
+        found = NetworkSet.of(numbered(members))
+    expected = {100 + i for i, each in enumerate(members) if in_networks(each.networks, judged)}
+    assert set(found.find((judged,))) == expected
+
+
+def _networks(ranges: list[Range]) -> Networks:
+    return Networks(
+        f"0.0.0.{number}" if version == 4 else f"::{number:x}"
+        for version, first, last in ranges
+        for number in range(first, last + 1)
+    )
+
+
+@given(st.lists(pairs, max_size=12), st.frozensets(small, max_size=3), st.lists(st.integers(-2, 12), min_size=1))
+def test_ranges_of_numbers_are_found_however_they_overlap(
+    several: list[tuple[int, int]], numbers: frozenset[int], judged: list[int]
+) -> None:
+    """One bisection finds exactly the ranges around a number, and a look-up the lists that it is in."""
+    found = RangeSet.of([*numbered(several), (Members("$list", numbers=numbers), 7)])
+    expected = {100 + i for i, (low, high) in enumerate(several) for number in judged if low <= number <= high}
+    assert set(found.find(judged)) == expected | ({7} if numbers & set(judged) else set())
+
+
+names = st.lists(st.sampled_from((b"a", b"b", b"com")), min_size=1, max_size=4).map(b".".join)
+
+
+@given(
+    st.lists(names, max_size=4),
+    st.frozensets(names, max_size=3),
+    st.frozensets(names.map(lambda name: b"." + name), max_size=3),
+    st.lists(names, min_size=1, max_size=3),
+    st.sampled_from((0, 1000)),
+)
+def test_words_are_found_if_equal_and_names_below_a_domain(
+    words: list[bytes], listed: frozenset[bytes], suffixes: frozenset[bytes], judged: list[bytes], small: int
+) -> None:
+    """``*.example.com`` is every name that ends in ``.example.com``, at any depth, and not that name itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sets, "SMALL", small)
+        found = EqualSet.of([*numbered(words), (Members("$list", words=listed, suffixes=suffixes), 7)])
+    expected = {100 + i for i, word in enumerate(words) if word in judged}
+    in_list = any(value in listed or any(value.endswith(suffix) for suffix in suffixes) for value in judged)
+    assert set(found.find(judged)) == expected | ({7} if in_list else set())
+
+
+def test_a_name_of_nothing_but_dots_costs_no_more_than_the_longest_suffix() -> None:
+    """What a client sends is looked at only as far as suffixes reach."""
+    found = EqualSet.of([(Members("$list", suffixes=frozenset((b".example.com",))), 7)])
+    assert list(found._below(b"." * 100_000)) == []
+    assert found.find((b"." * 100_000 + b".example.com",)) == [7]
+
+
+_PATTERNS = (
+    "a",
+    "^a",
+    "b$",
+    "a.b",
+    "[^a]",
+    "^$",
+    "(?i)A",
+    "a|b",
+    "\\x00",
+    "",
+    "a*",
+    "(^|/)b",
+    "a^b",
+    r"\bA\b",
+    "[[:alpha:]]",
+)
+_values = st.lists(st.text("abA\n\x00\xff/", max_size=5).map(lambda text: text.encode("latin-1")), max_size=4)
+
+
+@given(st.sampled_from((ENGINES, (Linear.take,))), st.lists(st.sampled_from(_PATTERNS), max_size=6), _values)
+def test_a_set_of_regexes_matches_as_each_one_by_itself(
+    chosen: tuple[engines.Take, ...], patterns: list[str], values: list[bytes]
+) -> None:
     """Every value is searched for every expression, byte by byte, with ``.`` matching any byte."""
-    found = RegexSet.of([(pattern, 100 + index) for index, pattern in enumerate(patterns)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engines, "ENGINES", chosen)
+        found = RegexSet.of([*numbered(patterns), (Members("$list", regexes=("^a", "B$")), 7)])
+    listed = any(value.startswith(b"a") or value.endswith(b"B") for value in values)
     expected = {
         100 + index
         for index, pattern in enumerate(patterns)
         for value in values
-        if re.search(pattern.replace("$", "\\Z").encode(), value, re.DOTALL)
+        if compile_regex(pattern).search(value)
     }
-    for _ in range(2):
-        assert set(found.find(values)) == expected
+    for _ in range(2):  # searched, then remembered
+        assert set(found.find(values)) == expected | ({7} if listed else set())
+
+
+_PIECES = (
+    r"a A b k s . \. \x41 \xE9 \xC9 \xff \d \D \w \W \s [^a] [a-k] [^a-k\xE9] [\s] [\d.] [A-Z] \b \B ^ $ \A \z "
+    r"| ( (?: (?i) (?i: (?s) ) * + ? {2} {1,3} {0,} *? - { ] é /"
+)
+_pieces = st.sampled_from(_PIECES.split(" "))
+_bytes = st.lists(
+    st.sampled_from(
+        [b"a", b"A", b"b", b"k", b"K", b"s", b"0", b".", b" ", b"\n", b"\v", b"\x0c", b"/", b"\xe9", b"\xc9", b"\xff"]
+    ),
+    max_size=6,
+).map(b"".join)
+
+
+@pytest.mark.skipif(not engines.INSTALLED, reason="the extra hyperscan is not installed")
+@settings(max_examples=300)
+@given(st.lists(_pieces, min_size=1, max_size=6).map("".join), st.lists(_bytes, min_size=1, max_size=6))
+@example("b$", [b"ab\n"])
+@example(r"\s", [b"\v"])
+@example(r"(?i)\xE9", [b"\xc9"])
+@example("", [b""])
+def test_hyperscan_finds_what_re2_finds(pattern: str, values: list[bytes]) -> None:
+    """Whatever is translated for it matches the same values, though the two read other things differently."""
+    try:
+        check_regex(pattern)
+    except InvalidValue:
+        return
+    engine, left = Vectored.take([(pattern, 1)])
+    assert bool(engine) is not bool(left)
+    if engine is not None:
+        assert alike(pattern) is not None
+        search = compile_regex(pattern).search
+        assert [engine.search(value) for value in values] == [(1,) if search(value) else () for value in values]
+
+
+@pytest.mark.skipif(not engines.INSTALLED, reason="the extra hyperscan is not installed")
+def test_what_hyperscan_refuses_is_left_to_re2() -> None:
+    """One expression that it does not take leaves it the others."""
+    engine, left = Vectored.take([("a", 1), ("a^b", 2), ("(a{200}){200}", 3), ("[[:alpha:]]", 4), ("b", 5)])
+    assert engine is not None
+    assert engine._numbers == (1, 5)
+    assert [number for _, number in left] == [2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"a\Qb\E", "(?P<n>a)", "(?m)^a$", "[[:alpha:]]", "a{300}", "(?-s:.)", r"(?i)\xC9", r"\C"]
+)
+def test_what_is_not_known_to_be_read_alike_is_not_translated(pattern: str) -> None:
+    """Only what is listed reaches Hyperscan."""
+    assert alike(pattern) is None
 
 
 @pytest.mark.parametrize(
@@ -145,7 +225,7 @@ def test_a_set_that_cannot_be_searched_is_a_failure_and_no_mismatch() -> None:
             return None
 
     with pytest.raises(RuntimeError, match="not enough memory"):
-        RegexSet(Exhausted(), (1,)).find((b"x",))
+        Linear(Exhausted(), (1,)).search(b"x")
 
 
 def test_regexes_that_are_too_large_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,13 +233,14 @@ def test_regexes_that_are_too_large_together_are_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr(regexes, "_SET", 1 << 10)
     monkeypatch.setattr(regexes, "_SET_EACH", 0)
     with pytest.raises(InvalidValue, match="these 2 regular expressions are too large together"):
-        RegexSet.of([("a{1000}", 1), ("b{1000}", 2)])
+        Linear.take([("a{1000}", 1), ("b{1000}", 2)])
 
 
 def test_ten_thousand_regexes_are_one_set() -> None:
     """The memory that a set is given grows with it."""
-    found = RegexSet.of([(f"^/path-{number}/([0-9a-f]{{8}}-){{8}}(new|old)$", number) for number in range(10_000)])
-    assert found.find((b"/path-4711/" + b"0123abcd-" * 8 + b"old",)) == (4711,)
+    several = [(f"^/path-{number}/([0-9a-f]{{8}}-){{8}}(new|old)$", number) for number in range(10_000)]
+    found, _ = Linear.take(several)
+    assert found.search(b"/path-4711/" + b"0123abcd-" * 8 + b"old") == (4711,)
 
 
 def test_re2_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
@@ -169,18 +250,11 @@ def test_re2_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-@given(st.lists(st.sampled_from(("a", "b", "c")), max_size=4), st.frozensets(st.sampled_from(("a", "b", "d"))))
-def test_words_match_if_equal(words: list[str], values: frozenset[str]) -> None:
-    """A word is found by every pattern that is that word."""
-    found = ExactSet.of([(word, number) for number, word in enumerate(words)])
-    assert set(found.find(values)) == {number for number, word in enumerate(words) if word in values}
-
-
 def test_the_memory_of_verdicts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that never repeats itself fills no more than the bounds, in number and in size."""
-    monkeypatch.setattr(sets, "MOST_REMEMBERED", 10)
-    monkeypatch.setattr(sets, "MOST_REMEMBERED_BYTES", 500)
-    monkeypatch.setattr(sets, "LONGEST_REMEMBERED", 100)
+    monkeypatch.setattr(regexsets, "MOST_REMEMBERED", 10)
+    monkeypatch.setattr(regexsets, "MOST_REMEMBERED_BYTES", 500)
+    monkeypatch.setattr(regexsets, "LONGEST_REMEMBERED", 100)
     found = RegexSet.of([("x$", 1)])
     for number in range(200):
         value = b"%d" % number * (number % 60) + b"x"

@@ -6,12 +6,196 @@ passes a rule on the other.
 
 from __future__ import annotations
 
+import heapq
 import ipaddress
 import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple, overload
 
 from edgenode.errors import InvalidValue
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Range(NamedTuple):
+    """All addresses of a family from one to another: a network is one, an address too.
+
+    :ivar version: 4 or 6.
+    :ivar first: the number of the lowest address.
+    :ivar last: the number of the highest, itself included.
+    """
+
+    version: int
+    first: int
+    last: int
+
+
+class Networks:
+    """Many ranges of addresses in little memory: for each family the sorted, disjoint, merged first and last numbers.
+
+    :ivar lows: by version, 4 and 6, the first address of each range.
+    :ivar highs: likewise the last.
+    :param lines: an address or a network each.
+    :raises InvalidValue: if one is neither; the sentence begins with the number of its line, from 1.
+    """
+
+    def __init__(self, lines: Iterable[str] = ()) -> None:
+        v4, v6 = _read(lines)
+        lows, highs = _merged(v4, 32)
+        self._narrow = array("I", lows), array("I", highs)
+        self._samples = lows[::_STEP]
+        lows, highs = _merged(v6, 128)
+        self._wide = WideArray(lows), WideArray(highs)
+        self.lows: Mapping[int, Sequence[int]] = {4: self._narrow[0], 6: self._wide[0]}
+        self.highs: Mapping[int, Sequence[int]] = {4: self._narrow[1], 6: self._wide[1]}
+
+    def __contains__(self, address: tuple[int, int]) -> bool:
+        """Whether an address, as its version and number, is in any of the ranges."""
+        version, number = address
+        if version == 4:
+            block = bisect_right(self._samples, number) * _STEP
+            lows, highs = self._narrow
+            index = bisect_right(lows, number, max(0, block - _STEP), min(block, len(lows))) - 1
+            return index >= 0 and number <= highs[index]
+        wide_lows, wide_highs = self._wide
+        index = wide_lows.place(number) - 1
+        return index >= 0 and wide_highs.reaches(index, number)
+
+    def __len__(self) -> int:
+        """How many ranges are left once those that touch have been merged."""
+        return len(self.lows[4]) + len(self.lows[6])
+
+    def ranges(self) -> Iterator[Range]:
+        """All of them."""
+        for version, lows in self.lows.items():
+            yield from (Range(version, low, high) for low, high in zip(lows, self.highs[version], strict=True))
+
+
+_STEP = 64
+"""Of so many numbers one is kept as Python's own, for an array makes one anew whenever it is asked."""
+
+
+class WideArray(Sequence[int]):
+    """Sorted numbers of 128 bits, in little more than 16 bytes each."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self._upper = array("Q", [number >> 64 for number in numbers])
+        self._lower = array("Q", [number & _LOWER for number in numbers])
+        self._samples = numbers[::_STEP]
+
+    def place(self, number: int) -> int:
+        """How many of them are at most this number, as :func:`bisect.bisect_right` says."""
+        block = bisect_right(self._samples, number) * _STEP
+        start, end = max(0, block - _STEP), min(block, len(self._upper))
+        upper = number >> 64
+        after = bisect_right(self._upper, upper, start, end)
+        if after == start or self._upper[after - 1] != upper:
+            return after
+        return bisect_right(self._lower, number & _LOWER, bisect_left(self._upper, upper, start, after), after)
+
+    def reaches(self, index: int, number: int) -> bool:
+        """Whether the one at an index is at least this number."""
+        upper = self._upper[index]
+        return upper > number >> 64 or (upper == number >> 64 and self._lower[index] >= number & _LOWER)
+
+    def __len__(self) -> int:
+        return len(self._upper)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[int]: ...
+
+    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        return self._upper[index] << 64 | self._lower[index]
+
+
+_LOWER = (1 << 64) - 1
+_OCTETS = {str(octet): octet for octet in range(256)}
+_HOSTS_4 = {str(length): (1 << (32 - length)) - 1 for length in range(33)}
+_HOSTS_6 = {str(length): (1 << (128 - length)) - 1 for length in range(129)}
+_ZEROS = ("", "000", "00", "0", "")
+_GROUPS = re.compile(r"(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4})*)?", re.ASCII)
+_MAPPED_FROM, _MAPPED_TO = 0xFFFF << 32, (0xFFFF << 32) + (1 << 32) - 1
+
+
+def _read(lines: Iterable[str]) -> tuple[list[int], list[int]]:
+    """The ranges of each family, as the first address and behind it the last in one number, so that they sort fast.
+
+    What is written as it usually is takes a short way; everything else is for :func:`network` to judge.
+    """
+    v4: list[int] = []
+    v6: list[int] = []
+    for place, line in enumerate(lines, 1):
+        text, slash, length = line.partition("/")
+        try:
+            if ":" not in text:
+                a, b, c, d = text.split(".")
+                first = _OCTETS[a] << 24 | _OCTETS[b] << 16 | _OCTETS[c] << 8 | _OCTETS[d]
+                hosts, family, bits = _HOSTS_4[length] if slash else 0, v4, 32
+            else:
+                first, hosts, family, bits = _wide(text), _HOSTS_6[length] if slash else 0, v6, 128
+            if first & hosts or (bits == 128 and first <= _MAPPED_TO and first | hosts >= _MAPPED_FROM):
+                raise ValueError
+        except (KeyError, ValueError):
+            try:
+                found = network(line)
+            except InvalidValue as problem:
+                raise InvalidValue(f"line {place}: {problem.sentence}", problem.column) from None
+            first, hosts = int(found.network_address), found.num_addresses - 1
+            family, bits = (v4, 32) if found.version == 4 else (v6, 128)
+        family.append(first << bits | first | hosts)
+    return v4, v6
+
+
+def _wide(text: str) -> int:
+    """The number of an IPv6 address in hexadecimal groups.
+
+    :raises ValueError: if it is none, or has an IPv4 address in it.
+    """
+    head, gap, tail = text.partition("::")
+    if not _GROUPS.fullmatch(head) or not _GROUPS.fullmatch(tail):
+        raise ValueError
+    before, behind = head.split(":") if head else [], tail.split(":") if tail else []
+    if len(before) + len(behind) > 7 if gap else len(before) != 8:
+        raise ValueError
+    return _number(before) << 16 * (8 - len(before)) | _number(behind)
+
+
+def _number(groups: list[str]) -> int:
+    return int("".join([_ZEROS[len(group)] + group for group in groups]), 16) if groups else 0
+
+
+def _merged(ranges: list[int], bits: int) -> tuple[list[int], list[int]]:
+    """The first and the last addresses of the union of ranges."""
+    lows: list[int] = []
+    highs: list[int] = []
+    mask, end = (1 << bits) - 1, -2
+    for each in _in_order(ranges):
+        low, high = each >> bits, each & mask
+        if low > end + 1:
+            lows.append(low)
+            highs.append(high)
+            end = high
+        elif high > end:
+            highs[-1] = end = high
+    return lows, highs
+
+
+_PIECE = 50_000
+"""Numbers that are sorted in one go. That keeps all other threads waiting, and the node serves in one of them."""
+
+
+def _in_order(numbers: list[int]) -> Iterator[int]:
+    pieces = [sorted(numbers[start : start + _PIECE]) for start in range(0, len(numbers), _PIECE)]
+    return heapq.merge(*pieces)
+
 
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _PREFIX = re.compile(r"[0-9]{1,3}", re.ASCII)
@@ -40,8 +224,9 @@ def network(text: str) -> IPNetwork:
     return found
 
 
+@lru_cache(4096)
 def address(text: str) -> tuple[int, int]:
-    """The version of an address, 4 or 6, and its number.
+    """The version of an address, 4 or 6, and its number; remembered, for every request of a client asks again.
 
     :raises ValueError: if it is no address.
     """
@@ -49,3 +234,10 @@ def address(text: str) -> tuple[int, int]:
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
         parsed = parsed.ipv4_mapped
     return parsed.version, int(parsed)
+
+
+def cidr(of: tuple[int, int], v4_bits: int, v6_bits: int) -> tuple[int, int]:
+    """The first address of the network that an address is in, by the prefix length for its family."""
+    version, number = of
+    host = 32 - v4_bits if version == 4 else 128 - v6_bits
+    return version, number >> host << host

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import re2
 
@@ -65,6 +66,11 @@ def _column(pattern: str, fragment: str) -> int:
     return next((end for end in range(len(pattern), 0, -1) if _refusal(pattern[:end]) is None), 0)
 
 
+def compile_regex(pattern: str) -> Any:
+    """Compile a checked expression by itself; what it gives has Python's methods ``search`` and ``groups``."""
+    return re2.compile(pattern.encode("ascii"), _options(_SINGLE))
+
+
 def compile_set(patterns: Sequence[str]) -> re2.Set:
     """Compile checked expressions into one set, whose ``Match`` gives the indexes of all that match.
 
@@ -75,7 +81,7 @@ def compile_set(patterns: Sequence[str]) -> re2.Set:
     """
     expressions = re2.Set.SearchSet(_options(_SET + _SET_EACH * len(patterns)))
     for pattern in (*patterns, ""):
-        expressions.Add(pattern.encode("ascii"))
+        expressions.Add(pattern.encode("latin-1"))
     try:
         expressions.Compile()
     except re2.error:

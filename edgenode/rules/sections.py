@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from attrs import field, frozen
 
+from edgenode.rules.expressions import Expression
 from edgenode.settings import Choice, Reference, setting
 
 
@@ -56,4 +57,18 @@ class Section:
     sections: tuple[Annotated[str, Reference("section")], ...] = setting(
         "Further sections, joined by the same relation.", ()
     )
+    expression: Expression | None = setting(
+        "One more entry: an expression in Cloudflare's Rules language, joined by the same relation.", None
+    )
+    match_case: bool = setting(
+        "Whether the values of its entries are compared case by case; with ``no`` they match in either case, as in "
+        "Link11's product. Names of arguments and cookies always are, names of headers never. It says nothing of the "
+        "expression, nor of the sections named.",
+        True,
+    )
     entries: tuple[Entry, ...] = field(default=(), kw_only=True, metadata={"entries": True})
+
+    @property
+    def empty(self) -> bool:
+        """Whether it has no condition at all."""
+        return not self.entries and not self.sections and self.expression is None

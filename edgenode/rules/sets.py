@@ -1,168 +1,240 @@
-"""All patterns on one field as one set: its values go in, the numbers of the patterns that match any come out.
+"""All predicates of one kind on one subject as one set: its values go in, the numbers of those that are true come out.
 
-Law: what a value costs does not depend on how many patterns there are, and what is remembered of values is bounded,
-for they are the client's to choose.
+Law: what a value costs does not depend on how many predicates there are, and what is remembered of values is bounded,
+for they are the client's to choose. Only a list of more than :data:`SMALL` members is asked by itself.
 """
 
 from __future__ import annotations
 
-import bisect
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Any, Protocol, Self
 
-import re2
-from attrs import define, field
+from attrs import define, field, frozen
 
-from edgenode.rules.networks import IPNetwork, address, network
-from edgenode.rules.regexes import compile_set
+from edgenode.rules.lists import Members
+from edgenode.rules.networks import Range
+from edgenode.rules.regexsets import RegexSet
 
 Numbers = tuple[int, ...]
-Numbered = Sequence[tuple[str, int]]
-"""Checked patterns, each with the number that stands for it."""
+Numbered = Sequence[tuple[Any, int]]
+"""What is sought, each with the number that stands for it: see :class:`edgenode.rules.formulas.Predicate`."""
 
-LONGEST_REMEMBERED = 2048
-"""Values longer than this, in bytes, are searched anew each time."""
-
-MOST_REMEMBERED = 4096
-"""Verdicts kept of one set; then all are forgotten."""
-
-MOST_REMEMBERED_BYTES = 1 << 20
-"""The size of the values whose verdicts are kept of one set; then all are forgotten."""
-
-Value = TypeVar("Value", bytes, str)
+SMALL = 16_384
+"""Up to so many members a list is taken apart, and looked up together with everything else."""
 
 
-@define
-class _Remembering(ABC, Generic[Value]):
-    """Keeps the verdicts on values, for clients repeat themselves."""
+class PredicateSet(Protocol):
+    """Predicates of one kind on one subject."""
 
-    _verdicts: dict[Value, Numbers] = field(factory=dict, init=False)
-    _size: int = field(default=0, init=False)
+    @classmethod
+    def of(cls, predicates: Numbered) -> Self:
+        """Compile a set."""
+        ...
 
-    def find(self, values: Collection[Value]) -> Numbers:
-        """The numbers of all patterns that match any of these values."""
-        found: Numbers = ()
-        for value in values:
-            verdict = self._verdicts.get(value)
-            if verdict is None:
-                verdict = self._search(value)
-                if len(value) <= LONGEST_REMEMBERED:
-                    self._remember(value, verdict)
-            if verdict:
-                found += verdict
-        return found
-
-    def _remember(self, value: Value, verdict: Numbers) -> None:
-        self._size += len(value)
-        if len(self._verdicts) >= MOST_REMEMBERED or self._size > MOST_REMEMBERED_BYTES:
-            self._verdicts.clear()
-            self._size = len(value)
-        self._verdicts[value] = verdict
-
-    @abstractmethod
-    def _search(self, value: Value) -> Numbers:
-        """The numbers of the patterns that match a value."""
+    def find(self, values: Collection[Any]) -> Collection[int]:
+        """The numbers of all predicates that are true of any of these values, of which there is at least one."""
+        ...
 
 
-@define
-class RegexSet(_Remembering[bytes]):
-    """Regular expressions on bytes."""
+@frozen
+class PresenceSet:
+    """Whether there is a value."""
 
-    _expressions: re2.Set
     _numbers: Numbers
 
     @classmethod
-    def of(cls, patterns: Numbered) -> RegexSet:
-        """Compile a set.
+    def of(cls, predicates: Numbered) -> Self:
+        """Compile a set."""
+        return cls(tuple(number for _, number in predicates))
 
-        :raises InvalidValue: if the expressions are too large together.
+    def find(self, values: Collection[Any]) -> Numbers:
+        """All of them: there is one."""
+        return self._numbers
+
+
+@frozen
+class TruthSet:
+    """Whether a value is true."""
+
+    _numbers: Numbers
+
+    @classmethod
+    def of(cls, predicates: Numbered) -> Self:
+        """Compile a set."""
+        return cls(tuple(number for _, number in predicates))
+
+    def find(self, values: Collection[bool]) -> Numbers:
+        """All of them, if one is true."""
+        return self._numbers if True in values else ()
+
+
+@frozen
+class EqualSet:
+    """Texts, equal or not; and the names below a domain."""
+
+    _words: Mapping[bytes | str, Numbers]
+    _large: tuple[tuple[Members, int], ...]
+    _suffixes: Mapping[bytes, Numbers]
+    _longest: int
+
+    @classmethod
+    def of(cls, predicates: Numbered) -> Self:
+        """Compile a set."""
+        words, suffixes = _Gathering(), _Gathering()
+        large = []
+        for sought, number in predicates:
+            if not isinstance(sought, Members):
+                words.add((sought,), number)
+                continue
+            suffixes.add(sought.suffixes, number)
+            if len(sought.words) > SMALL:
+                large.append((sought, number))
+            else:
+                words.add(sought.words, number)
+        return cls(words.found, tuple(large), suffixes.found, max(map(len, suffixes.found), default=0))
+
+    def find(self, values: Collection[Any]) -> Sequence[int]:
+        """The numbers of all that are equal to a value, or that a value is below."""
+        words = self._words
+        found: list[int] = []
+        for word in words.keys() & values:
+            found += words[word]
+        for members, number in self._large:
+            if not members.words.isdisjoint(values):
+                found.append(number)
+        if self._suffixes:
+            for value in values:
+                found += self._below(value)
+        return found
+
+    def _below(self, name: bytes) -> Iterable[int]:
+        """The numbers of the suffixes of a name: what begins at a dot."""
+        dot = name.find(b".", max(0, len(name) - self._longest))
+        while dot >= 0:
+            yield from self._suffixes.get(name[dot:], ())
+            dot = name.find(b".", dot + 1)
+
+
+@frozen
+class Line:
+    """Numbers from the lowest to the highest, cut at the ends of all ranges; each piece knows the ranges around it."""
+
+    _starts: Sequence[int]
+    _pieces: Sequence[Numbers]
+
+    @classmethod
+    def of(cls, ranges: Iterable[tuple[int, int, int]]) -> Self:
+        """Cut it.
+
+        :param ranges: the first and the last number of each, itself included, and the number that stands for it.
         """
-        return cls(compile_set([pattern for pattern, _ in patterns]), tuple(number for _, number in patterns))
-
-    def _search(self, value: bytes) -> Numbers:
-        matching = self._expressions.Match(value)
-        always = len(self._numbers)
-        if not matching or always not in matching:
-            raise RuntimeError("RE2 had not enough memory to search a value")
-        return tuple(self._numbers[index] for index in sorted(matching) if index != always)
-
-
-@define
-class NetworkSet(_Remembering[str]):
-    """Networks of both families, on addresses in text.
-
-    Networks contain one another or are disjoint, so each family is a line cut at every network's ends; each piece
-    knows all networks around it, and one bisection finds the piece.
-    """
-
-    _lines: Mapping[int, tuple[list[int], list[Numbers]]]
-
-    @classmethod
-    def of(cls, patterns: Numbered) -> NetworkSet:
-        """Compile a set."""
-        families: dict[int, dict[IPNetwork, Numbers]] = {4: {}, 6: {}}
-        for text, number in patterns:
-            found = network(text)
-            family = families[found.version]
-            family[found] = (*family.get(found, ()), number)
-        return cls({version: _cut(networks) for version, networks in families.items()})
-
-    def _search(self, value: str) -> Numbers:
-        version, number = address(value)
-        starts, pieces = self._lines[version]
-        return pieces[bisect.bisect_right(starts, number) - 1]
-
-
-def _cut(networks: Mapping[IPNetwork, Numbers]) -> tuple[list[int], list[Numbers]]:
-    """Where each piece of a family's line starts, and the networks around it."""
-    starts: list[int] = [0]
-    pieces: list[Numbers] = [()]
-
-    def cut(start: int, around: Numbers) -> None:
-        if starts[-1] == start:
-            pieces[-1] = around
-        else:
+        opening: dict[int, list[int]] = {}
+        closing: dict[int, list[int]] = {}
+        for first, last, number in ranges:
+            opening.setdefault(first, []).append(number)
+            closing.setdefault(last + 1, []).append(number)
+        starts: list[int] = []
+        pieces: list[Numbers] = [()]  # before the first start
+        around: dict[int, int] = {}
+        for start in sorted(opening.keys() | closing.keys()):
+            for number in closing.get(start, ()):
+                around[number] -= 1
+                if not around[number]:
+                    del around[number]
+            for number in opening.get(start, ()):
+                around[number] = around.get(number, 0) + 1
             starts.append(start)
-            pieces.append(around)
+            pieces.append(tuple(around))
+        return cls(starts, pieces)
 
-    open_until: list[tuple[int, Numbers]] = [(-1, ())]  # outermost: nothing around, never closed
-    for inner in sorted(networks, key=lambda found: (int(found.network_address), found.prefixlen)):
-        first = int(inner.network_address)
-        while len(open_until) > 1 and open_until[-1][0] < first:
-            ended, _ = open_until.pop()
-            cut(ended + 1, open_until[-1][1])
-        around = open_until[-1][1] + networks[inner]
-        cut(first, around)
-        open_until.append((first + inner.num_addresses - 1, around))
-    while len(open_until) > 1:
-        ended, _ = open_until.pop()
-        cut(ended + 1, open_until[-1][1])
-    return starts, pieces
+    def at(self, number: int) -> Numbers:
+        """The ranges around a number."""
+        return self._pieces[bisect_right(self._starts, number)]
+
+
+@frozen
+class RangeSet:
+    """Ranges of integers."""
+
+    _line: Line
+    _members: Mapping[int, Numbers]
+
+    @classmethod
+    def of(cls, predicates: Numbered) -> Self:
+        """Compile a set."""
+        members = _Gathering()
+        ranges = []
+        for sought, number in predicates:
+            if isinstance(sought, Members):
+                members.add(sought.numbers, number)
+            else:
+                ranges.append((*sought, number))
+        return cls(Line.of(ranges), members.found)
+
+    def find(self, values: Collection[int]) -> Sequence[int]:
+        """The numbers of all ranges that a value is in."""
+        found: list[int] = []
+        for value in values:
+            found += self._line.at(value)
+            found += self._members.get(value, ())
+        return found
+
+
+@frozen
+class NetworkSet:
+    """Ranges of addresses of both families."""
+
+    _lines: Mapping[int, Line]
+    _large: tuple[tuple[Members, int], ...]
+
+    @classmethod
+    def of(cls, predicates: Numbered) -> Self:
+        """Compile a set."""
+        families: dict[int, list[tuple[int, int, int]]] = {4: [], 6: []}
+        large = []
+        for sought, number in predicates:
+            if isinstance(sought, Range):
+                families[sought.version].append((sought.first, sought.last, number))
+            elif len(sought.networks) > SMALL:
+                large.append((sought, number))
+            else:
+                for version, first, last in sought.networks.ranges():
+                    families[version].append((first, last, number))
+        return cls({version: Line.of(ranges) for version, ranges in families.items()}, tuple(large))
+
+    def find(self, values: Collection[tuple[int, int]]) -> Sequence[int]:
+        """The numbers of all ranges that a value is in."""
+        found: list[int] = []
+        for value in values:
+            version, address = value
+            found += self._lines[version].at(address)
+            for members, number in self._large:
+                if value in members.networks:
+                    found.append(number)
+        return found
 
 
 @define
-class ExactSet:
-    """Words, equal or not."""
+class _Gathering:
+    """The numbers that stand for each of many things."""
 
-    _words: Mapping[str, Numbers]
+    found: dict[Any, Numbers] = field(factory=dict)
 
-    @classmethod
-    def of(cls, patterns: Numbered) -> ExactSet:
-        """Compile a set."""
-        words: dict[str, Numbers] = {}
-        for word, number in patterns:
-            words[word] = (*words.get(word, ()), number)
-        return cls(words)
-
-    def find(self, values: Collection[str]) -> Numbers:
-        """The numbers of all patterns that match any of these values."""
-        common = self._words.keys() & values
-        return tuple(number for word in common for number in self._words[word]) if common else ()
+    def add(self, things: Iterable[Any], number: int) -> None:
+        for thing in things:
+            self.found[thing] = (*self.found.get(thing, ()), number)
 
 
-SETS: Mapping[str, type[RegexSet] | type[NetworkSet] | type[ExactSet]] = MappingProxyType(
-    {"regex": RegexSet, "network": NetworkSet, "exact": ExactSet}
+SETS: Mapping[str, type[PredicateSet]] = MappingProxyType(
+    {
+        "present": PresenceSet,
+        "true": TruthSet,
+        "equal": EqualSet,
+        "regex": RegexSet,
+        "network": NetworkSet,
+        "range": RangeSet,
+    }
 )
 """The set for each kind of match."""

@@ -1,0 +1,75 @@
+r"""Which regular expressions mean the same to Hyperscan as to RE2, and how Hyperscan wants them written.
+
+Law: an expression is either translated to one that matches exactly the same texts, or not at all. What is not listed
+here is not translated: ``$`` stands before a final line feed for one of the two, ``\s`` is a vertical tab, and they
+fold the case of different letters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+_SPACE = r"\t\n\x0C\r "
+_LONGEST_REPEAT = 255
+"""Longer ones may be compiled to something huge."""
+
+_CASELESS = re.compile(r"\(\?s?i")
+_BEYOND_ASCII = re.compile(r"\\x[89A-Fa-f]")
+_TOKEN = re.compile(
+    r"""(?P<literal>[A-Za-z0-9/_%=&;:,<>'"!~@\#`\ -]|\\[/_%=&;:,<>'"!~@\#`\ .*+?()\[\]{}|^$\\-])
+    |   (?P<byte>\\x[0-9A-Fa-f]{2})
+    |   (?P<same>[.^|)*+?]|\((?!\?)|\(\?(?:i|s|is|si)?:|\\[AzdDwWbB])
+    |   (?P<flags>\(\?(?:i|s|is|si)\))
+    |   (?P<end>\$)
+    |   (?P<space>\\s)
+    |   (?P<repeat>\{[0-9]{1,3}(?:,[0-9]{0,3})?\})
+    |   (?P<set>\[\^?(?:[^\[\]\\]|\\[^A-Za-z0-9]|\\x[0-9A-Fa-f]{2}|\\[dws])+\])
+    """,
+    re.VERBOSE | re.ASCII,
+)
+
+
+def alike(pattern: str) -> str | None:
+    """A checked expression as Hyperscan is to read it; ``None`` if it might read it otherwise."""
+    caseless = _CASELESS.search(pattern) is not None
+    written = []
+    position = 0
+    while position < len(pattern):
+        token = _TOKEN.match(pattern, position)
+        if token is None or token.lastgroup is None:
+            return None
+        # RE2 knows the case of letters beyond ASCII, in Latin-1; Hyperscan does not.
+        translated = None if caseless and _BEYOND_ASCII.search(token[0]) else _TRANSLATIONS[token.lastgroup](token[0])
+        if translated is None:
+            return None
+        written.append(translated)
+        position = token.end()
+    return "".join(written)
+
+
+def _same(token: str) -> str:
+    return token
+
+
+def _repeat(token: str) -> str | None:
+    return token if all(int(bound) <= _LONGEST_REPEAT for bound in re.findall("[0-9]+", token)) else None
+
+
+def _set(token: str) -> str:
+    return token.replace(r"\s", _SPACE)
+
+
+_TRANSLATIONS: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
+    {
+        "literal": _same,
+        "byte": _same,
+        "same": _same,
+        "flags": _same,
+        "end": lambda token: r"\z",
+        "space": lambda token: f"[{_SPACE}]",
+        "repeat": _repeat,
+        "set": _set,
+    }
+)

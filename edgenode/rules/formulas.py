@@ -1,0 +1,145 @@
+"""Formulas: what entries, sections and expressions all come down to; predicates joined by and, or, xor and not.
+
+Law: both notations mean their formula and nothing else. A predicate is true if any value of its subject satisfies it;
+where the subject is missing or has no value, no predicate is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any, Union
+
+from attrs import field, frozen
+
+from edgenode.exchange import Exchange
+from edgenode.rules.lists import Members
+from edgenode.rules.networks import Range
+from edgenode.rules.sections import Entry
+from edgenode.rules.types import Type
+
+
+@frozen
+class Clause:
+    """A part of an expression, as the evidence that it was true.
+
+    :ivar text: the part, in canonical form.
+    """
+
+    text: str
+    annotation: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+Evidence = tuple[Entry | Clause, ...]
+"""What made a formula true, in the order written."""
+
+
+@frozen
+class Subject:
+    """What predicates look at: all values that a field, or a value made of fields, has in an exchange.
+
+    :ivar key: its canonical text, ``http.request.headers["x"][*]``; two subjects with one key are the same.
+    :ivar type: the type of each value: ``Bool``, ``Int``, ``Bytes`` or ``Ip``. Only ``edge.tags`` has ``str``.
+    :ivar read: every value; ``None`` or none at all where it is missing.
+    :ivar needs: what it takes to read it: see :class:`edgenode.rules.fields.Field`.
+    :ivar breadth: a guess at how many requests in a hundred one predicate on it is true of.
+    """
+
+    key: str
+    type: Type = field(eq=False)
+    read: Callable[[Exchange], Collection[Any] | None] = field(eq=False, repr=False)
+    needs: frozenset[str] = field(default=frozenset(), eq=False)
+    breadth: int = field(default=5, eq=False)
+
+
+Sought = None | bool | bytes | str | int | tuple[int, int] | Range | Members
+
+
+@frozen(cache_hash=True)
+class Predicate:
+    """Whether any value of a subject is as it is sought.
+
+    :ivar subject: what is looked at.
+    :ivar match: how: ``present`` (it has a value), ``true`` (a ``Bool`` that holds), ``equal`` (``Bytes``; ``str`` for
+        tags), ``regex`` (``Bytes``), ``network`` (``Ip``), ``range`` (``Int``).
+    :ivar sought: for ``equal`` the value; for ``regex`` a checked pattern of RE2, text in latin-1; for ``network`` a
+        :class:`~edgenode.rules.networks.Range`; for ``range`` the pair of the lowest and the highest; for each of these
+        four also the :class:`~edgenode.rules.lists.Members` of a list; for the others ``None``.
+    """
+
+    subject: Subject
+    match: str
+    sought: Sought = None
+
+
+@frozen
+class Leaf:
+    """True if its predicate is.
+
+    :ivar evidence: what to show if it is.
+    """
+
+    predicate: Predicate
+    evidence: Evidence
+
+
+@frozen
+class All:
+    """True if every part is; ``All(())`` is always true."""
+
+    parts: tuple[Formula, ...]
+
+
+@frozen
+class AnyOf:
+    """True if any part is; ``AnyOf(())`` never is. The first true part in the order written is the evidence."""
+
+    parts: tuple[Formula, ...]
+
+
+@frozen
+class Odd:
+    """True if an odd number of parts is: xor."""
+
+    parts: tuple[Formula, ...]
+    evidence: Evidence
+
+
+@frozen
+class Not:
+    """True if its part is not."""
+
+    part: Formula
+    evidence: Evidence
+
+
+@frozen
+class Computed:
+    """What can be told only by computing it anew for each exchange.
+
+    :ivar test: whether it is true.
+    :ivar needs: what it takes to compute it. With ``tags`` among them it is computed once every tag is known.
+    """
+
+    test: Callable[[Exchange], bool]
+    needs: frozenset[str]
+    evidence: Evidence
+
+
+Formula = Union[Leaf, All, AnyOf, Odd, Not, Computed]  # noqa: UP007
+
+
+def needs_of(formula: Formula) -> frozenset[str]:
+    """What it takes to tell whether a formula is true: see :class:`edgenode.rules.fields.Field`."""
+    if isinstance(formula, Leaf):
+        return formula.predicate.subject.needs
+    if isinstance(formula, Computed):
+        return formula.needs
+    parts = (formula.part,) if isinstance(formula, Not) else formula.parts
+    return frozenset[str]().union(*map(needs_of, parts))
+
+
+ALWAYS = All(())
+NEVER = AnyOf(())

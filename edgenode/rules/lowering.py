@@ -1,0 +1,90 @@
+"""Sections as formulas: what the entries, the expression and the sections of a rule list come down to.
+
+Law: an entry and the expression that says the same are one predicate. A negated entry needs something to negate: where
+there is no value it is not true. Nothing that a section names is passed over, and no circle is entered.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from edgenode.errors import InvalidValue
+from edgenode.rules import evaluating
+from edgenode.rules.categories import category_of, sought_of, value_of
+from edgenode.rules.definitions import Definitions
+from edgenode.rules.formulas import All, AnyOf, Formula, Leaf, Not, Predicate, Sought
+from edgenode.rules.patterns import folded
+from edgenode.rules.sections import Entry, Section
+
+DEEPEST = 32
+"""How many sections may stand inside one another."""
+
+
+def formula_of(section: Section, definitions: Definitions, name: str = "the section") -> Formula:
+    """The formula of a section.
+
+    :param name: what it is called in errors.
+    :raises InvalidValue: if sections stand inside one another in a circle or more than 32 deep, if a section or a list
+        is named that does not exist.
+    """
+    return Lowering(definitions).formula(section, name)
+
+
+@define
+class Lowering:
+    """Makes formulas of sections, of each named section once."""
+
+    _definitions: Definitions
+    _inner: dict[str, tuple[Formula, int]] = field(factory=dict, init=False)
+
+    def formula(self, section: Section, name: str) -> Formula:
+        """As :func:`formula_of`."""
+        return self._formula(section, (name,))[0]
+
+    def _formula(self, section: Section, path: tuple[str, ...]) -> tuple[Formula, int]:
+        """The formula of a section that is reached by a path of names, and how many sections stand inside one another,
+        itself included."""
+        parts = [entry_formula(entry, section.match_case) for entry in section.entries]
+        if section.expression is not None:
+            parts.append(evaluating.formula(section.expression, self._definitions))
+        inner = [self._named(name, path) for name in dict.fromkeys(section.sections)]
+        parts += [formula for formula, _ in inner]
+        height = 1 + max((height for _, height in inner), default=0)
+        if height > DEEPEST:
+            raise InvalidValue(f"sections stand inside one another more than {DEEPEST} deep")
+        return (All if section.relation == "and" else AnyOf)(tuple(parts)), height
+
+    def _named(self, name: str, path: tuple[str, ...]) -> tuple[Formula, int]:
+        if name in path[1:]:
+            raise InvalidValue(f"sections stand inside one another in a circle: {' → '.join((*path, name))}")
+        if len(path) >= DEEPEST:
+            raise InvalidValue(f"sections stand inside one another more than {DEEPEST} deep: {' → '.join(path)}")
+        if name not in self._definitions.sections:
+            raise InvalidValue(f"there is no section {name}")
+        if name not in self._inner:
+            self._inner[name] = self._formula(self._definitions.sections[name], (*path, name))
+        return self._inner[name]
+
+
+def entry_formula(entry: Entry, match_case: bool = True) -> Formula:
+    """The formula of an entry that has been checked."""
+    subject = evaluating.subject(value_of(entry))
+    match, sought = category_of(entry).match, sought_of(entry)
+    if not match_case:
+        match, sought = in_either_case(match, sought)
+    leaf = Leaf(Predicate(subject, match, sought), (entry,))
+    if not entry.negated:
+        return leaf
+    differs = Not(leaf, (entry,))
+    if "tags" in subject.needs:  # an exchange always has tags, and more of them while it is judged
+        return differs
+    return All((Leaf(Predicate(subject, "present"), ()), differs))
+
+
+def in_either_case(match: str, sought: Sought) -> tuple[str, Sought]:
+    """What is looked for without regard to the case of ASCII letters; a tag has no case."""
+    if isinstance(sought, str) and match == "regex":
+        return match, f"(?i:{sought})"
+    if isinstance(sought, bytes):
+        return "regex", rf"\A(?:{folded(sought)})\z"
+    return match, sought
