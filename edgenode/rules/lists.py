@@ -1,0 +1,164 @@
+"""``[list]``: values that rules name as ``$name``; and what lists and datafeeds become once they are read.
+
+Law: a list is read whole or not at all. One line that cannot be read refuses all of it, for nobody knows what the line
+was to say, and a list without it would be another list.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, ClassVar
+
+from attrs import evolve, field, frozen
+
+from edgenode.errors import InvalidValue
+from edgenode.rules.feeds import Feed
+from edgenode.rules.networks import Networks, network
+from edgenode.rules.types import BYTES, INT, IP, Type
+from edgenode.settings import Choice, check_dns_name, setting
+
+
+@frozen(eq=False)
+class Members:
+    """What stands in a list; equal only to itself, for it may have a million lines.
+
+    :ivar name: how it is called in reasons: ``$name`` for a list, the section's header for a datafeed.
+    :ivar type: what it is a list of: ``ip``, ``string``, ``hostname`` or ``asn``; empty for a datafeed of a filter.
+    :ivar networks: for ``network``: all address ranges.
+    :ivar words: for ``equal``: all values, exactly.
+    :ivar suffixes: for ``equal``: the hostnames written ``*.example.com``, as ``.example.com``; each is true of every
+        name that ends in it, at any depth, and not of ``example.com``.
+    :ivar numbers: for ``range``: all numbers.
+    :ivar regexes: for ``regex``: all patterns.
+    :ivar annotations: the annotation or description of a line, by the line; only those that have one.
+    """
+
+    name: str
+    type: str = ""
+    networks: Networks = field(factory=Networks)
+    words: frozenset[bytes] = frozenset()
+    suffixes: frozenset[bytes] = frozenset()
+    numbers: frozenset[int] = frozenset()
+    regexes: tuple[str, ...] = ()
+    annotations: Mapping[str, str] = field(factory=dict)
+
+
+@frozen
+class ListType:
+    """What a list is a list of.
+
+    :ivar of: the type of the values that can be compared with it.
+    :ivar check: raises :class:`~edgenode.errors.InvalidValue` for what is no value of it.
+    :ivar gather: makes members of checked values.
+    :ivar words: whether a value has no white space in it, so that a comment can stand behind it.
+    """
+
+    of: Type
+    check: Callable[[str], object]
+    gather: Callable[[Members, Sequence[str]], Members]
+    words: bool = True
+
+
+_ASN = re.compile(r"(?:AS)?([0-9]{1,10})", re.ASCII | re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def autonomous_system(text: str) -> int:
+    """Read the number of an autonomous system, with ``AS`` in front or without.
+
+    :raises InvalidValue: if it is none (RFC 6793: 32 bits).
+    """
+    match = _ASN.fullmatch(text)
+    if match is None or int(match[1]) >> 32:
+        raise InvalidValue("expected the number of an autonomous system, such as 64496 or AS64496", 0)
+    return int(match[1])
+
+
+def _check_hostname(text: str) -> None:
+    check_dns_name(text.lower(), "host name", "a host name, or *. and a host name")
+
+
+def _check_string(text: str) -> None:
+    control = _CONTROL.search(text)
+    if control is not None:
+        raise InvalidValue("a string has no control characters", control.start())
+
+
+def _networks(members: Members, values: Sequence[str]) -> Members:
+    return evolve(members, networks=Networks(values))
+
+
+def _numbers(members: Members, values: Sequence[str]) -> Members:
+    return evolve(members, numbers=frozenset(map(autonomous_system, values)))
+
+
+def _strings(members: Members, values: Sequence[str]) -> Members:
+    return evolve(members, words=frozenset(value.encode() for value in values))
+
+
+def _hostnames(members: Members, values: Sequence[str]) -> Members:
+    names = [value.lower().encode("ascii") for value in values]
+    return evolve(
+        members,
+        words=frozenset(name for name in names if not name.startswith(b"*.")),
+        suffixes=frozenset(name[1:] for name in names if name.startswith(b"*.")),
+    )
+
+
+TYPES: Mapping[str, ListType] = MappingProxyType(
+    {
+        "ip": ListType(IP, network, _networks),
+        "string": ListType(BYTES, _check_string, _strings, words=False),
+        "hostname": ListType(BYTES, _check_hostname, _hostnames),
+        "asn": ListType(INT, autonomous_system, _numbers),
+    }
+)
+"""Everything that there are lists of, by the word for it."""
+
+
+def members(name: str, type: str, values: Sequence[str]) -> Members:
+    """Make members of the values of a list that have all been found right.
+
+    :raises InvalidValue: if one is not; :func:`faults` says which.
+    """
+    kind = TYPES[type]
+    if kind.gather is not _networks:  # its own reader checks as it goes, and faster
+        for value in values:
+            kind.check(value)
+    return kind.gather(Members(name, type), values)
+
+
+def faults(check: Callable[[str], object], values: Sequence[str]) -> Iterator[tuple[int, InvalidValue]]:
+    """What is wrong with values, each with the index of its value."""
+    for index, value in enumerate(values):
+        try:
+            check(value)
+        except InvalidValue as problem:
+            yield index, problem
+
+
+_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.]*[a-z0-9_])?")
+
+
+def check_name(name: str) -> None:
+    """Check the name of a list, by which expressions call it.
+
+    :raises InvalidValue: if no expression could.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidValue("the name of a list consists of a-z, 0-9, _ and dots, with no dot at its ends", 0)
+
+
+@frozen
+class List(Feed):
+    """A list that expressions name as ``$NAME``; its items stand here, or come from a source."""
+
+    kind: ClassVar[str] = "list"
+
+    type: Annotated[str, Choice(tuple(TYPES))] = setting(
+        "What it is a list of: ``ip`` addresses and networks, ``string``: exact texts, ``hostname``: host names, and "
+        "``*.example.com`` for all below one, ``asn``: numbers of autonomous systems."
+    )
+    items: str = setting("Its items, one a line; ``value # annotation``.", "")
