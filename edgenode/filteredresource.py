@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 from edgenode.decision import Close, Decision, Respond
 from edgenode.errors import ClientError
-from edgenode.exchange import Connection, Exchange, Request, Response
+from edgenode.exchange import NO_BODY, Body, Connection, Exchange, Request, Response, by_name
 from edgenode.interfaces import IEventSink
 from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.account import Account
@@ -116,11 +116,12 @@ class _Filtering:
             peer = connection.peer.host
             self._account = account = Account("", Judgement(Exchange(connection, client=peer)), began)
             size = account.received = _body_size(request)
-            ours = _read(request, size)
+            ours = evolve(_read(request, size), body=_body(request, size, self._filter.pipeline.inspects))
             client = peer
             if self._filter.trusted_proxies.contains(peer):
                 client, _ = self._filter.trusted_proxies.walk(peer, ours.fields)
-            account.judgement.exchange = exchange = _exchange(connection, ours, client, transport)
+            exchange = self._filter.pipeline.located(_exchange(connection, ours, client, transport))
+            account.judgement.exchange = exchange
             _show(request, ours)
             decision = self._filter.pipeline.decide(exchange)
         except ClientError as error:
@@ -157,8 +158,8 @@ class _Filtering:
             line.abortConnection()
             self._end(444)
         else:
-            for name, value in outcome.headers:
-                request.requestHeaders.setRawHeaders(name, [value])
+            for name, values in by_name(outcome.headers).items():
+                request.requestHeaders.setRawHeaders(name, list(values))
             request.setComponent(Exchange, exchange)
             request.setComponent(Decision, decision)
             request.render(getChildForRequest(self._filter.inner, request))
@@ -181,8 +182,8 @@ class _Filtering:
         request.setResponseCode(response.status)
         if response.body:
             request.setHeader(b"content-type", b"text/plain; charset=utf-8")
-        for name, value in response.headers:
-            request.setHeader(name, value)
+        for name, values in by_name(response.headers).items():
+            request.responseHeaders.setRawHeaders(name, list(values))
         request.setHeader(b"content-length", b"%d" % len(response.body))
         request.write(response.body)
         request.finish()
@@ -217,6 +218,18 @@ def _body_size(request: server.Request) -> int:
     return size
 
 
+def _body(request: server.Request, size: int, wanted: int) -> Body | None:
+    """As much of the body as rules want to see; ``None`` if they do not look at bodies."""
+    if not size:
+        return NO_BODY
+    if not wanted:
+        return None
+    content: Any = request.content
+    data = content.read(wanted)
+    content.seek(0)
+    return Body(data, size, size > wanted)
+
+
 def _read(request: server.Request, size: int) -> Request:
     """A request as our own reader reads it, from a head that is put together again.
 
@@ -244,13 +257,14 @@ def _exchange(connection: Connection, request: Request, client: str, transport: 
 
     :raises ClientError: 421, if it is for another; 495 or 496, if the client is no longer let in.
     """
+    exchange = Exchange(connection, request, client, time=time.time())
     if not isinstance(transport, ProtocolTransport):
-        return Exchange(connection, request, client)
+        return exchange
     group = transport.route(request)
     refusal = judge(group.group, connection.verification)
     if refusal is not None:
         raise refusal
-    return Exchange(connection, request, client, server_group=group.name, security_policy=group.security_policy)
+    return evolve(exchange, server_group=group.name, security_policy=group.security_policy)
 
 
 def _show(request: server.Request, ours: Request) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import functools
 import json
 import time
@@ -12,9 +13,12 @@ from attrs import asdict
 
 from edgenode.decision import Reason
 from edgenode.errors import ClientError, OriginError
-from edgenode.exchange import Connection, Request
+from edgenode.exchange import ClientIdentity, Connection, Request
 from edgenode.proxy.balancing import Balanced
 from edgenode.proxy.judging import Judgement
+
+EVENT_HEADERS = (b"content-type", b"referer", b"user-agent")
+"""The header fields whose values events tell, unless the configuration names others."""
 
 
 class Account:
@@ -22,6 +26,7 @@ class Account:
 
     :ivar listener: the name of the listener it came in on.
     :ivar judgement: what became of the request.
+    :ivar headers: the names, in lower case, of the header fields whose values its event tells.
     :ivar error: whose fault it was, if it failed.
     :ivar identifier: the request's identifier.
     :ivar status: the status sent to the client; 444 closed by us, 499 by the client, 0 nothing was answered.
@@ -45,11 +50,19 @@ class Account:
     sent = 0
     decided = answered = ended = 0.0
 
-    def __init__(self, listener: str, judgement: Judgement, began: float, identifier: bytes = b"") -> None:
+    def __init__(
+        self,
+        listener: str,
+        judgement: Judgement,
+        began: float,
+        identifier: bytes = b"",
+        headers: tuple[bytes, ...] = EVENT_HEADERS,
+    ) -> None:
         self.listener = listener
         self.judgement = judgement
         self.began = began
         self.identifier = identifier
+        self.headers = headers
         self.time = time.time()
 
     def line(self) -> str:
@@ -57,7 +70,7 @@ class Account:
         judgement = self.judgement
         told = judgement.told
         if not told:
-            judgement.told = told = _tell(judgement)
+            judgement.told = told = _tell(judgement, self.headers)
         began, ended = self.began, self.ended
         decided = self.decided or ended
         answered = self.answered or ended
@@ -81,16 +94,16 @@ class Account:
         )
 
 
-def _tell(judgement: Judgement) -> str:
+def _tell(judgement: Judgement, headers: tuple[bytes, ...]) -> str:
     """What an event says of a judgement."""
     exchange, decision = judgement.exchange, judgement.decision
     request, action = exchange.request, decision.action
     return (
         f'"client":{_text(exchange.client)},{_connection(exchange.connection)},'
         f'"server_group":{_text(exchange.server_group)},"security_policy":{_text(exchange.security_policy)},'
-        f'"path_map":{_text(exchange.path_map)},"request":{"null" if request is None else _request(request)},'
+        f'"path_map":{_text(exchange.path_map)},"request":{"null" if request is None else _request(request, headers)},'
         f'"tags":{_tags(decision.tags)},"reasons":[{",".join(map(_reason, decision.reasons))}],'
-        f'"action":{"null" if action is None else _text(action.name)},'
+        f'"action":{"null" if action is None else _text(action.name)},"mode":"{decision.mode}",'
         f'"stages":{{{",".join(f"{_text(stage)}:{time:.0f}" for stage, time in decision.timings)}}}'
     )
 
@@ -111,11 +124,23 @@ def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
-def _request(request: Request) -> str:
+def _request(request: Request, headers: tuple[bytes, ...]) -> str:
+    method, scheme, authority = (part.decode("latin-1") for part in (request.method, request.scheme, request.authority))
     return (
-        f'{{"method":{_text(request.method.decode("latin-1"))},"authority":{_text(request.authority.decode("latin-1"))},'
-        f'"target":{_text(request.target.decode("latin-1"))},"version":"HTTP/{request.version[0]}.{request.version[1]}"}}'
+        f'{{"method":{_text(method)},"scheme":{_text(scheme)},"authority":{_text(authority)},'
+        f'"target":{_text(request.target.decode("latin-1"))},"version":"HTTP/{request.version[0]}.{request.version[1]}",'
+        f'"length":{"null" if request.length is None else request.length},"headers":{_headers(request, headers)}}}'
     )
+
+
+def _headers(request: Request, names: tuple[bytes, ...]) -> str:
+    """Every value of each of these fields, none of one that is absent: what was not looked for is not in the event."""
+    read = request.fields.get
+    told = ",".join(
+        f'"{name.decode("ascii")}":[{",".join(_text(value.decode("latin-1")) for value in read(name, ()))}]'
+        for name in names
+    )
+    return f"{{{told}}}"
 
 
 @functools.lru_cache(1024)
@@ -160,9 +185,45 @@ def _connection_facts(connection: Connection) -> str:
             "first_error": verdict.first_error,
             "last_error": verdict.last_error,
             "depth": verdict.depth,
+            **({} if client is None else _certificate(client)),
         },
     }
     return json.dumps(facts, separators=(",", ":"))[1:-1]
+
+
+def _certificate(client: ClientIdentity) -> dict[str, object]:
+    """What rules can read of a certificate besides; without it nobody could tell later what they would have said."""
+    return {
+        "errors": client.verification.errors,
+        "tags": client.tags,
+        "subject_legacy": client.subject_legacy[:_LONGEST_NAME],
+        "issuer_legacy": client.issuer_legacy[:_LONGEST_NAME],
+        "issuer_serial": client.issuer_serial,
+        "fingerprint_sha1": client.fingerprint_sha1,
+        "ski": client.ski,
+        "issuer_ski": client.issuer_ski,
+        "not_before": _moment(client.not_before),
+        "not_after": _moment(client.not_after),
+        "sans": {kind: _names(getattr(client.sans, kind)) for kind in ("dns", "uri", "email", "ip")},
+        "extended_key_usages": _names(client.extended_key_usages),
+        "spki_sha256": client.spki_sha256,
+        "key_type": client.key_type,
+        "key_bits": client.key_bits,
+        "signature_algorithm": client.signature_algorithm,
+        "chain_sent": len(client.chain_sent),
+        "chain_verified": len(client.chain_verified),
+        "crl_this_update": _moment(client.crl_this_update),
+        "crl_next_update": _moment(client.crl_next_update),
+    }
+
+
+def _names(names: tuple[str, ...]) -> tuple[str, ...] | None:
+    """All names of a kind; ``None`` if there is a novel in them, for some of them are not all."""
+    return names if sum(map(len, names)) + len(names) <= _LONGEST_NAME else None
+
+
+def _moment(time: datetime.datetime | None) -> str | None:
+    return None if time is None else f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _fault(error: ClientError | OriginError | None) -> str:

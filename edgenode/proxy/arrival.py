@@ -7,6 +7,7 @@ become a request ends in one event that says why.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import socket
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -244,6 +245,8 @@ class Arrival:
         if group.group.mtls != "off":
             try:
                 client = identify(tls, record.verification(True), group.trust.tags)
+                if client is not None:
+                    client = group.trust.dated(client, datetime.datetime.now(datetime.UTC))
             except ClientError as error:
                 self._report(error)
                 connection.transport.abort(error.reason)

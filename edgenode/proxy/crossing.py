@@ -23,7 +23,7 @@ def origin_request(
     """A request head: the same for every request with this judgement, but for its identifier.
 
     :param judgement: of a request that was let pass; it remembers what was written.
-    :param extra: the header fields that an action adds.
+    :param extra: the header fields that an action sets.
     """
     written = judgement.written
     if written is None or written[0] is not server:
@@ -41,7 +41,15 @@ def _write(judgement: Judgement, server: Balanced, passage: Passage, extra: Head
     further = certificate_lines(group, judgement.exchange.connection) + header_lines(extra)
     if passage.max_forwards is not None:
         further += b"Max-Forwards: %d\r\n" % (passage.max_forwards - (request.method in COUNTED))
-    return request_head(request, host, passage.lines + further)
+    return request_head(request, host, _without(passage.lines, extra) + further)
+
+
+def _without(lines: bytes, extra: Headers) -> bytes:
+    """Header fields without those that an action sets: whoever reads the first of two would read the client's."""
+    if not extra:
+        return lines
+    names = {name for name, _ in extra}
+    return b"".join(line for line in lines.splitlines(keepends=True) if line.partition(b":")[0].lower() not in names)
 
 
 def response_lines(head: ResponseHead, via: bytes) -> tuple[bytes, bool]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar
 
 from attrs import frozen
 
-from edgenode.settings import Choice, Network, Output, Seconds, Word, setting
+from edgenode.decision import MODES
+from edgenode.errors import InvalidValue
+from edgenode.proxy.account import EVENT_HEADERS
+from edgenode.settings import Choice, Folder, Network, Output, Seconds, Word, setting
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, section 5.6.2
 
 
 @frozen
@@ -26,13 +32,47 @@ class Edge:
         "pass.",
         "closed",
     )
+    mode: Annotated[str, Choice(MODES)] = setting(
+        "The mode of filtration: ``off`` judges nothing, under ``monitoring`` every decision is made, tagged and "
+        "recorded and nothing is refused, ``block`` means it. ``[server-group]`` and ``[path-map]`` may say another. "
+        "Client certificates are judged in every mode.",
+        "block",
+    )
+    strict: bool = setting("Whether no server group and no path map may have a looser mode.", False)
+    system_filters: bool = setting("Whether the system-managed filters are judged.", True)
     events: Output | None = setting(
         "Where to write one JSON line for each exchange; ``-`` is standard output, without the key there are none.",
         None,
     )
+    event_headers: tuple[Word, ...] = setting(
+        "The header fields whose values events tell; what rules read of others cannot be replayed. ``Authorization`` "
+        "and ``Cookie`` are told only if they are named here, and then events are secrets.",
+        tuple(Word(name.decode("ascii")) for name in EVENT_HEADERS),
+    )
     drain_timeout: Seconds = setting("How long a stopping node lets open requests finish.", Seconds(30.0))
     watch_interval: Seconds = setting(
-        "How often the files of certificates and trust stores are looked at; 0 never. When they have changed, and stay "
-        "the same for one look more, they are read anew: a broken one leaves the old one in use.",
+        "How often the files of certificates, trust stores and ``[geo]`` are looked at; 0 never. When they have "
+        "changed, and stay the same for one look more, they are read anew: a broken one leaves the old one in use.",
         Seconds(1.0),
     )
+    state: Folder | None = setting(
+        "Where the node keeps what it has fetched: the last good content of each ``https`` source. Nobody but its user "
+        "should be able to write there.",
+        None,
+    )
+    missing_not_equal: bool = setting(
+        "Whether ``ne`` in an expression is true of a value that is missing, as in bare wirefilter. Without it every "
+        "comparison with what is missing is false, as at Cloudflare.",
+        False,
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """:raises InvalidValue: if events are to tell of what cannot be a header field."""
+        for name in self.event_headers:
+            if not _TOKEN.fullmatch(name):
+                raise InvalidValue(f"event-headers: {name} is no name of a header (RFC 9110, section 5.6.2)")
+
+    @property
+    def told_headers(self) -> tuple[bytes, ...]:
+        """The names of those header fields in lower case, each once."""
+        return tuple(dict.fromkeys(name.lower().encode("ascii") for name in self.event_headers))

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from edgenode.decision import Forward, Respond
 from edgenode.errors import ClientError, OriginError
-from edgenode.exchange import Exchange, Headers, Response
+from edgenode.exchange import Body, Exchange, Headers, Response
 from edgenode.proxy.account import Account
 from edgenode.proxy.balancing import CONDITIONS, Attempts, Balanced
 from edgenode.proxy.crossing import COUNTED, origin_request, response_lines
@@ -25,7 +26,7 @@ from edgenode.proxy.http1.requestheads import RequestHead
 from edgenode.proxy.http1.responseheads import ResponseHead
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.http1.writing import LAST_CHUNK, chunk
-from edgenode.proxy.judging import PAGES, Judgement, judge_request, refuse
+from edgenode.proxy.judging import PAGES, TOO_LARGE, Judgement, judge_body, judge_request, refuse
 from edgenode.proxy.load import Load
 from edgenode.proxy.pool import Opening, OriginPool
 from edgenode.proxy.surroundings import Surroundings
@@ -105,7 +106,7 @@ class Forwarding:
         """Answer that it is one too many; it is not judged, and nothing of it is remembered."""
         waiting = Judgement(Exchange(self._visitor.connection, self._head.request, self._passage.client))
         began, identifier = time.perf_counter(), self._passage.identifier or new_identifier()
-        self._account = Account(self._surroundings.listener, waiting, began, identifier)
+        self._account = self._opened(waiting, began, identifier)
         self._account.error = ClientError(503, f"over the limit: {exceeded}")
         self._answer(Response(503, ((b"retry-after", self._load.retry_after),), PAGES[503]))
 
@@ -115,12 +116,35 @@ class Forwarding:
         identifier = passage.identifier or new_identifier()
         if isinstance(judgement, Deferred):
             waiting = Judgement(Exchange(self._visitor.connection, self._head.request, passage.client))
-            self._account = Account(surroundings.listener, waiting, began, identifier)
+            self._account = self._opened(waiting, began, identifier)
             judgement.addCallback(self._judged).addErrback(self._failed_to_judge)
         else:
-            self._account = Account(surroundings.listener, judgement, began, identifier)
-            self._judged(judgement)
+            self._account = self._opened(judgement, began, identifier)
+            if judgement.wants:
+                self._client.accept_body()
+            else:
+                self._judged(judgement)
         return not self._over
+
+    def _opened(self, judgement: Judgement, began: float, identifier: bytes) -> Account:
+        surroundings = self._surroundings
+        return Account(surroundings.listener, judgement, began, identifier, surroundings.event_headers)
+
+    def _look_into_body(self, judgement: Judgement) -> None:
+        """Enough of the body is there to judge the request; what is there waits on."""
+        data, wanted, length = b"".join(self._pending), judgement.wants, self._head.request.length
+        self._pending = [data]
+        body = Body(data[:wanted], self._waiting if length is None else length, self._waiting > wanted)
+        judged = judge_body(judgement, body)
+        if isinstance(judged, Deferred):
+            judged.addCallback(self._judged_with_body).addErrback(self._failed_to_judge)
+        else:
+            self._judged_with_body(judged)
+
+    def _judged_with_body(self, judgement: Judgement) -> None:
+        self._judged(judgement)
+        # The request may be on its way for long, and its event wait to be written: the body is no longer needed.
+        judgement.exchange = evolve(judgement.exchange, request=self._head.request)
 
     def _judged(self, judgement: Judgement) -> None:
         if self._over:
@@ -175,7 +199,7 @@ class Forwarding:
         assert path_map is not None
         length = head.request.length
         if length is not None and length > path_map.max_body_size:
-            self._refuse(ClientError(413, "the request body is too large"))
+            self._refuse(ClientError(413, TOO_LARGE))
             return
         self._account.decided = time.perf_counter()
         if head.block.expects_continue:
@@ -231,9 +255,10 @@ class Forwarding:
         self._request_done = done
         if self._over:
             return
-        path_map = self._account.judgement.path_map
+        judgement = self._account.judgement
+        path_map = judgement.path_map
         if path_map is not None and self._account.received > path_map.max_body_size:
-            self.body_refused(ClientError(413, "the request body is too large"))
+            self.body_refused(ClientError(413, TOO_LARGE))
         elif self._lent is not None:
             self._lent.write(self._framed(data), done)
             if self._lent.transport.full:
@@ -241,7 +266,10 @@ class Forwarding:
         else:
             self._pending.append(data)
             self._waiting += len(data)
-            if self._waiting > HIGH_WATER:
+            if judgement.wants:
+                if done or self._waiting > judgement.wants:
+                    self._look_into_body(judgement)
+            elif self._waiting > HIGH_WATER:
                 self._client.pause_body()
 
     def body_refused(self, error: ClientError) -> None:

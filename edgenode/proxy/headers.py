@@ -89,6 +89,7 @@ _CLAIMS = frozenset(
     """.split()
 )
 _CLAIM_PREFIX = b"x-forwarded-"
+_WRITTEN = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host forwarded via x-request-id".split())
 _FRAMING = frozenset((b"host", b"content-length", b"expect", b"max-forwards"))
 # Underscores and stranger characters: rules on ``header.user-agent`` do not see ``User_Agent``, but CGI and WSGI read
 # both as one. They do not cross, as with nginx.
@@ -122,6 +123,29 @@ def misleads(name: bytes) -> bool:
         or spelled.startswith(_CLAIM_PREFIX)
         or claims_certificate(name)
     )
+
+
+def request_header_fault(name: bytes) -> str:
+    """Why no action may set a request header of this name, in words; empty if one may.
+
+    :param name: in lower case.
+    """
+    if not _ORDINARY.fullmatch(name):
+        return "a header that an origin gets has a name of letters, digits and hyphens"
+    if claims_certificate(name):
+        return "what an origin is told of a client certificate is the node's own: see certificate-headers"
+    if name in HOP_BY_HOP or name in _FRAMING:
+        return "this is of one hop or of the framing, and so the node's own"
+    return "the node writes its own" if name in _WRITTEN else ""
+
+
+def response_header_fault(name: bytes) -> str:
+    """The same of a header of an answer."""
+    if name in HOP_BY_HOP or name in (b"content-length", b"date", b"via"):
+        return "this is of one hop or of the framing, and so the node's own"
+    if name in (b"content-type", b"location"):
+        return "this has a key of its own"
+    return "no cache may keep an answer that is one client's" if name == b"cache-control" else ""
 
 
 def _crosses(name: bytes) -> bool:

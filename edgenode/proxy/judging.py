@@ -2,22 +2,25 @@
 
 Law: a refusal for the client's certificate comes before any rule, and no rule can undo it. A request that repeats its
 predecessor on the connection byte for byte is judged as that was, as long as nothing has changed that was looked at:
-the second of the verdict on the certificate, the configuration, and stages that say of themselves that they repeat.
+the second of the verdict on the certificate, the configuration, and stages that say of themselves that they repeat. A
+judgement on a body is never taken for another: what repeats a head may bring another body.
 """
 
 from __future__ import annotations
 
-from attrs import define
+from attrs import define, evolve
 from twisted.internet.defer import Deferred
 
 from edgenode.decision import NOTHING, Decision, Outcome, Respond
 from edgenode.errors import ClientError
-from edgenode.exchange import Exchange, Response
+from edgenode.exchange import Body, Exchange, Response
 from edgenode.proxy.balancing import Balanced
 from edgenode.proxy.http1.requestheads import RequestHead
 from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
 from edgenode.proxy.visitor import Visitor
 from edgenode.tls.verification import judge
+
+TOO_LARGE = "the request body is too large"
 
 _NO_TAGS: frozenset[str] = frozenset()
 
@@ -30,7 +33,8 @@ class Judgement:
     :ivar group: its server group, ``None`` if none would serve it.
     :ivar path_map: its path map, ``None`` if none matched.
     :ivar refusal: why it was not even given to the pipeline.
-    :ivar decision: what the pipeline said.
+    :ivar wants: how many bytes of its body have to be there before the pipeline is asked; 0 if it need not wait.
+    :ivar decision: what the pipeline said; the automatic tags if it was not asked.
     :ivar told: what an event says of all this, once one has.
     :ivar written: the server that the request was last written for, and its head before and after its identifier.
     """
@@ -39,6 +43,7 @@ class Judgement:
     group: ServedGroup | None = None
     path_map: ServedPathMap | None = None
     refusal: ClientError | None = None
+    wants: int = 0
     decision: Decision = NOTHING
     told: str = ""
     written: tuple[Balanced, bytes, bytes] | None = None
@@ -49,9 +54,10 @@ class Judgement:
 
 
 def judge_request(router: Router, visitor: Visitor, head: RequestHead, client: str) -> Judgement | Deferred[Judgement]:
-    """Judge a request.
+    """Judge a request, or find that it wants its body first.
 
     :param client: the client's address: the peer's, or what a trusted proxy reports.
+    :returns: what became of it; if it ``wants`` its body, only as far as it was routed: see :func:`judge_body`.
     """
     last = visitor.last
     request = head.request
@@ -63,9 +69,9 @@ def judge_request(router: Router, visitor: Visitor, head: RequestHead, client: s
         and visitor.as_of_now(last.group) is last.exchange.connection
     ):
         return last
-    judgement = Judgement(Exchange(visitor.connection, request, client))
+    judgement = Judgement(Exchange(visitor.connection, request, client, time=visitor.now()))
     try:
-        decision = _judge(judgement, router, visitor)
+        decision = _judge(judgement, router, visitor, head.body is not None)
     except ClientError as error:
         # Without its traceback: that leads back here, and only the garbage collector would free the connection.
         judgement.refusal = error.with_traceback(None)
@@ -79,18 +85,40 @@ def judge_request(router: Router, visitor: Visitor, head: RequestHead, client: s
     return judgement
 
 
-def _judge(judgement: Judgement, router: Router, visitor: Visitor) -> Decision | Deferred[Decision]:
+def judge_body(judgement: Judgement, body: Body) -> Judgement | Deferred[Judgement]:
+    """Judge a request that has waited for its body.
+
+    :param judgement: of its head.
+    :param body: as much of it as was wanted, or all there is.
+    """
+    exchange, path_map = judgement.exchange, judgement.path_map
+    assert path_map is not None and exchange.request is not None
+    judgement.wants = 0
+    judgement.exchange = exchange = evolve(exchange, request=evolve(exchange.request, body=body))
+    decision = path_map.pipeline.decide(exchange)
+    if isinstance(decision, Deferred):
+        return decision.addCallback(_complete, judgement)
+    return _complete(decision, judgement)
+
+
+def _judge(judgement: Judgement, router: Router, visitor: Visitor, has_body: bool) -> Decision | Deferred[Decision]:
     request, client = judgement.exchange.request, judgement.exchange.client
     assert request is not None
     judgement.group = group = router.route(visitor.shaken, request)
     connection = visitor.as_of_now(group)
     routed = connection, request, client, _NO_TAGS, group.name, group.security_policy
-    judgement.exchange = Exchange(*routed)
+    geography = None if router.locate is None else router.locate(client)
+    judgement.exchange = Exchange(*routed, "", geography, judgement.exchange.time)
     refusal = judge(group.group, connection.verification)
     if refusal is not None:
         raise refusal
     judgement.path_map = path_map = group.path_map(judgement.exchange)
-    judgement.exchange = exchange = Exchange(*routed, path_map.name)
+    judgement.exchange = exchange = Exchange(*routed, path_map.name, geography, judgement.exchange.time)
+    if has_body and path_map.pipeline.inspects:
+        if request.length is not None and request.length > path_map.max_body_size:
+            raise ClientError(413, TOO_LARGE)
+        judgement.wants = path_map.pipeline.inspects
+        return _automatic(judgement, group)
     return path_map.pipeline.decide(exchange)
 
 

@@ -14,13 +14,13 @@ from attrs import frozen
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 
-from edgenode.decision import Decision
-from edgenode.errors import ClientError
-from edgenode.exchange import Exchange, Request, host_of
+from edgenode.decision import MODES, Decision
+from edgenode.errors import ClientError, InvalidValue
+from edgenode.exchange import Exchange, Geography, Request, host_of
 from edgenode.interfaces import Stage
 from edgenode.proxy.pool import OriginPool
 from edgenode.rules.sections import Section
-from edgenode.settings import Reference, Size, Word, setting
+from edgenode.settings import Choice, Reference, Size, Word, setting
 from edgenode.tls.policies import TLSPolicy
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
@@ -46,6 +46,19 @@ class PathMap(Section):
 
     origin: Annotated[str, Reference("origin")] = setting("The origin that serves it.")
     max_body_size: Size = setting("The largest request body; a larger one is refused with 413.", Size(1024 * 1024))
+    inspect_body_size: Size = setting(
+        "How much of a request body is held back for rules that look at bodies; without such rules it flows through. "
+        "If there is more of it, they see its beginning, and the request has the tag ``body:truncated``.",
+        Size(128 * 1024),
+    )
+    mode: Annotated[str, Choice(MODES)] | None = setting(
+        "Its mode of filtration; without the key that of the server group, or of ``[edge]``.", None
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """:raises InvalidValue: if rules could see nothing of a body."""
+        if not self.inspect_body_size:
+            raise InvalidValue("inspect-body-size: of 0 bytes no rule could see anything")
 
 
 Matcher = Callable[[Exchange], "Sequence[object] | None"]
@@ -58,6 +71,11 @@ class Judge(Protocol):
     @property
     def tagging(self) -> Stage:
         """The stage of the automatic tags."""
+        ...
+
+    @property
+    def inspects(self) -> int:
+        """How much of a request body its rules are to see, in bytes; 0 if they look at none."""
         ...
 
     def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
@@ -122,10 +140,17 @@ class Router:
 
     :param groups: all of them.
     :param default: the one for no or an unknown name, if any.
+    :param locate: says where an address is; ``None`` if nobody knows.
     """
 
-    def __init__(self, groups: Iterable[ServedGroup], default: ServedGroup | None) -> None:
+    def __init__(
+        self,
+        groups: Iterable[ServedGroup],
+        default: ServedGroup | None,
+        locate: Callable[[str], Geography] | None = None,
+    ) -> None:
         self.default = default
+        self.locate = locate
         self._exact: dict[str, ServedGroup] = {}
         self._wildcards: dict[str, ServedGroup] = {}
         self._groups: dict[str, ServedGroup] = {}

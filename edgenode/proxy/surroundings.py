@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from edgenode.interfaces import IEventSink
+from edgenode.proxy.account import EVENT_HEADERS
 from edgenode.proxy.routing import Router
 from edgenode.proxy.trustedproxies import TrustedProxies
 
@@ -18,6 +19,7 @@ class Surroundings:
     :ivar via: the node's name, for Via.
     :ivar trusted_proxies: whose reports of the client are believed.
     :ivar events: who takes the events.
+    :ivar event_headers: the names of the header fields whose values they tell.
     """
 
     listener: str
@@ -25,3 +27,4 @@ class Surroundings:
     via: bytes
     trusted_proxies: TrustedProxies
     events: IEventSink
+    event_headers: tuple[bytes, ...] = EVENT_HEADERS

@@ -47,9 +47,13 @@ class Visitor:
         self._trust = shaken.trust
         self._since, self._until = 0, FOREVER
         if connection.client is not None:
-            self._since = int(time.time())
+            self._since = int(self.now())
             handshake = datetime.datetime.fromtimestamp(self._since, datetime.UTC)
             self._until = shaken.trust.until(connection.client, handshake)
+
+    def now(self) -> float:
+        """The time, seconds since the epoch."""
+        return time.time()
 
     def follow(self, router: Router) -> None:
         """Keep up with a reload: from now on the server groups, and all that surrounds them, are others.
@@ -67,7 +71,7 @@ class Visitor:
         client = self.connection.client
         if client is None:
             return self.connection
-        second = int(time.time())
+        second = int(self.now())
         if group.trust is not self._trust or not self._since <= second <= self._until:
             now = datetime.datetime.fromtimestamp(second, datetime.UTC)
             judged, self._until = group.trust.look_again(client, now)

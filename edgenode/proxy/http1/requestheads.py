@@ -14,7 +14,7 @@ import httptools
 from attrs import define, evolve, frozen
 
 from edgenode.errors import ClientError
-from edgenode.exchange import Headers, Request, by_name
+from edgenode.exchange import NO_BODY, Headers, Request, by_name
 from edgenode.proxy.http1.bodies import BodyReader, ChunkedBody, LengthBody
 from edgenode.proxy.http1.fields import (
     LINE_BYTES,
@@ -152,6 +152,7 @@ def read_request_head(head: bytes, limits: Limits, scheme: bytes = b"https") -> 
         block.names,
         block.version,
         length,
+        NO_BODY if length == 0 else None,
         block.fields,
     )
     return RequestHead(request, block, None if length == 0 else ChunkedBody() if length is None else LengthBody(length))
