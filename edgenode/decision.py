@@ -1,4 +1,4 @@
-"""The judgement: reasons and tags add up, the strongest action wins.
+"""The judgement: reasons, tags and exemptions add up, the strongest action wins.
 
 A :class:`Decision` is a monoid: :data:`NOTHING` is its neutral element, ``|`` joins two, and joining is associative.
 So stages can be judged one by one, or all filters at once, with the same outcome.
@@ -13,12 +13,16 @@ from attrs import field, frozen
 
 from edgenode.exchange import Exchange, Headers, Response
 
+MODES = ("off", "monitoring", "block")
+"""The modes of filtration, loosest first: ``off`` judges nothing, ``monitoring`` refuses nothing."""
+
 
 @frozen
 class Forward:
     """Pass the request to its origin.
 
-    :ivar headers: header fields to add to the request on its way.
+    :ivar headers: header fields to set on its way, in place of what the client sent under these names; names in lower
+        case.
     """
 
     headers: Headers = ()
@@ -53,6 +57,8 @@ class Action:
     :cvar skips: whether the remaining stages are skipped once this action has won.
     :ivar name: the name of its section.
     :ivar priority: the strength of this action, ``None`` for its type's own.
+    :ivar tags: put on the exchange if it wins.
+    :ivar exempts: the stages that are left out because of it. With any it competes with no other action.
     """
 
     default_priority: ClassVar[int] = 0
@@ -60,6 +66,13 @@ class Action:
 
     name: str
     priority: int | None = field(default=None, kw_only=True)
+    tags: frozenset[str] = field(default=frozenset(), kw_only=True)
+    exempts: frozenset[str] = field(default=frozenset(), kw_only=True)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What its outcome looks at besides the head of a request: see ``rules.fields.Field.needs``."""
+        return frozenset()
 
     @property
     def strength(self) -> int:
@@ -101,6 +114,8 @@ class Decision:
     :ivar timings: each stage with the microseconds that it took; no part of what is decided, so not compared.
     :ivar repeatable: whether an equal exchange would get the same decision: every stage says so, and none has failed.
         Only a pipeline can know; not compared.
+    :ivar exempt: the names of the stages that are left out.
+    :ivar mode: the mode of filtration it was made in; of two the looser. Only under ``block`` is anything refused.
     """
 
     tags: frozenset[str] = frozenset()
@@ -108,6 +123,8 @@ class Decision:
     action: Action | None = None
     timings: tuple[tuple[str, float], ...] = field(default=(), eq=False)
     repeatable: bool = field(default=False, eq=False)
+    exempt: frozenset[str] = frozenset()
+    mode: str = "block"
 
     def __or__(self, other: Decision) -> Decision:
         if other is NOTHING:
@@ -117,7 +134,14 @@ class Decision:
         mine, theirs = self.action, other.action
         if mine is None or (theirs is not None and theirs.strength > mine.strength):
             mine = theirs
-        return Decision(self.tags | other.tags, self.reasons + other.reasons, mine, self.timings + other.timings)
+        return Decision(
+            self.tags | other.tags,
+            self.reasons + other.reasons,
+            mine,
+            self.timings + other.timings,
+            exempt=self.exempt | other.exempt,
+            mode=min(self.mode, other.mode, key=MODES.index),
+        )
 
     def __await__(self) -> Generator[None, None, Decision]:
         """Itself: ``await pipeline.decide(exchange)`` works whether or not anything had to be waited for."""
@@ -125,8 +149,12 @@ class Decision:
         yield  # only this makes it a generator
 
     def outcome(self, exchange: Exchange) -> Outcome:
-        """What becomes of the exchange: its action's outcome, or forwarding if none was proposed."""
-        return FORWARD if self.action is None else self.action.outcome(exchange)
+        """What becomes of the exchange: its action's outcome, or forwarding if none was proposed. Where the mode is not
+        ``block`` nothing is refused, whatever the action."""
+        if self.action is None:
+            return FORWARD
+        outcome = self.action.outcome(exchange.tagged(self.tags))
+        return outcome if self.mode == "block" or isinstance(outcome, Forward) else FORWARD
 
 
 NOTHING = Decision()

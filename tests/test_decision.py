@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgenode.decision import NOTHING, Action, Decision, Forward
+from edgenode.decision import MODES, NOTHING, Action, Decision, Forward
 from edgenode.exchange import Exchange
+from edgenode.policy.actions import FAILURE, PREDEFINED, ActionSection
+from edgenode.policy.escaping import HeaderField
 from tests.strategies import CONNECTION, decisions
 
 
@@ -43,6 +45,33 @@ def test_the_strongest_action_wins_and_of_equals_the_earlier(several: list[Decis
     strongest = max((action.strength for action in proposed), default=None)
     winner = next((action for action in proposed if action.strength == strongest), None)
     assert reduce(or_, several).action is winner
+
+
+@given(st.lists(decisions, min_size=1))
+def test_exemptions_add_up_and_the_loosest_mode_holds(several: list[Decision]) -> None:
+    """Whoever exempts is heard, and where one part refuses nothing the whole does not."""
+    joined = reduce(or_, several)
+    assert joined.exempt == frozenset().union(*(each.exempt for each in several))
+    assert joined.mode == next(mode for mode in MODES if any(each.mode == mode for each in several))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("action", [*PREDEFINED.values(), FAILURE], ids=lambda action: action.name)
+def test_only_in_the_mode_block_is_anything_refused(mode: str, action: Action) -> None:
+    """A decision is what it would have been; what becomes of the request is another matter."""
+    decision, exchange = Decision(action=action, mode=mode), Exchange(CONNECTION)
+    assert decision.action is action
+    refused = action.name in ("block", "close", "failure")
+    assert (decision.outcome(exchange) != Forward()) == (refused and mode == "block")
+
+
+def test_what_only_goes_to_the_origin_does_so_in_every_mode() -> None:
+    """The origin may rely on a header that an action sets; without it the client's own would arrive."""
+    header = HeaderField.from_text('x-seen: ${join(edge.tags, " ")}')
+    action = ActionSection(type="monitor", headers=(header,)).action("seen")
+    for mode in MODES:
+        outcome = Decision(frozenset(("bot",)), action=action, mode=mode).outcome(Exchange(CONNECTION))
+        assert outcome == Forward(((b"x-seen", b"bot"),))
 
 
 def test_without_an_action_the_request_is_forwarded() -> None:

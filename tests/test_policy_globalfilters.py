@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from edgenode.decision import NOTHING, Decision, Forward, Reason
 from edgenode.errors import InvalidValue
 from edgenode.exchange import Exchange, Request
-from edgenode.policy.actions import PREDEFINED, Block
+from edgenode.policy.actions import PREDEFINED, ActionSection, Block, Skip
+from edgenode.policy.escaping import HeaderField
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.rules.categories import entry
+from edgenode.rules.definitions import Definitions
 from edgenode.rules.sections import Entry, Section
 from edgenode.settings import Word
 from tests.strategies import CONNECTION, exchanges, section_trees
@@ -37,7 +39,7 @@ def a_filter(
 def judge(filters: Mapping[str, GlobalFilter], named: Mapping[str, Section] | None = None) -> Decision:
     """What the stage says of :data:`EXCHANGE`."""
     actions = {**PREDEFINED, "teapot": Block("teapot", status=418)}
-    return GlobalFilters.of(filters, named or {}, actions).decide(EXCHANGE)
+    return GlobalFilters.of(filters, Definitions(named or {}), actions).decide(EXCHANGE)
 
 
 def test_every_filter_that_matches_tags_and_gives_its_reason() -> None:
@@ -121,6 +123,59 @@ def test_a_configuration_that_only_monitors_changes_no_outcome(
         )
         for index, section in enumerate(sections)
     }
-    found = GlobalFilters.of(filters, named, PREDEFINED).decide(exchange)
+    found = GlobalFilters.of(filters, Definitions(named), PREDEFINED).decide(exchange)
     assert found.outcome(exchange) == Forward()
     assert found.action is None or not found.action.skips
+
+
+# -- what actions bring with them ------------------------------------------------------------------------------------
+
+TRUSTED = Skip("trusted", exempts=frozenset(("rate-limits", "acl")), tags=frozenset(("t:trusted",)))
+ACTIONS = {
+    **PREDEFINED,
+    "trusted": TRUSTED,
+    "known": evolve(TRUSTED, name="known", exempts=frozenset(("flows",)), tags=frozenset(), priority=1000),
+    "teapot": Block("teapot", status=418, tags=frozenset(("t:teapot",))),
+    "noting": evolve(PREDEFINED["monitor"], name="noting", tags=frozenset(("t:noting",))),
+}
+
+
+def judged(*actions: str | None) -> Decision:
+    """What the stage says of a request that filters with these actions match, in this order."""
+    filters = {f"f{index}": a_filter(API, action=action) for index, action in enumerate(actions)}
+    return GlobalFilters.of(filters, Definitions(), ACTIONS).decide(EXCHANGE)
+
+
+@given(st.lists(st.none() | st.sampled_from(tuple(ACTIONS)), max_size=5))
+def test_a_scoped_skip_never_competes(actions: list[str | None]) -> None:
+    """With and without those that exempt from stages the same action is taken, with its tags; exemptions add up."""
+    scoped = [ACTIONS[name] for name in actions if name is not None and ACTIONS[name].exempts]
+    others = [name for name in actions if name is None or not ACTIONS[name].exempts]
+    found, without = judged(*actions), judged(*others)
+    assert found.action is without.action
+    assert found.exempt == frozenset().union(*(action.exempts for action in scoped))
+    assert found.tags == without.tags.union(*(action.tags for action in scoped))
+    assert [reason.action for reason in found.reasons] == [name or "" for name in actions]
+
+
+def test_only_the_tags_of_the_winning_action_are_added() -> None:
+    """The losers' are not: they did not happen."""
+    assert judged("noting").tags == {"action:noting", "t:noting"}
+    assert judged("noting", "teapot").tags == {"action:teapot", "t:teapot"}
+    assert judged("noting", "trusted").tags == {"action:noting", "t:noting", "t:trusted"}
+
+
+@pytest.mark.parametrize(
+    ("value", "needs"), [("http.request.body.size", "body"), ("http.request.timestamp.sec", "clock")]
+)
+def test_what_an_action_renders_is_needed(value: str, needs: str) -> None:
+    """A body is held back for a template too, and a judgement whose answer shows the time is not used again."""
+    header = HeaderField.from_text(f"x: ${{{value}}}")
+    actions = {"noting": ActionSection(type="monitor", headers=(header,)).action("noting")}
+    stage = GlobalFilters.of({"f": a_filter(API, action="noting")}, Definitions(), actions)
+    assert stage.needs == {needs}
+    assert stage.repeatable == (needs != "clock")
+    assert (
+        GlobalFilters.of({"f": evolve(a_filter(API, action="noting"), active=False)}, Definitions(), actions).needs
+        == set()
+    )

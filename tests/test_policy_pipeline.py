@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 
 from edgenode.decision import NOTHING, Action, Decision, Forward, Reason, Respond
-from edgenode.exchange import Exchange
+from edgenode.exchange import Exchange, Geography
 from edgenode.policy.actions import FAILURE, PREDEFINED
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import Tagging
@@ -31,6 +31,7 @@ class Saying:
     said: object = NOTHING
     saw: Exchange | None = None
     repeatable: bool = True
+    needs: frozenset[str] = frozenset()
 
     def decide(self, exchange: Exchange) -> Any:
         """Say it, or raise it."""
@@ -238,3 +239,93 @@ def test_a_failure_is_not_repeated(flush_logged_errors: Flush) -> None:
     assert isinstance(decision, Decision)
     assert not decision.repeatable
     assert flush_logged_errors(ValueError)
+
+
+# -- what stages need ------------------------------------------------------------------------------------------------
+
+
+def test_an_exchange_without_a_place_gets_one() -> None:
+    """Whoever embeds a pipeline need not look the client up; what has been looked up is kept."""
+    places = {"192.0.2.7": Geography(country="DE")}
+    stage = Saying("stage")
+    pipeline = Pipeline(TAGGED, (stage,), locate=places.__getitem__)
+    pipeline.decide(Exchange(CONNECTION, client="192.0.2.7"))
+    assert stage.saw is not None
+    assert stage.saw.geography == Geography(country="DE")
+    pipeline.decide(Exchange(CONNECTION, client="192.0.2.7", geography=Geography(country="FR")))
+    assert stage.saw.geography == Geography(country="FR")
+    Pipeline(TAGGED, (stage,)).decide(Exchange(CONNECTION, client="192.0.2.7"))
+    assert stage.saw.geography is None
+
+
+@pytest.mark.parametrize("needs", [(), ("clock", "tags"), ("body",), ("body", "clock")])
+def test_bodies_are_held_back_only_for_who_looks_at_them(needs: tuple[str, ...]) -> None:
+    """A pipeline needs what its stages need, and as much of a body as it was told."""
+    pipeline = Pipeline(TAGGED, (Saying("a"), Saying("b", needs=frozenset(needs))), inspect_body_size=7)
+    assert pipeline.needs == frozenset(needs)
+    assert pipeline.inspects == (7 if "body" in needs else 0)
+
+
+# -- exemptions and modes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["now", "later"])
+def test_a_stage_that_is_exempted_from_is_left_out(way: str) -> None:
+    """It is not asked, and a reason says so; those before it, and all others, are."""
+    deferred: Deferred[Decision] = Deferred()
+    exempting = Decision(exempt=frozenset(("acl", "first")))
+    first, second = Saying("first"), Saying("second", deferred if way == "later" else exempting)
+    acl, last = Saying("acl", proposing(PREDEFINED["block"])), Saying("last", proposing(None, "last"))
+    pipeline = Pipeline(TAGGED, (first, second, acl, last), clock=iter(range(99)).__next__)
+    decision = pipeline.decide(EXCHANGE)
+    deferred.callback(exempting)
+    decision = decision if isinstance(decision, Decision) else waited(decision)
+    assert (first.saw is None, acl.saw is None, last.saw is None) == (False, True, False)
+    assert decision.action is None
+    assert decision.exempt == {"acl", "first"}
+    assert decision.reasons == (Reason("acl", "", "left out"),)
+    assert decision.tags == {"all", "last"}
+    assert [stage for stage, _ in decision.timings] == ["tagging", "first", "second", "last"]
+
+
+def test_under_monitoring_everything_is_judged_and_nothing_refused() -> None:
+    """The decision is the same to the last reason; only what becomes of the request differs."""
+    stages = (Saying("one", proposing(PREDEFINED["monitor"], "one")), Saying("two", proposing(PREDEFINED["block"])))
+    meant, watched = (Pipeline(TAGGED, stages, mode=mode).decide(EXCHANGE) for mode in ("block", "monitoring"))
+    assert isinstance(meant, Decision)
+    assert isinstance(watched, Decision)
+    assert watched == evolve(meant, mode="monitoring")
+    assert watched.action is PREDEFINED["block"]
+    assert isinstance(meant.outcome(EXCHANGE), Respond)
+    assert watched.outcome(EXCHANGE) == Forward()
+
+
+@pytest.mark.parametrize("way", FAILING)
+def test_under_monitoring_a_failure_refuses_nothing_either(way: str, flush_logged_errors: Flush) -> None:
+    """It is decided and logged as ever."""
+    decision = Pipeline(TAGGED, (Saying("broken", FAILING[way]()),), mode="monitoring").decide(EXCHANGE)
+    decision = decision if isinstance(decision, Decision) else waited(decision)
+    assert decision.action is FAILURE
+    assert decision.outcome(EXCHANGE) == Forward()
+    assert len(flush_logged_errors()) == 1
+
+
+def test_with_filtration_off_only_tags_are_put_on() -> None:
+    """No stage is asked, no body held back for one, and nothing is refused even if tagging fails."""
+    stage = Saying("stage", proposing(PREDEFINED["block"]), needs=frozenset(("body",)), repeatable=False)
+    pipeline = Pipeline(TAGGED, (stage,), mode="off")
+    decision = pipeline.decide(EXCHANGE)
+    assert isinstance(decision, Decision)
+    assert stage.saw is None
+    assert decision.tags == {"all"}
+    assert not decision.reasons
+    assert (decision.action, decision.mode) == (None, "off")
+    assert (pipeline.needs, pipeline.inspects, decision.repeatable) == (frozenset(), 0, True)
+
+
+def test_a_tagging_that_fails_with_filtration_off_refuses_nobody(flush_logged_errors: Flush) -> None:
+    """Off is off."""
+    decision = Pipeline(Saying("tagging", RuntimeError()), mode="off").decide(EXCHANGE)
+    assert isinstance(decision, Decision)
+    assert decision.outcome(EXCHANGE) == Forward()
+    assert len(flush_logged_errors(RuntimeError)) == 1

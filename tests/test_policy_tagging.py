@@ -9,7 +9,17 @@ from attrs import evolve
 from hypothesis import given
 
 from edgenode.errors import InvalidValue
-from edgenode.exchange import ClientIdentity, Connection, Exchange, Headers, Request, Verification
+from edgenode.exchange import (
+    NO_BODY,
+    Body,
+    ClientIdentity,
+    Connection,
+    Exchange,
+    Geography,
+    Headers,
+    Request,
+    Verification,
+)
 from edgenode.policy.tagging import AUTOMATIC, Tagging, check_own_tag
 from edgenode.rules.tags import check_tag
 from tests.strategies import CONNECTION, exchanges
@@ -53,6 +63,35 @@ def test_a_request_has_all_its_automatic_tags() -> None:
         "partner",
         "pci:dss",
     }
+
+
+def test_where_the_client_is_becomes_tags() -> None:
+    """With databases each of these is there, ``nil`` for what is not known; without databases none is."""
+    place = Geography(
+        country="US", country_name="United States", continent="NA", region="Texas", region_code="TX", asn=64500
+    )
+    families = [family for family in AUTOMATIC if family.startswith("geo-")]
+    assert of_family(TAGGING.decide(evolve(exchange(), geography=place)).tags, *families) == {
+        "geo-continent-code:na",
+        "geo-country:united-states",
+        "geo-region:tx",
+        "geo-subregion:nil",
+        "geo-city:nil",
+        "geo-asn:64500",
+        "geo-org:nil",
+    }
+    nowhere = TAGGING.decide(evolve(exchange(), geography=Geography())).tags
+    assert of_family(nowhere, *families) == {f"{family}:nil" for family in families}
+    assert of_family(TAGGING.decide(exchange()).tags, *families) == set()
+
+
+@pytest.mark.parametrize("body", [None, NO_BODY, Body(b"all", 3), Body(b"al", 3, truncated=True)])
+def test_a_body_that_was_not_seen_whole_has_a_tag(body: Body | None) -> None:
+    """Whoever hides something behind what rules look at is found by it."""
+    judged = exchange()
+    assert judged.request is not None
+    tags = TAGGING.decide(evolve(judged, request=evolve(judged.request, body=body))).tags
+    assert of_family(tags, "body") == ({"body:truncated"} if body is not None and body.truncated else set())
 
 
 def test_a_stream_has_the_tags_that_need_no_request() -> None:

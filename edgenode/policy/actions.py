@@ -1,35 +1,54 @@
 """``[action]``: the consequences that a filter can have, one class each.
 
 Law: the stronger action wins, in the order of :data:`TYPES`; a monitoring action never changes what becomes of a
-request.
+request; and what exempts from some stages stands beside every other action.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from attrs import field, frozen
 
 from edgenode import decision
 from edgenode.decision import Action, Forward, Outcome, Respond
 from edgenode.errors import InvalidValue
-from edgenode.exchange import Exchange, Response
-from edgenode.settings import Between, Choice, setting
+from edgenode.exchange import Exchange, Headers, Response
+from edgenode.policy import escaping
+from edgenode.policy.escaping import HeaderField, Location
+from edgenode.policy.tagging import check_own_tag
+from edgenode.policy.templates import Filled, Template
+from edgenode.settings import Between, Choice, Word, setting
 
 TEXT = "text/plain; charset=utf-8"
 
+STAGES = ("flows", "dynamic-rules", "rate-limits", "acl", "content-filter")
+"""The stages that an action can exempt from; those that there are not yet too."""
+
 _REDIRECTS = (301, 302, 303, 307, 308)
-_LOCATION = re.compile(r"https?://[A-Za-z0-9._:\[\]-]+(?:[/?#][!-\[\]-~]*)?|/(?!/)[!-\[\]-~]*", re.ASCII)
 _CONTENT_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ -~]*[!-~])?", re.ASCII)
+_CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
+
+Fields = tuple[tuple[bytes, Filled], ...]
+"""Header fields: name in lower case, and value."""
+
+
+def _rendered(fields: Fields, exchange: Exchange) -> Headers:
+    return tuple((name, value.render(exchange)) for name, value in fields)
+
+
+def _needs(*several: Filled) -> frozenset[str]:
+    return frozenset().union(*(each.needs for each in several))
 
 
 @frozen
 class Skip(Action):
-    """Forward the request at once; the remaining stages are skipped."""
+    """Forward the request at once; the remaining stages are skipped. If it ``exempts`` from some, only those are, and
+    the strongest other action is taken."""
 
     default_priority: ClassVar[int] = 600
     skips: ClassVar[bool] = True
@@ -46,19 +65,29 @@ class Block(Action):
     :ivar status: the HTTP status.
     :ivar body: the whole body.
     :ivar content_type: its media type.
+    :ivar headers: further header fields of the answer.
     """
 
     default_priority: ClassVar[int] = 500
     skips: ClassVar[bool] = True
 
     status: int = field(default=403, kw_only=True)
-    body: bytes = field(default=b"Forbidden.\n", kw_only=True)
+    body: Filled = field(default=escaping.body(Template.from_text("Forbidden.\n"), TEXT), kw_only=True)
     content_type: bytes = field(default=TEXT.encode(), kw_only=True)
+    headers: Fields = field(default=(), kw_only=True)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What its body and its headers look at."""
+        return _needs(self.body, *(value for _, value in self.headers))
 
     def outcome(self, exchange: Exchange) -> Outcome:
         """The answer; no cache may keep it, or one client's refusal would be served to others."""
-        headers = ((b"content-type", self.content_type), (b"cache-control", b"no-store"))
-        return Respond(Response(self.status, headers, self.body))
+        headers: Headers = ((b"content-type", self.content_type), (b"cache-control", b"no-store"))
+        if self.body.template.values:
+            headers += ((b"x-content-type-options", b"nosniff"),)  # it is escaped as what it says it is
+        headers += _rendered(self.headers, exchange)
+        return Respond(Response(self.status, headers, self.body.render(exchange)))
 
 
 @frozen
@@ -79,28 +108,48 @@ class Redirect(Action):
 
     :ivar location: where to, a URI or an absolute path.
     :ivar status: the HTTP status.
+    :ivar headers: further header fields of the answer.
     """
 
     default_priority: ClassVar[int] = 300
     skips: ClassVar[bool] = True
 
-    location: bytes = field(kw_only=True)
+    location: Location = field(kw_only=True)
     status: int = field(default=302, kw_only=True)
+    headers: Fields = field(default=(), kw_only=True)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What its location and its headers look at."""
+        return _needs(self.location.rest, *(value for _, value in self.headers))
 
     def outcome(self, exchange: Exchange) -> Outcome:
         """The redirection (RFC 9110, section 15.4)."""
-        return Respond(Response(self.status, ((b"location", self.location),)))
+        headers: Headers = ((b"location", self.location.render(exchange)),)
+        if self.location.rest.template.values:
+            headers += ((b"cache-control", b"no-store"),)  # others are led elsewhere
+        return Respond(Response(self.status, headers + _rendered(self.headers, exchange)))
 
 
 @frozen
 class Monitor(Action):
-    """Forward the request as if nothing had matched; the event says what has."""
+    """Forward the request as if nothing had matched; the event says what has.
+
+    :ivar headers: header fields that the origin gets, in place of the client's of the same names.
+    """
 
     default_priority: ClassVar[int] = 100
 
+    headers: Fields = field(default=(), kw_only=True)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What its headers look at."""
+        return _needs(*(value for _, value in self.headers))
+
     def outcome(self, exchange: Exchange) -> Outcome:
         """Forwarding."""
-        return Forward()
+        return Forward(_rendered(self.headers, exchange))
 
 
 TYPES: Mapping[str, type[Action]] = MappingProxyType(
@@ -112,7 +161,7 @@ TYPES: Mapping[str, type[Action]] = MappingProxyType(
         "monitor": Monitor,
     }
 )
-"""Every type of action, strongest first."""
+"""Every type of action, strongest first. ``challenge`` will stand between ``redirect`` and ``monitor``, with 200."""
 
 PREDEFINED: Mapping[str, Action] = MappingProxyType(
     {
@@ -124,7 +173,12 @@ PREDEFINED: Mapping[str, Action] = MappingProxyType(
 )
 """The actions that exist without a section; a section of the same name replaces one."""
 
-FAILURE = Block("failure", priority=sys.maxsize, status=503, body=b"Service unavailable.\n")
+FAILURE = Block(
+    "failure",
+    priority=sys.maxsize,
+    status=503,
+    body=escaping.body(Template.from_text("Service unavailable.\n"), TEXT),
+)
 """What becomes of a request if a stage has failed and the failure policy is ``closed``; nothing is stronger."""
 
 
@@ -136,7 +190,8 @@ class ActionSection:
     """What a filter does with the requests that it matches.
 
     The strongest of all proposed actions wins: skip, block, close, redirect, monitor, in this order unless ``priority``
-    says otherwise; of two equals the one whose filter stands earlier in the file.
+    says otherwise; of two equals the one whose filter stands earlier in the file. Values of the exchange can be put
+    into its texts, as in ``${ip.src}``.
     """
 
     kind: ClassVar[str] = "action"
@@ -148,14 +203,25 @@ class ActionSection:
     priority: Annotated[int, Between(1, 1000)] | None = setting(
         f"Its strength; the higher wins. Without the key its type's: {_STRENGTHS}.", None
     )
+    tags: tuple[Word, ...] = setting("Tags for the requests that it is taken for, besides ``action:NAME``.", ())
+    skip: tuple[Annotated[str, Choice(STAGES)], ...] = setting(
+        "The stages that ``skip`` exempts from; without the key all that remain. With it the action competes with no "
+        "other: of those the strongest is taken all the same.",
+        (),
+    )
     status: Annotated[int, Between(301, 599)] | None = setting(
         "The HTTP status: of ``block`` from 400 to 599, without the key 403; of ``redirect`` 301, 302, 303, 307 or "
         "308, without the key 302.",
         None,
     )
-    body: str | None = setting("The body of ``block``, sent as UTF-8 with a line feed at its end.", None)
+    headers: tuple[HeaderField, ...] = setting(
+        "Header fields, one ``name: value`` a line: of ``block`` and ``redirect`` for the answer, of ``monitor`` for "
+        "the origin, in place of what the client sent under these names.",
+        (),
+    )
+    body: Template | None = setting("The body of ``block``, sent as UTF-8 with a line feed at its end.", None)
     content_type: str | None = setting(f"The media type of that body; without the key ``{TEXT}``.", None)
-    location: str | None = setting("Where ``redirect`` leads: http://, https://, or a path from ``/``.", None)
+    location: Template | None = setting("Where ``redirect`` leads: http://, https://, or a path from ``/``.", None)
 
     def action(self, name: str) -> Action:
         """The action that this section describes.
@@ -163,49 +229,97 @@ class ActionSection:
         :param name: the section's name.
         :raises InvalidValue: if a key does not belong to the type, is missing, or has a value that the type cannot use.
         """
-        keys = _KEYS.get(self.type, {})
-        for key in ("status", "body", "content_type", "location"):
-            if key not in keys and getattr(self, key) is not None:
-                raise InvalidValue(f"{key.replace('_', '-')} has no meaning for an action of type {self.type}")
-        given = {key: read(getattr(self, key)) for key, read in keys.items() if getattr(self, key) is not None}
+        for key, problem in self.faults():
+            raise InvalidValue(f"{key}: {problem.sentence}")
+        given = {key: getattr(self, key) for key in _KEYS[self.type]}
+        read = {key: _READERS[key](self, value) for key, value in given.items() if value not in (None, ())}
+        return TYPES[self.type](name, priority=self.priority, tags=frozenset(self.tags), **dict(read.values()))
+
+    def faults(self) -> Iterator[tuple[str, InvalidValue]]:
+        """What is wrong, each with its key; the column points into the text of that."""
+        for tag in self.tags:
+            try:
+                check_own_tag(tag)
+            except InvalidValue as problem:
+                yield "tags", InvalidValue(problem.sentence)
+        for attribute, read in _READERS.items():
+            key, value = attribute.replace("_", "-"), getattr(self, attribute)
+            if value in (None, ()):
+                continue
+            if attribute not in _KEYS[self.type]:
+                yield key, InvalidValue(f"has no meaning for an action of type {self.type}")
+                continue
+            try:
+                read(self, value)
+            except InvalidValue as problem:
+                yield key, problem
         if self.type == "redirect" and self.location is None:
-            raise InvalidValue("an action of type redirect needs a location")
-        return TYPES[self.type](name, priority=self.priority, **given)
+            yield "location", InvalidValue("an action of type redirect needs one")
 
 
-def _block_status(status: int) -> int:
-    if not 400 <= status <= 599:
-        raise InvalidValue("the status of an action of type block is a number from 400 to 599")
-    return status
+# -- how the keys are read; each gives an argument of the action's class ----------------------------------------------
+
+Argument = tuple[str, Any]
 
 
-def _redirect_status(status: int) -> int:
-    if status not in _REDIRECTS:
-        raise InvalidValue(f"the status of an action of type redirect is one of {', '.join(map(str, _REDIRECTS))}")
-    return status
+def _status(section: ActionSection, status: int) -> Argument:
+    if section.type == "block" and not 400 <= status <= 599:
+        raise InvalidValue("that of an action of type block is a number from 400 to 599")
+    if section.type == "redirect" and status not in _REDIRECTS:
+        raise InvalidValue(f"that of an action of type redirect is one of {', '.join(map(str, _REDIRECTS))}")
+    return "status", status
 
 
-def _body(text: str) -> bytes:
-    return f"{text}\n".encode() if text else b""
+def _body(section: ActionSection, body: Template) -> Argument:
+    if body.pieces:
+        body = Template(body.text, (*body.pieces, "\n"))
+    return "body", escaping.body(body, section.content_type or TEXT)
 
 
-def _content_type(text: str) -> bytes:
+def _content_type(section: ActionSection, text: str) -> Argument:
     if not _CONTENT_TYPE.fullmatch(text):
-        raise InvalidValue("content-type is a media type, such as text/html; charset=utf-8")
-    return text.encode("ascii")
+        raise InvalidValue("expected a media type, such as text/html; charset=utf-8")
+    if section.body is not None and section.body.values:
+        # Read in another character set, what is escaped here may be something else.
+        charset = _CHARSET.search(text)
+        if charset is None and text.lower().startswith("text/"):
+            text = f"{text}; charset=utf-8"
+        elif charset is not None and charset[1].lower() != "utf-8":
+            raise InvalidValue("a body with values in it is UTF-8: charset=utf-8")
+    return "content_type", text.encode("ascii")
 
 
-def _location(text: str) -> bytes:
-    # A control character would end the header field; // or a backslash would lead to another host than it seems.
-    if not _LOCATION.fullmatch(text):
-        raise InvalidValue("location begins with http://, https:// or a single /, in ASCII without spaces")
-    return text.encode("ascii")
+def _headers(section: ActionSection, headers: tuple[HeaderField, ...]) -> Argument:
+    return "headers", tuple((each.name.encode("ascii"), escaping.header_value(each.value)) for each in headers)
 
 
-_KEYS: Mapping[str, Mapping[str, Callable[..., int | bytes]]] = MappingProxyType(
+def _location(section: ActionSection, template: Template) -> Argument:
+    return "location", escaping.location(template)
+
+
+def _exempt(section: ActionSection, stages: tuple[str, ...]) -> Argument:
+    return "exempts", frozenset(stages)
+
+
+_READERS: Mapping[str, Callable[[ActionSection, Any], Argument]] = MappingProxyType(
     {
-        "block": {"status": _block_status, "body": _body, "content_type": _content_type},
-        "redirect": {"status": _redirect_status, "location": _location},
+        "skip": _exempt,
+        "status": _status,
+        "headers": _headers,
+        "body": _body,
+        "content_type": _content_type,
+        "location": _location,
     }
 )
-"""The keys of each type besides ``type`` and ``priority``, and how each is read."""
+"""The keys that not every type has, and how each is read."""
+
+_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "skip": ("skip",),
+        "block": ("status", "headers", "body", "content_type"),
+        "close": (),
+        "redirect": ("status", "headers", "location"),
+        "monitor": ("headers",),
+    }
+)
+"""Which of them each type has."""

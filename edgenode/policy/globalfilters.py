@@ -1,13 +1,14 @@
 """``[global-filter]``: rule lists that tag every request they match, and may propose an action; and their stage.
 
 Law: every active filter is judged and every tag of every filter that matches is kept; then one action is taken, the
-strongest.
+strongest. An action that exempts from stages stands beside it, whatever it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Annotated, ClassVar
 
 from attrs import frozen
@@ -16,15 +17,23 @@ from edgenode.decision import NOTHING, Action, Decision, Reason
 from edgenode.errors import InvalidValue
 from edgenode.exchange import Exchange
 from edgenode.policy.tagging import check_own_tag
-from edgenode.rules.compiling import Entries, SectionSet, compile_sections
+from edgenode.rules import filterfeeds
+from edgenode.rules.compiling import FormulaSet, compile_formulas
+from edgenode.rules.definitions import Definitions
+from edgenode.rules.feeds import Feed
+from edgenode.rules.filterfeeds import FeedCategory
+from edgenode.rules.formulas import Evidence
+from edgenode.rules.lists import Members
+from edgenode.rules.lowering import Lowering
 from edgenode.rules.sections import Section
 from edgenode.rules.tags import canonical
 from edgenode.settings import Reference, Word, setting
 
 
 @frozen
-class GlobalFilter(Section):
-    """A rule list for every request of the node: tags for those that match, and an action."""
+class GlobalFilter(Section, Feed):
+    """A rule list for every request of the node: tags for those that match, and an action. With a source its rules are
+    the lines that come from there."""
 
     kind: ClassVar[str] = "global-filter"
 
@@ -38,33 +47,64 @@ class GlobalFilter(Section):
     action: Annotated[str, Reference("action")] | None = setting(
         "The action proposed for the requests that it matches; without one they are only tagged.", None
     )
+    feed: FeedCategory | None = setting(
+        "The category of what its source holds, one entry a line, such as ``ip`` or ``header.user-agent``.", None
+    )
 
     def __attrs_post_init__(self) -> None:
-        """:raises InvalidValue: if a tag is not in canonical form, or is an automatic tag."""
+        """:raises InvalidValue: if a tag is not in canonical form, or is an automatic tag; if a source is without the
+        category of its lines, or besides other rules.
+        """
+        if self.source is not None and self.feed is None:
+            raise InvalidValue("feed: a source needs the category of its lines, such as ip")
+        if self.source is None and self.feed is not None:
+            raise InvalidValue("feed: has no meaning without a source")
+        if self.source is not None and not super().empty:
+            raise InvalidValue("source: a filter with a source has no entries, sections or expression of its own")
         for tag in self.tags:
             try:
                 check_own_tag(tag)
             except InvalidValue as problem:
                 raise InvalidValue(f"tags: {tag}: {problem.sentence}") from None
 
+    @property
+    def empty(self) -> bool:
+        """Whether it has no condition at all."""
+        return self.feed is None and super().empty
+
 
 @frozen(eq=False)
 class _Consequence:
-    """What follows if a filter matches."""
+    """What follows if a filter matches.
+
+    :ivar action: the action that competes with those of others.
+    :ivar named: the name of its action, whether or not that competes.
+    :ivar exempt: the stages that are left out.
+    """
 
     filter: str
     tags: frozenset[str]
     action: Action | None
+    named: str = ""
+    exempt: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, name: str, filter: GlobalFilter, action: Action | None) -> _Consequence:
+        """What follows if a filter matches."""
+        tags = frozenset(filter.tags)
+        if action is None or not action.exempts:
+            return cls(name, tags, action, "" if action is None else action.name)
+        return cls(name, tags | action.tags, None, action.name, action.exempts)
 
 
 @lru_cache(4096)
-def _reason(filter: str, action: str, entries: Entries) -> Reason:
-    """Why a filter matched; remembered, for the same entries match again and again."""
+def _reason(filter: str, action: str, evidence: Evidence) -> Reason:
+    """Why a filter matched; remembered, for the same evidence comes again and again."""
     return Reason(
         GlobalFilters.name,
         filter,
-        " and ".join(map(str, entries)),
-        ", ".join(dict.fromkeys(entry.annotation for entry in entries if entry.annotation)),
+        " and ".join(map(str, evidence)),
+        ", ".join(dict.fromkeys(each.annotation for each in evidence if each.annotation)),
         action,
     )
 
@@ -74,53 +114,76 @@ class GlobalFilters:
     """The stage that judges all global filters together."""
 
     name: ClassVar[str] = "global-filters"
-    repeatable: ClassVar[bool] = True
 
-    _sections: SectionSet
+    _formulas: FormulaSet
     _consequences: tuple[_Consequence, ...]
 
     @classmethod
     def of(
-        cls, filters: Mapping[str, GlobalFilter], sections: Mapping[str, Section], actions: Mapping[str, Action]
+        cls,
+        filters: Mapping[str, GlobalFilter],
+        definitions: Definitions,
+        actions: Mapping[str, Action],
+        feeds: Mapping[str, Members] = MappingProxyType({}),
     ) -> GlobalFilters:
         """Compile the active ones of these filters.
 
         :param filters: every filter by its name, in the order of the file.
-        :param sections: the sections that they name.
+        :param definitions: the sections and lists that they name.
         :param actions: the actions that they name, the predefined ones among them.
-        :raises InvalidValue: if a section or an action is named that does not exist, or as
-            :func:`edgenode.rules.compiling.compile_sections` does.
+        :param feeds: what the filters with a source hold, by the filter's name.
+        :raises InvalidValue: if something is named that does not exist, or as
+            :func:`edgenode.rules.lowering.formula_of` and :func:`edgenode.rules.compiling.compile_formulas` do.
         """
         active = {name: each for name, each in filters.items() if each.active}
         for name, each in active.items():
             if each.action is not None and each.action not in actions:
                 raise InvalidValue(f"the global filter {name} names an action that does not exist: {each.action}")
-        compiled = compile_sections(
-            tuple(active.values()), sections, [each.tags for each in active.values()], tuple(active)
-        )
+        lowering = Lowering(definitions)
+        formulas = [
+            lowering.formula(each, name)
+            if each.feed is None
+            else filterfeeds.formula(each.feed, feeds[name], str(each.source))
+            for name, each in active.items()
+        ]
         return cls(
-            compiled,
+            compile_formulas(formulas, [each.tags for each in active.values()], tuple(active)),
             tuple(
-                _Consequence(name, frozenset(each.tags), None if each.action is None else actions[each.action])
+                _Consequence.of(name, each, None if each.action is None else actions[each.action])
                 for name, each in active.items()
             ),
         )
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the filters and their actions look at besides the head of a request."""
+        actions = (each.action for each in self._consequences)
+        return self._formulas.needs.union(*(action.needs for action in actions if action is not None))
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether equal exchanges get equal decisions: neither a filter nor its action looks at the clock."""
+        return "clock" not in self.needs
+
     def decide(self, exchange: Exchange) -> Decision:
-        """The tags and reasons of every filter that matches, and the strongest of their actions."""
-        matching = self._sections.matching(exchange)
+        """The tags and reasons of every filter that matches, and the strongest of their actions with its tags."""
+        matching = self._formulas.matching(exchange)
         if not matching:
             return NOTHING
         tags: set[str] = set()
         reasons: list[Reason] = []
+        exempt: frozenset[str] = frozenset()
         winner: Action | None = None
-        for index, entries in matching:
+        for index, evidence in matching:
             consequence = self._consequences[index]
             tags |= consequence.tags
             action = consequence.action
-            reasons.append(_reason(consequence.filter, "" if action is None else action.name, entries))
+            reasons.append(_reason(consequence.filter, consequence.named, evidence))
+            if consequence.exempt:
+                exempt |= consequence.exempt
             if action is not None and (winner is None or action.strength > winner.strength):
                 winner = action
         if winner is not None:
             tags.add(canonical(f"action:{winner.name}"))
-        return Decision(frozenset(tags), tuple(reasons), winner)
+            tags |= winner.tags
+        return Decision(frozenset(tags), tuple(reasons), winner, exempt=exempt)

@@ -6,7 +6,7 @@ certificate says of its holder, or a trust store of its clients, becomes a tag o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import ClassVar
@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from edgenode.decision import Decision
 from edgenode.errors import InvalidValue
-from edgenode.exchange import Exchange, Request, Verification, host_of
+from edgenode.exchange import Exchange, Geography, Request, Verification, host_of
 from edgenode.rules.tags import canonical, check_tag
 
 AUTOMATIC: Mapping[str, str] = MappingProxyType(
@@ -30,6 +30,15 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
         "headers": "The number of header fields, repeated ones counted once and Cookie not at all.",
         "cookies": "The number of cookies.",
         "args": "The number of arguments in the query.",
+        "body": "``body:truncated`` if there is more of the body than rules have seen.",
+        "geo-continent-code": "With ``[geo]``, the client's continent: ``geo-continent-code:eu``; like all that follow "
+        "``nil`` if it is not known.",
+        "geo-country": "Its country by name: ``geo-country:united-states``.",
+        "geo-region": "The first subdivision by its code: ``geo-region:bw``.",
+        "geo-subregion": "The second subdivision likewise.",
+        "geo-city": "The city.",
+        "geo-asn": "The number of its autonomous system.",
+        "geo-org": "Whose that is.",
         "mtls": "The client certificate: ``verified``, ``none`` or ``failed``; and ``revoked`` besides ``failed``.",
         "cert-subject": "The subject of a verified client certificate.",
         "cert-issuer": "The issuer of a verified client certificate.",
@@ -60,6 +69,7 @@ class Tagging:
 
     name: ClassVar[str] = "tagging"
     repeatable: ClassVar[bool] = True
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     _own: Mapping[str, tuple[str, ...]]
     _standing: Callable[..., frozenset[str]] = field(init=False)
@@ -92,6 +102,7 @@ class Tagging:
         # part: this is on the way of every request.
         short = len(authority) + len(subject) + len(issuer) <= _LONGEST_REMEMBERED
         standing = (self._standing if short else partial(_standing_tags, self._own))(
+            exchange.geography,
             exchange.client,
             authority,
             scheme,
@@ -108,6 +119,7 @@ class Tagging:
 
 def _standing_tags(
     own: Mapping[str, tuple[str, ...]],
+    geography: Geography | None,
     client: str,
     authority: bytes,
     scheme: bytes,
@@ -130,8 +142,24 @@ def _standing_tags(
         "cert-issuer": issuer,
     }
     automatic = (canonical(f"{family}:{text}") for family, text in parts.items() if text)
-    return frozenset(("all", *mtls, *automatic, *own.get(policy, ()), *vouched))
+    located = () if geography is None else _located_tags(geography)
+    return frozenset(("all", *mtls, *automatic, *located, *own.get(policy, ()), *vouched))
 
+
+def _located_tags(geography: Geography) -> Iterator[str]:
+    parts = {
+        "geo-continent-code": geography.continent,
+        "geo-country": geography.country_name,
+        "geo-region": geography.region_code,
+        "geo-subregion": geography.subregion_code,
+        "geo-city": geography.city,
+        "geo-asn": geography.asn,
+        "geo-org": geography.organization,
+    }
+    return (canonical(f"{family}:{value or 'nil'}") for family, value in parts.items())
+
+
+_TRUNCATED = frozenset(("body:truncated",))
 
 _NONE = ("mtls:none",)
 _VERIFIED = ("mtls:verified",)
@@ -149,10 +177,11 @@ def verdict_tags(verification: Verification) -> tuple[str, ...]:
 
 
 def _request_tags(request: Request) -> frozenset[str]:
-    fields = request.fields
+    fields, body = request.fields, request.body
     cookies = fields.get(b"cookie", ())
     headers = len(fields) - 1 if cookies else len(fields)
-    return _counts(headers, sum(map(_cookies, cookies)), _arguments(request.query) if request.query else 0)
+    counts = _counts(headers, sum(map(_cookies, cookies)), _arguments(request.query) if request.query else 0)
+    return counts | _TRUNCATED if body is not None and body.truncated else counts
 
 
 def _cookies(value: bytes) -> int:
