@@ -5,7 +5,7 @@
 #   make test    ruff, mypy and all tests
 #   make check   ruff and mypy alone
 #   make docs    the documentation, into docs/_build/html
-#   make bench   compare with nginx and twisted-treq
+#   make bench   compare with nginx and twisted-treq; what rules cost
 #   make scan    look at the default TLS settings with sslyze and testssl.sh
 #   make fuzz    run the fuzz targets of tests/fuzz, each for a minute; make fuzz SECONDS=600 for ten
 #   make soak    ten minutes of all that clients do, good and bad; make soak SECONDS=60 for one
@@ -44,6 +44,7 @@ docs: $(VENV)/.installed-docs
 
 bench: $(VENV)/.installed
 	$(BIN)/python bench/proxy.py
+	$(BIN)/python bench/rules.py
 
 # sslyze wants an older cryptography than the node, and so an environment of its own; testssl.sh is the system's.
 scan: $(VENV)/.installed-test $(VENV)/scan/bin/sslyze

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import pathlib
 import sys
 from collections.abc import Callable, Sequence
 
@@ -27,12 +29,17 @@ class Command:
 
 def check(arguments: Sequence[str]) -> int:
     """Report every problem of a configuration file: 0 if it can be used, else 1."""
+    from edgenode.config import ini
     from edgenode.config.configuration import Configuration
+    from edgenode.config.effective import effective
+    from edgenode.config.systemfilters import is_system
     from edgenode.errors import ConfigurationError
 
     parser = argparse.ArgumentParser("edgenode check", description=COMMANDS["check"].help)
     parser.add_argument("file", metavar="FILE", help="the configuration file")
-    path = parser.parse_args(arguments).file
+    parser.add_argument("--effective", action="store_true", help="print the whole configuration as it is in effect")
+    options = parser.parse_args(arguments)
+    path = options.file
     try:
         configuration = Configuration.load(path)
     except ConfigurationError as error:
@@ -42,12 +49,15 @@ def check(arguments: Sequence[str]) -> int:
         return 1
     for problem in configuration.warnings:
         print(problem, file=sys.stderr)
+    if options.effective:
+        print(effective(configuration, ini.decode(pathlib.Path(path).read_bytes())[0]), end="")
+        return 0
     parts = {
         "listener": configuration.listeners,
         "server group": configuration.server_groups,
         "path map": configuration.path_maps,
         "origin": configuration.origins,
-        "global filter": configuration.global_filters,
+        "global filter": [name for name in configuration.global_filters if not is_system(name)],
         "warning": configuration.warnings,
     }
     print(f"{path}: ok, {', '.join(_counted(len(part), name) for name, part in parts.items())}")
@@ -76,9 +86,13 @@ def delegated(module: str) -> Callable[[Sequence[str]], int]:
 COMMANDS = {
     "check": Command("check a configuration file and report every problem of it", check),
     "demo": Command("run a node, an origin and a throw-away PKI to try out", delegated("edgenode.demo")),
+    "explain": Command("tell what would become of a request, and why", delegated("edgenode.explain")),
+    "feeds": Command("ask the sources of lists and datafeeds now, or list them", delegated("edgenode.feedcommand")),
+    "import": Command("make sections of the rules of another product", delegated("edgenode.importing")),
     "pki": Command("make certificates for development and tests", delegated("edgenode.pki")),
     "reference": Command("print the reference of the configuration", reference),
     "reload": Command("have a running node read its configuration file again", delegated("edgenode.control")),
+    "replay": Command("tell what would have been decided for recorded requests", delegated("edgenode.replay")),
 }
 """Every command by its name."""
 
@@ -93,9 +107,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see COMMAND --help")
     options = parser.parse_args(arguments)
     try:
-        return COMMANDS[options.command].run(options.arguments)
+        status = COMMANDS[options.command].run(options.arguments)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever reads has seen enough, as ``head`` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def _counted(number: int, name: str) -> str:

@@ -17,7 +17,8 @@ from edgenode.proxy.deadlines import Deadlines
 from edgenode.proxy.origins import Origin
 from edgenode.proxy.pool import OriginPool
 from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
-from edgenode.rules.compiling import compile_section
+from edgenode.rules.compiling import compile_formula
+from edgenode.rules.lowering import formula_of
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.hostnames import verify_origin
 from edgenode.tls.policies import TLSPolicy, client_context, server_context
@@ -74,7 +75,8 @@ class Assembly:
         routers = {}
         for name, listener in configuration.listeners.items():
             default = None if listener.default_server_group is None else groups[listener.default_server_group]
-            routers[name] = Router([groups[each] for each in listener.server_groups], default)
+            served_here = [groups[each] for each in listener.server_groups]
+            routers[name] = Router(served_here, default, configuration.credentials.locate)
         return cls(configuration, pools, routers, builder.made, builder.trusts)
 
 
@@ -133,7 +135,7 @@ class _Builder:
             self._same(identity, lambda: server_context(group, certificates, stores)),
             self._trust(policy, group, stores),
             group.security_policy,
-            tuple(self._path_map(each, pools) for each in security_policy.path_maps),
+            tuple(self._path_map(each, name, pools) for each in security_policy.path_maps),
             uris_of(certificates),
         )
 
@@ -143,12 +145,12 @@ class _Builder:
             self.trusts[policy] = known or Trust.of(group, stores)
         return self.trusts[policy]
 
-    def _path_map(self, name: str, pools: Mapping[str, OriginPool]) -> ServedPathMap:
+    def _path_map(self, name: str, group: str, pools: Mapping[str, OriginPool]) -> ServedPathMap:
         section = self.configuration.path_maps[name]
         matches = None
-        if section.entries or section.sections or section.relation == "or":
-            matches = compile_section(section, self.configuration.sections)
-        pipeline = self.configuration.pipeline(name)
+        if not section.empty or section.relation == "or":
+            matches = compile_formula(formula_of(section, self.configuration.definitions, f"path-map {name}"))
+        pipeline = self.configuration.pipeline(name, group)
         return ServedPathMap(name, matches, pipeline, pools[section.origin], section.max_body_size)
 
 

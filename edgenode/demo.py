@@ -42,7 +42,7 @@ from edgenode.events import EventLog
 from edgenode.interfaces import IEventSink, Told
 from edgenode.pki import Authority, PkiError
 from edgenode.service import EdgeService
-from edgenode.tls.identity import distinguished_name
+from edgenode.tls.names import distinguished_name
 
 LOOPBACK = "127.0.0.1"
 

@@ -150,7 +150,8 @@ class EdgePort:
         edge = configuration.edge
         router = _router(configuration, self._name, self._protocols)
         via = edge.name.encode("ascii")
-        return Surroundings(self._name, router, via, TrustedProxies(edge.trusted_proxies), self._events)
+        trusted = TrustedProxies(edge.trusted_proxies)
+        return Surroundings(self._name, router, via, trusted, self._events, edge.told_headers)
 
     def _change(self, change: Callable[[Configuration], Configuration]) -> Deferred[Configuration]:
         """Go on with other certificates and trust stores, on open connections too."""

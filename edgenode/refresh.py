@@ -1,4 +1,5 @@
-"""The watch over the files of certificates and trust stores: what changes there is taken over without a reload.
+"""The watch over the files of certificates, trust stores, ``[geo]``, lists and datafeeds: what changes there is taken
+over without a reload.
 
 Law: a file is read only once it has stayed the same from one look to the next, and used only if all goes together with
 it; until then, and if it never does, the old one stays in use, and the log says so once. The configuration file itself
@@ -112,7 +113,7 @@ class Watch:
     def _report(
         self, stable: Mapping[str, Signature], problems: list[Problem], fresh: bool, configuration: Configuration
     ) -> None:
-        signatures = configuration.credentials.signatures
+        signatures = configuration.signatures
         taken = [header for header, signature in stable.items() if signatures.get(header) == signature]
         if taken:
             _log.info("read anew: {sections}", sections=", ".join(f"[{header}]" for header in taken))
@@ -129,4 +130,4 @@ class Watch:
 def _look_at(configuration: Configuration) -> tuple[Mapping[str, Signature], frozenset[Problem]]:
     """What has changed, and what is getting old."""
     now = datetime.datetime.now(datetime.UTC)
-    return credentials.changed(configuration), frozenset(credentials.getting_old(configuration, now))
+    return configuration.changed(), frozenset(credentials.getting_old(configuration, now))

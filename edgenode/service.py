@@ -20,9 +20,11 @@ from edgenode.assembly import Assembly
 from edgenode.config.configuration import Configuration
 from edgenode.errors import ConfigurationError, Problem
 from edgenode.events import EventLog
+from edgenode.feeds import Feeds
 from edgenode.interfaces import IEventSink
 from edgenode.proxy.binding import sentence
 from edgenode.proxy.deadlines import Deadlines
+from edgenode.proxy.fetching import Fetcher
 from edgenode.proxy.pool import OriginPool
 from edgenode.proxy.port import Port
 from edgenode.proxy.surroundings import Surroundings
@@ -55,6 +57,7 @@ class EdgeService(Service):
         self._events = events
         self._reloading = DeferredLock()
         self._watch = Watch(reactor, lambda: self.configuration, self.change)
+        self._feeds = Feeds(Fetcher(reactor, self._deadlines), lambda: self.configuration, self.change)
         self._leaving: set[Port] = set()
         self._retired: weakref.WeakSet[OriginPool] = weakref.WeakSet()
         self.ports: dict[str, Port] = {
@@ -80,6 +83,7 @@ class EdgeService(Service):
             edge.name.encode("ascii"),
             TrustedProxies(edge.trusted_proxies),
             self._events,
+            edge.told_headers,
         )
 
     # -- life --------------------------------------------------------------------------------------------------------
@@ -103,11 +107,13 @@ class EdgeService(Service):
             port.startListening()
             _log.info("listener {name} on {address}", name=name, address=port.getHost())
         self._watch.start()
+        self._feeds.start()
 
     def stopService(self) -> Deferred[Any]:
         """Accept no more, let open requests finish within ``drain-timeout``, then end."""
         super().stopService()
         self._watch.stop()
+        self._feeds.stop()
 
         def end(result: object) -> None:
             for pool in (*self.pools.values(), *self._retired):
@@ -219,6 +225,7 @@ class EdgeService(Service):
             if assembly.pools.get(name) is not pool:
                 pool.close()
                 self._retired.add(pool)
+        self._feeds.renew()
 
     def _leave(self, ports: Collection[Port]) -> None:
         """Listeners that are no more."""

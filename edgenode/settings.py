@@ -32,6 +32,10 @@ Output = NewType("Output", pathlib.Path)
 """A file to be written, relative as :data:`File`; ``-`` is standard output."""
 
 
+Folder = NewType("Folder", pathlib.Path)
+"""A folder that exists, relative as :data:`File`."""
+
+
 class Secret(str):
     """A secret: ``${NAME}`` in it is replaced by that environment variable, and its ``repr`` does not show it."""
 
@@ -39,6 +43,21 @@ class Secret(str):
 
     def __repr__(self) -> str:
         return "Secret(...)"
+
+
+@frozen
+class Source:
+    """Where values come from that stand in no section.
+
+    :ivar url: an ``https`` address; empty for a file.
+    :ivar path: the file; ``None`` for an address.
+    """
+
+    url: str = ""
+    path: pathlib.Path | None = None
+
+    def __str__(self) -> str:
+        return self.url or f"file:{self.path}"
 
 
 Word = NewType("Word", str)

@@ -144,14 +144,14 @@ class Node(MultiService):
         waiting, self._waiting = self._waiting, []
         self._reloading = True
         notify.reloading()
-        changed = self._edge.change(lambda _: self._load())
+        changed = self._edge.change(self._load)
         changed.addCallbacks(self._reloaded, self._not_reloaded).addCallback(self._tell, waiting)
 
-    def _load(self) -> Configuration:
+    def _load(self, running: Configuration) -> Configuration:
         if os.path.exists(self._path) and not os.path.isfile(self._path):
             # Whoever waits for the writer of a named pipe holds up every further reload, and the end of the node.
             raise ConfigurationError([Problem("", "", f"cannot read {self._path}: it is no regular file")])
-        return Configuration.load(self._path)
+        return Configuration.load(self._path, running)
 
     def _reloaded(self, configuration: Configuration) -> control.Report:
         for problem in configuration.warnings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from edgenode.decision import Action, Decision, Reason
+from edgenode.decision import MODES, Action, Decision, Reason
 from edgenode.exchange import Address, Connection, Exchange, Request
 from edgenode.rules.sections import Entry, Section
 
@@ -88,5 +88,7 @@ decisions = st.builds(
     st.lists(reasons, max_size=3).map(tuple),
     st.none() | actions,
     st.lists(st.tuples(st.just("stage"), st.floats(0, 9)), max_size=2).map(tuple),
+    exempt=st.frozensets(st.sampled_from(("acl", "flows", "rate-limits"))),
+    mode=st.sampled_from(MODES),
 )
 """Decisions."""

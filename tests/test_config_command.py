@@ -16,6 +16,8 @@ from edgenode.config import schema
 from edgenode.config.configuration import SECTIONS
 from edgenode.config.reference import reference
 from edgenode.rules.categories import CATEGORIES
+from edgenode.rules.fields import FIELDS
+from edgenode.rules.functions import FUNCTIONS
 
 BROKEN = "[edge]\nname = a b\n[listener x]\n[global-filter f]\npath = x\n"
 
@@ -79,15 +81,17 @@ def test_the_reference_names_every_key_with_its_type_default_and_help() -> None:
     """Nothing of the schema is missing from the reference."""
     text = reference()
     for cls in SECTIONS:
-        title = f"[{schema.kind(cls)} NAME]" if schema.kind(cls) != "edge" else "[edge]"
+        title = f"[{schema.kind(cls)} NAME]" if schema.kind(cls) not in ("edge", "geo") else f"[{schema.kind(cls)}]"
         part = text.partition(f"\n{title}\n")[2].partition("\n[")[0]
         for setting in schema.settings(cls).values():
             row = part.partition(f"\n   * - ``{setting.key}``\n")[2].partition("\n   * - ")[0]
             assert setting.help in row, (cls, setting.key)
             assert setting.notation.title in row
             assert ("*required*" in row) == setting.required
-    for category in CATEGORIES.values():
-        assert category.help in text
+    for table in (CATEGORIES, FIELDS, FUNCTIONS):
+        for name, each in table.items():
+            assert f"   * - ``{name}" in text
+            assert each.help in text
 
 
 def test_the_reference_is_valid_restructuredtext(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,3 +99,14 @@ def test_the_reference_is_valid_restructuredtext(capsys: pytest.CaptureFixture[s
     assert command.main(["reference"]) == 0
     page = capsys.readouterr().out.replace(":ref:", "")
     docutils.core.publish_doctree(page, settings_overrides={"halt_level": 2, "report_level": 2})
+
+
+def test_a_reader_that_has_seen_enough_is_no_trouble() -> None:
+    """``python -m edgenode reference | head -1`` ends as any program in a pipe does, and quietly."""
+    line = [sys.executable, "-m", "edgenode", "reference"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141

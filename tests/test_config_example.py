@@ -14,7 +14,7 @@ from edgenode.config import schema
 from edgenode.config.configuration import SECTIONS, Configuration
 from edgenode.config.ini import IniSection
 from edgenode.config.scalars import Scope
-from edgenode.rules.categories import CATEGORIES
+from edgenode.rules.categories import WORDS
 
 EXAMPLE = pathlib.Path(__file__).parent.parent / "etc" / "edgenode.ini"
 COMMENTED = re.compile(r"#([a-z][a-z-]*) = (.+)")
@@ -31,14 +31,22 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         patch.chdir(folder)
         for line in re.findall(r"^#   \$ python -m edgenode pki (.*)$", path.read_text(), re.MULTILINE):
             assert pki.main(shlex.split(line)) == 0
-    (path.parent / "pki" / "public" / "shop.passphrase").touch()  # named in a comment only
+    (path.parent / "geo").mkdir()
+    (path.parent / "state").mkdir()
+    for named in (
+        "pki/public/shop.passphrase",
+        "geo/GeoLite2-City.mmdb",
+        "geo/GeoLite2-Country.mmdb",
+        "geo/GeoLite2-ASN.mmdb",
+    ):
+        (path.parent / named).touch()  # in a comment only
     return path
 
 
 def test_the_example_can_be_used_as_it_stands(example: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The example has neither errors nor warnings once its certificates are there."""
     assert main(["check", str(example)]) == 0
-    counts = "1 listener, 2 server groups, 3 path maps, 2 origins, 3 global filters, 0 warnings"
+    counts = "1 listener, 2 server groups, 3 path maps, 2 origins, 5 global filters, 0 warnings"
     assert capsys.readouterr() == (f"{example}: ok, {counts}\n", "")
 
 
@@ -64,7 +72,7 @@ def test_the_example_shows_every_key_and_every_category() -> None:
         if (keys := schema.settings(cls).keys() - shown[schema.kind(cls)] - {"relation", "sections"})
     }
     assert missing == {}
-    assert set().union(*shown.values()) >= {*CATEGORIES, "relation", "sections"}
+    assert set().union(*shown.values()) >= {*WORDS, "relation", "sections"}
 
 
 def test_what_is_commented_out_is_the_default(example: pathlib.Path) -> None:
@@ -77,7 +85,7 @@ def test_what_is_commented_out_is_the_default(example: pathlib.Path) -> None:
             cls = classes[line.strip("[]").split()[0]]
         elif match := COMMENTED.fullmatch(line):
             setting = schema.settings(cls)[match[1]]
-            scope = Scope(example.parent, {"PUBLIC_KEY_PASSPHRASE": "x"})
+            scope = Scope(example.parent, {"PUBLIC_KEY_PASSPHRASE": "x"}, {"trust-store": ["internal"]})
             value, problems = setting.notation.parse(match[2], scope)
             assert problems == [], line
             assert setting.default in (None, ()) or value == setting.default, line

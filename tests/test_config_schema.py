@@ -68,8 +68,8 @@ REQUIRED = "[shop s] origin: this key is required"
 FAULTS = {
     "a required key is missing": ("", [REQUIRED]),
     "an unknown key": (
-        "origin = main\ncolour = red\n",
-        ["[shop s] colour: unknown key"],
+        "origin = main\nwheels = red\n",
+        ["[shop s] wheels: unknown key"],
     ),
     "a misspelt key": (
         "orign = main\n",

@@ -30,7 +30,7 @@ def table(heading: str) -> list[list[str]]:
 def leaves(event: dict[str, Any], above: str = "") -> Iterator[str]:
     """The names of an event's fields, those within others with a dot."""
     for name, value in event.items():
-        if isinstance(value, dict) and name not in ("stages", "error"):
+        if isinstance(value, dict) and name not in ("stages", "error", "headers"):
             yield from leaves(value, f"{above}{name}.")
         else:
             yield above + name

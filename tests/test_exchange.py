@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from attrs import fields
+from attrs import evolve, fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgenode.exchange import Address, Exchange, Request, Verification, host_of
+from edgenode.exchange import NO_BODY, Address, Body, Exchange, Request, Verification, host_of
 from tests.strategies import TAGS, exchanges, requests
 
 
@@ -58,3 +58,11 @@ def test_a_verification_is_written_as_nginx_writes_it() -> None:
 def test_an_address_is_written_with_its_port() -> None:
     """IPv6 stands in brackets."""
     assert [str(Address("192.0.2.7", 443)), str(Address("2001:db8::1", 443))] == ["192.0.2.7:443", "[2001:db8::1]:443"]
+
+
+@pytest.mark.parametrize(("length", "body"), [(0, NO_BODY), (5, None), (None, None)])
+def test_a_request_without_a_body_says_so(length: int | None, body: Body | None) -> None:
+    """Nobody has to look for what is not there; what is there has to be handed over."""
+    request = Request(b"GET", b"https", b"a.test", b"/", b"/", None, b"/", length=length)
+    assert request.body == body
+    assert evolve(request, body=Body(b"x", 1)).body == Body(b"x", 1)

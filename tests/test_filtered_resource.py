@@ -28,9 +28,9 @@ from twisted.web.server import NOT_DONE_YET, Site
 from zope.interface.verify import verifyObject
 
 from edgenode.config.configuration import Configuration
-from edgenode.decision import Decision, Forward, Outcome
+from edgenode.decision import NOTHING, Decision, Forward, Outcome
 from edgenode.errors import ClientError
-from edgenode.exchange import Exchange
+from edgenode.exchange import Body, Exchange, Geography
 from edgenode.filteredresource import FilteredResource, _read
 from edgenode.policy.actions import PREDEFINED, Monitor
 from edgenode.policy.pipeline import Pipeline
@@ -103,6 +103,7 @@ class Stage:
     said: Callable[[Exchange], Any]
     name: str = "test"
     repeatable: bool = False
+    needs: frozenset[str] = frozenset()
 
     def decide(self, exchange: Exchange) -> Any:
         return self.said(exchange)
@@ -244,6 +245,38 @@ async def test_a_large_body_is_not_given_to_a_resource_that_is_not_asked(pki: PK
     async with serving(FilteredResource(pipeline_of(pki), inner)) as port:
         assert await in_thread(talk, port) == [403, 200, 200]
     assert [(seen.uri, len(seen.body)) for seen in inner.seen] == [(b"/fine", 300_000), (b"/last", 0)]
+
+
+@pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 200_000])
+@pytest.mark.parametrize("needs", [(), ("body",)], ids=["not looked at", "looked at"])
+async def test_rules_see_the_body_as_the_node_would_show_it(size: int, needs: tuple[str, ...]) -> None:
+    """Up to the bound of the pipeline, if it looks at bodies at all; the resource reads all of it."""
+    saw: list[Exchange] = []
+
+    def look(exchange: Exchange) -> Decision:
+        saw.append(exchange)
+        return NOTHING
+
+    inner, body = Inner(), b"z" * size
+    pipeline = Pipeline(Tagging.of({}), (Stage(look, needs=frozenset(needs)),), inspect_body_size=100)
+    async with serving(FilteredResource(pipeline, inner)) as port:
+        data = get("/", "open.test", f"Content-Length: {size}", method="POST", close=True, body=body)
+        assert status_of(await ask(port, data)) == 200
+    seen = Body(body[:100], size, size > 100) if needs or not size else None
+    assert [exchange.request and exchange.request.body for exchange in saw] == [seen]
+    assert ("body:truncated" in saw[0].tags) == (seen is not None and seen.truncated)
+    assert saw[0].time > 1e9
+    assert inner.seen[0].body == body
+
+
+async def test_the_inner_resource_learns_where_the_client_is() -> None:
+    """What the pipeline knows of it hangs on the request with the rest."""
+    inner, place = Inner(), Geography(country="DE")
+    pipeline = Pipeline(Tagging.of({}), locate={"127.0.0.1": place}.__getitem__)
+    async with serving(FilteredResource(pipeline, inner)) as port:
+        assert status_of(await ask(port, get(close=True))) == 200
+    assert inner.seen[0].exchange.geography == place
+    assert "geo-region:nil" in inner.seen[0].decision.tags
 
 
 # -- decisions that take their time ----------------------------------------------------------------------------------

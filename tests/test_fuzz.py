@@ -18,6 +18,7 @@ PIECES = (
     b"Host: a\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"HTTP/1.0", b"HTTP/1.1 200 OK\r\n",
     b"Connection: close\r\n", b"Upgrade: a\r\n", b"Expect: 100-continue\r\n", b"\n[edge]\n", b"\n[origin origin]\n",
     b"\nname = a\n", b"\n  # a\n", b"${NAME}", b"\x16\x03\x01",
+    b" and ", b"not ", b"[*]", b"any(", b'r#"', b"$a", b"{", b"}", b"..",
 )  # fmt: skip
 """What is put in."""
 

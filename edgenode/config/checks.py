@@ -11,12 +11,20 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from edgenode.config import schema
+from edgenode.config.actionchecks import actions, clamped_modes
+from edgenode.config.feedchecks import named_lists, wrong_lists
+from edgenode.config.lints import lints
+from edgenode.config.rulechecks import unknowable, unknown_names, with_inner
 from edgenode.errors import InvalidValue, Problem
 from edgenode.policy.actions import PREDEFINED
-from edgenode.policy.globalfilters import GlobalFilters
-from edgenode.policy.tagging import AUTOMATIC, check_own_tag
+from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.tagging import check_own_tag
 from edgenode.proxy.listeners import Endpoint, Listener
-from edgenode.rules.compiling import compile_sections
+from edgenode.proxy.routing import PathMap
+from edgenode.rules import evaluating
+from edgenode.rules.categories import value_of
+from edgenode.rules.formulas import needs_of
+from edgenode.rules.lowering import Lowering
 from edgenode.rules.sections import Section
 from edgenode.settings import Word
 from edgenode.tls.servergroups import ServerGroup
@@ -128,16 +136,15 @@ def covers(earlier: Section, later: Section) -> bool:
 
 def _items(section: Section) -> frozenset[tuple[str, ...]]:
     entries = {(entry.category, entry.name, entry.value) for entry in section.entries}
-    return frozenset(entries | {("sections", name) for name in section.sections})
+    expression = {("expression", str(section.expression))} if section.expression is not None else set()
+    return frozenset(entries | {("sections", name) for name in section.sections} | expression)
 
 
 def _matches_every_path(section: Section) -> bool:
     vain = [entry.category == "path" and entry.value in _EVERY_PATH for entry in section.entries]
-    return any(vain) if section.relation == "or" else all(vain) and not section.sections
-
-
-def _is_empty(section: Section) -> bool:
-    return not section.entries and not section.sections
+    if section.relation == "or":
+        return any(vain)
+    return all(vain) and not section.sections and section.expression is None
 
 
 def _of_no_use(configuration: Configuration) -> Iterator[Problem]:
@@ -167,7 +174,7 @@ def _path_maps(configuration: Configuration) -> Iterator[Problem]:
                 continue
             hiding = [other for other in earlier if covers(configuration.path_maps[other], path_map)]
             reason = f'"{hiding[0]}" before it matches the same requests' if hiding else ""
-            if _is_empty(path_map) and path_map.relation == "or":
+            if path_map.empty and path_map.relation == "or":
                 reason = "an or without entries and sections matches nothing"
             if reason:
                 sentence = f'"{path_map_name}" can never be reached: {reason}'
@@ -196,17 +203,9 @@ def _filters(configuration: Configuration) -> Iterator[Problem]:
         if not filter.tags and filter.action is None:
             yield Problem(f"global-filter {name}", "", "has neither tags nor an action, and so no effect", warning=True)
     for header, section in _rule_lists(configuration):
-        if _is_empty(section) and not header.startswith("path-map"):
+        if section.empty and not header.startswith("path-map"):
             matches = "every request" if section.relation == "and" else "nothing"
             yield Problem(header, "", f"has neither entries nor sections, and so matches {matches}", warning=True)
-
-
-def _actions(configuration: Configuration) -> Iterator[Problem]:
-    for name, section in configuration.actions.items():
-        try:
-            section.action(name)
-        except InvalidValue as problem:
-            yield Problem(f"action {name}", "", problem.sentence)
 
 
 def _rule_lists(configuration: Configuration) -> Iterator[tuple[str, Section]]:
@@ -232,35 +231,18 @@ def _standing_tags(configuration: Configuration) -> Iterator[tuple[str, tuple[Wo
         yield f"trust-store {name}", trust_store.tags
 
 
-def _untagged(configuration: Configuration) -> Iterator[Problem]:
-    """A path map is chosen before the pipeline puts on any tag."""
-    for name, path_map in configuration.path_maps.items():
-        inside = _with_inner(path_map, configuration.sections)
-        if any(entry.category == "tag" for section in inside for entry in section.entries):
-            sentence = "looks for a tag and never finds one: tags are put on only after a path map is chosen"
-            yield Problem(f"path-map {name}", "", sentence)
-
-
-def _with_inner(section: Section, named: Mapping[str, Section]) -> Iterator[Section]:
-    """A section and all those within it, each once, even if they stand inside one another in a circle."""
-    waiting, seen = [section], set[str]()
-    while waiting:
-        section = waiting.pop()
-        yield section
-        fresh = [name for name in section.sections if name in named and name not in seen]
-        seen.update(fresh)
-        waiting += [named[name] for name in fresh]
-
-
 def _compiled(configuration: Configuration) -> Iterator[Problem]:
     """What only shows when rules are compiled: circles, and expressions that are too large together."""
     rule_lists, filters = dict(_rule_lists(configuration)), configuration.global_filters
     if not all(name in configuration.sections for section in rule_lists.values() for name in section.sections):
         return
-    sound = not any(_actions(configuration))
+    if not named_lists(configuration) <= configuration.lists.keys() or any(wrong_lists(configuration)):
+        return
+    sound = not any(actions(configuration))
+    lowering = Lowering(configuration.definitions)
     for header, section in rule_lists.items():
         try:
-            compile_sections((section,), configuration.sections, names=(header,))
+            lowering.formula(section, header)
         except InvalidValue as problem:
             sound = False
             yield Problem(header, "sections", problem.sentence)
@@ -269,23 +251,31 @@ def _compiled(configuration: Configuration) -> Iterator[Problem]:
     ):
         return
     try:
-        GlobalFilters.of(filters, configuration.sections, configuration.all_actions)
+        configuration.compile()
     except InvalidValue as problem:
         yield Problem("", "", f"the global filters together: {problem.sentence}")
 
 
-def _unset_tags(configuration: Configuration) -> Iterator[Problem]:
-    known = {tag for filter in configuration.global_filters.values() if filter.active for tag in filter.tags}
-    known.update(tag for _, tags in _standing_tags(configuration) for tag in tags)
-    for header, section in _rule_lists(configuration):
-        for entry in section.entries:
-            automatic = entry.pattern.partition(":")[0] in AUTOMATIC
-            if entry.category == "tag" and not automatic and entry.pattern not in known:
-                yield Problem(header, "tag", f"nothing sets the tag {entry.pattern}", entry.value, 0, warning=True)
+def _unlocated(configuration: Configuration) -> Iterator[Problem]:
+    """Rules that ask where a client is, while nobody knows: whom they shall keep out would come in."""
+    lowering = Lowering(configuration.definitions)
+    for header, section in () if configuration.geo else _rule_lists(configuration):
+        if isinstance(section, PathMap) or (isinstance(section, GlobalFilter) and section.active):
+            entries = [entry for inner in with_inner(section, configuration.sections) for entry in inner.entries]
+            tagged = any(entry.category == "tag" and entry.pattern.startswith("geo-") for entry in entries)
+            if tagged or "geography" in _needs(section, lowering):
+                sentence = "looks at where a client is, which nobody knows: no database is named in [geo]"
+                yield Problem(header, "", sentence)
+
+
+def _needs(section: Section, lowering: Lowering) -> frozenset[str]:
+    if isinstance(section, GlobalFilter) and section.feed is not None:
+        return evaluating.needs(value_of(section.feed.entry))
+    return needs_of(lowering.formula(section, ""))
 
 
 def _unused(configuration: Configuration) -> Iterator[Problem]:
-    referred: set[tuple[str, str]] = set()
+    referred: set[tuple[str, str]] = {("list", name) for name in named_lists(configuration)}
     for _, section in configuration.written():
         for setting in schema.settings(type(section)).values():
             value = getattr(section, setting.attribute)
@@ -293,7 +283,7 @@ def _unused(configuration: Configuration) -> Iterator[Problem]:
             referred.update((setting.notation.refers_to, name) for name in names if setting.notation.refers_to)
     for header, _ in configuration.written():
         kind, _, name = header.partition(" ")
-        if kind not in ("edge", "listener", "global-filter") and (kind, name) not in referred:
+        if kind not in ("edge", "geo", "listener", "global-filter") and (kind, name) not in referred:
             yield Problem(header, "", "nothing refers to this section", warning=True)
 
 
@@ -309,12 +299,14 @@ CHECKS: tuple[Check, ...] = (
     _path_maps,
     _origins,
     _filters,
-    _actions,
+    actions,
+    clamped_modes,
     _tags,
-    _untagged,
+    unknowable,
+    wrong_lists,
     _compiled,
 )
 """Every check between sections; each leaves out what could not be read, which has been reported."""
 
-CHECKS_OF_THE_WHOLE: tuple[Check, ...] = (_unset_tags, _unused)
+CHECKS_OF_THE_WHOLE: tuple[Check, ...] = (unknown_names, lints, _unlocated, _unused)
 """What can be told only once every section could be read."""

@@ -18,21 +18,27 @@ from typing import Any, Literal
 
 from attrs import evolve, field, frozen
 
-from edgenode.config import checks, credentials, ini, schema
-from edgenode.config.credentials import Credentials
+from edgenode.config import checks, credentials, feedcontents, ini, schema
+from edgenode.config.credentials import Credentials, Signature
+from edgenode.config.feedcontents import Contents
 from edgenode.config.ini import IniSection
 from edgenode.config.scalars import Scope
+from edgenode.config.systemfilters import with_system_filters
 from edgenode.config.values import suggestion
 from edgenode.decision import Action
-from edgenode.errors import ConfigurationError, Problem
+from edgenode.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.policy.actions import PREDEFINED, ActionSection
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
+from edgenode.policy.modes import Level, settle
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import Tagging
 from edgenode.proxy.edge import Edge
+from edgenode.proxy.geography import Geo
 from edgenode.proxy.listeners import Listener
 from edgenode.proxy.origins import Origin
 from edgenode.proxy.routing import PathMap, SecurityPolicy
+from edgenode.rules.definitions import Definitions
+from edgenode.rules.lists import List
 from edgenode.rules.sections import Section
 from edgenode.tls.certificates import Certificate
 from edgenode.tls.servergroups import ServerGroup
@@ -49,15 +55,20 @@ NAMED: Mapping[str, type] = types.MappingProxyType(
         "origins": Origin,
         "global_filters": GlobalFilter,
         "sections": Section,
+        "lists": List,
         "actions": ActionSection,
     }
 )
 """The kinds of section that have a name, by the attribute of :class:`Configuration` that holds them."""
 
-SECTIONS: tuple[type, ...] = (Edge, *NAMED.values())
+UNNAMED: Mapping[str, type] = types.MappingProxyType({"edge": Edge, "geo": Geo})
+"""The kinds of section of which there is at most one, likewise."""
+
+SECTIONS: tuple[type, ...] = (*UNNAMED.values(), *NAMED.values())
 """Every kind of section there is."""
 
 _ATTRIBUTES: Mapping[str, str] = {schema.kind(cls): attribute for attribute, cls in NAMED.items()}
+_UNNAMED: Mapping[str, str] = {schema.kind(cls): attribute for attribute, cls in UNNAMED.items()}
 _KINDS: tuple[str, ...] = tuple(schema.kind(cls) for cls in SECTIONS)
 _HOMES: Mapping[str, Sequence[str]] = {
     key: [schema.kind(cls) for cls in SECTIONS if key in schema.settings(cls)]
@@ -70,12 +81,16 @@ class Configuration:
     """Everything that a file says, checked; sections are mapped by name in the order of the file.
 
     :ivar edge: what holds for the whole node.
+    :ivar geo: the databases of addresses.
+    :ivar global_filters: those of the file, then the system-managed ones.
     :ivar actions: the actions written in the file; :attr:`all_actions` has the predefined ones too.
     :ivar credentials: what the files of certificates and trust stores held when they were checked.
+    :ivar contents: what lists and datafeeds hold.
     :ivar warnings: what is doubtful, but can be used.
     """
 
     edge: Edge = field(factory=Edge)
+    geo: Geo = field(factory=Geo)
     listeners: Mapping[str, Listener] = field(factory=dict)
     server_groups: Mapping[str, ServerGroup] = field(factory=dict)
     certificates: Mapping[str, Certificate] = field(factory=dict)
@@ -85,14 +100,17 @@ class Configuration:
     origins: Mapping[str, Origin] = field(factory=dict)
     global_filters: Mapping[str, GlobalFilter] = field(factory=dict)
     sections: Mapping[str, Section] = field(factory=dict)
+    lists: Mapping[str, List] = field(factory=dict)
     actions: Mapping[str, ActionSection] = field(factory=dict)
     credentials: Credentials = field(factory=Credentials)
+    contents: Contents = field(factory=Contents)
     warnings: tuple[Problem, ...] = ()
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Configuration:
+    def load(cls, path: str | os.PathLike[str], before: Configuration | None = None) -> Configuration:
         """Read a file; secrets may name the variables of the process's environment.
 
+        :param before: one whose lists and datafeeds are taken over where they are the same still.
         :raises ConfigurationError: with every problem, if there is any error.
         """
         file = pathlib.Path(path)
@@ -101,7 +119,7 @@ class Configuration:
         except OSError as error:
             raise ConfigurationError([Problem("", "", f"cannot read {file}: {error.strerror}")]) from None
         text, problems = ini.decode(data)
-        return cls._read(text, Scope(file.parent, os.environ), _now(), problems)
+        return cls._read(text, Scope(file.parent, os.environ), _now(), problems, before)
 
     @classmethod
     def from_text(
@@ -122,8 +140,17 @@ class Configuration:
         return cls._read(text, scope, now or _now(), [])
 
     @classmethod
-    def _read(cls, text: str, scope: Scope, now: datetime.datetime, problems: list[Problem]) -> Configuration:
-        written, found = ini.read(text, _KINDS)
+    def _read(
+        cls,
+        text: str,
+        scope: Scope,
+        now: datetime.datetime,
+        problems: list[Problem],
+        before: Configuration | None = None,
+    ) -> Configuration:
+        in_file, found = ini.read(text, _KINDS)
+        problems += found
+        written, found = with_system_filters(in_file)
         problems += found
         names: dict[str, list[str]] = {kind: [] for kind in _KINDS}
         for section in written:
@@ -134,6 +161,9 @@ class Configuration:
         values, found = _read_sections(written, evolve(scope, names=names, homes=_HOMES))
         problems += found
         configuration = cls(**values)
+        contents, found = feedcontents.load(configuration, None if before is None else before.contents)
+        problems += found
+        configuration = evolve(configuration, contents=contents)
         for check in checks.CHECKS:
             problems += check(configuration)
         loaded, found = credentials.load(configuration, now)
@@ -141,27 +171,61 @@ class Configuration:
         if all(problem.warning for problem in problems):
             for check in checks.CHECKS_OF_THE_WHOLE:
                 problems += check(configuration)
-        problems = _in_order(problems, written)
+        problems = _in_order(problems, in_file)
         if not all(problem.warning for problem in problems):
             raise ConfigurationError(problems)
-        return evolve(configuration, credentials=loaded, warnings=tuple(problems))
+        return configuration._with_all_that_was_compiled(credentials=loaded, warnings=tuple(problems))
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """Of the files that were read, by the header of their section."""
+        return {**self.credentials.signatures, **self.contents.signatures}
+
+    def changed(self) -> Mapping[str, Signature]:
+        """The headers of the sections whose files are others than those that were read, with their signatures now."""
+        return {**credentials.changed(self), **feedcontents.changed(self)}
 
     def refreshed(self, headers: Collection[str]) -> tuple[Configuration, list[Problem]]:
-        """The same with the files of some certificates and trust stores read anew, as far as they can be used.
+        """The same with the files of some certificates, trust stores, ``[geo]``, lists and datafeeds read anew, as far
+        as they can be used.
 
         :param headers: of their sections.
         :returns: itself if there is nothing to change; and every problem, warnings too.
         """
         renewed, problems = credentials.refresh(self, headers, _now())
-        if renewed is self.credentials:
-            return self, problems
-        configuration = copy.copy(self)  # with all that was compiled for it
-        object.__setattr__(configuration, "credentials", renewed)
-        return configuration, problems
+        configuration = self
+        if renewed is not self.credentials:
+            configuration = self._with_all_that_was_compiled(credentials=renewed)
+        contents, found = feedcontents.refresh(self, headers)
+        problems += found
+        try:
+            return configuration.holding(contents), problems
+        except InvalidValue as problem:
+            return configuration, [*problems, Problem("", "", f"the global filters together: {problem.sentence}")]
+
+    def holding(self, contents: Contents) -> Configuration:
+        """The same with other contents of lists and datafeeds; itself if there is nothing to change.
+
+        :raises InvalidValue: if the rules cannot be compiled with them.
+        """
+        if contents is self.contents:
+            return self
+        if contents.read == self.contents.read:
+            return self._with_all_that_was_compiled(contents=contents)
+        configuration = evolve(self, contents=contents)
+        configuration.compile()  # what is wrong shall be known now
+        return configuration
+
+    def _with_all_that_was_compiled(self, **changes: Any) -> Configuration:
+        configuration = copy.copy(self)
+        for name, value in changes.items():
+            object.__setattr__(configuration, name, value)
+        return configuration
 
     def written(self) -> Iterator[tuple[str, Any]]:
-        """Every section with its header without brackets, ``edge`` first."""
-        yield "edge", self.edge
+        """Every section with its header without brackets, those without a name first."""
+        for attribute, cls in UNNAMED.items():
+            yield schema.kind(cls), getattr(self, attribute)
         for attribute, cls in NAMED.items():
             for name, section in getattr(self, attribute).items():
                 yield f"{schema.kind(cls)} {name}", section
@@ -175,22 +239,55 @@ class Configuration:
         return {**PREDEFINED} | {name: section.action(name) for name, section in self.actions.items()}
 
     @cached_property
+    def definitions(self) -> Definitions:
+        """What its rules may name."""
+        return Definitions(self.sections, self.contents.lists, self.edge.missing_not_equal)
+
+    def compile(self) -> None:
+        """Compile its filters together, and keep them.
+
+        :raises InvalidValue: if that cannot be; never of a configuration that was loaded.
+        """
+        _ = self._global_filters
+
+    @cached_property
     def _tagging(self) -> Tagging:
         return Tagging.of({name: policy.tags for name, policy in self.security_policies.items()})
 
     @cached_property
     def _global_filters(self) -> GlobalFilters:
-        return GlobalFilters.of(self.global_filters, self.sections, self.all_actions)
+        return GlobalFilters.of(self.global_filters, self.definitions, self.all_actions, self.contents.feeds)
 
-    def pipeline(self, path_map: str) -> Pipeline:
+    def mode(self, path_map: str, server_group: str | None = None) -> str:
+        """The mode of filtration of a path map.
+
+        :param server_group: for which server group; ``None`` for none.
+        """
+        levels = [Level(self.edge.mode, self.edge.strict)]
+        if server_group is not None:
+            group = self.server_groups[server_group]
+            levels.append(Level(group.mode, group.strict))
+        return settle([*levels, Level(self.path_maps[path_map].mode)])[-1].mode
+
+    def pipeline(self, path_map: str, server_group: str | None = None) -> Pipeline:
         """The pipeline of a path map.
 
-        :raises KeyError: if there is no such path map.
+        :param server_group: the server group that it serves; with ``None`` no group has a say in its mode.
+        :raises KeyError: if there is no such path map, or no such server group.
         """
         if path_map not in self.path_maps:
             raise KeyError(path_map)
         failure: Literal["open", "closed"] = "open" if self.edge.failure == "open" else "closed"
-        return Pipeline(self._tagging, (self._global_filters,), failure, time.perf_counter)
+        size = self.path_maps[path_map].inspect_body_size
+        return Pipeline(
+            self._tagging,
+            (self._global_filters,),
+            failure,
+            time.perf_counter,
+            self.credentials.locate,
+            size,
+            self.mode(path_map, server_group),
+        )
 
 
 def _now() -> datetime.datetime:
@@ -202,11 +299,12 @@ def _read_sections(written: Sequence[IniSection], scope: Scope) -> tuple[dict[st
     problems: list[Problem] = []
     values: dict[str, Any] = {attribute: {} for attribute in NAMED}
     for section in written:
-        if section.kind == schema.kind(Edge):
+        if section.kind in _UNNAMED:
             if section.name:
-                problems.append(Problem(section.header, "", "the section [edge] has no name"))
-            edge, found = schema.read(section, Edge, scope)
-            values["edge"] = edge or Edge()
+                problems.append(Problem(section.header, "", f"the section [{section.kind}] has no name"))
+            attribute = _UNNAMED[section.kind]
+            value, found = schema.read(section, UNNAMED[attribute], scope)
+            values[attribute] = value or UNNAMED[attribute]()
         elif section.kind not in _ATTRIBUTES:
             sentence = f'unknown kind of section "{section.kind}"{suggestion(section.kind, _KINDS)}'
             found = [Problem(section.header, "", sentence)]

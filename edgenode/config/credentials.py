@@ -1,4 +1,5 @@
-"""The files behind a configuration: certificates, private keys, authorities and revocation lists, read and judged.
+"""The files behind a configuration: certificates, private keys, authorities and revocation lists, read and judged; and
+databases of addresses, which are files that change likewise.
 
 The module owns who uses which certificate for what; ``edgenode.tls`` owns the reading. Its law: what would only show in
 a handshake is found when the configuration is loaded.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -17,6 +18,9 @@ from cryptography import x509
 
 from edgenode.config import schema
 from edgenode.errors import Problem
+from edgenode.exchange import Geography
+from edgenode.proxy import geography
+from edgenode.proxy.geography import Databases, Geo
 from edgenode.tls import ageing, certificates, truststores
 from edgenode.tls.certificates import Certificate, LoadedCertificate
 from edgenode.tls.policies import check_group
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
 Signature = tuple[object, ...]
 """What changes when a file of a section does."""
 
-Loaded = LoadedCertificate | LoadedTrustStore
+Loaded = LoadedCertificate | LoadedTrustStore | Databases
 
 
 @frozen
@@ -38,24 +42,33 @@ class Credentials:
 
     :ivar certificates: the certificates by the name of their section.
     :ivar trust_stores: the trust stores likewise.
+    :ivar databases: those of addresses; ``None`` if there are none.
     :ivar signatures: of their files right before they were read, by the header of their section.
     """
 
     certificates: Mapping[str, LoadedCertificate] = field(factory=dict)
     trust_stores: Mapping[str, LoadedTrustStore] = field(factory=dict)
+    databases: Databases | None = None
     signatures: Mapping[str, Signature] = field(factory=dict, eq=False, repr=False)
+
+    @property
+    def locate(self) -> Callable[[str], Geography] | None:
+        """Says where an address is; ``None`` if there are no databases."""
+        return None if self.databases is None else self.databases.locate
 
     def renewed(self, read: Iterable[tuple[str, Signature, Loaded]]) -> Credentials:
         """The same with some sections read anew."""
         certificates, trust_stores = dict(self.certificates), dict(self.trust_stores)
-        signatures = dict(self.signatures)
+        databases, signatures = self.databases, dict(self.signatures)
         for header, signature, loaded in read:
             signatures[header] = signature
             if isinstance(loaded, LoadedCertificate):
                 certificates[loaded.name] = loaded
-            else:
+            elif isinstance(loaded, LoadedTrustStore):
                 trust_stores[loaded.name] = loaded
-        return Credentials(certificates, trust_stores, signatures)
+            else:
+                databases = loaded
+        return Credentials(certificates, trust_stores, databases, signatures)
 
 
 def load(configuration: Configuration, now: datetime.datetime) -> tuple[Credentials, list[Problem]]:
@@ -71,7 +84,8 @@ def load(configuration: Configuration, now: datetime.datetime) -> tuple[Credenti
         loaded, found = _read(header, section, now)
         problems += found
         if loaded is not None:
-            problems += ageing.ageing(loaded, now, past=False)
+            if not isinstance(loaded, Databases):
+                problems += ageing.ageing(loaded, now, past=False)
             read.append((header, signature, loaded))
     credentials = Credentials().renewed(read)
     problems += _checked(configuration, credentials)
@@ -81,7 +95,10 @@ def load(configuration: Configuration, now: datetime.datetime) -> tuple[Credenti
 def getting_old(configuration: Configuration, now: datetime.datetime) -> list[Problem]:
     """Warnings about what is past its date, or soon will be."""
     credentials = configuration.credentials
-    every: tuple[Loaded, ...] = (*credentials.certificates.values(), *credentials.trust_stores.values())
+    every: tuple[LoadedCertificate | LoadedTrustStore, ...] = (
+        *credentials.certificates.values(),
+        *credentials.trust_stores.values(),
+    )
     return [problem for loaded in every for problem in ageing.ageing(loaded, now)]
 
 
@@ -125,7 +142,9 @@ def refresh(
     return credentials, list(dict.fromkeys(problems))
 
 
-def _sections(configuration: Configuration) -> Iterator[tuple[str, Certificate | TrustStore]]:
+def _sections(configuration: Configuration) -> Iterator[tuple[str, Certificate | TrustStore | Geo]]:
+    if configuration.geo:
+        yield configuration.geo.kind, configuration.geo
     for name, certificate in configuration.certificates.items():
         yield f"{certificate.kind} {name}", certificate
     for name, trust_store in configuration.trust_stores.items():
@@ -133,21 +152,23 @@ def _sections(configuration: Configuration) -> Iterator[tuple[str, Certificate |
 
 
 def _read(
-    header: str, section: Certificate | TrustStore, now: datetime.datetime
+    header: str, section: Certificate | TrustStore | Geo, now: datetime.datetime
 ) -> tuple[Loaded | None, tuple[Problem, ...]]:
     name = header.partition(" ")[2]
     if isinstance(section, Certificate):
         return certificates.load(name, section, now)
+    if isinstance(section, Geo):
+        return geography.load(section)
     return truststores.load(name, section, now)
 
 
-def _signature(section: Certificate | TrustStore) -> Signature:
+def _signature(section: Certificate | TrustStore | Geo) -> Signature:
     values = (getattr(section, attribute.name) for attribute in attrs.fields(type(section)))
     paths = (path for value in values for path in (value if isinstance(value, tuple) else (value,)))
-    return tuple(_state(path) for path in paths if isinstance(path, pathlib.Path))
+    return tuple(file_state(path) for path in paths if isinstance(path, pathlib.Path))
 
 
-def _state(path: pathlib.Path) -> tuple[int, ...]:
+def file_state(path: pathlib.Path) -> tuple[int, ...]:
     """Symbolic links are followed: that is how Kubernetes replaces files."""
     try:
         stat = path.stat()

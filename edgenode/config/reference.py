@@ -7,12 +7,17 @@ default and its help.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from edgenode.config import schema, values
-from edgenode.config.configuration import SECTIONS
+from edgenode.config.configuration import SECTIONS, UNNAMED
 from edgenode.config.schema import Setting
-from edgenode.rules import categories
+from edgenode.rules import signatures
+from edgenode.rules.categories import CATEGORIES
+from edgenode.rules.fields import FIELDS
+from edgenode.rules.functions import FUNCTIONS, Function, Parameter
+from edgenode.rules.types import Type
 
 _TYPES = "Types"
 
@@ -42,13 +47,59 @@ The entries of ``[section]``, ``[global-filter]`` and ``[path-map]``. A value is
 indented; each is an entry of its own. Behind white space and ``#`` stands its annotation, which the event shows when
 the entry has matched::
 
+    relation = or
     path =
         ^/admin/    # the back office
         ^/metrics$
 
-A ``#`` at the beginning of an expression, or behind white space in it, is written ``\\#``. A value with ``!`` in front
-matches where the category has a value and none is the one looked for; what is absent never matches.
+A ``#`` at the beginning of a regular expression, or behind white space in it, is written ``\\#``. A value with ``!`` in
+front matches where the category has a value and none is the one looked for; what is absent never matches.
+
+The names of arguments and cookies are exact, in their own case, and decoded; what a key cannot hold is percent-encoded:
+``argument.a%3Db`` is the argument ``a=b``, and ``%`` itself is ``%25``. The names of headers have no case. Where one
+thing can be read in several ways, as an argument or a cookie can, each reading is looked at; so a negated value matches
+only if no reading is the one looked for.
+
+A country is written by its ISO 3166-1 code or its English name, in any case; ``XX`` is the unknown, and an autonomous
+system that is unknown is 0. Hexadecimal may have colons and either case. A number is one, ``1..9``, ``3072..`` or
+``..30``.
+
+``certificate.`` looks at what a client certificate says, verified or not: add ``certificate.verified = yes`` where it
+is to be believed.
 """
+
+_FIELDS = """\
+.. _fields:
+
+Fields
+------
+
+What expressions look at, see :ref:`the language <rules-language>`. Those of Cloudflare have its names; ``edge.`` is
+ours. The last column says what a rule needs besides the head of a request: the ``body``, whose beginning is then read
+before the request is judged; the ``clock``; the ``tags`` put on so far; the ``geography`` of ``[geo]``; a client
+``certificate``. ``Bytes`` is Cloudflare's ``String``.
+"""
+
+_FUNCTIONS = """\
+.. _functions:
+
+Functions
+---------
+
+The functions of expressions, see :ref:`the language <rules-language>`. What is missing goes in and comes out as
+missing, unless it says otherwise. A ``literal`` is written out; in brackets stands what can be left out.
+"""
+
+_RETURNS: Mapping[object, str] = MappingProxyType(
+    {
+        signatures.alike: "as given",
+        signatures.joinable: "as given",
+        signatures.keyed: "Bool",
+        signatures.measurable: "Int",
+        signatures.member: "Bool",
+    }
+)
+"""What functions give whose type depends on their arguments."""
 
 
 def reference() -> str:
@@ -58,6 +109,10 @@ def reference() -> str:
         *map(_section, SECTIONS),
         _CATEGORIES,
         _table(("key", "match", "meaning"), _category_rows()),
+        _FIELDS,
+        _table(("field", "type", "meaning", "needs"), _field_rows()),
+        _FUNCTIONS,
+        _table(("function", "gives", "meaning"), _function_rows()),
         _types(),
     ]
     return "\n".join(parts)
@@ -65,7 +120,7 @@ def reference() -> str:
 
 def _section(cls: type) -> str:
     kind = schema.kind(cls)
-    title = "[edge]" if kind == "edge" else f"[{kind} NAME]"
+    title = f"[{kind}]" if cls in UNNAMED.values() else f"[{kind} NAME]"
     parts = [title, "-" * len(title), "", inspect.cleandoc(cls.__doc__ or ""), ""]
     if schema.has_entries(cls):
         parts.append(_ENTRIES)
@@ -85,8 +140,33 @@ def _default(setting: Setting) -> str:
 
 
 def _category_rows() -> Iterator[tuple[str, ...]]:
-    for category in categories.CATEGORIES.values():
-        yield f"``{category.name}{'.NAME' if category.named else ''}``", category.match, category.help
+    for category in CATEGORIES.values():
+        yield f"``{category.name}{'.NAME' if category.named else ''}``", category.notation.title, category.help
+
+
+def _field_rows() -> Iterator[tuple[str, ...]]:
+    for field in FIELDS.values():
+        yield f"``{field.name}``", f"``{field.type}``", field.help, ", ".join(sorted(field.needs))
+
+
+def _function_rows() -> Iterator[tuple[str, ...]]:
+    for function in FUNCTIONS.values():
+        returns = function.returns if isinstance(function.returns, Type) else _RETURNS[function.returns]
+        yield f"``{function.name}({_arguments(function)})``", str(returns), function.help
+
+
+def _arguments(function: Function) -> str:
+    """What a function takes; in brackets what can be left out."""
+    taken = [_argument(parameter) for parameter in function.parameters]
+    if function.repeated:
+        taken[-1] += ", ..."
+    needed, further = ", ".join(taken[: function.required]), taken[function.required :]
+    return needed + "".join(f"[, {each}" for each in further) + "]" * len(further)
+
+
+def _argument(parameter: Parameter) -> str:
+    word = "|".join(str(each) for each in parameter.types) or "value"
+    return f"literal {word}" if parameter.kind == "literal" else word
 
 
 def _table(titles: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:

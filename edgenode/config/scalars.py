@@ -14,8 +14,21 @@ from collections.abc import Collection, Mapping
 from attrs import field, frozen
 
 from edgenode.errors import InvalidValue
+from edgenode.proxy.addresses import read_address
 from edgenode.rules import networks
-from edgenode.settings import File, HostName, Network, Output, Seconds, Secret, Size, Word, check_dns_name
+from edgenode.settings import (
+    File,
+    Folder,
+    HostName,
+    Network,
+    Output,
+    Seconds,
+    Secret,
+    Size,
+    Source,
+    Word,
+    check_dns_name,
+)
 
 _MILLISECONDS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 _POWERS = (("g", 1024**3), ("m", 1024**2), ("k", 1024))
@@ -110,6 +123,35 @@ def output(text: str, scope: Scope) -> Output:
     except OSError as error:
         raise InvalidValue(f"cannot write {path}: {error.strerror}") from None
     return Output(path)
+
+
+def folder(text: str, scope: Scope) -> Folder:
+    """Read the path of a folder that exists."""
+    path = _path(text, scope)
+    try:
+        if not path.is_dir():
+            raise InvalidValue(f"there is no such folder: {path}")
+    except OSError as error:
+        raise InvalidValue(f"cannot read {path}: {error.strerror}") from None
+    return Folder(path)
+
+
+_PREFIX = "file:"
+
+
+def source(text: str, scope: Scope) -> Source | None:
+    """Read a source; ``None`` is self-managed."""
+    if text == "self-managed":
+        return None
+    if text.startswith(_PREFIX):
+        name = text.removeprefix(_PREFIX)
+        if name.startswith("//") and not name.startswith("///"):
+            raise InvalidValue("a file has no host: write file:PATH", len(_PREFIX))
+        return Source(path=file(name.removeprefix("//"), scope))
+    if text.lower().startswith("http:"):
+        raise InvalidValue("without TLS anybody on the way could write this list; the source must be https")
+    read_address(text)
+    return Source(url=text)
 
 
 def secret(text: str, scope: Scope) -> Secret:

@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 _LINE = re.compile(r"\S[^\n]*")
 _KEY_LIKE = re.compile(r"([A-Za-z][A-Za-z0-9-]*)(?:\.[^\s=]+)?\s*=")
+_KEY_IN_WHOLE = re.compile(_KEY_LIKE.pattern + "(?!=)")
+"""In a value that is one text, ``ip.src ==`` is no key: it is how a comparison begins."""
 
 
 @frozen
@@ -91,13 +93,18 @@ def has_entries(cls: type) -> bool:
     return any(field.metadata.get("entries") for field in attrs.fields(cls))
 
 
-def located(section: str, key: str, text: str, problem: InvalidValue) -> Problem:
-    """The problem of a value, with that line of it in which the trouble is."""
+def located(section: str, key: str, text: str, problem: InvalidValue, whole: bool = False) -> Problem:
+    """The problem of a value, with that line of it in which the trouble is.
+
+    :param whole: whether the lines of the text are one value, so that the sentence says which line it is.
+    """
     if problem.column is None or not text:
         return Problem(section, key, problem.sentence)
     start = text.rfind("\n", 0, problem.column) + 1
-    line = text[start:].partition("\n")[0].replace("\t", " ")
-    return Problem(section, key, problem.sentence, line, problem.column - start)
+    line, column = text[start:].partition("\n")[0].replace("\t", " "), problem.column - start
+    number = text.count("\n", 0, start) + 1
+    where = f" (line {number} of the value, column {column + 1})" if whole and "\n" in text else ""
+    return Problem(section, key, problem.sentence + where, line, column)
 
 
 def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, list[Problem]]:
@@ -110,14 +117,15 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
     entries: list[Entry] = []
     known = settings(cls)
     for key, text in written.values.items():
-        found = list(_indented_keys(cls, text))
+        whole = key in known and known[key].notation.items is None
+        found = list(_indented_keys(cls, text, _KEY_IN_WHOLE if whole else _KEY_LIKE))
         if key in known:
             value, wrong = known[key].notation.parse(text, scope)
             arguments[known[key].attribute] = value
             found = found or wrong
             if known[key].notation.secret:
                 found = [InvalidValue(problem.sentence) for problem in found]
-        elif has_entries(cls) and key.partition(".")[0] in categories.CATEGORIES:
+        elif has_entries(cls) and key.partition(".")[0] in categories.WORDS:
             read_entries, wrong = _read_entries(key, text)
             entries += read_entries
             found = found or wrong
@@ -125,7 +133,7 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
             homes = " and ".join(f"[{each}]" for each in scope.homes.get(key, ()))
             hint = f"; it is a key of {homes}" if homes else values.suggestion(key, _keys(cls))
             found = [InvalidValue(f"unknown key{hint}")]
-        problems += [located(written.header, key, text, problem) for problem in found]
+        problems += [located(written.header, key, text, problem, whole) for problem in found]
     for setting in known.values():
         if setting.required and setting.key not in written.values:
             problems.append(Problem(written.header, setting.key, "this key is required"))
@@ -140,13 +148,13 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
 
 
 def _keys(cls: type) -> list[str]:
-    return [*settings(cls), *(categories.CATEGORIES if has_entries(cls) else ())]
+    return [*settings(cls), *(categories.WORDS if has_entries(cls) else ())]
 
 
-def _indented_keys(cls: type, text: str) -> Iterator[InvalidValue]:
+def _indented_keys(cls: type, text: str, like: re.Pattern[str]) -> Iterator[InvalidValue]:
     """A key that is indented below another would silently be taken for a line of that one's value."""
     for line in list(_LINE.finditer(text))[1:]:
-        match = _KEY_LIKE.match(line[0])
+        match = like.match(line[0])
         if match is not None and match[1] in _keys(cls):
             yield InvalidValue(f"the key {match[1]} may not be indented deeper than the key above it", line.start())
 

@@ -18,7 +18,23 @@ from attrs import evolve, frozen
 from edgenode.config import scalars
 from edgenode.config.scalars import Scope
 from edgenode.errors import InvalidValue
-from edgenode.settings import Between, Choice, File, HostName, Network, Output, Reference, Seconds, Secret, Size, Word
+from edgenode.policy.templates import Template
+from edgenode.rules.expressions import Expression, listed
+from edgenode.settings import (
+    Between,
+    Choice,
+    File,
+    Folder,
+    HostName,
+    Network,
+    Output,
+    Reference,
+    Seconds,
+    Secret,
+    Size,
+    Source,
+    Word,
+)
 
 _WORDS = re.compile(r"[^\s,]+")
 _PHRASES = re.compile(r"[^\s,](?:[^,\n]*[^\s,])?")
@@ -87,6 +103,14 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f'; did you mean "{close[0]}"?' if close else ""
 
 
+def _expression(text: str, scope: Scope) -> Expression:
+    found, names = Expression.from_text(text), scope.names.get("list", ())
+    for each, _ in listed(found.root):
+        if each.name not in names:
+            raise InvalidValue(f"there is no [list {each.name}]{suggestion(each.name, names)}", each.column)
+    return found
+
+
 NOTATIONS: Mapping[Any, Notation] = types.MappingProxyType(
     {
         Seconds: Notation(
@@ -114,6 +138,18 @@ NOTATIONS: Mapping[Any, Notation] = types.MappingProxyType(
         Output: Notation(
             "file to write", scalars.output, help="Likewise, in a folder that exists; ``-`` is standard output."
         ),
+        Folder: Notation("folder", scalars.folder, help="Likewise, a folder that exists."),
+        Source: Notation(
+            "source",
+            scalars.source,
+            help="``https://HOST/PATH``, ``file:PATH``, or ``self-managed`` for none. There is no ``http``.",
+        ),
+        Template: Notation(
+            "template",
+            lambda text, scope: Template.from_text(text),
+            help="A text; ``${VALUE}`` in it is replaced by that value of the exchange.",
+            free=True,
+        ),
         Secret: Notation(
             "secret",
             scalars.secret,
@@ -126,6 +162,12 @@ NOTATIONS: Mapping[Any, Notation] = types.MappingProxyType(
             "host name",
             scalars.host_name,
             help="In lower case: ``example.com``, ``*.example.com``, ``192.0.2.1``, ``[2001:db8::1]``.",
+        ),
+        Expression: Notation(
+            "expression",
+            _expression,
+            help="A condition in :ref:`Cloudflare's Rules language <rules-language>`, on one line or several.",
+            free=True,
         ),
         bool: Notation(
             "yes or no",

@@ -9,7 +9,7 @@ import pathlib
 import sys
 import tempfile
 
-TARGETS = ("client_hello", "request_head", "request_body", "response_head", "ini")
+TARGETS = ("client_hello", "request_head", "request_body", "rule_fields", "response_head", "ini", "feed", "expression")
 
 
 def main() -> None:

@@ -1,0 +1,68 @@
+"""Whether rules can look at what they look at: a path map at the head of a request alone, and at names that exist.
+
+Its law is that of :mod:`edgenode.config.checks`: what could never match as its author meant it is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from edgenode.config.values import suggestion
+from edgenode.errors import Problem
+from edgenode.rules.categories import value_of
+from edgenode.rules.expressions import FieldValue, walk
+from edgenode.rules.fields import FIELDS
+from edgenode.rules.sections import Section
+
+if TYPE_CHECKING:
+    from edgenode.config.configuration import Configuration
+
+_NOT_YET: Mapping[str, str] = {
+    "tags": "looks for a tag and never finds one: tags are put on only after a path map is chosen",
+    "body": "looks at the body of a request, which is read only after a path map is chosen; for the arguments of the "
+    "query look at query",
+    "edge.path_map": "looks for the name of a path map, and it is one that is chosen only now",
+}
+"""What a path map cannot look at, by the need or the name of a field."""
+
+
+def unknowable(configuration: Configuration) -> Iterator[Problem]:
+    """A path map is chosen by the head of a request, before the pipeline puts on any tag."""
+    for name, path_map in configuration.path_maps.items():
+        sections = list(with_inner(path_map, configuration.sections))
+        looked_at = {field for section in sections for field in fields_of(section)}
+        words = looked_at.union(*(FIELDS[field].needs for field in looked_at))
+        for word, sentence in _NOT_YET.items():
+            if word in words:
+                yield Problem(f"path-map {name}", "", sentence)
+
+
+def unknown_names(configuration: Configuration) -> Iterator[Problem]:
+    """Entries that look for the name of a section that does not exist."""
+    kinds = {"path-matching-name": configuration.path_maps, "security-policy-name": configuration.security_policies}
+    for header, section in configuration.written():
+        for entry in section.entries if isinstance(section, Section) else ():
+            known = kinds.get(entry.category)
+            if known is not None and entry.pattern not in known:
+                kind = "path-map" if entry.category == "path-matching-name" else "security-policy"
+                sentence = f"there is no [{kind} {entry.pattern}]{suggestion(entry.pattern, known)}"
+                yield Problem(header, entry.key, sentence, entry.value, len(entry.value) - len(entry.pattern))
+
+
+def fields_of(section: Section) -> Iterator[str]:
+    """The names of the fields that a section looks at by itself, without the sections that it names."""
+    nodes = [value_of(entry) for entry in section.entries]
+    roots = nodes if section.expression is None else [*nodes, section.expression.root]
+    return (node.name for root in roots for node in walk(root) if isinstance(node, FieldValue))
+
+
+def with_inner(section: Section, named: Mapping[str, Section]) -> Iterator[Section]:
+    """A section and all those within it, each once, even if they stand inside one another in a circle."""
+    waiting, seen = [section], set[str]()
+    while waiting:
+        section = waiting.pop()
+        yield section
+        fresh = [name for name in section.sections if name in named and name not in seen]
+        seen.update(fresh)
+        waiting += [named[name] for name in fresh]
