@@ -24,12 +24,12 @@ from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import Tagging
-from edgenode.rules import engines
 from edgenode.rules.categories import entry
-from edgenode.rules.compiling import compile_formula
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.expressions import Expression
+from edgenode.rules.language.expressions import Expression
 from edgenode.rules.lowering import formula_of
+from edgenode.rules.matching import engines
+from edgenode.rules.matching.compiling import compile_formula
 from edgenode.rules.networks import Networks
 from edgenode.settings import Word
 

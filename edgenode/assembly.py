@@ -17,8 +17,8 @@ from edgenode.proxy.deadlines import Deadlines
 from edgenode.proxy.origins import Origin
 from edgenode.proxy.pool import OriginPool
 from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
-from edgenode.rules.compiling import compile_formula
 from edgenode.rules.lowering import formula_of
+from edgenode.rules.matching.compiling import compile_formula
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.hostnames import verify_origin
 from edgenode.tls.policies import TLSPolicy, client_context, server_context

@@ -20,8 +20,8 @@ from edgenode.policy.tagging import AUTOMATIC, check_own_tag
 from edgenode.rules import categories
 from edgenode.rules.categories import written_name
 from edgenode.rules.countries import country_code
+from edgenode.rules.language.patterns import quote
 from edgenode.rules.lists import autonomous_system
-from edgenode.rules.patterns import quote
 from edgenode.rules.regexes import check_regex, compile_regex
 from edgenode.rules.sections import Entry
 from edgenode.rules.tags import canonical

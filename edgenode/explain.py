@@ -30,7 +30,7 @@ from edgenode.proxy.judging import TOO_LARGE, Judgement, refuse
 from edgenode.proxy.origins import Server
 from edgenode.proxy.routing import ServedGroup
 from edgenode.rehearsal import Guest, Rehearsal, Waiting, client_of
-from edgenode.rules.explaining import Trace, closeness
+from edgenode.rules.matching.explaining import Trace, closeness
 
 _PLAIN = {"kind": "respond", "status": 400, "headers": [], "body": "400 The plain HTTP request was sent to HTTPS port"}
 _ALERTS = {495: "bad certificate", 496: "certificate required"}

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from edgenode.exchange import ClientIdentity, Exchange, Headers
-from edgenode.rules.explaining import Found, Trace, simplified
-from edgenode.rules.texts import to_string
+from edgenode.rules.language.texts import to_string
+from edgenode.rules.matching.explaining import Found, Trace, simplified
 
 _LONGEST = 120
 """Characters of a value that are shown to people."""

@@ -2,7 +2,7 @@
 
 Law: what an event does not hold is never taken for absent. There are two readings of each: one in which the unknown has
 some value or other, so that everything that serves can run on it, and one that raises
-:class:`~edgenode.rules.certainty.NotKnown` wherever the unknown is looked at.
+:class:`~edgenode.rules.matching.certainty.NotKnown` wherever the unknown is looked at.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 from edgenode.errors import ClientError
 from edgenode.exchange import Address, AlternativeNames, ClientIdentity, Connection, Exchange, Request, Verification
 from edgenode.proxy.http1.requestheads import Limits, RequestHead, read_request_head
-from edgenode.rules.certainty import NotKnown
+from edgenode.rules.matching.certainty import NotKnown
 
 LONGEST_LINE = 1 << 20
 """Characters of a line that is read; a longer one is no event."""

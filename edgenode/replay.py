@@ -26,9 +26,9 @@ from edgenode.proxy.judging import Judgement
 from edgenode.proxy.routing import ServedGroup
 from edgenode.recorded import LONGEST_LINE, NoEvent, NotJudged, Recorded, Verdict
 from edgenode.rehearsal import Guest, Rehearsal, Waiting
-from edgenode.rules.certainty import Certainty, Unknown
 from edgenode.rules.formulas import Formula
 from edgenode.rules.lowering import formula_of
+from edgenode.rules.matching.certainty import Certainty, Unknown
 
 
 @frozen

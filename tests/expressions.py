@@ -10,8 +10,9 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from edgenode.errors import InvalidValue
-from edgenode.rules.calls import Argument, call
-from edgenode.rules.expressions import (
+from edgenode.rules.fields import FIELDS
+from edgenode.rules.language.calls import Argument, call
+from edgenode.rules.language.expressions import (
     Comparison,
     Each,
     FieldValue,
@@ -25,11 +26,10 @@ from edgenode.rules.expressions import (
     Pattern,
     Value,
 )
-from edgenode.rules.fields import FIELDS
-from edgenode.rules.functions import FUNCTIONS, Function, Parameter
+from edgenode.rules.language.functions import FUNCTIONS, Function, Parameter
+from edgenode.rules.language.operators import COMPARING_OF, JOINING, QUANTIFIERS
+from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
 from edgenode.rules.networks import Range
-from edgenode.rules.operators import COMPARING_OF, JOINING, QUANTIFIERS
-from edgenode.rules.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
 
 _PRIMITIVES = (BOOL, INT, BYTES, IP)
 _ARRAYS = (STRINGS, array(INT), array(IP))

@@ -8,7 +8,8 @@ from attrs import frozen
 
 from edgenode.exchange import Exchange
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.expressions import (
+from edgenode.rules.fields import FIELDS
+from edgenode.rules.language.expressions import (
     Call,
     Comparison,
     Each,
@@ -22,11 +23,10 @@ from edgenode.rules.expressions import (
     OneOf,
     Pattern,
 )
-from edgenode.rules.fields import FIELDS
-from edgenode.rules.functions import FUNCTIONS
+from edgenode.rules.language.functions import FUNCTIONS
+from edgenode.rules.language.types import BOOL
 from edgenode.rules.networks import Range
 from edgenode.rules.regexes import compile_regex
-from edgenode.rules.types import BOOL
 from tests.formulas import in_networks
 
 

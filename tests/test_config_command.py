@@ -17,7 +17,7 @@ from edgenode.config.configuration import SECTIONS
 from edgenode.config.reference import reference
 from edgenode.rules.categories import CATEGORIES
 from edgenode.rules.fields import FIELDS
-from edgenode.rules.functions import FUNCTIONS
+from edgenode.rules.language.functions import FUNCTIONS
 
 BROKEN = "[edge]\nname = a b\n[listener x]\n[global-filter f]\npath = x\n"
 

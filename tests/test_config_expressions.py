@@ -11,7 +11,7 @@ from edgenode.config.configuration import Configuration
 from edgenode.config.scalars import Scope
 from edgenode.config.values import notation
 from edgenode.errors import ConfigurationError
-from edgenode.rules.expressions import Expression
+from edgenode.rules.language.expressions import Expression
 from edgenode.rules.sections import Section
 
 SCOPE = Scope(pathlib.Path(), names={"list": ("office", "bots")})

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from edgenode.config.configuration import Configuration
 from edgenode.errors import ConfigurationError
 from edgenode.exchange import Exchange
-from edgenode.rules.contradictions import Literal, Opaque, conjunctions, contradiction
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.evaluating import formula
-from edgenode.rules.expressions import Expression
 from edgenode.rules.formulas import Predicate
+from edgenode.rules.language.evaluating import formula
+from edgenode.rules.language.expressions import Expression
 from edgenode.rules.lowering import formula_of
+from edgenode.rules.matching.contradictions import Literal, Opaque, conjunctions, contradiction
 from edgenode.rules.sections import Section
 from tests.certificates import SERVER, make_authority, write_pem
 from tests.formulas import holds, is_true

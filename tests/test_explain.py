@@ -28,8 +28,8 @@ from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import Tagging
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.explaining import closeness, simplified
-from edgenode.rules.expressions import Expression
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.matching.explaining import closeness, simplified
 from edgenode.settings import Word
 from tests.certificates import CLIENT, SERVER, make_authority, now, write_pem
 from tests.strategies import exchanges, section_trees

@@ -27,11 +27,11 @@ from edgenode.proxy.judging import Judgement
 from edgenode.recorded import NoEvent, NotJudged, Recorded, Verdict
 from edgenode.rehearsal import Guest, Rehearsal
 from edgenode.replay import Certain, NotCertain, Replayer
-from edgenode.rules.certainty import Certainty, NotKnown
-from edgenode.rules.explaining import trace
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd, Predicate, Subject
-from edgenode.rules.types import BYTES
+from edgenode.rules.language.types import BYTES
+from edgenode.rules.matching.certainty import Certainty, NotKnown
+from edgenode.rules.matching.explaining import trace
 from edgenode.tls.identity import identity_of
 from tests.certificates import CLIENT, SERVER, make_authority, write_pem
 

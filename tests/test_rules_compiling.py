@@ -12,11 +12,7 @@ from hypothesis import strategies as st
 from edgenode.errors import InvalidValue
 from edgenode.exchange import Exchange, Request
 from edgenode.rules.categories import entry
-from edgenode.rules.compiling import FormulaSet, compile_formula, compile_formulas
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.evaluating import TAGS as ALL_TAGS
-from edgenode.rules.evaluating import subject
-from edgenode.rules.expressions import Each, FieldValue, Index
 from edgenode.rules.formulas import (
     ALWAYS,
     NEVER,
@@ -33,11 +29,15 @@ from edgenode.rules.formulas import (
     Sought,
     Subject,
 )
+from edgenode.rules.language.evaluating import TAGS as ALL_TAGS
+from edgenode.rules.language.evaluating import subject
+from edgenode.rules.language.expressions import Each, FieldValue, Index
+from edgenode.rules.language.types import BYTES, INT, IP, STRING_LISTS, STRINGS
 from edgenode.rules.lists import Members
 from edgenode.rules.lowering import formula_of
+from edgenode.rules.matching.compiling import FormulaSet, compile_formula, compile_formulas
 from edgenode.rules.networks import Networks, Range
 from edgenode.rules.sections import Section
-from edgenode.rules.types import BYTES, INT, IP, STRING_LISTS, STRINGS
 from tests.formulas import found
 from tests.strategies import CONNECTION, TAGS, exchanges
 

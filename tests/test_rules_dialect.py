@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.errors import InvalidValue
-from edgenode.rules.dialect import in_re2
+from edgenode.rules.language.dialect import in_re2
 from edgenode.rules.regexes import check_regex, compile_regex
 
 SPACES = b"\t\n\x0b\x0c\r "

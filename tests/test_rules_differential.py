@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgenode.errors import InvalidValue
-from edgenode.rules.expressions import (
+from edgenode.rules.fields import FIELDS
+from edgenode.rules.language.expressions import (
     Call,
     Comparison,
     FieldValue,
@@ -24,10 +25,9 @@ from edgenode.rules.expressions import (
     Pattern,
     walk,
 )
-from edgenode.rules.fields import FIELDS
-from edgenode.rules.formatting import format
-from edgenode.rules.functions import FUNCTIONS, REFUSED
-from edgenode.rules.parsing import parse
+from edgenode.rules.language.formatting import format
+from edgenode.rules.language.functions import FUNCTIONS, REFUSED
+from edgenode.rules.language.parsing import parse
 from tests.expressions import Trees
 from tests.language_examples import CANONICAL, OTHERWISE, SPELLED, WRONG
 

@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgenode.exchange import Exchange
-from edgenode.rules import computing
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.evaluating import formula, needs, reader, subject
-from edgenode.rules.expressions import (
+from edgenode.rules.fields import FIELDS
+from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd
+from edgenode.rules.language import computing
+from edgenode.rules.language.evaluating import formula, needs, reader, subject
+from edgenode.rules.language.expressions import (
     Call,
     Comparison,
     Each,
@@ -30,12 +32,10 @@ from edgenode.rules.expressions import (
     element_type,
     walk,
 )
-from edgenode.rules.fields import FIELDS
-from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd
-from edgenode.rules.functions import FUNCTIONS
+from edgenode.rules.language.functions import FUNCTIONS
+from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRINGS, Type, array
 from edgenode.rules.lists import members
 from edgenode.rules.networks import Range, address, network
-from edgenode.rules.types import BOOL, BYTES, INT, IP, STRINGS, Type, array
 from tests.formulas import is_true
 from tests.interpreter import Interpreter
 from tests.strategies import ADDRESSES, HEADERS, METHODS, PATHS, TAGS, VALUES, exchanges

@@ -17,9 +17,9 @@ from OpenSSL import crypto
 
 from edgenode.exchange import Address, Body, ClientIdentity, Connection, Exchange, Geography, Request, Verification
 from edgenode.proxy.http1.requestheads import Limits, read_request_head
-from edgenode.rules import certificates
 from edgenode.rules.fields import FIELDS
-from edgenode.rules.types import Type
+from edgenode.rules.language.types import Type
+from edgenode.rules.views import certificates
 from edgenode.tls.identity import identity_of
 from tests.certificates import CLIENT, DAY, make_authority, now
 from tests.fuzz.rule_fields import fits

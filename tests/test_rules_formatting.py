@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from edgenode.rules.expressions import Node
-from edgenode.rules.formatting import format
-from edgenode.rules.parsing import parse
+from edgenode.rules.language.expressions import Node
+from edgenode.rules.language.formatting import format
+from edgenode.rules.language.parsing import parse
 from tests.expressions import expressions
 
 

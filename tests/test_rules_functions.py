@@ -17,13 +17,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgenode.errors import InvalidValue
-from edgenode.rules import signatures
-from edgenode.rules.expressions import Call, FieldValue, Literal, Node
-from edgenode.rules.functions import FUNCTIONS, REFUSED, Function, Parameter
+from edgenode.rules.language import signatures
+from edgenode.rules.language.expressions import Call, FieldValue, Literal, Node
+from edgenode.rules.language.functions import FUNCTIONS, REFUSED, Function, Parameter
+from edgenode.rules.language.patterns import wildcard
+from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRINGS, Type, array, map_of
 from edgenode.rules.networks import address
-from edgenode.rules.patterns import wildcard
 from edgenode.rules.regexes import check_regex, compile_regex
-from edgenode.rules.types import BOOL, BYTES, INT, IP, STRINGS, Type, array, map_of
 
 IP4, IP6 = address("113.10.0.2"), address("2001:0000:130F:0000:0000:09C0:876A:130B")
 JSON = b'{"a":{"b":[1,"x",{"c":-234}]},"n":42.0,"s":"t","big":9223372036854775808,"e":1e3,"t":true}'

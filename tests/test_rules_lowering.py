@@ -12,12 +12,12 @@ from hypothesis import given
 from edgenode.errors import InvalidValue
 from edgenode.exchange import Exchange, Request
 from edgenode.rules.categories import category_of, entry, value_of
-from edgenode.rules.compiling import compile_formula
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.evaluating import subject
-from edgenode.rules.expressions import Expression
 from edgenode.rules.formulas import Clause, Evidence
+from edgenode.rules.language.evaluating import subject
+from edgenode.rules.language.expressions import Expression
 from edgenode.rules.lowering import DEEPEST, formula_of
+from edgenode.rules.matching.compiling import compile_formula
 from edgenode.rules.networks import network
 from edgenode.rules.sections import Entry, Section
 from tests.strategies import CONNECTION, exchanges, section_trees

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgenode.rules.multipart import read_parts
-from edgenode.rules.parameters import first_word, parameter
+from edgenode.rules.views.multipart import read_parts
+from edgenode.rules.views.parameters import first_word, parameter
 
 TYPE = b"multipart/form-data; boundary=b"
 HEAD = b'Content-Disposition: form-data; name="a"'

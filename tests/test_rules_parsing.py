@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from edgenode.errors import InvalidValue
 from edgenode.exchange import Exchange
-from edgenode.rules.compiling import compile_formula
-from edgenode.rules.computing import condition
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.evaluating import formula
-from edgenode.rules.expressions import (
+from edgenode.rules.fields import FIELDS
+from edgenode.rules.language.computing import condition
+from edgenode.rules.language.evaluating import formula
+from edgenode.rules.language.expressions import (
     MAX_LENGTH,
     Call,
     Comparison,
@@ -33,13 +33,13 @@ from edgenode.rules.expressions import (
     listed,
     walk,
 )
-from edgenode.rules.fields import FIELDS
-from edgenode.rules.formatting import format
-from edgenode.rules.functions import FUNCTIONS
+from edgenode.rules.language.formatting import format
+from edgenode.rules.language.functions import FUNCTIONS
+from edgenode.rules.language.operators import COMPARING_OF
+from edgenode.rules.language.parsing import parse
+from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, array
+from edgenode.rules.matching.compiling import compile_formula
 from edgenode.rules.networks import Range
-from edgenode.rules.operators import COMPARING_OF
-from edgenode.rules.parsing import parse
-from edgenode.rules.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, array
 from tests.language_examples import CANONICAL, SPELLED, WRONG
 from tests.strategies import CONNECTION
 

@@ -11,11 +11,11 @@ from attrs import evolve
 from edgenode.errors import InvalidValue
 from edgenode.exchange import Address, Body, Connection, Exchange
 from edgenode.proxy.http1.requestheads import Limits, read_request_head
-from edgenode.rules import computing
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.evaluating import formula, needs, subject
-from edgenode.rules.expressions import Call, Comparison, Expression
 from edgenode.rules.formulas import ALWAYS, NEVER, All, AnyOf, Clause, Computed, Formula, Leaf, Not, Odd
+from edgenode.rules.language import computing
+from edgenode.rules.language.evaluating import formula, needs, subject
+from edgenode.rules.language.expressions import Call, Comparison, Expression
 from edgenode.rules.lists import members
 from edgenode.rules.networks import Range
 from tests.formulas import found, is_true

@@ -11,14 +11,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgenode.errors import InvalidValue
-from edgenode.rules import engines, regexes, regexsets, sets
-from edgenode.rules.alike import alike
-from edgenode.rules.engines import ENGINES, Linear, Vectored
+from edgenode.rules import regexes
 from edgenode.rules.lists import Members
+from edgenode.rules.matching import engines, regexsets, sets
+from edgenode.rules.matching.alike import alike
+from edgenode.rules.matching.engines import ENGINES, Linear, Vectored
+from edgenode.rules.matching.regexsets import RegexSet
+from edgenode.rules.matching.sets import EqualSet, NetworkSet, RangeSet
 from edgenode.rules.networks import Networks, Range
 from edgenode.rules.regexes import check_regex, compile_regex
-from edgenode.rules.regexsets import RegexSet
-from edgenode.rules.sets import EqualSet, NetworkSet, RangeSet
 from edgenode.rules.tags import canonical, check_tag
 from tests.formulas import in_networks
 

@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from edgenode.errors import InvalidValue
 from edgenode.exchange import Address, Body, ClientIdentity, Connection, Exchange, Geography, Request, Verification
-from edgenode.rules import computing
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.evaluating import formula
-from edgenode.rules.expressions import Expression, Literal
 from edgenode.rules.fields import FIELDS
-from edgenode.rules.formatting import format
-from edgenode.rules.functions import FUNCTIONS, Function, Parameter
+from edgenode.rules.language import computing
+from edgenode.rules.language.evaluating import formula
+from edgenode.rules.language.expressions import Expression, Literal
+from edgenode.rules.language.formatting import format
+from edgenode.rules.language.functions import FUNCTIONS, Function, Parameter
+from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRINGS, Type, array, map_of
 from edgenode.rules.lists import members
-from edgenode.rules.types import BOOL, BYTES, INT, IP, STRINGS, Type, array, map_of
 from tests.formulas import is_true
 from tests.interpreter import Interpreter
 

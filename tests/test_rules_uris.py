@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from edgenode.errors import ClientError
 from edgenode.proxy.targets import read_target
-from edgenode.rules.escapes import escaped, form_decoded, normalised, unescaped
-from edgenode.rules.uris import extension, normal_path
+from edgenode.rules.views.escapes import escaped, form_decoded, normalised, unescaped
+from edgenode.rules.views.uris import extension, normal_path
 
 
 @pytest.mark.parametrize(

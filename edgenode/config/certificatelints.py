@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from edgenode.config.lowered import Rules, at, shown
 from edgenode.errors import Problem
 from edgenode.policy.actions import Block, Close, Redirect
-from edgenode.rules.contradictions import Conjunction, Literal
 from edgenode.rules.formulas import Evidence, needs_of
+from edgenode.rules.matching.contradictions import Conjunction, Literal
 
 if TYPE_CHECKING:
     from edgenode.config.configuration import Configuration

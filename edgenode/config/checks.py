@@ -21,9 +21,9 @@ from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.tagging import check_own_tag
 from edgenode.proxy.listeners import Endpoint, Listener
 from edgenode.proxy.routing import PathMap
-from edgenode.rules import evaluating
 from edgenode.rules.categories import value_of
 from edgenode.rules.formulas import needs_of
+from edgenode.rules.language import evaluating
 from edgenode.rules.lowering import Lowering
 from edgenode.rules.sections import Section
 from edgenode.settings import Word

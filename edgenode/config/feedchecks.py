@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from edgenode.config import feedstore, schema
 from edgenode.errors import InvalidValue, Problem
 from edgenode.policy.globalfilters import GlobalFilter
-from edgenode.rules import comparing, lists
-from edgenode.rules.expressions import Expression, Listed, listed
+from edgenode.rules import lists
 from edgenode.rules.feeds import Feed
+from edgenode.rules.language import comparing
+from edgenode.rules.language.expressions import Expression, Listed, listed
+from edgenode.rules.language.types import Type
 from edgenode.rules.lists import List
 from edgenode.rules.sections import Section
-from edgenode.rules.types import Type
 
 if TYPE_CHECKING:
     from edgenode.config.configuration import Configuration

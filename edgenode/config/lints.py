@@ -18,10 +18,10 @@ from edgenode.config.lowered import Rules, at, shown
 from edgenode.config.systemfilters import is_system
 from edgenode.errors import InvalidValue, Problem
 from edgenode.policy.tagging import AUTOMATIC
-from edgenode.rules.contradictions import contradiction, every, leaves
-from edgenode.rules.expressions import Call, Comparison, Expression, FieldValue, Index, walk
 from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Leaf, Not, Odd
-from edgenode.rules.impossible import impossible
+from edgenode.rules.language.expressions import Call, Comparison, Expression, FieldValue, Index, walk
+from edgenode.rules.matching.contradictions import contradiction, every, leaves
+from edgenode.rules.matching.impossible import impossible
 
 if TYPE_CHECKING:
     from edgenode.config.configuration import Configuration

@@ -11,9 +11,9 @@ from edgenode.errors import Problem
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.proxy.routing import PathMap
 from edgenode.rules import filterfeeds
-from edgenode.rules.contradictions import Conjunction, conjunctions
 from edgenode.rules.formulas import All, AnyOf, Evidence, Formula
 from edgenode.rules.lowering import Lowering
+from edgenode.rules.matching.contradictions import Conjunction, conjunctions
 from edgenode.rules.sections import Entry, Section
 
 if TYPE_CHECKING:

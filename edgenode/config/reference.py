@@ -13,11 +13,11 @@ from types import MappingProxyType
 from edgenode.config import schema, values
 from edgenode.config.configuration import SECTIONS, UNNAMED
 from edgenode.config.schema import Setting
-from edgenode.rules import signatures
 from edgenode.rules.categories import CATEGORIES
 from edgenode.rules.fields import FIELDS
-from edgenode.rules.functions import FUNCTIONS, Function, Parameter
-from edgenode.rules.types import Type
+from edgenode.rules.language import signatures
+from edgenode.rules.language.functions import FUNCTIONS, Function, Parameter
+from edgenode.rules.language.types import Type
 
 _TYPES = "Types"
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from edgenode.config.values import suggestion
 from edgenode.errors import Problem
 from edgenode.rules.categories import value_of
-from edgenode.rules.expressions import FieldValue, walk
 from edgenode.rules.fields import FIELDS
+from edgenode.rules.language.expressions import FieldValue, walk
 from edgenode.rules.sections import Section
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from edgenode.config import scalars
 from edgenode.config.scalars import Scope
 from edgenode.errors import InvalidValue
 from edgenode.policy.templates import Template
-from edgenode.rules.expressions import Expression, listed
+from edgenode.rules.language.expressions import Expression, listed
 from edgenode.settings import (
     Between,
     Choice,

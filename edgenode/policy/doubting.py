@@ -12,9 +12,9 @@ from attrs import define, field
 
 from edgenode.exchange import Exchange
 from edgenode.policy.explaining import Filters
-from edgenode.rules.certainty import Certainty, NotKnown, Unknown
-from edgenode.rules.explaining import Reads
 from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd
+from edgenode.rules.matching.certainty import Certainty, NotKnown, Unknown
+from edgenode.rules.matching.explaining import Reads
 
 _Reader = Callable[[Exchange], Any]
 
@@ -38,7 +38,7 @@ class Doubts:
         """The filters that are not certain, each with what it depends on.
 
         :param exchange: with the tags that were there before the filters; it raises
-            :class:`~edgenode.rules.certainty.NotKnown` where something is asked that is not known.
+            :class:`~edgenode.rules.matching.certainty.NotKnown` where something is asked that is not known.
         :param matched: the filters that the engine found to match, with anything in the unknown's place.
         """
         unknown = frozenset(key for key, (read, _) in self._looks.items() if not _known(read, exchange))

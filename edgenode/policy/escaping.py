@@ -17,8 +17,8 @@ from attrs import frozen
 from edgenode.errors import InvalidValue
 from edgenode.exchange import Exchange
 from edgenode.policy.templates import Escape, Filled, Template, Value
-from edgenode.rules.expressions import FieldValue, walk
-from edgenode.rules.types import BYTES, IP
+from edgenode.rules.language.expressions import FieldValue, walk
+from edgenode.rules.language.types import BYTES, IP
 
 LONGEST = 16 * 1024
 """Bytes of a value that are put in; the rest is cut off."""

@@ -10,11 +10,11 @@ from edgenode.exchange import Exchange
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.rules import filterfeeds
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.explaining import Reads, Trace, trace, trace_section
 from edgenode.rules.formulas import Formula
 from edgenode.rules.lists import Members
 from edgenode.rules.lowering import Lowering
-from edgenode.rules.ordering import by_tags
+from edgenode.rules.matching.explaining import Reads, Trace, trace, trace_section
+from edgenode.rules.matching.ordering import by_tags
 
 
 @frozen(eq=False)

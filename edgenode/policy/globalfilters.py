@@ -18,13 +18,13 @@ from edgenode.errors import InvalidValue
 from edgenode.exchange import Exchange
 from edgenode.policy.tagging import check_own_tag
 from edgenode.rules import filterfeeds
-from edgenode.rules.compiling import FormulaSet, compile_formulas
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.feeds import Feed
 from edgenode.rules.filterfeeds import FeedCategory
 from edgenode.rules.formulas import Evidence
 from edgenode.rules.lists import Members
 from edgenode.rules.lowering import Lowering
+from edgenode.rules.matching.compiling import FormulaSet, compile_formulas
 from edgenode.rules.sections import Section
 from edgenode.rules.tags import canonical
 from edgenode.settings import Reference, Word, setting
@@ -133,7 +133,8 @@ class GlobalFilters:
         :param actions: the actions that they name, the predefined ones among them.
         :param feeds: what the filters with a source hold, by the filter's name.
         :raises InvalidValue: if something is named that does not exist, or as
-            :func:`edgenode.rules.lowering.formula_of` and :func:`edgenode.rules.compiling.compile_formulas` do.
+            :func:`edgenode.rules.lowering.formula_of` and
+            :func:`edgenode.rules.matching.compiling.compile_formulas` do.
         """
         active = {name: each for name, each in filters.items() if each.active}
         for name, each in active.items():

@@ -17,11 +17,11 @@ from attrs import field, frozen
 
 from edgenode.errors import InvalidValue
 from edgenode.exchange import Exchange
-from edgenode.rules import evaluating
-from edgenode.rules.expressions import Node, listed
-from edgenode.rules.parsing import parse_value
-from edgenode.rules.texts import to_string
-from edgenode.rules.types import BOOL, BYTES, INT, IP
+from edgenode.rules.language import evaluating
+from edgenode.rules.language.expressions import Node, listed
+from edgenode.rules.language.parsing import parse_value
+from edgenode.rules.language.texts import to_string
+from edgenode.rules.language.types import BOOL, BYTES, INT, IP
 
 _PIECE = re.compile(r"\\(?P<escaped>[$#\\])|(?P<wrong>\\)|(?P<value>\$\{)|(?P<text>[^\\$]+|\$)", re.DOTALL)
 _WITHIN = re.compile(r'r(?P<marks>#*)".*?"(?P=marks)|"(?:[^"\\]|\\.)*"|(?P<brace>[{}])', re.DOTALL)

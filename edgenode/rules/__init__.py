@@ -1,1 +1,1 @@
-"""Does it match? Fields, categories, sections, and how they are compiled."""
+"""Does it match? Fields, categories, sections, lists, and the formulas that all rules come down to."""

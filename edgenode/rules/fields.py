@@ -14,11 +14,11 @@ from typing import Any
 from attrs import frozen
 
 from edgenode.exchange import Exchange
-from edgenode.rules import arguments, bodies, certificates, cookies, headers, places, uris
-from edgenode.rules.certificates import of_client, verdict
+from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
 from edgenode.rules.networks import address
-from edgenode.rules.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
-from edgenode.rules.views import of_request
+from edgenode.rules.views import arguments, bodies, certificates, cookies, headers, places, uris
+from edgenode.rules.views.certificates import of_client, verdict
+from edgenode.rules.views.view import of_request
 
 
 @frozen

@@ -9,8 +9,8 @@ from attrs import evolve, frozen
 from edgenode.errors import InvalidValue
 from edgenode.rules import categories, notations
 from edgenode.rules.categories import category_of, sought_of, value_of
-from edgenode.rules.evaluating import subject
 from edgenode.rules.formulas import Formula, Leaf, Predicate
+from edgenode.rules.language.evaluating import subject
 from edgenode.rules.lists import Members
 from edgenode.rules.lowering import in_either_case
 from edgenode.rules.networks import Networks

@@ -12,10 +12,10 @@ from typing import Any, Union
 from attrs import field, frozen
 
 from edgenode.exchange import Exchange
+from edgenode.rules.language.types import Type
 from edgenode.rules.lists import Members
 from edgenode.rules.networks import Range
 from edgenode.rules.sections import Entry
-from edgenode.rules.types import Type
 
 
 @frozen

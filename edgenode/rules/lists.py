@@ -15,8 +15,8 @@ from attrs import evolve, field, frozen
 
 from edgenode.errors import InvalidValue
 from edgenode.rules.feeds import Feed
+from edgenode.rules.language.types import BYTES, INT, IP, Type
 from edgenode.rules.networks import Networks, network
-from edgenode.rules.types import BYTES, INT, IP, Type
 from edgenode.settings import Choice, check_dns_name, setting
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from attrs import define, field
 
 from edgenode.errors import InvalidValue
-from edgenode.rules import evaluating
 from edgenode.rules.categories import category_of, sought_of, value_of
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import All, AnyOf, Formula, Leaf, Not, Predicate, Sought
-from edgenode.rules.patterns import folded
+from edgenode.rules.language import evaluating
+from edgenode.rules.language.patterns import folded
 from edgenode.rules.sections import Entry, Section
 
 DEEPEST = 32

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from attrs import frozen
 
 from edgenode.errors import InvalidValue
-from edgenode.rules.certificates import USAGES
 from edgenode.rules.countries import country_code
-from edgenode.rules.dialect import in_re2
 from edgenode.rules.formulas import Sought
+from edgenode.rules.language.dialect import in_re2
 from edgenode.rules.lists import autonomous_system
 from edgenode.rules.networks import Range, network
 from edgenode.rules.regexes import check_regex
 from edgenode.rules.tags import check_tag
+from edgenode.rules.views.certificates import USAGES
 
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 _INTEGER = r"-?[0-9]{1,18}"

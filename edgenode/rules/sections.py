@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from attrs import field, frozen
 
-from edgenode.rules.expressions import Expression
+from edgenode.rules.language.expressions import Expression
 from edgenode.settings import Choice, Reference, setting
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgenode.errors import InvalidValue
-from edgenode.rules.expressions import Expression
-from edgenode.rules.formatting import format
-from edgenode.rules.parsing import parse
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.language.formatting import format
+from edgenode.rules.language.parsing import parse
 from tests.language_examples import CANONICAL, SPELLED, WRONG
 
 

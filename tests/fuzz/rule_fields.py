@@ -11,7 +11,7 @@ from edgenode.errors import ClientError
 from edgenode.exchange import Address, Body, Connection, Exchange
 from edgenode.proxy.http1.requestheads import Limits, read_request_head
 from edgenode.rules.fields import FIELDS
-from edgenode.rules.types import Type
+from edgenode.rules.language.types import Type
 from tests.hostile_requests import FAMILIES
 
 _LIMITS = Limits(1024, 8192, 64)

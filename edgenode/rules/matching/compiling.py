@@ -1,0 +1,183 @@
+"""Formulas, compiled: every predicate gets a number and is put into the set of its subject, and a formula becomes a
+test on the numbers that hit.
+
+Law: what an exchange costs depends on what is looked at and on what matches, not on how many formulas there are. So
+each formula hangs on predicates of which at least one must hit before it can be true, its triggers; it is looked at
+only if one has, and what it looks at besides is looked at only then.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from attrs import field, frozen
+
+from edgenode.exchange import Exchange
+from edgenode.rules.formulas import Evidence, Formula
+from edgenode.rules.matching.numbering import Numbering, Part
+from edgenode.rules.matching.ordering import by_tags
+from edgenode.rules.matching.testing import Test
+
+
+class _Look(NamedTuple):
+    """One subject to read, and the sets that find which of its predicates hit."""
+
+    read: Callable[[Exchange], Collection[Any] | None]
+    finds: tuple[Callable[[Collection[Any]], Collection[int]], ...]
+
+    def hits(self, exchange: Exchange) -> Iterator[int]:
+        """The numbers of all that hit."""
+        values = self.read(exchange)
+        if values:
+            for find in self.finds:
+                yield from find(values)
+
+
+@frozen
+class _Judged:
+    """A formula in the order of judging.
+
+    :ivar index: its place in the order given.
+    :ivar test: whether it is true.
+    :ivar looks: the subjects to be looked at first, besides those that always are.
+    :ivar gives: the numbers of the tags that it sets, as far as anything looks for them.
+    :ivar tags: all tags that it sets.
+    :ivar computes: whether it computes something of all tags.
+    """
+
+    index: int
+    test: Test
+    looks: tuple[int, ...]
+    gives: frozenset[int]
+    tags: frozenset[str]
+    computes: bool
+
+
+@frozen(eq=False)
+class FormulaSet:
+    """Many formulas, judged together.
+
+    :ivar needs: what they look at besides the head of a request: see :attr:`edgenode.rules.fields.Field.needs`.
+    """
+
+    needs: frozenset[str]
+    _always: tuple[_Look, ...]
+    _later: tuple[_Look, ...]
+    _judged: tuple[_Judged, ...]
+    _hanging: Mapping[int, tuple[int, ...]]
+    _free: tuple[int, ...]
+    _computing: bool = field(default=False)
+
+    def matching(self, exchange: Exchange) -> Sequence[tuple[int, Evidence]]:
+        """The index of each formula that is true, with the evidence, in the order given.
+
+        :raises RuntimeError: if a value cannot be searched for want of memory.
+        """
+        hits: set[int] = set()
+        for read, finds in self._always:
+            values = read(exchange)
+            if values:
+                for find in finds:
+                    found = find(values)
+                    if found:
+                        hits.update(found)
+        hanging = self._hanging
+        waiting = set(self._free)
+        for hit in hits:
+            if hit in hanging:
+                waiting.update(hanging[hit])
+        return self._judge(exchange, waiting, hits) if waiting else ()
+
+    def _judge(self, exchange: Exchange, waiting: set[int], hits: set[int]) -> Sequence[tuple[int, Evidence]]:
+        matching: list[tuple[int, Evidence]] = []
+        looked: set[int] = set()
+        tags: set[str] = set()
+        heap = sorted(waiting)
+        while heap:
+            judged = self._judged[heapq.heappop(heap)]
+            for look in judged.looks:
+                if look not in looked:
+                    looked.add(look)
+                    hits.update(self._later[look].hits(exchange))
+            evidence = judged.test(hits, exchange.tagged(tags) if judged.computes and tags else exchange)
+            if evidence is None:
+                continue
+            matching.append((judged.index, evidence))
+            if self._computing:
+                tags |= judged.tags
+            for tag in judged.gives - hits:  # whoever looks for it is judged later: see matching.ordering
+                hits.add(tag)
+                for later in self._hanging.get(tag, ()):
+                    if later not in waiting:
+                        waiting.add(later)
+                        heapq.heappush(heap, later)
+        matching.sort(key=_index)
+        return matching
+
+
+def _index(found: tuple[int, Evidence]) -> int:
+    return found[0]
+
+
+def compile_formulas(
+    formulas: Sequence[Formula], tags: Sequence[Collection[str]] = (), names: Sequence[str] = ()
+) -> FormulaSet:
+    """Compile formulas that are judged together.
+
+    :param formulas: the formulas.
+    :param tags: the tags that each sets if it is true, which others see; none if left out.
+    :param names: what they are called in errors.
+    :raises InvalidValue: if tags are set and looked for in a circle, or if the regular expressions are too large.
+    """
+    tags = tags or ((),) * len(formulas)
+    names = names or tuple(f"rule {number}" for number in range(1, len(formulas) + 1))
+    numbering = Numbering()
+    for formula in formulas:
+        numbering.count(formula)
+    parts = [numbering.part(formula) for formula in formulas]
+    computing = [index for index, part in enumerate(parts) if part.computes]
+    order = by_tags(names, [part.tags for part in parts], tags, computing)
+    always = _looked_at_always(numbering, parts)
+    later = dict(numbering.sets(numbering.everything - always))
+    places = {subject: place for place, subject in enumerate(later)}
+    hanging: dict[int, list[int]] = {}
+    judged = []
+    for rank, index in enumerate(order):
+        part = parts[index]
+        for trigger in () if part.triggers is None else part.triggers.numbers:
+            hanging.setdefault(trigger, []).append(rank)
+        looks = {places[numbering.subject_of(number)] for number in part.numbers - always}
+        gives = frozenset(numbering.tags[tag] for tag in tags[index] if tag in numbering.tags)
+        judged.append(_Judged(index, part.test, tuple(sorted(looks)), gives, frozenset(tags[index]), part.computes))
+    return FormulaSet(
+        frozenset[str]().union(*(part.needs for part in parts)),
+        tuple(_Look(subject.read, finds) for subject, finds in numbering.sets(always)),
+        tuple(_Look(subject.read, finds) for subject, finds in later.items()),
+        tuple(judged),
+        {trigger: tuple(ranks) for trigger, ranks in hanging.items()},
+        tuple(rank for rank, index in enumerate(order) if parts[index].triggers is None),
+        bool(computing),
+    )
+
+
+def _looked_at_always(numbering: Numbering, parts: Sequence[Part]) -> frozenset[int]:
+    """The predicates that are looked at for every exchange: triggers, tags, and whatever is in formulas that hang on
+    nothing."""
+    several = (part.numbers if part.triggers is None else part.triggers.numbers for part in parts)
+    return frozenset(numbering.tags.values()).union(*several)
+
+
+def compile_formula(formula: Formula) -> Callable[[Exchange], Evidence | None]:
+    """Compile a single formula into a function: the evidence if it is true, else ``None``.
+
+    :raises InvalidValue: as :func:`compile_formulas`.
+    """
+    matching = compile_formulas((formula,)).matching
+
+    def match(exchange: Exchange) -> Evidence | None:
+        found = matching(exchange)
+        return found[0][1] if found else None
+
+    return match

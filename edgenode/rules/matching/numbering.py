@@ -1,0 +1,229 @@
+"""The predicates of many formulas, numbered; and each formula as a test on the numbers that hit, with its triggers.
+
+Law: a formula cannot be true unless one of its triggers has hit, and a formula without triggers is always looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from math import isqrt
+from types import MappingProxyType
+from typing import Any
+
+from attrs import define, field, frozen
+
+from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd, Predicate, Subject
+from edgenode.rules.matching import testing
+from edgenode.rules.matching.sets import SETS
+from edgenode.rules.matching.testing import Test
+from edgenode.rules.networks import Range
+
+_PRESENT = 60
+"""How many requests in a hundred are guessed to have what a rule looks for the presence of."""
+
+_PRICES: Mapping[str, int] = MappingProxyType({"regex": 3})
+"""What it costs to look for a predicate; 1 if it is found by hash or bisection."""
+
+
+@frozen
+class Triggers:
+    """Predicates of which at least one must hit.
+
+    :ivar weight: a guess at what it costs to hang on them: how often they hit, and how many others hang on them.
+    """
+
+    numbers: frozenset[int] = frozenset()
+    weight: int = 0
+
+
+@frozen
+class Part:
+    """A compiled formula.
+
+    :ivar test: whether it is true.
+    :ivar triggers: of which one must hit before it can be true; ``None`` if it can be true without any.
+    :ivar opposite: the same of its being false.
+    :ivar numbers: every predicate in it.
+    :ivar tags: the tags that it looks for.
+    :ivar needs: what it takes to read what it looks at.
+    :ivar computes: whether it computes something of all tags.
+    """
+
+    test: Test
+    triggers: Triggers | None
+    opposite: Triggers | None = None
+    numbers: frozenset[int] = frozenset()
+    tags: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()
+    computes: bool = False
+
+
+@define
+class Numbering:
+    """Gives each predicate one number, however often it is written, and compiles each formula once.
+
+    :ivar tags: the numbers of the tags that are looked for.
+    """
+
+    tags: dict[str, int] = field(factory=dict, init=False)
+    _numbers: dict[Predicate, int] = field(factory=dict, init=False)
+    _predicates: list[Predicate] = field(factory=list, init=False)
+    _shares: list[int] = field(factory=list, init=False)
+    _parts: dict[int, tuple[Formula, Part]] = field(factory=dict, init=False)
+
+    def count(self, formula: Formula) -> None:
+        """Number the predicates of a formula that stands by itself, and note that one more has them."""
+        for predicate in dict.fromkeys(_predicates(formula, set())):
+            if predicate not in self._numbers:
+                self._numbers[predicate] = len(self._predicates)
+                self._predicates.append(predicate)
+                self._shares.append(0)
+                if isinstance(predicate.sought, str) and predicate.match == "equal":
+                    self.tags[predicate.sought] = self._numbers[predicate]
+            self._shares[self._numbers[predicate]] += 1
+
+    @property
+    def everything(self) -> frozenset[int]:
+        """All numbers."""
+        return frozenset(range(len(self._predicates)))
+
+    def subject_of(self, number: int) -> Subject:
+        """What a predicate looks at."""
+        return self._predicates[number].subject
+
+    def sets(
+        self, numbers: Iterable[int]
+    ) -> Iterator[tuple[Subject, tuple[Callable[[Collection[Any]], Collection[int]], ...]]]:
+        """What some predicates look at, each once, with the sets of those that look at it.
+
+        :raises InvalidValue: if regular expressions are too large.
+        """
+        subjects: dict[Subject, dict[str, list[tuple[Any, int]]]] = {}
+        for number in sorted(numbers):
+            predicate = self._predicates[number]
+            subjects.setdefault(predicate.subject, {}).setdefault(predicate.match, []).append(
+                (predicate.sought, number)
+            )
+        for subject, by_match in subjects.items():
+            yield subject, tuple(SETS[match].of(sought).find for match, sought in by_match.items())
+
+    def part(self, formula: Formula) -> Part:
+        """Compile a formula, once those that it is judged with have been counted too."""
+        known = self._parts.get(id(formula))
+        if known is None:
+            known = self._parts[id(formula)] = (formula, self._compiled(formula))  # the object keeps its id taken
+        return known[1]
+
+    def _compiled(self, formula: Formula) -> Part:
+        match formula:
+            case Leaf():
+                return self._leaf(formula)
+            case Computed():
+                test = testing.computed(formula.test, formula.evidence)
+                return Part(test, None, needs=formula.needs, computes="tags" in formula.needs)
+            case Not():
+                part = self.part(formula.part)
+                return _joined((part,), testing.negation(part.test, formula.evidence), part.opposite, part.triggers)
+        parts = tuple(map(self.part, formula.parts))
+        true, false = [part.triggers for part in parts], [part.opposite for part in parts]
+        match formula:
+            case All():
+                return _joined(parts, self._all(formula), _narrowest(true), _union(false))
+            case AnyOf():
+                return _joined(parts, self._any(formula), _union(true), _narrowest(false))
+            case Odd():
+                return _joined(parts, testing.odd([part.test for part in parts], formula.evidence), _union(true), None)
+
+    def _leaf(self, leaf: Leaf) -> Part:
+        predicate = leaf.predicate
+        number = self._numbers[predicate]
+        triggers = Triggers(frozenset((number,)), self._weight(number))
+        tags = (
+            frozenset((predicate.sought,))
+            if isinstance(predicate.sought, str) and predicate.match == "equal"
+            else frozenset[str]()
+        )
+        return Part(testing.hit(number, leaf.evidence), triggers, None, triggers.numbers, tags, predicate.subject.needs)
+
+    def _weight(self, number: int) -> int:
+        predicate = self._predicates[number]
+        price = _PRICES.get(predicate.match, 1)
+        return max(1, _breadth(predicate)) * price * isqrt(self._shares[number])
+
+    def _all(self, formula: All) -> Test:
+        required: set[int] = set()
+        forbidden: set[int] = set()
+        pieces: list[testing.Piece] = []
+        for part in formula.parts:
+            match part:
+                case Leaf():
+                    required.add(self._numbers[part.predicate])
+                    pieces.append(part.evidence)
+                case Not(part=Leaf(predicate=predicate)):
+                    forbidden.add(self._numbers[predicate])
+                    pieces.append(part.evidence)
+                case _:
+                    pieces.append(self.part(part).test)
+        return testing.conjunction(frozenset(required), frozenset(forbidden), pieces)
+
+    def _any(self, formula: AnyOf) -> Test:
+        plain: dict[int, testing.Placed] = {}
+        others: list[tuple[int, Test]] = []
+        for place, part in enumerate(formula.parts):
+            if isinstance(part, Leaf):
+                plain.setdefault(self._numbers[part.predicate], (place, part.evidence))
+            else:
+                others.append((place, self.part(part).test))
+        return testing.disjunction(plain, others)
+
+
+def _predicates(formula: Formula, seen: set[int]) -> Iterator[Predicate]:
+    """The predicates of a formula; of what stands in it several times, once."""
+    if id(formula) in seen:
+        return
+    seen.add(id(formula))
+    match formula:
+        case Leaf():
+            yield formula.predicate
+        case Not():
+            yield from _predicates(formula.part, seen)
+        case All() | AnyOf() | Odd():
+            for part in formula.parts:
+                yield from _predicates(part, seen)
+
+
+def _breadth(predicate: Predicate) -> int:
+    """How many requests in a hundred are guessed to satisfy a predicate."""
+    if predicate.match == "present":
+        return _PRESENT
+    if isinstance(predicate.sought, Range):
+        _, first, last = predicate.sought
+        if (last - first).bit_length() > (28 if predicate.sought.version == 4 else 112):
+            return 50
+    return predicate.subject.breadth
+
+
+def _narrowest(several: Sequence[Triggers | None]) -> Triggers | None:
+    """Of triggers that must each hit, the lightest."""
+    return min((each for each in several if each is not None), key=lambda each: each.weight, default=None)
+
+
+def _union(several: Sequence[Triggers | None]) -> Triggers | None:
+    """The triggers of which one must hit if one of several conditions holds."""
+    known = [each for each in several if each is not None]
+    if len(known) < len(several):
+        return None
+    numbers = frozenset[int]().union(*(each.numbers for each in known))
+    return Triggers(numbers, sum(each.weight for each in known))
+
+
+def _joined(parts: Sequence[Part], test: Test, triggers: Triggers | None, opposite: Triggers | None) -> Part:
+    return Part(
+        test,
+        triggers,
+        opposite,
+        frozenset[int]().union(*(part.numbers for part in parts)),
+        frozenset[str]().union(*(part.tags for part in parts)),
+        frozenset[str]().union(*(part.needs for part in parts)),
+        any(part.computes for part in parts),
+    )

@@ -1,0 +1,240 @@
+"""All predicates of one kind on one subject as one set: its values go in, the numbers of those that are true come out.
+
+Law: what a value costs does not depend on how many predicates there are, and what is remembered of values is bounded,
+for they are the client's to choose. Only a list of more than :data:`SMALL` members is asked by itself.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol, Self
+
+from attrs import define, field, frozen
+
+from edgenode.rules.lists import Members
+from edgenode.rules.matching.regexsets import RegexSet
+from edgenode.rules.networks import Range
+
+Numbers = tuple[int, ...]
+Numbered = Sequence[tuple[Any, int]]
+"""What is sought, each with the number that stands for it: see :class:`edgenode.rules.formulas.Predicate`."""
+
+SMALL = 16_384
+"""Up to so many members a list is taken apart, and looked up together with everything else."""
+
+
+class PredicateSet(Protocol):
+    """Predicates of one kind on one subject."""
+
+    @classmethod
+    def of(cls, predicates: Numbered) -> Self:
+        """Compile a set."""
+        ...
+
+    def find(self, values: Collection[Any]) -> Collection[int]:
+        """The numbers of all predicates that are true of any of these values, of which there is at least one."""
+        ...
+
+
+@frozen
+class PresenceSet:
+    """Whether there is a value."""
+
+    _numbers: Numbers
+
+    @classmethod
+    def of(cls, predicates: Numbered) -> Self:
+        """Compile a set."""
+        return cls(tuple(number for _, number in predicates))
+
+    def find(self, values: Collection[Any]) -> Numbers:
+        """All of them: there is one."""
+        return self._numbers
+
+
+@frozen
+class TruthSet:
+    """Whether a value is true."""
+
+    _numbers: Numbers
+
+    @classmethod
+    def of(cls, predicates: Numbered) -> Self:
+        """Compile a set."""
+        return cls(tuple(number for _, number in predicates))
+
+    def find(self, values: Collection[bool]) -> Numbers:
+        """All of them, if one is true."""
+        return self._numbers if True in values else ()
+
+
+@frozen
+class EqualSet:
+    """Texts, equal or not; and the names below a domain."""
+
+    _words: Mapping[bytes | str, Numbers]
+    _large: tuple[tuple[Members, int], ...]
+    _suffixes: Mapping[bytes, Numbers]
+    _longest: int
+
+    @classmethod
+    def of(cls, predicates: Numbered) -> Self:
+        """Compile a set."""
+        words, suffixes = _Gathering(), _Gathering()
+        large = []
+        for sought, number in predicates:
+            if not isinstance(sought, Members):
+                words.add((sought,), number)
+                continue
+            suffixes.add(sought.suffixes, number)
+            if len(sought.words) > SMALL:
+                large.append((sought, number))
+            else:
+                words.add(sought.words, number)
+        return cls(words.found, tuple(large), suffixes.found, max(map(len, suffixes.found), default=0))
+
+    def find(self, values: Collection[Any]) -> Sequence[int]:
+        """The numbers of all that are equal to a value, or that a value is below."""
+        words = self._words
+        found: list[int] = []
+        for word in words.keys() & values:
+            found += words[word]
+        for members, number in self._large:
+            if not members.words.isdisjoint(values):
+                found.append(number)
+        if self._suffixes:
+            for value in values:
+                found += self._below(value)
+        return found
+
+    def _below(self, name: bytes) -> Iterable[int]:
+        """The numbers of the suffixes of a name: what begins at a dot."""
+        dot = name.find(b".", max(0, len(name) - self._longest))
+        while dot >= 0:
+            yield from self._suffixes.get(name[dot:], ())
+            dot = name.find(b".", dot + 1)
+
+
+@frozen
+class Line:
+    """Numbers from the lowest to the highest, cut at the ends of all ranges; each piece knows the ranges around it."""
+
+    _starts: Sequence[int]
+    _pieces: Sequence[Numbers]
+
+    @classmethod
+    def of(cls, ranges: Iterable[tuple[int, int, int]]) -> Self:
+        """Cut it.
+
+        :param ranges: the first and the last number of each, itself included, and the number that stands for it.
+        """
+        opening: dict[int, list[int]] = {}
+        closing: dict[int, list[int]] = {}
+        for first, last, number in ranges:
+            opening.setdefault(first, []).append(number)
+            closing.setdefault(last + 1, []).append(number)
+        starts: list[int] = []
+        pieces: list[Numbers] = [()]  # before the first start
+        around: dict[int, int] = {}
+        for start in sorted(opening.keys() | closing.keys()):
+            for number in closing.get(start, ()):
+                around[number] -= 1
+                if not around[number]:
+                    del around[number]
+            for number in opening.get(start, ()):
+                around[number] = around.get(number, 0) + 1
+            starts.append(start)
+            pieces.append(tuple(around))
+        return cls(starts, pieces)
+
+    def at(self, number: int) -> Numbers:
+        """The ranges around a number."""
+        return self._pieces[bisect_right(self._starts, number)]
+
+
+@frozen
+class RangeSet:
+    """Ranges of integers."""
+
+    _line: Line
+    _members: Mapping[int, Numbers]
+
+    @classmethod
+    def of(cls, predicates: Numbered) -> Self:
+        """Compile a set."""
+        members = _Gathering()
+        ranges = []
+        for sought, number in predicates:
+            if isinstance(sought, Members):
+                members.add(sought.numbers, number)
+            else:
+                ranges.append((*sought, number))
+        return cls(Line.of(ranges), members.found)
+
+    def find(self, values: Collection[int]) -> Sequence[int]:
+        """The numbers of all ranges that a value is in."""
+        found: list[int] = []
+        for value in values:
+            found += self._line.at(value)
+            found += self._members.get(value, ())
+        return found
+
+
+@frozen
+class NetworkSet:
+    """Ranges of addresses of both families."""
+
+    _lines: Mapping[int, Line]
+    _large: tuple[tuple[Members, int], ...]
+
+    @classmethod
+    def of(cls, predicates: Numbered) -> Self:
+        """Compile a set."""
+        families: dict[int, list[tuple[int, int, int]]] = {4: [], 6: []}
+        large = []
+        for sought, number in predicates:
+            if isinstance(sought, Range):
+                families[sought.version].append((sought.first, sought.last, number))
+            elif len(sought.networks) > SMALL:
+                large.append((sought, number))
+            else:
+                for version, first, last in sought.networks.ranges():
+                    families[version].append((first, last, number))
+        return cls({version: Line.of(ranges) for version, ranges in families.items()}, tuple(large))
+
+    def find(self, values: Collection[tuple[int, int]]) -> Sequence[int]:
+        """The numbers of all ranges that a value is in."""
+        found: list[int] = []
+        for value in values:
+            version, address = value
+            found += self._lines[version].at(address)
+            for members, number in self._large:
+                if value in members.networks:
+                    found.append(number)
+        return found
+
+
+@define
+class _Gathering:
+    """The numbers that stand for each of many things."""
+
+    found: dict[Any, Numbers] = field(factory=dict)
+
+    def add(self, things: Iterable[Any], number: int) -> None:
+        for thing in things:
+            self.found[thing] = (*self.found.get(thing, ()), number)
+
+
+SETS: Mapping[str, type[PredicateSet]] = MappingProxyType(
+    {
+        "present": PresenceSet,
+        "true": TruthSet,
+        "equal": EqualSet,
+        "regex": RegexSet,
+        "network": NetworkSet,
+        "range": RangeSet,
+    }
+)
+"""The set for each kind of match."""

@@ -1,0 +1,56 @@
+"""Arguments: what a query says, as Cloudflare reads it, and with the fields of forms, decoded, as applications do.
+
+Law: an argument is looked for wherever an application would find one; it does not help to send it in the body, in
+another case of the type, or percent-encoded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgenode.exchange import Request
+from edgenode.rules.views import bodies, charsets
+from edgenode.rules.views.charsets import recoded
+from edgenode.rules.views.escapes import form_decoded
+from edgenode.rules.views.pairs import Pairs, Values, collected, names_of, split_pairs, values_of
+from edgenode.rules.views.view import view
+
+
+@view
+def pairs(request: Request) -> Pairs:
+    """The arguments of the query, not decoded."""
+    return split_pairs(request.query) if request.query else ()
+
+
+@view
+def arguments(request: Request) -> Values:
+    """Every value of every argument of the query, not decoded."""
+    return collected(pairs(request))
+
+
+def names(request: Request) -> tuple[bytes, ...]:
+    """The name of each, not decoded."""
+    return names_of(pairs(request))
+
+
+def values(request: Request) -> tuple[bytes, ...]:
+    """The value of each, not decoded."""
+    return values_of(pairs(request))
+
+
+@view
+def all_arguments(request: Request) -> Values:
+    """Every value of every argument, decoded: of the query, of a form and of the parts of a ``multipart`` body."""
+    return collected(_decoded(request))
+
+
+def _decoded(request: Request) -> Iterator[tuple[bytes, bytes]]:
+    codecs = charsets.codecs(request.fields.get(b"content-type", ()))
+    for name, value in (*pairs(request), *(bodies.form_pairs(request) or ())):
+        name, value = form_decoded(name), form_decoded(value)
+        yield name, value
+        yield from ((recoded(name, codec), recoded(value, codec)) for codec in codecs)
+    for part in bodies.parts(request) or ():
+        codecs = charsets.codecs(part.content_types)
+        values = [*bodies.contents(part), *(recoded(part.value, codec) for codec in codecs)]
+        yield from ((name, value) for name in part.names for value in dict.fromkeys(values))

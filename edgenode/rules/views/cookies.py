@@ -1,0 +1,63 @@
+"""Cookies (RFC 6265): Cloudflare's reading of them, and every other reading that origins have.
+
+Law: a rule on a cookie sees each form in which some server may read its value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from edgenode.exchange import Request
+from edgenode.rules.views.escapes import unescaped
+from edgenode.rules.views.pairs import Pairs, Values, collected, split_pairs
+from edgenode.rules.views.view import view
+
+_BACKSLASH = re.compile(rb"\\([0-3][0-7]{2}|.)", re.DOTALL)
+
+
+def whole(request: Request) -> bytes:
+    """All Cookie fields as one, as RFC 9113, section 8.2.3, joins them; empty without one."""
+    return b"; ".join(request.fields.get(b"cookie", ()))
+
+
+@view
+def cookies(request: Request) -> Values:
+    """Every value of every cookie as received, by the name, percent-decoded."""
+    return collected((unescaped(name), value) for name, value in _pairs(request))
+
+
+@view
+def cookie_readings(request: Request) -> Values:
+    """Every value, by the name as received and decoded: as received, percent-decoded and without quotes."""
+    pairs = _pairs(request)
+    if not [field for field in request.fields.get(b"cookie", ()) if b"%" in field or b'"' in field]:
+        return collected(pairs)  # there is but one reading of them
+    return collected(
+        (name, value)
+        for written, received in pairs
+        for name in dict.fromkeys((written, unescaped(written)))
+        for value in dict.fromkeys(_readings(received))
+    )
+
+
+def _pairs(request: Request) -> Pairs:
+    stripped = [
+        (name.strip(b" \t"), value.strip(b" \t"))
+        for field in request.fields.get(b"cookie", ())
+        for name, value in split_pairs(field, b";")
+    ]
+    return tuple([pair for pair in stripped if pair != (b"", b"")])
+
+
+def _readings(value: bytes) -> Iterator[bytes]:
+    yield value
+    yield unescaped(value)
+    if len(value) > 1 and value.startswith(b'"') and value.endswith(b'"'):
+        yield unescaped(value[1:-1])
+        yield _BACKSLASH.sub(_character, value[1:-1])  # as Python's http.cookies, octal escapes among them
+
+
+def _character(match: re.Match[bytes]) -> bytes:
+    digits = match[1]
+    return bytes((int(digits, 8),)) if len(digits) == 3 else digits

@@ -1,0 +1,113 @@
+"""The target of a request as rules look at it: as received, in RFC 3986's normal form, and decoded.
+
+Law: the normal form is one of the same resource. It is percent-encoded as RFC 3986, section 6.2.2, says, slashes are
+merged and dot segments resolved; only the form for matching is decoded.
+"""
+
+from __future__ import annotations
+
+import re
+
+from edgenode.exchange import Request
+from edgenode.rules.views.escapes import form_decoded, normalised
+from edgenode.rules.views.view import view
+
+_BEFORE_THE_PATH = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
+_SLASHES = re.compile(rb"/{2,}")
+
+
+def normal_path(path: bytes) -> bytes:
+    """A path in normal form; what is no path, such as ``*``, stays as it is."""
+    if b"%" not in path and b"//" not in path and b"/." not in path:
+        return path
+    path = _SLASHES.sub(b"/", normalised(path))
+    return _resolved(path) if b"/." in path and path.startswith(b"/") else path
+
+
+def _resolved(path: bytes) -> bytes:
+    """RFC 3986, section 5.2.4."""
+    kept: list[bytes] = []
+    segments = path.split(b"/")[1:]
+    for segment in segments:
+        if segment == b"..":
+            del kept[-1:]
+        elif segment != b".":
+            kept.append(segment)
+    if segments[-1] in (b".", b".."):
+        kept.append(b"")
+    return b"/" + b"/".join(kept)
+
+
+def extension(path: bytes) -> bytes:
+    """What stands behind the last dot of the last segment, in lower case; a dot in front makes no extension."""
+    stem, dot, found = path.rpartition(b"/")[2].rpartition(b".")
+    return found.lower() if dot and stem else b""
+
+
+@view
+def path(request: Request) -> bytes:
+    """The path in normal form."""
+    return normal_path(request.path)
+
+
+def path_extension(request: Request) -> bytes:
+    """The extension of the path in normal form."""
+    return extension(path(request))
+
+
+def query(request: Request) -> bytes:
+    """The query as received, without its ``?``."""
+    return request.query or b""
+
+
+def uri(request: Request) -> bytes:
+    """Path in normal form and query."""
+    return path(request) + _queried(request)
+
+
+def full_uri(request: Request) -> bytes:
+    """Scheme, authority, path in normal form and query."""
+    return b"%b://%b%b" % (request.scheme, request.authority, uri(request))
+
+
+@view
+def raw_uri(request: Request) -> bytes:
+    """The target as received, without the scheme and authority of an absolute one: no rule is passed by writing it."""
+    found = _BEFORE_THE_PATH.match(request.target)
+    if found is None:
+        return request.target
+    rest = request.target[found.end() :]
+    return rest if rest.startswith(b"/") else b"/" + rest
+
+
+def raw_path(request: Request) -> bytes:
+    """The path as received."""
+    return raw_uri(request).partition(b"?")[0]
+
+
+def raw_extension(request: Request) -> bytes:
+    """The extension of the path as received."""
+    return extension(raw_path(request))
+
+
+def raw_full_uri(request: Request) -> bytes:
+    """Scheme, authority and the target as received."""
+    return b"%b://%b%b" % (request.scheme, request.authority, raw_uri(request))
+
+
+def query_readings(request: Request) -> tuple[bytes, ...]:
+    """The query as received and decoded; none without one."""
+    if request.query is None:
+        return ()
+    return tuple(dict.fromkeys((request.query, form_decoded(request.query))))
+
+
+@view
+def uri_readings(request: Request) -> tuple[bytes, ...]:
+    """Path and query: as received, in normal form, and decoded."""
+    decoded = request.normalised_path + form_decoded(_queried(request))
+    return tuple(dict.fromkeys((raw_uri(request), uri(request), decoded)))
+
+
+def _queried(request: Request) -> bytes:
+    return b"" if request.query is None else b"?" + request.query
