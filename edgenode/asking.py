@@ -238,11 +238,16 @@ def moment(text: str | None) -> float:
     if text is None:
         return datetime.datetime.now(datetime.UTC).timestamp()
     try:
+        at = _seconds(text)
+        datetime.datetime.fromtimestamp(at, datetime.UTC)  # only of these there is a date
+    except (ValueError, OverflowError, OSError):
+        raise Unclear(f"--at: expected a time such as 2026-11-21T12:00:00Z, not {text}") from None
+    return at
+
+
+def _seconds(text: str) -> float:
+    try:
         return float(text)
     except ValueError:
-        pass
-    try:
         at = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise Unclear(f"--at: expected a time such as 2026-11-21T12:00:00Z, not {text}") from None
-    return (at if at.tzinfo is not None else at.replace(tzinfo=datetime.UTC)).timestamp()
+        return (at if at.tzinfo is not None else at.replace(tzinfo=datetime.UTC)).timestamp()

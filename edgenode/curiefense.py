@@ -87,10 +87,12 @@ def _exactly(value: str) -> str:
 
 def _guarded(text: str) -> str:
     """An expression that survives being written on a line: no annotation begins in it, and its ends stay."""
+    text = re.sub(r"(\\[ -~])|\\?([\x00-\x1f\x7f])", lambda each: each[1] or f"\\x{ord(each[2]):02X}", text)
     text = re.sub(r"(^|\s)#", r"\1\\#", text)
-    text = re.sub(r"[\r\n]", lambda end: "\\n" if end[0] == "\n" else "\\r", text)
     text = re.sub(r"^\s", lambda space: f"\\x{ord(space[0]):02X}", text)
     text = re.sub(r"(?<!\\)\s$", lambda space: f"\\x{ord(space[0]):02X}", text)
+    if text.startswith("[") and text.endswith("]"):
+        return f"(?:{text})"  # below its key it would look like a section's header
     return f"\\{text}" if text.startswith("!") else text
 
 
@@ -268,6 +270,8 @@ class Reading:
             raise Inexpressible(f"there is no category for {plain(kind)}")
         if not isinstance(value, str | int) or not isinstance(name, str):
             raise Inexpressible("the value is no text")
+        if any("\ud800" <= each <= "\udfff" for each in f"{name}{value}"):
+            raise Inexpressible("a character is only half there")
         negation, text = ("!", str(value)[1:]) if str(value).startswith("!") else ("", str(value))
         written = write(text)
         if kind == "tag":

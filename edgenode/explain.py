@@ -21,8 +21,8 @@ from edgenode.asking import Asked, Unclear
 from edgenode.config.configuration import Configuration
 from edgenode.decision import Decision, Forward, Outcome, Respond
 from edgenode.errors import ClientError, ConfigurationError
-from edgenode.exchange import Address, Body, ClientIdentity, Connection, Exchange
-from edgenode.explanation import traced
+from edgenode.exchange import Address, Body, ClientIdentity, Connection, Exchange, Response
+from edgenode.explanation import printable, traced
 from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.tagging import AUTOMATIC
@@ -81,15 +81,19 @@ def explain(rehearsal: Rehearsal, question: Question) -> dict[str, Any]:
         return told | _refused(error, "400")
     body = Body(question.asked.body, len(question.asked.body))
     for _ in range(2):  # the first time all is new, and takes as long as no other request
-        judgement = rehearsal.judge(Guest(connection, group, router, question.at), router, head, body)
-    return told | _judged(rehearsal.configuration, judgement, group)
+        guest = Guest(connection, group, router, question.at)
+        judgement = rehearsal.judge(guest, router, head, body)
+    return told | _judged(rehearsal.configuration, judgement, group, body.size, rehearsal.answered_here(guest, head))
 
 
 def _connection(rehearsal: Rehearsal, question: Question, group: ServedGroup) -> Connection:
     client: ClientIdentity | None = None
     if question.certificate and group.group.mtls != "off":
         now = datetime.datetime.fromtimestamp(int(question.at), datetime.UTC)
-        client = client_of(question.certificate, group, now)
+        try:
+            client = client_of(question.certificate, group, now)
+        except ValueError:
+            raise Unclear("--cert: there is a certificate in it that cannot be read") from None
     cipher = "TLS_AES_256_GCM_SHA384" if question.tls_version == "TLSv1.3" else "ECDHE-ECDSA-AES128-GCM-SHA256"
     return Connection(
         Address.of(question.peer, 50000),
@@ -103,8 +107,14 @@ def _connection(rehearsal: Rehearsal, question: Question, group: ServedGroup) ->
     )
 
 
-def _judged(configuration: Configuration, judgement: Judgement, shaken: ServedGroup) -> dict[str, Any]:
-    """The route, the tags, the filters, the actions and the outcome."""
+def _judged(
+    configuration: Configuration, judgement: Judgement, shaken: ServedGroup, size: int, here: Response | None
+) -> dict[str, Any]:
+    """The route, the tags, the filters, the actions and the outcome.
+
+    :param size: of the body that comes.
+    :param here: what the node answers itself instead of forwarding the request, if it does.
+    """
     exchange, decision = judgement.exchange, judgement.decision
     told: dict[str, Any] = {"client": exchange.client, "request": explanation.request(exchange)}
     told["route"] = _route(configuration, judgement)
@@ -125,8 +135,11 @@ def _judged(configuration: Configuration, judgement: Judgement, shaken: ServedGr
     told["agrees"] = _agrees(traces, decision)
     told["timings"] = {stage: round(microseconds) for stage, microseconds in decision.timings}
     outcome, length = judgement.outcome(), exchange.request.length
-    if isinstance(outcome, Forward) and length is not None and length > path_map.max_body_size:
-        return told | _refused(ClientError(413, TOO_LARGE), "400")
+    if isinstance(outcome, Forward):
+        if here is not None:
+            return told | {"outcome": _outcome(Respond(here), decision)}
+        if (size if length is None else length) > path_map.max_body_size:
+            return told | _refused(ClientError(413, TOO_LARGE), "400")
     return told | {"outcome": _outcome(outcome, decision)}
 
 
@@ -286,12 +299,12 @@ def main(argv: Sequence[str]) -> int:
         print(*error.problems, sep="\n", file=sys.stderr)
         return 1
     except Unclear as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return 1
     except Waiting:
         print("a stage of the pipeline asks the network; it cannot be explained without it", file=sys.stderr)
         return 1
-    print(json.dumps(told, indent=2) if options.json else "\n".join(explanation.lines(told)))
+    print(json.dumps(told, indent=2) if options.json else "\n".join(map(printable, explanation.lines(told))))
     return 0 if told.get("agrees", True) else 3
 
 

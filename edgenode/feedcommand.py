@@ -24,6 +24,7 @@ from edgenode.errors import ConfigurationError
 from edgenode.feeds import Fed, Outcome, ask, pause, remote, status_of
 from edgenode.proxy.deadlines import Deadlines
 from edgenode.proxy.fetching import Fetcher
+from edgenode.rules.feeds import without_query
 from edgenode.tls.poller import Poller
 
 
@@ -102,7 +103,7 @@ def _list(configuration: Configuration) -> None:
             seconds = pause(section, status, content is not None, now)
             after = "by hand" if seconds is None else f"in {_span(seconds)}"
             after += f" ({status.problem.splitlines()[0]})" if status.problem else ""
-        rows.append((header, str(section.source), size, age, after))
+        rows.append((header, without_query(str(section.source)), size, age, after))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     for row in rows:
         print("  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1])))

@@ -18,6 +18,9 @@ from typing import Any
 
 from attrs import define, field
 
+from edgenode.config import ini, schema
+from edgenode.config.configuration import SECTIONS
+from edgenode.config.scalars import Scope
 from edgenode.curiefense import (
     PLACED,
     Imported,
@@ -31,7 +34,9 @@ from edgenode.curiefense import (
     slug,
     uniform,
 )
-from edgenode.policy.actions import PREDEFINED
+from edgenode.errors import InvalidValue, Problem
+from edgenode.policy.actions import PREDEFINED, ActionSection
+from edgenode.proxy.addresses import read_address
 
 _BLOCKS: Mapping[str, int] = MappingProxyType(
     {
@@ -53,6 +58,9 @@ _MISSING: Mapping[str, str] = MappingProxyType(
         "action-waap-feed-block": "its status is not documented",
     }
 )
+_SENTENCE = 1000
+"""Characters of a sentence about a loss, which may quote theirs."""
+
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TEMPLATES = {"${ip}": "${ip.src}", "${method}": "${http.request.method}", "${uri}": "${raw.http.request.uri}"}
 
@@ -122,11 +130,12 @@ class Importer:
         about = ": ".join(dict.fromkeys(each for each in (title, plain(document.get("description") or "")) if each))
         action, lost_action = self._action(document.get("action"))
         source, lost_source = self._source(document)
-        losses = [*reading.losses, *lost_source, *lost_action]
+        losses = [plain(loss, _SENTENCE) for loss in (*reading.losses, *lost_source, *lost_action)]
+        remarks = [plain(remark, _SENTENCE) for remark in reading.remarks]
         self.losses += [f"{title}: {loss}" for loss in losses]
-        self.remarks += [f"{title}: {remark}" for remark in reading.remarks]
+        self.remarks += [f"{title}: {remark}" for remark in remarks]
         lines = [f"# not expressed: {loss}" for loss in losses]
-        lines += [f"# look at this: {remark}" for remark in reading.remarks]
+        lines += [f"# look at this: {remark}" for remark in remarks]
         lines += [f"[global-filter {reading.name}]", f"description = {about}"]
         lines += [] if document.get("active") is True and not reading.losses and not lost_source else ["active = no"]
         lines += [f"tags = {' '.join(tags)}"] if tags else []
@@ -147,6 +156,10 @@ class Importer:
         if not category:
             why = "its entries do not say of which category its lines are; they are those of the last refresh"
             return [], [f"source {plain(source)}: {why}"]
+        try:
+            read_address(source)
+        except InvalidValue as problem:
+            return [], [f"source {plain(source)}: {problem.sentence}; the entries are those of the last refresh"]
         return [f"source = {source}", f"feed = {category}", "match-case = no"], []
 
     def _action(self, identifier: Any) -> tuple[str | None, list[str]]:
@@ -158,7 +171,7 @@ class Importer:
             try:
                 kind, keys = self._described(key)
                 name = self.name("action", key.removeprefix("action-"))
-                self._written[key] = (name, [f"[action {name}]", f"type = {kind}", *keys], [])
+                self._written[key] = (name, _read_back([f"[action {name}]", f"type = {kind}", *keys]), [])
             except Inexpressible as why:
                 loss = f"action {plain(key)}: {why}; the filter only sets its tags"
                 self._written[key] = (None, [], [loss])
@@ -170,7 +183,7 @@ class Importer:
         if key in self.actions:
             try:
                 return _custom(self.actions[key])
-            except (TypeError, ValueError, AttributeError) as error:
+            except (TypeError, ValueError, AttributeError, OverflowError) as error:
                 raise Inexpressible(f"it cannot be read: {error}") from None
         if key in _BLOCKS:
             return "block", [f"status = {_BLOCKS[key]}", "body = access denied"]
@@ -210,8 +223,33 @@ def _custom(document: Any) -> tuple[str, list[str]]:
     rest = [line for line in written if not line.strip().lower().startswith("content-type:")]
     keys += [f"status = {status}", *(f"content-type = {value}" for value in types[:1])]
     keys += ["headers =", *rest] if rest else []
-    lines = [_template(line.strip()) for line in str(given.get("content") or "blocked").splitlines() if line.strip()]
-    return "block", [*keys, "body = " + "\n    ".join(lines)]
+    body = [" ".join(_template(line).split()) for line in str(given.get("content") or "blocked").splitlines()]
+    first, *more = [line for line in body if line] or [""]
+    return "block", [*keys, f"body = {first}", *(f"    {line}" for line in more)]
+
+
+def _read_back(lines: list[str]) -> list[str]:
+    """The lines of an action, if the node reads them as what they are meant to be.
+
+    :raises Inexpressible: if it does not.
+    """
+    _check_lines(lines)
+    sections, problems = ini.read("\n".join(lines), [schema.kind(cls) for cls in SECTIONS])
+    for written in sections:
+        section, wrong = schema.read(written, ActionSection, Scope(pathlib.Path()))
+        problems += wrong
+        if section is not None:
+            problems += [Problem("", key, fault.sentence) for key, fault in section.faults()]
+    for problem in problems:
+        raise Inexpressible(f"{problem.key}: {problem.sentence}".removeprefix(": "))
+    return lines
+
+
+def _check_lines(lines: Sequence[str]) -> None:
+    """Check that each is one line, whatever has been put into it: another one could be another section."""
+    for line in lines:
+        if not line.isprintable():
+            raise Inexpressible(f"there is a control character in it: {plain(line)}")
 
 
 def _template(text: str) -> str:
@@ -222,27 +260,31 @@ def _template(text: str) -> str:
     unknown = [part for part in text.split("${")[1:] if f"${{{part.partition('}')[0]}}}" not in _TEMPLATES.values()]
     if unknown:
         raise Inexpressible(f"the template ${{{plain(unknown[0].partition('}')[0])}}} is not known")
-    return plain(text, len(text))
+    return text
 
 
 def convert(filters: Any, actions: Any, source: str) -> Imported:
     """Global filters, and the actions that they name.
 
     :param source: where they come from, for the first comment.
+    :raises Inexpressible: if a line could not be written as one line.
     """
     by_id = {str(each["id"]): each for each in several(actions) if isinstance(each, dict) and "id" in each}
     importer = Importer(by_id)
     documents = several(filters)
-    sections = ["\n".join(lines) for lines in importer.filters(documents)]
+    written = importer.filters(documents)
     losses = [f"#   {loss}" for loss in importer.losses]
     head = [
         f"# {len(documents)} global filters of {plain(source)}, by python -m edgenode import curiefense.",
         "# The last is first, for there of two equally strong actions the later one is taken, and here the earlier.",
     ]
-    if any(re.match(rf"(?:{'|'.join(PLACED)}) =", line) for section in sections for line in section.splitlines()):
+    if any(re.match(rf"(?:{'|'.join(PLACED)}) =", line) for lines in written for line in lines):
         head += ["#", "# Some look at where a client is: that takes the databases of [geo]."]
     head += ["#", "# Not expressed:", *losses] if losses else []
-    return Imported("\n\n".join(("\n".join(head), *sections)) + "\n", tuple(importer.losses), tuple(importer.remarks))
+    for lines in (head, *written):
+        _check_lines(lines)
+    text = "\n\n".join("\n".join(lines) for lines in (head, *written)) + "\n"
+    return Imported(text, tuple(importer.losses), tuple(importer.remarks))
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

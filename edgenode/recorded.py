@@ -38,6 +38,10 @@ _CUT = 1024
 """Characters of a name, if it has so many, of which nobody knows whether they are all."""
 
 
+_LONGEST_CHAIN = 1000
+"""Certificates; no handshake has so many."""
+
+
 class NoEvent(Exception):
     """A line is no event of ours; the text says why."""
 
@@ -80,6 +84,7 @@ class Recorded:
     :ivar connection: the connection, with something in the place of what is not known.
     :ivar head: the head of the request, likewise.
     :ivar verdict: what became of it.
+    :ivar received: bytes of the body that came; there may have been more.
     :ivar filter: the filter whose action was taken, empty if none was.
     :ivar unsure: what is not known that the route, or the verdict on the client, may depend on; empty for nothing.
     :ivar probe_connection: the connection that tells if it is asked for what is not known.
@@ -93,6 +98,7 @@ class Recorded:
     connection: Connection
     head: RequestHead
     verdict: Verdict
+    received: int
     filter: str
     unsure: str
     probe_connection: Connection
@@ -135,8 +141,8 @@ class Recorded:
         place |= {part: str(event["request"][part]) for part in ("method", "authority", "target")}
         connection, probed = _connections(event)
         unsure = "certificate" if connection.client is not None and "tags" not in event["certificate"] else ""
-        listener, taken = str(event["listener"]), _filter(event)
-        return cls(place, listener, when, client, connection, head, verdict, taken, unsure, probed, probe)
+        listener, received, taken = str(event["listener"]), int(event["bytes"]["received"]), _filter(event)
+        return cls(place, listener, when, client, connection, head, verdict, received, taken, unsure, probed, probe)
 
     def probe(self, exchange: Exchange) -> Exchange:
         """The exchange as it was routed, that tells if it is asked for what is not known."""
@@ -292,12 +298,12 @@ def _client(told: Mapping[str, Any]) -> ClientIdentity:
     sans = told.get("sans") or {}
     return ClientIdentity(
         leaf=b"",
-        chain_sent=(b"",) * int(told.get("chain_sent") or 0),
+        chain_sent=_chain(told.get("chain_sent")),
         fingerprint_sha256=str(told["fingerprint"]),
         not_before=_moment(told.get("not_before")) or _LONG_AGO,
         not_after=_moment(told.get("not_after")) or _LONG_AGO,
         verification=verification,
-        chain_verified=(b"",) * int(told.get("chain_verified") or 0),
+        chain_verified=_chain(told.get("chain_verified")),
         tags=tuple(map(str, told.get("tags") or ())),
         sans=AlternativeNames(**{kind: tuple(map(str, names or ())) for kind, names in sans.items()}),
         key_bits=int(told.get("key_bits") or 0),
@@ -306,6 +312,14 @@ def _client(told: Mapping[str, Any]) -> ClientIdentity:
         crl_next_update=_moment(told.get("crl_next_update")),
         **texts,
     )
+
+
+def _chain(length: Any) -> tuple[bytes, ...]:
+    """As many certificates, with something in the place of each."""
+    number = int(length or 0)
+    if not 0 <= number <= _LONGEST_CHAIN:
+        raise NoEvent(f"a chain of {length} certificates")
+    return (b"",) * number
 
 
 def _moment(text: str | None) -> datetime.datetime | None:

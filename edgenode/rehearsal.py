@@ -18,10 +18,12 @@ from twisted.internet.task import Clock
 
 from edgenode.assembly import Assembly
 from edgenode.config.configuration import Configuration
-from edgenode.exchange import Body, ClientIdentity, Connection, Verification
+from edgenode.errors import ClientError
+from edgenode.exchange import Body, ClientIdentity, Connection, Response, Verification
+from edgenode.proxy.crossing import answered_here
 from edgenode.proxy.deadlines import Deadlines
 from edgenode.proxy.http1.requestheads import Limits, RequestHead, read_request_head
-from edgenode.proxy.judging import Judgement, judge_body, judge_request
+from edgenode.proxy.judging import TOO_LARGE, Judgement, judge_body, judge_request
 from edgenode.proxy.listeners import Listener
 from edgenode.proxy.routing import Router, ServedGroup
 from edgenode.proxy.trustedproxies import TrustedProxies
@@ -74,7 +76,8 @@ class Rehearsal:
         """Make all that serves it; nothing is opened, and nothing is asked."""
         clock: Any = Clock()
         assembly = Assembly.of(configuration, clock, Deadlines(clock))
-        return cls(configuration, assembly, TrustedProxies(configuration.edge.trusted_proxies))
+        edge = configuration.edge
+        return cls(configuration, assembly, TrustedProxies(edge.trusted_proxies, edge.client_address))
 
     def router(self, listener: str) -> Router:
         """The server groups of a listener."""
@@ -101,17 +104,20 @@ class Rehearsal:
         judgement = _at_once(judge_request(router, guest, head, client))
         if not judgement.wants:
             return judgement
-        return _at_once(judge_body(judgement, _shown(body, judgement.wants)))
+        assert judgement.path_map is not None
+        if body.size > judgement.path_map.max_body_size <= judgement.wants:  # it is cut off before it is judged
+            judgement.refusal, judgement.wants = ClientError(413, TOO_LARGE), 0
+            return judgement
+        return _at_once(judge_body(judgement, body.data))
+
+    def answered_here(self, guest: Guest, head: RequestHead) -> Response | None:
+        """The node's own answer to a request that would be forwarded but may pass no further proxy."""
+        return answered_here(head.request, guest.passage(head, self._trusted, b"rehearsal"))
 
 
 def limits(listener: Listener) -> Limits:
     """What a listener takes."""
     return Limits(listener.max_target_size, listener.max_header_size, listener.max_headers)
-
-
-def _shown(body: Body, wanted: int) -> Body:
-    """As much of a body as rules see."""
-    return Body(body.data[:wanted], body.size, len(body.data) > wanted)
 
 
 def _at_once(judgement: Judgement | Deferred[Judgement]) -> Judgement:
@@ -129,12 +135,15 @@ def client_of(data: bytes, group: ServedGroup, now: datetime.datetime) -> Client
 
     :param data: PEM: the leaf, and behind it the chain that the client would send.
     :param now: the time to judge it by, UTC.
-    :raises ValueError: if there is no certificate in it.
+    :raises ValueError: if there is no certificate in it, or one that cannot be read.
     """
-    leaf, *chain = x509.load_pem_x509_certificates(data)
-    certificate = crypto.X509.from_cryptography(leaf)
-    sent = tuple(each.public_bytes(Encoding.DER) for each in chain)
-    unjudged = identity_of(certificate, Verification(presented=True, verified=True))
-    judged, _ = group.trust.look_again(evolve(unjudged, chain_sent=sent), now)
-    # One look ends at the first error, and a stranger's certificate may have expired as well.
-    return judged if judged.verification.verified else group.trust.look_again(judged, now)[0]
+    try:
+        leaf, *chain = x509.load_pem_x509_certificates(data)
+        certificate = crypto.X509.from_cryptography(leaf)
+        sent = tuple(each.public_bytes(Encoding.DER) for each in chain)
+        unjudged = identity_of(certificate, Verification(presented=True, verified=True))
+        judged, _ = group.trust.look_again(evolve(unjudged, chain_sent=sent), now)
+        # One look ends at the first error, and a stranger's certificate may have expired as well.
+        return judged if judged.verification.verified else group.trust.look_again(judged, now)[0]
+    except (crypto.Error, x509.InvalidVersion) as error:
+        raise ValueError(f"not a certificate: {error}") from None

@@ -23,7 +23,7 @@ from edgenode.policy.doubting import Doubts
 from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.proxy.judging import Judgement
-from edgenode.proxy.routing import ServedGroup
+from edgenode.proxy.routing import ServedGroup, ServedPathMap
 from edgenode.recorded import LONGEST_LINE, NoEvent, NotJudged, Recorded, Verdict
 from edgenode.rehearsal import Guest, Rehearsal, Waiting
 from edgenode.rules.formulas import Formula
@@ -172,16 +172,25 @@ class Replayer:
         exchange, decision, path_map = judgement.exchange, judgement.decision, judgement.path_map
         assert path_map is not None and exchange.request is not None
         outcome = Forward() if winner is None else winner.outcome(exchange.tagged(decision.tags))
+        unmeasured, most = _unmeasured(recorded, path_map), path_map.max_body_size
         if isinstance(outcome, Respond | Close) and winner is not None and decision.mode == "block":
+            if unmeasured and path_map.pipeline.inspects >= most:
+                return NotCertain(frozenset(("body",)))  # it may be cut off before it is judged
             return Certain(Verdict(winner.name, outcome.response.status if isinstance(outcome, Respond) else 444), by)
         length = exchange.request.length
-        if length is not None and length > path_map.max_body_size:
+        if length is not None and length > most:
             return Certain(Verdict("refused", 413))
-        if length is None and recorded.verdict == Verdict("refused", 413):
+        if unmeasured:
             return NotCertain(frozenset(("body",)))
         if winner is None:
             return Certain(Verdict("forward"))
         return Certain(Verdict(winner.name, 0, "" if decision.mode == "block" else decision.mode), by)
+
+
+def _unmeasured(recorded: Recorded, path_map: ServedPathMap) -> bool:
+    """Whether a body whose length nobody told may have been too large: as much of it was read as was then allowed."""
+    refused = recorded.verdict == Verdict("refused", 413)
+    return recorded.head.request.length is None and (refused or recorded.received > path_map.max_body_size)
 
 
 # -- what comes of many ------------------------------------------------------------------------------------------------
@@ -311,11 +320,11 @@ def main(argv: Sequence[str]) -> int:
         print(*error.problems, sep="\n", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"cannot read {options.events}: {error.strerror}", file=sys.stderr)
+        print(printable(f"cannot read {options.events}: {error.strerror}"), file=sys.stderr)
         return 1
     names = (options.file, options.against) if against is not None else ("recorded", options.file)
     told = {"before": names[0], "after": names[1], **tally.told()}
-    print(json.dumps(told, indent=2) if options.json else "\n".join(_lines(told)))
+    print(json.dumps(told, indent=2) if options.json else "\n".join(map(printable, _lines(told))))
     return 0
 
 
@@ -340,10 +349,10 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield from ("", "passed over")
     for each in told["passed_over"]:
         yield f"  {each['count']:>7}  {each['why']}"
-        yield from (f"           {printable(example)}" for example in each["examples"] if ": " in example)
+        yield from (f"           {example}" for example in each["examples"] if ": " in example)
 
 
 def _examples(each: Mapping[str, Any]) -> Iterator[str]:
     for place in each["examples"]:
         request = f"{place['method']} {place['authority']}{place['target']}"
-        yield printable(f"           {place['time']} {place['client']} {request[:100]}")
+        yield f"           {place['time']} {place['client']} {request[:100]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pathlib
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -197,6 +200,107 @@ def test_what_cannot_be_asked_is_said(
     file = str(folder / "examples" / "seeing-why" / "explain.ini")
     assert command.main(["explain", file, *words]) == 1
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["nan", "inf", "1e308", "99999999999999", "-1e11", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"],
+)
+def test_a_time_without_a_date_is_said_to_be_none(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], time: str
+) -> None:
+    """Before the year 1, behind the year 9999, or no number: nobody can judge a certificate then."""
+    file = str(folder / "examples" / "seeing-why" / "explain.ini")
+    words = ["https://api.example.com/", *certificate(folder, "acme"), f"--at={time}"]
+    assert command.main(["explain", file, *words]) == 1
+    assert "--at: expected a time" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("kind", ["base64", "DER", "version", "name"])
+def test_a_certificate_that_cannot_be_read_is_said(
+    folder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], kind: str, place: int
+) -> None:
+    """Wherever it is broken, and whether it is the leaf or stands in the chain."""
+    good = (folder / "examples" / "pki" / "acme.pem").read_bytes()
+    der = x509.load_pem_x509_certificate(good).public_bytes(Encoding.DER)
+    content = {
+        "base64": b"!",
+        "DER": base64.b64encode(der[:100]),
+        "version": base64.b64encode(der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x63", 1)),
+        "name": base64.b64encode(der.replace(b"\x06\x03\x55\x04\x03\x0c", b"\x06\x03\x55\x04\x03\x02")),
+    }[kind]
+    bad = b"-----BEGIN CERTIFICATE-----\n" + content + b"\n-----END CERTIFICATE-----\n"
+    (tmp_path / "bad.pem").write_bytes(good + bad if place else bad)
+    file = str(folder / "examples" / "seeing-why" / "explain.ini")
+    ended = command.main(["explain", file, "https://api.example.com/", "--cert", str(tmp_path / "bad.pem")])
+    said = capsys.readouterr()
+    assert (ended, said.err) == (1, "--cert: there is a certificate in it that cannot be read\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["https://shop.example.com/", "--sni", "a\x1b[2J\n"],
+        ["https://shop.example.com/", "--from", "a\x1b[2J\n"],
+        ["https://shop.example.com/", "--listener", "a\x1b[2J\n"],
+        ["https://shop\x1b[2J/"],
+        ["https://shop.example.com/", "--at", "\x1b[2J"],
+        ["https://shop.example.com/", "-H", "\x1b[2J"],
+        ["https://shop.example.com/", "--cert", "/\x1b[2J"],
+    ],
+)
+def test_what_is_asked_steers_no_terminal(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """It may have been copied from a client's request."""
+    command.main(["explain", str(folder / "examples" / "seeing-why" / "explain.ini"), *words])
+    said = capsys.readouterr()
+    assert "x1b[2" in said.out + said.err
+    assert all(each.isprintable() or each == "\n" for each in said.out + said.err)
+
+
+def test_a_terminal_without_the_characters_gets_escapes(folder: pathlib.Path) -> None:
+    """The marks around a match are not in ASCII."""
+    file = str(folder / "examples" / "seeing-why" / "explain.ini")
+    line = [sys.executable, "-m", "edgenode", "explain", file, "https://shop.example.com/"]
+    ended = subprocess.run(
+        line, env={**ENVIRONMENT, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True, check=True
+    )
+    assert r'"\xabcurl/\xbb8.14.1"' in ended.stdout
+
+
+def test_a_body_of_untold_length_is_measured(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Forwarded it would be cut off where it is too large; what is refused is refused for what it is."""
+    (folder / "large").write_bytes(b"x" * ((1 << 20) + 1))
+    words = ["https://shop.example.com/", "--data-binary", f"@{folder / 'large'}", "-H", "Transfer-Encoding: chunked"]
+    told = explained(folder, capsys, *words, "-A", "x")
+    assert (told["refusal"]["status"], told["outcome"]["status"]) == (413, 413)
+    assert explained(folder, capsys, *words, "-A", "curl/8")["outcome"]["status"] == 403
+
+
+def test_a_body_that_is_too_large_to_be_judged_is_not(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """If rules want to see more of it than the path map takes, it is cut off before they are asked."""
+    file = folder / "examples" / "seeing-why" / "small.ini"
+    text = (file.parent / "explain.ini").read_text().replace("origin = shop", "origin = shop\nmax-body-size = 5")
+    file.write_text(f"{text}\n[global-filter looks]\nargument.x = .\naction = block\n")
+    words = ["https://shop.example.com/", "-H", "Transfer-Encoding: chunked", "--json"]
+    for data, status in (("x=1", 403), ("x=1234", 413)):
+        assert command.main(["explain", str(file), *words, "-d", data]) == 0
+        assert json.loads(capsys.readouterr().out)["outcome"]["status"] == status
+
+
+@pytest.mark.parametrize(("method", "status"), [("OPTIONS", 204), ("TRACE", 405)])
+def test_what_may_go_no_further_is_answered_here(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], method: str, status: int
+) -> None:
+    """``Max-Forwards: 0``, of the methods for which it counts."""
+    url = "https://shop.example.com/"
+    told = explained(folder, capsys, url, "-X", method, "-H", "Max-Forwards: 0")
+    assert (told["outcome"]["kind"], told["outcome"]["status"]) == ("respond", status)
+    assert "refusal" not in told
+    assert explained(folder, capsys, url, "-X", method, "-H", "Max-Forwards: 1")["outcome"]["kind"] == "forward"
+    assert explained(folder, capsys, url, "-H", "Max-Forwards: 0")["outcome"]["kind"] == "forward"
 
 
 def test_a_disagreement_is_said_loudly(

@@ -351,6 +351,65 @@ def test_names_and_comments_cannot_write_sections(folder: pathlib.Path) -> None:
     assert "skip" not in {each.action for each in configuration.global_filters.values()}
 
 
+EVIL = "\n[global-filter evil]\naction = skip\npath = /"
+
+
+@pytest.mark.parametrize(
+    ("document", "action"),
+    [
+        (a_filter(["ip", "192.0.2.1", ""], source=f"https://feeds.example.net/x{EVIL}"), {}),
+        (a_filter(["ip", "192.0.2.1", ""], source="https://feeds.example.net/x \x1b[2J"), {}),
+        (a_filter(["headers", [f"a{EVIL}", "b"]]), {}),
+        (a_filter(["path", "\ud800"]), {}),
+        (a_filter(["headers", ["a", "\ud800"]]), {}),
+        (a_filter(["args", ["\ud800", "b"]]), {}),
+        (a_filter(["tag", "\ud800"]), {}),
+        (a_filter(["path", "."], action="a"), {"headers": {"content-type": f"text/html{EVIL}"}}),
+        (a_filter(["path", "."], action="a"), {"headers": {"content-type": "text/html\npriority = 1000"}}),
+        (a_filter(["path", "."], action="a"), {"headers": {f"x{EVIL}": "b"}}),
+        (a_filter(["path", "."], action="a"), {"headers": {"x": f"b{EVIL}"}}),
+        (a_filter(["path", "."], action="a"), {"headers": {"x = y": "b"}}),
+        (a_filter(["path", "."], action="a"), {"status": 302, "headers": {"location": f"/{EVIL}"}}),
+        (a_filter(["path", "."], action="a"), {"content": "x\n[origin evil]\n"}),
+        (a_filter(["path", "."], action="a"), {"content": "\x1b[2J"}),
+        (a_filter(["path", "."], action="a"), {"status": float("inf")}),
+    ],
+)
+def test_what_could_write_a_section_is_a_loss(folder: pathlib.Path, document: Any, action: Any) -> None:
+    """Whatever stands in a source, in an entry or in an action: it is listed, on one line, and nothing of it is read
+    as a key or a section."""
+    imported = convert([document], [{"id": "a", "type": "custom", "params": action}], "x")
+    assert imported.losses
+    assert all(line.isprintable() for line in (*imported.losses, *imported.remarks, *imported.text.split("\n")))
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    assert [name for name in configuration.global_filters if not name.startswith("system.")] == ["F"]
+    assert "a" not in configuration.actions
+
+
+@pytest.mark.parametrize(
+    ("value", "target"),
+    [
+        ("a\0b", ""),
+        ("a\nb", "/a%0Ab"),
+        ("a\\\nb", "/a%0Ab"),
+        ("a\tb", "/a%09b"),
+        ("\\\\\x0b", "/%5C%0B"),
+        ("[origin evil]", "/g"),
+    ],
+)
+def test_control_characters_in_an_expression_are_written_as_escapes(
+    folder: pathlib.Path, value: str, target: str
+) -> None:
+    """And what looks like the header of a section is an expression still; neither makes the file unreadable."""
+    document = a_filter(["path", "first", ""], ["path", value, ""])
+    document["rule"]["relation"] = "OR"
+    imported = convert([document], [], "x")
+    assert not imported.losses
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    assert "f" not in decided(configuration, Sent("/z")).tags
+    assert not target or "f" in decided(configuration, Sent(target)).tags
+
+
 # -- the command -------------------------------------------------------------------------------------------------------
 
 

@@ -301,6 +301,58 @@ def test_a_line_that_is_no_event_is_said_to_be_none(line: str) -> None:
         Recorded.of(line)
 
 
+@pytest.mark.parametrize("length", [4e10, 1001, -1])
+@pytest.mark.parametrize("chain", ["chain_sent", "chain_verified"])
+def test_a_chain_that_no_client_has_is_refused(
+    folder: pathlib.Path, acme: ClientIdentity, chain: str, length: float
+) -> None:
+    """It would take all memory there is."""
+    told = json.loads(event(configured(folder, ""), client=acme))
+    told["certificate"][chain] = length
+    with pytest.raises(NoEvent, match="a chain of"):
+        Recorded.of(json.dumps(told))
+
+
+def test_a_body_that_was_too_large_once_is_not_certain(folder: pathlib.Path) -> None:
+    """If nobody told its length: how much was read of it depends on what was allowed; monitored or not. But what is
+    answered without it is certain."""
+    monitored = configured(folder, "[global-filter f]\naction = noted\npath = .\n")
+    smaller = Configuration.from_text(INI.replace("origin = nowhere", "origin = nowhere\nmax-body-size = 5", 1), folder)
+    told = json.loads(event(configured(folder, ""), body=b"0123456789"))
+    told["request"]["length"], told["bytes"]["received"] = None, 10
+    assert Replayer(monitored).judge(Recorded.of(json.dumps(told))) == Certain(Verdict("noted"), "f")
+    assert Replayer(smaller).judge(Recorded.of(json.dumps(told))) == NotCertain(frozenset(("body",)))
+    told["error"] = {"fault": "client", "status": 413, "reason": "the request body is too large"}
+    told["status"] = 413
+    recorded = Recorded.of(json.dumps(told))
+    for configuration in (configured(folder, ""), monitored):
+        assert Replayer(configuration).judge(recorded) == NotCertain(frozenset(("body",)))
+    blocking = configured(folder, "[global-filter f]\naction = teapot\npath = .\n")
+    assert Replayer(blocking).judge(recorded) == Certain(Verdict("teapot", 418), "f")
+    rules = "[global-filter f]\naction = teapot\npath = .\n[global-filter g]\nargument.x = .\n"
+    waiting = Configuration.from_text(
+        INI.replace("origin = nowhere", "origin = nowhere\nmax-body-size = 5", 1) + rules, folder
+    )
+    assert Replayer(waiting).judge(recorded) == NotCertain(frozenset(("body",)))
+
+
+def test_what_an_event_says_steers_no_terminal(
+    folder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], events: list[Any]
+) -> None:
+    """Whoever wrote the file: not by the names of actions and filters, not by anything else."""
+    evil = "x\x1b[2J\n\u202e"
+    told = next(each for each in json.loads(json.dumps(events)) if each["request"] and each["action"] is None)
+    told["action"] = evil
+    told["reasons"] = [{"stage": "global-filters", "filter": evil, "entry": evil, "action": evil}]
+    told["request"]["target"], told["request"]["headers"] = "/", {}
+    (tmp_path / "events.jsonl").write_text(json.dumps(told) + "\n")
+    file = str(folder / "examples" / "seeing-why" / "explain.ini")
+    assert command.main(["replay", file, str(tmp_path / "events.jsonl")]) == 0
+    said = capsys.readouterr().out
+    assert "1b[2J" in said
+    assert all(each.isprintable() or each == "\n" for each in said)
+
+
 @given(st.data())
 def test_a_damaged_event_is_read_or_refused(events: list[Any], data: st.DataObject) -> None:
     """Whatever is wrong with any part of it."""
