@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from edgenode.errors import InvalidValue
 from edgenode.rules import lists
-from edgenode.rules.feedformats import Format, Step
+from edgenode.rules.feedformats import LONGEST, Format, Step
 from edgenode.rules.filterfeeds import FeedCategory, members
 from edgenode.rules.filterfeeds import formula as filter_formula
 from edgenode.rules.formulas import Leaf
@@ -98,6 +98,9 @@ def test_a_column_by_name() -> None:
         ("csv 1", 'a\n"b"c\n', "line 2: not CSV: .*"),
         ("csv 1", 'a\n"b\nc', "line 3: not CSV: .*"),
         ("csv 1", "x" * 200_000, "line 1: not CSV: .*"),
+        ("csv 1", "a\n" + "b," * LONGEST, "line 2: it has more than 262144 characters"),
+        ("csv 1", '"b\n",' * LONGEST, "line [0-9]{5}: the row has more than 262144 characters"),
+        ("lines", "a\n" + " " * LONGEST + "b", "line 2: it has more than 262144 characters"),
     ],
     ids=count(),
 )
@@ -174,8 +177,10 @@ def test_json(path: str, text: str, values: list[str]) -> None:
         ("[*]", "[1.5]", "value 1: expected a text or a whole number"),
         ("[*]", "[null]", "value 1: expected a text or a whole number"),
         ("[*]", "[[1]]", "value 1: expected a text or a whole number"),
-        ("[*]", '["a", " "]', "value 2: it is empty, or no text"),
-        ("[*]", '["\\ud800"]', "value 1: it is empty, or no text"),
+        ("[*]", '["a", " "]', "value 2: it is empty, too long, or no text"),
+        ("[*]", '["\\ud800"]', "value 1: it is empty, too long, or no text"),
+        ("[*]", '["a\\u0000b"]', "value 1: it is empty, too long, or no text"),
+        ("[*]", '["a' + "b" * LONGEST + '"]', "value 1: it is empty, too long, or no text"),
     ],
     ids=count(),
 )
@@ -312,6 +317,23 @@ def test_a_line_that_is_no_entry(key: str, value: str) -> None:
         fed(key, value)
     with pytest.raises(InvalidValue):
         FeedCategory.from_text(key).check(value)
+
+
+NASTY = "(?:[a-h]*%c%c[a-h]{50}){2}x"
+
+
+def test_expressions_of_a_feed_cost_a_request_little() -> None:
+    """What others write may not be large, alone or all together; texts may be many, for they cost nothing."""
+    category = FeedCategory.from_text("header.user-agent")
+    category.check("[a-h]{400}")
+    with pytest.raises(InvalidValue, match=r"it has [0-9]{3,4} instructions, and 500 is the most"):
+        category.check("(?:[a-h]{100}){10}")
+    nasty = [NASTY % (first, second) for first in b"abcdefghijklmnop" for second in b"abcdefghijklmnop"]
+    assert len(fed("header.user-agent", *nasty[:20]).regexes) == 20
+    with pytest.raises(InvalidValue, match="more than 3000 instructions in all"):
+        fed("header.user-agent", *nasty)
+    words = [rf"^Robot/{number}\.0\b" for number in range(5000)]
+    assert len(fed("header.user-agent", *words, match_case=False).regexes) == 5000
 
 
 @pytest.mark.parametrize("key", ["tag", "path-matching-name", "header", "ip.x", "nothing", "certificate.verified"])

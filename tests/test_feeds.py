@@ -22,6 +22,7 @@ from edgenode.errors import ConfigurationError
 from edgenode.feeds import Fed, Outcome, ask, pause, remote
 from edgenode.proxy.deadlines import Deadlines
 from edgenode.proxy.fetching import Fetcher
+from edgenode.rules import filterfeeds
 from edgenode.tls.poller import Poller
 from tests.certificates import SERVER
 from tests.node import PKI, Answer, Changes, Node, Origin, Served, fields, get, in_thread, ini, started, until
@@ -206,11 +207,11 @@ def test_every_bad_item_is_shown(pki: PKI) -> None:
 
 
 def test_a_thousand_bad_items_are_not_all_shown(pki: PKI) -> None:
-    """Some, and how many more there are."""
+    """Some, and that there are more."""
     items = "".join(f"\n x{number}" for number in range(1000))
     found = problems(pki, {"list office": {"type": "ip", "items": items}})
     assert len(found) == 11
-    assert found[-1] == "[list office] items: and 990 more of this kind"
+    assert found[-1] == "[list office] items: and more of this kind"
 
 
 SOURCE: dict[str, str | None] = {"source": "https://127.0.0.1/x"}
@@ -232,11 +233,15 @@ STATE: Changes = {"edge": {"state": "state"}}
         ({"list a": {"type": "ip", "source": "file://host/x"}}, "a file has no host"),
         ({"list a": {"type": "ip", **SOURCE, "refresh": "10ms"}, **STATE}, "asked at most once a second"),
         ({"list a": {"type": "ip", **SOURCE, "most-shrink": "101"}, **STATE}, "expected a number from 0 to 100"),
+        ({"list a": {"type": "ip", **SOURCE, "max-size": "0"}, **STATE}, "a size is 1 byte or more"),
+        ({"list a": {"type": "ip", "source": "https://[:::::]/"}, **STATE}, "expected a host name or an IP address"),
+        ({"list a": {"type": "ip", "source": "https://1.2.3/"}, **STATE}, "expected a host name or an IP address"),
+        ({"list a": {"type": "ip", "source": "https://a.1/"}, **STATE}, "expected a host name or an IP address"),
         ({"list a": {"type": "ip", **SOURCE, "format": "xml"}, **STATE}, "expected lines, csv COLUMN or json PATH"),
         ({"list a": {"type": "ip", **SOURCE, "trust-store": "none"}, **STATE}, "there is no [trust-store none]"),
         ({"list a": {"type": "ip", "items": "::1", "refresh": "1h"}}, "has no effect without a source"),
         ({"list a": {"type": "ip", "source": "file:list.txt", "refresh": "1h"}}, "has no effect without an https"),
-        ({"global-filter a": {"tags": "a", **SOURCE}, **STATE}, "a source needs the category of its lines"),
+        ({"global-filter a": {"tags": "a", **SOURCE}, **STATE}, "a source needs feed, the category of its lines"),
         ({"global-filter a": {"tags": "a", "feed": "ip"}}, "has no meaning without a source"),
         ({"global-filter a": {"tags": "a", "feed": "tag", **SOURCE}, **STATE}, "cannot be of the category tag"),
         ({"global-filter a": {"tags": "a", "feed": "ipp", **SOURCE}, **STATE}, "did you mean ip?"),
@@ -539,6 +544,10 @@ async def test_a_failure_is_logged_once(
     ("body", "keys", "detail"),
     [
         (MANY[:-1] + b"x\n", {}, f'line 100: {AN_ADDRESS}: "192.0.2.99x"'),
+        (b"x\n" * 200_000, {}, f'line 1: {AN_ADDRESS}: "x" (and more)'),
+        (b"192.0.2.1\n" * 101, {}, "1 value where there were 100: more are gone than most-shrink"),
+        (MANY + b"0.0.0.0/1\n128.0.0.0/1\n", {}, "every IPv4 address is in it"),
+        (MANY + b"::/0\n", {}, "every IPv6 address is in it"),
         (b"", {}, "it is empty"),
         (FEW, {}, "25 values where there were 100: more are gone than most-shrink allows, 50 %"),
         (FEW, {"most_shrink": "0"}, "25 values where there were 100: more are gone than most-shrink"),
@@ -588,9 +597,11 @@ async def test_the_same_content_changes_nothing(pki: PKI, server: Origin, pages:
 
 
 async def test_rules_that_cannot_be_compiled_with_a_content_refuse_it(
-    pki: PKI, server: Origin, pages: Pages, asking: Asking
+    pki: PKI, server: Origin, pages: Pages, asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Regular expressions can be too large together; nothing of them is left on the disk."""
+    """Regular expressions can be too large together with others; nothing of them is left on the disk."""
+    for most in ("_MOST_OF_ONE", "_MOST_OF_ALL"):
+        monkeypatch.setattr(filterfeeds, most, 1 << 30)
     pages.body = b"".join(b"%d.{900}\n" % number for number in range(1000))
     configuration = configured(pki, fed(server, feed="path"))
     outcome, after = await asking(configuration)
@@ -623,6 +634,20 @@ async def test_kept_content_is_checked_like_a_download(pki: PKI, server: Origin,
     assert str(outcome) == "changed: 1 value"
     (warning,) = configured(pki, fed(server, feed="certificate.fingerprint")).warnings
     assert "what was kept of it: line 1: expected 64 digits in hexadecimal" in str(warning)
+
+
+async def test_everybody_is_in_a_feed_only_if_somebody_says_so(
+    pki: PKI, server: Origin, pages: Pages, asking: Asking
+) -> None:
+    """Then it goes on, also with other content."""
+    pages.body = b"0.0.0.0/0\n"
+    outcome, configuration = await asking(configured(pki, fed(server)))
+    assert str(outcome) == "nothing came: every IPv4 address is in it"
+    outcome, configuration = await asking(configuration, shrink=True)
+    assert str(outcome) == "changed: 1 value"
+    pages.body += LOCAL
+    outcome, configuration = await asking(configuration)
+    assert str(outcome) == "changed: 2 values"
 
 
 # -- lists -----------------------------------------------------------------------------------------------------------
@@ -717,6 +742,14 @@ async def test_the_command_updates_and_lists(pki: PKI, server: Origin, pages: Pa
     assert lines[2][5].startswith("in 0:0")
     assert "(line 1: expected an address" in lines[2][5]
     assert len(lines) == 3
+
+
+async def test_the_command_shows_no_keys(pki: PKI, server: Origin) -> None:
+    """The query of a source may hold one."""
+    changes = fed(server, source=f"https://127.0.0.1:{server.port}/bad.txt?key=hidden")
+    done = await in_thread(command, pki, changes, "list")
+    assert f"https://127.0.0.1:{server.port}/bad.txt  " in done.stdout
+    assert "hidden" not in done.stdout + done.stderr
 
 
 async def test_the_command_says_what_it_does_not_know(pki: PKI, server: Origin) -> None:

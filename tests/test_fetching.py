@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -170,6 +171,15 @@ async def test_half_documents_and_bombs_are_refused(pki: PKI, fetch: Fetching, w
 
     with origin(pki, behave) as server:
         assert re.fullmatch(reason, await fetch.refused(server))
+
+
+def test_a_gzip_of_many_parts_is_refused() -> None:
+    """Each takes some time, and millions of them fit into a small one; parts of any size make one document."""
+    empty = packed(b"")
+    with pytest.raises(Unfetched, match="more than 1000 members"):
+        unpack(empty * 200_000, 1 << 20)
+    large = random.Random(1).randbytes(1 << 18)
+    assert unpack(empty * 500 + packed(large) + packed(b"b"), 1 << 20) == large + b"b"
 
 
 def test_a_bomb_is_not_unpacked() -> None:

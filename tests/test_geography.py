@@ -252,6 +252,23 @@ def test_damage_that_was_not_found_is_told_once(write: Write) -> None:
     assert [line.partition(": ")[0] for line in said] == ["[geo] asn"]
 
 
+def test_a_text_that_is_none_is_told(write: Write) -> None:
+    """A record with bytes that are no UTF-8 is damage too, and not an address without a record."""
+    file = write(OWNER)
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"Example AG", b"Example \xff\xff"))
+    said = Said()
+    databases, _ = load(Geo(asn=file))
+    assert databases is not None
+    globalLogPublisher.addObserver(said)
+    try:
+        assert databases.locate("192.0.2.7") == UNKNOWN
+        assert databases.locate("no address") == UNKNOWN
+    finally:
+        globalLogPublisher.removeObserver(said)
+    assert [line.partition(": ")[0] for line in said] == ["[geo] asn"]
+
+
 def test_what_is_no_file_is_no_database(tmp_path: pathlib.Path) -> None:
     """A folder, a named pipe, nothing at all: it is said, and nobody waits."""
     os.mkfifo(tmp_path / "pipe")

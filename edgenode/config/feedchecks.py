@@ -63,6 +63,8 @@ def _faults_of_source(configuration: Configuration, header: str, section: Feed) 
     if section.remote and configuration.edge.state is None:
         sentence = "needs [edge] state: the folder where its last content is kept, for the time after a restart"
         yield Problem(header, "source", sentence)
+    if section.source is not None and not section.max_size:
+        yield Problem(header, "max-size", "no content is so small: a size is 1 byte or more")
     if section.remote and 0 < section.refresh < 1:
         yield Problem(header, "refresh", "a source is asked at most once a second")
     store = configuration.trust_stores.get(section.trust_store or "")

@@ -10,11 +10,12 @@ import hashlib
 import pathlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from edgenode.config import feedchecks, feedstore
+from edgenode.config import feedchecks, feedprocess, feedstore
 from edgenode.config.credentials import Signature, file_state
 from edgenode.config.feedchecks import fed
 from edgenode.config.feedstore import Stored
@@ -36,12 +37,16 @@ _LONGEST_QUOTED = 100
 """Characters of a line that are shown."""
 
 
+_FAMILIES = {4: 32, 6: 128}
+"""The versions of IP, and the bits of an address of each."""
+
+
 @frozen(eq=False)
 class Content:
     """What a list or a filter holds.
 
     :ivar members: in the form in which it is looked up.
-    :ivar size: how many values it has.
+    :ivar size: how many values it has; one that stands there twice counts once.
     :ivar identity: of what it was read, and how; equal ones have equal members.
     :ivar etag: the source's own mark for it, empty without one.
     :ivar last_modified: likewise.
@@ -67,8 +72,7 @@ class Refused(Exception):
     def __str__(self) -> str:
         first = self.problems[0]
         quoted = "" if first.text is None else f': "{first.text}"'
-        more = len(self.problems) - 1
-        return f"{first.sentence}{quoted}{f' (and {more} more)' if more else ''}"
+        return f"{first.sentence}{quoted}{' (and more)' if len(self.problems) > 1 else ''}"
 
 
 @frozen(eq=False, slots=False)
@@ -185,8 +189,11 @@ def read_download(header: str, section: List | GlobalFilter, stored: Stored, kno
 def check_share(header: str, section: Feed, content: Content, known: Content | None) -> None:
     """Compare a content with the one before.
 
-    :raises Refused: if it has shrunk by more than its section allows.
+    :raises Refused: if it has shrunk by more than its section allows; or if suddenly everybody is in it.
     """
+    for version, bits in _FAMILIES.items():
+        if section.remote and _whole(content, version, bits) and not (known and _whole(known, version, bits)):
+            raise Refused([Problem(header, "source", f"every IPv{version} address is in it")])
     if known is None:
         return
     lost = known.size - content.size
@@ -196,6 +203,12 @@ def check_share(header: str, section: Feed, content: Content, known: Content | N
             f"{section.most_shrink} %"
         )
         raise Refused([Problem(header, "source", sentence)])
+
+
+def _whole(content: Content, version: int, bits: int) -> bool:
+    """Whether all addresses of a family are in it."""
+    lows, highs = content.members.networks.lows[version], content.members.networks.highs[version]
+    return len(lows) == 1 and lows[0] == 0 and highs[0] == (1 << bits) - 1
 
 
 def stored(configuration: Configuration, header: str, section: Feed) -> Stored | None:
@@ -274,9 +287,9 @@ def _file(header: str, path: pathlib.Path, most: int) -> bytes:
 def _items(header: str, section: List) -> Content:
     values = Format().read(section.items.encode("utf-8", "surrogatepass"), lists.TYPES[section.type].words)
     seen: dict[str, int] = {}
-    twice = [index for index, text in enumerate(values.texts) if seen.setdefault(text, index) != index]
+    twice = (index for index, text in enumerate(values.texts) if seen.setdefault(text, index) != index)
     again = InvalidValue("this is written twice", 0)
-    problems = [_problem(header, "items", values, index, again) for index in twice]
+    problems = [_problem(header, "items", values, index, again) for index in islice(twice, _MOST_FAULTS + 1)]
     members = _members(header, section, values, "items", "", problems)
     return Content(evolve(members, annotations=values.annotations), len(values.texts), ())
 
@@ -293,12 +306,13 @@ def _content(
         return known
     words = lists.TYPES[section.type].words if isinstance(section, List) else _category(section).words
     try:
-        values = section.format.read(data, words)
+        values = feedprocess.read(section.format, data, words)
     except InvalidValue as problem:
         raise Refused([Problem(header, "source", f"{where}{problem.sentence}")]) from None
     if not values.texts and section.most_shrink < 100:
         raise Refused([Problem(header, "source", f"{where}it is empty")])
-    return Content(_members(header, section, values, "source", where, []), len(values.texts), identity)
+    size = len({text for text in values.texts})  # noqa: C416  # set() would hold up other threads
+    return Content(_members(header, section, values, "source", where, []), size, identity)
 
 
 def _way(header: str, section: List | GlobalFilter) -> tuple[object, ...]:
@@ -313,11 +327,12 @@ def _members(
     try:
         members = _gathered(header, section, values.texts)
     except InvalidValue as problem:
-        faults = [_problem(header, key, values, *fault, where) for fault in lists.faults(_check(section), values.texts)]
+        # Of a million bad lines all but the first are left where they are.
+        found = islice(lists.faults(_check(section), values.texts), _MOST_FAULTS + 1)
+        faults = [_problem(header, key, values, *fault, where) for fault in found]
         problems = [*problems, *faults] if faults else [*problems, Problem(header, key, f"{where}{problem.sentence}")]
     if problems:
-        rest = len(problems) - _MOST_FAULTS
-        more = [Problem(header, key, f"{where}and {rest} more of this kind")] if rest > 0 else []
+        more = [Problem(header, key, f"{where}and more of this kind")] if len(problems) > _MOST_FAULTS else []
         raise Refused([*problems[:_MOST_FAULTS], *more])
     return members
 

@@ -102,7 +102,7 @@ def read(folder: pathlib.Path, header: str, source: str, max_size: int) -> Store
     except OSError as error:
         raise InvalidValue(f"cannot read {path}: {error.strerror}") from None
     line, _, content = data.partition(b"\n")
-    head = _object(line)
+    head = _object(line[:_HEAD])
     if head.get("source") != source:
         return None
     if head.get("sha256") != hashlib.sha256(content).hexdigest() or len(content) > max_size:

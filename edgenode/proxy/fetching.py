@@ -37,6 +37,12 @@ _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _LONGEST_VALIDATOR = 1024
 """Characters of an ETag that are worth keeping."""
 
+_MOST_MEMBERS = 1000
+"""Parts of a gzip; each costs some time, however small it is."""
+
+_PIECE = 1 << 16
+"""Bytes that are unpacked in one go: of what stands behind a member a copy is made."""
+
 
 class Unfetched(Exception):
     """A document could not be had; the text says why."""
@@ -221,15 +227,21 @@ def unpack(data: bytes, most: int) -> bytes:
     :raises Unfetched: if there are more, or it is damaged.
     """
     unpacked = bytearray()
+    at = members = 0
     try:
-        while data:
+        while at < len(data):
+            members += 1
+            if members > _MOST_MEMBERS:
+                raise Unfetched(f"its gzip has more than {_MOST_MEMBERS} members")
             member = zlib.decompressobj(31)
-            unpacked += member.decompress(data, most + 1 - len(unpacked))
-            if len(unpacked) > most:
-                raise Unfetched("unpacked it is larger than max-size")
-            if not member.eof:
-                raise Unfetched("its gzip ends too early")
-            data = member.unused_data
+            while not member.eof:
+                piece = data[at : at + _PIECE]
+                if not piece:
+                    raise Unfetched("its gzip ends too early")
+                unpacked += member.decompress(piece, most + 1 - len(unpacked))
+                if len(unpacked) > most:
+                    raise Unfetched("unpacked it is larger than max-size")
+                at += len(piece) - len(member.unused_data)
     except zlib.error as error:
         raise Unfetched(f"its gzip is damaged: {error}") from None
     return bytes(unpacked)

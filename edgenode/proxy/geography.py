@@ -134,9 +134,10 @@ class _Database:
         """The record of an address, ``None`` if there is none that can be read."""
         try:
             return self.reader.get(address)
-        except ValueError:
-            return None  # no address, or one of IPv6 in a database of IPv4
         except Exception as error:
+            no_address = isinstance(error, ValueError) and not isinstance(error, UnicodeError)
+            if no_address:  # or one of IPv6 in a database of IPv4
+                return None
             if not self.complained:  # the next addresses are likely to meet the same
                 self.complained = True
                 _log.error("[geo] {key}: a record cannot be read: {error}", key=self.key, error=str(error))

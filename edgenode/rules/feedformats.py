@@ -1,7 +1,8 @@
 """How a list or a datafeed is written: lines, CSV or JSON; from bytes to values, each with its place.
 
 Law: what cannot be read is an error with its place. Nothing is passed over but comments, empty lines, and what the path
-of a JSON format says may be missing.
+of a JSON format says may be missing. And reading holds up no other thread for long: lines and rows have a greatest
+length, for one is handled in one go. A JSON document is, too, so a large one is for another process.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import count
 from types import MappingProxyType
 from typing import Any
 
@@ -117,9 +119,24 @@ def _decoded(data: bytes) -> str:
         raise InvalidValue(f"line {number}: not UTF-8") from None
 
 
+LONGEST = 1 << 18
+"""Characters that a line, a row of CSV or a value of JSON may have."""
+
+
+def _each_line(text: str, start: int = 0) -> Iterator[str]:
+    """The lines of a text, one at a time: taking a long one apart at once would hold up other threads."""
+    for number in count(1):
+        end = text.find("\n", start) + 1 or len(text)
+        if end - start > LONGEST:
+            raise InvalidValue(f"line {number}: it has more than {LONGEST} characters")
+        if start == end:
+            return
+        yield text[start:end]
+        start = end
+
+
 # -- lines -----------------------------------------------------------------------------------------------------------
 
-_LINE = re.compile(r"[^\n]*\n|[^\n]+")  # one at a time: taking a long text apart at once would hold up other threads
 _COMMENT = re.compile(r"\s#")
 _COMMENT_BEHIND_WORDS = re.compile(r"\s[#;]")
 
@@ -129,8 +146,8 @@ def _lines(format: Format, text: str, words: bool) -> Values:
     texts: list[str] = []
     places = array("L")
     annotations: dict[str, str] = {}
-    for number, match in enumerate(_LINE.finditer(text), 1):
-        line = match[0].strip()
+    for number, whole in enumerate(_each_line(text), 1):
+        line = whole.strip()
         if not line or line[0] in "#;":
             continue
         if ("#" in line or ";" in line) and (comment := mark.search(line)) is not None:
@@ -146,12 +163,23 @@ def _lines(format: Format, text: str, words: bool) -> Values:
 
 
 def _csv(format: Format, text: str, words: bool) -> Values:
-    reader = csv.reader((match[0] for match in _LINE.finditer(text)), strict=True)
+    length = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal length
+        for line in _each_line(text):
+            length += len(line)
+            if length > LONGEST:
+                raise InvalidValue(f"line {reader.line_num + 1}: the row has more than {LONGEST} characters")
+            yield line
+
+    reader = csv.reader(lines(), strict=True)
     texts: list[str] = []
     places = array("L")
     column = format.column
     try:
         for row in reader:
+            length = 0
             if not row or row[0].startswith("#"):
                 continue
             if isinstance(column, str):
@@ -195,8 +223,8 @@ def _step(key: str | None, brackets: str | None, optional: str) -> Step:
     return Step(None if inside == "*" else int(inside) if inside.isdigit() else inside[1:-1], bool(optional))
 
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-"""Half a character: JSON can escape it, and UTF-8 has no form for it."""
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""Half a character: JSON can escape it, and UTF-8 has no form for it; and what stands between values elsewhere."""
 
 
 def _json(format: Format, text: str, words: bool) -> Values:
@@ -212,8 +240,8 @@ def _json(format: Format, text: str, words: bool) -> Values:
             if isinstance(value, bool) or not isinstance(value, (str, int)):
                 raise InvalidValue(f"value {len(texts) + 1}: expected a text or a whole number")
             texts.append(str(value).strip())
-            if not texts[-1] or _SURROGATE.search(texts[-1]):
-                raise InvalidValue(f"value {len(texts)}: it is empty, or no text")
+            if not texts[-1] or len(texts[-1]) > LONGEST or _NO_TEXT.search(texts[-1]):
+                raise InvalidValue(f"value {len(texts)}: it is empty, too long, or no text")
     return Values(texts, range(1, len(texts) + 1), "value")
 
 

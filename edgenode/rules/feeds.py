@@ -40,3 +40,8 @@ class Feed:
     def remote(self) -> bool:
         """Whether the source is somewhere else."""
         return self.source is not None and self.source.path is None
+
+
+def without_query(source: str) -> str:
+    """A source as it may be shown: its query may hold a key."""
+    return source.partition("?")[0]

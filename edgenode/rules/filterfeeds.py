@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from attrs import evolve, frozen
 
 from edgenode.errors import InvalidValue
-from edgenode.rules import categories, notations
+from edgenode.rules import categories, notations, regexes
 from edgenode.rules.categories import category_of, sought_of, value_of
-from edgenode.rules.formulas import Formula, Leaf, Predicate
+from edgenode.rules.feeds import without_query
+from edgenode.rules.formulas import Formula, Leaf, Predicate, Sought
 from edgenode.rules.language.evaluating import subject
 from edgenode.rules.lists import Members
 from edgenode.rules.lowering import in_either_case
@@ -18,6 +19,13 @@ from edgenode.rules.sections import Entry
 
 _OF_THE_CONFIGURATION = ("tag", "path-matching-name", "security-policy-name")
 """Categories whose values are names in the configuration, and so no matter of others."""
+
+_MOST_OF_ONE = 500
+"""Instructions of RE2 that one expression of a feed may have."""
+
+_MOST_OF_ALL = 3_000
+"""Those of all expressions of a feed that are more than one text. A hostile value makes each of its bytes be tried
+against all of them, which takes RE2 some 20 ms for 7 kB."""
 
 _NOT_LISTED = (notations.YES, notations.NUMBER)
 """What is not written as one of many values."""
@@ -60,6 +68,7 @@ class FeedCategory:
         if value.startswith("!"):
             raise InvalidValue("a feed says what matches; it cannot negate", 0)
         categories.entry(self.entry.key, value)
+        _size(sought_of(evolve(self.entry, value=value)))
 
 
 def members(name: str, of: FeedCategory, values: Sequence[str], match_case: bool) -> Members:
@@ -73,9 +82,13 @@ def members(name: str, of: FeedCategory, values: Sequence[str], match_case: bool
     if match == "network":
         return evolve(empty, networks=Networks(values))  # it checks as it goes, and faster
     found: dict[object, None] = {}
+    size = 0
     for value in values:
         of.check(value)
         sought = sought_of(evolve(of.entry, value=value))
+        size += _size(sought)
+        if size > _MOST_OF_ALL:
+            raise InvalidValue(f"its regular expressions have more than {_MOST_OF_ALL} instructions in all")
         if not match_case:
             match, sought = in_either_case(category_of(of.entry).match, sought)
         found[sought] = None
@@ -88,11 +101,21 @@ def members(name: str, of: FeedCategory, values: Sequence[str], match_case: bool
             return evolve(empty, words=frozenset(each for each in found if isinstance(each, bytes)))
 
 
+def _size(sought: Sought) -> int:
+    """What a line adds to the cost of a request: the instructions of its expression."""
+    if not isinstance(sought, str) or regexes.is_plain(sought):
+        return 0
+    size = regexes.program_size(sought)
+    if size > _MOST_OF_ONE:
+        raise InvalidValue(f"it has {size} instructions, and {_MOST_OF_ONE} is the most for an expression of a feed")
+    return size
+
+
 def formula(of: FeedCategory, found: Members, source: str) -> Formula:
     """What a filter with a source comes down to: any line of it.
 
     :param source: what to show if one is true; without its query, which may hold a key.
     """
-    shown = evolve(of.entry, value=source.partition("?")[0])
+    shown = evolve(of.entry, value=without_query(source))
     match = "regex" if found.regexes else category_of(of.entry).match
     return Leaf(Predicate(subject(value_of(of.entry)), match, found), (shown,))
