@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -33,6 +34,10 @@ DEADLINE = 30.0
 
 SETTLING = 0.5
 """Seconds at most in which a closed connection may still leave the reactor."""
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and every program that they start inherits it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow machine is no defect; and in CI the examples are the same in every run, as Hypothesis' own profile has it.
 settings.register_profile("edgenode", settings.get_profile("ci" if "CI" in os.environ else "default"), deadline=None)
