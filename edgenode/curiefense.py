@@ -232,7 +232,7 @@ class Reading:
     def rule(self, rule: Any, path: str) -> Rule:
         """Read a rule list."""
         if not isinstance(rule, dict) or str(rule.get("relation", "")).upper() not in ("AND", "OR"):
-            self.losses.append(f"{path}: not a rule with a relation AND or OR")
+            self.losses.append(f"{path or 'the rule list'}: not a rule with a relation AND or OR")
             return Rule("or")
         read, seen = Rule(rule["relation"].lower()), set[tuple[str, str]]()
         entries = rule.get("entries", [])

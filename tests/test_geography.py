@@ -214,7 +214,7 @@ def test_half_a_file_is_no_database(write: Write, part: float) -> None:
     data = file.read_bytes()
     file.write_bytes(data[: int(len(data) * part)])
     (sentence,) = broken(file)
-    assert sentence.startswith(f"{file} is no database in MaxMind's format: ")
+    assert sentence.startswith(f"{file} is no database in MaxMind's format, or damaged")
 
 
 def test_damage_inside_a_file_is_found(write: Write) -> None:

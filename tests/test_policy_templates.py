@@ -111,7 +111,7 @@ def test_any_text_is_a_template_or_refused_with_its_place(text: str) -> None:
         column = -1 if problem.column is None else problem.column
     else:
         assert str(template) == text
-        assert template.values or body(text, an_exchange()) == re.sub(r"\\(.)", r"\1", text)
+        assert template.values or body(text, an_exchange()) == re.sub(r"\\(.)", r"\1", text.removeprefix("\n"))
     assert 0 <= column <= len(text)
 
 
@@ -148,7 +148,7 @@ def test_in_json_a_value_is_a_string(value: bytes) -> None:
 @given(ANYTHING)
 def test_in_a_header_a_value_ends_no_line(value: bytes) -> None:
     """No line end and no other control character; the rest is as it was."""
-    rendered = escaping.header_value(Template.from_text("a ${http.user_agent}")).render(an_exchange(value))
+    rendered = escaping.header_value(Template.from_text("a ${http.user_agent}"), "x-a").render(an_exchange(value))
     assert not re.search(rb"[\x00-\x08\x0a-\x1f\x7f]", rendered)
     assert len(rendered) == 2 + len(value)
 
@@ -271,6 +271,28 @@ def test_where_no_escaping_would_be_safe_there_is_no_value(text: str, content_ty
     escaping.body(Template.from_text(text.replace("$", r"\$")), content_type)
 
 
+@pytest.mark.parametrize("name", ["Set-Cookie", "Refresh", "Link", "Content-Security-Policy", "Cookie"])
+def test_no_value_is_another_part_of_a_header(name: str) -> None:
+    """A client adds no attribute to a cookie, no link, no source to a policy."""
+    field = escaping.HeaderField.from_text(f"{name}: a=${{http.user_agent}}; Secure")
+    value = b"""x; Domain=evil, <y>" '*' \r\n\xff a/b?c=%20"""
+    rendered = escaping.header_value(field.value, field.name).render(an_exchange(value))
+    expected = b"x%3B%20Domain=evil%2C%20%3Cy%3E%22%20%27*%27%20%0D%0A%FF%20a/b?c=%20"
+    assert rendered == b"a=" + expected + b"; Secure"
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "UTF-16", "iso-8859-1", ""])
+def test_xml_with_values_says_no_other_encoding(encoding: str) -> None:
+    """Read in UTF-7, ``+ADw-`` is a tag, which nobody has escaped."""
+    for quote in "\"'":
+        text = f"<?xml version='1.0' encoding = {quote}{encoding}{quote}?><a>${{http.referer}}</a>"
+        with pytest.raises(InvalidValue, match="UTF-8") as refused:
+            escaping.body(Template.from_text(text), "application/xml")
+        assert refused.value.column == text.index(f"{encoding}{quote}?>")
+        escaping.body(Template.from_text(text.replace(f"{quote}{encoding}{quote}", f"{quote}UTF-8{quote}")), "text/xml")
+    escaping.body(Template.from_text(text.replace("$", r"\$")), "application/xml")
+
+
 def test_values_have_a_largest_size() -> None:
     """What a client sends does not make answers or requests as long as it likes."""
     assert len(body("${http.user_agent}", an_exchange(b"x" * (LONGEST + 1)))) == LONGEST
@@ -280,3 +302,11 @@ def test_a_script_that_has_ended_is_no_script() -> None:
     """Behind it a value is safe again."""
     text = "<script>1</script><style>a</style><!-- < --><p title='<'>${ip.src}</p>"
     assert body(text, an_exchange(), "text/html").endswith("<p title='<'>192.0.2.7</p>")
+
+
+def test_a_text_on_the_lines_below_its_key_has_no_empty_first_line() -> None:
+    """``body =`` and then indented lines: the first of them is the first of the body."""
+    assert Template.from_text("\n<h1>No</h1>\nGo away.").pieces == ("<h1>No</h1>\nGo away.",)
+    with pytest.raises(InvalidValue) as raised:
+        Template.from_text("\n\\n")
+    assert raised.value.column == 1

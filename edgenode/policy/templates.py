@@ -63,13 +63,13 @@ class Template:
 
     @classmethod
     def from_text(cls, text: str) -> Template:
-        """Read a template.
+        """Read a template; one that begins on the line after its key does not begin with an empty line.
 
         :raises InvalidValue: if a value in it is none, or a backslash stands before anything but ``$``, ``#`` and
             itself; with its column.
         """
         pieces: list[str | Value] = []
-        place = 0
+        place = int(text.startswith("\n"))
         while place < len(text):
             found = _PIECE.match(text, place)
             assert found is not None

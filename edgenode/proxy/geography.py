@@ -209,8 +209,8 @@ def load(section: Geo) -> tuple[Databases | None, tuple[Problem, ...]]:
         except ImportError:
             sentence = "a database of addresses needs the package maxminddb: pip install 'edgenode[geo]'"
             problems.append(Problem(Geo.kind, key, sentence))
-        except Exception as error:
-            problems.append(Problem(Geo.kind, key, f"{path} is no database in MaxMind's format: {error}"))
+        except Exception:  # whatever a reader of damaged files may raise; its words name a descriptor, not the file
+            problems.append(Problem(Geo.kind, key, f"{path} is no database in MaxMind's format, or damaged"))
         else:
             databases.append(_Database(key, reader))
             called = reader.metadata().database_type
