@@ -17,6 +17,7 @@ from edgenode.proxy.deadlines import Deadlines
 from edgenode.proxy.origins import Origin
 from edgenode.proxy.pool import OriginPool
 from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
+from edgenode.rules.formulas import ALWAYS, needs_of
 from edgenode.rules.lowering import formula_of
 from edgenode.rules.matching.compiling import compile_formula
 from edgenode.tls.certificates import LoadedCertificate
@@ -147,11 +148,11 @@ class _Builder:
 
     def _path_map(self, name: str, group: str, pools: Mapping[str, OriginPool]) -> ServedPathMap:
         section = self.configuration.path_maps[name]
-        matches = None
-        if not section.empty or section.relation == "or":
-            matches = compile_formula(formula_of(section, self.configuration.definitions, f"path-map {name}"))
+        formula = formula_of(section, self.configuration.definitions, f"path-map {name}")
+        matches = None if formula == ALWAYS else compile_formula(formula)
         pipeline = self.configuration.pipeline(name, group)
-        return ServedPathMap(name, matches, pipeline, pools[section.origin], section.max_body_size)
+        timed = "clock" in needs_of(formula)
+        return ServedPathMap(name, matches, pipeline, pools[section.origin], section.max_body_size, timed)
 
 
 def _tls(origin: Origin) -> bool:

@@ -69,10 +69,12 @@ class InvalidValue(ValueError):
 
     :ivar sentence: what is wrong with the text.
     :ivar column: the offset in the text, from 0, or ``None`` if the whole of it is meant.
+    :ivar which: which of them is meant, if there were several: the key of a section, the name of a rule.
     """
 
     sentence: str
     column: int | None = None
+    which: str = field(default="", kw_only=True)
 
     def __str__(self) -> str:
         return self.sentence

@@ -99,6 +99,11 @@ class Reference:
 
 
 @frozen
+class Tag:
+    """Marks a ``Word`` as a tag that a configuration may set: ``Annotated[Word, Tag()]``."""
+
+
+@frozen
 class Choice:
     """Marks a ``str`` as one of several words: ``Annotated[str, Choice(("off", "on"))]``."""
 

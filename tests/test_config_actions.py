@@ -62,6 +62,10 @@ WRONG = {
         "connection: close",
         "connection",
     ),
+    "a status of another type": (("type = block", "status = 301"), "[action a] status: that of an", "301", "301"),
+    "a scope of another type": (("type = block", "skip = acl flows"), "[action a] skip: has no", "acl flows", "acl"),
+    "a tag of the node": (("type = block", "tags = a ip:1"), "[action a] tags: the tag ip:1", "a ip:1", "ip:1"),
+    "no media type": (("type = block", "content-type = html"), "[action a] content-type: expected", "html", "html"),
     "a scope of no stage": (
         ("type = skip", "skip = acl everything"),
         "[action a] skip: expected one of flows, dynamic-rules, rate-limits, acl, content-filter",

@@ -138,7 +138,15 @@ NO_MTLS = "looks at client certificates of {}, and mtls of [server-group open] i
 LETS_PASS = "lets every verified certificate pass, whatever"
 UPPER = "AB" * 32
 
+SLOW = "(?P<any>a).{0,80}b.{0,80}c"
+"""Nothing that Hyperscan takes."""
+
 FOUND = {
+    # -- takes long
+    "repetitions in a body": (a_filter(f"argument.x = {SLOW}"), "s with one value of 131072 bytes"),
+    "many repetitions in a head": (
+        a_filter("relation = or", "header.x =\n" + "".join(f"    {SLOW}{each}\n" for each in range(10))), "header"
+    ),
     # -- never matches
     "two countries": (a_filter("country = DE", "sections = s") + "[section s]\ncountry = FR\n", "exclude each other"),
     "two exact values": (an_expression('http.host eq "a.test" and http.host eq "b.test"'), "exclude each other"),
@@ -179,6 +187,26 @@ FOUND = {
     "a fingerprint with colons": (an_expression('cf.tls_client_auth.cert_fingerprint_sha1 ne "ab:cd"'), HEX),
     "a small serial": (an_expression('cf.tls_client_auth.cert_serial ne "0a"'), "upper-case hexadecimal"),
     "a version nobody has": (an_expression('http.request.version eq "HTTP/2.0"'), "it is HTTP/1.0"),
+    "a version that the node does not speak": (an_expression('http.request.version eq "HTTP/3"'), "it is HTTP/1.0"),
+    "a negative length": (an_expression("len(http.host) lt 0"), "this never comes: it is never negative"),
+    "a header in capitals": (
+        an_expression('ssl and any(http.request.headers["X-Foo"][*] eq "a")'),
+        'is always missing: write "x-foo"\n    ssl and any(http.request.headers["X-Foo"][*] eq "a")\n                ^',
+    ),
+    "the name of one": (an_expression('has_key(http.request.headers, "X-Foo")'), 'is never true: write "x-foo"'),
+    "an empty set": (an_expression("ssl or http.host in {}"), "never true\n    ssl or http.host in {}\n           ^"),
+    "capitals in lower case": (an_expression('lower(http.host) eq "A"'), 'lower(...) never gives this: write "a"'),
+    "some in a set": (an_expression('lower(http.host) in {"a" "B"}'), 'lower(...) never gives this: write "b"'),
+    "of many values": (
+        an_expression('any(upper(http.request.headers["a"][*])[*] contains "b")'),
+        'upper(...) never gives this: write "B"',
+    ),
+    "a path map behind a wider one": (
+        NODE.replace("path-maps = open", "path-maps = wide, open").replace(
+            "[path-map open]", "[path-map wide]\norigin = shop\npath = ^/api\n[path-map open]\npath = ^/api/v[12]"
+        ),
+        '"open" can never be reached: "wide" before it matches the same requests',
+    ),
     "a query with its mark": (an_expression('http.request.uri.query eq "?a"'), "a query is without its ?"),
     # -- certificates
     "a host without mtls": (
@@ -223,6 +251,11 @@ FOUND = {
         ),
         LETS_PASS,
     ),
+    "the same by the verdict": (
+        a_filter("certificate.verification = !SUCCESS", f"certificate.fingerprint = !{UPPER}"),
+        LETS_PASS,
+    ),
+    "the same by a tag": (a_filter("tag = !mtls:verified", f"certificate.fingerprint = !{UPPER}"), LETS_PASS),
     # -- twice, and in vain
     "one country twice": (a_filter("country =\n    DE\n    Germany", "relation = or"), "says the same as country: DE"),
     "an entry and an expression": (
@@ -278,7 +311,22 @@ FOUND = {
 """What is found, and a part of what is said of it."""
 
 FINE = {
+    "repetitions in a head": a_filter(f"header.x = {SLOW}"),
+    "few repetitions in a body": a_filter(r"argument.x = ^(?P<id>[0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-f]{32})$"),
+    "many expressions without any": a_filter(
+        "relation = or", "argument.x =\n" + "".join(f"    (?P<x>(?i)<{each}[^>]+on[a-z]+=)\n" for each in "abcdefghij")
+    ),
     "two regexes": a_filter("path = ^/a", 'expression = http.request.uri.path matches "b$"'),
+    "small letters in lower case": an_expression('lower(http.host) in {"a" "b"}'),
+    "a header in small letters": an_expression('any(http.request.headers["x-foo"][*] eq "A")'),
+    "a length that may be": an_expression("len(http.host) le 0"),
+    "a path map behind another": NODE.replace("path-maps = open", "path-maps = wide, open").replace(
+        "[path-map open]", "[path-map wide]\norigin = shop\npath = ^/api/?v1\n[path-map open]\npath = ^/api/v1"
+    ),
+    "a path map behind one in capitals": NODE.replace("path-maps = open", "path-maps = wide, open").replace(
+        "[path-map open]",
+        "[path-map wide]\norigin = shop\npath = ^/a\n[path-map open]\nmatch-case = no\npath = ^/a/b",
+    ),
     "two values of a header": a_filter("header.x =\n    ^a\n    ^b"),
     "both of two exact values of many": an_expression(
         'any(http.request.headers["x"][*] eq "a") and any(http.request.headers["x"][*] eq "b")'

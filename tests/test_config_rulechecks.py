@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import re
 
 import pytest
 
@@ -82,7 +83,8 @@ def test_a_path_map_is_chosen_by_the_head_of_a_request(text: str, expected: str,
     """Tags, bodies and the name of the path map are not there yet: in entries, expressions and inner sections."""
     found = problems(LOGIN + text, folder)
     assert [line.partition(": ")[2][: len(expected)] for line in found] == [expected] * bool(expected)
-    assert all(line.startswith("[path-map login]: ") for line in found)
+    key = text.partition(" ")[0]
+    assert all(re.match(rf"\[path-map login\] {key}: .*\n    .*\n    .*\^$", line) for line in found)
 
 
 def test_a_filter_may_look_at_all_of_it(folder: pathlib.Path) -> None:

@@ -121,7 +121,10 @@ FAULTS = {
     ),
     "a variable where no secret stands": (
         "origin = ${TOKEN}\npath = ^/${TOKEN}$\n",
-        ["[shop s] origin: there is no [origin ${TOKEN}]\n    ${TOKEN}\n    ^"],
+        [
+            "[shop s] origin: there is no [origin ${TOKEN}]\n    ${TOKEN}\n    ^",
+            "[shop s] path: a { that begins no repetition, such as {2,5}, is written \\{\n    ^/${TOKEN}$\n       ^",
+        ],
     ),
     "an indented key": (
         "origin = main\npath = ^/a\n  method = POST\n  ^/b\n",

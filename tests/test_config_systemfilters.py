@@ -132,15 +132,30 @@ def test_what_is_hidden_behind_the_limit_can_be_forbidden(folder: pathlib.Path) 
 
 @pytest.mark.parametrize("word", ["no", "off", "false"])
 def test_all_of_them_are_switched_off_by_one_key(folder: pathlib.Path, word: str) -> None:
-    """Those that the file changes too."""
-    text = f"[edge]\nsystem-filters = {word}\n[global-filter system.scanners]\nactive = yes\ntags = mine\n"
-    configuration = load(folder, text)
+    """Those too that the file changes, of which there is a warning."""
+    configuration = load(folder, f"[edge]\nsystem-filters = {word}\n[global-filter system.scanners]\ntags = mine\n")
     assert not any(filter.active for filter in configuration.global_filters.values())
     assert decide(configuration, "GET / HTTP/1.1", "User-Agent: sqlmap").reasons == ()
+    sentence = "is not judged, for [edge] system-filters is no; with active = yes it is all the same"
+    assert f"warning: [global-filter system.scanners]: {sentence}" in map(str, configuration.warnings)
+
+
+def test_one_of_them_can_be_kept(folder: pathlib.Path) -> None:
+    """What the file says of one filter is stronger than what it says of all."""
+    kept = "[global-filter system.scanners]\nactive = yes\naction = block\n"
+    configuration = load(folder, f"[edge]\nsystem-filters = no\n{kept}")
+    assert [name for name, each in configuration.global_filters.items() if each.active] == ["system.scanners"]
+    assert decide(configuration, "GET / HTTP/1.1", "User-Agent: sqlmap").action is not None
+    assert not any("system-filters" in problem.sentence for problem in configuration.warnings)
 
 
 @pytest.mark.parametrize(
-    ("name", "near"), [("system.scaners", '; did you mean "system.scanners"?'), ("system.zzzzzzzzzzzzzzz", "")]
+    ("name", "near"),
+    [
+        ("system.scaners", '; did you mean "system.scanners"?'),
+        ("System.scanners", '; did you mean "system.scanners"?'),
+        ("system.zzzzzzzzzzzzzzz", ""),
+    ],
 )
 def test_a_filter_of_ones_own_is_not_called_like_the_systems(folder: pathlib.Path, name: str, near: str) -> None:
     """A misspelt name changes nothing in silence."""

@@ -190,3 +190,18 @@ async def test_a_list_that_goes_stale(pki: PKI, origin: Origin, clock: Clock, st
                 await served(fresh)
             with await connection(node, version, bob) as fresh:
                 await refused(node, fresh, "certificate revoked")
+
+
+async def test_a_path_map_that_begins_later(pki: PKI, origin: Origin, clock: Clock) -> None:
+    """Nor is a request judged as the one before it if the clock has meanwhile chosen another path map."""
+    later = int(time.time()) + 3600
+    changes: Changes = {
+        "security-policy all": {"path-maps": "late, all"},
+        "path-map late": {"origin": "origin", "expression": f"http.request.timestamp.sec ge {later}"},
+        "global-filter late": {"action": "block", "path-matching-name": "late"},
+    }
+    async with started(pki, origin, changes) as node:
+        with await connection(node, "1.3", pki.client) as client:
+            await served(client)
+            clock.ahead = HOUR
+            assert (await ask(client)).status == 403

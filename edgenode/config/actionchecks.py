@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from edgenode.config import schema
 from edgenode.errors import Problem
 from edgenode.policy.modes import Level, settle
@@ -22,8 +24,9 @@ def actions(configuration: Configuration) -> Iterator[Problem]:
     for name, section in configuration.actions.items():
         header = f"action {name}"
         for key, problem in section.faults():
-            text = getattr(section, key.replace("-", "_"))
-            yield schema.located(header, key, str(text), problem)
+            value = getattr(section, key.replace("-", "_"))
+            text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            yield schema.located(header, key, text, evolve(problem, column=problem.column or 0))
         fault = request_header_fault if section.type == "monitor" else response_header_fault
         for each in section.headers:
             sentence = fault(each.name.encode("ascii"))

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from edgenode.config.configuration import Configuration
 
 _VERIFIED = "cf.tls_client_auth.cert_verified"
+_SUCCESS = (
+    *(("edge.tls_client_auth.verification", sought) for sought in (b"SUCCESS", "SUCCESS", "^SUCCESS", "^SUCCESS$")),
+    ("edge.tags[*]", "mtls:verified"),
+)
+"""What says the same in other words, by its subject."""
+
 _VERDICTS = frozenset(
     (
         *(f"cf.tls_client_auth.cert_{word}" for word in ("presented", "verified", "revoked")),
@@ -85,13 +91,18 @@ def wrong_but_verified(rules: Rules) -> Iterator[Problem]:
             continue
         for each in rules.apart.get(header, ()):
             against = [part for part in each if isinstance(part, Literal) and not part.positive]
-            unverified = any(part.subject.key == _VERIFIED for part in against)
+            unverified = any(_says_verified(part) for part in against)
             other = [part for part in against if _says_who(part)]
             if unverified and other:
                 said = shown(other[0].evidence)
                 sentence = f"lets every verified certificate pass, whatever {said} says: join the two by or"
                 yield Problem(header, "", sentence)
                 break
+
+
+def _says_verified(literal: Literal) -> bool:
+    key = literal.subject.key
+    return key == _VERIFIED or any((key, sought) in _SUCCESS for sought in literal.soughts)
 
 
 def _says_who(literal: Literal) -> bool:

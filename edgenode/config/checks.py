@@ -18,15 +18,14 @@ from edgenode.config.rulechecks import unknowable, unknown_names, with_inner
 from edgenode.errors import InvalidValue, Problem
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter
-from edgenode.policy.tagging import check_own_tag
 from edgenode.proxy.listeners import Endpoint, Listener
 from edgenode.proxy.routing import PathMap
 from edgenode.rules.categories import value_of
 from edgenode.rules.formulas import needs_of
 from edgenode.rules.language import evaluating
 from edgenode.rules.lowering import Lowering
+from edgenode.rules.matching.contradictions import BEGINNING
 from edgenode.rules.sections import Section
-from edgenode.settings import Word
 from edgenode.tls.servergroups import ServerGroup
 
 if TYPE_CHECKING:
@@ -34,6 +33,9 @@ if TYPE_CHECKING:
 
 _EVERY_PATH = frozenset({"/", "^/", ".*", "^.*", "^.*$", "/.*", "^/.*", "^/.*$"})
 """The usual ways to write a path expression that matches any path."""
+
+_EXPRESSIONS = ("path", "uri")
+"""The categories whose entries are told to be within others by how their expressions begin."""
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _DNS_NAME = r"[0-9A-Za-z_](?:[0-9A-Za-z._-]{0,252}[0-9A-Za-z])?"
@@ -129,15 +131,25 @@ def covers(earlier: Section, later: Section) -> bool:
         return True
     wanted, items = _items(earlier), _items(later)
     alternatives = [items] if later.relation == "and" else [frozenset({item}) for item in items]
-    if earlier.relation == "and":
-        return all(wanted <= alternative for alternative in alternatives)
-    return all(wanted & alternative for alternative in alternatives)
+    enough = all if earlier.relation == "and" else any
+    return all(enough(any(_implies(given, item) for given in each) for item in wanted) for each in alternatives)
 
 
 def _items(section: Section) -> frozenset[tuple[str, ...]]:
-    entries = {(entry.category, entry.name, entry.value) for entry in section.entries}
+    case = "" if section.match_case else "in either case"
+    entries = {(entry.category, entry.name, entry.value, case) for entry in section.entries}
     expression = {("expression", str(section.expression))} if section.expression is not None else set()
     return frozenset(entries | {("sections", name) for name in section.sections} | expression)
+
+
+def _implies(given: tuple[str, ...], item: tuple[str, ...]) -> bool:
+    """Whether what satisfies one item satisfies another: the same, or an expression for texts that begin alike."""
+    if given == item:
+        return True
+    alike = (*given[:2], *given[3:]) == (*item[:2], *item[3:]) and given[0] in _EXPRESSIONS
+    beginning = BEGINNING.fullmatch(item[2]) if alike else None
+    longer = BEGINNING.match(given[2]) if alike and "|" not in given[2] else None
+    return beginning is not None and longer is not None and longer[1].startswith(beginning[1])
 
 
 def _matches_every_path(section: Section) -> bool:
@@ -214,23 +226,6 @@ def _rule_lists(configuration: Configuration) -> Iterator[tuple[str, Section]]:
             yield header, section
 
 
-def _tags(configuration: Configuration) -> Iterator[Problem]:
-    for header, tags in _standing_tags(configuration):
-        for tag in tags:
-            try:
-                check_own_tag(tag)
-            except InvalidValue as problem:
-                yield Problem(header, "tags", problem.sentence, tag, problem.column)
-
-
-def _standing_tags(configuration: Configuration) -> Iterator[tuple[str, tuple[Word, ...]]]:
-    """The tags that no filter puts on, by section."""
-    for name, policy in configuration.security_policies.items():
-        yield f"security-policy {name}", policy.tags
-    for name, trust_store in configuration.trust_stores.items():
-        yield f"trust-store {name}", trust_store.tags
-
-
 def _compiled(configuration: Configuration) -> Iterator[Problem]:
     """What only shows when rules are compiled: circles, and expressions that are too large together."""
     rule_lists, filters = dict(_rule_lists(configuration)), configuration.global_filters
@@ -239,7 +234,7 @@ def _compiled(configuration: Configuration) -> Iterator[Problem]:
     if not named_lists(configuration) <= configuration.lists.keys() or any(wrong_lists(configuration)):
         return
     sound = not any(actions(configuration))
-    lowering = Lowering(configuration.definitions)
+    lowering = configuration.lowering
     for header, section in rule_lists.items():
         try:
             lowering.formula(section, header)
@@ -253,12 +248,17 @@ def _compiled(configuration: Configuration) -> Iterator[Problem]:
     try:
         configuration.compile()
     except InvalidValue as problem:
-        yield Problem("", "", f"the global filters together: {problem.sentence}")
+        if problem.which not in filters:
+            yield Problem("", "", f"the global filters together: {problem.sentence}")
+            return
+        tags = filters[problem.which].tags
+        shown = next((tag for tag in tags if f"({tag})" in problem.sentence), tags[0])
+        yield Problem(f"global-filter {problem.which}", "tags", problem.sentence, shown, 0)
 
 
 def _unlocated(configuration: Configuration) -> Iterator[Problem]:
     """Rules that ask where a client is, while nobody knows: whom they shall keep out would come in."""
-    lowering = Lowering(configuration.definitions)
+    lowering = configuration.lowering
     for header, section in () if configuration.geo else _rule_lists(configuration):
         if isinstance(section, PathMap) or (isinstance(section, GlobalFilter) and section.active):
             entries = [entry for inner in with_inner(section, configuration.sections) for entry in inner.entries]
@@ -301,7 +301,6 @@ CHECKS: tuple[Check, ...] = (
     _filters,
     actions,
     clamped_modes,
-    _tags,
     unknowable,
     wrong_lists,
     _compiled,

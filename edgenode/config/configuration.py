@@ -39,6 +39,7 @@ from edgenode.proxy.origins import Origin
 from edgenode.proxy.routing import PathMap, SecurityPolicy
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.lists import List
+from edgenode.rules.lowering import Lowering
 from edgenode.rules.sections import Section
 from edgenode.tls.certificates import Certificate
 from edgenode.tls.servergroups import ServerGroup
@@ -214,12 +215,13 @@ class Configuration:
             return self._with_all_that_was_compiled(contents=contents)
         configuration = evolve(self, contents=contents)
         configuration.compile()  # what is wrong shall be known now
-        return configuration
+        return configuration._with_all_that_was_compiled()
 
     def _with_all_that_was_compiled(self, **changes: Any) -> Configuration:
         configuration = copy.copy(self)
         for name, value in changes.items():
             object.__setattr__(configuration, name, value)
+        vars(configuration).pop("lowering", None)  # the formulas have been compiled, and take memory
         return configuration
 
     def written(self) -> Iterator[tuple[str, Any]]:
@@ -243,6 +245,11 @@ class Configuration:
         """What its rules may name."""
         return Definitions(self.sections, self.contents.lists, self.edge.missing_not_equal)
 
+    @cached_property
+    def lowering(self) -> Lowering:
+        """Makes formulas of its rules, of each once while it is loaded."""
+        return Lowering(self.definitions)
+
     def compile(self) -> None:
         """Compile its filters together, and keep them.
 
@@ -256,7 +263,9 @@ class Configuration:
 
     @cached_property
     def _global_filters(self) -> GlobalFilters:
-        return GlobalFilters.of(self.global_filters, self.definitions, self.all_actions, self.contents.feeds)
+        return GlobalFilters.of(
+            self.global_filters, self.definitions, self.all_actions, self.contents.feeds, self.lowering
+        )
 
     def mode(self, path_map: str, server_group: str | None = None) -> str:
         """The mode of filtration of a path map.

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from edgenode.config import schema
 from edgenode.config.certificatelints import without_mtls, wrong_but_verified
+from edgenode.config.expressionlints import never_so, unequal_to_nothing
 from edgenode.config.lowered import Rules, at, shown
+from edgenode.config.regexlints import slow_to_search
 from edgenode.config.systemfilters import is_system
-from edgenode.errors import InvalidValue, Problem
+from edgenode.errors import Problem
 from edgenode.policy.tagging import AUTOMATIC
 from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Leaf, Not, Odd
-from edgenode.rules.language.expressions import Call, Comparison, Expression, FieldValue, Index, walk
 from edgenode.rules.matching.contradictions import contradiction, every, leaves
 from edgenode.rules.matching.impossible import impossible
 
@@ -188,38 +188,11 @@ def _can_meet(rules: Rules, one: str, two: str) -> bool:
     return any(contradiction((*a, *b)) is None for a, b in islice(pairs, _PAIRS * _PAIRS))
 
 
-# -- what is missing ---------------------------------------------------------------------------------------------------
-
-
-def _unequal_to_nothing(rules: Rules) -> Iterator[Problem]:
-    """``ne`` of what may be missing: who leaves it out is not matched."""
-    if rules.configuration.edge.missing_not_equal:
-        return
-    for header, section in rules.lists.items():
-        expression = section.expression
-        for node in _possibly_missing(expression) if expression is not None else ():
-            sentence = "ne is false where this is missing: who leaves it out is not matched; write not ... eq ..."
-            assert expression is not None
-            yield schema.located(header, "expression", expression.text, InvalidValue(sentence, node.column), whole=True)
-
-
-def _possibly_missing(expression: Expression) -> Iterator[Comparison]:
-    """The comparisons by ``ne`` of an element, unless something else asks whether it is there."""
-    nodes = list(walk(expression.root))
-    asked = [each for each in nodes if isinstance(each, Call) and each.function in ("has_key", "len", "coalesce")]
-    present = {inner.name for each in asked for inner in walk(each) if isinstance(inner, FieldValue)}
-    for node in nodes:
-        if isinstance(node, Comparison) and node.operator == "ne":
-            inside = list(walk(node.value))
-            names = {each.name for each in inside if isinstance(each, FieldValue)}
-            if any(isinstance(each, Index) for each in inside) and not names & present:
-                yield node
-
-
 Lint = Callable[[Rules], Iterator[Problem]]
 
 LINTS: tuple[Lint, ...] = (
     _impossible_values,
+    never_so,
     _contradictions,
     _unset_tags,
     without_mtls,
@@ -228,6 +201,7 @@ LINTS: tuple[Lint, ...] = (
     _duplicate_filters,
     _vain_tags,
     _ties,
-    _unequal_to_nothing,
+    unequal_to_nothing,
+    slow_to_search,
 )
 """Every kind of doubt."""

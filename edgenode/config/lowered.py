@@ -12,7 +12,6 @@ from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.proxy.routing import PathMap
 from edgenode.rules import filterfeeds
 from edgenode.rules.formulas import All, AnyOf, Evidence, Formula
-from edgenode.rules.lowering import Lowering
 from edgenode.rules.matching.contradictions import Conjunction, conjunctions
 from edgenode.rules.sections import Entry, Section
 
@@ -45,7 +44,7 @@ class Rules:
     def of(cls, configuration: Configuration) -> Rules:
         """Of a configuration without errors."""
         lists = {header: each for header, each in configuration.written() if isinstance(each, Section)}
-        lowering = Lowering(configuration.definitions)
+        lowering = configuration.lowering
         own: dict[str, tuple[Formula, ...]] = {}
         formulas: dict[str, Formula] = {}
         for header, each in lists.items():

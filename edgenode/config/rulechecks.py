@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
+from edgenode.config import schema
 from edgenode.config.values import suggestion
-from edgenode.errors import Problem
+from edgenode.errors import InvalidValue, Problem
 from edgenode.rules.categories import value_of
 from edgenode.rules.fields import FIELDS
-from edgenode.rules.language.expressions import FieldValue, walk
+from edgenode.rules.language.expressions import FieldValue, Node, walk
 from edgenode.rules.sections import Section
 
 if TYPE_CHECKING:
@@ -30,12 +33,12 @@ _NOT_YET: Mapping[str, str] = {
 def unknowable(configuration: Configuration) -> Iterator[Problem]:
     """A path map is chosen by the head of a request, before the pipeline puts on any tag."""
     for name, path_map in configuration.path_maps.items():
-        sections = list(with_inner(path_map, configuration.sections))
-        looked_at = {field for section in sections for field in fields_of(section)}
-        words = looked_at.union(*(FIELDS[field].needs for field in looked_at))
+        header = f"path-map {name}"
         for word, sentence in _NOT_YET.items():
-            if word in words:
-                yield Problem(f"path-map {name}", "", sentence)
+            for key, text, node in _looked_at(path_map, configuration.sections):
+                if word == node.name or word in FIELDS[node.name].needs:
+                    yield schema.located(header, key, text, InvalidValue(sentence, node.column), key == "expression")
+                    break
 
 
 def unknown_names(configuration: Configuration) -> Iterator[Problem]:
@@ -50,11 +53,22 @@ def unknown_names(configuration: Configuration) -> Iterator[Problem]:
                 yield Problem(header, entry.key, sentence, entry.value, len(entry.value) - len(entry.pattern))
 
 
-def fields_of(section: Section) -> Iterator[str]:
-    """The names of the fields that a section looks at by itself, without the sections that it names."""
-    nodes = [value_of(entry) for entry in section.entries]
-    roots = nodes if section.expression is None else [*nodes, section.expression.root]
-    return (node.name for root in roots for node in walk(root) if isinstance(node, FieldValue))
+def _looked_at(section: Section, named: Mapping[str, Section]) -> Iterator[tuple[str, str, FieldValue]]:
+    """The fields that a section looks at, each with the key and the text that lead to it, and its column in that."""
+    for key, text, root in _roots(section):
+        yield from ((key, text, node) for node in walk(root) if isinstance(node, FieldValue))
+    for name in section.sections if named.keys() >= set(section.sections) else ():
+        for inner in with_inner(named[name], named):
+            for _, _, root in _roots(inner):
+                fields = (node for node in walk(root) if isinstance(node, FieldValue))
+                yield from (("sections", name, evolve(node, column=0)) for node in fields)
+
+
+def _roots(section: Section) -> Iterator[tuple[str, str, Node]]:
+    for entry in section.entries:
+        yield entry.key, entry.value, evolve(value_of(entry), column=0)
+    if section.expression is not None:
+        yield "expression", section.expression.text, section.expression.root
 
 
 def with_inner(section: Section, named: Mapping[str, Section]) -> Iterator[Section]:

@@ -144,7 +144,10 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
     try:
         return cls(**arguments), []
     except InvalidValue as problem:
-        return None, [Problem(written.header, "", problem.sentence)]
+        key = problem.which
+        if key:
+            problem = attrs.evolve(problem, column=problem.column or 0)
+        return None, [located(written.header, key, written.values.get(key, ""), problem)]
 
 
 def _keys(cls: type) -> list[str]:

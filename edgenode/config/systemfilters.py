@@ -1,6 +1,7 @@
 """The system-managed filters: those of ``system.ini``, as the configuration changes them.
 
-Law: nobody can call a filter of his own like one of these, and none of them is changed by a name that is misspelt.
+Law: nobody can call a filter of his own like one of these, and none of them is changed by a name that is misspelt. What
+the file says of one of them is stronger than what it says of all.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _NO = ("no", "false", "off")
 
 def is_system(name: str) -> bool:
     """Whether a filter of this name is system-managed."""
-    return name.startswith(_PREFIX)
+    return name.lower().startswith(_PREFIX)
 
 
 @cache
@@ -39,7 +40,8 @@ def shipped() -> Mapping[str, IniSection]:
 def with_system_filters(written: Sequence[IniSection]) -> tuple[list[IniSection], list[Problem]]:
     """The sections of a file with the system-managed filters, changed key by key as the file says.
 
-    :returns: those of the file in their order, then the system-managed ones; and names that are no such filter's.
+    :returns: those of the file in their order, then the system-managed ones; and names that are no such filter's, and
+        changes that are in vain.
     """
     changes = {each.name: each for each in written if each.kind == GlobalFilter.kind and is_system(each.name)}
     problems = [
@@ -51,7 +53,10 @@ def with_system_filters(written: Sequence[IniSection]) -> tuple[list[IniSection]
     sections = [each for each in written if each.name not in changes or each.kind != GlobalFilter.kind]
     for name, section in shipped().items():
         own = changes[name].values if name in changes else {}
-        sections.append(evolve(section, values={**section.values, **own, **({"active": "no"} if off else {})}))
+        if off and own and "active" not in own:
+            sentence = "is not judged, for [edge] system-filters is no; with active = yes it is all the same"
+            problems.append(Problem(section.header, "", sentence, warning=True))
+        sections.append(evolve(section, values={**section.values, **({"active": "no"} if off else {}), **own}))
     return sections, problems
 
 

@@ -18,6 +18,7 @@ from attrs import evolve, frozen
 from edgenode.config import scalars
 from edgenode.config.scalars import Scope
 from edgenode.errors import InvalidValue
+from edgenode.policy.tagging import check_own_tag
 from edgenode.policy.templates import Template
 from edgenode.rules.language.expressions import Expression, listed
 from edgenode.settings import (
@@ -33,6 +34,7 @@ from edgenode.settings import (
     Secret,
     Size,
     Source,
+    Tag,
     Word,
 )
 
@@ -211,7 +213,20 @@ def _bounded(between: Between) -> Notation:
     return Notation(f"number, {between.least} to {between.most}", read)
 
 
-_MARKS: Mapping[type, Callable[[Any], Notation]] = {Choice: _chosen, Reference: _referred, Between: _bounded}
+def _tagged(_: Tag) -> Notation:
+    def read(text: str, scope: Scope) -> Word:
+        check_own_tag(text)
+        return scalars.word(text, scope)
+
+    return Notation("tag", read)
+
+
+_MARKS: Mapping[type, Callable[[Any], Notation]] = {
+    Choice: _chosen,
+    Reference: _referred,
+    Between: _bounded,
+    Tag: _tagged,
+}
 
 
 def notation(annotation: Any) -> Notation:

@@ -16,10 +16,10 @@ from twisted.python.failure import Failure
 
 from edgenode.decision import Forward, Respond
 from edgenode.errors import ClientError, OriginError
-from edgenode.exchange import Body, Exchange, Headers, Response
+from edgenode.exchange import Exchange, Headers, Response
 from edgenode.proxy.account import Account
 from edgenode.proxy.balancing import CONDITIONS, Attempts, Balanced
-from edgenode.proxy.crossing import COUNTED, origin_request, response_lines
+from edgenode.proxy.crossing import answered_here, origin_request, response_lines
 from edgenode.proxy.headers import http_date, new_identifier, passing
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.http1.requestheads import RequestHead
@@ -32,9 +32,6 @@ from edgenode.proxy.pool import Opening, OriginPool
 from edgenode.proxy.surroundings import Surroundings
 from edgenode.proxy.visitor import Visitor
 from edgenode.tls.transport import HIGH_WATER
-
-_ALLOWED = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-"""What may come of the other methods is for the origin to say, whom this request does not reach."""
 
 _log = Logger()
 
@@ -132,10 +129,9 @@ class Forwarding:
 
     def _look_into_body(self, judgement: Judgement) -> None:
         """Enough of the body is there to judge the request; what is there waits on."""
-        data, wanted, length = b"".join(self._pending), judgement.wants, self._head.request.length
+        data = b"".join(self._pending)
         self._pending = [data]
-        body = Body(data[:wanted], self._waiting if length is None else length, self._waiting > wanted)
-        judged = judge_body(judgement, body)
+        judged = judge_body(judgement, data)
         if isinstance(judged, Deferred):
             judged.addCallback(self._judged_with_body).addErrback(self._failed_to_judge)
         else:
@@ -193,12 +189,13 @@ class Forwarding:
 
     def _forward(self) -> None:
         path_map, head = self._account.judgement.path_map, self._head
-        if self._passage.max_forwards == 0 and head.request.method in COUNTED:
-            self._answer(Response(204 if head.request.method == b"OPTIONS" else 405, ((b"allow", _ALLOWED),)))
+        answer = answered_here(head.request, self._passage)
+        if answer is not None:
+            self._answer(answer)
             return
         assert path_map is not None
         length = head.request.length
-        if length is not None and length > path_map.max_body_size:
+        if (self._waiting if length is None else length) > path_map.max_body_size:
             self._refuse(ClientError(413, TOO_LARGE))
             return
         self._account.decided = time.perf_counter()
@@ -257,7 +254,14 @@ class Forwarding:
             return
         judgement = self._account.judgement
         path_map = judgement.path_map
-        if path_map is not None and self._account.received > path_map.max_body_size:
+        if (
+            path_map is not None
+            and self._account.received > path_map.max_body_size
+            and (
+                # If its beginning is to be judged that comes first, however much of it has come at once.
+                judgement.wants >= path_map.max_body_size or self._lent is not None or self._opening is not None
+            )
+        ):
             self.body_refused(ClientError(413, TOO_LARGE))
         elif self._lent is not None:
             self._lent.write(self._framed(data), done)

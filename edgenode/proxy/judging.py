@@ -2,8 +2,9 @@
 
 Law: a refusal for the client's certificate comes before any rule, and no rule can undo it. A request that repeats its
 predecessor on the connection byte for byte is judged as that was, as long as nothing has changed that was looked at:
-the second of the verdict on the certificate, the configuration, and stages that say of themselves that they repeat. A
-judgement on a body is never taken for another: what repeats a head may bring another body.
+the second of the verdict on the certificate, the configuration, and stages that say of themselves that they repeat;
+where a path map is chosen by the clock nothing is taken for repeated. A judgement on a body is never taken for another:
+what repeats a head may bring another body.
 """
 
 from __future__ import annotations
@@ -80,19 +81,24 @@ def judge_request(router: Router, visitor: Visitor, head: RequestHead, client: s
     if isinstance(decision, Deferred):
         return decision.addCallback(_complete, judgement)
     judgement.decision = decision
-    if decision.repeatable:
+    if decision.repeatable and judgement.group is not None and not judgement.group.timed:
         visitor.last = judgement
     return judgement
 
 
-def judge_body(judgement: Judgement, body: Body) -> Judgement | Deferred[Judgement]:
+def judge_body(judgement: Judgement, data: bytes) -> Judgement | Deferred[Judgement]:
     """Judge a request that has waited for its body.
 
     :param judgement: of its head.
-    :param body: as much of it as was wanted, or all there is.
+    :param data: more of it than was wanted, or all there is.
     """
-    exchange, path_map = judgement.exchange, judgement.path_map
+    exchange, path_map, wanted = judgement.exchange, judgement.path_map, judgement.wants
     assert path_map is not None and exchange.request is not None
+    truncated, size = len(data) > wanted, exchange.request.length
+    if size is None:
+        # How much more there is nobody knows, and nothing small may hide there: so it is as much as there may be.
+        size = path_map.max_body_size if truncated else len(data)
+    body = Body(data[:wanted], size, truncated)
     judgement.wants = 0
     judgement.exchange = exchange = evolve(exchange, request=evolve(exchange.request, body=body))
     decision = path_map.pipeline.decide(exchange)

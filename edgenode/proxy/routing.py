@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, ClassVar, Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 
@@ -20,7 +20,7 @@ from edgenode.exchange import Exchange, Geography, Request, host_of
 from edgenode.interfaces import Stage
 from edgenode.proxy.pool import OriginPool
 from edgenode.rules.sections import Section
-from edgenode.settings import Choice, Reference, Size, Word, setting
+from edgenode.settings import Choice, Reference, Size, Tag, Word, setting
 from edgenode.tls.policies import TLSPolicy
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
@@ -32,7 +32,7 @@ class SecurityPolicy:
 
     kind: ClassVar[str] = "security-policy"
 
-    tags: tuple[Word, ...] = setting("Tags put on every request, before any filter looks at it.", ())
+    tags: tuple[Annotated[Word, Tag()], ...] = setting("Tags put on every request, before any filter looks at it.", ())
     path_maps: tuple[Annotated[str, Reference("path-map")], ...] = setting(
         "The path maps; the first whose entries match is taken. A request that none matches gets 404."
     )
@@ -58,7 +58,7 @@ class PathMap(Section):
     def __attrs_post_init__(self) -> None:
         """:raises InvalidValue: if rules could see nothing of a body."""
         if not self.inspect_body_size:
-            raise InvalidValue("inspect-body-size: of 0 bytes no rule could see anything")
+            raise InvalidValue("of 0 bytes no rule could see anything", which="inspect-body-size")
 
 
 Matcher = Callable[[Exchange], "Sequence[object] | None"]
@@ -92,6 +92,7 @@ class ServedPathMap:
     :ivar pipeline: its pipeline.
     :ivar pool: the connections to its origin.
     :ivar max_body_size: bytes.
+    :ivar timed: whether its section looks at the clock.
     """
 
     name: str
@@ -99,6 +100,7 @@ class ServedPathMap:
     pipeline: Judge
     pool: OriginPool
     max_body_size: int
+    timed: bool = False
 
 
 @frozen(eq=False)
@@ -113,6 +115,7 @@ class ServedGroup:
     :ivar security_policy: the name of its security policy.
     :ivar path_maps: the path maps of that policy, in the order written.
     :ivar uris: the URIs in its certificates: who we are, to an origin that is told of a client.
+    :ivar timed: whether the path map of equal requests may be another one later.
     """
 
     name: str
@@ -123,6 +126,11 @@ class ServedGroup:
     security_policy: str
     path_maps: tuple[ServedPathMap, ...]
     uris: tuple[str, ...] = ()
+    timed: bool = field(init=False)
+
+    @timed.default
+    def _any_is(self) -> bool:
+        return any(path_map.timed for path_map in self.path_maps)
 
     def path_map(self, exchange: Exchange) -> ServedPathMap:
         """The path map of an exchange: the first whose section matches.

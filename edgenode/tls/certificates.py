@@ -59,7 +59,8 @@ class Certificate:
 
     def __attrs_post_init__(self) -> None:
         if self.passphrase is not None and self.passphrase_file is not None:
-            raise InvalidValue("there is one passphrase: passphrase and passphrase-file exclude each other")
+            sentence = "there is one passphrase: passphrase and passphrase-file exclude each other"
+            raise InvalidValue(sentence, which="passphrase-file")
 
 
 @frozen

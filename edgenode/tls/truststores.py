@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from edgenode.errors import Problem
-from edgenode.settings import Choice, File, Word, setting
+from edgenode.settings import Choice, File, Tag, Word, setting
 from edgenode.tls.certificates import read_certificates, signed_by, validity_fault
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems
@@ -52,7 +52,7 @@ class TrustStore:
         "authorities issue; switch it on with a new PKI.",
         "openssl",
     )
-    tags: tuple[Word, ...] = setting(
+    tags: tuple[Annotated[Word, Tag()], ...] = setting(
         "Tags put on every request of a client whose verified chain ends in one of the authorities.", ()
     )
 
