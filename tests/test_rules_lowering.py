@@ -16,7 +16,7 @@ from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import Clause, Evidence
 from edgenode.rules.language.evaluating import subject
 from edgenode.rules.language.expressions import Expression
-from edgenode.rules.lowering import DEEPEST, formula_of
+from edgenode.rules.lowering import DEEPEST, Lowering, formula_of
 from edgenode.rules.matching.compiling import compile_formula
 from edgenode.rules.networks import network
 from edgenode.rules.sections import Entry, Section
@@ -190,3 +190,10 @@ def test_a_section_that_is_named_many_times_is_read_once() -> None:
     }
     named |= {"s30a": _section(path="^/nowhere$"), "s30b": _section(path="^/nowhere$")}
     assert matches(Section(sections=("s0a", "s0b")), _request(), named) is None
+
+
+def test_a_section_becomes_a_formula_once() -> None:
+    """Whoever asks for the formula of a section after another gets the same: loading asks several times for each."""
+    lowering, section = Lowering(Definitions()), Section(entries=(entry("path", "^/a"),))
+    assert lowering.formula(section, "one") is lowering.formula(section, "other")
+    assert lowering.formula(Section(entries=(entry("path", "^/b"),)), "one") != lowering.formula(section, "one")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -192,7 +193,7 @@ def test_what_hyperscan_refuses_is_left_to_re2() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"a\Qb\E", "(?P<n>a)", "(?m)^a$", "[[:alpha:]]", "a{300}", "(?-s:.)", r"(?i)\xC9", r"\C"]
+    "pattern", [r"a\Qb\E", "(?P<n>a)", "(?m)^a$", "[[:alpha:]]", "(?-s:.)", r"(?i)\xC9", r"\C"]
 )
 def test_what_is_not_known_to_be_read_alike_is_not_translated(pattern: str) -> None:
     """Only what is listed reaches Hyperscan."""
@@ -274,3 +275,24 @@ def test_the_canonical_form_is_canonical(text: str) -> None:
     check_tag(form)
     assert canonical(form) == form
     assert re.fullmatch("[a-z0-9:-]*", form)
+
+
+@pytest.mark.parametrize("pattern", ["a" * 4097, "(" * 8000, "a" * 4000 + "(" * 90, "(?:" + "ab|" * 1360])
+def test_a_wrong_expression_is_soon_refused(pattern: str) -> None:
+    """However long it is; nobody tries all its beginnings."""
+    began = time.process_time()
+    with pytest.raises(InvalidValue):
+        check_regex(pattern)
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.skipif(not engines.INSTALLED, reason="needs Hyperscan")
+@pytest.mark.parametrize("pattern", ["a.{0,300}c", "^a{1000}$", "a.{256,}c", "(?:ab){500}"])
+def test_long_repetitions_are_for_hyperscan(pattern: str) -> None:
+    """RE2 would take seconds for a hostile body; both find the same."""
+    check_regex(pattern)
+    engine, left = Vectored.take([(pattern, 0)])
+    assert engine is not None
+    assert not left
+    for value in (b"a" * 1000, b"a" * 999, b"a" * 301 + b"c", b"a" + b"b" * 301 + b"c", b"ab" * 500, b"ab" * 499 + b"c"):
+        assert (engine.search(value) == (0,)) == (compile_regex(pattern).search(value) is not None)

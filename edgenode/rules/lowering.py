@@ -32,14 +32,19 @@ def formula_of(section: Section, definitions: Definitions, name: str = "the sect
 
 @define
 class Lowering:
-    """Makes formulas of sections, of each named section once."""
+    """Makes formulas of sections, of each section once."""
 
     _definitions: Definitions
     _inner: dict[str, tuple[Formula, int]] = field(factory=dict, init=False)
+    _whole: dict[int, tuple[Section, Formula]] = field(factory=dict, init=False)
 
     def formula(self, section: Section, name: str) -> Formula:
         """As :func:`formula_of`."""
-        return self._formula(section, (name,))[0]
+        known = self._whole.get(id(section))
+        if known is None:
+            found, _ = self._formula(section, (name,))
+            known = self._whole[id(section)] = section, found  # the object keeps its id taken
+        return known[1]
 
     def _formula(self, section: Section, path: tuple[str, ...]) -> tuple[Formula, int]:
         """The formula of a section that is reached by a path of names, and how many sections stand inside one another,

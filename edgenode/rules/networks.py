@@ -57,9 +57,10 @@ class Networks:
         version, number = address
         if version == 4:
             block = bisect_right(self._samples, number) * _STEP
+            if not block:
+                return False
             lows, highs = self._narrow
-            index = bisect_right(lows, number, max(0, block - _STEP), min(block, len(lows))) - 1
-            return index >= 0 and number <= highs[index]
+            return number <= highs[bisect_right(lows, number, block - _STEP, min(block, len(lows))) - 1]
         wide_lows, wide_highs = self._wide
         index = wide_lows.place(number) - 1
         return index >= 0 and wide_highs.reaches(index, number)
@@ -89,12 +90,18 @@ class WideArray(Sequence[int]):
     def place(self, number: int) -> int:
         """How many of them are at most this number, as :func:`bisect.bisect_right` says."""
         block = bisect_right(self._samples, number) * _STEP
-        start, end = max(0, block - _STEP), min(block, len(self._upper))
-        upper = number >> 64
-        after = bisect_right(self._upper, upper, start, end)
-        if after == start or self._upper[after - 1] != upper:
+        if not block:
+            return 0
+        uppers, upper, start = self._upper, number >> 64, block - _STEP
+        after = bisect_right(uppers, upper, start, min(block, len(uppers)))
+        if uppers[after - 1] != upper:
             return after
-        return bisect_right(self._lower, number & _LOWER, bisect_left(self._upper, upper, start, after), after)
+        lowers, lower = self._lower, number & _LOWER
+        if lowers[after - 1] <= lower:  # as in most cases, for few numbers share their upper half
+            return after
+        if uppers[after - 2] != upper:
+            return after - 1
+        return bisect_right(lowers, lower, bisect_left(uppers, upper, start, after), after)
 
     def reaches(self, index: int, number: int) -> bool:
         """Whether the one at an index is at least this number."""
@@ -120,7 +127,6 @@ _LOWER = (1 << 64) - 1
 _OCTETS = {str(octet): octet for octet in range(256)}
 _HOSTS_4 = {str(length): (1 << (32 - length)) - 1 for length in range(33)}
 _HOSTS_6 = {str(length): (1 << (128 - length)) - 1 for length in range(129)}
-_ZEROS = ("", "000", "00", "0", "")
 _GROUPS = re.compile(r"(?:[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{1,4})*)?", re.ASCII)
 _MAPPED_FROM, _MAPPED_TO = 0xFFFF << 32, (0xFFFF << 32) + (1 << 32) - 1
 
@@ -160,7 +166,7 @@ def _wide(text: str) -> int:
     :raises ValueError: if it is none, or has an IPv4 address in it.
     """
     head, gap, tail = text.partition("::")
-    if not _GROUPS.fullmatch(head) or not _GROUPS.fullmatch(tail):
+    if not _GROUPS.fullmatch(head) or (tail and not _GROUPS.fullmatch(tail)):
         raise ValueError
     before, behind = head.split(":") if head else [], tail.split(":") if tail else []
     if len(before) + len(behind) > 7 if gap else len(before) != 8:
@@ -169,7 +175,7 @@ def _wide(text: str) -> int:
 
 
 def _number(groups: list[str]) -> int:
-    return int("".join([_ZEROS[len(group)] + group for group in groups]), 16) if groups else 0
+    return int(("%4s" * len(groups) % tuple(groups)).replace(" ", "0"), 16) if groups else 0
 
 
 def _merged(ranges: list[int], bits: int) -> tuple[list[int], list[int]]:

@@ -127,6 +127,11 @@ ENGINES: tuple[Take, ...] = (Vectored.take, Linear.take) if INSTALLED else (Line
 """What takes expressions, in the order asked; each gets what those before it have left over, and the last takes all."""
 
 
+def vectored(pattern: str) -> bool:
+    """Whether a checked expression is one that Hyperscan searches here."""
+    return INSTALLED and alike(pattern) is not None
+
+
 def compiled(patterns: Patterns, engines: Sequence[Take]) -> tuple[Engine, ...]:
     """The engines that search for some expressions.
 

@@ -39,13 +39,12 @@ _UPPER_HEX = _Form(re.compile(rb"[0-9A-F]*").fullmatch, "it is in upper-case hex
 _COUNTRY = _Form(re.compile(rb"[A-Z0-9]{2}").fullmatch, "it is a code of two capital letters")
 _EXTENSION = _Form(lambda text: text == text.lower() and b"." not in text, "it is in lower case, without the dot")
 _QUERY = _Form(lambda text: not text.startswith(b"?"), "a query is without its ?")
-_VERSION = _Form(
-    lambda text: text in (b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2", b"HTTP/3"), "it is HTTP/1.0, HTTP/1.1, HTTP/2 or HTTP/3"
-)
+_VERSION = _Form(lambda text: text in (b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2"), "it is HTTP/1.0, HTTP/1.1 or HTTP/2")
 
 _FORMS: Mapping[str, _Form] = MappingProxyType(
     {
         "edge.path": _PATH,
+        "edge.paths[*]": _PATH,
         "edge.uri[*]": _PATH,
         "http.request.uri": _PATH,
         "http.request.uri.path": _PATH,
@@ -69,11 +68,17 @@ _FORMS: Mapping[str, _Form] = MappingProxyType(
 )
 """The form of each field that has one that is easily missed."""
 
+_NEVER_NEGATIVE = ("len(", "http.request.")
+"""How subjects begin that are no negative number."""
+
 
 def impossible(predicate: Predicate) -> str:
     """Why nothing can satisfy a predicate, in words; empty if something may."""
     sought = predicate.sought
-    rule = _FORMS.get(predicate.subject.key)
+    key = predicate.subject.key
+    if key.startswith(_NEVER_NEGATIVE) and isinstance(sought, tuple) and predicate.match == "range" and sought[1] < 0:
+        return "this never comes: it is never negative"
+    rule = _FORMS.get(key)
     if rule is None:
         return ""
     if predicate.match == "equal" and isinstance(sought, bytes):

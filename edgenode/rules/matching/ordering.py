@@ -25,7 +25,7 @@ def by_tags(
     :param reads: the tags that each rule looks for.
     :param sets: the tags that each rule sets if it matches.
     :param computing: the indexes of the rules that compute something of all tags; each sees those that any other sets.
-    :raises InvalidValue: if they wait for one another in a circle; the sentence names it.
+    :raises InvalidValue: if they wait for one another in a circle; the sentence names it, and ``which`` a rule of it.
     """
     graph: TopologicalSorter[Hashable] = TopologicalSorter()
     computing = frozenset(computing)
@@ -45,7 +45,7 @@ def by_tags(
         while not isinstance(circle[0], int):  # it is closed: first and last are the same
             circle = [*circle[1:], circle[1]]
         steps = [names[node] if isinstance(node, int) else f"({_written(node)})" for node in circle]
-        raise InvalidValue(f"the tags go round in a circle: {' → '.join(steps)}") from None
+        raise InvalidValue(f"the tags go round in a circle: {' → '.join(steps)}", which=steps[0]) from None
 
 
 def _written(node: Hashable) -> str:
