@@ -150,7 +150,7 @@ class EdgePort:
         edge = configuration.edge
         router = _router(configuration, self._name, self._protocols)
         via = edge.name.encode("ascii")
-        trusted = TrustedProxies(edge.trusted_proxies)
+        trusted = TrustedProxies(edge.trusted_proxies, edge.client_address)
         return Surroundings(self._name, router, via, trusted, self._events, edge.told_headers)
 
     def _change(self, change: Callable[[Configuration], Configuration]) -> Deferred[Configuration]:

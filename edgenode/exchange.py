@@ -183,7 +183,7 @@ class Body:
     """As much of a request's body as rules may look at.
 
     :ivar data: its beginning, with the framing of HTTP removed; content codings are left alone.
-    :ivar size: its size in bytes: of the whole, if that is known, else of what has come.
+    :ivar size: its size in bytes: of the whole, if that is known, else the most that it can be.
     :ivar truncated: whether there is more of it than ``data``.
     """
 

@@ -32,7 +32,7 @@ from edgenode.proxy.headers import header_lines, misleads
 from edgenode.proxy.http1.requestheads import Limits, read_request_head
 from edgenode.proxy.judging import PAGES, Judgement, refuse
 from edgenode.proxy.protocols import ProtocolTransport
-from edgenode.proxy.trustedproxies import TrustedProxies
+from edgenode.proxy.trustedproxies import X_FORWARDED_FOR, TrustedProxies
 from edgenode.tls.facts import connection_of
 from edgenode.tls.verification import judge
 
@@ -56,6 +56,7 @@ class FilteredResource:
     :param verifies: the caller vouches that the site's TLS listener lets nobody in with a bad certificate, see
         :func:`~edgenode.tls.facts.connection_of`. A listener of ours says so itself.
     :param trusted_proxies: networks of proxies that are believed about the client's address.
+    :param client_address: the header in which they report it, ``x-forwarded-for`` or ``forwarded``.
     :param events: takes one event for each request.
     """
 
@@ -69,12 +70,13 @@ class FilteredResource:
         *,
         verifies: bool = False,
         trusted_proxies: Sequence[str] = (),
+        client_address: str = X_FORWARDED_FOR,
         events: IEventSink | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.inner = inner
         self.verifies = verifies
-        self.trusted_proxies = TrustedProxies(trusted_proxies)
+        self.trusted_proxies = TrustedProxies(trusted_proxies, client_address)
         self.events = events
 
     def getChildWithDefault(self, name: bytes, request: server.Request) -> IResource:

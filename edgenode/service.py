@@ -81,7 +81,7 @@ class EdgeService(Service):
             listener,
             assembly.routers[listener],
             edge.name.encode("ascii"),
-            TrustedProxies(edge.trusted_proxies),
+            TrustedProxies(edge.trusted_proxies, edge.client_address),
             self._events,
             edge.told_headers,
         )

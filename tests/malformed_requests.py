@@ -62,6 +62,7 @@ LENGTHS = (
     field("chunked and length", CHUNKED, b"Content-Length: 5", body=b"0\r\n\r\n"),
     field("two lengths", b"Content-Length: 2", b"Content-Length: 3", body=b"hi!"),
     field("the same length twice", b"Content-Length: 2", b"Content-Length: 2", body=b"hi"),
+    field("two types", b"Content-Type: text/plain", b"Content-Length: 2", b"Content-Type: text/plain", body=b"hi"),
     field("a list of lengths", b"Content-Length: 2, 2", body=b"hi"),
     field("a positive length", b"Content-Length: +2", body=b"hi"),
     field("a negative length", b"Content-Length: -2", body=b"hi"),

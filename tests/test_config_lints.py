@@ -145,7 +145,8 @@ FOUND = {
     # -- takes long
     "repetitions in a body": (a_filter(f"argument.x = {SLOW}"), "s with one value of 131072 bytes"),
     "many repetitions in a head": (
-        a_filter("relation = or", "header.x =\n" + "".join(f"    {SLOW}{each}\n" for each in range(10))), "header"
+        a_filter("relation = or", "header.x =\n" + "".join(f"    {SLOW}{each}\n" for each in range(10))),
+        "header",
     ),
     # -- never matches
     "two countries": (a_filter("country = DE", "sections = s") + "[section s]\ncountry = FR\n", "exclude each other"),

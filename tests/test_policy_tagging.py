@@ -94,6 +94,34 @@ def test_a_body_that_was_not_seen_whole_has_a_tag(body: Body | None) -> None:
     assert of_family(tags, "body") == ({"body:truncated"} if body is not None and body.truncated else set())
 
 
+@pytest.mark.parametrize(
+    ("content_type", "data", "truncated"),
+    [
+        (b"application/x-www-form-urlencoded", b"a=1&" * 4000, False),
+        (b"application/x-www-form-urlencoded", b"a=1&" * 5000, True),
+        (b"text/plain", b"a=1&" * 5000, False),
+        (b"multipart/form-data; boundary=b", b"--b\r\n" * 900, False),
+        (b"multipart/form-data; boundary=b", b"--b\r\n" * 1100, True),
+    ],
+)
+def test_a_body_of_too_many_fields_or_parts_was_not_seen_whole(
+    content_type: bytes, data: bytes, truncated: bool
+) -> None:
+    """A rule that refuses what is truncated refuses it too."""
+    judged = exchange(((b"content-type", content_type),))
+    assert judged.request is not None
+    request = evolve(judged.request, body=Body(data, len(data)))
+    assert ("body:truncated" in TAGGING.decide(evolve(judged, request=request)).tags) is truncated
+
+
+@pytest.mark.parametrize(
+    ("query", "truncated"), [(b"a=1&" * 4000, False), (b"a=1&" * 5000, True), (b"a;" * 5000, True)]
+)
+def test_a_query_of_too_many_arguments_was_not_seen_whole(query: bytes, truncated: bool) -> None:
+    """It takes a limit of the target that is larger than usual."""
+    assert ("args:truncated" in TAGGING.decide(exchange(query=query)).tags) is truncated
+
+
 def test_a_stream_has_the_tags_that_need_no_request() -> None:
     """Without a request there is nothing to count, and no protocol is claimed."""
     found = TAGGING.decide(Exchange(CONNECTION, None, "2001:db8::1", frozenset(), "group", "other")).tags

@@ -501,9 +501,10 @@ def test_subjects_read_no_more_than_they_must() -> None:
     assert values.read(STREAM) is None
 
 
-def test_too_much_is_not_made() -> None:
-    """A long text behind each of many elements fails the stage before it fills the memory."""
-    text = 'any(concat(http.request.uri.args.names[*], http.request.body.raw)[*] contains "x")'
+@pytest.mark.parametrize("function", ["concat", "remove_bytes"])
+def test_too_much_is_not_made(function: str) -> None:
+    """A long text put behind each of many elements, or looked at for each, fails the stage before it takes long."""
+    text = f'any({function}(http.request.uri.args.names[*], http.request.body.raw)[*] contains "x")'
     request = evolve(exchange(b"/?" + b"a&" * 2000).request, body=Body(b"b" * 50_000, 50_000))  # type: ignore[misc]
     with pytest.raises(RuntimeError, match="makes too much"):
         is_true(lowered(text), evolve(ASKED, request=request))

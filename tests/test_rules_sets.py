@@ -192,9 +192,7 @@ def test_what_hyperscan_refuses_is_left_to_re2() -> None:
     assert [number for _, number in left] == [2, 3, 4]
 
 
-@pytest.mark.parametrize(
-    "pattern", [r"a\Qb\E", "(?P<n>a)", "(?m)^a$", "[[:alpha:]]", "(?-s:.)", r"(?i)\xC9", r"\C"]
-)
+@pytest.mark.parametrize("pattern", [r"a\Qb\E", "(?P<n>a)", "(?m)^a$", "[[:alpha:]]", "(?-s:.)", r"(?i)\xC9", r"\C"])
 def test_what_is_not_known_to_be_read_alike_is_not_translated(pattern: str) -> None:
     """Only what is listed reaches Hyperscan."""
     assert alike(pattern) is None
@@ -294,5 +292,12 @@ def test_long_repetitions_are_for_hyperscan(pattern: str) -> None:
     engine, left = Vectored.take([(pattern, 0)])
     assert engine is not None
     assert not left
-    for value in (b"a" * 1000, b"a" * 999, b"a" * 301 + b"c", b"a" + b"b" * 301 + b"c", b"ab" * 500, b"ab" * 499 + b"c"):
+    for value in (
+        b"a" * 1000,
+        b"a" * 999,
+        b"a" * 301 + b"c",
+        b"a" + b"b" * 301 + b"c",
+        b"ab" * 500,
+        b"ab" * 499 + b"c",
+    ):
         assert (engine.search(value) == (0,)) == (compile_regex(pattern).search(value) is not None)

@@ -9,9 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edgenode.errors import ClientError
+from edgenode.exchange import Request
 from edgenode.proxy.targets import read_target
 from edgenode.rules.views.escapes import escaped, form_decoded, normalised, unescaped
-from edgenode.rules.views.uris import extension, normal_path
+from edgenode.rules.views.uris import extension, normal_path, path_readings
 
 
 @pytest.mark.parametrize(
@@ -110,3 +111,18 @@ def test_what_is_escaped_comes_back(text: bytes, safe: str) -> None:
 def test_what_is_malformed_stays_as_it_is(text: bytes, decoded: bytes) -> None:
     """Decoding is done once, and is never an error."""
     assert form_decoded(text) == decoded
+
+
+@given(PATHS)
+def test_the_readings_of_a_path_have_no_dot_segments(path: bytes) -> None:
+    """Whoever drops parameters or takes backslashes for slashes is led nowhere else than the decoded path leads."""
+    try:
+        target = read_target(path.replace(b"\xff", b"%5c"), b"GET")
+    except ClientError:
+        return
+    plain = Request(b"GET", b"https", b"a.test", target.path, target.path, None, target.normalised_path, (), ())
+    found = path_readings(plain)
+    assert found[0] == target.normalised_path
+    for reading in found:
+        assert b"//" not in reading
+        assert not {b".", b".."} & set(reading.split(b"/"))

@@ -35,6 +35,7 @@ ALPHABET = "/.%2eE5cfF;a\\?#\0 0"
         (b"/.a/..b/c..", b"/.a/..b/c..", None, b"/.a/..b/c.."),
         (b"/...", b"/...", None, b"/..."),
         (b"/a;b=c", b"/a;b=c", None, b"/a;b=c"),
+        (b"/%e0%a0%80%f0%90%80%80", b"/%e0%a0%80%f0%90%80%80", None, "/\u0800\U00010000".encode()),
     ],
 )
 def test_origin_form(target: bytes, path: bytes, query: bytes | None, normalised: bytes) -> None:
@@ -140,6 +141,8 @@ def test_what_is_no_authority(authority: bytes) -> None:
         b"/public/..%252fadmin", b"/public/%252e%252e%252fadmin", b"/public%2f..;/admin", b"/public%5c..;/admin",
         b"/x%2f%2e%2e%3b/admin", b"/public/..;x/admin", b"/public/..%5cadmin", b"/%c0%ae%c0%ae/x", b"/a%00b",
         b"/a/%252e%252e;%0ax", b"/a/%252e%252e%253bx", b"/public/../../admin", b"//public/../admin",
+        b"/%c0%afadmin", b"/%c1%9cadmin", b"/%e0%80%afadmin", b"/%E0%9F%BFadmin", b"/%f0%80%80%afadmin",
+        b"/%F0%8f%bf%bf",
     ],
 )  # fmt: skip
 def test_a_path_that_two_readers_resolve_differently_is_refused(path: bytes) -> None:

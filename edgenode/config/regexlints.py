@@ -1,7 +1,7 @@
 """Regular expressions that one hostile request could keep the node busy with.
 
-RE2 searches in linear time, but each byte of a value may be tried against every instruction: those that ``{n,m}`` copies
-can be busy in more ways than RE2 remembers. Hyperscan, where it is installed, does not mind.
+RE2 searches in linear time, but each byte of a value may be tried against every instruction: those that ``{n,m}``
+copies can be busy in more ways than RE2 remembers. Hyperscan, where it is installed, does not mind.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from edgenode.policy import escaping
 from edgenode.policy.escaping import HeaderField, Location
 from edgenode.policy.tagging import check_own_tag
 from edgenode.policy.templates import Filled, Template
-from edgenode.settings import Between, Choice, Word, setting
+from edgenode.settings import Between, Choice, Tag, Word, setting
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -203,7 +203,9 @@ class ActionSection:
     priority: Annotated[int, Between(1, 1000)] | None = setting(
         f"Its strength; the higher wins. Without the key its type's: {_STRENGTHS}.", None
     )
-    tags: tuple[Word, ...] = setting("Tags for the requests that it is taken for, besides ``action:NAME``.", ())
+    tags: tuple[Annotated[Word, Tag()], ...] = setting(
+        "Tags for the requests that it is taken for, besides ``action:NAME``.", ()
+    )
     skip: tuple[Annotated[str, Choice(STAGES)], ...] = setting(
         "The stages that ``skip`` exempts from; without the key all that remain. With it the action competes with no "
         "other: of those the strongest is taken all the same.",
@@ -290,7 +292,9 @@ def _content_type(section: ActionSection, text: str) -> Argument:
 
 
 def _headers(section: ActionSection, headers: tuple[HeaderField, ...]) -> Argument:
-    return "headers", tuple((each.name.encode("ascii"), escaping.header_value(each.value)) for each in headers)
+    return "headers", tuple(
+        (each.name.encode("ascii"), escaping.header_value(each.value, each.name)) for each in headers
+    )
 
 
 def _location(section: ActionSection, template: Template) -> Argument:

@@ -26,6 +26,16 @@ LONGEST = 16 * 1024
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff]")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, section 5.6.2
 _NOT_IN_HEADER = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_IN_PART = re.compile(rb"[^A-Za-z0-9._~:/?#\[\]@!$&()*+=%-]")
+_OF_PARTS = frozenset(
+    (
+        "accept-ch", "access-control-allow-headers", "access-control-allow-methods", "alt-svc", "cache-control",
+        "clear-site-data", "content-disposition", "content-security-policy", "content-security-policy-report-only",
+        "cookie", "link", "nel", "permissions-policy", "refresh", "report-to", "reporting-endpoints", "set-cookie",
+        "set-cookie2", "strict-transport-security", "vary", "www-authenticate",
+    )
+)  # fmt: skip
+"""Headers in whose values a semicolon, a comma, a quote or a space begins something else, as ``; Domain=`` would."""
 
 
 def _clean(value: bytes | None) -> str:
@@ -55,14 +65,17 @@ def _header(value: bytes | None) -> bytes:
     return _NOT_IN_HEADER.sub(b" ", (value or b"")[:LONGEST])
 
 
-def header_value(template: Template) -> Filled:
-    """The value of a header: control characters become spaces.
+def header_value(template: Template, name: str) -> Filled:
+    """The value of a header: control characters become spaces, or what divides such a value is percent-encoded.
 
+    :param name: of the header, in lower case.
     :raises InvalidValue: if there is one in the template itself.
     """
     for piece in template.pieces:
         if isinstance(piece, str) and not (piece.isascii() and piece.isprintable()):
             raise InvalidValue("the value of a header is a line of printable ASCII", 0)
+    if name in _OF_PARTS:
+        return Filled.of(template, "header part", lambda value: lambda found: _encoded(_NOT_IN_PART, found))
     return Filled.of(template, "header", lambda value: _header)
 
 
@@ -91,7 +104,7 @@ class HeaderField:
         start = len(text) - len(value.lstrip())
         try:
             template = Template.from_text(value.strip())
-            header_value(template)
+            header_value(template, name.lower())
         except InvalidValue as problem:
             raise InvalidValue(problem.sentence, start + (problem.column or 0)) from None
         return cls(name.lower(), template)
@@ -113,6 +126,7 @@ _RAW_TEXT = re.compile(
 _QUOTE = re.compile(r'\\.|(?P<quote>")', re.DOTALL)
 _JSON = re.compile(r"(?:[a-z]+/.+\+|application/|text/)json")
 _MARKUP = re.compile(r"text/html|(?:[a-z]+/.+\+|application/|text/)xml")
+_ENCODING = re.compile(r"<\?xml\b[^>]*?\bencoding\s*=\s*[\"']?([^\s\"'?>]*)")
 
 
 def body(template: Template, content_type: str) -> Filled:
@@ -126,6 +140,9 @@ def body(template: Template, content_type: str) -> Filled:
     if not template.values or essence == "text/plain":
         return Filled.of(template, "text", lambda value: _plain)
     if _MARKUP.fullmatch(essence):
+        encoding = _ENCODING.search(template.text)
+        if encoding is not None and encoding[1].lower() != "utf-8":  # in another one < may be written otherwise
+            raise InvalidValue('a body with values in it is UTF-8: encoding="utf-8"', encoding.start(1))
         return Filled.of(template, "markup", lambda value: _in_markup(template, value))
     if not _JSON.fullmatch(essence):
         sentence = "values can be put into text/plain, text/html, XML and JSON, and not into this media type"

@@ -27,7 +27,7 @@ from edgenode.rules.lowering import Lowering
 from edgenode.rules.matching.compiling import FormulaSet, compile_formulas
 from edgenode.rules.sections import Section
 from edgenode.rules.tags import canonical
-from edgenode.settings import Reference, Word, setting
+from edgenode.settings import Reference, Tag, Word, setting
 
 
 @frozen
@@ -39,7 +39,7 @@ class GlobalFilter(Section, Feed):
 
     active: bool = setting("Whether it is judged at all.", True)
     description: str = setting("What it is for; shown to people only.", "")
-    tags: tuple[Word, ...] = setting(
+    tags: tuple[Annotated[Word, Tag()], ...] = setting(
         "Tags for the requests that it matches: words of a-z, 0-9, hyphens and colons. Other filters see them, "
         "wherever they stand in the file.",
         (),
@@ -56,11 +56,12 @@ class GlobalFilter(Section, Feed):
         category of its lines, or besides other rules.
         """
         if self.source is not None and self.feed is None:
-            raise InvalidValue("feed: a source needs the category of its lines, such as ip")
+            raise InvalidValue("a source needs feed, the category of its lines, such as ip", which="source")
         if self.source is None and self.feed is not None:
-            raise InvalidValue("feed: has no meaning without a source")
+            raise InvalidValue("has no meaning without a source", which="feed")
         if self.source is not None and not super().empty:
-            raise InvalidValue("source: a filter with a source has no entries, sections or expression of its own")
+            sentence = "a filter with a source has no entries, sections or expression of its own"
+            raise InvalidValue(sentence, which="source")
         for tag in self.tags:
             try:
                 check_own_tag(tag)
@@ -125,6 +126,7 @@ class GlobalFilters:
         definitions: Definitions,
         actions: Mapping[str, Action],
         feeds: Mapping[str, Members] = MappingProxyType({}),
+        lowering: Lowering | None = None,
     ) -> GlobalFilters:
         """Compile the active ones of these filters.
 
@@ -132,6 +134,7 @@ class GlobalFilters:
         :param definitions: the sections and lists that they name.
         :param actions: the actions that they name, the predefined ones among them.
         :param feeds: what the filters with a source hold, by the filter's name.
+        :param lowering: one with these definitions that may have met these filters before.
         :raises InvalidValue: if something is named that does not exist, or as
             :func:`edgenode.rules.lowering.formula_of` and
             :func:`edgenode.rules.matching.compiling.compile_formulas` do.
@@ -140,7 +143,7 @@ class GlobalFilters:
         for name, each in active.items():
             if each.action is not None and each.action not in actions:
                 raise InvalidValue(f"the global filter {name} names an action that does not exist: {each.action}")
-        lowering = Lowering(definitions)
+        lowering = lowering or Lowering(definitions)
         formulas = [
             lowering.formula(each, name)
             if each.feed is None

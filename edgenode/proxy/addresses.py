@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from attrs import frozen
@@ -40,9 +41,19 @@ def read_address(text: str) -> Address:
     if port and not 0 < int(port) < 65536:
         raise InvalidValue("a port is a number from 1 to 65535", match.start(2))
     host = host.lower()
-    if not host.startswith("["):
-        try:
-            check_dns_name(host, "host name", "a host name or an IP address")
-        except InvalidValue as problem:
-            raise InvalidValue(problem.sentence, match.start(1) + (problem.column or 0)) from None
+    try:
+        _check_host(host)
+    except InvalidValue as problem:
+        raise InvalidValue(problem.sentence, match.start(1) + (problem.column or 0)) from None
     return Address(host.strip("[]"), int(port or 443), text)
+
+
+def _check_host(host: str) -> None:
+    number = host.startswith("[") or host.rstrip(".").rpartition(".")[2].isdigit()  # no name ends so: it is an address
+    if not number:
+        check_dns_name(host, "host name", "a host name or an IP address")
+        return
+    try:
+        ipaddress.IPv6Address(host[1:-1]) if host.startswith("[") else ipaddress.IPv4Address(host)
+    except ValueError:
+        raise InvalidValue("expected a host name or an IP address", 0) from None

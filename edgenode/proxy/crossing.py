@@ -5,7 +5,7 @@ Law: what we say of a client is as of the judgement that let its request pass.
 
 from __future__ import annotations
 
-from edgenode.exchange import Headers
+from edgenode.exchange import Headers, Request, Response
 from edgenode.proxy.balancing import Balanced
 from edgenode.proxy.certificateheaders import certificate_lines
 from edgenode.proxy.headers import Passage, header_lines, to_client
@@ -13,8 +13,18 @@ from edgenode.proxy.http1.responseheads import ResponseHead
 from edgenode.proxy.http1.writing import request_head
 from edgenode.proxy.judging import Judgement
 
-COUNTED = frozenset((b"TRACE", b"OPTIONS"))
+_COUNTED = frozenset((b"TRACE", b"OPTIONS"))
 """Methods for which Max-Forwards counts (RFC 9110, section 7.6.2)."""
+
+_ALLOWED = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+"""What may come of the other methods is for the origin to say, whom a request that is answered here does not reach."""
+
+
+def answered_here(request: Request, passage: Passage) -> Response | None:
+    """The answer to a request that may pass no further proxy (RFC 9110, section 7.6.2); ``None`` to all others."""
+    if passage.max_forwards != 0 or request.method not in _COUNTED:
+        return None
+    return Response(204 if request.method == b"OPTIONS" else 405, ((b"allow", _ALLOWED),))
 
 
 def origin_request(
@@ -40,7 +50,7 @@ def _write(judgement: Judgement, server: Balanced, passage: Passage, extra: Head
     host = request.authority if pool.origin.host == "client" else pool.host(server)
     further = certificate_lines(group, judgement.exchange.connection) + header_lines(extra)
     if passage.max_forwards is not None:
-        further += b"Max-Forwards: %d\r\n" % (passage.max_forwards - (request.method in COUNTED))
+        further += b"Max-Forwards: %d\r\n" % (passage.max_forwards - (request.method in _COUNTED))
     return request_head(request, host, _without(passage.lines, extra) + further)
 
 

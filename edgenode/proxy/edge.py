@@ -10,6 +10,7 @@ from attrs import frozen
 from edgenode.decision import MODES
 from edgenode.errors import InvalidValue
 from edgenode.proxy.account import EVENT_HEADERS
+from edgenode.proxy.trustedproxies import FORWARDED, X_FORWARDED_FOR
 from edgenode.settings import Choice, Folder, Network, Output, Seconds, Word, setting
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, section 5.6.2
@@ -23,9 +24,14 @@ class Edge:
 
     name: Word = setting("The node's name: in events, and in Via (RFC 9110, section 7.6.3).", Word("edgenode"))
     trusted_proxies: tuple[Network, ...] = setting(
-        "Networks of proxies in front of the node. Only from them are X-Forwarded-For and Forwarded believed, walked "
-        "from right to left up to the first address that is not one of them.",
+        "Networks of proxies in front of the node. Only they are believed about the client: see ``client-address``.",
         (),
+    )
+    client_address: Annotated[str, Choice((X_FORWARDED_FOR, FORWARDED))] = setting(
+        "The header in which those proxies report the client's address, walked from right to left up to the first "
+        "address that is not one of them. All of them must write it: what a client sends in it would count otherwise. "
+        "The other one is ignored; with ``forwarded`` so are ``X-Forwarded-Proto`` and ``X-Forwarded-Host``.",
+        X_FORWARDED_FOR,
     )
     failure: Annotated[str, Choice(("closed", "open"))] = setting(
         "What happens to a request if a stage of the pipeline fails: ``closed`` refuses it with 503, ``open`` lets it "
@@ -70,7 +76,8 @@ class Edge:
         """:raises InvalidValue: if events are to tell of what cannot be a header field."""
         for name in self.event_headers:
             if not _TOKEN.fullmatch(name):
-                raise InvalidValue(f"event-headers: {name} is no name of a header (RFC 9110, section 5.6.2)")
+                sentence = f"{name} is no name of a header (RFC 9110, section 5.6.2)"
+                raise InvalidValue(sentence, which="event-headers")
 
     @property
     def told_headers(self) -> tuple[bytes, ...]:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from attrs import frozen
 
 from edgenode.exchange import Headers, Request
-from edgenode.proxy.trustedproxies import TrustedProxies
+from edgenode.proxy.trustedproxies import X_FORWARDED_FOR, TrustedProxies
 
 Fields = list[tuple[bytes, bytes]]
 """Header fields to be sent, with their names as they shall be written."""
@@ -190,8 +190,10 @@ def read_passage(
     """
     reported = trusted.contains(peer)
     client, chain = trusted.walk(peer, request.fields) if reported else (peer, peer)
-    proto = _reported(request, b"x-forwarded-proto") if reported else None
-    host = _reported(request, b"x-forwarded-host") if reported else None
+    # Proxies that write Forwarded pass on what a client has written into these.
+    customary = reported and trusted.header == X_FORWARDED_FOR
+    proto = _reported(request, b"x-forwarded-proto") if customary else None
+    host = _reported(request, b"x-forwarded-host") if customary else None
     proto = proto if proto in (b"http", b"https") else request.scheme
     host = host or request.authority
     trailers = b"trailers" in b",".join(request.fields.get(b"te", ())).lower()

@@ -1,26 +1,34 @@
 """Proxies in front of us, and what they report of the client (RFC 7239; X-Forwarded-For by custom).
 
 Law: a report is believed as far as trusted hands wrote it. The list is walked from right to left, up to and including
-the first address that is not a trusted proxy's: whoever that is could write what he liked at its left.
+the first address that is not a trusted proxy's: whoever that is could write what he liked at its left. One header
+counts, the one that the proxies write; they may pass the client's own other one on.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-_FOR = re.compile(rb'(?:^|;)\s*for\s*=\s*("[^"]*"|[^;,\s]*)', re.IGNORECASE)
+X_FORWARDED_FOR = "x-forwarded-for"
+FORWARDED = "forwarded"
+
+_PAIR = rb"""([!#$%&'*+.^_`|~0-9A-Za-z-]++)=("(?:[^"\\]|\\.)*+"|[^\s",;\\]*+)"""
+_PAIRS = re.compile(_PAIR)
+_ELEMENT = re.compile(rb"[ \t]*+(?:%b)?+(?:[ \t]*+;[ \t]*+(?:%b)?+)*+[ \t]*+" % (_PAIR, _PAIR))  # RFC 7239, section 4
 
 
 class TrustedProxies:
     """The networks of the proxies in front of us.
 
     :param networks: CIDR networks.
+    :param header: the header in which they report the client: :data:`X_FORWARDED_FOR` or :data:`FORWARDED`.
     """
 
-    def __init__(self, networks: Iterable[str]) -> None:
+    def __init__(self, networks: Iterable[str], header: str = X_FORWARDED_FOR) -> None:
         self._networks = tuple(ipaddress.ip_network(network) for network in networks)
+        self.header = header
 
     def contains(self, address: str) -> bool:
         """Whether an address is that of a trusted proxy."""
@@ -33,18 +41,15 @@ class TrustedProxies:
         """The client, and the X-Forwarded-For to send on: the part of the list that is believed, the client first.
 
         :param peer: the address of a trusted proxy.
-        :param fields: the header fields of the request. If X-Forwarded-For and Forwarded disagree, neither counts.
+        :param fields: the header fields of the request.
         """
-        hops = [hop.strip() for field in fields.get(b"x-forwarded-for", ()) for hop in field.split(b",")]
-        forwarded = [_for(element) for field in fields.get(b"forwarded", ()) for element in field.split(b",")]
-        if hops and forwarded and self._walk(peer, hops)[0] != self._walk(peer, forwarded)[0]:
-            # The proxy writes one of the two, and the client wrote the other: nobody knows which.
-            return peer, peer
-        return self._walk(peer, hops or forwarded)
+        values = fields.get(self.header.encode("ascii"), ())
+        read = _reported if self.header == FORWARDED else _listed
+        return self._walk(peer, (hop for value in reversed(values) for hop in read(value)))
 
-    def _walk(self, peer: str, hops: list[bytes]) -> tuple[str, str]:
+    def _walk(self, peer: str, hops: Iterator[bytes]) -> tuple[str, str]:
         client, chain = peer, [peer]
-        for hop in reversed([hop for hop in hops if hop]):
+        for hop in hops:
             address = _address(hop)
             if address is None:
                 break
@@ -55,9 +60,28 @@ class TrustedProxies:
         return client, ", ".join(reversed(chain))
 
 
-def _for(element: bytes) -> bytes:
-    match = _FOR.search(element)
-    return match[1].strip(b'"') if match else b"unknown"
+def _listed(value: bytes) -> Iterator[bytes]:
+    """The hops in a value of X-Forwarded-For, the last first."""
+    return filter(None, map(bytes.strip, reversed(value.split(b","))))
+
+
+def _reported(value: bytes) -> Iterator[bytes]:
+    """The hops in a value of Forwarded, the last first."""
+    end = len(value)
+    comma = end
+    while comma >= 0:
+        # From the right, for what the client wrote at the left may lack the end of a string. No comma within a whole
+        # string begins an element: the quotes that follow in it stand behind a backslash.
+        comma = value.rfind(b",", 0, comma)
+        if not _ELEMENT.fullmatch(value, comma + 1, end):
+            continue
+        element, end = value[comma + 1 : end], comma
+        if element.strip():
+            yield next(
+                (node.strip(b'"') for name, node in _PAIRS.findall(element) if name.lower() == b"for"), b"unknown"
+            )
+    if end >= 0:
+        yield b"unknown"
 
 
 def _address(hop: bytes) -> str | None:

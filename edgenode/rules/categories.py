@@ -56,7 +56,7 @@ _TABLE = (
     Category("ip", "ip.src", notations.ADDRESS, "The client's address: an address or a CIDR network."),
     Category("method", "http.request.method", REGEX, "The method as sent."),
     Category("organization", "edge.organization", REGEX, "Whose the client's address is: ``Google LLC``."),
-    Category("path", "edge.path", REGEX, "The path without the query: decoded, slashes merged, dot segments resolved."),
+    Category("path", "edge.paths", REGEX, "The path without the query: decoded, and as servers may read that."),
     Category("path-matching-name", "edge.path_map", notations.NAME, "The name of the path map."),
     Category("query", "edge.query", REGEX, "The query without its ``?``, as received and decoded."),
     Category("region", "edge.region", REGEX, "The client's region, by its name and its code."),

@@ -163,8 +163,9 @@ _TABLE = (
     *_requests(
         "http.request.body.", "body",
         ("raw", BYTES, bodies.raw, "The body, as much of it as rules see."),
-        ("size", INT, bodies.size, "Its size in bytes."),
-        ("truncated", BOOL, bodies.truncated, "Whether there is more of it than rules see."),
+        ("size", INT, bodies.size,
+         "Its size in bytes; of a chunked body that rules see only the beginning of: ``max-body-size``."),
+        ("truncated", BOOL, bodies.truncated, "Whether there is more of it than rules see, parts and fields included."),
         ("mime", BYTES, bodies.mime, "Its media type by its first bytes; empty if that is not known."),
         ("form", STRING_LISTS, bodies.form, "All values of every field of a form, not decoded."),
         ("form.names", STRINGS, bodies.form_names, "The name of each field of a form, not decoded."),
@@ -236,6 +237,7 @@ _TABLE = (
     ),
     *_requests(
         "edge.", "",
+        ("paths", STRINGS, uris.path_readings, "``edge.path``, also without parameters and with ``\\`` as ``/``."),
         ("query", STRINGS, uris.query_readings, "The query as received and decoded; none without one."),
         ("uri", STRINGS, uris.uri_readings, "Path and query: as received, in normal form, and decoded."),
         ("cookies", STRING_LISTS, cookies.cookie_readings, "Cookies as sent, percent-decoded and without quotes."),

@@ -20,6 +20,12 @@ from edgenode.errors import InvalidValue
 _SINGLE = 1 << 20
 _SET = 8 << 20
 _SET_EACH = 16 << 10
+_LONGEST = 4096
+"""Characters of an expression."""
+
+_TRIED = 256
+"""Beginnings of a wrong expression that are looked at to find where it goes wrong."""
+
 _UNICODE_CLASS = re.compile(r"(?:[^\\]|\\[^pP])*?(\\[pP])", re.DOTALL)
 
 
@@ -37,6 +43,8 @@ def check_regex(pattern: str) -> None:
 
     :raises InvalidValue: if RE2 refuses it, or if it could not mean for bytes what it says.
     """
+    if len(pattern) > _LONGEST:
+        raise InvalidValue(f"a regular expression has at most {_LONGEST} characters", _LONGEST)
     for column, character in enumerate(pattern):
         if not character.isascii():
             escaped = "".join(f"\\x{byte:02X}" for byte in character.encode())
@@ -63,12 +71,37 @@ def _column(pattern: str, fragment: str) -> int:
     """Where the trouble begins: at the fragment that RE2 quotes if there is one such, else behind what can be read."""
     if fragment != pattern and pattern.count(fragment) == 1:
         return pattern.index(fragment)
-    return next((end for end in range(len(pattern), 0, -1) if _refusal(pattern[:end]) is None), 0)
+    ends = range(len(pattern), max(0, len(pattern) - _TRIED), -1)
+    return next((end for end in ends if _refusal(pattern[:end]) is None), 0)
+
+
+def program_size(pattern: str) -> int:
+    """How many instructions of RE2 a checked expression comes down to; a byte of text may be tried against each."""
+    size: int = compile_regex(pattern).programsize
+    return size
+
+
+_COUNT = re.compile(r"\{[0-9]+(?:,[0-9]*)?\}")
+
+
+def counted_size(pattern: str) -> int:
+    """How many of those are copies for ``{n,m}``: of them, one value can have any number busy, in any order."""
+    if not _COUNT.search(pattern):
+        return 0
+    return max(0, program_size(pattern) - program_size(_COUNT.sub("+", pattern)))
+
+
+_PLAIN = re.compile(r"(?:\(\?i\))?\^?(?:[^\\.\[\](){}*+?|^$]|\\[^A-Za-z0-9]|\\b)*\$?")
+
+
+def is_plain(pattern: str) -> bool:
+    """Whether a checked expression is one text and nothing else, so that it costs next to nothing among others."""
+    return _PLAIN.fullmatch(pattern) is not None
 
 
 def compile_regex(pattern: str) -> Any:
     """Compile a checked expression by itself; what it gives has Python's methods ``search`` and ``groups``."""
-    return re2.compile(pattern.encode("ascii"), _options(_SINGLE))
+    return re2.compile(pattern.encode("latin-1"), _options(_SINGLE))
 
 
 def compile_set(patterns: Sequence[str]) -> re2.Set:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 
 from edgenode.exchange import Request
-from edgenode.rules.views.escapes import form_decoded, normalised
+from edgenode.rules.views.escapes import PERCENT, form_decoded, normalised
 from edgenode.rules.views.view import view
 
 _BEFORE_THE_PATH = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 _SLASHES = re.compile(rb"/{2,}")
+_PARAMETERS = re.compile(rb";[^/]*")
 
 
 def normal_path(path: bytes) -> bytes:
     """A path in normal form; what is no path, such as ``*``, stays as it is."""
-    if b"%" not in path and b"//" not in path and b"/." not in path:
+    if PERCENT not in path and path.find(b"//") < 0 and path.find(b"/.") < 0:
         return path
     path = _SLASHES.sub(b"/", normalised(path))
     return _resolved(path) if b"/." in path and path.startswith(b"/") else path
@@ -95,18 +96,35 @@ def raw_full_uri(request: Request) -> bytes:
     return b"%b://%b%b" % (request.scheme, request.authority, raw_uri(request))
 
 
+def path_readings(request: Request) -> tuple[bytes, ...]:
+    """The decoded path, and what servers make of it that drop parameters (``/a;x=1/b``) or take ``\\`` for ``/``.
+
+    No reading has dot segments that another has not: where one would, the request is refused.
+    """
+    path = request.normalised_path
+    if path.find(b";") < 0 and path.find(b"\\") < 0:
+        return (path,)
+    slashes = path.replace(b"\\", b"/")
+    bare = _PARAMETERS.sub(b"", path)
+    readings = (path, bare, slashes, _PARAMETERS.sub(b"", slashes), bare.replace(b"\\", b"/"))
+    return tuple(dict.fromkeys(_SLASHES.sub(b"/", reading) for reading in readings))
+
+
 def query_readings(request: Request) -> tuple[bytes, ...]:
     """The query as received and decoded; none without one."""
-    if request.query is None:
+    query = request.query
+    if query is None:
         return ()
-    return tuple(dict.fromkeys((request.query, form_decoded(request.query))))
+    decoded = form_decoded(query)
+    return (query,) if decoded == query else (query, decoded)
 
 
 @view
 def uri_readings(request: Request) -> tuple[bytes, ...]:
-    """Path and query: as received, in normal form, and decoded."""
-    decoded = request.normalised_path + form_decoded(_queried(request))
-    return tuple(dict.fromkeys((raw_uri(request), uri(request), decoded)))
+    """Path and query: as received, in normal form, and decoded; the decoded path in all its readings."""
+    query = form_decoded(_queried(request))
+    decoded = [path + query for path in path_readings(request)]
+    return tuple(dict.fromkeys((raw_uri(request), uri(request), *decoded)))
 
 
 def _queried(request: Request) -> bytes:
