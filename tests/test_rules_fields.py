@@ -34,6 +34,7 @@ PLACE = Geography(
     "Europe/Berlin", True, 64500, "Example AG",
 )  # fmt: skip
 FORM, TEXT = "Content-Type: application/x-www-form-urlencoded", "Content-Type: text/plain"
+MULTIPART = "Content-Type: multipart/form-data; boundary=b"
 
 
 def request(target: str = "/", *headers: str, body: bytes = b"", method: str = "GET", version: str = "1.1") -> Request:
@@ -71,6 +72,11 @@ def read(name: str, asked: Request | None, **facts: Any) -> Any:
         (request("/x/../%61?b"), "raw.http.request.uri.path", b"/x/../%61"),
         (request("/x/../%61?b"), "http.request.uri.path", b"/a"),
         (request("/%61//b%2fc?x=%61"), "edge.path", b"/a/b/c"),
+        (request("/%61//b%2fc?x=%61"), "edge.paths", (b"/a/b/c",)),
+        (request("/a;x=1/;y/b"), "edge.paths", (b"/a;x=1/;y/b", b"/a/b")),
+        (request("/a%5Cb%5c%5cc"), "edge.paths", (b"/a\\b\\\\c", b"/a/b/c")),
+        (request("/a%5cb;x%5cc"), "edge.paths", (b"/a\\b;x\\c", b"/a\\b", b"/a/b;x/c", b"/a/b/c", b"/a/b")),
+        (request("*", method="OPTIONS"), "edge.paths", (b"*",)),
         (request("/a?b"), "raw.http.request.full_uri", b"https://www.test:8443/a?b"),
         (request("HTTPS://other.test/%61?b", "Host: other.test"), "raw.http.request.uri", b"/%61?b"),
         (request("https://other.test?b", "Host: other.test"), "raw.http.request.uri.path", b"/"),
@@ -90,6 +96,9 @@ def read(name: str, asked: Request | None, **facts: Any) -> Any:
         (request("/?a=1&b=2&a=3"), "http.request.uri.args.names", (b"a", b"b", b"a")),
         (request("/?a=1&b=2=&a=3"), "raw.http.request.uri.args.values", (b"1", b"2=", b"3")),
         (request("/?%61=x+y"), "edge.arguments", {b"a": (b"x y",)}),
+        (request("/?%20a=1&+b=2"), "edge.arguments", {b" a": (b"1",), b"a": (b"1",), b" b": (b"2",), b"b": (b"2",)}),
+        (request("/?a%00x=1"), "edge.arguments", {b"a\0x": (b"1",), b"a": (b"1",)}),
+        (request("/?a=1;b=2&c"), "edge.arguments", {b"a": (b"1;b=2", b"1"), b"c": (b"",), b"b": (b"2",)}),
         (request("/?a=%zz%4"), "edge.arguments", {b"a": (b"%zz%4",)}),
         (request("/?%74oken=a+b"), "edge.query", (b"%74oken=a+b", b"token=a b")),
         (request("/?token"), "edge.query", (b"token",)),
@@ -107,6 +116,13 @@ def read(name: str, asked: Request | None, **facts: Any) -> Any:
         (
             request("/", 'Cookie: %61=%31; b="x y"'), "edge.cookies",
             {b"%61": (b"%31", b"1"), b"a": (b"%31", b"1"), b"b": (b'"x y"', b"x y")},
+        ),
+        (request("/", "Cookie: a=1 b=2"), "edge.cookies", {b"a": (b"1 b=2", b"1"), b"b": (b"2",)}),
+        (request("/", "Cookie: a=1, b = 2"), "edge.cookies", {b"a": (b"1, b = 2", b"1"), b"b": (b"2",)}),
+        (request("/", "Cookie: a=1\tb=2"), "edge.cookies", {b"a": (b"1\tb=2", b"1"), b"b": (b"2",)}),
+        (
+            request("/", 'Cookie: a="x;y"'), "edge.cookies",
+            {b"a": (b'"x', b'"x;y"', b"x;y"), b'y"': (b"",)},
         ),
         (request("/", r'Cookie: a="\157ld"'), "edge.cookies", {b"a": (rb'"\157ld"', rb"\157ld", b"old")}),
         (request("/", "Referer: r"), "http.referer", b"r"),
@@ -143,6 +159,18 @@ def test_a_request_is_read(asked: Request, field: str, value: object) -> None:
         (request("/", FORM, body=b"a=1&b=2"), "http.request.body.form.names", (b"a", b"b")),
         (request("/", FORM, body=b"a=1&b=2"), "http.request.body.form.values", (b"1", b"2")),
         (request("/", TEXT, body=b"a=1&b=2"), "http.request.body.form", {}),
+        (request("/", body=b"a=1"), "http.request.body.form", {b"a": (b"1",)}),
+        (request("/", "Content-Type:", body=b"a=1"), "http.request.body.form", {b"a": (b"1",)}),
+        (request("/", FORM, body=b"a&" * 4095), "http.request.body.truncated", False),
+        (request("/", FORM, body=b"a&" * 4096), "http.request.body.truncated", True),
+        (request("/", FORM, body=b"a;" * 4096), "http.request.body.truncated", True),
+        (request("/", TEXT, body=b"a&" * 4096), "http.request.body.truncated", False),
+        (
+            request("/", FORM, body=b"a=1&" * 4095 + b"b=2&c=3"), "http.request.body.form",
+            {b"a": (b"1",) * 4095, b"b": (b"2",)},
+        ),
+        (request("/", MULTIPART, body=b"--b\r\n\r\n1\r\n" * 1000), "http.request.body.truncated", False),
+        (request("/", MULTIPART, body=b"--b\r\n\r\n1\r\n" * 1001), "http.request.body.truncated", True),
         (request("/", FORM.upper() + " ; charset=x", body=b"a=1"), "http.request.body.form", {b"a": (b"1",)}),
         (request("/?a=0", FORM, body=b"%61=1"), "edge.arguments", {b"a": (b"0", b"1")}),
         (
@@ -151,7 +179,7 @@ def test_a_request_is_read(asked: Request, field: str, value: object) -> None:
         ),
         (
             request("/", FORM + '; charset="UTF-16LE"', body=urlencode({"a".encode("utf-16le"): b"\xff"}).encode()),
-            "edge.arguments", {b"a\0": (b"\xff",), b"a": ("\ufffd".encode(),)},
+            "edge.arguments", {b"a\0": (b"\xff",), b"a": (b"\xff", "\ufffd".encode())},
         ),
         (request("/", f"{FORM}; charset=zlib", body=b"a=1"), "edge.arguments", {b"a": (b"1",)}),
         (request("/", body=b"\x89PNG\r\n\x1a\n..."), "http.request.body.mime", b"image/png"),
@@ -192,7 +220,7 @@ PARTS = (
 )
 def test_a_multipart_body_is_read(field: str, value: object) -> None:
     """Part by part; an argument is looked for in it too, with its transfer encoding taken away."""
-    assert read(field, request("/", "Content-Type: multipart/form-data; boundary=b", body=PARTS)) == value
+    assert read(field, request("/", MULTIPART, body=PARTS)) == value
 
 
 def test_only_a_multipart_body_has_parts() -> None:
@@ -205,7 +233,7 @@ def test_only_a_multipart_body_has_parts() -> None:
 def test_a_part_is_read_in_its_own_character_set() -> None:
     """As it is, and as what it says to a server that believes it."""
     body = PARTS.replace(b"text/plain", b"text/plain; charset=utf-16").replace(b"ZXZpbA==", "evil".encode("utf-16"))
-    asked = request("/", "Content-Type: multipart/form-data; boundary=b", body=body)
+    asked = request("/", MULTIPART, body=body)
     assert b"evil" in read("edge.arguments", asked)[b"f"]
 
 

@@ -18,7 +18,7 @@ HEAD = b'Content-Disposition: form-data; name="a"'
 def found(data: bytes, content_type: bytes = TYPE) -> dict[bytes, list[bytes]]:
     """The contents of the parts by every reading of their names."""
     values: dict[bytes, list[bytes]] = {}
-    for part in read_parts(content_type, data):
+    for part in read_parts(content_type, data)[0]:
         for name in part.names:
             values.setdefault(name, []).append(part.value)
     return values
@@ -45,9 +45,17 @@ def body(*parts: bytes, boundary: bytes = b"b", end: bytes = b"\r\n") -> bytes:
         (body(HEAD + b"\r\n\r\n\r"), [b"\r"]),
         (body(b"CONTENT-disposition:form-data ;NAME = a\r\n\r\n1"), [b"1"]),
         (body(b"Content-Disposition: form-data;\r\n  name=a\r\n\r\n1"), [b"1"]),
-        (body(b"X: y\r\n" + HEAD + b"\r\nZ\r\n\r\n1"), [b"1"]),
+        (body(b"X: y\r\n" + HEAD + b"\r\nZ\r\n\r\n1"), [b"1", b"1"]),
+        (body(b'Content-Disposition: form-data; name="\r\na"\r\n\r\n1'), [b"1"]),
+        (b"--b\r\n" + HEAD + b"\r\n1", [b"", b"1"]),
+        (b"--b\r\nZ\r\n\r\n--b\r\n" + HEAD + b"\r\n1", [b"", b"1"]),
+        (b"--b\r\n" + HEAD + b"\r\n\r\n1\r\n--", [b"1\r\n--", b"1"]),
         (body(b"Content-Disposition: attachment; name=a\r\n\r\n1"), [b"1"]),
-        (b"--b--\r\n--b\r\n" + HEAD + b"\r\n\r\n1", []),
+        (b"--b--\r\n--b\r\n" + HEAD + b"\r\n\r\n1", [b"1"]),
+        (body(HEAD + b"\r\n\r\n1\r\n--bjunk\r\n2"), [b"1\r\n--bjunk\r\n2", b"1"]),
+        (body(b'Content-Disposition: name="a"\r\n\r\n1'), [b"1"]),
+        (body(HEAD, b"\r\n1"), [b"", b"1"]),
+        (body(HEAD + b"\r\n--bjunk\r\n\r\n1\r\n--bjunk"), [b"1\r\n--bjunk", b"1"]),
         (b"", []),
         (b"--b", []),
     ],
@@ -80,6 +88,13 @@ def test_a_part_is_found(data: bytes, values: list[bytes]) -> None:
         (b'multipart/form-data; x="; boundary=no"; boundary=b', b"b"),
         (b"multipart/form-data; boundary='b'", b"b"),
         (b"multipart/form-data; boundary='b'", b"'b'"),
+        (b"multipart/form-data; xboundary=b; boundary=c", b"b"),
+        (b"multipart/form-data; boundaryX=b", b"b"),
+        (b'multipart/form-data; a="boundary=b"; boundary=c', b'b"'),
+        (b"multipart/form-data boundary=b", b"b"),
+        (b"multipart/form-data; boundary= b", b" b"),
+        (b'multipart/form-data; BOUNDARY=c; boundary="b"', b"b"),
+        (b"multipart/form-data; Boundary-is=b", b"b"),
     ],
 )
 def test_every_boundary_that_a_type_may_name_is_tried(content_type: bytes, boundary: bytes) -> None:
@@ -101,7 +116,7 @@ def test_every_boundary_that_a_type_may_name_is_tried(content_type: bytes, bound
 )
 def test_every_reading_of_a_name_counts(disposition: bytes, names: tuple[bytes, ...]) -> None:
     """What two servers call differently has both names."""
-    (part,) = read_parts(TYPE, body(b"Content-Disposition: " + disposition + b"\r\n\r\n1"))
+    ((part,), _) = read_parts(TYPE, body(b"Content-Disposition: " + disposition + b"\r\n\r\n1"))
     assert part.names == names
 
 
@@ -130,7 +145,7 @@ PIECES = st.sampled_from([b"\r\n", b"\n", b"--b", b"--", b"b", HEAD, b"\r\n\r\n"
 @given(st.lists(PIECES, max_size=20).map(b"".join))
 def test_anything_can_be_read(data: bytes) -> None:
     """Of any body there are parts or none, and what is in them was in it."""
-    for part in read_parts(TYPE, data):
+    for part in read_parts(TYPE, data)[0]:
         assert part.value in data
 
 
@@ -151,10 +166,26 @@ def test_what_a_browser_writes_is_read(fields: dict[str, bytes]) -> None:
     assert read == {name.encode(): [value] for name, value in fields.items()}
 
 
+def test_so_many_parts_are_read_and_no_more() -> None:
+    """And that there are more is said, whichever reading has them."""
+    part = HEAD + b"\r\n\r\n1"
+    parts, more = read_parts(TYPE, body(*[part] * 1000))
+    assert (len(parts), more) == (1000, False)
+    for data in (body(*[part] * 1001), b"--b\r\n" * 2000, body(part, b"\r\n--bjunk" * 2000)):
+        parts, more = read_parts(TYPE, data)
+        assert len(parts) <= 1000
+        assert more
+
+
 @pytest.mark.parametrize(
     ("content_type", "data"),
     [
         (TYPE, b"\n--b" * 60_000),
+        (TYPE, b"\n--bx" * 40_000),
+        (TYPE, b"--b\r\n" + HEAD + b",;a=" * 50_000),
+        (TYPE, b"--b\r\n" + HEAD + b"".join(b";name*%d=a" % i for i in range(15_000))),
+        (TYPE, b"--b\r\n" + (HEAD + b"\r\n") * 5_000),
+        (b"multipart/form-data" + b"; boundary" * 800, b"\n--b\n" * 40_000),
         (TYPE, b"\r\n--b\r\n" * 30_000),
         (TYPE, b"--b\r\n" + HEAD + b";" * 200_000),
         (TYPE, b"--b\r\n" + HEAD + b"\r\n " * 60_000),

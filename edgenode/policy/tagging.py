@@ -17,6 +17,8 @@ from edgenode.decision import Decision
 from edgenode.errors import InvalidValue
 from edgenode.exchange import Exchange, Geography, Request, Verification, host_of
 from edgenode.rules.tags import canonical, check_tag
+from edgenode.rules.views import bodies
+from edgenode.rules.views.pairs import has_more_pairs
 
 AUTOMATIC: Mapping[str, str] = MappingProxyType(
     {
@@ -29,8 +31,9 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
         "securitypolicy-entry": "The path map.",
         "headers": "The number of header fields, repeated ones counted once and Cookie not at all.",
         "cookies": "The number of cookies.",
-        "args": "The number of arguments in the query.",
-        "body": "``body:truncated`` if there is more of the body than rules have seen.",
+        "args": "The number of arguments in the query; and ``args:truncated`` if rules have not seen all.",
+        "body": "``body:truncated`` if there is more of the body than rules have seen, or it has more than 4,096 "
+        "fields or 1,000 parts.",
         "geo-continent-code": "With ``[geo]``, the client's continent: ``geo-continent-code:eu``; like all that follow "
         "``nil`` if it is not known.",
         "geo-country": "Its country by name: ``geo-country:united-states``.",
@@ -160,6 +163,7 @@ def _located_tags(geography: Geography) -> Iterator[str]:
 
 
 _TRUNCATED = frozenset(("body:truncated",))
+_MORE_ARGUMENTS = frozenset(("args:truncated",))
 
 _NONE = ("mtls:none",)
 _VERIFIED = ("mtls:verified",)
@@ -181,7 +185,9 @@ def _request_tags(request: Request) -> frozenset[str]:
     cookies = fields.get(b"cookie", ())
     headers = len(fields) - 1 if cookies else len(fields)
     counts = _counts(headers, sum(map(_cookies, cookies)), _arguments(request.query) if request.query else 0)
-    return counts | _TRUNCATED if body is not None and body.truncated else counts
+    if request.query and has_more_pairs(request.query):
+        counts |= _MORE_ARGUMENTS
+    return counts | _TRUNCATED if body is not None and body.size and bodies.truncated(request) else counts
 
 
 def _cookies(value: bytes) -> int:

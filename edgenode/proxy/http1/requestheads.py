@@ -1,7 +1,7 @@
 """The heads of HTTP/1.1 requests, read strictly (RFC 9112, sections 3 and 6).
 
-Law: a head that is accepted has one meaning: its framing is given once, and there is one authority, the target's, or
-else the one Host's.
+Law: a head that is accepted has one meaning: its framing is given once, as is the type of its body, and there is one
+authority, the target's, or else the one Host's.
 """
 
 from __future__ import annotations
@@ -189,6 +189,8 @@ def _read_block(rest: bytes, minor: bytes) -> Block:
     values = by_name(headers)
     version = (1, int(minor))
     length = _request_length(values, version)
+    if len(values.get(b"content-type", ())) > 1:
+        raise ClientError(400, "the Content-Type field is repeated")
     keep_alive, options = persistence(values.get(b"connection"), version)
     return Block(
         version,

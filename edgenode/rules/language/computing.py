@@ -38,7 +38,7 @@ Reader = Callable[[Exchange], Any]
 """Computes a value, ``None`` if it is missing."""
 
 LARGEST_MAPPED = 64 << 20
-"""Bytes that a function mapped over an array may make in all, with other values put to each element."""
+"""Bytes that a function mapped over an array may make and look at in all, with other values put to each element."""
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
@@ -153,16 +153,16 @@ def _mapped(function: Function, first: Reader, rest: list[Reader], literal: bool
         if not function.takes_missing and any(value is None for value in others):
             return ()
         made = (function.call(element, *others) for element in elements)
-        return tuple(value for value in (made if literal else _measured(made)) if value is not None)
+        return tuple(value for value in (made if literal else _measured(made, others)) if value is not None)
 
     return values
 
 
-def _measured(values: Iterable[Any]) -> Iterable[Any]:
-    """The client may send both many short elements and a long text to put behind each of them."""
-    size = 0
+def _measured(values: Iterable[Any], others: Iterable[Any]) -> Iterable[Any]:
+    """The client may send both many short elements and a long text to put behind each of them, or to look at for it."""
+    size, looked_at = 0, sum(len(other) for other in others if isinstance(other, bytes))
     for value in values:
-        size += len(value) if isinstance(value, bytes) else 0
+        size += looked_at + (len(value) if isinstance(value, bytes) else 0)
         if size > LARGEST_MAPPED:
             raise RuntimeError("a function mapped over an array makes too much of this request")
         yield value

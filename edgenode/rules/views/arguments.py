@@ -1,7 +1,7 @@
 """Arguments: what a query says, as Cloudflare reads it, and with the fields of forms, decoded, as applications do.
 
 Law: an argument is looked for wherever an application would find one; it does not help to send it in the body, in
-another case of the type, or percent-encoded.
+another case of the type, percent-encoded, behind ``;`` as Rack 2 has it, or by a name that PHP cuts to the same.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from edgenode.rules.views.charsets import recoded
 from edgenode.rules.views.escapes import form_decoded
 from edgenode.rules.views.pairs import Pairs, Values, collected, names_of, split_pairs, values_of
 from edgenode.rules.views.view import view
+
+(_SEMICOLON,) = b";"
 
 
 @view
@@ -46,11 +48,29 @@ def all_arguments(request: Request) -> Values:
 
 def _decoded(request: Request) -> Iterator[tuple[bytes, bytes]]:
     codecs = charsets.codecs(request.fields.get(b"content-type", ()))
-    for name, value in (*pairs(request), *(bodies.form_pairs(request) or ())):
+    for name, value in (
+        *_divided(request.query, pairs(request)),
+        *_divided(bodies.form_text(request), bodies.form_pairs(request) or ()),
+    ):
         name, value = form_decoded(name), form_decoded(value)
-        yield name, value
+        yield from ((each, value) for each in _names(name))
         yield from ((recoded(name, codec), recoded(value, codec)) for codec in codecs)
     for part in bodies.parts(request) or ():
         codecs = charsets.codecs(part.content_types)
         values = [*bodies.contents(part), *(recoded(part.value, codec) for codec in codecs)]
-        yield from ((name, value) for name in part.names for value in dict.fromkeys(values))
+        names = dict.fromkeys(each for name in part.names for each in _names(name))
+        yield from ((name, value) for name in names for value in dict.fromkeys(values))
+
+
+def _divided(text: bytes | None, found: Pairs) -> Pairs:
+    """The pairs of a text, and those that it has if ``;`` divides them too."""
+    if not text or _SEMICOLON not in text:
+        return found
+    known = set(found)
+    return (*found, *[pair for pair in split_pairs(text.replace(b";", b"&")) if pair not in known])
+
+
+def _names(name: bytes) -> tuple[bytes, ...]:
+    """A name as it is, and as PHP registers it: without white space before it, and up to a NUL."""
+    cut = name.lstrip().partition(b"\0")[0]
+    return (name,) if cut == name or not cut else (name, cut)

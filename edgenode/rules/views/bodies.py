@@ -1,22 +1,23 @@
 """The bodies of requests as rules look at them: forms, parts, and what a body really is.
 
-Law: a body is read by what its type can be taken for; what is malformed or cut off gives what could be read.
+Law: a body is read by what its type can be taken for, and one without a type is a form, as Rack has it. What is
+malformed or cut off gives what could be read, and what has more fields or parts than are looked at counts as cut off.
 """
 
 from __future__ import annotations
 
 import binascii
-import re
 from collections.abc import Callable, Iterator
 
 from edgenode.exchange import NO_BODY, Body, Request
 from edgenode.rules.views.contents import media_type
 from edgenode.rules.views.multipart import Part, read_parts
-from edgenode.rules.views.pairs import Pairs, Values, collected, names_of, split_pairs, values_of
+from edgenode.rules.views.pairs import Pairs, Values, collected, has_more_pairs, names_of, split_pairs, values_of
 from edgenode.rules.views.parameters import first_word
 from edgenode.rules.views.view import view
 
-_BASE64 = re.compile(rb"[^A-Za-z0-9+/]+")
+_FORMS = frozenset((b"application/x-www-form-urlencoded", b""))
+_NO_DIGITS = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 
 
 def body(request: Request) -> Body | None:
@@ -37,9 +38,11 @@ def size(request: Request) -> int | None:
 
 
 def truncated(request: Request) -> bool | None:
-    """Whether there is more of it than rules see."""
+    """Whether there is more of it than rules see, or there are more fields or parts in it than they look at."""
     found = body(request)
-    return None if found is None else found.truncated
+    if found is None or found.truncated or not found.data:
+        return None if found is None else found.truncated
+    return has_more_pairs(form_text(request) or b"") or _parts(request)[1]
 
 
 def mime(request: Request) -> bytes | None:
@@ -48,14 +51,20 @@ def mime(request: Request) -> bytes | None:
     return None if found is None else media_type(found.data)
 
 
-@view
-def form_pairs(request: Request) -> Pairs | None:
-    """The fields of an ``application/x-www-form-urlencoded`` body, not decoded."""
+def form_text(request: Request) -> bytes | None:
+    """The body, if it is ``application/x-www-form-urlencoded``; empty if it is not."""
     found = body(request)
     if found is None:
         return None
-    types = map(first_word, request.fields.get(b"content-type", ()))
-    return split_pairs(found.data) if b"application/x-www-form-urlencoded" in types else ()
+    types = request.fields.get(b"content-type", (b"",))
+    return found.data if not _FORMS.isdisjoint(map(first_word, types)) else b""
+
+
+@view
+def form_pairs(request: Request) -> Pairs | None:
+    """The fields of a form, not decoded."""
+    text = form_text(request)
+    return None if text is None else split_pairs(text)
 
 
 @view
@@ -77,16 +86,19 @@ def form_values(request: Request) -> tuple[bytes, ...] | None:
     return None if pairs is None else values_of(pairs)
 
 
-@view
 def parts(request: Request) -> tuple[Part, ...] | None:
     """The parts of a ``multipart`` body."""
+    return None if body(request) is None else _parts(request)[0]
+
+
+@view
+def _parts(request: Request) -> tuple[tuple[Part, ...], bool]:
+    """The parts that are looked at, and whether there are more."""
     found = body(request)
-    if found is None:
-        return None
-    types = request.fields.get(b"content-type", ())
-    return tuple(
-        part for each in types if first_word(each).startswith(b"multipart/") for part in read_parts(each, found.data)
-    )
+    for each in request.fields.get(b"content-type", ()):
+        if found is not None and first_word(each).startswith(b"multipart/"):
+            return read_parts(each, found.data)
+    return (), False
 
 
 @view
@@ -115,13 +127,12 @@ def part_values(request: Request) -> tuple[bytes, ...] | None:
 def contents(part: Part) -> Iterator[bytes]:
     """The content of a part as received, and decoded as its Content-Transfer-Encoding says, which some servers do."""
     yield part.value
-    for encoding in part.content_transfer_encodings:
-        match first_word(encoding):
-            case b"base64":
-                digits = _BASE64.sub(b"", part.value)
-                yield binascii.a2b_base64(digits[: len(digits) // 4 * 4] + _padded(digits))
-            case b"quoted-printable":
-                yield binascii.a2b_qp(part.value)
+    encodings = set(map(first_word, part.content_transfer_encodings))
+    if b"base64" in encodings:
+        digits = part.value.translate(None, _NO_DIGITS)
+        yield binascii.a2b_base64(digits[: len(digits) // 4 * 4] + _padded(digits))
+    if b"quoted-printable" in encodings:
+        yield binascii.a2b_qp(part.value)
 
 
 def _padded(digits: bytes) -> bytes:

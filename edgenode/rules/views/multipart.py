@@ -1,27 +1,37 @@
 """``multipart/form-data`` (RFC 7578, RFC 2046): the parts of a body, read in each way in which some server reads them.
 
-Law: nothing here is ever an error, and it takes time in proportion to the body. A missing last delimiter, line ends of
-LF alone, an empty part, quoted or repeated boundaries: what can be read is read.
+Law: nothing here is ever an error, and it takes time in proportion to the body, of which so many parts are read and no
+more. No last delimiter, or parts behind it, line ends of LF alone, an empty part, quoted or repeated boundaries: what
+can be read is read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from attrs import frozen
 
-from edgenode.rules.views.parameters import parameter
+from edgenode.rules.views.parameters import loose_boundary, parameter, parameters, readings
+
+MOST_PARTS = 1000
+"""As many are looked at; PHP and Django, as they are shipped, take no more fields than that."""
+
+_MOST_DELIMITERS = MOST_PARTS + 1
 
 _END_OF_DELIMITER = {
-    b"\n": re.compile(rb"(--)?[ \t]*(?=\r?\n|\Z)"),
+    b"\n": re.compile(rb"(--)?[ \t]*(?=\r?\n|\r?\Z)"),
     b"\r\n": re.compile(rb"(--)?[ \t]*(?=\r\n|\Z)"),
 }
-"""What follows a boundary, by the line end that a reader insists on."""
+"""What follows a boundary, by the line end that a reader insists on, up to the next one."""
 
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_NO_FIELD = re.compile(rb"\r?\n(?=[\r\v\f]|[^:\s][^:\n]*(?:\n|\Z))")
+"""What is in front of a line that is no field, which PHP takes for the rest of the line before."""
+
 _FOLD = re.compile(rb"\r?\n[ \t]+")
-_LINE_END = re.compile(rb"\r?\n")
+_FIELD = re.compile(rb"(?:\A|\n)[ \t]*content-(disposition|type|transfer-encoding)[ \t\r\v\f]*:([^\n]*)", re.IGNORECASE)
 
 
 @frozen(cache_hash=True)
@@ -44,46 +54,70 @@ class Part:
     content_transfer_encodings: tuple[bytes, ...]
 
 
-def read_parts(content_type: bytes, data: bytes) -> tuple[Part, ...]:
-    """The parts of a body, read with each boundary that its type can be understood to name.
+def read_parts(content_type: bytes, data: bytes) -> tuple[tuple[Part, ...], bool]:
+    """The parts of a body, read with each boundary that its type can be understood to name; and whether there are more
+    than are read.
 
     :param content_type: of the request.
     :param data: the body, or its beginning.
     """
-    readings: dict[tuple[bytes, ...], None] = {}
-    for boundary in parameter(content_type, b"boundary"):
-        for line_end in _END_OF_DELIMITER if boundary else ():
-            readings[tuple(_contents(boundary, line_end, data))] = None
-    return tuple(_part(content) for contents in readings for content in contents)
+    contents: list[bytes] = []
+    more = False
+    for boundary in filter(None, parameter(content_type, b"boundary")):
+        for line_end in _END_OF_DELIMITER:
+            pieces = (line_end + data).split(line_end + b"--" + boundary, _MOST_DELIMITERS + 1)
+            more = more or len(pieces) > _MOST_DELIMITERS + 1
+            _add(contents, _contents(pieces[: _MOST_DELIMITERS + 1], boundary, line_end))
+    if boundary := loose_boundary(content_type):
+        _add(contents, islice(_contents_in_php(boundary, data), MOST_PARTS + 1))
+    return tuple(map(_part, contents[:MOST_PARTS])), more or len(contents) > MOST_PARTS
 
 
-def _contents(boundary: bytes, line_end: bytes, data: bytes) -> Iterator[bytes]:
-    """What stands between the delimiters, without the line ends that belong to them."""
-    begin = -1
-    for start, end, is_last in _delimiters(boundary, line_end, data):
-        if begin >= 0:
-            yield data[begin:start]
-        if is_last:
-            return
-        begin = end
-    if begin >= 0:
-        yield data[begin:]
+def _add(contents: list[bytes], reading: Iterable[bytes]) -> None:
+    """Add what no reading before has found; what is twice in one reading is there twice."""
+    known = set(contents)
+    contents += [content for content in reading if content not in known]
 
 
-def _delimiters(boundary: bytes, line_end: bytes, data: bytes) -> Iterator[tuple[int, int, bool]]:
-    """Where each delimiter begins and ends, and whether it is the last. None overlap: no boundary has a line feed."""
+def _contents(pieces: list[bytes], boundary: bytes, line_end: bytes) -> Iterator[bytes]:
+    """What stands between the delimiters, without the line ends that belong to them.
+
+    :param pieces: of the body, as the boundaries that begin a line divide it.
+    """
     mark, after = line_end + b"--" + boundary, _END_OF_DELIMITER[line_end]
-    if data.startswith(mark[len(line_end) :]):
-        end = after.match(data, len(mark) - len(line_end))
+    stray = b"\r" if line_end == b"\n" else b""  # of a CR LF, for who takes a LF alone too
+    content: list[bytes] = []
+    for piece in (*pieces[1:], b""):
+        end = after.match(piece)
         if end is not None:
-            yield 0, end.end(), bool(end[1])
-    start = data.find(mark)
+            if content:
+                yield mark.join(content).removesuffix(stray)
+            content = [] if end[1] else [piece[end.end() :]]
+        elif content:
+            content.append(piece)
+
+
+def _contents_in_php(boundary: bytes, data: bytes) -> Iterator[bytes]:
+    """The same in PHP: a part begins where a line is the boundary, a head ends at an empty line, whatever it has in it,
+    or with the last line, and a value ends where a line begins with the boundary, or with as much of it as there is.
+    """
+    text, mark = b"\n" + data, b"\n--" + boundary
+    start = text.find(mark)
     while start >= 0:
-        end = after.match(data, start + len(mark))
-        if end is not None:
-            has_return = line_end == b"\n" and data[start - 1 : start] == b"\r"
-            yield start - has_return, end.end(), bool(end[1])
-        start = data.find(mark, start + len(mark))
+        begin = start + len(mark)
+        if not text.startswith((b"\n", b"\r\n"), begin):
+            start = text.find(mark, begin)
+            continue
+        head = _END_OF_HEAD.search(text, begin)
+        last = text.rfind(b"\n")
+        end, value = (last, last + 1) if head is None else head.span()
+        is_skipped = (
+            b"content-disposition" not in text[begin:end].lower()
+        )  # and with no value the next may follow at once
+        start = text.find(mark, value - is_skipped)
+        stop = start if start >= 0 else last if last >= value and mark.startswith(text[last:]) else len(text)
+        content = text[value:stop].removesuffix(b"" if stop == len(text) else b"\r")
+        yield _NO_FIELD.sub(b"", text[begin:end]) + (b"\n\n" if head is None else head[0]) + content
 
 
 def _part(content: bytes) -> Part:
@@ -91,16 +125,15 @@ def _part(content: bytes) -> Part:
     end = _END_OF_HEAD.search(content)
     head, value = (content, b"") if end is None else (content[: end.start()], content[end.end() :])
     fields: dict[bytes, list[bytes]] = {}
-    for line in _LINE_END.split(_FOLD.sub(b" ", head)):
-        name, colon, text = line.partition(b":")
-        if colon:
-            fields.setdefault(name.strip().lower(), []).append(text.strip())
-    dispositions = tuple(fields.get(b"content-disposition", ()))
+    for name, text in _FIELD.findall(_FOLD.sub(b" ", head)):
+        fields.setdefault(name.lower(), []).append(text.strip())
+    dispositions = tuple(fields.get(b"disposition", ()))
+    read = [parameters(each) for each in dict.fromkeys((*dispositions[:1], *dispositions[-1:]))]
     return Part(
-        tuple(dict.fromkeys(name for each in dispositions for name in parameter(each, b"name"))),
-        tuple(dict.fromkeys(name for each in dispositions for name in parameter(each, b"filename"))),
+        tuple(dict.fromkeys(name for each in read for name in readings(each, b"name"))),
+        tuple(dict.fromkeys(name for each in read for name in readings(each, b"filename"))),
         value,
-        tuple(fields.get(b"content-type", ())),
+        tuple(fields.get(b"type", ())),
         dispositions,
-        tuple(fields.get(b"content-transfer-encoding", ())),
+        tuple(fields.get(b"transfer-encoding", ())),
     )

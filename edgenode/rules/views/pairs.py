@@ -1,6 +1,6 @@
 """Names and values as they stand in queries, forms and cookies, and the maps made of them.
 
-Law: every pair is kept, in the order written, and reading takes time in proportion to the text.
+Law: every pair is kept, in the order written, up to so many of them; reading takes time in proportion to the text.
 """
 
 from __future__ import annotations
@@ -14,9 +14,18 @@ Values = Mapping[bytes, tuple[bytes, ...]]
 """Every value of every name."""
 
 
-def split_pairs(text: bytes, separator: bytes = b"&") -> Pairs:
+MOST_PAIRS = 4096
+"""As many are looked at, empty ones counted: what Rack takes, and more than most others do."""
+
+
+def split_pairs(text: bytes) -> Pairs:
     """Read ``a=1&b``: up to the first ``=`` is the name; what has none has an empty value, what is empty is no pair."""
-    return tuple([part.partition(b"=")[::2] for part in text.split(separator) if part])
+    return tuple([part.partition(b"=")[::2] for part in text.split(b"&", MOST_PAIRS)[:MOST_PAIRS] if part])
+
+
+def has_more_pairs(text: bytes) -> bool:
+    """Whether there are more of them than are looked at, or would be if ``;`` divided them as well."""
+    return len(text) >= MOST_PAIRS and text.count(b"&") + text.count(b";") >= MOST_PAIRS
 
 
 def collected(pairs: Iterable[tuple[bytes, bytes]]) -> Values:

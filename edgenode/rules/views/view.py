@@ -22,10 +22,10 @@ def view(compute: Callable[[Request], T]) -> Callable[[Request], T]:
     @wraps(compute)
     def read(request: Request) -> T:
         kept = request.__dict__
-        if name not in kept:
-            kept[name] = compute(request)
-        found: T = kept[name]
-        return found
+        found = kept.get(name, kept)  # nothing is a view of itself
+        if found is kept:
+            found = kept[name] = compute(request)
+        return found  # type: ignore[no-any-return]
 
     return read
 
