@@ -225,7 +225,11 @@ class Origin:
         self._open.discard(raw)
         sock = raw
         if self._tls:
-            sock = self.context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+            try:
+                sock = self.context.wrap_socket(raw, server_side=True, do_handshake_on_connect=False)
+            except OSError:  # the client is gone already
+                raw.close()
+                return
         self._open.add(sock)
         with sock:
             peer = self._shake_hands(sock)

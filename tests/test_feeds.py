@@ -602,7 +602,8 @@ async def test_rules_that_cannot_be_compiled_with_a_content_refuse_it(
     """Regular expressions can be too large together with others; nothing of them is left on the disk."""
     for most in ("_MOST_OF_ONE", "_MOST_OF_ALL"):
         monkeypatch.setattr(filterfeeds, most, 1 << 30)
-    pages.body = b"".join(b"%d.{900}\n" % number for number in range(1000))
+    # Hyperscan leaves those with named classes to RE2, which has a limit.
+    pages.body = b"".join(b"%d[[:space:]].{900}\n" % number for number in range(1000))
     configuration = configured(pki, fed(server, feed="path"))
     outcome, after = await asking(configuration)
     assert "too large together" in outcome.detail
