@@ -13,8 +13,8 @@ mkdir -p "$run"
 cd "$run"
 rm -f events.jsonl
 
-# Ten kinds of filter, told apart by their number. Of every ten one matches the generator's requests and tags them; the
-# others have to be looked at and do not match.
+# Ten kinds of filter, told apart by their number. One of them all, number 7, matches the generator's requests and tags
+# them; the others have to be looked at and do not match. Each that matches is a reason more in each event.
 filter() {
     local n=$1 kind=$(($1 % 10))
     printf '\n[global-filter filter-%s]\n' "$n"
@@ -26,7 +26,7 @@ filter() {
         4) printf 'action = block\nip = 198.18.%s.0/24 # benchmark range, RFC 2544\n' "$((n % 256))" ;;
         5) printf 'action = block\nmethod = ^(TRACE|TRACK|DEBUG%s)$\n' "$n" ;;
         6) printf 'action = block\nrelation = and\npath = ^/api/v%s/\nsections = scripts-%s\n' "$n" "$n" ;;
-        7) printf 'tags = browser\nrelation = and\nmethod = ^GET$\nheader.user-agent = ^Mozilla/(5|%s)\\.0\\b\n' "$n" ;;
+        7) printf 'tags = browser\nrelation = and\nmethod = ^GET$\nheader.user-agent = ^Mozilla/%s\\.0\\b\n' "$((n == 7 ? 5 : n))" ;;
         8) printf 'action = monitor\nrelation = or\nip = 2001:db8:%x::/48\nsections = scripts-%s\n' "$((n % 65536))" "$n" ;;
         9) printf 'action = block\nauthority = ^bench-%s\\.example\\.com$\n' "$n" ;;
     esac
