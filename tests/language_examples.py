@@ -436,6 +436,7 @@ WRONG = {
     'lower(http.host eq "a"': (5, "this ( is not closed: a ) is missing"),
     'lower(http.host, "a") eq "b"': (0, "2 arguments for lower(Bytes)"),
     'lower(http.host "a") eq "b"': (16, "expected , or )"),
+    'any(http.request.headers["x"][*] contians "a")': (33, "expected , or ); did you mean contains?"),
     'lower("A") eq "a"': (6, "argument 1 of lower is a field, or computed from one, and not written out"),
     'lower(ip.src) eq "a"': (6, "argument 1 of lower is an address (Ip); expected a text (Bytes)"),
     'lower(http.request.headers.names[*]) eq "a"': (

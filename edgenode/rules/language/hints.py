@@ -45,7 +45,8 @@ def unexpected(words: Scanner, expected: str) -> InvalidValue:
         sentence = "what stands before this is true or false by itself: write it alone, or not before it"
         return InvalidValue(sentence, words.at)
     character = words.text[words.at : words.at + 1]
-    return InvalidValue(_shouted(words) or _CHARACTERS.get(character) or f"expected {expected}", words.at)
+    sentence = f"expected {expected}{_guess(words.name(), _WORDS)}"
+    return InvalidValue(_shouted(words) or _CHARACTERS.get(character) or sentence, words.at)
 
 
 def unknown(words: Scanner, column: int, name: str, expected: str = "a field, a function, not or (") -> InvalidValue:
@@ -93,7 +94,8 @@ def no_operator(words: Scanner, value: Value, operators: Sequence[str], found: s
             if words.sees(begins):
                 return InvalidValue(sentence.format(written), words.at)
         character = words.text[words.at : words.at + 1]
-        return InvalidValue(_shouted(words) or _CHARACTERS.get(character) or there_are, words.at)
+        sentence = f"{there_are}{_guess(words.name(), operators)}"
+        return InvalidValue(_shouted(words) or _CHARACTERS.get(character) or sentence, words.at)
     return InvalidValue(there_are, words.at)
 
 
