@@ -17,8 +17,8 @@ from typing import Any
 from attrs import Factory, define
 from OpenSSL import SSL
 
-from tests.clients import Client, Hand, Refused, connect, get
-from tests.node import PKI
+from tests.support.clients import Client, Hand, Refused, connect, get
+from tests.support.node import PKI
 
 LARGE = 4 * 1024 * 1024
 BODY = random.Random(1).randbytes(LARGE - 1) + b"."
@@ -69,7 +69,7 @@ EMPTY = hashlib.sha256(b"").hexdigest().encode()
 
 
 def request(path: str = "/", *lines: str, **options: Any) -> bytes:
-    """A good request to the server group that demands a certificate; arguments as of :func:`tests.clients.get`."""
+    """A good request to the server group that demands a certificate; arguments as :func:`tests.support.clients.get`."""
     return get(path, "strict.test", *lines, **options)
 
 

@@ -19,7 +19,8 @@ from statistics import median
 
 from attrs import evolve, frozen
 
-from edgenode.exchange import Address, Connection, Exchange, Request
+from edgenode.model.exchange import Address, Connection, Exchange, Request
+from edgenode.model.settings import Word
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.pipeline import Pipeline
@@ -31,7 +32,6 @@ from edgenode.rules.lowering import formula_of
 from edgenode.rules.matching import engines
 from edgenode.rules.matching.compiling import compile_formula
 from edgenode.rules.networks import Networks
-from edgenode.settings import Word
 
 WORDS = """
     account admin alpha archive backup basket billing blog bravo cache catalog checkout cloud config console

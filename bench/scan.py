@@ -29,8 +29,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
 from edgenode.config.configuration import Configuration
-from edgenode.service import EdgeService
-from tests.certificates import SERVER, Issued, make_authority, new_key, now, write_pem
+from edgenode.node.service import EdgeService
+from tests.support.certificates import SERVER, Issued, make_authority, new_key, now, write_pem
 
 HOST = "localhost"
 

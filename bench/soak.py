@@ -30,7 +30,7 @@ from twisted.application.service import MultiService
 
 from bench.crowd import BAD, BODY, GOOD, Load, request
 from bench.watchdog import Watchdog
-from tests.node import PKI, Alone, ini
+from tests.support.node import PKI, Alone, ini
 
 LIMIT = 0.05
 """Seconds for which the loop may be blocked."""
@@ -53,11 +53,11 @@ def run_node(path: str, report: str) -> None:
     """A node as twistd would run it, with a watchdog in its loop."""
     from twisted.internet import reactor
 
-    from edgenode import tap
+    from edgenode.commands import run
 
-    options = tap.Options()
+    options = run.Options()
     options.parseOptions(["--config", path])
-    node = tap.makeService(options)
+    node = run.makeService(options)
     node.privilegedStartService()
     node.startService()
     watchdog = Watchdog(reactor, LIMIT)

@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgenode.config.configuration import Configuration as Configuration
-    from edgenode.decision import Action as Action
-    from edgenode.decision import Decision as Decision
-    from edgenode.decision import Reason as Reason
-    from edgenode.endpoint import EdgeEndpoint as EdgeEndpoint
-    from edgenode.errors import ConfigurationError as ConfigurationError
-    from edgenode.errors import OriginError as OriginError
-    from edgenode.exchange import Address as Address
-    from edgenode.exchange import Connection as Connection
-    from edgenode.exchange import Exchange as Exchange
-    from edgenode.exchange import Request as Request
-    from edgenode.filteredresource import FilteredResource as FilteredResource
-    from edgenode.interfaces import IEventSink as IEventSink
-    from edgenode.interfaces import Stage as Stage
+    from edgenode.embedding.connection_facts import connection_of as connection_of
+    from edgenode.embedding.endpoint import EdgeEndpoint as EdgeEndpoint
+    from edgenode.embedding.filtered_resource import FilteredResource as FilteredResource
+    from edgenode.model.decision import Action as Action
+    from edgenode.model.decision import Decision as Decision
+    from edgenode.model.decision import Reason as Reason
+    from edgenode.model.errors import ConfigurationError as ConfigurationError
+    from edgenode.model.errors import OriginError as OriginError
+    from edgenode.model.exchange import Address as Address
+    from edgenode.model.exchange import Connection as Connection
+    from edgenode.model.exchange import Exchange as Exchange
+    from edgenode.model.exchange import Request as Request
+    from edgenode.model.interfaces import IEventSink as IEventSink
+    from edgenode.model.interfaces import Stage as Stage
+    from edgenode.node.service import EdgeService as EdgeService
     from edgenode.policy.pipeline import Pipeline as Pipeline
-    from edgenode.proxy.agent import OriginAgent as OriginAgent
-    from edgenode.service import EdgeService as EdgeService
-    from edgenode.tls.facts import connection_of as connection_of
+    from edgenode.proxy.origin.agent import OriginAgent as OriginAgent
 
 _HOMES = {
     "Action": "decision",

@@ -33,8 +33,8 @@ def check(arguments: Sequence[str]) -> int:
     from edgenode.config import ini
     from edgenode.config.configuration import Configuration
     from edgenode.config.effective import effective
-    from edgenode.config.systemfilters import is_system
-    from edgenode.errors import ConfigurationError
+    from edgenode.config.system_filters import is_system
+    from edgenode.model.errors import ConfigurationError
 
     parser = argparse.ArgumentParser("edgenode check", description=COMMANDS["check"].help)
     parser.add_argument("file", metavar="FILE", help="the configuration file")
@@ -86,14 +86,14 @@ def delegated(module: str) -> Callable[[Sequence[str]], int]:
 
 COMMANDS = {
     "check": Command("check a configuration file and report every problem of it", check),
-    "demo": Command("run a node, an origin and a throw-away PKI to try out", delegated("edgenode.demo")),
-    "explain": Command("tell what would become of a request, and why", delegated("edgenode.explain")),
-    "feeds": Command("ask the sources of lists and datafeeds now, or list them", delegated("edgenode.feedcommand")),
-    "import": Command("make sections of the rules of another product", delegated("edgenode.importing")),
-    "pki": Command("make certificates for development and tests", delegated("edgenode.pki")),
+    "demo": Command("run a node, an origin and a throw-away PKI to try out", delegated("edgenode.commands.demo")),
+    "explain": Command("tell what would become of a request, and why", delegated("edgenode.commands.explain")),
+    "feeds": Command("ask the sources of lists and datafeeds now, or list them", delegated("edgenode.commands.feeds")),
+    "import": Command("make sections of the rules of another product", delegated("edgenode.commands.import_")),
+    "pki": Command("make certificates for development and tests", delegated("edgenode.commands.pki")),
     "reference": Command("print the reference of the configuration", reference),
-    "reload": Command("have a running node read its configuration file again", delegated("edgenode.control")),
-    "replay": Command("tell what would have been decided for recorded requests", delegated("edgenode.replay")),
+    "reload": Command("have a running node read its configuration file again", delegated("edgenode.node.control")),
+    "replay": Command("tell what would have been decided for recorded requests", delegated("edgenode.commands.replay")),
 }
 """Every command by its name."""
 

@@ -6,7 +6,7 @@ from twisted.application.service import Application
 from twisted.internet import reactor
 
 from edgenode.config.configuration import Configuration
-from edgenode.service import EdgeService
+from edgenode.node.service import EdgeService
 
 configuration = Configuration.load(os.environ.get("EDGENODE_INI", "etc/edgenode.ini"))
 

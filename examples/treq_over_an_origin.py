@@ -15,9 +15,9 @@ from treq.client import HTTPClient
 from twisted.internet.task import react
 
 from edgenode.config.configuration import Configuration
-from edgenode.errors import ConfigurationError, OriginError
-from edgenode.proxy.agent import OriginAgent
-from edgenode.service import EdgeService
+from edgenode.model.errors import ConfigurationError, OriginError
+from edgenode.node.service import EdgeService
+from edgenode.proxy.origin.agent import OriginAgent
 
 
 async def main(reactor: Any, path: str, origin: str, target: str = "/") -> None:

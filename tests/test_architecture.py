@@ -102,7 +102,7 @@ def test_every_room_imports_only_what_it_may(path: Path) -> None:
         ("policy", "from OpenSSL import SSL"),
         ("tls", "from edgenode.proxy.routing import PathMap"),
         ("proxy", "import edgenode.config.schema"),
-        ("config", "from edgenode.service import EdgeService"),
+        ("config", "from edgenode.node.service import EdgeService"),
     ],
 )
 def test_the_test_sees_what_it_forbids(room: str, source: str) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from attrs import frozen
 
-from tests.node import OK, PKI, Answer, Client, Node, Origin, Served, get, in_thread, running
+from tests.support.node import OK, PKI, Answer, Client, Node, Origin, Served, get, in_thread, running
 
 pytestmark = pytest.mark.lasting
 

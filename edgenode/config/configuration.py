@@ -18,24 +18,25 @@ from typing import Any, Literal
 
 from attrs import evolve, field, frozen
 
-from edgenode.config import checks, credentials, feedcontents, ini, schema
+from edgenode.config import credentials, feed_contents, ini, schema
+from edgenode.config.checks import references
 from edgenode.config.credentials import Credentials, Signature
-from edgenode.config.feedcontents import Contents
+from edgenode.config.edge import Edge
+from edgenode.config.feed_contents import Contents
 from edgenode.config.ini import IniSection
 from edgenode.config.scalars import Scope
-from edgenode.config.systemfilters import with_system_filters
+from edgenode.config.system_filters import with_system_filters
 from edgenode.config.values import suggestion
-from edgenode.decision import Action
-from edgenode.errors import ConfigurationError, InvalidValue, Problem
+from edgenode.feeds.geo import Geo
+from edgenode.model.decision import Action
+from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.policy.actions import PREDEFINED, ActionSection
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.modes import Level, settle
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import Tagging
-from edgenode.proxy.edge import Edge
-from edgenode.proxy.geography import Geo
-from edgenode.proxy.listeners import Listener
-from edgenode.proxy.origins import Origin
+from edgenode.proxy.listener.listener import Listener
+from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.routing import PathMap, SecurityPolicy
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.lists import List
@@ -162,15 +163,15 @@ class Configuration:
         values, found = _read_sections(written, evolve(scope, names=names, homes=_HOMES))
         problems += found
         configuration = cls(**values)
-        contents, found = feedcontents.load(configuration, None if before is None else before.contents)
+        contents, found = feed_contents.load(configuration, None if before is None else before.contents)
         problems += found
         configuration = evolve(configuration, contents=contents)
-        for check in checks.CHECKS:
+        for check in references.CHECKS:
             problems += check(configuration)
         loaded, found = credentials.load(configuration, now)
         problems += found
         if all(problem.warning for problem in problems):
-            for check in checks.CHECKS_OF_THE_WHOLE:
+            for check in references.CHECKS_OF_THE_WHOLE:
                 problems += check(configuration)
         problems = _in_order(problems, in_file)
         if not all(problem.warning for problem in problems):
@@ -184,7 +185,7 @@ class Configuration:
 
     def changed(self) -> Mapping[str, Signature]:
         """The headers of the sections whose files are others than those that were read, with their signatures now."""
-        return {**credentials.changed(self), **feedcontents.changed(self)}
+        return {**credentials.changed(self), **feed_contents.changed(self)}
 
     def refreshed(self, headers: Collection[str]) -> tuple[Configuration, list[Problem]]:
         """The same with the files of some certificates, trust stores, ``[geo]``, lists and datafeeds read anew, as far
@@ -197,7 +198,7 @@ class Configuration:
         configuration = self
         if renewed is not self.credentials:
             configuration = self._with_all_that_was_compiled(credentials=renewed)
-        contents, found = feedcontents.refresh(self, headers)
+        contents, found = feed_contents.refresh(self, headers)
         problems += found
         try:
             return configuration.holding(contents), problems

@@ -17,11 +17,11 @@ from attrs import field, frozen
 from cryptography import x509
 
 from edgenode.config import schema
-from edgenode.errors import Problem
-from edgenode.exchange import Geography
-from edgenode.proxy import geography
-from edgenode.proxy.geography import Databases, Geo
-from edgenode.tls import ageing, certificates, truststores
+from edgenode.feeds import geo
+from edgenode.feeds.geo import Databases, Geo
+from edgenode.model.errors import Problem
+from edgenode.model.exchange import Geography
+from edgenode.tls import certificates, expiry, truststores
 from edgenode.tls.certificates import Certificate, LoadedCertificate
 from edgenode.tls.policies import check_group
 from edgenode.tls.truststores import LoadedTrustStore, TrustStore
@@ -85,7 +85,7 @@ def load(configuration: Configuration, now: datetime.datetime) -> tuple[Credenti
         problems += found
         if loaded is not None:
             if not isinstance(loaded, Databases):
-                problems += ageing.ageing(loaded, now, past=False)
+                problems += expiry.ageing(loaded, now, past=False)
             read.append((header, signature, loaded))
     credentials = Credentials().renewed(read)
     problems += _checked(configuration, credentials)
@@ -99,7 +99,7 @@ def getting_old(configuration: Configuration, now: datetime.datetime) -> list[Pr
         *credentials.certificates.values(),
         *credentials.trust_stores.values(),
     )
-    return [problem for loaded in every for problem in ageing.ageing(loaded, now)]
+    return [problem for loaded in every for problem in expiry.ageing(loaded, now)]
 
 
 def changed(configuration: Configuration) -> dict[str, Signature]:
@@ -158,7 +158,7 @@ def _read(
     if isinstance(section, Certificate):
         return certificates.load(name, section, now)
     if isinstance(section, Geo):
-        return geography.load(section)
+        return geo.load(section)
     return truststores.load(name, section, now)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from edgenode.config import ini, schema
-from edgenode.config.systemfilters import is_system, with_system_filters
+from edgenode.config.system_filters import is_system, with_system_filters
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.proxy.routing import PathMap

@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 
 from attrs import frozen
 
-from edgenode.errors import Problem
+from edgenode.model.errors import Problem
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DECEIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")

@@ -1,7 +1,7 @@
 """How single values are written: durations, sizes, networks, files, secrets, names.
 
-The module owns one function for each type of ``edgenode.settings``, from text to value, and where numbers have units
-the function back. Its law: what is written has one meaning, or it is refused with an ``InvalidValue``.
+The module owns one function for each type of ``edgenode.model.settings``, from text to value, and where numbers have
+units the function back. Its law: what is written has one meaning, or it is refused with an ``InvalidValue``.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ from collections.abc import Collection, Mapping
 
 from attrs import field, frozen
 
-from edgenode.errors import InvalidValue
-from edgenode.proxy.addresses import read_address
-from edgenode.rules import networks
-from edgenode.settings import (
+from edgenode.model.errors import InvalidValue
+from edgenode.model.settings import (
     File,
     Folder,
     HostName,
@@ -29,6 +27,8 @@ from edgenode.settings import (
     Word,
     check_dns_name,
 )
+from edgenode.model.urls import read_address
+from edgenode.rules import networks
 
 _MILLISECONDS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 _POWERS = (("g", 1024**3), ("m", 1024**2), ("k", 1024))

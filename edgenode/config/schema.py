@@ -19,7 +19,7 @@ from edgenode.config import values
 from edgenode.config.ini import IniSection
 from edgenode.config.scalars import Scope
 from edgenode.config.values import Notation
-from edgenode.errors import InvalidValue, Problem
+from edgenode.model.errors import InvalidValue, Problem
 from edgenode.rules import categories
 from edgenode.rules.sections import Entry
 

@@ -17,11 +17,8 @@ from attrs import evolve, frozen
 
 from edgenode.config import scalars
 from edgenode.config.scalars import Scope
-from edgenode.errors import InvalidValue
-from edgenode.policy.tagging import check_own_tag
-from edgenode.policy.templates import Template
-from edgenode.rules.language.expressions import Expression, listed
-from edgenode.settings import (
+from edgenode.model.errors import InvalidValue
+from edgenode.model.settings import (
     Between,
     Choice,
     File,
@@ -37,6 +34,9 @@ from edgenode.settings import (
     Tag,
     Word,
 )
+from edgenode.policy.tagging import check_own_tag
+from edgenode.policy.templates import Template
+from edgenode.rules.language.expressions import Expression, listed
 
 _WORDS = re.compile(r"[^\s,]+")
 _PHRASES = re.compile(r"[^\s,](?:[^,\n]*[^\s,])?")

@@ -14,15 +14,15 @@ from typing import Annotated, Any, ClassVar
 
 from attrs import field, frozen
 
-from edgenode import decision
-from edgenode.decision import Action, Forward, Outcome, Respond
-from edgenode.errors import InvalidValue
-from edgenode.exchange import Exchange, Headers, Response
+from edgenode.model import decision
+from edgenode.model.decision import Action, Forward, Outcome, Respond
+from edgenode.model.errors import InvalidValue
+from edgenode.model.exchange import Exchange, Headers, Response
+from edgenode.model.settings import Between, Choice, Tag, Word, setting
 from edgenode.policy import escaping
 from edgenode.policy.escaping import HeaderField, Location
 from edgenode.policy.tagging import check_own_tag
 from edgenode.policy.templates import Filled, Template
-from edgenode.settings import Between, Choice, Tag, Word, setting
 
 TEXT = "text/plain; charset=utf-8"
 

@@ -14,8 +14,8 @@ from typing import ClassVar
 
 from attrs import frozen
 
-from edgenode.errors import InvalidValue
-from edgenode.exchange import Exchange
+from edgenode.model.errors import InvalidValue
+from edgenode.model.exchange import Exchange
 from edgenode.policy.templates import Escape, Filled, Template, Value
 from edgenode.rules.language.expressions import FieldValue, walk
 from edgenode.rules.language.types import BYTES, IP

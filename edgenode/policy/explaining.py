@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from edgenode.exchange import Exchange
+from edgenode.model.exchange import Exchange
 from edgenode.policy.globalfilters import GlobalFilter
-from edgenode.rules import filterfeeds
+from edgenode.rules import filter_feeds
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import Formula
 from edgenode.rules.lists import Members
@@ -39,7 +39,7 @@ class Filters:
         formulas = {
             name: lowering.formula(each, name)
             if each.feed is None
-            else filterfeeds.formula(each.feed, feeds[name], str(each.source))
+            else filter_feeds.formula(each.feed, feeds[name], str(each.source))
             for name, each in active.items()
         }
         names = list(active)

@@ -13,21 +13,21 @@ from typing import Annotated, ClassVar
 
 from attrs import frozen
 
-from edgenode.decision import NOTHING, Action, Decision, Reason
-from edgenode.errors import InvalidValue
-from edgenode.exchange import Exchange
+from edgenode.model.decision import NOTHING, Action, Decision, Reason
+from edgenode.model.errors import InvalidValue
+from edgenode.model.exchange import Exchange
+from edgenode.model.settings import Reference, Tag, Word, setting
 from edgenode.policy.tagging import check_own_tag
-from edgenode.rules import filterfeeds
+from edgenode.rules import filter_feeds
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.feeds import Feed
-from edgenode.rules.filterfeeds import FeedCategory
+from edgenode.rules.filter_feeds import FeedCategory
 from edgenode.rules.formulas import Evidence
 from edgenode.rules.lists import Members
 from edgenode.rules.lowering import Lowering
 from edgenode.rules.matching.compiling import FormulaSet, compile_formulas
 from edgenode.rules.sections import Section
 from edgenode.rules.tags import canonical
-from edgenode.settings import Reference, Tag, Word, setting
 
 
 @frozen
@@ -147,7 +147,7 @@ class GlobalFilters:
         formulas = [
             lowering.formula(each, name)
             if each.feed is None
-            else filterfeeds.formula(each.feed, feeds[name], str(each.source))
+            else filter_feeds.formula(each.feed, feeds[name], str(each.source))
             for name, each in active.items()
         ]
         return cls(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from edgenode.decision import MODES
+from edgenode.model.decision import MODES
 
 
 @frozen

@@ -14,9 +14,9 @@ from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from edgenode.decision import NOTHING, Action, Decision, Reason
-from edgenode.exchange import Exchange, Geography
-from edgenode.interfaces import Stage
+from edgenode.model.decision import NOTHING, Action, Decision, Reason
+from edgenode.model.exchange import Exchange, Geography
+from edgenode.model.interfaces import Stage
 from edgenode.policy.actions import FAILURE
 
 _FAILED = frozenset((f"action:{FAILURE.name}",))
@@ -49,7 +49,7 @@ class Pipeline:
     :ivar inspect_body_size: how much of a request body is held back for its rules, bytes.
     :ivar inspects: the same if a stage looks at bodies, else 0. An exchange with a body must then bring it along:
         rules find nothing in what is not there.
-    :ivar mode: the mode of filtration: one of :data:`edgenode.decision.MODES`.
+    :ivar mode: the mode of filtration: one of :data:`edgenode.model.decision.MODES`.
     """
 
     _log: ClassVar[Logger] = Logger()

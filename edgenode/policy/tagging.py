@@ -13,9 +13,9 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
-from edgenode.decision import Decision
-from edgenode.errors import InvalidValue
-from edgenode.exchange import Exchange, Geography, Request, Verification, host_of
+from edgenode.model.decision import Decision
+from edgenode.model.errors import InvalidValue
+from edgenode.model.exchange import Exchange, Geography, Request, Verification, host_of
 from edgenode.rules.tags import canonical, check_tag
 from edgenode.rules.views import bodies
 from edgenode.rules.views.pairs import has_more_pairs

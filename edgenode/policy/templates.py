@@ -15,8 +15,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from edgenode.errors import InvalidValue
-from edgenode.exchange import Exchange
+from edgenode.model.errors import InvalidValue
+from edgenode.model.exchange import Exchange
 from edgenode.rules.language import evaluating
 from edgenode.rules.language.expressions import Node, listed
 from edgenode.rules.language.parsing import parse_value

@@ -5,13 +5,13 @@ Law: what we say of a client is as of the judgement that let its request pass.
 
 from __future__ import annotations
 
-from edgenode.exchange import Headers, Request, Response
-from edgenode.proxy.balancing import Balanced
-from edgenode.proxy.certificateheaders import certificate_lines
+from edgenode.model.exchange import Headers, Request, Response
+from edgenode.proxy.certificate_headers import certificate_lines
 from edgenode.proxy.headers import Passage, header_lines, to_client
 from edgenode.proxy.http1.responseheads import ResponseHead
 from edgenode.proxy.http1.writing import request_head
 from edgenode.proxy.judging import Judgement
+from edgenode.proxy.origin.balancing import Balanced
 
 _COUNTED = frozenset((b"TRACE", b"OPTIONS"))
 """Methods for which Max-Forwards counts (RFC 9110, section 7.6.2)."""

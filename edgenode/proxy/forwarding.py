@@ -14,12 +14,12 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from edgenode.decision import Forward, Respond
-from edgenode.errors import ClientError, OriginError
-from edgenode.exchange import Exchange, Headers, Response
-from edgenode.proxy.account import Account
-from edgenode.proxy.balancing import CONDITIONS, Attempts, Balanced
+from edgenode.model.decision import Forward, Respond
+from edgenode.model.errors import ClientError, OriginError
+from edgenode.model.exchange import Exchange, Headers, Response
+from edgenode.net.transport import HIGH_WATER
 from edgenode.proxy.crossing import answered_here, origin_request, response_lines
+from edgenode.proxy.event_record import Account
 from edgenode.proxy.headers import http_date, new_identifier, passing
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.http1.requestheads import RequestHead
@@ -27,11 +27,11 @@ from edgenode.proxy.http1.responseheads import ResponseHead
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.http1.writing import LAST_CHUNK, chunk
 from edgenode.proxy.judging import PAGES, TOO_LARGE, Judgement, judge_body, judge_request, refuse
-from edgenode.proxy.load import Load
-from edgenode.proxy.pool import Opening, OriginPool
-from edgenode.proxy.surroundings import Surroundings
-from edgenode.proxy.visitor import Visitor
-from edgenode.tls.transport import HIGH_WATER
+from edgenode.proxy.listener.client_session import Visitor
+from edgenode.proxy.listener.context import Surroundings
+from edgenode.proxy.listener.limits import Load
+from edgenode.proxy.origin.balancing import CONDITIONS, Attempts, Balanced
+from edgenode.proxy.origin.pool import Opening, OriginPool
 
 _log = Logger()
 

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
-from edgenode.exchange import Headers, Request
-from edgenode.proxy.trustedproxies import X_FORWARDED_FOR, TrustedProxies
+from edgenode.model.exchange import Headers, Request
+from edgenode.proxy.trusted_proxies import X_FORWARDED_FOR, TrustedProxies
 
 Fields = list[tuple[bytes, bytes]]
 """Header fields to be sent, with their names as they shall be written."""

@@ -12,13 +12,13 @@ from __future__ import annotations
 from attrs import define, evolve
 from twisted.internet.defer import Deferred
 
-from edgenode.decision import NOTHING, Decision, Outcome, Respond
-from edgenode.errors import ClientError
-from edgenode.exchange import Body, Exchange, Response
-from edgenode.proxy.balancing import Balanced
+from edgenode.model.decision import NOTHING, Decision, Outcome, Respond
+from edgenode.model.errors import ClientError
+from edgenode.model.exchange import Body, Exchange, Response
 from edgenode.proxy.http1.requestheads import RequestHead
+from edgenode.proxy.listener.client_session import Visitor
+from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
-from edgenode.proxy.visitor import Visitor
 from edgenode.tls.verification import judge
 
 TOO_LARGE = "the request body is too large"

@@ -14,13 +14,13 @@ from attrs import field, frozen
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 
-from edgenode.decision import MODES, Decision
-from edgenode.errors import ClientError, InvalidValue
-from edgenode.exchange import Exchange, Geography, Request, host_of
-from edgenode.interfaces import Stage
-from edgenode.proxy.pool import OriginPool
+from edgenode.model.decision import MODES, Decision
+from edgenode.model.errors import ClientError, InvalidValue
+from edgenode.model.exchange import Exchange, Geography, Request, host_of
+from edgenode.model.interfaces import Stage
+from edgenode.model.settings import Choice, Reference, Size, Tag, Word, setting
+from edgenode.proxy.origin.pool import OriginPool
 from edgenode.rules.sections import Section
-from edgenode.settings import Choice, Reference, Size, Tag, Word, setting
 from edgenode.tls.policies import TLSPolicy
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust

@@ -13,7 +13,7 @@ import re
 
 from attrs import frozen
 
-from edgenode.errors import ClientError
+from edgenode.model.errors import ClientError
 
 _UNSAFE = bytes(c for c in range(256) if c <= 0x20 or c >= 0x7F or c in b'"#<>')
 _UNSAFE_IN_PATH = b"\\^`{}"

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from attrs import frozen
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 from edgenode.rules import notations
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import Sought

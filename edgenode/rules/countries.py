@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 
 _TABLE = """
 AD Andorra; AE United Arab Emirates, UAE; AF Afghanistan; AG Antigua and Barbuda; AI Anguilla; AL Albania; AM Armenia;

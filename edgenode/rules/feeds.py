@@ -6,8 +6,8 @@ from typing import Annotated
 
 from attrs import frozen
 
-from edgenode.rules.feedformats import Format
-from edgenode.settings import Between, Reference, Seconds, Size, Source, setting
+from edgenode.model.settings import Between, Reference, Seconds, Size, Source, setting
+from edgenode.rules.feed_formats import Format
 
 
 @frozen(slots=False)  # sections have a base already, and Python lays out but one with slots

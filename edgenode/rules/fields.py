@@ -13,10 +13,10 @@ from typing import Any
 
 from attrs import frozen
 
-from edgenode.exchange import Exchange
+from edgenode.model.exchange import Exchange
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
 from edgenode.rules.networks import address
-from edgenode.rules.views import arguments, bodies, certificates, cookies, headers, places, uris
+from edgenode.rules.views import arguments, bodies, certificates, cookies, geo, headers, uris
 from edgenode.rules.views.certificates import of_client, verdict
 from edgenode.rules.views.view import of_request
 
@@ -182,20 +182,20 @@ _TABLE = (
     ),
     *_group(
         "ip.src.", "geography",
-        ("country", BYTES, places.country, "ISO 3166-1 code of the country; ``XX`` if it is unknown."),
-        ("continent", BYTES, places.text("continent"), "Code of the continent; empty if it is unknown.", 30),
-        ("is_in_european_union", BOOL, places.in_european_union, "Whether the country is a member.", 30),
-        ("region", BYTES, places.text("region"), "The region's name in English; empty if it is unknown."),
-        ("region_code", BYTES, places.text("region_code"), "The region's code within its country."),
-        ("subdivision_1_iso_code", BYTES, places.subdivision("region_code"), "The same by ISO 3166-2: ``DE-BW``."),
-        ("subdivision_2_iso_code", BYTES, places.subdivision("subregion_code"), "That of the subregion."),
-        ("city", BYTES, places.text("city"), "The city's name in English; empty if it is unknown.", 1),
-        ("postal_code", BYTES, places.text("postal_code"), "The postal code.", 1),
-        ("metro_code", BYTES, places.text("metro_code"), "The metropolitan area, in the United States.", 1),
-        ("lat", BYTES, places.text("latitude"), "The latitude in degrees.", 1),
-        ("lon", BYTES, places.text("longitude"), "The longitude in degrees.", 1),
-        ("timezone.name", BYTES, places.text("timezone"), "The time zone: ``Europe/Berlin``."),
-        ("asnum", INT, places.asnum, "The number of the autonomous system; 0 if it is unknown.", 1),
+        ("country", BYTES, geo.country, "ISO 3166-1 code of the country; ``XX`` if it is unknown."),
+        ("continent", BYTES, geo.text("continent"), "Code of the continent; empty if it is unknown.", 30),
+        ("is_in_european_union", BOOL, geo.in_european_union, "Whether the country is a member.", 30),
+        ("region", BYTES, geo.text("region"), "The region's name in English; empty if it is unknown."),
+        ("region_code", BYTES, geo.text("region_code"), "The region's code within its country."),
+        ("subdivision_1_iso_code", BYTES, geo.subdivision("region_code"), "The same by ISO 3166-2: ``DE-BW``."),
+        ("subdivision_2_iso_code", BYTES, geo.subdivision("subregion_code"), "That of the subregion."),
+        ("city", BYTES, geo.text("city"), "The city's name in English; empty if it is unknown.", 1),
+        ("postal_code", BYTES, geo.text("postal_code"), "The postal code.", 1),
+        ("metro_code", BYTES, geo.text("metro_code"), "The metropolitan area, in the United States.", 1),
+        ("lat", BYTES, geo.text("latitude"), "The latitude in degrees.", 1),
+        ("lon", BYTES, geo.text("longitude"), "The longitude in degrees.", 1),
+        ("timezone.name", BYTES, geo.text("timezone"), "The time zone: ``Europe/Berlin``."),
+        ("asnum", INT, geo.asnum, "The number of the autonomous system; 0 if it is unknown.", 1),
     ),
     *_group(
         "cf.tls_client_auth.", "certificate",
@@ -249,9 +249,9 @@ _TABLE = (
     *_group("edge.", "tags", ("tags", STRINGS, _tags, "The tags put on the exchange so far.", 20)),
     *_group(
         "edge.", "geography",
-        ("region", STRINGS, places.readings("region", "region_code"), "The region by its name and by its code."),
-        ("subregion", STRINGS, places.readings("subregion", "subregion_code"), "The subregion likewise."),
-        ("organization", STRINGS, places.readings("organization"), "Whose the address is; none if unknown.", 1),
+        ("region", STRINGS, geo.readings("region", "region_code"), "The region by its name and by its code."),
+        ("subregion", STRINGS, geo.readings("subregion", "subregion_code"), "The subregion likewise."),
+        ("organization", STRINGS, geo.readings("organization"), "Whose the address is; none if unknown.", 1),
     ),
     *_group(
         "edge.tls_client_auth.", "certificate",

@@ -11,7 +11,7 @@ from typing import Any, Union
 
 from attrs import field, frozen
 
-from edgenode.exchange import Exchange
+from edgenode.model.exchange import Exchange
 from edgenode.rules.language.types import Type
 from edgenode.rules.lists import Members
 from edgenode.rules.networks import Range

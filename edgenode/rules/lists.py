@@ -13,11 +13,11 @@ from typing import Annotated, ClassVar
 
 from attrs import evolve, field, frozen
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
+from edgenode.model.settings import Choice, check_dns_name, setting
 from edgenode.rules.feeds import Feed
 from edgenode.rules.language.types import BYTES, INT, IP, Type
 from edgenode.rules.networks import Networks, network
-from edgenode.settings import Choice, check_dns_name, setting
 
 
 @frozen(eq=False)
@@ -50,7 +50,7 @@ class ListType:
     """What a list is a list of.
 
     :ivar of: the type of the values that can be compared with it.
-    :ivar check: raises :class:`~edgenode.errors.InvalidValue` for what is no value of it.
+    :ivar check: raises :class:`~edgenode.model.errors.InvalidValue` for what is no value of it.
     :ivar gather: makes members of checked values.
     :ivar words: whether a value has no white space in it, so that a comment can stand behind it.
     """

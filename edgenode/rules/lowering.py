@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 from edgenode.rules.categories import category_of, sought_of, value_of
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import All, AnyOf, Formula, Leaf, Not, Predicate, Sought

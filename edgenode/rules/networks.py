@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, overload
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 

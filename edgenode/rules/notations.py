@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from attrs import frozen
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 from edgenode.rules.countries import country_code
 from edgenode.rules.formulas import Sought
 from edgenode.rules.language.dialect import in_re2
@@ -37,7 +37,7 @@ class Notation:
     :ivar match: the match of its predicate: see :class:`edgenode.rules.formulas.Predicate`.
     :ivar title: for the reference.
     :ivar read: from the text to what the predicate seeks.
-        Raises :class:`~edgenode.errors.InvalidValue`, with a column where that is known.
+        Raises :class:`~edgenode.model.errors.InvalidValue`, with a column where that is known.
     """
 
     match: str

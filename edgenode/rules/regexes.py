@@ -13,7 +13,7 @@ from typing import Any
 
 import re2
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 
 # Bytes of memory: for one expression; for a set, RE2's default and some for each expression. Hostile values can make a
 # set take all that it may, so it is not simply made large.

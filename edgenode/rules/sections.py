@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 from attrs import field, frozen
 
+from edgenode.model.settings import Choice, Reference, setting
 from edgenode.rules.language.expressions import Expression
-from edgenode.settings import Choice, Reference, setting
 
 
 @frozen(cache_hash=True)

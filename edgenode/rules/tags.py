@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 
 _OTHER = re.compile(r"[^a-z0-9:]")
 

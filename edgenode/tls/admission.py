@@ -17,13 +17,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from edgenode.exchange import AlternativeNames
-from edgenode.settings import Network
+from edgenode.model.exchange import AlternativeNames
+from edgenode.model.settings import Network
 from edgenode.tls.identity import Description, describe, extended_key_usages
-from edgenode.tls.reasons import reason
-from edgenode.tls.secondopinion import second_opinion
 from edgenode.tls.servergroups import ServerGroup
+from edgenode.tls.strict import second_opinion
 from edgenode.tls.truststores import LoadedTrustStore
+from edgenode.tls.verify_errors import reason
 
 UNSUITABLE_PURPOSE = 26
 APPLICATION_VERIFICATION = 50

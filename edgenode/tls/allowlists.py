@@ -13,9 +13,9 @@ from typing import ClassVar, Self
 
 from attrs import frozen
 
-from edgenode.errors import InvalidValue
-from edgenode.exchange import AlternativeNames
-from edgenode.settings import LABEL, check_dns_name
+from edgenode.model.errors import InvalidValue
+from edgenode.model.exchange import AlternativeNames
+from edgenode.model.settings import LABEL, check_dns_name
 from edgenode.tls.names import NAMES, escaped
 
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from edgenode.errors import InvalidValue, Problem
-from edgenode.settings import File, Secret, setting
+from edgenode.model.errors import InvalidValue, Problem
+from edgenode.model.settings import File, Secret, setting
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems
 

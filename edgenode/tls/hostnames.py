@@ -12,7 +12,7 @@ from cryptography import x509
 from OpenSSL import SSL
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
-from edgenode.errors import OriginError
+from edgenode.model.errors import OriginError
 
 
 def verify_origin(connection: SSL.Connection, server_name: str) -> None:

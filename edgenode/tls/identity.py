@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 from OpenSSL._util import lib
 
-from edgenode.errors import ClientError
-from edgenode.exchange import AlternativeNames, ClientIdentity, Verification
+from edgenode.model.errors import ClientError
+from edgenode.model.exchange import AlternativeNames, ClientIdentity, Verification
 from edgenode.tls.names import distinguished_name, one_line
 
 CACHED_CERTIFICATES = 1024

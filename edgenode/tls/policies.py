@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 from OpenSSL._util import lib
 
-from edgenode.errors import ConfigurationError, InvalidValue, Problem
+from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.tls.admission import Admission
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.names import distinguished_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from edgenode.errors import InvalidValue, Problem
+from edgenode.model.errors import InvalidValue, Problem
 
 _T = TypeVar("_T")
 

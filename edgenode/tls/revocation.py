@@ -18,7 +18,7 @@ from OpenSSL._util import lib
 
 from edgenode.tls.identity import describe
 from edgenode.tls.names import distinguished_name
-from edgenode.tls.revocationlists import Moments, is_complete, issuer_key, same_kind
+from edgenode.tls.revocation_lists import Moments, is_complete, issuer_key, same_kind
 from edgenode.tls.truststores import LoadedTrustStore
 
 CRL_EXPIRED = 12

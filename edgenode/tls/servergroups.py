@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar
 import attrs
 from attrs import frozen
 
-from edgenode.decision import MODES
-from edgenode.settings import Between, Choice, HostName, Network, Reference, setting
+from edgenode.model.decision import MODES
+from edgenode.model.settings import Between, Choice, HostName, Network, Reference, setting
 from edgenode.tls.allowlists import CertificatePin, DNSPattern, EmailPattern, KeyPin, SubjectPattern, URIPattern
 
 CIPHERS = (

@@ -19,14 +19,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import crypto
 from OpenSSL._util import lib
 
-from edgenode.exchange import ClientIdentity
+from edgenode.model.exchange import ClientIdentity
 from edgenode.tls.admission import Admission
 from edgenode.tls.identity import describe, issuer_serial
-from edgenode.tls.reasons import reason
 from edgenode.tls.revocation import CRL_EXPIRED, REVOKED, Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import SELF_SIGNED_LEAF, UNABLE_TO_GET_CRL, UNKNOWN_AUTHORITY
+from edgenode.tls.verify_errors import reason
 
 NOT_YET_VALID = 9
 EXPIRED = 10

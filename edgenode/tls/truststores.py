@@ -16,12 +16,12 @@ from attrs import field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from edgenode.errors import Problem
-from edgenode.settings import Choice, File, Tag, Word, setting
+from edgenode.model.errors import Problem
+from edgenode.model.settings import Choice, File, Tag, Word, setting
 from edgenode.tls.certificates import read_certificates, signed_by, validity_fault
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems
-from edgenode.tls.revocationlists import Moments, doubts, faults, gaps, parsed, read_crls, revoked_besides
+from edgenode.tls.revocation_lists import Moments, doubts, faults, gaps, parsed, read_crls, revoked_besides
 
 
 @frozen

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from attrs import frozen
 from OpenSSL import SSL, crypto
 
-from edgenode.errors import ClientError
-from edgenode.exchange import Verification
+from edgenode.model.errors import ClientError
+from edgenode.model.exchange import Verification
 from edgenode.tls.admission import APPLICATION_VERIFICATION, Admission, Objection
-from edgenode.tls.reasons import reason
 from edgenode.tls.revocation import CRL_EXPIRED, REVOKED, Revocation
 from edgenode.tls.servergroups import ServerGroup
+from edgenode.tls.verify_errors import reason
 
 UNSPECIFIED = 1
 UNABLE_TO_GET_CRL = 3

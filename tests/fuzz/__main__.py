@@ -32,7 +32,7 @@ def fuzz(name: str, seconds: int) -> None:
     """Run one target in this process, which ends with it."""
     import atheris
 
-    with atheris.instrument_imports(include=["edgenode", "configparser", "tests.rfc9112"]):
+    with atheris.instrument_imports(include=["edgenode", "configparser", "tests.support.rfc9112"]):
         target = importlib.import_module(f"tests.fuzz.{name}")
     folder = pathlib.Path(tempfile.mkdtemp(prefix=f"fuzz-{name}-"))
     corpus = folder / "corpus"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from edgenode.tls.clienthello import MAX_SIZE, MalformedClientHello, NotTLS, read_client_hello
-from tests.test_clienthello import extension, hello, numbers, openssl, record, server_name, split, vector
+from tests.tls.test_clienthello import extension, hello, numbers, openssl, record, server_name, split, vector
 
 _JA4 = re.compile(r"t(?:1[0-3]|s3|00)[di][0-9]{4}[0-9A-Za-z]{2}_[0-9a-f]{12}_[0-9a-f]{12}")
 _NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]*")

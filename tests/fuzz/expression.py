@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 from edgenode.rules.language.expressions import Expression
 from edgenode.rules.language.formatting import format
 from edgenode.rules.language.parsing import parse
-from tests.language_examples import CANONICAL, SPELLED, WRONG
+from tests.support.language_examples import CANONICAL, SPELLED, WRONG
 
 
 def check(data: bytes) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 
-from edgenode.config.feedcontents import Refused, read_download
-from edgenode.config.feedstore import Stored
-from edgenode.errors import InvalidValue
+from edgenode.config.feed_contents import Refused, read_download
+from edgenode.feeds.fetch import Unfetched, unpack
+from edgenode.feeds.store import Stored
+from edgenode.model.errors import InvalidValue
+from edgenode.model.settings import Source
 from edgenode.policy.globalfilters import GlobalFilter
-from edgenode.proxy.fetching import Unfetched, unpack
-from edgenode.rules.feedformats import Format
-from edgenode.rules.filterfeeds import FeedCategory
+from edgenode.rules.feed_formats import Format
+from edgenode.rules.filter_feeds import FeedCategory
 from edgenode.rules.lists import TYPES, List
-from edgenode.settings import Source
 
 _URL = "https://feeds.example.net/feed"
 _FORMATS = ("lines", "csv 2", "csv item", "json [*]", "json prefixes[*].ip_prefix?, hosts[*]", 'json ["a b"][0].c')

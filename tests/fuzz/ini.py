@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from edgenode.config import ini
 from edgenode.config.configuration import Configuration
-from edgenode.errors import ConfigurationError, Problem
-from tests.node import PKI
-from tests.node import ini as whole
+from edgenode.model.errors import ConfigurationError, Problem
+from tests.support.node import PKI
+from tests.support.node import ini as whole
 
 _SECTION = """
 [section scripts]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgenode.exchange import Headers
+from edgenode.model.exchange import Headers
 from edgenode.proxy.http1.bodies import ChunkedBody, MalformedBody
-from tests import rfc9112
-from tests.hostile_requests import FAMILIES
+from tests.support import rfc9112
+from tests.support.hostile_requests import FAMILIES
 
 _HEAD = rfc9112.Parsed((b"POST", b"/", b"HTTP/1.1"), (), None)
 _Told = tuple[bytes, bytes, Headers] | str

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgenode.errors import ClientError
+from edgenode.model.errors import ClientError
 from edgenode.proxy.headers import header_lines
 from edgenode.proxy.http1.requestheads import Limits, RequestHead, check_unfinished_request, read_request_head
 from edgenode.proxy.http1.writing import request_head
-from tests import rfc9112
-from tests.hostile_requests import FAMILIES
+from tests.support import rfc9112
+from tests.support.hostile_requests import FAMILIES
 
 _LIMITS = Limits(1024, 8192, 64)
 

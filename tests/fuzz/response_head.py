@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from edgenode.proxy.http1.bodies import ChunkedBody, EndlessBody
 from edgenode.proxy.http1.fields import MalformedHead
 from edgenode.proxy.http1.responseheads import ResponseHead, read_response_head
-from tests import rfc9112
-from tests.misbehaviours import MISBEHAVIOURS
+from tests.support import rfc9112
+from tests.support.misbehaviours import MISBEHAVIOURS
 
 
 def check(data: bytes) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 from attrs import evolve
 
-from edgenode.errors import ClientError
-from edgenode.exchange import Address, Body, Connection, Exchange
+from edgenode.model.errors import ClientError
+from edgenode.model.exchange import Address, Body, Connection, Exchange
 from edgenode.proxy.http1.requestheads import Limits, read_request_head
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.types import Type
-from tests.hostile_requests import FAMILIES
+from tests.support.hostile_requests import FAMILIES
 
 _LIMITS = Limits(1024, 8192, 64)
 _CONNECTION = Connection(Address("192.0.2.1", 50000), Address("192.0.2.2", 443), tls_version="TLSv1.3")

@@ -9,7 +9,9 @@ from twisted.internet.interfaces import IStreamServerEndpoint, IStreamServerEndp
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 
-edgenode = ServiceMaker("edgenode", "edgenode.tap", "An mTLS edge node: judges, filters and forwards.", "edgenode")
+edgenode = ServiceMaker(
+    "edgenode", "edgenode.commands.run", "An mTLS edge node: judges, filters and forwards.", "edgenode"
+)
 
 
 @implementer(IPlugin, IStreamServerEndpointStringParser)
@@ -20,7 +22,7 @@ class EdgeEndpointParser:
 
     def parseStreamServer(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamServerEndpoint:
         """The endpoint; its file is read when somebody listens."""
-        from edgenode.endpoint import EdgeEndpoint
+        from edgenode.embedding.endpoint import EdgeEndpoint
 
         return EdgeEndpoint(reactor, *args, **kwargs)
 

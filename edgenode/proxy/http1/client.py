@@ -9,14 +9,14 @@ from __future__ import annotations
 import socket
 from typing import Protocol
 
-from edgenode.errors import OriginError
-from edgenode.exchange import Headers
-from edgenode.proxy.balancing import Balanced
-from edgenode.proxy.deadlines import NEVER, Deadlines
+from edgenode.model.errors import OriginError
+from edgenode.model.exchange import Headers
+from edgenode.net.deadlines import NEVER, Deadlines
+from edgenode.net.transport import Transport
 from edgenode.proxy.http1.bodies import BodyReader, EndlessBody, MalformedBody
 from edgenode.proxy.http1.fields import MalformedHead
 from edgenode.proxy.http1.responseheads import ResponseHead, read_response_head
-from edgenode.tls.transport import Transport
+from edgenode.proxy.origin.balancing import Balanced
 
 _MAX_INTERIM = 16
 _BODILESS = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE"))

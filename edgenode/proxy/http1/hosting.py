@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
-from edgenode.errors import ClientError
+from edgenode.model.errors import ClientError
 from edgenode.proxy.http1.requestheads import RequestHead
 
 if TYPE_CHECKING:

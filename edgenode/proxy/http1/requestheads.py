@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import httptools
 from attrs import define, evolve, frozen
 
-from edgenode.errors import ClientError
-from edgenode.exchange import NO_BODY, Headers, Request, by_name
+from edgenode.model.errors import ClientError
+from edgenode.model.exchange import NO_BODY, Headers, Request, by_name
 from edgenode.proxy.http1.bodies import BodyReader, ChunkedBody, LengthBody
 from edgenode.proxy.http1.fields import (
     LINE_BYTES,

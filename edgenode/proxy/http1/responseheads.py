@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import httptools
 from attrs import define
 
-from edgenode.exchange import Headers, by_name
+from edgenode.model.exchange import Headers, by_name
 from edgenode.proxy.http1.bodies import BodyReader, ChunkedBody, EndlessBody, LengthBody
 from edgenode.proxy.http1.fields import (
     LONGEST_REMEMBERED,

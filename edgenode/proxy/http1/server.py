@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import re
 
-from edgenode.errors import ClientError
-from edgenode.exchange import Headers, Response
-from edgenode.proxy.deadlines import NEVER, Deadlines
+from edgenode.model.errors import ClientError
+from edgenode.model.exchange import Headers, Response
+from edgenode.net.deadlines import NEVER, Deadlines
+from edgenode.net.transport import HIGH_WATER, Transport
 from edgenode.proxy.headers import header_lines, http_date
 from edgenode.proxy.http1.bodies import BodyReader, MalformedBody
 from edgenode.proxy.http1.hosting import Host, Taker, Timeouts
 from edgenode.proxy.http1.requestheads import Limits, RequestHead, check_unfinished_request, read_request_head
 from edgenode.proxy.http1.writing import chunk, error_response, status_line
-from edgenode.tls.transport import HIGH_WATER, Transport
 
 _LINGER = 2.0
 """Seconds for which a client that is still sending may read why it was refused, before the connection is cut."""

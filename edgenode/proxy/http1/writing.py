@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from edgenode.exchange import Request
+from edgenode.model.exchange import Request
 from edgenode.proxy.headers import http_date
 
 _PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}

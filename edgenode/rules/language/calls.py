@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 from edgenode.rules.language.expressions import Call, Each, Index, Literal, Node, each_count, element_type
 from edgenode.rules.language.functions import Function, Parameter
 from edgenode.rules.language.lexing import Text

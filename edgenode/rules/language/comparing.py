@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.language.dialect import in_re2
 from edgenode.rules.language.expressions import Comparison, Listed, Literal, OneOf, Pattern, element_type

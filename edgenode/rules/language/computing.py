@@ -14,7 +14,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any
 
-from edgenode.exchange import Exchange
+from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.comparing import test

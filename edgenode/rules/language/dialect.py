@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 
 _CLASS = re.compile(r"\[\^?\]?")
 _NAMED_CLASS = re.compile(r"\[:\^?[a-z]+:\]")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from edgenode.exchange import Exchange
+from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import (

@@ -12,7 +12,7 @@ from typing import Union
 
 from attrs import field, frozen
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 from edgenode.rules.language.types import BOOL, Type
 from edgenode.rules.networks import Range
 

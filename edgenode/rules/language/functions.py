@@ -25,8 +25,8 @@ class Parameter:
 
     :ivar types: the types it may have; an empty tuple is any.
     :ivar kind: ``literal``, ``field`` (anything but a literal: a field, an index, a call, a condition) or ``any``.
-    :ivar check: of a literal: raises :class:`~edgenode.errors.InvalidValue` if it is out of bounds; the column points
-        into its value.
+    :ivar check: of a literal: raises :class:`~edgenode.model.errors.InvalidValue` if it is out of bounds; the column
+        points into its value.
     """
 
     types: tuple[Type, ...]
@@ -42,14 +42,14 @@ class Function:
     :ivar parameters: its parameters; the last may be repeated if ``repeated``.
     :ivar required: how many arguments it needs at least.
     :ivar returns: its type, or a function from the types of the arguments to it, which raises
-        :class:`~edgenode.errors.InvalidValue`, without a column, if they do not go together. An argument that is mapped
-        over with ``[*]`` counts with the type of its elements.
+        :class:`~edgenode.model.errors.InvalidValue`, without a column, if they do not go together. An argument that is
+        mapped over with ``[*]`` counts with the type of its elements.
     :ivar call: computes it from the values of the arguments; ``None`` is missing, in both directions.
     :ivar help: a phrase for the reference.
     :ivar repeated: whether the last parameter may be given any number of times.
     :ivar takes_missing: whether it is called with missing arguments; else it is missing without a call.
     :ivar check: of all arguments together, once each has been checked by itself: raises
-        :class:`~edgenode.errors.InvalidValue`, whose column is that of the argument.
+        :class:`~edgenode.model.errors.InvalidValue`, whose column is that of the argument.
     """
 
     name: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.calls import described
 from edgenode.rules.language.expressions import OPERATORS, Value, each_count, element_type

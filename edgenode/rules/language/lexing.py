@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 from edgenode.rules.networks import Range, address, network
 
 SPACE = " \r\n"

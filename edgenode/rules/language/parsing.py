@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.calls import Argument, call, described
 from edgenode.rules.language.dialect import in_re2

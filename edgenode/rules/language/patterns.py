@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 
 STAR = None
 """In a wildcard that has been read: any bytes; everything else in it is a byte."""

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 from edgenode.rules.language.dialect import in_re2
 from edgenode.rules.language.patterns import STAR, read_wildcard, wildcard
 from edgenode.rules.regexes import compile_regex

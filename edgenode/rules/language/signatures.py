@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 from edgenode.rules.language.dialect import in_re2
 from edgenode.rules.language.expressions import Call, FieldValue, Literal, Node, walk
 from edgenode.rules.language.replacing import check_template, groups, stars

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from attrs import field, frozen
 
-from edgenode.exchange import Exchange
+from edgenode.model.exchange import Exchange
 from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd
 from edgenode.rules.matching.explaining import holds
 

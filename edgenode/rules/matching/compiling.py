@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 from attrs import field, frozen
 
-from edgenode.exchange import Exchange
+from edgenode.model.exchange import Exchange
 from edgenode.rules.formulas import Evidence, Formula
+from edgenode.rules.matching.evaluators import Test
 from edgenode.rules.matching.numbering import Numbering, Part
 from edgenode.rules.matching.ordering import by_tags
-from edgenode.rules.matching.testing import Test
 
 
 class _Look(NamedTuple):

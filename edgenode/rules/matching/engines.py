@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import re2
 from attrs import define
 
-from edgenode.rules.matching.alike import alike
+from edgenode.rules.matching.hyperscan import alike
 from edgenode.rules.regexes import compile_set
 
 try:

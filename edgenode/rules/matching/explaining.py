@@ -11,8 +11,8 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from edgenode.errors import InvalidValue
-from edgenode.exchange import Exchange
+from edgenode.model.errors import InvalidValue
+from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Leaf, Not, Odd, Predicate, Sought
 from edgenode.rules.language import evaluating

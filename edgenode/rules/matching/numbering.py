@@ -13,9 +13,9 @@ from typing import Any
 from attrs import define, field, frozen
 
 from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd, Predicate, Subject
-from edgenode.rules.matching import testing
+from edgenode.rules.matching import evaluators
+from edgenode.rules.matching.evaluators import Test
 from edgenode.rules.matching.sets import SETS
-from edgenode.rules.matching.testing import Test
 from edgenode.rules.networks import Range
 
 _PRESENT = 60
@@ -119,11 +119,11 @@ class Numbering:
             case Leaf():
                 return self._leaf(formula)
             case Computed():
-                test = testing.computed(formula.test, formula.evidence)
+                test = evaluators.computed(formula.test, formula.evidence)
                 return Part(test, None, needs=formula.needs, computes="tags" in formula.needs)
             case Not():
                 part = self.part(formula.part)
-                return _joined((part,), testing.negation(part.test, formula.evidence), part.opposite, part.triggers)
+                return _joined((part,), evaluators.negation(part.test, formula.evidence), part.opposite, part.triggers)
         parts = tuple(map(self.part, formula.parts))
         true, false = [part.triggers for part in parts], [part.opposite for part in parts]
         match formula:
@@ -132,7 +132,9 @@ class Numbering:
             case AnyOf():
                 return _joined(parts, self._any(formula), _union(true), _narrowest(false))
             case Odd():
-                return _joined(parts, testing.odd([part.test for part in parts], formula.evidence), _union(true), None)
+                return _joined(
+                    parts, evaluators.odd([part.test for part in parts], formula.evidence), _union(true), None
+                )
 
     def _leaf(self, leaf: Leaf) -> Part:
         predicate = leaf.predicate
@@ -143,7 +145,9 @@ class Numbering:
             if isinstance(predicate.sought, str) and predicate.match == "equal"
             else frozenset[str]()
         )
-        return Part(testing.hit(number, leaf.evidence), triggers, None, triggers.numbers, tags, predicate.subject.needs)
+        return Part(
+            evaluators.hit(number, leaf.evidence), triggers, None, triggers.numbers, tags, predicate.subject.needs
+        )
 
     def _weight(self, number: int) -> int:
         predicate = self._predicates[number]
@@ -153,7 +157,7 @@ class Numbering:
     def _all(self, formula: All) -> Test:
         required: set[int] = set()
         forbidden: set[int] = set()
-        pieces: list[testing.Piece] = []
+        pieces: list[evaluators.Piece] = []
         for part in formula.parts:
             match part:
                 case Leaf():
@@ -164,17 +168,17 @@ class Numbering:
                     pieces.append(part.evidence)
                 case _:
                     pieces.append(self.part(part).test)
-        return testing.conjunction(frozenset(required), frozenset(forbidden), pieces)
+        return evaluators.conjunction(frozenset(required), frozenset(forbidden), pieces)
 
     def _any(self, formula: AnyOf) -> Test:
-        plain: dict[int, testing.Placed] = {}
+        plain: dict[int, evaluators.Placed] = {}
         others: list[tuple[int, Test]] = []
         for place, part in enumerate(formula.parts):
             if isinstance(part, Leaf):
                 plain.setdefault(self._numbers[part.predicate], (place, part.evidence))
             else:
                 others.append((place, self.part(part).test))
-        return testing.disjunction(plain, others)
+        return evaluators.disjunction(plain, others)
 
 
 def _predicates(formula: Formula, seen: set[int]) -> Iterator[Predicate]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Hashable, Sequence
 from graphlib import CycleError, TopologicalSorter
 
-from edgenode.errors import InvalidValue
+from edgenode.model.errors import InvalidValue
 
 _EVERY_TAG = ("every tag",)
 

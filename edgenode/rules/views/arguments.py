@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgenode.exchange import Request
+from edgenode.model.exchange import Request
 from edgenode.rules.views import bodies, charsets
 from edgenode.rules.views.charsets import recoded
 from edgenode.rules.views.escapes import form_decoded

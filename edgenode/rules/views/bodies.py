@@ -9,8 +9,8 @@ from __future__ import annotations
 import binascii
 from collections.abc import Callable, Iterator
 
-from edgenode.exchange import NO_BODY, Body, Request
-from edgenode.rules.views.contents import media_type
+from edgenode.model.exchange import NO_BODY, Body, Request
+from edgenode.rules.views.media_type import media_type
 from edgenode.rules.views.multipart import Part, read_parts
 from edgenode.rules.views.pairs import Pairs, Values, collected, has_more_pairs, names_of, split_pairs, values_of
 from edgenode.rules.views.parameters import first_word

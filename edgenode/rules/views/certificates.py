@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from edgenode.exchange import ClientIdentity, Exchange, Verification
+from edgenode.model.exchange import ClientIdentity, Exchange, Verification
 from edgenode.rules.networks import address
 
 T = TypeVar("T")

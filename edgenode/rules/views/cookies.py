@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from edgenode.exchange import Request
+from edgenode.model.exchange import Request
 from edgenode.rules.views.escapes import PERCENT, unescaped
 from edgenode.rules.views.pairs import Pairs, Values, collected
 from edgenode.rules.views.view import view

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from edgenode.exchange import Request
+from edgenode.model.exchange import Request
 from edgenode.rules.views.pairs import names_of, values_of
 from edgenode.rules.views.view import view
 

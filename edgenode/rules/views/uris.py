@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from edgenode.exchange import Request
+from edgenode.model.exchange import Request
 from edgenode.rules.views.escapes import PERCENT, form_decoded, normalised
 from edgenode.rules.views.view import view
 

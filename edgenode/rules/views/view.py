@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TypeVar
 
-from edgenode.exchange import Exchange, Request
+from edgenode.model.exchange import Exchange, Request
 
 T = TypeVar("T")
 

@@ -1,0 +1,320 @@
+"""``python -m edgenode import``: the rules of another product as a configuration of ours.
+
+Law: nothing is dropped in silence. What cannot be expressed is listed on standard error, it is a comment where it would
+have been written, and the status is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from attrs import define, field
+
+from edgenode.config import ini, schema
+from edgenode.config.configuration import SECTIONS
+from edgenode.config.curiefense import (
+    PLACED,
+    Imported,
+    Inexpressible,
+    Reading,
+    Rule,
+    is_automatic,
+    own_tags,
+    plain,
+    several,
+    slug,
+    uniform,
+)
+from edgenode.config.scalars import Scope
+from edgenode.model.errors import InvalidValue, Problem
+from edgenode.model.urls import read_address
+from edgenode.policy.actions import PREDEFINED, ActionSection
+
+_BLOCKS: Mapping[str, int] = MappingProxyType(
+    {
+        "action-global-filter-block": 470,
+        "action-rate-limit-block": 471,
+        "action-acl-block": 472,
+        "action-contentfilter-block": 473,
+        "action-dynamic-rule-block": 474,
+    }
+)
+"""The product's own actions that block, and the status that each answers."""
+
+_SAME: Mapping[str, str] = MappingProxyType({"action-monitor": "monitor", "action-skip": "skip"})
+_MISSING: Mapping[str, str] = MappingProxyType(
+    {
+        "action-challenge": "there are no challenges here yet",
+        "action-ichallenge": "there are no challenges here yet",
+        "action-https-redirect": "every listener here speaks TLS",
+        "action-waap-feed-block": "its status is not documented",
+    }
+)
+_SENTENCE = 1000
+"""Characters of a sentence about a loss, which may quote theirs."""
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_TEMPLATES = {"${ip}": "${ip.src}", "${method}": "${http.request.method}", "${uri}": "${raw.http.request.uri}"}
+
+
+@define
+class Importer:
+    """Makes sections of documents.
+
+    :ivar actions: the documents of actions, by id.
+    """
+
+    actions: Mapping[str, Any]
+    losses: list[str] = field(factory=list)
+    remarks: list[str] = field(factory=list)
+    _names: set[tuple[str, str]] = field(factory=lambda: {("action", name) for name in PREDEFINED})
+    _written: dict[str, tuple[str | None, list[str], list[str]]] = field(factory=dict)
+
+    def name(self, kind: str, text: str) -> str:
+        """A name that no other section of this kind has."""
+        name = slug(text)
+        name = f"link11-{name}" if name.lower().startswith("system.") else name
+        unique, number = name, 1
+        while (kind, unique) in self._names:
+            number += 1
+            unique = f"{name}-{number}"
+        self._names.add((kind, unique))
+        return unique
+
+    def filters(self, documents: Sequence[Any]) -> list[list[str]]:
+        """The sections of global filters, each as its lines; the last first, for there the later of two equals wins."""
+        objects = [document if isinstance(document, dict) else {} for document in documents]
+        read = [self._read(document) for document in objects]
+        self._look_for_tags(objects, read)
+        parts = [self._lines(document, *each) for document, each in zip(objects, read, strict=True)]
+        actions = [lines for _, lines, _ in self._written.values() if lines]
+        return [*actions, *(lines for part in reversed(parts) for lines in part)]
+
+    def _read(self, document: Mapping[str, Any]) -> tuple[Reading, Rule, list[str]]:
+        reading = Reading(self.name("global-filter", str(document.get("name") or document.get("id") or "filter")))
+        tags = own_tags(document.get("tags"), reading.losses)
+        return reading, reading.rule(document.get("rule"), ""), tags
+
+    def _look_for_tags(
+        self, documents: Sequence[Mapping[str, Any]], read: Sequence[tuple[Reading, Rule, list[str]]]
+    ) -> None:
+        """What is said of tags that are not there at the same time here and there: there only earlier filters' are."""
+        before: set[str] = set()
+        later = Counter(
+            tag for document, (_, _, tags) in zip(documents, read, strict=True) for tag in _active(document, tags)
+        )
+        everywhere = {tag for _, _, tags in read for tag in tags}
+        for document, (reading, _, tags) in zip(documents, read, strict=True):
+            for tag in dict.fromkeys(reading.tags):
+                if is_automatic(tag):
+                    continue
+                if tag in before and later[tag]:
+                    reading.losses.append(f"tag {tag}: it is also set by this or a later filter, which counts here")
+                elif tag not in before:
+                    never = "no earlier active filter sets it, and so it never matches there"
+                    reading.losses.append(f"tag {tag}: {never if tag in everywhere else 'nothing sets it here'}")
+            before |= _active(document, tags)
+            later -= Counter(_active(document, tags))
+
+    def _lines(self, document: Mapping[str, Any], reading: Reading, rule: Rule, tags: Sequence[str]) -> list[list[str]]:
+        """The section of a filter and those that stand in it."""
+        title = plain(document.get("name") or document.get("id") or "a filter without a name")
+        about = ": ".join(dict.fromkeys(each for each in (title, plain(document.get("description") or "")) if each))
+        action, lost_action = self._action(document.get("action"))
+        source, lost_source = self._source(document)
+        losses = [plain(loss, _SENTENCE) for loss in (*reading.losses, *lost_source, *lost_action)]
+        remarks = [plain(remark, _SENTENCE) for remark in reading.remarks]
+        self.losses += [f"{title}: {loss}" for loss in losses]
+        self.remarks += [f"{title}: {remark}" for remark in remarks]
+        lines = [f"# not expressed: {loss}" for loss in losses]
+        lines += [f"# look at this: {remark}" for remark in remarks]
+        lines += [f"[global-filter {reading.name}]", f"description = {about}"]
+        lines += [] if document.get("active") is True and not reading.losses and not lost_source else ["active = no"]
+        lines += [f"tags = {' '.join(tags)}"] if tags else []
+        lines += [f"action = {action}"] if action else []
+        if source:
+            return [[*lines, *source]]
+        inner = [[f"[section {name}]", *section.written()] for name, section in reading.sections.items()]
+        return [[*lines, *rule.written()], *inner]
+
+    def _source(self, document: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """The keys of a datafeed, and what is lost of it."""
+        source = str(document.get("source") or "self-managed")
+        if source == "self-managed":
+            return [], []
+        category = uniform(document.get("rule"))
+        if not source.startswith("https://"):
+            return [], [f"source {plain(source)}: only https; the entries are those of the last refresh"]
+        if not category:
+            why = "its entries do not say of which category its lines are; they are those of the last refresh"
+            return [], [f"source {plain(source)}: {why}"]
+        try:
+            read_address(source)
+        except InvalidValue as problem:
+            return [], [f"source {plain(source)}: {problem.sentence}; the entries are those of the last refresh"]
+        return [f"source = {source}", f"feed = {category}", "match-case = no"], []
+
+    def _action(self, identifier: Any) -> tuple[str | None, list[str]]:
+        """The name of an action of ours, if there is one, and what is lost of it."""
+        key = str(identifier or "action-monitor")
+        if key in _SAME:
+            return _SAME[key], []
+        if key not in self._written:
+            try:
+                kind, keys = self._described(key)
+                name = self.name("action", key.removeprefix("action-"))
+                self._written[key] = (name, _read_back([f"[action {name}]", f"type = {kind}", *keys]), [])
+            except Inexpressible as why:
+                loss = f"action {plain(key)}: {why}; the filter only sets its tags"
+                self._written[key] = (None, [], [loss])
+        written, _, losses = self._written[key]
+        return written, losses
+
+    def _described(self, key: str) -> tuple[str, list[str]]:
+        """The type and the keys of an action."""
+        if key in self.actions:
+            try:
+                return _custom(self.actions[key])
+            except (TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise Inexpressible(f"it cannot be read: {error}") from None
+        if key in _BLOCKS:
+            return "block", [f"status = {_BLOCKS[key]}", "body = access denied"]
+        if key in _MISSING:
+            raise Inexpressible(_MISSING[key])
+        raise Inexpressible("it is not known; give the file of actions with --actions")
+
+
+def _active(document: Mapping[str, Any], tags: Sequence[str]) -> set[str]:
+    """The tags that a filter sets, if it does at all."""
+    return set(tags) if document.get("active") is True else set()
+
+
+def _custom(document: Any) -> tuple[str, list[str]]:
+    kind, given = str(document.get("type")), document.get("params") or {}
+    losses: list[str] = []
+    tags = own_tags(document.get("tags") or [], losses)
+    tags = [tag for tag in tags if not tag.startswith("action:")]
+    keys = [f"tags = {' '.join(tags)}"] if tags else []
+    headers = {str(name): str(value) for name, value in (given.get("headers") or {}).items()}
+    written = [f"    {name}: {_template(value)}" for name, value in headers.items()]
+    if kind == "skip":
+        return "skip", keys
+    if kind == "monitor":
+        return "monitor", keys + (["headers =", *written] if written else [])
+    if kind != "custom":
+        raise Inexpressible(f"there is no type {plain(kind)} here yet")
+    status = int(given.get("status") or 503)
+    if status in _REDIRECTS:
+        location = {name.lower(): value for name, value in headers.items()}.get("location")
+        if location is None:
+            raise Inexpressible("it redirects to nowhere")
+        return "redirect", [*keys, f"status = {status}", f"location = {_template(location)}"]
+    if not 400 <= status <= 599:
+        raise Inexpressible(f"it answers with {status}, and a block has a status from 400 to 599")
+    types = [value for name, value in headers.items() if name.lower() == "content-type"]
+    rest = [line for line in written if not line.strip().lower().startswith("content-type:")]
+    keys += [f"status = {status}", *(f"content-type = {value}" for value in types[:1])]
+    keys += ["headers =", *rest] if rest else []
+    body = [" ".join(_template(line).split()) for line in str(given.get("content") or "blocked").splitlines()]
+    first, *more = [line for line in body if line] or [""]
+    return "block", [*keys, f"body = {first}", *(f"    {line}" for line in more)]
+
+
+def _read_back(lines: list[str]) -> list[str]:
+    """The lines of an action, if the node reads them as what they are meant to be.
+
+    :raises Inexpressible: if it does not.
+    """
+    _check_lines(lines)
+    sections, problems = ini.read("\n".join(lines), [schema.kind(cls) for cls in SECTIONS])
+    for written in sections:
+        section, wrong = schema.read(written, ActionSection, Scope(pathlib.Path()))
+        problems += wrong
+        if section is not None:
+            problems += [Problem("", key, fault.sentence) for key, fault in section.faults()]
+    for problem in problems:
+        raise Inexpressible(f"{problem.key}: {problem.sentence}".removeprefix(": "))
+    return lines
+
+
+def _check_lines(lines: Sequence[str]) -> None:
+    """Check that each is one line, whatever has been put into it: another one could be another section."""
+    for line in lines:
+        if not line.isprintable():
+            raise Inexpressible(f"there is a control character in it: {plain(line)}")
+
+
+def _template(text: str) -> str:
+    """A template of theirs as one of ours."""
+    text = text.replace("\\", "\\\\").replace("#", "\\#")
+    for theirs, ours in _TEMPLATES.items():
+        text = text.replace(theirs, ours)
+    unknown = [part for part in text.split("${")[1:] if f"${{{part.partition('}')[0]}}}" not in _TEMPLATES.values()]
+    if unknown:
+        raise Inexpressible(f"the template ${{{plain(unknown[0].partition('}')[0])}}} is not known")
+    return text
+
+
+def convert(filters: Any, actions: Any, source: str) -> Imported:
+    """Global filters, and the actions that they name.
+
+    :param source: where they come from, for the first comment.
+    :raises Inexpressible: if a line could not be written as one line.
+    """
+    by_id = {str(each["id"]): each for each in several(actions) if isinstance(each, dict) and "id" in each}
+    importer = Importer(by_id)
+    documents = several(filters)
+    written = importer.filters(documents)
+    losses = [f"#   {loss}" for loss in importer.losses]
+    head = [
+        f"# {len(documents)} global filters of {plain(source)}, by python -m edgenode import curiefense.",
+        "# The last is first, for there of two equally strong actions the later one is taken, and here the earlier.",
+    ]
+    if any(re.match(rf"(?:{'|'.join(PLACED)}) =", line) for lines in written for line in lines):
+        head += ["#", "# Some look at where a client is: that takes the databases of [geo]."]
+    head += ["#", "# Not expressed:", *losses] if losses else []
+    for lines in (head, *written):
+        _check_lines(lines)
+    text = "\n\n".join("\n".join(lines) for lines in (head, *written)) + "\n"
+    return Imported(text, tuple(importer.losses), tuple(importer.remarks))
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str]) -> int:
+    """Import rules: 0; 1 if something could not be expressed, or a file cannot be read."""
+    parser = argparse.ArgumentParser("edgenode import", description="The rules of another product, as sections here.")
+    parser.add_argument("product", choices=("curiefense",), help="curiefense, or Link11 WAAP")
+    parser.add_argument("file", metavar="FILE", help="its global filters, JSON")
+    parser.add_argument("--actions", metavar="FILE", help="its actions, JSON")
+    options = parser.parse_args(argv)
+    try:
+        filters = _load(options.file)
+        imported = convert(filters, _load(options.actions) if options.actions else [], pathlib.Path(options.file).name)
+    except Inexpressible as why:
+        print(why, file=sys.stderr)
+        return 1
+    print(imported.text, end="")
+    for remark in imported.remarks:
+        print(f"look at this: {remark}", file=sys.stderr)
+    for loss in imported.losses:
+        print(f"not expressed: {loss}", file=sys.stderr)
+    return 1 if imported.losses else 0
+
+
+def _load(path: str) -> Any:
+    try:
+        return json.loads(pathlib.Path(path).read_bytes())
+    except OSError as error:
+        raise Inexpressible(f"cannot read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise Inexpressible(f"{path}: not JSON: {error}") from None

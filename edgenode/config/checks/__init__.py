@@ -1,0 +1,1 @@
+"""Whether what a configuration says makes sense."""

@@ -1,0 +1,98 @@
+"""Whether the keys of lists and datafeeds go together, before anything is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from edgenode.config import schema
+from edgenode.feeds import store
+from edgenode.model.errors import InvalidValue, Problem
+from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.rules import lists
+from edgenode.rules.feeds import Feed
+from edgenode.rules.language import comparing
+from edgenode.rules.language.expressions import Expression, Listed, listed
+from edgenode.rules.language.types import Type
+from edgenode.rules.lists import List
+from edgenode.rules.sections import Section
+
+if TYPE_CHECKING:
+    from edgenode.config.configuration import Configuration
+
+_OF_REMOTE = ("refresh", "trust-store", "fetch-timeout")
+_OF_SOURCES = ("format", *_OF_REMOTE, "max-size", "most-shrink")
+
+
+def fed(configuration: Configuration) -> Iterator[tuple[str, List | GlobalFilter]]:
+    """Every section that has a content: lists, and filters with a source."""
+    for name, each in configuration.lists.items():
+        yield f"{each.kind} {name}", each
+    for name, filter in configuration.global_filters.items():
+        if filter.source is not None:
+            yield f"{filter.kind} {name}", filter
+
+
+def faults(configuration: Configuration) -> Iterator[Problem]:
+    """What is wrong, or of no use, in the keys of each section that has a content, or could have."""
+    for name, each in configuration.lists.items():
+        header = f"list {name}"
+        try:
+            lists.check_name(name)
+        except InvalidValue as problem:
+            yield Problem(header, "", problem.sentence)
+        if each.items.strip() and each.source is not None:
+            yield Problem(header, "items", "a list with a source has no items of its own")
+        elif not each.items.strip() and each.source is None:
+            yield Problem(header, "", "has neither items nor a source, and so no members", warning=True)
+    for header, section in configuration.written():
+        if isinstance(section, Feed):
+            yield from _faults_of_source(configuration, header, section)
+    if configuration.edge.state is not None:
+        try:
+            store.check_folder(configuration.edge.state)
+        except InvalidValue as problem:
+            yield Problem("edge", "state", problem.sentence)
+
+
+def _faults_of_source(configuration: Configuration, header: str, section: Feed) -> Iterator[Problem]:
+    for key in () if section.remote else _OF_SOURCES if section.source is None else _OF_REMOTE:
+        setting = schema.settings(type(section))[key]
+        if getattr(section, setting.attribute) != setting.default:
+            what = "a source" if section.source is None else "an https source"
+            yield Problem(header, key, f"has no effect without {what}", warning=True)
+    if section.remote and configuration.edge.state is None:
+        sentence = "needs [edge] state: the folder where its last content is kept, for the time after a restart"
+        yield Problem(header, "source", sentence)
+    if section.source is not None and not section.max_size:
+        yield Problem(header, "max-size", "no content is so small: a size is 1 byte or more")
+    if section.remote and 0 < section.refresh < 1:
+        yield Problem(header, "refresh", "a source is asked at most once a second")
+    store = configuration.trust_stores.get(section.trust_store or "")
+    if store is not None and store.verification == "strict":
+        sentence = f'"{section.trust_store}" says verification = strict, which is asked of clients and not of servers'
+        yield Problem(header, "trust-store", sentence)
+
+
+def _listed(configuration: Configuration) -> Iterator[tuple[str, Expression, Listed, Type]]:
+    """Every list that an expression names, and the type of what is looked for in it."""
+    for header, section in configuration.written():
+        if isinstance(section, Section) and section.expression is not None:
+            for name, type in listed(section.expression.root):
+                yield header, section.expression, name, type
+
+
+def wrong_lists(configuration: Configuration) -> Iterator[Problem]:
+    """Lists of other values than those that expressions look for in them."""
+    for header, expression, name, type in _listed(configuration):
+        if name.name not in configuration.lists:
+            continue  # it could not be read, which has been reported
+        try:
+            comparing.members(name, type, configuration.definitions)
+        except InvalidValue as problem:
+            yield schema.located(header, "expression", expression.text, problem, whole=True)
+
+
+def named_lists(configuration: Configuration) -> frozenset[str]:
+    """The names of all lists that expressions name."""
+    return frozenset(listed.name for _, _, listed, _ in _listed(configuration))

@@ -1,0 +1,85 @@
+"""``[edge]``: what holds for the whole node."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, ClassVar
+
+from attrs import frozen
+
+from edgenode.model.decision import MODES
+from edgenode.model.errors import InvalidValue
+from edgenode.model.settings import Choice, Folder, Network, Output, Seconds, Word, setting
+from edgenode.proxy.event_record import EVENT_HEADERS
+from edgenode.proxy.trusted_proxies import FORWARDED, X_FORWARDED_FOR
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, section 5.6.2
+
+
+@frozen
+class Edge:
+    """The node as a whole; the section has no name and may be left out."""
+
+    kind: ClassVar[str] = "edge"
+
+    name: Word = setting("The node's name: in events, and in Via (RFC 9110, section 7.6.3).", Word("edgenode"))
+    trusted_proxies: tuple[Network, ...] = setting(
+        "Networks of proxies in front of the node. Only they are believed about the client: see ``client-address``.",
+        (),
+    )
+    client_address: Annotated[str, Choice((X_FORWARDED_FOR, FORWARDED))] = setting(
+        "The header in which those proxies report the client's address, walked from right to left up to the first "
+        "address that is not one of them. All of them must write it: what a client sends in it would count otherwise. "
+        "The other one is ignored; with ``forwarded`` so are ``X-Forwarded-Proto`` and ``X-Forwarded-Host``.",
+        X_FORWARDED_FOR,
+    )
+    failure: Annotated[str, Choice(("closed", "open"))] = setting(
+        "What happens to a request if a stage of the pipeline fails: ``closed`` refuses it with 503, ``open`` lets it "
+        "pass.",
+        "closed",
+    )
+    mode: Annotated[str, Choice(MODES)] = setting(
+        "The mode of filtration: ``off`` judges nothing, under ``monitoring`` every decision is made, tagged and "
+        "recorded and nothing is refused, ``block`` means it. ``[server-group]`` and ``[path-map]`` may say another. "
+        "Client certificates are judged in every mode.",
+        "block",
+    )
+    strict: bool = setting("Whether no server group and no path map may have a looser mode.", False)
+    system_filters: bool = setting("Whether the system-managed filters are judged.", True)
+    events: Output | None = setting(
+        "Where to write one JSON line for each exchange; ``-`` is standard output, without the key there are none.",
+        None,
+    )
+    event_headers: tuple[Word, ...] = setting(
+        "The header fields whose values events tell; what rules read of others cannot be replayed. ``Authorization`` "
+        "and ``Cookie`` are told only if they are named here, and then events are secrets.",
+        tuple(Word(name.decode("ascii")) for name in EVENT_HEADERS),
+    )
+    drain_timeout: Seconds = setting("How long a stopping node lets open requests finish.", Seconds(30.0))
+    watch_interval: Seconds = setting(
+        "How often the files of certificates, trust stores and ``[geo]`` are looked at; 0 never. When they have "
+        "changed, and stay the same for one look more, they are read anew: a broken one leaves the old one in use.",
+        Seconds(1.0),
+    )
+    state: Folder | None = setting(
+        "Where the node keeps what it has fetched: the last good content of each ``https`` source. Nobody but its user "
+        "should be able to write there.",
+        None,
+    )
+    missing_not_equal: bool = setting(
+        "Whether ``ne`` in an expression is true of a value that is missing, as in bare wirefilter. Without it every "
+        "comparison with what is missing is false, as at Cloudflare.",
+        False,
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """:raises InvalidValue: if events are to tell of what cannot be a header field."""
+        for name in self.event_headers:
+            if not _TOKEN.fullmatch(name):
+                sentence = f"{name} is no name of a header (RFC 9110, section 5.6.2)"
+                raise InvalidValue(sentence, which="event-headers")
+
+    @property
+    def told_headers(self) -> tuple[bytes, ...]:
+        """The names of those header fields in lower case, each once."""
+        return tuple(dict.fromkeys(name.lower().encode("ascii") for name in self.event_headers))

@@ -1,0 +1,185 @@
+"""The endpoint ``edgenode:FILE:listener=NAME``: a listener of a configuration for any Twisted factory.
+
+Law: a protocol behind it has the same door as the node itself: the ClientHello is looked at first, the server group's
+own policy judges the client, a second lock asks again, and a client that has expired or was revoked is cut off. What is
+wrong with the file is reported before the port is bound, all at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from twisted.internet import defer
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IProtocolNegotiationFactory,
+    IStreamServerEndpoint,
+)
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from edgenode.config.configuration import Configuration
+from edgenode.embedding.protocol_transport import ProtocolTransport
+from edgenode.model.errors import ConfigurationError, Problem
+from edgenode.net.deadlines import Deadlines
+from edgenode.node.events import EventLog
+from edgenode.node.watch import Watch
+from edgenode.proxy.listener.context import Surroundings
+from edgenode.proxy.listener.port import Port
+from edgenode.proxy.routing import Router, ServedGroup
+from edgenode.proxy.trusted_proxies import TrustedProxies
+from edgenode.tls.policies import TLSPolicy, server_context
+from edgenode.tls.trust import Trust
+
+_log = Logger()
+
+
+@implementer(IStreamServerEndpoint)
+class EdgeEndpoint:
+    """A listener of a configuration file, for a protocol of one's own.
+
+    :param reactor: a reactor with descriptors, timers and a thread pool.
+    :param path: the configuration file; it is read when somebody listens.
+    :param listener: the name of the listener; may be left out if the file has only one.
+    """
+
+    def __init__(self, reactor: Any, path: str, listener: str | None = None) -> None:
+        self._reactor = reactor
+        self._path = path
+        self._listener = listener
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listen with a factory; the ALPN protocols are those that it names (``IProtocolNegotiationFactory``).
+
+        :return: fires at once, for this may need root and be the last moment to have it; fails with
+            :class:`~edgenode.model.errors.ConfigurationError` with all problems of the file, or with
+                ``CannotListenError``.
+        """
+        return defer.execute(self._listen, protocolFactory)
+
+    def _listen(self, factory: IProtocolFactory) -> IListeningPort:
+        configuration = Configuration.load(self._path)
+        for warning in configuration.warnings:
+            _log.warn("{path}: {warning}", path=self._path, warning=str(warning))
+        port = EdgePort(configuration, self._chosen(configuration), factory, self._reactor)
+        port.startListening()
+        return port
+
+    def _chosen(self, configuration: Configuration) -> str:
+        names = [*configuration.listeners]
+        if self._listener is None and len(names) == 1:
+            return names[0]
+        if self._listener in names:
+            return self._listener
+        sentence = f"the endpoint needs listener=NAME, with a name of: {', '.join(names)}"
+        section = "" if self._listener is None else f"listener {self._listener}"
+        raise ConfigurationError([Problem(section, "", sentence)])
+
+
+@implementer(IListeningPort)
+class EdgePort:
+    """The port of an endpoint.
+
+    :param configuration: the configuration, whose certificates and trust stores are read anew when they change.
+    :param name: the listener.
+    :param factory: builds the protocols.
+    :raises ConfigurationError: if its events cannot be written.
+    """
+
+    def __init__(self, configuration: Configuration, name: str, factory: IProtocolFactory, reactor: Any) -> None:
+        self._configuration = configuration
+        self._name = name
+        self._factory = factory
+        self._reactor = reactor
+        named = factory.acceptableProtocols() if IProtocolNegotiationFactory.providedBy(factory) else ()
+        self._protocols: Sequence[bytes] = tuple(named)
+        try:
+            self._events = EventLog(configuration.edge.events, reactor)
+        except OSError as error:
+            sentence = f"cannot write {configuration.edge.events}: {error.strerror}"
+            raise ConfigurationError([Problem("edge", "events", sentence)]) from error
+        surroundings = self._surroundings(configuration)
+        speak = partial(ProtocolTransport, factory, reactor)
+        self._port = Port(configuration.listeners[name], surroundings, reactor, Deadlines(reactor), speak)
+        self._watch = Watch(reactor, lambda: self._configuration, self._change)
+        self._shutdown: Any = None
+
+    def startListening(self) -> None:
+        """Accept connections.
+
+        :raises CannotListenError: if the address cannot be had.
+        """
+        try:
+            self._port.startListening()
+        except BaseException:
+            self._events.close()
+            raise
+        # Before the reactor cuts all connections at its end: then each of them still has its event.
+        self._shutdown = self._reactor.addSystemEventTrigger("before", "shutdown", self._stop)
+        self._factory.doStart()
+        self._watch.start()
+        _log.info("listener {name} on {address}", name=self._name, address=self.getHost())
+
+    def stopListening(self) -> Deferred[None]:
+        """Accept no more. As with every port of Twisted's, open connections go on; they are watched to their end."""
+        if self._shutdown is not None:
+            self._reactor.removeSystemEventTrigger(self._shutdown)
+            self._stop()
+        return defer.succeed(None)
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """The address it listens on."""
+        return self._port.getHost()
+
+    def _stop(self) -> None:
+        self._shutdown = None
+        self._port.stopListening().addCallback(self._over)
+        self._factory.doStop()
+
+    def _over(self, _: None) -> None:
+        """The last connection is over."""
+        self._watch.stop()
+        self._events.close()
+
+    def _surroundings(self, configuration: Configuration) -> Surroundings:
+        edge = configuration.edge
+        router = _router(configuration, self._name, self._protocols)
+        via = edge.name.encode("ascii")
+        trusted = TrustedProxies(edge.trusted_proxies, edge.client_address)
+        return Surroundings(self._name, router, via, trusted, self._events, edge.told_headers)
+
+    def _change(self, change: Callable[[Configuration], Configuration]) -> Deferred[Configuration]:
+        """Go on with other certificates and trust stores, on open connections too."""
+
+        def prepare() -> tuple[Configuration, Surroundings] | None:
+            configuration = change(self._configuration)
+            return None if configuration is self._configuration else (configuration, self._surroundings(configuration))
+
+        def succeed(prepared: tuple[Configuration, Surroundings] | None) -> Configuration:
+            if prepared is not None:
+                self._configuration, surroundings = prepared
+                self._port.renew(self._configuration.listeners[self._name], surroundings)
+            return self._configuration
+
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), prepare).addCallback(succeed)
+
+
+def _router(configuration: Configuration, listener: str, protocols: Sequence[bytes]) -> Router:
+    """The server groups of a listener, without what only requests need."""
+    section, credentials = configuration.listeners[listener], configuration.credentials
+    groups: dict[str, ServedGroup] = {}
+    for name in section.server_groups:
+        group = configuration.server_groups[name]
+        certificates = [credentials.certificates[each] for each in group.certificate]
+        stores = [credentials.trust_stores[each] for each in group.trust_store]
+        context = server_context(group, certificates, stores, protocols)
+        policy, trust = TLSPolicy.of(group, stores), Trust.of(group, stores)
+        groups[name] = ServedGroup(name, group, policy, context, trust, group.security_policy, ())
+    default = section.default_server_group
+    return Router(groups.values(), None if default is None else groups[default])

@@ -1,0 +1,317 @@
+"""Any Twisted protocol on a connection of a listener: Twisted's transport interfaces in front of our transport.
+
+Law: a protocol is built only for a client that its server group lets in, and hears no byte from one that it lets in no
+longer. What Twisted promises a protocol is kept: ``connectionMade`` comes first and ``connectionLost`` last, each once,
+and neither from within a call of the protocol's own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IConsumer,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    ILoggingContext,
+    INegotiated,
+    IProducer,
+    IProtocol,
+    IProtocolFactory,
+    IPullProducer,
+    IPushProducer,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from edgenode.embedding.transport_facts import TransportFacts, Whereabouts
+from edgenode.model.errors import ClientError
+from edgenode.model.exchange import Exchange
+from edgenode.net.deadlines import Deadlines
+from edgenode.net.poller import Timers
+from edgenode.proxy.event_record import Account
+from edgenode.proxy.http1.hosting import Timeouts
+from edgenode.proxy.http1.requestheads import Limits
+from edgenode.proxy.judging import Judgement
+
+_LOOK_AGAIN = 1.0
+"""Seconds after which a client that sends nothing is judged again, and a client that takes nothing is looked at."""
+
+_LINGER = 2.0
+"""Seconds for which a client may read what it was sent, once its protocol has closed, before the connection is cut."""
+
+
+class Host(Whereabouts, Protocol):
+    """Who hosts the connection: ``arrival.Arrival``."""
+
+    def established(self, connection: ProtocolTransport) -> None:
+        """The TLS handshake is done."""
+
+    def gone(self, connection: ProtocolTransport, reason: str) -> None:
+        """The connection is over."""
+
+
+@implementer(INegotiated, IConsumer, IPushProducer, ILoggingContext)
+class ProtocolTransport(TransportFacts):
+    """The transport of a protocol on a TLS connection, with all that Twisted's own has, and the facts besides.
+
+    :param factory: builds the protocol.
+    :param reactor: for what must not happen at once.
+    :param host: who hosts the connection.
+    :ivar deadline: when it is looked at again.
+    :ivar disconnecting: whether its protocol has closed it.
+    """
+
+    def __init__(
+        self,
+        factory: IProtocolFactory,
+        reactor: Timers,
+        host: Host,
+        deadlines: Deadlines,
+        limits: Limits,
+        timeouts: Timeouts,
+        max_requests: int,
+    ) -> None:
+        super().__init__(host)
+        self._factory = factory
+        self._reactor = reactor
+        self._host = host
+        self._deadlines = deadlines
+        self._timeouts = timeouts
+        self._protocol: IProtocol | None = None
+        self._error: ClientError | None = None
+        self._began = 0.0
+        self._received = 0
+        self._written = 0
+        self._producer: IProducer | None = None
+        self._streaming = False
+        self._producer_waits = False
+        self._aborted = False
+        self._half_closing = False
+        self._half_closed = False
+        self._closed = False
+        self._progress = 0, 0.0
+        self.disconnecting = False
+        self.deadline = deadlines.clock() + timeouts.handshake
+
+    # -- the connection's side ---------------------------------------------------------------------------------------
+
+    def handshaken(self) -> None:
+        """The TLS handshake is done: the protocol is built, if the client is let in."""
+        self._host.established(self)
+        if self.transport.lost:
+            return
+        self._began = time.perf_counter()
+        self.deadline = self._deadlines.clock() + _LOOK_AGAIN
+        try:
+            self.admit()
+        except ClientError as error:
+            self._error = error
+            self.transport.close()
+            return
+        self._protocol = protocol = self._factory.buildProtocol(self.getPeer())
+        if protocol is None:
+            self.transport.close()
+            return
+        protocol.makeConnection(self)
+        if IHandshakeListener.providedBy(protocol):
+            protocol.handshakeCompleted()
+
+    def received(self, data: bytes) -> None:
+        """Bytes from the client, for the protocol unless it has closed."""
+        if self.disconnecting or self._protocol is None:
+            return
+        try:
+            self.admit()
+        except ClientError as error:
+            self._cut(error)
+            return
+        self._received += len(data)
+        self._protocol.dataReceived(data)
+
+    def drained(self) -> None:
+        """The client took everything."""
+        producer = self._producer
+        if producer is not None and (self._producer_waits or not self._streaming):
+            self._producer_waits = False
+            self._resume(producer)
+        self._close_when_done()
+
+    def lost(self, reason: str, clean: bool) -> None:
+        """The connection is over."""
+        self._deadlines.forget(self)
+        if self._aborted:
+            why: Exception = ConnectionAborted()
+        else:
+            why = ConnectionDone() if clean or self.disconnecting else ConnectionLost(reason)
+        self.disconnecting = True
+        producer, self._producer = self._producer, None
+        protocol, self._protocol = self._protocol, None
+        try:
+            if producer is not None:
+                producer.stopProducing()
+        finally:
+            try:
+                if protocol is not None:
+                    protocol.connectionLost(Failure(why))
+            finally:
+                if self._began:
+                    self._tell()
+                self._host.gone(self, reason)
+
+    def expired(self, now: float) -> None:
+        """Time to look again: at the client's certificate, and whether it takes what it is sent."""
+        if not self.transport.established or self._closed:
+            self.transport.abort("too slow")
+            return
+        try:
+            self.admit()
+        except ClientError as error:
+            self._cut(error)
+            return
+        sent, since = self._progress
+        if not self.transport.queued or self.transport.sent != sent:
+            self._progress = self.transport.sent, now
+        elif now - since >= self._timeouts.send:
+            self.transport.abort("the client takes nothing of what is sent")
+        self.deadline = now + _LOOK_AGAIN
+
+    def renew(self, limits: Limits, timeouts: Timeouts, max_requests: int) -> None:
+        """Go on with other timeouts, and look at the client at once: it may have been revoked."""
+        self._timeouts = timeouts
+        if self.transport.established and not self._closed:
+            self.deadline = self._deadlines.clock()
+
+    def last_request(self) -> None:
+        """Close: without requests only the protocol knows when it is done, and now is as good as later."""
+        self.loseConnection()
+
+    def _cut(self, error: ClientError) -> None:
+        self._error = error
+        self.transport.abort(error.reason)
+
+    def _tell(self) -> None:
+        """Write the event of the connection."""
+        facts, surroundings = self.connection, self._host.surroundings
+        exchange = Exchange(facts, client=facts.peer.host, server_group=self.server_group)
+        account = Account(surroundings.listener, Judgement(exchange), self._began)
+        account.error, account.ended = self._error, time.perf_counter()
+        account.time -= account.ended - self._began
+        account.received, account.sent = self._received, self._written
+        surroundings.events.record(account)
+
+    # -- the protocol's side: writing --------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, in order; after the end, and after :meth:`loseConnection` without a producer, they are dropped.
+
+        :raises TypeError: if it is something else than bytes.
+        """
+        if not isinstance(data, bytes):
+            raise TypeError("Data must be bytes")
+        over = self.transport.lost or self._aborted or self._half_closed
+        if over or (self.disconnecting and self._producer is None):
+            return
+        self._written += len(data)
+        self.transport.write(data)
+        if self.transport.full and self._streaming and not self._producer_waits:
+            self._producer_waits = True
+            assert IPushProducer.providedBy(self._producer)
+            self._producer.pauseProducing()
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """Send several bytes as one."""
+        self.write(b"".join(data))
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        """Let a producer write as fast as the client reads, and no faster.
+
+        :raises RuntimeError: if there is one already.
+        """
+        if self._producer is not None:
+            raise RuntimeError(f"Cannot register producer {producer}, because {self._producer} was never unregistered.")
+        if self.transport.lost:
+            producer.stopProducing()
+            return
+        self._producer, self._streaming, self._producer_waits = producer, streaming, False
+        if not streaming:
+            self._pull(producer)
+
+    def unregisterProducer(self) -> None:
+        """There is no more to come from it."""
+        self._producer, self._streaming = None, False
+        self._close_when_done()
+
+    def _pull(self, producer: IProducer) -> None:
+        """Let a pull producer write once, if it is still there and all before it has been sent."""
+        if self._producer is producer and not self.transport.queued:
+            self._resume(producer)
+
+    def _resume(self, producer: IProducer) -> None:
+        assert IPushProducer.providedBy(producer) or IPullProducer.providedBy(producer)
+        producer.resumeProducing()
+        if self._producer is producer and not self._streaming and not self.transport.queued:
+            self._reactor.callLater(0, self._pull, producer)  # all was sent at once, so nothing will be drained
+
+    # -- the protocol's side: reading --------------------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """Deliver nothing until :meth:`resumeProducing`."""
+        if not self.disconnecting:
+            self.transport.pause()
+
+    def resumeProducing(self) -> None:
+        """Deliver again."""
+        if not self.disconnecting:
+            self.transport.resume()
+
+    def stopProducing(self) -> None:
+        """Deliver nothing any more."""
+        self.loseConnection()
+
+    # -- the protocol's side: the end --------------------------------------------------------------------------------
+
+    def loseConnection(self) -> None:
+        """Close properly once everything is sent and no producer is left; nothing is delivered from now on."""
+        if not self.disconnecting:
+            self.disconnecting = True
+            self._close_when_done()
+
+    def loseWriteConnection(self) -> None:
+        """Close the sending side once everything is sent (RFC 8446, section 6.1), and go on reading."""
+        self._half_closing = True
+        self._close_when_done()
+
+    def abortConnection(self) -> None:
+        """Cut the connection; the protocol hears of it afterwards, not from within this call."""
+        if not self._aborted and not self.transport.lost:
+            self._aborted = self.disconnecting = True
+            self.transport.pause()
+            self._reactor.callLater(0, self.transport.abort, "aborted by the protocol")
+
+    def _close_when_done(self) -> None:
+        if not (self.disconnecting or self._half_closing) or self.transport.lost or self._aborted:
+            return
+        if self._producer is not None or self.transport.queued:
+            return  # whoever ends that comes here again
+        if not self._half_closed:
+            self._half_closed = True
+            self.transport.half_close()
+            self._reactor.callLater(0, self._tell_half_closed)
+        if self.disconnecting:
+            # Unread bytes would turn a close into a reset, which can destroy what was sent last.
+            self._closed = True
+            self.deadline = self._deadlines.clock() + _LINGER
+            self.transport.resume()
+
+    def _tell_half_closed(self) -> None:
+        if not self.disconnecting and IHalfCloseableProtocol.providedBy(self._protocol):
+            self._protocol.writeConnectionLost()
+
+    def logPrefix(self) -> str:
+        """What stands before log messages about the connection."""
+        protocol = self._protocol
+        return protocol.logPrefix() if ILoggingContext.providedBy(protocol) else type(protocol).__name__

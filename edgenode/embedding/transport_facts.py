@@ -1,0 +1,134 @@
+"""What a protocol can ask of its transport: who is at the other end, in our words and in Twisted's.
+
+Law: the verdict on the client is always as of now. A certificate may have expired or been revoked since the handshake.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Protocol
+
+from OpenSSL import SSL, crypto
+from twisted.internet.address import IPv4Address, IPv6Address
+
+from edgenode.model.errors import ClientError
+from edgenode.model.exchange import Address, Connection, Request
+from edgenode.net.transport import Transport
+from edgenode.proxy.listener.client_session import Visitor
+from edgenode.proxy.listener.context import Surroundings
+from edgenode.proxy.listener.limits import Admitted
+from edgenode.proxy.routing import ServedGroup
+from edgenode.tls.verification import judge
+
+
+class Whereabouts(Protocol):
+    """Where a connection stands: ``arrival.Arrival``."""
+
+    admitted: Admitted
+    visitor: Visitor | None
+
+    @property
+    def surroundings(self) -> Surroundings:
+        """What the connections of the listener share."""
+        ...
+
+
+class TransportFacts:
+    """The facts of a connection, and the methods of Twisted's transports that tell them.
+
+    :param whereabouts: where the connection stands.
+    """
+
+    transport: Transport
+
+    def __init__(self, whereabouts: Whereabouts) -> None:
+        self._whereabouts = whereabouts
+
+    # -- in our words ------------------------------------------------------------------------------------------------
+
+    @property
+    def _visitor(self) -> Visitor:
+        visitor = self._whereabouts.visitor
+        assert visitor is not None
+        visitor.follow(self._whereabouts.surroundings.router)
+        return visitor
+
+    @property
+    def connection(self) -> Connection:
+        """The facts of the connection, with the verdict on its client as of now."""
+        visitor = self._visitor
+        return visitor.as_of_now(visitor.shaken)
+
+    @property
+    def server_group(self) -> str:
+        """The name of the server group that the client was judged for."""
+        return self._visitor.shaken.name
+
+    def route(self, request: Request) -> ServedGroup:
+        """The server group of an HTTP request on this connection.
+
+        :raises ClientError: 421, if its authority belongs to a group that judges clients differently, or to none.
+        """
+        return self._whereabouts.surroundings.router.route(self._visitor.shaken, request)
+
+    def admit(self) -> None:
+        """Judge the client as of now.
+
+        :raises ClientError: 495 or 496 for its certificate, 503 if the connection is one too many.
+        """
+        refusal = judge(self._visitor.shaken.group, self.connection.verification)
+        if refusal is None and self._whereabouts.admitted.exceeded:
+            refusal = ClientError(503, f"over the limit: {self._whereabouts.admitted.exceeded}")
+        if refusal is not None:
+            raise refusal
+
+    # -- in Twisted's ------------------------------------------------------------------------------------------------
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """The client's address."""
+        return _address(self._visitor.connection.peer)
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """The address that the connection came in on."""
+        return _address(self._visitor.connection.local)
+
+    def getHandle(self) -> SSL.Connection:
+        """The TLS connection."""
+        tls = self.transport.connection
+        assert isinstance(tls, SSL.Connection)
+        return tls
+
+    def getPeerCertificate(self) -> crypto.X509 | None:
+        """The client's certificate, if it sent one: what :attr:`connection` says of it is the verdict."""
+        return self.getHandle().get_peer_certificate()
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """The protocol that was agreed on by ALPN, if one was."""
+        return self._visitor.connection.alpn.encode("latin-1") or None
+
+    def getTcpNoDelay(self) -> bool:
+        """Whether small writes are sent at once."""
+        return bool(self.transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Send small writes at once, which is so from the beginning, or gather them."""
+        self._set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """Whether the kernel asks a silent client if it is still there."""
+        return bool(self.transport.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Let the kernel ask a silent client if it is still there."""
+        self._set_option(socket.SOL_SOCKET, socket.SO_KEEPALIVE, enabled)
+
+    def _set_option(self, level: int, option: int, enabled: bool) -> None:
+        with contextlib.suppress(OSError):  # the client may be gone already
+            self.transport.sock.setsockopt(level, option, enabled)
+
+
+def _address(address: Address) -> IPv4Address | IPv6Address:
+    kind = IPv6Address if ":" in address.host else IPv4Address
+    return kind("TCP", address.host, address.port)

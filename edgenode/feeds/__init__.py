@@ -1,0 +1,1 @@
+"""What comes from outside? Fetching, keeping and reading of feeds and databases."""

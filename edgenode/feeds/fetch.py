@@ -1,0 +1,247 @@
+"""A document fetched by the node itself, such as a datafeed.
+
+Law: nobody but the servers meant can answer, for every connection is verified, also behind a redirect; and no server
+can make the node hold more, or wait longer, than it was told.
+"""
+
+from __future__ import annotations
+
+import urllib.parse
+import zlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from attrs import field, frozen
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.protocol import Protocol
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
+
+from edgenode.model.errors import OriginError
+from edgenode.model.settings import Seconds
+from edgenode.model.urls import Address, read_address
+from edgenode.net.deadlines import Deadlines
+from edgenode.proxy.origin.agent import OriginAgent
+from edgenode.proxy.origin.origin import Origin, Server
+from edgenode.proxy.origin.pool import OriginPool
+from edgenode.tls.hostnames import verify_origin
+
+T = TypeVar("T")
+
+MOST_REDIRECTS = 5
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_LONGEST_VALIDATOR = 1024
+"""Characters of an ETag that are worth keeping."""
+
+_MOST_MEMBERS = 1000
+"""Parts of a gzip; each costs some time, however small it is."""
+
+_PIECE = 1 << 16
+"""Bytes that are unpacked in one go: of what stands behind a member a copy is made."""
+
+
+class Unfetched(Exception):
+    """A document could not be had; the text says why."""
+
+
+@frozen
+class Validators:
+    """By what a server knows which content we have (RFC 9110, section 8.8); empty if it has said nothing.
+
+    :ivar etag: its ETag.
+    :ivar last_modified: its Last-Modified.
+    """
+
+    etag: str = ""
+    last_modified: str = ""
+
+    @classmethod
+    def of(cls, headers: Headers) -> Validators:
+        """Those of a response."""
+        return cls(_single(headers, b"etag"), _single(headers, b"last-modified"))
+
+
+@frozen
+class Document:
+    """A document.
+
+    :ivar data: its content, unpacked.
+    :ivar validators: by what to ask for it the next time.
+    """
+
+    data: bytes = field(repr=False)
+    validators: Validators
+
+
+@frozen(eq=False)
+class Fetcher:
+    """Fetches documents.
+
+    :ivar reactor: for connections, timers and threads.
+    :ivar deadlines: for the connections.
+    """
+
+    reactor: Any
+    deadlines: Deadlines
+
+    def in_thread(self, function: Callable[..., T], *arguments: Any) -> Deferred[T]:
+        """Have something done that takes a while."""
+        return deferToThreadPool(self.reactor, self.reactor.getThreadPool(), function, *arguments)
+
+    async def fetch(
+        self, address: Address, context: SSL.Context, max_size: int, timeout: float, known: Validators
+    ) -> Document | None:
+        """Fetch a document.
+
+        :param context: for TLS; it verifies, and the name is verified here.
+        :param max_size: of the document, packed and unpacked.
+        :param timeout: for all of it, seconds.
+        :param known: of the content that we have.
+        :return: the document; ``None`` if it is the one that we have.
+        :raises Unfetched: if it cannot be had.
+        """
+        try:
+            fetching = Deferred.fromCoroutine(self._follow(address, context, max_size, timeout, known))
+            return await fetching.addTimeout(timeout, self.reactor)
+        except TimeoutError:
+            raise Unfetched(f"not there within {timeout:g} s") from None
+        except OriginError as error:
+            raise Unfetched(error.reason) from None
+
+    async def _follow(
+        self, address: Address, context: SSL.Context, max_size: int, timeout: float, known: Validators
+    ) -> Document | None:
+        """Ask, and follow redirects."""
+        for _ in range(MOST_REDIRECTS + 1):
+            answer = await self._ask(address, context, max_size, timeout, known)
+            if not isinstance(answer, Address):
+                return answer
+            address = answer
+        raise Unfetched(f"more than {MOST_REDIRECTS} redirects")
+
+    async def _ask(
+        self, address: Address, context: SSL.Context, max_size: int, timeout: float, known: Validators
+    ) -> Document | Address | None:
+        """Ask one server: the document, ``None`` if it has not changed, or where else to ask."""
+        origin = Origin(
+            servers=(Server(True, address.host, address.port),),
+            connect_timeout=Seconds(timeout),
+            read_timeout=Seconds(timeout + 1),  # the time for all of it is over before
+            max_fails=0,
+            max_idle=0,
+            next_upstream=("off",),
+        )
+        pool = OriginPool(address.host, origin, context, verify_origin, self.reactor, self.deadlines)
+        try:
+            response = await OriginAgent(pool).request(b"GET", address.url.encode("ascii"), _headers(known))
+            if response.code in _REDIRECTS:
+                return _redirected(address, response)
+            if response.code == 304 and known != Validators():
+                return None
+            if response.code != 200:
+                raise Unfetched(f"the server answers {response.code}")
+            body = _Body(max_size)
+            response.deliverBody(body)
+            data = await body.done
+        finally:
+            pool.abort()
+        coding = _single(response.headers, b"content-encoding").lower()
+        if coding in ("gzip", "x-gzip"):
+            data = await self.in_thread(unpack, data, max_size)
+        elif coding not in ("", "identity"):
+            raise Unfetched(f"packed as {coding!r}, which was not asked for")
+        return Document(data, Validators.of(response.headers))
+
+
+def _headers(known: Validators) -> Headers:
+    headers = Headers({b"accept": [b"*/*"], b"accept-encoding": [b"gzip"], b"user-agent": [b"edgenode"]})
+    if known.etag:
+        headers.addRawHeader(b"if-none-match", known.etag.encode("latin-1"))
+    if known.last_modified:
+        headers.addRawHeader(b"if-modified-since", known.last_modified.encode("latin-1"))
+    return headers
+
+
+def _single(headers: Headers, name: bytes) -> str:
+    """The value of a header, empty if there is none, or several, or one that cannot be sent back."""
+    values = headers.getRawHeaders(name, [])
+    text = values[0].decode("latin-1") if len(values) == 1 else ""
+    return text if text.isprintable() and len(text) <= _LONGEST_VALIDATOR else ""
+
+
+def _redirected(address: Address, response: IResponse) -> Address:
+    values = response.headers.getRawHeaders(b"location", [])
+    location = values[0].decode("latin-1") if len(values) == 1 else ""
+    if not location:
+        raise Unfetched(f"the server answers {response.code}, without a place to look")
+    try:
+        url, _ = urllib.parse.urldefrag(urllib.parse.urljoin(address.url, location))
+        return read_address(url)
+    except ValueError:  # of urllib, and InvalidValue
+        raise Unfetched(f"redirected to {location[:200]!r}, which is no https address") from None
+
+
+class _Body(Protocol):
+    """Collects a body.
+
+    :param most: bytes; more are an error.
+    :ivar done: fires with it.
+    """
+
+    transport: Any
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._data = bytearray()
+        self.done: Deferred[bytes] = Deferred(lambda _: self.transport.abortConnection())
+
+    def dataReceived(self, data: bytes) -> None:
+        self._data += data
+        if len(self._data) > self._most:
+            self._end(Unfetched("it is larger than max-size"))
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        if reason is not None and reason.check(ResponseDone):
+            self._end(None)
+        else:  # PotentialDataLoss too: whoever cuts the connection could cut the document anywhere
+            self._end(Unfetched("the connection ended before the document"))
+
+    def _end(self, error: Unfetched | None) -> None:
+        if self.done.called:
+            return
+        if error is None:
+            self.done.callback(bytes(self._data))
+        else:
+            self.done.errback(error)
+
+
+def unpack(data: bytes, most: int) -> bytes:
+    """Unpack gzip (RFC 1952), of several members too.
+
+    :param most: bytes that may come out.
+    :raises Unfetched: if there are more, or it is damaged.
+    """
+    unpacked = bytearray()
+    at = members = 0
+    try:
+        while at < len(data):
+            members += 1
+            if members > _MOST_MEMBERS:
+                raise Unfetched(f"its gzip has more than {_MOST_MEMBERS} members")
+            member = zlib.decompressobj(31)
+            while not member.eof:
+                piece = data[at : at + _PIECE]
+                if not piece:
+                    raise Unfetched("its gzip ends too early")
+                unpacked += member.decompress(piece, most + 1 - len(unpacked))
+                if len(unpacked) > most:
+                    raise Unfetched("unpacked it is larger than max-size")
+                at += len(piece) - len(member.unused_data)
+    except zlib.error as error:
+        raise Unfetched(f"its gzip is damaged: {error}") from None
+    return bytes(unpacked)

@@ -1,0 +1,1 @@
+"""What is judged, and the judgement: the values that travel between rooms."""

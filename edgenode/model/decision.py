@@ -1,0 +1,160 @@
+"""The judgement: reasons, tags and exemptions add up, the strongest action wins.
+
+A :class:`Decision` is a monoid: :data:`NOTHING` is its neutral element, ``|`` joins two, and joining is associative.
+So stages can be judged one by one, or all filters at once, with the same outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import ClassVar
+
+from attrs import field, frozen
+
+from edgenode.model.exchange import Exchange, Headers, Response
+
+MODES = ("off", "monitoring", "block")
+"""The modes of filtration, loosest first: ``off`` judges nothing, ``monitoring`` refuses nothing."""
+
+
+@frozen
+class Forward:
+    """Pass the request to its origin.
+
+    :ivar headers: header fields to set on its way, in place of what the client sent under these names; names in lower
+        case.
+    """
+
+    headers: Headers = ()
+
+
+FORWARD = Forward()
+
+
+@frozen
+class Respond:
+    """Answer the client from here; the origin never sees the request.
+
+    :ivar response: the answer.
+    """
+
+    response: Response
+
+
+@frozen
+class Close:
+    """Close the connection without a byte, nginx's 444."""
+
+
+Outcome = Forward | Respond | Close
+
+
+@frozen
+class Action:
+    """A consequence that a filter proposes; ``policy.actions`` has one subclass for each type.
+
+    :cvar default_priority: the strength of the type; a higher number wins.
+    :cvar skips: whether the remaining stages are skipped once this action has won.
+    :ivar name: the name of its section.
+    :ivar priority: the strength of this action, ``None`` for its type's own.
+    :ivar tags: put on the exchange if it wins.
+    :ivar exempts: the stages that are left out because of it. With any it competes with no other action.
+    """
+
+    default_priority: ClassVar[int] = 0
+    skips: ClassVar[bool] = False
+
+    name: str
+    priority: int | None = field(default=None, kw_only=True)
+    tags: frozenset[str] = field(default=frozenset(), kw_only=True)
+    exempts: frozenset[str] = field(default=frozenset(), kw_only=True)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What its outcome looks at besides the head of a request: see ``rules.fields.Field.needs``."""
+        return frozenset()
+
+    @property
+    def strength(self) -> int:
+        """The number by which actions are compared."""
+        return self.default_priority if self.priority is None else self.priority
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """What becomes of the exchange if this action wins."""
+        raise TypeError(f"{type(self).__name__} has no outcome")
+
+
+@frozen(cache_hash=True)
+class Reason:
+    """Why: one filter that matched, and the entry that made it match.
+
+    :ivar stage: the stage, such as ``global-filters``.
+    :ivar filter: the name of the filter's section.
+    :ivar entry: the matching entry as ``category: value``; several are joined with ``and``.
+    :ivar annotation: the annotations of those entries.
+    :ivar action: the name of the action that the filter proposes, or an empty string.
+    """
+
+    stage: str
+    filter: str
+    entry: str = ""
+    annotation: str = ""
+    action: str = ""
+
+
+@frozen
+class Decision:
+    """Tags, reasons, and the strongest action proposed so far.
+
+    Of two actions with the same strength the earlier one stays.
+
+    :ivar tags: the tags to put on the exchange.
+    :ivar reasons: every filter that matched, in the order judged.
+    :ivar action: the strongest action proposed.
+    :ivar timings: each stage with the microseconds that it took; no part of what is decided, so not compared.
+    :ivar repeatable: whether an equal exchange would get the same decision: every stage says so, and none has failed.
+        Only a pipeline can know; not compared.
+    :ivar exempt: the names of the stages that are left out.
+    :ivar mode: the mode of filtration it was made in; of two the looser. Only under ``block`` is anything refused.
+    """
+
+    tags: frozenset[str] = frozenset()
+    reasons: tuple[Reason, ...] = ()
+    action: Action | None = None
+    timings: tuple[tuple[str, float], ...] = field(default=(), eq=False)
+    repeatable: bool = field(default=False, eq=False)
+    exempt: frozenset[str] = frozenset()
+    mode: str = "block"
+
+    def __or__(self, other: Decision) -> Decision:
+        if other is NOTHING:
+            return self
+        if self is NOTHING:
+            return other
+        mine, theirs = self.action, other.action
+        if mine is None or (theirs is not None and theirs.strength > mine.strength):
+            mine = theirs
+        return Decision(
+            self.tags | other.tags,
+            self.reasons + other.reasons,
+            mine,
+            self.timings + other.timings,
+            exempt=self.exempt | other.exempt,
+            mode=min(self.mode, other.mode, key=MODES.index),
+        )
+
+    def __await__(self) -> Generator[None, None, Decision]:
+        """Itself: ``await pipeline.decide(exchange)`` works whether or not anything had to be waited for."""
+        return self
+        yield  # only this makes it a generator
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """What becomes of the exchange: its action's outcome, or forwarding if none was proposed. Where the mode is not
+        ``block`` nothing is refused, whatever the action."""
+        if self.action is None:
+            return FORWARD
+        outcome = self.action.outcome(exchange.tagged(self.tags))
+        return outcome if self.mode == "block" or isinstance(outcome, Forward) else FORWARD
+
+
+NOTHING = Decision()

@@ -1,0 +1,85 @@
+"""Deadlines of connections, watched by one timer.
+
+A timer for every request would cost more than the request's parsing. So each connection only carries the time at which
+it has had enough, and one sweep compares. Law: nothing expires early, and nothing more than two sweeps late, unless so
+much expires at once that others would have to wait for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.logger import Logger
+
+from edgenode.net.poller import Reactor
+
+NEVER = float("inf")
+SWEEP = 0.2
+"""Seconds between two sweeps while anything is watched."""
+
+_TURN = 0.01
+"""Seconds for what expires in one go; the rest comes with the reactor's next turn."""
+
+_AFTER_A_FAILURE = 60.0
+"""Seconds until the deadline of something is tried again that failed to end."""
+
+_log = Logger()
+
+
+class Watched(Protocol):
+    """What has a deadline.
+
+    :ivar deadline: on the clock of :class:`Deadlines`, seconds; :data:`NEVER` if nothing is waited for.
+    """
+
+    deadline: float
+
+    def expired(self, now: float) -> None:
+        """The deadline has passed; set a new one, or end."""
+
+
+class Deadlines:
+    """The deadlines of all connections of a node.
+
+    :ivar clock: the clock that deadlines are set by: monotonic seconds.
+    """
+
+    def __init__(self, reactor: Reactor, clock: Callable[[], float] = time.monotonic) -> None:
+        self._reactor = reactor
+        self.clock = clock
+        self._watched: set[Watched] = set()
+        self._next: Any = None
+
+    def watch(self, watched: Watched) -> None:
+        """Look at its deadline from now on."""
+        self._watched.add(watched)
+        if self._next is None:
+            self._next = self._reactor.callLater(SWEEP, self._sweep)
+
+    def forget(self, watched: Watched) -> None:
+        """No longer."""
+        self._watched.discard(watched)
+
+    def stop(self) -> None:
+        """Watch nothing any more; this may be the work of something that has just expired."""
+        self._watched.clear()
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+            self._next = None
+
+    def _sweep(self) -> None:
+        now = self.clock()
+        pause = SWEEP
+        for watched in [each for each in self._watched if each.deadline <= now]:
+            if self.clock() > now + _TURN:
+                pause = 0
+                break
+            if watched in self._watched:
+                try:
+                    watched.expired(now)
+                except Exception:
+                    _log.failure("a deadline failed")
+                    watched.deadline = now + _AFTER_A_FAILURE
+        self._next = self._reactor.callLater(pause, self._sweep) if self._watched else None

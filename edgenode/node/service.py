@@ -1,0 +1,235 @@
+"""The node as one Twisted service: a configuration becomes contexts, pools, pipelines and ports.
+
+Law: everything that can fail for the configuration's sake has failed before the first port is opened; and a reload has
+either taken over as a whole, without a request dropped, or nothing has changed.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Collection
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock
+from twisted.internet.error import CannotListenError
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from edgenode.config.configuration import Configuration
+from edgenode.feeds.fetch import Fetcher
+from edgenode.model.errors import ConfigurationError, Problem
+from edgenode.model.interfaces import IEventSink
+from edgenode.net.deadlines import Deadlines
+from edgenode.net.poller import Poller
+from edgenode.node.assembly import Assembly
+from edgenode.node.events import EventLog
+from edgenode.node.feeds import Feeds
+from edgenode.node.watch import Watch
+from edgenode.proxy.listener.binding import sentence
+from edgenode.proxy.listener.context import Surroundings
+from edgenode.proxy.listener.port import Port
+from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.trusted_proxies import TrustedProxies
+
+_log = Logger()
+
+
+class EdgeService(Service):
+    """The whole node: ``EdgeService(configuration, reactor).setServiceParent(application)``.
+
+    :param configuration: what it does.
+    :param reactor: a reactor with descriptors, timers and a thread pool.
+    :param events: who takes the events; the file that the configuration names if absent.
+    :ivar ports: the port of each listener, by name.
+    """
+
+    name = "edgenode"
+
+    def __init__(self, configuration: Configuration, reactor: Any, events: IEventSink | None = None) -> None:
+        self._reactor: Any = Poller(reactor)
+        reactor = self._reactor
+        self._deadlines = Deadlines(reactor)
+        self._assembly = Assembly.of(configuration, reactor, self._deadlines)
+        self._log: EventLog | None = None
+        if events is None:
+            events = self._log = EventLog(configuration.edge.events, reactor)
+        self._events = events
+        self._reloading = DeferredLock()
+        self._watch = Watch(reactor, lambda: self.configuration, self.change)
+        self._feeds = Feeds(Fetcher(reactor, self._deadlines), lambda: self.configuration, self.change)
+        self._leaving: set[Port] = set()
+        self._retired: weakref.WeakSet[OriginPool] = weakref.WeakSet()
+        self.ports: dict[str, Port] = {
+            name: Port(listener, self._surroundings(self._assembly, name), reactor, self._deadlines)
+            for name, listener in configuration.listeners.items()
+        }
+
+    @property
+    def configuration(self) -> Configuration:
+        """What it does now."""
+        return self._assembly.configuration
+
+    @property
+    def pools(self) -> dict[str, OriginPool]:
+        """The connections to each origin, by name; look them up again after a reload."""
+        return dict(self._assembly.pools)
+
+    def _surroundings(self, assembly: Assembly, listener: str) -> Surroundings:
+        edge = assembly.configuration.edge
+        return Surroundings(
+            listener,
+            assembly.routers[listener],
+            edge.name.encode("ascii"),
+            TrustedProxies(edge.trusted_proxies, edge.client_address),
+            self._events,
+            edge.told_headers,
+        )
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def privilegedStartService(self) -> None:
+        """Bind every port, while the process may still be root.
+
+        :raises CannotListenError: if one cannot be had.
+        """
+        super().privilegedStartService()
+        for port in self.ports.values():
+            port.bind()
+
+    def startService(self) -> None:
+        """Accept connections.
+
+        :raises CannotListenError: if a port that was not bound yet cannot be had.
+        """
+        super().startService()
+        for name, port in self.ports.items():
+            port.startListening()
+            _log.info("listener {name} on {address}", name=name, address=port.getHost())
+        self._watch.start()
+        self._feeds.start()
+
+    def stopService(self) -> Deferred[Any]:
+        """Accept no more, let open requests finish within ``drain-timeout``, then end."""
+        super().stopService()
+        self._watch.stop()
+        self._feeds.stop()
+
+        def end(result: object) -> None:
+            for pool in (*self.pools.values(), *self._retired):
+                pool.abort()
+            self._deadlines.stop()
+            if self._log is not None:
+                self._log.close()
+
+        return self._drain({*self.ports.values(), *self._leaving}).addCallback(end)
+
+    def cut(self) -> None:
+        """End every connection now, whatever is under way on it."""
+        for port in (*self.ports.values(), *self._leaving):
+            port.abort()
+
+    def _drain(self, ports: Collection[Port]) -> Deferred[Any]:
+        """Accept no more on these ports; the Deferred fires when their requests are over, or cut for their time."""
+        over = DeferredList([port.stopListening() for port in ports])
+        for port in ports:
+            port.drain()
+
+        def cut() -> None:
+            _log.warn("requests still open at the end of drain-timeout are cut")
+            for port in ports:
+                port.abort()
+
+        patience = self._reactor.callLater(self.configuration.edge.drain_timeout, cut)
+
+        def end(result: object) -> None:
+            if patience.active():
+                patience.cancel()
+
+        return over.addCallback(end)
+
+    # -- reload ------------------------------------------------------------------------------------------------------
+
+    def reload(self, configuration: Configuration) -> Deferred[Configuration]:
+        """Go on with another configuration, with no connection cut and no request dropped.
+
+        Every request that begins after the Deferred has fired is judged and forwarded by the new one, on kept
+        connections too; those under way end as they have begun. Listeners are known by their endpoint, and keep their
+        socket. Reloads take their turns.
+
+        :return: fires with the new configuration; fails with :class:`~edgenode.model.errors.ConfigurationError` if it
+            cannot be used here, such as for a port that cannot be had, and then nothing has changed.
+        """
+        return self.change(lambda _: configuration)
+
+    def change(self, change: Callable[[Configuration], Configuration]) -> Deferred[Configuration]:
+        """The same with what a function makes of the configuration at that time.
+
+        :param change: is called in a thread, so it may take its time; returns its argument if nothing shall change.
+        """
+        return self._reloading.run(lambda: Deferred.fromCoroutine(self._change(change)))
+
+    async def _change(self, change: Callable[[Configuration], Configuration]) -> Configuration:
+        before = self._assembly
+
+        def assemble() -> Assembly:
+            configuration = change(before.configuration)
+            if configuration is before.configuration:
+                return before
+            return Assembly.of(configuration, self._reactor, self._deadlines, before)
+
+        assembly = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), assemble)
+        if not self.running:
+            raise ConfigurationError([Problem("", "", "the node is not running")])
+        if assembly is not before:
+            self._succeed(before, assembly)
+        return self.configuration
+
+    def _succeed(self, before: Assembly, assembly: Assembly) -> None:
+        """One configuration takes over from another, or nothing has changed."""
+        configuration = assembly.configuration
+        kept = {port.listener.endpoint.place(name): port for name, port in self.ports.items()}
+        opened: dict[str, Port] = {}
+        problems = []
+        for name, listener in configuration.listeners.items():
+            if listener.endpoint.place(name) not in kept:
+                port = Port(listener, self._surroundings(assembly, name), self._reactor, self._deadlines)
+                try:
+                    port.bind()
+                    opened[name] = port
+                except CannotListenError as error:
+                    problems.append(Problem(f"listener {name}", "endpoint", sentence(error)))
+        try:
+            # A refresh of credentials leaves it alone: it shall not fail for what it has nothing to do with.
+            if self._log is not None and not problems and configuration.edge is not before.configuration.edge:
+                self._log.reopen(configuration.edge.events)
+        except OSError as error:
+            problems.append(Problem("edge", "events", f"cannot write {configuration.edge.events}: {error.strerror}"))
+        if problems:
+            for port in opened.values():
+                port.stopListening()
+            raise ConfigurationError(problems)
+        # From here on nothing can fail.
+        self._assembly = assembly
+        ports = {}
+        for name, listener in configuration.listeners.items():
+            if name in opened:
+                ports[name] = opened[name]
+                ports[name].startListening()
+            else:
+                ports[name] = kept.pop(listener.endpoint.place(name))
+                ports[name].renew(listener, self._surroundings(assembly, name))
+        self.ports = ports
+        self._leave(kept.values())
+        for name, pool in before.pools.items():
+            if assembly.pools.get(name) is not pool:
+                pool.close()
+                self._retired.add(pool)
+        self._feeds.renew()
+
+    def _leave(self, ports: Collection[Port]) -> None:
+        """Listeners that are no more."""
+        gone = set(ports)
+        if gone:
+            self._leaving |= gone
+            self._drain(gone).addCallback(lambda _: self._leaving.difference_update(gone))

@@ -1,0 +1,133 @@
+"""The watch over the files of certificates, trust stores, ``[geo]``, lists and datafeeds: what changes there is taken
+over without a reload.
+
+Law: a file is read only once it has stayed the same from one look to the next, and used only if all goes together with
+it; until then, and if it never does, the old one stays in use, and the log says so once. The configuration file itself
+is not read: an operator may be writing it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from edgenode.config import credentials
+from edgenode.config.configuration import Configuration
+from edgenode.config.credentials import Signature
+from edgenode.model.errors import Problem
+
+_PATIENCE = 60.0
+"""Seconds after which files that could not be used are tried again: a certificate may have become valid."""
+
+_IDLE = 5.0
+"""Seconds after which a watch that is switched off looks whether it still is."""
+
+_log = Logger()
+
+Change = Callable[[Callable[[Configuration], Configuration]], Deferred[Configuration]]
+"""``EdgeService.change``."""
+
+
+class Watch:
+    """Looks at the files of a running configuration.
+
+    :param reactor: for its timers and threads.
+    :param running: says what is running.
+    :param change: changes it.
+    """
+
+    def __init__(self, reactor: Any, running: Callable[[], Configuration], change: Change) -> None:
+        self._reactor = reactor
+        self._running = running
+        self._change = change
+        self._seen: Mapping[str, Signature] = {}
+        self._tried: dict[str, Signature] = {}
+        self._try_again_at = 0.0
+        self._reported: frozenset[Problem] = frozenset()
+        self._old: frozenset[Problem] = frozenset()
+        self._next: Any = None
+        self._watching = False
+
+    def start(self) -> None:
+        """Look from time to time."""
+        self._watching = True
+        self._schedule()
+
+    def stop(self) -> None:
+        """No longer; what is under way comes to nothing."""
+        self._watching = False
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _schedule(self) -> None:
+        if self._watching:
+            self._next = self._reactor.callLater(self._running().edge.watch_interval or _IDLE, self._look)
+
+    def _look(self) -> None:
+        self._next = None
+        if not self._running().edge.watch_interval:
+            self._schedule()
+            return
+        looking = self._in_thread(_look_at, self._running())
+        looking.addCallback(self._looked).addErrback(self._failed).addBoth(lambda _: self._schedule())
+
+    def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function, *arguments)
+
+    def _failed(self, failure: Failure) -> None:
+        if self._watching:
+            _log.failure("the files could not be looked at", failure=failure)
+
+    def _looked(self, found: tuple[Mapping[str, Signature], frozenset[Problem]]) -> Deferred[None] | None:
+        """Whether there is something to be read: what was the same at the last look."""
+        changed, old = found
+        for problem in sorted(old - self._old, key=str):
+            _log.warn("{problem}", problem=str(problem))
+        self._old = old
+        stable = {header: signature for header, signature in changed.items() if self._seen.get(header) == signature}
+        self._seen = changed
+        self._tried = {header: signature for header, signature in self._tried.items() if header in changed}
+        fresh = any(self._tried.get(header) != signature for header, signature in stable.items())
+        now = self._reactor.seconds()
+        if not self._watching or not stable or not (fresh or now >= self._try_again_at):
+            return None
+        self._tried |= stable
+        self._try_again_at = now + _PATIENCE
+        problems: list[Problem] = []
+
+        def refreshed(configuration: Configuration) -> Configuration:
+            configuration, found = configuration.refreshed(stable)
+            problems.extend(found)
+            return configuration
+
+        return self._change(refreshed).addCallback(partial(self._report, stable, problems, fresh))
+
+    def _report(
+        self, stable: Mapping[str, Signature], problems: list[Problem], fresh: bool, configuration: Configuration
+    ) -> None:
+        signatures = configuration.signatures
+        taken = [header for header, signature in stable.items() if signatures.get(header) == signature]
+        if taken:
+            _log.info("read anew: {sections}", sections=", ".join(f"[{header}]" for header in taken))
+        for problem in problems:
+            if fresh or problem not in self._reported:
+                level = _log.warn if problem.warning else _log.error
+                level("changed files: {problem}", problem=str(problem))
+        left = [header for header in stable if header not in taken]
+        if left and fresh:
+            _log.error("the old files stay in use: {sections}", sections=", ".join(f"[{header}]" for header in left))
+        self._reported = frozenset(problems)
+
+
+def _look_at(configuration: Configuration) -> tuple[Mapping[str, Signature], frozenset[Problem]]:
+    """What has changed, and what is getting old."""
+    now = datetime.datetime.now(datetime.UTC)
+    return configuration.changed(), frozenset(credentials.getting_old(configuration, now))

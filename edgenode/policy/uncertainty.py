@@ -1,0 +1,90 @@
+"""Which global filters are not certain, of an exchange of which not everything is known.
+
+Law: a filter that is not named here is as the engine says, whatever the unknown may have been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from attrs import define, field
+
+from edgenode.model.exchange import Exchange
+from edgenode.policy.explaining import Filters
+from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd
+from edgenode.rules.matching.certainty import Certainty, NotKnown, Unknown
+from edgenode.rules.matching.explaining import Reads
+
+_Reader = Callable[[Exchange], Any]
+
+
+@define(eq=False)
+class Doubts:
+    """Knows of all filters what they look at, so that only those are taken apart that look at what is not known."""
+
+    _filters: Filters
+    _looks: dict[object, tuple[_Reader, set[str]]] = field(factory=dict, init=False)
+    _reads: dict[str, Reads] = field(factory=dict, init=False)
+    _doubtful: dict[frozenset[object], tuple[str, ...]] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        for name, formula in self._filters.formulas.items():
+            self._reads[name] = Reads.of(formula)
+            for key, read in _looks(formula):
+                self._looks.setdefault(key, (read, set()))[1].add(name)
+
+    def depending(self, exchange: Exchange, matched: Collection[str]) -> Mapping[str, Unknown]:
+        """The filters that are not certain, each with what it depends on.
+
+        :param exchange: with the tags that were there before the filters; it raises
+            :class:`~edgenode.rules.matching.certainty.NotKnown` where something is asked that is not known.
+        :param matched: the filters that the engine found to match, with anything in the unknown's place.
+        """
+        unknown = frozenset(key for key, (read, _) in self._looks.items() if not _known(read, exchange))
+        if unknown not in self._doubtful:
+            self._doubtful[unknown] = self._reached(unknown)
+        doubtful = self._doubtful[unknown]
+        found: dict[str, Unknown] = {}
+        possible: dict[str, Unknown] = {}
+        sections = self._filters.filters
+        sure = {tag for name in matched if name not in doubtful for tag in sections[name].tags}
+        for name in doubtful:
+            answer = Certainty(exchange.tagged(sure), possible).of(self._filters.formulas[name])
+            if isinstance(answer, frozenset):
+                found[name] = answer
+                possible |= {tag: possible.get(tag, answer) | answer for tag in sections[name].tags if tag not in sure}
+            elif answer:
+                sure.update(sections[name].tags)
+        return found
+
+    def _reached(self, unknown: frozenset[object]) -> tuple[str, ...]:
+        """The filters that look at the unknown, or for a tag of such a filter, in the order of judging."""
+        reached = {name for key in unknown for name in self._looks[key][1]}
+        while True:
+            tags = {tag for name in reached for tag in self._filters.filters[name].tags}
+            more = {name for name, reads in self._reads.items() if reads.tags & tags or (reads.computes and tags)}
+            if more <= reached:
+                return tuple(name for name in self._filters.order if name in reached)
+            reached |= more
+
+
+def _looks(formula: Formula) -> Iterator[tuple[object, _Reader]]:
+    match formula:
+        case Leaf():
+            yield formula.predicate.subject.key, formula.predicate.subject.read
+        case Computed():
+            yield formula.test, formula.test
+        case Not():
+            yield from _looks(formula.part)
+        case All() | AnyOf() | Odd():
+            for part in formula.parts:
+                yield from _looks(part)
+
+
+def _known(read: _Reader, exchange: Exchange) -> bool:
+    try:
+        read(exchange)
+    except NotKnown:
+        return False
+    return True

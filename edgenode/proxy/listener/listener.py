@@ -1,0 +1,145 @@
+"""``[listener]``: where connections come in."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, ClassVar
+
+from attrs import frozen
+
+from edgenode.model.errors import InvalidValue
+from edgenode.model.settings import Between, Choice, Reference, Seconds, Size, setting
+
+
+@frozen
+class Endpoint:
+    """Where a listener listens, written as Twisted's server endpoint strings: ``tcp:443:interface=127.0.0.1``, or
+    ``systemd:name=web`` for a socket that systemd has opened.
+
+    :ivar port: the TCP port; 0 for any free one.
+    :ivar interface: an address of this host; IPv6 with its colons escaped, ``\\:\\:1``, as Twisted has it.
+    :ivar backlog: how many connections may wait to be accepted.
+    :ivar inherited: which of systemd's sockets: ``name=web`` or ``index=0``; empty for one of our own.
+    """
+
+    port: int = 0
+    interface: str = "0.0.0.0"
+    backlog: int = 4096
+    inherited: str = ""
+
+    @classmethod
+    def from_text(cls, text: str) -> Endpoint:
+        """Read an endpoint.
+
+        :raises InvalidValue: if it is none of these.
+        """
+        kind, *words = (word.replace("\0", ":") for word in text.replace("\\:", "\0").split(":"))
+        return _systemd_endpoint(text, words) if kind == "systemd" else _tcp_endpoint(text, kind, words)
+
+    def place(self, listener: str) -> tuple[str, int, str]:
+        """What tells its socket from all others. A free port is the listener's that has found it.
+
+        :param listener: the listener's name.
+        """
+        return self.interface, self.port, self.inherited or (listener if self.port == 0 else "")
+
+    def __str__(self) -> str:
+        if self.inherited:
+            return f"systemd:{self.inherited}"
+        return f"[{self.interface}]:{self.port}" if ":" in self.interface else f"{self.interface}:{self.port}"
+
+
+def _tcp_endpoint(text: str, kind: str, words: list[str]) -> Endpoint:
+    arguments = {"port": words[0] if words else "", "backlog": "4096"}
+    for word in words[1:]:
+        name, sign, value = word.partition("=")
+        if not sign or name not in ("port", "interface", "backlog"):
+            raise InvalidValue("after the port expected interface=ADDRESS or backlog=NUMBER", text.find(word))
+        arguments[name] = value
+    numbers = [arguments["port"].removeprefix("port="), arguments["backlog"]]
+    if kind not in ("tcp", "tcp6") or not all(each.isdecimal() and len(each) < 6 for each in numbers):
+        raise InvalidValue("expected a TCP endpoint such as tcp:443 or tcp:8443:interface=127.0.0.1", 0)
+    if int(numbers[0]) > 65535:
+        raise InvalidValue("a port is a number from 0 to 65535", text.find(numbers[0]))
+    interface = arguments.get("interface") or ("::" if kind == "tcp6" else "0.0.0.0")
+    try:
+        ipaddress.ip_address(interface)
+    except ValueError as error:
+        raise InvalidValue("the interface is an IP address", text.find("interface=") + 10) from error
+    return Endpoint(int(numbers[0]), interface, int(numbers[1]))
+
+
+def _systemd_endpoint(text: str, words: list[str]) -> Endpoint:
+    arguments = dict(word.partition("=")[::2] for word in words)
+    index, name = arguments.get("index", ""), arguments.get("name", "")
+    if arguments.pop("domain", "INET") not in ("INET", "INET6"):
+        raise InvalidValue("the domain is INET or INET6", text.find("domain=") + 7)
+    if len(arguments) != 1 or not (name or (index.isdecimal() and len(index) < 5)):
+        raise InvalidValue("expected systemd:name=NAME or systemd:index=NUMBER", 0)
+    return Endpoint(interface="", backlog=0, inherited=f"name={name}" if name else f"index={int(index)}")
+
+
+@frozen
+class Listener:
+    """A TLS port: the server groups behind it, and the limits on time, size and number that every client must keep."""
+
+    kind: ClassVar[str] = "listener"
+
+    endpoint: Endpoint = setting(
+        "A Twisted endpoint: ``tcp:443``, ``tcp:8443:interface=127.0.0.1``, or ``systemd:name=NAME`` for a socket that "
+        "systemd has opened."
+    )
+    protocol: Annotated[str, Choice(("http",))] = setting("What is spoken inside TLS.", "http")
+    server_groups: tuple[Annotated[str, Reference("server-group")], ...] = setting("The server groups served here.")
+    default_server_group: Annotated[str, Reference("server-group")] | None = setting(
+        "The server group for a client that names no or an unknown server. Without one such a handshake ends with the "
+        "alert ``unrecognized_name``.",
+        None,
+    )
+    handshake_timeout: Seconds = setting(
+        "From the first packet to the end of the handshake, ClientHello included.", Seconds(10.0)
+    )
+    header_timeout: Seconds = setting(
+        "For a whole request head, however slowly it trickles in; then 408.", Seconds(15.0)
+    )
+    body_timeout: Seconds = setting(
+        "For a whole request body, not counting the time that we keep the client waiting; then 408.", Seconds(300.0)
+    )
+    send_timeout: Seconds = setting("For a client that takes nothing of what is being sent to it.", Seconds(60.0))
+    keepalive_timeout: Seconds = setting("For an idle connection between two requests.", Seconds(75.0))
+    keepalive_requests: Annotated[int, Between(1, 2**31)] = setting(
+        "Requests on one connection before it is closed.", 10_000
+    )
+    max_connections: Annotated[int, Between(1, 10**6)] = setting("Connections that are served at a time.", 4096)
+    max_connections_per_client: Annotated[int, Between(1, 10**6)] = setting(
+        "The same from one client's network. Keep it well below an origin's ``max-connections``, or one client can "
+        "take them all; a proxy in front of the node, or everybody behind one NAT, is one client here.",
+        512,
+    )
+    max_excess_connections: Annotated[int, Between(0, 10**6)] = setting(
+        "Connections at a time that are accepted on top of these two limits, with little patience, to be answered 503 "
+        "with ``Retry-After`` and closed; one client has at the most an eighth of them. The answer costs a handshake, "
+        "so few get it: enough that clients and load balancers learn to wait. With all of them taken, further ones are "
+        "closed at once if their client has too many, and wait in the kernel's queue otherwise; ``0`` does so always.",
+        64,
+    )
+    max_requests: Annotated[int, Between(1, 10**6)] | None = setting(
+        "Requests under way at a time, from their heads to the end of their responses; further ones are answered 503 "
+        "with ``Retry-After``. Without the key there are as many as ``max-connections`` allows.",
+        None,
+    )
+    max_requests_per_client: Annotated[int, Between(1, 10**6)] | None = setting(
+        "The same from one client's network; behind a trusted proxy the client is the one that it reports.", None
+    )
+    client_prefix_ipv4: Annotated[int, Between(1, 32)] = setting(
+        "Clients whose IPv4 addresses have so many bits in common count as one.", 32
+    )
+    client_prefix_ipv6: Annotated[int, Between(1, 128)] = setting(
+        "The same for IPv6, where a customer usually has a /64 network to himself.", 64
+    )
+    retry_after: Seconds = setting("What ``Retry-After`` says, rounded up to whole seconds.", Seconds(1.0))
+    max_target_size: Size = setting("The longest request target; a longer one is refused with 414.", Size(8 * 1024))
+    max_header_size: Size = setting("The largest request head; a larger one is refused with 431.", Size(32 * 1024))
+    max_headers: Annotated[int, Between(1, 10_000)] = setting(
+        "Header fields of a request; more are refused with 431.", 100
+    )

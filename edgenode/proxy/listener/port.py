@@ -1,0 +1,259 @@
+"""A listening TLS port: accepts, looks at the ClientHello, and gives each connection to its server group.
+
+Law: the server group, and with it the whole TLS policy, is chosen before an SSL object exists; so no setting of one
+group can be left over in a connection to another. Whoever is too slow, too many or no TLS client is turned away
+cheaply.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from attrs import astuple
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IReadDescriptor
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from edgenode.model.exchange import Address
+from edgenode.net.deadlines import Deadlines
+from edgenode.net.descriptors import DESCRIPTORS
+from edgenode.proxy.http1.hosting import Timeouts
+from edgenode.proxy.http1.requestheads import Limits
+from edgenode.proxy.http1.server import ServerConnection
+from edgenode.proxy.listener.binding import listening_socket
+from edgenode.proxy.listener.client_connection import Arrival, Speaker
+from edgenode.proxy.listener.context import Surroundings
+from edgenode.proxy.listener.limits import Load
+from edgenode.proxy.listener.listener import Listener
+
+_ACCEPTS = 16
+"""How many connections are accepted before the reactor gets its turn."""
+
+_BREATHER = 0.25
+"""Seconds without accepting after the process has run short of descriptors, or of memory for sockets."""
+
+_COMPLAINTS = 60.0
+"""Seconds between two lines in the log about that."""
+
+_HASTE = 5.0
+"""Seconds at the most for each step of a connection that is accepted only to be told to come again."""
+
+_PASSING = (errno.ECONNABORTED, errno.EPROTO, errno.EPERM)
+"""What says something of one connection only: its client has gone, or a firewall forbids it."""
+
+_log = Logger()
+
+
+@implementer(IListeningPort, IReadDescriptor)
+class Port:
+    """The listening socket of a listener.
+
+    :param listener: its section.
+    :param surroundings: what its exchanges share; replaced as a whole by a reload.
+    :param speak: makes what is spoken on a connection, HTTP unless said otherwise: for its host, with the deadlines
+        and with its limits, timeouts and number of requests.
+    :ivar arrivals: every open connection.
+    :ivar load: what it carries.
+    :ivar haste: the time that those get who are told to come again.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        surroundings: Surroundings,
+        reactor: Any,
+        deadlines: Deadlines,
+        speak: Callable[[Arrival, Deadlines, Limits, Timeouts, int], Speaker] = ServerConnection,
+    ) -> None:
+        self.speak = speak
+        self.reactor = reactor
+        self.deadlines = deadlines
+        self.load = Load(listener)
+        self._take(listener, surroundings)
+        self.arrivals: set[Arrival] = set()
+        self._breather: Any = None
+        self._complain_at = 0.0
+        self._socket: socket.socket | None = None
+        self._accepting = False
+        self._empty: Deferred[None] | None = None
+
+    def _take(self, listener: Listener, surroundings: Surroundings) -> None:
+        self.listener = listener
+        self.surroundings = surroundings
+        self.limits = Limits(listener.max_target_size, listener.max_header_size, listener.max_headers)
+        self.timeouts = Timeouts(
+            header=listener.header_timeout,
+            body=listener.body_timeout,
+            send=listener.send_timeout,
+            keepalive=listener.keepalive_timeout,
+            handshake=listener.handshake_timeout,
+        )
+        self.haste = Timeouts(*(min(each, _HASTE) for each in astuple(self.timeouts)))
+
+    def renew(self, listener: Listener, surroundings: Surroundings) -> None:
+        """Go on with another section of the same endpoint, and other surroundings, for open connections too."""
+        backlog = listener.endpoint.backlog
+        if self._socket is not None and backlog != self.listener.endpoint.backlog:
+            self._socket.listen(backlog)
+        self._take(listener, surroundings)
+        self.load.renew(listener)
+        for arrival in self.arrivals:
+            arrival.renew()
+        self._accept_again()
+
+    # -- listening ---------------------------------------------------------------------------------------------------
+
+    def bind(self) -> None:
+        """Bind and listen, without accepting yet: this may need root, the rest does not.
+
+        :raises CannotListenError: if the address cannot be had.
+        """
+        self._socket = listening_socket(self.listener.endpoint, self.reactor)
+
+    def startListening(self) -> None:
+        """Accept connections, binding first if that has not been done.
+
+        :raises CannotListenError: if the address cannot be had.
+        """
+        if self._socket is None:
+            self.bind()
+        if self.listener.max_connections > DESCRIPTORS.most:
+            _log.warn(
+                "{listener}: at most {most} connections at a time, for want of descriptors",
+                listener=self.surroundings.listener,
+                most=DESCRIPTORS.most,
+            )
+        self._accept_again()
+
+    def stopListening(self) -> Deferred[None]:
+        """Accept no more; the Deferred fires when the last connection is over."""
+        if self._socket is not None:
+            self._pause_accepting()
+            self._socket.close()
+            self._socket = None
+        if self._empty is None:
+            self._empty = Deferred()
+            if not self.arrivals:
+                self._empty.callback(None)
+        return self._empty
+
+    def drain(self) -> None:
+        """Let every connection end after the request it is at; idle ones now."""
+        for arrival in tuple(self.arrivals):
+            arrival.drain()
+
+    def abort(self) -> None:
+        """Cut every connection."""
+        for arrival in tuple(self.arrivals):
+            arrival.abort()
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """The address it listens on."""
+        if self._socket is None:
+            raise ValueError("the port is not listening")
+        host, port = self._socket.getsockname()[:2]
+        return IPv6Address("TCP", host, port) if ":" in host else IPv4Address("TCP", host, port)
+
+    # -- accepting ---------------------------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return -1 if self._socket is None else self._socket.fileno()
+
+    def logPrefix(self) -> str:
+        """What the reactor writes before messages about this descriptor."""
+        return "port"
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor gave the listening socket up."""
+        _log.error("the listening socket failed: {reason}", reason=reason.getErrorMessage())
+
+    def doRead(self) -> None:
+        """Connections wait to be accepted."""
+        for _ in range(_ACCEPTS):
+            if self._socket is None or not self._accepting:
+                return
+            if self.load.full:
+                self._pause_accepting()
+                return
+            if not DESCRIPTORS.room(self.fileno()):
+                self._catch_breath("all descriptors are in use or kept for connections to origins")
+                return
+            try:
+                sock, address = self._socket.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno not in _PASSING:
+                    self._catch_breath(error.strerror or "")
+                return
+            self._arrived(sock, address)
+
+    def _arrived(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
+        """Serve a connection, or tell it that it is one too many, or not even that."""
+        peer = Address.of(*address[:2])
+        admitted = self.load.admit(peer.host)
+        if admitted is None:
+            sock.close()
+            return
+        try:
+            sock.setblocking(False)
+            arrival = Arrival(self, sock, peer, Address.of(*sock.getsockname()[:2]), admitted)
+        except OSError:
+            admitted.leave()
+            sock.close()  # gone already
+            return
+        DESCRIPTORS.clients += 1
+        self.arrivals.add(arrival)
+        arrival.greet()
+
+    def departed(self, arrival: Arrival) -> None:
+        """A connection is over."""
+        if arrival not in self.arrivals:
+            return
+        self.arrivals.discard(arrival)
+        DESCRIPTORS.clients -= 1
+        arrival.admitted.leave()
+        if self._empty is not None and not self.arrivals and not self._empty.called:
+            self._empty.callback(None)
+        else:
+            self._accept_again()
+
+    def _accept_again(self) -> None:
+        """Look for connections from now on; whether there is room for them is looked at when they come."""
+        self._stop_waiting()
+        if self._socket is not None and not self._accepting:
+            self._accepting = True
+            self.reactor.addReader(self)
+
+    def _pause_accepting(self) -> None:
+        self._stop_waiting()
+        if self._accepting:
+            self._accepting = False
+            self.reactor.removeReader(self)
+
+    def _catch_breath(self, reason: str) -> None:
+        """Accept no more until somebody departs, here or elsewhere in the process."""
+        now = self.deadlines.clock()
+        if now >= self._complain_at:
+            self._complain_at = now + _COMPLAINTS
+            _log.error(
+                "{listener}: no more connections for now: {reason}", listener=self.surroundings.listener, reason=reason
+            )
+        self._pause_accepting()
+        self._breather = self.reactor.callLater(_BREATHER, self._breathed)
+
+    def _breathed(self) -> None:
+        self._breather = None
+        self._accept_again()
+
+    def _stop_waiting(self) -> None:
+        if self._breather is not None:
+            self._breather.cancel()
+            self._breather = None

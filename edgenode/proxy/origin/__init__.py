@@ -1,0 +1,1 @@
+"""The origin's side of the proxy: attempts, pool, resolver, balancing, agent."""

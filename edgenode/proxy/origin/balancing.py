@@ -1,0 +1,146 @@
+"""Which server of an origin is next, and whether a request may go to another at all.
+
+Law: over any run of as many requests as the weights add up to, every healthy server gets its weight's share (smooth
+weighted round robin). With ``max-fails`` failures within ``fail-timeout`` a server is passed over for ``fail-timeout``;
+then one request tries it again, and only that one's success brings it back. If all are being passed over they are all
+tried, for a guess is better than a certain 502 (nginx, ``ngx_http_upstream_module``).
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Container, Mapping, Sequence
+
+from edgenode.proxy.origin.origin import Origin, Server
+
+SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+"""Methods without side effects (RFC 9110, section 9.2.1): the only ones sent again once they were sent."""
+
+CONDITIONS: Mapping[str, str] = types.MappingProxyType(
+    {
+        "connect": "error",
+        "handshake": "error",
+        "certificate": "error",
+        "reset": "error",
+        "timeout": "timeout",
+        "invalid": "invalid-header",
+    }
+)
+"""For each kind of :class:`~edgenode.model.errors.OriginError` after which another server may do better, the condition
+of ``next-upstream``."""
+
+
+class Balanced:
+    """A server with what is remembered of it.
+
+    :ivar server: the server.
+    :ivar current: its current weight in the round robin.
+    :ivar fails: failures counted in the current ``fail-timeout``.
+    :ivar counted_from: when that count began, seconds.
+    :ivar out_until: until when it is passed over, seconds.
+    :ivar on_trial: whether it was passed over, and its next success brings it back.
+    """
+
+    __slots__ = ("counted_from", "current", "fails", "on_trial", "out_until", "server")
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.current = 0
+        self.fails = 0
+        self.counted_from = 0.0
+        self.out_until = 0.0
+        self.on_trial = False
+
+    def __str__(self) -> str:
+        return f"{self._host}:{self.server.port}"
+
+    @property
+    def _host(self) -> str:
+        return f"[{self.server.host}]" if ":" in self.server.host else self.server.host
+
+    @property
+    def authority(self) -> str:
+        """The server as a Host field names it: without the port if that is its scheme's own."""
+        return self._host if self.server.port == (443 if self.server.tls else 80) else str(self)
+
+
+class Balancer:
+    """The servers of one origin.
+
+    :param servers: at least one.
+    :param max_fails: failures after which a server is passed over; 0 never.
+    :param fail_timeout: seconds.
+    """
+
+    def __init__(self, servers: Sequence[Server], max_fails: int, fail_timeout: float) -> None:
+        self.servers = tuple(map(Balanced, servers))
+        self._max_fails = max_fails
+        self._fail_timeout = fail_timeout
+
+    def choose(self, now: float, tried: Container[Balanced] = ()) -> Balanced | None:
+        """The next server, ``None`` if all have been tried."""
+        if len(self.servers) == 1:
+            only = self.servers[0]
+            return None if only in tried else only
+        untried = [each for each in self.servers if each not in tried]
+        candidates = [each for each in untried if each.out_until <= now] or untried
+        if not candidates:
+            return None
+        for each in candidates:
+            each.current += each.server.weight
+        best = max(candidates, key=lambda each: each.current)
+        best.current -= sum(each.server.weight for each in candidates)
+        if best.out_until:
+            best.on_trial = True
+            best.out_until = now + self._fail_timeout
+        return best
+
+    def failed(self, server: Balanced, now: float) -> None:
+        """An attempt on this server failed."""
+        if not self._max_fails:
+            return
+        if now - server.counted_from > self._fail_timeout:
+            server.fails, server.counted_from = 0, now
+        server.fails += 1
+        if server.on_trial or server.fails >= self._max_fails:
+            server.out_until = now + self._fail_timeout
+            server.fails = 0
+            server.on_trial = False
+
+    def succeeded(self, server: Balanced) -> None:
+        """An attempt succeeded. It takes back no failure, unless the server was on trial."""
+        if server.on_trial:
+            server.on_trial = False
+            server.fails, server.out_until = 0, 0.0
+
+
+class Attempts:
+    """The attempts at one request, and whether there may be another: nginx's ``proxy_next_upstream``, narrowed.
+
+    Law: what may have reached a server is repeated only if it has no side effects and no body.
+
+    :param origin: whose servers are tried.
+    :param method: the request's.
+    :param bodiless: whether it has no body.
+    :ivar repeatable: whether the request may be sent twice.
+    :ivar tried: the servers on which it has failed.
+    """
+
+    __slots__ = ("_conditions", "_most", "repeatable", "tried")
+
+    def __init__(self, origin: Origin, method: bytes, bodiless: bool) -> None:
+        self._conditions = origin.next_upstream
+        self._most = min(origin.next_upstream_tries, len(origin.servers))
+        self.repeatable = bodiless and method in SAFE
+        self.tried: tuple[Balanced, ...] = ()
+
+    def another(self, server: Balanced, condition: str, sent: bool) -> bool:
+        """An attempt came to nothing: whether the request may go to another server.
+
+        :param condition: of ``next-upstream``.
+        :param sent: whether any byte of the request may have reached the server.
+        """
+        if condition not in self._conditions or (sent and not self.repeatable):
+            return False
+        self.tried = (*self.tried, server)
+        return len(self.tried) < self._most

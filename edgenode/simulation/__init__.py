@@ -1,0 +1,1 @@
+"""What would it do? Requests that nobody has sent, judged as the node would."""

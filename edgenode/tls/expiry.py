@@ -1,0 +1,51 @@
+"""What runs out: certificates and revocation lists near their end, told while there is time to renew them.
+
+The law: this refuses nobody. What is past its date is refused elsewhere; here it is only said why.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+
+from edgenode.model.errors import Problem
+from edgenode.tls.certificates import Certificate, LoadedCertificate
+from edgenode.tls.names import distinguished_name
+from edgenode.tls.truststores import LoadedTrustStore, TrustStore
+
+_NOTICE = datetime.timedelta(days=14)
+"""How long before its end a certificate is spoken of, if that is not more than a third of its life."""
+
+
+def ageing(
+    loaded: LoadedCertificate | LoadedTrustStore, now: datetime.datetime, *, past: bool = True
+) -> Iterator[Problem]:
+    """Warnings about what is past its date, or soon will be; the same words until something changes.
+
+    :param now: the time, UTC.
+    :param past: whether also of what is past it, of which whoever loads it is told already.
+    """
+    if isinstance(loaded, LoadedCertificate):
+        header, key, certificates = f"{Certificate.kind} {loaded.name}", "chain", (loaded.leaf, *loaded.chain)
+    else:
+        header, key, certificates = f"{TrustStore.kind} {loaded.name}", "authorities", loaded.authorities
+    for certificate in certificates:
+        begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        if (past or end >= now) and end - now < min(_NOTICE, (end - begin) / 3):
+            word = "expired" if end < now else "expires"
+            sentence = f"{distinguished_name(certificate.subject)} {word} on {end:%Y-%m-%d %H:%M} UTC"
+            yield Problem(header, key, sentence, warning=True)
+    if isinstance(loaded, LoadedTrustStore):
+        yield from _lists(header, loaded, now, past=past)
+
+
+def _lists(header: str, store: LoadedTrustStore, now: datetime.datetime, *, past: bool) -> Iterator[Problem]:
+    for crl in store.crls:
+        begin, end = crl.last_update_utc, crl.next_update_utc
+        # Lists are made anew all the time: what is old for its kind is spoken of.
+        if end is not None and (past or end >= now) and end - now < (end - begin) / 10:
+            follows = "" if store.crl_stale == "accept" else "; then every client is refused"
+            date = f"{end:%Y-%m-%d %H:%M} UTC"
+            word = f"is out of date since {date}" if end < now else f"is out of date from {date} on"
+            sentence = f"the revocation list of {distinguished_name(crl.issuer)} {word}{follows}"
+            yield Problem(header, "crl", sentence, warning=True)

@@ -1,0 +1,1 @@
+"""The tests; folders as the rooms of the package."""

@@ -1,0 +1,63 @@
+"""A short soak; ``make soak`` is the long one."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from bench import soak
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+CALM = {"worst": 0.01, "beats": 1000, "violations": []}
+
+
+@pytest.mark.deadline(120)
+def test_a_short_soak_finds_nothing_wrong() -> None:
+    """All that clients do, good and bad, with reloads in between: nothing fails, nothing builds up, nothing blocks."""
+    command = [sys.executable, "-m", "bench.soak", "--seconds", "15"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing is wrong" in done.stdout
+
+
+def test_growth_is_found() -> None:
+    """Memory and descriptors that rise while the node is warm are told, and what only warms up is not."""
+    flat = [(2**20 * min(number, 20), min(number, 20)) for number in range(100)]
+    assert soak.judge(flat, CALM) == []
+    rising = [(2**20 * number, number) for number in range(100)]
+    assert soak.judge(rising, CALM) == ["62914560 more bytes of memory", "40 more descriptors"]
+
+
+@pytest.mark.parametrize("how", ["works", "sleeps"])
+def test_a_blocked_loop_is_found(how: str) -> None:
+    """A loop that is busy, or blocked, for 120 ms is told of, with the line; one that sleeps in its poll is not."""
+    code = """
+import json, sys, time
+from twisted.internet import reactor
+from bench.watchdog import Watchdog
+
+def works():
+    end = time.thread_time() + 0.12
+    while time.thread_time() < end:
+        pass
+
+def sleeps():
+    time.sleep(0.12)
+
+watchdog = Watchdog(reactor)
+reactor.callWhenRunning(watchdog.start)
+reactor.callLater(0.3, globals()[sys.argv[1]])
+reactor.callLater(0.8, reactor.stop)
+reactor.run()
+print(json.dumps(watchdog.report()))
+"""
+    done = subprocess.run([sys.executable, "-c", code, how], cwd=ROOT, capture_output=True, text=True, check=True)
+    report = json.loads(done.stdout)
+    (violation,) = report["violations"]
+    assert 0.1 < violation["blocked"] < 0.2
+    assert violation["where"][-1].endswith(f" {how}")
+    assert soak.judge([(0, 0)] * 10, report) != []

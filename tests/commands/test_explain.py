@@ -1,0 +1,430 @@
+"""``python -m edgenode explain``, as it is used; and that it says what the node does."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from attrs import evolve
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgenode import __main__ as command
+from edgenode.commands.explain import _parser
+from edgenode.model.decision import Action, Decision
+from edgenode.model.exchange import Exchange
+from edgenode.model.settings import Word
+from edgenode.policy import explaining
+from edgenode.policy.explaining import Filters
+from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
+from edgenode.policy.pipeline import Pipeline
+from edgenode.policy.tagging import Tagging
+from edgenode.rules.definitions import Definitions
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.matching.explaining import closeness, simplified
+from edgenode.simulation.curl import Unclear, request_of
+from tests.support.certificates import CLIENT, SERVER, make_authority, now, write_pem
+from tests.support.strategies import exchanges, section_trees
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The example, and certificates for it: a partner's, a stranger's, one that has expired."""
+    folder = tmp_path_factory.mktemp("why")
+    shutil.copytree(ROOT / "examples" / "seeing-why", folder / "examples" / "seeing-why")
+    pki = folder / "examples" / "pki"
+    pki.mkdir()
+    authority = make_authority("Example CA")
+    write_pem(pki / "ca.pem", [authority])
+    make_authority("Servers").issue("site", eku=[SERVER], sans=["DNS:shop.example.com"]).write(pki, "site")
+    authority.issue("CN=acme", eku=[CLIENT]).write(pki, "acme")
+    authority.issue("CN=late", eku=[CLIENT], not_after=now()).write(pki, "late")
+    make_authority("Others").issue("CN=stranger", eku=[CLIENT]).write(pki, "stranger")
+    return folder
+
+
+def explained(folder: pathlib.Path, capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    """What the command says of a request, as JSON."""
+    file = str(folder / "examples" / "seeing-why" / "explain.ini")
+    assert command.main(["explain", file, "--json", *words]) == 0
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return told
+
+
+def certificate(folder: pathlib.Path, name: str) -> list[str]:
+    """The options for a certificate."""
+    return ["--cert", str(folder / "examples" / "pki" / f"{name}.pem")]
+
+
+# -- what is told ------------------------------------------------------------------------------------------------------
+
+
+def test_everything_is_told_of_a_request(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The route, the tags and their origin, the filters with what matched, and the outcome."""
+    told = explained(folder, capsys, "-X", "POST", "https://shop.example.com/cart", "-d", "item=7")
+    assert told["route"] == {
+        "server_group": "shop",
+        "security_policy": "shop",
+        "path_map": "shop",
+        "passed_over": ["login"],
+        "origin": "shop",
+        "servers": ["http://127.0.0.1:8080"],
+    }
+    tags = {each["tag"]: (each["from"], each["name"]) for each in told["tags"]}
+    assert tags["protocol:https"] == ("the node", "")
+    assert tags["shop"] == ("security policy", "shop")
+    assert tags["script"] == ("global filter", "scripts")
+    assert tags["action:forbid"] == ("action", "forbid")
+    assert list(tags).index("script") < list(tags).index("unattended") < list(tags).index("action:forbid")
+    scripts = next(each for each in told["filters"]["matched"] if each["name"] == "scripts")
+    assert scripts["rule"]["parts"][0] == {
+        "holds": True,
+        "text": "header.user-agent: ^curl/",
+        "annotation": "by hand",
+        "looked_at": ["curl/8.14.1"],
+        "found": [{"value": "curl/8.14.1", "before": "", "match": "curl/", "behind": "8.14.1"}],
+    }
+    assert told["outcome"]["status"] == 403
+    assert told["outcome"]["headers"][0] == ["content-type", "text/plain; charset=utf-8"]
+    assert told["actions"] == [
+        {"action": "forbid", "filter": "scripts-that-write", "strength": 500, "taken": True, "why": "the strongest"}
+    ]
+    assert told["agrees"]
+    assert set(told["timings"]) == {"tagging", "global-filters"}
+
+
+def test_filters_that_nearly_matched_say_what_was_wanting(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of each part whether it was true, nearest first, and on which value."""
+    told = explained(folder, capsys, "https://api.example.com/orders", *certificate(folder, "acme"))
+    nearly = told["filters"]["nearly"]
+    assert [each["name"] for each in nearly] == ["strangers", "scripts-that-write", "guessers"]
+    assert [part["holds"] for part in nearly[0]["rule"]["parts"]] == [True, False, True]
+    assert nearly[0]["rule"]["parts"][1]["looked_at"] == ["true"]
+    assert told["outcome"]["kind"] == "forward"
+
+
+def test_a_certificate_is_judged_by_the_trust_store_of_its_group(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A good one brings its tags; others are refused in the node's words, with the group's status."""
+    url = "https://api.example.com/"
+    told = explained(folder, capsys, url, *certificate(folder, "acme"))
+    assert (told["certificate"]["verify"], told["certificate"]["subject"]) == ("SUCCESS", "CN=acme")
+    assert {"tag": "partner", "from": "trust store", "name": ""} in told["tags"]
+    late = explained(folder, capsys, url, *certificate(folder, "late"), "--at", str(now().timestamp() + 5))
+    assert late["refusal"] == {"status": 495, "reason": "client certificate: certificate has expired"}
+    assert late["outcome"]["status"] == 403
+    stranger = explained(folder, capsys, url, *certificate(folder, "stranger"))
+    assert stranger["refusal"]["reason"] == "client certificate: unable to get local issuer certificate"
+    # In time the same certificate was good.
+    early = explained(folder, capsys, url, *certificate(folder, "late"), "--at", str(now().timestamp() - 3600))
+    assert early["certificate"]["verify"] == "SUCCESS"
+
+
+def test_what_never_reaches_a_rule_is_told_as_well(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown server name, a wrong host, plain HTTP and a head that is refused."""
+    unknown = explained(folder, capsys, "https://elsewhere.example.com/")
+    assert (unknown["refusal"]["status"], unknown["outcome"]) == (421, {"kind": "alert", "alert": "unrecognized name"})
+    wrong = explained(folder, capsys, "https://shop.example.com/", "-H", "Host: api.example.com")
+    assert (wrong["refusal"]["status"], wrong["outcome"]["status"]) == (421, 421)
+    plain = explained(folder, capsys, "http://shop.example.com/")
+    assert (plain["refusal"]["status"], plain["outcome"]["status"]) == (497, 400)
+    refused = explained(
+        folder, capsys, "https://shop.example.com/", "-H", "Content-Length: 1", "-H", "Content-Length: 2"
+    )
+    assert (refused["refusal"]["status"], refused["outcome"]["status"]) == (400, 400)
+
+
+def test_the_command_as_the_documentation_has_it(folder: pathlib.Path) -> None:
+    """Each command of docs/explain.rst prints what stands below it there, but for the time that it took."""
+    blocks = re.findall(
+        r"^   \$ python (.*)\n((?:   .*\n|\n)*)", (ROOT / "docs" / "explain.rst").read_text(), re.MULTILINE
+    )
+    assert len(blocks) >= 2
+    for line, expected in blocks:
+        ended = subprocess.run(
+            [sys.executable, *shlex.split(line)],
+            cwd=folder,
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        varying = r"took: .*|matched: \d+ of \d+"  # the system-managed filters count too
+        assert re.sub(varying, "", ended.stdout).split() == re.sub(varying, "", expected).split()
+
+
+def test_what_a_client_sends_steers_no_terminal(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is not printable is escaped in the text."""
+    file = str(folder / "examples" / "seeing-why" / "explain.ini")
+    assert command.main(["explain", file, "https://shop.example.com/", "-A", "curl/\u009b2J\x80"]) == 0
+    assert all(each.isprintable() or each == "\n" for each in capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "a URL is missing"),
+        (["ftp://a/"], "one of https"),
+        (["https://u:p@a/"], "-u"),
+        (["https://a/", "-H", "x"], "Name: value"),
+        (["https://a/", "-b", "jar"], "name=value"),
+        (["https://a/", "-d", "a", "-F", "b=c"], "exclude each other"),
+        (["https://a/", "-d", "@/nonexistent"], "cannot read /nonexistent"),
+        (["https://a/", "--from", "nobody"], "expected an IP address"),
+        (["https://a/", "--at", "noon"], "expected a time"),
+        (["https://a/", "--cert", "/nonexistent"], "cannot read /nonexistent"),
+        (["https://a/", "--listener", "other"], "there is no [listener other]"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], words: list[str], sentence: str
+) -> None:
+    """A sentence on standard error, and the status 1."""
+    file = str(folder / "examples" / "seeing-why" / "explain.ini")
+    assert command.main(["explain", file, *words]) == 1
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["nan", "inf", "1e308", "99999999999999", "-1e11", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"],
+)
+def test_a_time_without_a_date_is_said_to_be_none(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], time: str
+) -> None:
+    """Before the year 1, behind the year 9999, or no number: nobody can judge a certificate then."""
+    file = str(folder / "examples" / "seeing-why" / "explain.ini")
+    words = ["https://api.example.com/", *certificate(folder, "acme"), f"--at={time}"]
+    assert command.main(["explain", file, *words]) == 1
+    assert "--at: expected a time" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("kind", ["base64", "DER", "version", "name"])
+def test_a_certificate_that_cannot_be_read_is_said(
+    folder: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], kind: str, place: int
+) -> None:
+    """Wherever it is broken, and whether it is the leaf or stands in the chain."""
+    good = (folder / "examples" / "pki" / "acme.pem").read_bytes()
+    der = x509.load_pem_x509_certificate(good).public_bytes(Encoding.DER)
+    content = {
+        "base64": b"!",
+        "DER": base64.b64encode(der[:100]),
+        "version": base64.b64encode(der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x63", 1)),
+        "name": base64.b64encode(der.replace(b"\x06\x03\x55\x04\x03\x0c", b"\x06\x03\x55\x04\x03\x02")),
+    }[kind]
+    bad = b"-----BEGIN CERTIFICATE-----\n" + content + b"\n-----END CERTIFICATE-----\n"
+    (tmp_path / "bad.pem").write_bytes(good + bad if place else bad)
+    file = str(folder / "examples" / "seeing-why" / "explain.ini")
+    ended = command.main(["explain", file, "https://api.example.com/", "--cert", str(tmp_path / "bad.pem")])
+    said = capsys.readouterr()
+    assert (ended, said.err) == (1, "--cert: there is a certificate in it that cannot be read\n")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["https://shop.example.com/", "--sni", "a\x1b[2J\n"],
+        ["https://shop.example.com/", "--from", "a\x1b[2J\n"],
+        ["https://shop.example.com/", "--listener", "a\x1b[2J\n"],
+        ["https://shop\x1b[2J/"],
+        ["https://shop.example.com/", "--at", "\x1b[2J"],
+        ["https://shop.example.com/", "-H", "\x1b[2J"],
+        ["https://shop.example.com/", "--cert", "/\x1b[2J"],
+    ],
+)
+def test_what_is_asked_steers_no_terminal(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    """It may have been copied from a client's request."""
+    command.main(["explain", str(folder / "examples" / "seeing-why" / "explain.ini"), *words])
+    said = capsys.readouterr()
+    assert "x1b[2" in said.out + said.err
+    assert all(each.isprintable() or each == "\n" for each in said.out + said.err)
+
+
+def test_a_terminal_without_the_characters_gets_escapes(folder: pathlib.Path) -> None:
+    """The marks around a match are not in ASCII."""
+    file = str(folder / "examples" / "seeing-why" / "explain.ini")
+    line = [sys.executable, "-m", "edgenode", "explain", file, "https://shop.example.com/"]
+    ended = subprocess.run(
+        line, env={**ENVIRONMENT, "PYTHONIOENCODING": "ascii"}, capture_output=True, text=True, check=True
+    )
+    assert r'"\xabcurl/\xbb8.14.1"' in ended.stdout
+
+
+def test_a_body_of_untold_length_is_measured(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Forwarded it would be cut off where it is too large; what is refused is refused for what it is."""
+    (folder / "large").write_bytes(b"x" * ((1 << 20) + 1))
+    words = ["https://shop.example.com/", "--data-binary", f"@{folder / 'large'}", "-H", "Transfer-Encoding: chunked"]
+    told = explained(folder, capsys, *words, "-A", "x")
+    assert (told["refusal"]["status"], told["outcome"]["status"]) == (413, 413)
+    assert explained(folder, capsys, *words, "-A", "curl/8")["outcome"]["status"] == 403
+
+
+def test_a_body_that_is_too_large_to_be_judged_is_not(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """If rules want to see more of it than the path map takes, it is cut off before they are asked."""
+    file = folder / "examples" / "seeing-why" / "small.ini"
+    text = (file.parent / "explain.ini").read_text().replace("origin = shop", "origin = shop\nmax-body-size = 5")
+    file.write_text(f"{text}\n[global-filter looks]\nargument.x = .\naction = block\n")
+    words = ["https://shop.example.com/", "-H", "Transfer-Encoding: chunked", "--json"]
+    for data, status in (("x=1", 403), ("x=1234", 413)):
+        assert command.main(["explain", str(file), *words, "-d", data]) == 0
+        assert json.loads(capsys.readouterr().out)["outcome"]["status"] == status
+
+
+@pytest.mark.parametrize(("method", "status"), [("OPTIONS", 204), ("TRACE", 405)])
+def test_what_may_go_no_further_is_answered_here(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], method: str, status: int
+) -> None:
+    """``Max-Forwards: 0``, of the methods for which it counts."""
+    url = "https://shop.example.com/"
+    told = explained(folder, capsys, url, "-X", method, "-H", "Max-Forwards: 0")
+    assert (told["outcome"]["kind"], told["outcome"]["status"]) == ("respond", status)
+    assert "refusal" not in told
+    assert explained(folder, capsys, url, "-X", method, "-H", "Max-Forwards: 1")["outcome"]["kind"] == "forward"
+    assert explained(folder, capsys, url, "-H", "Max-Forwards: 0")["outcome"]["kind"] == "forward"
+
+
+def test_a_disagreement_is_said_loudly(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If the engine and the explanation ever differ, that comes first, and the status is 3."""
+    monkeypatch.setattr(explaining.Filters, "traces", lambda self, exchange: {})
+    file = str(folder / "examples" / "seeing-why" / "explain.ini")
+    assert command.main(["explain", file, "https://shop.example.com/"]) == 3
+    assert capsys.readouterr().out.startswith("*** The engine and the explanation disagree")
+
+
+# -- the request as for curl -------------------------------------------------------------------------------------------
+
+
+def head(*words: str) -> tuple[list[bytes], bytes]:
+    """The lines of the head that options make, and the body."""
+    asked = request_of(_parser().parse_intermixed_args(["FILE", *words]))
+    return asked.head.split(b"\r\n"), asked.body
+
+
+@pytest.mark.parametrize(
+    ("words", "lines", "body"),
+    [
+        (["a.test"], [b"GET / HTTP/1.1", b"Host: a.test", b"User-Agent: curl/8.14.1", b"Accept: */*"], b""),
+        (["https://a.test?x=1", "-A", "", "-H", "Accept:"], [b"GET /?x=1 HTTP/1.1", b"Host: a.test"], b""),
+        (["-d", "a=1", "-d", "b=2", "a.test/p"], [b"POST /p HTTP/1.1", b"Content-Length: 7"], b"a=1&b=2"),
+        (["-G", "-d", "a=1", "--data-urlencode", "b=c d", "a.test/p?z"], [b"GET /p?z&a=1&b=c%20d HTTP/1.1"], b""),
+        (["-b", "a=1", "-b", "b=2", "-e", "r", "a.test"], [b"Cookie: a=1; b=2", b"Referer: r"], b""),
+        (["-I", "-u", "a:b", "a.test"], [b"HEAD / HTTP/1.1", b"Authorization: Basic YTpi"], b""),
+        (["-H", "Host: other", "-H", "X;", "a.test:8443"], [b"Host: other", b"X:"], b""),
+        (["-k", "-sS", "-0", "a.test/%2e/../x"], [b"GET /%2e/../x HTTP/1.0"], b""),
+        (["-X", "PUT", "--data-raw", "@x", "a.test"], [b"PUT / HTTP/1.1"], b"@x"),
+    ],
+)
+def test_requests_are_those_of_curl(words: list[str], lines: list[bytes], body: bytes) -> None:
+    """The same options make the same lines and the same body."""
+    made, sent = head(*words)
+    assert set(lines) <= set(made)
+    assert sent == body
+
+
+def test_a_form_has_parts(tmp_path: pathlib.Path) -> None:
+    """-F makes a multipart body, files and all."""
+    (tmp_path / "f").write_bytes(b"content")
+    lines, body = head("-F", "a=1", "-F", f"b=@{tmp_path}/f", "a.test")
+    assert any(line.startswith(b"Content-Type: multipart/form-data; boundary=") for line in lines)
+    assert b'name="a"\r\n\r\n1\r\n' in body
+    assert b'name="b"; filename="f"\r\nContent-Type: application/octet-stream\r\n\r\ncontent\r\n' in body
+
+
+def test_an_option_that_is_not_understood_is_refused() -> None:
+    """None is passed over that might change the request."""
+    with pytest.raises(SystemExit):
+        head("a.test", "--proxy-header", "x")
+    with pytest.raises(Unclear):
+        head("")
+
+
+# -- that it is the truth ----------------------------------------------------------------------------------------------
+
+ACTIONS = {name: Action(name, priority=priority) for name, priority in (("weak", 1), ("strong", 2), ("also", 2))}
+EXPRESSIONS = (
+    'http.request.method eq "GET" and not http.request.uri.path contains "api"',
+    'http.request.headers["x-one"][0] ne "mozilla" xor http.request.method in {"POST" "PUT"}',
+    'any(http.request.headers["user-agent"][*] contains "url") or len(http.request.uri.path) > 6',
+    'not any(edge.tags[*] eq "one") and ip.src in {192.0.2.0/24 10.0.0.0/8}',
+    'any(starts_with(edge.tags[*], "t"))',
+)
+
+
+@st.composite
+def configurations(draw: st.DrawFn) -> tuple[dict[str, GlobalFilter], Definitions]:
+    """Some filters, with tags for one another, and the sections that they name."""
+    sections, named = draw(section_trees())
+    words = st.sampled_from([Word(tag) for tag in ("one", "two", "three")])
+    tags = st.lists(words, max_size=2, unique=True)
+    filters = {}
+    for number, section in enumerate(sections):
+        expression = draw(st.none() | st.sampled_from(EXPRESSIONS))
+        filters[f"f{number}"] = GlobalFilter(
+            relation=section.relation,
+            sections=section.sections,
+            entries=section.entries,
+            expression=None if expression is None else Expression.from_text(expression),
+            match_case=draw(st.booleans()),
+            tags=tuple(draw(tags)),
+            action=draw(st.none() | st.sampled_from(sorted(ACTIONS))),
+            active=draw(st.sampled_from((True, True, True, False))),
+        )
+    return filters, Definitions(named)
+
+
+@given(configurations(), exchanges)
+def test_what_is_explained_is_what_is_decided(
+    configuration: tuple[dict[str, GlobalFilter], Definitions], exchange: Exchange
+) -> None:
+    """Filters, tags and action that follow from the parts are those of the pipeline."""
+    filters, definitions = configuration
+    try:
+        stage = GlobalFilters.of(filters, definitions, ACTIONS)
+    except ValueError:  # the tags go round in a circle
+        return
+    decision = Pipeline(Tagging.of({}), (stage,)).decide(exchange)
+    automatic = Tagging.of({}).decide(exchange)
+    assert isinstance(decision, Decision)
+    traces = Filters.of(filters, definitions, {}).traces(exchange.tagged(automatic.tags))
+    matched = {name: trace for name, trace in traces.items() if trace.holds}
+    engine = {why.filter: why.entry for why in decision.reasons}
+    assert {name: " and ".join(map(str, trace.evidence or ())) for name, trace in matched.items()} == engine
+    tags: set[str] = {tag for name in matched for tag in filters[name].tags}
+    proposed = [ACTIONS[action] for name in filters if name in matched and (action := filters[name].action)]
+    winner = max(proposed, key=lambda action: action.strength, default=None)
+    tags |= set() if winner is None else {f"action:{winner.name}"}
+    assert decision.tags == exchange.tags | automatic.tags | tags
+    assert decision.action == winner
+    for trace in traces.values():
+        assert simplified(trace).holds == trace.holds
+        assert 0 <= closeness(trace) <= 1
+
+
+def test_tags_of_other_filters_are_seen() -> None:
+    """A filter that looks for a tag is taken apart behind the filter that sets it, wherever it stands."""
+    late = GlobalFilter(expression=Expression.from_text('any(edge.tags[*] eq "early")'), tags=(Word("late"),))
+    early = evolve(late, expression=Expression.from_text("ssl or not ssl"), tags=(Word("early"),))
+    found = Filters.of({"late": late, "early": early}, Definitions({}), {})
+    assert list(found.order) == ["early", "late"]

@@ -1,0 +1,459 @@
+"""``python -m edgenode import curiefense``: what is written means what it meant, and nothing is lost in silence."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import urllib.parse
+from typing import Any
+
+import pytest
+from attrs import frozen
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgenode import __main__ as command
+from edgenode.commands.import_ import convert
+from edgenode.config.configuration import Configuration
+from edgenode.model.decision import Decision, Respond
+from edgenode.model.exchange import Address, Connection, Exchange
+from edgenode.proxy.http1.requestheads import Limits, read_request_head
+from tests.support.certificates import SERVER, make_authority
+from tests.support.databases import write_databases
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+MIGRATING = ROOT / "examples" / "migrating"
+LIMITS = Limits(target=8 * 1024, head=32 * 1024, headers=100)
+
+INI = """
+[edge]
+system-filters = no
+state          = .
+
+[geo]
+city = city.mmdb
+asn  = asn.mmdb
+
+[listener public]
+endpoint      = tcp:0:interface=127.0.0.1
+server-groups = site
+
+[certificate site]
+chain = site.pem
+key   = site.key
+
+[server-group site]
+hosts           = www.test
+certificate     = site
+security-policy = site
+
+[security-policy site]
+path-maps = rest
+
+[path-map rest]
+origin = nowhere
+
+[origin nowhere]
+servers = http://127.0.0.1:9
+
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """What a minimal configuration takes."""
+    folder = tmp_path_factory.mktemp("importing")
+    make_authority("Servers").issue("site", eku=[SERVER], sans=["DNS:www.test"]).write(folder, "site")
+    write_databases(folder, {"203.0.113.0/24": {"country": "DE"}}, {"203.0.113.0/24": (64500, "Example AG")})
+    return folder
+
+
+@frozen
+class Sent:
+    """A request."""
+
+    target: str = "/"
+    method: str = "GET"
+    ip: str = "192.0.2.7"
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def exchange(self) -> Exchange:
+        """As the node has it."""
+        lines = [f"{self.method} {self.target} HTTP/1.1", "Host: www.test"]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        request = read_request_head("\r\n".join((*lines, "", "")).encode(), LIMITS).request
+        connection = Connection(Address(self.ip, 1), Address("192.0.2.1", 443), "www.test", tls_version="TLSv1.3")
+        return Exchange(connection, request, self.ip, frozenset(), "site", "site", "rest", time=1e9)
+
+
+def decided(configuration: Configuration, sent: Sent) -> Decision:
+    """What a configuration decides."""
+    decision = configuration.pipeline("rest").decide(sent.exchange())
+    assert isinstance(decision, Decision)
+    return decision
+
+
+# -- the product, as facts have it -------------------------------------------------------------------------------------
+
+STRENGTH = {"action-skip": 9, "action-global-filter-block": 8, "teapot": 8, "action-monitor": 1}
+
+
+def product(filters: list[dict[str, Any]], sent: Sent) -> tuple[set[str], str]:
+    """The tags and the action of the product's engine: each filter in turn; the later of two equals wins."""
+    tags, action, strength = {"all"}, "", 0
+    for each in filters:
+        if each["active"] and _rule(each["rule"], sent, tags):
+            tags |= {re.sub("[^a-z0-9:]", "-", tag.lower()) for tag in each["tags"]}
+            if STRENGTH[each["action"]] >= strength:
+                action, strength = each["action"], STRENGTH[each["action"]]
+    return tags, action
+
+
+def _rule(rule: Any, sent: Sent, tags: set[str]) -> bool:
+    found = [
+        _rule(each, sent, tags) if isinstance(each, dict) else _entry(each[0], each[1], sent, tags)
+        for each in rule["entries"]
+    ]
+    return all(found) if rule["relation"] == "AND" else any(found)
+
+
+def _entry(kind: str, value: Any, sent: Sent, tags: set[str]) -> bool:
+    path, mark, query = sent.target.partition("?")
+    if kind in ("args", "headers", "cookies"):
+        name, value = value
+        present = {
+            "args": dict(urllib.parse.parse_qsl(query, keep_blank_values=True)),
+            "headers": {key.lower(): text for key, text in sent.headers},
+            "cookies": dict(
+                pair.split("=") for key, text in sent.headers if key == "Cookie" for pair in text.split("; ")
+            ),
+        }[kind]
+        subject = present.get(name.lower() if kind == "headers" else name)
+        if subject is None:  # for a negated value too, as in the product
+            return False
+    else:
+        subject = {
+            "path": path, "query": mark + query, "uri": urllib.parse.unquote_plus(sent.target), "method": sent.method,
+            "authority": "www.test", "ip": sent.ip, "tag": "",
+        }[kind]  # fmt: skip
+        if kind == "query" and not mark:
+            return False  # nothing to look at
+    negated, value = value.startswith("!"), value.removeprefix("!")
+    if kind == "tag":
+        return (value in tags) is not negated
+    if kind == "ip":
+        return (ipaddress.ip_address(subject) in ipaddress.ip_network(value, strict=False)) is not negated
+    return _found(value, subject) is not negated
+
+
+def _found(value: str, subject: str) -> bool:
+    if value == subject:
+        return True
+    try:
+        return re.search(value, subject, re.IGNORECASE) is not None
+    except re.error:
+        return False
+
+
+VALUES = {
+    "path": ("^/api", "api", "!^/api", "/a.php", "/API/users$", "[", "/a+b", "#x", " x"),
+    "query": ("x=1", "^\\?x=1", "\\?x", "?x=1", "!^\\?x=1", "y=2$", "[?]y"),
+    "uri": ("^/api", "/a.php?x=1", "x=1$", "b c", "!users"),
+    "method": ("GET", "^p", "!POST", "P.T"),
+    "authority": ("www", "^WWW\\.", "!test$"),
+    "ip": ("192.0.2.7", "192.0.2.7/24", "!10.0.0.0/8", "2001:db8::/32"),
+    "tag": ("all", "one", "!one", "two"),
+}
+NAMED = {
+    "args": (("x", "1"), ("x", "!1"), ("X", "1"), ("y", "."), ("x", "^$"), ("z z", ".")),
+    "headers": (("User-Agent", "^curl"), ("user-agent", "!CURL"), ("X-One", "on+e"), ("x-one", "é")),
+    "cookies": (("session", "old"), ("session", "!old"), ("Session", ".")),
+}
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> list[Any]:
+    """An entry."""
+    kind = draw(st.sampled_from((*VALUES, *NAMED)))
+    value = draw(st.sampled_from(VALUES[kind])) if kind in VALUES else list(draw(st.sampled_from(NAMED[kind])))
+    return [kind, value, draw(st.sampled_from(("", "why # not", "a\nb")))]
+
+
+rules = st.recursive(
+    st.builds(lambda relation, found: {"relation": relation, "entries": found}, st.sampled_from(("AND", "OR")),
+              st.lists(entries(), max_size=3)),
+    lambda inner: st.builds(lambda relation, found: {"relation": relation, "entries": found},
+                            st.sampled_from(("AND", "OR")), st.lists(inner | entries(), max_size=3)),
+    max_leaves=3,
+)  # fmt: skip
+filters = st.lists(
+    st.builds(
+        lambda name, tags, action, active, rule: {
+            "id": "1", "name": name, "tags": tags, "action": action, "active": active, "rule": rule,
+        },
+        st.sampled_from(("A filter", "a-filter", "Ünï", "system.x", "")),
+        st.lists(st.sampled_from(("one", "Two Three", "two")), max_size=2, unique=True),
+        st.sampled_from(sorted(STRENGTH)), st.sampled_from((True, True, False)), rules,
+    ),
+    min_size=1, max_size=4,
+)  # fmt: skip
+requests = st.builds(
+    Sent,
+    st.sampled_from(("/", "/api/users", "/API/Users?x=1", "/a.php?x=1&y=2", "/b%20c?y=2", "/a+b", "/?x=", "/?q?x")),
+    st.sampled_from(("GET", "POST", "PUT")),
+    st.sampled_from(("192.0.2.7", "10.1.2.3", "2001:db8::1")),
+    st.sampled_from((
+        (), (("User-Agent", "curl/8"), ("Cookie", "session=old")), (("User-Agent", "Mozilla"), ("X-One", "on+e")),
+        (("Cookie", "session=new; other=x"), ("X-One", "oné")),
+    )),
+)  # fmt: skip
+TEAPOT = [{"id": "teapot", "name": "Teapot", "type": "custom", "tags": [], "params": {"status": 418, "content": "no"}}]
+NAMES = {"action-skip": "skip", "action-monitor": "monitor", "teapot": "teapot"}
+NAMES["action-global-filter-block"] = "global-filter-block"
+
+
+@settings(max_examples=60)
+@given(filters, st.lists(requests, min_size=4, max_size=8))
+def test_what_is_imported_decides_as_the_product_does(
+    folder: pathlib.Path, documents: list[dict[str, Any]], sent: list[Sent]
+) -> None:
+    """The same tags and the same action for every request, of all that could be expressed."""
+    imported = convert(documents, TEAPOT, "filters.json")
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    if imported.losses:  # some filter is inactive now, and tags may be missing
+        return
+    for each in sent:
+        tags, action = product(documents, each)
+        decision = decided(configuration, each)
+        assert (decision.action.name if decision.action else "") == NAMES.get(action, "")
+        own = {tag for tag in decision.tags if tag in ("one", "two", "two-three")}
+        assert own == tags - {"all"}
+
+
+# -- what is lost ------------------------------------------------------------------------------------------------------
+
+
+def a_filter(*entries: Any, **more: Any) -> dict[str, Any]:
+    """An active filter."""
+    rule = {"relation": "AND", "entries": list(entries)}
+    return {"id": "f", "name": "F", "active": True, "tags": ["f"], "action": "action-monitor", "rule": rule, **more}
+
+
+@pytest.mark.parametrize(
+    ("document", "loss"),
+    [
+        (a_filter(["plugins", ["jwt.iss", "x"], ""]), "there is no category for plugins"),
+        (a_filter(["securitypolicyid", "x", ""]), "there is no category for securitypolicyid"),
+        (a_filter(["path", "(?=x)", ""]), "not a regular expression of RE2"),
+        (a_filter(["path", "[é]", ""]), "beyond ASCII"),
+        (a_filter(["query", "^x=1", ""]), "it can match nothing there"),
+        (a_filter(["authority", "www.test:443", ""]), "no port 443 here"),
+        (a_filter(["country", "FR|DE", ""]), "several are several entries"),
+        (a_filter(["asn", "x", ""]), "the number of an autonomous system"),
+        (a_filter(["ip", "nowhere", ""]), "no address"),
+        (a_filter(["tag", "bot", ""]), "nothing sets it here"),
+        (a_filter(["tag", "f", ""]), "no earlier active filter sets it"),
+        (a_filter(["path", "", ""]), "a value is missing"),
+        (a_filter(["headers", ["a b", "x"], ""]), "no name of a header"),
+        (a_filter("path"), "not an entry"),
+        (a_filter(["args", "x", ""]), "not a name and a value"),
+        (a_filter(rule={"relation": "XOR", "entries": []}), "not a rule"),
+        (a_filter(tags=["ip:1"]), "is set by the node alone"),
+        (a_filter(source="http://feeds.example.net/x"), "only https"),
+        (
+            a_filter(["ip", "192.0.2.1", ""], ["path", "x", ""], source="https://feeds.example.net/x"),
+            "of which category",
+        ),
+        (17, "not a rule"),
+    ],
+)
+def test_a_filter_with_a_loss_is_inactive(folder: pathlib.Path, document: Any, loss: str) -> None:
+    """It is listed, stands as a comment at its filter, and the filter matches nothing."""
+    imported = convert([document], [], "x")
+    assert len(imported.losses) == 1
+    assert loss in imported.losses[0]
+    assert imported.text.count(loss) == 2
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    assert not any(each.active for each in configuration.global_filters.values())
+
+
+@pytest.mark.parametrize(
+    ("action", "documents", "loss"),
+    [
+        ("action-challenge", [], "there are no challenges here yet"),
+        ("other", [], "it is not known"),
+        ("mine", [{"id": "mine", "type": "challenge"}], "there is no type challenge"),
+        ("mine", [{"id": "mine", "type": "custom", "params": {"status": 200}}], "status from 400 to 599"),
+        ("mine", [{"id": "mine", "type": "custom", "params": {"status": 302}}], "redirects to nowhere"),
+        ("mine", [{"id": "mine", "type": "custom", "params": {"content": "${tags}"}}], "the template ${tags}"),
+        ("mine", [{"id": "mine", "type": "custom", "params": {"status": "x"}}], "it cannot be read"),
+    ],
+)
+def test_without_its_action_a_filter_only_sets_its_tags(
+    folder: pathlib.Path, action: str, documents: list[Any], loss: str
+) -> None:
+    """And that is listed."""
+    imported = convert([a_filter(["path", "x", ""], action=action)], documents, "x")
+    assert [loss in each for each in imported.losses] == [True]
+    found = Configuration.from_text(INI + imported.text, folder).global_filters["F"]
+    assert (found.active, found.action, found.tags) == (True, None, ("f",))
+
+
+@pytest.mark.parametrize(
+    ("params", "answer"),
+    [
+        ({}, (503, b"blocked\n")),
+        ({"status": 418, "content": "# no\n$5 \\ ${ip}"}, (418, b"# no\n$5 \\ 192.0.2.7\n")),
+        ({"status": 307, "headers": {"Location": "https://www.test/"}}, (307, b"")),
+        ({"status": 403, "headers": {"Content-Type": "text/html", "X-A": "b"}, "content": "<p>"}, (403, b"<p>\n")),
+    ],
+)
+def test_actions_of_ones_own_answer_as_they_did(
+    folder: pathlib.Path, params: dict[str, Any], answer: tuple[int, bytes]
+) -> None:
+    """Status, header fields and body, with their templates."""
+    document = {"id": "mine", "type": "custom", "tags": ["mine"], "params": params}
+    imported = convert([a_filter(["path", ".", ""], action="mine")], [document], "x")
+    assert not imported.losses
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    sent = Sent()
+    decision = decided(configuration, sent)
+    outcome = decision.outcome(sent.exchange())
+    assert isinstance(outcome, Respond)
+    assert (outcome.response.status, outcome.response.body) == answer
+    assert {"mine", "action:mine"} <= decision.tags
+    names = {name.lower() for name, _ in outcome.response.headers}
+    assert {name.lower().encode() for name in params.get("headers", {})} <= names
+
+
+def test_a_feed_stays_a_feed(folder: pathlib.Path) -> None:
+    """With its source, if all its entries are of one category."""
+    entries = [["ip", "192.0.2.1", ""], ["ip", "192.0.2.2", ""]]
+    imported = convert([a_filter(*entries, source="https://feeds.example.net/x")], [], "x")
+    assert not imported.losses
+    found = Configuration.from_text(INI + imported.text, folder).global_filters["F"]
+    assert (str(found.source), str(found.feed)) == ("https://feeds.example.net/x", "ip")
+
+
+def test_names_and_comments_cannot_write_sections(folder: pathlib.Path) -> None:
+    """Whatever stands in a name, a description or a comment, it stays one line of the text that it is."""
+    evil = "x\n[global-filter evil]\naction = skip\n\u2028# \x1b[2J"
+    document = a_filter(["path", evil, evil], name=evil, description=evil, tags=[evil])
+    document["rule"]["entries"].append([evil, evil, evil])
+    imported = convert([document], [{"id": evil, "type": evil}], evil)
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    assert "evil" not in configuration.global_filters
+    assert "skip" not in {each.action for each in configuration.global_filters.values()}
+
+
+EVIL = "\n[global-filter evil]\naction = skip\npath = /"
+
+
+@pytest.mark.parametrize(
+    ("document", "action"),
+    [
+        (a_filter(["ip", "192.0.2.1", ""], source=f"https://feeds.example.net/x{EVIL}"), {}),
+        (a_filter(["ip", "192.0.2.1", ""], source="https://feeds.example.net/x \x1b[2J"), {}),
+        (a_filter(["headers", [f"a{EVIL}", "b"]]), {}),
+        (a_filter(["path", "\ud800"]), {}),
+        (a_filter(["headers", ["a", "\ud800"]]), {}),
+        (a_filter(["args", ["\ud800", "b"]]), {}),
+        (a_filter(["tag", "\ud800"]), {}),
+        (a_filter(["path", "."], action="a"), {"headers": {"content-type": f"text/html{EVIL}"}}),
+        (a_filter(["path", "."], action="a"), {"headers": {"content-type": "text/html\npriority = 1000"}}),
+        (a_filter(["path", "."], action="a"), {"headers": {f"x{EVIL}": "b"}}),
+        (a_filter(["path", "."], action="a"), {"headers": {"x": f"b{EVIL}"}}),
+        (a_filter(["path", "."], action="a"), {"headers": {"x = y": "b"}}),
+        (a_filter(["path", "."], action="a"), {"status": 302, "headers": {"location": f"/{EVIL}"}}),
+        (a_filter(["path", "."], action="a"), {"content": "x\n[origin evil]\n"}),
+        (a_filter(["path", "."], action="a"), {"content": "\x1b[2J"}),
+        (a_filter(["path", "."], action="a"), {"status": float("inf")}),
+    ],
+)
+def test_what_could_write_a_section_is_a_loss(folder: pathlib.Path, document: Any, action: Any) -> None:
+    """Whatever stands in a source, in an entry or in an action: it is listed, on one line, and nothing of it is read
+    as a key or a section."""
+    imported = convert([document], [{"id": "a", "type": "custom", "params": action}], "x")
+    assert imported.losses
+    assert all(line.isprintable() for line in (*imported.losses, *imported.remarks, *imported.text.split("\n")))
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    assert [name for name in configuration.global_filters if not name.startswith("system.")] == ["F"]
+    assert "a" not in configuration.actions
+
+
+@pytest.mark.parametrize(
+    ("value", "target"),
+    [
+        ("a\0b", ""),
+        ("a\nb", "/a%0Ab"),
+        ("a\\\nb", "/a%0Ab"),
+        ("a\tb", "/a%09b"),
+        ("\\\\\x0b", "/%5C%0B"),
+        ("[origin evil]", "/g"),
+    ],
+)
+def test_control_characters_in_an_expression_are_written_as_escapes(
+    folder: pathlib.Path, value: str, target: str
+) -> None:
+    """And what looks like the header of a section is an expression still; neither makes the file unreadable."""
+    document = a_filter(["path", "first", ""], ["path", value, ""])
+    document["rule"]["relation"] = "OR"
+    imported = convert([document], [], "x")
+    assert not imported.losses
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    assert "f" not in decided(configuration, Sent("/z")).tags
+    assert not target or "f" in decided(configuration, Sent(target)).tags
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def test_the_example_is_what_the_documentation_shows(folder: pathlib.Path) -> None:
+    """The command of docs/migrating-from-curiefense.rst prints the file and the list that stand there."""
+    text = (ROOT / "docs" / "migrating-from-curiefense.rst").read_text()
+    block = re.search(r"^   \$ python (.*) > filters.ini\n((?:   .*\n)*)", text, re.MULTILINE)
+    assert block is not None
+    line = [sys.executable, *shlex.split(block[1])]
+    ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.split() == block[2].split()
+    assert ended.stdout == (MIGRATING / "from-curiefense.ini").read_text()
+    configuration = Configuration.from_text(INI + ended.stdout, folder)
+    for sent, action in (
+        (Sent(ip="198.51.100.7"), "monitor"),
+        (Sent("/cart", "POST", "198.51.100.7", (("User-Agent", "CURL/8"),)), "global-filter-block"),
+        (Sent("/HEALTH", "POST", "198.51.100.7", (("User-Agent", "curl/8"),)), "monitor"),
+        (Sent("/cart", "POST", "192.0.2.7", (("User-Agent", "curl/8"),)), ""),
+        (Sent("/?DEBUG=1"), "teapot"),
+        (Sent("/test.php?debug"), "teapot"),
+        (Sent(ip="203.0.113.9"), "skip"),
+    ):
+        decision = decided(configuration, sent)
+        assert (decision.action.name if decision.action else "") == action
+
+
+def test_all_expressed_is_0(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And an object that holds the list will do."""
+    file = tmp_path / "filters.json"
+    file.write_text(json.dumps({"globalfilters": [a_filter(["path", "x", ""])]}))
+    assert command.main(["import", "curiefense", str(file)]) == 0
+    assert "[global-filter F]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[", b"\xff", b"[" * 100_000])
+def test_a_file_that_cannot_be_read_is_1(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    """With a sentence, and nothing on standard output."""
+    file = tmp_path / "filters.json"
+    if content is not None:
+        file.write_bytes(content)
+    assert command.main(["import", "curiefense", str(file)]) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert str(file) in err

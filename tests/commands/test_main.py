@@ -1,0 +1,112 @@
+"""The command line: ``python -m edgenode check``, ``reference``, and the commands that other modules own."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import docutils.core  # type: ignore[import-untyped]
+import pytest
+
+from edgenode import __main__ as command
+from edgenode.config import schema
+from edgenode.config.configuration import SECTIONS
+from edgenode.config.reference import reference
+from edgenode.rules.categories import CATEGORIES
+from edgenode.rules.fields import FIELDS
+from edgenode.rules.language.functions import FUNCTIONS
+
+BROKEN = "[edge]\nname = a b\n[listener x]\n[global-filter f]\npath = x\n"
+
+
+def test_errors_go_to_standard_error_and_the_status_is_1(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file that cannot be used: all its problems, warnings too, a count of the errors, and 1."""
+    path = tmp_path / "broken.ini"
+    path.write_text(BROKEN)
+    assert command.main(["check", str(path)]) == 1
+    assert capsys.readouterr() == (
+        "",
+        "[edge] name: expected a single word\n"
+        "    a b\n"
+        "     ^\n"
+        "[listener x] endpoint: this key is required\n"
+        "[listener x] server-groups: this key is required\n"
+        "warning: [global-filter f]: has neither tags nor an action, and so no effect\n"
+        f"{path}: 3 errors\n",
+    )
+
+
+def test_check_in_a_process_of_its_own(tmp_path: pathlib.Path) -> None:
+    """``python -m edgenode check`` ends with the status, and installs no reactor."""
+    path = tmp_path / "broken.ini"
+    path.write_text("nonsense")
+    script = (
+        "import runpy, sys\n"
+        "sys.argv[1:] = ['check', sys.argv[1]]\n"
+        "try: runpy.run_module('edgenode', run_name='__main__')\n"
+        "finally: assert 'twisted.internet.reactor' not in sys.modules\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("line 1: expected [kind name]")
+
+
+def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that does not exist ends with 2 and a list of those that do."""
+    with pytest.raises(SystemExit) as ended:
+        command.main(["chekc"])
+    assert ended.value.code == 2
+    assert "check" in capsys.readouterr().err
+
+
+def test_commands_of_other_modules_get_their_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delegated command hands on everything behind its name, options too, and its status."""
+    received: list[Sequence[str]] = []
+
+    def main(argv: Sequence[str]) -> int:
+        received.append(argv)
+        return 7
+
+    monkeypatch.setitem(sys.modules, "edgenode.commands.demo", SimpleNamespace(main=main))
+    assert command.main(["demo", "--port", "1", "-h"]) == 7
+    assert received == [["--port", "1", "-h"]]
+
+
+def test_the_reference_names_every_key_with_its_type_default_and_help() -> None:
+    """Nothing of the schema is missing from the reference."""
+    text = reference()
+    for cls in SECTIONS:
+        title = f"[{schema.kind(cls)} NAME]" if schema.kind(cls) not in ("edge", "geo") else f"[{schema.kind(cls)}]"
+        part = text.partition(f"\n{title}\n")[2].partition("\n[")[0]
+        for setting in schema.settings(cls).values():
+            row = part.partition(f"\n   * - ``{setting.key}``\n")[2].partition("\n   * - ")[0]
+            assert setting.help in row, (cls, setting.key)
+            assert setting.notation.title in row
+            assert ("*required*" in row) == setting.required
+    for table in (CATEGORIES, FIELDS, FUNCTIONS):
+        for name, each in table.items():
+            assert f"   * - ``{name}" in text
+            assert each.help in text
+
+
+def test_the_reference_is_valid_restructuredtext(capsys: pytest.CaptureFixture[str]) -> None:
+    """The command prints a page that docutils reads without a complaint."""
+    assert command.main(["reference"]) == 0
+    page = capsys.readouterr().out.replace(":ref:", "")
+    docutils.core.publish_doctree(page, settings_overrides={"halt_level": 2, "report_level": 2})
+
+
+def test_a_reader_that_has_seen_enough_is_no_trouble() -> None:
+    """``python -m edgenode reference | head -1`` ends as any program in a pipe does, and quietly."""
+    line = [sys.executable, "-m", "edgenode", "reference"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141

@@ -1,0 +1,1 @@
+"""End to end: a node, real sockets, real TLS."""

@@ -1,0 +1,110 @@
+"""A connection that is over is forgotten at once, and its memory does not wait for the garbage collector."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from edgenode.net.transport import Transport
+from edgenode.proxy.forwarding import Forwarding
+from edgenode.proxy.http1.client import OriginConnection
+from edgenode.proxy.http1.server import ServerConnection
+from edgenode.proxy.judging import Judgement
+from edgenode.proxy.listener.client_connection import Arrival
+from edgenode.proxy.listener.client_session import Visitor
+from tests.support.node import OK, PKI, Hand, Node, Origin, Refused, Served, connect, get, in_thread, started, until
+
+BIG = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"a" * 3_000_000
+CHANGES: dict[str, dict[str, str | None]] = {
+    "global-filter block": {"path": "^/blocked$", "action": "block"},
+    "path-map all": {"path": "^/"},
+    "listener public": {"header-timeout": "300ms"},
+}
+OF_A_CONNECTION = (Arrival, Forwarding, Judgement, OriginConnection, ServerConnection, Transport, Visitor)
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
+    """The certificates."""
+    return PKI.make(tmp_path_factory.mktemp("pki"))
+
+
+def _behave(served: Served) -> None:
+    while (request := served.request()) is not None:
+        if request.startswith(b"GET /reset "):
+            served.reset()
+            return
+        served.send(BIG if request.startswith(b"GET /big ") else OK)
+
+
+def _asking(data: bytes, name: str = "open.test", close: bool = True) -> Callable[[Node], None]:
+    def ask(node: Node) -> None:
+        with contextlib.suppress(Refused), node.client(name, chain=[node.pki.servers.issue("mallory")]) as client:
+            client.send(data)
+            if close:
+                client.rest()
+            else:
+                client.receive(100)
+
+    return ask
+
+
+def _hello(size: int) -> Callable[[Node], None]:
+    def send(node: Node) -> None:
+        with Hand(node.port) as hand:
+            hand.sock.sendall(hand.hello[:size])
+
+    return send
+
+
+def _plain(node: Node) -> None:
+    with connect(node.port) as sock:
+        sock.sendall(get())
+        sock.recv(100)
+
+
+ENDS: dict[str, Callable[[Node], None]] = {
+    "answered": _asking(get(close=True)),
+    "left": _asking(get(), close=False),
+    "a wrong certificate": _asking(get("/", "strict.test"), "strict.test"),
+    "a wrong host": _asking(get("/", "twin.test")),
+    "nobody's host": _asking(get("/", "nobody.test")),
+    "blocked": _asking(get("/blocked", close=True)),
+    "malformed": _asking(b"\0\r\n\r\n"),
+    "half a head": _asking(b"GET /"),
+    "left amid a download": _asking(get("/big"), close=False),
+    "reset by the origin": _asking(get("/reset", close=True)),
+    "a malformed body": _asking(get("/", "open.test", "Transfer-Encoding: chunked", method="POST") + b"x\r\n"),
+    "no hello": _hello(0),
+    "half a hello": _hello(100),
+    "half a handshake": _hello(100_000),
+    "plain": _plain,
+}
+
+
+@pytest.fixture
+def garbage() -> Iterator[list[object]]:
+    """What the garbage collector finds when it is called; it does not come by itself."""
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    yield gc.garbage
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_nothing_waits_for_the_garbage_collector(pki: PKI, garbage: list[object], end: str) -> None:
+    """However a connection ends, what belonged to it goes by itself."""
+    with Origin(pki, _behave) as origin:
+        async with started(pki, origin, CHANGES) as node:
+            port = node.service.ports["public"]
+            await in_thread(ENDS[end], node)
+            await until(lambda: not port.arrivals)
+            node.events.told.clear()
+            gc.collect()
+            assert [each for each in garbage if isinstance(each, OF_A_CONNECTION)] == []

@@ -1,0 +1,338 @@
+"""The watch: what changes in the files of certificates and trust stores is taken over, if all goes together."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import evolve
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from twisted.internet.task import deferLater
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
+
+from edgenode.config import credentials
+from edgenode.config.configuration import Configuration
+from tests.support.certificates import DAY, SERVER, Issued, now, write_pem
+from tests.support.node import GROUPS, PKI, Answer, Changes, Client, Node, Origin, get, in_thread, ini, started, until
+
+WATCHED: Changes = {"edge": {"watch-interval": "20ms"}}
+LOOKS = 8 * 0.02
+"""Seconds for some looks."""
+
+SANS = [f"DNS:{name}.test" for name in GROUPS]
+
+
+@pytest.fixture
+def pki(tmp_path: pathlib.Path) -> PKI:
+    """Certificates of each test's own: it changes them."""
+    return PKI.make(tmp_path)
+
+
+@pytest.fixture
+def origin(pki: PKI) -> Iterator[Origin]:
+    """An origin that says OK."""
+    with Origin(pki) as origin:
+        yield origin
+
+
+@implementer(ILogObserver)
+class Said(list[str]):
+    """What has been logged, a sentence each."""
+
+    def __call__(self, event: LogEvent) -> None:
+        """Log it."""
+        self.append(formatEvent(event))
+
+
+@pytest.fixture
+def said() -> Iterator[Said]:
+    """What is logged during a test."""
+    said = Said()
+    globalLogPublisher.addObserver(said)
+    yield said
+    globalLogPublisher.removeObserver(said)
+
+
+async def shown(node: Node) -> x509.Certificate:
+    """The certificate that a new client is shown."""
+
+    def look() -> x509.Certificate:
+        with node.client() as client:
+            certificate = client.tls.get_peer_certificate(as_cryptography=True)
+        assert certificate is not None
+        return certificate
+
+    found: x509.Certificate = await in_thread(look)
+    return found
+
+
+async def ask(client: Client, host: str = "open.test") -> Answer:
+    """Send a request on a kept connection."""
+    answer: Answer = await in_thread(client.ask, get(host=host))
+    return answer
+
+
+async def looks() -> None:
+    """Let the watch look a few times."""
+    from twisted.internet import reactor
+
+    await deferLater(reactor, LOOKS)
+
+
+def renewed(pki: PKI, **options: Any) -> Issued:
+    """A new certificate of the edge, its files not written yet."""
+    return pki.servers.issue("renewed", eku=[SERVER], sans=SANS, **options)
+
+
+# -- good files ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_renewed_certificate_is_used(pki: PKI, origin: Origin, said: Said) -> None:
+    """For new handshakes; open connections go on, to the origin too."""
+    new = renewed(pki)
+    async with started(pki, origin, WATCHED) as node:
+        with await in_thread(node.client) as client:
+            assert (await ask(client)).status == 200
+            configuration = node.service.configuration
+            new.write(pki.folder, "edge")
+            await until(lambda: node.service.configuration is not configuration)
+            assert await shown(node) == new.certificate
+            assert (await ask(client)).status == 200
+            assert "read anew: [certificate edge]" in said
+    assert len(origin.connections) == 1
+
+
+async def test_files_are_found_behind_symbolic_links(pki: PKI, origin: Origin) -> None:
+    """As Kubernetes mounts them: a folder behind a link is swapped for another, and the files' own links stay."""
+    new = renewed(pki)
+    for stem, issued in (("first", pki.servers.issue("first", eku=[SERVER], sans=SANS)), ("second", new)):
+        (pki.folder / stem).mkdir()
+        issued.write(pki.folder / stem, "edge")
+    data = pki.folder / "..data"
+    data.symlink_to("first")
+    for name in ("edge.pem", "edge.key"):
+        (pki.folder / name).unlink()
+        (pki.folder / name).symlink_to(f"..data/{name}")
+    async with started(pki, origin, WATCHED) as node:
+        assert await shown(node) != new.certificate
+        configuration = node.service.configuration
+        (pki.folder / "..next").symlink_to("second")
+        (pki.folder / "..next").rename(data)
+        await until(lambda: node.service.configuration is not configuration)
+        assert await shown(node) == new.certificate
+
+
+async def test_a_revocation_list_that_arrives_counts_at_once(pki: PKI, origin: Origin) -> None:
+    """On an open connection too: the next request is refused, and the connection ends."""
+    write_pem(pki.folder / "clients.crl", [pki.clients.crl()])
+    changes: Changes = {**WATCHED, "trust-store clients": {"crl": "clients.crl"}}
+    async with started(pki, origin, changes) as node:
+        with await in_thread(node.client, "strict.test", chain=[pki.client]) as client:
+            assert (await ask(client, "strict.test")).status == 200
+            configuration = node.service.configuration
+            write_pem(pki.folder / "clients.crl", [pki.clients.crl([pki.client])])
+            await until(lambda: node.service.configuration is not configuration)
+            assert (await ask(client, "strict.test")).status == 400
+            assert client.rest() == b""
+        assert await in_thread(_served, node, pki) == 400
+
+
+def _served(node: Node, pki: PKI) -> int:
+    with node.client("strict.test", chain=[pki.client]) as client:
+        return client.ask(get(host="strict.test")).status
+
+
+async def test_a_touched_file_changes_nothing_but_its_signature(pki: PKI, origin: Origin) -> None:
+    """Contexts, trust and connections to the origin are the same objects as before."""
+    async with started(pki, origin, WATCHED) as node:
+        with await in_thread(node.client, "strict.test", chain=[pki.client]) as client:
+            assert (await ask(client, "strict.test")).status == 200
+            before, pools = _group(node), node.service.pools
+            configuration = node.service.configuration
+            for file in pki.folder.iterdir():
+                file.touch()
+            await until(lambda: node.service.configuration is not configuration)
+            after = _group(node)
+            assert (after.context, after.trust) == (before.context, before.trust)
+            assert node.service.pools == pools
+            assert (await ask(client, "strict.test")).status == 200
+    assert len(origin.connections) == 1
+
+
+def _group(node: Node) -> Any:
+    return node.service.ports["public"].surroundings.router.named("strict.test")
+
+
+# -- broken files ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_half_written_certificate_leaves_the_old_one_in_use(pki: PKI, origin: Origin, said: Said) -> None:
+    """And is said so once, however often it is looked at; the whole of it is then taken."""
+    new = renewed(pki)
+    async with started(pki, origin, WATCHED) as node:
+        old = await shown(node)
+        chain = pki.folder / "edge.pem"
+        chain.write_bytes(new.pem[:400])
+        await until(lambda: any("the old files stay in use" in line for line in said))
+        assert await shown(node) == old
+        await looks()
+        (problem,) = (line for line in said if "changed files" in line)
+        assert problem.startswith("changed files: [certificate edge] chain: ")
+        assert str(chain) in problem
+        said.clear()
+        chain.write_bytes(new.pem)
+        await until(lambda: said)
+        assert await shown(node) == old
+        assert any("is not the key of the first certificate" in line for line in said)
+        (pki.folder / "edge.key").write_bytes(new.key_pem())
+        await until(lambda: "read anew: [certificate edge]" in said)
+        assert await shown(node) == new.certificate
+
+
+async def test_a_file_that_vanishes_is_no_change(pki: PKI, origin: Origin, said: Said) -> None:
+    """Writers that delete and create, however slowly, leave no gap."""
+    new = renewed(pki)
+    async with started(pki, origin, WATCHED) as node:
+        old = await shown(node)
+        (pki.folder / "edge.pem").unlink()
+        await until(lambda: any("No such file or directory" in line for line in said))
+        assert await shown(node) == old
+        new.write(pki.folder, "edge")
+        await until(lambda: "read anew: [certificate edge]" in said)
+        assert await shown(node) == new.certificate
+
+
+async def test_a_file_that_is_being_written_is_not_read(pki: PKI, origin: Origin, said: Said) -> None:
+    """As long as it changes from one look to the next, nothing is said of it either."""
+    from twisted.internet import reactor
+
+    new = renewed(pki)
+    async with started(pki, origin, {"edge": {"watch-interval": "100ms"}}) as node:
+        with (pki.folder / "edge.pem").open("wb") as chain:
+            for start in range(0, len(new.pem), 25):
+                chain.write(new.pem[start : start + 25])
+                chain.flush()
+                await deferLater(reactor, 0.02)
+        assert not [line for line in said if "files" in line]
+        (pki.folder / "edge.key").write_bytes(new.key_pem())
+        await until(lambda: "read anew: [certificate edge]" in said)
+        assert await shown(node) == new.certificate
+
+
+async def test_one_broken_section_holds_back_no_other(pki: PKI, origin: Origin, said: Said) -> None:
+    """A revocation that arrives beside a broken certificate counts."""
+    write_pem(pki.folder / "clients.crl", [pki.clients.crl()])
+    changes: Changes = {**WATCHED, "trust-store clients": {"crl": "clients.crl"}}
+    async with started(pki, origin, changes) as node:
+        old = await shown(node)
+        (pki.folder / "edge.pem").write_bytes(b"nothing")
+        write_pem(pki.folder / "clients.crl", [pki.clients.crl([pki.client])])
+        await until(lambda: "read anew: [trust-store clients]" in said)
+        assert await in_thread(_served, node, pki) == 400
+        assert await shown(node) == old
+
+
+async def test_what_does_not_go_together_stays_as_it_was(pki: PKI, origin: Origin, said: Said) -> None:
+    """A certificate for an origin without the EKU clientAuth is good in itself, and not taken."""
+    async with started(pki, origin, WATCHED) as node:
+        pools = node.service.pools
+        pki.servers.issue("edge as a client", eku=[SERVER]).write(pki.folder, "edge-client")
+        await until(lambda: any("the old files stay in use: [certificate edge-client]" in line for line in said))
+        assert any("lacks the extended key usage clientAuth" in line for line in said)
+        assert node.service.pools == pools
+        pki.servers.issue("edge, again").write(pki.folder, "edge-client")
+        await until(lambda: "read anew: [certificate edge-client]" in said)
+        with await in_thread(node.client) as client:
+            assert (await ask(client)).status == 200
+    assert origin.peers == ["edge, again"]
+
+
+async def test_only_credentials_are_read_and_only_if_wanted(pki: PKI, origin: Origin, said: Said) -> None:
+    """Without an interval nothing is looked at; a reload that gives one looks at once at all that changed before."""
+    new = renewed(pki)
+    async with started(pki, origin, {"edge": {"watch-interval": "0"}}) as node:
+        old = await shown(node)
+        text = ini(origin.port, WATCHED)
+        configuration = Configuration.from_text(text, pki.folder, {})
+        new.write(pki.folder, "edge")
+        await looks()
+        assert await shown(node) == old
+        await node.service.reload(configuration)
+        assert await shown(node) == old
+        await until(lambda: "read anew: [certificate edge]" in said)
+        assert await shown(node) == new.certificate
+        assert node.service.configuration.edge is configuration.edge
+
+
+# -- who is to blame -------------------------------------------------------------------------------------------------
+
+
+def test_of_files_that_do_not_go_together_only_those_are_left_out(pki: PKI) -> None:
+    """Two keys of one kind in a group: both certificates stay, the trust store beside them and all others are taken."""
+    pki.servers.issue("rsa", eku=[SERVER], sans=SANS, key=_rsa()).write(pki.folder, "rsa")
+    changes: Changes = {
+        "certificate rsa": {"chain": "rsa.pem", "key": "rsa.key"},
+        "server-group strict": {"certificate": "edge rsa"},
+    }
+    configuration = Configuration.from_text(ini(1, changes), pki.folder, {})
+    assert credentials.changed(configuration) == {}
+    renewed(pki).write(pki.folder, "rsa")
+    write_pem(pki.folder / "clients.pem", [pki.clients, pki.servers])
+    pki.servers.issue("edge, again").write(pki.folder, "edge-client")
+    changed = credentials.changed(configuration)
+    assert set(changed) == {"certificate rsa", "trust-store clients", "certificate edge-client"}
+    following, problems = configuration.refreshed(changed)
+    assert set(credentials.changed(following)) == {"certificate rsa"}
+    assert len(following.credentials.trust_stores["clients"].authorities) == 2
+    assert [(each.section, each.key) for each in problems if not each.warning] == [
+        ("server-group strict", "certificate")
+    ]
+    renewed(pki, key=_rsa()).write(pki.folder, "edge")
+    last, problems = following.refreshed(credentials.changed(following))
+    assert credentials.changed(last) == {}
+    assert not [each for each in problems if not each.warning]
+
+
+def _rsa() -> Any:
+    from tests.support.certificates import new_key
+
+    return new_key("rsa")
+
+
+def test_a_refresh_compiles_nothing_anew(pki: PKI) -> None:
+    """What only depends on the text of the configuration is the same in both."""
+    text = ini(1, {"global-filter all": {"action": "block", "path": "^/"}})
+    configuration = Configuration.from_text(text, pki.folder, {})
+    pipeline = configuration.pipeline("all")
+    renewed(pki).write(pki.folder, "edge")
+    following, _ = configuration.refreshed(credentials.changed(configuration))
+    assert following is not configuration
+    assert following.credentials != configuration.credentials
+    assert evolve(following, credentials=configuration.credentials) == configuration
+    assert following.pipeline("all").stages == pipeline.stages
+
+
+async def test_a_list_that_runs_out_is_spoken_of_once(pki: PKI, origin: Origin, said: Said) -> None:
+    """Nobody changes a file when a revocation list passes its date and every client is refused; the log says why."""
+    list_ = pki.clients.crl(next_update=now() + datetime.timedelta(seconds=1))
+    (pki.folder / "clients.crl").write_bytes(list_.public_bytes(Encoding.PEM))
+    changes: Changes = {**WATCHED, "trust-store clients": {"crl": "clients.crl"}}
+    async with started(pki, origin, changes):
+        await until(lambda: any("is out of date since" in sentence for sentence in said))
+        await looks()
+        told = [sentence for sentence in said if "revocation list of CN=Clients" in sentence]
+    assert [sentence.partition("CN=Clients ")[2][:16] for sentence in told] == ["is out of date f", "is out of date s"]
+
+
+def test_what_runs_out_soon_is_a_warning_of_the_check(pki: PKI) -> None:
+    """The node's own certificate with a day left, after a life of a year, is worth a word; a fresh short one is not."""
+    write_pem(pki.folder / "clients.pem", [pki.clients])
+    for options, warned in ({"not_before": now() - 300 * DAY}, True), ({"not_before": now() - DAY / 10}, False):
+        pki.servers.issue("edge", eku=[SERVER], sans=SANS, not_after=now() + DAY, **options).write(pki.folder, "edge")
+        warnings = Configuration.from_text(ini(1), pki.folder, {}).warnings
+        assert any("CN=edge expires on" in str(warning) for warning in warnings) is warned

@@ -1,0 +1,1 @@
+"""What tests share: certificates, clients, origins, nodes, generators."""

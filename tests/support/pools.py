@@ -1,0 +1,66 @@
+"""Pools to the origins of tests, made without a configuration."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from edgenode.model.settings import Seconds, Word
+from edgenode.net.deadlines import Deadlines
+from edgenode.net.poller import Poller
+from edgenode.proxy.origin.origin import Origin as OriginSection
+from edgenode.proxy.origin.origin import Server
+from edgenode.proxy.origin.pool import OriginPool
+from edgenode.tls.hostnames import verify_origin
+from edgenode.tls.policies import client_context
+from edgenode.tls.truststores import LoadedTrustStore
+from tests.support.certificates import Issued
+from tests.support.handshakes import loaded, trusted
+from tests.support.node import PKI
+
+
+@contextlib.contextmanager
+def pool_to(
+    pki: PKI,
+    *ports: int | str,
+    certificate: Issued | None = None,
+    trust_store: LoadedTrustStore | None = None,
+    tls: bool = True,
+    weights: Sequence[int] = (),
+    **settings: Any,
+) -> Iterator[OriginPool]:
+    """A pool to servers on this host, or elsewhere if written ``host:port``; nothing of it is left at the end.
+
+    :param certificate: the client certificate; ``edge as a client`` if absent.
+    :param trust_store: whom to believe; the authority of the servers if absent.
+    :param settings: keys of ``[origin]``.
+    """
+    from twisted.internet import reactor  # only now: pytest-twisted installs it
+
+    servers = []
+    for number, port in enumerate(ports):
+        host, _, end = str(port).rpartition(":")
+        servers.append(Server(tls, host or "127.0.0.1", int(end), weights[number] if weights else 1))
+    values = {"server_name": Word("origin.test"), "read_timeout": Seconds(5.0), "max_fails": 0, **settings}
+    section = OriginSection(servers=tuple(servers), **values)
+    context = client_context(
+        minimum_version=section.minimum_version,
+        certificate=loaded("edge", certificate or pki.servers.issue("edge as a client")),
+        trust_store=trust_store or trusted(pki.servers),
+        verify=section.verify,
+    )
+    polled = Poller(reactor)
+    pool = OriginPool(
+        "origin",
+        section,
+        context if tls else None,
+        verify_origin if section.verify else None,
+        polled,
+        Deadlines(polled),
+    )
+    try:
+        yield pool
+    finally:
+        pool.abort()
+        assert pool.open == 0

@@ -1,0 +1,223 @@
+"""The ClientHello as bytes: whatever they are, they are read, asked for more of, or refused, and JA4 is JA4."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies
+from OpenSSL import SSL
+
+from edgenode.tls.clienthello import MAX_SIZE, ClientHello, MalformedClientHello, NotTLS, read_client_hello
+from tests.support.handshakes import client
+
+JA4 = "t13d1516h2_8daaf6152771_e5627efa2ab1"
+"""The example of FoxIO's technical description of JA4: Chrome's ClientHello; its GREASE is put back in below."""
+
+CIPHERS = (
+    0x3A3A, 0x1301, 0x1302, 0x1303, 0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC013, 0xC014, 0x9C, 0x9D, 0x2F,
+    0x35,
+)  # fmt: skip
+KINDS = (
+    0x0A0A, 0x1B, 0x00, 0x33, 0x10, 0x4469, 0x17, 0x2D, 0x0D, 0x05, 0x23, 0x12, 0x2B, 0xFF01, 0x0B, 0x0A, 0x15, 0x2A2A,
+)  # fmt: skip
+SCHEMES = (0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601)
+
+
+def vector(data: bytes, size: int) -> bytes:
+    """A length in ``size`` bytes, and the data."""
+    return len(data).to_bytes(size, "big") + data
+
+
+def numbers(*values: int) -> bytes:
+    """16-bit numbers."""
+    return b"".join(value.to_bytes(2, "big") for value in values)
+
+
+def extension(kind: int, data: bytes) -> bytes:
+    """One extension."""
+    return numbers(kind) + vector(data, 2)
+
+
+def server_name(name: bytes) -> bytes:
+    """The extension server_name (RFC 6066, section 3)."""
+    return extension(0, vector(b"\0" + vector(name, 2), 2))
+
+
+def hello(*extensions: bytes, ciphers: tuple[int, ...] = (0x1301,), version: int = 0x0303, tail: bytes = b"") -> bytes:
+    """A ClientHello in one record."""
+    body = numbers(version) + bytes(32) + vector(b"", 1) + vector(numbers(*ciphers), 2) + vector(b"\0", 1)
+    if extensions:
+        body += vector(b"".join(extensions), 2)
+    return record(b"\x01" + vector(body + tail, 3))
+
+
+def record(message: bytes) -> bytes:
+    """A handshake record."""
+    return b"\x16\x03\x01" + vector(message, 2)
+
+
+def openssl(name: bytes | None = b"open.test", *alpn: bytes) -> bytes:
+    """The ClientHello of this OpenSSL."""
+    connection = SSL.Connection(client(alpn=alpn), None)
+    if name is not None:
+        connection.set_tlsext_host_name(name)
+    connection.set_connect_state()
+    with pytest.raises(SSL.WantReadError):
+        connection.do_handshake()
+    return connection.bio_read(65536)
+
+
+def read(data: bytes) -> ClientHello:
+    """A whole ClientHello."""
+    found = read_client_hello(data)
+    assert isinstance(found, ClientHello)
+    return found
+
+
+def split(data: bytes, size: int) -> bytes:
+    """The same message in records of that many bytes."""
+    return b"".join(record(data[at : at + size]) for at in range(5, len(data), size))
+
+
+def test_ja4_of_foxio_s_example() -> None:
+    """Chrome's ClientHello has the JA4 that its specification gives as the example; GREASE does not count."""
+    content = {
+        0x00: vector(b"\0" + vector(b"example.com", 2), 2),
+        0x10: vector(vector(b"h2", 1) + vector(b"http/1.1", 1), 2),
+        0x0D: vector(numbers(*SCHEMES), 2),
+        0x2B: vector(numbers(0x7A7A, 0x0304, 0x0303), 1),
+    }
+    data = hello(*(extension(kind, content.get(kind, b"")) for kind in KINDS), ciphers=CIPHERS)
+    assert read(data).fingerprint == JA4
+    turned = hello(*(extension(kind, content.get(kind, b"")) for kind in reversed(KINDS)), ciphers=CIPHERS[::-1])
+    assert read(turned).fingerprint == JA4, "the order of extensions and ciphers does not count"
+
+
+@pytest.mark.parametrize(
+    ("alpn", "expected"),
+    [
+        (b"h2", "h2"), (b"http/1.1", "h1"), (b"h", "hh"), (b"\xab", "ab"), (b"\xab\xcd", "ad"), (b"0\xab", "3b"),
+        (b"01\xab\xcd", "3d"), (b"0\xab\xcd1", "01"),
+    ],
+)  # fmt: skip
+def test_ja4_of_protocols(alpn: bytes, expected: str) -> None:
+    """The first and last character of the first protocol, or of its hexadecimal form, as JA4's specification has it."""
+    assert read(hello(extension(16, vector(vector(alpn, 1), 2)))).fingerprint[8:10] == expected
+
+
+def test_ja4_of_nearly_nothing() -> None:
+    """Without extensions, with a hundred ciphers and an unknown version, the fingerprint keeps its form."""
+    many = tuple(range(1, 101))
+    assert read(hello(ciphers=many, version=0x0305)).fingerprint[:10] == "t00i990000"
+    assert read(hello(version=0x0303)).fingerprint[:11] == "t12i010000_"
+    assert read(hello(ciphers=())).fingerprint == "t12i000000_000000000000_000000000000"
+
+
+@pytest.mark.parametrize("alpn", [(), (b"http/1.1",), (b"h2", b"http/1.1")])
+def test_openssl_s_own_hello(alpn: tuple[bytes, ...]) -> None:
+    """What OpenSSL sends is read as what was asked of it."""
+    found = read(openssl(b"Open.Test", *alpn))
+    assert (found.server_name, found.alpn, found.version) == ("open.test", alpn, 0x0304)
+    assert read(openssl(None)).server_name is None
+
+
+@given(strategies.data())
+def test_trap_2_5_a_part_asks_for_more(data: strategies.DataObject) -> None:
+    """Every proper beginning of a ClientHello asks for more bytes than it has, and for none that will not come."""
+    whole = split(openssl(b"open.test"), data.draw(strategies.integers(1, 2000)))
+    at = data.draw(strategies.integers(0, len(whole) - 1))
+    wanted = read_client_hello(whole[:at])
+    assert isinstance(wanted, int)
+    assert at < wanted <= len(whole)
+
+
+@given(strategies.integers(1, 2000), strategies.binary(max_size=40))
+def test_trap_2_5_records_make_no_difference(size: int, behind: bytes) -> None:
+    """A ClientHello in many records, with other bytes behind it, is the same ClientHello."""
+    whole = openssl(b"open.test", b"http/1.1")
+    assert read(split(whole, size) + behind) == read(whole)
+
+
+@given(strategies.binary(max_size=200) | strategies.binary(max_size=200).map(lambda rest: b"\x16\x03\x01" + rest))
+def test_any_bytes(data: bytes) -> None:
+    """Whatever comes first is read, refused, or asked for more of, within bounds; nothing else happens."""
+    _never_surprised(data)
+
+
+@given(strategies.data())
+def test_a_broken_hello(data: strategies.DataObject) -> None:
+    """A ClientHello with some bytes changed is read, refused, or asked for more of; nothing else happens."""
+    whole = bytearray(openssl(b"open.test", b"h2"))
+    for _ in range(data.draw(strategies.integers(1, 4))):
+        whole[data.draw(strategies.integers(0, len(whole) - 1))] = data.draw(strategies.integers(0, 255))
+    _never_surprised(bytes(whole))
+
+
+def _never_surprised(data: bytes) -> None:
+    try:
+        found = read_client_hello(data)
+    except (NotTLS, MalformedClientHello):
+        return
+    if isinstance(found, int):
+        assert len(data) < found <= MAX_SIZE + 5
+    else:
+        assert len(found.fingerprint) == 36
+
+
+@pytest.mark.parametrize(
+    "data", [b"G", b"GET / HTTP/1.1", b"\x16\x02", b"\0", b"\x80\x2e\x01", b"\x15\x03\x01\0\x02\2\0"]
+)
+def test_what_is_no_tls(data: bytes) -> None:
+    """The first bytes tell that it is not TLS, as early as they can."""
+    with pytest.raises(NotTLS):
+        read_client_hello(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (b"open.test", "open.test"),
+        (b"OPEN.Test.", "open.test"),
+        (b"a_b.test", "a_b.test"),
+        (b"xn--bcher-kva.test", "xn--bcher-kva.test"),
+    ],
+)
+def test_server_names(name: bytes, expected: str) -> None:
+    """The server name is in lower case, without its final dot."""
+    assert read(hello(server_name(name))).server_name == expected
+
+
+NAME = vector(b"open.test", 2)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        hello(server_name(b"")),
+        hello(server_name(b"open test")),
+        hello(server_name(b"open\0.test")),
+        hello(server_name(b"\xf6pen.test")),
+        hello(server_name(b"a" * 254)),
+        hello(server_name(b".test")),
+        hello(extension(0, b"")),
+        hello(extension(0, vector(b"", 2))),
+        hello(extension(0, vector(b"\1" + NAME, 2))),
+        hello(extension(0, vector((b"\0" + NAME) * 2, 2))),
+        hello(extension(0, vector(b"\0" + NAME, 2)[:-1])),
+        hello(server_name(b"open.test"), server_name(b"other.test")),
+        hello(extension(16, vector(vector(b"", 1), 2))),
+        hello(extension(13, vector(b"\4\3\4", 2))),
+        hello(extension(43, vector(b"\3", 1))),
+        hello(extension(23, b""), tail=b"\0"),
+        hello(tail=b"\0\7"),
+        record(b"\2\0\0\0"),
+        record(b""),
+        record(b"\1\xff\xff\xff"),
+        record(b"\1\0\1\0") + b"\x17\3\3\0\1x",
+        b"\x16\3\1\xff\xff",
+    ],
+    ids=bytes.hex,
+)
+def test_malformed(data: bytes) -> None:
+    """A length that points outside, a name that is none, anything twice: no hello, rather than half of one."""
+    with pytest.raises(MalformedClientHello):
+        read_client_hello(data)

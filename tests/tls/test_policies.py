@@ -1,0 +1,345 @@
+"""One policy, one context: what a server group presents, whom it asks, and that no session crosses."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from typing import Any
+
+import pytest
+from attrs import evolve
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL
+
+from edgenode.model.errors import ConfigurationError, InvalidValue
+from edgenode.model.settings import HostName
+from edgenode.tls.policies import TLSPolicy, check_ciphers, check_group, client_context, server_context
+from edgenode.tls.servergroups import CIPHERS, ServerGroup
+from edgenode.tls.truststores import LoadedTrustStore
+from edgenode.tls.verification import judge
+from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, new_key, now
+from tests.support.handshakes import VERSIONS, Pair, client, loaded, resumed, server, trusted
+
+BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
+
+
+@pytest.fixture(scope="module")
+def root() -> Issued:
+    """A trusted authority."""
+    return make_authority("Root")
+
+
+@pytest.fixture(scope="module")
+def leaf(root: Issued) -> Issued:
+    """A server's certificate."""
+    return root.issue("localhost", eku=[SERVER], sans=["DNS:localhost"])
+
+
+def group(mtls: str = "off", **options: Any) -> ServerGroup:
+    """A server group."""
+    return ServerGroup(certificate=("server",), mtls=mtls, security_policy="all", **options)
+
+
+def context(leaf: Issued, group: ServerGroup, *stores: LoadedTrustStore) -> SSL.Context:
+    """The context of a server group with one certificate."""
+    return server_context(group, [loaded("server", leaf)], stores)
+
+
+def test_rsa_and_ecdsa_side_by_side_each_with_its_own_chain() -> None:
+    """A client that can do only one of both gets that certificate, with its own intermediate and no other."""
+    root = make_authority("Root")
+    ecdsa = make_authority("EC intermediate", issuer=root).issue("ec", eku=[SERVER])
+    rsa = make_authority("RSA intermediate", issuer=root).issue("rsa", eku=[SERVER], key=new_key("rsa"))
+    both = server_context(group(), [loaded("ec", ecdsa), loaded("rsa", rsa)], [])
+    for suite, issued in ((b"ECDHE-RSA-AES128-GCM-SHA256", rsa), (b"ECDHE-ECDSA-AES128-GCM-SHA256", ecdsa)):
+        pair = Pair.of(both, client(version="1.2", ciphers=suite))
+        assert pair.client.get_peer_cert_chain(as_cryptography=True) == [
+            issued.certificate, *(issuer.certificate for issuer in issued.intermediates)
+        ]  # fmt: skip
+
+
+def test_ed25519_is_presented(root: Issued) -> None:
+    """An Ed25519 certificate completes a handshake."""
+    assert Pair.of(context(root.issue("ed", eku=[SERVER], key=new_key("ed25519")), group()), client()).done
+
+
+def test_an_authority_that_is_not_advertised_is_not_sent_with_our_chain(root: Issued, leaf: Issued) -> None:
+    """OpenSSL does not complete our chain from the clients' trust store, which would show whom we believe."""
+    hidden = trusted(root, advertise=False)
+    pair = Pair.of(context(leaf, group("optional", trust_store=("store",)), hidden), client())
+    assert pair.client.get_peer_cert_chain(as_cryptography=True) == [leaf.certificate]
+
+
+@BOTH
+def test_names_of_authorities_are_sent_only_if_advertised(root: Issued, leaf: Issued, version: str) -> None:
+    """The CertificateRequest names each advertised authority once, and none of those that are not."""
+    policy = group("optional", trust_store=("a", "b"))
+    for advertise, count in ((True, 2), (False, 1)):
+        stores = (trusted(root, advertise=advertise), trusted(make_authority("Other"), advertise=True))
+        pair = Pair.of(context(leaf, policy, *stores), client(version=version))
+        names = [dict(name.get_components())[b"CN"] for name in pair.client.get_client_ca_list()]
+        assert sorted(names) == [b"Other", b"Root"][:count]
+
+
+@pytest.mark.parametrize(("minimum", "served"), [("1.2", True), ("1.3", False)])
+def test_the_minimum_version_holds(leaf: Issued, minimum: str, served: bool) -> None:
+    """With ``minimum-version = 1.3`` a TLS 1.2 client gets the alert protocol_version."""
+    pair = Pair.of(context(leaf, group(minimum_version=minimum)), client(version="1.2"))
+    assert pair.done is served
+    assert served or pair.alerts == ["protocol_version"]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("offered", "agreed"), [((), b""), ((b"http/1.1",), b"http/1.1"), ((b"h2", b"http/1.0", b"http/1.1"), b"http/1.1")]
+)
+def test_alpn_agrees_on_what_we_prefer(leaf: Issued, version: str, offered: tuple[bytes, ...], agreed: bytes) -> None:
+    """The protocol is the first of ours that the client offers; a client without ALPN is served."""
+    pair = Pair.of(context(leaf, group()), client(version=version, alpn=offered))
+    assert pair.done
+    assert pair.server.get_alpn_proto_negotiated() == agreed
+
+
+@BOTH
+def test_trap_2_3_alpn_without_overlap_is_no_application_protocol(leaf: Issued, version: str) -> None:
+    """A client that offers only other protocols gets the right alert, as a TLS error, and the next client is served."""
+    server = context(leaf, group())
+    pair = Pair.of(server, client(version=version, alpn=(b"h2", b"smtp")))
+    assert isinstance(pair.server_error, SSL.Error)
+    assert pair.alerts == ["no_application_protocol"]
+    assert Pair.of(server, client(version=version, alpn=(b"http/1.1",))).done
+
+
+@BOTH
+def test_trap_2_3_sni_context_switch_does_not_drop_client_auth(root: Issued, leaf: Issued, version: str) -> None:
+    """A connection made on its group's own context demands the certificate; one switched to it by SNI would not."""
+    asking = context(leaf, group("on", mtls_refusal="handshake", trust_store=("store",)), trusted(root))
+    assert not Pair.of(asking, client(version=version), name=b"localhost").done
+    plain = server(leaf)
+    plain.set_tlsext_servername_callback(lambda connection: connection.set_context(asking))
+    assert Pair.of(plain, client(version=version), name=b"localhost").done, "why the ClientHello is read first"
+
+
+@BOTH
+def test_trap_2_4_no_resumption_where_a_certificate_is_asked_for(root: Issued, leaf: Issued, version: str) -> None:
+    """A session of a group that asks for a certificate resumes nowhere, not even there: the client is judged anew."""
+    asking = context(leaf, group("on", trust_store=("store",)), trusted(root))
+    for tickets in (True, False):
+        sender = client(version=version, chain=[root.issue("client")], tickets=tickets)
+        first = Pair.of(asking, sender)
+        assert first.verification.verified
+        again = Pair.of(asking, sender, session=first.client.get_session())
+        assert again.verification.verified
+        assert not resumed(again.server)
+
+
+def test_trap_2_4_every_context_has_a_session_id_of_its_own(
+    root: Issued, leaf: Issued, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each context is given a session id context, and never that of another, be it of the same group."""
+    given: list[bytes] = []
+    monkeypatch.setattr(SSL.Context, "set_session_id", lambda _, identifier: given.append(identifier))
+    for policy, stores in ((group(), ()), (group(), ()), (group("on", trust_store=("store",)), (trusted(root),))):
+        context(leaf, policy, *stores)
+    assert len(set(given)) == 3
+    assert {len(identifier) for identifier in given} == {32}
+
+
+@BOTH
+def test_trap_2_4_resumption_across_groups(root: Issued, leaf: Issued, version: str) -> None:
+    """A session of a group without mTLS, or with other authorities, does not resume on a group that asks."""
+    other = make_authority("Other root")
+    target = context(leaf, group("on", trust_store=("store",)), trusted(root))
+    believer = context(leaf, group("on", trust_store=("other",)), trusted(other))
+    for source in (context(leaf, group()), believer):
+        sender = client(version=version, chain=[other.issue("client")])
+        first = Pair.of(source, sender)
+        assert first.done
+        again = Pair.of(target, sender, session=first.client.get_session())
+        assert not resumed(again.server)
+        assert again.record.errors
+        assert judge(group("on"), again.verification) is not None
+
+
+@BOTH
+def test_trap_2_4_resumption_without_mtls_stays_in_its_context(leaf: Issued, version: str) -> None:
+    """Without mTLS a session resumes in its own context, and in no other with the same settings."""
+    mine, other = context(leaf, group()), context(leaf, group())
+    sender = client(version=version)
+    session = Pair.of(mine, sender).client.get_session()
+    assert resumed(Pair.of(mine, sender, session=session).server)
+    elsewhere = Pair.of(other, sender, session=session)
+    assert elsewhere.done
+    assert not resumed(elsewhere.server)
+
+
+@BOTH
+def test_trap_2_4_a_revoked_client_does_not_resume(root: Issued, leaf: Issued, version: str) -> None:
+    """A client whose session predates the revocation is refused once the group has the new list."""
+    issued = root.issue("client")
+    policy, sender = group("on", trust_store=("store",)), client(version=version, chain=[issued])
+    before = context(leaf, policy, trusted(root, crls=[root.crl()]))
+    after = context(leaf, policy, trusted(root, crls=[root.crl([issued])]))
+    first = Pair.of(before, sender)
+    assert first.verification.verified
+    assert Pair.of(after, sender, session=first.client.get_session()).verification.revoked
+
+
+def test_trap_2_6_renegotiation_is_refused(leaf: Issued) -> None:
+    """A TLS 1.2 client cannot make us shake hands again: neither to change its certificate nor to burn our CPU."""
+    pair = Pair.of(context(leaf, group()), client(version="1.2"))
+    assert pair.client.renegotiate()
+    with pytest.raises(SSL.WantReadError):
+        pair.client.do_handshake()
+    pair.server.bio_write(pair.client.bio_read(1 << 16))
+    with pytest.raises(SSL.WantReadError):
+        pair.server.recv(1)
+    assert pair.alerts == ["no_renegotiation"]
+    assert pair.server.total_renegotiations() == 0
+
+
+def test_server_preference_of_ciphers(leaf: Issued) -> None:
+    """Our order of TLS 1.2 suites decides, not the client's."""
+    ours, theirs = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"
+    pair = Pair.of(
+        context(leaf, group(ciphers=f"{ours}:{theirs}")), client(version="1.2", ciphers=f"{theirs}:{ours}".encode())
+    )
+    assert pair.server.get_cipher_name() == ours
+
+
+CURVES = {
+    "P-256": (ec.SECP256R1(), True),
+    "P-384": (ec.SECP384R1(), True),
+    "P-521": (ec.SECP521R1(), False),
+}
+
+
+@BOTH
+@pytest.mark.parametrize(("curve", "good"), CURVES.values(), ids=CURVES)
+def test_key_exchanges_are_those_of_mozilla_s_intermediate(
+    root: Issued, curve: ec.EllipticCurve, good: bool, version: str
+) -> None:
+    """Who offers another group alone shares none with us."""
+    offers = client(version=version)
+    offers.set_tmp_ecdh(curve)
+    # An RSA key: in TLS 1.2 an ECDSA certificate needs its own curve among the client's groups as well.
+    leaf = root.issue("localhost", eku=[SERVER], key=new_key("rsa"))
+    assert Pair.of(context(leaf, group()), offers).done is good
+
+
+def test_trap_2_6_the_key_exchange_is_post_quantum_with_who_can(leaf: Issued) -> None:
+    """Limiting the groups takes nothing from a client that knows ML-KEM."""
+    assert Pair.of(context(leaf, group()), client()).server.get_group_name() == "X25519MLKEM768"
+
+
+@pytest.mark.parametrize("ciphers", ["nonsense", "aNULL:@SECLEVEL=0", "ALL:eNULL:@SECLEVEL=0", "ECDHE-ÄES", ""])
+def test_ciphers_that_protect_nothing_are_refused(ciphers: str) -> None:
+    """Unknown, anonymous and unencrypted suites are errors of the configuration."""
+    with pytest.raises(InvalidValue):
+        check_ciphers(ciphers)
+
+
+def test_the_default_ciphers_are_in_order() -> None:
+    """The default list is one that OpenSSL takes."""
+    check_ciphers(CIPHERS)
+
+
+def test_check_group_finds_everything_at_once(root: Issued, leaf: Issued) -> None:
+    """Two certificates of one key type, bad ciphers, mTLS without a trust store: all are reported, and none is used."""
+    certificates = [loaded("one", leaf), loaded("two", root.issue("two", eku=[SERVER]))]
+    policy = group("optional-no-ca", ciphers="nonsense")
+    problems = check_group("shop", policy, certificates, [])
+    assert [(problem.section, problem.key) for problem in problems] == [
+        ("server-group shop", "certificate"), ("server-group shop", "ciphers"), ("server-group shop", "trust-store"),
+    ]  # fmt: skip
+    with pytest.raises(ConfigurationError):
+        server_context(policy, certificates, [])
+
+
+def test_a_store_without_crl_beside_one_with_is_an_error(root: Issued, leaf: Issued) -> None:
+    """OpenSSL sees one store: lists in one trust store would silently refuse all clients of the other."""
+    stores = [trusted(root, crls=[root.crl()]), evolve(trusted(make_authority("B")), name="plain")]
+    (problem,) = check_group("shop", group("on", trust_store=("store", "plain")), [loaded("server", leaf)], stores)
+    assert problem.key == "trust-store"
+    assert "plain has none" in problem.sentence
+
+
+def test_equal_policies_are_those_that_judge_clients_alike(root: Issued) -> None:
+    """Whatever judges a client makes policies differ; names, certificates and hosts do not."""
+    store, crl = trusted(root), root.crl()
+    base = group("on", trust_store=("store",))
+    policy = TLSPolicy.of(base, [store])
+    assert policy == TLSPolicy.of(
+        evolve(base, hosts=(HostName("a"),), security_policy="b", mode="off", strict=True),
+        [evolve(store, name="renamed")],
+    )
+    assert hash(policy) == hash(TLSPolicy.of(base, [store]))
+    for change in (
+        {"mtls": "optional"}, {"mtls_refusal": "handshake"}, {"verify_depth": 2}, {"required_eku": ("clientAuth",)},
+        {"minimum_version": "1.3"}, {"ciphers": "ECDHE-ECDSA-AES128-GCM-SHA256"},
+    ):  # fmt: skip
+        assert TLSPolicy.of(evolve(base, **change), [store]) != policy
+    with_crl = TLSPolicy.of(base, [evolve(store, crls=(crl,))])
+    assert with_crl != policy
+    assert with_crl != TLSPolicy.of(base, [evolve(store, crls=(crl,), crl_check="leaf")])
+    assert TLSPolicy.of(base, [trusted(make_authority("Root"))]) != policy, "same name, other key"
+
+
+def test_without_mtls_nothing_about_client_certificates_counts(root: Issued) -> None:
+    """Groups without mTLS have the same policy whatever else they say about client certificates."""
+    assert TLSPolicy.of(group(), []) == TLSPolicy.of(group(verify_depth=5, mtls_refusal="444"), [trusted(root)])
+
+
+@BOTH
+def test_an_origin_must_be_trusted(root: Issued, leaf: Issued, version: str) -> None:
+    """An origin under our authority is accepted; untrusted, expired, revoked or a mere client, it is refused."""
+    past = {"not_before": now() - 9 * DAY, "not_after": now() - DAY}
+    revoked = root.issue("revoked", eku=[SERVER])
+    store = trusted(root, crls=[root.crl([revoked])])
+    assert Pair.of(server(leaf, version), client_context(trust_store=store)).done
+    for bad, words in (
+        (make_authority("Other").issue("x", eku=[SERVER]), "unable to get local issuer certificate"),
+        (root.issue("x", eku=[SERVER], **past), "certificate has expired"),
+        (revoked, "certificate revoked"),
+        (root.issue("x", eku=[CLIENT]), "unsuitable certificate purpose"),
+    ):
+        pair = Pair.of(server(bad, version), client_context(trust_store=store))
+        assert isinstance(pair.client_error, SSL.Error)
+        assert pair.client.get_app_data().reason == words
+
+
+def test_without_a_trust_store_the_system_s_authorities_are_believed(leaf: Issued) -> None:
+    """An origin under a private authority is refused if no trust store names it; with verification off it is not."""
+    assert not Pair.of(server(leaf), client_context()).done
+    assert Pair.of(server(leaf), client_context(verify=False)).done
+
+
+def test_our_certificate_is_presented_to_an_origin_that_asks(root: Issued, leaf: Issued) -> None:
+    """An origin that demands a client certificate gets ours, with its intermediate."""
+    mine = make_authority("inner", issuer=root).issue("edge")
+    asking = context(leaf, group("on", trust_store=("store",)), trusted(root))
+    pair = Pair.of(asking, client_context(certificate=loaded("edge", mine), trust_store=trusted(root)))
+    assert pair.verification.verified
+    assert pair.server.get_peer_certificate(as_cryptography=True) == mine.certificate
+    assert pair.server.get_alpn_proto_negotiated() == b"http/1.1"
+
+
+def test_an_origin_below_the_minimum_version_is_refused(root: Issued, leaf: Issued) -> None:
+    """With ``minimum-version = 1.3`` an origin that speaks TLS 1.2 only is refused."""
+    assert not Pair.of(server(leaf, "1.2"), client_context(minimum_version="1.3", trust_store=trusted(root))).done
+    assert set(VERSIONS) == {"1.2", "1.3"}
+
+
+def test_a_context_that_is_dropped_keeps_no_revocation_list(root: Issued, leaf: Issued) -> None:
+    """It goes with the context, without the garbage collector: lists are large, and new ones come for years."""
+    store = trusted(root, crls=[root.crl()])
+    made = context(leaf, group("on", trust_store=("store",)), store)
+    left = weakref.ref(store.parsed_crls[0])
+    gc.disable()
+    try:
+        del store
+        assert left() is not None
+        del made
+        assert left() is None
+    finally:
+        gc.enable()

@@ -1,0 +1,340 @@
+"""A strict trust store refuses what RFC 5280 forbids and OpenSSL lets pass, and nothing that keeps to it."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+
+import pytest
+from attrs import evolve, frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from edgenode.model.exchange import ClientIdentity
+from edgenode.tls import admission as admission_module
+from edgenode.tls.identity import identify
+from edgenode.tls.policies import server_context
+from edgenode.tls.servergroups import ServerGroup
+from edgenode.tls.strict import second_opinion
+from edgenode.tls.trust import Trust
+from edgenode.tls.truststores import LoadedTrustStore
+from edgenode.tls.verification import judge
+from tests.support.certificates import (
+    DAY,
+    SERVER,
+    Issued,
+    general_name,
+    key_identifier,
+    make,
+    make_authority,
+    new_key,
+    now,
+)
+from tests.support.handshakes import Pair, client, loaded, trusted
+
+GROUP = ServerGroup(certificate=("server",), mtls="on", trust_store=("store",), security_policy="all", verify_depth=2)
+ROOT = make_authority("Root")
+SERVER_CERTIFICATE = loaded("server", ROOT.issue("server", eku=[SERVER]))
+BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
+
+
+def built(
+    issuer: Issued, change: Callable[[x509.CertificateBuilder], None] | None = None, *, nameless: bool = False
+) -> Issued:
+    """A client's certificate with its usual extensions, and a change to its builder; or without a subject."""
+    key = new_key()
+    leaf = make("client", issuer=issuer, key=key, extensions=[key_identifier(issuer)]).certificate
+    builder = x509.CertificateBuilder(
+        leaf.issuer, x509.Name([]) if nameless else leaf.subject, key.public_key(), leaf.serial_number,
+        leaf.not_valid_before_utc, leaf.not_valid_after_utc, list(leaf.extensions),
+    )  # fmt: skip
+    if change is not None:
+        change(builder)
+    return Issued(builder.sign(issuer.key, hashes.SHA256()), key, issuer)
+
+
+def conforming(issuer: Issued, **options: object) -> Issued:
+    """A client's certificate that keeps to RFC 5280."""
+    extensions = [key_identifier(issuer), *options.pop("extensions", ())]  # type: ignore[misc]
+    return issuer.issue("client", extensions=extensions, **options)
+
+
+def intermediate(issuer: Issued, **options: object) -> Issued:
+    """An intermediate that keeps to RFC 5280."""
+    extensions = [key_identifier(issuer), *options.pop("extensions", ())]  # type: ignore[misc]
+    return make_authority("inner", issuer=issuer, extensions=extensions, **options)
+
+
+def named(*names: x509.GeneralName, critical: bool = False) -> Callable[[x509.CertificateBuilder], None]:
+    """Adds alternative names."""
+
+    def change(builder: x509.CertificateBuilder) -> None:
+        value = x509.SubjectAlternativeName(names)
+        builder._extensions.append(x509.Extension(value.oid, critical, value))
+
+    return change
+
+
+def version_1(builder: x509.CertificateBuilder) -> None:
+    """The version of before there were extensions."""
+    builder._version = x509.Version.v1
+    builder._extensions = []
+
+
+def without_serial_number(builder: x509.CertificateBuilder) -> None:
+    """The serial number 0."""
+    builder._serial_number = 0
+
+
+def constrained(critical: bool, name: x509.GeneralName | None = None) -> list[Issued]:
+    """A chain whose intermediate is constrained, to the names of its leaf if it is not said to what."""
+    value = x509.NameConstraints([name or x509.DNSName("a.test")], None)
+    key = new_key()
+    inner = intermediate(ROOT, key=key).certificate
+    builder = x509.CertificateBuilder(
+        inner.issuer, inner.subject, key.public_key(), inner.serial_number, inner.not_valid_before_utc,
+        inner.not_valid_after_utc, list(inner.extensions),
+    ).add_extension(value, critical)  # fmt: skip
+    signed = Issued(builder.sign(ROOT.key, hashes.SHA256()), key, ROOT)
+    return [conforming(signed, sans=["DNS:a.test"]), signed]
+
+
+def _authority_without_key_identifier() -> Issued:
+    key = new_key()
+    full = make_authority("Old root", key=key).certificate
+    builder = x509.CertificateBuilder(
+        full.issuer, full.subject, key.public_key(), full.serial_number, full.not_valid_before_utc,
+        full.not_valid_after_utc, [each for each in full.extensions if each.oid != x509.SubjectKeyIdentifier.oid],
+    )  # fmt: skip
+    return Issued(builder.sign(key, hashes.SHA256()), key)
+
+
+def _of_an_old_authority() -> Issued:
+    old = _authority_without_key_identifier()
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(old.key.public_key())
+    return old.issue("client", extensions=[identifier])
+
+
+def _odd() -> Issued:
+    return conforming(ROOT, key=rsa.generate_private_key(65537, 2052))
+
+
+def _misnamed(text: str) -> Issued:
+    return built(ROOT, named(general_name(text)))
+
+
+def _unreadable() -> Issued:
+    information = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.1"), b"\x30\x03\x02\x01\x01")
+    return conforming(ROOT, extensions=[information])
+
+
+@frozen
+class Case:
+    """What OpenSSL lets pass.
+
+    :ivar chain: the leaf, and what else the client sends.
+    :ivar words: what the second opinion says of it, in part.
+    """
+
+    name: str
+    chain: Sequence[Issued]
+    words: str
+
+
+CASES = [
+    Case("no issuer key identifier", [ROOT.issue()], "no authority key identifier"),
+    Case("version 1", [built(ROOT, version_1)], "of version 1"),
+    Case("an authority without key identifier", [_of_an_old_authority()], "without subject key identifier"),
+    Case(
+        "an intermediate without issuer key identifier",
+        [conforming(inner := make_authority("inner", issuer=ROOT)), inner],
+        "no authority key identifier",
+    ),
+    Case("constraints that are not critical", constrained(critical=False), "not critical"),
+    Case("neither subject nor names", [built(ROOT, nameless=True)], "neither a subject"),
+    Case("no subject, and names that are not critical", [built(ROOT, named(x509.DNSName("a.test")), nameless=True)],
+        "neither a subject"),
+    Case("an address as a DNS name", [_misnamed("DNS:192.0.2.1")], "malformed alternative name"),
+    Case("an underscore", [_misnamed("DNS:a_b.test")], "malformed alternative name"),
+    Case("a NUL", [_misnamed("DNS:a.test\0.b.test")], "malformed alternative name"),
+    Case("an inner wildcard", [_misnamed("DNS:a.*.test")], "malformed alternative name"),
+    Case("a relative URI", [_misnamed("URI:a/b")], "malformed alternative name"),
+    Case("an authority as a client", [conforming(ROOT, authority=True, key_usage=None)], "basicConstraints"),
+    Case("constraints of a leaf", [conforming(
+        ROOT, extensions=[x509.NameConstraints([x509.DNSName("a.test")], None)])], "not critical"),
+    Case("an RSA key of 2052 bits", [_odd()], "whole number of bytes"),
+    Case("malformed information on the authority", [_unreadable()], "it cannot be examined"),
+    Case("an Ed25519 authority", [conforming(make_authority("Ed", key=new_key("ed25519")))], "public key algorithm"),
+]  # fmt: skip
+"""What OpenSSL lets pass, and a strict store does not."""
+
+GOOD = {
+    "a subject and no names": [conforming(ROOT)],
+    "every kind of name": [
+        conforming(ROOT, sans=["DNS:a.test", "DNS:*.a.test", "URI:spiffe://a.test/x", "email:a@a.test", "IP:::1"])
+    ],
+    "names and no subject": [
+        built(ROOT, named(x509.UniformResourceIdentifier("spiffe://a.test/x"), critical=True), nameless=True)
+    ],
+    "an intermediate": [conforming(inner := intermediate(ROOT)), inner],
+    "critical constraints": constrained(critical=True),
+    "no usage": [conforming(ROOT, eku=None)],
+    "an RSA key": [conforming(ROOT, key=new_key("rsa"))],
+    "an Ed25519 key": [conforming(ROOT, key=new_key("ed25519"))],
+}
+"""What keeps to RFC 5280."""
+
+
+def store(case: Sequence[Issued], verification: str) -> LoadedTrustStore:
+    """A store of the root of a chain."""
+    root = case[-1].issuer
+    assert root is not None
+    return trusted(root, verification=verification)
+
+
+def shake(group: ServerGroup, chain: Sequence[Issued], stores: Sequence[LoadedTrustStore], version: str) -> Pair:
+    """A client's handshake."""
+    return Pair.of(server_context(group, [SERVER_CERTIFICATE], stores), client(version=version, chain=chain))
+
+
+@BOTH
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_over_http_only_the_strict_store_refuses(case: Case, version: str) -> None:
+    """OpenSSL lets it pass and the strict store refuses it, with a reason that says who objects."""
+    assert shake(GROUP, case.chain, [store(case.chain, "openssl")], version).verification.verified
+    pair = shake(GROUP, case.chain, [store(case.chain, "strict")], version)
+    assert pair.done, "the handshake completes"
+    verdict = pair.verification
+    assert (verdict.verified, verdict.errors, verdict.depth) == (False, (50,), 0)
+    assert case.words in verdict.reason
+    assert verdict.reason.startswith(("second opinion: ", "it cannot be examined: "))
+    refusal = judge(GROUP, verdict)
+    assert refusal is not None
+    assert (refusal.status, refusal.reason) == (495, f"client certificate: {verdict.reason}")
+
+
+@BOTH
+@pytest.mark.parametrize("mode", ["on", "optional", "optional-no-ca"])
+@pytest.mark.parametrize("case", CASES[:2], ids=lambda case: case.name)
+def test_in_the_handshake_it_is_refused_there(case: Case, mode: str, version: str) -> None:
+    """With refusal in the handshake the alert comes there, in every mode, and the record knows why and who."""
+    group = evolve(GROUP, mtls=mode, mtls_refusal="handshake")
+    assert shake(group, case.chain, [store(case.chain, "openssl")], version).done
+    pair = shake(group, case.chain, [store(case.chain, "strict")], version)
+    assert pair.alerts == ["internal_error"]
+    assert case.words in pair.record.reason
+    assert pair.record.leaf is not None
+    assert pair.record.leaf.to_cryptography() == case.chain[0].certificate
+
+
+@BOTH
+@pytest.mark.parametrize("name", GOOD)
+def test_what_keeps_to_rfc_5280_is_let_in(name: str, version: str) -> None:
+    """A strict store lets in what the RFC allows, alternative names or none, and intermediates."""
+    group = evolve(GROUP, mtls_refusal="handshake")
+    pair = shake(group, GOOD[name], [store(GOOD[name][-1:], "strict")], version)
+    assert pair.done, pair.record.reason
+    assert pair.verification.verified
+
+
+def test_the_authority_decides_who_is_judged_strictly() -> None:
+    """Of several stores only the clients of the strict one get the second opinion; in both, they do."""
+    lax, strict = make_authority("Lax"), make_authority("Strict")
+    stores = [trusted(lax), trusted(strict, verification="strict")]
+    assert shake(GROUP, [lax.issue()], stores, "1.3").verification.verified
+    assert not shake(GROUP, [strict.issue()], stores, "1.3").verification.verified
+    for both in (
+        [trusted(lax), trusted(lax, verification="strict")],
+        [trusted(lax, verification="strict"), trusted(lax)],
+    ):
+        assert not shake(GROUP, [lax.issue()], both, "1.3").verification.verified
+
+
+def test_a_stranger_is_still_forgiven_by_optional_no_ca() -> None:
+    """Nobody has a second opinion on a certificate without a known authority; it stays unverified."""
+    group = evolve(GROUP, mtls="optional-no-ca", mtls_refusal="handshake")
+    pair = shake(group, [make("stranger")], [trusted(ROOT, verification="strict")], "1.3")
+    assert pair.done
+    assert not pair.verification.verified
+    assert judge(group, pair.verification) is None
+
+
+def identity(chain: Sequence[Issued], stores: Sequence[LoadedTrustStore]) -> ClientIdentity:
+    """A client's identity as of its handshake."""
+    pair = shake(GROUP, chain, stores, "1.3")
+    identity = identify(pair.server, pair.verification)
+    assert identity is not None
+    assert identity.verification.verified
+    return identity
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_store_that_becomes_strict_judges_those_who_are_in(case: Case) -> None:
+    """After a reload an open connection gets the second opinion too, in the same words."""
+    inside = identity(case.chain, [store(case.chain, "openssl")])
+    judged, until = Trust.of(GROUP, [store(case.chain, "strict")]).look_again(inside, now())
+    assert not judged.verification.verified
+    assert case.words in judged.verification.reason
+    assert judged.chain_verified == ()
+    assert judge(GROUP, judged.verification) is not None
+    assert until > now().timestamp()
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_looking_again_refuses_nobody_who_keeps_to_rfc_5280(name: str) -> None:
+    """The verdict of the handshake is the verdict of looking again, the very object."""
+    stores = [store(GOOD[name][-1:], "strict")]
+    inside = identity(GOOD[name], stores)
+    assert Trust.of(GROUP, stores).look_again(inside, now())[0] is inside
+
+
+def test_the_second_opinion_is_of_a_time() -> None:
+    """It is asked about the time given, and not about the clock's."""
+    chain = [conforming(ROOT).certificate, ROOT.certificate]
+    assert second_opinion(chain, now()) == ""
+    first = max(each.not_valid_before_utc for each in chain)
+    assert second_opinion(chain, first.astimezone(datetime.timezone(datetime.timedelta(hours=-12)))) == ""
+    assert "not valid at validation time" in second_opinion(chain, now() + 800 * DAY)
+
+
+def test_a_reason_cannot_break_a_line() -> None:
+    """What the reason quotes of a certificate is printable and has an end."""
+    constraint = x509.DNSName("\r\nX-Forged: 1" + "x" * 1000)
+    chain = constrained(critical=True, name=constraint)
+    asked = admission_module.Admission.of(GROUP, [store(chain, "strict")])
+    objection = asked.objection([*(each.der for each in chain), ROOT.der], now())
+    assert objection is not None
+    assert "??X-Forged" in objection.reason
+    assert objection.reason.isprintable()
+    assert len(objection.reason) == 300
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_a_serial_number_is_positive() -> None:
+    """A leaf with the serial number 0 is refused; an authority of old may have it."""
+    zero = built(ROOT, without_serial_number)
+    assert "serial number" in second_opinion([zero.certificate, ROOT.certificate], now())
+    old = make_authority("Old root").certificate
+    key = new_key()
+    builder = x509.CertificateBuilder(
+        old.issuer, old.subject, key.public_key(), 1, old.not_valid_before_utc, old.not_valid_after_utc
+    )
+    for extension in make_authority("Old root", key=key).certificate.extensions:
+        builder = builder.add_extension(extension.value, extension.critical)
+    without_serial_number(builder)
+    root = Issued(builder.sign(key, hashes.SHA256()), key)
+    assert second_opinion([conforming(root).certificate, root.certificate], now()) == ""
+
+
+def test_what_the_second_opinion_raises_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong in there refuses the client, over HTTP as well, and says what it was."""
+
+    def fail(*_: object) -> str:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(admission_module, "second_opinion", fail)
+    pair = shake(GROUP, [conforming(ROOT)], [trusted(ROOT, verification="strict")], "1.3")
+    assert pair.done
+    assert pair.verification.reason == "it cannot be examined: broken"
+    assert judge(GROUP, pair.verification) is not None
