@@ -31,7 +31,7 @@ from edgenode.rules.formulas import (
 )
 from edgenode.rules.language.evaluating import TAGS as ALL_TAGS
 from edgenode.rules.language.evaluating import subject
-from edgenode.rules.language.expressions import Each, FieldValue, Index
+from edgenode.rules.language.nodes import Each, FieldValue, Index
 from edgenode.rules.language.types import BYTES, INT, IP, STRING_LISTS, STRINGS
 from edgenode.rules.lists import Members
 from edgenode.rules.lowering import formula_of

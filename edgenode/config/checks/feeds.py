@@ -12,7 +12,8 @@ from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.rules import lists
 from edgenode.rules.feeds import Feed
 from edgenode.rules.language import comparing
-from edgenode.rules.language.expressions import Expression, Listed, listed
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.language.nodes import Listed, listed
 from edgenode.rules.language.types import Type
 from edgenode.rules.lists import List
 from edgenode.rules.sections import Section

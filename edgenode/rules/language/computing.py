@@ -18,7 +18,8 @@ from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS, OF_KEY
 from edgenode.rules.language.comparing import test
-from edgenode.rules.language.expressions import (
+from edgenode.rules.language.functions import FUNCTIONS, Function
+from edgenode.rules.language.nodes import (
     Call,
     Comparison,
     Each,
@@ -31,7 +32,6 @@ from edgenode.rules.language.expressions import (
     each_count,
     element_type,
 )
-from edgenode.rules.language.functions import FUNCTIONS, Function
 from edgenode.rules.language.types import BOOL
 
 Reader = Callable[[Exchange], Any]

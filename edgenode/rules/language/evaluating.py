@@ -35,11 +35,12 @@ from edgenode.rules.language import computing
 from edgenode.rules.language.comparing import members
 from edgenode.rules.language.computing import Reader, condition
 from edgenode.rules.language.dialect import in_re2
-from edgenode.rules.language.expressions import (
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.language.formatting import format
+from edgenode.rules.language.nodes import (
     Call,
     Comparison,
     Each,
-    Expression,
     FieldValue,
     Index,
     Junction,
@@ -53,7 +54,6 @@ from edgenode.rules.language.expressions import (
     element_type,
     walk,
 )
-from edgenode.rules.language.formatting import format
 from edgenode.rules.language.patterns import quote, wildcard
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRINGS, array
 from edgenode.rules.networks import Range
