@@ -29,7 +29,7 @@ from edgenode.tls.identity import identity_of
 from tests.support.certificates import SERVER, make_authority, write_pem
 from tests.support.databases import write_databases
 
-SCENARIOS = sorted((pathlib.Path(__file__).parent / "scenarios").glob("*.scenario"))
+SCENARIOS = sorted(pathlib.Path(__file__).parent.glob("*.scenario"))
 LEAST = 150
 """Lines that the scenarios have at the least, all together."""
 
