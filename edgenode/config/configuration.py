@@ -30,11 +30,12 @@ from edgenode.config.values import suggestion
 from edgenode.feeds.geo import Geo
 from edgenode.model.decision import Action
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
+from edgenode.model.interfaces import Stage
 from edgenode.policy.actions import PREDEFINED, ActionSection
-from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
+from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.modes import Level, settle
 from edgenode.policy.pipeline import Pipeline
-from edgenode.policy.tagging import Tagging
+from edgenode.policy.stages import Rules, compiled, pipeline_of
 from edgenode.proxy.listener.listener import Listener
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.routing import PathMap, SecurityPolicy
@@ -256,17 +257,13 @@ class Configuration:
 
         :raises InvalidValue: if that cannot be; never of a configuration that was loaded.
         """
-        _ = self._global_filters
+        _ = self._stages
 
     @cached_property
-    def _tagging(self) -> Tagging:
-        return Tagging.of({name: policy.tags for name, policy in self.security_policies.items()})
-
-    @cached_property
-    def _global_filters(self) -> GlobalFilters:
-        return GlobalFilters.of(
-            self.global_filters, self.definitions, self.all_actions, self.contents.feeds, self.lowering
-        )
+    def _stages(self) -> tuple[Stage, ...]:
+        tags = {name: policy.tags for name, policy in self.security_policies.items()}
+        rules = Rules(tags, self.global_filters, self.definitions, self.all_actions, self.contents.feeds, self.lowering)
+        return compiled(rules)
 
     def mode(self, path_map: str, server_group: str | None = None) -> str:
         """The mode of filtration of a path map.
@@ -288,15 +285,13 @@ class Configuration:
         if path_map not in self.path_maps:
             raise KeyError(path_map)
         failure: Literal["open", "closed"] = "open" if self.edge.failure == "open" else "closed"
-        size = self.path_maps[path_map].inspect_body_size
-        return Pipeline(
-            self._tagging,
-            (self._global_filters,),
-            failure,
-            time.perf_counter,
-            self.credentials.locate,
-            size,
-            self.mode(path_map, server_group),
+        return pipeline_of(
+            self._stages,
+            failure=failure,
+            clock=time.perf_counter,
+            locate=self.credentials.locate,
+            inspect_body_size=self.path_maps[path_map].inspect_body_size,
+            mode=self.mode(path_map, server_group),
         )
 
 
