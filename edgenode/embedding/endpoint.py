@@ -30,7 +30,7 @@ from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.net.deadlines import Deadlines
 from edgenode.node.events import EventLog
 from edgenode.node.watch import Watch
-from edgenode.proxy.listener.context import Surroundings
+from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.port import Port
 from edgenode.proxy.routing import Router, ServedGroup
 from edgenode.proxy.trusted_proxies import TrustedProxies
@@ -104,9 +104,9 @@ class EdgePort:
         except OSError as error:
             sentence = f"cannot write {configuration.edge.events}: {error.strerror}"
             raise ConfigurationError([Problem("edge", "events", sentence)]) from error
-        surroundings = self._surroundings(configuration)
+        context = self._context(configuration)
         speak = partial(ProtocolTransport, factory, reactor)
-        self._port = Port(configuration.listeners[name], surroundings, reactor, Deadlines(reactor), speak)
+        self._port = Port(configuration.listeners[name], context, reactor, Deadlines(reactor), speak)
         self._watch = Watch(reactor, lambda: self._configuration, self._change)
         self._shutdown: Any = None
 
@@ -147,24 +147,24 @@ class EdgePort:
         self._watch.stop()
         self._events.close()
 
-    def _surroundings(self, configuration: Configuration) -> Surroundings:
+    def _context(self, configuration: Configuration) -> ListenerContext:
         edge = configuration.edge
         router = _router(configuration, self._name, self._protocols)
         via = edge.name.encode("ascii")
         trusted = TrustedProxies(edge.trusted_proxies, edge.client_address)
-        return Surroundings(self._name, router, via, trusted, self._events, edge.told_headers)
+        return ListenerContext(self._name, router, via, trusted, self._events, edge.told_headers)
 
     def _change(self, change: Callable[[Configuration], Configuration]) -> Deferred[Configuration]:
         """Go on with other certificates and trust stores, on open connections too."""
 
-        def prepare() -> tuple[Configuration, Surroundings] | None:
+        def prepare() -> tuple[Configuration, ListenerContext] | None:
             configuration = change(self._configuration)
-            return None if configuration is self._configuration else (configuration, self._surroundings(configuration))
+            return None if configuration is self._configuration else (configuration, self._context(configuration))
 
-        def succeed(prepared: tuple[Configuration, Surroundings] | None) -> Configuration:
+        def succeed(prepared: tuple[Configuration, ListenerContext] | None) -> Configuration:
             if prepared is not None:
-                self._configuration, surroundings = prepared
-                self._port.renew(self._configuration.listeners[self._name], surroundings)
+                self._configuration, context = prepared
+                self._port.renew(self._configuration.listeners[self._name], context)
             return self._configuration
 
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), prepare).addCallback(succeed)

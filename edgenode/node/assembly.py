@@ -14,10 +14,11 @@ from attrs import field, frozen
 from edgenode.config.configuration import Configuration
 from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.certificate_headers import uris_of
+from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
-from edgenode.rules.formulas import ALWAYS, needs_of
+from edgenode.rules.formulas import ALWAYS
 from edgenode.rules.lowering import formula_of
 from edgenode.rules.matching.compiling import compile_formula
 from edgenode.tls.certificates import LoadedCertificate
@@ -77,7 +78,7 @@ class Assembly:
         for name, listener in configuration.listeners.items():
             default = None if listener.default_server_group is None else groups[listener.default_server_group]
             served_here = [groups[each] for each in listener.server_groups]
-            routers[name] = Router(served_here, default, configuration.credentials.locate)
+            routers[name] = Router(served_here, default)
         return cls(configuration, pools, routers, builder.made, builder.trusts)
 
 
@@ -117,7 +118,7 @@ class _Builder:
                     verify=origin.verify,
                 )
             verify = verify_origin if origin.verify else None
-            return OriginPool(name, origin, context, verify, self.reactor, self.deadlines)
+            return OriginPool(name, origin, context, verify, self.reactor, self.deadlines, TLSOpening)
 
         return self._same(_Identity(name, origin, (certificate,), (trust_store,)), make)
 
@@ -151,8 +152,7 @@ class _Builder:
         formula = formula_of(section, self.configuration.definitions, f"path-map {name}")
         matches = None if formula == ALWAYS else compile_formula(formula)
         pipeline = self.configuration.pipeline(name, group)
-        timed = "clock" in needs_of(formula)
-        return ServedPathMap(name, matches, pipeline, pools[section.origin], section.max_body_size, timed)
+        return ServedPathMap(name, matches, pipeline, pools[section.origin], section.max_body_size)
 
 
 def _tls(origin: Origin) -> bool:

@@ -105,7 +105,7 @@ class RequestHead(Request):
         host = self.fields[b"host"][0]  # of an absolute target, where it differs: RFC 9112, section 3.2.2
         return tuple([(name, host if name == b"host" else value) for name, value in pairs])
 
-    def with_body(self, body: Body) -> Request:
+    def with_body(self, body: Body | None) -> Request:
         """The same request with its body, for rules; views that were computed without it are not kept."""
         return Request(
             self.method,

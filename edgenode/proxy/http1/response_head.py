@@ -42,6 +42,7 @@ def read_response_head(head: bytes, method: bytes) -> FramedHead:
     names, fields, lines = read_field_lines(head[start.end() :])
     connection = fields.get(b"connection")
     keep_alive, options = (version == (1, 1), NO_OPTIONS) if connection is None else persistence(connection, version)
+    body: BodyReader | None
     length, body = _framing(fields, version)
     if method == b"HEAD" or status < 200 or status == 204 or status == 304:
         if status == 204 and not isinstance(body, EndlessBody) and length != 0:
