@@ -158,6 +158,9 @@ _CROSSING = frozenset(
 """Names of request fields that cross and are frequent; of all others it is worked out each time."""
 
 
+_ONE_HOP = HOP_BY_HOP | _FRAMING
+
+
 def crosses(name: bytes) -> bool:
     """Whether a request field is passed on, unless Connection nominates it.
 
@@ -165,8 +168,10 @@ def crosses(name: bytes) -> bool:
     """
     if name in _CROSSING:
         return True
+    if name in _ONE_HOP:
+        return False
     spelled = _SEPARATORS.sub(b"-", name).strip(b"-")
-    return not (misleads(name) or spelled in HOP_BY_HOP or spelled in _FRAMING)
+    return not (misleads(name) or spelled in _ONE_HOP)
 
 
 def request_lines(head: RequestHead, without: Collection[bytes] = ()) -> bytes:

@@ -163,16 +163,13 @@ class ResponseHead:
         return tuple(zip(self.field_names, values, strict=True))
 
 
-def fields_of(names: list[bytes], values: list[tuple[bytes]]) -> dict[bytes, tuple[bytes, ...]]:
-    """Every value of every field by its lower-case name.
+def fields_of(names: list[bytes], values: list[bytes]) -> dict[bytes, tuple[bytes, ...]]:
+    """Every value of every field by its lower-case name, where names are repeated.
 
     :param names: in lower case.
-    :param values: one tuple for each name.
+    :param values: one for each name.
     """
-    fields: dict[bytes, tuple[bytes, ...]] = dict(zip(names, values, strict=True))
-    if len(fields) != len(names):  # a name is repeated, which is rare
-        return by_name(tuple(zip(names, [value for (value,) in values], strict=True)))
-    return fields
+    return by_name(tuple(zip(names, values, strict=True)))
 
 
 class ClientStream(Protocol):

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 
-from edgenode.proxy.streams import fields_of
-
 LINE_BYTES = bytes(c for c in range(256) if c == 9 or 0x20 <= c != 0x7F)
 """Every byte that may stand in a line of a head."""
 
@@ -20,18 +18,15 @@ TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _FIELD = re.compile(rb"(?m)^(%b):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)\r\n" % TOKEN)
 _TRAILING_SPACE = re.compile(rb"[ \t]+\r\n")
 
-FieldLines = tuple[list[bytes], dict[bytes, tuple[bytes, ...]], list[bytes]]
-
-
 class MalformedHead(Exception):
     """A head whose lines are not as the grammar has them."""
 
 
-def read_field_lines(block: bytes) -> FieldLines:
+def read_field_lines(block: bytes) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
     """Read the field lines of a head.
 
     :param block: from the first field line to the empty line, both included.
-    :returns: the names in lower case, every value by its name, and the lines as received without their ends.
+    :returns: name and value of each, and the lines as received without their ends.
     :raises MalformedHead: if a line is no field line.
     """
     if b" \r" in block or b"\t\r" in block:
@@ -42,8 +37,7 @@ def read_field_lines(block: bytes) -> FieldLines:
     # Each match is one whole line if every LF ends a line: a bare one would let a match begin in the middle of a line.
     if len(found) != len(lines) or block.count(b"\n") != len(lines) + 1:
         raise MalformedHead(_fault(block))
-    names = [name.lower() for name, _ in found]
-    return names, fields_of(names, [(value,) for _, value in found]), lines
+    return found, lines
 
 
 def _fault(block: bytes) -> str:
