@@ -24,7 +24,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.embedding.protocol_transport import ProtocolTransport
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.net.deadlines import Deadlines

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from attrs import field, frozen
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.certificate_headers import uris_of
 from edgenode.proxy.origin.origin import Origin
@@ -148,7 +148,7 @@ class _Builder:
 
     def _path_map(self, name: str, group: str, pools: Mapping[str, OriginPool]) -> ServedPathMap:
         section = self.configuration.path_maps[name]
-        formula = formula_of(section, self.configuration.definitions, f"path-map {name}")
+        formula = formula_of(section, self.configuration.rules.definitions, f"path-map {name}")
         matches = None if formula == ALWAYS else compile_formula(formula)
         pipeline = self.configuration.pipeline(name, group)
         timed = "clock" in needs_of(formula)

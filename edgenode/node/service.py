@@ -16,7 +16,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.feeds.fetch import Fetcher
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.model.interfaces import IEventSink
