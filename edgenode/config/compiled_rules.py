@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Literal
 
 from attrs import define, frozen
 
@@ -17,10 +16,11 @@ from edgenode.config.data import Sections
 from edgenode.config.feed_contents import Contents
 from edgenode.model.decision import Action
 from edgenode.model.exchange import Geography
+from edgenode.model.interfaces import Stage
+from edgenode.policy import stages
 from edgenode.policy.actions import PREDEFINED
-from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
+from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.pipeline import Pipeline
-from edgenode.policy.tagging import Tagging
 from edgenode.proxy.routing import PathMap
 from edgenode.rules import filter_feeds
 from edgenode.rules.definitions import Definitions
@@ -109,14 +109,12 @@ class CompiledRules:
 
     :ivar definitions: what they may name.
     :ivar actions: every action by its name, the predefined ones among them.
-    :ivar tagging: the stage of the automatic tags.
-    :ivar global_filters: the stage of all active global filters.
+    :ivar stages: the stages of every pipeline, in the order in which they judge.
     """
 
     definitions: Definitions
     actions: Mapping[str, Action]
-    tagging: Tagging
-    global_filters: GlobalFilters
+    stages: tuple[Stage, ...]
 
     @classmethod
     def of(cls, formulas: Formulas) -> CompiledRules:
@@ -125,15 +123,11 @@ class CompiledRules:
         :raises InvalidValue: if they cannot be compiled together; ``which`` names the global filter, if it is one.
         """
         configuration = formulas.configuration
+        definitions, actions = formulas.definitions, formulas.actions
         tags = {name: policy.tags for name, policy in configuration.security_policies.items()}
-        filters = GlobalFilters.of(
-            configuration.global_filters,
-            formulas.definitions,
-            formulas.actions,
-            formulas.contents.feeds,
-            formulas.lowering,
-        )
-        return cls(formulas.definitions, formulas.actions, Tagging.of(tags), filters)
+        feeds, lowering = formulas.contents.feeds, formulas.lowering
+        rules = stages.Rules(tags, configuration.global_filters, definitions, actions, feeds, lowering)
+        return cls(definitions, actions, stages.compiled(rules))
 
     def pipeline(
         self,
@@ -149,13 +143,11 @@ class CompiledRules:
         :param locate: says where an address is; ``None`` if nobody knows.
         :raises KeyError: if there is no such path map, or no such server group.
         """
-        failure: Literal["open", "closed"] = "open" if configuration.edge.failure == "open" else "closed"
-        return Pipeline(
-            self.tagging,
-            (self.global_filters,),
-            failure,
-            time.perf_counter,
-            locate,
-            configuration.path_maps[path_map].inspect_body_size,
-            configuration.mode(path_map, server_group),
+        return stages.pipeline_of(
+            self.stages,
+            failure=configuration.edge.failure,
+            clock=time.perf_counter,
+            locate=locate,
+            inspect_body_size=configuration.path_maps[path_map].inspect_body_size,
+            mode=configuration.mode(path_map, server_group),
         )

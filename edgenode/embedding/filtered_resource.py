@@ -122,10 +122,10 @@ class _Filtering:
             client = peer
             if self._filter.trusted_proxies.contains(peer):
                 client, _ = self._filter.trusted_proxies.walk(peer, ours.fields)
-            exchange = self._filter.pipeline.located(_exchange(connection, ours, client, transport))
+            exchange = _exchange(connection, ours, client, transport)
             account.judgement.exchange = exchange
             _show(request, ours)
-            decision = self._filter.pipeline.decide(exchange)
+            decision = self._filter.pipeline.judge(exchange)
         except ClientError as error:
             self._refuse(error)
             return

@@ -81,8 +81,6 @@ def judge_request(router: Router, visitor: Visitor, head: RequestHead, client: s
     if isinstance(decision, Deferred):
         return decision.addCallback(_complete, judgement)
     judgement.decision = decision
-    if decision.repeatable and judgement.group is not None and not judgement.group.timed:
-        visitor.last = judgement
     return judgement
 
 
