@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgenode.config.configuration import Configuration as Configuration
+    from edgenode.config.load import Configuration as Configuration
     from edgenode.embedding.connection_facts import connection_of as connection_of
     from edgenode.embedding.endpoint import EdgeEndpoint as EdgeEndpoint
     from edgenode.embedding.filtered_resource import FilteredResource as FilteredResource
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Action": "model.decision",
     "Address": "model.exchange",
-    "Configuration": "config.configuration",
+    "Configuration": "config.load",
     "ConfigurationError": "model.errors",
     "Connection": "model.exchange",
     "Decision": "model.decision",

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from edgenode import __main__ as command
 from edgenode.commands.import_ import convert
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision, Respond
 from edgenode.model.exchange import Address, Connection, Exchange
 from edgenode.proxy.http1.requestheads import Limits, read_request_head

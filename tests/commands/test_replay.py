@@ -19,7 +19,7 @@ from OpenSSL import crypto
 
 from edgenode import __main__ as command
 from edgenode.commands.replay import Certain, NotCertain, Replayer
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Close, Respond
 from edgenode.model.exchange import Address, Body, ClientIdentity, Connection, Exchange, Verification
 from edgenode.proxy.event_record import Account

@@ -7,8 +7,8 @@ import pathlib
 import pytest
 
 from edgenode.__main__ import main
-from edgenode.config.configuration import Configuration
 from edgenode.config.effective import effective
+from edgenode.config.load import Configuration
 from edgenode.config.system_filters import is_system, shipped
 from edgenode.model.decision import Decision
 from edgenode.model.errors import ConfigurationError
@@ -207,7 +207,7 @@ def test_the_effective_configuration_means_the_same(folder: pathlib.Path) -> Non
     written = effective(configuration, text)
     again = Configuration.from_text(written, folder, {"PASSPHRASE": "s3cret"})
     assert dict(again.written()) == dict(configuration.written())
-    assert again.all_actions == configuration.all_actions
+    assert again.rules.actions == configuration.rules.actions
 
 
 def test_the_effective_configuration_shows_what_the_file_does_not(

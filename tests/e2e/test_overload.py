@@ -10,7 +10,7 @@ import pytest
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.proxy.listener.limits import Load
 from tests.support.node import (
     OK,

@@ -10,7 +10,7 @@ import pytest
 from attrs import Factory, define, evolve
 from twisted.internet.defer import Deferred
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.exchange import NO_BODY, Body, Exchange
 from edgenode.net.transport import HIGH_WATER

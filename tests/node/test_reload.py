@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from edgenode.node.service import EdgeService
 from edgenode.policy.pipeline import Pipeline

@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 from OpenSSL import crypto
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision
 from edgenode.model.exchange import Address, Connection, Exchange, Verification
 from edgenode.proxy.http1.requestheads import Limits, read_request_head

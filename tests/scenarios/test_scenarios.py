@@ -18,7 +18,7 @@ from attrs import evolve, frozen
 from OpenSSL import crypto
 from twisted.internet import reactor
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision, Forward, Respond
 from edgenode.model.exchange import Address, Body, ClientIdentity, Connection, Exchange, Verification
 from edgenode.net.deadlines import Deadlines

@@ -22,7 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Told
 from edgenode.node.service import EdgeService
 from tests.support.certificates import SERVER, Issued, make_authority, write_pem
