@@ -1,4 +1,5 @@
-"""The benchmarks: the verdict of bench/proxy.py on what it measured, and that all of them measure what they say."""
+"""The benchmarks: the verdicts of bench/proxy.py and bench/fairness.py on what they measured, and that all of them
+measure what they say."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from bench import interpreters, processes, proxy, rules
+from bench import fairness, interpreters, processes, proxy, rules
 from bench.load import Report
 from bench.tables import table
 
@@ -75,6 +76,33 @@ def test_only_what_varies_must_differ() -> None:
     assert proxy.comparison(measured)[1]
 
 
+@pytest.mark.parametrize(
+    ("ours", "nginx", "kept"), [(99.0, 1.0, True), (101.0, 1.0, False), (299.0, 150.0, True), (301.0, 150.0, False)]
+)
+def test_the_limit_of_a_wait(ours: float, nginx: float, kept: bool) -> None:
+    """The worst wait of all rounds may be twice nginx's, or 100 ms."""
+    measured = [
+        fairness.Row(peer, "refused", evolve(GOOD, worst=worst), [evolve(GOOD, refused=1)])
+        for peer, waits in (("nginx", (nginx, 0.5)), ("edgenode-10", (1.0, ours)))
+        for worst in waits
+    ]
+    assert fairness.comparison(measured)[1] is kept
+
+
+@pytest.mark.parametrize(
+    ("control", "others"),
+    [({"errors": 1}, {}), ({"refused": 1}, {}), ({"requests": 0}, {}), ({}, {"bytes": 0})],
+    ids=["lost", "refused", "not answered", "nobody else there"],
+)
+def test_a_wait_that_means_nothing(control: dict[str, int], others: dict[str, int]) -> None:
+    """A control client that was turned away, and others that did nothing, keep no limit."""
+    measured = [
+        fairness.Row("nginx", "downloads", GOOD, [GOOD]),
+        fairness.Row("edgenode-10", "downloads", evolve(GOOD, **control), [evolve(GOOD, **others)]),
+    ]
+    assert not fairness.comparison(measured)[1]
+
+
 @pytest.mark.deadline(60)
 def test_everything_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
     """Every scenario is run, every request of it is answered, and response heads differ where they should."""
@@ -84,6 +112,19 @@ def test_everything_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(f"{scenario:9}" in printed for scenario in proxy.SCENARIOS)
     assert "mean nothing" not in printed
     assert "not answered" not in printed
+
+
+@pytest.mark.deadline(60)
+def test_situations_come_about(capsys: pytest.CaptureFixture[str]) -> None:
+    """The others get done what a situation is named for, and at nginx the control client is answered."""
+    situations = ["uploads", "refused", "handshakes"]
+    fairness.main(["--rounds", "1", "--seconds", "0.3", "--warming", "0.2", "--situations", *situations])
+    lines = capsys.readouterr().out.rpartition("\n\n")[2].splitlines()[1:]
+    assert [line.split()[:2] for line in lines] == [
+        [situation, peer] for situation in situations for peer in ("nginx", "edgenode-10")
+    ]
+    assert not any("nothing done" in line for line in lines)
+    assert not any("the control client" in line for line in lines[::2])
 
 
 def test_interpreters_are_told_apart(tmp_path: pathlib.Path) -> None:
