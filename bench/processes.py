@@ -37,9 +37,9 @@ def start(
     environment: Mapping[str, str] | None = None,
     output: IO[bytes] | int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a command on a core, as the leader of a process group of its own."""
+    """Start a command on a core, as the leader of a process group of its own; it is killed when this process ends."""
     return subprocess.Popen(
-        ["taskset", "-c", str(core), *command],
+        ["setpriv", "--pdeathsig", "KILL", "taskset", "-c", str(core), *command],
         env={**os.environ, "PATH": os.environ.get("PATH", "") + os.pathsep + "/usr/sbin", **(environment or {})},
         bufsize=0,  # a line is read without what follows it
         stdin=subprocess.DEVNULL,
