@@ -12,7 +12,8 @@
  * When warming up is over, the line "measuring" is printed, and at the end one line of JSON; times are milliseconds:
  *   requests, seconds, p50, p99, worst (an answer still awaited at the end counts with its wait so far), errors,
  *   refused (not 2xx), repeated (heads equal to the one that was read before, whichever connection it came on),
- *   handshakes, bytes (of bodies), least and most (bytes of the connections that got least and most).
+ *   handshakes, bytes (of responses' bodies), least and most (bytes of the connections that got least and most),
+ *   sent (bytes of requests).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -60,7 +61,7 @@ static char extra[32768];
 static struct in_addr source;
 static struct message *messages;
 static int message_count, next_message;
-static unsigned long long requests, errors, refused, repeated, handshakes, last_head;
+static unsigned long long requests, errors, refused, repeated, handshakes, sent, last_head;
 static float *waits;
 static size_t waits_held, waits_room;
 
@@ -315,6 +316,7 @@ static int transmit(struct connection *c)
         if (put <= 0)
             return settle(c, put);
         c->sent += put;
+        sent += measuring ? put : 0;
         if (small_chunks && c->sent < c->sending.length) {
             wait_for(c, EPOLLIN | EPOLLOUT); /* a large body: now it is the other connections' turn */
             return 0;
@@ -401,9 +403,9 @@ static void report(struct connection *all, double seconds)
     if (waits_held && waits[waits_held - 1] > worst)
         worst = waits[waits_held - 1];
     printf("{\"requests\":%llu,\"seconds\":%.3f,\"p50\":%.3f,\"p99\":%.3f,\"worst\":%.3f,\"errors\":%llu,\"refused\":%llu,"
-           "\"repeated\":%llu,\"handshakes\":%llu,\"bytes\":%llu,\"least\":%llu,\"most\":%llu}\n",
+           "\"repeated\":%llu,\"handshakes\":%llu,\"bytes\":%llu,\"least\":%llu,\"most\":%llu,\"sent\":%llu}\n",
            requests, seconds, waits_held ? waits[waits_held / 2] : 0, waits_held ? waits[(size_t)((waits_held - 1) * .99)] : 0,
-           worst, errors, refused, repeated, handshakes, bytes, least, most);
+           worst, errors, refused, repeated, handshakes, bytes, least, most, sent);
 }
 
 static void run(double warming, double seconds)

@@ -25,9 +25,10 @@ class Report:
     :ivar errors: connections that ended where they must not.
     :ivar refused: responses other than 2xx.
     :ivar repeated: response heads that were those of the response before.
-    :ivar bytes: of bodies.
+    :ivar bytes: of responses' bodies.
     :ivar least: bytes of the connection that got least.
     :ivar most: bytes of the connection that got most.
+    :ivar sent: bytes of requests.
     """
 
     requests: int
@@ -42,6 +43,7 @@ class Report:
     bytes: int
     least: int
     most: int
+    sent: int
 
 
 def compiled(folder: pathlib.Path) -> pathlib.Path:

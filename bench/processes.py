@@ -103,3 +103,8 @@ def cpu_seconds(pid: int) -> float:
             fields = pathlib.Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
     return ticks / _TICKS
+
+
+def kept_waiting(pid: int) -> float:
+    """The seconds in which a process's main thread was ready to run, and waited for its core (schedstat of proc(5))."""
+    return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9

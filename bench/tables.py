@@ -10,7 +10,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     lines = [
         "  ".join(
-            cell.rjust(width) if cell[:1].isdigit() else cell.ljust(width)
+            cell.rjust(width) if cell.strip("0123456789.,%") == "" else cell.ljust(width)
             for cell, width in zip(row, widths, strict=True)
         )
         for row in [header, *rows]
