@@ -141,7 +141,7 @@ class _Builder:
                     groups[each] = self._group(each, protocols, path_maps(each))
             default = None if listener.default_server_group is None else groups[listener.default_server_group]
             served = [groups[each] for each in listener.server_groups]
-            routers[name] = Router(served, default, configuration.credentials.locate)
+            routers[name] = Router(served, default)
         return Assembly(configuration, pools, routers, self.made, self.trusts)
 
     def _same(self, identity: _Identity, make: Callable[[], T]) -> T:

@@ -8,7 +8,6 @@ from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Exchange
 
-
 EVENT_HEADERS = (b"content-type", b"referer", b"user-agent")
 """The header fields whose values events hold, unless the configuration names others."""
 

@@ -31,7 +31,7 @@ from edgenode.proxy.listener.limits import Admitted, ClientLimits, Load
 from edgenode.proxy.routing import ServedGroup
 from edgenode.proxy.streams import ClientStream, RequestHead
 from edgenode.tls.clienthello import MAX_SIZE, ClientHello, MalformedClientHello, NotTLS, read_client_hello
-from edgenode.tls.identity import identify, identity_of
+from edgenode.tls.identity import identity_of
 from edgenode.tls.verification import Record
 
 # Fatal alerts (RFC 8446, section 6) in a plaintext record: all that is needed before there is an SSL object.
@@ -270,9 +270,7 @@ class ClientConnection:
         client = None
         if group.group.mtls != "off":
             try:
-                client = identify(tls, record.verification(True), group.trust.tags)
-                if client is not None:
-                    client = group.trust.dated(client, datetime.datetime.now(datetime.UTC))
+                client = group.trust.identify(tls, record, datetime.datetime.now(datetime.UTC))
             except ClientError as error:
                 self._report(error)
                 self.transport.abort(error.reason)
