@@ -12,13 +12,14 @@ from edgenode.config.load import Configuration
 from edgenode.config.system_filters import is_system, shipped
 from edgenode.model.decision import Decision
 from edgenode.model.errors import ConfigurationError
-from edgenode.model.exchange import Body, Exchange
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
+from edgenode.model.exchange import NO_BODY, Body, Exchange
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
 from tests.config.test_configuration import BASE
 from tests.support.certificates import SERVER, make_authority
 from tests.support.strategies import CONNECTION
 
-LIMITS = Limits(8192, 16384, 100)
+LIMITS = HeadLimits(8192, 16384, 100)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def decide(configuration: Configuration, *lines: str, client: str = "192.0.2.7",
     """The decision for a request with this head."""
     first, *fields = lines or ("GET / HTTP/1.1",)
     head = "\r\n".join((first, "Host: shop.example", *fields, "", "")).encode()
-    request = read_request_head(head, LIMITS, b"https").request
+    request = read_request_head(head, LIMITS, b"https").with_body(NO_BODY)
     object.__setattr__(request, "body", body)
     decision = configuration.pipeline("all").decide(Exchange(CONNECTION, request, client))
     assert isinstance(decision, Decision)
