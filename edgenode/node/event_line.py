@@ -33,10 +33,14 @@ def line(record) -> str:  # type: ignore
         f'"action":{"null" if action is None else _text(action.name)},"mode":"{decision.mode}",'
         f'"stages":{{{",".join(f"{_text(stage)}:{time:.0f}" for stage, time in decision.timings)}}}'
     )
-    origin = "null" if not record.origin else (
-        f'{{"name":"{record.origin}","server":{"null" if record.server is None else _text(record.server)},'
-        f'"status":{record.origin_status or "null"},"tries":{record.tries},'
-        f'"reused":{"true" if record.reused else "false"}}}'
+    origin = (
+        "null"
+        if not record.origin
+        else (
+            f'{{"name":"{record.origin}","server":{"null" if record.server is None else _text(record.server)},'
+            f'"status":{record.origin_status or "null"},"tries":{record.tries},'
+            f'"reused":{"true" if record.reused else "false"}}}'
+        )
     )
     return (
         f'{{"time":"{_second(int(record.time))}.{int(record.time % 1 * 1e6):06d}Z",'

@@ -69,7 +69,9 @@ async def _decided(
 ) -> Decision:
     lines = ["GET /widgets HTTP/1.1", f"Host: {host}", *headers, "", ""]
     limits = HeadLimits(8192, 16384, 100)
-    request = read_request_head("\r\n".join(lines).encode(), limits, b"https" if over.tls_version else b"http").with_body(NO_BODY)
+    request = read_request_head(
+        "\r\n".join(lines).encode(), limits, b"https" if over.tls_version else b"http"
+    ).with_body(NO_BODY)
     pipeline = Configuration.from_text(BASE + rules, folder, {}).pipeline("all")
     return await pipeline.decide(Exchange(over, request, "192.0.2.7"))
 

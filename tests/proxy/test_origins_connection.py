@@ -124,9 +124,7 @@ def setting() -> Setting:
     clock, wire, both = Clock(), Wire(), Both()
     deadlines = Deadlines(clock, clock.seconds)  # type: ignore[arg-type]
     server = Server(False, "a", 80)
-    origin = Origin(
-        servers=(server,), read_timeout=Seconds(10), send_timeout=Seconds(5), max_header_size=Size(1024)
-    )
+    origin = Origin(servers=(server,), read_timeout=Seconds(10), send_timeout=Seconds(5), max_header_size=Size(1024))
     connection = OriginConnection(both, Balanced(server), origin, wire, deadlines)  # type: ignore[arg-type]
     wire.receiver = connection
     deadlines.watch(connection)

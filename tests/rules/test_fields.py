@@ -54,7 +54,9 @@ def request(target: str = "/", *headers: str, body: bytes = b"", method: str = "
     if not any(header.lower().startswith("host:") for header in headers):
         lines.append("Host: WWW.test:8443")
     lines += [f"Content-Length: {len(body)}"] if body else []
-    head = read_request_head("\r\n".join([*lines, "", ""]).encode("latin-1"), HeadLimits(8192, 16384, 100)).with_body(NO_BODY)
+    head = read_request_head("\r\n".join([*lines, "", ""]).encode("latin-1"), HeadLimits(8192, 16384, 100)).with_body(
+        NO_BODY
+    )
     return evolve(head, body=Body(body, len(body)))
 
 

@@ -256,13 +256,7 @@ class OriginConnection:
         self._receiver = None
         if self._paused:
             self.resume()
-        if (
-            self._last
-            or not head.keep_alive
-            or not self._request_done
-            or self._reader.excess
-            or self.transport.queued
-        ):
+        if self._last or not head.keep_alive or not self._request_done or self._reader.excess or self.transport.queued:
             self.transport.close()
         else:
             self._keeper.release(self)

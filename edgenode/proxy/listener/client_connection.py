@@ -354,9 +354,7 @@ class ClientConnection:
         if session is not None:
             facts, group = session.connection, session.handshake_group
         elif hello is not None:
-            facts = Connection(
-                self.peer, self._local, hello.server_name, fingerprint=hello.fingerprint, client=client
-            )
+            facts = Connection(self.peer, self._local, hello.server_name, fingerprint=hello.fingerprint, client=client)
         else:
             facts = Connection(self.peer, self._local)
         name = "" if group is None else group.name
