@@ -28,6 +28,7 @@ from edgenode.config.configuration import Configuration
 from edgenode.embedding.protocol_transport import ProtocolTransport
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.net.deadlines import Deadlines
+from edgenode.net.poller import Poller
 from edgenode.node.events import EventLog
 from edgenode.node.watch import Watch
 from edgenode.proxy.listener.context import Surroundings
@@ -106,7 +107,7 @@ class EdgePort:
             raise ConfigurationError([Problem("edge", "events", sentence)]) from error
         surroundings = self._surroundings(configuration)
         speak = partial(ProtocolTransport, factory, reactor)
-        self._port = Port(configuration.listeners[name], surroundings, reactor, Deadlines(reactor), speak)
+        self._port = Port(configuration.listeners[name], surroundings, Poller(reactor), Deadlines(reactor), speak)
         self._watch = Watch(reactor, lambda: self._configuration, self._change)
         self._shutdown: Any = None
 

@@ -140,6 +140,10 @@ class ProtocolTransport(TransportFacts):
             self._resume(producer)
         self._close_when_done()
 
+    def ended(self) -> None:
+        """The other side has ended its sending side: end this one too."""
+        self.transport.close()
+
     def lost(self, reason: str, clean: bool) -> None:
         """The connection is over."""
         self._deadlines.forget(self)

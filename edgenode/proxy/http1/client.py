@@ -205,6 +205,10 @@ class OriginConnection:
         if self._receiver is not None:
             self._receiver.origin_drained()
 
+    def ended(self) -> None:
+        """The other side has ended its sending side: end this one too."""
+        self.transport.close()
+
     def lost(self, reason: str, clean: bool) -> None:
         """The origin, or we, ended the connection."""
         self._deadlines.forget(self)

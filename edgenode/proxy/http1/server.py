@@ -210,6 +210,10 @@ class ServerConnection:
             self.deadline = self._deadlines.clock() + self._between
             self._run()
 
+    def ended(self) -> None:
+        """The other side has ended its sending side: end this one too."""
+        self.transport.close()
+
     def lost(self, reason: str, clean: bool) -> None:
         """The connection is over."""
         self._deadlines.forget(self)

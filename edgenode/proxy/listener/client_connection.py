@@ -19,7 +19,8 @@ from zope.interface import implementer
 
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Address, ClientIdentity, Connection, Exchange
-from edgenode.net.transport import Receiver, Transport
+from edgenode.net.receiver import Receiver
+from edgenode.net.transport import Transport
 from edgenode.proxy.event_record import Account
 from edgenode.proxy.forwarding import Forwarding
 from edgenode.proxy.http1.hosting import Timeouts

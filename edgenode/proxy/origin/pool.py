@@ -331,6 +331,9 @@ class Opening:
     def drained(self) -> None:
         """Nothing is written before."""
 
+    def ended(self) -> None:
+        """Nothing is read before."""
+
     def lost(self, reason: str, clean: bool) -> None:
         """The handshake failed."""
         self._transport = None
