@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgenode import __main__ as command
-from edgenode.commands.import_ import convert
+from edgenode.config.curiefense import convert
 from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision, Respond
 from edgenode.model.exchange import Address, Connection, Exchange
