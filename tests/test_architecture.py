@@ -28,15 +28,16 @@ NOT_IN_PURE = frozenset(
 """The reactor, the network, the clock, the environment and the file system; and the ways around this test."""
 
 HTTP1 = "edgenode.proxy.http1"
-HTTP1_FACTORIES = frozenset(("edgenode.proxy.listener.client_connection", "edgenode.proxy.origin.opening"))
+HTTP1_FACTORIES = frozenset(("edgenode.proxy.listener.speakers", "edgenode.proxy.origin.opening"))
 """The modules that may name HTTP/1.1: the factories of a listener's and of an origin's connections."""
 
 HTTP1_ELSEWHERE: frozenset[str] = frozenset(
     """
     edgenode.embedding.filtered_resource edgenode.embedding.protocol_transport edgenode.proxy.crossing
-    edgenode.proxy.forwarding edgenode.proxy.judging edgenode.proxy.listener.client_session
-    edgenode.proxy.listener.port edgenode.proxy.origin.agent edgenode.proxy.origin.agent_bodies
-    edgenode.proxy.origin.pool edgenode.simulation.recorded edgenode.simulation.simulator
+    edgenode.proxy.forwarding edgenode.proxy.judging edgenode.proxy.listener.client_connection
+    edgenode.proxy.listener.client_session edgenode.proxy.listener.port edgenode.proxy.origin.agent
+    edgenode.proxy.origin.agent_bodies edgenode.proxy.origin.pool edgenode.simulation.recorded
+    edgenode.simulation.simulator
     """.split()  # noqa: SIM905
 )
 """Modules that still name it and shall not: to be empty."""
