@@ -151,7 +151,8 @@ class Transport:
         except SSL.WantWriteError:
             self._want_write()
         except SSL.ZeroReturnError:
-            self._end("", clean=True)
+            self._want_no_read()
+            self.receiver.ended(True)
         except SSL.Error as error:
             self._end(describe(error), clean=False)
         except Exception:
@@ -244,6 +245,10 @@ class Transport:
         if self.connection.pending():
             self._reactor.callLater(0, self._read_pending)
 
+    def call_again(self) -> None:
+        """Call ``received`` without bytes in a later turn."""
+        self._reactor.callLater(0, lambda: self.lost or self.receiver.received(b""))
+
     def close(self) -> None:
         """End the connection properly once everything queued is sent."""
         if self.lost or self._closing:
@@ -303,6 +308,11 @@ class Transport:
         if not self._reading:
             self._reading = True
             self._reactor.addReader(self)
+
+    def _want_no_read(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._reactor.removeReader(self)
 
     def _want_write(self) -> None:
         if not self._writing:

@@ -17,12 +17,13 @@ from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink
 from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.certificate_headers import uris_of
-from edgenode.proxy.listener.context import Surroundings as ListenerContext
+from edgenode.proxy.listener.context import ListenerContext
+from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
 from edgenode.proxy.trusted_proxies import TrustedProxies
-from edgenode.rules.formulas import ALWAYS, needs_of
+from edgenode.rules.formulas import ALWAYS
 from edgenode.rules.lowering import formula_of
 from edgenode.rules.matching.compiling import compile_formula
 from edgenode.tls.certificates import LoadedCertificate
@@ -140,7 +141,7 @@ class _Builder:
                     groups[each] = self._group(each, protocols, path_maps(each))
             default = None if listener.default_server_group is None else groups[listener.default_server_group]
             served = [groups[each] for each in listener.server_groups]
-            routers[name] = Router(served, default, configuration.credentials.locate)
+            routers[name] = Router(served, default)
         return Assembly(configuration, pools, routers, self.made, self.trusts)
 
     def _same(self, identity: _Identity, make: Callable[[], T]) -> T:
@@ -168,7 +169,7 @@ class _Builder:
                     verify=origin.verify,
                 )
             verify = verify_origin if origin.verify else None
-            return OriginPool(name, origin, context, verify, reactor, deadlines)
+            return OriginPool(name, origin, context, verify, reactor, deadlines, TLSOpening)
 
         return self._same(_Identity(name, origin, (certificate,), (trust_store,)), make)
 
@@ -206,8 +207,7 @@ class _Builder:
         formula = formula_of(section, self.configuration.rules.definitions, f"path-map {name}")
         matches = None if formula == ALWAYS else compile_formula(formula)
         pipeline = self.configuration.pipeline(name, group)
-        timed = "clock" in needs_of(formula)
-        return ServedPathMap(name, matches, pipeline, pools[section.origin], section.max_body_size, timed)
+        return ServedPathMap(name, matches, pipeline, pools[section.origin], section.max_body_size)
 
 
 def _tls(origin: Origin) -> bool:
