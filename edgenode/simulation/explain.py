@@ -19,6 +19,7 @@ from edgenode.model.exchange import Address, Body, ClientIdentity, Connection, E
 from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.tagging import AUTOMATIC
+from edgenode.proxy.headers import answered_here
 from edgenode.proxy.judging import TOO_LARGE, refuse
 from edgenode.proxy.origin.origin import Server
 from edgenode.proxy.routing import ServedGroup
@@ -77,7 +78,7 @@ def explain(simulator: Simulator, question: Question) -> dict[str, Any]:
     for _ in range(2):  # the first time all is new, and takes as long as no other request
         client = simulator.client(question.listener, connection, group, question.at)
         judged = simulator.judge(client, head, body)
-    return told | _judged(simulator.configuration, judged, group, body.size, simulator.answered_here(client, head))
+    return told | _judged(simulator.configuration, judged, group, body.size, answered_here(head))
 
 
 def _connection(simulator: Simulator, question: Question, group: ServedGroup) -> Connection:

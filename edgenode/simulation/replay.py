@@ -83,7 +83,7 @@ class Replayer:
             return Certain(Verdict("refused", 421))
         listener = self._listener(recorded)
         client = self._simulator.client(listener, recorded.connection, group, recorded.time, settled=True)
-        body = Body(b"", recorded.head.request.length or 0)
+        body = Body(b"", recorded.head.length or 0)
         try:
             judged = self._simulator.judge(client, recorded.head, body, recorded.client)
         except NetworkNeeded:
@@ -178,7 +178,7 @@ class Replayer:
 def _unmeasured(recorded: Recorded, path_map: ServedPathMap) -> bool:
     """Whether a body whose length nobody told may have been too large: as much of it was read as was then allowed."""
     refused = recorded.verdict == Verdict("refused", 413)
-    return recorded.head.request.length is None and (refused or recorded.received > path_map.max_body_size)
+    return recorded.head.length is None and (refused or recorded.received > path_map.max_body_size)
 
 
 # -- what comes of many ------------------------------------------------------------------------------------------------

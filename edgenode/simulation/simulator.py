@@ -19,17 +19,18 @@ from zope.interface import implementer
 
 from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision, Outcome
-from edgenode.model.errors import ClientError
-from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Response, Verification
+from edgenode.model.errors import ClientError, OriginError
+from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Verification
 from edgenode.model.interfaces import IEventSink
 from edgenode.net.deadlines import Deadlines
 from edgenode.node.assembly import Assembly
-from edgenode.proxy.crossing import answered_here
-from edgenode.proxy.http1.requestheads import Limits, RequestHead, read_request_head
-from edgenode.proxy.judging import TOO_LARGE, Judgement, judge_body, judge_request
-from edgenode.proxy.listener.client_session import Visitor
-from edgenode.proxy.listener.context import Surroundings as ListenerContext
+from edgenode.proxy.judging import TOO_LARGE, JudgedRequest
+from edgenode.proxy.listener.client_session import ClientSession
+from edgenode.proxy.listener.context import ListenerContext
+from edgenode.proxy.listener.limits import ClientLimits
+from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.proxy.routing import ServedGroup, ServedPathMap
+from edgenode.proxy.streams import RequestHead
 from edgenode.tls.identity import identity_of
 
 
@@ -37,7 +38,7 @@ class NetworkNeeded(Exception):
     """A stage of the pipeline waits for the network, which is not there."""
 
 
-class SimulatedClient(Visitor):
+class SimulatedClient(ClientSession):
     """A client on a connection that nobody has opened.
 
     :param connection: the facts of the connection, with the verdict on the client as of its handshake.
@@ -45,16 +46,15 @@ class SimulatedClient(Visitor):
     :param context: of the listener.
     :param at: the time, seconds since the epoch.
     :param settled: whether the verdict on the client stands as it is, and is not made anew for each request.
-    :ivar context: of the listener.
     """
 
-    __slots__ = ("_at", "_settled", "context")
+    __slots__ = ("_at", "_settled")
 
     def __init__(
         self, connection: Connection, group: ServedGroup, context: ListenerContext, at: float, *, settled: bool = False
     ) -> None:
-        self._at, self._settled, self.context = at, settled, context
-        super().__init__(evolve(connection, client=None) if settled else connection, group, context.router)
+        self._at, self._settled = at, settled
+        super().__init__(evolve(connection, client=None) if settled else connection, group, context)
         self.connection = connection
 
     def now(self) -> float:
@@ -70,7 +70,7 @@ class SimulatedClient(Visitor):
 class Judged:
     """What becomes of a request.
 
-    :ivar exchange: the exchange, as far as it was routed.
+    :ivar exchange: the exchange, as far as it was routed, without tags.
     :ivar group: its server group; ``None`` if none would serve it.
     :ivar path_map: its path map; ``None`` if none matched.
     :ivar refusal: why the pipeline was not asked; ``None`` if it was.
@@ -134,8 +134,7 @@ class Simulator:
 
         :raises ClientError: if it is refused.
         """
-        section = self.configuration.listeners[listener]
-        return read_request_head(head, Limits(section.max_target_size, section.max_header_size, section.max_headers))
+        return read_request_head(head, ClientLimits.of(self.configuration.listeners[listener]).head)
 
     def judge(self, client: SimulatedClient, head: RequestHead, body: Body, address: str | None = None) -> Judged:
         """Judge a request.
@@ -144,31 +143,24 @@ class Simulator:
         :param address: the client's; what trusted proxies report of it, or its connection's, if absent.
         :raises NetworkNeeded: if a stage waits for the network.
         """
-        if address is None:
-            address = client.passage(head, client.context.trusted_proxies, client.context.via).client
-        judgement = _at_once(judge_request(client.context.router, client, head, address))
-        if judgement.wants:
-            assert judgement.path_map is not None
-            if body.size > judgement.path_map.max_body_size <= judgement.wants:  # it is cut off before it is judged
-                judgement.refusal = ClientError(413, TOO_LARGE)
+        judged = JudgedRequest()
+        judged.arrive(client, head, client.now(), address)
+        _at_once(judged.judge())
+        if judged.wants:
+            assert judged.path_map is not None
+            if body.size > judged.path_map.max_body_size <= judged.wants:  # it is cut off before it is judged
+                judged.error = ClientError(413, TOO_LARGE)
             else:
-                judgement = _at_once(judge_body(judgement, body.data))
-        return Judged(judgement.exchange, judgement.group, judgement.path_map, judgement.refusal, judgement.decision)
-
-    def answered_here(self, client: SimulatedClient, head: RequestHead) -> Response | None:
-        """The node's own answer to a request that would be forwarded but may pass no further proxy."""
-        context = client.context
-        return answered_here(head.request, client.passage(head, context.trusted_proxies, context.via))
+                _at_once(judged.judge_body(body.data))
+        refusal = judged.error
+        assert not isinstance(refusal, OriginError)
+        group = None if judged.site is None else judged.site.group
+        return Judged(evolve(judged.exchange, tags=frozenset()), group, judged.path_map, refusal, judged.decision)
 
 
-def _at_once(judgement: Judgement | Deferred[Judgement]) -> Judgement:
-    if not isinstance(judgement, Deferred):
-        return judgement
-    found: list[Judgement] = []
-    judgement.addCallback(found.append)
-    if not found:
+def _at_once(waiting: Deferred[Decision] | None) -> None:
+    if waiting is not None and not waiting.called:
         raise NetworkNeeded
-    return found[0]
 
 
 def client_of(data: bytes, group: ServedGroup, now: datetime.datetime) -> ClientIdentity:

@@ -21,9 +21,8 @@ from edgenode import __main__ as command
 from edgenode.config.load import Configuration
 from edgenode.model.decision import Close, Respond
 from edgenode.model.exchange import Address, Body, ClientIdentity, Connection, Exchange, Verification
-from edgenode.proxy.event_record import Account
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
-from edgenode.proxy.judging import Judgement
+from edgenode.node import event_line
+from edgenode.proxy.event_record import EventRecord
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.matching.certainty import NotKnown
 from edgenode.simulation.recorded import NoEvent, NotJudged, Recorded, Verdict
@@ -31,9 +30,9 @@ from edgenode.simulation.replay import Certain, NotCertain, Replayer
 from edgenode.simulation.simulator import Judged, Simulator
 from edgenode.tls.identity import identity_of
 from tests.support.certificates import CLIENT, SERVER, make_authority, write_pem
+from tests.support.requests import request_of
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-LIMITS = Limits(target=8 * 1024, head=32 * 1024, headers=100)
 
 INI = """
 [listener public]
@@ -110,10 +109,9 @@ def event(
     simulator = Simulator.of(configuration)
     group = simulator.group("public", "www.test")
     assert group is not None
-    lines = [f"{'POST' if body else 'GET'} {target} HTTP/1.1", "Host: www.test"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
     lines += [f"Content-Length: {len(body)}"] if body else []
-    head = read_request_head("\r\n".join((*lines, "", "")).encode(), LIMITS)
+    head = request_of(f"{'POST' if body else 'GET'} {target} HTTP/1.1", *lines)
     peer = Address("192.0.2.7", 40000)
     connection = Connection(peer, Address("192.0.2.1", 443), "www.test", "", "TLSv1.3", "x", "y", client)
     guest = simulator.client("public", connection, group, 1e9, settled=True)
@@ -122,20 +120,20 @@ def event(
 
 
 def _told(judged: Judged, configuration: Configuration) -> str:
-    judgement = Judgement(judged.exchange, judged.group, judged.path_map, judged.refusal, 0, judged.decision)
-    account = Account("public", judgement, 0.0, b"0123", configuration.edge.told_headers)
-    account.time = 1e9
-    outcome = judgement.outcome()
-    account.error = judgement.refusal
-    if judgement.refusal is not None:
-        account.status = judgement.refusal.status
+    record = EventRecord("public", judged.exchange, 1e9)
+    record.event_headers = configuration.edge.told_headers
+    record.decision = judged.decision
+    record.error = judged.refusal
+    outcome = judged.outcome()
+    if judged.refusal is not None:
+        record.status = judged.refusal.status
     elif isinstance(outcome, Respond):
-        account.status = outcome.response.status
+        record.status = outcome.response.status
     elif isinstance(outcome, Close):
-        account.status = 444
+        record.status = 444
     else:
-        account.status, account.tries = 200, 1
-    return account.line()
+        record.status, record.tries, record.origin = 200, 1, "nowhere"
+    return event_line.line(record)
 
 
 def configured(folder: pathlib.Path, rules: str, edge: str = "") -> Configuration:
@@ -159,10 +157,9 @@ def exchange(folder: pathlib.Path, acme: ClientIdentity) -> tuple[Exchange, Exch
         configured(folder, ""), "/a%20b/c.php?x=1&x=2", acme, user_agent="curl/8", cookie="a=1; b=2", referer="r"
     )
     recorded = Recorded.of(line)
-    head = b"GET /a%20b/c.php?x=1&x=2 HTTP/1.1\r\nhost: www.test\r\nuser-agent: curl/8\r\n"
-    head += b"cookie: a=1; b=2\r\nreferer: r\r\n\r\n"
+    fields = ("user-agent: curl/8", "cookie: a=1; b=2", "referer: r")
     connection = evolve(recorded.connection, client=acme)
-    whole = Exchange(connection, read_request_head(head, LIMITS).request, "192.0.2.7", time=1e9)
+    whole = Exchange(connection, request_of("GET /a%20b/c.php?x=1&x=2 HTTP/1.1", *fields), "192.0.2.7", time=1e9)
     return whole, recorded.probe(whole)
 
 
