@@ -28,27 +28,14 @@ NOT_IN_PURE = frozenset(
 """The reactor, the network, the clock, the environment and the file system; and the ways around this test."""
 
 HTTP1 = "edgenode.proxy.http1"
-HTTP1_FACTORIES = frozenset(("edgenode.proxy.listener.client_connection", "edgenode.proxy.origin.opening"))
+HTTP1_FACTORIES = frozenset(("edgenode.proxy.listener.speakers", "edgenode.proxy.origin.opening"))
 """The modules that may name HTTP/1.1: the factories of a listener's and of an origin's connections."""
-
-HTTP1_ELSEWHERE: frozenset[str] = frozenset(
-    """
-    edgenode.embedding.filtered_resource edgenode.embedding.protocol_transport edgenode.proxy.crossing
-    edgenode.proxy.forwarding edgenode.proxy.judging edgenode.proxy.listener.client_session
-    edgenode.proxy.listener.port edgenode.proxy.origin.agent edgenode.proxy.origin.agent_bodies
-    edgenode.proxy.origin.pool edgenode.simulation.recorded edgenode.simulation.simulator
-    """.split()  # noqa: SIM905
-)
-"""Modules that still name it and shall not: to be empty."""
 
 KNOWN_CIRCLES: frozenset[frozenset[str]] = frozenset(
     frozenset(f"edgenode.{name}" for name in circle.split())
     for circle in (
         "rules.language.calls rules.language.expressions rules.language.formatting rules.language.functions "
         "rules.language.hints rules.language.parsing rules.language.signatures",
-        "proxy.judging proxy.listener.client_session",
-        "proxy.http1.hosting proxy.http1.server",
-        "proxy.listener.client_connection proxy.listener.port",
     )
 )
 """Circles of imports that are still there: to be empty."""
@@ -159,8 +146,7 @@ def test_a_room_knows_only_those_above_it() -> None:
 @pytest.mark.parametrize("module", sorted(MODULES.keys() - TOP))
 def test_every_module_imports_only_what_its_room_may(module: str) -> None:
     """No module imports from a room that its own does not stand on."""
-    found = misplaced(module, MODULES[module])
-    assert [each for each in found if not (module in HTTP1_ELSEWHERE and _within(each, HTTP1))] == []
+    assert misplaced(module, MODULES[module]) == []
 
 
 def test_no_import_leads_in_a_circle() -> None:

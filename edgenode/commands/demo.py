@@ -36,12 +36,12 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from edgenode.commands.pki import Authority, PkiError
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.interfaces import IEventSink, Told
 from edgenode.node.events import EventLog
 from edgenode.node.service import EdgeService
+from edgenode.tls.authority import Authority, PkiError
 from edgenode.tls.names import distinguished_name
 
 LOOPBACK = "127.0.0.1"

@@ -12,14 +12,11 @@ from edgenode.config.load import Configuration
 from edgenode.config.system_filters import is_system, shipped
 from edgenode.model.decision import Decision
 from edgenode.model.errors import ConfigurationError
-from edgenode.model.exchange import NO_BODY, Body, Exchange
-from edgenode.proxy.listener.limits import HeadLimits
-from edgenode.proxy.listener.speakers import read_request_head
+from edgenode.model.exchange import Body, Exchange
 from tests.config.test_configuration import BASE
 from tests.support.certificates import SERVER, make_authority
+from tests.support.requests import request_of
 from tests.support.strategies import CONNECTION
-
-LIMITS = HeadLimits(8192, 16384, 100)
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +37,7 @@ def load(folder: pathlib.Path, more: str = "") -> Configuration:
 def decide(configuration: Configuration, *lines: str, client: str = "192.0.2.7", body: Body | None = None) -> Decision:
     """The decision for a request with this head."""
     first, *fields = lines or ("GET / HTTP/1.1",)
-    head = "\r\n".join((first, "Host: shop.example", *fields, "", "")).encode()
-    request = read_request_head(head, LIMITS, b"https").with_body(NO_BODY)
-    object.__setattr__(request, "body", body)
+    request = request_of(first, *fields, host="shop.example").with_body(body)
     decision = configuration.pipeline("all").decide(Exchange(CONNECTION, request, client))
     assert isinstance(decision, Decision)
     return decision

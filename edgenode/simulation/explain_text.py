@@ -1,4 +1,4 @@
-"""What is told of a request and its rules, as JSON has it and as people read it.
+"""An explanation for people, line by line.
 
 Law: what a client sent is shown so that it can do nothing to a terminal: what is not printable is escaped.
 """
@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from edgenode.model.exchange import ClientIdentity, Exchange, Headers
-from edgenode.rules.language.texts import to_string
-from edgenode.rules.matching.explaining import Found, Trace, simplified
+from edgenode.model.errors import printable
 
 _LONGEST = 120
 """Characters of a value that are shown to people."""
@@ -19,86 +17,6 @@ _NEARLY = 10
 """Filters that nearly matched, as many as are shown to people."""
 
 _LEFT, _RIGHT = "«", "»"
-
-
-def request(exchange: Exchange) -> dict[str, str]:
-    """The request line, and where it goes."""
-    request = exchange.request
-    assert request is not None
-    parts = {"method": request.method, "authority": request.authority, "target": request.target}
-    return {name: part.decode("utf-8", "backslashreplace") for name, part in parts.items()}
-
-
-def certificate(client: ClientIdentity | None, mtls: str, given: bool) -> dict[str, Any]:
-    """The client's certificate, and the verdict on it."""
-    if client is None:
-        return {"mtls": mtls, "verify": "NONE", "asked": mtls != "off", "given": given}
-    verdict = client.verification
-    return {
-        "mtls": mtls,
-        "verify": str(verdict),
-        "asked": True,
-        "given": True,
-        "subject": client.subject,
-        "issuer": client.issuer,
-        "serial": client.serial,
-        "revoked": verdict.revoked,
-        "errors": list(verdict.errors),
-    }
-
-
-def fields(headers: Headers) -> list[list[str]]:
-    """Header fields."""
-    return [[part.decode("latin-1") for part in pair] for pair in headers]
-
-
-def traced(trace: Trace) -> dict[str, Any]:
-    """What became of a rule, part by part."""
-    return _traced(simplified(trace))
-
-
-def _traced(trace: Trace) -> dict[str, Any]:
-    told: dict[str, Any] = {"holds": trace.holds}
-    if trace.section:
-        told["section"] = trace.section
-    if trace.shown:
-        told["text"] = " and ".join(map(str, trace.shown))
-        told["annotation"] = ", ".join(each.annotation for each in trace.shown if each.annotation)
-    if trace.subject:
-        told["looked_at"] = [shown(value) for value in trace.values]
-        told["found"] = [_found(found) for found in trace.found]
-    if trace.parts or not trace.shown:
-        told["relation"] = trace.relation
-        told["parts"] = [_traced(part) for part in trace.parts]
-    return told
-
-
-def _found(found: Found) -> dict[str, Any]:
-    told: dict[str, Any] = {"value": shown(found.value)}
-    if found.span is not None:
-        start, end = found.span
-        told |= {"before": shown(found.value[:start]), "match": shown(found.value[start:end])}
-        told["behind"] = shown(found.value[end:])
-    if found.line:
-        told |= {"line": found.line, "annotation": found.annotation}
-    return told
-
-
-def shown(value: Any) -> str:
-    """A value of a field, printable."""
-    if isinstance(value, bool | int | tuple):
-        return to_string(value).decode("ascii")
-    return printable(value if isinstance(value, str) else value.decode("utf-8", "backslashreplace"))
-
-
-def printable(text: str) -> str:
-    """A text without what could steer a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
-
-
-# -- for people --------------------------------------------------------------------------------------------------------
 
 
 def lines(told: Mapping[str, Any]) -> Iterator[str]:
