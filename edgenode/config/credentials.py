@@ -85,7 +85,7 @@ def load(configuration: Configuration, now: datetime.datetime) -> tuple[Credenti
         problems += found
         if loaded is not None:
             if not isinstance(loaded, Databases):
-                problems += expiry.ageing(loaded, now, past=False)
+                problems += expiry.expiry_warnings(loaded, now, past=False)
             read.append((header, signature, loaded))
     credentials = Credentials().renewed(read)
     problems += _checked(configuration, credentials)
@@ -99,7 +99,7 @@ def getting_old(configuration: Configuration, now: datetime.datetime) -> list[Pr
         *credentials.certificates.values(),
         *credentials.trust_stores.values(),
     )
-    return [problem for loaded in every for problem in expiry.ageing(loaded, now)]
+    return [problem for loaded in every for problem in expiry.expiry_warnings(loaded, now)]
 
 
 def changed(configuration: Configuration) -> dict[str, Signature]:
