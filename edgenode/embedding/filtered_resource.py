@@ -203,7 +203,7 @@ class _Filtering:
         over, self._over = self._over, True
         if not over and account is not None and events is not None:
             account.status, account.sent, account.ended = status, self._request.sentLength, time.perf_counter()
-            events.record(account)
+            events.record(account.finished())
 
 
 def _transport(request: server.Request) -> ITransport:

@@ -201,7 +201,7 @@ class ProtocolTransport(TransportFacts):
         account.error, account.ended = self._error, time.perf_counter()
         account.time -= account.ended - self._began
         account.received, account.sent = self._received, self._written
-        surroundings.events.record(account)
+        surroundings.events.record(account.finished())
 
     # -- the protocol's side: writing --------------------------------------------------------------------------------
 

@@ -6,10 +6,12 @@ So stages can be judged one by one, or all filters at once, with the same outcom
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Generator
 from typing import ClassVar
 
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from edgenode.model.exchange import Exchange, Headers, Response
 
@@ -84,7 +86,7 @@ class Action:
         raise TypeError(f"{type(self).__name__} has no outcome")
 
 
-@frozen(cache_hash=True)
+@frozen(cache_hash=True, slots=False)
 class Reason:
     """Why: one filter that matched, and the entry that made it match.
 
@@ -100,6 +102,11 @@ class Reason:
     entry: str = ""
     annotation: str = ""
     action: str = ""
+
+    @functools.cached_property
+    def json(self) -> str:
+        """It as a JSON object in printable ASCII, for events: kept with it, for filters match again and again."""
+        return json.dumps(asdict(self), separators=(",", ":"))
 
 
 @frozen

@@ -424,7 +424,7 @@ class Forwarding:
             if self._counted:
                 self._count_out()
             self._account.ended = time.perf_counter()
-            self._surroundings.events.record(self._account)
+            self._surroundings.events.record(self._account.finished())
 
     def _count_out(self) -> None:
         counted, self._counted = self._counted, ""

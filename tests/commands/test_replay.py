@@ -22,6 +22,7 @@ from edgenode.commands.replay import Certain, NotCertain, Replayer
 from edgenode.config.configuration import Configuration
 from edgenode.model.decision import Close, Respond
 from edgenode.model.exchange import Address, Body, ClientIdentity, Connection, Exchange, Verification
+from edgenode.node.event_record import event_line
 from edgenode.proxy.event_record import Account
 from edgenode.proxy.http1.requestheads import Limits, read_request_head
 from edgenode.proxy.judging import Judgement
@@ -138,7 +139,7 @@ def _told(judgement: Judgement, configuration: Configuration) -> str:
         account.status = 444
     else:
         account.status, account.tries = 200, 1
-    return account.line()
+    return event_line(account.finished())
 
 
 def configured(folder: pathlib.Path, rules: str, edge: str = "") -> Configuration:

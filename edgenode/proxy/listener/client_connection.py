@@ -311,7 +311,7 @@ class Arrival:
         judgement = Judgement(Exchange(facts, client=self.peer.host, server_group=name))
         account = Account(self._port.surroundings.listener, judgement, time.perf_counter())
         account.error, account.status, account.ended = error, status, account.began
-        self._port.surroundings.events.record(account)
+        self._port.surroundings.events.record(account.finished())
 
     # -- the port's side ---------------------------------------------------------------------------------------------
 

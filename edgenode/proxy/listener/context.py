@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from edgenode.model.interfaces import IEventSink
-from edgenode.proxy.event_record import EVENT_HEADERS
+from edgenode.model.interfaces import EVENT_HEADERS, IEventSink
 from edgenode.proxy.routing import Router
 from edgenode.proxy.trusted_proxies import TrustedProxies
 
