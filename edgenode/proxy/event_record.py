@@ -7,10 +7,7 @@ import time
 from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Exchange
-
-EVENT_HEADERS = (b"content-type", b"referer", b"user-agent")
-"""The header fields whose values events hold, unless the configuration names others."""
-
+from edgenode.model.interfaces import EVENT_HEADERS
 
 class EventRecord:
     """What an event says of an exchange, while it is gathered: :class:`edgenode.model.interfaces.Record`.
