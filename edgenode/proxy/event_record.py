@@ -1,4 +1,4 @@
-"""The record of an event that is not a proxied request's: of a connection, or of a request that was judged elsewhere."""
+"""The record of an event that is no proxied request's: of a connection, or of a request judged elsewhere."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Exchange
 from edgenode.model.interfaces import EVENT_HEADERS
+
 
 class EventRecord:
     """What an event says of an exchange, while it is gathered: :class:`edgenode.model.interfaces.Record`.

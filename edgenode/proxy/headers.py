@@ -1,8 +1,9 @@
 """Header fields on their way through: what crosses, what does not, and what we add.
 
-Field lines that cross are passed on as they were received. Law: hop-by-hop fields do not cross (RFC 9110, section 7.6.1). What claims to say who the client is or which certificate
-it has never arrives from outside, in no spelling: CGI, WSGI and their kin turn ``Client_Cert``, ``client.cert`` and
-``Client-Cert`` into the same variable, so names are compared with every separator made a hyphen.
+Law: hop-by-hop fields do not cross (RFC 9110, section 7.6.1), and field lines that cross are passed on as they were
+received. What claims to say who the client is or which certificate it has never arrives from outside, in no spelling:
+CGI, WSGI and their kin turn ``Client_Cert``, ``client.cert`` and ``Client-Cert`` into the same variable, so names are
+compared with every separator made a hyphen.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision, Forward, Respond
 from edgenode.model.exchange import NO_BODY, Address, Body, ClientIdentity, Connection, Exchange, Verification
 from edgenode.net.deadlines import Deadlines
+from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import read_request_head
@@ -210,7 +211,7 @@ def test_every_line_of_the_scenario_comes_out_as_written(
     """Each request of the file gets the action, the status and the tags that its line says."""
     ini, lines = read(path)
     configuration = Configuration.from_text(PREAMBLE + ini, folder)
-    deadlines = Deadlines(reactor)
+    deadlines = Deadlines(Poller(reactor))
     try:
         router = Assembly.of(configuration, reactor, deadlines).routers["public"]
         found = []

@@ -18,26 +18,21 @@ from hypothesis import strategies as st
 from OpenSSL import crypto
 
 from edgenode import __main__ as command
-from edgenode.commands.replay import Certain, NotCertain, Replayer
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Close, Respond
 from edgenode.model.exchange import Address, Body, ClientIdentity, Connection, Exchange, Verification
 from edgenode.node.event_record import event_line
-from edgenode.proxy.event_record import Account
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
-from edgenode.proxy.judging import Judgement
+from edgenode.proxy.event_record import EventRecord
 from edgenode.rules.fields import FIELDS
-from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd, Predicate, Subject
-from edgenode.rules.language.types import BYTES
-from edgenode.rules.matching.certainty import Certainty, NotKnown
-from edgenode.rules.matching.explaining import trace
+from edgenode.rules.matching.certainty import NotKnown
 from edgenode.simulation.recorded import NoEvent, NotJudged, Recorded, Verdict
-from edgenode.simulation.simulator import Guest, Rehearsal
+from edgenode.simulation.replay import Certain, NotCertain, Replayer
+from edgenode.simulation.simulator import Judged, Simulator
 from edgenode.tls.identity import identity_of
 from tests.support.certificates import CLIENT, SERVER, make_authority, write_pem
+from tests.support.requests import request_of
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-LIMITS = Limits(target=8 * 1024, head=32 * 1024, headers=100)
 
 INI = """
 [listener public]
@@ -111,35 +106,34 @@ def event(
     **fields: str,
 ) -> str:
     """The event that a node with a configuration writes of a request."""
-    rehearsal = Rehearsal.of(configuration)
-    router = rehearsal.router("public")
-    group = router.named("www.test")
+    simulator = Simulator.of(configuration)
+    group = simulator.group("public", "www.test")
     assert group is not None
-    lines = [f"{'POST' if body else 'GET'} {target} HTTP/1.1", "Host: www.test"]
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
     lines += [f"Content-Length: {len(body)}"] if body else []
-    head = read_request_head("\r\n".join((*lines, "", "")).encode(), LIMITS)
+    head = request_of(f"{'POST' if body else 'GET'} {target} HTTP/1.1", *lines)
     peer = Address("192.0.2.7", 40000)
     connection = Connection(peer, Address("192.0.2.1", 443), "www.test", "", "TLSv1.3", "x", "y", client)
-    guest = Guest(connection, group, router, 1e9, settled=True)
-    judgement = rehearsal.judge(guest, router, head, Body(body, len(body)), "192.0.2.7")
-    return _told(judgement, configuration)
+    guest = simulator.client("public", connection, group, 1e9, settled=True)
+    judged = simulator.judge(guest, head, Body(body, len(body)), "192.0.2.7")
+    return _told(judged, configuration)
 
 
-def _told(judgement: Judgement, configuration: Configuration) -> str:
-    account = Account("public", judgement, 0.0, b"0123", configuration.edge.told_headers)
-    account.time = 1e9
-    outcome = judgement.outcome()
-    account.error = judgement.refusal
-    if judgement.refusal is not None:
-        account.status = judgement.refusal.status
+def _told(judged: Judged, configuration: Configuration) -> str:
+    record = EventRecord("public", judged.exchange, 1e9)
+    record.event_headers = configuration.edge.told_headers
+    record.decision = judged.decision
+    record.error = judged.refusal
+    outcome = judged.outcome()
+    if judged.refusal is not None:
+        record.status = judged.refusal.status
     elif isinstance(outcome, Respond):
-        account.status = outcome.response.status
+        record.status = outcome.response.status
     elif isinstance(outcome, Close):
-        account.status = 444
+        record.status = 444
     else:
-        account.status, account.tries = 200, 1
-    return event_line(account.finished())
+        record.status, record.tries, record.origin = 200, 1, "nowhere"
+    return event_line(record)
 
 
 def configured(folder: pathlib.Path, rules: str, edge: str = "") -> Configuration:
@@ -163,10 +157,9 @@ def exchange(folder: pathlib.Path, acme: ClientIdentity) -> tuple[Exchange, Exch
         configured(folder, ""), "/a%20b/c.php?x=1&x=2", acme, user_agent="curl/8", cookie="a=1; b=2", referer="r"
     )
     recorded = Recorded.of(line)
-    head = b"GET /a%20b/c.php?x=1&x=2 HTTP/1.1\r\nhost: www.test\r\nuser-agent: curl/8\r\n"
-    head += b"cookie: a=1; b=2\r\nreferer: r\r\n\r\n"
+    fields = ("user-agent: curl/8", "cookie: a=1; b=2", "referer: r")
     connection = evolve(recorded.connection, client=acme)
-    whole = Exchange(connection, read_request_head(head, LIMITS).request, "192.0.2.7", time=1e9)
+    whole = Exchange(connection, request_of("GET /a%20b/c.php?x=1&x=2 HTTP/1.1", *fields), "192.0.2.7", time=1e9)
     return whole, recorded.probe(whole)
 
 
@@ -453,59 +446,3 @@ def test_what_cannot_be_read_is_said(folder: pathlib.Path, capsys: pytest.Captur
     assert command.main(["replay", file, "/nonexistent"]) == 1
     assert command.main(["replay", "/nonexistent", file]) == 1
     assert capsys.readouterr().err.count("cannot read /nonexistent") == 2
-
-
-# -- certainty ---------------------------------------------------------------------------------------------------------
-
-KEYS = ("a", "b", "c")
-NOWHERE = Exchange(Connection(Address("192.0.2.1", 1), Address("192.0.2.2", 2)))
-
-
-def _leaf(key: str, values: dict[str, bool | None]) -> Leaf:
-    def read(exchange: Exchange) -> tuple[bytes, ...]:
-        value = values[key]
-        if value is None:
-            raise NotKnown(key)
-        return (b"x",) if value else ()
-
-    return Leaf(Predicate(Subject(key, BYTES, read), "present"), ())
-
-
-def _computed(key: str, values: dict[str, bool | None]) -> Computed:
-    leaf = _leaf(key, values)
-    return Computed(lambda exchange: bool(leaf.predicate.subject.read(exchange)), frozenset(), ())
-
-
-def formulas(values: dict[str, bool | None]) -> st.SearchStrategy[Formula]:
-    """Formulas over three things, some of them not known."""
-    keys = st.sampled_from(KEYS)
-    leaves: st.SearchStrategy[Formula] = keys.map(lambda key: _leaf(key, values)) | keys.map(
-        lambda key: _computed(key, values)
-    )
-    return st.recursive(
-        leaves,
-        lambda inner: (
-            st.lists(inner, max_size=3).map(lambda parts: All(tuple(parts)))
-            | st.lists(inner, max_size=3).map(lambda parts: AnyOf(tuple(parts)))
-            | st.lists(inner, max_size=3).map(lambda parts: Odd(tuple(parts), ()))
-            | inner.map(lambda part: Not(part, ()))
-        ),
-        max_leaves=8,
-    )
-
-
-@given(st.data(), st.fixed_dictionaries({key: st.sampled_from((None, False, True)) for key in KEYS}))
-def test_a_certain_answer_holds_whatever_the_unknown_was(data: st.DataObject, known: dict[str, bool | None]) -> None:
-    """In every world that what is known allows; and what an uncertain one depends on is not known indeed."""
-    values = dict(known)
-    formula = data.draw(formulas(values))
-    answer = Certainty(NOWHERE).of(formula)
-    if isinstance(answer, frozenset):
-        assert answer
-        assert all(known[key] is None for key in answer)
-        return
-    for number in range(1 << len(KEYS)):
-        world = {key: bool(number >> place & 1) for place, key in enumerate(KEYS)}
-        if all(known[key] in (None, world[key]) for key in KEYS):
-            values.update(world)
-            assert trace(formula, NOWHERE).holds is answer
