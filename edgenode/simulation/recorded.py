@@ -26,7 +26,9 @@ from edgenode.model.exchange import (
     Request,
     Verification,
 )
-from edgenode.proxy.http1.requestheads import Limits, RequestHead, read_request_head
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
+from edgenode.proxy.streams import RequestHead
 from edgenode.rules.matching.certainty import NotKnown
 
 LONGEST_LINE = 1 << 20
@@ -36,7 +38,7 @@ _JUDGED = (404, 413, 421, 495, 496)
 """The refusals that are a judgement: the others say what became of the connection, or of the node."""
 
 _LONG_AGO = datetime.datetime.fromtimestamp(0, datetime.UTC)
-_LIMITS = Limits(target=1 << 20, head=1 << 21, headers=10_000)
+_LIMITS = HeadLimits(target=1 << 20, head=1 << 21, headers=10_000)
 _TEXTS = (
     "subject", "issuer", "serial", "subject_legacy", "issuer_legacy", "issuer_serial", "fingerprint_sha1", "ski",
     "issuer_ski", "spki_sha256", "key_type", "signature_algorithm",
@@ -200,12 +202,12 @@ def _requests(event: Mapping[str, Any]) -> tuple[RequestHead, Request]:
         lines.append(b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length)
     lines += _fillers(event["tags"], {line.partition(b":")[0] for line in lines[1:]})
     head = read_request_head(b"\r\n".join((*lines, b"", b"")), _LIMITS, told.get("scheme", "https").encode("ascii"))
-    head.request = evolve(head.request, version=_version(told["version"]))
+    head.version = _version(told["version"])
     known = told.get("length", None) == 0
-    body: Any = head.request.body if known else _Untold("body")
+    body: Any = head.body if known else _Untold("body")
     fields: Any = _Fields(recorded)
     untold: Any = _Untold("all headers")
-    return head, evolve(head.request, headers=untold, names=untold, fields=fields, body=body)
+    return head, evolve(head.with_body(body), headers=untold, names=untold, fields=fields)
 
 
 def _fillers(tags: list[str], present: set[bytes]) -> Iterator[bytes]:
