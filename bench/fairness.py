@@ -78,7 +78,7 @@ _PIPELINE = ("-D", "64", "-x")
 SITUATIONS: Mapping[str, Situation] = {
     "quiet": Situation((), _requests, ""),
     "downloads": Situation(("-c", "40", "-p", "/large"), _megabytes, "MB/s"),
-    "uploads": Situation(("-c", "8", "-p", "/upload", "-B", str(2**20)), _chunks, "chunks/s"),
+    "uploads": Situation(("-c", "8", "-p", "/upload", "-B", str(2**16)), _chunks, "chunks/s"),
     "refused": Situation(("-c", "8", "-p", "/admin/area0/index.php", *_PIPELINE), _refused, "refused/s"),
     "malformed": Situation(("-c", "8", "-H", "Host: second", *_PIPELINE), _refused, "refused/s"),
     "handshakes": Situation(("-c", "8", "-m", "handshake"), _requests, "handshakes/s", processes=4),
