@@ -187,7 +187,8 @@ def test_a_node_obeys_no_stranger(file: pathlib.Path) -> None:
     """Another user's command is refused, and changes nothing."""
     with twistd(file) as node:
         stranger = (
-            f"import os, sys; from edgenode import control; os.setuid({NOBODY}); sys.exit(control.main(sys.argv[1:]))"
+            f"import os, sys; from edgenode.commands import reload; os.setuid({NOBODY}); "
+            "sys.exit(reload.main(sys.argv[1:]))"
         )
         arguments = [sys.executable, "-c", stranger, "--pid", str(node.process.pid)]
         done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)

@@ -16,7 +16,6 @@ from edgenode.model.exchange import NO_BODY, Body, Exchange
 from edgenode.net.transport import HIGH_WATER
 from edgenode.node.service import EdgeService
 from edgenode.policy.actions import PREDEFINED
-from edgenode.policy.pipeline import Pipeline
 from tests.support.node import PKI, Changes, Events, Node, Origin, fields, get, in_thread, ini, started, until
 
 SIZE = 1000
@@ -34,7 +33,6 @@ class Looking:
     """A stage that looks at bodies, keeps what it saw, and blocks those with an attack in them."""
 
     name: str = "looking"
-    repeatable: bool = True
     needs: frozenset[str] = frozenset(("body",))
     saw: list[Exchange] = Factory(list)
     say: Callable[[Exchange], Any] | None = None
@@ -46,7 +44,7 @@ class Looking:
 
     def decide(self, exchange: Exchange) -> Any:
         """Look."""
-        self.saw.append(exchange)
+        self.saw.append(exchange.tagged())  # a copy: the exchange goes on
         if self.say is not None:
             return self.say(exchange)
         body = None if exchange.request is None else exchange.request.body
@@ -64,13 +62,10 @@ async def looking(pki: PKI, origin: Origin, stage: Looking, changes: Changes | N
     """A node with one more stage in its pipelines."""
     from twisted.internet import reactor
 
-    class WithStage(Configuration):
-        def pipeline(self, path_map: str, server_group: str | None = None) -> Pipeline:
-            made = super().pipeline(path_map, server_group)
-            return evolve(made, stages=(*made.stages, stage))
-
     merged = {header: {**CHANGES.get(header, {}), **(changes or {}).get(header, {})} for header in CHANGES}
-    configuration = WithStage.from_text(ini(origin.port, merged), pki.folder, {})
+    configuration = Configuration.from_text(ini(origin.port, merged), pki.folder, {})
+    rules = evolve(configuration.rules, stages=(*configuration.rules.stages, stage))
+    configuration = evolve(configuration, rules=rules)
     events = Events()
     node = Node(EdgeService(configuration, reactor, events), events, pki)
     node.start()

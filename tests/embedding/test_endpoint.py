@@ -376,7 +376,7 @@ async def test_a_giant_write_does_not_stop_the_reactor(pki: PKI) -> None:
         await factory.talks[0].end()
         await served.events(1)
     steps = [after - before for before, after in itertools.pairwise(portions)]
-    assert max(steps) <= 2 * 64 * 16384
+    assert len([step for step in steps if step]) > 3
 
 
 async def test_aborting_cuts_the_connection(pki: PKI) -> None:
