@@ -23,7 +23,7 @@ from edgenode.config.load import Configuration
 from edgenode.config.system_filters import is_system
 from edgenode.model.decision import Decision, Respond
 from edgenode.model.exchange import Address, Connection, Exchange
-from tests.support.certificates import SERVER, make_authority
+from tests.support.configurations import changed, write_server
 from tests.support.databases import write_databases
 from tests.support.requests import request_of
 
@@ -39,36 +39,14 @@ state          = .
 city = city.mmdb
 asn  = asn.mmdb
 
-[listener public]
-endpoint      = tcp:0:interface=127.0.0.1
-server-groups = site
-
-[certificate site]
-chain = site.pem
-key   = site.key
-
-[server-group site]
-hosts           = www.test
-certificate     = site
-security-policy = site
-
-[security-policy site]
-path-maps = rest
-
-[path-map rest]
-origin = nowhere
-
-[origin nowhere]
-servers = http://127.0.0.1:9
-
-"""
+""" + changed({"hosts = shop.example": "hosts = www.test"})
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """What a minimal configuration takes."""
     folder = tmp_path_factory.mktemp("importing")
-    make_authority("Servers").issue("site", eku=[SERVER], sans=["DNS:www.test"]).write(folder, "site")
+    write_server(folder, "www.test")
     write_databases(folder, {"203.0.113.0/24": {"country": "DE"}}, {"203.0.113.0/24": (64500, "Example AG")})
     return folder
 
@@ -87,12 +65,12 @@ class Sent:
         fields = (f"{name}: {value}" for name, value in self.headers)
         request = request_of(f"{self.method} {self.target} HTTP/1.1", *fields)
         connection = Connection(Address(self.ip, 1), Address("192.0.2.1", 443), "www.test", tls_version="TLSv1.3")
-        return Exchange(connection, request, self.ip, frozenset(), "site", "site", "rest", time=1e9)
+        return Exchange(connection, request, self.ip, frozenset(), "shop", "shop", "all", time=1e9)
 
 
 def decided(configuration: Configuration, sent: Sent) -> Decision:
     """What a configuration decides."""
-    decision = configuration.pipeline("rest").decide(sent.exchange())
+    decision = configuration.pipeline("all").decide(sent.exchange())
     assert isinstance(decision, Decision)
     return decision
 
