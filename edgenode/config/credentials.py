@@ -79,7 +79,7 @@ def load(configuration: Sections, now: datetime.datetime) -> tuple[Credentials, 
         problems += found
         if loaded is not None:
             if not isinstance(loaded, Databases):
-                problems += expiry.ageing(loaded, now, past=False)
+                problems += expiry.expiry_warnings(loaded, now, past=False)
             read.append((header, signature, loaded))
     credentials = Credentials().renewed(read)
     problems += _checked(configuration, credentials)
@@ -95,7 +95,7 @@ def getting_old(credentials: Credentials, now: datetime.datetime) -> list[Proble
         *credentials.certificates.values(),
         *credentials.trust_stores.values(),
     )
-    return [problem for loaded in every for problem in expiry.ageing(loaded, now)]
+    return [problem for loaded in every for problem in expiry.expiry_warnings(loaded, now)]
 
 
 def changed(configuration: Sections, credentials: Credentials) -> dict[str, Signature]:

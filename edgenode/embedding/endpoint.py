@@ -28,6 +28,7 @@ from edgenode.config.load import Configuration
 from edgenode.embedding.protocol_transport import ProtocolTransport
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.net.deadlines import Deadlines
+from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
 from edgenode.node.events import EventLog
 from edgenode.node.watch import Watch
@@ -102,7 +103,7 @@ class EdgePort:
         self._assembly = Assembly.for_protocol(configuration, name, self._protocols)
         context = self._assembly.context(name, self._events)
         speak = partial(ProtocolTransport, factory, reactor)
-        self._port = Port(configuration.listeners[name], context, reactor, Deadlines(reactor), speak)
+        self._port = Port(configuration.listeners[name], context, Poller(reactor), Deadlines(reactor), speak)
         self._watch = Watch(reactor, lambda: self._assembly.configuration, self._change)
         self._shutdown: Any = None
 

@@ -61,7 +61,6 @@ class ProtocolTransport(TransportFacts):
         self._protocol: IProtocol | None = None
         self._error: ClientError | None = None
         self._began = self._began_at = 0.0
-        self._clean = False
         self._received = 0
         self._written = 0
         self._producer: IProducer | None = None
@@ -106,16 +105,12 @@ class ProtocolTransport(TransportFacts):
         self._received += len(data)
         self._protocol.dataReceived(data)
 
-    def ended(self, clean: bool = True) -> None:
-        """The client sends no more."""
-        protocol = self._protocol
-        if clean and not self.disconnecting and IHalfCloseableProtocol.providedBy(protocol):
-            protocol.readConnectionLost()
-        elif clean:
-            self._clean = True
-            self.transport.close()
+    def ended(self) -> None:
+        """The client sends no more: as with Twisted's own transports, only a half-closeable protocol goes on."""
+        if not self.disconnecting and IHalfCloseableProtocol.providedBy(self._protocol):
+            self._protocol.readConnectionLost()
         else:
-            self.transport.abort("closed without close_notify")
+            self.transport.close()
 
     def drained(self) -> None:
         """The client took everything."""
@@ -131,7 +126,7 @@ class ProtocolTransport(TransportFacts):
         if self._aborted:
             why: Exception = ConnectionAborted()
         else:
-            why = ConnectionDone() if clean or self._clean or self.disconnecting else ConnectionLost(reason)
+            why = ConnectionDone() if clean or self.disconnecting else ConnectionLost(reason)
         self.disconnecting = True
         producer, self._producer = self._producer, None
         protocol, self._protocol = self._protocol, None

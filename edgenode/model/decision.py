@@ -7,10 +7,12 @@ pipeline that made it gathers what its stages say; nobody changes :data:`NOTHING
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Generator
 from typing import ClassVar
 
-from attrs import define, field, frozen
+from attrs import asdict, define, field, frozen
 
 from edgenode.model.exchange import Exchange, Headers, Response
 
@@ -85,7 +87,7 @@ class Action:
         raise TypeError(f"{type(self).__name__} has no outcome")
 
 
-@frozen(cache_hash=True)
+@frozen(cache_hash=True, slots=False)
 class Reason:
     """Why: one filter that matched, and the entry that made it match.
 
@@ -101,6 +103,11 @@ class Reason:
     entry: str = ""
     annotation: str = ""
     action: str = ""
+
+    @functools.cached_property
+    def json(self) -> str:
+        """It as a JSON object in printable ASCII, for events: kept with it, for filters match again and again."""
+        return json.dumps(asdict(self), separators=(",", ":"))
 
 
 _NO_TAGS: frozenset[str] = frozenset()

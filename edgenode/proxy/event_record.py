@@ -1,4 +1,4 @@
-"""The record of an event that is not a proxied request's: of a connection, or of a request that was judged elsewhere."""
+"""The record of an event that is no proxied request's: of a connection, or of a request judged elsewhere."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import time
 from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Exchange
-
-EVENT_HEADERS = (b"content-type", b"referer", b"user-agent")
-"""The header fields whose values events hold, unless the configuration names others."""
+from edgenode.model.interfaces import EVENT_HEADERS
 
 
 class EventRecord:

@@ -192,9 +192,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         if body and all(name != b"content-type" for name, _ in response.headers):
             fields.insert(0, (b"Content-Type", b"text/plain; charset=utf-8"))
         self._end()
-        self._client.start_response(
-            response.status, b"", header_lines(fields) + http_date(), len(body), body, True
-        )
+        self._client.start_response(response.status, b"", header_lines(fields) + http_date(), len(body), body, True)
 
     def _close(self) -> None:
         self.status = 444
@@ -242,22 +240,24 @@ class ProxyExchange(JudgedRequest, Attempts):
     def _origin_lines(self) -> bytes:
         """The field lines for the origin: what crosses, and what we say of the client and of the request."""
         head, standing, extra, via = self.head, self.standing, self._extra, self.context.via
+        site = self.site
+        assert site is not None
         if standing is not None:
-            added = standing.lines
+            forwarded = standing.lines
         else:
-            assert self.site is not None
             assert self.forwarded is not None
-            added = self.forwarded.lines() + self.site.certificate_lines
+            forwarded = self.forwarded.lines()
+        added = site.certificate_lines
+        if b"te" in head.fields and takes_trailers(head):
+            added = TRAILERS_WANTED + added
         if extra:
             crossing = request_lines(head, [name for name, _ in extra])
             added += header_lines(extra)
         else:
             crossing = request_lines(head)
-        if b"te" in head.fields and takes_trailers(head):
-            added += TRAILERS_WANTED
         if b"max-forwards" in head.fields:
             added += max_forwards_line(head)
-        return b"%b%b%bX-Request-Id: %b\r\n" % (crossing, via_line(head, via), added, self.identifier)
+        return b"%b%b%b%bX-Request-Id: %b\r\n" % (crossing, forwarded, via_line(head, via), added, self.identifier)
 
     def request_body(self, data: bytes, done: bool) -> None:
         """Bytes of the request body came from the client."""

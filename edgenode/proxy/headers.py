@@ -1,8 +1,9 @@
 """Header fields on their way through: what crosses, what does not, and what we add.
 
-Field lines that cross are passed on as they were received. Law: hop-by-hop fields do not cross (RFC 9110, section 7.6.1). What claims to say who the client is or which certificate
-it has never arrives from outside, in no spelling: CGI, WSGI and their kin turn ``Client_Cert``, ``client.cert`` and
-``Client-Cert`` into the same variable, so names are compared with every separator made a hyphen.
+Law: hop-by-hop fields do not cross (RFC 9110, section 7.6.1), and field lines that cross are passed on as they were
+received. What claims to say who the client is or which certificate it has never arrives from outside, in no spelling:
+CGI, WSGI and their kin turn ``Client_Cert``, ``client.cert`` and ``Client-Cert`` into the same variable, so names are
+compared with every separator made a hyphen.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ _SEPARATORS = re.compile(rb"[^a-z0-9]+")
 _CLEAN = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,261}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=-]{1,128}")
 
+
 def claims_certificate(name: bytes) -> bool:
     """Whether a header of this name claims to say something of a client certificate.
 
@@ -182,9 +184,7 @@ def request_lines(head: RequestHead, without: Collection[bytes] = ()) -> bytes:
     names, lines = head.field_names, head.field_lines
     if head.options or without:
         left_out = head.options.union(without)
-        kept = [
-            line for line, name in zip(lines, names, strict=True) if name not in left_out and crosses(name)
-        ]
+        kept = [line for line, name in zip(lines, names, strict=True) if name not in left_out and crosses(name)]
     else:
         kept = [line for line, name in zip(lines, names, strict=True) if name in _CROSSING or crosses(name)]
     kept.append(b"")
@@ -234,8 +234,10 @@ class Forwarded:
 
 def via_line(request: Request, pseudonym: bytes) -> bytes:
     """The Via field line of a request (RFC 9110, section 7.6.3): what was received, and us."""
-    ours = b"%d.%d %b" % (*request.version, pseudonym)
     received = request.fields.get(b"via")
+    if received is None and request.version == (1, 1):
+        return b"Via: 1.1 %b\r\n" % pseudonym
+    ours = b"%d.%d %b" % (*request.version, pseudonym)
     return b"Via: %b\r\n" % (b", ".join((*received, ours)) if received else ours)
 
 

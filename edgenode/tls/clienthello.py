@@ -1,7 +1,7 @@
 """The ClientHello, read from the first bytes of a connection before an SSL object exists.
 
-Law: bytes are only looked at, never consumed; what is not a ClientHello is told apart from one that is not all there
-yet; every length is checked against what holds it. Sources: RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section 3,
+The law: bytes are only looked at, never consumed; what is not a ClientHello is told apart from one that is not all
+there yet; every length is checked against what holds it. Sources: RFC 8446 sections 4.1.2 and 5.1, RFC 6066 section 3,
 RFC 7301 section 3.1; the fingerprint is JA4 (FoxIO, "JA4 TLS client fingerprinting").
 """
 

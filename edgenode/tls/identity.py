@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from attrs import frozen
 from cryptography import x509
@@ -26,8 +26,6 @@ from edgenode.tls.names import distinguished_name, legacy_name
 REMEMBERED_CERTIFICATES = 1024
 LARGEST_REMEMBERED = 8 * 1024
 """Bytes of DER; a larger certificate is read every time, so that strangers cannot fill the memory with huge ones."""
-
-_E = TypeVar("_E", bound=x509.ExtensionType)
 
 
 @frozen(eq=False)
@@ -81,11 +79,10 @@ def _read(der: bytes) -> Description:
     certificate = x509.load_der_x509_certificate(der)
     # TBSCertificate (RFC 5280, section 4.1): [0] version if it is not 1, serial number, signature, issuer, validity,
     # subject, subjectPublicKeyInfo.
-    fields = list(_elements(certificate.tbs_certificate_bytes))
+    fields = list(_elements(next(_elements(der))))
     issuer_name, _, subject_name, public_key_info = fields[3:7] if fields[0][0] == 0xA0 else fields[2:6]
-    ski = _extension(certificate, x509.SubjectKeyIdentifier)
-    aki = _extension(certificate, x509.AuthorityKeyIdentifier)
-    usages = _extension(certificate, x509.ExtendedKeyUsage)
+    extensions = _extensions(certificate)
+    ski, aki = extensions.get(x509.SubjectKeyIdentifier), extensions.get(x509.AuthorityKeyIdentifier)
     found: dict[str, Any] = {
         "subject": distinguished_name(certificate.subject),
         "issuer": distinguished_name(certificate.issuer),
@@ -93,13 +90,13 @@ def _read(der: bytes) -> Description:
         "fingerprint_sha256": hashlib.sha256(der).hexdigest(),
         "not_before": certificate.not_valid_before_utc,
         "not_after": certificate.not_valid_after_utc,
-        "sans": _alternative_names(certificate),
+        "sans": _alternative_names(extensions.get(x509.SubjectAlternativeName)),
         # Over the very bytes: what a library makes of the key might be written in another way.
         "spki_sha256": hashlib.sha256(public_key_info).hexdigest(),
         "key_type": _named(KEY_TYPES, certificate.public_key_algorithm_oid),
         "key_bits": _key_bits(certificate),
         "signature_algorithm": _signature_algorithm(certificate),
-        "extended_key_usages": tuple(usage.dotted_string for usage in usages or ()),
+        "extended_key_usages": tuple(usage.dotted_string for usage in extensions.get(x509.ExtendedKeyUsage, ())),
     }
     stated = {
         **found,
@@ -121,21 +118,20 @@ def _serial(number: int) -> str:
     return "-" * (number < 0) + digits.zfill(len(digits) + len(digits) % 2)
 
 
-def _extension(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
-    """An extension; ``None`` if there is none, or if only a more lenient reader understands all extensions."""
+def _extensions(certificate: x509.Certificate) -> Mapping[type, Any]:
+    """The extensions by their class; none at all if only a more lenient reader than ours understands them."""
     try:
-        return certificate.extensions.get_extension_for_class(kind).value
+        return {type(extension.value): extension.value for extension in certificate.extensions}
     except Exception:
-        return None
+        return {}
 
 
 def _hexadecimal(data: bytes | None) -> str:
     return (data or b"").hex().upper()
 
 
-def _alternative_names(certificate: x509.Certificate) -> AlternativeNames:
-    names = _extension(certificate, x509.SubjectAlternativeName)
-    if names is None:  # perhaps one that only a more lenient reader understands: then no names rather than some
+def _alternative_names(names: x509.SubjectAlternativeName | None) -> AlternativeNames:
+    if names is None:
         return AlternativeNames()
     found = AlternativeNames(
         dns=tuple(names.get_values_for_type(x509.DNSName)),

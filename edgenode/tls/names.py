@@ -1,6 +1,6 @@
 """Distinguished names (X.501) as text, as nginx and OpenSSL write them.
 
-Law: a name breaks no line and no field of a log, a header or a rule, whatever stands in it.
+The law: a name breaks no line and no field of a log, a header or a rule, whatever it contains.
 """
 
 from __future__ import annotations

@@ -165,7 +165,7 @@ async def test_a_touched_file_changes_nothing_but_its_signature(pki: PKI, origin
 
 
 def _group(node: Node) -> Any:
-    return node.service.ports["public"].surroundings.router.named("strict.test")
+    return node.service.ports["public"].context.router.named("strict.test")
 
 
 # -- broken files ----------------------------------------------------------------------------------------------------

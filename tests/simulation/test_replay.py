@@ -21,7 +21,7 @@ from edgenode import __main__ as command
 from edgenode.config.load import Configuration
 from edgenode.model.decision import Close, Respond
 from edgenode.model.exchange import Address, Body, ClientIdentity, Connection, Exchange, Verification
-from edgenode.node import event_line
+from edgenode.node.event_record import event_line
 from edgenode.proxy.event_record import EventRecord
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.matching.certainty import NotKnown
@@ -117,7 +117,7 @@ def _told(judged: Judged, configuration: Configuration) -> str:
         record.status = 444
     else:
         record.status, record.tries, record.origin = 200, 1, "shop"
-    return event_line.line(record)
+    return event_line(record)
 
 
 def configured(folder: pathlib.Path, rules: str, edge: str = "") -> Configuration:

@@ -23,10 +23,8 @@ from edgenode.model.exchange import NO_CERTIFICATE, AlternativeNames
 from edgenode.tls import identity as identity_module
 from edgenode.tls.identity import describe, identify
 from edgenode.tls.names import NAMES, distinguished_name
-from edgenode.tls.policies import server_context
-from edgenode.tls.servergroups import ServerGroup
 from tests.support.certificates import CLIENT, SERVER, Issued, make, make_authority, new_key
-from tests.support.handshakes import Pair, client, loaded, trusted
+from tests.support.handshakes import Pair, server_group, shake, trusted
 
 TYPES = [
     NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.EMAIL_ADDRESS,
@@ -54,9 +52,7 @@ def rdn(oid: ObjectIdentifier, value: str) -> x509.RelativeDistinguishedName:
 
 def handshake(mode: str, *chain: Issued, root: Issued) -> Pair:
     """A client's handshake with a server group that refuses over HTTP."""
-    group = ServerGroup(certificate=("server",), mtls=mode, trust_store=("store",), security_policy="all")
-    server = loaded("server", root.issue("server", eku=[SERVER]))
-    return Pair.of(server_context(group, [server], [trusted(root)]), client(chain=chain))
+    return shake(server_group(mode), chain, trusted(root))
 
 
 def test_the_identity_holds_what_the_certificate_says() -> None:
@@ -87,7 +83,7 @@ def test_no_certificate_is_no_identity() -> None:
     assert identify(pair.server, pair.verification) is None
 
 
-def test_trap_2_1_the_verified_chain_is_no_proof() -> None:
+def test_the_verified_chain_is_no_proof() -> None:
     """For an untrusted certificate OpenSSL shows a verified chain all the same; the identity does not."""
     other = make_authority("Other")
     pair = handshake("optional-no-ca", other.issue("stranger"), other, root=make_authority())

@@ -18,11 +18,9 @@ from hypothesis import strategies as st
 
 from edgenode.model.exchange import Address, Connection, Exchange, Verification
 from edgenode.rules.fields import FIELDS
-from edgenode.tls.identity import Description, _elements, describe, identify
-from edgenode.tls.policies import server_context
-from edgenode.tls.servergroups import ServerGroup
+from edgenode.tls.identity import Description, _elements, describe
 from tests.support.certificates import CLIENT, SERVER, Issued, key_identifier, make, make_authority, new_key
-from tests.support.handshakes import Pair, client, loaded, trusted
+from tests.support.handshakes import server_group, shake, trusted
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 
@@ -127,14 +125,9 @@ def test_a_certificate_without_extensions_has_no_key_identifiers() -> None:
     assert description.extended_key_usages == ()
 
 
-GROUP = ServerGroup(certificate=("server",), mtls="optional-no-ca", trust_store=("store",), security_policy="all")
-
-
 def exchange(root: Issued, *chain: Issued) -> Exchange:
     """What a handshake with a client gives."""
-    server = loaded("server", root.issue("server", eku=[SERVER]))
-    pair = Pair.of(server_context(GROUP, [server], [trusted(root)]), client(chain=chain))
-    identity = identify(pair.server, pair.verification)
+    identity = shake(server_group("optional-no-ca"), chain, trusted(root)).identity()
     return Exchange(Connection(Address("192.0.2.1", 1), Address("192.0.2.2", 443), client=identity))
 
 

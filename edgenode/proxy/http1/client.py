@@ -172,15 +172,15 @@ class OriginConnection:
         if self._receiver is not None:
             self._receiver.origin_drained()
 
-    def ended(self, clean: bool = True) -> None:
+    def ended(self) -> None:
         """The origin sends no more: the end of a body without a length, and of the connection in any case."""
         receiver = self._receiver
-        if receiver is not None and clean and self._reader.ends_with_connection():
+        if receiver is not None and self._reader.ends_with_connection():
             self._receiver = None
             self.transport.close()
             receiver.response_body(b"", True, ())
         else:
-            self.transport.abort("" if clean else "closed without close_notify")
+            self.transport.close()
 
     def lost(self, reason: str, clean: bool) -> None:
         """The origin, or we, ended the connection."""
@@ -256,13 +256,7 @@ class OriginConnection:
         self._receiver = None
         if self._paused:
             self.resume()
-        if (
-            self._last
-            or not head.keep_alive
-            or not self._request_done
-            or self._reader.excess
-            or self.transport.queued
-        ):
+        if self._last or not head.keep_alive or not self._request_done or self._reader.excess or self.transport.queued:
             self.transport.close()
         else:
             self._keeper.release(self)

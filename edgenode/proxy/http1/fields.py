@@ -18,6 +18,7 @@ TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _FIELD = re.compile(rb"(?m)^(%b):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)\r\n" % TOKEN)
 _TRAILING_SPACE = re.compile(rb"[ \t]+\r\n")
 
+
 class MalformedHead(Exception):
     """A head whose lines are not as the grammar has them."""
 

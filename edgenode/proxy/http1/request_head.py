@@ -90,11 +90,11 @@ def read_request_head(head: bytes, limits: HeadLimits, scheme: bytes = b"https")
     authority, path, query, normalised = read_target(target, method)
     host = _host(fields)
     if authority is None:
-        authority, origin_target = host, target
+        authority = host
     else:
         fields[b"host"] = (authority,)  # it makes the Host field void (RFC 9112, section 3.2.2)
-        origin_target = b""
-    if not target.startswith(path) or not origin_target:
+    origin_target = target
+    if len(target) != len(path) + (0 if query is None else len(query) + 1):  # it is absolute, or had dot segments
         origin_target = path if query is None else b"%b?%b" % (path, query)
     if b"content-length" in fields or b"transfer-encoding" in fields:
         length = _body_length(fields, version)

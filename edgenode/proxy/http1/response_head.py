@@ -64,9 +64,7 @@ def read_response_head(head: bytes, method: bytes) -> FramedHead:
     return read
 
 
-def _framing(
-    fields: dict[bytes, tuple[bytes, ...]], version: tuple[int, int]
-) -> tuple[int | None, BodyReader]:
+def _framing(fields: dict[bytes, tuple[bytes, ...]], version: tuple[int, int]) -> tuple[int | None, BodyReader]:
     """A response's length and the reader of its body (RFC 9112, section 6.3), refusing every contradiction."""
     lengths, codings = fields.get(b"content-length"), fields.get(b"transfer-encoding")
     if codings is not None:

@@ -216,7 +216,7 @@ class ServerConnection:
             if self.state is State.HEAD:
                 self._run()
 
-    def ended(self, clean: bool = True) -> None:
+    def ended(self) -> None:
         """The client sends no more; what it has asked for it still gets."""
         self._ended = True
         if self.state is State.BODY or self.state is State.EARLY:

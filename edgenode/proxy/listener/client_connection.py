@@ -22,7 +22,8 @@ from zope.interface import implementer
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Address, ClientIdentity, Connection, Exchange
 from edgenode.net.deadlines import Deadlines
-from edgenode.net.transport import Receiver, Transport
+from edgenode.net.receiver import Receiver
+from edgenode.net.transport import Transport
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.listener.client_session import ClientSession
@@ -301,7 +302,7 @@ class ClientConnection:
     def drained(self) -> None:
         """Nothing is written before."""
 
-    def ended(self, clean: bool = True) -> None:
+    def ended(self) -> None:
         """The client has closed within the handshake."""
         self.transport.abort("")
 
@@ -354,9 +355,7 @@ class ClientConnection:
         if session is not None:
             facts, group = session.connection, session.handshake_group
         elif hello is not None:
-            facts = Connection(
-                self.peer, self._local, hello.server_name, fingerprint=hello.fingerprint, client=client
-            )
+            facts = Connection(self.peer, self._local, hello.server_name, fingerprint=hello.fingerprint, client=client)
         else:
             facts = Connection(self.peer, self._local)
         name = "" if group is None else group.name

@@ -29,7 +29,7 @@ class Standing:
     """What holds for every request of a connection with one authority that takes one path map.
 
     :ivar tags: the automatic tags that do not depend on the request: see ``Exchange.standing``.
-    :ivar lines: the field lines that say where a request comes from, each with its line end.
+    :ivar lines: the field lines that say where a request comes from: :meth:`edgenode.proxy.headers.Forwarded.lines`.
     :ivar event_prefix: the part of an event that is the same for all of them; empty until an event was written.
     """
 
@@ -76,8 +76,10 @@ class Site:
         if standing is None:
             request, client = exchange.request, exchange.client
             assert request is not None
-            lines = Forwarded(client, client, request.scheme, request.authority).lines() + self.certificate_lines
-            standing = self._standings[path_map.name] = Standing(path_map.pipeline.standing(exchange), lines)
+            forwarded = Forwarded(client, client, request.scheme, request.authority)
+            standing = self._standings[path_map.name] = Standing(
+                path_map.pipeline.standing(exchange), forwarded.lines()
+            )
         return standing
 
 

@@ -204,5 +204,5 @@ class Load:
 def _network(address: str, ipv4: int, ipv6: int) -> str:
     prefix = ipv6 if ":" in address else ipv4
     if prefix == 32 and ":" not in address:
-        return address
+        return f"{address}/32"
     return str(ipaddress.ip_network((address, prefix), strict=False))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from OpenSSL import SSL
+
 from edgenode.proxy.http1.request_head import read_request_head as read_request_head
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.listener.client_connection import ClientConnection, Speaker
@@ -13,5 +15,10 @@ SPEAKERS = {"": ServerConnection, "http/1.1": ServerConnection}
 def speak(connection: ClientConnection) -> Speaker:
     """The speaker of a connection whose handshake is done."""
     assert connection.session is not None
+    tls = connection.transport.connection
+    if isinstance(tls, SSL.Connection):
+        # A client that closes its sending side without close_notify is answered all the same, as by nginx: whether a
+        # request is whole can be seen from its framing.
+        tls.set_options(SSL.OP_IGNORE_UNEXPECTED_EOF)
     kind = SPEAKERS[connection.session.connection.alpn]
     return kind(connection, connection.transport, connection.deadlines, connection.limits)

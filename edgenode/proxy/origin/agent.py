@@ -128,7 +128,9 @@ class AgentRequest(Attempts):
     :ivar responded_with: fires with the response.
     """
 
-    def __init__(self, pool: OriginPool, request: ClientRequest, target: bytes, host: bytes, upload: Upload | None) -> None:
+    def __init__(
+        self, pool: OriginPool, request: ClientRequest, target: bytes, host: bytes, upload: Upload | None
+    ) -> None:
         self.pool = pool
         self.repeatable = upload is None and request.method in SAFE
         self._request = request

@@ -1,8 +1,8 @@
 """The attempts at one request to an origin: a connection is borrowed, the request sent, and if that fails tried again.
 
 Law: what may have reached a server is sent again only if it has no side effects and no body: nginx's
-``proxy_next_upstream``, narrowed. A server is blamed for what ``next-upstream`` names, and for nothing else. The proxy's
-exchanges and the agent's requests are subclasses: they say what is sent, and what becomes of the response.
+``proxy_next_upstream``, narrowed. A server has failed by what ``next-upstream`` names, and by nothing else. The
+proxy's exchanges and the agent's requests are subclasses: they say what is sent, and what becomes of the response.
 """
 
 from __future__ import annotations

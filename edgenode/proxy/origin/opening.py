@@ -137,7 +137,7 @@ class TLSOpening:
     def drained(self) -> None:
         """Nothing is written before."""
 
-    def ended(self, clean: bool = True) -> None:
+    def ended(self) -> None:
         """The server has closed before the handshake was done."""
         if self._transport is not None:
             self._transport.abort("")

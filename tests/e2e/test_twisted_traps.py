@@ -1,9 +1,4 @@
-"""The traps of HTTP in Twisted that the data path must not have, shown from outside, each under its number.
-
-The numbers are those of the research that the design rests on: 3.1 is the server's reader, 3.3 HTTP/2, 3.5 Agent and
-treq as a proxy's client, 3.6 WebSocket, 3.7 the PROXY protocol. The traps of TLS (0 and 2) stand beside the modules
-that avoid them: ``pytest -k trap`` runs all of them.
-"""
+"""What Twisted's HTTP server, Agent and treq do that a proxy must not, shown from outside to be done otherwise here."""
 
 from __future__ import annotations
 
@@ -87,7 +82,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("request_", "status"), REFUSED.values(), ids=REFUSED)
-async def test_trap_3_1_what_twisted_s_reader_accepts(front: Front, request_: bytes, status: int) -> None:
+async def test_what_twisted_s_reader_accepts_is_refused(front: Front, request_: bytes, status: int) -> None:
     """It is refused with its status, at once, and no byte of it reaches the origin."""
     answer = await front.node.exchange(request_)
     await front.node.events.take()
@@ -95,7 +90,7 @@ async def test_trap_3_1_what_twisted_s_reader_accepts(front: Front, request_: by
     assert front.origin.take() == []
 
 
-async def test_trap_3_1_close_is_seen_without_a_space(front: Front) -> None:
+async def test_close_is_seen_without_a_space(front: Front) -> None:
     """``Connection: keep-alive,close`` closes."""
     answer = await front.node.exchange(b"GET / HTTP/1.1\r\n" + HOST + b"Connection: keep-alive,close\r\n\r\n")
     await front.node.events.take()
@@ -103,22 +98,22 @@ async def test_trap_3_1_close_is_seen_without_a_space(front: Front) -> None:
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
-async def test_trap_3_1_a_method_is_what_was_sent(front: Front) -> None:
+async def test_a_method_is_what_was_sent(front: Front) -> None:
     """A method in lower case is another one, which is unknown."""
     (answer,) = await ask(front, get(method="get"))
     assert answer.status == 501
     assert front.origin.take() == []
 
 
-async def test_trap_3_3_http_2_is_not_spoken(front: Front) -> None:
-    """Its preface, without ALPN, is a request that is refused; an offer of it alone ends the handshake (2.3)."""
+async def test_http_2_is_not_spoken(front: Front) -> None:
+    """Its preface, without ALPN, is a request that is refused; an offer of it alone ends the handshake."""
     answer = await front.node.exchange(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
     await front.node.events.take()
     assert answer[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 505")
     assert front.origin.take() == []
 
 
-async def test_trap_3_5_no_cookie_of_one_client_reaches_another(front: Front) -> None:
+async def test_no_cookie_of_one_client_reaches_another(front: Front) -> None:
     """There is no jar: what an origin sets goes to the client that asked, and into no other request."""
     (answer,) = await ask(front, get("/cookie"))
     assert answer.fields("Set-Cookie") == [b"id=alice"]
@@ -126,7 +121,7 @@ async def test_trap_3_5_no_cookie_of_one_client_reaches_another(front: Front) ->
     assert all(b"cookie:" not in request.lower() for request in front.origin.take())
 
 
-async def test_trap_3_5_a_body_is_passed_as_it_is_encoded(front: Front) -> None:
+async def test_a_body_is_passed_as_it_is_encoded(front: Front) -> None:
     """Nothing asks the origin for gzip on its own account, nor unpacks it; a redirect is the client's to follow."""
     (answer,) = await ask(front, get("/packed"))
     (request,) = front.origin.take()
@@ -135,14 +130,14 @@ async def test_trap_3_5_a_body_is_passed_as_it_is_encoded(front: Front) -> None:
 
 
 @pytest.mark.parametrize("target", ["/?", "/?a[b]=c|d", "/a?b?", "/%7e%5B?%zz"])
-async def test_trap_3_5_a_target_is_not_rewritten(front: Front, target: str) -> None:
+async def test_a_target_is_not_rewritten(front: Front, target: str) -> None:
     """Neither a final question mark nor a bracket is lost or encoded anew."""
     await ask(front, get(target))
     (request,) = front.origin.take()
     assert request.startswith(f"GET {target} HTTP/1.1\r\n".encode())
 
 
-async def test_trap_3_5_there_is_one_length(front: Front) -> None:
+async def test_there_is_one_length(front: Front) -> None:
     """The client's own framing is not sent beside ours, and neither is its Connection."""
     await ask(front, get("/", "open.test", "Content-Length: 5", "Connection: keep-alive", method="POST", body=b"hello"))
     (request,) = front.origin.take()
@@ -151,7 +146,7 @@ async def test_trap_3_5_there_is_one_length(front: Front) -> None:
     assert b"connection: keep-alive" not in request.lower()
 
 
-async def test_trap_3_6_an_upgrade_is_no_tunnel(front: Front) -> None:
+async def test_an_upgrade_is_no_tunnel(front: Front) -> None:
     """A WebSocket handshake is refused as long as nothing reads WebSocket, and what follows it goes nowhere."""
     lines = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n\r\n"
     answer = await front.node.exchange(
@@ -165,7 +160,7 @@ async def test_trap_3_6_an_upgrade_is_no_tunnel(front: Front) -> None:
 @pytest.mark.parametrize(
     "header", [b"PROXY TCP4 192.0.2.1 192.0.2.2 1 443\r\n", b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + bytes(12)]
 )
-async def test_trap_3_7_nobody_is_believed_about_addresses(front: Front, header: bytes) -> None:
+async def test_a_proxy_protocol_header_is_no_client_hello(front: Front, header: bytes) -> None:
     """A header of the PROXY protocol is no ClientHello: the connection ends, and nothing is forwarded."""
     answer = await front.node.plain(header)
     front.node.events.told.clear()
