@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from edgenode.config.load import Configuration
 from edgenode.feeds import contents, store
 from edgenode.feeds.contents import Content, Fed, Refused
-from edgenode.feeds.fetch import Document, Fetcher, Unfetched, Validators
+from edgenode.feeds.fetch import Document, Fetcher, FetchError, Validators
 from edgenode.feeds.store import Status, Stored
 from edgenode.model.errors import ConfigurationError, InvalidValue
 from edgenode.model.urls import read_address
@@ -120,7 +120,7 @@ async def ask(configuration: Configuration, header: str, fetcher: Fetcher, take:
         assert content is not None  # a source that was not told of any cannot say that it is the same still
         word = "not changed" if content is known else "changed"
         outcome = Outcome(word, contents.counted(content.size), Status(url, asked.asked, asked.asked))
-    except (Unfetched, Refused, InvalidValue) as error:
+    except (FetchError, Refused, InvalidValue) as error:
         outcome = _failed(str(error), known, asked)
     except OSError as error:
         outcome = _failed(f"cannot be kept in {folder}: {error.strerror}", known, asked)

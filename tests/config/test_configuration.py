@@ -336,6 +336,12 @@ ERRORS: dict[str, tuple[dict[str, str], list[str]]] = {
         },
         ["[server-group shop] certificate: server and twin both hold ECDSA; only the last would be presented"],
     ),
+    "ciphers that encrypt nothing": (
+        {"certificate = server": "certificate = server\nciphers = eNULL:@SECLEVEL=0"},
+        [
+            "[server-group shop] ciphers: the cipher suite ECDHE-ECDSA-NULL-SHA authenticates or encrypts nothing",
+        ],
+    ),
     "ciphers": (
         {"certificate = server": "certificate = server\nciphers = nonsense"},
         ["[server-group shop] ciphers: OpenSSL knows no cipher suite in 'nonsense'"],

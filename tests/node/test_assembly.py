@@ -84,6 +84,18 @@ def test_a_group_that_has_not_changed_keeps_its_context(folder: pathlib.Path, ch
     assert new is not old
 
 
+def test_groups_with_the_same_policy_have_one_trust(folder: pathlib.Path) -> None:
+    """What is known of a client under one of them holds under the other."""
+    twin = "[server-group twin]\nhosts = twin.example\n" + MTLS + "\nsecurity-policy = shop\n"
+    found = configuration(folder, ("server-groups = shop", "server-groups = shop, twin"), ("", twin))
+    router = assembled(found).routers["public"]
+    one, other = router.named("shop.example"), router.named("twin.example")
+    assert one is not None
+    assert other is not None
+    assert one is not other
+    assert one.trust is other.trust
+
+
 @pytest.mark.parametrize(
     ("change", "same"),
     [
