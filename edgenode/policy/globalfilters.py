@@ -6,8 +6,7 @@ strongest. An action that exempts from stages stands beside it, whatever it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Annotated, ClassVar
 
@@ -74,33 +73,48 @@ class GlobalFilter(Section, Feed):
         return self.feed is None and super().empty
 
 
+_NO_STAGES: frozenset[str] = frozenset()
+
+
 @frozen(eq=False)
 class _Consequence:
     """What follows if a filter matches.
 
+    :ivar filter: the name of the filter.
+    :ivar tags: what it puts on.
     :ivar action: the action that competes with those of others.
     :ivar named: the name of its action, whether or not that competes.
     :ivar exempt: the stages that are left out.
+    :ivar taken: the tags that are put on besides if its action is taken.
+    :ivar reasons: the reason for each evidence that it can have, by the ``id`` of that. Those have to be kept alive.
     """
 
     filter: str
     tags: frozenset[str]
     action: Action | None
-    named: str = ""
-    exempt: frozenset[str] = frozenset()
+    named: str
+    exempt: frozenset[str]
+    taken: frozenset[str]
+    reasons: Mapping[int, Reason]
 
     @classmethod
-    def of(cls, name: str, filter: GlobalFilter, action: Action | None) -> _Consequence:
-        """What follows if a filter matches."""
-        tags = frozenset(filter.tags)
-        if action is None or not action.exempts:
-            return cls(name, tags, action, "" if action is None else action.name)
-        return cls(name, tags | action.tags, None, action.name, action.exempts)
+    def of(cls, name: str, filter: GlobalFilter, action: Action | None, ways: Iterable[Evidence]) -> _Consequence:
+        """What follows if a filter matches.
+
+        :param ways: every evidence that it can have, as far as that is known beforehand.
+        """
+        tags, named = frozenset(filter.tags), "" if action is None else action.name
+        reasons = {id(way): _reason(name, named, way) for way in ways}
+        if action is None:
+            return cls(name, tags, None, named, frozenset(), frozenset(), reasons)
+        if action.exempts:
+            return cls(name, tags | action.tags, None, named, action.exempts, frozenset(), reasons)
+        taken = frozenset((canonical(f"action:{named}"),)) | action.tags
+        return cls(name, tags, action, named, frozenset(), taken, reasons)
 
 
-@lru_cache(4096)
 def _reason(filter: str, action: str, evidence: Evidence) -> Reason:
-    """Why a filter matched; remembered, for the same evidence comes again and again."""
+    """Why a filter matched."""
     return Reason(
         GlobalFilters.name,
         filter,
@@ -150,13 +164,12 @@ class GlobalFilters:
             else filter_feeds.formula(each.feed, feeds[name], str(each.source))
             for name, each in active.items()
         ]
-        return cls(
-            compile_formulas(formulas, [each.tags for each in active.values()], tuple(active)),
-            tuple(
-                _Consequence.of(name, each, None if each.action is None else actions[each.action])
-                for name, each in active.items()
-            ),
-        )
+        compiled = compile_formulas(formulas, [each.tags for each in active.values()], tuple(active))
+        consequences = [
+            _Consequence.of(name, each, None if each.action is None else actions[each.action], ways)
+            for (name, each), ways in zip(active.items(), compiled.ways, strict=True)
+        ]
+        return cls(compiled, tuple(consequences))
 
     @property
     def needs(self) -> frozenset[str]:
@@ -169,20 +182,21 @@ class GlobalFilters:
         matching = self._formulas.matching(exchange)
         if not matching:
             return NOTHING
-        tags: set[str] = set()
+        tags: list[frozenset[str]] = []
         reasons: list[Reason] = []
-        exempt: frozenset[str] = frozenset()
-        winner: Action | None = None
+        exempt = _NO_STAGES
+        winner: _Consequence | None = None
+        strongest = 0
         for index, evidence in matching:
             consequence = self._consequences[index]
-            tags |= consequence.tags
-            action = consequence.action
-            reasons.append(_reason(consequence.filter, consequence.named, evidence))
+            tags.append(consequence.tags)
+            reason = consequence.reasons.get(id(evidence))
+            reasons.append(reason or _reason(consequence.filter, consequence.named, evidence))
             if consequence.exempt:
                 exempt |= consequence.exempt
-            if action is not None and (winner is None or action.strength > winner.strength):
-                winner = action
-        if winner is not None:
-            tags.add(canonical(f"action:{winner.name}"))
-            tags |= winner.tags
-        return Decision(frozenset(tags), tuple(reasons), winner, exempt=exempt)
+            action = consequence.action
+            if action is not None and (winner is None or action.strength > strongest):
+                winner, strongest = consequence, action.strength
+        if winner is None:
+            return Decision(frozenset().union(*tags), tuple(reasons), None, (), exempt)
+        return Decision(winner.taken.union(*tags), tuple(reasons), winner.action, (), exempt)

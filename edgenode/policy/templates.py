@@ -18,7 +18,7 @@ from attrs import field, frozen
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange
 from edgenode.rules.language import evaluating
-from edgenode.rules.language.expressions import Node, listed
+from edgenode.rules.language.nodes import Node, listed
 from edgenode.rules.language.parsing import parse_value
 from edgenode.rules.language.texts import to_string
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from edgenode.config import schema
 from edgenode.config.compiled_rules import Formulas
 from edgenode.model.errors import InvalidValue, Problem
-from edgenode.rules.language.expressions import (
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.language.nodes import (
     Call,
     Comparison,
     Each,
-    Expression,
     FieldValue,
     Index,
     Literal,

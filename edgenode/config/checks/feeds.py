@@ -12,7 +12,8 @@ from edgenode.model.errors import InvalidValue, Problem
 from edgenode.rules import lists
 from edgenode.rules.feeds import Feed
 from edgenode.rules.language import comparing
-from edgenode.rules.language.expressions import Expression, Listed, listed
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.language.nodes import Listed, listed
 from edgenode.rules.language.types import Type
 
 _OF_REMOTE = ("refresh", "trust-store", "fetch-timeout")

@@ -14,7 +14,7 @@ from edgenode.config.data import Sections
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.rules.categories import value_of
 from edgenode.rules.fields import FIELDS
-from edgenode.rules.language.expressions import FieldValue, Node, walk
+from edgenode.rules.language.nodes import FieldValue, Node, walk
 from edgenode.rules.matching.contradictions import BEGINNING
 from edgenode.rules.sections import Section
 
