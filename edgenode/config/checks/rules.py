@@ -44,8 +44,8 @@ def unknown_names(formulas: Formulas) -> Iterator[Problem]:
                 yield Problem(header, entry.key, sentence, entry.value, len(entry.value) - len(entry.pattern))
 
 
-def unlocated(formulas: Formulas) -> Iterator[Problem]:
-    """Rules that ask where a client is, while nobody knows: whom they shall keep out would come in."""
+def geography_without_database(formulas: Formulas) -> Iterator[Problem]:
+    """Rules on the place of a client without a database of ``[geo]``: whom they shall refuse would be let in."""
     configuration = formulas.configuration
     for header, section in () if configuration.geo else configuration.with_rules():
         if isinstance(section, PathMap) or (isinstance(section, GlobalFilter) and section.active):
