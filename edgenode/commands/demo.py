@@ -36,13 +36,13 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from edgenode.commands.pki import Authority, PkiError
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.node.event_record import event_line
 from edgenode.node.events import EventLog
 from edgenode.node.service import EdgeService
+from edgenode.tls.authority import Authority, PkiError
 from edgenode.tls.names import distinguished_name
 
 LOOPBACK = "127.0.0.1"

@@ -7,14 +7,11 @@ the process that it asked for.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
-import pathlib
 import socket
 import struct
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from attrs import frozen
@@ -121,39 +118,6 @@ class _Caller(Protocol, TimeoutMixin):
         self._callers.callers -= self._counted
 
 
-# -- the command -----------------------------------------------------------------------------------------------------
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Have a node read its configuration again.
-
-    :return: 0 if the new one is in use; 1 if not, and then nothing has changed.
-    """
-    parser = argparse.ArgumentParser("edgenode reload", description="Have a running node read its configuration again.")
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--pid", type=int, help="the node's process")
-    which.add_argument(
-        "--pid-file",
-        type=pathlib.Path,
-        metavar="FILE",
-        default="twistd.pid",
-        help="the file in which twistd has written it (twistd.pid)",
-    )
-    options = parser.parse_args(arguments)
-    try:
-        pid = options.pid if options.pid is not None else int(options.pid_file.read_text())
-    except OSError as error:
-        return _sorry(f"no node is known here: cannot read {options.pid_file}: {error.strerror}")
-    except ValueError:
-        return _sorry(f"no node is known here: there is no process number in {options.pid_file}")
-    try:
-        report = ask(pid)
-    except OSError as error:
-        return _sorry(f"process {pid} cannot be asked: {error.strerror or error}")
-    print(report.text, file=sys.stdout if report.done else sys.stderr)
-    return 0 if report.done else 1
-
-
 def ask(pid: int) -> Report:
     """Ask a node for a reload; this blocks.
 
@@ -187,8 +151,3 @@ def _peer(sock: socket.socket) -> tuple[int, int, int]:
     """Process, user and group at the other end of a Unix socket, as of when it connected or began to listen."""
     pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return pid, uid, gid
-
-
-def _sorry(sentence: str) -> int:
-    print(f"edgenode reload: {sentence}", file=sys.stderr)
-    return 1

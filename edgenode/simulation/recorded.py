@@ -27,7 +27,9 @@ from edgenode.model.exchange import (
     Verification,
 )
 from edgenode.node.event_fields import ATTRIBUTES, Values, attributes, read_event
-from edgenode.proxy.http1.requestheads import Limits, RequestHead, read_request_head
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
+from edgenode.proxy.streams import RequestHead
 from edgenode.rules.matching.certainty import NotKnown
 
 LONGEST_LINE = 1 << 20
@@ -36,7 +38,7 @@ LONGEST_LINE = 1 << 20
 _JUDGED = (404, 413, 421, 495, 496)
 """The refusals that are a judgement: the others say what became of the connection, or of the node."""
 
-_LIMITS = Limits(target=1 << 20, head=1 << 21, headers=10_000)
+_LIMITS = HeadLimits(target=1 << 20, head=1 << 21, headers=10_000)
 _LONG_AGO = datetime.datetime.fromtimestamp(0, datetime.UTC)
 _NOBODY = ClientIdentity(b"", (), "", "", "", "", _LONG_AGO, _LONG_AGO, Verification())
 """What stands in the place of what is not known of a client."""
@@ -199,11 +201,11 @@ def _requests(values: Values) -> tuple[RequestHead, Request]:
         lines.append(b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length)
     lines += _fillers(values["tags"], {line.partition(b":")[0] for line in lines[1:]})
     head = read_request_head(b"\r\n".join((*lines, b"", b"")), _LIMITS, known["scheme"])
-    head.request = evolve(head.request, version=known["version"])
-    body: Any = head.request.body if length == 0 else _Unknown("body")
+    head.version = known["version"]
+    body: Any = head.body if length == 0 else _Unknown("body")
     fields: Any = _Fields(recorded)
     headers: Any = _Unknown("all headers")
-    return head, evolve(head.request, headers=headers, names=headers, fields=fields, body=body)
+    return head, evolve(head.with_body(body), headers=headers, names=headers, fields=fields)
 
 
 def _fillers(tags: frozenset[str], present: set[bytes]) -> Iterator[bytes]:

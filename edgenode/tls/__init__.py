@@ -1,1 +1,1 @@
-"""Who is it? ClientHello, certificates, trust stores, policies, verification, and the transport that carries it all."""
+"""Who is it? ClientHello, certificates, trust stores, TLS policies, verification, revocation."""

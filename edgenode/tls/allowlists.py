@@ -1,7 +1,7 @@
-"""How a server group's lists name the clients that it lets in: names by kind, subjects, certificates and keys.
+"""Patterns of a server group's lists of clients: names by kind, subjects, certificates and keys.
 
-The law: a list lets in what it says and nothing that merely looks like it. Names are compared whole, by kind, and as
-they stand in the certificate; where one says what two readers could read differently, nothing matches.
+The law: a list lets in what it names and nothing that looks like it. Names are compared whole, by kind, and as they
+stand in the certificate; a name that two readers could read differently matches nothing.
 """
 
 from __future__ import annotations

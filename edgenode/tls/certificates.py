@@ -1,7 +1,7 @@
 """``[certificate]``: a certificate chain and its private key, ours to present; read and checked when loaded.
 
 The law: a certificate that cannot work is an error of the configuration that names the file and the reason, never a
-handshake that fails later; and no text of this module contains anything of a private key or its passphrase.
+handshake that fails later; and no message of this module contains anything of a private key or its passphrase.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def load(
 
 
 def check_for_origin(loaded: LoadedCertificate) -> tuple[Problem, ...]:
-    """What speaks against presenting a certificate to an origin.
+    """What is wrong with a certificate as one that is presented to an origin.
 
     The EKU clientAuth must be there (RFC 5280, section 4.2.1.12), and the issuer in the CA bundle: that of
     ``authorities``, or else the rest of the chain file; with neither nobody can tell, which is a warning.
@@ -166,7 +166,7 @@ def read_certificates(path: pathlib.Path) -> tuple[x509.Certificate, ...]:
 
 
 def read(path: pathlib.Path) -> bytes:
-    """A file's bytes.
+    """The content of a regular file; a named pipe or a device is not waited for.
 
     :raises InvalidValue: naming the file and the reason, if it cannot be read.
     """
@@ -180,7 +180,7 @@ def read(path: pathlib.Path) -> bytes:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; a named pipe would wait for its writer, and with it every reload and the end of the node."""
+    """Open a file without blocking: a named pipe would wait for its writer, and with it every reload and shutdown."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

@@ -1,6 +1,6 @@
-"""What runs out: certificates and revocation lists near their end, told while there is time to renew them.
+"""Warnings about certificates and revocation lists that expire soon, or have expired.
 
-The law: this refuses nobody. What is past its date is refused elsewhere; here it is only said why.
+The law: this refuses nobody. What is past its date is refused where clients are verified; here it is only reported.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from edgenode.tls.names import distinguished_name
 from edgenode.tls.truststores import LoadedTrustStore, TrustStore
 
 _NOTICE = datetime.timedelta(days=14)
-"""How long before its end a certificate is spoken of, if that is not more than a third of its life."""
+"""How long before its end a certificate is reported, if that is not more than a third of its life."""
 
 
-def ageing(
+def expiry_warnings(
     loaded: LoadedCertificate | LoadedTrustStore, now: datetime.datetime, *, past: bool = True
 ) -> Iterator[Problem]:
     """Warnings about what is past its date, or soon will be; the same words until something changes.
 
-    :param now: the time, UTC.
-    :param past: whether also of what is past it, of which whoever loads it is told already.
+    :param loaded: a certificate of ours, or a trust store with its revocation lists.
+    :param now: the time, UTC; compared in whole seconds, the grain of X.509 (RFC 5280, section 4.1.2.5).
+    :param past: whether also about what has expired: loading it reports that already.
     """
+    now = now.replace(microsecond=0)
     if isinstance(loaded, LoadedCertificate):
         header, key, certificates = f"{Certificate.kind} {loaded.name}", "chain", (loaded.leaf, *loaded.chain)
     else:
@@ -42,7 +44,7 @@ def ageing(
 def _lists(header: str, store: LoadedTrustStore, now: datetime.datetime, *, past: bool) -> Iterator[Problem]:
     for crl in store.crls:
         begin, end = crl.last_update_utc, crl.next_update_utc
-        # Lists are made anew all the time: what is old for its kind is spoken of.
+        # Lists are issued at regular intervals: the last tenth of the interval is late.
         if end is not None and (past or end >= now) and end - now < (end - begin) / 10:
             follows = "" if store.crl_stale == "accept" else "; then every client is refused"
             date = f"{end:%Y-%m-%d %H:%M} UTC"

@@ -1,7 +1,7 @@
-"""Whether the origin's certificate is that of the server we meant.
+"""Whether an origin's certificate is valid for the name that it was connected to by (RFC 9525).
 
 The law: any doubt is a refusal. Twisted's own check lets a certificate without subject alternative names pass for every
-name, for service-identity answers that with an exception its caller did not expect; here every exception refuses.
+name, because service-identity raises an exception that Twisted does not expect; here every exception refuses.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from edgenode.model.errors import OriginError
 def verify_origin(connection: SSL.Connection, server_name: str) -> None:
     """Check the name of the origin at the other end.
 
-    Call it after the handshake and before a byte of a request is sent. The chain is verified by the handshake; this is
-    about the name alone (RFC 9525): subject alternative names only, the common name counts for nothing.
+    To be called after the handshake and before a byte of a request is sent. The handshake verifies the chain; this
+    checks the name alone: in subject alternative names only, never in the common name.
 
+    :param connection: the TLS connection to the origin.
     :param server_name: the DNS name, or the IP address (IPv6 without brackets), that must be in the certificate.
     :raises OriginError: 502 ``certificate``, if it is not, or if it cannot be told.
     """

@@ -1,6 +1,6 @@
-"""The TLS policy of a server group, and of an origin, as contexts that are built once and never changed.
+"""The TLS policy of a server group, and of an origin, as ``SSL.Context`` that is built once and never changed.
 
-The law: one policy, one context. No session crosses from one to another, none is resumed where a client certificate is
+The law: one policy, one context. No session resumes under another context, none at all where a client certificate is
 asked for, and what is loaded is checked before it is used: a group that would let in more than it says is an error.
 """
 
@@ -21,10 +21,10 @@ from edgenode.tls.admission import Admission
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems
-from edgenode.tls.revocation import Revocation, believe
+from edgenode.tls.revocation import Revocation, fill_store
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
-from edgenode.tls.verification import Verifier, ask
+from edgenode.tls.verification import Verifier, set_verifier
 
 VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 PROTOCOLS = (b"http/1.1", b"http/1.0")
@@ -32,6 +32,10 @@ PROTOCOLS = (b"http/1.1", b"http/1.0")
 SSL_MODE_NO_AUTO_CHAIN = 0x8
 """OpenSSL's constant, which pyOpenSSL does not name. Without it OpenSSL completes our own chain from the clients' trust
 store, in every handshake, and so shows the names of authorities that ``advertise = no`` hides."""
+
+SSL_MODE_ENABLE_PARTIAL_WRITE = 0x1
+"""OpenSSL's constant; pyOpenSSL sets this mode. With it, a send writes one record of 16 KiB and returns; without it it
+writes all that it is given: several records for the price of one call."""
 
 
 GROUPS = b"X25519MLKEM768/X25519:prime256v1/secp384r1"
@@ -41,11 +45,11 @@ P-521 and finite fields, which cost a server more and are no client's only choic
 
 @frozen
 class TLSPolicy:
-    """Everything about a server group that judges its clients; groups with equal policies may serve one connection.
+    """Everything of a server group that its clients are judged by; groups with equal policies may serve one connection.
 
-    :ivar group: the section, without the keys that judge nobody; with ``mtls = off`` without any of a client
-        certificate's either. A new key counts as one that judges until it is said here that it does not.
-    :ivar trust_stores: whom it believes.
+    :ivar group: the section without the keys that no client is judged by; with ``mtls = off`` also without those about
+        client certificates. A new key counts until :meth:`of` leaves it out.
+    :ivar trust_stores: whose authorities are trusted.
     """
 
     group: ServerGroup
@@ -65,14 +69,19 @@ class TLSPolicy:
 
     @property
     def settled(self) -> tuple[bool, str, str]:
-        """What a handshake has settled for good; all the rest can be looked at again on an open connection."""
+        """What a handshake has settled for good; all the rest is judged again on an open connection."""
         return self.group.mtls != "off", self.group.minimum_version, self.group.ciphers
 
 
 def check_group(
     name: str, group: ServerGroup, certificates: Sequence[LoadedCertificate], trust_stores: Sequence[LoadedTrustStore]
 ) -> tuple[Problem, ...]:
-    """What is wrong with a server group, once its certificates and trust stores are loaded."""
+    """What is wrong with a server group.
+
+    :param name: of its section, for the problems.
+    :param certificates: its own, loaded.
+    :param trust_stores: loaded.
+    """
     problems = Problems(f"{group.kind} {name}".rstrip())
     problems.errors("certificate", _certificate_faults(certificates))
     problems.attempt("ciphers", lambda: check_ciphers(group.ciphers))
@@ -105,7 +114,7 @@ _LETS_IN_OTHERS = {
 
 
 def _shared(trust_stores: Sequence[LoadedTrustStore]) -> Iterator[str]:
-    """Tags go to whoever their store believes, so the clients of an authority in two stores get the tags of both."""
+    """The authorities that stand in two stores with different tags: their clients get the tags of both."""
     for store, other in itertools.combinations(trust_stores, 2):
         if set(store.tags) != set(other.tags):
             for authority in (each for each in store.authorities if each in other.authorities):
@@ -116,6 +125,7 @@ def _shared(trust_stores: Sequence[LoadedTrustStore]) -> Iterator[str]:
 def check_ciphers(ciphers: str) -> None:
     """Check a list of TLS 1.2 cipher suites.
 
+    :param ciphers: in OpenSSL's notation, ``ciphers(1)``.
     :raises InvalidValue: if OpenSSL knows none of them, or if one authenticates or encrypts nothing.
     """
     context = SSL.Context(SSL.TLS_METHOD)
@@ -137,6 +147,8 @@ def server_context(
 ) -> SSL.Context:
     """The context of a server group; each connection on it needs its own ``Record`` as app data.
 
+    :param certificates: its own, loaded.
+    :param trust_stores: loaded.
     :param protocols: the ALPN protocols spoken, the preferred first.
     :raises ConfigurationError: if :func:`check_group` finds an error.
     """
@@ -148,19 +160,20 @@ def server_context(
     context.set_cipher_list(group.ciphers.encode("ascii"))
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_RENEGOTIATION)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN)
+    context.clear_mode(SSL_MODE_ENABLE_PARTIAL_WRITE)
     _limit_groups(context)
     for certificate in certificates:
         _present(context, certificate)
     context.set_alpn_select_callback(_selector(tuple(protocols)))
     # Always set, and never the same twice: without it resumption under VERIFY_PEER fails the handshake instead.
     context.set_session_id(secrets.token_bytes(32))
-    # Tickets alone where no certificate is asked for: they need no memory here, and no other context can read them.
+    # Where no certificate is asked for, tickets alone: they need no memory here, and no other context can read them.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     if group.mtls == "off":
         context.set_verify(SSL.VERIFY_NONE)
     else:
         context.set_options(SSL.OP_NO_TICKET)
-        _ask(context, group, trust_stores)
+        _request_certificate(context, group, trust_stores)
     return context
 
 
@@ -175,14 +188,16 @@ def client_context(
 
     The name in the origin's certificate is not looked at here: call ``hostnames.verify_origin`` after the handshake.
 
+    :param minimum_version: the lowest TLS version spoken, ``1.2`` or ``1.3``.
     :param certificate: the client certificate to present.
-    :param trust_store: whom to believe; without one the system's authorities.
+    :param trust_store: the trusted authorities; without one the system's.
     :param verify: whether the origin's certificate is verified at all.
     """
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(VERSIONS[minimum_version])
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
     context.set_mode(SSL_MODE_NO_AUTO_CHAIN)
+    context.clear_mode(SSL_MODE_ENABLE_PARTIAL_WRITE)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_alpn_protos([b"http/1.1"])
     if certificate is not None:
@@ -193,14 +208,14 @@ def client_context(
     if trust_store is None:
         context.set_default_verify_paths()
     else:
-        believe(_store(context), (trust_store,))
+        fill_store(_store(context), (trust_store,))
     revocation = Revocation.of(() if trust_store is None else (trust_store,))
-    ask(context, SSL.VERIFY_PEER, Verifier("on", revocation=revocation))
+    set_verifier(context, SSL.VERIFY_PEER, Verifier("on", revocation=revocation))
     return context
 
 
-def _ask(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> None:
-    believe(_store(context), trust_stores)
+def _request_certificate(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> None:
+    fill_store(_store(context), trust_stores)
     names = {ca.subject: ca for store in trust_stores if store.advertise for ca in store.authorities}
     for authority in names.values():
         context.add_client_ca(authority)
@@ -208,7 +223,8 @@ def _ask(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[Loaded
     flags = SSL.VERIFY_PEER
     if group.mtls == "on" and not over_http:
         flags |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-    ask(context, flags, Verifier(group.mtls, over_http, Admission.of(group, trust_stores), Revocation.of(trust_stores)))
+    admission, revocation = Admission.of(group, trust_stores), Revocation.of(trust_stores)
+    set_verifier(context, flags, Verifier(group.mtls, over_http, admission, revocation))
     context.set_verify_depth(group.verify_depth)
 
 

@@ -1,4 +1,4 @@
-"""Collects the problems of one section while its files are read, so that all of them are reported at once."""
+"""The problems of one section, collected while its files are read, so that all are reported at once."""
 
 from __future__ import annotations
 

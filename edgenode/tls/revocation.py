@@ -1,8 +1,8 @@
-"""How the revocation lists of trust stores are used: by OpenSSL, and where it cannot say what is meant, by us.
+"""Revocation checking with the lists of trust stores (CRL, RFC 5280, section 6.3): OpenSSL's, and what it lacks.
 
-The law: this only ever refuses. OpenSSL knows one time for all lists and no policy on old ones, so a list past its
-date is looked at again here; and what a list revokes where OpenSSL does not look for it is revoked all the same. The
-handshake and every later look at an open connection ask the same questions.
+The law: this only ever refuses. OpenSSL knows one time for all lists and no policy on old ones, so lists past their
+``nextUpdate`` are checked again here; and what a list revokes where OpenSSL does not look for it is revoked all the
+same. The handshake and every later verification of an open connection give the same answer.
 """
 
 from __future__ import annotations
@@ -18,25 +18,23 @@ from OpenSSL._util import lib
 
 from edgenode.tls.identity import describe
 from edgenode.tls.names import distinguished_name
-from edgenode.tls.revocation_lists import Moments, is_complete, issuer_key, same_kind
+from edgenode.tls.revocation_lists import RevokedSince, is_complete, issuer_key, same_kind
 from edgenode.tls.truststores import LoadedTrustStore
-
-CRL_EXPIRED = 12
-REVOKED = 23
+from edgenode.tls.verify_errors import CRL_EXPIRED, REVOKED
 
 EXTENDED_CRL_SUPPORT = 0x1000
-"""OpenSSL's constant, which pyOpenSSL does not name: lists that are indirect, that have but some reasons, or that
-another key of the issuer has signed. Always on: where there is no such list it changes nothing."""
+"""``X509_V_FLAG_EXTENDED_CRL_SUPPORT``, which pyOpenSSL does not name: lists that are indirect, that have only some
+reasons, or that another key of the issuer has signed. Always on: where there is no such list it changes nothing."""
 
 USE_DELTAS = 0x2000
-"""Likewise: delta lists. Always on, for a revocation that was loaded and is not looked at is worse than none."""
+"""``X509_V_FLAG_USE_DELTAS``: delta lists. Always on: a revocation that was loaded must count."""
 
 NO_CHECK_TIME = 0x200000
-"""Likewise: all dates are right, those of certificates as well."""
+"""``X509_V_FLAG_NO_CHECK_TIME``: no dates are checked, neither those of lists nor those of certificates."""
 
 
 def crl_flags(trust_stores: Sequence[LoadedTrustStore]) -> int:
-    """How the revocation lists of trust stores are used, ``X509StoreFlags``; 0 without any list."""
+    """The ``X509StoreFlags`` for the revocation lists of trust stores; 0 without any list."""
     stores = [store for store in trust_stores if store.crls]
     if not stores:
         return 0
@@ -45,8 +43,8 @@ def crl_flags(trust_stores: Sequence[LoadedTrustStore]) -> int:
     return int(crypto.X509StoreFlags.CRL_CHECK | everything | EXTENDED_CRL_SUPPORT | USE_DELTAS)
 
 
-def believe(store: crypto.X509Store, trust_stores: Sequence[LoadedTrustStore]) -> None:
-    """Put authorities, revocation lists and flags into a store of OpenSSL's."""
+def fill_store(store: crypto.X509Store, trust_stores: Sequence[LoadedTrustStore]) -> None:
+    """Put the authorities, revocation lists and flags of trust stores into a store of OpenSSL's."""
     for trust_store in trust_stores:
         for authority in trust_store.authorities:
             store.add_cert(crypto.X509.from_cryptography(authority))
@@ -64,7 +62,7 @@ def _add(store: crypto.X509Store, parsed: Iterable[Any]) -> None:
 
 @frozen(eq=False)
 class _List:
-    """A revocation list, also as OpenSSL's ``X509_CRL``, and whether it is good enough past its date."""
+    """A revocation list, also as OpenSSL's ``X509_CRL``, and whether it is accepted past its ``nextUpdate``."""
 
     crl: x509.CertificateRevocationList
     parsed: Any
@@ -79,17 +77,17 @@ class _List:
 
 @frozen(eq=False)
 class Revocation:
-    """What the lists of some trust stores say of a chain with which OpenSSL is content, but for old lists.
+    """What the revocation lists of trust stores say of a chain in which OpenSSL found no error, or only error 12.
 
-    :ivar tolerant: whether any list past its date may be good enough; if so, ask :meth:`error` about error 12.
-    :ivar turns: the last seconds, since the epoch, before something may be different, in order.
+    :ivar accepts_stale: whether any list past its date may be accepted; if so, error 12 is for :meth:`error` to judge.
+    :ivar changes: the last seconds, since the epoch, before a list begins or ends, in order.
     """
 
-    tolerant: bool
-    turns: tuple[int, ...]
+    accepts_stale: bool
+    changes: tuple[int, ...]
     _flags: int
     _lists: tuple[_List, ...]
-    _besides: tuple[Moments, ...]
+    _elsewhere: tuple[RevokedSince, ...]
     _complete: Mapping[str, Sequence[_List]] = field(init=False)
 
     @_complete.default
@@ -102,7 +100,7 @@ class Revocation:
 
     @classmethod
     def of(cls, trust_stores: Sequence[LoadedTrustStore]) -> Self | None:
-        """That of these trust stores; ``None`` if they have no lists. Here is done what takes time."""
+        """That of these trust stores; ``None`` if they have no lists. What takes long is done here, not in requests."""
         flags = crl_flags(trust_stores)
         if not flags:
             return None
@@ -120,7 +118,7 @@ class Revocation:
             tuple(sorted(begins | ends)),
             flags,
             lists,
-            tuple(store.revoked_besides for store in trust_stores),
+            tuple(store.revoked_elsewhere for store in trust_stores),
         )
 
     def error(self, chain: Sequence[bytes], now: datetime.datetime, *, stale: bool) -> int:
@@ -130,14 +128,14 @@ class Revocation:
         :param now: the time, UTC.
         :param stale: whether OpenSSL found lists past their date on the way.
         """
-        now = now.replace(microsecond=0)  # the grain of X.509
-        in_question = chain if self._flags & crypto.X509StoreFlags.CRL_CHECK_ALL else chain[:1]
-        if any(self._is_revoked_besides(certificate, now) for certificate in in_question):
+        now = now.replace(microsecond=0)  # the resolution of X.509
+        checked = chain if self._flags & crypto.X509StoreFlags.CRL_CHECK_ALL else chain[:1]
+        if any(self._is_revoked_elsewhere(certificate, now) for certificate in checked):
             return REVOKED
         return self._regardless_of_dates(chain, now) if stale else 0
 
     def dates(self, issuer: str, now: datetime.datetime) -> tuple[datetime.datetime | None, datetime.datetime | None]:
-        """When the list that covers what an issuer has issued was issued itself, and when a newer one is due.
+        """``thisUpdate`` and ``nextUpdate`` of an issuer's revocation list, UTC; ``None`` if there is none.
 
         :param issuer: its distinguished name.
         :param now: the time, UTC; of the complete lists that have begun the latest counts.
@@ -153,13 +151,13 @@ class Revocation:
         _add(store, (each.parsed for each in self._lists))
         store.set_flags(self._flags)
 
-    def _is_revoked_besides(self, certificate: bytes, now: datetime.datetime) -> bool:
+    def _is_revoked_elsewhere(self, certificate: bytes, now: datetime.datetime) -> bool:
         description = describe(certificate)
         key = issuer_key(description.issuer), description.serial_number
-        return any(key in moments and moments[key] <= now for moments in self._besides)
+        return any(key in moments and moments[key] <= now for moments in self._elsewhere)
 
     def _regardless_of_dates(self, chain: Sequence[bytes], now: datetime.datetime) -> int:
-        """The same chain once more, with the lists that count as of now, and none of them too old."""
+        """Verify the chain once more, with the lists that count as of now, and without looking at dates."""
         *below, authority = (crypto.load_certificate(crypto.FILETYPE_ASN1, der) for der in chain)
         leaf, *intermediates = below or [authority]
         store = crypto.X509Store()
@@ -169,12 +167,12 @@ class Revocation:
         try:
             crypto.X509StoreContext(store, leaf, intermediates).verify_certificate()
         except crypto.X509StoreContextError as error:
-            # A list that does not count is missing here; but what was wrong with it is its date.
+            # A list that does not count is missing from this store; what was wrong with it is its date.
             return REVOKED if error.errors[0] == REVOKED else CRL_EXPIRED
         return 0
 
     def _counting(self, now: datetime.datetime) -> Iterator[_List]:
-        """The lists in date, and where there is none the old ones that are good enough."""
+        """The lists in date, and where there is none of a kind the old ones that are accepted."""
         kinds = {same_kind(each.crl) for each in self._lists if each.is_fresh(now)}
         for each in self._lists:
             if each.is_fresh(now) or (each.accepted and each.has_begun(now) and same_kind(each.crl) not in kinds):

@@ -1,8 +1,8 @@
-"""Revocation lists (RFC 5280, section 5) as files: read, and checked before they are believed.
+"""Revocation lists (CRL, RFC 5280, section 5) as files: read, and checked before they enter a trust store.
 
-The law: no list enters a trust store that says more than will be looked at. One that nobody here signed, or that has a
-critical extension which OpenSSL does not understand, is an error; and what OpenSSL understands but looks for in other
-places only is written down by :func:`revoked_besides`.
+The law: no list enters a trust store that says more than will be evaluated. One that none of the authorities signed, or
+that has a critical extension which OpenSSL does not understand, is an error; and what OpenSSL understands but does not
+find is listed by :func:`revoked_elsewhere`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _UNDERSTOOD_OF_ENTRIES = frozenset({CRLEntryExtensionOID.CERTIFICATE_ISSUER})
 
 _MARKS = (b"\x01\x01\xff", b"\x06\x03\x55\x1d\x1d", b"\x06\x03\x55\x1d\x1b")
 """DER without which no extension is critical, no entry names an issuer, and no list is a delta list. Most lists have
-none of it, and to read a million entries takes seconds."""
+none of it, and reading a million entries takes seconds."""
 
-Moments = Mapping[tuple[str, int], datetime.datetime]
+RevokedSince = Mapping[tuple[str, int], datetime.datetime]
 """By issuer, see :func:`issuer_key`, and serial number: since when a certificate is revoked."""
 
 _E = TypeVar("_E", bound=x509.ExtensionType)
@@ -78,7 +78,11 @@ def parsed(crl: x509.CertificateRevocationList) -> Any:
 def faults(
     path: pathlib.Path, crls: Iterable[x509.CertificateRevocationList], authorities: Sequence[x509.Certificate]
 ) -> Iterator[str]:
-    """Why lists must not be believed."""
+    """Why lists must not enter a trust store.
+
+    :param path: their file, for the sentences.
+    :param authorities: those of the trust store.
+    """
     for crl in crls:
         fault = _unreadable(crl) or _unauthorised(crl, authorities)
         if fault:
@@ -121,7 +125,7 @@ def _unauthorised(crl: x509.CertificateRevocationList, authorities: Sequence[x50
 def _signed(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
     try:
         return crl.is_signature_valid(authority.public_key())  # type: ignore[arg-type]
-    except Exception:  # an authority's key of a kind that signs nothing, or an unknown algorithm: not its signature
+    except Exception:  # a key of a kind that signs nothing, or an unknown algorithm: not its signature
         return False
 
 
@@ -139,10 +143,15 @@ _STALE = {
 """By ``crl-stale`` what follows when a list is out of date."""
 
 
-def doubts(
+def date_warnings(
     path: pathlib.Path, crls: Iterable[x509.CertificateRevocationList], crl_stale: str, now: datetime.datetime
 ) -> Iterator[str]:
-    """What to know about the dates of lists that may be believed."""
+    """Warnings about the dates of lists.
+
+    :param path: their file, for the sentences.
+    :param crl_stale: ``refuse`` or ``accept``.
+    :param now: the time, UTC.
+    """
     for crl in crls:
         issuer = distinguished_name(crl.issuer)
         if crl.next_update_utc is not None and crl.next_update_utc < now:
@@ -153,10 +162,13 @@ def doubts(
             yield f"{path}: the revocation list of {issuer} is not valid before {date}; every client is refused"
 
 
-def gaps(
+def missing_lists(
     authorities: Sequence[x509.Certificate], crls: Sequence[x509.CertificateRevocationList], crl_check: str
 ) -> Iterator[str]:
-    """Whose clients are all refused for the want of a list."""
+    """The authorities whose clients are all refused because a revocation list is missing.
+
+    :param crl_check: ``leaf`` or ``chain``.
+    """
     covered = {crl.issuer for crl in crls if is_complete(crl)}
     for authority in authorities:
         issues_authorities = any(other != authority and signed_by(other, authority) for other in authorities)
@@ -170,12 +182,12 @@ def gaps(
 
 
 def issuer_key(issuer: str) -> str:
-    """The distinguished name of an issuer, for comparing: as RFC 5280, section 7.1, without case and white space."""
+    """The distinguished name of an issuer, for comparing (RFC 5280, section 7.1): case folded, white space merged."""
     return " ".join(issuer.split()).casefold()
 
 
-def revoked_besides(crls: Sequence[x509.CertificateRevocationList]) -> Moments:
-    """What lists revoke in places where OpenSSL does not look.
+def revoked_elsewhere(crls: Sequence[x509.CertificateRevocationList]) -> RevokedSince:
+    """What lists revoke that OpenSSL does not find.
 
     It finds a list by the name of a certificate's issuer alone, so it misses what an indirect list says of others'
     certificates; and it takes a delta list only if the certificate, or the complete list, names a freshest one. Each
@@ -198,7 +210,7 @@ def _is_plain(crl: x509.CertificateRevocationList) -> bool:
 
 
 def _entries(crl: x509.CertificateRevocationList, own: bool) -> Iterator[tuple[str, int]]:
-    """What a list revokes; ``own`` says whether certificates of its own issuer, too."""
+    """What a list revokes, by issuer and serial number; ``own`` says whether also of its own issuer."""
     itself = {issuer_key(distinguished_name(crl.issuer))}
     issuers = itself
     for entry in crl:
@@ -213,7 +225,7 @@ def _entries(crl: x509.CertificateRevocationList, own: bool) -> Iterator[tuple[s
 
 
 def same_kind(crl: x509.CertificateRevocationList) -> object:
-    """What two lists have in common of which the newer one replaces the older."""
+    """A key that is equal for two lists of which the newer one replaces the older."""
     return _scope(crl), is_complete(crl)
 
 
@@ -223,7 +235,7 @@ def is_complete(crl: x509.CertificateRevocationList) -> bool:
 
 
 def _scope(crl: x509.CertificateRevocationList) -> object:
-    """What a list speaks of, as OpenSSL compares a delta list with its base (RFC 5280, section 5.2.4)."""
+    """The scope of a list, as OpenSSL compares a delta list with its base (RFC 5280, section 5.2.4)."""
     return (
         crl.issuer,
         _extension(crl.extensions, x509.AuthorityKeyIdentifier),

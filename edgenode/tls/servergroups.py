@@ -32,7 +32,7 @@ CERTIFICATE_HEADERS = ("none", "rfc9440", "xfcc", "nginx")
 
 @frozen
 class ServerGroup:
-    """A virtual host: the names it serves, the certificates it presents and how it judges those of its clients."""
+    """A virtual host: the names it serves, the certificates it presents, and how it judges those of its clients."""
 
     kind: ClassVar[str] = "server-group"
 
@@ -55,7 +55,7 @@ class ServerGroup:
         "400",
     )
     trust_store: tuple[Annotated[str, Reference("trust-store")], ...] = setting(
-        "Whom to believe about clients; required unless ``mtls`` is ``off``.", ()
+        "Whose certificates of clients are trusted; required unless ``mtls`` is ``off``.", ()
     )
     verify_depth: Annotated[int, Between(0, 100)] = setting(
         "How many intermediate certificates may stand between a client's certificate and an authority.", 1
@@ -111,6 +111,6 @@ class ServerGroup:
 
     @property
     def asked_of_verified_clients(self) -> tuple[str, ...]:
-        """The keys of this section that only a client with a verified certificate can satisfy."""
+        """The keys that are set and that only a client with a verified certificate can satisfy, as in the INI."""
         fields = (field for field in attrs.fields(ServerGroup) if field.name.startswith(_OF_VERIFIED_CLIENTS))
         return tuple(field.name.replace("_", "-") for field in fields if getattr(self, field.name) != field.default)

@@ -1,8 +1,8 @@
-"""A second opinion on a chain that OpenSSL is content with: what RFC 5280 forbids and OpenSSL lets pass.
+"""Strict verification: a chain that OpenSSL has verified, checked for what RFC 5280 forbids and OpenSSL lets pass.
 
-The law: it opens no door, for nobody is let in by it. Most of it is the path validation of ``cryptography``, which was
-written anew and shares no code with OpenSSL; the rest is a table of what that lets pass as well. Its one indulgence is
-RFC 5280's own: a certificate that has a subject needs no alternative name.
+The law: it only ever refuses. Most of it is the path validation of ``cryptography``, which shares no code with
+OpenSSL; the rest is a table of what that lets pass as well. It is laxer than the Web PKI profile in one point, with
+RFC 5280: a certificate that has a subject needs no alternative name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyB
 
 _POLICIES = (
     ExtensionPolicy.webpki_defaults_ca(),
-    # For subjects that are empty the table below demands it.
+    # The table below demands it of certificates without a subject.
     ExtensionPolicy.webpki_defaults_ee().may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None),
 )
 _PREFIXES = re.compile(r"(?:(?:validation failed|candidates exhausted|fatal error): )+")
@@ -32,13 +32,13 @@ _MAILBOX = re.compile(r"[!-?A-~]+@[A-Za-z0-9.\[\]:-]+")
 _E = TypeVar("_E", bound=x509.ExtensionType)
 
 
-def second_opinion(chain: Sequence[x509.Certificate], now: datetime.datetime) -> str:
+def path_fault(chain: Sequence[x509.Certificate], now: datetime.datetime) -> str:
     """What is wrong with a chain.
 
-    :param chain: the leaf, the intermediates, and the authority that is believed.
+    :param chain: the leaf, the intermediates, and the authority of the trust store.
     :param now: the time, UTC.
-    :return: a sentence, which may quote a certificate; empty if nothing is.
-    :raises Exception: of any kind, if a certificate cannot be read: to be taken for a no.
+    :return: a sentence, which may quote a certificate; empty if nothing is wrong.
+    :raises Exception: of any kind, if a certificate cannot be read: the caller must refuse then.
     """
     leaf, *issuers = chain
     for fault, forbidden in _FORBIDDEN:
@@ -46,7 +46,7 @@ def second_opinion(chain: Sequence[x509.Certificate], now: datetime.datetime) ->
             if forbidden(certificate, depth, len(issuers)):
                 return fault
     anchor = chain[-1]
-    # Of the authorities only the one that OpenSSL found: both are to judge the same path.
+    # Of the authorities only the one that OpenSSL found: both must validate the same path.
     builder = PolicyBuilder().store(Store([anchor])).time(now.astimezone(datetime.UTC).replace(tzinfo=None))
     builder = builder.max_chain_depth(len(issuers)).extension_policies(ca_policy=_POLICIES[0], ee_policy=_POLICIES[1])
     try:
@@ -63,12 +63,12 @@ def _extension(certificate: x509.Certificate, kind: type[_E]) -> x509.Extension[
         return None
 
 
-def _is_old(certificate: x509.Certificate, depth: int, last: int) -> bool:
+def _is_of_version_1(certificate: x509.Certificate, depth: int, last: int) -> bool:
     return certificate.version is not x509.Version.v3
 
 
 def _has_no_serial_number(certificate: x509.Certificate, depth: int, last: int) -> bool:
-    # Authorities of old have the number 0, and nobody looks it up.
+    # Old root authorities have the serial number 0, and no revocation list is looked up for them.
     return certificate.serial_number <= 0 and depth < last
 
 
@@ -83,19 +83,19 @@ def _has_no_issuer_key_identifier(certificate: x509.Certificate, depth: int, las
     return extension is None or extension.value.key_identifier is None
 
 
-def _constrains_in_vain(certificate: x509.Certificate, depth: int, last: int) -> bool:
+def _has_lax_constraints(certificate: x509.Certificate, depth: int, last: int) -> bool:
     kinds = (x509.NameConstraints, x509.PolicyConstraints, x509.InhibitAnyPolicy)
     return any(not extension.critical for extension in certificate.extensions if isinstance(extension.value, kinds))
 
 
-def _is_nobody(certificate: x509.Certificate, depth: int, last: int) -> bool:
+def _has_no_name(certificate: x509.Certificate, depth: int, last: int) -> bool:
     if certificate.subject.rdns:
         return False
     extension = _extension(certificate, x509.SubjectAlternativeName)
     return extension is None or not extension.critical
 
 
-def _is_misnamed(certificate: x509.Certificate, depth: int, last: int) -> bool:
+def _has_malformed_names(certificate: x509.Certificate, depth: int, last: int) -> bool:
     extension = _extension(certificate, x509.SubjectAlternativeName)
     return extension is not None and not all(map(_is_well_formed, extension.value))
 
@@ -112,19 +112,22 @@ def _is_well_formed(name: x509.GeneralName) -> bool:
     return True
 
 
-def _has_an_odd_key(certificate: x509.Certificate, depth: int, last: int) -> bool:
+def _has_odd_rsa_key(certificate: x509.Certificate, depth: int, last: int) -> bool:
     key = certificate.public_key()
     return isinstance(key, rsa.RSAPublicKey) and key.key_size % 8 != 0
 
 
 _FORBIDDEN: tuple[tuple[str, Callable[[x509.Certificate, int, int], bool]], ...] = (
-    ("a certificate without extensions, of version 1 (RFC 5280, section 4.1.2.1)", _is_old),
+    ("a certificate without extensions, of version 1 (RFC 5280, section 4.1.2.1)", _is_of_version_1),
     ("a serial number that is not positive (RFC 5280, section 4.1.2.2)", _has_no_serial_number),
     ("an authority without subject key identifier (RFC 5280, section 4.2.1.2)", _has_no_key_identifier),
     ("no authority key identifier (RFC 5280, section 4.2.1.1)", _has_no_issuer_key_identifier),
-    ("constraints that are not critical (RFC 5280, sections 4.2.1.10, 4.2.1.11, 4.2.1.14)", _constrains_in_vain),
-    ("neither a subject nor a critical alternative name (RFC 5280, section 4.2.1.6)", _is_nobody),
-    ("a malformed alternative name (RFC 5280, section 4.2.1.6)", _is_misnamed),
-    ("an RSA key that is not a whole number of bytes", _has_an_odd_key),
+    (
+        "constraints that are not critical (RFC 5280, sections 4.2.1.10, 4.2.1.11, 4.2.1.14)",
+        _has_lax_constraints,
+    ),
+    ("neither a subject nor a critical alternative name (RFC 5280, section 4.2.1.6)", _has_no_name),
+    ("a malformed alternative name (RFC 5280, section 4.2.1.6)", _has_malformed_names),
+    ("an RSA key that is not a whole number of bytes", _has_odd_rsa_key),
 )
-"""What both libraries let pass: the fault, and whether a certificate at a depth, of so many, has it."""
+"""What both libraries let pass: the fault, and whether a certificate at a depth, with the last at another, has it."""

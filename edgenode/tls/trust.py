@@ -1,8 +1,8 @@
-"""What a server group believes: its trust stores joined into one, as OpenSSL sees them, and the verdict as of now.
+"""The trust of a server group: its trust stores as OpenSSL sees them, and the verdict on a client as of now.
 
-The law: nothing stale is trusted. A client that expired, was revoked or lost its authority after its handshake does not
-live on in a kept connection. A verdict says until when it holds, so that a request costs one comparison; past that, or
-once the trust stores have changed, the client's chain is verified again, in full.
+The law: nothing stale is trusted. A client that expired, was revoked or lost its authority after its handshake is
+refused on a connection that was kept open. A verdict says until when it holds, so that a request costs one comparison;
+past that, or once the trust stores have changed, the client's chain is verified again, in full.
 """
 
 from __future__ import annotations
@@ -16,23 +16,29 @@ from typing import Self
 
 from attrs import evolve, field, frozen
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import crypto
+from OpenSSL import SSL, crypto
 from OpenSSL._util import lib
 
 from edgenode.model.exchange import ClientIdentity
 from edgenode.tls.admission import Admission
-from edgenode.tls.identity import describe, issuer_serial
-from edgenode.tls.revocation import CRL_EXPIRED, REVOKED, Revocation
+from edgenode.tls.identity import describe, identify, issuer_serial
+from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
-from edgenode.tls.verification import SELF_SIGNED_LEAF, UNABLE_TO_GET_CRL, UNKNOWN_AUTHORITY
-from edgenode.tls.verify_errors import reason
-
-NOT_YET_VALID = 9
-EXPIRED = 10
-CHAIN_TOO_LONG = 22
-AUTHORITY_KEY_TOO_WEAK = 67
-SIGNATURE_TOO_WEAK = 68
+from edgenode.tls.verification import Record
+from edgenode.tls.verify_errors import (
+    AUTHORITY_KEY_TOO_WEAK,
+    CHAIN_TOO_LONG,
+    CRL_EXPIRED,
+    EXPIRED,
+    NOT_YET_VALID,
+    REVOKED,
+    SELF_SIGNED_LEAF,
+    SIGNATURE_TOO_WEAK,
+    UNABLE_TO_GET_CRL,
+    UNKNOWN_AUTHORITY,
+    reason,
+)
 
 FOREVER = 2**62
 
@@ -47,9 +53,9 @@ STRONG_SIGNATURES = ("sha224", "sha256", "sha384", "sha512", "ed25519", "ed448")
 class Trust:
     """The trust stores of a server group; the same object as long as nothing in them has changed.
 
-    :ivar trust_stores: whom it believes.
-    :ivar verify_depth: the most intermediates.
-    :ivar admission: what is asked besides.
+    :ivar trust_stores: whose authorities are trusted.
+    :ivar verify_depth: the most intermediates between a client's certificate and an authority.
+    :ivar admission: what is asked beyond OpenSSL's verification.
     """
 
     trust_stores: tuple[LoadedTrustStore, ...] = ()
@@ -58,12 +64,12 @@ class Trust:
 
     @classmethod
     def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> Self:
-        """What a server group with these trust stores believes: nothing, where no certificate is asked for."""
+        """The trust of a server group with these trust stores: none, where no certificate is asked for."""
         if group.mtls == "off":
             return cls()
         admission = Admission.of(group, trust_stores)
         trust = cls(tuple(trust_stores), verify_depth=group.verify_depth, admission=admission)
-        _ = trust._revocation, trust._authorities  # a reload comes here in a thread, the first request does not
+        _ = trust._revocation, trust._authorities  # now, in the thread of a reload, and not in the first request
         return trust
 
     @cached_property
@@ -84,17 +90,29 @@ class Trust:
     def _revocation(self) -> Revocation | None:
         return Revocation.of(self.trust_stores)
 
+    def identify(self, connection: SSL.Connection, record: Record, now: datetime.datetime) -> ClientIdentity | None:
+        """The identity of the client at the other end of a finished handshake with this server group.
+
+        :param record: what the verification of this connection found.
+        :param now: the time, UTC.
+        :return: ``None`` if the client presented no certificate.
+        :raises ClientError: 495, if the certificate cannot be read.
+        """
+        identity = identify(connection, record.verification(True), self.tags, record.path)
+        return identity if identity is None or self._revocation is None else self.dated(identity, now)
+
     def until(self, identity: ClientIdentity, now: datetime.datetime) -> int:
         """The last second, since the epoch, in which the verdict on an identity holds if nothing is reloaded.
 
-        :param now: when it was made, UTC. A verdict that is bad stays bad.
+        :param identity: as this trust has verified it.
+        :param now: when that was, UTC.
         """
         if not identity.verification.verified:
             return int(describe(identity.leaf).not_after.timestamp())
         end = min(int(describe(der).not_after.timestamp()) for der in (identity.leaf, *identity.chain_verified))
-        turns = self._revocation.turns if self._revocation is not None else ()
-        following = bisect_left(turns, int(now.timestamp()))
-        return min(end, turns[following]) if following < len(turns) else end
+        changes = self._revocation.changes if self._revocation is not None else ()
+        following = bisect_left(changes, int(now.timestamp()))
+        return min(end, changes[following]) if following < len(changes) else end
 
     def dated(self, identity: ClientIdentity, now: datetime.datetime) -> ClientIdentity:
         """The identity with the dates of the revocation list that covers it; itself, if it has those already.
@@ -111,7 +129,7 @@ class Trust:
 
         :param identity: as of the handshake, under these trust stores or their predecessors.
         :param now: the time, UTC.
-        :return: the identity itself if nothing has changed, else one with the new error behind its own. What was not
+        :return: the identity itself if nothing has changed, else one with the new error behind its own. Who was not
             verified in the handshake is not verified now.
         """
         identity = self.dated(identity, now)
@@ -147,24 +165,24 @@ class Trust:
         return identity, self.until(identity, now)
 
     def _doubt(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[int, int, str]:
-        """What is wrong with a client that was not verified besides its authority, 0 for nothing; where, and why."""
+        """What is wrong with a client that was not verified, its authority left aside: error, depth and reason."""
         error = _date_error(identity.leaf, now)
         if error:
             return error, 0, reason(error)
         objection = self.admission.unverified(identity.leaf) if self.admission is not None else None
         if objection is not None:
             return objection.error, 0, objection.reason
-        # Trust stores that were replaced may know its authority by now, and lists that it is revoked.
+        # Trust stores that were replaced may hold its authority by now, and a list that revokes it.
         error, depth, _ = self._verify(identity, now)
         if error == SELF_SIGNED_LEAF and self._revocation is not None:
             error = UNABLE_TO_GET_CRL
         return (0, 0, "") if error in UNKNOWN_AUTHORITY else (error, depth, reason(error))
 
     def _verify(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[int, int, tuple[bytes, ...]]:
-        """What a handshake would find wrong with a chain, 0 for nothing; at what depth; and its issuers."""
+        """What a handshake would find wrong with a chain: error, 0 for none; depth; and its issuers, DER."""
         error, depth, chain = self._path(identity, now)
         revocation = self._revocation
-        stale = error == CRL_EXPIRED and revocation is not None and revocation.tolerant
+        stale = error == CRL_EXPIRED and revocation is not None and revocation.accepts_stale
         if stale:
             # Here OpenSSL ends at the first error: so the chain by itself, and then the lists.
             error, depth, chain = self._path(identity, now, lists=False)
@@ -173,7 +191,7 @@ class Trust:
         if len(chain) - 1 > self.verify_depth:
             return CHAIN_TOO_LONG, len(chain), ()
         for depth, der in enumerate(chain, 1):
-            # What has been in the handshake's chain has been found strong enough there.
+            # The handshake has checked the strength of its own chain.
             if der not in identity.chain_verified:
                 error = _weakness(der, is_last=depth == len(chain))
                 if error:
@@ -208,11 +226,11 @@ class Trust:
 
 
 def _weakness(authority: bytes, *, is_last: bool) -> int:
-    """OpenSSL's error for a key or signature below its security level 2; outside of a handshake it has level 0."""
+    """OpenSSL's error for a key or signature below its security level 2; outside of handshakes OpenSSL's is 0."""
     description = describe(authority)
     if description.key_bits < LEAST_BITS.get(description.key_type, FOREVER):
         return AUTHORITY_KEY_TOO_WEAK
-    # The last one is believed for its key, and nobody looks at its signature.
+    # The authority is trusted for its key; its signature does not count.
     return 0 if is_last or description.signature_algorithm.endswith(STRONG_SIGNATURES) else SIGNATURE_TOO_WEAK
 
 

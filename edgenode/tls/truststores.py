@@ -1,7 +1,7 @@
-"""``[trust-store]``: whom we believe, and what they have revoked; read and checked when loaded.
+"""``[trust-store]``: trusted certificate authorities and their revocation lists; read and checked when loaded.
 
-The law: nothing enters a trust store but certificate authorities and revocation lists that they signed and that can be
-understood. What would only make handshakes fail for a time, such as a list past its date, is a warning.
+The law: nothing enters a trust store but certificate authorities, and revocation lists that they signed and that can be
+evaluated. What would only make handshakes fail for a time, such as a list past its date, is a warning.
 """
 
 from __future__ import annotations
@@ -21,12 +21,20 @@ from edgenode.model.settings import Choice, File, Tag, Word, setting
 from edgenode.tls.certificates import read_certificates, signed_by, validity_fault
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems
-from edgenode.tls.revocation_lists import Moments, doubts, faults, gaps, parsed, read_crls, revoked_besides
+from edgenode.tls.revocation_lists import (
+    RevokedSince,
+    date_warnings,
+    faults,
+    missing_lists,
+    parsed,
+    read_crls,
+    revoked_elsewhere,
+)
 
 
 @frozen
 class TrustStore:
-    """Certificate authorities that are believed, and their revocation lists."""
+    """Trusted certificate authorities, and their revocation lists."""
 
     kind: ClassVar[str] = "trust-store"
 
@@ -47,9 +55,9 @@ class TrustStore:
     )
     advertise: bool = setting("Whether the names of the authorities are sent to clients in the handshake.", True)
     verification: Annotated[str, Choice(("openssl", "strict"))] = setting(
-        "Who judges a client's chain: ``openssl`` alone, as in nginx, or a second, stricter opinion behind it. "
-        "``strict`` refuses what RFC 5280 forbids and OpenSSL lets pass, and so also much of what older private "
-        "authorities issue; switch it on with a new PKI.",
+        "Who judges a client's chain: ``openssl`` alone, as in nginx, or a second, stricter path validation "
+        "behind it. ``strict`` refuses what RFC 5280 forbids and OpenSSL lets pass, and so also much of what older "
+        "private authorities issue; switch it on with a new PKI.",
         "openssl",
     )
     tags: tuple[Annotated[Word, Tag()], ...] = setting(
@@ -66,7 +74,7 @@ class LoadedTrustStore:
     """A trust store that was read and found in order.
 
     :ivar name: the name of its section.
-    :ivar authorities: the certificates believed, each once.
+    :ivar authorities: the trusted certificates, each once.
     :ivar crls: the revocation lists.
     :ivar crl_check: ``leaf`` or ``chain``.
     :ivar advertise: whether the names of the authorities are sent to clients.
@@ -85,13 +93,13 @@ class LoadedTrustStore:
     crl_stale: str = "refuse"
 
     @cached_property
-    def revoked_besides(self) -> Moments:
-        """What the lists revoke in places where OpenSSL does not look."""
-        return revoked_besides(self.crls)
+    def revoked_elsewhere(self) -> RevokedSince:
+        """What the lists revoke that OpenSSL does not find."""
+        return revoked_elsewhere(self.crls)
 
     @cached_property
     def parsed_crls(self) -> tuple[Any, ...]:
-        """The lists as OpenSSL's ``X509_CRL``, which all its stores share."""
+        """The lists as OpenSSL's ``X509_CRL``, shared by all contexts."""
         return tuple(map(parsed, self.crls))
 
 
@@ -119,11 +127,11 @@ def load(
     for path in trust_store.crl:
         lists = problems.attempt("crl", partial(read_crls, path)) or ()
         problems.errors("crl", faults(path, lists, tuple(authorities)))
-        for sentence in doubts(path, lists, trust_store.crl_stale, now):
+        for sentence in date_warnings(path, lists, trust_store.crl_stale, now):
             problems.warn("crl", sentence)
         crls += lists
     if crls and not problems.fatal:
-        for sentence in gaps(tuple(authorities), crls, trust_store.crl_check):
+        for sentence in missing_lists(tuple(authorities), crls, trust_store.crl_check):
             problems.warn("crl", sentence)
     if problems.fatal or not authorities:
         return None, problems.found

@@ -36,6 +36,7 @@ class Told:
     calls: list[str] = Factory(list)
     ends: list[tuple[str, bool]] = Factory(list)
     then: Callable[[bytes], object] = lambda data: None
+    at_end: Callable[[], object] = lambda: None
 
     def handshaken(self) -> None:
         self.calls.append("handshaken")
@@ -47,6 +48,10 @@ class Told:
 
     def drained(self) -> None:
         self.calls.append("drained")
+
+    def ended(self) -> None:
+        self.calls.append("ended")
+        self.at_end()
 
     def lost(self, reason: str, clean: bool) -> None:
         self.calls.append("lost")
@@ -78,6 +83,7 @@ class Pair:
             Transport(reactor, end, connection, told)
             for end, connection, told in zip(ends, connections, self.told, strict=True)
         )
+        self.told[0].at_end, self.told[1].at_end = self.left.close, self.right.close
         self.left.start()
         self.right.start()
 

@@ -1,24 +1,43 @@
-"""TLS handshakes in memory: two ``SSL.Connection`` without a socket, and what became of them."""
+"""TLS handshakes in memory: two ``SSL.Connection`` without a socket, and server groups to shake hands with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from attrs import define, field
 from cryptography import x509
 from OpenSSL import SSL
 from OpenSSL._util import lib
 
-from edgenode.model.exchange import Verification
+from edgenode.model.exchange import ClientIdentity, Verification
 from edgenode.tls import certificates, truststores
+from edgenode.tls.identity import identify
+from edgenode.tls.policies import server_context
+from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.verification import Record
-from tests.support.certificates import Issued
+from tests.support.certificates import SERVER, Issued, make_authority
 
 VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 ALERTS = {40: "handshake_failure", 42: "bad_certificate", 43: "unsupported_certificate", 44: "certificate_revoked",
           45: "certificate_expired", 48: "unknown_ca", 70: "protocol_version", 80: "internal_error",
           100: "no_renegotiation",
     116: "certificate_required", 120: "no_application_protocol"}  # fmt: skip
+
+
+def server_group(mtls: str = "on", **options: Any) -> ServerGroup:
+    """A server group; one trust store is named unless it asks for no certificate."""
+    if mtls != "off":
+        options.setdefault("trust_store", ("store",))
+    return ServerGroup(certificate=("server",), mtls=mtls, security_policy="all", **options)
+
+
+@functools.cache
+def server_certificate() -> certificates.LoadedCertificate:
+    """The certificate of a server, of an authority of its own."""
+    return loaded("server", make_authority("Servers").issue("server", eku=[SERVER]))
 
 
 def loaded(name: str, issued: Issued) -> certificates.LoadedCertificate:
@@ -127,6 +146,12 @@ class Pair:
         """The server's verdict on its client."""
         return self.record.verification(self.server.get_peer_certificate(as_cryptography=True) is not None)
 
+    def identity(self, tags: Mapping[bytes, tuple[str, ...]] = MappingProxyType({})) -> ClientIdentity:
+        """The client's identity, who must have presented a certificate."""
+        identity = identify(self.server, self.verification, tags, self.record.path)
+        assert identity is not None
+        return identity
+
     def _note(self, connection: SSL.Connection, where: int, number: int) -> None:
         if where == 0x4008:  # SSL_CB_WRITE_ALERT
             self.alerts.append(ALERTS.get(number & 0xFF, str(number & 0xFF)))
@@ -162,6 +187,13 @@ class Pair:
             target.bio_write(source.bio_read(1 << 16))
         except SSL.WantReadError:
             pass
+
+
+def shake(
+    group: ServerGroup, chain: Sequence[Issued], *stores: truststores.LoadedTrustStore, version: str = "1.3"
+) -> Pair:
+    """A handshake of a client that presents a chain, the leaf first, with a server group."""
+    return Pair.of(server_context(group, [server_certificate()], stores), client(version=version, chain=chain))
 
 
 def server(issued: Issued, version: str | None = None) -> SSL.Context:

@@ -1,7 +1,7 @@
 """What nginx does with ten kinds of client certificate, and seven more, in its modes, with and without a CRL.
 
 Probed with nginx 1.22.1 on OpenSSL 3.0.22, TLS 1.2 and 1.3 alike, a store of one root and ``ssl_verify_depth 1``;
-``test_tls_nginx.py`` asks a real nginx again where there is one.
+``tls/test_nginx.py`` asks a real nginx again where there is one.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.node.event_record import event_line
 from edgenode.node.service import EdgeService
@@ -193,7 +193,7 @@ class Node:
         if self.service.running:
             await self.service.stopService()
         for name, port in self.service.ports.items():
-            assert not port.arrivals, f"connections left on the listener {name}"
+            assert not port.connections, f"connections left on the listener {name}"
         for name, pool in self.service.pools.items():
             assert not pool.open, f"connections left to the origin {name}"
 

@@ -18,17 +18,16 @@ from edgenode.model.exchange import ClientIdentity
 from edgenode.model.settings import Network
 from edgenode.tls import admission as admission_module
 from edgenode.tls.allowlists import CertificatePin, DNSPattern, EmailPattern, KeyPin, SubjectPattern, URIPattern
-from edgenode.tls.identity import describe, identify
+from edgenode.tls.identity import describe
 from edgenode.tls.policies import TLSPolicy, check_group, server_context
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
-from tests.support.certificates import CLIENT, SERVER, Issued, key_identifier, make, make_authority, new_key, now
-from tests.support.handshakes import Pair, client, loaded, trusted
+from tests.support.certificates import CLIENT, Issued, key_identifier, make, make_authority, new_key, now
+from tests.support.handshakes import Pair, server_certificate, server_group, shake, trusted
 
 ROOT = make_authority("Root")
-SERVER_CERTIFICATE = loaded("server", ROOT.issue("server", eku=[SERVER]))
 BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
 NOT_NAMED = "none of its names is on the lists of the server group"
 NOT_PINNED = "neither its certificate nor its key is pinned"
@@ -36,21 +35,19 @@ NOT_PINNED = "neither its certificate nor its key is pinned"
 
 def group(**options: Any) -> ServerGroup:
     """A server group that asks for a certificate."""
-    options = {"mtls": "on", "trust_store": ("store",), **options}
-    return ServerGroup(certificate=("server",), security_policy="all", **options)
+    return server_group(**options)
 
 
-def shake(
+def shaken(
     group: ServerGroup, chain: Sequence[Issued], stores: Sequence[LoadedTrustStore] = (), version: str = "1.3"
 ) -> Pair:
-    """A client's handshake; the server group believes the root unless it is said otherwise."""
-    context = server_context(group, [SERVER_CERTIFICATE], stores or [trusted(ROOT)])
-    return Pair.of(context, client(version=version, chain=chain))
+    """A client's handshake; the server group trusts the root unless it is said otherwise."""
+    return shake(group, chain, *(stores or [trusted(ROOT)]), version=version)
 
 
 def reason(group: ServerGroup, *chain: Issued) -> str:
     """Why a client is refused over HTTP; empty if it is let in."""
-    verdict = shake(group, chain).verification
+    verdict = shaken(group, chain).verification
     refusal = judge(group, verdict)
     assert (refusal is None) is verdict.verified
     assert refusal is None or refusal.reason == f"client certificate: {verdict.reason}"
@@ -84,8 +81,8 @@ PINS: dict[str, Any] = {
 def test_each_list_lets_in_its_own_and_nobody_else(key: str, mode: str, version: str) -> None:
     """Every list by itself, in the handshake and over HTTP: who is on it comes in, and who is not gets 495 and why."""
     listed = group(**{key: {**LISTS, **PINS}[key]}, mtls=mode)
-    assert shake(listed, [ALICE], version=version).verification.verified
-    refused = shake(listed, [MALLORY], version=version)
+    assert shaken(listed, [ALICE], version=version).verification.verified
+    refused = shaken(listed, [MALLORY], version=version)
     assert refused.done, "the handshake completes"
     verdict = refused.verification
     assert (verdict.verified, verdict.errors) == (False, (50,))
@@ -95,8 +92,8 @@ def test_each_list_lets_in_its_own_and_nobody_else(key: str, mode: str, version:
     assert (refusal.status, refusal.reason) == (495, f"client certificate: {verdict.reason}")
 
     listed = evolve(listed, mtls_refusal="handshake")
-    assert shake(listed, [ALICE], version=version).done
-    refused = shake(listed, [MALLORY], version=version)
+    assert shaken(listed, [ALICE], version=version).done
+    refused = shaken(listed, [MALLORY], version=version)
     assert refused.alerts == ["internal_error"]
     assert refused.record.reason == verdict.reason
 
@@ -250,9 +247,9 @@ def test_signature_algorithms(leaf: Issued, algorithm: str) -> None:
     """Each algorithm has a name, and with a list only those on it are let in."""
     stores = [trusted(ROOT, RSA_ROOT, ED_ROOT)]
     assert describe(leaf.der).signature_algorithm == algorithm
-    assert shake(group(signature_algorithms=(algorithm,)), [leaf], stores).verification.verified
+    assert shaken(group(signature_algorithms=(algorithm,)), [leaf], stores).verification.verified
     others = tuple({"ecdsa-sha256", "rsa-sha256", "rsa-pss-sha384", "ed448"} - {algorithm})
-    refused = shake(group(signature_algorithms=others), [leaf], stores).verification
+    refused = shaken(group(signature_algorithms=others), [leaf], stores).verification
     assert refused.reason == f"CN=client is signed with {algorithm}, which is not allowed"
 
 
@@ -261,10 +258,10 @@ def test_the_signature_of_an_authority_is_not_looked_at() -> None:
     inner = make_authority("inner", issuer=RSA_ROOT)
     stores = [trusted(RSA_ROOT)]
     leaf = inner.issue("client")
-    assert shake(
+    assert shaken(
         group(signature_algorithms=("ecdsa-sha256", "rsa-sha256")), [leaf, inner], stores
     ).verification.verified
-    refused = shake(group(signature_algorithms=("ecdsa-sha256",)), [leaf, inner], stores).verification
+    refused = shaken(group(signature_algorithms=("ecdsa-sha256",)), [leaf, inner], stores).verification
     assert refused.reason == "CN=inner is signed with rsa-sha256, which is not allowed"
 
 
@@ -273,10 +270,7 @@ def test_the_signature_of_an_authority_is_not_looked_at() -> None:
 
 def identity(group: ServerGroup, stores: Sequence[LoadedTrustStore], *chain: Issued) -> ClientIdentity:
     """A client's identity as of its handshake."""
-    pair = shake(group, chain, stores)
-    identity = identify(pair.server, pair.verification, Trust.of(group, stores).tags)
-    assert identity is not None
-    return identity
+    return shaken(group, chain, stores).identity(Trust.of(group, stores).tags)
 
 
 @pytest.mark.parametrize(
@@ -380,21 +374,21 @@ def test_a_list_that_would_not_hold_is_an_error(key: str, mode: str) -> None:
     """A mode that lets in others than verified clients cannot have what only these are asked."""
     value = {**LISTS, **PINS, "signature_algorithms": ("ed25519",)}.get(key, 512)
     wrong = group(**{key: value}, mtls=mode)
-    problems = check_group("g", wrong, [SERVER_CERTIFICATE], [trusted(ROOT)])
+    problems = check_group("g", wrong, [server_certificate()], [trusted(ROOT)])
     assert [(problem.key, problem.warning) for problem in problems] == [(key.replace("_", "-"), False)]
     with pytest.raises(ConfigurationError):
-        server_context(wrong, [SERVER_CERTIFICATE], [trusted(ROOT)])
+        server_context(wrong, [server_certificate()], [trusted(ROOT)])
     for good in ("on", "optional"):
-        assert check_group("g", evolve(wrong, mtls=good), [SERVER_CERTIFICATE], [trusted(ROOT)]) == ()
+        assert check_group("g", evolve(wrong, mtls=good), [server_certificate()], [trusted(ROOT)]) == ()
 
 
 def test_an_authority_in_two_stores_is_a_warning_if_their_tags_differ() -> None:
     """Whoever it vouches for gets the tags of both, which is rarely meant."""
     stores = [evolve(trusted(ROOT, tags=["a"]), name="a"), evolve(trusted(ROOT, tags=["b"]), name="b")]
-    (problem,) = check_group("g", group(), [SERVER_CERTIFICATE], stores)
+    (problem,) = check_group("g", group(), [server_certificate()], stores)
     assert problem.warning
     assert problem.sentence == "CN=Root stands in a and in b: its clients get the tags of both"
-    assert check_group("g", group(), [SERVER_CERTIFICATE], [stores[0], evolve(stores[1], tags=("a",))]) == ()
+    assert check_group("g", group(), [server_certificate()], [stores[0], evolve(stores[1], tags=("a",))]) == ()
 
 
 def test_a_chain_that_ends_nowhere_is_refused() -> None:
@@ -413,22 +407,21 @@ def test_a_usage_is_asked_of_strangers_too(refusal: str, version: str) -> None:
     """A certificate of no known authority is forgiven that by ``optional-no-ca``, and not the lack of a usage."""
     policy = group(mtls="optional-no-ca", mtls_refusal=refusal, required_eku=("clientAuth",))
     for eku, fine in (((CLIENT,), True), (None, False)):
-        pair = shake(policy, [make("stranger", eku=eku)], version=version)
+        pair = shaken(policy, [make("stranger", eku=eku)], version=version)
         assert pair.done is (fine or refusal != "handshake")
         assert (judge(policy, pair.record.verification(True)) is None) is fine
         assert (26 in pair.record.verification(True).errors) is not fine
 
 
-@pytest.mark.parametrize("part", ["describe", "extended_key_usages"])
-def test_whatever_cannot_be_examined_is_refused(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+def test_whatever_cannot_be_examined_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception while a client is examined is a refusal, and not the end of the callback."""
 
     def fail(der: bytes) -> None:
         raise ValueError("broken")
 
-    monkeypatch.setattr(admission_module, part, fail)
+    monkeypatch.setattr(admission_module, "describe", fail)
     policy = group(required_eku=("clientAuth",))
-    pair = shake(policy, [ALICE])
+    pair = shaken(policy, [ALICE])
     assert pair.done
     assert pair.verification.reason == "it cannot be examined: broken"
     assert judge(policy, pair.verification) is not None

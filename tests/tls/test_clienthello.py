@@ -121,7 +121,7 @@ def test_openssl_s_own_hello(alpn: tuple[bytes, ...]) -> None:
 
 
 @given(strategies.data())
-def test_trap_2_5_a_part_asks_for_more(data: strategies.DataObject) -> None:
+def test_a_part_of_a_hello_asks_for_more(data: strategies.DataObject) -> None:
     """Every proper beginning of a ClientHello asks for more bytes than it has, and for none that will not come."""
     whole = split(openssl(b"open.test"), data.draw(strategies.integers(1, 2000)))
     at = data.draw(strategies.integers(0, len(whole) - 1))
@@ -131,7 +131,7 @@ def test_trap_2_5_a_part_asks_for_more(data: strategies.DataObject) -> None:
 
 
 @given(strategies.integers(1, 2000), strategies.binary(max_size=40))
-def test_trap_2_5_records_make_no_difference(size: int, behind: bytes) -> None:
+def test_records_make_no_difference(size: int, behind: bytes) -> None:
     """A ClientHello in many records, with other bytes behind it, is the same ClientHello."""
     whole = openssl(b"open.test", b"http/1.1")
     assert read(split(whole, size) + behind) == read(whole)

@@ -66,14 +66,14 @@ def refused(connection: SSL.Connection, name: str) -> bool:
     (["DNS:origin.test"], "origin.test\x00", False),
     (["DNS:origin.test"], "örigin.test", False),
 ])  # fmt: skip
-def test_trap_0_1_the_name_must_be_in_the_san(root: Issued, sans: Sequence[str], name: str, right: bool) -> None:
+def test_the_name_must_be_in_the_san(root: Issued, sans: Sequence[str], name: str, right: bool) -> None:
     """Right and wrong names, no SAN, malformed wildcards, IPv4 and IPv6: only what the SAN names passes."""
     pair = connect(root, root.issue("origin.test", eku=[SERVER], sans=sans))
     assert pair.done
     assert refused(pair.client, name) is not right
 
 
-def test_trap_0_1_a_certificate_without_san_is_refused_whatever_its_cn(root: Issued) -> None:
+def test_a_certificate_without_san_is_refused_whatever_its_cn(root: Issued) -> None:
     """The hole in Twisted's check: a leaf with the right CN, no SAN and no EKU, as private CAs issue them."""
     pair = connect(root, root.issue("origin.test", eku=None))
     assert pair.done, "the chain alone is fine"
@@ -82,7 +82,7 @@ def test_trap_0_1_a_certificate_without_san_is_refused_whatever_its_cn(root: Iss
     assert "CertificateError" in caught.value.reason
 
 
-def test_trap_0_1_a_san_that_cannot_be_parsed_is_refused(root: Issued) -> None:
+def test_a_san_that_cannot_be_parsed_is_refused(root: Issued) -> None:
     """A subject alternative name of broken DER refuses, though it raises nothing service-identity knows."""
     broken = x509.UnrecognizedExtension(ObjectIdentifier("2.5.29.17"), b"\x30\x03\x82\x7f")
     pair = connect(root, root.issue("origin.test", eku=[SERVER], extensions=[broken]))
@@ -90,9 +90,7 @@ def test_trap_0_1_a_san_that_cannot_be_parsed_is_refused(root: Issued) -> None:
 
 
 @pytest.mark.parametrize("failure", [ValueError, RuntimeError, MemoryError, RecursionError])
-def test_trap_0_1_any_exception_is_a_refusal(
-    root: Issued, monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
-) -> None:
+def test_any_exception_is_a_refusal(root: Issued, monkeypatch: pytest.MonkeyPatch, failure: type[Exception]) -> None:
     """Whatever the libraries raise, the origin is refused."""
 
     def fail(*_: object) -> None:

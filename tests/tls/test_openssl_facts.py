@@ -18,11 +18,9 @@ from hypothesis import strategies as st
 
 from edgenode.model.exchange import Address, Connection, Exchange, Verification
 from edgenode.rules.fields import FIELDS
-from edgenode.tls.identity import Description, _elements, describe, identify
-from edgenode.tls.policies import server_context
-from edgenode.tls.servergroups import ServerGroup
+from edgenode.tls.identity import Description, _elements, describe
 from tests.support.certificates import CLIENT, SERVER, Issued, key_identifier, make, make_authority, new_key
-from tests.support.handshakes import Pair, client, loaded, trusted
+from tests.support.handshakes import server_group, shake, trusted
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 
@@ -92,8 +90,8 @@ ORG, CN, PLACE = NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME, NameOID.LOCALIT
 def test_one_line_names_are_openssl_s(rdns: list[list[tuple[ObjectIdentifier, str, _ASN1Type]]]) -> None:
     """The legacy form is that of ``-nameopt compat``: UTF-8, several attributes in one part, no subject at all."""
     der = named(*rdns)
-    assert describe(der).subject_legacy == printed(der, "-subject", "-nameopt", "compat")
-    assert describe(der).issuer_legacy == printed(der, "-issuer", "-nameopt", "compat")
+    assert describe(der).stated["subject_legacy"] == printed(der, "-subject", "-nameopt", "compat")
+    assert describe(der).stated["issuer_legacy"] == printed(der, "-issuer", "-nameopt", "compat")
 
 
 @settings(max_examples=25, deadline=None)
@@ -101,8 +99,8 @@ def test_one_line_names_are_openssl_s(rdns: list[list[tuple[ObjectIdentifier, st
 def test_any_one_line_name_is_openssl_s(values: list[str]) -> None:
     """Whatever stands in a name."""
     der = named(*([(ORG, value, UTF8)] for value in values))
-    assert describe(der).subject_legacy == printed(der, "-subject", "-nameopt", "compat")
-    assert describe(der).subject_legacy.isascii()
+    assert describe(der).stated["subject_legacy"] == printed(der, "-subject", "-nameopt", "compat")
+    assert describe(der).stated["subject_legacy"].isascii()
 
 
 def test_fingerprints_and_key_identifiers_are_openssl_s() -> None:
@@ -110,30 +108,26 @@ def test_fingerprints_and_key_identifiers_are_openssl_s() -> None:
     root = make_authority("Root")
     der = root.issue("x", extensions=[key_identifier(root)], eku=[CLIENT, SERVER, ObjectIdentifier("1.2.3")]).der
     description = describe(der)
-    assert description.fingerprint_sha1 == printed(der, "-fingerprint", "-sha1").replace(":", "").lower()
+    assert description.stated["fingerprint_sha1"] == printed(der, "-fingerprint", "-sha1").replace(":", "").lower()
     assert description.fingerprint_sha256 == printed(der, "-fingerprint", "-sha256").replace(":", "").lower()
     command = ["openssl", "x509", "-inform", "DER", "-noout", "-ext", "subjectKeyIdentifier,authorityKeyIdentifier"]
     lines = subprocess.run(command, input=der, capture_output=True, check=True).stdout.decode()
     found = [line.strip().removeprefix("keyid:").replace(":", "") for line in re.findall(r"\n +(\S+)", lines)]
-    assert [description.ski, description.issuer_ski] == found
-    assert description.issuer_ski == describe(root.der).ski
+    assert [description.stated["ski"], description.stated["issuer_ski"]] == found
+    assert description.stated["issuer_ski"] == describe(root.der).stated["ski"]
     assert description.extended_key_usages == (CLIENT.dotted_string, SERVER.dotted_string, "1.2.3")
 
 
 def test_a_certificate_without_extensions_has_no_key_identifiers() -> None:
     """They are empty, and so are its usages."""
     description = describe(named([(CN, "x", UTF8)]))
-    assert (description.ski, description.issuer_ski, description.extended_key_usages) == ("", "", ())
-
-
-GROUP = ServerGroup(certificate=("server",), mtls="optional-no-ca", trust_store=("store",), security_policy="all")
+    assert (description.stated["ski"], description.stated["issuer_ski"]) == ("", "")
+    assert description.extended_key_usages == ()
 
 
 def exchange(root: Issued, *chain: Issued) -> Exchange:
     """What a handshake with a client gives."""
-    server = loaded("server", root.issue("server", eku=[SERVER]))
-    pair = Pair.of(server_context(GROUP, [server], [trusted(root)]), client(chain=chain))
-    identity = identify(pair.server, pair.verification)
+    identity = shake(server_group("optional-no-ca"), chain, trusted(root)).identity()
     return Exchange(Connection(Address("192.0.2.1", 1), Address("192.0.2.2", 443), client=identity))
 
 

@@ -17,12 +17,10 @@ from OpenSSL import crypto
 from edgenode.model.exchange import Verification
 from edgenode.tls.identity import identity_of
 from edgenode.tls.policies import server_context
-from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
-from tests.support.certificates import SERVER, Issued, make_authority
-from tests.support.handshakes import Pair, client, loaded
+from tests.support.handshakes import Pair, client, server_certificate, server_group
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Parsed a serial number which wasn't positive"),
@@ -108,25 +106,12 @@ def trust_store(case: Case) -> LoadedTrustStore:
     return LoadedTrustStore("pkits", (certificate("TrustAnchorRootCertificate"),), tuple(map(crl, case.crls)))
 
 
-GROUP = ServerGroup(
-    certificate=("server",),
-    mtls="on",
-    trust_store=("pkits",),
-    security_policy="all",
-    verify_depth=10,
-    minimum_rsa_bits=1024,
-)
+GROUP = server_group(verify_depth=10, minimum_rsa_bits=1024)
 
 
-@pytest.fixture(scope="module")
-def server() -> Issued:
-    """A server's certificate."""
-    return make_authority("Servers").issue("server", eku=[SERVER])
-
-
-def shaken(case: Case, server: Issued, version: str) -> Verification:
+def shaken(case: Case, version: str) -> Verification:
     """The verdict of a handshake, as of :data:`WHEN`."""
-    context = server_context(GROUP, [loaded("server", server)], [trust_store(case)])
+    context = server_context(GROUP, [server_certificate()], [trust_store(case)])
     store = context.get_cert_store()
     assert store is not None
     store.set_time(WHEN)
@@ -162,13 +147,13 @@ def test_all_cases_are_there() -> None:
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-def test_in_the_handshake(server: Issued, version: str) -> None:
+def test_in_the_handshake(version: str) -> None:
     """Every certificate that PKITS calls invalid is refused; of the valid ones those that the table names, too."""
     accepted: list[Case] = []
     refused: list[Case] = []
     for case in CASES:
         if case.number not in KEYLESS:
-            verdict = shaken(case, server, version)
+            verdict = shaken(case, version)
             assert verdict.verified is (judge(GROUP, verdict) is None)
             (accepted if verdict.verified else refused).append(case)
     assert [str(case) for case in accepted if not case.valid] == []

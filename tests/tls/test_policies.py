@@ -18,7 +18,7 @@ from edgenode.tls.servergroups import CIPHERS, ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
 from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, new_key, now
-from tests.support.handshakes import VERSIONS, Pair, client, loaded, resumed, server, trusted
+from tests.support.handshakes import VERSIONS, Pair, client, loaded, resumed, server, server_group, trusted
 
 BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
@@ -37,7 +37,7 @@ def leaf(root: Issued) -> Issued:
 
 def group(mtls: str = "off", **options: Any) -> ServerGroup:
     """A server group."""
-    return ServerGroup(certificate=("server",), mtls=mtls, security_policy="all", **options)
+    return server_group(mtls, **options)
 
 
 def context(leaf: Issued, group: ServerGroup, *stores: LoadedTrustStore) -> SSL.Context:
@@ -101,7 +101,7 @@ def test_alpn_agrees_on_what_we_prefer(leaf: Issued, version: str, offered: tupl
 
 
 @BOTH
-def test_trap_2_3_alpn_without_overlap_is_no_application_protocol(leaf: Issued, version: str) -> None:
+def test_alpn_without_overlap_is_no_application_protocol(leaf: Issued, version: str) -> None:
     """A client that offers only other protocols gets the right alert, as a TLS error, and the next client is served."""
     server = context(leaf, group())
     pair = Pair.of(server, client(version=version, alpn=(b"h2", b"smtp")))
@@ -111,7 +111,7 @@ def test_trap_2_3_alpn_without_overlap_is_no_application_protocol(leaf: Issued, 
 
 
 @BOTH
-def test_trap_2_3_sni_context_switch_does_not_drop_client_auth(root: Issued, leaf: Issued, version: str) -> None:
+def test_sni_context_switch_does_not_drop_client_auth(root: Issued, leaf: Issued, version: str) -> None:
     """A connection made on its group's own context demands the certificate; one switched to it by SNI would not."""
     asking = context(leaf, group("on", mtls_refusal="handshake", trust_store=("store",)), trusted(root))
     assert not Pair.of(asking, client(version=version), name=b"localhost").done
@@ -121,7 +121,7 @@ def test_trap_2_3_sni_context_switch_does_not_drop_client_auth(root: Issued, lea
 
 
 @BOTH
-def test_trap_2_4_no_resumption_where_a_certificate_is_asked_for(root: Issued, leaf: Issued, version: str) -> None:
+def test_no_resumption_where_a_certificate_is_asked_for(root: Issued, leaf: Issued, version: str) -> None:
     """A session of a group that asks for a certificate resumes nowhere, not even there: the client is judged anew."""
     asking = context(leaf, group("on", trust_store=("store",)), trusted(root))
     for tickets in (True, False):
@@ -133,9 +133,7 @@ def test_trap_2_4_no_resumption_where_a_certificate_is_asked_for(root: Issued, l
         assert not resumed(again.server)
 
 
-def test_trap_2_4_every_context_has_a_session_id_of_its_own(
-    root: Issued, leaf: Issued, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_context_has_a_session_id_of_its_own(root: Issued, leaf: Issued, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each context is given a session id context, and never that of another, be it of the same group."""
     given: list[bytes] = []
     monkeypatch.setattr(SSL.Context, "set_session_id", lambda _, identifier: given.append(identifier))
@@ -146,7 +144,7 @@ def test_trap_2_4_every_context_has_a_session_id_of_its_own(
 
 
 @BOTH
-def test_trap_2_4_resumption_across_groups(root: Issued, leaf: Issued, version: str) -> None:
+def test_no_session_resumes_across_groups(root: Issued, leaf: Issued, version: str) -> None:
     """A session of a group without mTLS, or with other authorities, does not resume on a group that asks."""
     other = make_authority("Other root")
     target = context(leaf, group("on", trust_store=("store",)), trusted(root))
@@ -162,7 +160,7 @@ def test_trap_2_4_resumption_across_groups(root: Issued, leaf: Issued, version: 
 
 
 @BOTH
-def test_trap_2_4_resumption_without_mtls_stays_in_its_context(leaf: Issued, version: str) -> None:
+def test_without_mtls_a_session_resumes_in_its_own_context_alone(leaf: Issued, version: str) -> None:
     """Without mTLS a session resumes in its own context, and in no other with the same settings."""
     mine, other = context(leaf, group()), context(leaf, group())
     sender = client(version=version)
@@ -174,7 +172,7 @@ def test_trap_2_4_resumption_without_mtls_stays_in_its_context(leaf: Issued, ver
 
 
 @BOTH
-def test_trap_2_4_a_revoked_client_does_not_resume(root: Issued, leaf: Issued, version: str) -> None:
+def test_a_revoked_client_does_not_resume(root: Issued, leaf: Issued, version: str) -> None:
     """A client whose session predates the revocation is refused once the group has the new list."""
     issued = root.issue("client")
     policy, sender = group("on", trust_store=("store",)), client(version=version, chain=[issued])
@@ -185,7 +183,7 @@ def test_trap_2_4_a_revoked_client_does_not_resume(root: Issued, leaf: Issued, v
     assert Pair.of(after, sender, session=first.client.get_session()).verification.revoked
 
 
-def test_trap_2_6_renegotiation_is_refused(leaf: Issued) -> None:
+def test_renegotiation_is_refused(leaf: Issued) -> None:
     """A TLS 1.2 client cannot make us shake hands again: neither to change its certificate nor to burn our CPU."""
     pair = Pair.of(context(leaf, group()), client(version="1.2"))
     assert pair.client.renegotiate()
@@ -227,7 +225,7 @@ def test_key_exchanges_are_those_of_mozilla_s_intermediate(
     assert Pair.of(context(leaf, group()), offers).done is good
 
 
-def test_trap_2_6_the_key_exchange_is_post_quantum_with_who_can(leaf: Issued) -> None:
+def test_the_key_exchange_is_post_quantum_with_who_can(leaf: Issued) -> None:
     """Limiting the groups takes nothing from a client that knows ML-KEM."""
     assert Pair.of(context(leaf, group()), client()).server.get_group_name() == "X25519MLKEM768"
 

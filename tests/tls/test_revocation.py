@@ -13,19 +13,18 @@ from OpenSSL import crypto
 
 from edgenode.model.exchange import ClientIdentity, Verification
 from edgenode.tls.identity import identity_of
-from edgenode.tls.policies import client_context, server_context
+from edgenode.tls.policies import client_context
 from edgenode.tls.revocation import Revocation
-from edgenode.tls.revocation_lists import revoked_besides
-from edgenode.tls.servergroups import ServerGroup
+from edgenode.tls.revocation_lists import revoked_elsewhere
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
 from tests.support.certificates import DAY, SERVER, Issued, entry, make_authority, now
-from tests.support.handshakes import Pair, client, loaded, server, trusted
+from tests.support.handshakes import Pair, server, server_group, shake, trusted
 
 Lists = Sequence[x509.CertificateRevocationList]
 
-GROUP = ServerGroup(certificate=("server",), mtls="on", trust_store=("store",), security_policy="all")
+GROUP = server_group()
 OLD: Mapping[str, Any] = {"last_update": now() - 9 * DAY, "next_update": now() - DAY}
 EARLY: Mapping[str, Any] = {"last_update": now() + DAY, "next_update": now() + 9 * DAY}
 YESTERDAY: Mapping[str, Any] = {"last_update": now() - 2 * DAY, "next_update": now() - DAY}
@@ -65,8 +64,7 @@ def scene() -> Scene:
 
 def shaken(scene: Scene, stores: Sequence[LoadedTrustStore], version: str, leaf: Issued) -> Pair:
     """A handshake with a group of these stores; whatever is wrong is refused over HTTP."""
-    context = server_context(GROUP, [loaded("server", scene.server)], stores)
-    return Pair.of(context, client(version=version, chain=(leaf, scene.inner)))
+    return shake(GROUP, (leaf, scene.inner), *stores, version=version)
 
 
 def before(scene: Scene, leaf: Issued) -> ClientIdentity:
@@ -205,8 +203,7 @@ def test_an_old_list_is_accepted_or_refused_in_the_handshake(scene: Scene, versi
         ("refuse", [], ["certificate_expired"]),
     ):
         store = scene.store([scene.root.crl(), scene.inner.crl(revoked, **OLD)], stale)
-        context = server_context(group, [loaded("server", scene.server)], [store])
-        pair = Pair.of(context, client(version=version, chain=(scene.leaf, scene.inner)))
+        pair = shake(group, (scene.leaf, scene.inner), store, version=version)
         assert (pair.alerts, pair.verification.verified) == (alerts, not alerts)
 
 
@@ -216,10 +213,7 @@ def test_an_old_list_forgives_no_unknown_authority(scene: Scene, stale: str) -> 
     group = evolve(GROUP, mtls="optional-no-ca")
     stranger = make_authority("Root")
     store = trusted(make_authority("Other"), crls=[stranger.crl(**OLD)], stale=stale)
-    pair = Pair.of(
-        server_context(group, [loaded("server", scene.server)], [store]),
-        client(chain=(stranger.issue(), stranger)),
-    )
+    pair = shake(group, (stranger.issue(), stranger), store)
     assert set(pair.verification.errors) >= {12, 19}
     assert judge(group, pair.verification) is not None
 
@@ -228,7 +222,7 @@ def test_the_issuer_of_an_entry_holds_for_those_after_it(scene: Scene) -> None:
     """In an indirect list an entry that names no issuer has that of the one before (RFC 5280, section 5.3.3)."""
     mine, theirs, after = (scene.root.issue(), scene.inner.issue(), scene.inner.issue())
     crl = scene.root.crl([mine, entry(theirs, issuer=scene.inner), after], critical=[INDIRECT])
-    serials = {(name, serial) for name, serial in revoked_besides([crl])}
+    serials = {(name, serial) for name, serial in revoked_elsewhere([crl])}
     assert serials == {("cn=inner", each.certificate.serial_number) for each in (theirs, after)}
 
 

@@ -13,16 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from edgenode.model.exchange import ClientIdentity
 from edgenode.tls import admission as admission_module
-from edgenode.tls.identity import identify
-from edgenode.tls.policies import server_context
-from edgenode.tls.servergroups import ServerGroup
-from edgenode.tls.strict import second_opinion
+from edgenode.tls.strict import path_fault
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
 from tests.support.certificates import (
     DAY,
-    SERVER,
     Issued,
     general_name,
     key_identifier,
@@ -31,11 +27,10 @@ from tests.support.certificates import (
     new_key,
     now,
 )
-from tests.support.handshakes import Pair, client, loaded, trusted
+from tests.support.handshakes import server_group, shake, trusted
 
-GROUP = ServerGroup(certificate=("server",), mtls="on", trust_store=("store",), security_policy="all", verify_depth=2)
+GROUP = server_group(verify_depth=2)
 ROOT = make_authority("Root")
-SERVER_CERTIFICATE = loaded("server", ROOT.issue("server", eku=[SERVER]))
 BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
 
@@ -134,7 +129,7 @@ class Case:
     """What OpenSSL lets pass.
 
     :ivar chain: the leaf, and what else the client sends.
-    :ivar words: what the second opinion says of it, in part.
+    :ivar words: the reason of strict verification, in part.
     """
 
     name: str
@@ -193,22 +188,17 @@ def store(case: Sequence[Issued], verification: str) -> LoadedTrustStore:
     return trusted(root, verification=verification)
 
 
-def shake(group: ServerGroup, chain: Sequence[Issued], stores: Sequence[LoadedTrustStore], version: str) -> Pair:
-    """A client's handshake."""
-    return Pair.of(server_context(group, [SERVER_CERTIFICATE], stores), client(version=version, chain=chain))
-
-
 @BOTH
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_over_http_only_the_strict_store_refuses(case: Case, version: str) -> None:
     """OpenSSL lets it pass and the strict store refuses it, with a reason that says who objects."""
-    assert shake(GROUP, case.chain, [store(case.chain, "openssl")], version).verification.verified
-    pair = shake(GROUP, case.chain, [store(case.chain, "strict")], version)
+    assert shake(GROUP, case.chain, store(case.chain, "openssl"), version=version).verification.verified
+    pair = shake(GROUP, case.chain, store(case.chain, "strict"), version=version)
     assert pair.done, "the handshake completes"
     verdict = pair.verification
     assert (verdict.verified, verdict.errors, verdict.depth) == (False, (50,), 0)
     assert case.words in verdict.reason
-    assert verdict.reason.startswith(("second opinion: ", "it cannot be examined: "))
+    assert verdict.reason.startswith(("strict verification: ", "it cannot be examined: "))
     refusal = judge(GROUP, verdict)
     assert refusal is not None
     assert (refusal.status, refusal.reason) == (495, f"client certificate: {verdict.reason}")
@@ -220,8 +210,8 @@ def test_over_http_only_the_strict_store_refuses(case: Case, version: str) -> No
 def test_in_the_handshake_it_is_refused_there(case: Case, mode: str, version: str) -> None:
     """With refusal in the handshake the alert comes there, in every mode, and the record knows why and who."""
     group = evolve(GROUP, mtls=mode, mtls_refusal="handshake")
-    assert shake(group, case.chain, [store(case.chain, "openssl")], version).done
-    pair = shake(group, case.chain, [store(case.chain, "strict")], version)
+    assert shake(group, case.chain, store(case.chain, "openssl"), version=version).done
+    pair = shake(group, case.chain, store(case.chain, "strict"), version=version)
     assert pair.alerts == ["internal_error"]
     assert case.words in pair.record.reason
     assert pair.record.leaf is not None
@@ -233,28 +223,28 @@ def test_in_the_handshake_it_is_refused_there(case: Case, mode: str, version: st
 def test_what_keeps_to_rfc_5280_is_let_in(name: str, version: str) -> None:
     """A strict store lets in what the RFC allows, alternative names or none, and intermediates."""
     group = evolve(GROUP, mtls_refusal="handshake")
-    pair = shake(group, GOOD[name], [store(GOOD[name][-1:], "strict")], version)
+    pair = shake(group, GOOD[name], store(GOOD[name][-1:], "strict"), version=version)
     assert pair.done, pair.record.reason
     assert pair.verification.verified
 
 
 def test_the_authority_decides_who_is_judged_strictly() -> None:
-    """Of several stores only the clients of the strict one get the second opinion; in both, they do."""
+    """Of several stores only the clients of the strict one are verified strictly; in both, they are."""
     lax, strict = make_authority("Lax"), make_authority("Strict")
     stores = [trusted(lax), trusted(strict, verification="strict")]
-    assert shake(GROUP, [lax.issue()], stores, "1.3").verification.verified
-    assert not shake(GROUP, [strict.issue()], stores, "1.3").verification.verified
+    assert shake(GROUP, [lax.issue()], *stores).verification.verified
+    assert not shake(GROUP, [strict.issue()], *stores).verification.verified
     for both in (
         [trusted(lax), trusted(lax, verification="strict")],
         [trusted(lax, verification="strict"), trusted(lax)],
     ):
-        assert not shake(GROUP, [lax.issue()], both, "1.3").verification.verified
+        assert not shake(GROUP, [lax.issue()], *both).verification.verified
 
 
 def test_a_stranger_is_still_forgiven_by_optional_no_ca() -> None:
-    """Nobody has a second opinion on a certificate without a known authority; it stays unverified."""
+    """A certificate without a known authority is not verified strictly; it stays unverified."""
     group = evolve(GROUP, mtls="optional-no-ca", mtls_refusal="handshake")
-    pair = shake(group, [make("stranger")], [trusted(ROOT, verification="strict")], "1.3")
+    pair = shake(group, [make("stranger")], trusted(ROOT, verification="strict"))
     assert pair.done
     assert not pair.verification.verified
     assert judge(group, pair.verification) is None
@@ -262,16 +252,14 @@ def test_a_stranger_is_still_forgiven_by_optional_no_ca() -> None:
 
 def identity(chain: Sequence[Issued], stores: Sequence[LoadedTrustStore]) -> ClientIdentity:
     """A client's identity as of its handshake."""
-    pair = shake(GROUP, chain, stores, "1.3")
-    identity = identify(pair.server, pair.verification)
-    assert identity is not None
+    identity = shake(GROUP, chain, *stores).identity()
     assert identity.verification.verified
     return identity
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_store_that_becomes_strict_judges_those_who_are_in(case: Case) -> None:
-    """After a reload an open connection gets the second opinion too, in the same words."""
+    """After a reload an open connection is verified strictly too, with the same reason."""
     inside = identity(case.chain, [store(case.chain, "openssl")])
     judged, until = Trust.of(GROUP, [store(case.chain, "strict")]).look_again(inside, now())
     assert not judged.verification.verified
@@ -289,13 +277,13 @@ def test_looking_again_refuses_nobody_who_keeps_to_rfc_5280(name: str) -> None:
     assert Trust.of(GROUP, stores).look_again(inside, now())[0] is inside
 
 
-def test_the_second_opinion_is_of_a_time() -> None:
-    """It is asked about the time given, and not about the clock's."""
+def test_a_path_is_verified_as_of_the_time_given() -> None:
+    """In any time zone, and not as of the clock's time."""
     chain = [conforming(ROOT).certificate, ROOT.certificate]
-    assert second_opinion(chain, now()) == ""
+    assert path_fault(chain, now()) == ""
     first = max(each.not_valid_before_utc for each in chain)
-    assert second_opinion(chain, first.astimezone(datetime.timezone(datetime.timedelta(hours=-12)))) == ""
-    assert "not valid at validation time" in second_opinion(chain, now() + 800 * DAY)
+    assert path_fault(chain, first.astimezone(datetime.timezone(datetime.timedelta(hours=-12)))) == ""
+    assert "not valid at validation time" in path_fault(chain, now() + 800 * DAY)
 
 
 def test_a_reason_cannot_break_a_line() -> None:
@@ -314,7 +302,7 @@ def test_a_reason_cannot_break_a_line() -> None:
 def test_a_serial_number_is_positive() -> None:
     """A leaf with the serial number 0 is refused; an authority of old may have it."""
     zero = built(ROOT, without_serial_number)
-    assert "serial number" in second_opinion([zero.certificate, ROOT.certificate], now())
+    assert "serial number" in path_fault([zero.certificate, ROOT.certificate], now())
     old = make_authority("Old root").certificate
     key = new_key()
     builder = x509.CertificateBuilder(
@@ -324,17 +312,17 @@ def test_a_serial_number_is_positive() -> None:
         builder = builder.add_extension(extension.value, extension.critical)
     without_serial_number(builder)
     root = Issued(builder.sign(key, hashes.SHA256()), key)
-    assert second_opinion([conforming(root).certificate, root.certificate], now()) == ""
+    assert path_fault([conforming(root).certificate, root.certificate], now()) == ""
 
 
-def test_what_the_second_opinion_raises_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_strict_verification_raises_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong in there refuses the client, over HTTP as well, and says what it was."""
 
     def fail(*_: object) -> str:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(admission_module, "second_opinion", fail)
-    pair = shake(GROUP, [conforming(ROOT)], [trusted(ROOT, verification="strict")], "1.3")
+    monkeypatch.setattr(admission_module, "path_fault", fail)
+    pair = shake(GROUP, [conforming(ROOT)], trusted(ROOT, verification="strict"))
     assert pair.done
     assert pair.verification.reason == "it cannot be examined: broken"
     assert judge(GROUP, pair.verification) is not None

@@ -13,17 +13,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from edgenode.model.exchange import ClientIdentity, Verification
-from edgenode.tls.identity import identify
 from edgenode.tls.names import distinguished_name
-from edgenode.tls.policies import server_context
-from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
 from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make, make_authority, new_key, now
-from tests.support.handshakes import Pair, client, loaded, trusted
+from tests.support.handshakes import server_group, shake, trusted
 
-GROUP = ServerGroup(certificate=("server",), mtls="on", trust_store=("store",), security_policy="all")
+GROUP = server_group()
 SECOND = datetime.timedelta(seconds=1)
 
 
@@ -41,11 +38,7 @@ def inner(root: Issued) -> Issued:
 
 def identity(root: Issued, *chain: Issued) -> ClientIdentity:
     """A client's identity as of its handshake."""
-    server = loaded("server", root.issue("server", eku=[SERVER]))
-    pair = Pair.of(server_context(GROUP, [server], [trusted(root)]), client(chain=chain))
-    identity = identify(pair.server, pair.verification)
-    assert identity is not None
-    return identity
+    return shake(GROUP, chain, trusted(root)).identity()
 
 
 def look_again(identity: ClientIdentity, stores: Sequence[LoadedTrustStore], now: datetime.datetime) -> Verification:
@@ -175,7 +168,6 @@ class Kinship:
     leaf: Issued
     rsa: Issued
     weak: Issued
-    server: Issued
 
     @classmethod
     def make(cls) -> Self:
@@ -183,15 +175,11 @@ class Kinship:
         root = make_authority("Root", not_after=now() + 100 * DAY)
         inner = make_authority("inner", issuer=root)
         strong, weak = make_authority("RSA", key=new_key("rsa")), make_authority("Weak", key=new_key("rsa1024"))
-        return cls(root, inner, inner.issue(), strong, weak, root.issue("server", eku=[SERVER]))
+        return cls(root, inner, inner.issue(), strong, weak)
 
     def shaken(self, *authorities: Issued) -> ClientIdentity:
         """The client as of a handshake under these authorities."""
-        context = server_context(GROUP, [loaded("server", self.server)], [trusted(*authorities)])
-        pair = Pair.of(context, client(chain=[self.leaf]))
-        identity = identify(pair.server, pair.verification)
-        assert identity is not None
-        return identity
+        return shake(GROUP, [self.leaf], trusted(*authorities)).identity()
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +230,7 @@ def test_a_replaced_trust_store_judges_as_a_new_handshake(
         assert after.chain_verified == tuple(each.der for each in reversed(authorities))
 
 
-def test_trap_2_2_for_servers_only_is_no_client(root: Issued) -> None:
+def test_a_certificate_for_servers_only_is_no_client_s(root: Issued) -> None:
     """The purpose counts when a client is looked at again, though OpenSSL asks for none outside of a handshake."""
     good = identity(root, root.issue())
     other = evolve(good, leaf=root.issue(eku=[SERVER]).der)

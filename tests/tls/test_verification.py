@@ -12,14 +12,13 @@ from hypothesis import example, given, strategies
 from OpenSSL import SSL, crypto
 
 from edgenode.model.exchange import Verification
-from edgenode.tls import admission, revocation
-from edgenode.tls import verification as verification_module
+from edgenode.tls import verify_errors
 from edgenode.tls.policies import server_context
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.verification import Record, Verifier, judge, only_unknown_authority
 from edgenode.tls.verify_errors import REASONS, reason
 from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, now
-from tests.support.handshakes import Pair, client, loaded, trusted
+from tests.support.handshakes import Pair, client, server_certificate, server_group, shake, trusted
 from tests.support.nginx_matrix import STRICTER, Cell, Scene, cells
 
 ALERT = {
@@ -33,14 +32,7 @@ ALERT = {
 
 def group(mtls: str = "on", refusal: str = "400", **options: Any) -> ServerGroup:
     """A server group."""
-    return ServerGroup(
-        certificate=("server",),
-        mtls=mtls,
-        mtls_refusal=refusal,
-        trust_store=("store",),
-        security_policy="all",
-        **options,
-    )
+    return server_group(mtls, mtls_refusal=refusal, **options)
 
 
 @pytest.fixture(scope="module")
@@ -49,18 +41,17 @@ def scene() -> Scene:
     return Scene.make()
 
 
-def shake(scene: Scene, group: ServerGroup, kind: str, *, crl: bool = False, version: str = "1.3") -> Pair:
+def shaken(scene: Scene, group: ServerGroup, kind: str, *, crl: bool = False, version: str = "1.3") -> Pair:
     """A handshake of a kind of client with a server group."""
     store = trusted(scene.root, crls=[scene.crl] if crl else [])
-    context = server_context(group, [loaded("server", scene.server)], [store])
-    return Pair.of(context, client(version=version, chain=scene.clients[kind]))
+    return shake(group, scene.clients[kind], store, version=version)
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("cell", list(cells()), ids=str)
 def test_over_http_the_verdict_is_nginx_s(scene: Scene, cell: Cell, version: str) -> None:
     """Every cell of nginx's matrix: same status, same reason; stricter only where the table says so."""
-    pair = shake(scene, group(cell.mode), cell.kind, crl=cell.crl, version=version)
+    pair = shaken(scene, group(cell.mode), cell.kind, crl=cell.crl, version=version)
     assert pair.done, "the handshake completes, whatever the certificate"
     refusal = judge(group(cell.mode), pair.verification)
     strict = cell.mode == "optional-no-ca" and (cell.kind, cell.crl) in STRICTER
@@ -73,7 +64,7 @@ def test_over_http_the_verdict_is_nginx_s(scene: Scene, cell: Cell, version: str
 @pytest.mark.parametrize("cell", [cell for cell in cells() if cell.mode != "off"], ids=str)
 def test_in_the_handshake_the_same_are_refused(scene: Scene, cell: Cell, version: str) -> None:
     """With refusal in the handshake exactly those fail who would be refused over HTTP, with an alert that says why."""
-    pair = shake(scene, group(cell.mode, "handshake"), cell.kind, crl=cell.crl, version=version)
+    pair = shaken(scene, group(cell.mode, "handshake"), cell.kind, crl=cell.crl, version=version)
     refused = cell.status != 200 or (cell.mode == "optional-no-ca" and (cell.kind, cell.crl) in STRICTER)
     assert pair.done is not refused
     if not refused:
@@ -88,7 +79,7 @@ def test_in_the_handshake_the_same_are_refused(scene: Scene, cell: Cell, version
 @pytest.mark.parametrize("mode", ["optional", "optional-no-ca", "on"])
 @pytest.mark.parametrize("refusal", ["400", "handshake"])
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, SSL.Error])
-def test_trap_2_1_callback_raising_fails_closed(
+def test_a_callback_that_raises_fails_closed(
     scene: Scene, monkeypatch: pytest.MonkeyPatch, mode: str, refusal: str, failure: type[BaseException]
 ) -> None:
     """Whatever goes wrong in the callback ends the handshake as an ordinary TLS error, and is on record."""
@@ -96,35 +87,33 @@ def test_trap_2_1_callback_raising_fails_closed(
     def fail(*_: object) -> bool:
         raise failure("broken")
 
-    monkeypatch.setattr(Verifier, "_step", fail)
-    pair = shake(scene, group(mode, refusal), "good")
+    monkeypatch.setattr(Verifier, "_leaf_reached", fail)
+    pair = shaken(scene, group(mode, refusal), "good")
     assert isinstance(pair.server_error, SSL.Error)
     assert isinstance(pair.record.failure, failure)
     assert not pair.verification.verified
     assert judge(group(mode), evolve(pair.verification, presented=True)) is not None
 
 
-def test_trap_2_1_an_exception_does_not_reach_the_next_connection(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_exception_does_not_reach_the_next_connection(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure in the callback of one connection is not raised on another of the same context."""
-    context = server_context(group(), [loaded("server", scene.server)], [trusted(scene.root)])
+    context = server_context(group(), [server_certificate()], [trusted(scene.root)])
     with monkeypatch.context() as broken:
-        broken.setattr(Verifier, "_step", lambda *_: 1 / 0)
+        broken.setattr(Verifier, "_leaf_reached", lambda *_: 1 / 0)
         assert Pair.of(context, client(chain=scene.clients["good"])).server_error is not None
     assert Pair.of(context, client(chain=scene.clients["good"])).verification.verified
 
 
 def test_a_connection_without_a_record_fails_closed(scene: Scene) -> None:
     """A certificate on a connection whose owner forgot the record is refused in the handshake."""
-    context = server_context(group("optional-no-ca"), [loaded("server", scene.server)], [trusted(scene.root)])
+    context = server_context(group("optional-no-ca"), [server_certificate()], [trusted(scene.root)])
     pair = Pair.of(context, client(chain=scene.clients["good"]), record=object())  # type: ignore[arg-type]
     assert isinstance(pair.server_error, SSL.Error)
 
 
-def test_trap_2_1_no_certificate_means_the_callback_never_runs(scene: Scene) -> None:
+def test_no_certificate_means_the_callback_never_runs(scene: Scene) -> None:
     """A client without a certificate leaves an empty record, which is judged as missing, never as verified."""
-    pair = shake(scene, group("on"), "none")
+    pair = shaken(scene, group("on"), "none")
     assert pair.done
     assert pair.record.errors == []
     assert not pair.record.complete
@@ -135,7 +124,7 @@ def test_trap_2_1_no_certificate_means_the_callback_never_runs(scene: Scene) -> 
 
 
 @pytest.mark.parametrize("mode", ["optional", "optional-no-ca", "on"])
-def test_trap_2_1_a_certificate_that_nobody_looked_at_is_refused(mode: str) -> None:
+def test_a_certificate_that_nobody_looked_at_is_refused(mode: str) -> None:
     """A certificate for which the callback never ran, as on a resumed session, is refused in every mode."""
     verdict = Record().verification(presented=True)
     assert not verdict.verified
@@ -144,9 +133,9 @@ def test_trap_2_1_a_certificate_that_nobody_looked_at_is_refused(mode: str) -> N
     assert refusal.status == 495
 
 
-def test_trap_2_1_accepting_an_error_hides_it_from_all_but_the_record(scene: Scene) -> None:
+def test_accepting_an_error_hides_it_from_all_but_the_record(scene: Scene) -> None:
     """After a forgiven error OpenSSL shows a "verified" chain; only our record knows better."""
-    pair = shake(scene, group("optional-no-ca"), "wrong-ca")
+    pair = shaken(scene, group("optional-no-ca"), "wrong-ca")
     chain = pair.server.get_verified_chain(as_cryptography=True)
     assert chain, "if OpenSSL stops doing this the comment in identity.py can go"
     assert not pair.verification.verified
@@ -154,7 +143,7 @@ def test_trap_2_1_accepting_an_error_hides_it_from_all_but_the_record(scene: Sce
 
 def test_first_and_last_error_are_both_kept(scene: Scene) -> None:
     """The first error (HAProxy's) and the last (nginx's) of one chain differ, and both are known, with all between."""
-    verdict = shake(scene, group(), "wrong-ca", crl=True).verification
+    verdict = shaken(scene, group(), "wrong-ca", crl=True).verification
     assert (verdict.first_error, verdict.last_error, verdict.errors) == (20, 21, (20, 3, 21))
     assert verdict.reason == "unable to verify the first certificate"
 
@@ -163,23 +152,21 @@ def test_the_depth_is_that_of_the_last_error() -> None:
     """An expired intermediate is an error at depth 1."""
     root = make_authority()
     inner = make_authority("inner", issuer=root, not_before=now() - 9 * DAY, not_after=now() - DAY)
-    context = server_context(group(), [loaded("server", root.issue("server", eku=[SERVER]))], [trusted(root)])
-    verdict = Pair.of(context, client(chain=[inner.issue("leaf"), inner])).verification
+    verdict = shake(group(), [inner.issue("leaf"), inner], trusted(root)).verification
     assert (verdict.last_error, verdict.depth) == (10, 1)
 
 
 @pytest.mark.parametrize(("eku", "served"), [((CLIENT,), True), ((CLIENT, SERVER), True), (None, False)])
 @pytest.mark.parametrize("refusal", ["400", "handshake"])
 @pytest.mark.parametrize("mode", ["optional", "optional-no-ca", "on"])
-def test_trap_2_1_a_leaf_without_eku_passes_unless_one_is_required(
+def test_a_leaf_without_eku_passes_unless_one_is_required(
     scene: Scene, eku: Sequence[Any] | None, served: bool, refusal: str, mode: str
 ) -> None:
     """OpenSSL accepts a leaf that names no usage; with ``required-eku`` it is refused with error 26."""
     chain = [scene.root.issue("leaf", eku=eku)]
     for required, expected in (((), True), (("clientAuth",), served)):
         policy = group(mode, refusal, required_eku=required)
-        context = server_context(policy, [loaded("server", scene.server)], [trusted(scene.root)])
-        pair = Pair.of(context, client(chain=chain))
+        pair = shake(policy, chain, trusted(scene.root))
         assert (pair.done and judge(policy, pair.verification) is None) is expected
         if not expected:
             assert [number for number, _ in pair.record.errors] == [26]
@@ -197,8 +184,7 @@ def test_verify_depth_counts_intermediates_only(depth: int, intermediates: int, 
         issuer = make_authority(f"intermediate {number}", issuer=issuer)
         above.insert(0, issuer)
     policy = group(verify_depth=depth)
-    context = server_context(policy, [loaded("server", root.issue("server", eku=[SERVER]))], [trusted(root)])
-    pair = Pair.of(context, client(chain=[issuer.issue("leaf"), *above]))
+    pair = shake(policy, [issuer.issue("leaf"), *above], trusted(root))
     assert pair.verification.verified is served
     assert served or pair.verification.first_error == 22
 
@@ -206,24 +192,23 @@ def test_verify_depth_counts_intermediates_only(depth: int, intermediates: int, 
 @pytest.mark.parametrize(("check", "revoke", "errors"), [
     ("leaf", "leaf", (23,)), ("leaf", "intermediate", ()), ("chain", "leaf", (23,)), ("chain", "intermediate", (23,)),
 ])  # fmt: skip
-def test_trap_2_2_crl_check_leaf_and_chain(check: str, revoke: str, errors: tuple[int, ...]) -> None:
+def test_crl_check_leaf_and_chain(check: str, revoke: str, errors: tuple[int, ...]) -> None:
     """``crl-check = leaf`` finds a revoked leaf, ``chain`` a revoked intermediate as well."""
     root = make_authority("root")
     inner = make_authority("inner", issuer=root)
     leaf = inner.issue("leaf")
     crls = [root.crl([inner] if revoke == "intermediate" else []), inner.crl([leaf] if revoke == "leaf" else [])]
     store = trusted(root, inner, crls=crls, check=check)
-    context = server_context(group(), [loaded("server", root.issue("server", eku=[SERVER]))], [store])
-    assert Pair.of(context, client(chain=[leaf, inner])).verification.errors == errors
+    assert shake(group(), [leaf, inner], store).verification.errors == errors
 
 
-def test_trap_2_2_an_expired_crl_refuses_everyone_and_still_revokes(scene: Scene) -> None:
+def test_an_expired_crl_refuses_everyone_and_still_revokes(scene: Scene) -> None:
     """A revocation list out of date is error 12 for all; a certificate that it names is error 23 besides."""
     good, bad = scene.root.issue("good"), scene.root.issue("bad")
     crl = scene.root.crl([bad], last_update=now() - 9 * DAY, next_update=now() - DAY)
-    context = server_context(group(), [loaded("server", scene.server)], [trusted(scene.root, crls=[crl])])
-    assert Pair.of(context, client(chain=[good])).verification.errors == (12,)
-    verdict = Pair.of(context, client(chain=[bad])).verification
+    store = trusted(scene.root, crls=[crl])
+    assert shake(group(), [good], store).verification.errors == (12,)
+    verdict = shake(group(), [bad], store).verification
     assert verdict.errors == (12, 23)
     assert verdict.revoked
 
@@ -266,13 +251,13 @@ def test_the_reasons_are_openssl_s_own_words() -> None:
 def test_names_of_errors_in_the_code_are_openssl_s_numbers() -> None:
     """The constants that decide are the numbers of OpenSSL's header."""
     lib = Binding().lib
-    assert revocation.REVOKED == lib.X509_V_ERR_CERT_REVOKED
-    assert revocation.CRL_EXPIRED == lib.X509_V_ERR_CRL_HAS_EXPIRED
-    assert verification_module.UNABLE_TO_GET_CRL == lib.X509_V_ERR_UNABLE_TO_GET_CRL
-    assert admission.UNSUITABLE_PURPOSE == lib.X509_V_ERR_INVALID_PURPOSE
+    assert verify_errors.REVOKED == lib.X509_V_ERR_CERT_REVOKED
+    assert verify_errors.CRL_EXPIRED == lib.X509_V_ERR_CRL_HAS_EXPIRED
+    assert verify_errors.UNABLE_TO_GET_CRL == lib.X509_V_ERR_UNABLE_TO_GET_CRL
+    assert verify_errors.INVALID_PURPOSE == lib.X509_V_ERR_INVALID_PURPOSE
     assert {
         lib.X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
         lib.X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
         lib.X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
         lib.X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
-    } == verification_module.UNKNOWN_AUTHORITY
+    } == verify_errors.UNKNOWN_AUTHORITY
