@@ -225,18 +225,20 @@ def test_it_makes_no_difference_whether_the_fixed_part_is_kept(record: FakeRecor
 
 
 def test_the_fixed_part_is_made_once() -> None:
-    """That is what it is kept for; and it is kept nowhere else."""
+    """That is what it is kept for, and it is kept nowhere else. What a trusted proxy reports of the client is no part
+    of it: many clients share the connection."""
     standing = FakeStanding()
     event_line(FakeRecord(EXCHANGE, standing=standing))
-    other = evolve(EXCHANGE, connection=evolve(CONNECTION, alpn="h2"), path_map="other")
-    assert event_of(FakeRecord(other, standing=standing, listener="other"))["listener"] == "public"
     kept = standing.event_prefix
-    assert event_of(FakeRecord(other, listener="other"))["listener"] == "other"
-    assert event_of(FakeRecord(other, standing=FakeStanding()))["tls"]["alpn"] == "h2"
+    other = evolve(EXCHANGE, connection=evolve(CONNECTION, alpn="h2"), path_map="other", client="192.0.2.99")
+    event = event_of(FakeRecord(other, standing=standing, listener="other"))
+    assert (event["tls"]["alpn"], event["path_map"]) == ("http/1.1", "rest")
+    assert (event["client"], event["listener"]) == ("192.0.2.99", "other")
     assert standing.event_prefix is kept
-    fixed = json.loads(f"{{{kept}}}")
-    assert list(fixed) == [
-        "listener", "client", "peer", "local", "tls", "certificate", "server_group", "security_policy", "path_map",
+    assert event_of(FakeRecord(other))["path_map"] == "other"
+    assert event_of(FakeRecord(other, standing=FakeStanding()))["tls"]["alpn"] == "h2"
+    assert list(json.loads(f"{{{kept}}}")) == [
+        "peer", "local", "tls", "certificate", "server_group", "security_policy", "path_map",
     ]  # fmt: skip
 
 
