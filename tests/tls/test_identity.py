@@ -131,6 +131,26 @@ def test_the_trust_of_a_group_identifies_its_clients() -> None:
     assert trust.identify(nobody.server, nobody.record, now()) is None
 
 
+def test_a_known_client_s_handshake_parses_no_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the callback nor the identity reads a certificate that has been read before; strict verification does."""
+    root = make_authority("Root")
+    inner = make_authority("inner", issuer=root)
+    chain = [inner.issue("client"), inner]
+    handshake("on", *chain, root=root).identity()
+
+    def fail(*_: object) -> None:
+        raise AssertionError("parsed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(crypto.X509, "to_cryptography", fail)
+        patched.setattr(x509, "load_der_x509_certificate", fail)
+        identity = handshake("on", *chain, root=root).identity()
+        assert identity.verification.verified
+        assert identity.chain_verified == (inner.der, root.der)
+        strict = trusted(root, verification="strict")
+        assert shake(server_group(), chain, strict).verification.reason == "it cannot be examined: parsed"
+
+
 def test_no_certificate_is_no_identity() -> None:
     """A client without a certificate has no identity."""
     pair = handshake("optional", root=make_authority())
