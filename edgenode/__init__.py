@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgenode.config.configuration import Configuration as Configuration
+    from edgenode.config.load import Configuration as Configuration
     from edgenode.embedding.connection_facts import connection_of as connection_of
     from edgenode.embedding.endpoint import EdgeEndpoint as EdgeEndpoint
     from edgenode.embedding.filtered_resource import FilteredResource as FilteredResource
@@ -34,24 +34,24 @@ if TYPE_CHECKING:
     from edgenode.proxy.origin.agent import OriginAgent as OriginAgent
 
 _HOMES = {
-    "Action": "decision",
-    "Address": "exchange",
-    "Configuration": "config.configuration",
-    "ConfigurationError": "errors",
-    "Connection": "exchange",
-    "Decision": "decision",
-    "EdgeEndpoint": "endpoint",
-    "EdgeService": "service",
-    "Exchange": "exchange",
-    "FilteredResource": "filteredresource",
-    "IEventSink": "interfaces",
-    "OriginAgent": "proxy.agent",
-    "OriginError": "errors",
+    "Action": "model.decision",
+    "Address": "model.exchange",
+    "Configuration": "config.load",
+    "ConfigurationError": "model.errors",
+    "Connection": "model.exchange",
+    "Decision": "model.decision",
+    "EdgeEndpoint": "embedding.endpoint",
+    "EdgeService": "node.service",
+    "Exchange": "model.exchange",
+    "FilteredResource": "embedding.filtered_resource",
+    "IEventSink": "model.interfaces",
+    "OriginAgent": "proxy.origin.agent",
+    "OriginError": "model.errors",
     "Pipeline": "policy.pipeline",
-    "Reason": "decision",
-    "Request": "exchange",
-    "Stage": "interfaces",
-    "connection_of": "tls.facts",
+    "Reason": "model.decision",
+    "Request": "model.exchange",
+    "Stage": "model.interfaces",
+    "connection_of": "embedding.connection_facts",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605

@@ -31,8 +31,8 @@ class Command:
 def check(arguments: Sequence[str]) -> int:
     """Report every problem of a configuration file: 0 if it can be used, else 1."""
     from edgenode.config import ini
-    from edgenode.config.configuration import Configuration
     from edgenode.config.effective import effective
+    from edgenode.config.load import Configuration
     from edgenode.config.system_filters import is_system
     from edgenode.model.errors import ConfigurationError
 

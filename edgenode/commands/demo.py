@@ -37,7 +37,7 @@ from twisted.web.server import Site
 from zope.interface import implementer
 
 from edgenode.commands.pki import Authority, PkiError
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.interfaces import IEventSink, Told
 from edgenode.node.events import EventLog

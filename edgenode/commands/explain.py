@@ -16,7 +16,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision, Forward, Outcome, Respond
 from edgenode.model.errors import ClientError, ConfigurationError
 from edgenode.model.exchange import Address, Body, ClientIdentity, Connection, Exchange, Response
@@ -127,7 +127,7 @@ def _judged(
     automatic = path_map.pipeline.tagging.decide(exchange)
     assert isinstance(automatic, Decision)
     asked = decision.mode != "off"
-    filters = Filters.of(configuration.global_filters, configuration.definitions, configuration.contents.feeds)
+    filters = Filters.of(configuration.global_filters, configuration.rules.definitions, configuration.contents.feeds)
     traces = filters.traces(exchange.tagged(automatic.tags)) if asked else {}
     told["tags"] = list(_tags(configuration, exchange, automatic.tags, filters, traces, decision))
     told["filters"] = _filters(filters.filters, traces)
@@ -180,7 +180,7 @@ def _tags(
     ]
     sources += [("global filter", name, filters.filters[name].tags) for name, trace in traces.items() if trace.holds]
     matched = [filters.filters[name] for name, trace in traces.items() if trace.holds]
-    actions = [configuration.all_actions[each.action] for each in matched if each.action is not None]
+    actions = [configuration.rules.actions[each.action] for each in matched if each.action is not None]
     sources += [("action", action.name, sorted(action.tags)) for action in actions if action.exempts]
     if decision.action is not None:
         of_action = (tag for tag in sorted(decision.tags) if _of_action(decision, tag))
@@ -231,7 +231,7 @@ def _actions(
     decision: Decision,
 ) -> Iterator[dict[str, Any]]:
     """Every action that was proposed, strongest first and then in the order of the file; and why it was not taken."""
-    actions, winner = configuration.all_actions, decision.action
+    actions, winner = configuration.rules.actions, decision.action
     names = [name for name in filters if name in traces and traces[name].holds]
     proposed = [(actions[proposal], name) for name in names if (proposal := filters[name].action) is not None]
     taken = False

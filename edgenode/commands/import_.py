@@ -19,7 +19,6 @@ from typing import Any
 from attrs import define, field
 
 from edgenode.config import ini, schema
-from edgenode.config.configuration import SECTIONS
 from edgenode.config.curiefense import (
     PLACED,
     Imported,
@@ -33,7 +32,8 @@ from edgenode.config.curiefense import (
     slug,
     uniform,
 )
-from edgenode.config.scalars import Scope
+from edgenode.config.data import KINDS
+from edgenode.config.value_readers import Scope
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.model.urls import read_address
 from edgenode.policy.actions import PREDEFINED, ActionSection
@@ -234,7 +234,7 @@ def _read_back(lines: list[str]) -> list[str]:
     :raises Inexpressible: if it does not.
     """
     _check_lines(lines)
-    sections, problems = ini.read("\n".join(lines), [schema.kind(cls) for cls in SECTIONS])
+    sections, problems = ini.read("\n".join(lines), KINDS)
     for written in sections:
         section, wrong = schema.read(written, ActionSection, Scope(pathlib.Path()))
         problems += wrong

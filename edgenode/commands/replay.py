@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from attrs import define, field, frozen
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Action, Close, Decision, Forward, Respond
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.exchange import Body, Exchange
@@ -64,7 +64,7 @@ class Replayer:
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self._rehearsal = Rehearsal.of(configuration)
-        definitions = configuration.definitions
+        definitions = configuration.rules.definitions
         self._filters = Filters.of(configuration.global_filters, definitions, configuration.contents.feeds)
         self._doubts = Doubts(self._filters)
         self._path_maps: Mapping[str, Formula] = {
@@ -155,7 +155,7 @@ class Replayer:
 
     def _proposal(self, name: str) -> Action | None:
         proposed = self._filters.filters[name].action
-        return None if proposed is None else self._configuration.all_actions[proposed]
+        return None if proposed is None else self._configuration.rules.actions[proposed]
 
     def _matters(self, name: str, winner: Action | None, by: str) -> bool:
         """Whether it makes a difference to what becomes of the request that a filter matches."""

@@ -15,7 +15,7 @@ from attrs import evolve
 from edgenode.config import ini
 from edgenode.config.edge import Edge
 from edgenode.config.ini import IniSection
-from edgenode.config.values import suggestion
+from edgenode.config.notation import suggestion
 from edgenode.model.errors import Problem
 from edgenode.policy.globalfilters import GlobalFilter
 

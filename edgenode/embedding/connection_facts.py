@@ -14,10 +14,8 @@ from OpenSSL import SSL
 from twisted.internet.interfaces import ISSLTransport, ITransport
 
 from edgenode.model.exchange import Address, ClientIdentity, Connection, Verification
-from edgenode.tls.admission import APPLICATION_VERIFICATION
 from edgenode.tls.identity import describe, identify
-from edgenode.tls.trust import EXPIRED, NOT_YET_VALID
-from edgenode.tls.verify_errors import reason
+from edgenode.tls.verify_errors import APPLICATION_VERIFICATION, EXPIRED, NOT_YET_VALID, reason
 
 
 def connection_of(transport: ITransport, *, verifies: bool = False) -> Connection:

@@ -26,6 +26,7 @@ from edgenode.model.settings import Seconds
 from edgenode.model.urls import Address, read_address
 from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.origin.agent import OriginAgent
+from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import Origin, Server
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.tls.hostnames import verify_origin
@@ -135,7 +136,7 @@ class Fetcher:
             max_idle=0,
             next_upstream=("off",),
         )
-        pool = OriginPool(address.host, origin, context, verify_origin, self.reactor, self.deadlines)
+        pool = OriginPool(address.host, origin, context, verify_origin, self.reactor, self.deadlines, TLSOpening)
         try:
             response = await OriginAgent(pool).request(b"GET", address.url.encode("ascii"), _headers(known))
             if response.code in _REDIRECTS:

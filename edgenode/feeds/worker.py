@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-import edgenode
 from edgenode.model.errors import InvalidValue
 from edgenode.rules.feed_formats import Format, Values
 
@@ -44,7 +43,7 @@ def read(format: Format, data: bytes, words: bool) -> Values:
     """
     if format.name != "json" or len(data) <= _SMALL:
         return format.read(data, words)
-    package = pathlib.Path(edgenode.__path__[0]).parent
+    package = pathlib.Path(__file__).parents[2]
     command = [sys.executable, "-I", "-c", _CHILD, str(format), str(_MOST_MEMORY), str(package), *sys.path]
     try:
         with _memory("feed") as given, _memory("values") as taken:

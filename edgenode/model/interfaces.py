@@ -20,17 +20,15 @@ class Stage(Protocol):
         ...
 
     @property
-    def repeatable(self) -> bool:
-        """Whether equal exchanges get equal decisions: nothing is counted, and no clock and no network is asked."""
-        ...
-
-    @property
     def needs(self) -> frozenset[str]:
         """What its rules look at besides the head of a request, such as ``body``: see ``rules.fields.Field.needs``."""
         ...
 
     def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
-        """Judge an exchange; it must not be changed. Return a Deferred only if something has to be waited for."""
+        """Judge an exchange; it must not be changed. Return a Deferred only if something has to be waited for.
+
+        Later the exchange has the tags of this stage and of the stages behind it.
+        """
         ...
 
 

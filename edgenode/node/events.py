@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from edgenode.model.interfaces import IEventSink, Told
 from edgenode.net.poller import Timers
+from edgenode.node.event_line import line
 
 _DELAY = 0.1
 """Seconds that an event waits at the most before it is written."""
@@ -100,7 +101,7 @@ class EventLog:
         lines = []
         for told in waiting:
             try:
-                lines.append(told.line())
+                lines.append(line(told))
             except Exception:
                 _log.failure("an event could not be told")
                 self._dropped += 1

@@ -17,18 +17,15 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from edgenode.config import feed_contents
-from edgenode.config.checks.feeds import fed
-from edgenode.config.configuration import Configuration
-from edgenode.config.feed_contents import Content, Refused
-from edgenode.feeds import store
+from edgenode.config.load import Configuration
+from edgenode.feeds import contents, store
+from edgenode.feeds.contents import Content, Fed, Refused
 from edgenode.feeds.fetch import Document, Fetcher, Unfetched, Validators
 from edgenode.feeds.store import Status, Stored
 from edgenode.model.errors import ConfigurationError, InvalidValue
 from edgenode.model.urls import read_address
 from edgenode.node.watch import Change
 from edgenode.policy.globalfilters import GlobalFilter
-from edgenode.rules.lists import List
 from edgenode.tls.policies import client_context
 
 _FIRST_RETRY = 60.0
@@ -44,7 +41,6 @@ _AT_A_TIME = 4
 
 _log = Logger()
 
-Fed = List | GlobalFilter
 Take = Callable[[str, Fed, Content], Awaitable[object]]
 """Puts a content of a section to use; raises :class:`InvalidValue` if it cannot be used with the rest."""
 
@@ -68,7 +64,7 @@ class Outcome:
 
 def remote(configuration: Configuration) -> dict[str, Fed]:
     """The sections with a source somewhere else, by their header."""
-    return {header: section for header, section in fed(configuration) if section.remote}
+    return {header: section for header, section in configuration.fed() if section.remote}
 
 
 def status_of(configuration: Configuration, header: str, section: Fed) -> Status:
@@ -123,7 +119,7 @@ async def ask(configuration: Configuration, header: str, fetcher: Fetcher, take:
                 await in_thread(store.publish, staged, header)
         assert content is not None  # a source that was not told of any cannot say that it is the same still
         word = "not changed" if content is known else "changed"
-        outcome = Outcome(word, feed_contents.counted(content.size), Status(url, asked.asked, asked.asked))
+        outcome = Outcome(word, contents.counted(content.size), Status(url, asked.asked, asked.asked))
     except (Unfetched, Refused, InvalidValue) as error:
         outcome = _failed(str(error), known, asked)
     except OSError as error:
@@ -154,9 +150,9 @@ async def _fetched(
 
 
 def _read(header: str, section: Fed, stored: Stored, known: Content | None, shrink: bool) -> Content:
-    content = feed_contents.read_download(header, section, stored, known)
+    content = contents.read_download(header, section, stored, known)
     if not shrink:
-        feed_contents.check_share(header, section, content, known)
+        contents.check_share(header, section, content, known)
     return content
 
 
@@ -246,7 +242,7 @@ class Feeds:
 
     async def _take(self, header: str, section: Fed, content: Content) -> None:
         def taken(configuration: Configuration) -> Configuration:
-            if dict(fed(configuration)).get(header) != section:
+            if dict(configuration.fed()).get(header) != section:
                 return configuration  # it has been reloaded meanwhile
             signature = configuration.contents.signatures[header]
             return configuration.holding(configuration.contents.renewed(header, content, signature))

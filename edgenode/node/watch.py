@@ -19,8 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from edgenode.config import credentials
-from edgenode.config.configuration import Configuration
-from edgenode.config.credentials import Signature
+from edgenode.config.file_signatures import Signature
+from edgenode.config.load import Configuration
 from edgenode.model.errors import Problem
 
 _PATIENCE = 60.0
@@ -130,4 +130,4 @@ class Watch:
 def _look_at(configuration: Configuration) -> tuple[Mapping[str, Signature], frozenset[Problem]]:
     """What has changed, and what is getting old."""
     now = datetime.datetime.now(datetime.UTC)
-    return configuration.changed(), frozenset(credentials.getting_old(configuration, now))
+    return configuration.changed(), frozenset(credentials.getting_old(configuration.credentials, now))

@@ -164,11 +164,6 @@ class GlobalFilters:
         actions = (each.action for each in self._consequences)
         return self._formulas.needs.union(*(action.needs for action in actions if action is not None))
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether equal exchanges get equal decisions: neither a filter nor its action looks at the clock."""
-        return "clock" not in self.needs
-
     def decide(self, exchange: Exchange) -> Decision:
         """The tags and reasons of every filter that matches, and the strongest of their actions with its tags."""
         matching = self._formulas.matching(exchange)

@@ -16,7 +16,7 @@ from OpenSSL import crypto
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Body, ClientIdentity, Connection, Response, Verification
 from edgenode.net.deadlines import Deadlines

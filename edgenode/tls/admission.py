@@ -1,6 +1,7 @@
-"""What a server group asks of a client whose certificate OpenSSL is content with.
+"""Which verified clients a server group lets in: extended key usage, strict path validation, key sizes, signature
+algorithms, pins and lists of names, each only if the group asks for it.
 
-The law: this only ever refuses. It is asked at the end of every handshake, and again whenever the verdict on an open
+The law: this only ever refuses. It runs at the end of every handshake, and again whenever the verdict on an open
 connection is made anew; whatever cannot be examined is refused.
 """
 
@@ -8,42 +9,42 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Self
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from edgenode.model.exchange import AlternativeNames
-from edgenode.model.settings import Network
-from edgenode.tls.identity import Description, describe, extended_key_usages
+from edgenode.tls.allowlists import DNSPattern, EmailPattern, URIPattern
+from edgenode.tls.identity import Description, describe
 from edgenode.tls.servergroups import ServerGroup
-from edgenode.tls.strict import second_opinion
+from edgenode.tls.strict import path_fault
 from edgenode.tls.truststores import LoadedTrustStore
-from edgenode.tls.verify_errors import reason
-
-UNSUITABLE_PURPOSE = 26
-APPLICATION_VERIFICATION = 50
+from edgenode.tls.verify_errors import APPLICATION_VERIFICATION, INVALID_PURPOSE, reason
 
 _LONGEST, _LONGEST_NAME = 300, 100
 """Characters of a sentence, and of a distinguished name in it."""
 
 USAGES = MappingProxyType({"clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string})
 
+Rule = Callable[[Description], str]
+"""What is wrong with a certificate, a sentence; empty if nothing is."""
+
 
 def _one_line(text: str) -> str:
-    """A sentence that may quote a certificate: on one line, and not endless."""
+    """A sentence that may quote a certificate: on one line, and of bounded length."""
     return "".join(each if each.isprintable() else "?" for each in text[:_LONGEST])
 
 
 @frozen
 class Objection:
-    """Why a client is not let in.
+    """Why a client that OpenSSL has verified is refused.
 
-    :ivar error: the number, one of OpenSSL's: 26, or 50 for all that only we ask.
+    :ivar error: a number of OpenSSL's: 26 for a missing usage, 50 (``X509_V_ERR_APPLICATION_VERIFICATION``) otherwise.
     :ivar reason: a sentence.
     """
 
@@ -53,14 +54,16 @@ class Objection:
 
 @frozen(eq=False)
 class Admission:
-    """What one server group asks.
+    """What one server group asks of its clients beyond OpenSSL's verification.
 
     :ivar group: the section.
-    :ivar strict: every authority, DER, of its trust stores, and whether one of those says ``verification = strict``.
+    :ivar strict: by authority, DER, of its trust stores: whether one of those says ``verification = strict``.
     """
 
     group: ServerGroup
     strict: Mapping[bytes, bool]
+    _of_chain: tuple[Rule, ...] = field(init=False, default=Factory(lambda self: _chain_rules(self.group), True))
+    _of_leaf: tuple[Rule, ...] = field(init=False, default=Factory(lambda self: _leaf_rules(self.group), True))
 
     @classmethod
     def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> Self:
@@ -79,12 +82,15 @@ class Admission:
         :param now: the time, UTC.
         """
         try:
-            return self._usage(chain[0]) or self._doubt(chain, now) or self._unlisted(chain)
+            return self._usage(chain[0]) or self._strictly(chain, now) or self._unlisted(chain)
         except Exception as error:
             return Objection(APPLICATION_VERIFICATION, f"it cannot be examined: {error}")
 
     def unverified(self, leaf: bytes) -> Objection | None:
-        """What speaks against a client of an authority that is unknown; never raises."""
+        """What speaks against a client of an authority that is unknown; never raises.
+
+        :param leaf: its certificate, DER.
+        """
         try:
             return self._usage(leaf)
         except Exception as error:
@@ -93,64 +99,85 @@ class Admission:
     def _usage(self, leaf: bytes) -> Objection | None:
         if not self.group.required_eku:
             return None
-        named = extended_key_usages(leaf)
+        named = describe(leaf).extended_key_usages
         lacking = any(USAGES[usage] not in named for usage in self.group.required_eku)
-        return Objection(UNSUITABLE_PURPOSE, reason(UNSUITABLE_PURPOSE)) if lacking else None
+        return Objection(INVALID_PURPOSE, reason(INVALID_PURPOSE)) if lacking else None
 
-    def _doubt(self, chain: Sequence[bytes], now: datetime.datetime) -> Objection | None:
-        if chain[-1] not in self.strict:
+    def _strictly(self, chain: Sequence[bytes], now: datetime.datetime) -> Objection | None:
+        strict = self.strict.get(chain[-1])
+        if strict is None:
             return Objection(APPLICATION_VERIFICATION, "its chain ends in no authority of the server group")
-        if not self.strict[chain[-1]]:
+        if not strict:
             return None
-        doubt = second_opinion([x509.load_der_x509_certificate(der) for der in chain], now)
-        return Objection(APPLICATION_VERIFICATION, f"second opinion: {doubt}") if doubt else None
+        fault = path_fault([x509.load_der_x509_certificate(der) for der in chain], now)
+        return Objection(APPLICATION_VERIFICATION, f"strict verification: {fault}") if fault else None
 
     def _unlisted(self, chain: Sequence[bytes]) -> Objection | None:
-        # The authority is believed for its key, and nobody looks at its signature.
-        below = list(map(describe, chain[:-1] or chain))
-        found = next((fault for fault in map(self._weakness, below) if fault), "")
-        found = found or self._not_pinned(below[0]) or self._not_named(below[0])
-        return Objection(APPLICATION_VERIFICATION, found) if found else None
-
-    def _weakness(self, certificate: Description) -> str:
-        group, kind, subject = self.group, certificate.key_type, certificate.subject[:_LONGEST_NAME]
-        least = {"RSA": group.minimum_rsa_bits, "ECDSA": group.minimum_ec_bits}.get(kind, 0)
-        if certificate.key_bits < least:
-            return f"the {kind} key of {subject} has {certificate.key_bits} bits, and needs {least}"
-        if group.signature_algorithms and certificate.signature_algorithm not in group.signature_algorithms:
-            return f"{subject} is signed with {certificate.signature_algorithm}, which is not allowed"
-        return ""
-
-    def _not_pinned(self, leaf: Description) -> str:
-        group = self.group
-        if not (group.pin_certificate or group.pin_spki):
-            return ""
-        pinned = any(pin.sha256 == leaf.fingerprint_sha256 for pin in group.pin_certificate)
-        pinned = pinned or any(pin.sha256 == leaf.spki_sha256 for pin in group.pin_spki)
-        return "" if pinned else "neither its certificate nor its key is pinned"
-
-    def _not_named(self, leaf: Description) -> str:
-        group, names = self.group, leaf.sans
-        if not any((group.allow_dns, group.allow_uri, group.allow_email, group.allow_ip, group.allow_subject)):
-            return ""
-        named = (
-            any(pattern.allows(names) for pattern in group.allow_dns)
-            or any(pattern.allows(names) for pattern in group.allow_uri)
-            or any(pattern.allows(names) for pattern in group.allow_email)
-            or any(pattern.allows(leaf.subject) for pattern in group.allow_subject)
-            or _within(names, group.allow_ip)
-        )
-        return "" if named else "none of its names is on the lists of the server group"
-
-
-def _within(names: AlternativeNames, networks: Sequence[Network]) -> bool:
-    """Whether any address of a certificate is in a network; of the same version, and so never an IPv4-mapped one."""
-    wanted = [ipaddress.ip_network(network) for network in networks]
-    return any(address in network for address in map(_address, names.ip) if address for network in wanted)
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(text)
-    except ValueError:  # a network, as in name constraints: whoever has it is no host
+        # The authority is trusted for its key: its size and its signature do not count (RFC 5280, section 6.1.1 d).
+        below = [describe(der) for der in (chain[:-1] or chain)]
+        for certificate in below:
+            for rule in self._of_chain:
+                if fault := rule(certificate):
+                    return Objection(APPLICATION_VERIFICATION, fault)
+        for rule in self._of_leaf:
+            if fault := rule(below[0]):
+                return Objection(APPLICATION_VERIFICATION, fault)
         return None
+
+
+def _chain_rules(group: ServerGroup) -> tuple[Rule, ...]:
+    """The rules for every certificate below the authority."""
+    least = {"RSA": group.minimum_rsa_bits, "ECDSA": group.minimum_ec_bits}
+    allowed = frozenset(group.signature_algorithms)
+
+    def size(certificate: Description) -> str:
+        kind, bits = certificate.key_type, certificate.key_bits
+        if bits >= least.get(kind, 0):
+            return ""
+        return f"the {kind} key of {certificate.subject[:_LONGEST_NAME]} has {bits} bits, and needs {least[kind]}"
+
+    def signature(certificate: Description) -> str:
+        if certificate.signature_algorithm in allowed:
+            return ""
+        subject = certificate.subject[:_LONGEST_NAME]
+        return f"{subject} is signed with {certificate.signature_algorithm}, which is not allowed"
+
+    return (size, signature) if allowed else (size,)
+
+
+def _leaf_rules(group: ServerGroup) -> tuple[Rule, ...]:
+    """The rules for the client's own certificate: pins, and lists of names."""
+    certificates = frozenset(pin.sha256 for pin in group.pin_certificate)
+    keys = frozenset(pin.sha256 for pin in group.pin_spki)
+    patterns: tuple[DNSPattern | URIPattern | EmailPattern, ...]
+    patterns = (*group.allow_dns, *group.allow_uri, *group.allow_email)
+    networks = tuple(ipaddress.ip_network(network) for network in group.allow_ip)
+
+    def pinned(leaf: Description) -> str:
+        if leaf.fingerprint_sha256 in certificates or leaf.spki_sha256 in keys:
+            return ""
+        return "neither its certificate nor its key is pinned"
+
+    def named(leaf: Description) -> str:
+        if (
+            any(pattern.allows(leaf.sans) for pattern in patterns)
+            or any(pattern.allows(leaf.subject) for pattern in group.allow_subject)
+            # Of the same version: an IPv4-mapped IPv6 address is in no IPv4 network.
+            or any(address in network for address in _addresses(leaf.sans) for network in networks)
+        ):
+            return ""
+        return "none of its names is on the lists of the server group"
+
+    rules: list[Rule] = []
+    if certificates or keys:
+        rules.append(pinned)
+    if patterns or group.allow_subject or networks:
+        rules.append(named)
+    return tuple(rules)
+
+
+def _addresses(names: AlternativeNames) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    for text in names.ip:
+        # A network, as in name constraints (RFC 5280, section 4.2.1.10), is the address of no host.
+        if "/" not in text:
+            yield ipaddress.ip_address(text)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+import struct
+from collections.abc import Set
 
 from attrs import frozen
 
@@ -17,12 +19,21 @@ MAX_SIZE = 16 * 1024
 """The most bytes looked at: a ClientHello with post-quantum key shares has about 1,700."""
 
 _MOST_CIPHERS, _MOST_EXTENSIONS, _MOST_SCHEMES = 512, 64, 128
-"""No client offers as many; who does wants to see how much memory a fingerprint takes."""
+"""No client offers as many. Bounds what the memory of :func:`_hash_of_ciphers` and its like can hold."""
+
+_REMEMBERED = 256
+"""Lists of cipher suites, and sets of extensions, whose hash is remembered: more than clients in use have."""
 
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _SERVER_NAME, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS = 0, 13, 16, 43
 _VERSIONS = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3"}
+_GREASE = frozenset(0x0A0A + 0x1010 * index for index in range(16))
+"""The values of RFC 8701, sent only to keep servers tolerant; JA4 leaves them out."""
+
 _HOST_NAME = re.compile(rb"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
+
+_extension_header = struct.Struct(">HH").unpack_from
+_uint16 = struct.Struct(">H").unpack_from
 
 
 class NotTLS(Exception):
@@ -38,38 +49,22 @@ class ClientHello:
     """What a client says of itself in its first message.
 
     :ivar server_name: the host name it wants (SNI), lower case without a trailing dot, or ``None``.
-    :ivar alpn: the application protocols it offers, its favourite first.
+    :ivar alpn: the application protocols it offers, the one it prefers first.
     :ivar version: the highest protocol version it offers, as on the wire: 0x0304 is TLS 1.3.
-    :ivar ciphers: the cipher suites it offers, in its order.
-    :ivar extensions: the types of its extensions, in its order.
-    :ivar signature_algorithms: the signature schemes it offers, in its order.
+    :ivar fingerprint: its JA4, 36 ASCII characters.
     """
 
     server_name: str | None
     alpn: tuple[bytes, ...]
     version: int
-    ciphers: tuple[int, ...]
-    extensions: tuple[int, ...]
-    signature_algorithms: tuple[int, ...]
-
-    @property
-    def fingerprint(self) -> str:
-        """The JA4 of this ClientHello."""
-        return _ja4(
-            self.version,
-            self.server_name is not None,
-            self.alpn[0] if self.alpn else b"",
-            self.ciphers,
-            tuple(sorted(self.extensions)),
-            self.signature_algorithms,
-        )
+    fingerprint: str
 
 
 def read_client_hello(data: bytes) -> ClientHello | int:
     """Read a ClientHello from the first bytes of a connection.
 
     :param data: all bytes received so far, from the very first.
-    :returns: the ClientHello, or, if it is not all there yet, how many bytes there must be at the least.
+    :return: the ClientHello, or, if it is not all there yet, how many bytes there must be at the least.
     :raises NotTLS: if these are not the first bytes of a TLS handshake.
     :raises MalformedClientHello: if they are, but not of a well-formed ClientHello within :data:`MAX_SIZE`.
     """
@@ -77,16 +72,15 @@ def read_client_hello(data: bytes) -> ClientHello | int:
     offset = 0
     while True:
         header = data[offset : offset + 5]
-        # SSL 3 framing: type 22, major version 3. Anything else is another protocol, plain HTTP most likely.
+        # Handshake records have type 22 and major version 3. Anything else is another protocol, plain HTTP most likely.
         if (header[:1] and header[0] != _HANDSHAKE) or (len(header) > 1 and header[1] != 3):
             if offset:
                 raise MalformedClientHello("another record inside the ClientHello")
             raise NotTLS
         if len(header) < 5:
             return offset + 5
-        length = int.from_bytes(header[3:5], "big")
-        end = offset + 5 + length
-        if length == 0 or end > MAX_SIZE:
+        end = offset + 5 + int.from_bytes(header[3:], "big")
+        if end == offset + 5 or end > MAX_SIZE:
             raise MalformedClientHello("a record of no or of too many bytes")
         if len(data) < end:
             return end
@@ -102,120 +96,133 @@ def read_client_hello(data: bytes) -> ClientHello | int:
         offset = end
 
 
-class _Cursor:
-    """Reads length-prefixed fields; a length that points outside is an error."""
-
-    __slots__ = ("_at", "_data")
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def take(self, size: int) -> bytes:
-        end = self._at + size
-        if end > len(self._data):
-            raise MalformedClientHello("a length points outside its field")
-        piece = self._data[self._at : end]
-        self._at = end
-        return piece
-
-    def vector(self, length_size: int) -> bytes:
-        return self.take(int.from_bytes(self.take(length_size), "big"))
-
-    def __bool__(self) -> bool:
-        return self._at < len(self._data)
-
-
-def _pairs(data: bytes) -> tuple[int, ...]:
-    if len(data) % 2:
-        raise MalformedClientHello("a list of 16-bit numbers of odd length")
-    return tuple(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
-
-
 def _read_body(body: bytes) -> ClientHello:
-    cursor = _Cursor(body)
-    version = int.from_bytes(cursor.take(2), "big")
-    cursor.take(32)  # random
-    cursor.vector(1)  # legacy session id
-    ciphers = _pairs(cursor.vector(2))
-    cursor.vector(1)  # compression methods
-    found: dict[int, bytes] = {}
-    order: list[int] = []
-    if cursor:
-        extensions = _Cursor(cursor.vector(2))
-        while extensions:
-            kind = int.from_bytes(extensions.take(2), "big")
-            if kind in found:
-                raise MalformedClientHello(f"extension {kind} appears twice")
-            found[kind] = extensions.vector(2)
-            order.append(kind)
-    if cursor:
-        raise MalformedClientHello("bytes behind the extensions")
-    if _SUPPORTED_VERSIONS in found:
-        offered = [v for v in _pairs(_Cursor(found[_SUPPORTED_VERSIONS]).vector(1)) if not _grease(v)]
-        version = max(offered, default=version)
-    schemes = _Cursor(found[_SIGNATURE_ALGORITHMS]).vector(2) if _SIGNATURE_ALGORITHMS in found else b""
-    if len(ciphers) > _MOST_CIPHERS or len(order) > _MOST_EXTENSIONS or len(schemes) > 2 * _MOST_SCHEMES:
+    try:
+        return _read_fields(body)
+    except (IndexError, struct.error):
+        raise MalformedClientHello("a length points outside its field") from None
+
+
+def _read_fields(body: bytes) -> ClientHello:
+    """Read the fields in one pass; ``IndexError`` or ``struct.error`` if a length points outside.
+
+    A slice that ends too early raises nothing: so wherever one is taken, the position behind it is checked.
+    """
+    (version,) = _uint16(body)
+    at = 35 + body[34]  # the version, the random and the legacy session id
+    ciphers_end = at + 2 + _uint16(body, at)[0]
+    ciphers = body[at + 2 : ciphers_end]
+    at = ciphers_end + 1 + body[ciphers_end]  # the compression methods
+    extensions: dict[int, tuple[int, int]] = {}
+    count = 0
+    end = len(body)
+    if at != end:
+        if at + 2 + _uint16(body, at)[0] != end:
+            raise MalformedClientHello("the extensions do not end where the ClientHello ends")
+        at += 2
+        while at < end:
+            kind, size = _extension_header(body, at)
+            extensions[kind] = at + 4, at + 4 + size
+            at += 4 + size
+            count += 1
+        if at != end:
+            raise MalformedClientHello("a length points outside its field")
+    if len(extensions) != count:
+        raise MalformedClientHello("an extension that appears twice")
+    if _SUPPORTED_VERSIONS in extensions:
+        version = _highest_version(body, *extensions[_SUPPORTED_VERSIONS], version)
+    schemes = b""
+    if _SIGNATURE_ALGORITHMS in extensions:
+        schemes = _list(body, *extensions[_SIGNATURE_ALGORITHMS])
+    if len(ciphers) % 2 or len(schemes) % 2:
+        raise MalformedClientHello("a list of 16-bit numbers of odd length")
+    if len(ciphers) > 2 * _MOST_CIPHERS or count > _MOST_EXTENSIONS or len(schemes) > 2 * _MOST_SCHEMES:
         raise MalformedClientHello("more ciphers, extensions or signature schemes than there are")
-    return ClientHello(
-        server_name=_server_name(found[_SERVER_NAME]) if _SERVER_NAME in found else None,
-        alpn=_protocols(found[_ALPN]) if _ALPN in found else (),
-        version=version,
-        ciphers=ciphers,
-        extensions=tuple(order),
-        signature_algorithms=_pairs(schemes),
-    )
+    name = _server_name(_list(body, *extensions[_SERVER_NAME])) if _SERVER_NAME in extensions else None
+    alpn = _protocols(_list(body, *extensions[_ALPN])) if _ALPN in extensions else ()
+    return ClientHello(name, alpn, version, _ja4(version, name, alpn, ciphers, extensions.keys(), schemes))
 
 
-def _server_name(extension: bytes) -> str:
-    names = _Cursor(_Cursor(extension).vector(2))
-    kind, name = names.take(1), names.vector(2)
+def _list(body: bytes, start: int, end: int) -> bytes:
+    """The list that an extension begins with: 16 bits of length, and as many bytes."""
+    stop = start + 2 + _uint16(body, start)[0]
+    if stop > end:
+        raise MalformedClientHello("a length points outside its field")
+    return body[start + 2 : stop]
+
+
+def _highest_version(body: bytes, start: int, end: int, otherwise: int) -> int:
+    """The highest of ``supported_versions`` (RFC 8446, section 4.2.1)."""
+    if start == end:
+        raise MalformedClientHello("a length points outside its field")
+    stop = start + 1 + body[start]
+    if stop > end or body[start] % 2:
+        raise MalformedClientHello("a list of versions that is cut off")
+    offered = struct.unpack(f">{body[start] // 2}H", body[start + 1 : stop])
+    return max((version for version in offered if version not in _GREASE), default=otherwise)
+
+
+def _server_name(names: bytes) -> str:
     # One name of type host_name: OpenSSL reads only the first as well, so nobody can see another one than we do.
-    if kind != b"\0" or names or not _HOST_NAME.fullmatch(name):
+    name = names[3:]
+    if names[0] != 0 or len(name) != _uint16(names, 1)[0] or not _HOST_NAME.fullmatch(name):
         raise MalformedClientHello("a server name that is no host name")
     return name.decode("ascii").lower().removesuffix(".")
 
 
-def _protocols(extension: bytes) -> tuple[bytes, ...]:
-    protocols = _Cursor(_Cursor(extension).vector(2))
+def _protocols(protocols: bytes) -> tuple[bytes, ...]:
     found = []
-    while protocols:
-        found.append(protocols.vector(1))
-        if not found[-1]:
-            raise MalformedClientHello("an application protocol without a name")
+    at = 0
+    while at < len(protocols):
+        end = at + 1 + protocols[at]
+        if end == at + 1 or end > len(protocols):
+            raise MalformedClientHello("an application protocol that is empty or cut off")
+        found.append(protocols[at + 1 : end])
+        at = end
     return tuple(found)
 
 
-def _grease(value: int) -> bool:
-    """Whether a value is one of RFC 8701's, sent only to keep servers tolerant."""
-    return value & 0x0F0F == 0x0A0A and value >> 8 == value & 0xFF
+# -- JA4 ---------------------------------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(256)
 def _ja4(
-    version: int,
-    named: bool,
-    alpn: bytes,
-    ciphers: tuple[int, ...],
-    extensions: tuple[int, ...],
-    schemes: tuple[int, ...],
+    version: int, name: str | None, alpn: tuple[bytes, ...], ciphers: bytes, extensions: Set[int], schemes: bytes
 ) -> str:
-    suites = sorted(f"{cipher:04x}" for cipher in ciphers if not _grease(cipher))
-    kinds = [kind for kind in extensions if not _grease(kind)]
-    hashed = [f"{kind:04x}" for kind in kinds if kind not in (_SERVER_NAME, _ALPN)]
-    first, last = alpn[:1], alpn[-1:]
-    if not alpn:
-        protocol = "00"
-    elif first.isalnum() and last.isalnum():
-        protocol = (first + last).decode("ascii")
-    else:
-        protocol = first.hex()[0] + last.hex()[1]
-    counts = f"{min(len(suites), 99):02}{min(len(kinds), 99):02}"
-    offered = ",".join(f"{scheme:04x}" for scheme in schemes if not _grease(scheme))
+    # Clients that send GREASE choose it anew for each connection, and some shuffle their extensions.
+    kinds = tuple(sorted(extensions - _GREASE))
+    suites, suites_hash = _hash_of_ciphers(ciphers)
     return (
-        f"t{_VERSIONS.get(version, '00')}{'d' if named else 'i'}{counts}{protocol}"
-        f"_{_short(','.join(suites))}_{_short(','.join(hashed) + (f'_{offered}' if offered else ''))}"
+        f"t{_VERSIONS.get(version, '00')}{'i' if name is None else 'd'}{suites}{min(len(kinds), 99):02}"
+        f"{_mark(alpn[0]) if alpn else '00'}_{suites_hash}_{_hash_of_extensions(kinds, schemes)}"
     )
+
+
+def _mark(protocol: bytes) -> str:
+    """The first and last character of a protocol's name, or of its hexadecimal form if one is not alphanumeric."""
+    first, last = protocol[:1], protocol[-1:]
+    if first.isalnum() and last.isalnum():
+        return (first + last).decode("ascii")
+    return first.hex()[0] + last.hex()[1]
+
+
+@functools.lru_cache(_REMEMBERED)
+def _hash_of_ciphers(ciphers: bytes) -> tuple[str, str]:
+    """How many cipher suites there are, two digits, and the hash of their sorted numbers."""
+    suites = sorted(_hexadecimal(ciphers))
+    return f"{min(len(suites), 99):02}", _short(",".join(suites))
+
+
+@functools.lru_cache(_REMEMBERED)
+def _hash_of_extensions(kinds: tuple[int, ...], schemes: bytes) -> str:
+    """The hash of the sorted types of extensions, without server_name and ALPN, and the signature schemes in order."""
+    hashed = ",".join(f"{kind:04x}" for kind in kinds if kind not in (_SERVER_NAME, _ALPN))
+    offered = ",".join(_hexadecimal(schemes))
+    return _short(hashed + (f"_{offered}" if offered else ""))
+
+
+def _hexadecimal(numbers: bytes) -> list[str]:
+    """The 16-bit numbers of a list, without GREASE."""
+    return [f"{number:04x}" for number in struct.unpack(f">{len(numbers) // 2}H", numbers) if number not in _GREASE]
 
 
 def _short(text: str) -> str:

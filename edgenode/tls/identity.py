@@ -1,46 +1,44 @@
-"""Who is at the other end: a client certificate read into plain values.
+"""Client certificates (RFC 5280) as plain values, and the identity of the client that presented one.
 
-The law: what a certificate says is worth nothing without the verdict, so the two travel together; and text taken from a
-certificate can break no line and no field of a log or header. Whatever depends on the DER alone is read once per
-certificate, for the same machines connect all day.
+The law: what a certificate says is worth nothing without the verdict, so the two travel together in a
+:class:`~edgenode.model.exchange.ClientIdentity`. Text taken from a certificate breaks no line and no field of a log or
+header. What depends on the DER alone is read once and remembered by the DER, in :func:`describe` and nowhere else; no
+verdict is remembered with it.
 """
 
 from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from attrs import evolve, frozen
+from attrs import frozen
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
-from OpenSSL._util import lib
 
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import AlternativeNames, ClientIdentity, Verification
-from edgenode.tls.names import distinguished_name, one_line
+from edgenode.tls.names import distinguished_name, legacy_name
 
-CACHED_CERTIFICATES = 1024
-LARGEST_CACHED = 8 * 1024
-"""Bytes of DER; a larger certificate is read every time, lest strangers fill the cache with huge ones."""
+REMEMBERED_CERTIFICATES = 1024
+LARGEST_REMEMBERED = 8 * 1024
+"""Bytes of DER; a larger certificate is read every time, so that strangers cannot fill the memory with huge ones."""
 
-_T = TypeVar("_T")
 _E = TypeVar("_E", bound=x509.ExtensionType)
 
 
-@frozen
+@frozen(eq=False)
 class Description:
     """What a certificate says.
 
+    :ivar der: the certificate, DER.
     :ivar subject: the subject's distinguished name, see :func:`~edgenode.tls.names.distinguished_name`.
     :ivar issuer: the issuer's, likewise.
-    :ivar issuer_der: the issuer's distinguished name, DER.
     :ivar serial_number: the serial number.
+    :ivar serial: the same as nginx's ``$ssl_client_serial``: upper-case hexadecimal, whole bytes.
     :ivar fingerprint_sha256: of the DER, lower-case hexadecimal.
     :ivar not_before: start of validity, UTC.
     :ivar not_after: end of validity, UTC.
@@ -49,18 +47,15 @@ class Description:
     :ivar key_type: see :data:`KEY_TYPES`.
     :ivar key_bits: the size of the key; 0 if it cannot be read.
     :ivar signature_algorithm: see :data:`SIGNATURE_ALGORITHMS`.
-    :ivar subject_legacy: the subject, see :func:`~edgenode.tls.names.one_line`.
-    :ivar issuer_legacy: the issuer, likewise.
-    :ivar fingerprint_sha1: of the DER, lower-case hexadecimal.
-    :ivar ski: the subject key identifier, upper-case hexadecimal; empty if there is none that can be read.
-    :ivar issuer_ski: the authority key identifier, likewise.
     :ivar extended_key_usages: dotted numbers in order; none if they cannot be read.
+    :ivar stated: what a :class:`~edgenode.model.exchange.ClientIdentity` says of its leaf, by its attributes' names.
     """
 
+    der: bytes
     subject: str
     issuer: str
-    issuer_der: bytes
     serial_number: int
+    serial: str
     fingerprint_sha256: str
     not_before: datetime.datetime
     not_after: datetime.datetime
@@ -69,51 +64,61 @@ class Description:
     key_type: str
     key_bits: int
     signature_algorithm: str
-    subject_legacy: str
-    issuer_legacy: str
-    fingerprint_sha1: str
-    ski: str
-    issuer_ski: str
     extended_key_usages: tuple[str, ...]
-
-    @property
-    def serial(self) -> str:
-        """The serial number as nginx's ``$ssl_client_serial``: upper-case hexadecimal, whole bytes."""
-        digits = f"{abs(self.serial_number):X}"
-        return "-" * (self.serial_number < 0) + digits.zfill(len(digits) + len(digits) % 2)
+    stated: Mapping[str, Any]
 
 
-def _remembered(read: Callable[[bytes], _T]) -> Callable[[bytes], _T]:
-    cached = lru_cache(maxsize=CACHED_CERTIFICATES)(read)
-    return lambda der: cached(der) if len(der) <= LARGEST_CACHED else read(der)
+def describe(der: bytes) -> Description:
+    """What a certificate says; remembered by its DER.
+
+    :param der: the certificate, DER.
+    :raises ValueError: if it is malformed.
+    """
+    return _remembered(der) if len(der) <= LARGEST_REMEMBERED else _read(der)
 
 
-def _describe(der: bytes) -> Description:
+def _read(der: bytes) -> Description:
     certificate = x509.load_der_x509_certificate(der)
-    parsed = crypto.X509.from_cryptography(certificate)
+    # TBSCertificate (RFC 5280, section 4.1): [0] version if it is not 1, serial number, signature, issuer, validity,
+    # subject, subjectPublicKeyInfo.
+    fields = list(_elements(certificate.tbs_certificate_bytes))
+    issuer_name, _, subject_name, public_key_info = fields[3:7] if fields[0][0] == 0xA0 else fields[2:6]
     ski = _extension(certificate, x509.SubjectKeyIdentifier)
     aki = _extension(certificate, x509.AuthorityKeyIdentifier)
     usages = _extension(certificate, x509.ExtendedKeyUsage)
-    return Description(
-        subject=distinguished_name(certificate.subject),
-        issuer=distinguished_name(certificate.issuer),
-        issuer_der=certificate.issuer.public_bytes(),
-        serial_number=certificate.serial_number,
-        fingerprint_sha256=certificate.fingerprint(hashes.SHA256()).hex(),
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-        sans=_alternative_names(certificate),
-        spki_sha256=hashlib.sha256(_public_key_info(certificate)).hexdigest(),
-        key_type=_named(KEY_TYPES, certificate.public_key_algorithm_oid),
-        key_bits=_key_bits(certificate),
-        signature_algorithm=_signature_algorithm(certificate),
-        subject_legacy=one_line(lib.X509_get_subject_name(parsed._x509)),
-        issuer_legacy=one_line(lib.X509_get_issuer_name(parsed._x509)),
-        fingerprint_sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest(),
-        ski=_hexadecimal(None if ski is None else ski.digest),
-        issuer_ski=_hexadecimal(None if aki is None else aki.key_identifier),
-        extended_key_usages=tuple(usage.dotted_string for usage in usages or ()),
-    )
+    found: dict[str, Any] = {
+        "subject": distinguished_name(certificate.subject),
+        "issuer": distinguished_name(certificate.issuer),
+        "serial": _serial(certificate.serial_number),
+        "fingerprint_sha256": hashlib.sha256(der).hexdigest(),
+        "not_before": certificate.not_valid_before_utc,
+        "not_after": certificate.not_valid_after_utc,
+        "sans": _alternative_names(certificate),
+        # Over the very bytes: what a library makes of the key might be written in another way.
+        "spki_sha256": hashlib.sha256(public_key_info).hexdigest(),
+        "key_type": _named(KEY_TYPES, certificate.public_key_algorithm_oid),
+        "key_bits": _key_bits(certificate),
+        "signature_algorithm": _signature_algorithm(certificate),
+        "extended_key_usages": tuple(usage.dotted_string for usage in usages or ()),
+    }
+    stated = {
+        **found,
+        "leaf": der,
+        "subject_legacy": legacy_name(subject_name),
+        "issuer_legacy": legacy_name(issuer_name),
+        "fingerprint_sha1": hashlib.sha1(der, usedforsecurity=False).hexdigest(),
+        "ski": _hexadecimal(None if ski is None else ski.digest),
+        "issuer_ski": _hexadecimal(None if aki is None else aki.key_identifier),
+    }
+    return Description(der, serial_number=certificate.serial_number, stated=MappingProxyType(stated), **found)
+
+
+_remembered = lru_cache(REMEMBERED_CERTIFICATES)(_read)
+
+
+def _serial(number: int) -> str:
+    digits = f"{abs(number):X}"
+    return "-" * (number < 0) + digits.zfill(len(digits) + len(digits) % 2)
 
 
 def _extension(certificate: x509.Certificate, kind: type[_E]) -> _E | None:
@@ -140,14 +145,6 @@ def _alternative_names(certificate: x509.Certificate) -> AlternativeNames:
     )
     # IA5String is ASCII; beyond it even lower case is a trap: that of the Kelvin sign is the letter k.
     return found if all(map(str.isascii, (*found.dns, *found.uri, *found.email))) else AlternativeNames()
-
-
-def _public_key_info(certificate: x509.Certificate) -> bytes:
-    """The SubjectPublicKeyInfo byte by byte; what a library makes of the key might be written in another way."""
-    fields = list(_elements(certificate.tbs_certificate_bytes))
-    # TBSCertificate (RFC 5280, section 4.1): [0] version if it is not 1, serial number, signature, issuer, validity,
-    # subject, subjectPublicKeyInfo.
-    return fields[6 if fields[0][0] == 0xA0 else 5]
 
 
 def _elements(sequence: bytes) -> Iterator[bytes]:
@@ -191,49 +188,48 @@ def _named(names: Mapping[str, str], oid: x509.ObjectIdentifier) -> str:
     return names.get(oid.dotted_string, oid.dotted_string)
 
 
-def _extended_key_usages(der: bytes) -> frozenset[str]:
-    try:
-        extension = x509.load_der_x509_certificate(der).extensions.get_extension_for_class(x509.ExtendedKeyUsage)
-    except x509.ExtensionNotFound:
-        return frozenset()
-    return frozenset(usage.dotted_string for usage in extension.value)
-
-
-describe = _remembered(_describe)
-"""Read a certificate, DER, into a :class:`Description`; raises ``ValueError`` if it is malformed."""
-
-extended_key_usages = _remembered(_extended_key_usages)
-"""The extended key usages that a certificate, DER, names, as dotted numbers; ``ValueError`` if it is malformed."""
-
-
 def identify(
-    connection: SSL.Connection, verification: Verification, tags: Mapping[bytes, tuple[str, ...]] = MappingProxyType({})
+    connection: SSL.Connection,
+    verification: Verification,
+    tags: Mapping[bytes, tuple[str, ...]] = MappingProxyType({}),
+    path: Sequence[bytes] = (),
 ) -> ClientIdentity | None:
     """The identity of the client at the other end of a finished handshake.
 
     :param verification: the verdict, from the connection's own record.
     :param tags: those of the trust stores, by authority (DER).
+    :param path: the client's chain as it was verified, DER: the leaf, the intermediates, the authority; without it,
+        OpenSSL is asked.
     :return: ``None`` if the client presented no certificate.
     :raises ClientError: 495, if the certificate cannot be read: OpenSSL's parser is more lenient than ours.
     """
-    certificate = connection.get_peer_certificate()
-    if certificate is None:
-        return None
     try:
-        # On the server's side the chain sent excludes the leaf. The verified chain is no proof of anything: OpenSSL
-        # fills it for untrusted certificates too, so it is taken only once the record says verified.
-        sent = connection.get_peer_cert_chain(as_cryptography=True) or ()
-        chain = connection.get_verified_chain(as_cryptography=True) if verification.verified else None
-        verified = tuple(each.public_bytes(Encoding.DER) for each in chain or ())
-        return evolve(
-            identity_of(certificate, verification),
-            chain_sent=tuple(issuer.public_bytes(Encoding.DER) for issuer in sent),
-            chain_verified=verified[1:],
-            issuer_serial=issuer_serial(verified),
-            tags=tags.get(verified[-1], ()) if verified else (),
+        if not verification.verified:
+            # OpenSSL shows a verified chain for untrusted certificates too: it is no proof of anything.
+            path = ()
+        elif not path:
+            path = _ders(connection.get_verified_chain())
+        leaf = path[0] if path else None
+        if leaf is None:
+            certificate = connection.get_peer_certificate()
+            if certificate is None:
+                return None
+            leaf = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+        return ClientIdentity(
+            verification=verification,
+            # On the server's side this excludes the leaf.
+            chain_sent=_ders(connection.get_peer_cert_chain()),
+            chain_verified=tuple(path[1:]),
+            issuer_serial=issuer_serial(path),
+            tags=tags.get(path[-1], ()) if path else (),
+            **describe(leaf).stated,
         )
     except Exception as error:
         raise ClientError(495, f"client certificate: it cannot be read: {error}") from error
+
+
+def _ders(certificates: Iterable[crypto.X509] | None) -> tuple[bytes, ...]:
+    return tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in certificates or ())
 
 
 def issuer_serial(chain: Sequence[bytes]) -> str:
@@ -244,32 +240,11 @@ def issuer_serial(chain: Sequence[bytes]) -> str:
 def identity_of(certificate: crypto.X509, verification: Verification) -> ClientIdentity:
     """The identity that a leaf certificate gives, without the chain it came with.
 
+    :param verification: the verdict on it.
     :raises ValueError: if it is malformed.
     """
-    leaf = certificate.to_cryptography().public_bytes(Encoding.DER)
-    description = describe(leaf)
-    return ClientIdentity(
-        leaf=leaf,
-        chain_sent=(),
-        subject=description.subject,
-        issuer=description.issuer,
-        serial=description.serial,
-        fingerprint_sha256=description.fingerprint_sha256,
-        not_before=description.not_before,
-        not_after=description.not_after,
-        verification=verification,
-        sans=description.sans,
-        spki_sha256=description.spki_sha256,
-        key_type=description.key_type,
-        key_bits=description.key_bits,
-        signature_algorithm=description.signature_algorithm,
-        subject_legacy=description.subject_legacy,
-        issuer_legacy=description.issuer_legacy,
-        fingerprint_sha1=description.fingerprint_sha1,
-        ski=description.ski,
-        issuer_ski=description.issuer_ski,
-        extended_key_usages=description.extended_key_usages,
-    )
+    leaf = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+    return ClientIdentity(chain_sent=(), verification=verification, **describe(leaf).stated)
 
 
 KEY_TYPES: Mapping[str, str] = MappingProxyType(

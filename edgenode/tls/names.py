@@ -5,8 +5,6 @@ Law: a name breaks no line and no field of a log, a header or a rule, whatever s
 
 from __future__ import annotations
 
-from typing import Any
-
 from cryptography import x509
 from OpenSSL._util import ffi, lib
 
@@ -75,16 +73,24 @@ def escaped(value: str) -> str:
     return "".join(parts)
 
 
-def one_line(name: Any) -> str:
+def legacy_name(name: bytes) -> str:
     r"""A name as ``X509_NAME_oneline`` writes it, which is nginx's legacy form: ``/C=US/O=Example/CN=x``.
 
     A byte that is not printable ASCII is written ``\xC3``, and a slash within a value ``\/``.
 
-    :param name: OpenSSL's ``X509_NAME``.
+    :param name: the Name (RFC 5280, section 4.1.2.4), DER.
+    :raises ValueError: if OpenSSL cannot read it.
     """
-    line = lib.X509_NAME_oneline(name, ffi.NULL, 0)
+    buffer = ffi.from_buffer("unsigned char[]", name)
+    parsed = lib.d2i_X509_NAME(ffi.NULL, ffi.new("unsigned char **", buffer), len(name))
+    if parsed == ffi.NULL:
+        raise ValueError("OpenSSL cannot read a name")
+    try:
+        line = lib.X509_NAME_oneline(parsed, ffi.NULL, 0)
+    finally:
+        lib.X509_NAME_free(parsed)
     if line == ffi.NULL:
-        return ""
+        raise MemoryError
     try:
         text: bytes = ffi.string(line)
     finally:

@@ -24,7 +24,7 @@ from edgenode.tls.problems import Problems
 from edgenode.tls.revocation import Revocation, believe
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
-from edgenode.tls.verification import Verifier, ask
+from edgenode.tls.verification import Verifier, set_verifier
 
 VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
 PROTOCOLS = (b"http/1.1", b"http/1.0")
@@ -201,7 +201,7 @@ def client_context(
     else:
         believe(_store(context), (trust_store,))
     revocation = Revocation.of(() if trust_store is None else (trust_store,))
-    ask(context, SSL.VERIFY_PEER, Verifier("on", revocation=revocation))
+    set_verifier(context, SSL.VERIFY_PEER, Verifier("on", revocation=revocation))
     return context
 
 
@@ -214,7 +214,8 @@ def _ask(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[Loaded
     flags = SSL.VERIFY_PEER
     if group.mtls == "on" and not over_http:
         flags |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
-    ask(context, flags, Verifier(group.mtls, over_http, Admission.of(group, trust_stores), Revocation.of(trust_stores)))
+    admission, revocation = Admission.of(group, trust_stores), Revocation.of(trust_stores)
+    set_verifier(context, flags, Verifier(group.mtls, over_http, admission, revocation))
     context.set_verify_depth(group.verify_depth)
 
 

@@ -20,9 +20,7 @@ from edgenode.tls.identity import describe
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.revocation_lists import Moments, is_complete, issuer_key, same_kind
 from edgenode.tls.truststores import LoadedTrustStore
-
-CRL_EXPIRED = 12
-REVOKED = 23
+from edgenode.tls.verify_errors import CRL_EXPIRED, REVOKED
 
 EXTENDED_CRL_SUPPORT = 0x1000
 """OpenSSL's constant, which pyOpenSSL does not name: lists that are indirect, that have but some reasons, or that
@@ -81,15 +79,15 @@ class _List:
 class Revocation:
     """What the lists of some trust stores say of a chain with which OpenSSL is content, but for old lists.
 
-    :ivar tolerant: whether any list past its date may be good enough; if so, ask :meth:`error` about error 12.
-    :ivar turns: the last seconds, since the epoch, before something may be different, in order.
+    :ivar accepts_stale: whether any list past its date may be good enough; if so, ask :meth:`error` about error 12.
+    :ivar changes: the last seconds, since the epoch, before something may be different, in order.
     """
 
-    tolerant: bool
-    turns: tuple[int, ...]
+    accepts_stale: bool
+    changes: tuple[int, ...]
     _flags: int
     _lists: tuple[_List, ...]
-    _besides: tuple[Moments, ...]
+    _elsewhere: tuple[Moments, ...]
     _complete: Mapping[str, Sequence[_List]] = field(init=False)
 
     @_complete.default
@@ -120,7 +118,7 @@ class Revocation:
             tuple(sorted(begins | ends)),
             flags,
             lists,
-            tuple(store.revoked_besides for store in trust_stores),
+            tuple(store.revoked_elsewhere for store in trust_stores),
         )
 
     def error(self, chain: Sequence[bytes], now: datetime.datetime, *, stale: bool) -> int:
@@ -132,7 +130,7 @@ class Revocation:
         """
         now = now.replace(microsecond=0)  # the grain of X.509
         in_question = chain if self._flags & crypto.X509StoreFlags.CRL_CHECK_ALL else chain[:1]
-        if any(self._is_revoked_besides(certificate, now) for certificate in in_question):
+        if any(self._is_revoked_elsewhere(certificate, now) for certificate in in_question):
             return REVOKED
         return self._regardless_of_dates(chain, now) if stale else 0
 
@@ -153,10 +151,10 @@ class Revocation:
         _add(store, (each.parsed for each in self._lists))
         store.set_flags(self._flags)
 
-    def _is_revoked_besides(self, certificate: bytes, now: datetime.datetime) -> bool:
+    def _is_revoked_elsewhere(self, certificate: bytes, now: datetime.datetime) -> bool:
         description = describe(certificate)
         key = issuer_key(description.issuer), description.serial_number
-        return any(key in moments and moments[key] <= now for moments in self._besides)
+        return any(key in moments and moments[key] <= now for moments in self._elsewhere)
 
     def _regardless_of_dates(self, chain: Sequence[bytes], now: datetime.datetime) -> int:
         """The same chain once more, with the lists that count as of now, and none of them too old."""

@@ -2,7 +2,7 @@
 
 The law: no list enters a trust store that says more than will be looked at. One that nobody here signed, or that has a
 critical extension which OpenSSL does not understand, is an error; and what OpenSSL understands but looks for in other
-places only is written down by :func:`revoked_besides`.
+places only is written down by :func:`revoked_elsewhere`.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def issuer_key(issuer: str) -> str:
     return " ".join(issuer.split()).casefold()
 
 
-def revoked_besides(crls: Sequence[x509.CertificateRevocationList]) -> Moments:
+def revoked_elsewhere(crls: Sequence[x509.CertificateRevocationList]) -> Moments:
     """What lists revoke in places where OpenSSL does not look.
 
     It finds a list by the name of a certificate's issuer alone, so it misses what an indirect list says of others'

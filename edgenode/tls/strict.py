@@ -32,7 +32,7 @@ _MAILBOX = re.compile(r"[!-?A-~]+@[A-Za-z0-9.\[\]:-]+")
 _E = TypeVar("_E", bound=x509.ExtensionType)
 
 
-def second_opinion(chain: Sequence[x509.Certificate], now: datetime.datetime) -> str:
+def path_fault(chain: Sequence[x509.Certificate], now: datetime.datetime) -> str:
     """What is wrong with a chain.
 
     :param chain: the leaf, the intermediates, and the authority that is believed.

@@ -16,23 +16,29 @@ from typing import Self
 
 from attrs import evolve, field, frozen
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import crypto
+from OpenSSL import SSL, crypto
 from OpenSSL._util import lib
 
 from edgenode.model.exchange import ClientIdentity
 from edgenode.tls.admission import Admission
-from edgenode.tls.identity import describe, issuer_serial
-from edgenode.tls.revocation import CRL_EXPIRED, REVOKED, Revocation
+from edgenode.tls.identity import describe, identify, issuer_serial
+from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
-from edgenode.tls.verification import SELF_SIGNED_LEAF, UNABLE_TO_GET_CRL, UNKNOWN_AUTHORITY
-from edgenode.tls.verify_errors import reason
-
-NOT_YET_VALID = 9
-EXPIRED = 10
-CHAIN_TOO_LONG = 22
-AUTHORITY_KEY_TOO_WEAK = 67
-SIGNATURE_TOO_WEAK = 68
+from edgenode.tls.verification import Record
+from edgenode.tls.verify_errors import (
+    AUTHORITY_KEY_TOO_WEAK,
+    CHAIN_TOO_LONG,
+    CRL_EXPIRED,
+    EXPIRED,
+    NOT_YET_VALID,
+    REVOKED,
+    SELF_SIGNED_LEAF,
+    SIGNATURE_TOO_WEAK,
+    UNABLE_TO_GET_CRL,
+    UNKNOWN_AUTHORITY,
+    reason,
+)
 
 FOREVER = 2**62
 
@@ -84,6 +90,17 @@ class Trust:
     def _revocation(self) -> Revocation | None:
         return Revocation.of(self.trust_stores)
 
+    def identify(self, connection: SSL.Connection, record: Record, now: datetime.datetime) -> ClientIdentity | None:
+        """The identity of the client at the other end of a finished handshake with this server group.
+
+        :param record: what the verification of this connection found.
+        :param now: the time, UTC.
+        :return: ``None`` if the client presented no certificate.
+        :raises ClientError: 495, if the certificate cannot be read.
+        """
+        identity = identify(connection, record.verification(True), self.tags, record.path)
+        return identity if identity is None or self._revocation is None else self.dated(identity, now)
+
     def until(self, identity: ClientIdentity, now: datetime.datetime) -> int:
         """The last second, since the epoch, in which the verdict on an identity holds if nothing is reloaded.
 
@@ -92,9 +109,9 @@ class Trust:
         if not identity.verification.verified:
             return int(describe(identity.leaf).not_after.timestamp())
         end = min(int(describe(der).not_after.timestamp()) for der in (identity.leaf, *identity.chain_verified))
-        turns = self._revocation.turns if self._revocation is not None else ()
-        following = bisect_left(turns, int(now.timestamp()))
-        return min(end, turns[following]) if following < len(turns) else end
+        changes = self._revocation.changes if self._revocation is not None else ()
+        following = bisect_left(changes, int(now.timestamp()))
+        return min(end, changes[following]) if following < len(changes) else end
 
     def dated(self, identity: ClientIdentity, now: datetime.datetime) -> ClientIdentity:
         """The identity with the dates of the revocation list that covers it; itself, if it has those already.
@@ -164,7 +181,7 @@ class Trust:
         """What a handshake would find wrong with a chain, 0 for nothing; at what depth; and its issuers."""
         error, depth, chain = self._path(identity, now)
         revocation = self._revocation
-        stale = error == CRL_EXPIRED and revocation is not None and revocation.tolerant
+        stale = error == CRL_EXPIRED and revocation is not None and revocation.accepts_stale
         if stale:
             # Here OpenSSL ends at the first error: so the chain by itself, and then the lists.
             error, depth, chain = self._path(identity, now, lists=False)

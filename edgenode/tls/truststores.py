@@ -21,7 +21,7 @@ from edgenode.model.settings import Choice, File, Tag, Word, setting
 from edgenode.tls.certificates import read_certificates, signed_by, validity_fault
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems
-from edgenode.tls.revocation_lists import Moments, doubts, faults, gaps, parsed, read_crls, revoked_besides
+from edgenode.tls.revocation_lists import Moments, doubts, faults, gaps, parsed, read_crls, revoked_elsewhere
 
 
 @frozen
@@ -47,9 +47,9 @@ class TrustStore:
     )
     advertise: bool = setting("Whether the names of the authorities are sent to clients in the handshake.", True)
     verification: Annotated[str, Choice(("openssl", "strict"))] = setting(
-        "Who judges a client's chain: ``openssl`` alone, as in nginx, or a second, stricter opinion behind it. "
-        "``strict`` refuses what RFC 5280 forbids and OpenSSL lets pass, and so also much of what older private "
-        "authorities issue; switch it on with a new PKI.",
+        "Who judges a client's chain: ``openssl`` alone, as in nginx, or a second, stricter path validation "
+        "behind it. ``strict`` refuses what RFC 5280 forbids and OpenSSL lets pass, and so also much of what older "
+        "private authorities issue; switch it on with a new PKI.",
         "openssl",
     )
     tags: tuple[Annotated[Word, Tag()], ...] = setting(
@@ -85,9 +85,9 @@ class LoadedTrustStore:
     crl_stale: str = "refuse"
 
     @cached_property
-    def revoked_besides(self) -> Moments:
+    def revoked_elsewhere(self) -> Moments:
         """What the lists revoke in places where OpenSSL does not look."""
-        return revoked_besides(self.crls)
+        return revoked_elsewhere(self.crls)
 
     @cached_property
     def parsed_crls(self) -> tuple[Any, ...]:

@@ -1,9 +1,10 @@
-"""What OpenSSL finds wrong with a peer's certificate, and whether that peer is let in.
+"""The verification of a peer's certificate in the handshake: OpenSSL's errors recorded, and whether it may go on.
 
-The law: no path through here ends in trust by accident. The callback never raises, remembers every error, and answers
+The law: no path through here ends in trust by accident. The callback never raises, records every error, and answers
 no to whatever it does not understand; a certificate counts as verified only if OpenSSL came all the way down to the
 leaf and found nothing. OpenSSL forgets an error as soon as a callback tolerates it, so :class:`Record` is the only
-memory there is.
+memory there is. The callback converts no certificate: it keeps OpenSSL's objects until the leaf, which comes last,
+and only the chain of a verified client is then written as DER.
 """
 
 from __future__ import annotations
@@ -15,39 +16,45 @@ from attrs import frozen
 from OpenSSL import SSL, crypto
 
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import Verification
-from edgenode.tls.admission import APPLICATION_VERIFICATION, Admission, Objection
-from edgenode.tls.revocation import CRL_EXPIRED, REVOKED, Revocation
+from edgenode.model.exchange import NO_CERTIFICATE, Verification
+from edgenode.tls.admission import Admission, Objection
+from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
-from edgenode.tls.verify_errors import reason
+from edgenode.tls.verify_errors import (
+    APPLICATION_VERIFICATION,
+    CRL_EXPIRED,
+    REVOKED,
+    SELF_SIGNED_LEAF,
+    UNABLE_TO_GET_CRL,
+    UNABLE_TO_GET_ISSUER,
+    UNABLE_TO_VERIFY_LEAF,
+    UNKNOWN_AUTHORITY,
+    UNSPECIFIED,
+    reason,
+)
 
-UNSPECIFIED = 1
-UNABLE_TO_GET_CRL = 3
-SELF_SIGNED_LEAF = 18
-UNABLE_TO_GET_ISSUER = 20
-UNABLE_TO_VERIFY_LEAF = 21
-
-UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
-"""The errors that ``optional-no-ca`` forgives; nginx's ``ngx_ssl_verify_error_optional``."""
+_VERIFIED = Verification(presented=True, verified=True)
 
 
 class Record:
     """What the verification of one connection found; put it on the ``SSL.Connection`` with ``set_app_data``.
 
     :ivar errors: every error and its depth in the chain (0 is the leaf), in the order found.
-    :ivar complete: whether OpenSSL reached the leaf and the leaf pleased it, and us.
+    :ivar complete: whether OpenSSL reached the leaf and found nothing wrong with it, nor our admission.
+    :ivar path: the chain of a verified client, DER: the leaf, the intermediates, the authority; else empty.
     :ivar failure: what our own callback raised, if it did.
     :ivar leaf: the peer's leaf, if something is wrong with it: after a failed handshake nobody else has it.
-    :ivar chain: the certificates that have pleased OpenSSL so far, DER, by their depth.
-    :ivar objection: what speaks against the peer though OpenSSL is content.
-    :ivar stale: the errors for lists past their date that may yet be accepted, likewise.
+    :ivar chain: the certificates that OpenSSL has verified so far, by their depth; empty once it reached the leaf.
+    :ivar objection: why admission refuses a client that OpenSSL verified.
+    :ivar stale: the errors for revocation lists past their date that may yet be accepted, likewise.
     """
 
-    __slots__ = ("chain", "complete", "errors", "failure", "leaf", "objection", "stale")
+    __slots__ = ("chain", "complete", "errors", "failure", "leaf", "objection", "path", "stale")
 
     def __init__(self) -> None:
         self.leaf: crypto.X509 | None = None
-        self.chain: dict[int, bytes] = {}
+        self.chain: dict[int, crypto.X509] = {}
+        self.path: tuple[bytes, ...] = ()
         self.objection: Objection | None = None
         self.errors: list[tuple[int, int]] = []
         self.stale: list[tuple[int, int]] = []
@@ -56,7 +63,7 @@ class Record:
 
     @property
     def reason(self) -> str:
-        """The last error in OpenSSL's words, or in ours if it is our own objection; empty if there was none."""
+        """The last error in OpenSSL's words, or in ours if it is admission's; empty if there was none."""
         if not self.errors:
             return ""
         last, objection = self.errors[-1][0], self.objection
@@ -69,11 +76,13 @@ class Record:
             never ran, as on a resumed session: such a certificate is not verified.
         """
         if not presented:
-            return Verification()
+            return NO_CERTIFICATE
+        if self.complete and not self.errors and self.failure is None:
+            return _VERIFIED
         errors = tuple(number for number, _ in self.errors)
         return Verification(
             presented=True,
-            verified=self.complete and not errors and self.failure is None,
+            verified=False,
             revoked=REVOKED in errors,
             first_error=errors[0] if errors else 0,
             last_error=errors[-1] if errors else 0,
@@ -85,12 +94,12 @@ class Record:
 
 @frozen
 class Verifier:
-    """The verify callback of one policy, for :func:`ask`.
+    """The verify callback of one policy, see :func:`set_verifier`.
 
     :ivar mode: ``optional``, ``optional-no-ca`` or ``on``.
     :ivar over_http: let every certificate through the handshake, to be refused by :func:`judge` over HTTP.
-    :ivar admission: what is asked once OpenSSL is content.
-    :ivar revocation: what is asked of the revocation lists, if there are any.
+    :ivar admission: asked once OpenSSL has verified the client; ``None`` for origins.
+    :ivar revocation: asked about the revocation lists, if there are any.
     """
 
     mode: str
@@ -99,13 +108,25 @@ class Verifier:
     revocation: Revocation | None = None
 
     def __call__(self, connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
-        """Record one step of the verification, and say whether the handshake may go on."""
+        """Record one step of the verification (``SSL_CTX_set_verify(3)``), and say whether the handshake may go on.
+
+        OpenSSL comes here once for every error, and once for every certificate of the chain that it found in order:
+        the authority first, the leaf last.
+
+        :param certificate: the one that it is about.
+        :param error: one of ``X509_V_ERR_*``, 0 for none.
+        :param depth: of the certificate, 0 is the leaf.
+        :param ok: 1 if OpenSSL found nothing wrong, else 0.
+        """
         record = None
         try:
             record = connection.get_app_data()
             if not isinstance(record, Record):
                 return False
-            return self._step(record, certificate, error, depth, bool(ok))
+            if error or not ok:
+                return self._fault(record, certificate, error or UNSPECIFIED, depth)
+            record.chain[depth] = certificate
+            return depth > 0 or self._leaf_reached(record)
         except BaseException as failure:
             # An exception that leaves a callback ends the connection without an alert, and pyOpenSSL may raise it on
             # another connection of the same context instead: nothing may leave.
@@ -114,23 +135,33 @@ class Verifier:
                 record.errors.append((APPLICATION_VERIFICATION, depth))
             return False
 
-    def _step(self, record: Record, certificate: crypto.X509, error: int, depth: int, ok: bool) -> bool:
-        if error == CRL_EXPIRED and self.revocation is not None and self.revocation.tolerant:
-            # Whose list it is cannot be seen here; at the leaf the whole chain is known, and is looked at again.
-            # Among other errors it is one more, but not the reason.
+    def _leaf_reached(self, record: Record) -> bool:
+        """The whole chain has been looked at: now whatever needs it is asked."""
+        chain, record.chain = record.chain, {}  # the record lives as long as its connection
+        path: tuple[bytes, ...] = ()
+        if record.errors:
+            objection = self._unverified(chain[0])
+        else:
+            path = tuple(_der(chain[depth]) for depth in range(len(chain)))
+            objection = self._objection(path, stale=bool(record.stale))
+        if objection is not None:
+            record.objection = objection
+            return self._refused(record, chain[0], objection.error, 0)
+        record.complete, record.path = True, path
+        # Only here is it known that a missing revocation list went with an unknown authority.
+        return self.over_http or not record.errors or self._forgives(record)
+
+    def _fault(self, record: Record, certificate: crypto.X509, error: int, depth: int) -> bool:
+        """OpenSSL found an error."""
+        if error == CRL_EXPIRED and self.revocation is not None and self.revocation.accepts_stale:
+            # Whose list it is cannot be seen here; at the leaf the whole chain is known, and its lists are looked at
+            # again. Among other errors it is one more, but not the reason.
             (record.errors or record.stale).insert(0, (error, depth))
             return True
-        if ok and not error:
-            record.chain[depth] = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-            if depth == 0:
-                record.objection = self._objection(record)
-                record.chain = {}  # the record lives as long as its connection
-                record.complete = record.objection is None
-                error = record.objection.error if record.objection is not None else 0
-        if ok and not error:
-            # The leaf comes last: only here is it known that a missing revocation list went with an unknown authority.
-            return depth > 0 or self.over_http or not record.errors or self._forgives(record)
-        record.errors += [*record.stale, (error or UNSPECIFIED, depth)]
+        return self._refused(record, certificate, error, depth)
+
+    def _refused(self, record: Record, certificate: crypto.X509, error: int, depth: int) -> bool:
+        record.errors += [*record.stale, (error, depth)]
         record.stale = []
         if depth == 0:
             record.leaf = certificate
@@ -142,30 +173,34 @@ class Verifier:
     def _forgives(self, record: Record) -> bool:
         return self.mode == "optional-no-ca" and only_unknown_authority([number for number, _ in record.errors])
 
-    def _objection(self, record: Record) -> Objection | None:
-        chain = [record.chain[depth] for depth in sorted(record.chain)]
+    def _unverified(self, leaf: crypto.X509) -> Objection | None:
+        return None if self.admission is None else self.admission.unverified(_der(leaf))
+
+    def _objection(self, path: Sequence[bytes], *, stale: bool) -> Objection | None:
         now = datetime.datetime.now(datetime.UTC)
-        if record.errors:
-            return self.admission.unverified(chain[0]) if self.admission is not None else None
         if self.revocation is not None:
-            error = self.revocation.error(chain, now, stale=bool(record.stale))
+            error = self.revocation.error(path, now, stale=stale)
             if error:
                 return Objection(error, reason(error))
-        return self.admission.objection(chain, now) if self.admission is not None else None
+        return None if self.admission is None else self.admission.objection(path, now)
 
 
-def ask(context: SSL.Context, flags: int, verifier: Verifier) -> None:
-    """Have a context verify its peers, and a verifier asked.
+def _der(certificate: crypto.X509) -> bytes:
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+
+
+def set_verifier(context: SSL.Context, flags: int, verifier: Verifier) -> None:
+    """Have a context verify its peers, with a verifier as its callback.
 
     :param flags: of OpenSSL: ``SSL.VERIFY_PEER`` and its kin.
     """
     context.set_app_data(verifier)
-    context.set_verify(flags, _asked)
+    context.set_verify(flags, _callback)
 
 
-def _asked(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
-    # A callback of pyOpenSSL is a cycle, and with it whatever it holds stays until the garbage collector comes, which
-    # may be never: so it holds nothing, or each new revocation list would stay for good.
+def _callback(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:
+    # A callback of pyOpenSSL is a reference cycle, and with it whatever it holds stays until the garbage collector
+    # comes, which may be never: so it holds nothing, or each new revocation list would stay for good.
     verifier = connection.get_context().get_app_data()
     return isinstance(verifier, Verifier) and verifier(connection, certificate, error, depth, ok)
 
@@ -191,7 +226,10 @@ def only_unknown_authority(errors: Sequence[int]) -> bool:
 def judge(group: ServerGroup, verification: Verification) -> ClientError | None:
     """Whether a client's certificate, or its absence, is refused by its server group.
 
-    Ask it whatever ``mtls-refusal`` says: after a refusal in the handshake it is the second lock on the same door.
+    To be asked whatever ``mtls-refusal`` says: what was refused in the handshake is refused here once more.
+
+    :param group: the server group.
+    :param verification: the verdict on the client, as of now.
 
     :return: the refusal with nginx's status, 495 for a bad certificate and 496 for a missing one; ``None`` if the
         client is let in.

@@ -1,12 +1,30 @@
-"""OpenSSL's words for what its certificate verification finds; this module owns no judgement, only the words.
+"""OpenSSL's certificate verification errors, ``X509_V_ERR_*``: the numbers that decide something, and the words of all.
 
-pyOpenSSL hands a callback the number alone, and the function that knows the words is not part of its public interface.
+pyOpenSSL hands a callback the number alone, and ``X509_verify_cert_error_string(3)`` is not part of its interface.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+
+UNSPECIFIED = 1
+UNABLE_TO_GET_CRL = 3
+NOT_YET_VALID = 9
+EXPIRED = 10
+CRL_EXPIRED = 12
+SELF_SIGNED_LEAF = 18
+UNABLE_TO_GET_ISSUER = 20
+UNABLE_TO_VERIFY_LEAF = 21
+CHAIN_TOO_LONG = 22
+REVOKED = 23
+INVALID_PURPOSE = 26
+APPLICATION_VERIFICATION = 50
+AUTHORITY_KEY_TOO_WEAK = 67
+SIGNATURE_TOO_WEAK = 68
+
+UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
+"""The errors that ``optional-no-ca`` forgives; nginx's ``ngx_ssl_verify_error_optional``."""
 
 REASONS: Mapping[int, str] = MappingProxyType(
     {
@@ -118,5 +136,8 @@ REASONS: Mapping[int, str] = MappingProxyType(
 
 
 def reason(number: int) -> str:
-    """OpenSSL's words for an error number; for a number that is unknown the words it uses itself, with the number."""
+    """OpenSSL's words for an error number; for a number that is unknown the words it uses itself, with the number.
+
+    :param number: one of ``X509_V_ERR_*``.
+    """
     return REASONS.get(number, f"unknown certificate verification error ({number})")

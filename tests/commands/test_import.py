@@ -19,16 +19,17 @@ from hypothesis import strategies as st
 
 from edgenode import __main__ as command
 from edgenode.commands.import_ import convert
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision, Respond
-from edgenode.model.exchange import Address, Connection, Exchange
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
+from edgenode.model.exchange import NO_BODY, Address, Connection, Exchange
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
 from tests.support.certificates import SERVER, make_authority
 from tests.support.databases import write_databases
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 MIGRATING = ROOT / "examples" / "migrating"
-LIMITS = Limits(target=8 * 1024, head=32 * 1024, headers=100)
+LIMITS = HeadLimits(target=8 * 1024, head=32 * 1024, headers=100)
 
 INI = """
 [edge]
@@ -86,7 +87,7 @@ class Sent:
         """As the node has it."""
         lines = [f"{self.method} {self.target} HTTP/1.1", "Host: www.test"]
         lines += [f"{name}: {value}" for name, value in self.headers]
-        request = read_request_head("\r\n".join((*lines, "", "")).encode(), LIMITS).request
+        request = read_request_head("\r\n".join((*lines, "", "")).encode(), LIMITS).with_body(NO_BODY)
         connection = Connection(Address(self.ip, 1), Address("192.0.2.1", 443), "www.test", tls_version="TLSv1.3")
         return Exchange(connection, request, self.ip, frozenset(), "site", "site", "rest", time=1e9)
 

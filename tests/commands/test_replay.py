@@ -19,12 +19,13 @@ from OpenSSL import crypto
 
 from edgenode import __main__ as command
 from edgenode.commands.replay import Certain, NotCertain, Replayer
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Close, Respond
-from edgenode.model.exchange import Address, Body, ClientIdentity, Connection, Exchange, Verification
+from edgenode.model.exchange import NO_BODY, Address, Body, ClientIdentity, Connection, Exchange, Verification
 from edgenode.proxy.event_record import Account
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
 from edgenode.proxy.judging import Judgement
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd, Predicate, Subject
 from edgenode.rules.language.types import BYTES
@@ -36,7 +37,7 @@ from edgenode.tls.identity import identity_of
 from tests.support.certificates import CLIENT, SERVER, make_authority, write_pem
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-LIMITS = Limits(target=8 * 1024, head=32 * 1024, headers=100)
+LIMITS = HeadLimits(target=8 * 1024, head=32 * 1024, headers=100)
 
 INI = """
 [listener public]
@@ -165,7 +166,7 @@ def exchange(folder: pathlib.Path, acme: ClientIdentity) -> tuple[Exchange, Exch
     head = b"GET /a%20b/c.php?x=1&x=2 HTTP/1.1\r\nhost: www.test\r\nuser-agent: curl/8\r\n"
     head += b"cookie: a=1; b=2\r\nreferer: r\r\n\r\n"
     connection = evolve(recorded.connection, client=acme)
-    whole = Exchange(connection, read_request_head(head, LIMITS).request, "192.0.2.7", time=1e9)
+    whole = Exchange(connection, read_request_head(head, LIMITS).with_body(NO_BODY), "192.0.2.7", time=1e9)
     return whole, recorded.probe(whole)
 
 

@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from tests.config.test_configuration import BASE
 from tests.support.certificates import SERVER, make_authority

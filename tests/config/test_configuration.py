@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import pathlib
 from collections.abc import Callable
 
@@ -10,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.compiled_rules import Formulas
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.exchange import Address, Connection, Exchange, Request
 from edgenode.policy.actions import Block
+from edgenode.rules.lowering import Lowering
 from tests.support.certificates import SERVER, make_authority, new_key, now, write_pem
 
 BASE = """\
@@ -90,7 +93,10 @@ def changed(changes: dict[str, str]) -> str:
 
 def test_formulas_are_not_kept_once_they_are_compiled(load: Load) -> None:
     """They are shared while a configuration is loaded, and take no memory afterwards."""
-    assert "lowering" not in vars(load(BASE))
+    configuration = load(BASE)
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, Formulas | Lowering)]
+    assert configuration.rules.definitions.sections == {}
 
 
 def test_a_configuration_holds_every_section_by_name(load: Load) -> None:
@@ -663,8 +669,8 @@ def test_the_pipeline_of_a_path_map_tags_and_filters(load: Load) -> None:
 def test_predefined_actions_need_no_section_and_can_be_replaced(load: Load) -> None:
     """``block`` exists without being written, and a section of that name replaces it."""
     text = changed({"": "[global-filter f]\naction = block\npath = x"})
-    assert load(text).all_actions["block"].name == "block"
-    replaced = load(f"{text}\n[action block]\ntype = block\nstatus = 410").all_actions["block"]
+    assert load(text).rules.actions["block"].name == "block"
+    replaced = load(f"{text}\n[action block]\ntype = block\nstatus = 410").rules.actions["block"]
     assert isinstance(replaced, Block)
     assert replaced.status == 410
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from tests.support.certificates import SERVER, make_authority
 

@@ -7,18 +7,19 @@ import pathlib
 import pytest
 
 from edgenode.__main__ import main
-from edgenode.config.configuration import Configuration
 from edgenode.config.effective import effective
+from edgenode.config.load import Configuration
 from edgenode.config.system_filters import is_system, shipped
 from edgenode.model.decision import Decision
 from edgenode.model.errors import ConfigurationError
-from edgenode.model.exchange import Body, Exchange
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
+from edgenode.model.exchange import NO_BODY, Body, Exchange
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
 from tests.config.test_configuration import BASE
 from tests.support.certificates import SERVER, make_authority
 from tests.support.strategies import CONNECTION
 
-LIMITS = Limits(8192, 16384, 100)
+LIMITS = HeadLimits(8192, 16384, 100)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def decide(configuration: Configuration, *lines: str, client: str = "192.0.2.7",
     """The decision for a request with this head."""
     first, *fields = lines or ("GET / HTTP/1.1",)
     head = "\r\n".join((first, "Host: shop.example", *fields, "", "")).encode()
-    request = read_request_head(head, LIMITS, b"https").request
+    request = read_request_head(head, LIMITS, b"https").with_body(NO_BODY)
     object.__setattr__(request, "body", body)
     decision = configuration.pipeline("all").decide(Exchange(CONNECTION, request, client))
     assert isinstance(decision, Decision)
@@ -96,12 +97,11 @@ def test_every_shipped_filter_is_the_systems_and_only_tags(folder: pathlib.Path)
 
 
 def test_they_look_at_the_head_of_a_request_alone(folder: pathlib.Path) -> None:
-    """No body is held back for them, and equal requests are judged once."""
+    """No body is held back for them."""
     pipeline = load(folder).pipeline("all")
     assert pipeline.needs == frozenset()
     decision = pipeline.decide(Exchange(CONNECTION))
     assert isinstance(decision, Decision)
-    assert decision.repeatable
 
 
 def test_a_filter_is_changed_key_by_key(folder: pathlib.Path) -> None:
@@ -208,7 +208,7 @@ def test_the_effective_configuration_means_the_same(folder: pathlib.Path) -> Non
     written = effective(configuration, text)
     again = Configuration.from_text(written, folder, {"PASSPHRASE": "s3cret"})
     assert dict(again.written()) == dict(configuration.written())
-    assert again.all_actions == configuration.all_actions
+    assert again.rules.actions == configuration.rules.actions
 
 
 def test_the_effective_configuration_shows_what_the_file_does_not(

@@ -59,7 +59,7 @@ async def refused(node: Any, version: str, chain: list[Issued]) -> None:
 
 
 OUT: dict[str, tuple[Changes, str]] = {
-    "strict": (changes(store={"verification": "strict"}), "second opinion: no authority key identifier"),
+    "strict": (changes(store={"verification": "strict"}), "strict verification: no authority key identifier"),
     "list": (changes({"allow-dns": "*.test"}), "none of its names is on the lists"),
     "pin": (changes({"pin-spki": "00" * 32}), "neither its certificate nor its key is pinned"),
     "key": (changes({"minimum-ec-bits": "384"}), "the ECDSA key of CN=Alice,O=Partners has 256 bits, and needs 384"),

@@ -10,7 +10,7 @@ import pytest
 from attrs import Factory, define, evolve
 from twisted.internet.defer import Deferred
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.exchange import NO_BODY, Body, Exchange
 from edgenode.net.transport import HIGH_WATER
@@ -177,14 +177,14 @@ async def test_no_byte_leaves_before_the_decision(pki: PKI) -> None:
 
 def _under_way(node: Node) -> Any:
     """The node's side of its one connection."""
-    (arrival,) = node.service.ports["public"].arrivals
-    return arrival._speaker
+    (connection,) = node.service.ports["public"].connections
+    return connection._speaker
 
 
 def _received(node: Node) -> int:
     """How much there is of the body of the one request under way."""
-    taker = _under_way(node)._taker
-    return -1 if taker is None else int(taker._account.received)
+    handler = _under_way(node)._handler
+    return -1 if handler is None else int(handler.received)
 
 
 @pytest.mark.parametrize("body", [b"harmless", b"an attack"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 
-from edgenode.config.feed_contents import Refused, read_download
+from edgenode.feeds.contents import Refused, read_download
 from edgenode.feeds.fetch import Unfetched, unpack
 from edgenode.feeds.store import Stored
 from edgenode.model.errors import InvalidValue

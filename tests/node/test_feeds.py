@@ -15,14 +15,14 @@ from attrs import Factory, define
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
-from edgenode.config.configuration import Configuration
-from edgenode.config.feed_contents import Content
+from edgenode.config.load import Configuration
+from edgenode.feeds.contents import Content, Fed
 from edgenode.feeds.fetch import Fetcher
 from edgenode.feeds.store import Status
 from edgenode.model.errors import ConfigurationError
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
-from edgenode.node.feeds import Fed, Outcome, ask, pause, remote
+from edgenode.node.feeds import Outcome, ask, pause, remote
 from edgenode.rules import filter_feeds
 from tests.support.certificates import SERVER
 from tests.support.node import PKI, Answer, Changes, Node, Origin, Served, fields, get, in_thread, ini, started, until
@@ -192,7 +192,7 @@ def test_items_of_a_list(pki: PKI) -> None:
     assert (members.name, members.type) == ("$office", "ip")
     assert list(members.networks.lows[4]) == [0xC0000200]
     assert members.annotations == {"192.0.2.0/24": "office"}
-    assert configuration.definitions.lists == {"office": members}
+    assert configuration.rules.definitions.lists == {"office": members}
 
 
 def test_every_bad_item_is_shown(pki: PKI) -> None:
@@ -670,7 +670,7 @@ async def test_a_list_with_a_source(pki: PKI, server: Origin, pages: Pages, aski
     assert configuration.contents.lists["hosts"].words == frozenset()
     outcome, configuration = await asking(configuration, "list hosts")
     assert str(outcome) == "changed: 2 values"
-    members = configuration.definitions.lists["hosts"]
+    members = configuration.rules.definitions.lists["hosts"]
     assert (members.words, members.suffixes) == (frozenset({b"example.com"}), frozenset({b".example.org"}))
 
 

@@ -169,12 +169,11 @@ def test_only_the_tags_of_the_winning_action_are_added() -> None:
     ("value", "needs"), [("http.request.body.size", "body"), ("http.request.timestamp.sec", "clock")]
 )
 def test_what_an_action_renders_is_needed(value: str, needs: str) -> None:
-    """A body is held back for a template too, and a judgement whose answer shows the time is not used again."""
+    """A body is held back for a template too."""
     header = HeaderField.from_text(f"x: ${{{value}}}")
     actions = {"noting": ActionSection(type="monitor", headers=(header,)).action("noting")}
     stage = GlobalFilters.of({"f": a_filter(API, action="noting")}, Definitions(), actions)
     assert stage.needs == {needs}
-    assert stage.repeatable == (needs != "clock")
     assert (
         GlobalFilters.of({"f": evolve(a_filter(API, action="noting"), active=False)}, Definitions(), actions).needs
         == set()

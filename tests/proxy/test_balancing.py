@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.model.errors import InvalidValue
-from edgenode.proxy.origin.balancing import CONDITIONS, SAFE, Attempts, Balanced, Balancer
-from edgenode.proxy.origin.origin import NEXT_UPSTREAM, Origin, Server
+from edgenode.proxy.origin.balancing import Balanced, Balancer
+from edgenode.proxy.origin.origin import Server
 
 WEIGHTS = st.lists(st.integers(1, 20), min_size=1, max_size=6)
 
@@ -186,53 +186,6 @@ def test_what_was_tried_is_not_chosen_again(weights: list[int], data: st.DataObj
     assert len(tried) == len(weights)
     if len(weights) > 1:
         assert {balanced.servers.index(server) for server in tried[: len(weights) - len(bad)]}.isdisjoint(bad)
-
-
-# -- attempts ----------------------------------------------------------------------------------------------------------
-
-
-def attempts(method: bytes = b"GET", bodiless: bool = True, count: int = 3, **settings: object) -> Attempts:
-    """The attempts at a request to an origin of so many servers."""
-    return Attempts(Origin(servers=servers([1] * count), **settings), method, bodiless)  # type: ignore[arg-type]
-
-
-def another(attempts: Attempts, condition: str = "error", sent: bool = True) -> bool:
-    """Whether there may be another attempt after one on some server."""
-    return attempts.another(Balanced(servers([1])[0]), condition, sent)
-
-
-@pytest.mark.parametrize(
-    "method", [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"POST", b"PUT", b"DELETE", b"PATCH", b"get"]
-)
-@pytest.mark.parametrize("bodiless", [True, False])
-@pytest.mark.parametrize("sent", [True, False])
-def test_only_what_has_no_side_effects_is_sent_twice(method: bytes, bodiless: bool, sent: bool) -> None:
-    """What was not sent may go anywhere; what was, only with a safe method and without a body."""
-    assert another(attempts(method, bodiless), sent=sent) is (not sent or (bodiless and method in SAFE))
-
-
-@pytest.mark.parametrize("condition", [each for each in NEXT_UPSTREAM if each != "off"])
-def test_a_request_goes_on_only_on_a_condition_that_is_named(condition: str) -> None:
-    """next-upstream names the conditions; off, or another, and the first attempt is the last."""
-    assert another(attempts(next_upstream=(condition,)), condition)
-    assert not another(attempts(next_upstream=("off",)), condition)
-    others = tuple(each for each in NEXT_UPSTREAM if each not in (condition, "off"))
-    assert not another(attempts(next_upstream=others), condition)
-
-
-@given(st.integers(1, 6), st.integers(1, 6))
-def test_tries_and_servers_bound_the_attempts(tries: int, count: int) -> None:
-    """There are never more attempts than next-upstream-tries, nor than servers."""
-    trying, made = attempts(count=count, next_upstream_tries=tries), 1
-    while another(trying):
-        made += 1
-    assert made == min(tries, count)
-    assert len(trying.tried) == made
-
-
-def test_every_condition_of_an_error_can_be_configured() -> None:
-    """Each kind of origin error leads to a condition that next-upstream knows."""
-    assert set(CONDITIONS.values()) <= set(NEXT_UPSTREAM)
 
 
 # -- servers -----------------------------------------------------------------------------------------------------------

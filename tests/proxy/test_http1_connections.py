@@ -335,9 +335,9 @@ async def test_who_pipelines_and_never_reads_is_cut_off(pki: PKI) -> None:
                 with node.client() as client:
                     client.send(get("/") * 1800)
                     deadline = time.monotonic() + PATIENCE / 2
-                    while node.service.ports["public"].arrivals and time.monotonic() < deadline:
+                    while node.service.ports["public"].connections and time.monotonic() < deadline:
                         time.sleep(0.05)
-                    return not node.service.ports["public"].arrivals
+                    return not node.service.ports["public"].connections
 
             assert await in_thread(flood), "the client is still there"
             assert len(origin.take()) < 1500

@@ -11,13 +11,13 @@ from twisted.internet.task import Clock
 
 from edgenode.model.errors import OriginError
 from edgenode.model.exchange import Headers
+from edgenode.model.settings import Seconds, Size
 from edgenode.net.deadlines import NEVER, Deadlines
 from edgenode.proxy.http1.client import OriginConnection
-from edgenode.proxy.http1.responseheads import ResponseHead
 from edgenode.proxy.origin.balancing import Balanced
-from edgenode.proxy.origin.origin import Server
+from edgenode.proxy.origin.origin import Origin, Server
+from edgenode.proxy.streams import NO_CONTENT, ResponseHead
 
-REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 PART = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345"
 
 
@@ -93,7 +93,7 @@ class Both:
         self.hearing()
         self.told.append((head.status, body, done))
 
-    def continued(self, body: bytes, done: bool, trailers: Headers) -> None:
+    def response_body(self, body: bytes, done: bool, trailers: Headers) -> None:
         """More of the body."""
         self.told.append((body, done, trailers))
 
@@ -123,25 +123,36 @@ def setting() -> Setting:
     """A connection on which nothing has been asked yet."""
     clock, wire, both = Clock(), Wire(), Both()
     deadlines = Deadlines(clock, clock.seconds)  # type: ignore[arg-type]
-    connection = OriginConnection(
-        both, Balanced(Server(False, "a", 80)), deadlines, read_timeout=10, send_timeout=5, max_head=1024
+    server = Server(False, "a", 80)
+    origin = Origin(
+        servers=(server,), read_timeout=Seconds(10), send_timeout=Seconds(5), max_header_size=Size(1024)
     )
-    connection.transport = wire  # type: ignore[assignment]
+    connection = OriginConnection(both, Balanced(server), origin, wire, deadlines)  # type: ignore[arg-type]
     wire.receiver = connection
     deadlines.watch(connection)
     return Setting(clock, wire, both, connection)
 
 
+def get(setting: Setting) -> None:
+    """Send a whole request."""
+    setting.connection.begin(setting.both, b"GET", b"/", b"a", b"", NO_CONTENT, b"", True)
+
+
+def post(setting: Setting) -> None:
+    """Send the head of a request whose body is still to come."""
+    setting.connection.begin(setting.both, b"POST", b"/", b"a", b"", 8, b"", False)
+
+
 def test_a_connection_is_free_before_its_last_response_is_told(setting: Setting) -> None:
     """Whoever hears of the end may ask again on the same connection."""
-    setting.connection.begin(b"GET", REQUEST, True, setting.both)
+    get(setting)
     setting.connection.received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     assert setting.both.told == ["released", (200, b"ok", True)]
 
 
 def test_silence_ends_at_the_read_timeout(setting: Setting) -> None:
     """Not before, and at most two sweeps later."""
-    setting.connection.begin(b"GET", REQUEST, True, setting.both)
+    get(setting)
     setting.clock.pump([0.1] * 99)
     assert setting.both.told == []
     setting.clock.pump([0.1] * 6)
@@ -150,7 +161,7 @@ def test_silence_ends_at_the_read_timeout(setting: Setting) -> None:
 
 def test_a_head_that_trickles_in_does_not_win_time(setting: Setting) -> None:
     """The whole head has to be there within one read-timeout."""
-    setting.connection.begin(b"GET", REQUEST, True, setting.both)
+    get(setting)
     for byte in b"HTTP/1.1 200 OK\r\nA: b":
         setting.connection.received(bytes((byte,)))
         setting.clock.pump([0.1] * 6)
@@ -159,16 +170,16 @@ def test_a_head_that_trickles_in_does_not_win_time(setting: Setting) -> None:
 
 def test_nothing_is_expected_before_the_request_is_sent(setting: Setting) -> None:
     """While the rest of the request is the client's to send, the origin may be silent."""
-    setting.connection.begin(b"POST", b"POST / HTTP/1.1\r\n", False, setting.both)
+    post(setting)
     assert setting.connection.deadline == NEVER
-    setting.connection.write(b"the rest", True)
+    setting.connection.send_body(b"the rest", True)
     assert setting.connection.deadline == 10
 
 
 def test_an_origin_that_takes_nothing_is_given_up(setting: Setting) -> None:
     """The send-timeout counts from the last byte taken."""
     setting.wire.queued = 100
-    setting.connection.begin(b"POST", b"x" * 100, False, setting.both)
+    post(setting)
     setting.clock.pump([0.1] * 45)
     setting.wire.sent += 1
     setting.clock.pump([0.1] * 45)
@@ -179,7 +190,7 @@ def test_an_origin_that_takes_nothing_is_given_up(setting: Setting) -> None:
 
 def test_while_we_pause_no_time_is_counted(setting: Setting) -> None:
     """An origin is not to blame for what we do not read."""
-    setting.connection.begin(b"GET", REQUEST, True, setting.both)
+    get(setting)
     setting.connection.received(PART)
     setting.connection.pause()
     setting.clock.pump([1] * 100)
@@ -192,11 +203,11 @@ def test_while_we_pause_no_time_is_counted(setting: Setting) -> None:
 @pytest.mark.parametrize("what", ["write", "drained"])
 def test_sending_while_we_pause_does_not_start_the_clock(setting: Setting, what: str) -> None:
     """A response that comes early, and is held back for its client, outlives the end of the upload."""
-    setting.connection.begin(b"POST", b"POST / HTTP/1.1\r\n", False, setting.both)
+    post(setting)
     setting.connection.received(PART)
     setting.connection.pause()
     if what == "write":
-        setting.connection.write(b"the rest", True)
+        setting.connection.send_body(b"the rest", True)
     else:
         setting.connection.drained()
     setting.clock.pump([1] * 100)
@@ -206,7 +217,7 @@ def test_sending_while_we_pause_does_not_start_the_clock(setting: Setting, what:
 def test_pausing_at_the_head_leaves_no_pooled_connection_paused(setting: Setting) -> None:
     """A receiver that pauses at a head whose trailers are there already pauses nobody else's connection."""
     setting.both.hearing = setting.connection.pause
-    setting.connection.begin(b"GET", REQUEST, True, setting.both)
+    get(setting)
     setting.connection.received(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nA: b\r\n\r\n")
     assert setting.both.free == [setting.connection]
     assert setting.wire.reading
@@ -214,7 +225,7 @@ def test_pausing_at_the_head_leaves_no_pooled_connection_paused(setting: Setting
 
 def test_an_upload_that_is_not_over_closes_the_connection(setting: Setting) -> None:
     """An early response is whole, but what is left of the request must not be read as the next one."""
-    setting.connection.begin(b"POST", b"POST / HTTP/1.1\r\n", False, setting.both)
+    post(setting)
     setting.connection.received(b"HTTP/1.1 413 Large\r\nContent-Length: 0\r\n\r\n")
     assert setting.both.told == ["gone", (413, b"", True)]
     assert setting.wire.ended == "closed"
@@ -223,7 +234,7 @@ def test_an_upload_that_is_not_over_closes_the_connection(setting: Setting) -> N
 @pytest.mark.parametrize("framing", [b"Content-Length: 5", b"Transfer-Encoding: chunked"])
 def test_a_204_that_announces_a_body_closes_the_connection(setting: Setting, framing: bytes) -> None:
     """It has none (RFC 9112, section 6.3); if one comes all the same, it is not read as the next response."""
-    setting.connection.begin(b"GET", REQUEST, True, setting.both)
+    get(setting)
     setting.connection.received(b"HTTP/1.1 204 No Content\r\n%b\r\n\r\n" % framing)
     assert setting.both.told == ["gone", (204, b"", True)]
     assert setting.wire.ended == "closed"

@@ -15,10 +15,9 @@ from twisted.internet.task import deferLater
 
 from edgenode.model.errors import OriginError
 from edgenode.model.exchange import Headers
-from edgenode.proxy.http1.client import OriginConnection
-from edgenode.proxy.http1.responseheads import ResponseHead
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.streams import NO_CONTENT, OriginStream, ResponseHead
 from tests.proxy.test_origin_agent import until
 from tests.support.node import OK, PKI, Origin, Served
 from tests.support.pools import pool_to
@@ -41,21 +40,19 @@ class Exchange:
     """
 
     done: Deferred[int] = field(factory=Deferred)
-    connection: OriginConnection | None = None
+    connection: OriginStream | None = None
 
     def on(self, pool: OriginPool, **options: Any) -> Deferred[int]:
         """Borrow a connection and send the request."""
-        lent = pool.borrow(self, **options)
-        if isinstance(lent, OriginConnection):
-            self.connected(lent)
+        pool.borrow(self, **options)
         return self.done
 
-    def connected(self, connection: OriginConnection) -> None:
+    def lent(self, stream: OriginStream, server: Balanced, reused: bool) -> None:
         """Send the request."""
-        self.connection = connection
-        connection.begin(b"GET", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", True, self)
+        self.connection = stream
+        stream.begin(self, b"GET", b"/", b"a", b"", NO_CONTENT, b"", True)
 
-    def unconnected(self, server: Balanced | None, error: OriginError) -> None:
+    def not_lent(self, server: Balanced | None, error: OriginError) -> None:
         """There is no connection."""
         self.done.errback(error)
 
@@ -67,7 +64,7 @@ class Exchange:
         if done:
             self.done.callback(head.status)
 
-    def continued(self, body: bytes, done: bool, trailers: Headers) -> None:
+    def response_body(self, body: bytes, done: bool, trailers: Headers) -> None:
         """Likewise."""
         if done:
             self.done.callback(200)
@@ -304,7 +301,7 @@ async def test_resolving_does_not_hold_up_the_node(pki: PKI, names: Names) -> No
         assert (error.status, error.kind, error.sent, pool.open) == (504, "timeout", False, 0)
         assert turns > 10
         names.answering.set()
-        await until(lambda: not pool._asking)
+        await until(lambda: not pool.resolver._asking)
 
 
 async def test_a_name_without_an_address_is_502(pki: PKI, names: Names) -> None:

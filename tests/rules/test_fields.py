@@ -16,6 +16,7 @@ from octorules_wirefilter import get_schema_info
 from OpenSSL import crypto
 
 from edgenode.model.exchange import (
+    NO_BODY,
     Address,
     Body,
     ClientIdentity,
@@ -25,7 +26,8 @@ from edgenode.model.exchange import (
     Request,
     Verification,
 )
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.types import Type
 from edgenode.rules.views import certificates
@@ -52,7 +54,7 @@ def request(target: str = "/", *headers: str, body: bytes = b"", method: str = "
     if not any(header.lower().startswith("host:") for header in headers):
         lines.append("Host: WWW.test:8443")
     lines += [f"Content-Length: {len(body)}"] if body else []
-    head = read_request_head("\r\n".join([*lines, "", ""]).encode("latin-1"), Limits(8192, 16384, 100)).request
+    head = read_request_head("\r\n".join([*lines, "", ""]).encode("latin-1"), HeadLimits(8192, 16384, 100)).with_body(NO_BODY)
     return evolve(head, body=Body(body, len(body)))
 
 

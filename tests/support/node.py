@@ -22,8 +22,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Told
+from edgenode.node.event_line import line
 from edgenode.node.service import EdgeService
 from tests.support.certificates import SERVER, Issued, make_authority, write_pem
 from tests.support.clients import PATIENCE, Answer, Client, Hand, Refused, connect, fields, get
@@ -134,7 +135,7 @@ class Events:
 
     def record(self, told: Told) -> None:
         """Take an event."""
-        self.told.append(json.loads(told.line()))
+        self.told.append(json.loads(line(told)))
         due = [each for each in self._waiting if each[0] <= len(self.told)]
         self._waiting = [each for each in self._waiting if each not in due]
         for _, waiting in due:
@@ -192,7 +193,7 @@ class Node:
         if self.service.running:
             await self.service.stopService()
         for name, port in self.service.ports.items():
-            assert not port.arrivals, f"connections left on the listener {name}"
+            assert not port.connections, f"connections left on the listener {name}"
         for name, pool in self.service.pools.items():
             assert not pool.open, f"connections left to the origin {name}"
 

@@ -15,7 +15,7 @@ from edgenode.model.exchange import ClientIdentity, Verification
 from edgenode.tls.identity import identity_of
 from edgenode.tls.policies import client_context, server_context
 from edgenode.tls.revocation import Revocation
-from edgenode.tls.revocation_lists import revoked_besides
+from edgenode.tls.revocation_lists import revoked_elsewhere
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
@@ -228,7 +228,7 @@ def test_the_issuer_of_an_entry_holds_for_those_after_it(scene: Scene) -> None:
     """In an indirect list an entry that names no issuer has that of the one before (RFC 5280, section 5.3.3)."""
     mine, theirs, after = (scene.root.issue(), scene.inner.issue(), scene.inner.issue())
     crl = scene.root.crl([mine, entry(theirs, issuer=scene.inner), after], critical=[INDIRECT])
-    serials = {(name, serial) for name, serial in revoked_besides([crl])}
+    serials = {(name, serial) for name, serial in revoked_elsewhere([crl])}
     assert serials == {("cn=inner", each.certificate.serial_number) for each in (theirs, after)}
 
 

@@ -16,7 +16,7 @@ from edgenode.tls import admission as admission_module
 from edgenode.tls.identity import identify
 from edgenode.tls.policies import server_context
 from edgenode.tls.servergroups import ServerGroup
-from edgenode.tls.strict import second_opinion
+from edgenode.tls.strict import path_fault
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
@@ -208,7 +208,7 @@ def test_over_http_only_the_strict_store_refuses(case: Case, version: str) -> No
     verdict = pair.verification
     assert (verdict.verified, verdict.errors, verdict.depth) == (False, (50,), 0)
     assert case.words in verdict.reason
-    assert verdict.reason.startswith(("second opinion: ", "it cannot be examined: "))
+    assert verdict.reason.startswith(("strict verification: ", "it cannot be examined: "))
     refusal = judge(GROUP, verdict)
     assert refusal is not None
     assert (refusal.status, refusal.reason) == (495, f"client certificate: {verdict.reason}")
@@ -289,13 +289,13 @@ def test_looking_again_refuses_nobody_who_keeps_to_rfc_5280(name: str) -> None:
     assert Trust.of(GROUP, stores).look_again(inside, now())[0] is inside
 
 
-def test_the_second_opinion_is_of_a_time() -> None:
+def test_the_path_fault_is_of_a_time() -> None:
     """It is asked about the time given, and not about the clock's."""
     chain = [conforming(ROOT).certificate, ROOT.certificate]
-    assert second_opinion(chain, now()) == ""
+    assert path_fault(chain, now()) == ""
     first = max(each.not_valid_before_utc for each in chain)
-    assert second_opinion(chain, first.astimezone(datetime.timezone(datetime.timedelta(hours=-12)))) == ""
-    assert "not valid at validation time" in second_opinion(chain, now() + 800 * DAY)
+    assert path_fault(chain, first.astimezone(datetime.timezone(datetime.timedelta(hours=-12)))) == ""
+    assert "not valid at validation time" in path_fault(chain, now() + 800 * DAY)
 
 
 def test_a_reason_cannot_break_a_line() -> None:
@@ -314,7 +314,7 @@ def test_a_reason_cannot_break_a_line() -> None:
 def test_a_serial_number_is_positive() -> None:
     """A leaf with the serial number 0 is refused; an authority of old may have it."""
     zero = built(ROOT, without_serial_number)
-    assert "serial number" in second_opinion([zero.certificate, ROOT.certificate], now())
+    assert "serial number" in path_fault([zero.certificate, ROOT.certificate], now())
     old = make_authority("Old root").certificate
     key = new_key()
     builder = x509.CertificateBuilder(
@@ -324,16 +324,16 @@ def test_a_serial_number_is_positive() -> None:
         builder = builder.add_extension(extension.value, extension.critical)
     without_serial_number(builder)
     root = Issued(builder.sign(key, hashes.SHA256()), key)
-    assert second_opinion([conforming(root).certificate, root.certificate], now()) == ""
+    assert path_fault([conforming(root).certificate, root.certificate], now()) == ""
 
 
-def test_what_the_second_opinion_raises_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_path_fault_raises_is_a_no(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever goes wrong in there refuses the client, over HTTP as well, and says what it was."""
 
     def fail(*_: object) -> str:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(admission_module, "second_opinion", fail)
+    monkeypatch.setattr(admission_module, "path_fault", fail)
     pair = shake(GROUP, [conforming(ROOT)], [trusted(ROOT, verification="strict")], "1.3")
     assert pair.done
     assert pair.verification.reason == "it cannot be examined: broken"

@@ -216,7 +216,7 @@ def test_delta_and_indirect_lists_are_let_in(write: Write, root: Issued) -> None
     delta = root.crl([leaf], critical=[x509.DeltaCRLIndicator(1), INDIRECT], extensions=[x509.CRLNumber(2)])
     loaded = good(write([root], [complete, delta]))
     assert loaded.crls == (complete, delta)
-    assert [serial for _, serial in loaded.revoked_besides] == [leaf.certificate.serial_number]
+    assert [serial for _, serial in loaded.revoked_elsewhere] == [leaf.certificate.serial_number]
 
 
 def test_delta_and_indirect_lists_of_strangers_are_errors(write: Write, root: Issued) -> None:

@@ -12,8 +12,7 @@ from hypothesis import example, given, strategies
 from OpenSSL import SSL, crypto
 
 from edgenode.model.exchange import Verification
-from edgenode.tls import admission, revocation
-from edgenode.tls import verification as verification_module
+from edgenode.tls import verify_errors
 from edgenode.tls.policies import server_context
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.verification import Record, Verifier, judge, only_unknown_authority
@@ -96,7 +95,7 @@ def test_trap_2_1_callback_raising_fails_closed(
     def fail(*_: object) -> bool:
         raise failure("broken")
 
-    monkeypatch.setattr(Verifier, "_step", fail)
+    monkeypatch.setattr(Verifier, "_leaf_reached", fail)
     pair = shake(scene, group(mode, refusal), "good")
     assert isinstance(pair.server_error, SSL.Error)
     assert isinstance(pair.record.failure, failure)
@@ -110,7 +109,7 @@ def test_trap_2_1_an_exception_does_not_reach_the_next_connection(
     """A failure in the callback of one connection is not raised on another of the same context."""
     context = server_context(group(), [loaded("server", scene.server)], [trusted(scene.root)])
     with monkeypatch.context() as broken:
-        broken.setattr(Verifier, "_step", lambda *_: 1 / 0)
+        broken.setattr(Verifier, "_leaf_reached", lambda *_: 1 / 0)
         assert Pair.of(context, client(chain=scene.clients["good"])).server_error is not None
     assert Pair.of(context, client(chain=scene.clients["good"])).verification.verified
 
@@ -266,13 +265,13 @@ def test_the_reasons_are_openssl_s_own_words() -> None:
 def test_names_of_errors_in_the_code_are_openssl_s_numbers() -> None:
     """The constants that decide are the numbers of OpenSSL's header."""
     lib = Binding().lib
-    assert revocation.REVOKED == lib.X509_V_ERR_CERT_REVOKED
-    assert revocation.CRL_EXPIRED == lib.X509_V_ERR_CRL_HAS_EXPIRED
-    assert verification_module.UNABLE_TO_GET_CRL == lib.X509_V_ERR_UNABLE_TO_GET_CRL
-    assert admission.UNSUITABLE_PURPOSE == lib.X509_V_ERR_INVALID_PURPOSE
+    assert verify_errors.REVOKED == lib.X509_V_ERR_CERT_REVOKED
+    assert verify_errors.CRL_EXPIRED == lib.X509_V_ERR_CRL_HAS_EXPIRED
+    assert verify_errors.UNABLE_TO_GET_CRL == lib.X509_V_ERR_UNABLE_TO_GET_CRL
+    assert verify_errors.INVALID_PURPOSE == lib.X509_V_ERR_INVALID_PURPOSE
     assert {
         lib.X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
         lib.X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
         lib.X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
         lib.X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
-    } == verification_module.UNKNOWN_AUTHORITY
+    } == verify_errors.UNKNOWN_AUTHORITY

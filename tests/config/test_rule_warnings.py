@@ -1,4 +1,4 @@
-"""Lints: each doubt where it belongs, and none where the rule says what its author meant."""
+"""Warnings about rules: each where it belongs, and none where the rule says what its author meant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions

@@ -1,21 +1,19 @@
 """Doubts about rules on client certificates: asked of nobody, or keeping out the wrong ones.
 
-Its law is that of :mod:`edgenode.config.checks.doubts`.
+Its law is that of :mod:`edgenode.config.checks.rule_warnings`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from edgenode.config.compiled_rules import Rules, at, shown
+from edgenode.config.checks.evidence import problem_at, shown
+from edgenode.config.compiled_rules import Formulas
+from edgenode.config.data import Sections
 from edgenode.model.errors import Problem
 from edgenode.policy.actions import Block, Close, Redirect
 from edgenode.rules.formulas import Evidence, needs_of
 from edgenode.rules.matching.contradictions import Conjunction, Literal
-
-if TYPE_CHECKING:
-    from edgenode.config.configuration import Configuration
 
 _VERIFIED = "cf.tls_client_auth.cert_verified"
 _SUCCESS = (
@@ -34,26 +32,26 @@ _VERDICTS = frozenset(
 """Subjects that tell of the verdict, and not whose certificate it is."""
 
 
-def without_mtls(rules: Rules) -> Iterator[Problem]:
+def without_mtls(formulas: Formulas) -> Iterator[Problem]:
     """Rules on client certificates where nobody is asked for one."""
-    configuration = rules.configuration
+    configuration = formulas.configuration
     served = {name for listener in configuration.listeners.values() for name in listener.server_groups}
     asking = {name for name in served if configuration.server_groups[name].mtls != "off"}
-    for header, formula in rules.formulas.items():
+    for header, formula in formulas.judged.items():
         if "certificate" not in needs_of(formula):
             continue
         groups = _groups_of(configuration, header) & served
         if not groups & asking:
             yield Problem(header, "", "looks at client certificates, and no server group that it serves asks for one")
             continue
-        for host, evidence in _hosts_with_certificates(rules.apart.get(header, ())):
+        for host, evidence in _hosts_with_certificates(formulas.apart.get(header, ())):
             off = [name for name in groups if _serves(configuration, name, host)]
             if off and not asking & set(off):
                 sentence = f"looks at client certificates of {host}, and mtls of [server-group {off[0]}] is off"
-                yield at(header, evidence, sentence)
+                yield problem_at(header, evidence, sentence)
 
 
-def _groups_of(configuration: Configuration, header: str) -> set[str]:
+def _groups_of(configuration: Sections, header: str) -> set[str]:
     """The server groups whose requests a rule list is for."""
     kind, _, name = header.partition(" ")
     return {
@@ -78,18 +76,18 @@ def _hosts_with_certificates(several: tuple[Conjunction, ...]) -> Iterator[tuple
                         yield host, part.evidence
 
 
-def _serves(configuration: Configuration, group: str, host: str) -> bool:
+def _serves(configuration: Sections, group: str, host: str) -> bool:
     hosts = configuration.server_groups[group].hosts
     return host in hosts or f"*.{host.partition('.')[2]}" in hosts
 
 
-def wrong_but_verified(rules: Rules) -> Iterator[Problem]:
+def wrong_but_verified(formulas: Formulas) -> Iterator[Problem]:
     """``not verified and fingerprint ne X`` keeps out who is neither; a verified certificate that is not X comes in."""
-    actions = rules.configuration.all_actions
-    for header, filter in rules.filters:
+    actions = formulas.actions
+    for header, filter in formulas.filters:
         if not isinstance(actions.get(filter.action or ""), Block | Close | Redirect):
             continue
-        for each in rules.apart.get(header, ()):
+        for each in formulas.apart.get(header, ()):
             against = [part for part in each if isinstance(part, Literal) and not part.positive]
             unverified = any(_says_verified(part) for part in against)
             other = [part for part in against if _says_who(part)]

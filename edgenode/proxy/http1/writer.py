@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from edgenode.model.exchange import Request
-from edgenode.proxy.headers import http_date
+from edgenode.model.exchange import Headers
+from edgenode.proxy.headers import header_lines, http_date
+from edgenode.proxy.streams import NO_CONTENT
 
 _PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 _STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, phrase) for status, phrase in _PHRASES.items()}
-
-LAST_CHUNK = b"0\r\n\r\n"
-"""The end of a chunked body without trailers."""
 
 
 def status_line(status: int, reason: bytes = b"") -> bytes:
@@ -37,24 +35,24 @@ def error_response(status: int) -> bytes:
     )
 
 
-def request_head(request: Request, host: bytes, lines: bytes) -> tuple[bytes, bytes]:
-    """The head of a request to an origin in two parts, between which more header fields may be written.
+def request_head(method: bytes, target: bytes, host: bytes, lines: bytes, length: int | None) -> bytes:
+    """The head of a request to an origin.
 
     :param host: the Host field.
-    :param lines: the other header fields, each with its line end.
-    :returns: all up to there; the framing of the body and the empty line.
+    :param lines: the other field lines, each with its line end.
+    :param length: of the body; ``None`` for chunked, :data:`~edgenode.proxy.streams.NO_CONTENT` for no framing at all.
     """
-    length = request.length
-    if length:
-        framing = b"Content-Length: %d\r\n\r\n" % length
-    elif length is None:
-        framing = b"Transfer-Encoding: chunked\r\n\r\n"
-    else:
-        framing = b"Content-Length: 0\r\n\r\n" if b"content-length" in request.fields else b"\r\n"
-    query = b"" if request.query is None else b"?" + request.query
-    return b"%b %b%b HTTP/1.1\r\nHost: %b\r\n%b" % (request.method, request.path, query, host, lines), framing
+    if length == NO_CONTENT:
+        return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (method, target, host, lines)
+    framing = b"Transfer-Encoding: chunked" if length is None else b"Content-Length: %d" % length
+    return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n\r\n" % (method, target, host, lines, framing)
 
 
 def chunk(body: bytes) -> bytes:
     """Bytes of a body as a chunk; nothing for no bytes, for an empty chunk would be the last."""
     return b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+
+
+def last_chunk(trailers: Headers = ()) -> bytes:
+    """The end of a chunked body."""
+    return b"0\r\n%b\r\n" % header_lines(trailers) if trailers else b"0\r\n\r\n"

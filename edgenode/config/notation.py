@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 from attrs import evolve, frozen
 
-from edgenode.config import scalars
-from edgenode.config.scalars import Scope
+from edgenode.config import value_readers
+from edgenode.config.value_readers import Scope
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import (
     Between,
@@ -117,33 +117,33 @@ NOTATIONS: Mapping[Any, Notation] = types.MappingProxyType(
     {
         Seconds: Notation(
             "duration",
-            scalars.seconds,
-            write=scalars.write_seconds,
+            value_readers.seconds,
+            write=value_readers.write_seconds,
             help="``250ms``, ``5s``, ``10m``, ``24h``, ``7d``; a whole number and a unit.",
         ),
         Size: Notation(
             "size",
-            scalars.size,
-            write=scalars.write_size,
+            value_readers.size,
+            write=value_readers.write_size,
             help="Bytes: ``512``, ``16k``, ``8m``, ``1g``, in powers of 1024.",
         ),
         Network: Notation(
             "network",
-            scalars.network,
+            value_readers.network,
             help="An IP address, or a network without host bits: ``10.0.0.0/8``, ``2001:db8::/32``.",
         ),
         File: Notation(
             "file",
-            scalars.file,
+            value_readers.file,
             help="A file that can be read. A relative path starts at the configuration's own folder.",
         ),
         Output: Notation(
-            "file to write", scalars.output, help="Likewise, in a folder that exists; ``-`` is standard output."
+            "file to write", value_readers.output, help="Likewise, in a folder that exists; ``-`` is standard output."
         ),
-        Folder: Notation("folder", scalars.folder, help="Likewise, a folder that exists."),
+        Folder: Notation("folder", value_readers.folder, help="Likewise, a folder that exists."),
         Source: Notation(
             "source",
-            scalars.source,
+            value_readers.source,
             help="``https://HOST/PATH``, ``file:PATH``, or ``self-managed`` for none. There is no ``http``.",
         ),
         Template: Notation(
@@ -154,15 +154,15 @@ NOTATIONS: Mapping[Any, Notation] = types.MappingProxyType(
         ),
         Secret: Notation(
             "secret",
-            scalars.secret,
+            value_readers.secret,
             free=True,
             secret=True,
             help="A text; ``${NAME}`` in it is replaced by that environment variable.",
         ),
-        Word: Notation("word", scalars.word, help="No white space in it."),
+        Word: Notation("word", value_readers.word, help="No white space in it."),
         HostName: Notation(
             "host name",
-            scalars.host_name,
+            value_readers.host_name,
             help="In lower case: ``example.com``, ``*.example.com``, ``192.0.2.1``, ``[2001:db8::1]``.",
         ),
         Expression: Notation(
@@ -173,12 +173,12 @@ NOTATIONS: Mapping[Any, Notation] = types.MappingProxyType(
         ),
         bool: Notation(
             "yes or no",
-            scalars.boolean,
+            value_readers.boolean,
             write=lambda value: "yes" if value else "no",
             help="Also ``true``, ``on``, ``false``, ``off``.",
         ),
-        int: Notation("number", scalars.integer, help="A whole number."),
-        str: Notation("text", scalars.text, free=True, help="Any text, also of several lines."),
+        int: Notation("number", value_readers.integer, help="A whole number."),
+        str: Notation("text", value_readers.text, free=True, help="Any text, also of several lines."),
     }
 )
 """The notation of each type that a setting may have."""
@@ -205,7 +205,7 @@ def _referred(reference: Reference) -> Notation:
 
 def _bounded(between: Between) -> Notation:
     def read(text: str, scope: Scope) -> int:
-        number = scalars.integer(text, scope)
+        number = value_readers.integer(text, scope)
         if not between.least <= number <= between.most:
             raise InvalidValue(f"expected a number from {between.least} to {between.most}")
         return number
@@ -216,7 +216,7 @@ def _bounded(between: Between) -> Notation:
 def _tagged(_: Tag) -> Notation:
     def read(text: str, scope: Scope) -> Word:
         check_own_tag(text)
-        return scalars.word(text, scope)
+        return value_readers.word(text, scope)
 
     return Notation("tag", read)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice, product
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from edgenode.config.checks.certificates import without_mtls, wrong_but_verified
-from edgenode.config.checks.expressions import never_so, unequal_to_nothing
-from edgenode.config.checks.regexes import slow_to_search
-from edgenode.config.compiled_rules import Rules, at, shown
+from edgenode.config.checks.certificate_rules import without_mtls, wrong_but_verified
+from edgenode.config.checks.comparisons import never_so, unequal_to_nothing
+from edgenode.config.checks.evidence import problem_at, shown
+from edgenode.config.checks.regex_cost import slow_to_search
+from edgenode.config.compiled_rules import Formulas
 from edgenode.config.system_filters import is_system
 from edgenode.model.errors import Problem
 from edgenode.policy.tagging import AUTOMATIC
@@ -23,34 +23,30 @@ from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Lea
 from edgenode.rules.matching.contradictions import contradiction, every, leaves
 from edgenode.rules.matching.impossible import impossible
 
-if TYPE_CHECKING:
-    from edgenode.config.configuration import Configuration
-
 _PAIRS = 64
 """Pairs of filters that are looked at to find two that can match the same request."""
 
 
-def lints(configuration: Configuration) -> Iterator[Problem]:
-    """Every doubt about the rules of a configuration without errors."""
-    rules = Rules.of(configuration)
-    for lint in LINTS:
-        yield from (evolve(problem, warning=True) for problem in lint(rules))
+def warnings(formulas: Formulas) -> Iterator[Problem]:
+    """Every warning about the rules of a configuration without errors."""
+    for check in WARNINGS:
+        yield from (evolve(problem, warning=True) for problem in check(formulas))
 
 
 # -- what never matches ------------------------------------------------------------------------------------------------
 
 
-def _impossible_values(rules: Rules) -> Iterator[Problem]:
-    for header, own in rules.own.items():
+def _impossible_values(formulas: Formulas) -> Iterator[Problem]:
+    for header, own in formulas.own.items():
         for formula in own:
             for leaf in leaves(formula):
                 sentence = impossible(leaf.predicate)
                 if sentence:
-                    yield at(header, leaf.evidence, sentence)
+                    yield problem_at(header, leaf.evidence, sentence)
 
 
-def _contradictions(rules: Rules) -> Iterator[Problem]:
-    for header, several in rules.apart.items():
+def _contradictions(formulas: Formulas) -> Iterator[Problem]:
+    for header, several in formulas.apart.items():
         found = [pair for pair in map(contradiction, several) if pair is not None]
         if found and len(found) == len(several):
             one, two = found[0]
@@ -58,38 +54,38 @@ def _contradictions(rules: Rules) -> Iterator[Problem]:
             yield Problem(header, "", sentence)
 
 
-def _unset_tags(rules: Rules) -> Iterator[Problem]:
-    configuration = rules.configuration
-    known = {tag for _, filter in rules.filters for tag in filter.tags}
+def _unset_tags(formulas: Formulas) -> Iterator[Problem]:
+    configuration = formulas.configuration
+    known = {tag for _, filter in formulas.filters for tag in filter.tags}
     known.update(tag for policy in configuration.security_policies.values() for tag in policy.tags)
     known.update(tag for store in configuration.trust_stores.values() for tag in store.tags)
-    of_actions = {tag for action in configuration.all_actions.values() for tag in action.tags}
-    for header, own in rules.own.items():
+    of_actions = {tag for action in formulas.actions.values() for tag in action.tags}
+    for header, own in formulas.own.items():
         for leaf in (leaf for formula in own for leaf in leaves(formula)):
             tag = leaf.predicate.sought
             if not isinstance(tag, str) or "tags" not in leaf.predicate.subject.needs or tag in known:
                 continue
             if tag in of_actions or tag.startswith("action:"):
                 sentence = f"the tag {tag} is an action's, and put on only after every filter has been judged"
-                yield at(header, leaf.evidence, sentence)
+                yield problem_at(header, leaf.evidence, sentence)
             elif tag.partition(":")[0] not in AUTOMATIC:
-                yield at(header, leaf.evidence, f"nothing sets the tag {tag}")
+                yield problem_at(header, leaf.evidence, f"nothing sets the tag {tag}")
 
 
 # -- twice, and in vain ------------------------------------------------------------------------------------------------
 
 
-def _duplicate_entries(rules: Rules) -> Iterator[Problem]:
+def _duplicate_entries(formulas: Formulas) -> Iterator[Problem]:
     """Entries that say the same in other words, and networks within other ones."""
-    for header, section in rules.lists.items():
+    for header, section in formulas.lists.items():
         seen: dict[object, Evidence] = {}
-        for formula in rules.own[header]:
+        for formula in formulas.own[header]:
             key = _meaning(formula)
             if key in seen:
-                yield at(header, _evidence(formula), f"says the same as {shown(seen[key])}")
+                yield problem_at(header, _evidence(formula), f"says the same as {shown(seen[key])}")
             seen.setdefault(key, _evidence(formula))
         if section.relation == "or":
-            yield from _within_others(header, rules.own[header])
+            yield from _within_others(header, formulas.own[header])
 
 
 def _within_others(header: str, formulas: tuple[Formula, ...]) -> Iterator[Problem]:
@@ -102,17 +98,17 @@ def _within_others(header: str, formulas: tuple[Formula, ...]) -> Iterator[Probl
     for version, first, last, leaf in ranges:
         if wide is not None and wide[0] == version and first >= wide[1] and last <= wide[2]:
             if (first, last) != wide[1:3]:
-                yield at(header, leaf.evidence, f"is within {shown(wide[3].evidence)}")
+                yield problem_at(header, leaf.evidence, f"is within {shown(wide[3].evidence)}")
         else:
             wide = version, first, last, leaf
 
 
-def _duplicate_filters(rules: Rules) -> Iterator[Problem]:
+def _duplicate_filters(formulas: Formulas) -> Iterator[Problem]:
     seen: dict[object, str] = {}
-    for header, filter in rules.filters:
+    for header, filter in formulas.filters:
         if filter.empty:
             continue
-        key = _meaning(rules.formulas[header]), filter.action
+        key = _meaning(formulas.judged[header]), filter.action
         if key in seen:
             yield Problem(header, "", f"has the same rules and the same action as [{seen[key]}]: one filter would do")
         seen.setdefault(key, header)
@@ -139,29 +135,29 @@ def _evidence(formula: Formula) -> Evidence:
     return next((leaf.evidence for leaf in leaves(formula) if leaf.evidence), ())
 
 
-def _vain_tags(rules: Rules) -> Iterator[Problem]:
+def _vain_tags(formulas: Formulas) -> Iterator[Problem]:
     """Filters that only tag, where nobody looks for their tags and no event tells of them."""
-    configuration = rules.configuration
+    configuration = formulas.configuration
     if configuration.edge.events is not None:
         return
-    if any("tags" in action.needs for action in configuration.all_actions.values()):
+    if any("tags" in action.needs for action in formulas.actions.values()):
         return
-    parts = [part for formula in rules.formulas.values() for part in every(formula)]
+    parts = [part for formula in formulas.judged.values() for part in every(formula)]
     if any(isinstance(part, Computed) and "tags" in part.needs for part in parts):
         return  # it may look for any
     sought = {part.predicate.sought for part in parts if isinstance(part, Leaf)}
-    for header, filter in rules.filters:
+    for header, filter in formulas.filters:
         vain = filter.action is None and filter.tags and not sought & set(filter.tags)
         if vain and not is_system(header.partition(" ")[2]):
             sentence = "nobody uses its tags: no rule looks for them, and without [edge] events nobody is told"
             yield Problem(header, "tags", sentence)
 
 
-def _ties(rules: Rules) -> Iterator[Problem]:
+def _ties(formulas: Formulas) -> Iterator[Problem]:
     """Actions of one priority with different outcomes, of filters that can match the same request."""
-    actions = rules.configuration.all_actions
+    actions = formulas.actions
     users: dict[str, list[str]] = {}
-    for header, filter in rules.filters:
+    for header, filter in formulas.filters:
         if filter.action is not None and not actions[filter.action].exempts:
             users.setdefault(filter.action, []).append(header)
     names = list(users)
@@ -172,7 +168,7 @@ def _ties(rules: Rules) -> Iterator[Problem]:
             if one.strength != two.strength or same:
                 continue
             for first, second in islice(product(users[earlier], users[later]), _PAIRS):
-                if _can_meet(rules, first, second):
+                if _can_meet(formulas, first, second):
                     sentence = (
                         f'has the priority of "{earlier}", {one.strength}: where [{first}] matches as well, the one '
                         f"that stands first in the file is taken; give one of the two actions a priority"
@@ -181,16 +177,14 @@ def _ties(rules: Rules) -> Iterator[Problem]:
                     break
 
 
-def _can_meet(rules: Rules, one: str, two: str) -> bool:
-    if one not in rules.apart or two not in rules.apart:
+def _can_meet(formulas: Formulas, one: str, two: str) -> bool:
+    if one not in formulas.apart or two not in formulas.apart:
         return True
-    pairs = product(rules.apart[one], rules.apart[two])
+    pairs = product(formulas.apart[one], formulas.apart[two])
     return any(contradiction((*a, *b)) is None for a, b in islice(pairs, _PAIRS * _PAIRS))
 
 
-Lint = Callable[[Rules], Iterator[Problem]]
-
-LINTS: tuple[Lint, ...] = (
+WARNINGS: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
     _impossible_values,
     never_so,
     _contradictions,
@@ -204,4 +198,4 @@ LINTS: tuple[Lint, ...] = (
     unequal_to_nothing,
     slow_to_search,
 )
-"""Every kind of doubt."""
+"""Every kind of warning."""

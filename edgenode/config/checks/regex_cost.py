@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from edgenode.config.compiled_rules import Rules, at
+from edgenode.config.checks.evidence import problem_at
+from edgenode.config.compiled_rules import Formulas
 from edgenode.model.errors import Problem
 from edgenode.rules.formulas import Leaf, Subject
 from edgenode.rules.lists import Members
@@ -24,11 +25,11 @@ _EACH = 30e-9
 """Seconds for one of them."""
 
 
-def slow_to_search(rules: Rules) -> Iterator[Problem]:
+def slow_to_search(formulas: Formulas) -> Iterator[Problem]:
     """What all expressions on one subject could take together, told where most of that comes from."""
     sizes: dict[Subject, dict[str, int]] = defaultdict(dict)
     places: dict[tuple[Subject, str], tuple[str, Leaf]] = {}
-    for header, formula in rules.formulas.items():
+    for header, formula in formulas.judged.items():
         for leaf in leaves(formula):
             subject, sought = leaf.predicate.subject, leaf.predicate.sought
             if leaf.predicate.match == "regex":
@@ -38,7 +39,7 @@ def slow_to_search(rules: Rules) -> Iterator[Problem]:
                         sizes[subject][pattern] = size
                         places[subject, pattern] = header, leaf
     for subject, found in sizes.items():
-        length, work = _longest(rules, subject), sum(found.values())
+        length, work = _longest(formulas, subject), sum(found.values())
         if length * work > _MOST:
             header, leaf = places[subject, max(found, key=found.__getitem__)]
             sentence = (
@@ -46,12 +47,12 @@ def slow_to_search(rules: Rules) -> Iterator[Problem]:
                 f"{length * work * _EACH:.1f} s with one value of {length} bytes: write them shorter, or install "
                 "edgenode[hyperscan], which searches all but the rarest of them at once"
             )
-            yield at(header, leaf.evidence, sentence)
+            yield problem_at(header, leaf.evidence, sentence)
 
 
-def _longest(rules: Rules, subject: Subject) -> int:
+def _longest(formulas: Formulas, subject: Subject) -> int:
     """The bytes that the values of a subject can have; 0 if they are not the client's to choose."""
-    configuration = rules.configuration
+    configuration = formulas.configuration
     if "body" in subject.needs:
         return max(
             (min(each.inspect_body_size, each.max_body_size) for each in configuration.path_maps.values()), default=0

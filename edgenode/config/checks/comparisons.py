@@ -1,6 +1,6 @@
 """Doubts about single comparisons of expressions: what is compared never is like that, or may be missing.
 
-Its law is that of :mod:`edgenode.config.checks.doubts`.
+Its law is that of :mod:`edgenode.config.checks.rule_warnings`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgenode.config import schema
-from edgenode.config.compiled_rules import Rules
+from edgenode.config.compiled_rules import Formulas
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.rules.language.expressions import (
     Call,
@@ -29,9 +29,9 @@ _CASES = {"lower": bytes.lower, "upper": bytes.upper}
 _ASKING = ("has_key", "len", "coalesce")
 
 
-def never_so(rules: Rules) -> Iterator[Problem]:
+def never_so(formulas: Formulas) -> Iterator[Problem]:
     """Comparisons with what the value can never be: names of headers in capitals, empty sets, the wrong case."""
-    for header, expression in _expressions(rules):
+    for header, expression in _expressions(formulas):
         for node in walk(expression.root):
             sentence = _never(node)
             if sentence:
@@ -65,11 +65,11 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "backslashreplace")
 
 
-def unequal_to_nothing(rules: Rules) -> Iterator[Problem]:
+def unequal_to_nothing(formulas: Formulas) -> Iterator[Problem]:
     """``ne`` of what may be missing: who leaves it out is not matched."""
-    if rules.configuration.edge.missing_not_equal:
+    if formulas.configuration.edge.missing_not_equal:
         return
-    for header, expression in _expressions(rules):
+    for header, expression in _expressions(formulas):
         for node in _possibly_missing(expression):
             sentence = "ne is false where this is missing: who leaves it out is not matched; write not ... eq ..."
             yield _located(header, expression, node, sentence)
@@ -88,8 +88,8 @@ def _possibly_missing(expression: Expression) -> Iterator[Comparison]:
                 yield node
 
 
-def _expressions(rules: Rules) -> Iterator[tuple[str, Expression]]:
-    for header, section in rules.lists.items():
+def _expressions(formulas: Formulas) -> Iterator[tuple[str, Expression]]:
+    for header, section in formulas.lists.items():
         if section.expression is not None:
             yield header, section.expression
 
