@@ -253,7 +253,7 @@ class Transport:
                 if len(data) < rest:
                     break
         except SSL.Error as error:
-            failure = error
+            failure = error.with_traceback(None)  # its traceback holds this frame, which holds the error
         self.receiver.received(b"".join(parts))
         if failure is not None:
             self._not_read(failure)

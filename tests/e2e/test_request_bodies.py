@@ -33,6 +33,7 @@ class Looking:
     """A stage that looks at bodies, keeps what it saw, and blocks those with an attack in them."""
 
     name: str = "looking"
+    repeatable: bool = True
     needs: frozenset[str] = frozenset(("body",))
     saw: list[Exchange] = Factory(list)
     say: Callable[[Exchange], Any] | None = None
@@ -44,7 +45,7 @@ class Looking:
 
     def decide(self, exchange: Exchange) -> Any:
         """Look."""
-        self.saw.append(exchange.tagged())  # a copy: the exchange goes on
+        self.saw.append(exchange.tagged())  # a copy: the body is taken out of it once it is judged
         if self.say is not None:
             return self.say(exchange)
         body = None if exchange.request is None else exchange.request.body
@@ -64,8 +65,8 @@ async def looking(pki: PKI, origin: Origin, stage: Looking, changes: Changes | N
 
     merged = {header: {**CHANGES.get(header, {}), **(changes or {}).get(header, {})} for header in CHANGES}
     configuration = Configuration.from_text(ini(origin.port, merged), pki.folder, {})
-    rules = evolve(configuration.rules, stages=(*configuration.rules.stages, stage))
-    configuration = evolve(configuration, rules=rules)
+    rules = configuration.rules
+    configuration = evolve(configuration, rules=evolve(rules, stages=(*rules.stages, stage)))
     events = Events()
     node = Node(EdgeService(configuration, reactor, events), events, pki)
     node.start()
