@@ -407,5 +407,5 @@ class ServerConnection:
 
 
 def _bare(error: ClientError) -> ClientError:
-    """The error without its traceback and cause: they lead back here, and only the garbage collector would free both."""
+    """The error without its traceback and cause: they lead back here, and only the collector would free both."""
     return ClientError(error.status, error.reason)
