@@ -17,7 +17,7 @@ from edgenode.model.decision import Decision
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.exchange import Address, Connection, Exchange, Request
 from edgenode.policy.actions import Block
-from edgenode.rules.lowering import Lowering
+from edgenode.rules.section_formulas import SectionFormulas
 from tests.support.certificates import SERVER, make_authority, new_key, now, write_pem
 from tests.support.configurations import MINIMAL, changed
 
@@ -63,7 +63,7 @@ def test_formulas_are_not_kept_once_they_are_compiled(load: Load) -> None:
     """They are shared while a configuration is loaded, and take no memory afterwards."""
     configuration = load(MINIMAL)
     gc.collect()
-    assert not [each for each in gc.get_objects() if isinstance(each, Formulas | Lowering)]
+    assert not [each for each in gc.get_objects() if isinstance(each, Formulas | SectionFormulas)]
     assert configuration.rules.definitions.sections == {}
 
 

@@ -287,7 +287,7 @@ def test_a_chain_that_no_client_has_is_refused(
     """It would take all memory there is."""
     told = json.loads(event(configured(folder, ""), client=acme))
     told["certificate"][chain] = length
-    with pytest.raises(NoEvent, match="a chain of"):
+    with pytest.raises(NoEvent, match=f"a chain of {length}|{chain} is no number"):
         Recorded.of(json.dumps(told))
 
 
@@ -321,7 +321,7 @@ def test_what_an_event_says_steers_no_terminal(
     evil = "x\x1b[2J\n\u202e"
     told = next(each for each in json.loads(json.dumps(events)) if each["request"] and each["action"] is None)
     told["action"] = evil
-    told["reasons"] = [{"stage": "global-filters", "filter": evil, "entry": evil, "action": evil}]
+    told["reasons"] = [{"stage": "global-filters", "filter": evil, "entry": evil, "annotation": evil, "action": evil}]
     told["request"]["target"], told["request"]["headers"] = "/", {}
     (tmp_path / "events.jsonl").write_text(json.dumps(told) + "\n")
     file = str(folder / "examples" / "seeing-why" / "explain.ini")

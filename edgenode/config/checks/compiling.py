@@ -23,7 +23,7 @@ def compile_rules(formulas: Formulas) -> tuple[CompiledRules | None, list[Proble
     problems = []
     for header, section in rule_lists.items():
         try:
-            formulas.lowering.formula(section, header)
+            formulas.section_formulas.formula(section, header)
         except InvalidValue as problem:
             problems.append(Problem(header, "sections", problem.sentence))
     known = (None, *PREDEFINED, *configuration.actions)

@@ -16,7 +16,7 @@ from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.proxy.routing import PathMap
 from edgenode.rules.categories import value_of
 from edgenode.rules.formulas import needs_of
-from edgenode.rules.language import evaluating
+from edgenode.rules.language import expression_formulas
 from edgenode.rules.sections import Section
 
 
@@ -58,5 +58,5 @@ def geography_without_database(formulas: Formulas) -> Iterator[Problem]:
 
 def _needs(section: Section, formulas: Formulas) -> frozenset[str]:
     if isinstance(section, GlobalFilter) and section.feed is not None:
-        return evaluating.needs(value_of(section.feed.entry))
-    return needs_of(formulas.lowering.formula(section, ""))
+        return expression_formulas.needs(value_of(section.feed.entry))
+    return needs_of(formulas.section_formulas.formula(section, ""))
