@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from edgenode.model.exchange import Exchange as Exchange
     from edgenode.model.exchange import Request as Request
     from edgenode.model.interfaces import IEventSink as IEventSink
+    from edgenode.model.interfaces import Record as Record
     from edgenode.model.interfaces import Stage as Stage
+    from edgenode.node.event_record import event_line as event_line
+    from edgenode.node.event_schema import Event as Event
     from edgenode.node.service import EdgeService as EdgeService
     from edgenode.policy.pipeline import Pipeline as Pipeline
     from edgenode.proxy.origin.agent import OriginAgent as OriginAgent
@@ -42,6 +45,7 @@ _HOMES = {
     "Decision": "model.decision",
     "EdgeEndpoint": "embedding.endpoint",
     "EdgeService": "node.service",
+    "Event": "node.event_schema",
     "Exchange": "model.exchange",
     "FilteredResource": "embedding.filtered_resource",
     "IEventSink": "model.interfaces",
@@ -49,9 +53,11 @@ _HOMES = {
     "OriginError": "model.errors",
     "Pipeline": "policy.pipeline",
     "Reason": "model.decision",
+    "Record": "model.interfaces",
     "Request": "model.exchange",
     "Stage": "model.interfaces",
     "connection_of": "embedding.connection_facts",
+    "event_line": "node.event_record",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605
