@@ -1,8 +1,7 @@
 """An edge node for mutual TLS on Twisted.
 
-The rooms, each with the question it answers: ``rules`` (does it match?), ``policy`` (what then?), ``tls`` (who is it?),
-``proxy`` (how does it travel?), ``config`` (how is it written?). Between them travel the values of the hallway:
-``exchange``, ``decision``, ``errors``, ``interfaces``, ``settings``. ``service``, ``tap`` and ``__main__`` join them.
+Every module stands in a room, a folder that answers one question: ``docs/architecture.rst`` has the table of rooms, and
+of what each may import.
 
 The names below are the public ones; everything else may change. They are loaded when they are first asked for, so that
 a program that uses one room does not load them all.

@@ -36,7 +36,8 @@ from edgenode.model.settings import (
 )
 from edgenode.policy.tagging import check_own_tag
 from edgenode.policy.templates import Template
-from edgenode.rules.language.expressions import Expression, listed
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.language.nodes import listed
 
 _WORDS = re.compile(r"[^\s,]+")
 _PHRASES = re.compile(r"[^\s,](?:[^,\n]*[^\s,])?")

@@ -254,7 +254,7 @@ def by_name(headers: Headers) -> dict[bytes, tuple[bytes, ...]]:
 def host_of(authority: bytes) -> bytes:
     """The host of an authority: no port, no trailing dot; an IPv6 literal keeps its brackets."""
     end = authority.rfind(b":")
-    if end > authority.rfind(b"]"):
+    if end >= 0 and end > authority.rfind(b"]"):
         authority = authority[:end]
     return authority[:-1] if authority.endswith(b".") else authority
 

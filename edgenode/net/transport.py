@@ -32,7 +32,7 @@ FIRST = 2048
 RECORD = 16384
 """The most plaintext that a TLS record holds (RFC 8446, section 5.1), and so the most that one read returns."""
 
-READ_AHEAD = 8 * RECORD
+READ_AHEAD = 4 * RECORD
 """Bytes that one slice reads, and delivers as one, at most."""
 
 CHUNK = 4 * RECORD
@@ -253,7 +253,7 @@ class Transport:
                 if len(data) < rest:
                     break
         except SSL.Error as error:
-            failure = error
+            failure = error.with_traceback(None)  # its traceback holds this frame, which holds the error
         self.receiver.received(b"".join(parts))
         if failure is not None:
             self._not_read(failure)

@@ -7,8 +7,9 @@ mode, only what becomes of it; under ``off`` nothing but tagging is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import ClassVar, Protocol
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
@@ -20,7 +21,30 @@ from edgenode.model.interfaces import Stage
 from edgenode.policy.actions import FAILURE
 from edgenode.policy.tagging import Tagging
 
+_NO_STAGES: frozenset[str] = frozenset()
 _FAILED = frozenset((f"action:{FAILURE.name}",))
+
+
+class _Asked(Protocol):
+    """What can be asked for a decision: a stage, or the answer of one that had to wait."""
+
+    def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
+        """See :class:`edgenode.model.interfaces.Stage`."""
+        ...
+
+
+_Named = tuple[str, _Asked]
+
+
+@frozen
+class _Answered:
+    """A stage that has answered."""
+
+    answer: Decision
+
+    def decide(self, exchange: Exchange) -> Decision:
+        """The answer."""
+        return self.answer
 
 
 @frozen(eq=False)
@@ -48,12 +72,13 @@ class Pipeline:
     locate: Callable[[str], Geography] | None = None
     inspect_body_size: int = 128 * 1024
     mode: str = "block"
-    _asked: tuple[Stage, ...] = field(init=False)
+    _asked: tuple[tuple[str, Stage], ...] = field(init=False)
     inspects: int = field(init=False)
 
     @_asked.default
-    def _tagging_first(self) -> tuple[Stage, ...]:
-        return (self.tagging,) if self.mode == "off" else (self.tagging, *self.stages)
+    def _tagging_first(self) -> tuple[tuple[str, Stage], ...]:
+        stages = (self.tagging,) if self.mode == "off" else (self.tagging, *self.stages)
+        return tuple((stage.name, stage) for stage in stages)
 
     @inspects.default
     def _if_bodies_are_looked_at(self) -> int:
@@ -62,7 +87,7 @@ class Pipeline:
     @property
     def needs(self) -> frozenset[str]:
         """What its stages look at besides the head of a request."""
-        return frozenset().union(*(stage.needs for stage in self._asked))
+        return frozenset().union(*(stage.needs for _, stage in self._asked))
 
     def standing(self, exchange: Exchange) -> frozenset[str] | None:
         """What :meth:`edgenode.policy.tagging.Tagging.standing` says; ``None`` if another stage puts the tags on."""
@@ -82,65 +107,72 @@ class Pipeline:
         """
         if exchange.geography is None and self.locate is not None:
             exchange.geography = self.locate(exchange.client)
-        return self._go_on(exchange, Decision(exchange.tags, mode=self.mode), 0)
+        decision = Decision(exchange.tags, (), None, (), _NO_STAGES, self.mode)
+        return self._go_on(exchange, decision, iter(self._asked))
 
-    def _go_on(self, exchange: Exchange, decision: Decision, first: int) -> Decision | Deferred[Decision]:
-        """Ask the stages from one on."""
-        asked, clock, timings = self._asked, self.clock, decision.timings
-        started = 0.0 if clock is None else clock()
-        for place in range(first, len(asked)):
-            stage = asked[place]
-            if decision.exempt and stage.name in decision.exempt:
-                decision.reasons += (Reason(stage.name, "", "left out"),)
+    def _go_on(
+        self, exchange: Exchange, decision: Decision, remaining: Iterator[_Named], started: float | None = None
+    ) -> Decision | Deferred[Decision]:
+        """Ask the remaining stages.
+
+        :param started: when the first of them was asked; ``None`` for now.
+        """
+        clock = self.clock
+        timings: list[tuple[str, float]] = []
+        if clock is not None and started is None:
+            started = clock()
+        for name, stage in remaining:
+            if decision.exempt and name in decision.exempt:
+                decision.reasons += (Reason(name, "", "left out"),)
                 continue
             try:
                 said = stage.decide(exchange)
             except Exception as error:
-                said = self._failed(stage, error)
+                said = self._failed(name, error)
             if isinstance(said, Deferred):
-                decision.timings = timings
-                return self._wait(said, started, place, exchange, decision)
-            if clock is not None:
+                decision.timings += tuple(timings)
+                return self._wait(said, exchange, decision, name, started, remaining)
+            if clock is not None and started is not None:
                 ended = clock()
-                timings += ((stage.name, (ended - started) * 1e6),)
+                timings.append((name, (ended - started) * 1e6))
                 started = ended
-            if said is not NOTHING and self._take(exchange, decision, stage, said):
+            if said is NOTHING:
+                continue
+            if not isinstance(said, Decision):
+                said = self._failed(name, TypeError(f"a stage answered with {type(said).__name__}"))
+            decision.add(said)
+            exchange.tags = decision.tags
+            if decision.action is not None and decision.action.skips:
                 break
-        decision.timings = timings
+        decision.mode = self.mode  # no stage has a say in it
+        decision.timings += tuple(timings)
         return decision
 
     def _wait(
-        self, said: Deferred[Decision], started: float, place: int, exchange: Exchange, decision: Decision
+        self,
+        said: Deferred[Decision],
+        exchange: Exchange,
+        decision: Decision,
+        name: str,
+        started: float | None,
+        remaining: Iterator[_Named],
     ) -> Deferred[Decision]:
-        """Go on once a stage has answered."""
-        stage = self._asked[place]
+        """Go on once a stage has answered, as if it had answered at once."""
 
-        def resume(said: Decision) -> Decision | Deferred[Decision]:
-            if self.clock is not None:
-                decision.timings += ((stage.name, (self.clock() - started) * 1e6),)
-            ends = self._take(exchange, decision, stage, said)
-            return decision if ends else self._go_on(exchange, decision, place + 1)
+        def resume(answer: Decision) -> Decision | Deferred[Decision]:
+            return self._go_on(exchange, decision, chain(((name, _Answered(answer)),), remaining), started)
 
-        return said.addCallbacks(resume, lambda failure: resume(self._failed(stage, failure.value)))
+        return said.addCallbacks(resume, lambda failure: resume(self._failed(name, failure.value)))
 
-    def _take(self, exchange: Exchange, decision: Decision, stage: Stage, said: Decision) -> bool:
-        """Join what a stage said to what was said before; whether that skips the remaining stages."""
-        if not isinstance(said, Decision):
-            said = self._failed(stage, TypeError(f"a stage answered with {type(said).__name__}"))
-        decision.add(said)
-        decision.mode = self.mode
-        exchange.tags = decision.tags
-        return decision.action is not None and decision.action.skips
-
-    def _failed(self, stage: Stage, error: BaseException) -> Decision:
+    def _failed(self, name: str, error: BaseException) -> Decision:
         """What counts as said by a stage that failed."""
         try:
             raise error
         except BaseException:
             self._log.failure(
-                "The stage {stage} failed; the failure policy is {policy}.", stage=stage.name, policy=self.failure
+                "The stage {stage} failed; the failure policy is {policy}.", stage=name, policy=self.failure
             )
         failed = f"failed: {type(error).__name__}"
         if self.failure == "open":
-            return Decision(reasons=(Reason(stage.name, "", failed),))
-        return Decision(_FAILED, (Reason(stage.name, "", failed, "", FAILURE.name),), FAILURE)
+            return Decision(reasons=(Reason(name, "", failed),))
+        return Decision(_FAILED, (Reason(name, "", failed, "", FAILURE.name),), FAILURE)

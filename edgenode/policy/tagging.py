@@ -17,7 +17,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Geography, Verification, host_of
 from edgenode.rules.tags import canonical, check_tag
 from edgenode.rules.views import bodies
-from edgenode.rules.views.pairs import has_more_pairs
+from edgenode.rules.views.pairs import MOST_PAIRS, has_more_pairs
 
 AUTOMATIC: Mapping[str, str] = MappingProxyType(
     {
@@ -94,15 +94,15 @@ class Tagging:
         if COOKIE in fields:
             headers -= 1
             for value in fields[COOKIE]:
-                cookies += _items(value.translate(None, b" "), b";")
+                cookies += _items(value.translate(None, b" "), b";", b";;")
         tags = [
             _HEADERS[headers] if headers < _COUNTED else f"headers:{headers}",
             _COOKIES[cookies] if cookies < _COUNTED else f"cookies:{cookies}",
         ]
         if query:
-            arguments = _items(query, b"&")
+            arguments = _items(query, b"&", b"&&")
             tags.append(_ARGUMENTS[arguments] if arguments < _COUNTED else f"args:{arguments}")
-            if has_more_pairs(query):
+            if len(query) >= MOST_PAIRS and has_more_pairs(query):
                 tags.append("args:truncated")
         else:
             tags.append("args:0")
@@ -177,8 +177,8 @@ _HEADERS, _COOKIES, _ARGUMENTS = (
 )
 
 
-def _items(text: bytes, separator: bytes) -> int:
+def _items(text: bytes, separator: bytes, twice: bytes) -> int:
     """How many items a text has between separators, without those that are empty."""
-    if text.find(separator * 2) < 0 and text[:1] not in (b"", separator) and text[-1:] != separator:
+    if text.find(twice) < 0 and text[:1] != separator != text[-1:] and text:
         return text.count(separator) + 1  # as nearly always, and nothing need be made of them
     return len(list(filter(None, text.split(separator))))

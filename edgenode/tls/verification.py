@@ -218,6 +218,8 @@ def only_unknown_authority(errors: Sequence[int]) -> bool:
 
     nginx looks at the last error alone, and so forgives a wrong purpose that came before. Here all errors count; only
     the revocation list that an unknown authority cannot have is forgiven, where nginx forgives it too: with error 21.
+
+    :param errors: the numbers of all errors, in the order found.
     """
     forgiven = UNKNOWN_AUTHORITY | {UNABLE_TO_GET_CRL} if UNABLE_TO_VERIFY_LEAF in errors else UNKNOWN_AUTHORITY
     return bool(errors) and errors[-1] in UNKNOWN_AUTHORITY and forgiven.issuperset(errors)

@@ -16,7 +16,6 @@ from edgenode.model.exchange import NO_BODY, Body, Exchange
 from edgenode.net.transport import HIGH_WATER
 from edgenode.node.service import EdgeService
 from edgenode.policy.actions import PREDEFINED
-from edgenode.policy.pipeline import Pipeline
 from tests.support.node import PKI, Changes, Events, Node, Origin, fields, get, in_thread, ini, started, until
 
 SIZE = 1000
@@ -46,7 +45,7 @@ class Looking:
 
     def decide(self, exchange: Exchange) -> Any:
         """Look."""
-        self.saw.append(exchange)
+        self.saw.append(exchange.tagged())  # a copy: the body is taken out of it once it is judged
         if self.say is not None:
             return self.say(exchange)
         body = None if exchange.request is None else exchange.request.body
@@ -64,13 +63,10 @@ async def looking(pki: PKI, origin: Origin, stage: Looking, changes: Changes | N
     """A node with one more stage in its pipelines."""
     from twisted.internet import reactor
 
-    class WithStage(Configuration):
-        def pipeline(self, path_map: str, server_group: str | None = None) -> Pipeline:
-            made = super().pipeline(path_map, server_group)
-            return evolve(made, stages=(*made.stages, stage))
-
     merged = {header: {**CHANGES.get(header, {}), **(changes or {}).get(header, {})} for header in CHANGES}
-    configuration = WithStage.from_text(ini(origin.port, merged), pki.folder, {})
+    configuration = Configuration.from_text(ini(origin.port, merged), pki.folder, {})
+    rules = configuration.rules
+    configuration = evolve(configuration, rules=evolve(rules, stages=(*rules.stages, stage)))
     events = Events()
     node = Node(EdgeService(configuration, reactor, events), events, pki)
     node.start()

@@ -64,6 +64,23 @@ def test_every_filter_that_matches_tags_and_gives_its_reason() -> None:
     )
 
 
+def test_reasons_are_made_when_a_filter_is_compiled() -> None:
+    """The same evidence leads to the very same reason; only what is put together while it is judged is made anew."""
+    filters = {
+        "one": a_filter(API, POST, action="monitor"),
+        "either": GlobalFilter(relation="or", entries=(ELSEWHERE, API, POST)),
+        "both": a_filter(POST, sections=("either",)),
+    }
+    named = {"either": Section(relation="or", entries=(ELSEWHERE, API))}
+    stage = GlobalFilters.of(filters, Definitions(named), PREDEFINED)
+    first, second = stage.decide(EXCHANGE).reasons, stage.decide(EXCHANGE).reasons
+    assert first == second
+    assert [reason.entry for reason in first] == [
+        "path: ^/api/ and method: POST", "path: ^/api/", "method: POST and path: ^/api/",
+    ]  # fmt: skip
+    assert [one is other for one, other in zip(first, second, strict=True)] == [True, True, False]
+
+
 def test_if_no_filter_matches_there_is_nothing_to_say() -> None:
     """No object is made for a request that nothing matches."""
     assert judge({"other": a_filter(ELSEWHERE, tags="other", action="block")}) is NOTHING

@@ -263,6 +263,9 @@ def test_what_events_write_can_be_listed(values: list[str]) -> None:
         (CertificatePin, SHA256[:2] + ":" + SHA256[2:], None),
         (KeyPin, BASE64[:-1], None),
         (KeyPin, base64.b64encode(b"x" * 20).decode(), None),
+        (KeyPin, BASE64[:-2] + chr(ord(BASE64[-2]) + 1) + "=", None),  # a second spelling: its spare bits are set
+        (KeyPin, BASE64 + "\n", None),
+        (KeyPin, BASE64.replace("=", ""), None),
         (KeyPin, "*", None),
     ],
 )  # fmt: skip

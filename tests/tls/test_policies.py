@@ -196,6 +196,34 @@ def test_renegotiation_is_refused(leaf: Issued) -> None:
     assert pair.server.total_renegotiations() == 0
 
 
+@pytest.mark.parametrize("mtls", ["off", "on"])
+def test_every_context_forbids_renegotiation_and_compression(root: Issued, leaf: Issued, mtls: str) -> None:
+    """The options are set, whatever OpenSSL's own defaults are; tickets only where no certificate is asked for."""
+    made = context(leaf, group(mtls), *([] if mtls == "off" else [trusted(root)]))
+    origin = client_context()
+    for options in (made.set_options(0), origin.set_options(0)):
+        assert options & SSL.OP_NO_RENEGOTIATION
+        assert options & SSL.OP_NO_COMPRESSION
+    assert made.set_options(0) & SSL.OP_CIPHER_SERVER_PREFERENCE
+    assert bool(made.set_options(0) & SSL.OP_NO_TICKET) is (mtls == "on")
+    assert origin.set_options(0) & SSL.OP_NO_TICKET
+    assert made.get_session_cache_mode() == origin.get_session_cache_mode() == SSL.SESS_CACHE_OFF
+
+
+@pytest.mark.parametrize(("mtls", "refusal", "flags"), [
+    ("on", "handshake", SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT), ("on", "400", SSL.VERIFY_PEER),
+    ("optional", "handshake", SSL.VERIFY_PEER), ("optional-no-ca", "handshake", SSL.VERIFY_PEER),
+    ("off", "400", SSL.VERIFY_NONE),
+])  # fmt: skip
+def test_the_verify_mode_is_that_of_the_section(
+    root: Issued, leaf: Issued, mtls: str, refusal: str, flags: int
+) -> None:
+    """A missing certificate ends the handshake only if one is required and refusal is there."""
+    made = context(leaf, group(mtls, mtls_refusal=refusal, verify_depth=3), *([] if mtls == "off" else [trusted(root)]))
+    assert made.get_verify_mode() == flags
+    assert mtls == "off" or made.get_verify_depth() == 3
+
+
 def test_server_preference_of_ciphers(leaf: Issued) -> None:
     """Our order of TLS 1.2 suites decides, not the client's."""
     ours, theirs = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"
@@ -230,11 +258,23 @@ def test_the_key_exchange_is_post_quantum_with_who_can(leaf: Issued) -> None:
     assert Pair.of(context(leaf, group()), client()).server.get_group_name() == "X25519MLKEM768"
 
 
-@pytest.mark.parametrize("ciphers", ["nonsense", "aNULL:@SECLEVEL=0", "ALL:eNULL:@SECLEVEL=0", "ECDHE-ÄES", ""])
-def test_ciphers_that_protect_nothing_are_refused(ciphers: str) -> None:
-    """Unknown, anonymous and unencrypted suites are errors of the configuration."""
-    with pytest.raises(InvalidValue):
+UNKNOWN = "OpenSSL knows no cipher suite in "
+
+
+@pytest.mark.parametrize(("ciphers", "sentence"), [
+    ("nonsense", UNKNOWN + "'nonsense'"),
+    ("", UNKNOWN + "''"),
+    ("ECDHE-ÄES", UNKNOWN + "'ECDHE-ÄES'"),
+    ("aNULL:@SECLEVEL=0", "the cipher suite ADH-AES256-GCM-SHA384 authenticates or encrypts nothing"),
+    ("AECDH:@SECLEVEL=0", "the cipher suite AECDH-AES256-SHA authenticates or encrypts nothing"),
+    ("eNULL:@SECLEVEL=0", "the cipher suite ECDHE-ECDSA-NULL-SHA authenticates or encrypts nothing"),
+    ("ALL:eNULL:@SECLEVEL=0", "the cipher suite ADH-AES256-GCM-SHA384 authenticates or encrypts nothing"),
+])  # fmt: skip
+def test_ciphers_that_protect_nothing_are_refused(ciphers: str, sentence: str) -> None:
+    """Unknown, anonymous and unencrypted suites are errors of the configuration, which say what is wrong."""
+    with pytest.raises(InvalidValue) as caught:
         check_ciphers(ciphers)
+    assert caught.value.sentence == sentence
 
 
 def test_the_default_ciphers_are_in_order() -> None:

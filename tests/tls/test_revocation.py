@@ -14,7 +14,7 @@ from OpenSSL import crypto
 from edgenode.model.exchange import ClientIdentity, Verification
 from edgenode.tls.identity import identity_of
 from edgenode.tls.policies import client_context
-from edgenode.tls.revocation import Revocation
+from edgenode.tls.revocation import Revocation, crl_flags, fill_store
 from edgenode.tls.revocation_lists import revoked_elsewhere
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
@@ -243,6 +243,53 @@ def test_a_list_counts_from_its_own_date_on(scene: Scene) -> None:
     assert today.verification.verified
     assert until == delta.last_update_utc.timestamp() - 1
     assert trust.look_again(before(scene, scene.leaf), now() + 2 * DAY)[0].verification.revoked
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_several_stores_the_strictest_crl_check_wins(scene: Scene, order: int) -> None:
+    """If only one of two stores says ``crl-check = chain``, a revoked intermediate is refused, then and later."""
+    other = make_authority("Other")
+    stores = [
+        scene.store([scene.root.crl([scene.inner]), scene.inner.crl()], "refuse", "leaf"),
+        trusted(other, crls=[other.crl()], check="chain"),
+    ][::order]
+    assert shaken(scene, stores, "1.3", scene.leaf).verification.errors == (23,)
+    assert Trust(tuple(stores)).look_again(before(scene, scene.leaf), now())[0].verification.revoked
+    lax = [evolve(store, crl_check="leaf") for store in stores]
+    assert shaken(scene, lax, "1.3", scene.leaf).verification.verified
+
+
+def test_delta_and_indirect_lists_are_switched_on_in_openssl(scene: Scene) -> None:
+    """The flags are set wherever there is a list, though we look at such lists ourselves as well."""
+    base = crypto.X509StoreFlags.CRL_CHECK | 0x1000 | 0x2000
+    assert crl_flags([scene.store([scene.root.crl()], check="leaf")]) == base
+    assert crl_flags([scene.store([scene.root.crl()])]) == base | crypto.X509StoreFlags.CRL_CHECK_ALL
+    assert crl_flags([scene.store([])]) == crl_flags([]) == 0
+
+
+def test_openssl_finds_a_delta_list_that_a_certificate_points_to(scene: Scene) -> None:
+    """Revoked in a delta list that is named as the freshest: OpenSSL's own lookup, ours left aside."""
+    freshest = x509.FreshestCRL(
+        [x509.DistributionPoint([x509.UniformResourceIdentifier("http://x/")], None, None, None)]
+    )
+    leaf = scene.root.issue("leaf", extensions=[freshest])
+    store = crypto.X509Store()
+    fill_store(store, [scene.store(_delta(scene.root, [leaf]), "refuse")])
+    context = crypto.X509StoreContext(store, crypto.X509.from_cryptography(leaf.certificate))
+    with pytest.raises(crypto.X509StoreContextError) as caught:
+        context.verify_certificate()
+    assert caught.value.errors[0] == 23
+
+
+def test_the_latest_complete_list_that_has_begun_gives_the_dates(scene: Scene) -> None:
+    """Of an issuer's lists neither the first nor the one of the future, nor a delta list, nor another issuer's."""
+    lists = [scene.inner.crl(last_update=now() - days * DAY, next_update=now() + days * DAY) for days in (5, 2, 9)]
+    delta = scene.inner.crl(last_update=now() - DAY / 2, critical=[x509.DeltaCRLIndicator(1)])
+    revocation = Revocation.of([scene.store([*lists, scene.inner.crl(**EARLY), delta, scene.root.crl()])])
+    assert revocation is not None
+    assert revocation.dates("CN=Inner", now()) == (lists[1].last_update_utc, lists[1].next_update_utc)
+    assert revocation.dates("cn=INNER", now()) == revocation.dates("CN=Inner", now())
+    assert revocation.dates("CN=Other", now()) == (None, None)
 
 
 def test_a_group_without_lists_asks_nothing(scene: Scene) -> None:

@@ -111,6 +111,16 @@ def _of_an_old_authority() -> Issued:
     return old.issue("client", extensions=[identifier])
 
 
+def _also(extension: x509.ExtensionType) -> list[Issued]:
+    inner = intermediate(ROOT, extensions=[extension])
+    return [conforming(inner), inner]
+
+
+def _networked() -> Issued:
+    extension = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, bytes.fromhex("300a8708c0000200ffffff00"))
+    return conforming(ROOT, extensions=[extension])
+
+
 def _odd() -> Issued:
     return conforming(ROOT, key=rsa.generate_private_key(65537, 2052))
 
@@ -150,6 +160,9 @@ CASES = [
     Case("neither subject nor names", [built(ROOT, nameless=True)], "neither a subject"),
     Case("no subject, and names that are not critical", [built(ROOT, named(x509.DNSName("a.test")), nameless=True)],
         "neither a subject"),
+    Case("an inhibited anyPolicy that is not critical", _also(x509.InhibitAnyPolicy(0)), "not critical"),
+    Case("policy constraints that are not critical", _also(x509.PolicyConstraints(0, None)), "not critical"),
+    Case("a network as an address", [_networked()], "malformed alternative name"),
     Case("an address as a DNS name", [_misnamed("DNS:192.0.2.1")], "malformed alternative name"),
     Case("an underscore", [_misnamed("DNS:a_b.test")], "malformed alternative name"),
     Case("a NUL", [_misnamed("DNS:a.test\0.b.test")], "malformed alternative name"),

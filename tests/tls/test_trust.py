@@ -137,6 +137,19 @@ def test_a_certificate_sent_in_vain_does_not_count(root: Issued) -> None:
     assert look_again(good, [trusted(root)], now()).verified
 
 
+@pytest.mark.parametrize(("depth", "intermediates", "error"), [(0, 0, 0), (0, 1, 22), (1, 1, 0), (1, 2, 22), (2, 2, 0)])
+def test_the_verify_depth_of_now_counts_on_an_open_connection(depth: int, intermediates: int, error: int) -> None:
+    """A reload that lowers ``verify-depth`` refuses who has more intermediates, as a handshake of now would."""
+    root = issuer = make_authority("Root")
+    above: list[Issued] = []
+    for number in range(intermediates):
+        issuer = make_authority(f"inner {number}", issuer=issuer)
+        above.insert(0, issuer)
+    good = shake(server_group(verify_depth=9), [issuer.issue(), *above], trusted(root)).identity()
+    judged, _ = Trust.of(server_group(verify_depth=depth), [trusted(root)]).look_again(good, now())
+    assert (judged.verification.verified, judged.verification.last_error) == (error == 0, error)
+
+
 # -- trust stores that are replaced ------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,8 @@ from hypothesis import example, given, strategies
 from OpenSSL import SSL, crypto
 
 from edgenode.model.exchange import Verification
-from edgenode.tls import verify_errors
+from edgenode.tls import admission, verify_errors
+from edgenode.tls.allowlists import DNSPattern
 from edgenode.tls.policies import server_context
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.verification import Record, Verifier, judge, only_unknown_authority
@@ -243,9 +244,12 @@ def test_an_error_without_a_number_is_an_error() -> None:
 def test_the_reasons_are_openssl_s_own_words() -> None:
     """The table of reasons is what the OpenSSL in use says, for every number it knows."""
     binding = Binding()
-    for number in range(1, 130):
+    unknown = "unknown certificate verification error"
+    for number in range(1, 200):
         words = binding.ffi.string(binding.lib.X509_verify_cert_error_string(number)).decode()
-        assert words.startswith("unknown") or REASONS[number] == words
+        assert REASONS.get(number, unknown) == words
+        assert reason(number) == (words if number in REASONS else f"{unknown} ({number})")
+    assert len(REASONS) > 90
 
 
 def test_names_of_errors_in_the_code_are_openssl_s_numbers() -> None:
@@ -255,9 +259,112 @@ def test_names_of_errors_in_the_code_are_openssl_s_numbers() -> None:
     assert verify_errors.CRL_EXPIRED == lib.X509_V_ERR_CRL_HAS_EXPIRED
     assert verify_errors.UNABLE_TO_GET_CRL == lib.X509_V_ERR_UNABLE_TO_GET_CRL
     assert verify_errors.INVALID_PURPOSE == lib.X509_V_ERR_INVALID_PURPOSE
+    for name, words in {
+        "UNSPECIFIED": "unspecified certificate verification error",
+        "NOT_YET_VALID": "certificate is not yet valid or the system clock is incorrect",
+        "EXPIRED": "certificate has expired",
+        "SELF_SIGNED_LEAF": "self-signed certificate",
+        "UNABLE_TO_GET_ISSUER": "unable to get local issuer certificate",
+        "UNABLE_TO_VERIFY_LEAF": "unable to verify the first certificate",
+        "CHAIN_TOO_LONG": "certificate chain too long",
+        "APPLICATION_VERIFICATION": "application verification failure",
+        "AUTHORITY_KEY_TOO_WEAK": "CA certificate key too weak",
+        "SIGNATURE_TOO_WEAK": "CA signature digest algorithm too weak",
+    }.items():
+        assert reason(getattr(verify_errors, name)) == words
     assert {
         lib.X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
         lib.X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
         lib.X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
         lib.X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
     } == verify_errors.UNKNOWN_AUTHORITY
+
+
+def step(verifier: Verifier, record: Record, certificate: Issued, error: int, depth: int) -> bool:
+    """One call of the callback as OpenSSL makes it."""
+    connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
+    connection.set_app_data(record)
+    return verifier(connection, crypto.X509.from_cryptography(certificate.certificate), error, depth, int(not error))
+
+
+def test_the_callback_keeps_the_chain_of_a_verified_client_alone(scene: Scene) -> None:
+    """The record of a verified client has its chain, DER, from leaf to authority; any other's has none."""
+    good = shaken(scene, group(), "intermediate-sent").record
+    leaf, inner = scene.clients["intermediate-sent"]
+    assert good.path == (leaf.der, inner.der, scene.root.der)
+    assert good.chain == {}
+    for kind in ("wrong-ca", "expired", "self-signed", "server-auth-only"):
+        assert shaken(scene, group("optional-no-ca"), kind).record.path == ()
+    refused = shaken(scene, group(allow_dns=(DNSPattern("a.test"),)), "good").record
+    assert (refused.path, refused.chain, refused.complete) == ((), {}, False)
+
+
+def test_a_chain_with_a_gap_is_refused(scene: Scene) -> None:
+    """If OpenSSL named no certificate at some depth, nobody knows what was verified there: no chain is made up."""
+    record, verifier = Record(), Verifier("on", over_http=True)
+    assert step(verifier, record, scene.root, 0, 2)
+    assert not step(verifier, record, scene.clients["good"][0], 0, 0)
+    assert isinstance(record.failure, KeyError)
+    assert not record.verification(presented=True).verified
+
+
+@pytest.mark.parametrize("mode", ["optional", "optional-no-ca", "on"])
+def test_a_leaf_that_pleases_lifts_no_earlier_error(scene: Scene, mode: str) -> None:
+    """An error above the leaf stays the verdict, though OpenSSL goes on and likes the leaf."""
+    record, verifier = Record(), Verifier(mode, over_http=True)
+    assert step(verifier, record, scene.root, 10, 1)
+    assert step(verifier, record, scene.clients["good"][0], 0, 0)
+    verdict = record.verification(presented=True)
+    assert (verdict.verified, verdict.errors, verdict.depth) == (False, (10,), 1)
+    assert judge(group(mode), verdict) is not None
+
+
+def test_without_reaching_the_leaf_nothing_is_verified(scene: Scene) -> None:
+    """An authority that pleases OpenSSL says nothing of the client."""
+    record = Record()
+    assert step(Verifier("on"), record, scene.root, 0, 1)
+    assert not record.verification(presented=True).verified
+
+
+def test_a_failure_of_ours_behind_a_good_leaf_undoes_the_verdict(scene: Scene) -> None:
+    """The record of a callback that failed at any time is no verified client's."""
+    record = Record()
+    assert step(Verifier("on"), record, scene.clients["good"][0], 0, 0)
+    assert record.verification(presented=True).verified
+    record.failure = ValueError()
+    assert not record.verification(presented=True).verified
+
+
+def test_a_verifier_without_admission_is_that_of_origins(scene: Scene) -> None:
+    """Without admission OpenSSL's verification is all, and an unknown authority stays one."""
+    record = Record()
+    assert not step(Verifier("on"), record, scene.clients["wrong-ca"][0], 20, 0)
+    assert record.errors == [(20, 0)]
+
+
+def test_an_untrusted_leaf_is_at_hand_for_the_event(scene: Scene) -> None:
+    """Whose certificate was refused is known though the handshake failed; of an issuer's error it is not the leaf."""
+    pair = shaken(scene, group(refusal="handshake"), "expired")
+    assert pair.record.leaf is not None
+    assert pair.record.leaf.to_cryptography() == scene.clients["expired"][0].certificate
+    record = Record()
+    step(Verifier("on"), record, scene.root, 10, 1)
+    assert record.leaf is None
+
+
+@pytest.mark.parametrize("refusal", ["400", "handshake"])
+def test_a_client_that_cannot_be_examined_is_no_forgiven_stranger(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    """If the usages of an unverified client cannot be read, ``optional-no-ca`` refuses it: error 50."""
+
+    def fail(der: bytes) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(admission, "describe", fail)
+    policy = group("optional-no-ca", refusal, required_eku=("clientAuth",))
+    pair = shaken(scene, policy, "wrong-ca")
+    assert pair.done is (refusal != "handshake")
+    verdict = pair.record.verification(presented=True)
+    assert (verdict.last_error, verdict.reason) == (50, "it cannot be examined: broken")
+    assert judge(policy, verdict) is not None

@@ -12,7 +12,8 @@ from edgenode.model.errors import InvalidValue, Problem
 from edgenode.rules import lists
 from edgenode.rules.feeds import Feed
 from edgenode.rules.language import comparing
-from edgenode.rules.language.expressions import Expression, Listed, listed
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.language.nodes import Listed, listed
 from edgenode.rules.language.types import Type
 
 _OF_REMOTE = ("refresh", "trust-store", "fetch-timeout")
@@ -68,7 +69,7 @@ def _listed(configuration: Sections) -> Iterator[tuple[str, Expression, Listed, 
                 yield header, section.expression, name, type
 
 
-def wrong_lists(formulas: Formulas) -> Iterator[Problem]:
+def lists_of_other_values(formulas: Formulas) -> Iterator[Problem]:
     """Lists of other values than those that expressions look for in them."""
     for header, expression, name, type in _listed(formulas.configuration):
         if name.name not in formulas.configuration.lists:

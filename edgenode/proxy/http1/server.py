@@ -28,6 +28,10 @@ _TURN = 0.001
 _ONE_WRITE = 8192
 """Bytes of a body up to which it is copied behind its head, to be sent as one TLS record."""
 
+_HALF_CLOSED = 5.0
+"""Seconds for the beginning of the response to a client that has closed its sending side: nobody can tell whether it
+still reads, until something is sent to it."""
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -227,6 +231,8 @@ class ServerConnection:
         elif self.state is State.IDLE or self.state is State.LINGER:
             self.state = State.CLOSED
             self.transport.close()
+        elif self.state is State.WAIT:
+            self.deadline = self._deadlines.clock() + _HALF_CLOSED
         elif self.state is State.HEAD and not self._running:
             self._run()
 
@@ -248,6 +254,8 @@ class ServerConnection:
             self.transport.abort("the client takes nothing of the response")
         elif state >= State.EARLY:
             self.transport.abort("too slow")
+        elif self._handler is not None and self._ended:
+            self.transport.abort("the client has closed its side, and the response takes long")
         elif self._handler is not None:
             self.deadline = NEVER
             self._handler.body_failed(ClientError(408, "the request body took too long"))
@@ -308,7 +316,7 @@ class ServerConnection:
             piece, done = self._reader.read_body()
         except ClientError as error:
             if handler is not None:
-                handler.body_failed(error)
+                handler.body_failed(_bare(error))
             return
         self._continue = False
         if done:
@@ -391,8 +399,13 @@ class ServerConnection:
         self._handler = None
         self._close = True
         self.transport.write(error_response(error.status))
-        self._client.refused(error)
+        self._client.refused(_bare(error))
         if self._ended:
             self._close_transport()
         else:
             self._linger()
+
+
+def _bare(error: ClientError) -> ClientError:
+    """The error without its traceback and cause: they lead back here, and only the collector would free both."""
+    return ClientError(error.status, error.reason)

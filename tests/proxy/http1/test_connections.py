@@ -92,7 +92,7 @@ async def test_a_request_byte_by_byte_is_the_same_request(pki: PKI) -> None:
 # -- Expect: 100-continue ----------------------------------------------------------------------------------------------
 
 
-async def test_trap_3_2_100_continue_comes_once_the_pipeline_lets_pass(pki: PKI) -> None:
+async def test_continue_comes_once_the_pipeline_lets_pass(pki: PKI) -> None:
     """A client that asks first is told to go on; the expectation was ours to answer and does not reach the origin."""
     with Origin(pki) as origin:
         async with started(pki, origin) as node:
@@ -173,7 +173,7 @@ def _trickle(client: Client, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kept", [False, True])
-async def test_trap_3_1_a_slow_head_is_408(pki: PKI, kept: bool) -> None:
+async def test_a_slow_head_is_408(pki: PKI, kept: bool) -> None:
     """The deadline for a head is absolute: a byte now and then does not extend it, on a kept connection either."""
     with Origin(pki) as origin:
         async with started(pki, origin, {LISTENER: {"header-timeout": BRIEF}}) as node:
@@ -255,7 +255,7 @@ async def test_an_idle_connection_is_closed(pki: PKI, after: int) -> None:
             await node.events.take(after)
 
 
-async def test_trap_3_2_a_client_that_takes_nothing_is_cut(pki: PKI) -> None:
+async def test_a_client_that_takes_nothing_is_cut(pki: PKI) -> None:
     """A client that does not read its response is cut after ``send-timeout``, and the origin's connection ends too."""
     size = 64 * 1024 * 1024
     ended = threading.Event()

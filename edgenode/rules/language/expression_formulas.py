@@ -7,11 +7,12 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from attrs import frozen
 
-from edgenode.model.exchange import Exchange
+from edgenode.model.exchange import Exchange, Request
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import (
@@ -34,11 +35,12 @@ from edgenode.rules.language import computing
 from edgenode.rules.language.comparing import members
 from edgenode.rules.language.computing import Reader, condition
 from edgenode.rules.language.dialect import in_re2
-from edgenode.rules.language.expressions import (
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.language.formatting import format
+from edgenode.rules.language.nodes import (
     Call,
     Comparison,
     Each,
-    Expression,
     FieldValue,
     Index,
     Junction,
@@ -52,7 +54,6 @@ from edgenode.rules.language.expressions import (
     element_type,
     walk,
 )
-from edgenode.rules.language.formatting import format
 from edgenode.rules.language.patterns import quote, wildcard
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRINGS, array
 from edgenode.rules.networks import Range
@@ -91,9 +92,10 @@ def subject(value: Node, definitions: Definitions = _NOTHING_DEFINED) -> Subject
         assert type.of is not None
         type = type.of
     elif not each_count(value):
-        read = _single(read)
+        field = FIELDS[value.name] if isinstance(value, FieldValue) else None
+        read = _single(read) if field is None or field.of_request is None else _single_of_request(field.of_request)
     breadths = [FIELDS[each.name].breadth for each in walk(value) if isinstance(each, FieldValue)]
-    return Subject(format(value), type, read, needs(value), min(breadths, default=100))
+    return Subject(format(value), type, read, needs(value), min(breadths, default=100), _header(value))
 
 
 def formula(expression: Expression, definitions: Definitions) -> Formula:
@@ -101,7 +103,7 @@ def formula(expression: Expression, definitions: Definitions) -> Formula:
 
     :raises InvalidValue: if it names a list that there is not, with its column.
     """
-    return _Lowering(definitions).formula(expression.root)
+    return _Translation(definitions).formula(expression.root)
 
 
 def _tags(exchange: Exchange) -> frozenset[str]:
@@ -116,12 +118,31 @@ def _single(read: Reader) -> Reader:
     return values
 
 
+def _single_of_request(read: Callable[[Request], Any]) -> Reader:
+    def values(exchange: Exchange) -> tuple[object, ...] | None:
+        request = exchange.request
+        if request is None:
+            return None
+        value = read(request)
+        return None if value is None else (value,)
+
+    return values
+
+
+def _header(value: Node) -> bytes | None:
+    """The name of the header whose values a value is."""
+    match value:
+        case Each(value=Index(value=FieldValue(name="http.request.headers"), key=bytes(name))):
+            return name
+    return None
+
+
 def _evidence(node: Node) -> Evidence:
     return (Clause(format(node)),)
 
 
 @frozen
-class _Lowering:
+class _Translation:
     """Makes formulas of conditions."""
 
     definitions: Definitions

@@ -18,7 +18,7 @@ from edgenode.model.exchange import Headers
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.streams import NO_CONTENT, OriginStream, ResponseHead
-from tests.proxy.test_origin_agent import until
+from tests.proxy.origin.test_agent import until
 from tests.support.node import OK, PKI, Origin, Served
 from tests.support.pools import pool_to
 

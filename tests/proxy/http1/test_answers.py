@@ -135,7 +135,7 @@ async def test_hop_by_hop_fields_do_not_cross(pki: PKI) -> None:
 # -- early ends --------------------------------------------------------------------------------------------------------
 
 
-async def test_trap_3_2_an_early_answer_reaches_a_client_that_is_still_sending(pki: PKI) -> None:
+async def test_an_early_answer_reaches_a_client_that_is_still_sending(pki: PKI) -> None:
     """An origin that answers before the body is there is heard; both connections end, for more may be on them."""
     size = 32 * 1024 * 1024
 
@@ -173,7 +173,7 @@ def _status(port: int) -> int:
 
 
 @pytest.mark.parametrize("upload", [False, True])
-async def test_trap_3_2_a_client_that_leaves_ends_the_request_to_the_origin(pki: PKI, upload: bool) -> None:
+async def test_a_client_that_leaves_ends_the_request_to_the_origin(pki: PKI, upload: bool) -> None:
     """When the client goes before the answer, the origin's connection ends at once, and the event says 499."""
     asked, ended = threading.Event(), threading.Event()
 
@@ -210,7 +210,7 @@ CHUNKED = b"Transfer-Encoding: chunked"
     ("framing", "end"),
     [(CHUNKED, "garbage"), *((framing, end) for framing in (LENGTH, CHUNKED) for end in ("close", "reset", "stall"))],
 )
-async def test_trap_3_2_a_truncated_answer_is_cut_not_ended(pki: PKI, framing: bytes, end: str) -> None:
+async def test_a_truncated_answer_is_cut_not_ended(pki: PKI, framing: bytes, end: str) -> None:
     """What the origin does not complete is not completed for the client: no last chunk, no close_notify."""
     going = threading.Event()
 

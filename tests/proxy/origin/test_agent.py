@@ -192,7 +192,7 @@ async def test_a_missing_body_is_said_to_be_missing(one: Fixture, method: str) -
     assert fields(one.origin.requests[0], "Content-Length") == [b"0"]
 
 
-async def test_trap_3_5_what_a_caller_says_of_framing_and_connection_is_dropped(one: Fixture) -> None:
+async def test_what_a_caller_says_of_framing_and_connection_is_dropped(one: Fixture) -> None:
     """Content-Length, Transfer-Encoding, Host, Expect and all hop-by-hop fields of the caller stay behind."""
     headers = Headers(
         {
@@ -546,7 +546,7 @@ async def test_connections_are_kept_and_used_again(one: Fixture) -> None:
     assert (len(one.origin.connections), one.agent.pool.open) == (3, 3)
 
 
-async def test_trap_3_5_each_identity_has_connections_of_its_own(pki: PKI) -> None:
+async def test_each_identity_has_connections_of_its_own(pki: PKI) -> None:
     """Two origins with the same server and different certificates share no connection, however requests alternate."""
     first, second = pki.servers.issue("first"), pki.servers.issue("second")
     with (
@@ -568,9 +568,7 @@ def _who(served: Served) -> None:
 
 
 @pytest.mark.parametrize(("method", "count"), [(b"GET", 3), (b"POST", 2)])
-async def test_trap_3_5_a_stale_connection_repeats_only_what_may_be_repeated(
-    one: Fixture, method: bytes, count: int
-) -> None:
+async def test_a_stale_connection_repeats_only_what_may_be_repeated(one: Fixture, method: bytes, count: int) -> None:
     """The origin closes a kept connection just as it is used: GET goes out again, POST fails."""
 
     def closing(served: Served) -> None:

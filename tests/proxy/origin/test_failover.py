@@ -292,9 +292,7 @@ def closing_as_reused(served: Served) -> None:
 
 
 @pytest.mark.parametrize(("method", "expected"), [("GET", (200, 3)), ("POST", (502, 2)), ("DELETE", (502, 2))])
-async def test_trap_3_5_a_stale_connection_repeats_only_what_may_be_repeated(
-    pki: PKI, method: str, expected: Any
-) -> None:
+async def test_a_stale_connection_repeats_only_what_may_be_repeated(pki: PKI, method: str, expected: Any) -> None:
     """GET goes to a new connection without a word; POST may have had its effect, and is not repeated."""
     with servers(pki, closing_as_reused) as one:
         async with one.started(next_upstream="off") as node:
@@ -325,7 +323,7 @@ async def test_a_stale_connection_is_no_failure_of_the_server(pki: PKI) -> None:
 # -- identities and protocols -----------------------------------------------------------------------------------------
 
 
-async def test_trap_3_5_origins_with_one_server_keep_their_identities_apart(pki: PKI) -> None:
+async def test_origins_with_one_server_keep_their_identities_apart(pki: PKI) -> None:
     """Two origins that differ in nothing but the client certificate never share a connection."""
     pki.servers.issue("another edge").write(pki.folder, "another-edge")
     with servers(pki, who) as one:

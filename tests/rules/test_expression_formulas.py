@@ -12,12 +12,13 @@ from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd
 from edgenode.rules.language import computing
-from edgenode.rules.language.evaluating import formula, needs, reader, subject
-from edgenode.rules.language.expressions import (
+from edgenode.rules.language.expression_formulas import formula, needs, reader, subject
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.language.functions import FUNCTIONS
+from edgenode.rules.language.nodes import (
     Call,
     Comparison,
     Each,
-    Expression,
     FieldValue,
     Index,
     Junction,
@@ -32,7 +33,6 @@ from edgenode.rules.language.expressions import (
     element_type,
     walk,
 )
-from edgenode.rules.language.functions import FUNCTIONS
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRINGS, Type, array
 from edgenode.rules.lists import members
 from edgenode.rules.networks import Range, address, network
