@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgenode.model.exchange import Exchange as Exchange
     from edgenode.model.exchange import Request as Request
     from edgenode.model.interfaces import IEventSink as IEventSink
+    from edgenode.model.interfaces import Record as Record
     from edgenode.model.interfaces import Stage as Stage
     from edgenode.node.event_record import event_line as event_line
     from edgenode.node.event_schema import Event as Event
@@ -51,6 +52,7 @@ _HOMES = {
     "OriginError": "model.errors",
     "Pipeline": "policy.pipeline",
     "Reason": "model.decision",
+    "Record": "model.interfaces",
     "Request": "model.exchange",
     "Stage": "model.interfaces",
     "connection_of": "embedding.connection_facts",

@@ -71,7 +71,7 @@ ALL_ROWS = {row.path: row for row in _flat(ROWS)}
 def _by_part() -> dict[str, dict[str, Row]]:
     parts: dict[str, dict[str, Row]] = {}
     for row in ALL_ROWS.values():
-        if not row.inner or get_origin(row.type) is list:
+        if row.of and (not row.inner or get_origin(row.type) is list):
             part, _, name = row.of.rpartition(".")
             parts.setdefault(part, {})[name] = row
     return parts
