@@ -216,6 +216,8 @@ def test_an_old_list_forgives_no_unknown_authority(scene: Scene, stale: str) -> 
     pair = shake(group, (stranger.issue(), stranger), store)
     assert set(pair.verification.errors) >= {12, 19}
     assert judge(group, pair.verification) is not None
+    refused = shake(evolve(group, mtls_refusal="handshake"), (stranger.issue(), stranger), store)
+    assert refused.alerts, "in the handshake, too"
 
 
 def test_the_issuer_of_an_entry_holds_for_those_after_it(scene: Scene) -> None:
