@@ -152,13 +152,14 @@ class Transport:
         self._again = False
         if self._paused or self.lost:
             return
-        if not self._asked:
+        if self._asked:
+            self._asked = False
+            self._reopen()
+            self._tell(self.receiver.received, b"")
             if self._open and self.connection.pending():
-                self.doRead()
-            return
-        self._asked = False
-        self._reopen()
-        self._tell(self.receiver.received, b"")
+                self._go_on()
+        elif self._open and self.connection.pending():
+            self.doRead()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor found the socket hung up."""
