@@ -32,8 +32,9 @@ FIRST = 2048
 RECORD = 16384
 """The most plaintext that a TLS record holds (RFC 8446, section 5.1), and so the most that one read returns."""
 
-READ_AHEAD = 8 * RECORD
-"""Bytes that one slice reads, and delivers as one, at most."""
+READ_AHEAD = 3 * RECORD
+"""Bytes that one slice reads, and delivers as one, at most: a request head of 32 KiB, as much again of what follows it,
+and as much of a response that the client does not take are 128 KiB."""
 
 CHUNK = 4 * RECORD
 """Bytes given to OpenSSL at once. If the socket takes only a part of them, OpenSSL does not say which, and has to be
@@ -41,9 +42,6 @@ given the same again; so this is also the step in which progress is seen."""
 
 SLICE = 0.001
 """Seconds after which a slice ends, once the read or write is done that it is at."""
-
-HIGH_WATER = 65536
-"""With more than this many bytes unsent a transport is full: stop writing."""
 
 _log = Logger()
 
@@ -60,8 +58,7 @@ class Transport:
     :ivar connection: the TLS connection on it, or :class:`Plain`.
     :ivar receiver: whom it tells what happens.
     :ivar established: whether the handshake is done.
-    :ivar full: whether so much is unsent that the writer should wait for ``drained``.
-    :ivar queued: the bytes that wait to be sent.
+    :ivar queued: the bytes that wait to be sent; while there are any, the writer should wait for ``drained``.
     :ivar lost: whether the connection is over.
     :ivar sent: the bytes that the socket has taken so far, to see progress by.
     """
@@ -69,7 +66,7 @@ class Transport:
     __slots__ = (
         "_again", "_asked", "_closing", "_direct", "_ended", "_fd", "_half", "_open", "_paused", "_queue", "_reactor",
         "_reading", "_writing",
-        "connection", "established", "full", "lost", "queued", "receiver", "sent", "sock",
+        "connection", "established", "lost", "queued", "receiver", "sent", "sock",
     )  # fmt: skip
 
     def __init__(
@@ -82,7 +79,7 @@ class Transport:
         self._fd = sock.fileno()
         self._queue: deque[bytes | memoryview] | None = None
         self.queued = self.sent = 0
-        self.established = self.full = self.lost = False
+        self.established = self.lost = False
         self._open = self._direct = False  # what follows from all the others: may it read, may it send unqueued
         self._again = self._asked = self._paused = self._reading = self._writing = False
         self._closing = self._half = self._ended = False
@@ -344,7 +341,6 @@ class Transport:
             self._queue = deque()
         self._queue.append(data)
         self.queued += len(data)
-        self.full = self.queued > HIGH_WATER
 
     def _want_write(self) -> None:
         if not self._writing:
@@ -358,7 +354,6 @@ class Transport:
             self._reactor.removeWriter(self)
 
     def _all_sent(self) -> None:
-        self.full = False
         self._stop_writing()
         if self._closing:
             self._shutdown()
@@ -379,7 +374,7 @@ class Transport:
         if self.lost:
             return
         self.lost = True
-        self._open = self._direct = self.full = False
+        self._open = self._direct = False
         if self._reading:
             self._reactor.removeReader(self)
         if self._writing:

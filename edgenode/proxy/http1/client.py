@@ -71,8 +71,8 @@ class OriginConnection:
 
     @property
     def full(self) -> bool:
-        """Whether so much is unsent that the writer should wait."""
-        return self.transport.full
+        """Whether something is unsent, so that the writer should wait."""
+        return self.transport.queued > 0
 
     def begin(
         self,

@@ -568,9 +568,7 @@ def _who(served: Served) -> None:
 
 
 @pytest.mark.parametrize(("method", "count"), [(b"GET", 3), (b"POST", 2)])
-async def test_a_stale_connection_repeats_only_what_may_be_repeated(
-    one: Fixture, method: bytes, count: int
-) -> None:
+async def test_a_stale_connection_repeats_only_what_may_be_repeated(one: Fixture, method: bytes, count: int) -> None:
     """The origin closes a kept connection just as it is used: GET goes out again, POST fails."""
 
     def closing(served: Served) -> None:

@@ -157,9 +157,7 @@ STRANGER = {"certificate edge-client": {"chain": "stranger.pem", "key": "strange
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-async def test_an_origin_that_refuses_our_certificate_is_502(
-    pki: PKI, version: ssl.TLSVersion, method: str
-) -> None:
+async def test_an_origin_that_refuses_our_certificate_is_502(pki: PKI, version: ssl.TLSVersion, method: str) -> None:
     """In TLS 1.3 the refusal comes with the first read: it is 502 all the same, and the event has its words."""
     with Origin(pki) as origin:
         origin.context.maximum_version = version

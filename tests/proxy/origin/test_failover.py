@@ -292,9 +292,7 @@ def closing_as_reused(served: Served) -> None:
 
 
 @pytest.mark.parametrize(("method", "expected"), [("GET", (200, 3)), ("POST", (502, 2)), ("DELETE", (502, 2))])
-async def test_a_stale_connection_repeats_only_what_may_be_repeated(
-    pki: PKI, method: str, expected: Any
-) -> None:
+async def test_a_stale_connection_repeats_only_what_may_be_repeated(pki: PKI, method: str, expected: Any) -> None:
     """GET goes to a new connection without a word; POST may have had its effect, and is not repeated."""
     with servers(pki, closing_as_reused) as one:
         async with one.started(next_upstream="off") as node:
