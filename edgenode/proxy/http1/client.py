@@ -71,8 +71,8 @@ class OriginConnection:
 
     @property
     def full(self) -> bool:
-        """Whether so much is unsent that the writer should wait."""
-        return self.transport.full
+        """Whether something is unsent, so that the writer should wait."""
+        return self.transport.queued > 0
 
     def begin(
         self,
@@ -124,14 +124,17 @@ class OriginConnection:
         Asked right before another request is sent, for what arrived in this turn of the reactor is still unread: the
         end, or bytes that would be taken for the next response.
         """
-        poll = self._poll
+        poll, transport = self._poll, self.transport
         if poll is None:
             poll = self._poll = select.poll()
-            poll.register(self.transport.sock, select.POLLIN)
-        if not poll.poll(0):
-            return True
-        self.transport.doRead()  # a session ticket, or the end
-        return not self.transport.lost
+            poll.register(transport.sock, select.POLLIN)
+        if not transport.unread:
+            if not poll.poll(0):
+                return True
+            transport.doRead()  # a session ticket, or the end
+        if transport.unread:
+            transport.deliver()
+        return not transport.lost
 
     def close(self) -> None:
         """Close an unused connection."""
