@@ -67,6 +67,11 @@ class Reactor(Timers, Protocol):
         """Call ``continued.doAgain`` once, after everybody else who is ready."""
 
 
+def _kind(transport: Any) -> int:
+    """What tells the receivers of different rooms apart."""
+    return id(type(transport.receiver))
+
+
 @implementer(IReadDescriptor)
 class Poller:
     """Registers descriptors, and calls them when they are ready. Remove a descriptor before its number is closed.
@@ -200,6 +205,8 @@ class Poller:
         another: the processor's caches hold the code of one step, and not that of all.
         """
         read = self._read
+        if len(read) > 2:  # clients' and origins' connections each together
+            read = self._read = deque(sorted(read, key=_kind))
         unsent: list[Any] = []
         self.unsent = unsent
         try:
