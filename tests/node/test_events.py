@@ -429,6 +429,18 @@ def test_a_file_that_was_moved_away_is_opened_anew(tmp_path: pathlib.Path) -> No
     assert written == ["1\n2\n", "3\n6\n", "4\n"]
 
 
+def test_a_file_in_the_place_of_one_that_was_moved_away_is_another(tmp_path: pathlib.Path) -> None:
+    """Logrotate makes a new one before it has the node reload."""
+    path = tmp_path / "events"
+    log = opened(path)
+    path.rename(tmp_path / "events.1")
+    path.touch()
+    log.reopen(path)
+    put(log, "1")
+    log.close()
+    assert path.read_text() == "1\n"
+
+
 def test_a_file_that_is_still_there_stays_open(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has given up root could not open it again."""
     path = tmp_path / "events"
