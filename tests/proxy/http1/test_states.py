@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 
 from edgenode.net.deadlines import NEVER
+from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.http1 import server
 from edgenode.proxy.http1.states import TRANSITIONS, Event, State
 from tests.proxy.http1.serving import LIMITS, Serving, serving
@@ -189,13 +190,13 @@ def held(client: ClientEnd) -> int:
     """What a connection holds: of what has come, and of what is to be sent."""
     speaker = client.speaker
     handler = speaker._handler
-    waiting = 0 if handler is None else handler._waiting
+    waiting = handler._waiting if isinstance(handler, ProxyExchange) else 0
     return len(speaker._reader.buffered) + waiting + speaker.transport.queued
 
 
 def held_by_origin(node: MemoryNode) -> int:
     """What the connections to origins hold."""
-    return max((each.transport.queued for each in node.pool._connections), default=0)  # type: ignore[attr-defined]
+    return max((each.transport.queued for each in node.pool._connections), default=0)
 
 
 UPLOAD = get("/", "open.test", "Content-Length: 100000000", method="POST")
