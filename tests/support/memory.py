@@ -7,7 +7,9 @@ The tests read as a dialogue: a client says something, the origin is asked, it a
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import pathlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -223,6 +225,7 @@ class MemoryNode:
     :ivar records: what was handed to it to write events of.
     :ivar opened: the connections that it has opened to origins.
     :ivar refusing: whether no connection to an origin can be opened.
+    :ivar hanging: whether none is, nor refused.
     """
 
     loop: Loop
@@ -231,7 +234,9 @@ class MemoryNode:
     records: list[Record]
     opened: list[OriginEnd] = Factory(list)
     refusing: bool = False
+    hanging: bool = False
     _taken: int = 0
+    _clients: list[ClientEnd] = Factory(list)
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -246,7 +251,8 @@ class MemoryNode:
         alpn: Sequence[bytes] = (),
     ) -> ClientEnd:
         """A client whose handshake is over."""
-        return ClientEnd(self, name, chain, address, alpn)
+        self._clients.append(ClientEnd(self, name, chain, address, alpn))
+        return self._clients[-1]
 
     def origin(self) -> OriginEnd:
         """The next connection that the node has opened to its origin."""
@@ -277,6 +283,8 @@ class _Connecting:
         self._call = node.loop.callLater(0, self._connect)
 
     def _connect(self) -> None:
+        if self._node.hanging:
+            return
         if self._node.refusing:
             self._failed("Connection refused")
             return
@@ -309,6 +317,11 @@ def merged(*several: Changes) -> dict[str, dict[str, str | None]]:
     return found
 
 
+@functools.lru_cache(8)
+def _configuration(text: str, folder: pathlib.Path) -> Configuration:
+    return Configuration.from_text(text, folder, {})
+
+
 @contextlib.contextmanager
 def node(
     pki: PKI, changes: Changes | None = None, change: Callable[[Configuration], Configuration] = lambda each: each
@@ -320,7 +333,7 @@ def node(
     """
     loop = Loop()
     deadlines = Deadlines(loop, loop.clock)
-    configuration = change(Configuration.from_text(ini(80, merged(PLAIN, changes or {})), pki.folder, {}))
+    configuration = change(_configuration(ini(80, merged(PLAIN, changes or {})), pki.folder))
     assembly = Assembly.of(configuration, loop, deadlines)
     events = _Events()
     port = Port(configuration.listeners["public"], assembly.context("public", events), loop, deadlines)
@@ -336,8 +349,8 @@ def node(
             loop.settle()
             assert not port.connections, "connections of clients are left"
             assert not any(pool.open for pool in assembly.pools.values()), "connections to origins are left"
-            for each in made.opened:
-                each.sock.close()
+            for sock in [each.sock for each in made.opened] + [each.sock for each in made._clients]:
+                sock.close()
 
 
 __all__ = ["ClientConnection", "ClientEnd", "MemoryNode", "OriginEnd", "merged", "node"]
