@@ -43,7 +43,7 @@ class Reactor(Timers, Protocol):
     """What this room needs of a reactor: Twisted's ``IReactorFDSet`` and ``IReactorTime``, and the two of a poller.
 
     :ivar clock: monotonic seconds.
-    :ivar batch: takes whoever has read something to be handed on later in the round; ``None`` where it shall be at once.
+    :ivar batch: takes whoever has read something to be handed on later in the round; ``None``: hand it on at once.
     :ivar unsent: likewise whoever has something to send.
     """
 

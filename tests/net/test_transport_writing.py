@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
-from edgenode.net.transport import CHUNK, HIGH_WATER, READ_AHEAD, RECORD, SLICE
+from edgenode.net.transport import CHUNK, READ_AHEAD, RECORD, SLICE
 from tests.support.transports import Ends, certificate, numbered, talking
 
 KINDS = pytest.mark.parametrize("kind", ["plain", "TLS"])
@@ -34,7 +34,7 @@ def test_what_the_socket_takes_is_sent_at_once(kind: str, size: int) -> None:
         watched = ends.watch(ends.left)
         ends.left.write(numbered(size))
         assert watched.sends == [numbered(size)]
-        assert (ends.left.queued, ends.left.full, ends.left.sent) == (0, False, size)
+        assert (ends.left.queued, ends.left.sent) == (0, size)
         assert ends.registered(ends.left) == (True, False)
         ends.loop.settle()
         assert ends.told[0].calls == ["handshaken"], "nothing was queued, so nothing is drained"
@@ -80,46 +80,30 @@ def test_bytes_are_sent_once_and_in_order(kind: str, sizes: list[int]) -> None:
             ends.left.write(data[at : at + size])
             at += size
             assert ends.left.queued + ends.left.sent == at
-        assert ends.left.full == (ends.left.queued > HIGH_WATER)
         ends.right.resume()
         ends.loop.until(lambda: not ends.left.queued)
         ends.loop.settle()
         assert ends.told[1].data == data
-        assert (ends.left.queued, ends.left.full, ends.left.sent) == (0, False, total)
+        assert (ends.left.queued, ends.left.sent) == (0, total)
         ends.loop.settle()
         assert ends.told[0].calls.count("drained") <= 1
 
 
 @KINDS
 def test_what_the_socket_does_not_take_is_queued(kind: str) -> None:
-    """It is full beyond the mark; the writer is told when all is sent, and the socket is no longer watched."""
+    """The writer is told when all of it is sent, and the socket is no longer watched."""
     with talking(kind) as ends:
         data = blocked(ends)
-        assert ends.left.queued > HIGH_WATER
-        assert ends.left.full
+        assert ends.left.queued
         assert ends.registered(ends.left) == (True, True)
         ends.loop.settle()
         assert ends.told[0].calls == ["handshaken"]
         ends.right.resume()
         ends.loop.until(lambda: not ends.left.queued)
         assert ends.told[0].calls == ["handshaken", "drained"]
-        assert not ends.left.full
         assert ends.registered(ends.left) == (True, False)
         ends.loop.until(lambda: len(ends.told[1].data) == len(data))
         assert ends.told[1].data == data
-
-
-@KINDS
-def test_a_transport_is_full_above_the_mark(kind: str) -> None:
-    """As much as the mark may be queued, one byte more is too much, and it stays full until all is sent."""
-    with talking(kind) as ends:
-        ends.right.pause()
-        while not ends.left.queued:
-            ends.left.write(b"a" * 1000)
-        ends.left.write(b"a" * (HIGH_WATER - ends.left.queued))
-        assert (ends.left.queued, ends.left.full) == (HIGH_WATER, False)
-        ends.left.write(b"a")
-        assert ends.left.full
 
 
 def test_the_same_bytes_are_given_again() -> None:
@@ -223,7 +207,7 @@ def test_a_queue_whose_connection_breaks_is_dropped(kind: str) -> None:
         ends.loop.until(lambda: ends.told[0].ends)
         ((reason, clean),) = ends.told[0].ends
         assert (bool(reason), clean) == (True, False)
-        assert (ends.left.queued, ends.left.full, ends.left.lost) == (0, False, True)
+        assert (ends.left.queued, ends.left.lost) == (0, True)
         ends.left.write(b"more")
         assert ends.left.queued == 0
 
