@@ -292,6 +292,7 @@ NAME = vector(b"open.test", 2)
         hello(extension(23, b""), tail=b"\0"),
         hello(tail=b"\0\7"),
         record(b"\2\0\0\0"),
+        hello(server_name(b"open.test")).replace(b"\1", b"\2", 2).replace(b"\2", b"\1", 1),
         record(b""),
         record(b"\1\xff\xff\xff"),
         record(b"\1\0\1\0") + b"\x17\3\3\0\1x",
