@@ -28,7 +28,7 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.web.resource import Resource
 from twisted.web.server import Request, Site
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.node.service import EdgeService
 from tests.support.certificates import SERVER, Issued, make_authority, new_key, now, write_pem
 

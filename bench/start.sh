@@ -2,12 +2,13 @@
 # bench/start.sh PORT ORIGIN_PORT: the node in the foreground, as the driver of the peers starts it. Environment:
 #   RUN      a folder for the configuration, the events and the log        PKI      the driver's certificates
 #   PY       the Python to use (python3)                                   FILTERS  active global filters (10)
+#   CHECKOUT the node's code (the checkout that this file is in)
 # Nothing is turned off for the measurement: strict reading, limits, deadlines, verification both ways, events to a file.
 set -euo pipefail
 port=${1:?usage: start.sh PORT ORIGIN_PORT}
 origin=${2:?usage: start.sh PORT ORIGIN_PORT}
 pki=${PKI:?the folder of the certificates}
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+here=${CHECKOUT:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
 run=${RUN:?a folder for the files of this run}/edgenode-$port
 mkdir -p "$run"
 cd "$run"

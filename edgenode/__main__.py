@@ -9,98 +9,27 @@ import argparse
 import importlib
 import io
 import os
-import pathlib
 import sys
-from collections.abc import Callable, Sequence
-
-from attrs import frozen
-
-
-@frozen
-class Command:
-    """One command.
-
-    :ivar help: what it does, in one line.
-    :ivar run: takes the arguments behind the command's name, and returns the exit status.
-    """
-
-    help: str
-    run: Callable[[Sequence[str]], int]
-
-
-def check(arguments: Sequence[str]) -> int:
-    """Report every problem of a configuration file: 0 if it can be used, else 1."""
-    from edgenode.config import ini
-    from edgenode.config.configuration import Configuration
-    from edgenode.config.effective import effective
-    from edgenode.config.system_filters import is_system
-    from edgenode.model.errors import ConfigurationError
-
-    parser = argparse.ArgumentParser("edgenode check", description=COMMANDS["check"].help)
-    parser.add_argument("file", metavar="FILE", help="the configuration file")
-    parser.add_argument("--effective", action="store_true", help="print the whole configuration as it is in effect")
-    options = parser.parse_args(arguments)
-    path = options.file
-    try:
-        configuration = Configuration.load(path)
-    except ConfigurationError as error:
-        errors = sum(not problem.warning for problem in error.problems)
-        print(*error.problems, sep="\n", file=sys.stderr)
-        print(f"{path}: {_counted(errors, 'error')}", file=sys.stderr)
-        return 1
-    for problem in configuration.warnings:
-        print(problem, file=sys.stderr)
-    if options.effective:
-        print(effective(configuration, ini.decode(pathlib.Path(path).read_bytes())[0]), end="")
-        return 0
-    parts = {
-        "listener": configuration.listeners,
-        "server group": configuration.server_groups,
-        "path map": configuration.path_maps,
-        "origin": configuration.origins,
-        "global filter": [name for name in configuration.global_filters if not is_system(name)],
-        "warning": configuration.warnings,
-    }
-    print(f"{path}: ok, {', '.join(_counted(len(part), name) for name, part in parts.items())}")
-    return 0
-
-
-def reference(arguments: Sequence[str]) -> int:
-    """Print the reference of the configuration, reStructuredText."""
-    from edgenode.config.reference import reference
-
-    argparse.ArgumentParser("edgenode reference", description=COMMANDS["reference"].help).parse_args(arguments)
-    print(reference(), end="")
-    return 0
-
-
-def delegated(module: str) -> Callable[[Sequence[str]], int]:
-    """A command that is the function ``main`` of a module."""
-
-    def run(arguments: Sequence[str]) -> int:
-        status: int = importlib.import_module(module).main(list(arguments))
-        return status
-
-    return run
-
+from collections.abc import Sequence
 
 COMMANDS = {
-    "check": Command("check a configuration file and report every problem of it", check),
-    "demo": Command("run a node, an origin and a throw-away PKI to try out", delegated("edgenode.commands.demo")),
-    "explain": Command("tell what would become of a request, and why", delegated("edgenode.commands.explain")),
-    "feeds": Command("ask the sources of lists and datafeeds now, or list them", delegated("edgenode.commands.feeds")),
-    "import": Command("make sections of the rules of another product", delegated("edgenode.commands.import_")),
-    "pki": Command("make certificates for development and tests", delegated("edgenode.commands.pki")),
-    "reference": Command("print the reference of the configuration", reference),
-    "reload": Command("have a running node read its configuration file again", delegated("edgenode.node.control")),
-    "replay": Command("tell what would have been decided for recorded requests", delegated("edgenode.commands.replay")),
+    "check": ("check", "check a configuration file and report every problem of it"),
+    "demo": ("demo", "run a node, an origin and a throw-away PKI to try out"),
+    "explain": ("explain", "tell what would become of a request, and why"),
+    "feeds": ("feeds", "ask the sources of lists and datafeeds now, or list them"),
+    "import": ("import_", "make sections of the rules of another product"),
+    "pki": ("pki", "make certificates for development and tests"),
+    "reference": ("reference", "print the reference of the configuration"),
+    "reload": ("reload", "have a running node read its configuration file again"),
+    "replay": ("replay", "tell what would have been decided for recorded requests"),
 }
-"""Every command by its name."""
+"""Every command by its name: its module in ``edgenode.commands``, and what it does. The module's ``main`` takes the
+arguments behind the name, and returns the exit status."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 2 if there is no such command."""
-    listing = "\n".join(f"  {name:<12}{command.help}" for name, command in COMMANDS.items())
+    listing = "\n".join(f"  {name:<12}{help}" for name, (_, help) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         "edgenode", epilog=f"commands:\n{listing}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -110,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal has every character
     try:
-        status = COMMANDS[options.command].run(options.arguments)
+        module, _ = COMMANDS[options.command]
+        status: int = importlib.import_module(f"edgenode.commands.{module}").main(list(options.arguments))
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
@@ -118,10 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever reads has seen enough, as ``head`` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-
-
-def _counted(number: int, name: str) -> str:
-    return f"{number} {name}" if number == 1 else f"{number} {name}s"
 
 
 if __name__ == "__main__":

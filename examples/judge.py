@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from edgenode.config.configuration import Configuration
-from edgenode.model.decision import Decision
-from edgenode.model.exchange import Address, Connection, Exchange, Request
+from edgenode import Address, Configuration, Connection, Decision, Exchange, Request
 
 file, path_map, path = sys.argv[1:]
 pipeline = Configuration.load(file).pipeline(path_map)

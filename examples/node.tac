@@ -5,8 +5,7 @@ import os
 from twisted.application.service import Application
 from twisted.internet import reactor
 
-from edgenode.config.configuration import Configuration
-from edgenode.node.service import EdgeService
+from edgenode import Configuration, EdgeService
 
 configuration = Configuration.load(os.environ.get("EDGENODE_INI", "etc/edgenode.ini"))
 

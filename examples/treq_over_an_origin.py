@@ -14,10 +14,7 @@ from typing import Any
 from treq.client import HTTPClient
 from twisted.internet.task import react
 
-from edgenode.config.configuration import Configuration
-from edgenode.model.errors import ConfigurationError, OriginError
-from edgenode.node.service import EdgeService
-from edgenode.proxy.origin.agent import OriginAgent
+from edgenode import Configuration, ConfigurationError, EdgeService, OriginAgent, OriginError
 
 
 async def main(reactor: Any, path: str, origin: str, target: str = "/") -> None:

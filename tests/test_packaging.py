@@ -67,7 +67,7 @@ def commands_of_twistd(python: pathlib.Path, folder: pathlib.Path) -> str:
     return run(python, "-c", "from twisted.scripts.twistd import run; run()", "--help", folder=folder)
 
 
-def test_trap_4_wheel_is_complete(wheel: pathlib.Path) -> None:
+def test_wheel_is_complete(wheel: pathlib.Path) -> None:
     """The wheel has every module, the plugin and the type marker, and no file that is Twisted's own."""
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "edgenode").rglob("*.py")}
@@ -84,7 +84,7 @@ def test_twistd_lists_edgenode_of_a_wheel(wheel: pathlib.Path, python: pathlib.P
     assert "edgenode" in commands_of_twistd(python, tmp_path)
 
 
-def test_trap_4_twistd_lists_edgenode_of_a_checkout(
+def test_twistd_lists_edgenode_of_a_checkout(
     checkout: pathlib.Path, python: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     """``twistd`` knows the command of an editable install made as the Makefile makes it."""

@@ -36,12 +36,13 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 from zope.interface import implementer
 
-from edgenode.commands.pki import Authority, PkiError
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
-from edgenode.model.interfaces import IEventSink, Told
+from edgenode.model.interfaces import IEventSink, Record
+from edgenode.node.event_record import event_line
 from edgenode.node.events import EventLog
 from edgenode.node.service import EdgeService
+from edgenode.tls.authority import Authority, PkiError
 from edgenode.tls.names import distinguished_name
 
 LOOPBACK = "127.0.0.1"
@@ -239,10 +240,10 @@ class Terminal:
         self._log = log
         self._reactor = reactor
 
-    def record(self, told: Told) -> None:
-        """Take an event."""
-        self._log.record(told)
-        self._reactor.callLater(0, lambda: print(summary(json.loads(told.line())), flush=True))
+    def record(self, record: Record) -> None:
+        """Take the record of an exchange."""
+        self._log.record(record)
+        self._reactor.callLater(0, lambda: print(summary(json.loads(event_line(record))), flush=True))
 
 
 def summary(event: dict[str, Any]) -> str:

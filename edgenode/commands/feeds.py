@@ -16,15 +16,14 @@ from typing import Any
 from twisted.internet import task
 from twisted.internet.defer import Deferred
 
-from edgenode.config.checks.feeds import fed
-from edgenode.config.configuration import Configuration
-from edgenode.config.feed_contents import Content
-from edgenode.config.values import suggestion
+from edgenode.config.load import Configuration
+from edgenode.config.notation import suggestion
+from edgenode.feeds.contents import Content, Fed
 from edgenode.feeds.fetch import Fetcher
 from edgenode.model.errors import ConfigurationError
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
-from edgenode.node.feeds import Fed, Outcome, ask, pause, remote, status_of
+from edgenode.node.feed_updates import Outcome, ask, pause, remote, status_of
 from edgenode.rules.feeds import without_query
 
 
@@ -91,7 +90,7 @@ def _list(configuration: Configuration) -> None:
     """One line for each: header, source, values, age, next."""
     now = time.time()
     rows = [("section", "source", "values", "age", "next")]
-    for header, section in fed(configuration):
+    for header, section in configuration.fed():
         if section.source is None:
             continue
         content = configuration.contents.read.get(header)

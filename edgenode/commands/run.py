@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import pathlib
-import resource
-import signal
 import sys
-from collections.abc import Callable, Iterable
-from typing import Any
 
-from twisted.application.service import IService, MultiService
-from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
-from twisted.logger import Logger
+from twisted.application.service import IService
 from twisted.python import usage
-from twisted.python.failure import Failure
 
-from edgenode.config.configuration import Configuration
-from edgenode.model.errors import ConfigurationError, Problem
+from edgenode.config.load import Configuration
+from edgenode.model.errors import ConfigurationError
 from edgenode.net.descriptors import raise_limit
-from edgenode.node import control, systemd
-from edgenode.node.service import EdgeService
-from edgenode.proxy.listener.binding import sentence
-
-_log = Logger()
+from edgenode.node.process import Node
 
 
 class Options(usage.Options):
@@ -56,132 +41,6 @@ class Options(usage.Options):
             raise SystemExit(0)
 
 
-class Node(MultiService):
-    """A process of its own for the node: reloaded by SIGHUP and by command, and known to systemd.
-
-    :param path: the configuration file.
-    :param configuration: what it says now.
-    """
-
-    def __init__(self, path: pathlib.Path, configuration: Configuration, reactor: Any) -> None:
-        super().__init__()
-        self._path = path
-        self._reactor = reactor
-        self._edge = EdgeService(configuration, reactor)
-        self._edge.setServiceParent(self)
-        self._terminated = False
-        self._reloading = False
-        self._waiting: list[Deferred[control.Report]] = []
-        self._control: IListeningPort | None = None
-
-    def privilegedStartService(self) -> None:
-        """Bind every port, or end with one sentence."""
-        # A core would hold every private key.
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-        try:
-            super().privilegedStartService()
-        except CannotListenError as error:
-            raise SystemExit(f"edgenode: {sentence(error)}") from error
-
-    def startService(self) -> None:
-        """Serve; root has been given up by now."""
-        for warning in self._edge.configuration.warnings:
-            _log.warn("{problem}", problem=str(warning))
-        self._control = control.listen(self._reactor, self.reload)
-        super().startService()
-        # What has been built now stays. Without this the collector walks all of it again and again, for the objects of
-        # requests, which hold no cycles, look to it like growth.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
-        # While a thread reads a new configuration the reactor waits so long for the interpreter after each system call.
-        sys.setswitchinterval(0.0005)
-        systemd.ready("serving")
-
-    def stopService(self) -> Deferred[Any]:
-        """Let open requests end; whoever interrupts a second time does not want to wait for them."""
-        systemd.stopping()
-        signal.signal(
-            signal.SIGHUP, signal.SIG_IGN
-        )  # there is nothing left to reload, and systemd shall not hear of it
-        signal.signal(signal.SIGINT, self._on(self._edge.cut))
-        if self._control is not None:
-            self._control.stopListening()
-        stopped: Deferred[Any] = super().stopService()
-        return stopped
-
-    def heed_signals(self) -> None:
-        """Reload on SIGHUP, which would end the process else, and drain on SIGTERM; from now on, and not only later."""
-        signal.signal(signal.SIGHUP, self._on(self.reload))
-        signal.signal(signal.SIGTERM, self._on(self._terminate))
-        # Again once Twisted has put its own handler there: that one makes the process end as though by the signal.
-        self._reactor.callWhenRunning(signal.signal, signal.SIGTERM, self._on(self._terminate))
-
-    def _on(self, function: Callable[[], object]) -> Callable[[int, object], None]:
-        """A handler of signals that has something done in the reactor's turn."""
-        return lambda number, frame: self._reactor.callFromThread(function)
-
-    def _terminate(self) -> None:
-        if self._terminated:
-            self._edge.cut()
-        else:
-            self._terminated = True
-            _log.info("SIGTERM: open requests end")
-            self._reactor.stop()
-
-    def reload(self) -> Deferred[control.Report]:
-        """Read the file again: what is wrong with it is logged, and then nothing has changed.
-
-        Whoever asks while that is being done is told of the next time: one for all of them.
-        """
-        asked: Deferred[control.Report] = Deferred()
-        self._waiting.append(asked)
-        if not self._reloading:
-            self._read_again()
-        return asked
-
-    def _read_again(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        self._reloading = True
-        systemd.reloading()
-        changed = self._edge.change(self._load)
-        changed.addCallbacks(self._reloaded, self._not_reloaded).addCallback(self._tell, waiting)
-
-    def _load(self, running: Configuration) -> Configuration:
-        if os.path.exists(self._path) and not os.path.isfile(self._path):
-            # Whoever waits for the writer of a named pipe holds up every further reload, and the end of the node.
-            raise ConfigurationError([Problem("", "", f"cannot read {self._path}: it is no regular file")])
-        return Configuration.load(self._path, running)
-
-    def _reloaded(self, configuration: Configuration) -> control.Report:
-        for problem in configuration.warnings:
-            _log.warn("{problem}", problem=str(problem))
-        systemd.ready("serving")
-        return self._report(True, configuration.warnings, "reloaded")
-
-    def _not_reloaded(self, failure: Failure) -> control.Report:
-        systemd.ready("serving; the last reload failed, and nothing has changed")
-        error = failure.value
-        if not isinstance(error, ConfigurationError):
-            _log.failure("the reload failed", failure=failure)
-            return self._report(False, (), "the reload failed, and nothing has changed; the log says why")
-        for problem in error.problems:
-            (_log.warn if problem.warning else _log.error)("{problem}", problem=str(problem))
-        return self._report(False, error.problems, "cannot be used, and nothing has changed")
-
-    def _report(self, done: bool, problems: Iterable[Problem], outcome: str) -> control.Report:
-        last = f"{self._path}: {outcome}"
-        (_log.info if done else _log.error)("{outcome}", outcome=last)
-        return control.Report(done, "\n".join((*map(str, problems), last)))
-
-    def _tell(self, report: control.Report, waiting: Iterable[Deferred[control.Report]]) -> None:
-        self._reloading = False
-        for each in waiting:
-            each.callback(report)
-        if self._waiting:
-            self._read_again()
-
-
 def makeService(options: Options) -> IService:
     """The service of a node."""
     from twisted.internet import reactor
@@ -191,5 +50,5 @@ def makeService(options: Options) -> IService:
         node = Node(options.path, options.configuration, reactor)
     except OSError as error:
         raise SystemExit(f"edgenode: cannot write the events: {error}") from error
-    node.heed_signals()
+    node.install_signal_handlers()
     return node

@@ -1,79 +1,153 @@
-"""The rules of a configuration as formulas, lowered once for all who look for doubts in them."""
+"""The rules of a configuration: as formulas, while it is checked, and compiled, while it serves.
+
+Law: a section becomes a formula once, for all checks and for the compiler; formulas are forgotten when the
+configuration is loaded, for what has been compiled does not need them and they take memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 
-from attrs import field, frozen
+from attrs import define, frozen
 
-from edgenode.model.errors import Problem
+from edgenode.config.data import Sections
+from edgenode.config.feed_contents import Contents
+from edgenode.model.decision import Action
+from edgenode.model.exchange import Geography
+from edgenode.model.interfaces import Stage
+from edgenode.policy import stages
+from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.routing import PathMap
 from edgenode.rules import filter_feeds
-from edgenode.rules.formulas import All, AnyOf, Evidence, Formula
+from edgenode.rules.definitions import Definitions
+from edgenode.rules.formulas import All, AnyOf, Formula
 from edgenode.rules.matching.contradictions import Conjunction, conjunctions
-from edgenode.rules.sections import Entry, Section
-
-if TYPE_CHECKING:
-    from edgenode.config.configuration import Configuration
+from edgenode.rules.section_formulas import SectionFormulas
+from edgenode.rules.sections import Section
 
 
-@frozen(eq=False)
-class Rules:
-    """The rules of a configuration, lowered once.
+@define(eq=False, slots=False)
+class Formulas:
+    """The rules of a configuration as formulas, each made when it is first asked for.
 
-    :ivar lists: every section with rules, by its header.
-    :ivar own: what each says itself, without the sections that it names.
-    :ivar formulas: of those that are judged: active filters and path maps, by their header.
-    :ivar apart: the same as conjunctions; without those that have too many.
+    Every property but :attr:`definitions` and :attr:`section_formulas` needs sections without errors.
+
+    :ivar configuration: the sections.
+    :ivar contents: what their lists and datafeeds hold.
     """
 
-    configuration: Configuration
-    lists: Mapping[str, Section]
-    own: Mapping[str, tuple[Formula, ...]]
-    formulas: Mapping[str, Formula]
-    apart: Mapping[str, tuple[Conjunction, ...]] = field(init=False)
+    configuration: Sections
+    contents: Contents
 
-    @apart.default
-    def _conjunctions(self) -> Mapping[str, tuple[Conjunction, ...]]:
-        found = ((header, conjunctions(formula)) for header, formula in self.formulas.items())
-        return {header: each for header, each in found if each is not None}
+    @cached_property
+    def definitions(self) -> Definitions:
+        """What the rules may name."""
+        configuration = self.configuration
+        return Definitions(configuration.sections, self.contents.lists, configuration.edge.missing_not_equal)
 
-    @classmethod
-    def of(cls, configuration: Configuration) -> Rules:
-        """Of a configuration without errors."""
-        lists = {header: each for header, each in configuration.written() if isinstance(each, Section)}
-        lowering = configuration.lowering
-        own: dict[str, tuple[Formula, ...]] = {}
-        formulas: dict[str, Formula] = {}
-        for header, each in lists.items():
-            whole = lowering.formula(each, header)
-            assert isinstance(whole, All | AnyOf)
-            own[header] = whole.parts[: len(each.entries) + (each.expression is not None)]
-            if isinstance(each, GlobalFilter) and each.feed is not None:
-                members = configuration.contents.feeds[header.partition(" ")[2]]
-                whole = filter_feeds.formula(each.feed, members, str(each.source))
-            if isinstance(each, PathMap) or (isinstance(each, GlobalFilter) and each.active):
-                formulas[header] = whole
-        return cls(configuration, lists, own, formulas)
+    @cached_property
+    def section_formulas(self) -> SectionFormulas:
+        """Makes formulas of sections."""
+        return SectionFormulas(self.definitions)
+
+    @cached_property
+    def actions(self) -> Mapping[str, Action]:
+        """Every action by its name, the predefined ones among them.
+
+        :raises InvalidValue: if a section's keys do not go together.
+        """
+        return {**PREDEFINED} | {name: section.action(name) for name, section in self.configuration.actions.items()}
+
+    @cached_property
+    def lists(self) -> Mapping[str, Section]:
+        """Every rule list by its header."""
+        return dict(self.configuration.with_rules())
 
     @property
     def filters(self) -> Iterator[tuple[str, GlobalFilter]]:
-        """The active filters by their header."""
+        """The active global filters by their header."""
         for header, each in self.lists.items():
             if isinstance(each, GlobalFilter) and each.active:
                 yield header, each
 
+    @cached_property
+    def own(self) -> Mapping[str, tuple[Formula, ...]]:
+        """What each rule list says itself, without the sections that it names."""
+        own = {}
+        for header, each in self.lists.items():
+            whole = self.section_formulas.formula(each, header)
+            assert isinstance(whole, All | AnyOf)
+            own[header] = whole.parts[: len(each.entries) + (each.expression is not None)]
+        return own
 
-def at(header: str, evidence: Evidence, sentence: str) -> Problem:
-    """A doubt with what was written: an entry, or a part of an expression."""
-    first = evidence[0] if evidence else None
-    if isinstance(first, Entry):
-        return Problem(header, first.key, sentence, first.value, 0)
-    return Problem(header, "expression" if first else "", sentence, str(first) if first else None, 0)
+    @cached_property
+    def judged(self) -> Mapping[str, Formula]:
+        """The formula of each active global filter and of each path map, by its header."""
+        judged = {}
+        for header, each in self.lists.items():
+            if isinstance(each, PathMap) or (isinstance(each, GlobalFilter) and each.active):
+                judged[header] = self.section_formulas.formula(each, header)
+            if isinstance(each, GlobalFilter) and each.active and each.feed is not None:
+                members = self.contents.feeds[header.partition(" ")[2]]
+                judged[header] = filter_feeds.formula(each.feed, members, str(each.source))
+        return judged
+
+    @cached_property
+    def apart(self) -> Mapping[str, tuple[Conjunction, ...]]:
+        """The same as conjunctions; without those that have too many."""
+        found = ((header, conjunctions(formula)) for header, formula in self.judged.items())
+        return {header: each for header, each in found if each is not None}
 
 
-def shown(evidence: Evidence) -> str:
-    """Evidence in words."""
-    return " and ".join(map(str, evidence))
+@frozen(eq=False)
+class CompiledRules:
+    """The rules of a configuration, ready to judge.
+
+    :ivar definitions: what they may name.
+    :ivar actions: every action by its name, the predefined ones among them.
+    :ivar stages: the stages of every pipeline, in the order in which they judge.
+    """
+
+    definitions: Definitions
+    actions: Mapping[str, Action]
+    stages: tuple[Stage, ...]
+
+    @classmethod
+    def of(cls, formulas: Formulas) -> CompiledRules:
+        """Compile the rules of sections.
+
+        :raises InvalidValue: if they cannot be compiled together; ``which`` names the global filter, if it is one.
+        """
+        configuration = formulas.configuration
+        definitions, actions = formulas.definitions, formulas.actions
+        tags = {name: policy.tags for name, policy in configuration.security_policies.items()}
+        feeds, compiled = formulas.contents.feeds, formulas.section_formulas
+        rules = stages.Rules(tags, configuration.global_filters, definitions, actions, feeds, compiled)
+        return cls(definitions, actions, stages.compiled(rules))
+
+    def pipeline(
+        self,
+        configuration: Sections,
+        path_map: str,
+        server_group: str | None,
+        locate: Callable[[str], Geography] | None,
+    ) -> Pipeline:
+        """The pipeline of a path map.
+
+        :param configuration: the sections that the rules are of.
+        :param server_group: the server group that it serves; with ``None`` no group has a say in its mode.
+        :param locate: says where an address is; ``None`` if nobody knows.
+        :raises KeyError: if there is no such path map, or no such server group.
+        """
+        return stages.pipeline_of(
+            self.stages,
+            failure=configuration.edge.failure,
+            clock=time.perf_counter,
+            locate=locate,
+            inspect_body_size=configuration.path_maps[path_map].inspect_body_size,
+            mode=configuration.mode(path_map, server_group),
+        )

@@ -10,13 +10,14 @@ from __future__ import annotations
 import datetime
 import pathlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import attrs
 from attrs import field, frozen
 from cryptography import x509
 
 from edgenode.config import schema
+from edgenode.config.data import Sections
+from edgenode.config.file_signatures import Signature, file_state
 from edgenode.feeds import geo
 from edgenode.feeds.geo import Databases, Geo
 from edgenode.model.errors import Problem
@@ -25,13 +26,6 @@ from edgenode.tls import certificates, expiry, truststores
 from edgenode.tls.certificates import Certificate, LoadedCertificate
 from edgenode.tls.policies import check_group
 from edgenode.tls.truststores import LoadedTrustStore, TrustStore
-
-if TYPE_CHECKING:
-    from edgenode.config.configuration import Configuration
-
-
-Signature = tuple[object, ...]
-"""What changes when a file of a section does."""
 
 Loaded = LoadedCertificate | LoadedTrustStore | Databases
 
@@ -71,7 +65,7 @@ class Credentials:
         return Credentials(certificates, trust_stores, databases, signatures)
 
 
-def load(configuration: Configuration, now: datetime.datetime) -> tuple[Credentials, list[Problem]]:
+def load(configuration: Sections, now: datetime.datetime) -> tuple[Credentials, list[Problem]]:
     """Read all files.
 
     :param now: the time to judge validity by, UTC.
@@ -92,9 +86,11 @@ def load(configuration: Configuration, now: datetime.datetime) -> tuple[Credenti
     return credentials, list(dict.fromkeys(problems))
 
 
-def getting_old(configuration: Configuration, now: datetime.datetime) -> list[Problem]:
-    """Warnings about what is past its date, or soon will be."""
-    credentials = configuration.credentials
+def getting_old(credentials: Credentials, now: datetime.datetime) -> list[Problem]:
+    """Warnings about what is past its date, or soon will be.
+
+    :param now: UTC.
+    """
     every: tuple[LoadedCertificate | LoadedTrustStore, ...] = (
         *credentials.certificates.values(),
         *credentials.trust_stores.values(),
@@ -102,23 +98,23 @@ def getting_old(configuration: Configuration, now: datetime.datetime) -> list[Pr
     return [problem for loaded in every for problem in expiry.expiry_warnings(loaded, now)]
 
 
-def changed(configuration: Configuration) -> dict[str, Signature]:
+def changed(configuration: Sections, credentials: Credentials) -> dict[str, Signature]:
     """The headers of the sections whose files are others than those that were read, with their signatures now."""
-    known = configuration.credentials.signatures
+    known = credentials.signatures
     now = {header: _signature(section) for header, section in _sections(configuration) if header in known}
     return {header: signature for header, signature in now.items() if signature != known[header]}
 
 
 def refresh(
-    configuration: Configuration, headers: Collection[str], now: datetime.datetime
+    configuration: Sections, running: Credentials, headers: Collection[str], now: datetime.datetime
 ) -> tuple[Credentials, list[Problem]]:
     """Read the files of some sections anew. What is broken, or does not go with the rest, stays as it was.
 
+    :param running: what is in use.
     :param headers: of the sections.
     :param now: the time to judge validity by, UTC.
     :returns: what can be used, and every problem, warnings too.
     """
-    running = configuration.credentials
     problems: list[Problem] = []
     read: dict[str, tuple[str, Signature, Loaded]] = {}
     for header, section in _sections(configuration):
@@ -142,7 +138,7 @@ def refresh(
     return credentials, list(dict.fromkeys(problems))
 
 
-def _sections(configuration: Configuration) -> Iterator[tuple[str, Certificate | TrustStore | Geo]]:
+def _sections(configuration: Sections) -> Iterator[tuple[str, Certificate | TrustStore | Geo]]:
     if configuration.geo:
         yield configuration.geo.kind, configuration.geo
     for name, certificate in configuration.certificates.items():
@@ -168,22 +164,13 @@ def _signature(section: Certificate | TrustStore | Geo) -> Signature:
     return tuple(file_state(path) for path in paths if isinstance(path, pathlib.Path))
 
 
-def file_state(path: pathlib.Path) -> tuple[int, ...]:
-    """Symbolic links are followed: that is how Kubernetes replaces files."""
-    try:
-        stat = path.stat()
-    except OSError as error:
-        return (error.errno or 0,)
-    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
-
-
-def _checked(configuration: Configuration, credentials: Credentials) -> list[Problem]:
+def _checked(configuration: Sections, credentials: Credentials) -> list[Problem]:
     """What does not go together."""
     checks = (_origins, _server_groups, _host_names)
     return [problem for check in checks for problem in check(configuration, credentials)]
 
 
-def _blamed(configuration: Configuration, problem: Problem) -> Iterator[str]:
+def _blamed(configuration: Sections, problem: Problem) -> Iterator[str]:
     """The sections with files that a problem between sections may come from: by its key, if that names them."""
     yield problem.section
     section = dict(configuration.written()).get(problem.section)
@@ -195,7 +182,7 @@ def _blamed(configuration: Configuration, problem: Problem) -> Iterator[str]:
             yield f"{setting.notation.refers_to} {name}"
 
 
-def _origins(configuration: Configuration, credentials: Credentials) -> Iterator[Problem]:
+def _origins(configuration: Sections, credentials: Credentials) -> Iterator[Problem]:
     for name, origin in configuration.origins.items():
         store = configuration.trust_stores.get(origin.trust_store or "")
         if store is not None and store.verification == "strict":
@@ -207,7 +194,7 @@ def _origins(configuration: Configuration, credentials: Credentials) -> Iterator
             yield from certificates.check_for_origin(credentials.certificates[origin.certificate])
 
 
-def _server_groups(configuration: Configuration, credentials: Credentials) -> Iterator[Problem]:
+def _server_groups(configuration: Sections, credentials: Credentials) -> Iterator[Problem]:
     for name, group in configuration.server_groups.items():
         own = [credentials.certificates[each] for each in group.certificate if each in credentials.certificates]
         stores = [credentials.trust_stores[each] for each in group.trust_store if each in credentials.trust_stores]
@@ -215,7 +202,7 @@ def _server_groups(configuration: Configuration, credentials: Credentials) -> It
         yield from (problem for problem in check_group(name, group, own, stores) if read.get(problem.key, True))
 
 
-def _host_names(configuration: Configuration, credentials: Credentials) -> Iterator[Problem]:
+def _host_names(configuration: Sections, credentials: Credentials) -> Iterator[Problem]:
     for name, group in configuration.server_groups.items():
         for certificate in group.certificate:
             if certificate not in credentials.certificates:

@@ -1,37 +1,64 @@
-"""Global filters of curiefense, and of Link11's product that is made of it, as sections of ours.
+"""The global filters and actions of curiefense, and of Link11's product that is made of it, as sections here.
 
-Law: what is written means here what it means there, or it is not written as if it did: a filter of which a part cannot
-be expressed is written inactive, with every reason. There a value is an equal text, or a regular expression found in
-either case; of two equally strong actions the later filter's is taken; a filter sees the tags of those before it.
+Law: nothing is dropped in silence. What cannot be expressed is listed, and stands as a comment where it would have been
+written.
 """
 
 from __future__ import annotations
 
-import ipaddress
+import pathlib
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from attrs import define, field, frozen
 
-from edgenode.model.errors import InvalidValue
-from edgenode.policy.tagging import AUTOMATIC, check_own_tag
-from edgenode.rules import categories
-from edgenode.rules.categories import written_name
-from edgenode.rules.countries import country_code
-from edgenode.rules.language.patterns import quote
-from edgenode.rules.lists import autonomous_system
-from edgenode.rules.regexes import check_regex, compile_regex
-from edgenode.rules.sections import Entry
-from edgenode.rules.tags import canonical
+from edgenode.config import ini, schema
+from edgenode.config.curiefense_rules import (
+    PLACED,
+    Inexpressible,
+    Reading,
+    Rule,
+    is_automatic,
+    own_tags,
+    plain,
+    several,
+    slug,
+    uniform,
+)
+from edgenode.config.data import KINDS
+from edgenode.config.value_readers import Scope
+from edgenode.model.errors import InvalidValue, Problem
+from edgenode.model.urls import read_address
+from edgenode.policy.actions import PREDEFINED, ActionSection
 
-LINE = 100
-"""Characters of a name or an annotation that are taken over."""
+_BLOCKS: Mapping[str, int] = MappingProxyType(
+    {
+        "action-global-filter-block": 470,
+        "action-rate-limit-block": 471,
+        "action-acl-block": 472,
+        "action-contentfilter-block": 473,
+        "action-dynamic-rule-block": 474,
+    }
+)
+"""The product's own actions that block, and the status that each answers."""
 
+_SAME: Mapping[str, str] = MappingProxyType({"action-monitor": "monitor", "action-skip": "skip"})
+_MISSING: Mapping[str, str] = MappingProxyType(
+    {
+        "action-challenge": "there are no challenges here yet",
+        "action-ichallenge": "there are no challenges here yet",
+        "action-https-redirect": "every listener here speaks TLS",
+        "action-waap-feed-block": "its status is not documented",
+    }
+)
+_SENTENCE = 1000
+"""Characters of a sentence about a loss, which may quote theirs."""
 
-class Inexpressible(Exception):
-    """Something that cannot be said here; the text says why."""
+_REDIRECTS = (301, 302, 303, 307, 308)
+_TEMPLATES = {"${ip}": "${ip.src}", "${method}": "${http.request.method}", "${uri}": "${raw.http.request.uri}"}
 
 
 @frozen
@@ -48,279 +75,223 @@ class Imported:
     remarks: tuple[str, ...]
 
 
-# -- values ------------------------------------------------------------------------------------------------------------
-
-
-def _regex(value: str) -> str:
-    """A regular expression, or an equal text: the product tries both."""
-    text = _ascii(value)
-    try:
-        check_regex(text)
-    except InvalidValue as problem:
-        if not _compiles_elsewhere(value):  # then the product falls back to equality
-            return _exactly(value)
-        raise Inexpressible(problem.sentence) from None
-    if not re.search(r"[\^$\\]", value) and compile_regex(f"(?i:{text})").search(value.encode()) is None:
-        return f"(?:{_guarded(text)})|{_exactly(value)}"  # somebody has written a text, and the product takes it as one
-    return _guarded(text)
-
-
-def _compiles_elsewhere(value: str) -> bool:
-    """Whether it may be an expression of another dialect, rather than none at all."""
-    try:
-        re.compile(value)
-    except (re.error, OverflowError):
-        return False
-    return True
-
-
-def _ascii(value: str) -> str:
-    """An expression on bytes: each character beyond ASCII as its bytes in UTF-8."""
-    if not value.isascii() and "[" in value:
-        raise Inexpressible("characters beyond ASCII beside a character class")
-    return "".join(each if each.isascii() else f"(?:{quote(each.encode())})" for each in value)
-
-
-def _exactly(value: str) -> str:
-    return f"(?-i:^{quote(value.encode())}$)"
-
-
-def _guarded(text: str) -> str:
-    """An expression that survives being written on a line: no annotation begins in it, and its ends stay."""
-    text = re.sub(r"(\\[ -~])|\\?([\x00-\x1f\x7f])", lambda each: each[1] or f"\\x{ord(each[2]):02X}", text)
-    text = re.sub(r"(^|\s)#", r"\1\\#", text)
-    text = re.sub(r"^\s", lambda space: f"\\x{ord(space[0]):02X}", text)
-    text = re.sub(r"(?<!\\)\s$", lambda space: f"\\x{ord(space[0]):02X}", text)
-    if text.startswith("[") and text.endswith("]"):
-        return f"(?:{text})"  # below its key it would look like a section's header
-    return f"\\{text}" if text.startswith("!") else text
-
-
-def _query(value: str) -> str:
-    """There the query begins with its question mark, here without."""
-    if value.startswith("?"):  # no expression, and so an equal text
-        return _exactly(value[1:])
-    for beginning in (r"^\?", "^[?]"):
-        if value.startswith(beginning):
-            return _regex("^" + value.removeprefix(beginning))
-    for beginning in (r"\?", "[?]"):
-        if value.startswith(beginning):
-            return _regex(rf"(?:^|\?){value.removeprefix(beginning)}")
-    if value.startswith("^"):
-        raise Inexpressible("it can match nothing there, for the query begins with its question mark")
-    return _regex(value)
-
-
-def _authority(value: str) -> str:
-    if ":443" in value:
-        raise Inexpressible("the authority has no port 443 here, for it is the scheme's own")
-    return _regex(value)
-
-
-def _address(value: str) -> str:
-    try:
-        found = ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        raise Inexpressible("it is no address, and no network") from None
-    return str(found.network_address if found.prefixlen == found.max_prefixlen else found)
-
-
-def _asn(value: str) -> str:
-    try:
-        return str(autonomous_system(value))
-    except InvalidValue as problem:
-        raise Inexpressible(problem.sentence) from None
-
-
-def _country(value: str) -> str:
-    try:
-        return country_code(value.strip("^$()"))
-    except InvalidValue:
-        raise Inexpressible("it is no country, by its code or by its name; several are several entries") from None
-
-
-def _name(value: str) -> str:
-    return slug(value)
-
-
-_VALUES: Mapping[str, tuple[str, Callable[[str], str]]] = MappingProxyType(
-    {
-        "path": ("path", _regex),
-        "query": ("query", _query),
-        "uri": ("uri", _regex),
-        "method": ("method", _regex),
-        "authority": ("authority", _authority),
-        "ip": ("ip", _address),
-        "asn": ("asn", _asn),
-        "country": ("country", _country),
-        "region": ("region", _regex),
-        "subregion": ("subregion", _regex),
-        "company": ("organization", _regex),
-        "organization": ("organization", _regex),
-        "tag": ("tag", canonical),
-        "securitypolicyname": ("security-policy-name", _name),
-        "securitypolicyentryname": ("path-matching-name", _name),
-    }
-)
-"""Types of entries with one value: our category, and how its value is written."""
-
-PLACED = ("asn", "country", "region", "subregion", "organization")
-"""Our categories that take databases of addresses."""
-
-_PAIRS: Mapping[str, str] = MappingProxyType({"args": "argument", "cookies": "cookie", "headers": "header"})
-"""Types of entries with a name and a value: our category."""
-
-
-def slug(text: str) -> str:
-    """A text as a name of ours."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "unnamed"
-
-
-def plain(text: object, longest: int = LINE) -> str:
-    """A text of theirs on one line of ours."""
-    line = " ".join(str(text).split())
-    return "".join(each if each.isprintable() else "?" for each in line)[:longest].strip()
-
-
-# -- rules -------------------------------------------------------------------------------------------------------------
-
-
 @define
-class Rule:
-    """A section that is being made.
+class Importer:
+    """Makes sections of documents.
 
-    :ivar relation: ``and`` or ``or``.
-    :ivar lines: the lines of each key.
-    :ivar sections: the names of the sections in it.
+    :ivar actions: the documents of actions, by id.
     """
 
-    relation: str
-    lines: dict[str, list[str]] = field(factory=dict)
-    sections: list[str] = field(factory=list)
-
-    def written(self) -> Iterator[str]:
-        """Its keys."""
-        yield "match-case = no"
-        yield f"relation = {self.relation}"
-        if self.sections:
-            yield f"sections = {', '.join(self.sections)}"
-        for key, lines in self.lines.items():
-            if len(lines) == 1:
-                yield f"{key} = {lines[0]}"
-            else:
-                yield f"{key} ="
-                yield from (f"    {line}" for line in lines)
-
-
-@define
-class Reading:
-    """One filter that is being read.
-
-    :ivar name: ours.
-    :ivar losses: what could not be expressed of it.
-    :ivar remarks: what is to be looked at.
-    :ivar tags: the tags that it looks for.
-    :ivar sections: the sections that it needs, by name.
-    """
-
-    name: str
+    actions: Mapping[str, Any]
     losses: list[str] = field(factory=list)
     remarks: list[str] = field(factory=list)
-    tags: list[str] = field(factory=list)
-    sections: dict[str, Rule] = field(factory=dict)
+    _names: set[tuple[str, str]] = field(factory=lambda: {("action", name) for name in PREDEFINED})
+    _written: dict[str, tuple[str | None, list[str], list[str]]] = field(factory=dict)
 
-    def rule(self, rule: Any, path: str) -> Rule:
-        """Read a rule list."""
-        if not isinstance(rule, dict) or str(rule.get("relation", "")).upper() not in ("AND", "OR"):
-            self.losses.append(f"{path or 'the rule list'}: not a rule with a relation AND or OR")
-            return Rule("or")
-        read, seen = Rule(rule["relation"].lower()), set[tuple[str, str]]()
-        entries = rule.get("entries", [])
-        for number, each in enumerate(entries if isinstance(entries, list) else [entries], 1):
-            place = f"{path}entry {number}"
-            if isinstance(each, dict):
-                name = f"{self.name}-{len(self.sections) + 1}"
-                self.sections[name] = Rule("and")  # it keeps its place before those within it
-                self.sections[name] = self.rule(each, f"{place}, ")
-                read.sections.append(name)
-                continue
+    def name(self, kind: str, text: str) -> str:
+        """A name that no other section of this kind has."""
+        name = slug(text)
+        name = f"link11-{name}" if name.lower().startswith("system.") else name
+        unique, number = name, 1
+        while (kind, unique) in self._names:
+            number += 1
+            unique = f"{name}-{number}"
+        self._names.add((kind, unique))
+        return unique
+
+    def filters(self, documents: Sequence[Any]) -> list[list[str]]:
+        """The sections of global filters, each as its lines; the last first, for there the later of two equals wins."""
+        objects = [document if isinstance(document, dict) else {} for document in documents]
+        read = [self._read(document) for document in objects]
+        self._look_for_tags(objects, read)
+        parts = [self._lines(document, *each) for document, each in zip(objects, read, strict=True)]
+        actions = [lines for _, lines, _ in self._written.values() if lines]
+        return [*actions, *(lines for part in reversed(parts) for lines in part)]
+
+    def _read(self, document: Mapping[str, Any]) -> tuple[Reading, Rule, list[str]]:
+        reading = Reading(self.name("global-filter", str(document.get("name") or document.get("id") or "filter")))
+        tags = own_tags(document.get("tags"), reading.losses)
+        return reading, reading.rule(document.get("rule"), ""), tags
+
+    def _look_for_tags(
+        self, documents: Sequence[Mapping[str, Any]], read: Sequence[tuple[Reading, Rule, list[str]]]
+    ) -> None:
+        """What is said of tags that are not there at the same time here and there: there only earlier filters' are."""
+        before: set[str] = set()
+        later = Counter(
+            tag for document, (_, _, tags) in zip(documents, read, strict=True) for tag in _active(document, tags)
+        )
+        everywhere = {tag for _, _, tags in read for tag in tags}
+        for document, (reading, _, tags) in zip(documents, read, strict=True):
+            for tag in dict.fromkeys(reading.tags):
+                if is_automatic(tag):
+                    continue
+                if tag in before and later[tag]:
+                    reading.losses.append(f"tag {tag}: it is also set by this or a later filter, which counts here")
+                elif tag not in before:
+                    never = "no earlier active filter sets it, and so it never matches there"
+                    reading.losses.append(f"tag {tag}: {never if tag in everywhere else 'nothing sets it here'}")
+            before |= _active(document, tags)
+            later -= Counter(_active(document, tags))
+
+    def _lines(self, document: Mapping[str, Any], reading: Reading, rule: Rule, tags: Sequence[str]) -> list[list[str]]:
+        """The section of a filter and those that stand in it."""
+        title = plain(document.get("name") or document.get("id") or "a filter without a name")
+        about = ": ".join(dict.fromkeys(each for each in (title, plain(document.get("description") or "")) if each))
+        action, lost_action = self._action(document.get("action"))
+        source, lost_source = self._source(document)
+        losses = [plain(loss, _SENTENCE) for loss in (*reading.losses, *lost_source, *lost_action)]
+        remarks = [plain(remark, _SENTENCE) for remark in reading.remarks]
+        self.losses += [f"{title}: {loss}" for loss in losses]
+        self.remarks += [f"{title}: {remark}" for remark in remarks]
+        lines = [f"# not expressed: {loss}" for loss in losses]
+        lines += [f"# look at this: {remark}" for remark in remarks]
+        lines += [f"[global-filter {reading.name}]", f"description = {about}"]
+        lines += [] if document.get("active") is True and not reading.losses and not lost_source else ["active = no"]
+        lines += [f"tags = {' '.join(tags)}"] if tags else []
+        lines += [f"action = {action}"] if action else []
+        if source:
+            return [[*lines, *source]]
+        inner = [[f"[section {name}]", *section.written()] for name, section in reading.sections.items()]
+        return [[*lines, *rule.written()], *inner]
+
+    def _source(self, document: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """The keys of a datafeed, and what is lost of it."""
+        source = str(document.get("source") or "self-managed")
+        if source == "self-managed":
+            return [], []
+        category = uniform(document.get("rule"))
+        if not source.startswith("https://"):
+            return [], [f"source {plain(source)}: only https; the entries are those of the last refresh"]
+        if not category:
+            why = "its entries do not say of which category its lines are; they are those of the last refresh"
+            return [], [f"source {plain(source)}: {why}"]
+        try:
+            read_address(source)
+        except InvalidValue as problem:
+            return [], [f"source {plain(source)}: {problem.sentence}; the entries are those of the last refresh"]
+        return [f"source = {source}", f"feed = {category}", "match-case = no"], []
+
+    def _action(self, identifier: Any) -> tuple[str | None, list[str]]:
+        """The name of an action of ours, if there is one, and what is lost of it."""
+        key = str(identifier or "action-monitor")
+        if key in _SAME:
+            return _SAME[key], []
+        if key not in self._written:
             try:
-                entry = self.entry(each)
+                kind, keys = self._described(key)
+                name = self.name("action", key.removeprefix("action-"))
+                self._written[key] = (name, _read_back([f"[action {name}]", f"type = {kind}", *keys]), [])
             except Inexpressible as why:
-                self.losses.append(f"{place} {plain(each)}: {why}")
-                continue
-            key, line = categories.format(entry)
-            if (key, entry.value) not in seen:
-                seen.add((key, entry.value))
-                read.lines.setdefault(key, []).append(line)
-        return read
+                loss = f"action {plain(key)}: {why}; the filter only sets its tags"
+                self._written[key] = (None, [], [loss])
+        written, _, losses = self._written[key]
+        return written, losses
 
-    def entry(self, entry: Any) -> Entry:
-        """One entry."""
-        if not isinstance(entry, list) or not 2 <= len(entry) <= 3 or not isinstance(entry[0], str):
-            raise Inexpressible("not an entry of type, value and comment")
-        kind, value, *comment = entry
-        name = ""
-        if kind in _PAIRS:
-            if not isinstance(value, list) or len(value) != 2:
-                raise Inexpressible("not a name and a value")
-            name, value = value
-        key, write = (_PAIRS[kind], _regex) if kind in _PAIRS else _VALUES.get(kind, ("", _regex))
-        if not key:
-            raise Inexpressible(f"there is no category for {plain(kind)}")
-        if not isinstance(value, str | int) or not isinstance(name, str):
-            raise Inexpressible("the value is no text")
-        if any("\ud800" <= each <= "\udfff" for each in f"{name}{value}"):
-            raise Inexpressible("a character is only half there")
-        negation, text = ("!", str(value)[1:]) if str(value).startswith("!") else ("", str(value))
-        written = write(text)
-        if kind == "tag":
-            self.tags.append(written)
-        if written != text and kind in ("tag", "securitypolicyname", "securitypolicyentryname"):
-            self.remarks.append(f"{kind} {plain(text)} is written {written}")
-        try:
-            named = f"{key}.{name.lower() if kind == 'headers' else written_name(name.encode())}" if name else key
-            note = plain(comment[0]) if comment and comment[0] else ""
-            return categories.entry(named, negation + written, note)
-        except InvalidValue as problem:
-            raise Inexpressible(problem.sentence) from None
+    def _described(self, key: str) -> tuple[str, list[str]]:
+        """The type and the keys of an action."""
+        if key in self.actions:
+            try:
+                return _custom(self.actions[key])
+            except (TypeError, ValueError, AttributeError, OverflowError) as error:
+                raise Inexpressible(f"it cannot be read: {error}") from None
+        if key in _BLOCKS:
+            return "block", [f"status = {_BLOCKS[key]}", "body = access denied"]
+        if key in _MISSING:
+            raise Inexpressible(_MISSING[key])
+        raise Inexpressible("it is not known; give the file of actions with --actions")
 
 
-def own_tags(tags: Any, losses: list[str]) -> list[str]:
-    """The tags that a filter or an action sets, in canonical form."""
-    found = []
-    for tag in tags if isinstance(tags, list) else str(tags or "").split():
-        form = canonical(str(tag).strip())
-        try:
-            check_own_tag(form)
-        except InvalidValue as problem:
-            losses.append(f"tag {plain(tag)}: {problem.sentence}")
-            continue
-        if form and form not in found:
-            found.append(form)
-    return found
+def _active(document: Mapping[str, Any], tags: Sequence[str]) -> set[str]:
+    """The tags that a filter sets, if it does at all."""
+    return set(tags) if document.get("active") is True else set()
 
 
-def is_automatic(tag: str) -> bool:
-    """Whether the node itself may set a tag."""
-    family, colon, _ = tag.partition(":")
-    return tag == "all" or (bool(colon) and family in AUTOMATIC)
+def _custom(document: Any) -> tuple[str, list[str]]:
+    kind, given = str(document.get("type")), document.get("params") or {}
+    losses: list[str] = []
+    tags = own_tags(document.get("tags") or [], losses)
+    tags = [tag for tag in tags if not tag.startswith("action:")]
+    keys = [f"tags = {' '.join(tags)}"] if tags else []
+    headers = {str(name): str(value) for name, value in (given.get("headers") or {}).items()}
+    written = [f"    {name}: {_template(value)}" for name, value in headers.items()]
+    if kind == "skip":
+        return "skip", keys
+    if kind == "monitor":
+        return "monitor", keys + (["headers =", *written] if written else [])
+    if kind != "custom":
+        raise Inexpressible(f"there is no type {plain(kind)} here yet")
+    status = int(given.get("status") or 503)
+    if status in _REDIRECTS:
+        location = {name.lower(): value for name, value in headers.items()}.get("location")
+        if location is None:
+            raise Inexpressible("it redirects to nowhere")
+        return "redirect", [*keys, f"status = {status}", f"location = {_template(location)}"]
+    if not 400 <= status <= 599:
+        raise Inexpressible(f"it answers with {status}, and a block has a status from 400 to 599")
+    types = [value for name, value in headers.items() if name.lower() == "content-type"]
+    rest = [line for line in written if not line.strip().lower().startswith("content-type:")]
+    keys += [f"status = {status}", *(f"content-type = {value}" for value in types[:1])]
+    keys += ["headers =", *rest] if rest else []
+    body = [" ".join(_template(line).split()) for line in str(given.get("content") or "blocked").splitlines()]
+    first, *more = [line for line in body if line] or [""]
+    return "block", [*keys, f"body = {first}", *(f"    {line}" for line in more)]
 
 
-def uniform(rule: Any) -> str:
-    """The category of all entries of a rule, if they have but one and no names; else empty."""
-    entries = rule.get("entries", []) if isinstance(rule, dict) else []
-    kinds = {each[0] for each in entries if isinstance(each, list) and each and isinstance(each[0], str)}
-    if len(kinds) != 1 or any(isinstance(each, dict) for each in entries):
-        return ""
-    kind = kinds.pop()
-    return _VALUES[kind][0] if kind in _VALUES and kind != "tag" else ""
+def _read_back(lines: list[str]) -> list[str]:
+    """The lines of an action, if the node reads them as what they are meant to be.
+
+    :raises Inexpressible: if it does not.
+    """
+    _check_lines(lines)
+    sections, problems = ini.read("\n".join(lines), KINDS)
+    for written in sections:
+        section, wrong = schema.read(written, ActionSection, Scope(pathlib.Path()))
+        problems += wrong
+        if section is not None:
+            problems += [Problem("", key, fault.sentence) for key, fault in section.faults()]
+    for problem in problems:
+        raise Inexpressible(f"{problem.key}: {problem.sentence}".removeprefix(": "))
+    return lines
 
 
-def several(data: Any) -> Sequence[Any]:
-    """The documents in a file: a list, one of them, or an object with a list of them."""
-    if isinstance(data, dict) and "rule" not in data and "id" not in data:
-        lists = [value for value in data.values() if isinstance(value, list)]
-        if len(lists) == 1:
-            return lists[0]
-    return data if isinstance(data, list) else [data]
+def _check_lines(lines: Sequence[str]) -> None:
+    """Check that each is one line, whatever has been put into it: another one could be another section."""
+    for line in lines:
+        if not line.isprintable():
+            raise Inexpressible(f"there is a control character in it: {plain(line)}")
+
+
+def _template(text: str) -> str:
+    """A template of theirs as one of ours."""
+    text = text.replace("\\", "\\\\").replace("#", "\\#")
+    for theirs, ours in _TEMPLATES.items():
+        text = text.replace(theirs, ours)
+    unknown = [part for part in text.split("${")[1:] if f"${{{part.partition('}')[0]}}}" not in _TEMPLATES.values()]
+    if unknown:
+        raise Inexpressible(f"the template ${{{plain(unknown[0].partition('}')[0])}}} is not known")
+    return text
+
+
+def convert(filters: Any, actions: Any, source: str) -> Imported:
+    """Global filters, and the actions that they name.
+
+    :param source: where they come from, for the first comment.
+    :raises Inexpressible: if a line could not be written as one line.
+    """
+    by_id = {str(each["id"]): each for each in several(actions) if isinstance(each, dict) and "id" in each}
+    importer = Importer(by_id)
+    documents = several(filters)
+    written = importer.filters(documents)
+    losses = [f"#   {loss}" for loss in importer.losses]
+    head = [
+        f"# {len(documents)} global filters of {plain(source)}, by python -m edgenode import curiefense.",
+        "# The last is first, for there of two equally strong actions the later one is taken, and here the earlier.",
+    ]
+    if any(re.match(rf"(?:{'|'.join(PLACED)}) =", line) for lines in written for line in lines):
+        head += ["#", "# Some look at where a client is: that takes the databases of [geo]."]
+    head += ["#", "# Not expressed:", *losses] if losses else []
+    for lines in (head, *written):
+        _check_lines(lines)
+    text = "\n\n".join("\n".join(lines) for lines in (head, *written)) + "\n"
+    return Imported(text, tuple(importer.losses), tuple(importer.remarks))

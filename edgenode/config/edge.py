@@ -9,8 +9,8 @@ from attrs import frozen
 
 from edgenode.model.decision import MODES
 from edgenode.model.errors import InvalidValue
+from edgenode.model.interfaces import EVENT_HEADERS
 from edgenode.model.settings import Choice, Folder, Network, Output, Seconds, Word, setting
-from edgenode.proxy.event_record import EVENT_HEADERS
 from edgenode.proxy.trusted_proxies import FORWARDED, X_FORWARDED_FOR
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, section 5.6.2

@@ -6,24 +6,22 @@ Law: read again it is the same configuration. Secrets stand there as they are wr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from edgenode.config import ini, schema
+from edgenode.config.data import Sections
 from edgenode.config.system_filters import is_system, with_system_filters
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.proxy.routing import PathMap
 from edgenode.rules.feeds import Feed
 
-if TYPE_CHECKING:
-    from edgenode.config.configuration import Configuration
-
 _OF_FEEDS = frozenset(field.name for field in attrs.fields(Feed))
 
 
-def effective(configuration: Configuration, text: str) -> str:
+def effective(configuration: Sections, text: str) -> str:
     """The configuration that was read from a text, with everything written out."""
     in_file, _ = ini.read(text, ())
     changed = {section.header: section.values for section in in_file}
@@ -38,7 +36,7 @@ def effective(configuration: Configuration, text: str) -> str:
     return "\n\n".join("\n".join(lines) for lines in parts) + "\n"
 
 
-def _notes(configuration: Configuration, header: str, section: Any, changed: Mapping[str, str]) -> Iterator[str]:
+def _notes(configuration: Sections, header: str, section: Any, changed: Mapping[str, str]) -> Iterator[str]:
     name = header.partition(" ")[2]
     if isinstance(section, GlobalFilter) and is_system(name):
         yield f"system-managed, changed: {', '.join(changed)}" if changed else "system-managed"

@@ -10,8 +10,8 @@ import inspect
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from edgenode.config import schema, values
-from edgenode.config.configuration import SECTIONS, UNNAMED
+from edgenode.config import notation, schema
+from edgenode.config.data import SECTIONS, UNNAMED
 from edgenode.config.schema import Setting
 from edgenode.rules.categories import CATEGORIES
 from edgenode.rules.fields import FIELDS
@@ -178,5 +178,5 @@ def _table(titles: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def _types() -> str:
-    rows = ((notation.title, notation.help) for notation in values.NOTATIONS.values())
+    rows = ((notation.title, notation.help) for notation in notation.NOTATIONS.values())
     return "\n".join([_TYPES, "-" * len(_TYPES), "", _table(("type", "notation"), rows)])

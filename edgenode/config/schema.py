@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import attrs
 from attrs import frozen
 
-from edgenode.config import values
+from edgenode.config import notation
 from edgenode.config.ini import IniSection
-from edgenode.config.scalars import Scope
-from edgenode.config.values import Notation
+from edgenode.config.notation import Notation
+from edgenode.config.value_readers import Scope
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.rules import categories
 from edgenode.rules.sections import Entry
@@ -85,7 +85,7 @@ def _settings(cls: type) -> Mapping[str, Setting]:
 
 def _setting(field: attrs.Attribute[Any], annotation: Any) -> Setting:
     key = field.name.replace("_", "-")
-    return Setting(key, field.name, values.notation(annotation), field.metadata["help"], field.default)
+    return Setting(key, field.name, notation.notation(annotation), field.metadata["help"], field.default)
 
 
 def has_entries(cls: type) -> bool:
@@ -131,7 +131,7 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
             found = found or wrong
         else:
             homes = " and ".join(f"[{each}]" for each in scope.homes.get(key, ()))
-            hint = f"; it is a key of {homes}" if homes else values.suggestion(key, _keys(cls))
+            hint = f"; it is a key of {homes}" if homes else notation.suggestion(key, _keys(cls))
             found = [InvalidValue(f"unknown key{hint}")]
         problems += [located(written.header, key, text, problem, whole) for problem in found]
     for setting in known.values():

@@ -24,18 +24,15 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.embedding.protocol_transport import ProtocolTransport
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.net.deadlines import Deadlines
+from edgenode.net.poller import Poller
+from edgenode.node.assembly import Assembly
 from edgenode.node.events import EventLog
 from edgenode.node.watch import Watch
-from edgenode.proxy.listener.context import Surroundings
 from edgenode.proxy.listener.port import Port
-from edgenode.proxy.routing import Router, ServedGroup
-from edgenode.proxy.trusted_proxies import TrustedProxies
-from edgenode.tls.policies import TLSPolicy, server_context
-from edgenode.tls.trust import Trust
 
 _log = Logger()
 
@@ -93,7 +90,6 @@ class EdgePort:
     """
 
     def __init__(self, configuration: Configuration, name: str, factory: IProtocolFactory, reactor: Any) -> None:
-        self._configuration = configuration
         self._name = name
         self._factory = factory
         self._reactor = reactor
@@ -104,10 +100,11 @@ class EdgePort:
         except OSError as error:
             sentence = f"cannot write {configuration.edge.events}: {error.strerror}"
             raise ConfigurationError([Problem("edge", "events", sentence)]) from error
-        surroundings = self._surroundings(configuration)
+        self._assembly = Assembly.for_protocol(configuration, name, self._protocols)
+        context = self._assembly.context(name, self._events)
         speak = partial(ProtocolTransport, factory, reactor)
-        self._port = Port(configuration.listeners[name], surroundings, reactor, Deadlines(reactor), speak)
-        self._watch = Watch(reactor, lambda: self._configuration, self._change)
+        self._port = Port(configuration.listeners[name], context, Poller(reactor), Deadlines(reactor), speak)
+        self._watch = Watch(reactor, lambda: self._assembly.configuration, self._change)
         self._shutdown: Any = None
 
     def startListening(self) -> None:
@@ -147,39 +144,21 @@ class EdgePort:
         self._watch.stop()
         self._events.close()
 
-    def _surroundings(self, configuration: Configuration) -> Surroundings:
-        edge = configuration.edge
-        router = _router(configuration, self._name, self._protocols)
-        via = edge.name.encode("ascii")
-        trusted = TrustedProxies(edge.trusted_proxies, edge.client_address)
-        return Surroundings(self._name, router, via, trusted, self._events, edge.told_headers)
-
     def _change(self, change: Callable[[Configuration], Configuration]) -> Deferred[Configuration]:
         """Go on with other certificates and trust stores, on open connections too."""
+        before = self._assembly
 
-        def prepare() -> tuple[Configuration, Surroundings] | None:
-            configuration = change(self._configuration)
-            return None if configuration is self._configuration else (configuration, self._surroundings(configuration))
+        def assemble() -> Assembly:
+            configuration = change(before.configuration)
+            if configuration is before.configuration:
+                return before
+            return Assembly.for_protocol(configuration, self._name, self._protocols, before)
 
-        def succeed(prepared: tuple[Configuration, Surroundings] | None) -> Configuration:
-            if prepared is not None:
-                self._configuration, surroundings = prepared
-                self._port.renew(self._configuration.listeners[self._name], surroundings)
-            return self._configuration
+        def succeed(assembly: Assembly) -> Configuration:
+            if assembly is not before:
+                self._assembly = assembly
+                listener = assembly.configuration.listeners[self._name]
+                self._port.renew(listener, assembly.context(self._name, self._events))
+            return assembly.configuration
 
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), prepare).addCallback(succeed)
-
-
-def _router(configuration: Configuration, listener: str, protocols: Sequence[bytes]) -> Router:
-    """The server groups of a listener, without what only requests need."""
-    section, credentials = configuration.listeners[listener], configuration.credentials
-    groups: dict[str, ServedGroup] = {}
-    for name in section.server_groups:
-        group = configuration.server_groups[name]
-        certificates = [credentials.certificates[each] for each in group.certificate]
-        stores = [credentials.trust_stores[each] for each in group.trust_store]
-        context = server_context(group, certificates, stores, protocols)
-        policy, trust = TLSPolicy.of(group, stores), Trust.of(group, stores)
-        groups[name] = ServedGroup(name, group, policy, context, trust, group.security_policy, ())
-    default = section.default_server_group
-    return Router(groups.values(), None if default is None else groups[default])
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), assemble).addCallback(succeed)

@@ -29,14 +29,15 @@ from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_BODY, Body, Connection, Exchange, Request, Response, by_name
 from edgenode.model.interfaces import IEventSink
 from edgenode.policy.pipeline import Pipeline
-from edgenode.proxy.event_record import Account
+from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.headers import header_lines, misleads
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
-from edgenode.proxy.judging import PAGES, Judgement, refuse
+from edgenode.proxy.judging import PAGES, refuse
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.proxy.trusted_proxies import X_FORWARDED_FOR, TrustedProxies
 from edgenode.tls.verification import judge
 
-_LIMITS = Limits(target=8 * 1024, head=32 * 1024, headers=100)
+_LIMITS = HeadLimits(target=8 * 1024, head=32 * 1024, headers=100)
 """Those that a listener has by default; Twisted has its own in front of them."""
 
 _FAILED = Response(503, (), PAGES[503])
@@ -100,12 +101,12 @@ class FilteredResource:
 class _Filtering:
     """One request on its way through the filter."""
 
-    __slots__ = ("_account", "_filter", "_over", "_request")
+    __slots__ = ("_record", "_filter", "_over", "_request")
 
     def __init__(self, filter: FilteredResource, request: server.Request) -> None:
         self._filter = filter
         self._request = request
-        self._account: Account | None = None
+        self._record: EventRecord | None = None
         self._over = False
 
     def start(self) -> None:
@@ -116,16 +117,16 @@ class _Filtering:
             transport = _transport(request)
             connection = connection_of(transport, verifies=self._filter.verifies)
             peer = connection.peer.host
-            self._account = account = Account("", Judgement(Exchange(connection, client=peer)), began)
-            size = account.received = _body_size(request)
+            self._record = record = EventRecord("", Exchange(connection, client=peer), began=began)
+            size = record.received = _body_size(request)
             ours = evolve(_read(request, size), body=_body(request, size, self._filter.pipeline.inspects))
             client = peer
             if self._filter.trusted_proxies.contains(peer):
                 client, _ = self._filter.trusted_proxies.walk(peer, ours.fields)
-            exchange = self._filter.pipeline.located(_exchange(connection, ours, client, transport))
-            account.judgement.exchange = exchange
+            exchange = _exchange(connection, ours, client, transport)
+            record.exchange = exchange
             _show(request, ours)
-            decision = self._filter.pipeline.decide(exchange)
+            decision = self._filter.pipeline.judge(exchange)
         except ClientError as error:
             self._refuse(error)
             return
@@ -140,13 +141,13 @@ class _Filtering:
 
     def _act(self, decision: Decision) -> None:
         """Do what was decided, unless the client has gone meanwhile."""
-        account, request = self._account, self._request
-        if self._over or account is None:
+        record, request = self._record, self._request
+        if self._over or record is None:
             return
-        account.decided = time.perf_counter()
-        account.judgement.decision = decision
+        record.decided = time.perf_counter()
+        record.decision = decision
         try:
-            exchange = account.judgement.exchange.tagged(decision.tags)
+            exchange = record.exchange.tagged(decision.tags)
             outcome = decision.outcome(exchange)
         except Exception:
             _log.failure("an action failed")
@@ -169,8 +170,8 @@ class _Filtering:
     def _refuse(self, error: ClientError) -> None:
         """Answer a request that was not even given to the pipeline; on HTTP/1 it was the connection's last."""
         request = self._request
-        if self._account is not None:
-            self._account.error = error
+        if self._record is not None:
+            self._record.error = error
         if request.clientproto != b"HTTP/2":
             # Who framed it otherwise, in front of us, would take its rest for another request.
             request.setHeader(b"connection", b"close")
@@ -199,11 +200,11 @@ class _Filtering:
 
     def _end(self, status: int) -> None:
         """The request is over: nothing more is done for it, and its event is written."""
-        account, events = self._account, self._filter.events
+        record, events = self._record, self._filter.events
         over, self._over = self._over, True
-        if not over and account is not None and events is not None:
-            account.status, account.sent, account.ended = status, self._request.sentLength, time.perf_counter()
-            events.record(account)
+        if not over and record is not None and events is not None:
+            record.status, record.sent, record.ended = status, self._request.sentLength, time.perf_counter()
+            events.record(record)
 
 
 def _transport(request: server.Request) -> ITransport:
@@ -243,7 +244,7 @@ def _read(request: server.Request, size: int) -> Request:
     version = b"HTTP/1.1" if http2 else request.clientproto
     start = b"%b %b %b\r\n" % (request.method, request.uri, version)
     scheme = b"https" if request.isSecure() else b"http"
-    ours = read_request_head(b"%b%b\r\n" % (start, header_lines(fields)), _LIMITS, scheme).request
+    ours = read_request_head(b"%b%b\r\n" % (start, header_lines(fields)), _LIMITS, scheme).with_body(None)
     if (ours.method, ours.target, len(ours.headers)) != (request.method, request.uri, len(fields)):
         raise ClientError(400, "a line end where none may be")
     if http2:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Protocol
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
@@ -27,15 +26,13 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from edgenode.embedding.transport_facts import TransportFacts, Whereabouts
+from edgenode.embedding.transport_facts import TransportFacts
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Exchange
-from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Timers
-from edgenode.proxy.event_record import Account
-from edgenode.proxy.http1.hosting import Timeouts
-from edgenode.proxy.http1.requestheads import Limits
-from edgenode.proxy.judging import Judgement
+from edgenode.proxy.event_record import EventRecord
+from edgenode.proxy.listener.client_connection import ClientConnection
+from edgenode.proxy.listener.limits import ClientLimits
 
 _LOOK_AGAIN = 1.0
 """Seconds after which a client that sends nothing is judged again, and a client that takes nothing is looked at."""
@@ -44,46 +41,26 @@ _LINGER = 2.0
 """Seconds for which a client may read what it was sent, once its protocol has closed, before the connection is cut."""
 
 
-class Host(Whereabouts, Protocol):
-    """Who hosts the connection: ``arrival.Arrival``."""
-
-    def established(self, connection: ProtocolTransport) -> None:
-        """The TLS handshake is done."""
-
-    def gone(self, connection: ProtocolTransport, reason: str) -> None:
-        """The connection is over."""
-
-
 @implementer(INegotiated, IConsumer, IPushProducer, ILoggingContext)
 class ProtocolTransport(TransportFacts):
     """The transport of a protocol on a TLS connection, with all that Twisted's own has, and the facts besides.
 
     :param factory: builds the protocol.
     :param reactor: for what must not happen at once.
-    :param host: who hosts the connection.
+    :param client: the client connection, whose handshake is done.
     :ivar deadline: when it is looked at again.
     :ivar disconnecting: whether its protocol has closed it.
     """
 
-    def __init__(
-        self,
-        factory: IProtocolFactory,
-        reactor: Timers,
-        host: Host,
-        deadlines: Deadlines,
-        limits: Limits,
-        timeouts: Timeouts,
-        max_requests: int,
-    ) -> None:
-        super().__init__(host)
+    def __init__(self, factory: IProtocolFactory, reactor: Timers, client: ClientConnection) -> None:
+        super().__init__(client)
         self._factory = factory
         self._reactor = reactor
-        self._host = host
-        self._deadlines = deadlines
-        self._timeouts = timeouts
+        self._deadlines = client.deadlines
+        self._send_timeout = client.limits.timeouts.send
         self._protocol: IProtocol | None = None
         self._error: ClientError | None = None
-        self._began = 0.0
+        self._began = self._began_at = 0.0
         self._received = 0
         self._written = 0
         self._producer: IProducer | None = None
@@ -95,17 +72,13 @@ class ProtocolTransport(TransportFacts):
         self._closed = False
         self._progress = 0, 0.0
         self.disconnecting = False
-        self.deadline = deadlines.clock() + timeouts.handshake
+        self.deadline = self._deadlines.clock() + _LOOK_AGAIN
 
     # -- the connection's side ---------------------------------------------------------------------------------------
 
     def handshaken(self) -> None:
         """The TLS handshake is done: the protocol is built, if the client is let in."""
-        self._host.established(self)
-        if self.transport.lost:
-            return
-        self._began = time.perf_counter()
-        self.deadline = self._deadlines.clock() + _LOOK_AGAIN
+        self._began, self._began_at = time.perf_counter(), time.time()
         try:
             self.admit()
         except ClientError as error:
@@ -131,6 +104,13 @@ class ProtocolTransport(TransportFacts):
             return
         self._received += len(data)
         self._protocol.dataReceived(data)
+
+    def ended(self) -> None:
+        """The client sends no more: as with Twisted's own transports, only a half-closeable protocol goes on."""
+        if not self.disconnecting and IHalfCloseableProtocol.providedBy(self._protocol):
+            self._protocol.readConnectionLost()
+        else:
+            self.transport.close()
 
     def drained(self) -> None:
         """The client took everything."""
@@ -160,7 +140,7 @@ class ProtocolTransport(TransportFacts):
             finally:
                 if self._began:
                     self._tell()
-                self._host.gone(self, reason)
+                self._client.gone(reason)
 
     def expired(self, now: float) -> None:
         """Time to look again: at the client's certificate, and whether it takes what it is sent."""
@@ -175,13 +155,13 @@ class ProtocolTransport(TransportFacts):
         sent, since = self._progress
         if not self.transport.queued or self.transport.sent != sent:
             self._progress = self.transport.sent, now
-        elif now - since >= self._timeouts.send:
+        elif now - since >= self._send_timeout:
             self.transport.abort("the client takes nothing of what is sent")
         self.deadline = now + _LOOK_AGAIN
 
-    def renew(self, limits: Limits, timeouts: Timeouts, max_requests: int) -> None:
+    def renew(self, limits: ClientLimits) -> None:
         """Go on with other timeouts, and look at the client at once: it may have been revoked."""
-        self._timeouts = timeouts
+        self._send_timeout = limits.timeouts.send
         if self.transport.established and not self._closed:
             self.deadline = self._deadlines.clock()
 
@@ -195,13 +175,12 @@ class ProtocolTransport(TransportFacts):
 
     def _tell(self) -> None:
         """Write the event of the connection."""
-        facts, surroundings = self.connection, self._host.surroundings
+        facts, context = self.connection, self._client.context
         exchange = Exchange(facts, client=facts.peer.host, server_group=self.server_group)
-        account = Account(surroundings.listener, Judgement(exchange), self._began)
-        account.error, account.ended = self._error, time.perf_counter()
-        account.time -= account.ended - self._began
-        account.received, account.sent = self._received, self._written
-        surroundings.events.record(account)
+        record = EventRecord(context.listener, exchange, self._began_at, self._began)
+        record.error, record.received, record.sent = self._error, self._received, self._written
+        record.ended = time.perf_counter()
+        context.events.record(record)
 
     # -- the protocol's side: writing --------------------------------------------------------------------------------
 
@@ -217,7 +196,7 @@ class ProtocolTransport(TransportFacts):
             return
         self._written += len(data)
         self.transport.write(data)
-        if self.transport.full and self._streaming and not self._producer_waits:
+        if self.transport.queued and self._streaming and not self._producer_waits:
             self._producer_waits = True
             assert IPushProducer.providedBy(self._producer)
             self._producer.pauseProducing()

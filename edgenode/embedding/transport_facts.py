@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import Protocol
 
 from OpenSSL import SSL, crypto
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -15,71 +14,57 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Address, Connection, Request
 from edgenode.net.transport import Transport
-from edgenode.proxy.listener.client_session import Visitor
-from edgenode.proxy.listener.context import Surroundings
-from edgenode.proxy.listener.limits import Admitted
+from edgenode.proxy.listener.client_connection import ClientConnection
+from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.routing import ServedGroup
-from edgenode.tls.verification import judge
-
-
-class Whereabouts(Protocol):
-    """Where a connection stands: ``arrival.Arrival``."""
-
-    admitted: Admitted
-    visitor: Visitor | None
-
-    @property
-    def surroundings(self) -> Surroundings:
-        """What the connections of the listener share."""
-        ...
 
 
 class TransportFacts:
     """The facts of a connection, and the methods of Twisted's transports that tell them.
 
-    :param whereabouts: where the connection stands.
+    :param client: the client connection.
     """
 
-    transport: Transport
-
-    def __init__(self, whereabouts: Whereabouts) -> None:
-        self._whereabouts = whereabouts
+    def __init__(self, client: ClientConnection) -> None:
+        self._client = client
+        self.transport: Transport = client.transport
 
     # -- in our words ------------------------------------------------------------------------------------------------
 
     @property
-    def _visitor(self) -> Visitor:
-        visitor = self._whereabouts.visitor
-        assert visitor is not None
-        visitor.follow(self._whereabouts.surroundings.router)
-        return visitor
+    def _session(self) -> ClientSession:
+        session = self._client.session
+        assert session is not None
+        session.follow(self._client.context)
+        return session
 
     @property
     def connection(self) -> Connection:
         """The facts of the connection, with the verdict on its client as of now."""
-        visitor = self._visitor
-        return visitor.as_of_now(visitor.shaken)
+        session = self._session
+        return session.as_of_now(session.handshake_group)
 
     @property
     def server_group(self) -> str:
         """The name of the server group that the client was judged for."""
-        return self._visitor.shaken.name
+        return self._session.handshake_group.name
 
     def route(self, request: Request) -> ServedGroup:
         """The server group of an HTTP request on this connection.
 
         :raises ClientError: 421, if its authority belongs to a group that judges clients differently, or to none.
         """
-        return self._whereabouts.surroundings.router.route(self._visitor.shaken, request)
+        session = self._session
+        return session.context.router.route(session.handshake_group, request.authority)
 
     def admit(self) -> None:
         """Judge the client as of now.
 
         :raises ClientError: 495 or 496 for its certificate, 503 if the connection is one too many.
         """
-        refusal = judge(self._visitor.shaken.group, self.connection.verification)
-        if refusal is None and self._whereabouts.admitted.exceeded:
-            refusal = ClientError(503, f"over the limit: {self._whereabouts.admitted.exceeded}")
+        refusal, exceeded = self._session.admit(), self._client.admitted.exceeded
+        if refusal is None and exceeded:
+            refusal = ClientError(503, f"over the limit: {exceeded}")
         if refusal is not None:
             raise refusal
 
@@ -87,11 +72,11 @@ class TransportFacts:
 
     def getPeer(self) -> IPv4Address | IPv6Address:
         """The client's address."""
-        return _address(self._visitor.connection.peer)
+        return _address(self._session.connection.peer)
 
     def getHost(self) -> IPv4Address | IPv6Address:
         """The address that the connection came in on."""
-        return _address(self._visitor.connection.local)
+        return _address(self._session.connection.local)
 
     def getHandle(self) -> SSL.Connection:
         """The TLS connection."""
@@ -106,7 +91,7 @@ class TransportFacts:
     @property
     def negotiatedProtocol(self) -> bytes | None:
         """The protocol that was agreed on by ALPN, if one was."""
-        return self._visitor.connection.alpn.encode("latin-1") or None
+        return self._session.connection.alpn.encode("latin-1") or None
 
     def getTcpNoDelay(self) -> bool:
         """Whether small writes are sent at once."""

@@ -1,15 +1,18 @@
 """The judgement: reasons, tags and exemptions add up, the strongest action wins.
 
 A :class:`Decision` is a monoid: :data:`NOTHING` is its neutral element, ``|`` joins two, and joining is associative.
-So stages can be judged one by one, or all filters at once, with the same outcome.
+So stages can be judged one by one, or all filters at once, with the same outcome. A decision changes only while the
+pipeline that made it gathers what its stages say; nobody changes :data:`NOTHING` or what a stage has returned.
 """
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Generator
 from typing import ClassVar
 
-from attrs import field, frozen
+from attrs import asdict, define, field, frozen
 
 from edgenode.model.exchange import Exchange, Headers, Response
 
@@ -17,7 +20,7 @@ MODES = ("off", "monitoring", "block")
 """The modes of filtration, loosest first: ``off`` judges nothing, ``monitoring`` refuses nothing."""
 
 
-@frozen
+@define
 class Forward:
     """Pass the request to its origin.
 
@@ -31,7 +34,7 @@ class Forward:
 FORWARD = Forward()
 
 
-@frozen
+@define
 class Respond:
     """Answer the client from here; the origin never sees the request.
 
@@ -84,7 +87,7 @@ class Action:
         raise TypeError(f"{type(self).__name__} has no outcome")
 
 
-@frozen(cache_hash=True)
+@frozen(cache_hash=True, slots=False)
 class Reason:
     """Why: one filter that matched, and the entry that made it match.
 
@@ -101,8 +104,16 @@ class Reason:
     annotation: str = ""
     action: str = ""
 
+    @functools.cached_property
+    def json(self) -> str:
+        """It as a JSON object in printable ASCII, for events: kept with it, for filters match again and again."""
+        return json.dumps(asdict(self), separators=(",", ":"))
 
-@frozen
+
+_NO_TAGS: frozenset[str] = frozenset()
+
+
+@define(weakref_slot=False)
 class Decision:
     """Tags, reasons, and the strongest action proposed so far.
 
@@ -112,36 +123,37 @@ class Decision:
     :ivar reasons: every filter that matched, in the order judged.
     :ivar action: the strongest action proposed.
     :ivar timings: each stage with the microseconds that it took; no part of what is decided, so not compared.
-    :ivar repeatable: whether an equal exchange would get the same decision: every stage says so, and none has failed.
-        Only a pipeline can know; not compared.
     :ivar exempt: the names of the stages that are left out.
     :ivar mode: the mode of filtration it was made in; of two the looser. Only under ``block`` is anything refused.
     """
 
-    tags: frozenset[str] = frozenset()
+    tags: frozenset[str] = _NO_TAGS
     reasons: tuple[Reason, ...] = ()
     action: Action | None = None
     timings: tuple[tuple[str, float], ...] = field(default=(), eq=False)
-    repeatable: bool = field(default=False, eq=False)
-    exempt: frozenset[str] = frozenset()
+    exempt: frozenset[str] = _NO_TAGS
     mode: str = "block"
 
+    def add(self, other: Decision) -> None:
+        """Join another decision to this one, as ``|`` does, but in place."""
+        if other.tags:
+            self.tags = self.tags | other.tags if self.tags else other.tags
+        if other.reasons:
+            self.reasons += other.reasons
+        action = other.action
+        if action is not None and (self.action is None or action.strength > self.action.strength):
+            self.action = action
+        if other.timings:
+            self.timings += other.timings
+        if other.exempt:
+            self.exempt = self.exempt | other.exempt
+        if other.mode != self.mode:
+            self.mode = min(self.mode, other.mode, key=MODES.index)
+
     def __or__(self, other: Decision) -> Decision:
-        if other is NOTHING:
-            return self
-        if self is NOTHING:
-            return other
-        mine, theirs = self.action, other.action
-        if mine is None or (theirs is not None and theirs.strength > mine.strength):
-            mine = theirs
-        return Decision(
-            self.tags | other.tags,
-            self.reasons + other.reasons,
-            mine,
-            self.timings + other.timings,
-            exempt=self.exempt | other.exempt,
-            mode=min(self.mode, other.mode, key=MODES.index),
-        )
+        joined = Decision(self.tags, self.reasons, self.action, self.timings, self.exempt, self.mode)
+        joined.add(other)
+        return joined
 
     def __await__(self) -> Generator[None, None, Decision]:
         """Itself: ``await pipeline.decide(exchange)`` works whether or not anything had to be waited for."""
@@ -150,10 +162,13 @@ class Decision:
 
     def outcome(self, exchange: Exchange) -> Outcome:
         """What becomes of the exchange: its action's outcome, or forwarding if none was proposed. Where the mode is not
-        ``block`` nothing is refused, whatever the action."""
+        ``block`` nothing is refused, whatever the action.
+
+        :param exchange: with the tags of this decision or without them; it stays as it is.
+        """
         if self.action is None:
             return FORWARD
-        outcome = self.action.outcome(exchange.tagged(self.tags))
+        outcome = self.action.outcome(exchange if exchange.tags is self.tags else exchange.tagged(self.tags))
         return outcome if self.mode == "block" or isinstance(outcome, Forward) else FORWARD
 
 

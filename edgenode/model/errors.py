@@ -33,7 +33,7 @@ class Problem:
     def __str__(self) -> str:
         where = f"[{self.section}]" if self.section else ""
         where = f"{where} {self.key}".strip()
-        sentence = _printable(self.sentence)
+        sentence = printable(self.sentence)
         line = f"{where}: {sentence}" if where else sentence
         if self.warning:
             line = f"warning: {line}"
@@ -42,14 +42,12 @@ class Problem:
         return f"{line}\n    {self.text}\n    {' ' * self.column}^"
 
 
-def _printable(sentence: str) -> str:
-    """The names in a file's certificates are a stranger's words: they steer no terminal and begin no line."""
-    if sentence.isprintable():
-        return sentence
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in sentence
-    )
+def printable(text: str) -> str:
+    """A text, with escapes for what could steer a terminal or begin a line: it may be a stranger's, of a request or of
+    a certificate."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode("ascii") for each in text)
 
 
 class ConfigurationError(Exception):

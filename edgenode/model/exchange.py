@@ -1,7 +1,9 @@
 """What is judged: a connection, who is at its other end, a request, and the exchange that joins them.
 
-All values are frozen and know no transport, reactor or TLS library. Bytes are kept as they were received; what is
-decoded for matching stands beside them and never replaces them.
+Law: no value here knows a transport, a reactor or a TLS library. Bytes are kept as they were received; what is decoded
+for matching stands beside them and never replaces them. What is made once per connection is frozen; what is made for
+every request is not, because freezing costs more than the value itself, and is not changed all the same once it has
+been handed on, except for the exchange of whoever owns it.
 """
 
 from __future__ import annotations
@@ -9,10 +11,9 @@ from __future__ import annotations
 import datetime
 import ipaddress
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 from typing import Self
 
-from attrs import Factory, field, frozen
+from attrs import Factory, define, field, frozen
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Header fields in the order received, as (name in lower case, value) pairs; repeated names stay repeated."""
@@ -195,9 +196,11 @@ class Body:
 NO_BODY = Body()
 
 
-@frozen(slots=False)
+@define(slots=False, unsafe_hash=True)
 class Request:
-    """The head of an HTTP request as it was received.
+    """The head of an HTTP request as it was received; never changed once made.
+
+    It has a ``__dict__``, in which the views of :mod:`edgenode.rules.views.view` are kept.
 
     :ivar method: case-sensitive, as sent.
     :ivar scheme: ``https`` or ``http``.
@@ -211,7 +214,7 @@ class Request:
     :ivar version: ``(1, 1)``, ``(1, 0)``, ``(2, 0)``.
     :ivar length: the body's length in bytes, 0 for none, ``None`` if it is not known in advance.
     :ivar body: its body, if it has none, or if a rule asked for it; else ``None``.
-    :ivar fields: every value of every header by its lower-case name.
+    :ivar fields: every value of every header by its lower-case name, a ``dict`` that nobody changes.
     """
 
     method: bytes
@@ -238,25 +241,25 @@ class Request:
         return host_of(self.authority)
 
 
-def by_name(headers: Headers) -> Mapping[bytes, tuple[bytes, ...]]:
+def by_name(headers: Headers) -> dict[bytes, tuple[bytes, ...]]:
     """Every value of every header by its lower-case name."""
     fields: dict[bytes, tuple[bytes, ...]] = {name: (value,) for name, value in headers}
     if len(fields) != len(headers):  # some name is repeated, which is rare
         fields = dict.fromkeys(fields, ())
         for name, value in headers:
             fields[name] += (value,)
-    return MappingProxyType(fields)
+    return fields
 
 
 def host_of(authority: bytes) -> bytes:
     """The host of an authority: no port, no trailing dot; an IPv6 literal keeps its brackets."""
     end = authority.rfind(b":")
-    if end > authority.rfind(b"]"):
+    if end >= 0 and end > authority.rfind(b"]"):
         authority = authority[:end]
     return authority[:-1] if authority.endswith(b".") else authority
 
 
-@frozen
+@define
 class Response:
     """An answer that the node gives by itself.
 
@@ -310,9 +313,12 @@ class Geography:
     organization: str = ""
 
 
-@frozen(slots=False)
+@define(weakref_slot=False)
 class Exchange:
     """What the pipeline judges: a connection, the request on it if it speaks HTTP, and the tags so far.
+
+    Only its owner changes it: whoever made it, or the pipeline that was given it
+    (:meth:`edgenode.policy.pipeline.Pipeline.judge`). Rules and stages read it.
 
     :ivar connection: where it came in.
     :ivar request: the request; ``None`` for a stream.
@@ -323,29 +329,32 @@ class Exchange:
     :ivar path_map: the name of its path map; empty if none was chosen.
     :ivar geography: where the client is; ``None`` if nobody has looked.
     :ivar time: when it began, seconds since the epoch; 0 if unknown.
+    :ivar standing: the automatic tags that are the same for every request of this connection with this authority and
+        path map: see :meth:`edgenode.policy.tagging.Tagging.standing`. ``None`` if nobody has computed them.
     """
 
     connection: Connection
     request: Request | None = None
     client: str = ""
-    tags: frozenset[str] = field(default=frozenset())
+    tags: frozenset[str] = frozenset()
     server_group: str = ""
     security_policy: str = ""
     path_map: str = ""
     geography: Geography | None = None
     time: float = 0.0
+    standing: frozenset[str] | None = None
 
-    def tagged(self, tags: Iterable[str]) -> Exchange:
-        """This exchange with more tags."""
-        # Every request passes here several times; attrs.evolve would take as long as a whole stage.
+    def tagged(self, tags: Iterable[str] = ()) -> Exchange:
+        """A copy of this exchange with more tags."""
         return Exchange(
             self.connection,
             self.request,
             self.client,
-            self.tags.union(tags) if self.tags else frozenset(tags),
+            self.tags.union(tags),
             self.server_group,
             self.security_policy,
             self.path_map,
             self.geography,
             self.time,
+            self.standing,
         )

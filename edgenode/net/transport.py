@@ -1,17 +1,18 @@
 """A connection: an ``SSL.Connection`` directly on a non-blocking socket, registered with the reactor.
 
-No memory BIO, no second transport, no copy. Law: a byte is delivered once, in order, and never after the end; what is
-written is sent at once if the socket takes it, queued otherwise; nothing is read while the receiver is paused.
+No memory BIO, no second transport. Law: a byte is delivered once, in order, and never after the end. What is written
+is sent at once if the socket takes it, and queued otherwise. Nothing is read while the receiver is paused, and no byte
+that has been read stays here: a slice, which is what one call of the reactor does, reads at most :data:`READ_AHEAD`
+bytes and delivers them, and takes about :data:`SLICE` seconds besides what the receiver takes.
 The same object serves both directions, and, with :class:`Plain` in place of TLS, connections without TLS.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections import deque
-from typing import Protocol
+from collections.abc import Callable
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
@@ -19,80 +20,53 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from edgenode.net.errors import describe
 from edgenode.net.plain import Plain
 from edgenode.net.poller import Reactor
+from edgenode.net.receiver import NOBODY, Receiver
+from edgenode.net.tls_messages import limit_messages
+
+FIRST = 2048
+"""Bytes of the first read of a slice: nearly all requests and small responses fit."""
 
 RECORD = 16384
-"""The most plaintext a TLS record holds, and so the most that one read returns."""
+"""The most plaintext that a TLS record holds (RFC 8446, section 5.1), and so the most that one read returns."""
 
-READ_AHEAD = 16
-"""How many full records are read before the reactor gets its turn."""
+READ_AHEAD = 3 * RECORD
+"""Bytes that one slice reads, and delivers as one, at most: a request head of 32 KiB, as much again of what follows it,
+and as much of a response that the client does not take are 128 KiB."""
 
-WRITE_AHEAD = 64
-"""How many records are sent before the reactor gets its turn: who writes much to a fast reader is not the only one."""
+CHUNK = 4 * RECORD
+"""Bytes given to OpenSSL at once. If the socket takes only a part of them, OpenSSL does not say which, and has to be
+given the same again; so this is also the step in which progress is seen."""
 
-HIGH_WATER = 65536
-"""With more than this many bytes unsent a transport is full: stop writing."""
+SLICE = 0.001
+"""Seconds after which a slice ends, once the read or write is done that it is at."""
 
 _log = Logger()
-
-
-class Receiver(Protocol):
-    """Whom a transport tells what happens."""
-
-    def handshaken(self) -> None:
-        """The handshake is done; nothing has been received yet."""
-
-    def received(self, data: bytes) -> None:
-        """Bytes arrived."""
-
-    def drained(self) -> None:
-        """All that was queued has been sent."""
-
-    def lost(self, reason: str, clean: bool) -> None:
-        """The connection is over; nothing follows.
-
-        :param reason: why, empty if the other side just closed it.
-        :param clean: whether it ended as its protocol ends: by close_notify in TLS, by FIN without.
-        """
-
-
-class _Nobody:
-    """The receiver of a connection that is over."""
-
-    def handshaken(self) -> None:
-        """Nothing."""
-
-    def received(self, data: bytes) -> None:
-        """Nothing."""
-
-    def drained(self) -> None:
-        """Nothing."""
-
-    def lost(self, reason: str, clean: bool) -> None:
-        """Nothing."""
-
-
-_NOBODY = _Nobody()
 
 
 @implementer(IReadDescriptor, IWriteDescriptor)
 class Transport:
     """One connection on a non-blocking socket.
 
+    In TLS, a FIN without close_notify is no proper end but a loss: something may be missing. If the receiver sees that
+    by itself, as in HTTP requests, set ``SSL.OP_IGNORE_UNEXPECTED_EOF`` on the TLS connection: then it is an end, and
+    a client that has only shut down its sending side can be answered. (Otherwise OpenSSL sends nothing after it.)
+
     :ivar sock: the socket; owned by the transport.
     :ivar connection: the TLS connection on it, or :class:`Plain`.
     :ivar receiver: whom it tells what happens.
     :ivar established: whether the handshake is done.
-    :ivar full: whether so much is unsent that the writer should wait for ``drained``.
-    :ivar queued: the bytes that wait to be sent.
+    :ivar queued: the bytes that wait to be sent; while there are any, the writer should wait for ``drained``.
     :ivar lost: whether the connection is over.
     :ivar sent: the bytes that the socket has taken so far, to see progress by.
     """
 
     __slots__ = (
-        "_closing", "_fd", "_half", "_paused", "_queue", "_reactor", "_reading", "_writing",
-        "connection", "established", "full", "lost", "queued", "receiver", "sent", "sock",
+        "_again", "_asked", "_closing", "_direct", "_ended", "_fd", "_half", "_open", "_paused", "_queue", "_reactor",
+        "_read", "_reading", "_unsent", "_writing",
+        "connection", "established", "lost", "queued", "receiver", "sent", "sock",
     )  # fmt: skip
 
     def __init__(
@@ -103,17 +77,13 @@ class Transport:
         self.connection = connection
         self.receiver = receiver
         self._fd = sock.fileno()
-        self._queue: deque[bytes | memoryview] = deque()
-        self.queued = 0
-        self._closing = False
-        self._half = False
-        self._paused = False
-        self._reading = False
-        self._writing = False
-        self.lost = False
-        self.full = False
-        self.established = False
-        self.sent = 0
+        self._queue: deque[bytes | memoryview] | None = None
+        self._read = self._unsent = b""  # of the round that the reactor is at
+        self.queued = self.sent = 0
+        self.established = self.lost = False
+        self._open = self._direct = False  # what follows from all the others: may it read, may it send unqueued
+        self._again = self._asked = self._paused = self._reading = self._writing = False
+        self._closing = self._half = self._ended = False
 
     # -- the reactor's side ------------------------------------------------------------------------------------------
 
@@ -130,71 +100,93 @@ class Transport:
         self._handshake()
 
     def doRead(self) -> None:
-        """Read what is there: called by the reactor when the socket is readable."""
-        if self.lost:
+        """Read and deliver what is there, for one slice: called by the reactor when the socket is readable."""
+        if not self._open:
+            if not self.established and not self.lost:
+                self._handshake()
             return
-        if not self.established:
-            self._handshake()
-            return
-        recv = self.connection.recv
         try:
-            for _ in range(READ_AHEAD):
-                data = recv(RECORD)
-                self.receiver.received(data)
-                # A short read has emptied the record, and asking again would cost an exception.
-                if self._paused or self.lost or (len(data) < RECORD and not self.connection.pending()):
-                    return
-            while not self._paused and not self.lost and self.connection.pending():
-                self.receiver.received(recv(RECORD))
-        except SSL.WantReadError:
-            pass
-        except SSL.WantWriteError:
-            self._want_write()
-        except SSL.ZeroReturnError:
-            self._end("", clean=True)
+            data = self.connection.recv(FIRST)
+            if len(data) >= FIRST:
+                self._read_on(data)
+            elif (batch := self._reactor.batch) is None:
+                self.receiver.received(data)  # that was all: OpenSSL decrypts no record before the last one is read
+            else:
+                self._read = data
+                batch.append(self)
         except SSL.Error as error:
-            self._end(describe(error), clean=False)
+            self._not_read(error)
         except Exception:
-            _log.failure("the receiver failed")
-            self.abort("an internal error")
+            self._failed()
 
     def doWrite(self) -> None:
-        """Send what is queued: called by the reactor when the socket is writable."""
-        if self.lost:
+        """Send what is queued, for one slice: called by the reactor when the socket is writable."""
+        if not self.queued or not self.established:
+            self._stop_writing()
+            self.doRead()  # the handshake, or a read, had something to send
             return
-        if not self.established:
-            self._handshake()
-            return
+        queue, clock = self._queue, self._reactor.clock
+        assert queue is not None
+        end = clock() + SLICE
         try:
-            for _ in range(WRITE_AHEAD):
-                if not self._queue:
-                    break
-                chunk = self._queue[0]
-                count = self.connection.send(chunk)
+            while queue:
+                data = queue[0]
+                count = self.connection.send(data if len(data) <= CHUNK else memoryview(data)[:CHUNK])
                 self.sent += count
                 self.queued -= count
-                if count < len(chunk):
-                    self._queue[0] = memoryview(chunk)[count:]
+                if count < len(data):
+                    queue[0] = memoryview(data)[count:]
                 else:
-                    self._queue.popleft()
+                    queue.popleft()
+                if clock() > end:
+                    break
         except (SSL.WantWriteError, SSL.WantReadError):
             return
         except SSL.Error as error:
             self._end(describe(error), clean=False)
             return
-        if self._queue:
+        if not queue:
+            self._all_sent()
+
+    @property
+    def unread(self) -> bool:
+        """Whether bytes have been read in this round that were not handed on yet."""
+        return bool(self._read)
+
+    def deliver(self) -> None:
+        """Hand on what was read in this round: called by the reactor once everybody's bytes have been read.
+
+        If the receiver has been paused since, it waits for :meth:`resume`.
+        """
+        if self._paused:
             return
-        self.full = False
-        self._writing = False
-        self._reactor.removeWriter(self)
-        if self._closing:
-            self._shutdown()
-        else:
-            try:
-                self.receiver.drained()
-            except Exception:
-                _log.failure("the receiver failed")
-                self.abort("an internal error")
+        data, self._read = self._read, b""
+        if data and not self.lost:
+            self._tell(self.receiver.received, data)
+
+    def flush(self) -> None:
+        """Send what was written in this round: called by the reactor once everybody's bytes have been handed on."""
+        unsent, self._unsent = self._unsent, b""
+        if unsent and not self.lost:
+            self._send(unsent)
+
+    def doAgain(self) -> None:
+        """Go on with what was left: called by the reactor after everybody else."""
+        self._again = False
+        if self._paused or self.lost:
+            return
+        if self._read:
+            self.deliver()
+        elif self._asked:
+            self._asked = False
+            self._reopen()
+            self._tell(self.receiver.received, b"")
+        elif self._open and self.connection.pending():
+            self.doRead()
+            return
+        self._reopen()
+        if self._asked or (self._open and self.connection.pending()):
+            self._go_on()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor found the socket hung up."""
@@ -204,52 +196,78 @@ class Transport:
 
     def write(self, data: bytes) -> None:
         """Send bytes, at once if possible. After the end they are dropped: the receiver has been, or will be, told."""
-        if self.lost or self._closing or not data:
+        if not self._direct:
+            if data and not self._closing and not self.lost:
+                self._enqueue(data)
             return
-        if self._queue:
-            self._enqueue(data)
+        unsent = self._reactor.unsent
+        if unsent is not None and len(data) <= FIRST:
+            if self._unsent:
+                self._unsent += data
+            else:
+                self._unsent = data
+                unsent.append(self)
             return
-        rest: bytes | memoryview = data
+        if self._unsent:
+            data, self._unsent = self._unsent + data, b""
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        """Send bytes now; queue what the socket does not take."""
+        size = len(data)
+        at = 0
         try:
-            for _ in range(WRITE_AHEAD):
-                count = self.connection.send(rest)
-                self.sent += count
-                if count == len(rest):
-                    return
-                rest = memoryview(rest)[count:]
-            self._enqueue(rest)
-            self._want_write()
+            while at < size and at < READ_AHEAD:
+                at += self.connection.send(data if size <= CHUNK and not at else memoryview(data)[at : at + CHUNK])
         except (SSL.WantWriteError, SSL.WantReadError):
-            self._enqueue(rest)
-            self._want_write()
+            pass
         except SSL.Error as error:
             # The receiver is in the middle of writing: let it finish before it hears of the end.
-            reason = describe(error)
             self._closing = True
-            self._reactor.callLater(0, lambda: self._end(reason, clean=False))
+            self._direct = False
+            self._reactor.callLater(0, self._end, describe(error), False)
+            return
+        self.sent += at
+        if at < size:
+            self._direct = False
+            self._enqueue(memoryview(data)[at:])
+            self._want_write()
 
     def pause(self) -> None:
         """Deliver nothing until :meth:`resume`."""
         self._paused = True
-        if self._reading:
+        self._open = False
+        if self._reading and self.established:
             self._reading = False
             self._reactor.removeReader(self)
 
     def resume(self) -> None:
-        """Deliver again; bytes already decrypted come from the reactor's next turn, for no poll wakes up for them."""
+        """Deliver again; bytes already decrypted come in the reactor's next round, for no poll tells of them."""
         if not self._paused or self.lost:
             return
         self._paused = False
-        self._want_read()
-        if self.connection.pending():
-            self._reactor.callLater(0, self._read_pending)
+        self._reopen()
+        if self._asked or self._read or (self._open and self.connection.pending()):
+            self._go_on()
+
+    def call_again(self) -> None:
+        """Give everybody else a turn, then have ``received(b"")`` called; nothing is read before.
+
+        This is for a receiver that has bytes left whose work would take longer than a slice. It waits for ``resume`` if
+        the receiver is paused then.
+        """
+        self._asked = True
+        self._open = False
+        self._go_on()
 
     def close(self) -> None:
         """End the connection properly once everything queued is sent."""
         if self.lost or self._closing:
             return
+        self.flush()
         self._closing = True
-        if not self._queue:
+        self._direct = False
+        if not self.queued:
             self._shutdown()
 
     def half_close(self) -> None:
@@ -259,25 +277,88 @@ class Transport:
 
     def abort(self, reason: str = "") -> None:
         """End the connection at once, without close_notify: the other side must not take it for a proper end."""
+        self.flush()
         self._end(reason, clean=False)
 
-    # -- inside ------------------------------------------------------------------------------------------------------
+    # -- inside: reading ---------------------------------------------------------------------------------------------
 
-    def _enqueue(self, data: bytes | memoryview) -> None:
-        self._queue.append(data)
-        self.queued += len(data)
-        self.full = self.queued > HIGH_WATER
+    def _read_on(self, data: bytes) -> None:
+        """Read on after a full read, as long as records are full; deliver everything as one."""
+        recv, clock = self.connection.recv, self._reactor.clock
+        end = clock() + SLICE
+        parts, size = [data], len(data)
+        failure = None
+        try:
+            while size < READ_AHEAD and clock() < end:
+                rest = RECORD - size % RECORD  # of the record, if it is full
+                data = recv(rest)
+                parts.append(data)
+                size += len(data)
+                if len(data) < rest:
+                    break
+        except SSL.Error as error:
+            failure = error.with_traceback(None)  # its traceback holds this frame, which holds the error
+        self.receiver.received(b"".join(parts))
+        if failure is not None:
+            self._not_read(failure)
+        elif self._open and self.connection.pending():
+            self._go_on()
 
-    def _read_pending(self) -> None:
-        if not self._paused and not self.lost and self.connection.pending():
-            self.doRead()
+    def _not_read(self, error: SSL.Error) -> None:
+        """Reading raised an error; most say only that nothing is there."""
+        if self.lost or isinstance(error, SSL.WantReadError):
+            return
+        if isinstance(error, SSL.WantWriteError):
+            self._want_write()
+        elif isinstance(error, SSL.ZeroReturnError):
+            self._other_side_ended()
+        else:
+            self._end(describe(error), clean=False)
+
+    def _other_side_ended(self) -> None:
+        self._ended = True
+        self._open = False
+        if self._reading:
+            self._reading = False
+            self._reactor.removeReader(self)
+        if not self._closing:
+            self._tell(self.receiver.ended)
+        elif not self.queued:
+            self._end("", clean=True)
+
+    def _reopen(self) -> None:
+        """Read again, unless there is another reason not to; a handshake goes on even while the receiver is paused."""
+        if self._ended or (self._paused and self.established):
+            return
+        self._open = self.established and not self._asked and not self._read
+        if not self._reading:
+            self._reading = True
+            self._reactor.addReader(self)
+
+    def _go_on(self) -> None:
+        if not self._again:
+            self._again = True
+            self._reactor.again(self)
+
+    def _tell(self, told: Callable[..., None], *arguments: object) -> None:
+        try:
+            told(*arguments)
+        except Exception:
+            self._failed()
+
+    def _failed(self) -> None:
+        """The receiver raised an exception."""
+        _log.failure("the receiver failed")
+        self.abort("an internal error")
+
+    # -- inside: the handshake, writing, the end ---------------------------------------------------------------------
 
     def _handshake(self) -> None:
         try:
             self.connection.do_handshake()
         except SSL.WantReadError:
             self._stop_writing()
-            self._want_read()
+            self._reopen()
             return
         except SSL.WantWriteError:
             self._want_write()
@@ -289,20 +370,24 @@ class Transport:
             self._end(f"{type(error).__name__} in the handshake", clean=False)
             return
         self.established = True
-        self._stop_writing()
-        try:
-            self.receiver.handshaken()
-        except Exception:
-            _log.failure("the receiver failed")
-            self.abort("an internal error")
-            return
-        if not self._paused and not self.lost:
-            self._want_read()
+        if isinstance(self.connection, SSL.Connection):
+            limit_messages(self.connection, self.sock, self._reactor.clock)
+        if self.queued:
+            self._want_write()
+        else:
+            self._stop_writing()
+            self._direct = not self._closing
+        self._tell(self.receiver.handshaken)
+        if self._paused:
+            self.pause()
+        elif not self.lost:
+            self._reopen()
 
-    def _want_read(self) -> None:
-        if not self._reading:
-            self._reading = True
-            self._reactor.addReader(self)
+    def _enqueue(self, data: bytes | memoryview) -> None:
+        if self._queue is None:
+            self._queue = deque()
+        self._queue.append(data)
+        self.queued += len(data)
 
     def _want_write(self) -> None:
         if not self._writing:
@@ -315,10 +400,18 @@ class Transport:
             self._writing = False
             self._reactor.removeWriter(self)
 
+    def _all_sent(self) -> None:
+        self._stop_writing()
+        if self._closing:
+            self._shutdown()
+            return
+        self._direct = True
+        self._tell(self.receiver.drained)
+
     def _shutdown(self) -> None:
         with contextlib.suppress(SSL.Error):
             self.connection.shutdown()
-        if not self._half:
+        if self._ended or not self._half:
             self._end("", clean=True)
             return
         with contextlib.suppress(OSError):
@@ -328,31 +421,16 @@ class Transport:
         if self.lost:
             return
         self.lost = True
+        self._open = self._direct = False
         if self._reading:
             self._reactor.removeReader(self)
         if self._writing:
             self._reactor.removeWriter(self)
-        self._queue.clear()
+        self._queue = None
         self.queued = 0
-        self.full = False
         self.sock.close()
-        receiver, self.receiver = self.receiver, _NOBODY  # so that both can go without the garbage collector
+        receiver, self.receiver = self.receiver, NOBODY  # so that both can go without the garbage collector
         try:
             receiver.lost(reason, clean)
         except Exception:
             _log.failure("the receiver failed")
-
-
-def describe(error: BaseException) -> str:
-    """An OpenSSL or socket error in one sentence: OpenSSL's words where it has any.
-
-    :param error: ``SSL.Error`` and its kinds, or ``OSError``.
-    """
-    if isinstance(error, OSError):
-        return os.strerror(error.errno or 0)
-    if isinstance(error, SSL.SysCallError):
-        number = error.args[0] if error.args else -1
-        return os.strerror(number) if isinstance(number, int) and number > 0 else "closed without close_notify"
-    reasons = error.args[0] if error.args else ()
-    words = [entry[2] for entry in reasons if isinstance(entry, tuple) and len(entry) > 2] if reasons else []
-    return "; ".join(dict.fromkeys(words)) or type(error).__name__

@@ -1,4 +1,5 @@
-"""A configuration as what serves it: contexts, pools, pipelines and routers, with nothing opened yet.
+"""A configuration as what serves it: TLS contexts, pools, pipelines, routers, and what the exchanges of each listener
+share; with nothing opened yet. The service, the endpoint and the simulator have it from here.
 
 Law: it is made beside the one that serves and touches nothing of it. What is the same in both is the same object: then
 connections to origins stay warm, sessions can be resumed, and clients are not verified again.
@@ -6,23 +7,28 @@ connections to origins stay warm, sessions can be resumed, and clients are not v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from attrs import field, frozen
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
+from edgenode.model.interfaces import IEventSink
 from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.certificate_headers import uris_of
+from edgenode.proxy.listener.context import ListenerContext
+from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
-from edgenode.rules.formulas import ALWAYS, needs_of
-from edgenode.rules.lowering import formula_of
+from edgenode.proxy.trusted_proxies import TrustedProxies
+from edgenode.rules.formulas import ALWAYS
 from edgenode.rules.matching.compiling import compile_formula
+from edgenode.rules.section_formulas import formula_of
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.hostnames import verify_origin
-from edgenode.tls.policies import TLSPolicy, client_context, server_context
+from edgenode.tls.policies import PROTOCOLS, TLSPolicy, client_context, server_context
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
@@ -32,7 +38,7 @@ T = TypeVar("T")
 
 @frozen
 class _Identity:
-    """All that a pool or a context is made of; equal ones make equal ones."""
+    """All that a pool or a TLS context is made of; equal ones make equal ones."""
 
     name: str
     section: Origin | ServerGroup
@@ -40,8 +46,8 @@ class _Identity:
     trust_stores: tuple[LoadedTrustStore | None, ...]
 
     @property
-    def known(self) -> bool:
-        """Whether it is the whole truth: the system's authorities may have changed without a word here."""
+    def complete(self) -> bool:
+        """Whether nothing else counts: the system's authorities may have changed without a change here."""
         section = self.section
         return not (isinstance(section, Origin) and _tls(section) and section.verify and section.trust_store is None)
 
@@ -51,8 +57,8 @@ class Assembly:
     """What serves a configuration.
 
     :ivar configuration: the configuration.
-    :ivar pools: the connections to each origin, by name.
-    :ivar routers: the server groups of each listener, by name.
+    :ivar pools: the connections to each origin, by its name.
+    :ivar routers: the server groups of each listener, by the listener's name.
     """
 
     configuration: Configuration
@@ -65,20 +71,46 @@ class Assembly:
     def of(
         cls, configuration: Configuration, reactor: Any, deadlines: Deadlines, before: Assembly | None = None
     ) -> Assembly:
-        """Make it; this takes a while, and may be done in a thread.
+        """Make it, for HTTP; this takes a while, and may be done in a thread.
 
         :param before: the one that it shall succeed.
         """
-        builder = _Builder(configuration, reactor, deadlines, before)
-        pools = {name: builder.pool(name) for name in configuration.origins}
-        served = dict.fromkeys(name for listener in configuration.listeners.values() for name in listener.server_groups)
-        groups = {name: builder.group(name, pools) for name in served}
-        routers = {}
-        for name, listener in configuration.listeners.items():
-            default = None if listener.default_server_group is None else groups[listener.default_server_group]
-            served_here = [groups[each] for each in listener.server_groups]
-            routers[name] = Router(served_here, default, configuration.credentials.locate)
-        return cls(configuration, pools, routers, builder.made, builder.trusts)
+        builder = _Builder(configuration, before)
+        pools = {name: builder.pool(name, reactor, deadlines) for name in configuration.origins}
+        path_maps = functools.partial(builder.path_maps, pools)
+        return builder.assembly(configuration.listeners, PROTOCOLS, path_maps, pools)
+
+    @classmethod
+    def for_protocol(
+        cls,
+        configuration: Configuration,
+        listener: str,
+        protocols: Sequence[bytes],
+        before: Assembly | None = None,
+    ) -> Assembly:
+        """Make it for a protocol that has no requests: without path maps and pools.
+
+        :param listener: the listener that it comes in by; no other is served.
+        :param protocols: the protocol's names for ALPN, the preferred first.
+        :param before: the one that it shall succeed.
+        """
+        return _Builder(configuration, before).assembly((listener,), protocols, lambda group: (), {})
+
+    def context(self, listener: str, events: IEventSink) -> ListenerContext:
+        """What all exchanges of a listener share.
+
+        :param listener: its name.
+        :param events: takes the events.
+        """
+        edge = self.configuration.edge
+        return ListenerContext(
+            listener,
+            self.routers[listener],
+            edge.name.encode("ascii"),
+            TrustedProxies(edge.trusted_proxies, edge.client_address),
+            events,
+            edge.told_headers,
+        )
 
 
 @frozen(eq=False)
@@ -86,22 +118,42 @@ class _Builder:
     """Makes what is new, and takes over what is not; an origin has one pool, whoever names it."""
 
     configuration: Configuration
-    reactor: Any
-    deadlines: Deadlines
     before: Assembly | None
     made: dict[_Identity, Any] = field(factory=dict)
     trusts: dict[TLSPolicy, Trust] = field(factory=dict)
 
+    def assembly(
+        self,
+        listeners: Iterable[str],
+        protocols: Sequence[bytes],
+        path_maps: Callable[[str], tuple[ServedPathMap, ...]],
+        pools: Mapping[str, OriginPool],
+    ) -> Assembly:
+        """The assembly for some listeners, and for the ALPN protocols that are spoken there.
+
+        :param path_maps: makes those of a server group.
+        """
+        configuration, groups, routers = self.configuration, dict[str, ServedGroup](), dict[str, Router]()
+        for name in listeners:
+            listener = configuration.listeners[name]
+            for each in listener.server_groups:
+                if each not in groups:
+                    groups[each] = self._group(each, protocols, path_maps(each))
+            default = None if listener.default_server_group is None else groups[listener.default_server_group]
+            served = [groups[each] for each in listener.server_groups]
+            routers[name] = Router(served, default)
+        return Assembly(configuration, pools, routers, self.made, self.trusts)
+
     def _same(self, identity: _Identity, make: Callable[[], T]) -> T:
         """What is there already, or else is made."""
-        if self.before is not None and identity in self.before._made and identity.known:
+        if self.before is not None and identity in self.before._made and identity.complete:
             self.made[identity] = self.before._made[identity]
         else:
             self.made[identity] = make()
         made: T = self.made[identity]
         return made
 
-    def pool(self, name: str) -> OriginPool:
+    def pool(self, name: str, reactor: Any, deadlines: Deadlines) -> OriginPool:
         """The pool of an origin."""
         origin, credentials = self.configuration.origins[name], self.configuration.credentials
         certificate = None if origin.certificate is None else credentials.certificates[origin.certificate]
@@ -117,26 +169,25 @@ class _Builder:
                     verify=origin.verify,
                 )
             verify = verify_origin if origin.verify else None
-            return OriginPool(name, origin, context, verify, self.reactor, self.deadlines)
+            return OriginPool(name, origin, context, verify, reactor, deadlines, TLSOpening)
 
         return self._same(_Identity(name, origin, (certificate,), (trust_store,)), make)
 
-    def group(self, name: str, pools: Mapping[str, OriginPool]) -> ServedGroup:
+    def _group(self, name: str, protocols: Sequence[bytes], path_maps: tuple[ServedPathMap, ...]) -> ServedGroup:
         """A server group; it is always a new object, for that is how a reload is noticed."""
         group, credentials = self.configuration.server_groups[name], self.configuration.credentials
         certificates = tuple(credentials.certificates[each] for each in group.certificate)
         stores = tuple(credentials.trust_stores[each] for each in group.trust_store)
-        security_policy = self.configuration.security_policies[group.security_policy]
         policy = TLSPolicy.of(group, stores)
         identity = _Identity(name, group, certificates, stores)
         return ServedGroup(
             name,
             group,
             policy,
-            self._same(identity, lambda: server_context(group, certificates, stores)),
+            self._same(identity, lambda: server_context(group, certificates, stores, protocols)),
             self._trust(policy, group, stores),
             group.security_policy,
-            tuple(self._path_map(each, name, pools) for each in security_policy.path_maps),
+            path_maps,
             uris_of(certificates),
         )
 
@@ -146,13 +197,17 @@ class _Builder:
             self.trusts[policy] = known or Trust.of(group, stores)
         return self.trusts[policy]
 
+    def path_maps(self, pools: Mapping[str, OriginPool], group: str) -> tuple[ServedPathMap, ...]:
+        """The path maps of a server group, each with the pool of its origin."""
+        policy = self.configuration.security_policies[self.configuration.server_groups[group].security_policy]
+        return tuple(self._path_map(each, group, pools) for each in policy.path_maps)
+
     def _path_map(self, name: str, group: str, pools: Mapping[str, OriginPool]) -> ServedPathMap:
         section = self.configuration.path_maps[name]
-        formula = formula_of(section, self.configuration.definitions, f"path-map {name}")
+        formula = formula_of(section, self.configuration.rules.definitions, f"path-map {name}")
         matches = None if formula == ALWAYS else compile_formula(formula)
         pipeline = self.configuration.pipeline(name, group)
-        timed = "clock" in needs_of(formula)
-        return ServedPathMap(name, matches, pipeline, pools[section.origin], section.max_body_size, timed)
+        return ServedPathMap(name, matches, pipeline, pools[section.origin], section.max_body_size)
 
 
 def _tls(origin: Origin) -> bool:

@@ -16,7 +16,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.feeds.fetch import Fetcher
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.model.interfaces import IEventSink
@@ -24,13 +24,11 @@ from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
 from edgenode.node.events import EventLog
-from edgenode.node.feeds import Feeds
+from edgenode.node.feed_updates import FeedUpdates
 from edgenode.node.watch import Watch
 from edgenode.proxy.listener.binding import sentence
-from edgenode.proxy.listener.context import Surroundings
 from edgenode.proxy.listener.port import Port
 from edgenode.proxy.origin.pool import OriginPool
-from edgenode.proxy.trusted_proxies import TrustedProxies
 
 _log = Logger()
 
@@ -57,11 +55,11 @@ class EdgeService(Service):
         self._events = events
         self._reloading = DeferredLock()
         self._watch = Watch(reactor, lambda: self.configuration, self.change)
-        self._feeds = Feeds(Fetcher(reactor, self._deadlines), lambda: self.configuration, self.change)
+        self._feeds = FeedUpdates(Fetcher(reactor, self._deadlines), lambda: self.configuration, self.change)
         self._leaving: set[Port] = set()
         self._retired: weakref.WeakSet[OriginPool] = weakref.WeakSet()
         self.ports: dict[str, Port] = {
-            name: Port(listener, self._surroundings(self._assembly, name), reactor, self._deadlines)
+            name: Port(listener, self._assembly.context(name, events), reactor, self._deadlines)
             for name, listener in configuration.listeners.items()
         }
 
@@ -74,17 +72,6 @@ class EdgeService(Service):
     def pools(self) -> dict[str, OriginPool]:
         """The connections to each origin, by name; look them up again after a reload."""
         return dict(self._assembly.pools)
-
-    def _surroundings(self, assembly: Assembly, listener: str) -> Surroundings:
-        edge = assembly.configuration.edge
-        return Surroundings(
-            listener,
-            assembly.routers[listener],
-            edge.name.encode("ascii"),
-            TrustedProxies(edge.trusted_proxies, edge.client_address),
-            self._events,
-            edge.told_headers,
-        )
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -193,7 +180,7 @@ class EdgeService(Service):
         problems = []
         for name, listener in configuration.listeners.items():
             if listener.endpoint.place(name) not in kept:
-                port = Port(listener, self._surroundings(assembly, name), self._reactor, self._deadlines)
+                port = Port(listener, assembly.context(name, self._events), self._reactor, self._deadlines)
                 try:
                     port.bind()
                     opened[name] = port
@@ -218,7 +205,7 @@ class EdgeService(Service):
                 ports[name].startListening()
             else:
                 ports[name] = kept.pop(listener.endpoint.place(name))
-                ports[name].renew(listener, self._surroundings(assembly, name))
+                ports[name].renew(listener, assembly.context(name, self._events))
         self.ports = ports
         self._leave(kept.values())
         for name, pool in before.pools.items():

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 from attrs import field, frozen
 
 from edgenode.model import decision
-from edgenode.model.decision import Action, Forward, Outcome, Respond
+from edgenode.model.decision import FORWARD, Action, Forward, Outcome, Respond
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Headers, Response
 from edgenode.model.settings import Between, Choice, Tag, Word, setting
@@ -26,8 +26,8 @@ from edgenode.policy.templates import Filled, Template
 
 TEXT = "text/plain; charset=utf-8"
 
-STAGES = ("flows", "dynamic-rules", "rate-limits", "acl", "content-filter")
-"""The stages that an action can exempt from; those that there are not yet too."""
+EXEMPTIBLE = ("flows", "dynamic-rules", "rate-limits", "acl", "content-filter")
+"""The words for the stages that an action can exempt from; without effect where a node has no such stage."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CONTENT_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ -~]*[!-~])?", re.ASCII)
@@ -55,7 +55,7 @@ class Skip(Action):
 
     def outcome(self, exchange: Exchange) -> Outcome:
         """Forwarding."""
-        return Forward()
+        return FORWARD
 
 
 @frozen
@@ -149,7 +149,7 @@ class Monitor(Action):
 
     def outcome(self, exchange: Exchange) -> Outcome:
         """Forwarding."""
-        return Forward(_rendered(self.headers, exchange))
+        return Forward(_rendered(self.headers, exchange)) if self.headers else FORWARD
 
 
 TYPES: Mapping[str, type[Action]] = MappingProxyType(
@@ -206,7 +206,7 @@ class ActionSection:
     tags: tuple[Annotated[Word, Tag()], ...] = setting(
         "Tags for the requests that it is taken for, besides ``action:NAME``.", ()
     )
-    skip: tuple[Annotated[str, Choice(STAGES)], ...] = setting(
+    skip: tuple[Annotated[str, Choice(EXEMPTIBLE)], ...] = setting(
         "The stages that ``skip`` exempts from; without the key all that remain. With it the action competes with no "
         "other: of those the strongest is taken all the same.",
         (),

@@ -17,7 +17,7 @@ from attrs import frozen
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange
 from edgenode.policy.templates import Escape, Filled, Template, Value
-from edgenode.rules.language.expressions import FieldValue, walk
+from edgenode.rules.language.nodes import FieldValue, walk
 from edgenode.rules.language.types import BYTES, IP
 
 LONGEST = 16 * 1024

@@ -6,8 +6,7 @@ strongest. An action that exempts from stages stands beside it, whatever it is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Annotated, ClassVar
 
@@ -24,8 +23,8 @@ from edgenode.rules.feeds import Feed
 from edgenode.rules.filter_feeds import FeedCategory
 from edgenode.rules.formulas import Evidence
 from edgenode.rules.lists import Members
-from edgenode.rules.lowering import Lowering
 from edgenode.rules.matching.compiling import FormulaSet, compile_formulas
+from edgenode.rules.section_formulas import SectionFormulas
 from edgenode.rules.sections import Section
 from edgenode.rules.tags import canonical
 
@@ -74,33 +73,48 @@ class GlobalFilter(Section, Feed):
         return self.feed is None and super().empty
 
 
+_NO_STAGES: frozenset[str] = frozenset()
+
+
 @frozen(eq=False)
 class _Consequence:
     """What follows if a filter matches.
 
+    :ivar filter: the name of the filter.
+    :ivar tags: what it puts on.
     :ivar action: the action that competes with those of others.
     :ivar named: the name of its action, whether or not that competes.
     :ivar exempt: the stages that are left out.
+    :ivar taken: the tags that are put on besides if its action is taken.
+    :ivar reasons: the reason for each evidence that it can have, by the ``id`` of that. Those have to be kept alive.
     """
 
     filter: str
     tags: frozenset[str]
     action: Action | None
-    named: str = ""
-    exempt: frozenset[str] = frozenset()
+    named: str
+    exempt: frozenset[str]
+    taken: frozenset[str]
+    reasons: Mapping[int, Reason]
 
     @classmethod
-    def of(cls, name: str, filter: GlobalFilter, action: Action | None) -> _Consequence:
-        """What follows if a filter matches."""
-        tags = frozenset(filter.tags)
-        if action is None or not action.exempts:
-            return cls(name, tags, action, "" if action is None else action.name)
-        return cls(name, tags | action.tags, None, action.name, action.exempts)
+    def of(cls, name: str, filter: GlobalFilter, action: Action | None, ways: Iterable[Evidence]) -> _Consequence:
+        """What follows if a filter matches.
+
+        :param ways: every evidence that it can have, as far as that is known beforehand.
+        """
+        tags, named = frozenset(filter.tags), "" if action is None else action.name
+        reasons = {id(way): _reason(name, named, way) for way in ways}
+        if action is None:
+            return cls(name, tags, None, named, frozenset(), frozenset(), reasons)
+        if action.exempts:
+            return cls(name, tags | action.tags, None, named, action.exempts, frozenset(), reasons)
+        taken = frozenset((canonical(f"action:{named}"),)) | action.tags
+        return cls(name, tags, action, named, frozenset(), taken, reasons)
 
 
-@lru_cache(4096)
 def _reason(filter: str, action: str, evidence: Evidence) -> Reason:
-    """Why a filter matched; remembered, for the same evidence comes again and again."""
+    """Why a filter matched."""
     return Reason(
         GlobalFilters.name,
         filter,
@@ -126,7 +140,7 @@ class GlobalFilters:
         definitions: Definitions,
         actions: Mapping[str, Action],
         feeds: Mapping[str, Members] = MappingProxyType({}),
-        lowering: Lowering | None = None,
+        known: SectionFormulas | None = None,
     ) -> GlobalFilters:
         """Compile the active ones of these filters.
 
@@ -134,29 +148,28 @@ class GlobalFilters:
         :param definitions: the sections and lists that they name.
         :param actions: the actions that they name, the predefined ones among them.
         :param feeds: what the filters with a source hold, by the filter's name.
-        :param lowering: one with these definitions that may have met these filters before.
+        :param known: formulas with these definitions that have been made before.
         :raises InvalidValue: if something is named that does not exist, or as
-            :func:`edgenode.rules.lowering.formula_of` and
+            :func:`edgenode.rules.section_formulas.formula_of` and
             :func:`edgenode.rules.matching.compiling.compile_formulas` do.
         """
         active = {name: each for name, each in filters.items() if each.active}
         for name, each in active.items():
             if each.action is not None and each.action not in actions:
                 raise InvalidValue(f"the global filter {name} names an action that does not exist: {each.action}")
-        lowering = lowering or Lowering(definitions)
+        known = known or SectionFormulas(definitions)
         formulas = [
-            lowering.formula(each, name)
+            known.formula(each, name)
             if each.feed is None
             else filter_feeds.formula(each.feed, feeds[name], str(each.source))
             for name, each in active.items()
         ]
-        return cls(
-            compile_formulas(formulas, [each.tags for each in active.values()], tuple(active)),
-            tuple(
-                _Consequence.of(name, each, None if each.action is None else actions[each.action])
-                for name, each in active.items()
-            ),
-        )
+        compiled = compile_formulas(formulas, [each.tags for each in active.values()], tuple(active))
+        consequences = [
+            _Consequence.of(name, each, None if each.action is None else actions[each.action], ways)
+            for (name, each), ways in zip(active.items(), compiled.ways, strict=True)
+        ]
+        return cls(compiled, tuple(consequences))
 
     @property
     def needs(self) -> frozenset[str]:
@@ -164,30 +177,26 @@ class GlobalFilters:
         actions = (each.action for each in self._consequences)
         return self._formulas.needs.union(*(action.needs for action in actions if action is not None))
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether equal exchanges get equal decisions: neither a filter nor its action looks at the clock."""
-        return "clock" not in self.needs
-
     def decide(self, exchange: Exchange) -> Decision:
         """The tags and reasons of every filter that matches, and the strongest of their actions with its tags."""
         matching = self._formulas.matching(exchange)
         if not matching:
             return NOTHING
-        tags: set[str] = set()
+        tags: list[frozenset[str]] = []
         reasons: list[Reason] = []
-        exempt: frozenset[str] = frozenset()
-        winner: Action | None = None
+        exempt = _NO_STAGES
+        winner: _Consequence | None = None
+        strongest = 0
         for index, evidence in matching:
             consequence = self._consequences[index]
-            tags |= consequence.tags
-            action = consequence.action
-            reasons.append(_reason(consequence.filter, consequence.named, evidence))
+            tags.append(consequence.tags)
+            reason = consequence.reasons.get(id(evidence))
+            reasons.append(reason or _reason(consequence.filter, consequence.named, evidence))
             if consequence.exempt:
                 exempt |= consequence.exempt
-            if action is not None and (winner is None or action.strength > winner.strength):
-                winner = action
-        if winner is not None:
-            tags.add(canonical(f"action:{winner.name}"))
-            tags |= winner.tags
-        return Decision(frozenset(tags), tuple(reasons), winner, exempt=exempt)
+            action = consequence.action
+            if action is not None and (winner is None or action.strength > strongest):
+                winner, strongest = consequence, action.strength
+        if winner is None:
+            return Decision(frozenset().union(*tags), tuple(reasons), None, (), exempt)
+        return Decision(winner.taken.union(*tags), tuple(reasons), winner.action, (), exempt)

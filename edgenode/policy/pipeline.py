@@ -7,33 +7,44 @@ mode, only what becomes of it; under ``off`` nothing but tagging is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import ClassVar, Protocol
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from edgenode.model.decision import NOTHING, Action, Decision, Reason
+from edgenode.model.decision import NOTHING, Decision, Reason
 from edgenode.model.exchange import Exchange, Geography
 from edgenode.model.interfaces import Stage
 from edgenode.policy.actions import FAILURE
+from edgenode.policy.tagging import Tagging
 
+_NO_STAGES: frozenset[str] = frozenset()
 _FAILED = frozenset((f"action:{FAILURE.name}",))
 
 
-class _Run:
-    """One exchange on its way through the stages, and what has been said so far."""
+class _Asked(Protocol):
+    """What can be asked for a decision: a stage, or the answer of one that had to wait."""
 
-    __slots__ = ("action", "exchange", "exempt", "reasons", "repeatable", "timings")
+    def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
+        """See :class:`edgenode.model.interfaces.Stage`."""
+        ...
 
-    def __init__(self, exchange: Exchange, repeatable: bool) -> None:
-        self.exchange = exchange
-        self.repeatable = repeatable
-        self.reasons: tuple[Reason, ...] = ()
-        self.action: Action | None = None
-        self.exempt: frozenset[str] = frozenset()
-        self.timings: list[tuple[str, float]] = []
+
+_Named = tuple[str, _Asked]
+
+
+@frozen
+class _Answered:
+    """A stage that has answered."""
+
+    answer: Decision
+
+    def decide(self, exchange: Exchange) -> Decision:
+        """The answer."""
+        return self.answer
 
 
 @frozen(eq=False)
@@ -61,17 +72,13 @@ class Pipeline:
     locate: Callable[[str], Geography] | None = None
     inspect_body_size: int = 128 * 1024
     mode: str = "block"
-    _all: tuple[Stage, ...] = field(init=False)
-    _repeatable: bool = field(init=False)
+    _asked: tuple[tuple[str, Stage], ...] = field(init=False)
     inspects: int = field(init=False)
 
-    @_all.default
-    def _tagging_first(self) -> tuple[Stage, ...]:
-        return (self.tagging,) if self.mode == "off" else (self.tagging, *self.stages)
-
-    @_repeatable.default
-    def _every_stage_is(self) -> bool:
-        return all(stage.repeatable for stage in self._all)
+    @_asked.default
+    def _tagging_first(self) -> tuple[tuple[str, Stage], ...]:
+        stages = (self.tagging,) if self.mode == "off" else (self.tagging, *self.stages)
+        return tuple((stage.name, stage) for stage in stages)
 
     @inspects.default
     def _if_bodies_are_looked_at(self) -> int:
@@ -80,84 +87,92 @@ class Pipeline:
     @property
     def needs(self) -> frozenset[str]:
         """What its stages look at besides the head of a request."""
-        return frozenset().union(*(stage.needs for stage in self._all))
+        return frozenset().union(*(stage.needs for _, stage in self._asked))
+
+    def standing(self, exchange: Exchange) -> frozenset[str] | None:
+        """What :meth:`edgenode.policy.tagging.Tagging.standing` says; ``None`` if another stage puts the tags on."""
+        return self.tagging.standing(exchange) if isinstance(self.tagging, Tagging) else None
 
     def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
-        """Judge an exchange; the decision has all its tags, the automatic ones among them.
+        """Judge an exchange, which stays as it is; the decision has all its tags, the automatic ones among them.
 
         A Deferred comes back only if a stage has to wait; it never fails. Either can be awaited.
         """
-        exchange = self.located(exchange)
-        return self._go_on(_Run(exchange, self._repeatable), 0)
+        return self.judge(exchange.tagged())
 
-    def located(self, exchange: Exchange) -> Exchange:
-        """An exchange that says where its client is, if that can be known."""
-        if self.locate is None or exchange.geography is not None:
-            return exchange
-        return evolve(exchange, geography=self.locate(exchange.client))
+    def judge(self, exchange: Exchange) -> Decision | Deferred[Decision]:
+        """The same without a copy: the exchange is the pipeline's until it has decided, and is changed.
 
-    def _go_on(self, run: _Run, first: int) -> Decision | Deferred[Decision]:
-        """Judge from one stage on."""
+        Then its tags are those of the decision, and its geography is known if it can be.
+        """
+        if exchange.geography is None and self.locate is not None:
+            exchange.geography = self.locate(exchange.client)
+        decision = Decision(exchange.tags, (), None, (), _NO_STAGES, self.mode)
+        return self._go_on(exchange, decision, iter(self._asked))
+
+    def _go_on(
+        self, exchange: Exchange, decision: Decision, remaining: Iterator[_Named], started: float | None = None
+    ) -> Decision | Deferred[Decision]:
+        """Ask the remaining stages.
+
+        :param started: when the first of them was asked; ``None`` for now.
+        """
         clock = self.clock
-        started = 0.0 if clock is None else clock()
-        for position in range(first, len(self._all)):
-            stage = self._all[position]
-            if run.exempt and stage.name in run.exempt:
-                run.reasons += (Reason(stage.name, "", "left out"),)
+        timings: list[tuple[str, float]] = []
+        if clock is not None and started is None:
+            started = clock()
+        for name, stage in remaining:
+            if decision.exempt and name in decision.exempt:
+                decision.reasons += (Reason(name, "", "left out"),)
                 continue
             try:
-                said = stage.decide(run.exchange)
+                said = stage.decide(exchange)
             except Exception as error:
-                said = self._failed(run, stage, error)
+                said = self._failed(name, error)
             if isinstance(said, Deferred):
-                return self._wait(said, started, position, run)
-            if clock is not None:
+                decision.timings += tuple(timings)
+                return self._wait(said, exchange, decision, name, started, remaining)
+            if clock is not None and started is not None:
                 ended = clock()
-                run.timings.append((stage.name, (ended - started) * 1e6))
+                timings.append((name, (ended - started) * 1e6))
                 started = ended
-            if said is not NOTHING and self._take(run, stage, said):
+            if said is NOTHING:
+                continue
+            if not isinstance(said, Decision):
+                said = self._failed(name, TypeError(f"a stage answered with {type(said).__name__}"))
+            decision.add(said)
+            exchange.tags = decision.tags
+            if decision.action is not None and decision.action.skips:
                 break
-        return Decision(
-            run.exchange.tags, run.reasons, run.action, tuple(run.timings), run.repeatable, run.exempt, self.mode
-        )
+        decision.mode = self.mode  # no stage has a say in it
+        decision.timings += tuple(timings)
+        return decision
 
-    def _wait(self, said: Deferred[Decision], started: float, position: int, run: _Run) -> Deferred[Decision]:
-        """Go on once a stage has answered."""
-        stage = self._all[position]
-        run.repeatable = False
+    def _wait(
+        self,
+        said: Deferred[Decision],
+        exchange: Exchange,
+        decision: Decision,
+        name: str,
+        started: float | None,
+        remaining: Iterator[_Named],
+    ) -> Deferred[Decision]:
+        """Go on once a stage has answered, as if it had answered at once."""
 
-        def resume(said: Decision) -> Decision | Deferred[Decision]:
-            if self.clock is not None:
-                run.timings.append((stage.name, (self.clock() - started) * 1e6))
-            return self._go_on(run, len(self._all) if self._take(run, stage, said) else position + 1)
+        def resume(answer: Decision) -> Decision | Deferred[Decision]:
+            return self._go_on(exchange, decision, chain(((name, _Answered(answer)),), remaining), started)
 
-        return said.addCallbacks(resume, lambda failure: resume(self._failed(run, stage, failure.value)))
+        return said.addCallbacks(resume, lambda failure: resume(self._failed(name, failure.value)))
 
-    def _take(self, run: _Run, stage: Stage, said: Decision) -> bool:
-        """Join what a stage said to what was said before, as ``|`` does; whether that skips the remaining stages."""
-        if not isinstance(said, Decision):
-            said = self._failed(run, stage, TypeError(f"a stage answered with {type(said).__name__}"))
-        if said.tags:
-            run.exchange = run.exchange.tagged(said.tags)
-        if said.reasons:
-            run.reasons += said.reasons
-        if said.exempt:
-            run.exempt |= said.exempt
-        action = said.action
-        if action is not None and (run.action is None or action.strength > run.action.strength):
-            run.action = action
-        return run.action is not None and run.action.skips
-
-    def _failed(self, run: _Run, stage: Stage, error: BaseException) -> Decision:
+    def _failed(self, name: str, error: BaseException) -> Decision:
         """What counts as said by a stage that failed."""
-        run.repeatable = False
         try:
             raise error
         except BaseException:
             self._log.failure(
-                "The stage {stage} failed; the failure policy is {policy}.", stage=stage.name, policy=self.failure
+                "The stage {stage} failed; the failure policy is {policy}.", stage=name, policy=self.failure
             )
         failed = f"failed: {type(error).__name__}"
         if self.failure == "open":
-            return Decision(reasons=(Reason(stage.name, "", failed),))
-        return Decision(_FAILED, (Reason(stage.name, "", failed, "", FAILURE.name),), FAILURE)
+            return Decision(reasons=(Reason(name, "", failed),))
+        return Decision(_FAILED, (Reason(name, "", failed, "", FAILURE.name),), FAILURE)

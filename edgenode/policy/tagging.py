@@ -6,19 +6,18 @@ certificate says of its holder, or a trust store of its clients, becomes a tag o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import lru_cache, partial
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
-from attrs import field, frozen
+from attrs import frozen
 
 from edgenode.model.decision import Decision
 from edgenode.model.errors import InvalidValue
-from edgenode.model.exchange import Exchange, Geography, Request, Verification, host_of
+from edgenode.model.exchange import Exchange, Geography, Verification, host_of
 from edgenode.rules.tags import canonical, check_tag
 from edgenode.rules.views import bodies
-from edgenode.rules.views.pairs import has_more_pairs
+from edgenode.rules.views.pairs import MOST_PAIRS, has_more_pairs
 
 AUTOMATIC: Mapping[str, str] = MappingProxyType(
     {
@@ -50,9 +49,6 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
 )
 """What each automatic tag says, by what stands before its colon."""
 
-_REMEMBERED = 4096
-_LONGEST_REMEMBERED = 1024
-
 
 def check_own_tag(text: str) -> None:
     """Check a tag that a filter, a security policy or a trust store wants to set.
@@ -71,16 +67,9 @@ class Tagging:
     stores that vouch for its client."""
 
     name: ClassVar[str] = "tagging"
-    repeatable: ClassVar[bool] = True
     needs: ClassVar[frozenset[str]] = frozenset()
 
     _own: Mapping[str, tuple[str, ...]]
-    _standing: Callable[..., frozenset[str]] = field(init=False)
-
-    @_standing.default
-    def _remembered(self) -> Callable[..., frozenset[str]]:
-        # It must not hold this object, or only the collector could free what a reload has replaced.
-        return lru_cache(_REMEMBERED)(partial(_standing_tags, self._own))
 
     @classmethod
     def of(cls, own: Mapping[str, Iterable[str]]) -> Tagging:
@@ -94,59 +83,58 @@ class Tagging:
 
     def decide(self, exchange: Exchange) -> Decision:
         """The automatic tags of an exchange, those of its security policy, and those of a verified client."""
+        standing = exchange.standing
+        if standing is None:
+            standing = self.standing(exchange)
+        request = exchange.request
+        if request is None:
+            return Decision(standing)
+        fields, query, body = request.fields, request.query, request.body
+        headers, cookies = len(fields), 0
+        if COOKIE in fields:
+            headers -= 1
+            for value in fields[COOKIE]:
+                cookies += _items(value.translate(None, b" "), b";", b";;")
+        tags = [
+            _HEADERS[headers] if headers < _COUNTED else f"headers:{headers}",
+            _COOKIES[cookies] if cookies < _COUNTED else f"cookies:{cookies}",
+        ]
+        if query:
+            arguments = _items(query, b"&", b"&&")
+            tags.append(_ARGUMENTS[arguments] if arguments < _COUNTED else f"args:{arguments}")
+            if len(query) >= MOST_PAIRS and has_more_pairs(query):
+                tags.append("args:truncated")
+        else:
+            tags.append("args:0")
+        if body is not None and body.size and bodies.truncated(request):
+            tags.append("body:truncated")
+        return Decision(standing.union(tags))
+
+    def standing(self, exchange: Exchange) -> frozenset[str]:
+        """The tags that every exchange has that came by the same connection, while the verdict on its client stays the
+        same, with the same authority and path map: all but the counts of headers, cookies and arguments,
+        ``args:truncated`` and ``body:truncated``.
+
+        Whoever keeps them for several requests puts them into :attr:`edgenode.model.exchange.Exchange.standing`.
+        """
         request, client = exchange.request, exchange.connection.client
-        authority, scheme = (b"", b"") if request is None else (request.authority, request.scheme)
         mtls = _NONE if client is None else verdict_tags(client.verification)
-        subject, issuer = "", ""
+        parts = {
+            "ip": exchange.client,
+            "host": "" if request is None else host_of(request.authority).decode("latin-1"),
+            "protocol": "" if request is None else request.scheme.decode("latin-1"),
+            "servergroup": exchange.server_group,
+            "securitypolicy": exchange.security_policy,
+            "securitypolicy-entry": exchange.path_map,
+        }
         vouched: tuple[str, ...] = ()
         if client is not None and mtls is _VERIFIED:
-            subject, issuer, vouched = client.subject, client.issuer, client.tags
-        # What the client chooses is kept only if it is short, and of that only so much. One flat call, not one for each
-        # part: this is on the way of every request.
-        short = len(authority) + len(subject) + len(issuer) <= _LONGEST_REMEMBERED
-        standing = (self._standing if short else partial(_standing_tags, self._own))(
-            exchange.geography,
-            exchange.client,
-            authority,
-            scheme,
-            exchange.server_group,
-            exchange.security_policy,
-            exchange.path_map,
-            subject,
-            issuer,
-            mtls,
-            vouched,
-        )
-        return Decision(standing if request is None else standing | _request_tags(request))
-
-
-def _standing_tags(
-    own: Mapping[str, tuple[str, ...]],
-    geography: Geography | None,
-    client: str,
-    authority: bytes,
-    scheme: bytes,
-    group: str,
-    policy: str,
-    path_map: str,
-    subject: str,
-    issuer: str,
-    mtls: tuple[str, ...],
-    vouched: tuple[str, ...],
-) -> frozenset[str]:
-    parts = {
-        "ip": client,
-        "host": host_of(authority).decode("latin-1"),
-        "protocol": scheme.decode("latin-1"),
-        "servergroup": group,
-        "securitypolicy": policy,
-        "securitypolicy-entry": path_map,
-        "cert-subject": subject,
-        "cert-issuer": issuer,
-    }
-    automatic = (canonical(f"{family}:{text}") for family, text in parts.items() if text)
-    located = () if geography is None else _located_tags(geography)
-    return frozenset(("all", *mtls, *automatic, *located, *own.get(policy, ()), *vouched))
+            parts |= {"cert-subject": client.subject, "cert-issuer": client.issuer}
+            vouched = client.tags
+        automatic = (canonical(f"{family}:{text}") for family, text in parts.items() if text)
+        located = () if exchange.geography is None else _located_tags(exchange.geography)
+        own = self._own.get(exchange.security_policy, ())
+        return frozenset(("all", *mtls, *automatic, *located, *own, *vouched))
 
 
 def _located_tags(geography: Geography) -> Iterator[str]:
@@ -161,9 +149,6 @@ def _located_tags(geography: Geography) -> Iterator[str]:
     }
     return (canonical(f"{family}:{value or 'nil'}") for family, value in parts.items())
 
-
-_TRUNCATED = frozenset(("body:truncated",))
-_MORE_ARGUMENTS = frozenset(("args:truncated",))
 
 _NONE = ("mtls:none",)
 _VERIFIED = ("mtls:verified",)
@@ -180,26 +165,20 @@ def verdict_tags(verification: Verification) -> tuple[str, ...]:
     return _FAILED if verification.presented else _NONE
 
 
-def _request_tags(request: Request) -> frozenset[str]:
-    fields, body = request.fields, request.body
-    cookies = fields.get(b"cookie", ())
-    headers = len(fields) - 1 if cookies else len(fields)
-    counts = _counts(headers, sum(map(_cookies, cookies)), _arguments(request.query) if request.query else 0)
-    if request.query and has_more_pairs(request.query):
-        counts |= _MORE_ARGUMENTS
-    return counts | _TRUNCATED if body is not None and body.size and bodies.truncated(request) else counts
+# -- what is counted ---------------------------------------------------------------------------------------------------
+
+COOKIE = b"cookie"
+
+_COUNTED = 128
+"""Tags of counts below this one are made beforehand."""
+
+_HEADERS, _COOKIES, _ARGUMENTS = (
+    tuple(f"{family}:{count}" for count in range(_COUNTED)) for family in ("headers", "cookies", "args")
+)
 
 
-def _cookies(value: bytes) -> int:
-    pairs = value.replace(b" ", b"").split(b";")
-    return len(pairs) - pairs.count(b"")
-
-
-def _arguments(query: bytes) -> int:
-    pairs = query.split(b"&")
-    return len(pairs) - pairs.count(b"")
-
-
-@lru_cache(_REMEMBERED)
-def _counts(headers: int, cookies: int, arguments: int) -> frozenset[str]:
-    return frozenset((f"headers:{headers}", f"cookies:{cookies}", f"args:{arguments}"))
+def _items(text: bytes, separator: bytes, twice: bytes) -> int:
+    """How many items a text has between separators, without those that are empty."""
+    if text.find(twice) < 0 and text[:1] != separator != text[-1:] and text:
+        return text.count(separator) + 1  # as nearly always, and nothing need be made of them
+    return len(list(filter(None, text.split(separator))))

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import re
 import ssl
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from urllib.parse import quote
@@ -20,7 +19,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from edgenode.model.exchange import ClientIdentity, Connection
 from edgenode.proxy.headers import header_lines
-from edgenode.proxy.routing import ServedGroup
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.identity import describe
 
@@ -39,23 +37,15 @@ _DNS = re.compile(r"[A-Za-z0-9._*-]+")
 # All that PEM has besides unreserved characters; urllib's own loop would take as long as a handshake.
 _ESCAPES = tuple((character, quote(character, safe="")) for character in " \n+/=")
 
-_WRITTEN: weakref.WeakKeyDictionary[Connection, tuple[ServedGroup, bytes]] = weakref.WeakKeyDictionary()
-"""The lines of the connections that are open, with the server group that they were written for."""
 
+def certificate_lines(styles: Iterable[str], connection: Connection, ours: tuple[str, ...]) -> bytes:
+    """The certificate headers of a request, each field line with its line end.
 
-def certificate_lines(group: ServedGroup, connection: Connection) -> bytes:
-    """The certificate headers of a request, each with its line end, in the styles of its server group.
-
-    :param connection: the facts with the verdict as of now: another object for another verdict.
+    :param styles: keys of :data:`STYLES`, or ``none``.
+    :param connection: the facts with the verdict as of now.
+    :param ours: the URIs in our own certificates: :func:`uris_of`.
     """
-    styles = group.group.certificate_headers
-    if styles == ("none",):
-        return b""
-    written = _WRITTEN.get(connection)
-    if written is None or written[0] is not group:
-        lines = b"".join(header_lines(STYLES[style](connection, group.uris)) for style in styles)
-        _WRITTEN[connection] = written = group, lines
-    return written[1]
+    return b"".join([header_lines(STYLES[style](connection, ours)) for style in styles if style != "none"])
 
 
 def uris_of(certificates: Iterable[LoadedCertificate]) -> tuple[str, ...]:

@@ -1,235 +1,37 @@
-"""What happened in one exchange, kept while it happens and told afterwards as its event."""
+"""The record of an event that is no proxied request's: of a connection, or of a request judged elsewhere."""
 
 from __future__ import annotations
 
-import datetime
-import functools
-import json
 import time
-import weakref
-from json.encoder import encode_basestring_ascii as _text
 
-from attrs import asdict
-
-from edgenode.model.decision import Reason
+from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ClientError, OriginError
-from edgenode.model.exchange import ClientIdentity, Connection, Request
-from edgenode.proxy.judging import Judgement
-from edgenode.proxy.origin.balancing import Balanced
-
-EVENT_HEADERS = (b"content-type", b"referer", b"user-agent")
-"""The header fields whose values events tell, unless the configuration names others."""
+from edgenode.model.exchange import Exchange
+from edgenode.model.interfaces import EVENT_HEADERS
 
 
-class Account:
-    """The account of one exchange.
+class EventRecord:
+    """What an event says of an exchange, while it is gathered: :class:`edgenode.model.interfaces.Record`.
 
-    :ivar listener: the name of the listener it came in on.
-    :ivar judgement: what became of the request.
-    :ivar headers: the names, in lower case, of the header fields whose values its event tells.
-    :ivar error: whose fault it was, if it failed.
-    :ivar identifier: the request's identifier.
-    :ivar status: the status sent to the client; 444 closed by us, 499 by the client, 0 nothing was answered.
-    :ivar server: the server of the origin that was asked last.
-    :ivar tries: how many were asked.
-    :ivar reused: whether that was on a kept connection.
-    :ivar origin_status: the status it answered.
-    :ivar received: bytes of the request body.
-    :ivar sent: bytes of the response body.
-    :ivar time: when it began, seconds since the epoch.
-    :ivar began: the same on ``time.perf_counter``; likewise ``decided``, ``answered`` (by the origin), ``ended``.
+    :param listener: the name of the listener; empty if it was none of ours.
+    :param exchange: what was judged.
+    :param at: when it began, seconds since the epoch; now if not given.
+    :param began: the same on ``time.perf_counter``.
     """
 
+    standing = None
+    event_headers: tuple[bytes, ...] = EVENT_HEADERS
+    decision: Decision = NOTHING
     error: ClientError | OriginError | None = None
-    status = 0
-    server: Balanced | None = None
-    tries = 0
+    identifier = b""
+    origin = ""
+    server: str | None = None
+    status = tries = origin_status = received = sent = 0
     reused = False
-    origin_status = 0
-    received = 0
-    sent = 0
-    decided = answered = ended = 0.0
+    decided = answered = 0.0
 
-    def __init__(
-        self,
-        listener: str,
-        judgement: Judgement,
-        began: float,
-        identifier: bytes = b"",
-        headers: tuple[bytes, ...] = EVENT_HEADERS,
-    ) -> None:
+    def __init__(self, listener: str, exchange: Exchange, at: float = 0.0, began: float = 0.0) -> None:
         self.listener = listener
-        self.judgement = judgement
-        self.began = began
-        self.identifier = identifier
-        self.headers = headers
-        self.time = time.time()
-
-    def line(self) -> str:
-        """The event as one line of JSON; every character that is not printable ASCII is escaped."""
-        judgement = self.judgement
-        told = judgement.told
-        if not told:
-            judgement.told = told = _tell(judgement, self.headers)
-        began, ended = self.began, self.ended
-        decided = self.decided or ended
-        answered = self.answered or ended
-        return (
-            f'{{"time":"{_second(int(self.time))}.{int(self.time % 1 * 1e6):06d}Z",'
-            f'"id":"{self.identifier.decode("ascii")}","listener":"{self.listener}",{told},"status":{self.status},"error":{_fault(self.error)},'
-            f'"origin":{self._origin()},"bytes":{{"received":{self.received},"sent":{self.sent}}},'
-            f'"timings":{{"decision":{int((decided - began) * 1e6)},"origin":{int((answered - decided) * 1e6)},'
-            f'"response":{int((ended - answered) * 1e6)},"total":{int((ended - began) * 1e6)}}}}}'
-        )
-
-    def _origin(self) -> str:
-        server = self.server
-        path_map = self.judgement.path_map
-        if path_map is None or not self.tries:
-            return "null"
-        return (
-            f'{{"name":"{path_map.pool.name}","server":{"null" if server is None else _address(server)},'
-            f'"status":{self.origin_status or "null"},"tries":{self.tries},'
-            f'"reused":{"true" if self.reused else "false"}}}'
-        )
-
-
-def _tell(judgement: Judgement, headers: tuple[bytes, ...]) -> str:
-    """What an event says of a judgement."""
-    exchange, decision = judgement.exchange, judgement.decision
-    request, action = exchange.request, decision.action
-    return (
-        f'"client":{_text(exchange.client)},{_connection(exchange.connection)},'
-        f'"server_group":{_text(exchange.server_group)},"security_policy":{_text(exchange.security_policy)},'
-        f'"path_map":{_text(exchange.path_map)},"request":{"null" if request is None else _request(request, headers)},'
-        f'"tags":{_tags(decision.tags)},"reasons":[{",".join(map(_reason, decision.reasons))}],'
-        f'"action":{"null" if action is None else _text(action.name)},"mode":"{decision.mode}",'
-        f'"stages":{{{",".join(f"{_text(stage)}:{time:.0f}" for stage, time in decision.timings)}}}'
-    )
-
-
-@functools.lru_cache(1024)
-def _address(server: Balanced) -> str:
-    return _text(str(server))
-
-
-@functools.lru_cache(1024)
-def _tags(tags: frozenset[str]) -> str:
-    return f"[{','.join(map(_text, sorted(tags)))}]"
-
-
-@functools.lru_cache(4)
-def _second(seconds: int) -> str:
-    """RFC 3339, UTC."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-
-
-def _request(request: Request, headers: tuple[bytes, ...]) -> str:
-    method, scheme, authority = (part.decode("latin-1") for part in (request.method, request.scheme, request.authority))
-    return (
-        f'{{"method":{_text(method)},"scheme":{_text(scheme)},"authority":{_text(authority)},'
-        f'"target":{_text(request.target.decode("latin-1"))},"version":"HTTP/{request.version[0]}.{request.version[1]}",'
-        f'"length":{"null" if request.length is None else request.length},"headers":{_headers(request, headers)}}}'
-    )
-
-
-def _headers(request: Request, names: tuple[bytes, ...]) -> str:
-    """Every value of each of these fields, none of one that is absent: what was not looked for is not in the event."""
-    read = request.fields.get
-    told = ",".join(
-        f'"{name.decode("ascii")}":[{",".join(_text(value.decode("latin-1")) for value in read(name, ()))}]'
-        for name in names
-    )
-    return f"{{{told}}}"
-
-
-@functools.lru_cache(1024)
-def _reason(why: Reason) -> str:
-    return json.dumps(asdict(why), separators=(",", ":"))
-
-
-_FACTS: weakref.WeakKeyDictionary[Connection, str] = weakref.WeakKeyDictionary()
-"""What events say of the connections that are open."""
-
-_LONGEST_NAME = 1024
-"""Characters of a distinguished name in an event; its owner may have written a novel into it."""
-
-
-def _connection(connection: Connection) -> str:
-    """What an event says of a connection: the same for all its exchanges, and so remembered as long as it is open."""
-    facts = _FACTS.get(connection)
-    if facts is None:
-        _FACTS[connection] = facts = _connection_facts(connection)
-    return facts
-
-
-def _connection_facts(connection: Connection) -> str:
-    client, verdict = connection.client, connection.verification
-    facts = {
-        "peer": str(connection.peer),
-        "local": str(connection.local),
-        "tls": {
-            "version": connection.tls_version,
-            "cipher": connection.cipher,
-            "server_name": connection.server_name,
-            "alpn": connection.alpn,
-            "fingerprint": connection.fingerprint,
-        },
-        "certificate": {
-            "verify": str(verdict),
-            "subject": client.subject[:_LONGEST_NAME] if client is not None else None,
-            "issuer": client.issuer[:_LONGEST_NAME] if client is not None else None,
-            "serial": client.serial if client is not None else None,
-            "fingerprint": client.fingerprint_sha256 if client is not None else None,
-            "revoked": verdict.revoked,
-            "first_error": verdict.first_error,
-            "last_error": verdict.last_error,
-            "depth": verdict.depth,
-            **({} if client is None else _certificate(client)),
-        },
-    }
-    return json.dumps(facts, separators=(",", ":"))[1:-1]
-
-
-def _certificate(client: ClientIdentity) -> dict[str, object]:
-    """What rules can read of a certificate besides; without it nobody could tell later what they would have said."""
-    return {
-        "errors": client.verification.errors,
-        "tags": client.tags,
-        "subject_legacy": client.subject_legacy[:_LONGEST_NAME],
-        "issuer_legacy": client.issuer_legacy[:_LONGEST_NAME],
-        "issuer_serial": client.issuer_serial,
-        "fingerprint_sha1": client.fingerprint_sha1,
-        "ski": client.ski,
-        "issuer_ski": client.issuer_ski,
-        "not_before": _moment(client.not_before),
-        "not_after": _moment(client.not_after),
-        "sans": {kind: _names(getattr(client.sans, kind)) for kind in ("dns", "uri", "email", "ip")},
-        "extended_key_usages": _names(client.extended_key_usages),
-        "spki_sha256": client.spki_sha256,
-        "key_type": client.key_type,
-        "key_bits": client.key_bits,
-        "signature_algorithm": client.signature_algorithm,
-        "chain_sent": len(client.chain_sent),
-        "chain_verified": len(client.chain_verified),
-        "crl_this_update": _moment(client.crl_this_update),
-        "crl_next_update": _moment(client.crl_next_update),
-    }
-
-
-def _names(names: tuple[str, ...]) -> tuple[str, ...] | None:
-    """All names of a kind; ``None`` if there is a novel in them, for some of them are not all."""
-    return names if sum(map(len, names)) + len(names) <= _LONGEST_NAME else None
-
-
-def _moment(time: datetime.datetime | None) -> str | None:
-    return None if time is None else f"{time:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def _fault(error: ClientError | OriginError | None) -> str:
-    """Whose fault, the status inside, which may differ from the one sent, and the reason."""
-    if error is None:
-        return "null"
-    if isinstance(error, ClientError):
-        return f'{{"fault":"client","status":{error.status},"reason":{_text(error.reason)}}}'
-    return f'{{"fault":"origin","kind":"{error.kind}","status":{error.status},"reason":{_text(error.reason)}}}'
+        self.exchange = exchange
+        self.time = at or time.time()
+        self.began = self.ended = began or time.perf_counter()

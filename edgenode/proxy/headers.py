@@ -1,8 +1,9 @@
 """Header fields on their way through: what crosses, what does not, and what we add.
 
-Law: hop-by-hop fields do not cross (RFC 9110, section 7.6.1). What claims to say who the client is or which certificate
-it has never arrives from outside, in no spelling: CGI, WSGI and their kin turn ``Client_Cert``, ``client.cert`` and
-``Client-Cert`` into the same variable, so names are compared with every separator made a hyphen.
+Law: hop-by-hop fields do not cross (RFC 9110, section 7.6.1), and field lines that cross are passed on as they were
+received. What claims to say who the client is or which certificate it has never arrives from outside, in no spelling:
+CGI, WSGI and their kin turn ``Client_Cert``, ``client.cert`` and ``Client-Cert`` into the same variable, so names are
+compared with every separator made a hyphen.
 """
 
 from __future__ import annotations
@@ -12,15 +13,13 @@ import functools
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from attrs import frozen
 
-from edgenode.model.exchange import Headers, Request
+from edgenode.model.exchange import Headers, Request, Response
+from edgenode.proxy.streams import RequestHead, ResponseHead
 from edgenode.proxy.trusted_proxies import X_FORWARDED_FOR, TrustedProxies
-
-Fields = list[tuple[bytes, bytes]]
-"""Header fields to be sent, with their names as they shall be written."""
 
 HOP_BY_HOP = frozenset(
     (
@@ -98,9 +97,6 @@ _SEPARATORS = re.compile(rb"[^a-z0-9]+")
 _CLEAN = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,261}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=-]{1,128}")
 
-_KNOWN: dict[bytes, bool] = {}
-_MOST_KNOWN, _LONGEST_KNOWN = 4096, 64
-
 
 def claims_certificate(name: bytes) -> bool:
     """Whether a header of this name claims to say something of a client certificate.
@@ -148,72 +144,130 @@ def response_header_fault(name: bytes) -> str:
     return "no cache may keep an answer that is one client's" if name == b"cache-control" else ""
 
 
-def _crosses(name: bytes) -> bool:
-    """Whether a request header of this lower-case name is passed on; remembered, for names repeat."""
-    crosses = _KNOWN.get(name)
-    if crosses is None:
-        spelled = _SEPARATORS.sub(b"-", name).strip(b"-")
-        crosses = not (misleads(name) or spelled in HOP_BY_HOP or spelled in _FRAMING)
-        if len(_KNOWN) >= _MOST_KNOWN:
-            _KNOWN.clear()
-        if len(name) <= _LONGEST_KNOWN:
-            _KNOWN[name] = crosses
-    return crosses
+_CROSSING = frozenset(
+    b"""
+    a-im accept accept-charset accept-datetime accept-encoding accept-language access-control-request-headers
+    access-control-request-method authorization baggage cache-control content-disposition content-encoding
+    content-language content-location content-type cookie date device-memory dnt downlink dpr early-data ect
+    from grpc-accept-encoding grpc-encoding grpc-timeout idempotency-key if-match if-modified-since if-none-match
+    if-range if-unmodified-since last-event-id link origin pragma prefer priority range referer rtt save-data
+    sec-ch-ua sec-ch-ua-arch sec-ch-ua-bitness sec-ch-ua-full-version-list sec-ch-ua-mobile sec-ch-ua-model
+    sec-ch-ua-platform sec-ch-ua-platform-version sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user
+    sec-gpc sec-purpose soapaction traceparent tracestate upgrade-insecure-requests user-agent viewport-width
+    x-api-key x-b3-sampled x-b3-spanid x-b3-traceid x-correlation-id x-csrf-token x-requested-with x-xsrf-token
+    """.split()
+)
+"""Names of request fields that cross and are frequent; of all others it is worked out each time."""
 
 
-@frozen(eq=False)
-class Passage:
-    """How a header block goes through to the origin: the same for every request with that block on a connection.
+_ONE_HOP = HOP_BY_HOP | _FRAMING
+
+
+def crosses(name: bytes) -> bool:
+    """Whether a request field is passed on, unless Connection nominates it.
+
+    :param name: in lower case.
+    """
+    if name in _CROSSING:
+        return True
+    if name in _ONE_HOP:
+        return False
+    spelled = _SEPARATORS.sub(b"-", name).strip(b"-")
+    return not (misleads(name) or spelled in _ONE_HOP)
+
+
+def request_lines(head: RequestHead, without: Collection[bytes] = ()) -> bytes:
+    """The field lines of a request that are passed on as they were received, each with its line end.
+
+    :param without: further names to leave out, lower case: those of which somebody reads the first of two.
+    """
+    names, lines = head.field_names, head.field_lines
+    if head.options or without:
+        left_out = head.options.union(without)
+        kept = [line for line, name in zip(lines, names, strict=True) if name not in left_out and crosses(name)]
+    else:
+        kept = [line for line, name in zip(lines, names, strict=True) if name in _CROSSING or crosses(name)]
+    kept.append(b"")
+    return b"\r\n".join(kept)
+
+
+@frozen
+class Forwarded:
+    """Where a request comes from, as the origin is told.
 
     :ivar client: the client's address, text.
-    :ivar identifier: the request's identifier that a trusted proxy gave, if it did.
-    :ivar lines: the header fields for the origin, each with its line end; without Host, framing and X-Request-Id.
-    :ivar trailers: whether the client takes trailers.
-    :ivar max_forwards: how many more proxies TRACE and OPTIONS may pass; ``None`` without the field.
+    :ivar chain: the value of X-Forwarded-For: the part of the list that is believed, the client first.
+    :ivar scheme: of the client's request: the peer's, or what a trusted proxy reports.
+    :ivar host: likewise its authority.
     """
 
     client: str
-    identifier: bytes | None
-    lines: bytes
-    trailers: bool
-    max_forwards: int | None
+    chain: str
+    scheme: bytes
+    host: bytes
+
+    @classmethod
+    def reported(cls, request: Request, peer: str, trusted: TrustedProxies) -> Forwarded:
+        """What a trusted proxy reports of a request.
+
+        :param peer: the proxy's address.
+        """
+        client, chain = trusted.walk(peer, request.fields)
+        # Proxies that write Forwarded pass on what a client has written into these.
+        customary = trusted.header == X_FORWARDED_FOR
+        scheme = _reported(request, b"x-forwarded-proto") if customary else None
+        host = _reported(request, b"x-forwarded-host") if customary else None
+        scheme = scheme if scheme in (b"http", b"https") else request.scheme
+        return cls(client, chain, scheme, host or request.authority)
+
+    def lines(self) -> bytes:
+        """The field lines that say so, each with its line end (RFC 7239, and by custom)."""
+        return header_lines(
+            (
+                (b"X-Forwarded-For", self.chain.encode("ascii")),
+                (b"X-Forwarded-Proto", self.scheme),
+                (b"X-Forwarded-Host", self.host),
+                (b"Forwarded", b'for=%b;host="%b";proto=%b' % (_node(self.client), self.host, self.scheme)),
+            )
+        )
 
 
-def read_passage(
-    request: Request, options: frozenset[bytes], peer: str, trusted: TrustedProxies, via: bytes
-) -> Passage:
-    """What crosses of a request's header fields, and what we add.
+def via_line(request: Request, pseudonym: bytes) -> bytes:
+    """The Via field line of a request (RFC 9110, section 7.6.3): what was received, and us."""
+    received = request.fields.get(b"via")
+    if received is None and request.version == (1, 1):
+        return b"Via: 1.1 %b\r\n" % pseudonym
+    ours = b"%d.%d %b" % (*request.version, pseudonym)
+    return b"Via: %b\r\n" % (b", ".join((*received, ours)) if received else ours)
 
-    :param options: the names that the client's Connection field nominates.
-    :param peer: the address at the other end of the connection.
-    :param via: our pseudonym.
-    """
-    reported = trusted.contains(peer)
-    client, chain = trusted.walk(peer, request.fields) if reported else (peer, peer)
-    # Proxies that write Forwarded pass on what a client has written into these.
-    customary = reported and trusted.header == X_FORWARDED_FOR
-    proto = _reported(request, b"x-forwarded-proto") if customary else None
-    host = _reported(request, b"x-forwarded-host") if customary else None
-    proto = proto if proto in (b"http", b"https") else request.scheme
-    host = host or request.authority
-    trailers = b"trailers" in b",".join(request.fields.get(b"te", ())).lower()
-    fields: Fields = [
-        (written, value)
-        for (name, value), written in zip(request.headers, request.names, strict=True)
-        if _crosses(name) and name not in options
-    ]
-    fields += (
-        (b"X-Forwarded-For", chain.encode("ascii")),
-        (b"X-Forwarded-Proto", proto),
-        (b"X-Forwarded-Host", host),
-        (b"Forwarded", b'for=%b;host="%b";proto=%b' % (_node(client), host, proto)),
-        (b"Via", _via(request.fields.get(b"via"), request.version, via)),
-    )
-    if trailers:
-        fields += ((b"TE", b"trailers"), (b"Connection", b"TE"))
-    return Passage(
-        client, _identifier(request) if reported else None, header_lines(fields), trailers, _max_forwards(request)
-    )
+
+def takes_trailers(request: Request) -> bool:
+    """Whether the client takes trailers (RFC 9110, section 10.1.4)."""
+    values = request.fields.get(b"te")
+    return values is not None and b"trailers" in b",".join(values).lower()
+
+
+TRAILERS_WANTED = b"TE: trailers\r\nConnection: TE\r\n"
+"""What an origin is told for a client that takes trailers."""
+
+_COUNTED = frozenset((b"TRACE", b"OPTIONS"))
+"""Methods for which Max-Forwards counts (RFC 9110, section 7.6.2)."""
+
+_ALLOWED = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+"""What may come of the other methods is for the origin to say, whom a request that is answered here does not reach."""
+
+
+def answered_here(request: Request) -> Response | None:
+    """The response to a request that may pass no further proxy (RFC 9110, section 7.6.2); ``None`` to all others."""
+    if request.method not in _COUNTED or _max_forwards(request) != 0:
+        return None
+    return Response(204 if request.method == b"OPTIONS" else 405, ((b"allow", _ALLOWED),))
+
+
+def max_forwards_line(request: Request) -> bytes:
+    """The Max-Forwards field line for the next proxy, one less where it counts; empty without the field."""
+    left = _max_forwards(request)
+    return b"" if left is None else b"Max-Forwards: %d\r\n" % (left - (request.method in _COUNTED))
 
 
 def _max_forwards(request: Request) -> int | None:
@@ -221,7 +275,8 @@ def _max_forwards(request: Request) -> int | None:
     return int(values[0]) if len(values) == 1 and values[0].isdigit() and len(values[0]) < 10 else None
 
 
-def _identifier(request: Request) -> bytes | None:
+def reported_identifier(request: Request) -> bytes | None:
+    """The request's identifier that a trusted proxy gave, if it gave a clean one."""
     given = request.fields.get(b"x-request-id", ())
     return given[0] if len(given) == 1 and _REQUEST_ID.fullmatch(given[0]) else None
 
@@ -248,14 +303,8 @@ def _node(client: str) -> bytes:
     return b'"[%s]"' % client.encode("ascii") if ":" in client else client.encode("ascii")
 
 
-def _via(received: tuple[bytes, ...] | None, version: tuple[int, int], pseudonym: bytes) -> bytes:
-    """The Via field (RFC 9110, section 7.6.3): what was received, and us."""
-    ours = b"%d.%d %s" % (*version, pseudonym)
-    return b", ".join((*received, ours)) if received else ours
-
-
 def header_lines(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Header fields as they are written in HTTP/1.1."""
+    """Header fields as field lines, each with its line end."""
     return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
@@ -269,21 +318,35 @@ def _date(seconds: int) -> bytes:
     return b"Date: %b\r\n" % email.utils.formatdate(seconds, usegmt=True).encode("ascii")
 
 
-def to_client(headers: Headers, names: tuple[bytes, ...], options: frozenset[bytes], via: bytes) -> tuple[bytes, bool]:
-    """An origin's response header fields for the client, each with its line end, without framing.
+_NOT_TO_CLIENTS = HOP_BY_HOP | {b"content-length", b"via"}
 
-    :param options: the names that the origin's Connection field nominates.
-    :param via: the whole value of our Via element.
-    :returns: the lines, and whether Date is among them.
+
+def response_lines(head: ResponseHead, pseudonym: bytes) -> bytes:
+    """An origin's field lines for the client, each with its line end: as received, with Via and Date (RFC 9110,
+    sections 7.6.3 and 6.6.1), without framing.
+
+    :param pseudonym: ours, for Via.
     """
-    received = tuple(value for name, value in headers if name == b"via")
-    fields = [
-        (written, _vary(value) if name == b"vary" else value)
-        for (name, value), written in zip(headers, names, strict=True)
-        if name not in HOP_BY_HOP and name != b"content-length" and name != b"via" and name not in options
+    names, fields, options = head.field_names, head.fields, head.options
+    kept = [
+        line
+        for line, name in zip(head.field_lines, names, strict=True)
+        if name not in _NOT_TO_CLIENTS and name not in options
     ]
-    dated = any(name == b"date" for name, _ in headers)
-    return header_lines((*fields, (b"Via", b", ".join((*received, via))))), dated
+    if b"vary" in fields:
+        kept = [_vary_line(line) if line[:5].lower() == b"vary:" else line for line in kept]
+    received = fields.get(b"via")
+    if received is None:
+        kept.append(b"Via: 1.1 %b\r\n" % pseudonym)
+    else:
+        kept.append(b"Via: %b, 1.1 %b\r\n" % (b", ".join(received), pseudonym))
+    lines = b"\r\n".join(kept)
+    return lines if b"date" in fields or head.status < 200 else lines + http_date()
+
+
+def _vary_line(line: bytes) -> bytes:
+    name, _, value = line.partition(b":")
+    return b"%b: %b" % (name, _vary(value.strip(b" \t")))
 
 
 def _vary(value: bytes) -> bytes:

@@ -1,148 +1,148 @@
 """What becomes of a request: server group, client certificate, path map, pipeline.
 
-Law: a refusal for the client's certificate comes before any rule, and no rule can undo it. A request that repeats its
-predecessor on the connection byte for byte is judged as that was, as long as nothing has changed that was looked at:
-the second of the verdict on the certificate, the configuration, and stages that say of themselves that they repeat;
-where a path map is chosen by the clock nothing is taken for repeated. A judgement on a body is never taken for another:
-what repeats a head may bring another body.
+Law: a refusal for the client's certificate comes before any rule, and no rule can undo it. What is judged depends on
+the request, the connection, the configuration and the clock, and on no request before it.
 """
 
 from __future__ import annotations
 
-from attrs import define, evolve
 from twisted.internet.defer import Deferred
 
 from edgenode.model.decision import NOTHING, Decision, Outcome, Respond
-from edgenode.model.errors import ClientError
+from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Body, Exchange, Response
-from edgenode.proxy.http1.requestheads import RequestHead
-from edgenode.proxy.listener.client_session import Visitor
-from edgenode.proxy.origin.balancing import Balanced
-from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
-from edgenode.tls.verification import judge
+from edgenode.proxy.headers import Forwarded
+from edgenode.proxy.listener.client_session import ClientSession, Site, Standing
+from edgenode.proxy.routing import ServedPathMap
+from edgenode.proxy.streams import RequestHead
 
 TOO_LARGE = "the request body is too large"
 
 _NO_TAGS: frozenset[str] = frozenset()
 
 
-@define(eq=False)
-class Judgement:
-    """What became of a request.
+class JudgedRequest:
+    """A request, and what became of it.
 
-    :ivar exchange: the exchange, as far as it was routed.
-    :ivar group: its server group, ``None`` if none would serve it.
-    :ivar path_map: its path map, ``None`` if none matched.
-    :ivar refusal: why it was not even given to the pipeline.
+    :ivar head: the request as it was read.
+    :ivar session: the client.
+    :ivar exchange: what is judged, as far as it was routed.
+    :ivar forwarded: where the request comes from, if a trusted proxy reports it.
+    :ivar site: the server group that serves it; ``None`` if none would.
+    :ivar path_map: its path map; ``None`` if none matched.
+    :ivar standing: what it shares with other requests of the connection, if it does.
+    :ivar error: why it failed, and whose fault that was: if the client's, the pipeline may not have been asked.
     :ivar wants: how many bytes of its body have to be there before the pipeline is asked; 0 if it need not wait.
     :ivar decision: what the pipeline said; the automatic tags if it was not asked.
-    :ivar told: what an event says of all this, once one has.
-    :ivar written: the server that the request was last written for, and its head before and after its identifier.
     """
 
+    head: RequestHead
+    session: ClientSession
     exchange: Exchange
-    group: ServedGroup | None = None
+    forwarded: Forwarded | None = None
+    site: Site | None = None
     path_map: ServedPathMap | None = None
-    refusal: ClientError | None = None
+    standing: Standing | None = None
+    error: ClientError | OriginError | None = None
     wants: int = 0
     decision: Decision = NOTHING
-    told: str = ""
-    written: tuple[Balanced, bytes, bytes] | None = None
+
+    def arrive(self, session: ClientSession, head: RequestHead, now: float, client: str | None = None) -> None:
+        """Begin with a request that has come.
+
+        :param now: seconds since the epoch.
+        :param client: the client's address if somebody knows better than the connection and the trusted proxies.
+        """
+        self.session = session
+        self.head = head
+        peer = session.connection.peer.host
+        if session.behind_proxy:
+            self.forwarded = Forwarded.reported(head, peer, session.context.trusted_proxies)
+            peer = self.forwarded.client
+        self.exchange = Exchange(
+            session.connection, head, peer if client is None else client, _NO_TAGS, "", "", "", None, now
+        )
+
+    def judge(self) -> Deferred[Decision] | None:
+        """Judge the request, or find that it wants its body first (:attr:`wants`).
+
+        :returns: a Deferred if a stage has to wait; :attr:`decision` is there when it fires.
+        """
+        try:
+            decision = self._judge()
+        except ClientError as error:
+            # Without its traceback: that leads back here, and only the garbage collector would free the connection.
+            self.error = error.with_traceback(None)
+            self._tag()
+            return None
+        if isinstance(decision, Deferred):
+            return decision.addCallback(self._decided)
+        self.decision = decision
+        return None
+
+    def _judge(self) -> Decision | Deferred[Decision]:
+        exchange, head, session = self.exchange, self.head, self.session
+        self.site = site = session.site(head.authority, exchange.time)
+        group = site.group
+        exchange.connection = site.connection
+        exchange.server_group = group.name
+        exchange.security_policy = group.security_policy
+        exchange.geography = group.locate(exchange.client) if session.behind_proxy else site.geography
+        if site.refusal is not None:
+            raise site.refusal
+        self.path_map = path_map = group.path_map(exchange)
+        exchange.path_map = path_map.name
+        if not session.behind_proxy and exchange.client == session.connection.peer.host:
+            self.standing = standing = site.standing(path_map, exchange)
+            exchange.standing = standing.tags
+        length = head.length
+        if length != 0 and path_map.pipeline.inspects:
+            if length is not None and length > path_map.max_body_size:
+                raise ClientError(413, TOO_LARGE)
+            self.wants = path_map.pipeline.inspects
+            self._tag()
+            return self.decision
+        return path_map.pipeline.judge(exchange)
+
+    def judge_body(self, data: bytes) -> Deferred[Decision] | None:
+        """Judge a request that has waited for its body.
+
+        :param data: more of it than was wanted, or all there is.
+        :returns: as :meth:`judge`.
+        """
+        exchange, path_map, wanted, size = self.exchange, self.path_map, self.wants, self.head.length
+        assert path_map is not None
+        truncated = len(data) > wanted
+        if size is None:
+            # How much more there is nobody knows, and nothing small may hide there: so it is as much as there may be.
+            size = path_map.max_body_size if truncated else len(data)
+        self.wants = 0
+        exchange.request = self.head.with_body(Body(data[:wanted], size, truncated))
+        exchange.tags = _NO_TAGS
+        decision = path_map.pipeline.judge(exchange)
+        if isinstance(decision, Deferred):
+            return decision.addCallback(self._decided)
+        self.decision = decision
+        return None
 
     def outcome(self) -> Outcome:
         """What the decision makes of the exchange."""
         return self.decision.outcome(self.exchange)
 
+    def _decided(self, decision: Decision) -> Decision:
+        self.decision = decision
+        return decision
 
-def judge_request(router: Router, visitor: Visitor, head: RequestHead, client: str) -> Judgement | Deferred[Judgement]:
-    """Judge a request, or find that it wants its body first.
-
-    :param client: the client's address: the peer's, or what a trusted proxy reports.
-    :returns: what became of it; if it ``wants`` its body, only as far as it was routed: see :func:`judge_body`.
-    """
-    last = visitor.last
-    request = head.request
-    if (
-        last is not None
-        and last.exchange.request is request
-        and last.group is not None
-        and router.route(visitor.shaken, request) is last.group
-        and visitor.as_of_now(last.group) is last.exchange.connection
-    ):
-        return last
-    judgement = Judgement(Exchange(visitor.connection, request, client, time=visitor.now()))
-    try:
-        decision = _judge(judgement, router, visitor, head.body is not None)
-    except ClientError as error:
-        # Without its traceback: that leads back here, and only the garbage collector would free the connection.
-        judgement.refusal = error.with_traceback(None)
-        judgement.decision = _automatic(judgement, judgement.group or visitor.shaken)
-        return judgement
-    if isinstance(decision, Deferred):
-        return decision.addCallback(_complete, judgement)
-    judgement.decision = decision
-    if decision.repeatable and judgement.group is not None and not judgement.group.timed:
-        visitor.last = judgement
-    return judgement
-
-
-def judge_body(judgement: Judgement, data: bytes) -> Judgement | Deferred[Judgement]:
-    """Judge a request that has waited for its body.
-
-    :param judgement: of its head.
-    :param data: more of it than was wanted, or all there is.
-    """
-    exchange, path_map, wanted = judgement.exchange, judgement.path_map, judgement.wants
-    assert path_map is not None and exchange.request is not None
-    truncated, size = len(data) > wanted, exchange.request.length
-    if size is None:
-        # How much more there is nobody knows, and nothing small may hide there: so it is as much as there may be.
-        size = path_map.max_body_size if truncated else len(data)
-    body = Body(data[:wanted], size, truncated)
-    judgement.wants = 0
-    judgement.exchange = exchange = evolve(exchange, request=evolve(exchange.request, body=body))
-    decision = path_map.pipeline.decide(exchange)
-    if isinstance(decision, Deferred):
-        return decision.addCallback(_complete, judgement)
-    return _complete(decision, judgement)
-
-
-def _judge(judgement: Judgement, router: Router, visitor: Visitor, has_body: bool) -> Decision | Deferred[Decision]:
-    request, client = judgement.exchange.request, judgement.exchange.client
-    assert request is not None
-    judgement.group = group = router.route(visitor.shaken, request)
-    connection = visitor.as_of_now(group)
-    routed = connection, request, client, _NO_TAGS, group.name, group.security_policy
-    geography = None if router.locate is None else router.locate(client)
-    judgement.exchange = Exchange(*routed, "", geography, judgement.exchange.time)
-    refusal = judge(group.group, connection.verification)
-    if refusal is not None:
-        raise refusal
-    judgement.path_map = path_map = group.path_map(judgement.exchange)
-    judgement.exchange = exchange = Exchange(*routed, path_map.name, geography, judgement.exchange.time)
-    if has_body and path_map.pipeline.inspects:
-        if request.length is not None and request.length > path_map.max_body_size:
-            raise ClientError(413, TOO_LARGE)
-        judgement.wants = path_map.pipeline.inspects
-        return _automatic(judgement, group)
-    return path_map.pipeline.decide(exchange)
-
-
-def _complete(decision: Decision, judgement: Judgement) -> Judgement:
-    judgement.decision = decision
-    return judgement
-
-
-def _automatic(judgement: Judgement, group: ServedGroup) -> Decision:
-    """The automatic tags, for the event of a request that the pipeline never saw."""
-    if not group.path_maps:
-        return NOTHING
-    tagged = group.path_maps[0].pipeline.tagging.decide(judgement.exchange)
-    return tagged if isinstance(tagged, Decision) else NOTHING
+    def _tag(self) -> None:
+        """The automatic tags, for the event of a request that the pipeline has not seen."""
+        group = self.session.handshake_group if self.site is None else self.site.group
+        if group.path_maps:
+            tagged = group.path_maps[0].pipeline.tagging.decide(self.exchange)
+            self.decision = tagged if isinstance(tagged, Decision) else NOTHING
 
 
 def refuse(error: ClientError, style: str) -> Respond | None:
-    """The answer to a client's fault; ``None`` to close without one.
+    """The response to a client's fault; ``None`` to close without one.
 
     :param style: how the server group refuses clients for their certificates: its ``mtls-refusal``.
     """

@@ -6,19 +6,17 @@ are tried in the order written, on the normalised path and never on the query; w
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, ClassVar, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, ClassVar
 
-from attrs import field, frozen
+from attrs import frozen
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred
 
-from edgenode.model.decision import MODES, Decision
+from edgenode.model.decision import MODES
 from edgenode.model.errors import ClientError, InvalidValue
-from edgenode.model.exchange import Exchange, Geography, Request, host_of
-from edgenode.model.interfaces import Stage
+from edgenode.model.exchange import Exchange, Geography, host_of
 from edgenode.model.settings import Choice, Reference, Size, Tag, Word, setting
+from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.rules.sections import Section
 from edgenode.tls.policies import TLSPolicy
@@ -65,24 +63,6 @@ Matcher = Callable[[Exchange], "Sequence[object] | None"]
 """Says whether a section matches an exchange: the entries that made it match, or ``None``."""
 
 
-class Judge(Protocol):
-    """What a path map asks for a decision: ``policy.pipeline.Pipeline``."""
-
-    @property
-    def tagging(self) -> Stage:
-        """The stage of the automatic tags."""
-        ...
-
-    @property
-    def inspects(self) -> int:
-        """How much of a request body its rules are to see, in bytes; 0 if they look at none."""
-        ...
-
-    def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
-        """Judge an exchange."""
-        ...
-
-
 @frozen(eq=False)
 class ServedPathMap:
     """A path map with all that it names, ready to serve.
@@ -92,15 +72,13 @@ class ServedPathMap:
     :ivar pipeline: its pipeline.
     :ivar pool: the connections to its origin.
     :ivar max_body_size: bytes.
-    :ivar timed: whether its section looks at the clock.
     """
 
     name: str
     matches: Matcher | None
-    pipeline: Judge
+    pipeline: Pipeline
     pool: OriginPool
     max_body_size: int
-    timed: bool = False
 
 
 @frozen(eq=False)
@@ -115,7 +93,6 @@ class ServedGroup:
     :ivar security_policy: the name of its security policy.
     :ivar path_maps: the path maps of that policy, in the order written.
     :ivar uris: the URIs in its certificates: who we are, to an origin that is told of a client.
-    :ivar timed: whether the path map of equal requests may be another one later.
     """
 
     name: str
@@ -126,11 +103,11 @@ class ServedGroup:
     security_policy: str
     path_maps: tuple[ServedPathMap, ...]
     uris: tuple[str, ...] = ()
-    timed: bool = field(init=False)
 
-    @timed.default
-    def _any_is(self) -> bool:
-        return any(path_map.timed for path_map in self.path_maps)
+    def locate(self, address: str) -> Geography | None:
+        """Where an address is; ``None`` without ``[geo]``."""
+        locate = self.path_maps[0].pipeline.locate if self.path_maps else None
+        return None if locate is None else locate(address)
 
     def path_map(self, exchange: Exchange) -> ServedPathMap:
         """The path map of an exchange: the first whose section matches.
@@ -148,17 +125,10 @@ class Router:
 
     :param groups: all of them.
     :param default: the one for no or an unknown name, if any.
-    :param locate: says where an address is; ``None`` if nobody knows.
     """
 
-    def __init__(
-        self,
-        groups: Iterable[ServedGroup],
-        default: ServedGroup | None,
-        locate: Callable[[str], Geography] | None = None,
-    ) -> None:
+    def __init__(self, groups: Iterable[ServedGroup], default: ServedGroup | None) -> None:
         self.default = default
-        self.locate = locate
         self._exact: dict[str, ServedGroup] = {}
         self._wildcards: dict[str, ServedGroup] = {}
         self._groups: dict[str, ServedGroup] = {}
@@ -170,44 +140,36 @@ class Router:
                     self._wildcards[name[2:]] = group
                 else:
                     self._exact[name] = group
-        # It must not hold this object, or only the collector could free what a reload has replaced.
-        find = functools.partial(_find, self._exact, self._wildcards, default)
-        self._by_authority = functools.lru_cache(1024)(lambda authority: find(host_of(authority).decode("ascii")))
 
     def named(self, name: str | None) -> ServedGroup | None:
         """The server group for a server name: its own, else the wildcard's for its first label, else the default."""
-        return self.default if name is None else _find(self._exact, self._wildcards, self.default, name)
+        if name is None:
+            return self.default
+        found = self._exact.get(name)
+        if found is None and self._wildcards:
+            found = self._wildcards.get(name.partition(".")[2])
+        return found if found is not None else self.default
 
-    def successor(self, shaken: ServedGroup) -> ServedGroup | None:
+    def successor(self, group: ServedGroup) -> ServedGroup | None:
         """The server group of that name as of now, for a connection that was judged before a reload.
 
-        ``None`` if there is none, or if it would have shaken hands on other terms: only on a new connection can a
+        ``None`` if there is none, or if its handshake would have been under other terms: only on a new connection can a
         client be asked for a certificate, or for a newer version.
         """
-        group = self._groups.get(shaken.name)
-        return group if group is not None and group.policy.settled == shaken.policy.settled else None
+        now = self._groups.get(group.name)
+        return now if now is not None and now.policy.settled == group.policy.settled else None
 
-    def route(self, shaken: ServedGroup, request: Request) -> ServedGroup:
+    def route(self, handshake_group: ServedGroup, authority: bytes) -> ServedGroup:
         """The server group that serves a request.
 
-        :param shaken: the group under whose TLS policy the connection was judged.
+        :param handshake_group: the group under whose TLS policy the connection was judged.
+        :param authority: of the request, in normal form.
         :raises ClientError: 421 (RFC 9110, section 15.5.20), if the authority belongs to a group that judges clients
-            differently, or to none: whoever got in by one door must not walk through another.
+            differently, or to none: whoever was let in for one must not reach another.
         """
-        wanted = self._by_authority(request.authority)
-        if wanted is shaken:
-            return shaken
+        wanted = self.named(host_of(authority).decode("ascii"))
         if wanted is None:
             raise ClientError(421, "no server group has this authority")
-        if wanted.policy != shaken.policy:
-            raise ClientError(421, f"the connection was judged for {shaken.name}, not for {wanted.name}")
+        if wanted is not handshake_group and wanted.policy != handshake_group.policy:
+            raise ClientError(421, f"the connection was judged for {handshake_group.name}, not for {wanted.name}")
         return wanted
-
-
-def _find(
-    exact: Mapping[str, ServedGroup], wildcards: Mapping[str, ServedGroup], default: ServedGroup | None, name: str
-) -> ServedGroup | None:
-    found = exact.get(name)
-    if found is None and wildcards:
-        found = wildcards.get(name.partition(".")[2])
-    return found if found is not None else default

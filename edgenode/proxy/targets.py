@@ -7,11 +7,9 @@ section 6.2.2.3, allows: a path map chosen by ``/public`` must not reach an orig
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import re
-
-from attrs import frozen
+from typing import NamedTuple
 
 from edgenode.model.errors import ClientError
 
@@ -19,6 +17,8 @@ _UNSAFE = bytes(c for c in range(256) if c <= 0x20 or c >= 0x7F or c in b'"#<>')
 _UNSAFE_IN_PATH = b"\\^`{}"
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)([/?].*)?", re.DOTALL)
 _AUTHORITY = re.compile(rb"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[([0-9A-Fa-f:.]{2,45})\])(?::(\d{0,5}))?")
+_NORMAL_AUTHORITY = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*(?::(?!443\Z)(?:[1-5]\d{0,4}|[6-9]\d{0,3}))?")
+"""Those that are in normal form as they stand: nearly all."""
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 # A segment that some reader takes for "." or "..": percent-encoded, or with parameters as Java's servers read "..;x".
@@ -32,8 +32,7 @@ _OVERLONG = re.compile(rb"[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
 _BYTE = {b"%02x" % c: bytes((c,)) for c in range(256)}
 
 
-@frozen
-class Target:
+class Target(NamedTuple):
     """A request target, read.
 
     :ivar authority: of an absolute-form target, lower case; ``None`` for the other forms.
@@ -78,7 +77,6 @@ def read_target(target: bytes, method: bytes) -> Target:
     return Target(authority, path, query if mark else None, normalised)
 
 
-@functools.lru_cache(4096)
 def read_authority(authority: bytes) -> bytes:
     """The authority in its normal form: in lower case, without trailing dot, empty port and https's own port.
 
@@ -87,6 +85,8 @@ def read_authority(authority: bytes) -> bytes:
 
     :raises ClientError: 400, if it is not a host name or an address, with a port or without.
     """
+    if _NORMAL_AUTHORITY.fullmatch(authority) and len(authority) <= 255:
+        return authority
     match = _AUTHORITY.fullmatch(authority)
     if match is None or len(authority) > 261 or (match[2] and int(match[2]) > 65535):
         raise ClientError(400, "the authority is not a valid host")

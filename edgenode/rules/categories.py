@@ -17,7 +17,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.rules import notations
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import Sought
-from edgenode.rules.language.expressions import Each, FieldValue, Index, Value
+from edgenode.rules.language.nodes import Each, FieldValue, Index, Value
 from edgenode.rules.notations import REGEX, Notation
 from edgenode.rules.sections import Entry
 from edgenode.rules.views.escapes import escaped, unescaped

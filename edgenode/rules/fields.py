@@ -7,13 +7,13 @@ Bytes stay bytes: what is decoded stands in a field of its own. No reader raises
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
-from edgenode.model.exchange import Exchange
+from edgenode.model.exchange import Exchange, Request
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
 from edgenode.rules.networks import address
 from edgenode.rules.views import arguments, bodies, certificates, cookies, geo, headers, uris
@@ -32,6 +32,7 @@ class Field:
     :ivar needs: what it takes besides the head of the request: ``body``, ``clock`` (two equal exchanges may differ),
         ``tags`` (they grow while rules are judged), ``geography``, ``certificate`` (of the client).
     :ivar breadth: a guess at how many requests in a hundred a condition on it is true of.
+    :ivar of_request: its value of a request, if it is a request's; ``read`` does the same of an exchange.
     """
 
     name: str
@@ -40,32 +41,14 @@ class Field:
     help: str
     needs: frozenset[str] = frozenset()
     breadth: int = 5
+    of_request: Callable[[Request], Any] | None = field(default=None, kw_only=True)
 
 
 # -- readers of what is there without a view ---------------------------------------------------------------------------
 
 
-_address = lru_cache(4096)(address)
-
-
 def _client(exchange: Exchange) -> tuple[int, int] | None:
-    return _address(exchange.client) if exchange.client else None
-
-
-def _method(exchange: Exchange) -> bytes | None:
-    return None if exchange.request is None else exchange.request.method
-
-
-def _path(exchange: Exchange) -> bytes | None:
-    return None if exchange.request is None else exchange.request.normalised_path
-
-
-def _authority(exchange: Exchange) -> bytes | None:
-    return None if exchange.request is None else exchange.request.authority
-
-
-def _headers(exchange: Exchange) -> Mapping[bytes, tuple[bytes, ...]] | None:
-    return None if exchange.request is None else exchange.request.fields
+    return address(exchange.client) if exchange.client else None
 
 
 def _tags(exchange: Exchange) -> tuple[bytes, ...]:
@@ -99,7 +82,9 @@ def _group(prefix: str, needs: str, *rows: _Row) -> tuple[Field, ...]:
 
 def _requests(prefix: str, needs: str, *rows: _Row) -> tuple[Field, ...]:
     """The same of readers that read the request."""
-    return _group(prefix, needs, *((row[0], row[1], of_request(row[2]), *row[3:]) for row in rows))
+    readers: list[Callable[[Request], Any]] = [row[2] for row in rows]
+    fields = zip(_group(prefix, needs, *rows), readers, strict=True)
+    return tuple(evolve(found, read=of_request(read), of_request=read) for found, read in fields)
 
 
 _LISTS = array(STRINGS)
@@ -112,12 +97,10 @@ _TABLE = (
         ("ssl", BOOL, lambda e: bool(e.connection.tls_version), "Whether the client's connection is encrypted.", 100),
         ("cf.tls_version", BYTES, lambda e: e.connection.tls_version.encode(), "``TLSv1.3``; empty without TLS.", 50),
         ("cf.tls_cipher", BYTES, lambda e: e.connection.cipher.encode(), "The cipher suite, in OpenSSL's words.", 30),
-        ("cf.edge.server_ip", IP, lambda e: _address(e.connection.local.host), "The address connected to.", 50),
+        ("cf.edge.server_ip", IP, lambda e: address(e.connection.local.host), "The address connected to.", 50),
         ("cf.edge.server_port", INT, lambda e: e.connection.local.port, "The port connected to.", 50),
         ("cf.edge.client_tcp", BOOL, lambda e: True, "Whether the client came over TCP: always.", 100),
         ("cf.bot_management.ja4", BYTES, _ja4, "JA4 of the ClientHello; empty without TLS."),
-        ("http.request.method", BYTES, _method, "The method as sent.", 30),
-        ("http.request.headers", STRING_LISTS, _headers, "All values of every header, by its name in lower case."),
     ),
     *_requests(
         "http.", "",
@@ -129,6 +112,8 @@ _TABLE = (
     ),
     *_requests(
         "http.request.", "",
+        ("method", BYTES, attrgetter("method"), "The method as sent.", 30),
+        ("headers", STRING_LISTS, attrgetter("fields"), "All values of every header, by its name in lower case."),
         ("version", BYTES, headers.version, "``HTTP/1.1``, ``HTTP/1.0`` or ``HTTP/2``.", 50),
         ("full_uri", BYTES, uris.full_uri, "Scheme, authority, path and query."),
         ("uri", BYTES, uris.uri, "Path and query."),
@@ -230,13 +215,14 @@ _TABLE = (
         ("sni", BYTES, lambda e: _text(e.connection.server_name), "The server name that TLS asked for.", 30),
         ("alpn", BYTES, lambda e: _text(e.connection.alpn), "The protocol agreed on: ``h2``.", 50),
         ("ja4", BYTES, _ja4, "JA4 of the ClientHello; empty without TLS."),
-        ("peer_ip", IP, lambda e: _address(e.connection.peer.host), "Who connected: the client, or a proxy.", 1),
+        ("peer_ip", IP, lambda e: address(e.connection.peer.host), "Who connected: the client, or a proxy.", 1),
         ("peer_port", INT, lambda e: e.connection.peer.port, "The port that the connection came from.", 1),
-        ("authority", BYTES, _authority, "Host and port asked for, in lower case; no port 443.", 30),
-        ("path", BYTES, _path, "The path for matching: decoded once, slashes merged, dot segments resolved."),
     ),
     *_requests(
         "edge.", "",
+        ("authority", BYTES, attrgetter("authority"), "Host and port asked for, in lower case; no port 443.", 30),
+        ("path", BYTES, attrgetter("normalised_path"),
+         "The path for matching: decoded once, slashes merged, dot segments resolved."),
         ("paths", STRINGS, uris.path_readings, "``edge.path``, also without parameters and with ``\\`` as ``/``."),
         ("query", STRINGS, uris.query_readings, "The query as received and decoded; none without one."),
         ("uri", STRINGS, uris.uri_readings, "Path and query: as received, in normal form, and decoded."),
@@ -280,5 +266,14 @@ _TABLE = (
     ),
 )  # fmt: skip
 
-FIELDS: Mapping[str, Field] = MappingProxyType({field.name: field for field in _TABLE})
+OF_KEY: Mapping[str, Callable[[bytes], Callable[[Exchange], Any]]] = MappingProxyType(
+    {
+        "http.request.headers": headers.of_name,
+        "edge.cookies": cookies.of_name,
+        "edge.arguments": arguments.of_name,
+    }
+)
+"""Of maps, by the name of the field, what makes a reader of the value of one key that does without the map."""
+
+FIELDS: Mapping[str, Field] = MappingProxyType({each.name: each for each in _TABLE})
 """Every field by its name."""

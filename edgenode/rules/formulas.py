@@ -36,6 +36,10 @@ Evidence = tuple[Entry | Clause, ...]
 """What made a formula true, in the order written."""
 
 
+Read = Callable[[Exchange], Collection[Any] | None]
+"""Reads every value of a subject; ``None`` or none at all where it is missing."""
+
+
 @frozen
 class Subject:
     """What predicates look at: all values that a field, or a value made of fields, has in an exchange.
@@ -45,13 +49,15 @@ class Subject:
     :ivar read: every value; ``None`` or none at all where it is missing.
     :ivar needs: what it takes to read it: see :class:`edgenode.rules.fields.Field`.
     :ivar breadth: a guess at how many requests in a hundred one predicate on it is true of.
+    :ivar header: the name of the header, in lower case, if its values are all that is read; else ``None``.
     """
 
     key: str
     type: Type = field(eq=False)
-    read: Callable[[Exchange], Collection[Any] | None] = field(eq=False, repr=False)
+    read: Read = field(eq=False, repr=False)
     needs: frozenset[str] = field(default=frozenset(), eq=False)
     breadth: int = field(default=5, eq=False)
+    header: bytes | None = field(default=None, eq=False)
 
 
 Sought = None | bool | bytes | str | int | tuple[int, int] | Range | Members

@@ -1,7 +1,7 @@
-"""A configuration that judges requests that nobody has sent: everything that serves, and no socket.
+"""A configuration that judges requests that nobody has sent: all that serves, and no socket.
 
-Law: what is said of a request here is what the node would say, for the same reader, router, visitor, pipelines and
-policies are asked; only the clock is another, and who is at the other end is taken on trust.
+Law: what is said of a request here is what the node would say, for the same reader, router, session, pipelines and
+policies are asked; only the clock is another, and the facts of the connection are taken as given.
 """
 
 from __future__ import annotations
@@ -15,44 +15,50 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import crypto
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from zope.interface import implementer
 
-from edgenode.config.configuration import Configuration
-from edgenode.model.errors import ClientError
-from edgenode.model.exchange import Body, ClientIdentity, Connection, Response, Verification
+from edgenode.config.load import Configuration
+from edgenode.model.decision import Decision, Outcome
+from edgenode.model.errors import ClientError, OriginError
+from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Verification
+from edgenode.model.interfaces import IEventSink
 from edgenode.net.deadlines import Deadlines
 from edgenode.node.assembly import Assembly
-from edgenode.proxy.crossing import answered_here
-from edgenode.proxy.http1.requestheads import Limits, RequestHead, read_request_head
-from edgenode.proxy.judging import TOO_LARGE, Judgement, judge_body, judge_request
-from edgenode.proxy.listener.client_session import Visitor
-from edgenode.proxy.listener.listener import Listener
-from edgenode.proxy.routing import Router, ServedGroup
-from edgenode.proxy.trusted_proxies import TrustedProxies
+from edgenode.proxy.judging import TOO_LARGE, JudgedRequest
+from edgenode.proxy.listener.client_session import ClientSession
+from edgenode.proxy.listener.context import ListenerContext
+from edgenode.proxy.listener.limits import ClientLimits
+from edgenode.proxy.listener.speakers import read_request_head
+from edgenode.proxy.routing import ServedGroup, ServedPathMap
+from edgenode.proxy.streams import RequestHead
 from edgenode.tls.identity import identity_of
 
 
-class Waiting(Exception):
+class NetworkNeeded(Exception):
     """A stage of the pipeline waits for the network, which is not there."""
 
 
-class Guest(Visitor):
-    """A client that is only thought of.
+class SimulatedClient(ClientSession):
+    """A client on a connection that nobody has opened.
 
+    :param connection: the facts of the connection, with the verdict on the client as of its handshake.
+    :param group: the server group of the handshake.
+    :param context: of the listener.
     :param at: the time, seconds since the epoch.
-    :param settled: whether the verdict on its certificate stands as it is, and is not made anew.
+    :param settled: whether the verdict on the client stands as it is, and is not made anew for each request.
     """
 
     __slots__ = ("_at", "_settled")
 
     def __init__(
-        self, connection: Connection, shaken: ServedGroup, router: Router, at: float, *, settled: bool = False
+        self, connection: Connection, group: ServedGroup, context: ListenerContext, at: float, *, settled: bool = False
     ) -> None:
         self._at, self._settled = at, settled
-        super().__init__(evolve(connection, client=None) if settled else connection, shaken, router)
+        super().__init__(evolve(connection, client=None) if settled else connection, group, context)
         self.connection = connection
 
     def now(self) -> float:
-        """The time it is thought to be."""
+        """The time that was given."""
         return self._at
 
     def as_of_now(self, group: ServedGroup) -> Connection:
@@ -61,73 +67,100 @@ class Guest(Visitor):
 
 
 @frozen(eq=False)
-class Rehearsal:
+class Judged:
+    """What becomes of a request.
+
+    :ivar exchange: the exchange, as far as it was routed, without tags.
+    :ivar group: its server group; ``None`` if none would serve it.
+    :ivar path_map: its path map; ``None`` if none matched.
+    :ivar refusal: why the pipeline was not asked; ``None`` if it was.
+    :ivar decision: what the pipeline said; the automatic tags if it was not asked.
+    """
+
+    exchange: Exchange
+    group: ServedGroup | None
+    path_map: ServedPathMap | None
+    refusal: ClientError | None
+    decision: Decision
+
+    def outcome(self) -> Outcome:
+        """What the decision makes of the exchange."""
+        return self.decision.outcome(self.exchange)
+
+
+@implementer(IEventSink)
+class _NoEvents:
+    def record(self, told: object) -> None:
+        """Take no event."""
+
+
+@frozen(eq=False)
+class Simulator:
     """A configuration, ready to judge.
 
     :ivar configuration: the configuration.
     """
 
     configuration: Configuration
-    _assembly: Assembly
-    _trusted: TrustedProxies
+    _contexts: dict[str, ListenerContext]
 
     @classmethod
     def of(cls, configuration: Configuration) -> Self:
         """Make all that serves it; nothing is opened, and nothing is asked."""
         clock: Any = Clock()
         assembly = Assembly.of(configuration, clock, Deadlines(clock))
-        edge = configuration.edge
-        return cls(configuration, assembly, TrustedProxies(edge.trusted_proxies, edge.client_address))
+        return cls(configuration, {name: assembly.context(name, _NoEvents()) for name in configuration.listeners})
 
-    def router(self, listener: str) -> Router:
-        """The server groups of a listener."""
-        return self._assembly.routers[listener]
+    def listener_for(self, server_name: str | None) -> str:
+        """The first listener that has a server group for the name in the handshake; the first of all if none has."""
+        listeners = list(self._contexts)
+        return next((each for each in listeners if self.group(each, server_name) is not None), listeners[0])
+
+    def group(self, listener: str, server_name: str | None) -> ServedGroup | None:
+        """The server group whose TLS policy is that of a handshake; ``None`` if the handshake is refused.
+
+        :param server_name: the name in the handshake; ``None`` for none.
+        """
+        return self._contexts[listener].router.named(server_name)
+
+    def client(
+        self, listener: str, connection: Connection, group: ServedGroup, at: float, *, settled: bool = False
+    ) -> SimulatedClient:
+        """A client of a listener; the parameters are those of :class:`SimulatedClient`."""
+        return SimulatedClient(connection, group, self._contexts[listener], at, settled=settled)
 
     def read(self, listener: str, head: bytes) -> RequestHead:
         """Read the head of a request as a listener does.
 
         :raises ClientError: if it is refused.
         """
-        return read_request_head(head, limits(self.configuration.listeners[listener]))
+        return read_request_head(head, ClientLimits.of(self.configuration.listeners[listener]).head)
 
-    def judge(
-        self, guest: Guest, router: Router, head: RequestHead, body: Body, client: str | None = None
-    ) -> Judgement:
+    def judge(self, client: SimulatedClient, head: RequestHead, body: Body, address: str | None = None) -> Judged:
         """Judge a request.
 
         :param body: what it brings along.
-        :param client: the client's address; what trusted proxies report of it if absent.
-        :raises Waiting: if a stage waits for the network.
+        :param address: the client's; what trusted proxies report of it, or its connection's, if absent.
+        :raises NetworkNeeded: if a stage waits for the network.
         """
-        if client is None:
-            client = guest.passage(head, self._trusted, b"rehearsal").client
-        judgement = _at_once(judge_request(router, guest, head, client))
-        if not judgement.wants:
-            return judgement
-        assert judgement.path_map is not None
-        if body.size > judgement.path_map.max_body_size <= judgement.wants:  # it is cut off before it is judged
-            judgement.refusal, judgement.wants = ClientError(413, TOO_LARGE), 0
-            return judgement
-        return _at_once(judge_body(judgement, body.data))
-
-    def answered_here(self, guest: Guest, head: RequestHead) -> Response | None:
-        """The node's own answer to a request that would be forwarded but may pass no further proxy."""
-        return answered_here(head.request, guest.passage(head, self._trusted, b"rehearsal"))
-
-
-def limits(listener: Listener) -> Limits:
-    """What a listener takes."""
-    return Limits(listener.max_target_size, listener.max_header_size, listener.max_headers)
+        judged = JudgedRequest()
+        judged.arrive(client, head, client.now(), address)
+        _at_once(judged.judge())
+        if judged.wants:
+            assert judged.path_map is not None
+            if body.size > judged.path_map.max_body_size <= judged.wants:  # it is cut off before it is judged
+                judged.error = ClientError(413, TOO_LARGE)
+            else:
+                _at_once(judged.judge_body(body.data))
+        refusal = judged.error
+        assert not isinstance(refusal, OriginError)
+        group = None if judged.site is None else judged.site.group
+        return Judged(evolve(judged.exchange, tags=frozenset()), group, judged.path_map, refusal, judged.decision)
 
 
-def _at_once(judgement: Judgement | Deferred[Judgement]) -> Judgement:
-    if not isinstance(judgement, Deferred):
-        return judgement
-    found: list[Judgement] = []
-    judgement.addCallback(found.append)
-    if not found:
-        raise Waiting
-    return found[0]
+def _at_once(waiting: Deferred[Decision] | None) -> None:
+    if waiting is not None and not waiting.called:
+        raise NetworkNeeded
 
 
 def client_of(data: bytes, group: ServedGroup, now: datetime.datetime) -> ClientIdentity:

@@ -33,6 +33,11 @@ SSL_MODE_NO_AUTO_CHAIN = 0x8
 """OpenSSL's constant, which pyOpenSSL does not name. Without it OpenSSL completes our own chain from the clients' trust
 store, in every handshake, and so shows the names of authorities that ``advertise = no`` hides."""
 
+SSL_MODE_ENABLE_PARTIAL_WRITE = 0x1
+"""OpenSSL's constant; pyOpenSSL sets this mode. With it, a send writes one record of 16 KiB and returns; without it it
+writes all that it is given: several records for the price of one call."""
+
+
 GROUPS = b"X25519MLKEM768/X25519:prime256v1/secp384r1"
 """The key exchanges of Mozilla's "intermediate" in OpenSSL's notation, in the order of its own default; without X448,
 P-521 and finite fields, which cost a server more and are no client's only choice."""
@@ -159,6 +164,7 @@ def server_context(
     context.set_cipher_list(group.ciphers.encode("ascii"))
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_RENEGOTIATION)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN)
+    context.clear_mode(SSL_MODE_ENABLE_PARTIAL_WRITE)
     _limit_groups(context)
     for certificate in certificates:
         _present(context, certificate)
@@ -195,6 +201,7 @@ def client_context(
     context.set_min_proto_version(VERSIONS[minimum_version])
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
     context.set_mode(SSL_MODE_NO_AUTO_CHAIN)
+    context.clear_mode(SSL_MODE_ENABLE_PARTIAL_WRITE)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_alpn_protos([b"http/1.1"])
     if certificate is not None:

@@ -22,11 +22,11 @@ import pytest
 from attrs import define, field
 
 from edgenode.commands import demo
-from edgenode.commands.pki import LEAF_DAYS, PkiError
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision
 from edgenode.model.exchange import Address, Connection, Exchange, Request
 from edgenode.policy.actions import PREDEFINED
+from edgenode.tls.authority import LEAF_DAYS, PkiError
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 LOAD = "from twisted.application.service import loadApplication"

@@ -14,28 +14,12 @@ import sys
 from typing import Any
 
 import pytest
-from attrs import evolve
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from hypothesis import given
-from hypothesis import strategies as st
 
 from edgenode import __main__ as command
-from edgenode.commands.explain import _parser
-from edgenode.model.decision import Action, Decision
-from edgenode.model.exchange import Exchange
-from edgenode.model.settings import Word
 from edgenode.policy import explaining
-from edgenode.policy.explaining import Filters
-from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
-from edgenode.policy.pipeline import Pipeline
-from edgenode.policy.tagging import Tagging
-from edgenode.rules.definitions import Definitions
-from edgenode.rules.language.expressions import Expression
-from edgenode.rules.matching.explaining import closeness, simplified
-from edgenode.simulation.curl import Unclear, request_of
 from tests.support.certificates import CLIENT, SERVER, make_authority, now, write_pem
-from tests.support.strategies import exchanges, section_trees
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -311,120 +295,3 @@ def test_a_disagreement_is_said_loudly(
     file = str(folder / "examples" / "seeing-why" / "explain.ini")
     assert command.main(["explain", file, "https://shop.example.com/"]) == 3
     assert capsys.readouterr().out.startswith("*** The engine and the explanation disagree")
-
-
-# -- the request as for curl -------------------------------------------------------------------------------------------
-
-
-def head(*words: str) -> tuple[list[bytes], bytes]:
-    """The lines of the head that options make, and the body."""
-    asked = request_of(_parser().parse_intermixed_args(["FILE", *words]))
-    return asked.head.split(b"\r\n"), asked.body
-
-
-@pytest.mark.parametrize(
-    ("words", "lines", "body"),
-    [
-        (["a.test"], [b"GET / HTTP/1.1", b"Host: a.test", b"User-Agent: curl/8.14.1", b"Accept: */*"], b""),
-        (["https://a.test?x=1", "-A", "", "-H", "Accept:"], [b"GET /?x=1 HTTP/1.1", b"Host: a.test"], b""),
-        (["-d", "a=1", "-d", "b=2", "a.test/p"], [b"POST /p HTTP/1.1", b"Content-Length: 7"], b"a=1&b=2"),
-        (["-G", "-d", "a=1", "--data-urlencode", "b=c d", "a.test/p?z"], [b"GET /p?z&a=1&b=c%20d HTTP/1.1"], b""),
-        (["-b", "a=1", "-b", "b=2", "-e", "r", "a.test"], [b"Cookie: a=1; b=2", b"Referer: r"], b""),
-        (["-I", "-u", "a:b", "a.test"], [b"HEAD / HTTP/1.1", b"Authorization: Basic YTpi"], b""),
-        (["-H", "Host: other", "-H", "X;", "a.test:8443"], [b"Host: other", b"X:"], b""),
-        (["-k", "-sS", "-0", "a.test/%2e/../x"], [b"GET /%2e/../x HTTP/1.0"], b""),
-        (["-X", "PUT", "--data-raw", "@x", "a.test"], [b"PUT / HTTP/1.1"], b"@x"),
-    ],
-)
-def test_requests_are_those_of_curl(words: list[str], lines: list[bytes], body: bytes) -> None:
-    """The same options make the same lines and the same body."""
-    made, sent = head(*words)
-    assert set(lines) <= set(made)
-    assert sent == body
-
-
-def test_a_form_has_parts(tmp_path: pathlib.Path) -> None:
-    """-F makes a multipart body, files and all."""
-    (tmp_path / "f").write_bytes(b"content")
-    lines, body = head("-F", "a=1", "-F", f"b=@{tmp_path}/f", "a.test")
-    assert any(line.startswith(b"Content-Type: multipart/form-data; boundary=") for line in lines)
-    assert b'name="a"\r\n\r\n1\r\n' in body
-    assert b'name="b"; filename="f"\r\nContent-Type: application/octet-stream\r\n\r\ncontent\r\n' in body
-
-
-def test_an_option_that_is_not_understood_is_refused() -> None:
-    """None is passed over that might change the request."""
-    with pytest.raises(SystemExit):
-        head("a.test", "--proxy-header", "x")
-    with pytest.raises(Unclear):
-        head("")
-
-
-# -- that it is the truth ----------------------------------------------------------------------------------------------
-
-ACTIONS = {name: Action(name, priority=priority) for name, priority in (("weak", 1), ("strong", 2), ("also", 2))}
-EXPRESSIONS = (
-    'http.request.method eq "GET" and not http.request.uri.path contains "api"',
-    'http.request.headers["x-one"][0] ne "mozilla" xor http.request.method in {"POST" "PUT"}',
-    'any(http.request.headers["user-agent"][*] contains "url") or len(http.request.uri.path) > 6',
-    'not any(edge.tags[*] eq "one") and ip.src in {192.0.2.0/24 10.0.0.0/8}',
-    'any(starts_with(edge.tags[*], "t"))',
-)
-
-
-@st.composite
-def configurations(draw: st.DrawFn) -> tuple[dict[str, GlobalFilter], Definitions]:
-    """Some filters, with tags for one another, and the sections that they name."""
-    sections, named = draw(section_trees())
-    words = st.sampled_from([Word(tag) for tag in ("one", "two", "three")])
-    tags = st.lists(words, max_size=2, unique=True)
-    filters = {}
-    for number, section in enumerate(sections):
-        expression = draw(st.none() | st.sampled_from(EXPRESSIONS))
-        filters[f"f{number}"] = GlobalFilter(
-            relation=section.relation,
-            sections=section.sections,
-            entries=section.entries,
-            expression=None if expression is None else Expression.from_text(expression),
-            match_case=draw(st.booleans()),
-            tags=tuple(draw(tags)),
-            action=draw(st.none() | st.sampled_from(sorted(ACTIONS))),
-            active=draw(st.sampled_from((True, True, True, False))),
-        )
-    return filters, Definitions(named)
-
-
-@given(configurations(), exchanges)
-def test_what_is_explained_is_what_is_decided(
-    configuration: tuple[dict[str, GlobalFilter], Definitions], exchange: Exchange
-) -> None:
-    """Filters, tags and action that follow from the parts are those of the pipeline."""
-    filters, definitions = configuration
-    try:
-        stage = GlobalFilters.of(filters, definitions, ACTIONS)
-    except ValueError:  # the tags go round in a circle
-        return
-    decision = Pipeline(Tagging.of({}), (stage,)).decide(exchange)
-    automatic = Tagging.of({}).decide(exchange)
-    assert isinstance(decision, Decision)
-    traces = Filters.of(filters, definitions, {}).traces(exchange.tagged(automatic.tags))
-    matched = {name: trace for name, trace in traces.items() if trace.holds}
-    engine = {why.filter: why.entry for why in decision.reasons}
-    assert {name: " and ".join(map(str, trace.evidence or ())) for name, trace in matched.items()} == engine
-    tags: set[str] = {tag for name in matched for tag in filters[name].tags}
-    proposed = [ACTIONS[action] for name in filters if name in matched and (action := filters[name].action)]
-    winner = max(proposed, key=lambda action: action.strength, default=None)
-    tags |= set() if winner is None else {f"action:{winner.name}"}
-    assert decision.tags == exchange.tags | automatic.tags | tags
-    assert decision.action == winner
-    for trace in traces.values():
-        assert simplified(trace).holds == trace.holds
-        assert 0 <= closeness(trace) <= 1
-
-
-def test_tags_of_other_filters_are_seen() -> None:
-    """A filter that looks for a tag is taken apart behind the filter that sets it, wherever it stands."""
-    late = GlobalFilter(expression=Expression.from_text('any(edge.tags[*] eq "early")'), tags=(Word("late"),))
-    early = evolve(late, expression=Expression.from_text("ssl or not ssl"), tags=(Word("early"),))
-    found = Filters.of({"late": late, "early": early}, Definitions({}), {})
-    assert list(found.order) == ["early", "late"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from tests.support.certificates import DAY, make_authority, now
 from tests.support.node import PKI, Behaviour, Client, Origin, Refused, answering, connect, get, ini

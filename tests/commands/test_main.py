@@ -13,7 +13,7 @@ import pytest
 
 from edgenode import __main__ as command
 from edgenode.config import schema
-from edgenode.config.configuration import SECTIONS
+from edgenode.config.data import SECTIONS
 from edgenode.config.reference import reference
 from edgenode.rules.categories import CATEGORIES
 from edgenode.rules.fields import FIELDS

@@ -10,9 +10,10 @@ from attrs import evolve
 from cryptography import x509
 from hypothesis import given, strategies
 
-from edgenode.commands.pki import Authority, PkiError, main
+from edgenode.commands.pki import main
 from edgenode.model.settings import File
 from edgenode.tls import certificates, truststores
+from edgenode.tls.authority import Authority, PkiError
 from edgenode.tls.hostnames import verify_origin
 from edgenode.tls.policies import client_context, server_context
 from edgenode.tls.servergroups import ServerGroup

@@ -11,9 +11,10 @@ import pytest
 from edgenode.__main__ import main
 from edgenode.commands import pki
 from edgenode.config import schema
-from edgenode.config.configuration import SECTIONS, Configuration
+from edgenode.config.data import SECTIONS
 from edgenode.config.ini import IniSection
-from edgenode.config.scalars import Scope
+from edgenode.config.load import Configuration
+from edgenode.config.value_readers import Scope
 from edgenode.rules.categories import WORDS
 
 EXAMPLE = pathlib.Path(__file__).parent.parent.parent / "etc" / "edgenode.ini"

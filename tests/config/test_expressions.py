@@ -7,9 +7,9 @@ import pathlib
 import pytest
 
 from edgenode.config import ini, schema
-from edgenode.config.configuration import Configuration
-from edgenode.config.scalars import Scope
-from edgenode.config.values import notation
+from edgenode.config.load import Configuration
+from edgenode.config.notation import notation
+from edgenode.config.value_readers import Scope
 from edgenode.model.errors import ConfigurationError
 from edgenode.rules.language.expressions import Expression
 from edgenode.rules.sections import Section

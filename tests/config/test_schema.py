@@ -9,7 +9,7 @@ import pytest
 from attrs import frozen
 
 from edgenode.config import ini, schema
-from edgenode.config.scalars import Scope
+from edgenode.config.value_readers import Scope
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Between, Choice, Reference, Secret, Word, setting
 from edgenode.rules.sections import Entry, Section

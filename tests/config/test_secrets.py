@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from twisted.python.failure import Failure
 
 from edgenode.__main__ import main
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from edgenode.node.service import EdgeService
 from tests.support.certificates import SERVER

@@ -7,41 +7,34 @@ import pathlib
 import pytest
 
 from edgenode.__main__ import main
-from edgenode.config.configuration import Configuration
 from edgenode.config.effective import effective
+from edgenode.config.load import Configuration
 from edgenode.config.system_filters import is_system, shipped
 from edgenode.model.decision import Decision
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.exchange import Body, Exchange
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
-from tests.config.test_configuration import BASE
-from tests.support.certificates import SERVER, make_authority
+from tests.support.configurations import changed, write_server
+from tests.support.requests import request_of
 from tests.support.strategies import CONNECTION
 
-LIMITS = Limits(8192, 16384, 100)
+BASE = changed({"key = server.key": "key = server.key\npassphrase = ${PASSPHRASE}"})
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A certificate whose key has a passphrase."""
-    folder = tmp_path_factory.mktemp("pki")
-    issued = make_authority("CA").issue("shop", eku=(SERVER,), sans=("DNS:shop.example",))
-    issued.write(folder, "server", passphrase=b"s3cret")
-    return folder
+    return write_server(tmp_path_factory.mktemp("pki"), passphrase=b"s3cret")
 
 
 def load(folder: pathlib.Path, more: str = "") -> Configuration:
     """The base with the passphrase, and more."""
-    text = BASE.replace("key = server.key", "key = server.key\npassphrase = ${PASSPHRASE}")
-    return Configuration.from_text(text + more, folder, {"PASSPHRASE": "s3cret"})
+    return Configuration.from_text(BASE + more, folder, {"PASSPHRASE": "s3cret"})
 
 
 def decide(configuration: Configuration, *lines: str, client: str = "192.0.2.7", body: Body | None = None) -> Decision:
     """The decision for a request with this head."""
     first, *fields = lines or ("GET / HTTP/1.1",)
-    head = "\r\n".join((first, "Host: shop.example", *fields, "", "")).encode()
-    request = read_request_head(head, LIMITS, b"https").request
-    object.__setattr__(request, "body", body)
+    request = request_of(first, *fields, host="shop.example").with_body(body)
     decision = configuration.pipeline("all").decide(Exchange(CONNECTION, request, client))
     assert isinstance(decision, Decision)
     return decision
@@ -96,12 +89,11 @@ def test_every_shipped_filter_is_the_systems_and_only_tags(folder: pathlib.Path)
 
 
 def test_they_look_at_the_head_of_a_request_alone(folder: pathlib.Path) -> None:
-    """No body is held back for them, and equal requests are judged once."""
+    """No body is held back for them."""
     pipeline = load(folder).pipeline("all")
     assert pipeline.needs == frozenset()
     decision = pipeline.decide(Exchange(CONNECTION))
     assert isinstance(decision, Decision)
-    assert decision.repeatable
 
 
 def test_a_filter_is_changed_key_by_key(folder: pathlib.Path) -> None:
@@ -204,18 +196,18 @@ headers = x-one: 1
 def test_the_effective_configuration_means_the_same(folder: pathlib.Path) -> None:
     """Read again every section is equal, with defaults written out, lines and annotations kept."""
     configuration = load(folder, CHANGES)
-    text = BASE.replace("key = server.key", "key = server.key\npassphrase = ${PASSPHRASE}") + CHANGES
+    text = BASE + CHANGES
     written = effective(configuration, text)
     again = Configuration.from_text(written, folder, {"PASSPHRASE": "s3cret"})
     assert dict(again.written()) == dict(configuration.written())
-    assert again.all_actions == configuration.all_actions
+    assert again.rules.actions == configuration.rules.actions
 
 
 def test_the_effective_configuration_shows_what_the_file_does_not(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The system's filters with what is changed of them, the modes that hold, and secrets as they are written."""
-    text = BASE.replace("key = server.key", "key = server.key\npassphrase = ${PASSPHRASE}") + CHANGES
+    text = BASE + CHANGES
     path = folder / "effective.ini"
     path.write_text(text)
     monkeypatch.setenv("PASSPHRASE", "s3cret")
@@ -234,6 +226,6 @@ def test_the_effective_configuration_shows_what_the_file_does_not(
 def test_check_counts_the_filters_of_the_file(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Those of the system are not the author's."""
     path = folder / "counted.ini"
-    path.write_text(BASE.replace("key = server.key", "key = server.key\npassphrase = s3cret"))
+    path.write_text(changed({"key = server.key": "key = server.key\npassphrase = s3cret"}))
     assert main(["check", str(path)]) == 0
     assert ", 0 global filters, 0 warnings" in capsys.readouterr().out

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgenode.config.scalars import Scope
-from edgenode.config.values import NOTATIONS, notation
+from edgenode.config.notation import NOTATIONS, notation
+from edgenode.config.value_readers import Scope
 from edgenode.model.settings import (
     Between,
     Choice,

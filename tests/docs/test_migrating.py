@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 from attrs import frozen
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.node.service import EdgeService
 from tests.support.certificates import DAY, SERVER, make_authority, now, write_pem
 from tests.support.node import PATIENCE, PKI, Events, Node, Origin, fields, get, in_thread

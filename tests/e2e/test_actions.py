@@ -10,7 +10,7 @@ import pytest
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.embedding.filtered_resource import FilteredResource
 from tests.embedding.test_filtered_resource import ask, serving
 from tests.support.node import PKI, Changes, Node, Origin, get, in_thread, ini, started

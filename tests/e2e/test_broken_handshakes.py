@@ -138,7 +138,7 @@ def test_descriptors_after_a_thousand_broken_handshakes(pki: PKI, process: Alone
     assert process.memory("VmRSS") - memory < 16 * 1024 * 1024
 
 
-def test_trap_2_7_half_a_hello_costs_nothing(process: Alone) -> None:
+def test_half_a_hello_costs_nothing(process: Alone) -> None:
     """While a node waits for the rest of ClientHellos, it sleeps: no poll spins on the part not consumed."""
     parts = {Hand(process.port): size for size in (1, 2, 5, 6, 50, 200)}
     try:

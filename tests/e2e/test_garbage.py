@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from edgenode.net.transport import Transport
-from edgenode.proxy.forwarding import Forwarding
+from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.http1.server import ServerConnection
-from edgenode.proxy.judging import Judgement
-from edgenode.proxy.listener.client_connection import Arrival
-from edgenode.proxy.listener.client_session import Visitor
+from edgenode.proxy.listener.client_connection import ClientConnection
+from edgenode.proxy.listener.client_session import ClientSession
 from tests.support.node import OK, PKI, Hand, Node, Origin, Refused, Served, connect, get, in_thread, started, until
 
 BIG = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"a" * 3_000_000
@@ -23,7 +22,7 @@ CHANGES: dict[str, dict[str, str | None]] = {
     "path-map all": {"path": "^/"},
     "listener public": {"header-timeout": "300ms"},
 }
-OF_A_CONNECTION = (Arrival, Forwarding, Judgement, OriginConnection, ServerConnection, Transport, Visitor)
+OF_A_CONNECTION = (ClientConnection, ProxyExchange, OriginConnection, ServerConnection, Transport, ClientSession)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +103,7 @@ async def test_nothing_waits_for_the_garbage_collector(pki: PKI, garbage: list[o
         async with started(pki, origin, CHANGES) as node:
             port = node.service.ports["public"]
             await in_thread(ENDS[end], node)
-            await until(lambda: not port.arrivals)
+            await until(lambda: not port.connections)
             node.events.told.clear()
             gc.collect()
             assert [each for each in garbage if isinstance(each, OF_A_CONNECTION)] == []

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from attrs import evolve
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.exchange import Exchange

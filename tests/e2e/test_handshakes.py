@@ -51,7 +51,7 @@ def _records(hello: bytes, size: int) -> bytes:
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("size", [1, 7, 100, None])
-async def test_trap_2_7_a_hello_byte_by_byte(front: Front, version: str, size: int | None) -> None:
+async def test_a_hello_byte_by_byte(front: Front, version: str, size: int | None) -> None:
     """A ClientHello that dribbles in, in one record or in many, is the same ClientHello."""
 
     def ask() -> bytes:

@@ -80,7 +80,7 @@ def read_until(node: Twistd, text: str) -> None:
 # -- reload ----------------------------------------------------------------------------------------------------------
 
 
-def test_trap_4_a_hangup_reloads(origin: Origin, file: pathlib.Path) -> None:
+def test_a_hangup_reloads(origin: Origin, file: pathlib.Path) -> None:
     """SIGHUP ends no node: all problems of a bad file are reported, and a good one is in use when the log says so."""
     with twistd(file) as node, Client(node.port) as client:
         file.write_text(broken(origin))
@@ -186,9 +186,8 @@ def test_many_who_ask_at_once_are_all_told(origin: Origin, file: pathlib.Path) -
 def test_a_node_obeys_no_stranger(file: pathlib.Path) -> None:
     """Another user's command is refused, and changes nothing."""
     with twistd(file) as node:
-        stranger = (
-            f"import os, sys; from edgenode import control; os.setuid({NOBODY}); sys.exit(control.main(sys.argv[1:]))"
-        )
+        stranger = f"import os, sys; from edgenode.commands import reload; os.setuid({NOBODY}); "
+        stranger += "sys.exit(reload.main(sys.argv[1:]))"
         arguments = [sys.executable, "-c", stranger, "--pid", str(node.process.pid)]
         done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1
@@ -217,7 +216,7 @@ def _stalling(asked: threading.Event, let: threading.Event, served: Served) -> N
         served.send(OK)
 
 
-def test_trap_4_sigterm_lets_requests_end(origin: Origin, file: pathlib.Path) -> None:
+def test_sigterm_lets_requests_end(origin: Origin, file: pathlib.Path) -> None:
     """What is under way is answered, nothing new is accepted, and the status is 0."""
     asked, let = threading.Event(), threading.Event()
     origin.behaviour = lambda served: _stalling(asked, let, served)
@@ -257,7 +256,7 @@ def test_a_second_sigterm_does_not_wait(origin: Origin, file: pathlib.Path) -> N
         let.set()
 
 
-def test_trap_4_a_port_that_is_taken_ends_the_node_with_one_sentence(origin: Origin, file: pathlib.Path) -> None:
+def test_a_port_that_is_taken_ends_the_node_with_one_sentence(origin: Origin, file: pathlib.Path) -> None:
     """And with status 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -279,7 +278,7 @@ def test_events_that_cannot_be_written_end_the_node_with_one_sentence(origin: Or
 
 
 @AS_ROOT
-def test_trap_4_root_is_given_up_after_binding(pki: PKI, origin: Origin) -> None:
+def test_root_is_given_up_after_binding(pki: PKI, origin: Origin) -> None:
     """A port below 1024 is bound and the key read by root, which is gone then for good; what it may read it reloads."""
     file = pki.folder / "private" / "edgenode.ini"
     file.parent.mkdir()

@@ -10,8 +10,8 @@ import pytest
 from attrs import frozen
 from twisted.internet.defer import Deferred
 
-from edgenode.config.configuration import Configuration
-from edgenode.proxy.listener.limits import Load
+from edgenode.config.load import Configuration
+from edgenode.proxy.listener.limits import Admitted, Load, Timeouts
 from tests.support.node import (
     OK,
     PKI,
@@ -26,6 +26,7 @@ from tests.support.node import (
     in_thread,
     ini,
     started,
+    until,
 )
 
 LISTENER = "listener public"
@@ -114,7 +115,7 @@ async def test_further_connections_wait_in_the_kernels_queue(pki: PKI) -> None:
                 with clients[0]:
                     waiting = Deferred.fromCoroutine(node.exchange(get(close=True)))
                     assert (await in_thread(clients[1].ask, get())).status == 200
-                    assert len(node.service.ports["public"].arrivals) == 3
+                    assert len(node.service.ports["public"].connections) == 3
                 assert (await waiting).startswith(b"HTTP/1.1 200 ")
             await node.events.take(2)
 
@@ -155,8 +156,9 @@ async def test_who_is_told_to_come_again_has_little_time(pki: PKI) -> None:
     with Origin(pki) as origin:
         changes = {LISTENER: {"max-connections": "1", "header-timeout": "300ms", "handshake-timeout": "1h"}}
         async with started(pki, origin, changes) as node:
-            haste = node.service.ports["public"].haste
-            assert (haste.handshake, haste.header, haste.body, haste.send, haste.keepalive) == (5.0, 0.3, 5.0, 5.0, 5.0)
+            port = node.service.ports["public"]
+            hurried = port.limits(Admitted(port.load.excess, "", "max-connections")).timeouts
+            assert hurried == Timeouts(handshake=5.0, header=0.3, body=5.0, send=5.0, keepalive=5.0)
 
             def ended() -> bytes:
                 with connect(node.port, patience=8) as sock:
@@ -164,7 +166,7 @@ async def test_who_is_told_to_come_again_has_little_time(pki: PKI) -> None:
 
             with await in_thread(connect, node.port):
                 assert await in_thread(ended) == b""
-                assert len(node.service.ports["public"].arrivals) == 1
+                assert len(node.service.ports["public"].connections) == 1
 
 
 # -- requests ----------------------------------------------------------------------------------------------------------
@@ -307,9 +309,11 @@ async def test_every_end_counts_out(pki: PKI, end: str) -> None:
                     client.send(data)
                     with contextlib.suppress(TimeoutError):
                         client.rest()
+                    client.reset()
 
             await in_thread(send)
             origin.behaviour = answering(OK)
+            await until(lambda: not load(node).requests.count)
             assert (await node.exchange(get(close=True))).startswith(b"HTTP/1.1 200 ")
             assert load(node).requests.count == 0
             assert all(event["status"] != 503 for event in node.events.told)

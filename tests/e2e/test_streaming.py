@@ -87,7 +87,7 @@ def _receiving(size: int, pause: float = 0.0) -> Behaviour:
     return behave
 
 
-def test_trap_3_2_a_gibibyte_up_in_flat_memory(origin: Origin, node: Alone) -> None:
+def test_a_gibibyte_up_in_flat_memory(origin: Origin, node: Alone) -> None:
     """1 GiB is uploaded, every byte of it arrives, and the node's memory does not grow."""
     origin.behaviour = _receiving(GIB)
     before = node.memory("VmRSS")
@@ -95,7 +95,7 @@ def test_trap_3_2_a_gibibyte_up_in_flat_memory(origin: Origin, node: Alone) -> N
     assert node.memory("VmHWM") - before < 16 * MIB
 
 
-def test_trap_3_2_a_gibibyte_down_in_flat_memory(origin: Origin, node: Alone) -> None:
+def test_a_gibibyte_down_in_flat_memory(origin: Origin, node: Alone) -> None:
     """1 GiB is downloaded, every byte of it arrives, and the node's memory does not grow."""
     origin.behaviour = _sending(GIB)
     before = node.memory("VmRSS")
@@ -104,7 +104,7 @@ def test_trap_3_2_a_gibibyte_down_in_flat_memory(origin: Origin, node: Alone) ->
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_trap_3_2_a_slow_reader_fills_no_memory(origin: Origin, node: Alone, chunked: bool) -> None:
+def test_a_slow_reader_fills_no_memory(origin: Origin, node: Alone, chunked: bool) -> None:
     """While a client does not read, the node does not read on from the origin either; then everything arrives."""
     origin.behaviour = _sending(64 * MIB, chunked=chunked)
     before = node.memory("VmRSS")
@@ -113,7 +113,7 @@ def test_trap_3_2_a_slow_reader_fills_no_memory(origin: Origin, node: Alone, chu
     assert node.memory("VmHWM") - before < 8 * MIB
 
 
-def test_trap_3_2_a_slow_origin_fills_no_memory(origin: Origin, node: Alone) -> None:
+def test_a_slow_origin_fills_no_memory(origin: Origin, node: Alone) -> None:
     """While an origin does not read, the node does not read on from the client either; then everything arrives."""
     origin.behaviour = _receiving(64 * MIB, pause=0.7)
     before = node.memory("VmRSS")

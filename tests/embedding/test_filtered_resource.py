@@ -27,7 +27,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Site
 from zope.interface.verify import verifyObject
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.embedding.filtered_resource import FilteredResource, _read
 from edgenode.model.decision import NOTHING, Decision, Forward, Outcome
 from edgenode.model.errors import ClientError

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgenode.config.feed_contents import Refused, read_download
 from edgenode.feeds import worker
+from edgenode.feeds.contents import Refused, read_download
 from edgenode.feeds.store import Stored
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Source

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 
 from edgenode.config import ini
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError, Problem
 from tests.support.node import PKI
 from tests.support.node import ini as whole

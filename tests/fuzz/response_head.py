@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from edgenode.proxy.http1.bodies import ChunkedBody, EndlessBody
 from edgenode.proxy.http1.fields import MalformedHead
-from edgenode.proxy.http1.responseheads import ResponseHead, read_response_head
+from edgenode.proxy.http1.response_head import FramedHead, read_response_head
 from tests.support import rfc9112
 from tests.support.misbehaviours import MISBEHAVIOURS
 
@@ -25,14 +25,14 @@ def check(data: bytes) -> None:
     assert not rest
     assert parsed.start == (parsed.start[0], b"%d" % read.status, read.reason)
     assert parsed.fields == read.headers
-    assert len(read.names) == len(read.headers)
+    assert len(read.field_lines) == len(read.headers)
     assert read.length == (None if parsed.length == -1 else parsed.length)
     _check_framing(read, method, parsed.length)
 
 
-def _check_framing(read: ResponseHead, method: bytes, length: int | None) -> None:
+def _check_framing(read: FramedHead, method: bytes, length: int | None) -> None:
     """RFC 9112, section 6.3."""
-    reader = read.framing and read.framing()
+    reader = read.body
     if method == b"HEAD" or read.status < 200 or read.status in (204, 304) or length == 0:
         assert reader is None
     elif length is None:

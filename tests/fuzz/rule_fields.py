@@ -8,13 +8,14 @@ from typing import Any
 from attrs import evolve
 
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import Address, Body, Connection, Exchange
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
+from edgenode.model.exchange import NO_BODY, Address, Body, Connection, Exchange
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.types import Type
 from tests.support.hostile_requests import FAMILIES
 
-_LIMITS = Limits(1024, 8192, 64)
+_LIMITS = HeadLimits(1024, 8192, 64)
 _CONNECTION = Connection(Address("192.0.2.1", 50000), Address("192.0.2.2", 443), tls_version="TLSv1.3")
 _HEAD = b'POST /?a=%41&b HTTP/1.1\r\nHost: a\r\nCookie: a=%22; b="c"\r\nContent-Type: '
 _TYPES = (b"application/x-www-form-urlencoded; charset=utf-16", b'multipart/form-data; boundary="b"; boundary*0=c')
@@ -29,7 +30,7 @@ def check(data: bytes) -> None:
     """Read the bytes up to the first empty line as a head, and the others as its body."""
     head, _, body = data.partition(b"\r\n\r\n")
     try:
-        request = read_request_head(head + b"\r\n\r\n", _LIMITS).request
+        request = read_request_head(head + b"\r\n\r\n", _LIMITS).with_body(NO_BODY)
     except ClientError:
         return
     exchange = Exchange(_CONNECTION, evolve(request, body=Body(body, len(body))), "192.0.2.1", time=1e9)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from edgenode.node.service import EdgeService
 from edgenode.policy.pipeline import Pipeline
@@ -155,9 +155,9 @@ async def test_trust_that_stays_is_the_same_object(pki: PKI, origin: Origin) -> 
     async with started(pki, origin) as node:
         with await in_thread(node.client, "strict.test", chain=[pki.client]) as client:
             assert (await ask(client, host="strict.test")).status == 200
-            before = node.service.ports["public"].surroundings.router.named("strict.test")
+            before = node.service.ports["public"].context.router.named("strict.test")
             await node.reload(origin, BLOCKED)
-            after = node.service.ports["public"].surroundings.router.named("strict.test")
+            after = node.service.ports["public"].context.router.named("strict.test")
             assert before is not None
             assert after is not None
             assert after is not before
@@ -266,7 +266,7 @@ async def test_listeners_come_and_go(pki: PKI, origin: Origin) -> None:
             assert await in_thread(idle.rest) == b""
             gate.let.set()
             assert (await answer).fields("connection") == [b"close"]
-            await until(lambda: not port.arrivals)
+            await until(lambda: not port.connections)
         with await in_thread(node.client) as client:
             assert (await ask(client)).status == 200
 
@@ -410,7 +410,7 @@ async def test_fifty_reloads_leave_nothing_behind(pki: PKI, origin: Origin) -> N
 
 def _references(node: Node) -> list[weakref.ref[Any]]:
     """What a reload replaces."""
-    router = node.service.ports["public"].surroundings.router
+    router = node.service.ports["public"].context.router
     group = router.named("open.test")
     assert group is not None
     pipeline = group.path_maps[0].pipeline

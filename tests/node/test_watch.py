@@ -17,7 +17,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from zope.interface import implementer
 
 from edgenode.config import credentials
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.node import watch
 from tests.support.certificates import DAY, SERVER, Issued, now, write_pem
 from tests.support.node import GROUPS, PKI, Answer, Changes, Client, Node, Origin, get, in_thread, ini, started, until
@@ -167,7 +167,7 @@ async def test_a_touched_file_changes_nothing_but_its_signature(pki: PKI, origin
 
 
 def _group(node: Node) -> Any:
-    return node.service.ports["public"].surroundings.router.named("strict.test")
+    return node.service.ports["public"].context.router.named("strict.test")
 
 
 # -- broken files ----------------------------------------------------------------------------------------------------
@@ -282,21 +282,21 @@ def test_of_files_that_do_not_go_together_only_those_are_left_out(pki: PKI) -> N
         "server-group strict": {"certificate": "edge rsa"},
     }
     configuration = Configuration.from_text(ini(1, changes), pki.folder, {})
-    assert credentials.changed(configuration) == {}
+    assert credentials.changed(configuration, configuration.credentials) == {}
     renewed(pki).write(pki.folder, "rsa")
     write_pem(pki.folder / "clients.pem", [pki.clients, pki.servers])
     pki.servers.issue("edge, again").write(pki.folder, "edge-client")
-    changed = credentials.changed(configuration)
+    changed = credentials.changed(configuration, configuration.credentials)
     assert set(changed) == {"certificate rsa", "trust-store clients", "certificate edge-client"}
     following, problems = configuration.refreshed(changed)
-    assert set(credentials.changed(following)) == {"certificate rsa"}
+    assert set(credentials.changed(following, following.credentials)) == {"certificate rsa"}
     assert len(following.credentials.trust_stores["clients"].authorities) == 2
     assert [(each.section, each.key) for each in problems if not each.warning] == [
         ("server-group strict", "certificate")
     ]
     renewed(pki, key=_rsa()).write(pki.folder, "edge")
-    last, problems = following.refreshed(credentials.changed(following))
-    assert credentials.changed(last) == {}
+    last, problems = following.refreshed(credentials.changed(following, following.credentials))
+    assert credentials.changed(last, last.credentials) == {}
     assert not [each for each in problems if not each.warning]
 
 
@@ -312,7 +312,7 @@ def test_a_refresh_compiles_nothing_anew(pki: PKI) -> None:
     configuration = Configuration.from_text(text, pki.folder, {})
     pipeline = configuration.pipeline("all")
     renewed(pki).write(pki.folder, "edge")
-    following, _ = configuration.refreshed(credentials.changed(configuration))
+    following, _ = configuration.refreshed(credentials.changed(configuration, configuration.credentials))
     assert following is not configuration
     assert following.credentials != configuration.credentials
     assert evolve(following, credentials=configuration.credentials) == configuration

@@ -64,6 +64,23 @@ def test_every_filter_that_matches_tags_and_gives_its_reason() -> None:
     )
 
 
+def test_reasons_are_made_when_a_filter_is_compiled() -> None:
+    """The same evidence leads to the very same reason; only what is put together while it is judged is made anew."""
+    filters = {
+        "one": a_filter(API, POST, action="monitor"),
+        "either": GlobalFilter(relation="or", entries=(ELSEWHERE, API, POST)),
+        "both": a_filter(POST, sections=("either",)),
+    }
+    named = {"either": Section(relation="or", entries=(ELSEWHERE, API))}
+    stage = GlobalFilters.of(filters, Definitions(named), PREDEFINED)
+    first, second = stage.decide(EXCHANGE).reasons, stage.decide(EXCHANGE).reasons
+    assert first == second
+    assert [reason.entry for reason in first] == [
+        "path: ^/api/ and method: POST", "path: ^/api/", "method: POST and path: ^/api/",
+    ]  # fmt: skip
+    assert [one is other for one, other in zip(first, second, strict=True)] == [True, True, False]
+
+
 def test_if_no_filter_matches_there_is_nothing_to_say() -> None:
     """No object is made for a request that nothing matches."""
     assert judge({"other": a_filter(ELSEWHERE, tags="other", action="block")}) is NOTHING
@@ -169,12 +186,11 @@ def test_only_the_tags_of_the_winning_action_are_added() -> None:
     ("value", "needs"), [("http.request.body.size", "body"), ("http.request.timestamp.sec", "clock")]
 )
 def test_what_an_action_renders_is_needed(value: str, needs: str) -> None:
-    """A body is held back for a template too, and a judgement whose answer shows the time is not used again."""
+    """A body is held back for a template too."""
     header = HeaderField.from_text(f"x: ${{{value}}}")
     actions = {"noting": ActionSection(type="monitor", headers=(header,)).action("noting")}
     stage = GlobalFilters.of({"f": a_filter(API, action="noting")}, Definitions(), actions)
     assert stage.needs == {needs}
-    assert stage.repeatable == (needs != "clock")
     assert (
         GlobalFilters.of({"f": evolve(a_filter(API, action="noting"), active=False)}, Definitions(), actions).needs
         == set()

@@ -25,17 +25,16 @@ Flush = Callable[..., list[Any]]
 
 @define
 class Saying:
-    """A stage that says what it was told to, and keeps what it saw."""
+    """A stage that says what it was told to, and keeps a copy of what it saw."""
 
     name: str
     said: object = NOTHING
     saw: Exchange | None = None
-    repeatable: bool = True
     needs: frozenset[str] = frozenset()
 
     def decide(self, exchange: Exchange) -> Any:
         """Say it, or raise it."""
-        self.saw = exchange
+        self.saw = exchange.tagged()
         if isinstance(self.said, Exception):
             raise self.said
         return self.said
@@ -219,26 +218,38 @@ def test_either_answer_can_be_awaited(way: str) -> None:
     assert waited(result).tags == {"all"}
 
 
-def test_a_decision_repeats_only_if_every_stage_says_so_and_none_has_failed() -> None:
-    """Whoever counts, waits or fails makes the decision one for this exchange alone."""
+def test_an_exchange_is_changed_only_if_it_is_given_away() -> None:
+    """``decide`` leaves it to its owner as it was; ``judge`` puts the tags and the place on it and makes no copy."""
+    stages = (Saying("one", proposing(PREDEFINED["block"], "one")),)
+    pipeline = Pipeline(TAGGED, stages, locate=lambda address: Geography(country="DE"))
+    kept, given_away = Exchange(CONNECTION, tags=frozenset(("own",))), Exchange(CONNECTION, tags=frozenset(("own",)))
+    decided, judged = pipeline.decide(kept), pipeline.judge(given_away)
+    assert decided == judged
+    assert kept == Exchange(CONNECTION, tags=frozenset(("own",)))
+    assert isinstance(judged, Decision)
+    assert judged.tags == {"own", "all", "one"}
+    assert given_away.tags is judged.tags
+    assert given_away.geography == Geography(country="DE")
 
-    def repeats(*stages: Saying) -> bool:
-        decision = Pipeline(TAGGED, stages, "open").decide(EXCHANGE)
-        return (decision if isinstance(decision, Decision) else waited(decision)).repeatable
 
-    steady, waiting = Saying("steady"), Saying("waiting", succeed(NOTHING))
-    assert repeats(steady, steady)
-    assert not repeats(steady, Saying("counting", repeatable=False))
-    assert not repeats(waiting, steady)
-    assert not NOTHING.repeatable
+def test_a_decision_of_a_stage_is_never_changed() -> None:
+    """A stage may keep what it returns and return it again."""
+    first, second = proposing(PREDEFINED["monitor"], "first"), proposing(PREDEFINED["block"], "second")
+    for _ in range(2):
+        pipeline = Pipeline(TAGGED, (Saying("one", first), Saying("two", second)), clock=iter(range(9)).__next__)
+        pipeline.decide(EXCHANGE)
+    assert (first, second) == (proposing(PREDEFINED["monitor"], "first"), proposing(PREDEFINED["block"], "second"))
+    assert first.timings == ()
+    assert Decision() == NOTHING
+    assert TAGGED.said == Decision(frozenset(("all",)))
 
 
-def test_a_failure_is_not_repeated(flush_logged_errors: Flush) -> None:
-    """What failed once may work the next time."""
-    decision = Pipeline(TAGGED, (Saying("failing", ValueError()),), "open").decide(EXCHANGE)
-    assert isinstance(decision, Decision)
-    assert not decision.repeatable
-    assert flush_logged_errors(ValueError)
+@given(exchanges)
+def test_tags_that_stand_are_those_of_the_tagging_stage(exchange: Exchange) -> None:
+    """Whoever keeps them asks the pipeline; another first stage cannot say."""
+    tagging = Tagging.of({})
+    assert Pipeline(tagging).standing(exchange) == tagging.standing(exchange)
+    assert Pipeline(TAGGED).standing(exchange) is None
 
 
 # -- what stages need ------------------------------------------------------------------------------------------------
@@ -312,7 +323,7 @@ def test_under_monitoring_a_failure_refuses_nothing_either(way: str, flush_logge
 
 def test_with_filtration_off_only_tags_are_put_on() -> None:
     """No stage is asked, no body held back for one, and nothing is refused even if tagging fails."""
-    stage = Saying("stage", proposing(PREDEFINED["block"]), needs=frozenset(("body",)), repeatable=False)
+    stage = Saying("stage", proposing(PREDEFINED["block"]), needs=frozenset(("body",)))
     pipeline = Pipeline(TAGGED, (stage,), mode="off")
     decision = pipeline.decide(EXCHANGE)
     assert isinstance(decision, Decision)
@@ -320,7 +331,7 @@ def test_with_filtration_off_only_tags_are_put_on() -> None:
     assert decision.tags == {"all"}
     assert not decision.reasons
     assert (decision.action, decision.mode) == (None, "off")
-    assert (pipeline.needs, pipeline.inspects, decision.repeatable) == (frozenset(), 0, True)
+    assert (pipeline.needs, pipeline.inspects) == (frozenset(), 0)
 
 
 def test_a_tagging_that_fails_with_filtration_off_refuses_nobody(flush_logged_errors: Flush) -> None:

@@ -11,10 +11,11 @@ import pytest
 from attrs import evolve
 from OpenSSL import crypto
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision
-from edgenode.model.exchange import Address, Connection, Exchange, Verification
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
+from edgenode.model.exchange import NO_BODY, Address, Connection, Exchange, Verification
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.tls.identity import identity_of
 from tests.support.certificates import CLIENT, SERVER, make_authority
 
@@ -67,8 +68,10 @@ async def _decided(
     folder: Path, rules: str, *headers: str, host: str = "api.example.com", over: Connection = ENCRYPTED
 ) -> Decision:
     lines = ["GET /widgets HTTP/1.1", f"Host: {host}", *headers, "", ""]
-    limits = Limits(8192, 16384, 100)
-    request = read_request_head("\r\n".join(lines).encode(), limits, b"https" if over.tls_version else b"http").request
+    limits = HeadLimits(8192, 16384, 100)
+    request = read_request_head(
+        "\r\n".join(lines).encode(), limits, b"https" if over.tls_version else b"http"
+    ).with_body(NO_BODY)
     pipeline = Configuration.from_text(BASE + rules, folder, {}).pipeline("all")
     return await pipeline.decide(Exchange(over, request, "192.0.2.7"))
 

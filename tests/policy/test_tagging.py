@@ -7,6 +7,7 @@ import datetime
 import pytest
 from attrs import evolve
 from hypothesis import given
+from hypothesis import strategies as st
 
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import (
@@ -200,16 +201,39 @@ def test_automatic_tags_are_canonical_and_known(judged: Exchange) -> None:
         assert not tag.startswith("action:")
 
 
-def test_what_a_client_chooses_is_kept_only_if_it_is_short() -> None:
-    """A client cannot fill the memory with long host names, and its tags are right all the same."""
-    tagging = Tagging.of({})
-    long = exchange()
-    assert long.request is not None
-    long = evolve(long, request=evolve(long.request, authority=b"a" * 2000))
-    assert f"host:{'a' * 2000}" in tagging.decide(long).tags
-    assert tagging._standing.cache_info().currsize == 0  # type: ignore[attr-defined]
-    tagging.decide(exchange())
-    assert tagging._standing.cache_info().currsize == 1  # type: ignore[attr-defined]
+@given(exchanges)
+def test_tags_that_stand_are_the_same_if_they_are_computed_before(judged: Exchange) -> None:
+    """Whoever keeps them gets the decision that the stage makes by itself."""
+    standing = TAGGING.standing(judged)
+    assert TAGGING.decide(evolve(judged, standing=standing)) == TAGGING.decide(judged)
+    assert not of_family(standing, "headers", "cookies", "args", "body")
+
+
+def test_tags_that_stand_are_believed() -> None:
+    """Of an exchange that brings them along only the counts are computed."""
+    given_tags = evolve(exchange(query=b"a=1"), standing=frozenset(("kept",)))
+    assert TAGGING.decide(given_tags).tags == {"kept", "headers:0", "cookies:0", "args:1"}
+    stream = Exchange(CONNECTION, standing=frozenset(("kept",)))
+    assert TAGGING.decide(stream).tags == {"kept"}
+
+
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 1000])
+def test_counts_of_any_size_are_tags(count: int) -> None:
+    """Those that are made beforehand and those that are not read alike."""
+    headers = tuple((b"x-%d" % number, b"") for number in range(count))
+    cookies = ((b"cookie", b"; ".join(b"a=%d" % number for number in range(count))),)
+    query = b"&".join(b"a=%d" % number for number in range(count))
+    found = TAGGING.decide(exchange((*headers, *cookies), query)).tags
+    assert of_family(found, "headers", "cookies", "args") == {f"headers:{count}", f"cookies:{count}", f"args:{count}"}
+
+
+@given(st.lists(st.sampled_from((b"a", b"", b" ", b"a=b", b"=")), max_size=6))
+def test_empty_cookies_and_arguments_are_not_counted(pieces: list[bytes]) -> None:
+    """Wherever between the others they stand, and whatever white space is around them."""
+    found = TAGGING.decide(exchange(((b"cookie", b";".join(pieces)),), b"&".join(pieces))).tags
+    cookies = sum(piece.strip(b" ") != b"" for piece in pieces)
+    arguments = sum(piece != b"" for piece in pieces)
+    assert of_family(found, "cookies", "args") == {f"cookies:{cookies}", f"args:{arguments}"}
 
 
 @pytest.mark.parametrize("tag", ["all", "mtls:verified", "cert-subject:cn-alice", "action:block", "ip:1-2-3-4"])

@@ -11,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.model.exchange import Request
-from edgenode.proxy.headers import read_passage
+from edgenode.proxy.headers import Forwarded, via_line
 from edgenode.proxy.trusted_proxies import TrustedProxies
 
 NETWORKS = ("10.0.0.0/8", "2001:db8::/32")
 TRUSTED = TrustedProxies(NETWORKS)
 FORWARDED = TrustedProxies(NETWORKS, "forwarded")
 PROXY = "10.0.0.1"
-VIA = b"edge"
 
 
 def request(*fields: tuple[bytes, bytes]) -> Request:
@@ -32,12 +31,15 @@ def sent(
     peer: str, *fields: tuple[bytes, bytes], trusted: TrustedProxies = TRUSTED
 ) -> tuple[str, dict[bytes, list[bytes]]]:
     """The client found, and the fields for the origin."""
-    passage = read_passage(request(*fields), frozenset(), peer, trusted, VIA)
+    reported = Forwarded(peer, peer, b"https", b"shop.example")
+    if trusted.contains(peer):
+        reported = Forwarded.reported(request(*fields), peer, trusted)
     found: dict[bytes, list[bytes]] = {}
-    for line in passage.lines.split(b"\r\n")[:-1]:
+    lines = reported.lines() + via_line(request(), b"edge")
+    for line in lines.split(b"\r\n")[:-1]:
         name, _, value = line.partition(b": ")
         found.setdefault(name.lower(), []).append(value)
-    return passage.client, found
+    return reported.client, found
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from edgenode.model.errors import InvalidValue
 from edgenode.rules.categories import CATEGORIES, WORDS, entry, format, parse, sought_of, value_of, written_name
 from edgenode.rules.countries import COUNTRIES, country_code
 from edgenode.rules.fields import FIELDS
-from edgenode.rules.language.expressions import Each, Index
 from edgenode.rules.language.formatting import format as format_expression
+from edgenode.rules.language.nodes import Each, Index
 from edgenode.rules.networks import Range
 from edgenode.rules.sections import Entry
 from tests.support.strategies import entries

@@ -29,14 +29,14 @@ from edgenode.rules.formulas import (
     Sought,
     Subject,
 )
-from edgenode.rules.language.evaluating import TAGS as ALL_TAGS
-from edgenode.rules.language.evaluating import subject
-from edgenode.rules.language.expressions import Each, FieldValue, Index
+from edgenode.rules.language.expression_formulas import TAGS as ALL_TAGS
+from edgenode.rules.language.expression_formulas import subject
+from edgenode.rules.language.nodes import Each, FieldValue, Index
 from edgenode.rules.language.types import BYTES, INT, IP, STRING_LISTS, STRINGS
 from edgenode.rules.lists import Members
-from edgenode.rules.lowering import formula_of
 from edgenode.rules.matching.compiling import FormulaSet, compile_formula, compile_formulas
 from edgenode.rules.networks import Networks, Range
+from edgenode.rules.section_formulas import formula_of
 from edgenode.rules.sections import Section
 from tests.support.formulas import found
 from tests.support.strategies import CONNECTION, TAGS, exchanges
@@ -252,6 +252,38 @@ def test_what_is_only_looked_at_later_is_not_read_before() -> None:
 def test_what_is_always_or_never_true(formula: Formula, always: int) -> None:
     """Formulas without any predicate."""
     assert len(compile_formulas([formula]).matching(_request())) == always
+
+
+def test_an_evidence_that_is_known_beforehand_is_always_the_same_object() -> None:
+    """So what is made of it can be made beforehand; a disjunction has one for each part, a negated entry its own."""
+    formulas = (
+        _rule(path="^/", method="GET"),
+        AnyOf((_rule(path="^/nowhere"), _rule(path="^/"))),
+        _rule(path="!^/nowhere", method="GET"),
+        Odd((_rule(path="^/"),), (Clause("odd"),)),
+        Not(NEVER, (Clause("not"),)),
+    )
+    compiled = compile_formulas(formulas)
+    assert [len(ways) for ways in compiled.ways] == [1, 2, 1, 1, 1]
+    found = compiled.matching(_request())
+    assert [index for index, _ in found] == [0, 1, 2, 3, 4]
+    for index, evidence in found:
+        assert any(evidence is way for way in compiled.ways[index])
+
+
+def test_what_is_put_together_while_it_is_judged_is_not_known_beforehand() -> None:
+    """A conjunction with a disjunction in it has as many evidences as that."""
+    compiled = compile_formulas((All((_rule(path="^/"), AnyOf((_rule(method="POST"), _rule(method="GET"))))),))
+    assert compiled.ways == ((),)
+    assert compiled.matching(_request()) == [(0, (entry("path", "^/"), entry("method", "GET")))]
+
+
+def test_sections_that_share_sections_are_compiled_once() -> None:
+    """Thirty levels of two sections that each name both of the next are sixty formulas."""
+    one, two = _rule(path="^/"), _rule(method="GET")
+    for _ in range(30):
+        one, two = All((one, two)), All((two, one))
+    compile_formula(All((one, two)))
 
 
 def test_a_formula_that_stands_in_itself_many_times_is_compiled_once() -> None:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from edgenode.model.errors import InvalidValue
 from edgenode.rules.fields import FIELDS
-from edgenode.rules.language.expressions import (
+from edgenode.rules.language.formatting import format
+from edgenode.rules.language.functions import FUNCTIONS, REFUSED
+from edgenode.rules.language.nodes import (
     Call,
     Comparison,
     FieldValue,
@@ -25,8 +27,6 @@ from edgenode.rules.language.expressions import (
     Pattern,
     walk,
 )
-from edgenode.rules.language.formatting import format
-from edgenode.rules.language.functions import FUNCTIONS, REFUSED
 from edgenode.rules.language.parsing import parse
 from tests.support.expressions import Trees
 from tests.support.language_examples import CANONICAL, OTHERWISE, SPELLED, WRONG

@@ -16,6 +16,7 @@ from octorules_wirefilter import get_schema_info
 from OpenSSL import crypto
 
 from edgenode.model.exchange import (
+    NO_BODY,
     Address,
     Body,
     ClientIdentity,
@@ -25,8 +26,9 @@ from edgenode.model.exchange import (
     Request,
     Verification,
 )
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
-from edgenode.rules.fields import FIELDS
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
+from edgenode.rules.fields import FIELDS, OF_KEY
 from edgenode.rules.language.types import Type
 from edgenode.rules.views import certificates
 from edgenode.tls.identity import identity_of
@@ -52,7 +54,9 @@ def request(target: str = "/", *headers: str, body: bytes = b"", method: str = "
     if not any(header.lower().startswith("host:") for header in headers):
         lines.append("Host: WWW.test:8443")
     lines += [f"Content-Length: {len(body)}"] if body else []
-    head = read_request_head("\r\n".join([*lines, "", ""]).encode("latin-1"), Limits(8192, 16384, 100)).request
+    head = read_request_head("\r\n".join([*lines, "", ""]).encode("latin-1"), HeadLimits(8192, 16384, 100)).with_body(
+        NO_BODY
+    )
     return evolve(head, body=Body(body, len(body)))
 
 
@@ -493,6 +497,44 @@ def test_fields_say_what_they_need(need: str) -> None:
         if need not in field.needs:
             assert field.read(without) == field.read(whole), name
     assert any(FIELDS[name].read(without) != FIELDS[name].read(whole) for name in FIELDS if need in FIELDS[name].needs)
+
+
+_NAMES = (b"a", b"session", b"a=b", b"x a", b"", b"%61", b"A", b"sess ion", b";", b'"a"')
+_COOKIES = st.lists(
+    st.sampled_from(
+        ("a", "session", "A", "xa", "=", "; ", ";", " ", "  ", ",", "\t", '"', "%61", "%", "1", "sess", "ion", "\xff")
+    ),
+    max_size=9,
+).map("".join)
+_QUERIES = st.lists(
+    st.sampled_from(("a", "session", "A", "xa", "=", "&", ";", "+", "%61", "%", "%00", "1", "\xff", "%26", "x+a")),
+    max_size=9,
+).map("".join)
+
+
+@settings(max_examples=500)
+@given(
+    st.sampled_from(_NAMES),
+    st.lists(_COOKIES, max_size=2),
+    st.none() | _QUERIES,
+    st.sampled_from(("", "a=1&b=2", "session=", "%61=3")),
+    st.sampled_from((None, FORM, TEXT, MULTIPART, "Content-Type: text/plain; charset=utf-16")),
+)
+def test_one_value_of_a_map_is_read_without_the_map_and_is_the_same(
+    name: bytes, several: list[str], query: str | None, form: str, content_type: str | None
+) -> None:
+    """Headers, cookies and arguments: what is read by a short way is what the whole map has, whatever is sent."""
+    headers = tuple((b"cookie", each.encode("latin-1")) for each in several)
+    headers += () if content_type is None else ((b"content-type", content_type.partition(": ")[2].encode()),)
+    raw = None if query is None else query.encode("latin-1")
+    asked = Request(b"GET", b"https", b"a", b"/", b"/", raw, b"/", headers, length=len(form))
+    if form:
+        asked = evolve(asked, body=Body(form.encode(), len(form)))
+    for field, of_name in OF_KEY.items():
+        for key in (name, *[each for each, _ in headers]):
+            whole = FIELDS[field].read(Exchange(CONNECTION, evolve(asked)))
+            assert of_name(key)(Exchange(CONNECTION, evolve(asked))) == whole.get(key)
+            assert of_name(key)(Exchange(CONNECTION)) is None
 
 
 def test_a_view_is_computed_once_for_a_request() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from edgenode.rules.language.expressions import Node
 from edgenode.rules.language.formatting import format
+from edgenode.rules.language.nodes import Node
 from edgenode.rules.language.parsing import parse
 from tests.support.expressions import expressions
 

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from edgenode.model.errors import InvalidValue
 from edgenode.rules.language import signatures
-from edgenode.rules.language.expressions import Call, FieldValue, Literal, Node
 from edgenode.rules.language.functions import FUNCTIONS, REFUSED, Function, Parameter
+from edgenode.rules.language.nodes import Call, FieldValue, Literal, Node
 from edgenode.rules.language.patterns import wildcard
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRINGS, Type, array, map_of
 from edgenode.rules.networks import address

@@ -15,13 +15,14 @@ from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.computing import condition
-from edgenode.rules.language.evaluating import formula
-from edgenode.rules.language.expressions import (
-    MAX_LENGTH,
+from edgenode.rules.language.expression_formulas import formula
+from edgenode.rules.language.expressions import MAX_LENGTH, Expression
+from edgenode.rules.language.formatting import format
+from edgenode.rules.language.functions import FUNCTIONS
+from edgenode.rules.language.nodes import (
     Call,
     Comparison,
     Each,
-    Expression,
     FieldValue,
     Index,
     Junction,
@@ -33,8 +34,6 @@ from edgenode.rules.language.expressions import (
     listed,
     walk,
 )
-from edgenode.rules.language.formatting import format
-from edgenode.rules.language.functions import FUNCTIONS
 from edgenode.rules.language.operators import COMPARING_OF
 from edgenode.rules.language.parsing import parse
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, array

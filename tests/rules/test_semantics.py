@@ -9,13 +9,15 @@ import pytest
 from attrs import evolve
 
 from edgenode.model.errors import InvalidValue
-from edgenode.model.exchange import Address, Body, Connection, Exchange
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
+from edgenode.model.exchange import NO_BODY, Address, Body, Connection, Exchange
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import ALWAYS, NEVER, All, AnyOf, Clause, Computed, Formula, Leaf, Not, Odd
 from edgenode.rules.language import computing
-from edgenode.rules.language.evaluating import formula, needs, subject
-from edgenode.rules.language.expressions import Call, Comparison, Expression
+from edgenode.rules.language.expression_formulas import formula, needs, subject
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.language.nodes import Call, Comparison
 from edgenode.rules.lists import members
 from edgenode.rules.networks import Range
 from tests.support.formulas import found, is_true
@@ -42,7 +44,7 @@ def exchange(
 ) -> Exchange:
     """A request as the node reads it."""
     head = b"POST %b HTTP/1.1\r\nHost: %b\r\n%bContent-Length: 5\r\n\r\n" % (target, host, HEADERS)
-    request = evolve(read_request_head(head, Limits(8192, 16384, 100)).request, body=Body(b"b=1&c", 5))
+    request = evolve(read_request_head(head, HeadLimits(8192, 16384, 100)).with_body(NO_BODY), body=Body(b"b=1&c", 5))
     connection = Connection(Address("192.0.2.7", 50000), Address("2001:db8::1", 8443), "www.test", "h2", "TLSv1.3", "X")
     return Exchange(connection, request, client, frozenset(tags), time=time)
 

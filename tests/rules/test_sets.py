@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
@@ -14,11 +14,10 @@ from hypothesis import strategies as st
 from edgenode.model.errors import InvalidValue
 from edgenode.rules import regexes
 from edgenode.rules.lists import Members
-from edgenode.rules.matching import engines, regexsets, sets
-from edgenode.rules.matching.engines import ENGINES, Linear, Vectored
+from edgenode.rules.matching import engines, sets
+from edgenode.rules.matching.engines import ENGINES, Linear, Scan, Vectored, note
 from edgenode.rules.matching.hyperscan import alike
-from edgenode.rules.matching.regexsets import RegexSet
-from edgenode.rules.matching.sets import EqualSet, NetworkSet, RangeSet
+from edgenode.rules.matching.sets import EqualSet, NetworkSet, PredicateSet, RangeSet, scans
 from edgenode.rules.networks import Networks, Range
 from edgenode.rules.regexes import check_regex, compile_regex
 from edgenode.rules.tags import canonical, check_tag
@@ -35,6 +34,22 @@ def numbered(several: Sequence[Any]) -> list[tuple[Any, int]]:
     return [(each, 100 + index) for index, each in enumerate(several)]
 
 
+def find(predicates: PredicateSet, values: Collection[Any]) -> set[int]:
+    """The numbers of the predicates that are true of any of these values."""
+    hits: set[int] = set()
+    predicates.find(values, hits)
+    return hits
+
+
+def search(several: Sequence[Scan], *values: bytes) -> set[int]:
+    """The numbers of the expressions that match any of these values."""
+    hits: set[int] = set()
+    for scan in several:
+        for value in values:
+            scan(value, note, 0, hits)
+    return hits
+
+
 @given(st.lists(ranges, max_size=12), st.lists(st.tuples(st.sampled_from((4, 6)), small), min_size=1, max_size=12))
 def test_ranges_of_addresses_are_found_however_they_overlap(
     several: list[Range], judged: list[tuple[int, int]]
@@ -43,7 +58,7 @@ def test_ranges_of_addresses_are_found_however_they_overlap(
     found = NetworkSet.of(numbered(several))
     for version, number in judged:
         expected = {100 + i for i, each in enumerate(several) if each[0] == version and each[1] <= number <= each[2]}
-        assert set(found.find(((version, number),))) == expected
+        assert find(found, ((version, number),)) == expected
 
 
 @given(
@@ -60,7 +75,7 @@ def test_lists_of_addresses_are_found_small_or_large(
         patch.setattr(sets, "SMALL", small)
         found = NetworkSet.of(numbered(members))
     expected = {100 + i for i, each in enumerate(members) if in_networks(each.networks, judged)}
-    assert set(found.find((judged,))) == expected
+    assert find(found, (judged,)) == expected
 
 
 def _networks(ranges: list[Range]) -> Networks:
@@ -78,7 +93,7 @@ def test_ranges_of_numbers_are_found_however_they_overlap(
     """One bisection finds exactly the ranges around a number, and a look-up the lists that it is in."""
     found = RangeSet.of([*numbered(several), (Members("$list", numbers=numbers), 7)])
     expected = {100 + i for i, (low, high) in enumerate(several) for number in judged if low <= number <= high}
-    assert set(found.find(judged)) == expected | ({7} if numbers & set(judged) else set())
+    assert find(found, judged) == expected | ({7} if numbers & set(judged) else set())
 
 
 names = st.lists(st.sampled_from((b"a", b"b", b"com")), min_size=1, max_size=4).map(b".".join)
@@ -100,14 +115,14 @@ def test_words_are_found_if_equal_and_names_below_a_domain(
         found = EqualSet.of([*numbered(words), (Members("$list", words=listed, suffixes=suffixes), 7)])
     expected = {100 + i for i, word in enumerate(words) if word in judged}
     in_list = any(value in listed or any(value.endswith(suffix) for suffix in suffixes) for value in judged)
-    assert set(found.find(judged)) == expected | ({7} if in_list else set())
+    assert find(found, judged) == expected | ({7} if in_list else set())
 
 
 def test_a_name_of_nothing_but_dots_costs_no_more_than_the_longest_suffix() -> None:
     """What a client sends is looked at only as far as suffixes reach."""
     found = EqualSet.of([(Members("$list", suffixes=frozenset((b".example.com",))), 7)])
     assert list(found._below(b"." * 100_000)) == []
-    assert found.find((b"." * 100_000 + b".example.com",)) == [7]
+    assert find(found, (b"." * 100_000 + b".example.com",)) == {7}
 
 
 _PATTERNS = (
@@ -137,7 +152,7 @@ def test_a_set_of_regexes_matches_as_each_one_by_itself(
     """Every value is searched for every expression, byte by byte, with ``.`` matching any byte."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engines, "ENGINES", chosen)
-        found = RegexSet.of([*numbered(patterns), (Members("$list", regexes=("^a", "B$")), 7)])
+        found = scans([*numbered(patterns), (Members("$list", regexes=("^a", "B$")), 7)])
     listed = any(value.startswith(b"a") or value.endswith(b"B") for value in values)
     expected = {
         100 + index
@@ -146,7 +161,7 @@ def test_a_set_of_regexes_matches_as_each_one_by_itself(
         if compile_regex(pattern).search(value)
     }
     for _ in range(2):  # searched, then remembered
-        assert set(found.find(values)) == expected | ({7} if listed else set())
+        assert search(found, *values) == expected | ({7} if listed else set())
 
 
 _PIECES = (
@@ -179,8 +194,10 @@ def test_hyperscan_finds_what_re2_finds(pattern: str, values: list[bytes]) -> No
     assert bool(engine) is not bool(left)
     if engine is not None:
         assert alike(pattern) is not None
-        search = compile_regex(pattern).search
-        assert [engine.search(value) for value in values] == [(1,) if search(value) else () for value in values]
+        alone = compile_regex(pattern).search
+        assert [search([engine.scan], value) for value in values] == [
+            {1} if alone(value) else set() for value in values
+        ]
 
 
 @pytest.mark.skipif(not engines.INSTALLED, reason="the extra hyperscan is not installed")
@@ -188,7 +205,7 @@ def test_what_hyperscan_refuses_is_left_to_re2() -> None:
     """One expression that it does not take leaves it the others."""
     engine, left = Vectored.take([("a", 1), ("a^b", 2), ("(a{200}){200}", 3), ("[[:alpha:]]", 4), ("b", 5)])
     assert engine is not None
-    assert engine._numbers == (1, 5)
+    assert search([engine.scan], b"ab") == {1, 5}
     assert [number for _, number in left] == [2, 3, 4]
 
 
@@ -209,12 +226,12 @@ def test_what_is_not_known_to_be_read_alike_is_not_translated(pattern: str) -> N
 )
 def test_no_byte_ends_a_match(pattern: str, value: bytes) -> None:
     """Invalid UTF-8 or a line feed in a value does not slip by a rule."""
-    assert RegexSet.of([(pattern, 1)]).find((value,)) == (1,)
+    assert search(scans([(pattern, 1)]), value) == {1}
 
 
 def test_a_dollar_does_not_stand_before_a_final_line_feed() -> None:
     """``$`` is the end of the value, not of its last line."""
-    assert RegexSet.of([("b$", 1)]).find((b"ab\n",)) == ()
+    assert search(scans([("b$", 1)]), b"ab\n") == set()
 
 
 def test_a_set_that_cannot_be_searched_is_a_failure_and_no_mismatch() -> None:
@@ -225,7 +242,7 @@ def test_a_set_that_cannot_be_searched_is_a_failure_and_no_mismatch() -> None:
             return None
 
     with pytest.raises(RuntimeError, match="not enough memory"):
-        Linear(Exhausted(), (1,)).search(b"x")
+        search([Linear(Exhausted(), (1,)).scan], b"x")
 
 
 def test_regexes_that_are_too_large_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +257,7 @@ def test_ten_thousand_regexes_are_one_set() -> None:
     """The memory that a set is given grows with it."""
     several = [(f"^/path-{number}/([0-9a-f]{{8}}-){{8}}(new|old)$", number) for number in range(10_000)]
     found, _ = Linear.take(several)
-    assert found.search(b"/path-4711/" + b"0123abcd-" * 8 + b"old") == (4711,)
+    assert search([found.scan], b"/path-4711/" + b"0123abcd-" * 8 + b"old") == {4711}
 
 
 def test_re2_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
@@ -252,13 +269,13 @@ def test_re2_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 
 def test_the_memory_of_verdicts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that never repeats itself fills no more than the bounds, in number and in size."""
-    monkeypatch.setattr(regexsets, "MOST_REMEMBERED", 10)
-    monkeypatch.setattr(regexsets, "MOST_REMEMBERED_BYTES", 500)
-    monkeypatch.setattr(regexsets, "LONGEST_REMEMBERED", 100)
-    found = RegexSet.of([("x$", 1)])
+    monkeypatch.setattr(engines, "MOST_REMEMBERED", 10)
+    monkeypatch.setattr(engines, "MOST_REMEMBERED_BYTES", 500)
+    monkeypatch.setattr(engines, "LONGEST_REMEMBERED", 100)
+    found, _ = Linear.take([("x$", 1)])
     for number in range(200):
         value = b"%d" % number * (number % 60) + b"x"
-        assert found.find((value,)) == (1,)
+        assert search([found.scan], value) == {1}
         remembered = found._verdicts
         assert len(remembered) <= 10
         assert sum(map(len, remembered)) <= 500
@@ -300,4 +317,4 @@ def test_long_repetitions_are_for_hyperscan(pattern: str) -> None:
         b"ab" * 500,
         b"ab" * 499 + b"c",
     ):
-        assert (engine.search(value) == (0,)) == (compile_regex(pattern).search(value) is not None)
+        assert (search([engine.scan], value) == {0}) == (compile_regex(pattern).search(value) is not None)

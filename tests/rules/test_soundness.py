@@ -21,10 +21,11 @@ from edgenode.model.exchange import (
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language import computing
-from edgenode.rules.language.evaluating import formula
-from edgenode.rules.language.expressions import Expression, Literal
+from edgenode.rules.language.expression_formulas import formula
+from edgenode.rules.language.expressions import Expression
 from edgenode.rules.language.formatting import format
 from edgenode.rules.language.functions import FUNCTIONS, Function, Parameter
+from edgenode.rules.language.nodes import Literal
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRINGS, Type, array, map_of
 from edgenode.rules.lists import members
 from tests.support.formulas import is_true

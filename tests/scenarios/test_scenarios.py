@@ -18,22 +18,24 @@ from attrs import evolve, frozen
 from OpenSSL import crypto
 from twisted.internet import reactor
 
-from edgenode.config.configuration import Configuration
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision, Forward, Respond
-from edgenode.model.exchange import Address, Body, ClientIdentity, Connection, Exchange, Verification
+from edgenode.model.exchange import NO_BODY, Address, Body, ClientIdentity, Connection, Exchange, Verification
 from edgenode.net.deadlines import Deadlines
+from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
-from edgenode.proxy.http1.requestheads import Limits, read_request_head
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.proxy.routing import Router
 from edgenode.tls.identity import identity_of
 from tests.support.certificates import SERVER, make_authority, write_pem
 from tests.support.databases import write_databases
 
-SCENARIOS = sorted((pathlib.Path(__file__).parent / "scenarios").glob("*.scenario"))
+SCENARIOS = sorted(pathlib.Path(__file__).parent.glob("*.scenario"))
 LEAST = 150
 """Lines that the scenarios have at the least, all together."""
 
-LIMITS = Limits(target=8 * 1024, head=32 * 1024, headers=100)
+LIMITS = HeadLimits(target=8 * 1024, head=32 * 1024, headers=100)
 
 PREAMBLE = """
 [edge]
@@ -168,7 +170,7 @@ def judged(router: Router, line: Line, clients: dict[str, ClientIdentity]) -> tu
     if body:
         fields.append(("Content-Length", str(len(body))))
     head = f"{line.method} {line.target} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in fields)
-    request = read_request_head(f"{head}\r\n".encode(), LIMITS, b"https").request
+    request = read_request_head(f"{head}\r\n".encode(), LIMITS, b"https").with_body(NO_BODY)
     request = evolve(request, body=Body(body, len(body)))
     peer = Address.of(line.option("from", "192.0.2.1"), 40000)
     who = clients[line.option("cert")] if line.option("cert") else None
@@ -209,7 +211,7 @@ def test_every_line_of_the_scenario_comes_out_as_written(
     """Each request of the file gets the action, the status and the tags that its line says."""
     ini, lines = read(path)
     configuration = Configuration.from_text(PREAMBLE + ini, folder)
-    deadlines = Deadlines(reactor)
+    deadlines = Deadlines(Poller(reactor))
     try:
         router = Assembly.of(configuration, reactor, deadlines).routers["public"]
         found = []

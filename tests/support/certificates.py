@@ -1,7 +1,7 @@
 """A small PKI in memory for all tests: authorities, leaves of every good and bad kind, and revocation lists.
 
 Keys are P-256 unless asked otherwise: a key and a signature take well under a millisecond. Nothing here is shared with
-``edgenode.commands.pki``, so that a mistake there cannot hide in the tests.
+``edgenode.tls.authority``, so that a mistake there cannot hide in the tests.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from edgenode.model.errors import InvalidValue
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.calls import Argument, call
-from edgenode.rules.language.expressions import (
+from edgenode.rules.language.functions import FUNCTIONS, Function, Parameter
+from edgenode.rules.language.nodes import (
     Comparison,
     Each,
     FieldValue,
@@ -26,7 +27,6 @@ from edgenode.rules.language.expressions import (
     Pattern,
     Value,
 )
-from edgenode.rules.language.functions import FUNCTIONS, Function, Parameter
 from edgenode.rules.language.operators import COMPARING_OF, JOINING, QUANTIFIERS
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
 from edgenode.rules.networks import Range

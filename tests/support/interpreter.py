@@ -9,7 +9,8 @@ from attrs import frozen
 from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
-from edgenode.rules.language.expressions import (
+from edgenode.rules.language.functions import FUNCTIONS
+from edgenode.rules.language.nodes import (
     Call,
     Comparison,
     Each,
@@ -23,7 +24,6 @@ from edgenode.rules.language.expressions import (
     OneOf,
     Pattern,
 )
-from edgenode.rules.language.functions import FUNCTIONS
 from edgenode.rules.language.types import BOOL
 from edgenode.rules.networks import Range
 from edgenode.rules.regexes import compile_regex

@@ -22,8 +22,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
-from edgenode.config.configuration import Configuration
-from edgenode.model.interfaces import IEventSink, Told
+from edgenode.config.load import Configuration
+from edgenode.model.interfaces import IEventSink, Record
+from edgenode.node.event_record import event_line
 from edgenode.node.service import EdgeService
 from tests.support.certificates import SERVER, Issued, make_authority, write_pem
 from tests.support.clients import PATIENCE, Answer, Client, Hand, Refused, connect, fields, get
@@ -132,9 +133,9 @@ class Events:
     told: list[dict[str, Any]] = Factory(list)
     _waiting: list[tuple[int, Deferred[None]]] = Factory(list)
 
-    def record(self, told: Told) -> None:
+    def record(self, record: Record) -> None:
         """Take an event."""
-        self.told.append(json.loads(told.line()))
+        self.told.append(json.loads(event_line(record)))
         due = [each for each in self._waiting if each[0] <= len(self.told)]
         self._waiting = [each for each in self._waiting if each not in due]
         for _, waiting in due:
@@ -192,7 +193,7 @@ class Node:
         if self.service.running:
             await self.service.stopService()
         for name, port in self.service.ports.items():
-            assert not port.arrivals, f"connections left on the listener {name}"
+            assert not port.connections, f"connections left on the listener {name}"
         for name, pool in self.service.pools.items():
             assert not pool.open, f"connections left to the origin {name}"
 

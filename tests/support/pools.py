@@ -9,6 +9,7 @@ from typing import Any
 from edgenode.model.settings import Seconds, Word
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
+from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import Origin as OriginSection
 from edgenode.proxy.origin.origin import Server
 from edgenode.proxy.origin.pool import OriginPool
@@ -58,6 +59,7 @@ def pool_to(
         verify_origin if section.verify else None,
         polled,
         Deadlines(polled),
+        TLSOpening,
     )
     try:
         yield pool

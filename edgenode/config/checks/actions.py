@@ -1,25 +1,22 @@
-"""Whether actions can do what they say, and are weaker nowhere than they look: their keys, and the mode they meet.
+"""Whether actions can do what they say: their keys, their headers, and the mode of filtration that they meet.
 
-Its law is that of :mod:`edgenode.config.checks.references`.
+Law: what cannot work, or is weaker than it looks, is an error or a warning; nothing is repaired.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from edgenode.config import schema
+from edgenode.config.data import Sections
 from edgenode.model.errors import Problem
 from edgenode.policy.modes import Level, settle
 from edgenode.proxy.headers import request_header_fault, response_header_fault
 
-if TYPE_CHECKING:
-    from edgenode.config.configuration import Configuration
 
-
-def actions(configuration: Configuration) -> Iterator[Problem]:
+def actions(configuration: Sections) -> Iterator[Problem]:
     """Keys that do not go together, and headers that are not the configuration's to set."""
     for name, section in configuration.actions.items():
         header = f"action {name}"
@@ -34,7 +31,7 @@ def actions(configuration: Configuration) -> Iterator[Problem]:
                 yield Problem(header, "headers", sentence, str(each), 0)
 
 
-def clamped_modes(configuration: Configuration) -> Iterator[Problem]:
+def clamped_modes(configuration: Sections) -> Iterator[Problem]:
     """Modes that somebody further out forbids."""
     edge = Level(configuration.edge.mode, configuration.edge.strict)
     for name, group in configuration.server_groups.items():

@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from edgenode.config import schema
+from edgenode.config.compiled_rules import Formulas
+from edgenode.config.data import Sections
 from edgenode.feeds import store
 from edgenode.model.errors import InvalidValue, Problem
-from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.rules import lists
 from edgenode.rules.feeds import Feed
 from edgenode.rules.language import comparing
-from edgenode.rules.language.expressions import Expression, Listed, listed
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.language.nodes import Listed, listed
 from edgenode.rules.language.types import Type
-from edgenode.rules.lists import List
-from edgenode.rules.sections import Section
-
-if TYPE_CHECKING:
-    from edgenode.config.configuration import Configuration
 
 _OF_REMOTE = ("refresh", "trust-store", "fetch-timeout")
 _OF_SOURCES = ("format", *_OF_REMOTE, "max-size", "most-shrink")
 
 
-def fed(configuration: Configuration) -> Iterator[tuple[str, List | GlobalFilter]]:
-    """Every section that has a content: lists, and filters with a source."""
-    for name, each in configuration.lists.items():
-        yield f"{each.kind} {name}", each
-    for name, filter in configuration.global_filters.items():
-        if filter.source is not None:
-            yield f"{filter.kind} {name}", filter
-
-
-def faults(configuration: Configuration) -> Iterator[Problem]:
+def faults(configuration: Sections) -> Iterator[Problem]:
     """What is wrong, or of no use, in the keys of each section that has a content, or could have."""
     for name, each in configuration.lists.items():
         header = f"list {name}"
@@ -55,7 +42,7 @@ def faults(configuration: Configuration) -> Iterator[Problem]:
             yield Problem("edge", "state", problem.sentence)
 
 
-def _faults_of_source(configuration: Configuration, header: str, section: Feed) -> Iterator[Problem]:
+def _faults_of_source(configuration: Sections, header: str, section: Feed) -> Iterator[Problem]:
     for key in () if section.remote else _OF_SOURCES if section.source is None else _OF_REMOTE:
         setting = schema.settings(type(section))[key]
         if getattr(section, setting.attribute) != setting.default:
@@ -74,25 +61,25 @@ def _faults_of_source(configuration: Configuration, header: str, section: Feed) 
         yield Problem(header, "trust-store", sentence)
 
 
-def _listed(configuration: Configuration) -> Iterator[tuple[str, Expression, Listed, Type]]:
+def _listed(configuration: Sections) -> Iterator[tuple[str, Expression, Listed, Type]]:
     """Every list that an expression names, and the type of what is looked for in it."""
-    for header, section in configuration.written():
-        if isinstance(section, Section) and section.expression is not None:
+    for header, section in configuration.with_rules():
+        if section.expression is not None:
             for name, type in listed(section.expression.root):
                 yield header, section.expression, name, type
 
 
-def wrong_lists(configuration: Configuration) -> Iterator[Problem]:
+def lists_of_other_values(formulas: Formulas) -> Iterator[Problem]:
     """Lists of other values than those that expressions look for in them."""
-    for header, expression, name, type in _listed(configuration):
-        if name.name not in configuration.lists:
+    for header, expression, name, type in _listed(formulas.configuration):
+        if name.name not in formulas.configuration.lists:
             continue  # it could not be read, which has been reported
         try:
-            comparing.members(name, type, configuration.definitions)
+            comparing.members(name, type, formulas.definitions)
         except InvalidValue as problem:
             yield schema.located(header, "expression", expression.text, problem, whole=True)
 
 
-def named_lists(configuration: Configuration) -> frozenset[str]:
+def named_lists(configuration: Sections) -> frozenset[str]:
     """The names of all lists that expressions name."""
     return frozenset(listed.name for _, _, listed, _ in _listed(configuration))

@@ -1,78 +1,62 @@
-"""The header fields of HTTP/1.1, read strictly: llhttp reads them, our own rules refuse what two readers could read
-differently (RFC 9112, sections 2.2, 5 and 11.2).
+"""The field lines of HTTP/1.1 (RFC 9112, section 5), read strictly and in one pass.
 
-Law: a head that is accepted has one meaning. Line ends are CRLF and nothing else, no line is folded, and no control
-character stands anywhere.
+Law: a head that is accepted has one meaning. Line ends are CRLF and nothing else, no line is folded, no space stands
+before a colon, and no control character stands anywhere.
 """
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Callable
-
-import httptools
-
-REMEMBERED = 512
-LONGEST_REMEMBERED, MOST_FIELDS_REMEMBERED = 4096, 64
-"""Header blocks and response heads repeat, so the last ones are remembered with what was read from them: at the most so
-many, and only short ones. What was read is frozen, and depends on nothing but the bytes."""
+from edgenode.model.exchange import by_name
 
 LINE_BYTES = bytes(c for c in range(256) if c == 9 or 0x20 <= c != 0x7F)
 """Every byte that may stand in a line of a head."""
 
 STRAY = "a control character, a bare CR or a bare LF"
-_TRAILING_SPACE = re.compile(rb"([^ \t\r\n])[ \t]+\r\n")
+_TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 
-Fields = list[tuple[bytes, bytes]]
+Fields = dict[bytes, tuple[bytes, ...]]
 
 
 class MalformedHead(Exception):
     """A head whose lines are not as the grammar has them."""
 
 
-class Seen:
-    """What llhttp reports of a head.
+def read_field_lines(block: bytes) -> tuple[list[bytes], Fields, list[bytes]]:
+    """Read the field lines of a head.
 
-    :ivar fields: the header fields, as they stand there.
+    :param block: from the first field line to the empty line, both included.
+    :returns: the names in lower case, every value by its name, and the lines without their ends: as received, but for
+        the white space around values, which is one space in front.
+    :raises MalformedHead: if a line is no field line.
     """
-
-    __slots__ = ("fields",)
-
-    def __init__(self) -> None:
-        self.fields: Fields = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One more."""
-        self.fields.append((name, value))
-
-
-_Parser = type[httptools.HttpRequestParser] | type[httptools.HttpResponseParser]
-
-
-def read_fields(
-    head: bytes, parser: Callable[[Seen], httptools.HttpRequestParser | httptools.HttpResponseParser]
-) -> Fields:
-    """The header fields as llhttp reads them, if the head passes our own look at its lines too.
-
-    Bare CR, bare LF and control characters are refused here, whatever llhttp's build thinks of them; and a field for
-    every line, or something was folded or skipped.
-
-    :raises MalformedHead: if our own look finds something.
-    """
-    pairs = head.count(b"\r\n")
-    if len(head.translate(None, LINE_BYTES)) != 2 * pairs:
+    lines = block.split(b"\r\n")
+    del lines[-2:]
+    if len(block.translate(None, LINE_BYTES)) != 2 * len(lines) + 2:
         raise MalformedHead(STRAY)
-    if b" \r" in head or b"\t\r" in head:
-        head = _TRAILING_SPACE.sub(rb"\1\r\n", head)  # llhttp would read it as part of the value
-    seen = Seen()
     try:
-        parser(seen).feed_data(head)
-    except httptools.HttpParserUpgrade:
-        pass  # all of the head was read; upgrades are refused elsewhere
-    if len(seen.fields) != pairs - 2:
-        raise MalformedHead("a folded line")
-    return seen.fields
+        fields: Fields = {
+            name.lower(): (value.strip(b" \t"),) for name, value in [line.split(b": ", 1) for line in lines]
+        }
+    except ValueError:
+        return _read_one_by_one(lines)
+    names = b"".join(fields)
+    size = len(names) + len(b"".join([value for (value,) in fields.values()])) + 4 * len(lines) + 2
+    if size != len(block) or names.translate(None, _TOKEN_BYTES) or b"" in fields:
+        return _read_one_by_one(lines)
+    return list(fields), fields, lines
+
+
+def _read_one_by_one(lines: list[bytes]) -> tuple[list[bytes], Fields, list[bytes]]:
+    """The same for heads in which names are repeated, or values are surrounded by other white space; or malformed."""
+    pairs = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not name or name.lower().translate(None, _TOKEN_BYTES):
+            raise MalformedHead("a folded line, or a name that is no token")
+        pairs.append((name, value.strip(b" \t")))
+    names = [name.lower() for name, _ in pairs]
+    fields = by_name(tuple(zip(names, [value for _, value in pairs], strict=True)))
+    return names, fields, [b"%b: %b" % pair for pair in pairs]
 
 
 END_TO_END = frozenset(
@@ -82,7 +66,8 @@ END_TO_END = frozenset(
 )
 """Fields that Connection cannot nominate (RFC 9110, section 7.6.1): rules have judged them, so they are passed on."""
 
-_NO_OPTIONS: frozenset[bytes] = frozenset()
+NO_OPTIONS: frozenset[bytes] = frozenset()
+_KEEP_ALIVE = frozenset((b"keep-alive",))
 
 
 def persistence(fields: tuple[bytes, ...] | None, version: tuple[int, int]) -> tuple[bool, frozenset[bytes]]:
@@ -91,17 +76,14 @@ def persistence(fields: tuple[bytes, ...] | None, version: tuple[int, int]) -> t
     :param fields: the values of the Connection field, if there is one.
     """
     if fields is None:
-        return version == (1, 1), _NO_OPTIONS
-    value = b",".join(fields)
-    options = (_options if len(value) <= 256 else _options.__wrapped__)(value) - END_TO_END
+        return version == (1, 1), NO_OPTIONS
+    value = b",".join(fields).lower()
+    if value == b"keep-alive":
+        return True, _KEEP_ALIVE
+    options = frozenset([option.strip(b" \t") for option in value.split(b",")]) - END_TO_END
     if version == (1, 1):
         return b"close" not in options, options
     return b"keep-alive" in options and b"close" not in options, options
-
-
-@functools.lru_cache(256)
-def _options(value: bytes) -> frozenset[bytes]:
-    return frozenset(option.strip(b" \t") for option in value.lower().split(b","))
 
 
 def content_length(digits: bytes) -> int | None:

@@ -1,145 +1,150 @@
-"""The connection from a client: requests in, responses out, one at a time and in order.
+"""HTTP/1.1 on a connection from a client: requests in, responses out, one at a time and in order.
 
-Law: a request is handed over only when its whole head has been read strictly; its body follows as the taker takes it.
-Nothing of a further request is looked at before the response to the current one is complete. Every state has a
-deadline.
+Law: a request is handed over only when its whole head has been read strictly; its body follows as the handler takes it.
+Nothing of a further request is looked at before the response to the current one is complete and sent. Every state has
+a deadline, or waits for an origin, which has one. Nothing is read while something that was read waits.
 """
 
 from __future__ import annotations
 
-import re
+from typing import Protocol
 
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import Headers, Response
+from edgenode.model.exchange import Headers
 from edgenode.net.deadlines import NEVER, Deadlines
-from edgenode.net.transport import HIGH_WATER, Transport
-from edgenode.proxy.headers import header_lines, http_date
-from edgenode.proxy.http1.bodies import BodyReader, MalformedBody
-from edgenode.proxy.http1.hosting import Host, Taker, Timeouts
-from edgenode.proxy.http1.requestheads import Limits, RequestHead, check_unfinished_request, read_request_head
-from edgenode.proxy.http1.writing import chunk, error_response, status_line
+from edgenode.net.transport import Transport
+from edgenode.proxy.http1.reader import RequestReader
+from edgenode.proxy.http1.states import TRANSITIONS, Event, State
+from edgenode.proxy.http1.writer import chunk, error_response, last_chunk, status_line
+from edgenode.proxy.listener.limits import ClientLimits
+from edgenode.proxy.streams import RequestHandler, RequestHead
 
 _LINGER = 2.0
 """Seconds for which a client that is still sending may read why it was refused, before the connection is cut."""
 
+_TURN = 0.001
+"""Seconds of pipelined requests that are answered at once, before other connections get their turn."""
+
+_ONE_WRITE = 8192
+"""Bytes of a body up to which it is copied behind its head, to be sent as one TLS record."""
+
+_HALF_CLOSED = 5.0
+"""Seconds for the beginning of the response to a client that has closed its sending side: nobody can tell whether it
+still reads, until something is sent to it."""
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
+
+
+class Client(Protocol):
+    """What a speaker needs of the client connection that it speaks on."""
+
+    def handle(self, stream: ServerConnection, head: RequestHead) -> RequestHandler | None:
+        """Handle a request; ``None`` if its response is complete already."""
+
+    def refused(self, error: ClientError) -> None:
+        """Something that is no request was refused; it has been answered already."""
+
+    def gone(self, reason: str) -> None:
+        """The connection is over."""
 
 
 class ServerConnection:
-    """A connection that speaks HTTP/1.1 to a client.
+    """A connection that speaks HTTP/1.1 to a client: its speaker, and the stream of its current request.
 
-    :ivar deadline: when to lose patience.
+    :ivar state: where it stands.
+    :ivar deadline: when to lose patience, on the clock of ``deadlines``.
     :ivar requests: how many requests have begun on it.
     """
 
     __slots__ = (
-        "_body", "_buffer", "_chunked", "_close", "_continue", "_deadlines", "_done_sent", "_head", "_host", "_limits",
-        "_left", "_lingering", "_max_requests", "_responding", "_running", "_sent", "_start", "_taker",
-        "_timeouts", "deadline", "requests", "transport",
+        "_chunked", "_client", "_close", "_continue", "_deadlines", "_due", "_ended", "_handler", "_head", "_left",
+        "_limits", "_paused", "_reader", "_running", "_sent", "deadline", "requests", "state", "transport",
     )  # fmt: skip
 
-    transport: Transport
-
-    def __init__(self, host: Host, deadlines: Deadlines, limits: Limits, timeouts: Timeouts, max_requests: int) -> None:
-        self._host = host
+    def __init__(self, client: Client, transport: Transport, deadlines: Deadlines, limits: ClientLimits) -> None:
+        self._client = client
+        self.transport = transport
         self._deadlines = deadlines
         self._limits = limits
-        self._timeouts = timeouts
-        self._max_requests = max_requests
-        self._buffer = b""
-        self._start = b""
+        self._reader = RequestReader(limits.head)
         self._head: RequestHead | None = None
-        self._taker: Taker | None = None
-        self._body: BodyReader | None = None
+        self._handler: RequestHandler | None = None
         self._continue = False
-        self._responding = False
         self._running = False
-        self._done_sent = False
         self._chunked = False
         self._close = False
-        self._lingering = False
-        self._left: float | None = None
+        self._ended = False
+        self._paused = False  # whether the transport is
+        self._left: float | None = None  # of the time for a body, while its handler takes no more of it
         self._sent = 0
+        self._due: float | None = None  # the deadline that holds once all is sent, while it is being sent
         self.requests = 0
-        self.deadline = deadlines.clock() + timeouts.handshake
+        self.state = State.IDLE
+        # The first request is expected at once.
+        self.deadline = deadlines.clock() + limits.timeouts.header
 
-    # -- the taker's side --------------------------------------------------------------------------------------------
+    # -- the stream of the current request ---------------------------------------------------------------------------
 
-    def respond(self, response: Response, *, close: bool = False) -> None:
-        """Answer the current request from here; complete in itself."""
-        fields = [(b"Content-Type", b"text/plain; charset=utf-8")] if response.body else []
-        if any(name == b"content-type" for name, _ in response.headers):
-            fields = []
-        self._close = self._close or close
-        lines = header_lines((*fields, *((name.title(), value) for name, value in response.headers))) + http_date()
-        self.begin_response(response.status, b"", lines, len(response.body), response.body, True)
+    @property
+    def full(self) -> bool:
+        """Whether something is unsent, so that the writer should wait."""
+        return self.transport.queued > 0
 
-    def interim(self, status: int, reason: bytes, lines: bytes) -> None:
-        """Pass an interim response on, to a client that knows them."""
-        assert self._head is not None
-        if self._head.request.version == (1, 1):
-            self.transport.write(status_line(status, reason) + lines + b"\r\n")
-
-    def begin_response(
+    def start_response(
         self, status: int, reason: bytes, lines: bytes, length: int | None, body: bytes, done: bool
     ) -> None:
-        """Send a response head with the first bytes of the body.
-
-        :param lines: the header fields, each with its line end, without framing and Connection, which are written here.
-        :param length: of the body; ``None`` if it is not known in advance.
-        :param done: whether that is all of it.
-        """
+        """Send a response head with the first bytes of the body: see :class:`~edgenode.proxy.streams.ClientStream`."""
         head = self._head
         assert head is not None
-        request = head.request
-        self._responding = True
-        bodiless = request.method == b"HEAD" or status in (204, 304)
-        if self._body is not None or not head.block.keep_alive or self.requests >= self._max_requests:
+        self.state = TRANSITIONS[self.state][Event.RESPONSE_START]
+        if not head.keep_alive or self._reader.body is not None or self.requests >= self._limits.keepalive_requests:
             # Bytes of a body that nobody takes would be read as the next request.
             self._close = True
+        bodiless = head.method == b"HEAD" or status == 204 or status == 304
         framing = b""
         self._chunked = False
         if length is not None:
             framing = b"" if status == 204 else b"Content-Length: %d\r\n" % length
         elif not bodiless:
-            if request.version == (1, 1):
+            if head.version == (1, 1):
                 self._chunked = True
                 framing = b"Transfer-Encoding: chunked\r\n"
             else:
                 self._close = True
         if self._close:
             framing += b"Connection: close\r\n"
-        elif request.version == (1, 0):
+        elif head.version == (1, 0):
             framing += b"Connection: keep-alive\r\n"
         start = b"%b%b%b\r\n" % (status_line(status, reason), lines, framing)
         if bodiless:
             body = b""
-        self._write(start, body, done)
+        if self._chunked:
+            body = chunk(body) + last_chunk() if done else chunk(body)
+        if len(body) > _ONE_WRITE:
+            self.transport.write(start)
+            self.transport.write(body)
+        else:
+            self.transport.write(start + body)
+        if self.transport.queued:
+            self._watch_sending()
         if done:
             self._finish()
 
-    def continue_response(self, body: bytes, done: bool, trailers: Headers = ()) -> None:
+    def send_body(self, body: bytes, done: bool, trailers: Headers = ()) -> None:
         """Send more of the response body."""
         if self._chunked:
-            self._write(b"", body, done, trailers)
-        else:
-            self.transport.write(body)
-            if self.transport.queued:
-                self._watch_sending()
+            body = chunk(body) + last_chunk(trailers) if done else chunk(body)
+        self.transport.write(body)
+        if self.transport.queued:
+            self._watch_sending()
         if done:
             self._finish()
 
-    def abort(self, reason: str) -> None:
-        """Cut the connection: the response cannot be completed, and must not look complete."""
-        self._taker = None
-        self.transport.abort(reason)
-
-    def close_silently(self) -> None:
-        """Close without a byte of a response: nginx's 444."""
-        self._taker = None
-        self._close = True
-        self._close_transport()
+    def interim(self, status: int, reason: bytes, lines: bytes) -> None:
+        """Pass an interim response on, to a client that knows them."""
+        assert self._head is not None
+        if self._head.version == (1, 1):
+            self.transport.write(b"%b%b\r\n" % (status_line(status, reason), lines))
 
     def accept_body(self) -> None:
         """The request has been let through: ask for its body if the client waits to be asked."""
@@ -148,214 +153,247 @@ class ServerConnection:
             self.transport.write(_CONTINUE)
 
     def pause_body(self) -> None:
-        """Read no more of the request body until :meth:`resume_body`; the client's deadline stands still."""
+        """Read no more until :meth:`resume_body`; the client's deadline stands still."""
         if self._left is None:
-            self._left = self.deadline - self._deadlines.clock()
-            self.deadline = NEVER
-            self.transport.pause()
+            due = self.deadline if self._due is None else self._due
+            self._left = due - self._deadlines.clock()
+            self._expect(NEVER)
+            self._regulate()
 
     def resume_body(self) -> None:
         """Read on."""
         left, self._left = self._left, None
         if left is not None:
-            if self.deadline == NEVER:
-                self.deadline = self._deadlines.clock() + left
-            self.transport.resume()
+            if self.state is State.BODY or self.state is State.EARLY:
+                self._expect(self._deadlines.clock() + left)
+            self._regulate()
 
-    def renew(self, limits: Limits, timeouts: Timeouts, max_requests: int) -> None:
-        """Hold whatever comes next to these limits; what is being waited for keeps its deadline."""
-        self._limits, self._timeouts, self._max_requests = limits, timeouts, max_requests
-        self._start = b""  # a request that repeats the last one is read again
+    def reset(self, reason: str) -> None:
+        """Cut the connection: the response cannot be completed, and must not look complete."""
+        self._handler = None
+        self.transport.abort(reason)
+
+    def close_silently(self) -> None:
+        """Close without a byte of a response."""
+        self._handler = None
+        self._close_transport()
 
     def last_request(self) -> None:
         """Close the connection after the current response, or now if there is none."""
         self._close = True
-        if self._taker is None and not self._running:
+        if self._handler is None and not self._running and self.state <= State.HEAD:
             self._close_transport()
+
+    # -- the listener's side -----------------------------------------------------------------------------------------
+
+    def renew(self, limits: ClientLimits) -> None:
+        """Hold whatever comes next to these limits; what is being waited for keeps its deadline."""
+        self._limits = limits
+        self._reader.limits = limits.head
 
     # -- the transport's side ----------------------------------------------------------------------------------------
 
     def handshaken(self) -> None:
-        """The TLS handshake is done; the first request is expected at once."""
-        self.deadline = self._deadlines.clock() + self._timeouts.header
-        self._host.established(self)
+        """The speaker begins after the handshake."""
 
     def received(self, data: bytes) -> None:
-        """Bytes from the client."""
-        if self._lingering or (self._close and self._taker is None):
-            return  # nothing more is served here
-        if self._taker is not None:
-            if self._body is not None:
-                self._read_body(data)
-                return
-            # A pipelined request waits for its turn, but not without a bound.
-            self._buffer += data
-            if len(self._buffer) > HIGH_WATER:
-                self.pause_body()
-            return
-        if not self._buffer:
-            self.deadline = self._deadlines.clock() + self._timeouts.header
-            self._buffer = data
-        else:
-            self._buffer += data
-        self._run()
+        """Bytes from the client; none if the transport was asked to call again."""
+        state = self.state
+        if state is State.BODY or state is State.EARLY:
+            self._reader.feed(data)
+            self._read_body()
+        elif state <= State.RESPONSE:
+            self._reader.feed(data)
+            if state is State.IDLE and data:
+                self.state = state = TRANSITIONS[State.IDLE][Event.BYTES]
+                self._expect(self._deadlines.clock() + self._limits.timeouts.header)
+            if state is State.HEAD:
+                self._run()
+        if self._paused or self._reader.buffered:
+            self._regulate()
 
     def drained(self) -> None:
         """The client took everything."""
-        if self._taker is not None:
-            if self._responding and self._body is None:
-                self.deadline = NEVER
-            self._taker.client_drained()
-        else:
-            self.deadline = self._deadlines.clock() + self._between
+        state, handler = self.state, self._handler
+        due, self._due = self._due, None
+        if due is not None:
+            self.deadline = due
+        if handler is not None:
+            handler.client_drained()
+        elif state is State.LINGER:
+            self._half_close()
+        elif state <= State.HEAD:
+            self.deadline = self._deadlines.clock() + self._between  # the client could not be expected to go on before
+            if state is State.HEAD:
+                self._run()
+        if self._paused:
+            self._regulate()
+
+    def ended(self) -> None:
+        """The client sends no more; what it has asked for it still gets."""
+        self._ended = True
+        state = self.state
+        if state is State.BODY or state is State.EARLY:
+            handler, self._handler = self._handler, None
+            if handler is not None:
+                handler.client_lost("the client closed the connection within the request body")
+            self.transport.abort("closed within the request body")
+        elif state is State.IDLE or state is State.LINGER:
+            self._close_transport()
+        elif state is State.WAIT:
+            self.deadline = self._deadlines.clock() + _HALF_CLOSED
+        elif state is State.HEAD and not self._running:
             self._run()
 
     def lost(self, reason: str, clean: bool) -> None:
         """The connection is over."""
+        self.state = TRANSITIONS[self.state][Event.CLOSE]
         self._deadlines.forget(self)
-        taker, self._taker = self._taker, None
-        if taker is not None:
-            taker.client_lost(reason or "the client closed the connection")
-        self._host.gone(self, reason)
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.client_lost(reason or "the client closed the connection")
+        self._client.gone(reason)
 
     def expired(self, now: float) -> None:
         """The deadline has passed."""
-        if self.transport.queued and self.transport.sent > self._sent:
-            self._watch_sending()
-        elif self.transport.queued:
-            self.transport.abort("the client takes nothing of the response")
-        elif self._lingering or not self.transport.established or self._responding:
+        state = self.state
+        if self.transport.queued:
+            if self.transport.sent > self._sent:
+                self._watch_sending()
+            else:
+                self.transport.abort("the client takes nothing of the response")
+        elif state >= State.EARLY:
             self.transport.abort("too slow")
-        elif self._taker is not None:
+        elif self._handler is not None and self._ended:
+            self.transport.abort("the client has closed its side, and the response takes long")
+        elif self._handler is not None:
             self.deadline = NEVER
-            self._taker.body_refused(ClientError(408, "the request body took too long"))
-        elif self._buffer:
+            self._handler.body_failed(ClientError(408, "the request body took too long"))
+        elif state is State.HEAD:
             self._refuse(ClientError(408, "the request head took too long"))
         else:
-            self.transport.close()
+            self._close_transport()
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        """Take requests from the buffer until one waits for something."""
+        """Take requests from what has come until one waits for something."""
         if self._running:
             return
         self._running = True
+        reader = self._reader
+        until = 0.0
         try:
-            # A client that takes no answers gets no more of them: the requests wait, and soon it waits itself.
-            while self._taker is None and self._buffer and not self._close and not self.transport.full:
-                if not self._take_request():
+            # A client that takes no responses gets no more of them: the requests wait, and so does it.
+            while self.state is State.HEAD and not self.transport.queued:
+                if until and self._deadlines.clock() > until:
+                    self.transport.call_again()
                     break
+                head = reader.read_head()
+                if head is None:
+                    if self._ended:
+                        self._close_transport()
+                    break
+                self._take(head)
+                until = until or self._deadlines.clock() + _TURN
         except ClientError as error:
-            self._refuse(error)
+            self._refuse(_without_frames(error))
         finally:
             self._running = False
 
-    def _take_request(self) -> bool:
-        """Take one request from the buffer; false if it is not all there yet."""
-        head = self._head
-        if head is not None and head.body is None and self._buffer == self._start:
-            self._buffer = b""  # it repeats its predecessor to the byte, and so does what is read from it
-        else:
-            head = self._read_head()
-            if head is None:
-                return False
+    def _take(self, head: RequestHead) -> None:
+        """Have a request handled."""
         self.requests += 1
         self._head = head
-        self._body = head.body
-        self._continue = head.block.expects_continue
-        self._responding = self._done_sent = False
-        self.deadline = NEVER if head.body is None else self._deadlines.clock() + self._timeouts.body
-        if head.block.upgrade:
+        if self._reader.body is None:
+            self.state = TRANSITIONS[self.state][Event.REQUEST]
+            self.deadline = NEVER
+        else:
+            self.state = TRANSITIONS[self.state][Event.REQUEST_WITH_BODY]
+            self._continue = head.expects_continue
+            self.deadline = self._deadlines.clock() + self._limits.timeouts.body
+        if head.upgrade:
             raise ClientError(501, "WebSocket is not offered")
-        taker = self._host.take(self, head)
-        if taker is None or self._done_sent:
-            return True
-        self._taker = taker
-        if self._body is not None and self._buffer:
-            data, self._buffer = self._buffer, b""
-            self._read_body(data)
-        return True
+        self._handler = handler = self._client.handle(self, head)
+        if handler is not None and self._reader.body is not None and self._reader.buffered:
+            self._read_body()
 
-    def _read_head(self) -> RequestHead | None:
-        """Read a request head from the buffer; ``None`` if it is not all there yet."""
-        data = self._buffer
-        empty = _EMPTY_LINES.match(data)  # RFC 9112, section 2.2: empty lines before a request line are ignored
-        if empty is not None:
-            data = data[empty.end() :]
-        self._buffer = data or b"\r\n"  # kept, so that a trickle of empty lines has but one deadline
-        end = data.find(b"\r\n\r\n") + 4
-        if end < 4:
-            if data and data != b"\r":
-                check_unfinished_request(data, self._limits)
-            return None
-        start, self._buffer = data[:end], data[end:]
-        head = read_request_head(start, self._limits)
-        self._start = start
-        return head
-
-    def _read_body(self, data: bytes) -> None:
-        body, taker = self._body, self._taker
-        assert body is not None
+    def _read_body(self) -> None:
+        handler = self._handler
         try:
-            piece, rest = body.feed(data)
-        except MalformedBody as error:
-            if taker is not None:
-                taker.body_refused(ClientError(400, f"malformed body: {error}"))
+            piece, done = self._reader.read_body()
+        except ClientError as error:
+            if handler is not None:
+                handler.body_failed(_without_frames(error))
             return
         self._continue = False
-        if body.done:
-            self._body = None
-            self._buffer = rest
-            if not self._responding:
-                self.deadline = NEVER
-        if taker is not None and (piece or body.done):
-            taker.body(piece, body.done)
+        if done:
+            self.state = TRANSITIONS[self.state][Event.BODY_END]
+            self._expect(NEVER)
+        if handler is not None and (piece or done):
+            handler.request_body(piece, done)
 
-    def _write(self, start: bytes, body: bytes, done: bool, trailers: Headers = ()) -> None:
-        if self._chunked:
-            if body:
-                body = chunk(body)
-            if done:
-                body += b"0\r\n%b\r\n" % header_lines(trailers)
-        # One write, and so one record, for a head and a small body; a large body is not copied for it.
-        if start and len(body) > 8192:
-            self.transport.write(start)
-            start = b""
-        self.transport.write(start + body if start else body)
-        if self.transport.queued:
-            self._watch_sending()
+    def _regulate(self) -> None:
+        """Read only if what is read has a place."""
+        state = self.state
+        if state is State.BODY or state is State.EARLY:
+            full = self._left is not None
+        elif state is State.HEAD:
+            full = self.transport.queued > 0
+        else:
+            full = state <= State.RESPONSE and bool(self._reader.buffered)
+        if full is not self._paused:
+            self._paused = full
+            if full:
+                self.transport.pause()
+            else:
+                self.transport.resume()
 
     def _close_transport(self) -> None:
         """Close once everything is sent, if it ever is."""
+        self._close = True
+        self.state = TRANSITIONS[self.state][Event.CLOSE]
         if self.transport.queued:
             self._watch_sending()
         self.transport.close()
 
+    def _expect(self, due: float) -> None:
+        """Set the deadline of what the client has to send; while something is being sent to it, another holds."""
+        if self._due is None:
+            self.deadline = due
+        else:
+            self._due = due
+
     def _watch_sending(self) -> None:
+        """Set the deadline of what is being sent."""
+        if self._due is None:
+            self._due = self.deadline
         self._sent = self.transport.sent
-        self.deadline = self._deadlines.clock() + self._timeouts.send
+        self.deadline = self._deadlines.clock() + self._limits.timeouts.send
 
     def _finish(self) -> None:
         """The response is complete: next request, or the end."""
-        self._taker = None
-        self._done_sent = True
+        self._handler = None
         if self._close:
             self._end()
             return
-        self._responding = False
-        self.resume_body()
-        if self.transport.queued:
-            self._watch_sending()
+        more = bool(self._reader.buffered)
+        if self._ended and not more:
+            self._close_transport()
             return
-        self.deadline = self._deadlines.clock() + self._between
-        if self._buffer:
+        self.state = TRANSITIONS[self.state][Event.MORE if more else Event.NEXT]
+        self._left = None
+        self._expect(self._deadlines.clock() + self._between)
+        if more:
             self._run()
+        if self._paused:
+            self._regulate()
 
     @property
     def _between(self) -> float:
         """How long the next request may take to come: its rest, if it has begun."""
-        return self._timeouts.header if self._buffer else self._timeouts.keepalive
+        timeouts = self._limits.timeouts
+        return timeouts.keepalive if self.state is State.IDLE else timeouts.header
 
     def _end(self) -> None:
         """Close after the response.
@@ -363,25 +401,43 @@ class ServerConnection:
         If more may be on its way, let the client read the response first: unread bytes would turn the close into a
         reset, which can destroy the response (RFC 9112, section 9.6).
         """
-        head = self._head
-        if self._body is None and not self._buffer and head is not None and not head.block.keep_alive:
+        reader, head = self._reader, self._head
+        asked_to_close = reader.body is None and not reader.buffered and head is not None and not head.keep_alive
+        if asked_to_close or self._ended:
             self._close_transport()
-            return
-        self._body = None
-        self._buffer = b""
-        self._lingering = True
-        self.deadline = self._deadlines.clock() + _LINGER
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        self.state = TRANSITIONS[self.state][Event.LINGER]
+        self._reader.body = None
+        self._reader.buffered = b""
+        self._left = None
+        if self._paused:
+            self._regulate()
         if self.transport.queued:
             self._watch_sending()
-        self.resume_body()
+        else:
+            self._half_close()
+
+    def _half_close(self) -> None:
+        """Say that no more responses come; the client has a moment to read them."""
+        self.deadline = self._deadlines.clock() + _LINGER
         self.transport.half_close()
 
     def _refuse(self, error: ClientError) -> None:
         """Answer what never became a request."""
+        self._handler = None
         self._close = True
-        self._taker = None
-        self._responding = True
         self.transport.write(error_response(error.status))
-        self._host.refused(self, error)
-        self._buffer = b"refused"
-        self._end()
+        self._client.refused(_without_frames(error))
+        if self._ended:
+            self._close_transport()
+        else:
+            self._linger()
+
+
+def _without_frames(error: ClientError) -> ClientError:
+    """The same error without tracebacks, its own and its cause's: it is kept until its event is written, and they hold
+    this connection."""
+    return ClientError(error.status, error.reason)

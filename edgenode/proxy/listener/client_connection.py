@@ -1,7 +1,8 @@
-"""One connection from a client, from its first byte to its end.
+"""One connection from a client: the ClientHello, the handshake, and then whoever speaks on it.
 
-Law: bytes are peeked at, never consumed, until it is known whose they are. Every way in which a connection can fail to
-become a request ends in one event that says why.
+Law: the server group, and with it the whole TLS policy, is chosen before an SSL object exists, and the protocol after
+the handshake. Bytes are peeked at, never consumed, until it is known whose they are. Every way in which a connection
+can fail to become a request ends in one event that says why.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import datetime
 import socket
-import time
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Protocol
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IReadDescriptor
@@ -19,23 +21,19 @@ from zope.interface import implementer
 
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Address, ClientIdentity, Connection, Exchange
-from edgenode.net.transport import Receiver, Transport
-from edgenode.proxy.event_record import Account
-from edgenode.proxy.forwarding import Forwarding
-from edgenode.proxy.http1.hosting import Timeouts
-from edgenode.proxy.http1.requestheads import Limits, RequestHead
-from edgenode.proxy.http1.server import ServerConnection
-from edgenode.proxy.judging import Judgement
-from edgenode.proxy.listener.client_session import Visitor
-from edgenode.proxy.listener.context import Surroundings
-from edgenode.proxy.listener.limits import Admitted
-from edgenode.proxy.routing import Router, ServedGroup
+from edgenode.net.deadlines import Deadlines
+from edgenode.net.receiver import Receiver
+from edgenode.net.transport import Transport
+from edgenode.proxy.event_record import EventRecord
+from edgenode.proxy.exchange import ProxyExchange
+from edgenode.proxy.listener.client_session import ClientSession
+from edgenode.proxy.listener.context import ListenerContext
+from edgenode.proxy.listener.limits import Admitted, ClientLimits, Load
+from edgenode.proxy.routing import ServedGroup
+from edgenode.proxy.streams import ClientStream, RequestHead
 from edgenode.tls.clienthello import MAX_SIZE, ClientHello, MalformedClientHello, NotTLS, read_client_hello
-from edgenode.tls.identity import identify, identity_of
+from edgenode.tls.identity import identity_of
 from edgenode.tls.verification import Record
-
-if TYPE_CHECKING:
-    from edgenode.proxy.listener.port import Port
 
 # Fatal alerts (RFC 8446, section 6) in a plaintext record: all that is needed before there is an SSL object.
 _DECODE_ERROR = bytes((21, 3, 3, 0, 2, 2, 50))
@@ -50,73 +48,103 @@ _MISSING_CERTIFICATE = "peer did not return a certificate"
 
 
 class Speaker(Receiver, Protocol):
-    """Who speaks on a connection once its server group is chosen: HTTP, or another protocol.
+    """What speaks a protocol on a connection whose handshake is done.
 
-    :ivar transport: the connection.
     :ivar deadline: when to lose patience.
     """
 
-    transport: Transport
     deadline: float
 
     def expired(self, now: float) -> None:
         """The deadline has passed."""
 
-    def renew(self, limits: Limits, timeouts: Timeouts, max_requests: int) -> None:
-        """A reload: hold what comes next to these."""
+    def renew(self, limits: ClientLimits) -> None:
+        """Hold what comes next to these limits, after a reload."""
 
     def last_request(self) -> None:
         """End after what is under way."""
 
 
+class Listening(Protocol):
+    """What a client connection needs of the port that has accepted it.
+
+    :ivar speak: makes the speaker of a connection whose handshake is done.
+    """
+
+    reactor: Any
+    deadlines: Deadlines
+    load: Load
+    context: ListenerContext
+    speak: Callable[[ClientConnection], Speaker]
+
+    def limits(self, admitted: Admitted) -> ClientLimits:
+        """What a connection is held to."""
+        ...
+
+    def departed(self, connection: ClientConnection) -> None:
+        """A connection is over."""
+
+
+class Stage(Enum):
+    """How far a connection has come."""
+
+    CLIENT_HELLO = "client hello"
+    HANDSHAKE = "handshake"
+    SPEAKING = "speaking"
+    OVER = "over"
+
+
 @implementer(IReadDescriptor)
-class Arrival:
-    """A connection, as the port that accepted it sees it: first the peek, then the host of what is spoken on it.
+class ClientConnection:
+    """A connection, as the port that accepted it sees it.
 
     :ivar peer: the client's address.
     :ivar admitted: as what it counts.
-    :ivar visitor: the client, once the handshake is done.
-    :ivar deadline: for the whole ClientHello.
+    :ivar transport: the TLS transport, once there is one.
+    :ivar session: the client, once the handshake is done.
+    :ivar deadline: for the ClientHello and the handshake.
     """
 
     __slots__ = (
-        "_connection", "_descriptor", "_fingerprint", "_group", "_needed", "_over", "_port", "_reading", "_record",
-        "_router", "_server_name", "_socket", "_speaker", "admitted", "deadline", "peer", "visitor",
+        "_descriptor", "_group", "_hello", "_local", "_needed", "_port", "_reading", "_record", "_socket", "_speaker",
+        "admitted", "deadline", "peer", "session", "stage", "transport",
     )  # fmt: skip
 
-    def __init__(self, port: Port, sock: socket.socket, peer: Address, local: Address, admitted: Admitted) -> None:
+    transport: Transport
+
+    def __init__(self, port: Listening, sock: socket.socket, peer: Address, local: Address, admitted: Admitted) -> None:
         self._port = port
         self.admitted = admitted
         self._socket = sock
         self._descriptor = sock.fileno()
         self.peer = peer
-        self._connection = Connection(peer, local)
+        self._local = local
         self._needed = 0
         self._reading = False
-        self._over = False
-        self._server_name: str | None = None
-        self._fingerprint = ""
+        self._hello: ClientHello | None = None
         self._group: ServedGroup | None = None
-        self._router: Router | None = None
         self._record: Record | None = None
         self._speaker: Speaker | None = None
-        self.visitor: Visitor | None = None
-        self.deadline = port.deadlines.clock() + self._terms[1].handshake
+        self.session: ClientSession | None = None
+        self.stage = Stage.CLIENT_HELLO
+        self.deadline = port.deadlines.clock() + self.limits.timeouts.handshake
 
     @property
-    def _terms(self) -> tuple[Limits, Timeouts, int]:
-        """To what it is held: size, time, number of requests."""
-        port = self._port
-        if self.admitted.exceeded:
-            return port.limits, port.haste, 1
-        return port.limits, port.timeouts, port.listener.keepalive_requests
+    def limits(self) -> ClientLimits:
+        """What it is held to, as of now."""
+        return self._port.limits(self.admitted)
 
     @property
-    def surroundings(self) -> Surroundings:
+    def context(self) -> ListenerContext:
         """What the exchanges of its listener share, as of now."""
-        return self._port.surroundings
+        return self._port.context
 
-    # -- the peek ----------------------------------------------------------------------------------------------------
+    @property
+    def deadlines(self) -> Deadlines:
+        """The deadlines of the node."""
+        return self._port.deadlines
+
+    # -- the ClientHello ---------------------------------------------------------------------------------------------
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -124,26 +152,29 @@ class Arrival:
 
     def logPrefix(self) -> str:
         """What the reactor writes before messages about this descriptor."""
-        return "arrival"
+        return "client connection"
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor found the socket hung up."""
         self._leave()
 
-    def greet(self) -> None:
+    def begin(self) -> None:
         """Look for the ClientHello, now and whenever more of it is there."""
         self._peek()
-        if self._speaker is None and not self._over:
+        if self.stage is Stage.CLIENT_HELLO:
             self._port.deadlines.watch(self)
 
     def doRead(self) -> None:
         """More bytes are there."""
-        if self._speaker is None and not self._over:
+        if self.stage is Stage.CLIENT_HELLO:
             self._peek()
 
     def expired(self, now: float) -> None:
-        """The ClientHello took too long."""
-        self._turn_away(ClientError(408, "the ClientHello took too long") if self._needed else None)
+        """The ClientHello, or the handshake, took too long."""
+        if self.stage is Stage.CLIENT_HELLO:
+            self._turn_away(ClientError(408, "the ClientHello took too long") if self._needed else None)
+        elif self.stage is Stage.HANDSHAKE:
+            self.transport.abort("too slow")
 
     def _peek(self) -> None:
         try:
@@ -168,7 +199,8 @@ class Arrival:
             if isinstance(hello, int):
                 self._wait(hello)
             else:
-                self._welcome(hello)
+                self._hello = hello
+                self._choose_group(hello.server_name)
 
     def _wait(self, needed: int) -> None:
         """Sleep until so many bytes are there: a poll would spin on the unread part of the ClientHello otherwise."""
@@ -180,7 +212,6 @@ class Arrival:
             self._port.reactor.addReader(self)
 
     def _stop_peeking(self) -> None:
-        self._port.deadlines.forget(self)
         if self._reading:
             self._reading = False
             self._port.reactor.removeReader(self)
@@ -204,21 +235,20 @@ class Arrival:
 
     def _leave(self) -> None:
         """Close a connection that never came as far as an SSL object."""
-        if not self._over:
-            self._over = True
+        if self.stage is not Stage.OVER:
+            self.stage = Stage.OVER
+            self._port.deadlines.forget(self)
             self._stop_peeking()
             self._socket.close()
             self._port.departed(self)
 
-    # -- TLS ---------------------------------------------------------------------------------------------------------
+    # -- the handshake -----------------------------------------------------------------------------------------------
 
-    def _welcome(self, hello: ClientHello) -> None:
-        """The whole ClientHello is there: choose the server group, and begin the handshake under its policy."""
-        self._server_name, self._fingerprint = hello.server_name, hello.fingerprint
-        self._router = router = self._port.surroundings.router
-        group = router.named(hello.server_name)
+    def _choose_group(self, server_name: str | None) -> None:
+        """Begin the handshake under the policy of the server group that the ClientHello names."""
+        group = self._port.context.router.named(server_name)
         if group is None:
-            named = hello.server_name or "none"
+            named = server_name or "none"
             self._turn_away(ClientError(421, f"no server group for the server name: {named}"), _UNRECOGNIZED_NAME)
             return
         self._stop_peeking()
@@ -229,61 +259,59 @@ class Arrival:
         tls = SSL.Connection(group.context, self._socket)
         tls.set_accept_state()
         tls.set_app_data(self._record)
-        port = self._port
-        speaker = port.speak(self, port.deadlines, *self._terms)
-        speaker.deadline = self.deadline
-        self._speaker = speaker
-        speaker.transport = Transport(port.reactor, self._socket, tls, speaker)
-        port.deadlines.watch(speaker)
-        speaker.transport.start()
+        self.stage = Stage.HANDSHAKE
+        self.transport = Transport(self._port.reactor, self._socket, tls, self)
+        self._port.deadlines.watch(self)
+        self.transport.start()
 
-    def established(self, connection: Speaker) -> None:
-        """The handshake is done: now it is known who the client is."""
-        tls, group, router, record = connection.transport.connection, self._group, self._router, self._record
-        assert isinstance(tls, SSL.Connection) and group is not None and router is not None and record is not None
+    def handshaken(self) -> None:
+        """The handshake is done: now it is known who the client is, and which protocol is spoken."""
+        tls, group, hello, record = self.transport.connection, self._group, self._hello, self._record
+        assert isinstance(tls, SSL.Connection) and group is not None and hello is not None and record is not None
         client = None
         if group.group.mtls != "off":
             try:
-                client = identify(tls, record.verification(True), group.trust.tags)
-                if client is not None:
-                    client = group.trust.dated(client, datetime.datetime.now(datetime.UTC))
+                client = group.trust.identify(tls, record, datetime.datetime.now(datetime.UTC))
             except ClientError as error:
                 self._report(error)
-                connection.transport.abort(error.reason)
+                self.transport.abort(error.reason)
                 return
-        self._connection = Connection(
+        connection = Connection(
             self.peer,
-            self._connection.local,
-            self._server_name,
+            self._local,
+            hello.server_name,
             tls.get_alpn_proto_negotiated().decode("latin-1"),
             tls.get_protocol_version_name(),
             tls.get_cipher_name() or "",
-            self._fingerprint,
+            hello.fingerprint,
             client,
         )
-        self.visitor = Visitor(self._connection, group, router)
-        self._group = self._router = None  # a reload may replace them: who keeps them keeps a whole configuration
-
-    # -- HTTP --------------------------------------------------------------------------------------------------------
-
-    def take(self, connection: ServerConnection, head: RequestHead) -> Forwarding | None:
-        """A request has come."""
-        assert self.visitor is not None
         port = self._port
-        forwarding = Forwarding(port.surroundings, port.load, connection, self.visitor, head)
-        return forwarding if forwarding.start(self.admitted.exceeded) else None
+        self.session = ClientSession(connection, group, port.context)
+        self._group = self._hello = self._record = None
+        self.stage = Stage.SPEAKING
+        port.deadlines.forget(self)
+        self._speaker = speaker = port.speak(self)
+        self.transport.receiver = speaker
+        port.deadlines.watch(speaker)
+        speaker.handshaken()
 
-    def refused(self, connection: ServerConnection, error: ClientError) -> None:
-        """Something came that is no request."""
-        self._report(error, error.status)
+    def received(self, data: bytes) -> None:
+        """Nothing is received before the handshake is done."""
 
-    def gone(self, connection: Speaker, reason: str) -> None:
-        """The connection is over; if the handshake never ended, that is worth an event."""
-        if not connection.transport.established:
+    def drained(self) -> None:
+        """Nothing is written before."""
+
+    def ended(self) -> None:
+        """The client has closed within the handshake."""
+        self.transport.abort("")
+
+    def lost(self, reason: str, clean: bool) -> None:
+        """The handshake failed: that is worth an event."""
+        self._port.deadlines.forget(self)
+        if not self.transport.established:
             self._report(self._handshake_error(reason), client=self._refused_client())
-        self._over = True
-        self._speaker = None
-        self._port.departed(self)
+        self.gone(reason)
 
     def _handshake_error(self, reason: str) -> ClientError:
         if self._record is not None and (self._record.errors or self._record.failure is not None):
@@ -301,37 +329,59 @@ class Arrival:
             return identity_of(record.leaf, record.verification(True))
         return None
 
+    # -- the speaker's side ------------------------------------------------------------------------------------------
+
+    def handle(self, stream: ClientStream, head: RequestHead) -> ProxyExchange | None:
+        """Handle a request; ``None`` if its response is complete already."""
+        session, port = self.session, self._port
+        assert session is not None
+        if session.context is not port.context:
+            session.follow(port.context)
+        exchange = ProxyExchange(session, port.load, stream, head)
+        return exchange if exchange.start(self.admitted.exceeded) else None
+
+    def refused(self, error: ClientError) -> None:
+        """Something came that is no request."""
+        self._report(error, error.status)
+
+    def gone(self, reason: str) -> None:
+        """The connection is over."""
+        self.stage = Stage.OVER
+        self._speaker = None
+        self._port.departed(self)
+
     def _report(self, error: ClientError, status: int = 0, client: ClientIdentity | None = None) -> None:
-        facts = self._connection
-        if not facts.fingerprint:
-            name, fingerprint = self._server_name, self._fingerprint
-            facts = Connection(self.peer, facts.local, name, fingerprint=fingerprint, client=client)
-        group = self._group if self.visitor is None else self.visitor.shaken
+        session, group, hello = self.session, self._group, self._hello
+        if session is not None:
+            facts, group = session.connection, session.handshake_group
+        elif hello is not None:
+            facts = Connection(self.peer, self._local, hello.server_name, fingerprint=hello.fingerprint, client=client)
+        else:
+            facts = Connection(self.peer, self._local)
         name = "" if group is None else group.name
-        judgement = Judgement(Exchange(facts, client=self.peer.host, server_group=name))
-        account = Account(self._port.surroundings.listener, judgement, time.perf_counter())
-        account.error, account.status, account.ended = error, status, account.began
-        self._port.surroundings.events.record(account)
+        context = self._port.context
+        exchange = Exchange(facts, client=self.peer.host, server_group=name)
+        record = EventRecord(context.listener, exchange)
+        record.error, record.status = error, status
+        context.events.record(record)
 
     # -- the port's side ---------------------------------------------------------------------------------------------
 
     def renew(self) -> None:
         """The listener's section is another now: what comes next on this connection is held to its limits."""
         if self._speaker is not None:
-            self._speaker.renew(*self._terms)
+            self._speaker.renew(self.limits)
 
     def drain(self) -> None:
         """End after the current request."""
-        if self._speaker is None:
-            self._leave()
-        elif not self._speaker.transport.established:
-            self._speaker.transport.abort("the node stops")
-        else:
+        if self._speaker is not None:
             self._speaker.last_request()
+        else:
+            self.abort()
 
     def abort(self) -> None:
         """End now."""
-        if self._speaker is None:
+        if self.stage is Stage.CLIENT_HELLO:
             self._leave()
-        else:
-            self._speaker.transport.abort("the node stops")
+        elif self.stage is not Stage.OVER:
+            self.transport.abort("the node stops")

@@ -1,69 +1,148 @@
-"""The client at the other end of a connection, and what is remembered of it from one request to the next.
+"""A client on one connection: its facts, the verdict on its certificate as of now, and what holds for all its requests.
 
-Law: what is remembered depends on nothing but what it is remembered by. A verdict on a certificate is remembered for as
-long as its server group's trust says that it holds, to the second: the grain of a certificate's validity (RFC 5280,
-section 4.1.2.5).
+Law: nothing here depends on requests that came before, but on the connection, the configuration and the clock alone. A
+verdict on a certificate holds for as long as its server group's trust says, to the second: the grain of a certificate's
+validity (RFC 5280, section 4.1.2.5).
 """
 
 from __future__ import annotations
 
 import datetime
 import time
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from edgenode.model.exchange import Connection
-from edgenode.proxy.headers import Passage, read_passage
-from edgenode.proxy.http1.requestheads import Block, RequestHead
-from edgenode.proxy.routing import Router, ServedGroup
-from edgenode.proxy.trusted_proxies import TrustedProxies
+from edgenode.model.errors import ClientError
+from edgenode.model.exchange import Connection, Exchange, Geography
+from edgenode.proxy.certificate_headers import certificate_lines
+from edgenode.proxy.headers import Forwarded
+from edgenode.proxy.listener.context import ListenerContext
+from edgenode.proxy.routing import ServedGroup, ServedPathMap
 from edgenode.tls.trust import FOREVER
+from edgenode.tls.verification import judge
 
-if TYPE_CHECKING:
-    from edgenode.proxy.judging import Judgement
-
-_BLOCKS = 8
-"""Header blocks remembered for a connection: a browser sends some four kinds, a program one."""
+_MOST_SITES = 16
+"""Authorities that are remembered of a connection: browsers coalesce some, most clients ask for one."""
 
 
-class Visitor:
+class Standing:
+    """What holds for every request of a connection with one authority that takes one path map.
+
+    :ivar tags: the automatic tags that do not depend on the request: see ``Exchange.standing``.
+    :ivar lines: the field lines that say where a request comes from: :meth:`edgenode.proxy.headers.Forwarded.lines`.
+    :ivar event_prefix: the part of an event that is the same for all of them; empty until an event was written.
+    """
+
+    __slots__ = ("event_prefix", "lines", "tags")
+
+    def __init__(self, tags: frozenset[str] | None, lines: bytes) -> None:
+        self.tags = tags
+        self.lines = lines
+        self.event_prefix = ""
+
+
+class Site:
+    """A server group as it serves one connection, under one authority, for a while.
+
+    :ivar group: the server group.
+    :ivar connection: the facts of the connection, with the verdict as of now.
+    :ivar refusal: why the client is not let in for its certificate, if it is not.
+    :ivar certificate_lines: the certificate headers for the origin, each field line with its line end.
+    :ivar geography: where the peer is, if that can be known.
+    :ivar since: from when it holds, seconds since the epoch.
+    :ivar until: until when; from then on it is made anew.
+    """
+
+    __slots__ = ("_standings", "certificate_lines", "connection", "geography", "group", "refusal", "since", "until")
+
+    def __init__(
+        self, group: ServedGroup, connection: Connection, geography: Geography | None, since: float, until: float
+    ) -> None:
+        self.group = group
+        self.connection = connection
+        self.refusal = judge(group.group, connection.verification)
+        self.certificate_lines = certificate_lines(group.group.certificate_headers, connection, group.uris)
+        self.geography = geography
+        self.since = since
+        self.until = until
+        self._standings: dict[str, Standing] = {}
+
+    def standing(self, path_map: ServedPathMap, exchange: Exchange) -> Standing:
+        """What holds for all requests that take a path map; only for a client that speaks for itself.
+
+        :param exchange: one of them, routed.
+        """
+        standing = self._standings.get(path_map.name)
+        if standing is None:
+            request, client = exchange.request, exchange.client
+            assert request is not None
+            forwarded = Forwarded(client, client, request.scheme, request.authority)
+            standing = self._standings[path_map.name] = Standing(
+                path_map.pipeline.standing(exchange), forwarded.lines()
+            )
+        return standing
+
+
+class ClientSession:
     """A client on one connection.
 
     :ivar connection: the facts of the connection, with the verdict on the client as of its handshake.
-    :ivar shaken: the server group under whose TLS policy it was judged, as of the last reload.
-    :ivar last: what became of its last request, if a request that repeats it would be judged in the same way.
+    :ivar handshake_group: the server group under whose TLS policy it was judged, as of the last reload.
+    :ivar context: what the exchanges of its listener share, as of the last reload.
+    :ivar behind_proxy: whether the peer is a trusted proxy, which reports the client of each request.
     """
 
-    __slots__ = ("_as_of", "_passages", "_router", "_since", "_trust", "_until", "connection", "last", "shaken")
+    __slots__ = (
+        "_as_of", "_since", "_sites", "_trust", "_until", "behind_proxy", "connection", "context", "handshake_group",
+    )  # fmt: skip
 
-    def __init__(self, connection: Connection, shaken: ServedGroup, router: Router) -> None:
+    def __init__(self, connection: Connection, handshake_group: ServedGroup, context: ListenerContext) -> None:
         self.connection = connection
-        self.shaken = shaken
-        self.last: Judgement | None = None
-        self._router = router
-        self._passages: dict[Block, Passage] = {}
+        self.handshake_group = handshake_group
+        self.context = context
+        self.behind_proxy = context.trusted_proxies.contains(connection.peer.host)
+        self._sites: dict[bytes, Site] = {}
         self._as_of = connection
-        self._trust = shaken.trust
+        self._trust = handshake_group.trust
         self._since, self._until = 0, FOREVER
         if connection.client is not None:
             self._since = int(self.now())
             handshake = datetime.datetime.fromtimestamp(self._since, datetime.UTC)
-            self._until = shaken.trust.until(connection.client, handshake)
+            self._until = handshake_group.trust.until(connection.client, handshake)
 
     def now(self) -> float:
         """The time, seconds since the epoch."""
         return time.time()
 
-    def follow(self, router: Router) -> None:
-        """Keep up with a reload: from now on the server groups, and all that surrounds them, are others.
+    def follow(self, context: ListenerContext) -> None:
+        """Keep up with a reload: from now on the server groups, and all that the exchanges share, are others.
 
         A group without a successor stays; the router then serves only what is judged on the very same terms.
         """
-        if router is not self._router:
-            self._router = router
-            self.shaken = router.successor(self.shaken) or self.shaken
-            self._passages.clear()
+        if context is not self.context:
+            self.context = context
+            self.handshake_group = context.router.successor(self.handshake_group) or self.handshake_group
+            self.behind_proxy = context.trusted_proxies.contains(self.connection.peer.host)
+            self._sites.clear()
+
+    def site(self, authority: bytes, now: float) -> Site:
+        """The server group that serves an authority, with the verdict on the client as of now.
+
+        :param authority: in normal form.
+        :param now: seconds since the epoch.
+        :raises ClientError: 421, as :meth:`edgenode.proxy.routing.Router.route` does.
+        """
+        site = self._sites.get(authority)
+        if site is not None and site.since <= now < site.until:
+            return site
+        group = self.context.router.route(self.handshake_group, authority)
+        connection = self.as_of_now(group)
+        since, until = (self._since, self._until + 1) if connection.client is not None else (0, FOREVER)
+        geography = None if self.behind_proxy else group.locate(connection.peer.host)
+        if len(self._sites) >= _MOST_SITES:
+            self._sites.clear()
+        site = self._sites[authority] = Site(group, connection, geography, since, until)
+        return site
 
     def as_of_now(self, group: ServedGroup) -> Connection:
         """The facts with the verdict as of now: a certificate may have expired or been revoked since the handshake,
@@ -80,12 +159,6 @@ class Visitor:
             self._trust, self._since = group.trust, second
         return self._as_of
 
-    def passage(self, head: RequestHead, trusted: TrustedProxies, via: bytes) -> Passage:
-        """How the header block of a request goes through."""
-        passage = self._passages.get(head.block)
-        if passage is None:
-            passage = read_passage(head.request, head.block.options, self.connection.peer.host, trusted, via)
-            if len(self._passages) >= _BLOCKS:
-                self._passages.clear()
-            self._passages[head.block] = passage
-        return passage
+    def admit(self) -> ClientError | None:
+        """Why the client is no longer let in for its certificate, if it is not."""
+        return judge(self.handshake_group.group, self.as_of_now(self.handshake_group).verification)

@@ -5,21 +5,20 @@ from __future__ import annotations
 from attrs import frozen
 
 from edgenode.model.interfaces import IEventSink
-from edgenode.proxy.event_record import EVENT_HEADERS
 from edgenode.proxy.routing import Router
 from edgenode.proxy.trusted_proxies import TrustedProxies
 
 
 @frozen(eq=False)
-class Surroundings:
+class ListenerContext:
     """What all exchanges of a listener share.
 
     :ivar listener: the listener's name.
     :ivar router: its server groups.
     :ivar via: the node's name, for Via.
-    :ivar trusted_proxies: whose reports of the client are believed.
-    :ivar events: who takes the events.
-    :ivar event_headers: the names of the header fields whose values they tell.
+    :ivar trusted_proxies: the proxies whose reports of the client are believed.
+    :ivar events: takes the events.
+    :ivar event_headers: the names, in lower case, of the header fields whose values events hold.
     """
 
     listener: str
@@ -27,4 +26,4 @@ class Surroundings:
     via: bytes
     trusted_proxies: TrustedProxies
     events: IEventSink
-    event_headers: tuple[bytes, ...] = EVENT_HEADERS
+    event_headers: tuple[bytes, ...]

@@ -1,4 +1,4 @@
-"""What a listener carries at a time, and how much it may: connections and requests, altogether and from each client.
+"""What a client is held to, and how much a listener carries at a time, altogether and from each client.
 
 Law: what is counted in is counted out under the same name, whatever a reload has made of the limits meanwhile; and
 whoever comes on top costs less than whoever is served.
@@ -6,17 +6,88 @@ whoever comes on top costs less than whoever is served.
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import math
 from collections import Counter
 
-from attrs import frozen
+from attrs import astuple, frozen
 
 from edgenode.proxy.listener.listener import Listener
 
+_HURRIED = 5.0
+"""Seconds at the most for each step of a connection that is accepted only to be told to come again."""
+
 _SHARE = 8
 """One client has at the most this part of the connections that are accepted only to be told to come again."""
+
+
+@frozen
+class HeadLimits:
+    """How large a request head may be.
+
+    :ivar target: the request target, bytes.
+    :ivar head: the whole head, bytes.
+    :ivar headers: the number of field lines.
+    """
+
+    target: int
+    head: int
+    headers: int
+
+
+@frozen
+class Timeouts:
+    """How long a client may take, seconds.
+
+    :ivar header: for a request head, from its first byte.
+    :ivar body: for a request body.
+    :ivar send: for taking anything at all of what is being sent.
+    :ivar keepalive: between two requests.
+    :ivar handshake: for the ClientHello and the TLS handshake.
+    """
+
+    header: float
+    body: float
+    send: float
+    keepalive: float
+    handshake: float
+
+    def hurried(self) -> Timeouts:
+        """Those of a client that is only to be told to come again: none longer than five seconds."""
+        return Timeouts(*(min(each, _HURRIED) for each in astuple(self)))
+
+
+@frozen
+class ClientLimits:
+    """What a client's connection is held to.
+
+    :ivar head: the size of request heads.
+    :ivar timeouts: how long it may take.
+    :ivar keepalive_requests: the number of requests.
+    """
+
+    head: HeadLimits
+    timeouts: Timeouts
+    keepalive_requests: int
+
+    @classmethod
+    def of(cls, listener: Listener) -> ClientLimits:
+        """Those of a listener's section."""
+        return cls(
+            HeadLimits(listener.max_target_size, listener.max_header_size, listener.max_headers),
+            Timeouts(
+                header=listener.header_timeout,
+                body=listener.body_timeout,
+                send=listener.send_timeout,
+                keepalive=listener.keepalive_timeout,
+                handshake=listener.handshake_timeout,
+            ),
+            listener.keepalive_requests,
+        )
+
+    def hurried(self) -> ClientLimits:
+        """Those of a connection on top of the limits: one request, and little time."""
+        return ClientLimits(self.head, self.timeouts.hurried(), 1)
 
 
 class Quota:
@@ -130,7 +201,8 @@ class Load:
         return _network(address, *self._prefixes)
 
 
-@functools.lru_cache(4096)
 def _network(address: str, ipv4: int, ipv6: int) -> str:
     prefix = ipv6 if ":" in address else ipv4
+    if prefix == 32 and ":" not in address:
+        return f"{address}/32"
     return str(ipaddress.ip_network((address, prefix), strict=False))

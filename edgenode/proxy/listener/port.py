@@ -12,7 +12,6 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from attrs import astuple
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IReadDescriptor
@@ -23,14 +22,12 @@ from zope.interface import implementer
 from edgenode.model.exchange import Address
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.descriptors import DESCRIPTORS
-from edgenode.proxy.http1.hosting import Timeouts
-from edgenode.proxy.http1.requestheads import Limits
-from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.listener.binding import listening_socket
-from edgenode.proxy.listener.client_connection import Arrival, Speaker
-from edgenode.proxy.listener.context import Surroundings
-from edgenode.proxy.listener.limits import Load
+from edgenode.proxy.listener.client_connection import ClientConnection, Speaker
+from edgenode.proxy.listener.context import ListenerContext
+from edgenode.proxy.listener.limits import Admitted, ClientLimits, Load
 from edgenode.proxy.listener.listener import Listener
+from edgenode.proxy.listener.speakers import speak as speak_http
 
 _ACCEPTS = 16
 """How many connections are accepted before the reactor gets its turn."""
@@ -40,9 +37,6 @@ _BREATHER = 0.25
 
 _COMPLAINTS = 60.0
 """Seconds between two lines in the log about that."""
-
-_HASTE = 5.0
-"""Seconds at the most for each step of a connection that is accepted only to be told to come again."""
 
 _PASSING = (errno.ECONNABORTED, errno.EPROTO, errno.EPERM)
 """What says something of one connection only: its client has gone, or a firewall forbids it."""
@@ -55,56 +49,51 @@ class Port:
     """The listening socket of a listener.
 
     :param listener: its section.
-    :param surroundings: what its exchanges share; replaced as a whole by a reload.
-    :param speak: makes what is spoken on a connection, HTTP unless said otherwise: for its host, with the deadlines
-        and with its limits, timeouts and number of requests.
-    :ivar arrivals: every open connection.
+    :param context: what its exchanges share; replaced as a whole by a reload.
+    :param speak: makes the speaker of a connection whose handshake is done, HTTP unless said otherwise.
+    :ivar connections: every open connection.
     :ivar load: what it carries.
-    :ivar haste: the time that those get who are told to come again.
     """
 
     def __init__(
         self,
         listener: Listener,
-        surroundings: Surroundings,
+        context: ListenerContext,
         reactor: Any,
         deadlines: Deadlines,
-        speak: Callable[[Arrival, Deadlines, Limits, Timeouts, int], Speaker] = ServerConnection,
+        speak: Callable[[ClientConnection], Speaker] = speak_http,
     ) -> None:
         self.speak = speak
         self.reactor = reactor
         self.deadlines = deadlines
         self.load = Load(listener)
-        self._take(listener, surroundings)
-        self.arrivals: set[Arrival] = set()
+        self._take(listener, context)
+        self.connections: set[ClientConnection] = set()
         self._breather: Any = None
         self._complain_at = 0.0
         self._socket: socket.socket | None = None
         self._accepting = False
         self._empty: Deferred[None] | None = None
 
-    def _take(self, listener: Listener, surroundings: Surroundings) -> None:
+    def _take(self, listener: Listener, context: ListenerContext) -> None:
         self.listener = listener
-        self.surroundings = surroundings
-        self.limits = Limits(listener.max_target_size, listener.max_header_size, listener.max_headers)
-        self.timeouts = Timeouts(
-            header=listener.header_timeout,
-            body=listener.body_timeout,
-            send=listener.send_timeout,
-            keepalive=listener.keepalive_timeout,
-            handshake=listener.handshake_timeout,
-        )
-        self.haste = Timeouts(*(min(each, _HASTE) for each in astuple(self.timeouts)))
+        self.context = context
+        self._limits = ClientLimits.of(listener)
+        self._rejection_limits = self._limits.hurried()
 
-    def renew(self, listener: Listener, surroundings: Surroundings) -> None:
-        """Go on with another section of the same endpoint, and other surroundings, for open connections too."""
+    def limits(self, admitted: Admitted) -> ClientLimits:
+        """What a connection is held to."""
+        return self._rejection_limits if admitted.exceeded else self._limits
+
+    def renew(self, listener: Listener, context: ListenerContext) -> None:
+        """Go on with another section of the same endpoint, and another context, for open connections too."""
         backlog = listener.endpoint.backlog
         if self._socket is not None and backlog != self.listener.endpoint.backlog:
             self._socket.listen(backlog)
-        self._take(listener, surroundings)
+        self._take(listener, context)
         self.load.renew(listener)
-        for arrival in self.arrivals:
-            arrival.renew()
+        for connection in self.connections:
+            connection.renew()
         self._accept_again()
 
     # -- listening ---------------------------------------------------------------------------------------------------
@@ -126,7 +115,7 @@ class Port:
         if self.listener.max_connections > DESCRIPTORS.most:
             _log.warn(
                 "{listener}: at most {most} connections at a time, for want of descriptors",
-                listener=self.surroundings.listener,
+                listener=self.context.listener,
                 most=DESCRIPTORS.most,
             )
         self._accept_again()
@@ -139,19 +128,19 @@ class Port:
             self._socket = None
         if self._empty is None:
             self._empty = Deferred()
-            if not self.arrivals:
+            if not self.connections:
                 self._empty.callback(None)
         return self._empty
 
     def drain(self) -> None:
         """Let every connection end after the request it is at; idle ones now."""
-        for arrival in tuple(self.arrivals):
-            arrival.drain()
+        for connection in tuple(self.connections):
+            connection.drain()
 
     def abort(self) -> None:
         """Cut every connection."""
-        for arrival in tuple(self.arrivals):
-            arrival.abort()
+        for connection in tuple(self.connections):
+            connection.abort()
 
     def getHost(self) -> IPv4Address | IPv6Address:
         """The address it listens on."""
@@ -204,23 +193,23 @@ class Port:
             return
         try:
             sock.setblocking(False)
-            arrival = Arrival(self, sock, peer, Address.of(*sock.getsockname()[:2]), admitted)
+            connection = ClientConnection(self, sock, peer, Address.of(*sock.getsockname()[:2]), admitted)
         except OSError:
             admitted.leave()
             sock.close()  # gone already
             return
         DESCRIPTORS.clients += 1
-        self.arrivals.add(arrival)
-        arrival.greet()
+        self.connections.add(connection)
+        connection.begin()
 
-    def departed(self, arrival: Arrival) -> None:
+    def departed(self, connection: ClientConnection) -> None:
         """A connection is over."""
-        if arrival not in self.arrivals:
+        if connection not in self.connections:
             return
-        self.arrivals.discard(arrival)
+        self.connections.discard(connection)
         DESCRIPTORS.clients -= 1
-        arrival.admitted.leave()
-        if self._empty is not None and not self.arrivals and not self._empty.called:
+        connection.admitted.leave()
+        if self._empty is not None and not self.connections and not self._empty.called:
             self._empty.callback(None)
         else:
             self._accept_again()
@@ -244,7 +233,7 @@ class Port:
         if now >= self._complain_at:
             self._complain_at = now + _COMPLAINTS
             _log.error(
-                "{listener}: no more connections for now: {reason}", listener=self.surroundings.listener, reason=reason
+                "{listener}: no more connections for now: {reason}", listener=self.context.listener, reason=reason
             )
         self._pause_accepting()
         self._breather = self.reactor.callLater(_BREATHER, self._breathed)

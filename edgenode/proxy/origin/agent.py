@@ -22,11 +22,10 @@ from zope.interface import implementer
 from edgenode.model import exchange
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.proxy.headers import HOP_BY_HOP, header_lines
-from edgenode.proxy.http1.client import OriginConnection
-from edgenode.proxy.http1.responseheads import ResponseHead
 from edgenode.proxy.origin.agent_bodies import OriginResponse, Upload
-from edgenode.proxy.origin.balancing import CONDITIONS, Attempts, Balanced
-from edgenode.proxy.origin.pool import Opening, OriginPool
+from edgenode.proxy.origin.attempts import SAFE, Attempts
+from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.streams import NO_CONTENT, OriginStream, ResponseHead
 from edgenode.proxy.targets import read_authority
 
 _URI = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([!-\"$-~]*)(?:#[!-~]*)?")
@@ -65,12 +64,12 @@ class OriginAgent:
         try:
             upload = None if bodyProducer is None else Upload(bodyProducer)
             request = ClientRequest(method, uri, headers if headers is not None else Headers())
-            data = _head(request, upload)
+            target, host = _target_and_host(request)
+            sending = AgentRequest(self.pool, request, target, host, upload)
         except (ValueError, SchemeNotSupported):
             return fail()
-        sending = _Sending(self.pool, request, data, upload)
-        sending.borrow()
-        return sending.answered
+        sending.attempt()
+        return sending.responded_with
 
 
 @implementer(IClientRequest)
@@ -88,8 +87,8 @@ class ClientRequest:
     headers: Headers
 
 
-def _head(request: ClientRequest, upload: Upload | None) -> bytes:
-    """The head of a request in HTTP/1.1.
+def _target_and_host(request: ClientRequest) -> tuple[bytes, bytes]:
+    """The request target and the Host field of a request.
 
     :raises SchemeNotSupported: if the URI's scheme is neither http nor https.
     :raises ValueError: if a part of it would not come through as one, such as a value with a line end.
@@ -106,14 +105,7 @@ def _head(request: ClientRequest, upload: Upload | None) -> bytes:
         host = read_authority(authority)
     except ClientError as error:
         raise ValueError(f"{error.reason}: {authority!r}") from error
-    framing = b""
-    if upload is not None:
-        framing = upload.framing
-    elif request.method in _WITH_LENGTH:
-        framing = b"Content-Length: 0\r\n"
-    target = target if target.startswith(b"/") else b"/" + target
-    lines = header_lines(_fields(request.headers))
-    return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (request.method, target, host, lines, framing)
+    return target if target.startswith(b"/") else b"/" + target, host
 
 
 def _fields(headers: Headers) -> list[tuple[bytes, bytes]]:
@@ -130,81 +122,53 @@ def _fields(headers: Headers) -> list[tuple[bytes, bytes]]:
     return fields
 
 
-class _Sending:
-    """One request under way: what the pool and the connection tell of it.
+class AgentRequest(Attempts):
+    """One request of an agent under way.
 
-    :ivar answered: fires with the response.
+    :ivar responded_with: fires with the response.
     """
 
-    def __init__(self, pool: OriginPool, request: ClientRequest, data: bytes, upload: Upload | None) -> None:
-        self._pool = pool
+    def __init__(
+        self, pool: OriginPool, request: ClientRequest, target: bytes, host: bytes, upload: Upload | None
+    ) -> None:
+        self.pool = pool
+        self.repeatable = upload is None and request.method in SAFE
         self._request = request
-        self._data = data
+        self._target = target
+        self._host = host
+        self._lines = header_lines(_fields(request.headers))
         self._upload = upload
-        self._attempts = Attempts(pool.origin, request.method, upload is None)
-        self._opening: Opening | None = None
-        self._lent: OriginConnection | None = None
-        self._reused = False
-        self._error: OriginError | None = None
         self._response: OriginResponse | None = None
-        self.answered: Deferred[IResponse] = Deferred(lambda _: self._let_go())
+        self.responded_with: Deferred[IResponse] = Deferred(lambda _: self._end())
 
-    # -- the pool's side ---------------------------------------------------------------------------------------------
+    # -- the attempts ------------------------------------------------------------------------------------------------
 
-    def borrow(self, *, fresh: bool = False) -> None:
-        """Get a connection and send the request on it."""
-        lent = self._pool.borrow(self, self._attempts.tried, fresh=fresh)
-        self._reused = isinstance(lent, OriginConnection)
-        if isinstance(lent, OriginConnection):
-            self._begin(lent)
+    def send(self, stream: OriginStream) -> None:
+        """Send the request; its body follows from its producer."""
+        upload, method = self._upload, self._request.method
+        if upload is not None:
+            length = upload.length
         else:
-            self._opening = lent
+            length = 0 if method in _WITH_LENGTH else NO_CONTENT
+        stream.begin(self, method, self._target, self._host, self._lines, length, b"", upload is None)
+        if upload is not None:
+            upload.start(stream, self._upload_failed)
 
-    def connected(self, connection: OriginConnection) -> None:
-        """The pool has opened a connection."""
-        self._opening = None
-        self._begin(connection)
-
-    def unconnected(self, server: Balanced | None, error: OriginError) -> None:
-        """The pool could open none."""
-        self._opening = None
-        self._attempt_failed(server, error)
-
-    def _begin(self, connection: OriginConnection) -> None:
-        self._lent = connection
-        connection.begin(self._request.method, self._data, self._upload is None, self)
-        if self._upload is not None:
-            self._upload.start(connection, self._upload_failed)
-
-    # -- the connection's side ---------------------------------------------------------------------------------------
-
-    def interim(self, head: ResponseHead) -> None:
-        """An interim response is of no use to a caller of an agent."""
-
-    def responded(self, head: ResponseHead, body: bytes, done: bool) -> None:
+    def take_response(self, head: ResponseHead, body: bytes, done: bool) -> None:
         """The origin has answered."""
-        server, now = self._server, self._pool.deadlines.clock()
-        if done:
-            self._lent = None  # it is back in its pool, and may be another's already
-        if self._attempts.another(server, f"http-{head.status}", sent=True):
-            self._pool.balancer.failed(server, now)
-            self._let_go()
-            self.borrow()
-            return
-        self._pool.balancer.succeeded(server)
         self._response = response = OriginResponse(self, self._request, head, body, done)
         if done:
-            self._let_go()
-        self.answered.callback(response)
+            self._end()
+        self.responded_with.callback(response)
 
-    def continued(self, body: bytes, done: bool, trailers: exchange.Headers) -> None:
+    def response_body(self, body: bytes, done: bool, trailers: exchange.Headers) -> None:
         """More of the response; nobody asks an agent for trailers."""
         response = self._response
-        if response is None or self._lent is None:
+        if response is None or self.stream is None:
             return
         if done:
-            self._lent = None
-            self._let_go()
+            self.stream = None
+            self._end()
         if body:
             response.received(body, done)
         if done:
@@ -215,70 +179,48 @@ class _Sending:
         if self._upload is not None:
             self._upload.drained()
 
-    def failed(self, error: OriginError) -> None:
-        """The connection failed."""
-        server, self._lent = self._server, None
-        if self._response is not None:
-            self._let_go()
-            self._response.ended(ResponseFailed([Failure(error)], self._response))
-        elif self._reused and error.kind == "reset" and self._attempts.repeatable:
-            # The origin closed a kept connection just as it was used: that is no failure of the server.
-            self.borrow(fresh=True)
-        else:
-            self._attempt_failed(server, error)
+    def no_response(self, error: OriginError) -> None:
+        """No server has answered."""
+        self._end()
+        self.responded_with.errback(error)
+
+    def response_broken(self, error: OriginError) -> None:
+        """The response has begun and there will be no more of it."""
+        self._end()
+        assert self._response is not None
+        self._response.ended(ResponseFailed([Failure(error)], self._response))
 
     # -- the response's side -----------------------------------------------------------------------------------------
 
     def pause(self) -> None:
         """Read no more of the response."""
-        if self._lent is not None:
-            self._lent.pause()
+        if self.stream is not None:
+            self.stream.pause()
 
     def resume(self) -> None:
         """Read on."""
-        if self._lent is not None:
-            self._lent.resume()
+        if self.stream is not None:
+            self.stream.resume()
 
     def abort(self) -> None:
         """Nobody wants the rest of the response."""
-        if self._lent is not None and self._response is not None:
-            self._let_go()
+        if self.stream is not None and self._response is not None:
+            self._end()
             # Not at once: the protocol is in the middle of something, and expects the end to come from the reactor.
             lost = ResponseFailed([Failure(ConnectionAborted())], self._response)
-            self._pool.reactor.callLater(0, self._response.ended, lost)
+            self.pool.reactor.callLater(0, self._response.ended, lost)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    @property
-    def _server(self) -> Balanced:
-        assert self._lent is not None
-        return self._lent.server
-
-    def _attempt_failed(self, server: Balanced | None, error: OriginError) -> None:
-        """No answer will come: another server, or the end."""
-        if server is not None and error.kind in CONDITIONS:
-            self._pool.balancer.failed(server, self._pool.deadlines.clock())
-            if self._attempts.another(server, CONDITIONS[error.kind], error.sent):
-                self._error = error
-                self.borrow()
-                return
-        self._let_go()
-        self.answered.errback(self._error if self._error is not None and error.kind == "unavailable" else error)
-
     def _upload_failed(self, failure: Failure) -> None:
-        self._let_go()
+        self._end()
         if self._response is None:
-            self.answered.errback(RequestGenerationFailed([failure]))
+            self.responded_with.errback(RequestGenerationFailed([failure]))
         else:
             self._response.ended(ResponseFailed([failure], self._response))
 
-    def _let_go(self) -> None:
+    def _end(self) -> None:
         """Give up what is under way."""
-        opening, self._opening = self._opening, None
-        lent, self._lent = self._lent, None
-        if opening is not None:
-            opening.cancel()
-        if lent is not None:
-            lent.abandon()
+        self.give_up()
         if self._upload is not None:
             self._upload.stop()

@@ -18,8 +18,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer, IClientRequest, IRes
 from zope.interface import implementer
 
 from edgenode.proxy.headers import HOP_BY_HOP
-from edgenode.proxy.http1.client import OriginConnection
-from edgenode.proxy.http1.responseheads import ResponseHead
+from edgenode.proxy.streams import OriginStream, ResponseHead
 
 
 class WrongBodyLength(Exception):
@@ -43,56 +42,52 @@ class Download(Protocol):
 class Upload:
     """The body of a request, from its producer to the connection, as fast as the connection takes it.
 
-    :ivar framing: the header line that announces it.
+    :ivar length: in bytes, ``None`` if it is not known in advance.
     :raises ValueError: if its length is no length.
     """
 
     def __init__(self, producer: IBodyProducer) -> None:
         self._producer = producer
-        self._connection: OriginConnection | None = None
+        self._stream: OriginStream | None = None
         self._paused = False
-        self._left: int | None = None
-        if producer.length == UNKNOWN_LENGTH:
-            self.framing = b"Transfer-Encoding: chunked\r\n"
-        elif isinstance(producer.length, int) and producer.length >= 0:
-            self._left = producer.length
-            self.framing = b"Content-Length: %d\r\n" % producer.length
-        else:
+        self.length: int | None = None
+        if isinstance(producer.length, int) and producer.length >= 0:
+            self.length = producer.length
+        elif producer.length != UNKNOWN_LENGTH:
             raise ValueError(f"not the length of a body: {producer.length!r}")
+        self._left = self.length
 
-    def start(self, connection: OriginConnection, failed: Callable[[Failure], None]) -> None:
+    def start(self, stream: OriginStream, failed: Callable[[Failure], None]) -> None:
         """Begin; this cannot be repeated, nor can the request from here on."""
-        self._connection = connection
+        self._stream = stream
         self._failed = failed
         maybeDeferred(self._producer.startProducing, self).addCallbacks(self._produced, self._broken)
 
     def stop(self) -> None:
         """Nobody wants the rest."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
             self._producer.stopProducing()
 
     def drained(self) -> None:
         """The connection takes more."""
-        if self._paused and self._connection is not None:
+        if self._paused and self._stream is not None:
             self._paused = False
             self._producer.resumeProducing()
 
     def write(self, data: bytes) -> None:
         """Bytes of the body come from the producer."""
-        connection = self._connection
-        if connection is None or not data:
+        stream = self._stream
+        if stream is None or not data:
             return
-        if self._left is None:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
-        else:
+        if self._left is not None:
             self._left -= len(data)
             if self._left < 0:
                 self.stop()
                 self._failed(Failure(WrongBodyLength("the body is longer than its length")))
                 return
-        connection.write(data, False)
-        if connection.full and not self._paused:
+        stream.send_body(data, False)
+        if stream.full and not self._paused:
             self._paused = True
             self._producer.pauseProducing()
 
@@ -105,17 +100,17 @@ class Upload:
         raise RuntimeError("a body producer does not unregister")
 
     def _produced(self, result: object) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
+        stream, self._stream = self._stream, None
+        if stream is None:
             return
         if self._left:
             self._failed(Failure(WrongBodyLength("the body is shorter than its length")))
         else:
-            connection.write(b"0\r\n\r\n" if self._left is None else b"", True)
+            stream.send_body(b"", True)
 
     def _broken(self, failure: Failure) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
             self._failed(failure)
 
 
@@ -143,7 +138,7 @@ class OriginResponse:
             if name not in HOP_BY_HOP and (name != b"content-length" or request.method == b"HEAD"):
                 self.headers.addRawHeader(name, value)
         self.length: int | str = 0 if bodiless else UNKNOWN_LENGTH if head.length is None else head.length
-        endless = not bodiless and head.length is None and b"transfer-encoding" not in dict(head.headers)
+        endless = not bodiless and head.length is None and b"transfer-encoding" not in head.fields
         self._end: Exception = PotentialDataLoss() if endless else ResponseDone()
         self._transport = BodyTransport(download)
         self._protocol: IProtocol | None = None

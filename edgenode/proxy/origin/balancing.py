@@ -1,4 +1,4 @@
-"""Which server of an origin is next, and whether a request may go to another at all.
+"""Which server of an origin is next.
 
 Law: over any run of as many requests as the weights add up to, every healthy server gets its weight's share (smooth
 weighted round robin). With ``max-fails`` failures within ``fail-timeout`` a server is passed over for ``fail-timeout``;
@@ -8,26 +8,9 @@ tried, for a guess is better than a certain 502 (nginx, ``ngx_http_upstream_modu
 
 from __future__ import annotations
 
-import types
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 
-from edgenode.proxy.origin.origin import Origin, Server
-
-SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
-"""Methods without side effects (RFC 9110, section 9.2.1): the only ones sent again once they were sent."""
-
-CONDITIONS: Mapping[str, str] = types.MappingProxyType(
-    {
-        "connect": "error",
-        "handshake": "error",
-        "certificate": "error",
-        "reset": "error",
-        "timeout": "timeout",
-        "invalid": "invalid-header",
-    }
-)
-"""For each kind of :class:`~edgenode.model.errors.OriginError` after which another server may do better, the condition
-of ``next-upstream``."""
+from edgenode.proxy.origin.origin import Server
 
 
 class Balanced:
@@ -112,35 +95,3 @@ class Balancer:
         if server.on_trial:
             server.on_trial = False
             server.fails, server.out_until = 0, 0.0
-
-
-class Attempts:
-    """The attempts at one request, and whether there may be another: nginx's ``proxy_next_upstream``, narrowed.
-
-    Law: what may have reached a server is repeated only if it has no side effects and no body.
-
-    :param origin: whose servers are tried.
-    :param method: the request's.
-    :param bodiless: whether it has no body.
-    :ivar repeatable: whether the request may be sent twice.
-    :ivar tried: the servers on which it has failed.
-    """
-
-    __slots__ = ("_conditions", "_most", "repeatable", "tried")
-
-    def __init__(self, origin: Origin, method: bytes, bodiless: bool) -> None:
-        self._conditions = origin.next_upstream
-        self._most = min(origin.next_upstream_tries, len(origin.servers))
-        self.repeatable = bodiless and method in SAFE
-        self.tried: tuple[Balanced, ...] = ()
-
-    def another(self, server: Balanced, condition: str, sent: bool) -> bool:
-        """An attempt came to nothing: whether the request may go to another server.
-
-        :param condition: of ``next-upstream``.
-        :param sent: whether any byte of the request may have reached the server.
-        """
-        if condition not in self._conditions or (sent and not self.repeatable):
-            return False
-        self.tried = (*self.tried, server)
-        return len(self.tried) < self._most

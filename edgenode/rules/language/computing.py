@@ -16,9 +16,10 @@ from typing import Any
 
 from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.fields import FIELDS
+from edgenode.rules.fields import FIELDS, OF_KEY
 from edgenode.rules.language.comparing import test
-from edgenode.rules.language.expressions import (
+from edgenode.rules.language.functions import FUNCTIONS, Function
+from edgenode.rules.language.nodes import (
     Call,
     Comparison,
     Each,
@@ -31,7 +32,6 @@ from edgenode.rules.language.expressions import (
     each_count,
     element_type,
 )
-from edgenode.rules.language.functions import FUNCTIONS, Function
 from edgenode.rules.language.types import BOOL
 
 Reader = Callable[[Exchange], Any]
@@ -54,6 +54,8 @@ def reader(node: Node, definitions: Definitions) -> Reader:
             return _constant(node.value)
         case FieldValue():
             return FIELDS[node.name].read
+        case Index(value=FieldValue(name=name), key=bytes(key)) if name in OF_KEY:
+            return OF_KEY[name](key)
         case Index():
             step = _get_key(node.key) if isinstance(node.key, bytes) else _get_item(node.key)
             read = reader(node.value, definitions)

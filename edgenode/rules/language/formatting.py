@@ -9,7 +9,7 @@ import ipaddress
 import re
 from itertools import repeat
 
-from edgenode.rules.language.expressions import (
+from edgenode.rules.language.nodes import (
     Call,
     Comparison,
     Each,

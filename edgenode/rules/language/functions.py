@@ -13,7 +13,7 @@ from typing import Any
 from attrs import frozen
 
 from edgenode.rules.language import digests, jsontexts, replacing, signatures, texts
-from edgenode.rules.language.expressions import Node
+from edgenode.rules.language.nodes import Node
 from edgenode.rules.language.patterns import read_wildcard
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRINGS, Type, array
 from edgenode.rules.networks import cidr

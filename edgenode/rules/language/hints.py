@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from edgenode.model.errors import InvalidValue
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.calls import described
-from edgenode.rules.language.expressions import OPERATORS, Value, each_count, element_type
 from edgenode.rules.language.formatting import format
 from edgenode.rules.language.functions import FUNCTIONS, REFUSED
 from edgenode.rules.language.lexing import Scanner
+from edgenode.rules.language.nodes import OPERATORS, Value, each_count, element_type
 from edgenode.rules.language.operators import PRECEDENCE, QUANTIFIERS
 
 _WORDS = (*OPERATORS, *PRECEDENCE, "not")

@@ -13,7 +13,10 @@ from edgenode.model.errors import InvalidValue
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.calls import Argument, call, described
 from edgenode.rules.language.dialect import in_re2
-from edgenode.rules.language.expressions import (
+from edgenode.rules.language.functions import FUNCTIONS
+from edgenode.rules.language.hints import no_operator, unexpected, unknown
+from edgenode.rules.language.lexing import Scanner
+from edgenode.rules.language.nodes import (
     Comparison,
     Each,
     FieldValue,
@@ -30,9 +33,6 @@ from edgenode.rules.language.expressions import (
     element_type,
     parts,
 )
-from edgenode.rules.language.functions import FUNCTIONS
-from edgenode.rules.language.hints import no_operator, unexpected, unknown
-from edgenode.rules.language.lexing import Scanner
 from edgenode.rules.language.operators import COMPARING, COMPARING_OF, JOINING, NOT, PRECEDENCE, QUANTIFIERS
 from edgenode.rules.language.patterns import read_wildcard
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, Type, array

@@ -9,7 +9,13 @@ from collections.abc import Callable
 
 from edgenode.model.errors import InvalidValue
 from edgenode.rules.language.dialect import in_re2
-from edgenode.rules.language.expressions import Call, FieldValue, Literal, Node, walk
+from edgenode.rules.language.nodes import (
+    Call,
+    FieldValue,
+    Literal,
+    Node,
+    walk,
+)
 from edgenode.rules.language.replacing import check_template, groups, stars
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, Type
 from edgenode.rules.regexes import check_regex

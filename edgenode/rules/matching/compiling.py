@@ -8,31 +8,17 @@ only if one has, and what it looks at besides is looked at only then.
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
+from heapq import heappop, heappush
 
-from attrs import field, frozen
+from attrs import frozen
 
 from edgenode.model.exchange import Exchange
 from edgenode.rules.formulas import Evidence, Formula
 from edgenode.rules.matching.evaluators import Test
+from edgenode.rules.matching.looks import Looks
 from edgenode.rules.matching.numbering import Numbering, Part
 from edgenode.rules.matching.ordering import by_tags
-
-
-class _Look(NamedTuple):
-    """One subject to read, and the sets that find which of its predicates hit."""
-
-    read: Callable[[Exchange], Collection[Any] | None]
-    finds: tuple[Callable[[Collection[Any]], Collection[int]], ...]
-
-    def hits(self, exchange: Exchange) -> Iterator[int]:
-        """The numbers of all that hit."""
-        values = self.read(exchange)
-        if values:
-            for find in self.finds:
-                yield from find(values)
 
 
 @frozen
@@ -60,15 +46,18 @@ class FormulaSet:
     """Many formulas, judged together.
 
     :ivar needs: what they look at besides the head of a request: see :attr:`edgenode.rules.fields.Field.needs`.
+    :ivar ways: of each formula, in the order given, every evidence that it can have, the very object that
+        :meth:`matching` returns; without what has to be put together while it is judged.
     """
 
     needs: frozenset[str]
-    _always: tuple[_Look, ...]
-    _later: tuple[_Look, ...]
+    ways: tuple[tuple[Evidence, ...], ...]
+    _always: Looks
+    _later: tuple[Looks, ...]
     _judged: tuple[_Judged, ...]
     _hanging: Mapping[int, tuple[int, ...]]
     _free: tuple[int, ...]
-    _computing: bool = field(default=False)
+    _computing: bool
 
     def matching(self, exchange: Exchange) -> Sequence[tuple[int, Evidence]]:
         """The index of each formula that is true, with the evidence, in the order given.
@@ -76,15 +65,9 @@ class FormulaSet:
         :raises RuntimeError: if a value cannot be searched for want of memory.
         """
         hits: set[int] = set()
-        for read, finds in self._always:
-            values = read(exchange)
-            if values:
-                for find in finds:
-                    found = find(values)
-                    if found:
-                        hits.update(found)
-        hanging = self._hanging
+        self._always.look(exchange, hits)
         waiting = set(self._free)
+        hanging = self._hanging
         for hit in hits:
             if hit in hanging:
                 waiting.update(hanging[hit])
@@ -96,24 +79,26 @@ class FormulaSet:
         tags: set[str] = set()
         heap = sorted(waiting)
         while heap:
-            judged = self._judged[heapq.heappop(heap)]
+            judged = self._judged[heappop(heap)]
             for look in judged.looks:
                 if look not in looked:
                     looked.add(look)
-                    hits.update(self._later[look].hits(exchange))
+                    self._later[look].look(exchange, hits)
             evidence = judged.test(hits, exchange.tagged(tags) if judged.computes and tags else exchange)
             if evidence is None:
                 continue
             matching.append((judged.index, evidence))
             if self._computing:
                 tags |= judged.tags
-            for tag in judged.gives - hits:  # whoever looks for it is judged later: see matching.ordering
-                hits.add(tag)
-                for later in self._hanging.get(tag, ()):
-                    if later not in waiting:
-                        waiting.add(later)
-                        heapq.heappush(heap, later)
-        matching.sort(key=_index)
+            for tag in judged.gives:  # whoever looks for it is judged later: see matching.ordering
+                if tag not in hits:
+                    hits.add(tag)
+                    for later in self._hanging.get(tag, ()):
+                        if later not in waiting:
+                            waiting.add(later)
+                            heappush(heap, later)
+        if len(matching) > 1:
+            matching.sort(key=_index)
         return matching
 
 
@@ -140,7 +125,7 @@ def compile_formulas(
     computing = [index for index, part in enumerate(parts) if part.computes]
     order = by_tags(names, [part.tags for part in parts], tags, computing)
     always = _looked_at_always(numbering, parts)
-    later = dict(numbering.sets(numbering.everything - always))
+    later = numbering.sought(numbering.everything - always)
     places = {subject: place for place, subject in enumerate(later)}
     hanging: dict[int, list[int]] = {}
     judged = []
@@ -153,8 +138,9 @@ def compile_formulas(
         judged.append(_Judged(index, part.test, tuple(sorted(looks)), gives, frozenset(tags[index]), part.computes))
     return FormulaSet(
         frozenset[str]().union(*(part.needs for part in parts)),
-        tuple(_Look(subject.read, finds) for subject, finds in numbering.sets(always)),
-        tuple(_Look(subject.read, finds) for subject, finds in later.items()),
+        tuple(part.ways for part in parts),
+        Looks.of(numbering.sought(always).items()),
+        tuple(Looks.of([each]) for each in later.items()),
         tuple(judged),
         {trigger: tuple(ranks) for trigger, ranks in hanging.items()},
         tuple(rank for rank, index in enumerate(order) if parts[index].triggers is None),

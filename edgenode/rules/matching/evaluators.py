@@ -44,12 +44,15 @@ def computed(compute: Callable[[Exchange], bool], evidence: Evidence) -> Test:
     return lambda hits, exchange: evidence if compute(exchange) else None
 
 
-def conjunction(required: frozenset[int], forbidden: frozenset[int], pieces: Sequence[Piece]) -> Test:
-    """Whether all of some predicates hit, and none of others, and every test among the pieces is true."""
-    constant: Evidence = sum((piece for piece in pieces if not callable(piece)), ())
+def conjunction(required: frozenset[int], forbidden: frozenset[int], evidence: Evidence) -> Test:
+    """Whether all of some predicates hit, and none of others."""
+    if not forbidden:
+        return lambda hits, exchange: evidence if required <= hits else None
+    return lambda hits, exchange: evidence if required <= hits and forbidden.isdisjoint(hits) else None
 
-    def plain(hits: set[int], exchange: Exchange) -> Evidence | None:
-        return constant if required <= hits and forbidden.isdisjoint(hits) else None
+
+def long_conjunction(required: frozenset[int], forbidden: frozenset[int], pieces: Sequence[Piece]) -> Test:
+    """The same, and every test among the pieces is true; the evidence is that of all pieces in order."""
 
     def test(hits: set[int], exchange: Exchange) -> Evidence | None:
         if not required <= hits or not forbidden.isdisjoint(hits):
@@ -62,14 +65,18 @@ def conjunction(required: frozenset[int], forbidden: frozenset[int], pieces: Seq
             found += more
         return found
 
-    return test if any(map(callable, pieces)) else plain
+    return test
 
 
 def disjunction(plain: Mapping[int, Placed], others: Sequence[tuple[int, Test]]) -> Test:
     """Whether one of some predicates hit, or one of other tests, each with its place, is true."""
 
     def test(hits: set[int], exchange: Exchange) -> Evidence | None:
-        first = min((plain[number] for number in plain.keys() & hits), key=_place, default=None)
+        first: Placed | None = None
+        for number in plain.keys() & hits:
+            placed = plain[number]
+            if first is None or placed[0] < first[0]:
+                first = placed
         for place, part in others:
             if first is not None and first[0] < place:
                 break
@@ -79,7 +86,3 @@ def disjunction(plain: Mapping[int, Placed], others: Sequence[tuple[int, Test]])
         return None if first is None else first[1]
 
     return test
-
-
-def _place(placed: Placed) -> int:
-    return placed[0]

@@ -5,21 +5,23 @@ Law: a formula cannot be true unless one of its triggers has hit, and a formula 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isqrt
 from types import MappingProxyType
 from typing import Any
 
 from attrs import define, field, frozen
 
-from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd, Predicate, Subject
+from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Leaf, Not, Odd, Predicate, Subject
 from edgenode.rules.matching import evaluators
 from edgenode.rules.matching.evaluators import Test
-from edgenode.rules.matching.sets import SETS
 from edgenode.rules.networks import Range
 
 _PRESENT = 60
 """How many requests in a hundred are guessed to have what a rule looks for the presence of."""
+
+_FEW = 4
+"""Parts up to which a formula within one of its own kind is taken apart."""
 
 _PRICES: Mapping[str, int] = MappingProxyType({"regex": 3})
 """What it costs to look for a predicate; 1 if it is found by hash or bisection."""
@@ -47,6 +49,7 @@ class Part:
     :ivar tags: the tags that it looks for.
     :ivar needs: what it takes to read what it looks at.
     :ivar computes: whether it computes something of all tags.
+    :ivar ways: every evidence that the test returns, the very object; what it puts together itself is not among them.
     """
 
     test: Test
@@ -56,6 +59,7 @@ class Part:
     tags: frozenset[str] = frozenset()
     needs: frozenset[str] = frozenset()
     computes: bool = False
+    ways: tuple[Evidence, ...] = ()
 
 
 @define
@@ -91,21 +95,15 @@ class Numbering:
         """What a predicate looks at."""
         return self._predicates[number].subject
 
-    def sets(
-        self, numbers: Iterable[int]
-    ) -> Iterator[tuple[Subject, tuple[Callable[[Collection[Any]], Collection[int]], ...]]]:
-        """What some predicates look at, each once, with the sets of those that look at it.
-
-        :raises InvalidValue: if regular expressions are too large.
-        """
+    def sought(self, numbers: Iterable[int]) -> dict[Subject, dict[str, list[tuple[Any, int]]]]:
+        """What some predicates look at, each once, with what they seek by the kind of match."""
         subjects: dict[Subject, dict[str, list[tuple[Any, int]]]] = {}
         for number in sorted(numbers):
             predicate = self._predicates[number]
             subjects.setdefault(predicate.subject, {}).setdefault(predicate.match, []).append(
                 (predicate.sought, number)
             )
-        for subject, by_match in subjects.items():
-            yield subject, tuple(SETS[match].of(sought).find for match, sought in by_match.items())
+        return subjects
 
     def part(self, formula: Formula) -> Part:
         """Compile a formula, once those that it is judged with have been counted too."""
@@ -120,21 +118,23 @@ class Numbering:
                 return self._leaf(formula)
             case Computed():
                 test = evaluators.computed(formula.test, formula.evidence)
-                return Part(test, None, needs=formula.needs, computes="tags" in formula.needs)
+                return Part(test, None, needs=formula.needs, computes="tags" in formula.needs, ways=(formula.evidence,))
             case Not():
                 part = self.part(formula.part)
-                return _joined((part,), evaluators.negation(part.test, formula.evidence), part.opposite, part.triggers)
+                test = evaluators.negation(part.test, formula.evidence)
+                return _joined((part,), test, part.opposite, part.triggers, (formula.evidence,))
         parts = tuple(map(self.part, formula.parts))
         true, false = [part.triggers for part in parts], [part.opposite for part in parts]
         match formula:
             case All():
-                return _joined(parts, self._all(formula), _narrowest(true), _union(false))
+                test, ways = self._all(formula)
+                return _joined(parts, test, _narrowest(true), _union(false), ways)
             case AnyOf():
-                return _joined(parts, self._any(formula), _union(true), _narrowest(false))
+                ways = tuple(way for part in parts for way in part.ways)
+                return _joined(parts, self._any(formula), _union(true), _narrowest(false), ways)
             case Odd():
-                return _joined(
-                    parts, evaluators.odd([part.test for part in parts], formula.evidence), _union(true), None
-                )
+                test = evaluators.odd([part.test for part in parts], formula.evidence)
+                return _joined(parts, test, _union(true), None, (formula.evidence,))
 
     def _leaf(self, leaf: Leaf) -> Part:
         predicate = leaf.predicate
@@ -146,7 +146,13 @@ class Numbering:
             else frozenset[str]()
         )
         return Part(
-            evaluators.hit(number, leaf.evidence), triggers, None, triggers.numbers, tags, predicate.subject.needs
+            evaluators.hit(number, leaf.evidence),
+            triggers,
+            None,
+            triggers.numbers,
+            tags,
+            predicate.subject.needs,
+            ways=(leaf.evidence,),
         )
 
     def _weight(self, number: int) -> int:
@@ -154,11 +160,11 @@ class Numbering:
         price = _PRICES.get(predicate.match, 1)
         return max(1, _breadth(predicate)) * price * isqrt(self._shares[number])
 
-    def _all(self, formula: All) -> Test:
+    def _all(self, formula: All) -> tuple[Test, tuple[Evidence, ...]]:
         required: set[int] = set()
         forbidden: set[int] = set()
         pieces: list[evaluators.Piece] = []
-        for part in formula.parts:
+        for part in _flat(formula):
             match part:
                 case Leaf():
                     required.add(self._numbers[part.predicate])
@@ -168,17 +174,31 @@ class Numbering:
                     pieces.append(part.evidence)
                 case _:
                     pieces.append(self.part(part).test)
-        return evaluators.conjunction(frozenset(required), frozenset(forbidden), pieces)
+        known = [piece for piece in pieces if not callable(piece)]
+        if len(known) < len(pieces):
+            return evaluators.long_conjunction(frozenset(required), frozenset(forbidden), pieces), ()
+        evidence: Evidence = sum(known, ())
+        return evaluators.conjunction(frozenset(required), frozenset(forbidden), evidence), (evidence,)
 
     def _any(self, formula: AnyOf) -> Test:
         plain: dict[int, evaluators.Placed] = {}
         others: list[tuple[int, Test]] = []
-        for place, part in enumerate(formula.parts):
+        for place, part in enumerate(_flat(formula)):
             if isinstance(part, Leaf):
                 plain.setdefault(self._numbers[part.predicate], (place, part.evidence))
             else:
                 others.append((place, self.part(part).test))
         return evaluators.disjunction(plain, others)
+
+
+def _flat(formula: All | AnyOf) -> Iterator[Formula]:
+    """The parts of a formula, and in place of those of its own kind their parts, which is the same formula; as a
+    negated entry has. Large parts stay as they are: several formulas may share one."""
+    for part in formula.parts:
+        if isinstance(part, type(formula)) and len(part.parts) <= _FEW:
+            yield from part.parts
+        else:
+            yield part
 
 
 def _predicates(formula: Formula, seen: set[int]) -> Iterator[Predicate]:
@@ -221,7 +241,13 @@ def _union(several: Sequence[Triggers | None]) -> Triggers | None:
     return Triggers(numbers, sum(each.weight for each in known))
 
 
-def _joined(parts: Sequence[Part], test: Test, triggers: Triggers | None, opposite: Triggers | None) -> Part:
+def _joined(
+    parts: Sequence[Part],
+    test: Test,
+    triggers: Triggers | None,
+    opposite: Triggers | None,
+    ways: tuple[Evidence, ...],
+) -> Part:
     return Part(
         test,
         triggers,
@@ -230,4 +256,5 @@ def _joined(parts: Sequence[Part], test: Test, triggers: Triggers | None, opposi
         frozenset[str]().union(*(part.tags for part in parts)),
         frozenset[str]().union(*(part.needs for part in parts)),
         any(part.computes for part in parts),
+        ways,
     )

@@ -1,25 +1,30 @@
 """All predicates of one kind on one subject as one set: its values go in, the numbers of those that are true come out.
 
-Law: what a value costs does not depend on how many predicates there are, and what is remembered of values is bounded,
-for they are the client's to choose. Only a list of more than :data:`SMALL` members is asked by itself.
+Law: what a value costs does not depend on how many predicates there are. Only a list of more than :data:`SMALL` members
+is asked by itself.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 from attrs import define, field, frozen
 
 from edgenode.rules.lists import Members
-from edgenode.rules.matching.regexsets import RegexSet
+from edgenode.rules.matching import engines
+from edgenode.rules.matching.engines import Scan
 from edgenode.rules.networks import Range
 
 Numbers = tuple[int, ...]
 Numbered = Sequence[tuple[Any, int]]
 """What is sought, each with the number that stands for it: see :class:`edgenode.rules.formulas.Predicate`."""
+
+Find = Callable[[Collection[Any], set[int]], object]
+"""Given the values of a subject, of which there is at least one, adds the numbers of all predicates that are true of
+any of them."""
 
 SMALL = 16_384
 """Up to so many members a list is taken apart, and looked up together with everything else."""
@@ -33,8 +38,8 @@ class PredicateSet(Protocol):
         """Compile a set."""
         ...
 
-    def find(self, values: Collection[Any]) -> Collection[int]:
-        """The numbers of all predicates that are true of any of these values, of which there is at least one."""
+    def find(self, values: Collection[Any], hits: set[int]) -> None:
+        """As :data:`Find`."""
         ...
 
 
@@ -49,9 +54,9 @@ class PresenceSet:
         """Compile a set."""
         return cls(tuple(number for _, number in predicates))
 
-    def find(self, values: Collection[Any]) -> Numbers:
-        """All of them: there is one."""
-        return self._numbers
+    def find(self, values: Collection[Any], hits: set[int]) -> None:
+        """Add all of them: there is one."""
+        hits.update(self._numbers)
 
 
 @frozen
@@ -65,9 +70,10 @@ class TruthSet:
         """Compile a set."""
         return cls(tuple(number for _, number in predicates))
 
-    def find(self, values: Collection[bool]) -> Numbers:
-        """All of them, if one is true."""
-        return self._numbers if True in values else ()
+    def find(self, values: Collection[bool], hits: set[int]) -> None:
+        """Add all of them, if one is true."""
+        if True in values:
+            hits.update(self._numbers)
 
 
 @frozen
@@ -95,19 +101,18 @@ class EqualSet:
                 words.add(sought.words, number)
         return cls(words.found, tuple(large), suffixes.found, max(map(len, suffixes.found), default=0))
 
-    def find(self, values: Collection[Any]) -> Sequence[int]:
-        """The numbers of all that are equal to a value, or that a value is below."""
+    def find(self, values: Collection[Any], hits: set[int]) -> None:
+        """Add the numbers of all that are equal to a value, or that a value is below."""
         words = self._words
-        found: list[int] = []
-        for word in words.keys() & values:
-            found += words[word]
+        for word in values if len(values) == 1 else words.keys() & values:
+            if word in words:
+                hits.update(words[word])
         for members, number in self._large:
             if not members.words.isdisjoint(values):
-                found.append(number)
+                hits.add(number)
         if self._suffixes:
             for value in values:
-                found += self._below(value)
-        return found
+                hits.update(self._below(value))
 
     def _below(self, name: bytes) -> Iterable[int]:
         """The numbers of the suffixes of a name: what begins at a dot."""
@@ -173,13 +178,10 @@ class RangeSet:
                 ranges.append((*sought, number))
         return cls(Line.of(ranges), members.found)
 
-    def find(self, values: Collection[int]) -> Sequence[int]:
-        """The numbers of all ranges that a value is in."""
-        found: list[int] = []
+    def find(self, values: Collection[int], hits: set[int]) -> None:
+        """Add the numbers of all ranges that a value is in."""
         for value in values:
-            found += self._line.at(value)
-            found += self._members.get(value, ())
-        return found
+            hits.update(self._line.at(value), self._members.get(value, ()))
 
 
 @frozen
@@ -204,16 +206,14 @@ class NetworkSet:
                     families[version].append((first, last, number))
         return cls({version: Line.of(ranges) for version, ranges in families.items()}, tuple(large))
 
-    def find(self, values: Collection[tuple[int, int]]) -> Sequence[int]:
-        """The numbers of all ranges that a value is in."""
-        found: list[int] = []
+    def find(self, values: Collection[tuple[int, int]], hits: set[int]) -> None:
+        """Add the numbers of all ranges that a value is in."""
         for value in values:
             version, address = value
-            found += self._lines[version].at(address)
+            hits.update(self._lines[version].at(address))
             for members, number in self._large:
                 if value in members.networks:
-                    found.append(number)
-        return found
+                    hits.add(number)
 
 
 @define
@@ -232,9 +232,22 @@ SETS: Mapping[str, type[PredicateSet]] = MappingProxyType(
         "present": PresenceSet,
         "true": TruthSet,
         "equal": EqualSet,
-        "regex": RegexSet,
         "network": NetworkSet,
         "range": RangeSet,
     }
 )
-"""The set for each kind of match."""
+"""The set for each kind of match but ``regex``, for which there are engines."""
+
+
+def scans(predicates: Numbered) -> tuple[Scan, ...]:
+    """What searches for regular expressions.
+
+    :param predicates: checked expressions, or lists of them.
+    :raises InvalidValue: if they are too large together.
+    """
+    patterns = [
+        (pattern, number)
+        for sought, number in predicates
+        for pattern in (sought.regexes if isinstance(sought, Members) else (sought,))
+    ]
+    return tuple(engine.scan for engine in engines.compiled(patterns, engines.ENGINES))

@@ -6,12 +6,12 @@ another case of the type, percent-encoded, behind ``;`` as Rack 2 has it, or by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from edgenode.model.exchange import Request
+from edgenode.model.exchange import NO_BODY, Exchange, Request
 from edgenode.rules.views import bodies, charsets
 from edgenode.rules.views.charsets import recoded
-from edgenode.rules.views.escapes import form_decoded
+from edgenode.rules.views.escapes import PERCENT, PLUS, form_decoded
 from edgenode.rules.views.pairs import Pairs, Values, collected, names_of, split_pairs, values_of
 from edgenode.rules.views.view import view
 
@@ -44,6 +44,26 @@ def values(request: Request) -> tuple[bytes, ...]:
 def all_arguments(request: Request) -> Values:
     """Every value of every argument, decoded: of the query, of a form and of the parts of a ``multipart`` body."""
     return collected(_decoded(request))
+
+
+def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
+    """A reader of every value of one argument, as :func:`all_arguments` has them.
+
+    Where the name is not even written in the query of a request without a body and its type, nothing is divided: only
+    an encoding could write it otherwise.
+    """
+
+    def read(exchange: Exchange) -> tuple[bytes, ...] | None:
+        request = exchange.request
+        if request is None:
+            return None
+        if request.body is NO_BODY and b"content-type" not in request.fields:
+            query = request.query
+            if not query or (query.find(name) < 0 and PERCENT not in query and PLUS not in query):
+                return None
+        return all_arguments(request).get(name)
+
+    return read
 
 
 def _decoded(request: Request) -> Iterator[tuple[bytes, bytes]]:

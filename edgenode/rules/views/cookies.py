@@ -6,14 +6,16 @@ Law: a rule on a cookie sees each form in which some server may read its value.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from edgenode.model.exchange import Request
+from edgenode.model.exchange import Exchange, Request
 from edgenode.rules.views.escapes import PERCENT, unescaped
 from edgenode.rules.views.pairs import Pairs, Values, collected
 from edgenode.rules.views.view import view
 
 _QUOTE, _COMMA, _TAB = b'",\t'
+_BETWEEN = b"; "
+_EMPTY = frozenset((b"", b"="))
 _LOOSE = re.compile(rb'(?:\A|[\s;,])([^\s;,="]++)\s*+=\s*+("(?:[^"\\]|\\.)*+(?:"|\Z)|[^\s;,]*+)', re.DOTALL)
 _BACKSLASH = re.compile(rb"\\([0-3][0-7]{2}|.)", re.DOTALL)
 
@@ -32,12 +34,13 @@ def cookies(request: Request) -> Values:
 @view
 def cookie_readings(request: Request) -> Values:
     """Every value, by the name as received and decoded: as received, percent-decoded and without quotes."""
-    pairs = _pairs(request)
     written = whole(request)
-    is_loose = _COMMA in written or _TAB in written or written.count(b" ") != written.count(b"; ")
-    if PERCENT not in written and _QUOTE not in written and not is_loose:
-        return collected(pairs)  # there is but one reading of them
-    if is_loose or _QUOTE in written:
+    loose = _is_loose(written)
+    if PERCENT not in written and _QUOTE not in written and not loose:  # there is but one reading of them
+        parts = written.translate(None, b" ").split(b";")
+        return collected([part.partition(b"=")[::2] for part in parts if part not in _EMPTY])
+    pairs = _pairs(request)
+    if loose or _QUOTE in written:
         pairs = tuple(dict.fromkeys((*pairs, *_loose_pairs(request))))
     return collected(
         (name, value)
@@ -45,6 +48,37 @@ def cookie_readings(request: Request) -> Values:
         for name in dict.fromkeys((written, unescaped(written)))
         for value in dict.fromkeys(_readings(received))
     )
+
+
+def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
+    """A reader of every value of one cookie, as :func:`cookie_readings` has them, that seldom has to read the others.
+
+    Only percent-encoding could write the name otherwise, and a name that is written once has but one value.
+    """
+    begins, length, is_plain = name + b"=", len(name) + 1, name.find(b"=") < 0
+
+    def read(exchange: Exchange) -> tuple[bytes, ...] | None:
+        request = exchange.request
+        if request is None:
+            return None
+        written = b"; ".join(request.fields.get(b"cookie", ()))
+        if PERCENT not in written:
+            count = written.count(name)
+            if not count:
+                return None
+            if count == 1 and is_plain and _QUOTE not in written and not _is_loose(written):
+                start = written.find(begins)
+                if start == 0 or (start > 0 and written[start - 1] in _BETWEEN):
+                    end = written.find(b";", start)
+                    return (written[start + length :] if end < 0 else written[start + length : end],)
+        return cookie_readings(request).get(name)
+
+    return read
+
+
+def _is_loose(written: bytes) -> bool:
+    """Whether a server that divides at white space and commas too would read other cookies."""
+    return _COMMA in written or _TAB in written or written.count(b" ") != written.count(b"; ")
 
 
 def _pairs(request: Request) -> Pairs:

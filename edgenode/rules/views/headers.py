@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from edgenode.model.exchange import Request
+from edgenode.model.exchange import Exchange, Request
 from edgenode.rules.views.pairs import names_of, values_of
 from edgenode.rules.views.view import view
 
@@ -29,6 +29,19 @@ def names(request: Request) -> tuple[bytes, ...]:
 def values(request: Request) -> tuple[bytes, ...]:
     """The value of each field."""
     return values_of(request.headers)
+
+
+def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
+    """A reader of the values of one field.
+
+    :param name: in lower case.
+    """
+
+    def read(exchange: Exchange) -> tuple[bytes, ...] | None:
+        request = exchange.request
+        return None if request is None else request.fields.get(name)
+
+    return read
 
 
 def joined(name: bytes) -> Callable[[Request], bytes]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
 
 Pairs = tuple[tuple[bytes, bytes], ...]
 Values = Mapping[bytes, tuple[bytes, ...]]
@@ -30,14 +29,14 @@ def has_more_pairs(text: bytes) -> bool:
 
 def collected(pairs: Iterable[tuple[bytes, bytes]]) -> Values:
     """Every value of every name, in the order of the pairs."""
-    pairs = tuple(pairs)
+    pairs = list(pairs)
     once = {name: (value,) for name, value in pairs}
     if len(once) == len(pairs):  # as nearly always, and on the way of many requests
-        return MappingProxyType(once)
+        return once
     found: defaultdict[bytes, list[bytes]] = defaultdict(list)
     for name, value in pairs:
         found[name].append(value)
-    return MappingProxyType({name: tuple(values) for name, values in found.items()})
+    return {name: tuple(values) for name, values in found.items()}
 
 
 def names_of(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, ...]:

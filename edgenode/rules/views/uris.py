@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from edgenode.model.exchange import Request
-from edgenode.rules.views.escapes import PERCENT, form_decoded, normalised
+from edgenode.rules.views.escapes import PERCENT, PLUS, form_decoded, normalised
 from edgenode.rules.views.view import view
 
 _BEFORE_THE_PATH = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
@@ -45,9 +45,8 @@ def extension(path: bytes) -> bytes:
     return found.lower() if dot and stem else b""
 
 
-@view
 def path(request: Request) -> bytes:
-    """The path in normal form."""
+    """The path in normal form; to find it in normal form takes less than to remember it."""
     return normal_path(request.path)
 
 
@@ -115,6 +114,8 @@ def query_readings(request: Request) -> tuple[bytes, ...]:
     query = request.query
     if query is None:
         return ()
+    if PERCENT not in query and PLUS not in query:
+        return (query,)
     decoded = form_decoded(query)
     return (query,) if decoded == query else (query, decoded)
 

@@ -1,0 +1,82 @@
+"""nginx: as the origin of all peers, and as the peer that the node is compared with."""
+
+from __future__ import annotations
+
+import pathlib
+import string
+
+from attrs import frozen
+
+
+class _Text(string.Template):
+    """``$`` is nginx's own."""
+
+    delimiter = "@"
+
+
+_COMMON = _Text("""\
+daemon off; master_process off; worker_processes 1; pid @folder/pid; error_log @folder/error.log warn;
+events { worker_connections 4096; }
+http {
+  access_log off; default_type text/plain; sendfile off; tcp_nodelay on; etag off; client_max_body_size 0;
+  keepalive_timeout 300s; keepalive_requests 100000000; open_file_cache max=10; ssl_session_cache shared:sessions:4m;
+  client_body_temp_path @folder/b; proxy_temp_path @folder/p; fastcgi_temp_path @folder/f; uwsgi_temp_path @folder/u;
+  scgi_temp_path @folder/s;
+  # Half of what is random makes the entity tag; the Date changes every second.
+  map $request_id $tag { "~^(?<half>.{16})" $half; }
+  upstream origin { server 127.0.0.1:@origin; keepalive 128; keepalive_requests 100000000; keepalive_timeout 300s; }
+  server {
+    listen 127.0.0.1:@port ssl backlog=4096; ssl_protocols TLSv1.2 TLSv1.3; ssl_verify_client on;
+    ssl_certificate @pki/@certificate.crt; ssl_certificate_key @pki/@certificate.key;
+    ssl_client_certificate @pki/@authority.crt;
+    @locations
+  }
+}
+""")
+
+_ORIGIN = _Text("""\
+root @folder/www;
+    location = /1m { default_type application/octet-stream; }
+    location = /large { default_type application/octet-stream; }
+    location = /varied { alias @folder/www/1k; add_header X-Request-Id $request_id; add_header ETag '"$tag"'; }
+    location = /upload { return 204; }
+""")
+
+_PROXY = _Text("""\
+location / {
+      proxy_pass https://origin; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_set_header Host localhost; proxy_set_header X-Forwarded-For $remote_addr; proxy_max_temp_file_size 0;
+      proxy_request_buffering off; # as the node: a body goes through as it comes
+      proxy_ssl_certificate @pki/edge-cli.crt; proxy_ssl_certificate_key @pki/edge-cli.key;
+      proxy_ssl_trusted_certificate @pki/origin-ca.crt; proxy_ssl_verify on; proxy_ssl_name localhost;
+      proxy_ssl_server_name on; proxy_ssl_protocols TLSv1.2 TLSv1.3;
+    }
+    location ~ ^/admin/area0/.*\\.(php|cgi)$ { return 403; } # what filter-0 of start.sh refuses
+""")
+
+
+@frozen
+class Nginx:
+    """An nginx with one worker, which requires a client certificate.
+
+    :ivar folder: its own, for all that it writes.
+    :ivar pki: where the certificates lie.
+    :ivar port: where it listens.
+    :ivar origin: the port of the origin; the origin itself has none, and serves files of the folder ``www``.
+    """
+
+    folder: pathlib.Path
+    pki: pathlib.Path
+    port: int
+    origin: int = 0
+
+    def command(self) -> list[str]:
+        """Write the configuration, and return the command that runs it in the foreground."""
+        certificate, authority = ("edge-srv", "edge-ca") if self.origin else ("origin-srv", "origin-ca")
+        values = {"folder": self.folder, "pki": self.pki, "port": self.port, "origin": self.origin or 1}
+        locations = (_PROXY if self.origin else _ORIGIN).substitute(values)
+        text = _COMMON.substitute(values, certificate=certificate, authority=authority, locations=locations)
+        self.folder.mkdir(exist_ok=True)
+        file = self.folder / "nginx.conf"
+        file.write_text(text)
+        return ["nginx", "-e", str(self.folder / "error.log"), "-c", str(file)]

@@ -1,0 +1,39 @@
+"""Whether the rules can be compiled; and, if so, what they are compiled to."""
+
+from __future__ import annotations
+
+from edgenode.config.checks.actions import actions
+from edgenode.config.checks.feeds import lists_of_other_values, named_lists
+from edgenode.config.compiled_rules import CompiledRules, Formulas
+from edgenode.model.errors import InvalidValue, Problem
+from edgenode.policy.actions import PREDEFINED
+
+
+def compile_rules(formulas: Formulas) -> tuple[CompiledRules | None, list[Problem]]:
+    """Compile the rules, as far as all that they name could be read.
+
+    :returns: ``None`` if that cannot be; and what only shows here: circles, and expressions too large together.
+    """
+    configuration = formulas.configuration
+    rule_lists, filters = dict(configuration.with_rules()), configuration.global_filters
+    if not all(name in configuration.sections for section in rule_lists.values() for name in section.sections):
+        return None, []
+    if not named_lists(configuration) <= configuration.lists.keys() or any(lists_of_other_values(formulas)):
+        return None, []
+    problems = []
+    for header, section in rule_lists.items():
+        try:
+            formulas.section_formulas.formula(section, header)
+        except InvalidValue as problem:
+            problems.append(Problem(header, "sections", problem.sentence))
+    known = (None, *PREDEFINED, *configuration.actions)
+    if problems or any(actions(configuration)) or any(filter.action not in known for filter in filters.values()):
+        return None, problems
+    try:
+        return CompiledRules.of(formulas), []
+    except InvalidValue as problem:
+        if problem.which not in filters:
+            return None, [Problem("", "", f"the global filters together: {problem.sentence}")]
+        tags = filters[problem.which].tags
+        shown = next((tag for tag in tags if f"({tag})" in problem.sentence), tags[0])
+        return None, [Problem(f"global-filter {problem.which}", "tags", problem.sentence, shown, 0)]

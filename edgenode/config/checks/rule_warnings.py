@@ -1,0 +1,200 @@
+"""Warnings about rules that their author can hardly have meant: that never match, have no effect, or contradict.
+
+Law: a warning changes nothing, and few of them are false: a reader of many false ones would read none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice, product
+
+from attrs import evolve
+
+from edgenode.config.checks.certificate_rules import passing_if_verified, without_mtls
+from edgenode.config.checks.comparisons import impossible_comparisons, ne_of_missing
+from edgenode.config.checks.evidence import problem_at, shown
+from edgenode.config.checks.regex_cost import slow_to_search
+from edgenode.config.compiled_rules import Formulas
+from edgenode.config.system_filters import is_system
+from edgenode.model.errors import Problem
+from edgenode.policy.tagging import AUTOMATIC
+from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Leaf, Not, Odd
+from edgenode.rules.matching.contradictions import contradiction, every, leaves
+from edgenode.rules.matching.impossible import impossible
+
+_PAIRS = 64
+"""Pairs of filters that are looked at to find two that can match the same request."""
+
+
+def warnings(formulas: Formulas) -> Iterator[Problem]:
+    """Every warning about the rules of a configuration without errors."""
+    for check in WARNINGS:
+        yield from (evolve(problem, warning=True) for problem in check(formulas))
+
+
+# -- what never matches ------------------------------------------------------------------------------------------------
+
+
+def _impossible_values(formulas: Formulas) -> Iterator[Problem]:
+    for header, own in formulas.own.items():
+        for formula in own:
+            for leaf in leaves(formula):
+                sentence = impossible(leaf.predicate)
+                if sentence:
+                    yield problem_at(header, leaf.evidence, sentence)
+
+
+def _contradictions(formulas: Formulas) -> Iterator[Problem]:
+    for header, several in formulas.apart.items():
+        found = [pair for pair in map(contradiction, several) if pair is not None]
+        if found and len(found) == len(several):
+            one, two = found[0]
+            sentence = f"can never match: {shown(one.evidence)} and {shown(two.evidence)} exclude each other"
+            yield Problem(header, "", sentence)
+
+
+def _unset_tags(formulas: Formulas) -> Iterator[Problem]:
+    configuration = formulas.configuration
+    known = {tag for _, filter in formulas.filters for tag in filter.tags}
+    known.update(tag for policy in configuration.security_policies.values() for tag in policy.tags)
+    known.update(tag for store in configuration.trust_stores.values() for tag in store.tags)
+    of_actions = {tag for action in formulas.actions.values() for tag in action.tags}
+    for header, own in formulas.own.items():
+        for leaf in (leaf for formula in own for leaf in leaves(formula)):
+            tag = leaf.predicate.sought
+            if not isinstance(tag, str) or "tags" not in leaf.predicate.subject.needs or tag in known:
+                continue
+            if tag in of_actions or tag.startswith("action:"):
+                sentence = f"the tag {tag} is an action's, and put on only after every filter has been judged"
+                yield problem_at(header, leaf.evidence, sentence)
+            elif tag.partition(":")[0] not in AUTOMATIC:
+                yield problem_at(header, leaf.evidence, f"nothing sets the tag {tag}")
+
+
+# -- twice, and in vain ------------------------------------------------------------------------------------------------
+
+
+def _duplicate_entries(formulas: Formulas) -> Iterator[Problem]:
+    """Entries that say the same in other words, and networks within other ones."""
+    for header, section in formulas.lists.items():
+        seen: dict[object, Evidence] = {}
+        for formula in formulas.own[header]:
+            key = _meaning(formula)
+            if key in seen:
+                yield problem_at(header, _evidence(formula), f"says the same as {shown(seen[key])}")
+            seen.setdefault(key, _evidence(formula))
+        if section.relation == "or":
+            yield from _within_others(header, formulas.own[header])
+
+
+def _within_others(header: str, formulas: tuple[Formula, ...]) -> Iterator[Problem]:
+    leaves = [each for each in formulas if isinstance(each, Leaf) and each.predicate.match == "network"]
+    ranges = sorted(
+        ((*each.predicate.sought, each) for each in leaves if isinstance(each.predicate.sought, tuple)),
+        key=lambda range: (range[0], range[1], -range[2]),
+    )
+    wide = None
+    for version, first, last, leaf in ranges:
+        if wide is not None and wide[0] == version and first >= wide[1] and last <= wide[2]:
+            if (first, last) != wide[1:3]:
+                yield problem_at(header, leaf.evidence, f"is within {shown(wide[3].evidence)}")
+        else:
+            wide = version, first, last, leaf
+
+
+def _duplicate_filters(formulas: Formulas) -> Iterator[Problem]:
+    seen: dict[object, str] = {}
+    for header, filter in formulas.filters:
+        if filter.empty:
+            continue
+        key = _meaning(formulas.judged[header]), filter.action
+        if key in seen:
+            yield Problem(header, "", f"has the same rules and the same action as [{seen[key]}]: one filter would do")
+        seen.setdefault(key, header)
+
+
+def _meaning(formula: Formula) -> object:
+    """What two formulas that say the same have in common."""
+    match formula:
+        case Leaf():
+            return formula.predicate
+        case AnyOf(parts=(part,)) | All(parts=(part,)):
+            return _meaning(part)
+        case All() | AnyOf():
+            return type(formula), frozenset(map(_meaning, formula.parts))
+        case Not():
+            return Not, _meaning(formula.part)
+        case Odd():
+            return Odd, tuple(map(_meaning, formula.parts))
+        case _:
+            return formula.evidence
+
+
+def _evidence(formula: Formula) -> Evidence:
+    return next((leaf.evidence for leaf in leaves(formula) if leaf.evidence), ())
+
+
+def _vain_tags(formulas: Formulas) -> Iterator[Problem]:
+    """Filters that only tag, where nobody looks for their tags and no event tells of them."""
+    configuration = formulas.configuration
+    if configuration.edge.events is not None:
+        return
+    if any("tags" in action.needs for action in formulas.actions.values()):
+        return
+    parts = [part for formula in formulas.judged.values() for part in every(formula)]
+    if any(isinstance(part, Computed) and "tags" in part.needs for part in parts):
+        return  # it may look for any
+    sought = {part.predicate.sought for part in parts if isinstance(part, Leaf)}
+    for header, filter in formulas.filters:
+        vain = filter.action is None and filter.tags and not sought & set(filter.tags)
+        if vain and not is_system(header.partition(" ")[2]):
+            sentence = "nobody uses its tags: no rule looks for them, and without [edge] events nobody is told"
+            yield Problem(header, "tags", sentence)
+
+
+def _ties(formulas: Formulas) -> Iterator[Problem]:
+    """Actions of one priority with different outcomes, of filters that can match the same request."""
+    actions = formulas.actions
+    users: dict[str, list[str]] = {}
+    for header, filter in formulas.filters:
+        if filter.action is not None and not actions[filter.action].exempts:
+            users.setdefault(filter.action, []).append(header)
+    names = list(users)
+    for position, later in enumerate(names):
+        for earlier in names[:position]:
+            one, two = actions[earlier], actions[later]
+            same = evolve(one, name="") == evolve(two, name="") if type(one) is type(two) else False
+            if one.strength != two.strength or same:
+                continue
+            for first, second in islice(product(users[earlier], users[later]), _PAIRS):
+                if _can_meet(formulas, first, second):
+                    sentence = (
+                        f'has the priority of "{earlier}", {one.strength}: where [{first}] matches as well, the one '
+                        f"that stands first in the file is taken; give one of the two actions a priority"
+                    )
+                    yield Problem(second, "action", sentence, later, 0)
+                    break
+
+
+def _can_meet(formulas: Formulas, one: str, two: str) -> bool:
+    if one not in formulas.apart or two not in formulas.apart:
+        return True
+    pairs = product(formulas.apart[one], formulas.apart[two])
+    return any(contradiction((*a, *b)) is None for a, b in islice(pairs, _PAIRS * _PAIRS))
+
+
+WARNINGS: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
+    _impossible_values,
+    impossible_comparisons,
+    _contradictions,
+    _unset_tags,
+    without_mtls,
+    passing_if_verified,
+    _duplicate_entries,
+    _duplicate_filters,
+    _vain_tags,
+    _ties,
+    ne_of_missing,
+    slow_to_search,
+)
+"""Every kind of warning."""

@@ -1,0 +1,158 @@
+"""Whether the sections of a configuration, each read without a fault, are valid together.
+
+Law: a check reports and never repairs; what cannot work, or is weaker than it looks, is an error, and what only has no
+effect is a warning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from edgenode.config import schema
+from edgenode.config.checks.feeds import named_lists
+from edgenode.config.compiled_rules import Formulas
+from edgenode.config.data import Sections
+from edgenode.model.errors import Problem
+from edgenode.proxy.listener.listener import Endpoint, Listener
+from edgenode.tls.servergroups import ServerGroup
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_DNS_NAME = r"[0-9A-Za-z_](?:[0-9A-Za-z._-]{0,252}[0-9A-Za-z])?"
+_SERVER_NAME = re.compile(rf"{_DNS_NAME}|[0-9A-Fa-f:.]+")
+_AUTHORITY = re.compile(rf"(?:{_DNS_NAME}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?")
+
+_ONLY_WITH_MTLS = ("trust-store", "mtls-refusal", "verify-depth", "required-eku")
+
+
+def names(configuration: Sections) -> Iterator[Problem]:
+    """Names that are sent to others and are no valid token, host name or authority."""
+    name = configuration.edge.name
+    if not _TOKEN.fullmatch(name):
+        yield Problem(
+            "edge", "name", "expected ASCII letters, digits and !#$%&'*+-.^_`|~ (RFC 9110, section 5.6.2)", name, 0
+        )
+    for origin_name, origin in configuration.origins.items():
+        header = f"origin {origin_name}"
+        for server in origin.servers:
+            if not _SERVER_NAME.fullmatch(server.host):
+                yield Problem(header, "servers", "expected a host name or an IP address", server.host, 0)
+        if origin.server_name is not None and not _SERVER_NAME.fullmatch(origin.server_name):
+            yield Problem(header, "server-name", "expected a host name or an IP address", origin.server_name, 0)
+        if not _AUTHORITY.fullmatch(origin.host):
+            yield Problem(header, "host", "expected client, server, or a host with or without a port", origin.host, 0)
+
+
+_MAY_BE_ZERO = ("drain-timeout", "idle-timeout", "fail-timeout")
+
+
+def timeouts(configuration: Sections) -> Iterator[Problem]:
+    """Timeouts of 0, which would refuse every client."""
+    for header, section in configuration.written():
+        for setting in schema.settings(type(section)).values():
+            key = setting.key
+            if key.endswith("-timeout") and key not in _MAY_BE_ZERO and getattr(section, setting.attribute) == 0:
+                yield Problem(header, key, "a timeout of 0 would leave no time at all")
+
+
+def endpoints(configuration: Sections) -> Iterator[Problem]:
+    """Listeners with the same endpoint."""
+    taken: dict[tuple[str, int, str], str] = {}
+    for name, listener in configuration.listeners.items():
+        place = listener.endpoint.place(name)
+        if place in taken:
+            yield Problem(f"listener {name}", "endpoint", f"[listener {taken[place]}] has the same endpoint")
+        else:
+            yield from _overlaps(name, listener.endpoint, taken)
+        taken.setdefault(place, name)
+
+
+def _overlaps(name: str, endpoint: Endpoint, taken: Mapping[tuple[str, int, str], str]) -> Iterator[Problem]:
+    """Listeners on one port of which one has all addresses: only one socket can have it, and ``::`` includes IPv4."""
+    for (interface, port, inherited), other in taken.items():
+        both = {interface, endpoint.interface}
+        of_all = "::" in both or ("0.0.0.0" in both and not any(":" in each for each in both))
+        if of_all and port == endpoint.port != 0 and not inherited and not endpoint.inherited:
+            sentence = f"[listener {other}] listens on port {port} too, and one of them on all addresses"
+            yield Problem(f"listener {name}", "endpoint", sentence)
+
+
+def hosts(configuration: Sections) -> Iterator[Problem]:
+    """Hosts that are served by two server groups of a listener, or by none."""
+    for name, listener in configuration.listeners.items():
+        header, default = f"listener {name}", listener.default_server_group
+        if default is not None and default not in listener.server_groups:
+            yield Problem(
+                header, "default-server-group", f'"{default}" is not among the server-groups of this listener'
+            )
+        taken: dict[str, str] = {}
+        for group_name in listener.server_groups:
+            group = configuration.server_groups.get(group_name)
+            for host in group.hosts if group is not None else ():
+                if host in taken:
+                    sentence = f'"{group_name}" and "{taken[host]}" both serve the host {host}'
+                    yield Problem(header, "server-groups", sentence)
+                taken.setdefault(host, group_name)
+            if group is not None and not group.hosts and group_name != default:
+                sentence = f'"{group_name}" is never served: it has no hosts, and is not the default-server-group'
+                yield Problem(header, "server-groups", sentence, warning=True)
+
+
+def without_mtls(configuration: Sections) -> Iterator[Problem]:
+    """Keys of client certificates where none is asked for."""
+    for name, group in configuration.server_groups.items():
+        for key in _ONLY_WITH_MTLS if group.mtls == "off" else ():
+            setting = schema.settings(ServerGroup)[key]
+            if getattr(group, setting.attribute) != setting.default:
+                sentence = "has no effect while mtls is off: no client certificate is asked for"
+                yield Problem(f"server-group {name}", key, sentence, warning=True)
+
+
+def keys_without_effect(configuration: Sections) -> Iterator[Problem]:
+    """Keys that have no effect beside the others of their section."""
+    for name, store in configuration.trust_stores.items():
+        if store.crl_stale != "refuse" and not store.crl:
+            sentence = "has no effect without crl: there is no list to be out of date"
+            yield Problem(f"trust-store {name}", "crl-stale", sentence, warning=True)
+    for name, listener in configuration.listeners.items():
+        for kind, most, each in (
+            ("connections", listener.max_connections, listener.max_connections_per_client),
+            ("requests", listener.max_requests, listener.max_requests_per_client),
+        ):
+            key = f"max-{kind}-per-client"
+            written = each != schema.settings(Listener)[key].default
+            if written and most is not None and each is not None and each > most:
+                sentence = f"has no effect: it is more than max-{kind}, {most}"
+                yield Problem(f"listener {name}", key, sentence, warning=True)
+
+
+def origins(configuration: Sections) -> Iterator[Problem]:
+    """Keys of an origin that contradict one another."""
+    for name, origin in configuration.origins.items():
+        header = f"origin {name}"
+        protocols = {server.tls for server in origin.servers}
+        if len(protocols) > 1:
+            yield Problem(header, "servers", "http and https servers cannot be mixed in one origin")
+        if protocols == {False}:
+            for key, value in (("certificate", origin.certificate), ("trust-store", origin.trust_store)):
+                if value is not None:
+                    yield Problem(header, key, "has no meaning over http; the servers would have to be https")
+        if True in protocols and not origin.verify:
+            yield Problem(header, "verify", "neither certificate nor name of this origin is verified", warning=True)
+        if "off" in origin.next_upstream and len(origin.next_upstream) > 1:
+            yield Problem(header, "next-upstream", '"off" stands alone')
+
+
+def unused(formulas: Formulas) -> Iterator[Problem]:
+    """Sections that nothing refers to."""
+    configuration = formulas.configuration
+    referred: set[tuple[str, str]] = {("list", name) for name in named_lists(configuration)}
+    for _, section in configuration.written():
+        for setting in schema.settings(type(section)).values():
+            value = getattr(section, setting.attribute)
+            names = value if isinstance(value, tuple) else (value,)
+            referred.update((setting.notation.refers_to, name) for name in names if setting.notation.refers_to)
+    for header, _ in configuration.written():
+        kind, _, name = header.partition(" ")
+        if kind not in ("edge", "geo", "listener", "global-filter") and (kind, name) not in referred:
+            yield Problem(header, "", "nothing refers to this section", warning=True)

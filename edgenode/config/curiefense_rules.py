@@ -1,0 +1,312 @@
+"""The rule lists of curiefense, and of Link11's product that is made of it, as the rule lists of sections here.
+
+Law: what is written means here what it means there, or it is not written as if it did: a filter of which a part cannot
+be expressed is written inactive, with every reason. There a value is an equal text, or a regular expression found in
+either case; of two equally strong actions the later filter's is taken; a filter sees the tags of those before it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+from attrs import define, field
+
+from edgenode.model.errors import InvalidValue
+from edgenode.policy.tagging import AUTOMATIC, check_own_tag
+from edgenode.rules import categories
+from edgenode.rules.categories import written_name
+from edgenode.rules.countries import country_code
+from edgenode.rules.language.patterns import quote
+from edgenode.rules.lists import autonomous_system
+from edgenode.rules.regexes import check_regex, compile_regex
+from edgenode.rules.sections import Entry
+from edgenode.rules.tags import canonical
+
+LINE = 100
+"""Characters of a name or an annotation that are taken over."""
+
+
+class Inexpressible(Exception):
+    """Something that cannot be said here; the text says why."""
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+def _regex(value: str) -> str:
+    """A regular expression, or an equal text: the product tries both."""
+    text = _ascii(value)
+    try:
+        check_regex(text)
+    except InvalidValue as problem:
+        if not _compiles_elsewhere(value):  # then the product falls back to equality
+            return _exactly(value)
+        raise Inexpressible(problem.sentence) from None
+    if not re.search(r"[\^$\\]", value) and compile_regex(f"(?i:{text})").search(value.encode()) is None:
+        return f"(?:{_guarded(text)})|{_exactly(value)}"  # somebody has written a text, and the product takes it as one
+    return _guarded(text)
+
+
+def _compiles_elsewhere(value: str) -> bool:
+    """Whether it may be an expression of another dialect, rather than none at all."""
+    try:
+        re.compile(value)
+    except (re.error, OverflowError):
+        return False
+    return True
+
+
+def _ascii(value: str) -> str:
+    """An expression on bytes: each character beyond ASCII as its bytes in UTF-8."""
+    if not value.isascii() and "[" in value:
+        raise Inexpressible("characters beyond ASCII beside a character class")
+    return "".join(each if each.isascii() else f"(?:{quote(each.encode())})" for each in value)
+
+
+def _exactly(value: str) -> str:
+    return f"(?-i:^{quote(value.encode())}$)"
+
+
+def _guarded(text: str) -> str:
+    """An expression that survives being written on a line: no annotation begins in it, and its ends stay."""
+    text = re.sub(r"(\\[ -~])|\\?([\x00-\x1f\x7f])", lambda each: each[1] or f"\\x{ord(each[2]):02X}", text)
+    text = re.sub(r"(^|\s)#", r"\1\\#", text)
+    text = re.sub(r"^\s", lambda space: f"\\x{ord(space[0]):02X}", text)
+    text = re.sub(r"(?<!\\)\s$", lambda space: f"\\x{ord(space[0]):02X}", text)
+    if text.startswith("[") and text.endswith("]"):
+        return f"(?:{text})"  # below its key it would look like a section's header
+    return f"\\{text}" if text.startswith("!") else text
+
+
+def _query(value: str) -> str:
+    """There the query begins with its question mark, here without."""
+    if value.startswith("?"):  # no expression, and so an equal text
+        return _exactly(value[1:])
+    for beginning in (r"^\?", "^[?]"):
+        if value.startswith(beginning):
+            return _regex("^" + value.removeprefix(beginning))
+    for beginning in (r"\?", "[?]"):
+        if value.startswith(beginning):
+            return _regex(rf"(?:^|\?){value.removeprefix(beginning)}")
+    if value.startswith("^"):
+        raise Inexpressible("it can match nothing there, for the query begins with its question mark")
+    return _regex(value)
+
+
+def _authority(value: str) -> str:
+    if ":443" in value:
+        raise Inexpressible("the authority has no port 443 here, for it is the scheme's own")
+    return _regex(value)
+
+
+def _address(value: str) -> str:
+    try:
+        found = ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise Inexpressible("it is no address, and no network") from None
+    return str(found.network_address if found.prefixlen == found.max_prefixlen else found)
+
+
+def _asn(value: str) -> str:
+    try:
+        return str(autonomous_system(value))
+    except InvalidValue as problem:
+        raise Inexpressible(problem.sentence) from None
+
+
+def _country(value: str) -> str:
+    try:
+        return country_code(value.strip("^$()"))
+    except InvalidValue:
+        raise Inexpressible("it is no country, by its code or by its name; several are several entries") from None
+
+
+def _name(value: str) -> str:
+    return slug(value)
+
+
+_VALUES: Mapping[str, tuple[str, Callable[[str], str]]] = MappingProxyType(
+    {
+        "path": ("path", _regex),
+        "query": ("query", _query),
+        "uri": ("uri", _regex),
+        "method": ("method", _regex),
+        "authority": ("authority", _authority),
+        "ip": ("ip", _address),
+        "asn": ("asn", _asn),
+        "country": ("country", _country),
+        "region": ("region", _regex),
+        "subregion": ("subregion", _regex),
+        "company": ("organization", _regex),
+        "organization": ("organization", _regex),
+        "tag": ("tag", canonical),
+        "securitypolicyname": ("security-policy-name", _name),
+        "securitypolicyentryname": ("path-matching-name", _name),
+    }
+)
+"""Types of entries with one value: our category, and how its value is written."""
+
+PLACED = ("asn", "country", "region", "subregion", "organization")
+"""Our categories that take databases of addresses."""
+
+_PAIRS: Mapping[str, str] = MappingProxyType({"args": "argument", "cookies": "cookie", "headers": "header"})
+"""Types of entries with a name and a value: our category."""
+
+
+def slug(text: str) -> str:
+    """A text as a name of ours."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "unnamed"
+
+
+def plain(text: object, longest: int = LINE) -> str:
+    """A text of theirs on one line of ours."""
+    line = " ".join(str(text).split())
+    return "".join(each if each.isprintable() else "?" for each in line)[:longest].strip()
+
+
+# -- rules -------------------------------------------------------------------------------------------------------------
+
+
+@define
+class Rule:
+    """A section that is being made.
+
+    :ivar relation: ``and`` or ``or``.
+    :ivar lines: the lines of each key.
+    :ivar sections: the names of the sections in it.
+    """
+
+    relation: str
+    lines: dict[str, list[str]] = field(factory=dict)
+    sections: list[str] = field(factory=list)
+
+    def written(self) -> Iterator[str]:
+        """Its keys."""
+        yield "match-case = no"
+        yield f"relation = {self.relation}"
+        if self.sections:
+            yield f"sections = {', '.join(self.sections)}"
+        for key, lines in self.lines.items():
+            if len(lines) == 1:
+                yield f"{key} = {lines[0]}"
+            else:
+                yield f"{key} ="
+                yield from (f"    {line}" for line in lines)
+
+
+@define
+class Reading:
+    """One filter that is being read.
+
+    :ivar name: ours.
+    :ivar losses: what could not be expressed of it.
+    :ivar remarks: what is to be looked at.
+    :ivar tags: the tags that it looks for.
+    :ivar sections: the sections that it needs, by name.
+    """
+
+    name: str
+    losses: list[str] = field(factory=list)
+    remarks: list[str] = field(factory=list)
+    tags: list[str] = field(factory=list)
+    sections: dict[str, Rule] = field(factory=dict)
+
+    def rule(self, rule: Any, path: str) -> Rule:
+        """Read a rule list."""
+        if not isinstance(rule, dict) or str(rule.get("relation", "")).upper() not in ("AND", "OR"):
+            self.losses.append(f"{path or 'the rule list'}: not a rule with a relation AND or OR")
+            return Rule("or")
+        read, seen = Rule(rule["relation"].lower()), set[tuple[str, str]]()
+        entries = rule.get("entries", [])
+        for number, each in enumerate(entries if isinstance(entries, list) else [entries], 1):
+            place = f"{path}entry {number}"
+            if isinstance(each, dict):
+                name = f"{self.name}-{len(self.sections) + 1}"
+                self.sections[name] = Rule("and")  # it keeps its place before those within it
+                self.sections[name] = self.rule(each, f"{place}, ")
+                read.sections.append(name)
+                continue
+            try:
+                entry = self.entry(each)
+            except Inexpressible as why:
+                self.losses.append(f"{place} {plain(each)}: {why}")
+                continue
+            key, line = categories.format(entry)
+            if (key, entry.value) not in seen:
+                seen.add((key, entry.value))
+                read.lines.setdefault(key, []).append(line)
+        return read
+
+    def entry(self, entry: Any) -> Entry:
+        """One entry."""
+        if not isinstance(entry, list) or not 2 <= len(entry) <= 3 or not isinstance(entry[0], str):
+            raise Inexpressible("not an entry of type, value and comment")
+        kind, value, *comment = entry
+        name = ""
+        if kind in _PAIRS:
+            if not isinstance(value, list) or len(value) != 2:
+                raise Inexpressible("not a name and a value")
+            name, value = value
+        key, write = (_PAIRS[kind], _regex) if kind in _PAIRS else _VALUES.get(kind, ("", _regex))
+        if not key:
+            raise Inexpressible(f"there is no category for {plain(kind)}")
+        if not isinstance(value, str | int) or not isinstance(name, str):
+            raise Inexpressible("the value is no text")
+        if any("\ud800" <= each <= "\udfff" for each in f"{name}{value}"):
+            raise Inexpressible("a character is only half there")
+        negation, text = ("!", str(value)[1:]) if str(value).startswith("!") else ("", str(value))
+        written = write(text)
+        if kind == "tag":
+            self.tags.append(written)
+        if written != text and kind in ("tag", "securitypolicyname", "securitypolicyentryname"):
+            self.remarks.append(f"{kind} {plain(text)} is written {written}")
+        try:
+            named = f"{key}.{name.lower() if kind == 'headers' else written_name(name.encode())}" if name else key
+            note = plain(comment[0]) if comment and comment[0] else ""
+            return categories.entry(named, negation + written, note)
+        except InvalidValue as problem:
+            raise Inexpressible(problem.sentence) from None
+
+
+def own_tags(tags: Any, losses: list[str]) -> list[str]:
+    """The tags that a filter or an action sets, in canonical form."""
+    found = []
+    for tag in tags if isinstance(tags, list) else str(tags or "").split():
+        form = canonical(str(tag).strip())
+        try:
+            check_own_tag(form)
+        except InvalidValue as problem:
+            losses.append(f"tag {plain(tag)}: {problem.sentence}")
+            continue
+        if form and form not in found:
+            found.append(form)
+    return found
+
+
+def is_automatic(tag: str) -> bool:
+    """Whether the node itself may set a tag."""
+    family, colon, _ = tag.partition(":")
+    return tag == "all" or (bool(colon) and family in AUTOMATIC)
+
+
+def uniform(rule: Any) -> str:
+    """The category of all entries of a rule, if they have but one and no names; else empty."""
+    entries = rule.get("entries", []) if isinstance(rule, dict) else []
+    kinds = {each[0] for each in entries if isinstance(each, list) and each and isinstance(each[0], str)}
+    if len(kinds) != 1 or any(isinstance(each, dict) for each in entries):
+        return ""
+    kind = kinds.pop()
+    return _VALUES[kind][0] if kind in _VALUES and kind != "tag" else ""
+
+
+def several(data: Any) -> Sequence[Any]:
+    """The documents in a file: a list, one of them, or an object with a list of them."""
+    if isinstance(data, dict) and "rule" not in data and "id" not in data:
+        lists = [value for value in data.values() if isinstance(value, list)]
+        if len(lists) == 1:
+            return lists[0]
+    return data if isinstance(data, list) else [data]

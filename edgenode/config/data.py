@@ -1,0 +1,114 @@
+"""What a configuration says, as data: every section of a file as its frozen class, by kind and name.
+
+The module owns the list of section kinds. Its law: what loads, checks or compiles a configuration imports this module,
+and is never imported by it.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from edgenode.config.edge import Edge
+from edgenode.config.schema import kind
+from edgenode.feeds.geo import Geo
+from edgenode.policy.actions import ActionSection
+from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.modes import Level, settle
+from edgenode.proxy.listener.listener import Listener
+from edgenode.proxy.origin.origin import Origin
+from edgenode.proxy.routing import PathMap, SecurityPolicy
+from edgenode.rules.lists import List
+from edgenode.rules.sections import Section
+from edgenode.tls.certificates import Certificate
+from edgenode.tls.servergroups import ServerGroup
+from edgenode.tls.truststores import TrustStore
+
+NAMED: Mapping[str, type] = types.MappingProxyType(
+    {
+        "listeners": Listener,
+        "server_groups": ServerGroup,
+        "certificates": Certificate,
+        "trust_stores": TrustStore,
+        "security_policies": SecurityPolicy,
+        "path_maps": PathMap,
+        "origins": Origin,
+        "global_filters": GlobalFilter,
+        "sections": Section,
+        "lists": List,
+        "actions": ActionSection,
+    }
+)
+"""The kinds of section that have a name, by the attribute of :class:`Sections` that holds them."""
+
+UNNAMED: Mapping[str, type] = types.MappingProxyType({"edge": Edge, "geo": Geo})
+"""The kinds of section of which there is at most one, likewise."""
+
+SECTIONS: tuple[type, ...] = (*UNNAMED.values(), *NAMED.values())
+"""Every kind of section there is."""
+
+
+KINDS: tuple[str, ...] = tuple(map(kind, SECTIONS))
+"""The first words of their headers."""
+
+
+@frozen
+class Sections:
+    """The sections of a configuration; those with a name are mapped by it, in the order of the file.
+
+    :ivar edge: what holds for the whole node.
+    :ivar geo: the databases of addresses.
+    :ivar global_filters: those of the file, then the system-managed ones.
+    :ivar actions: those of the file, without the predefined ones.
+    """
+
+    edge: Edge = field(factory=Edge)
+    geo: Geo = field(factory=Geo)
+    listeners: Mapping[str, Listener] = field(factory=dict)
+    server_groups: Mapping[str, ServerGroup] = field(factory=dict)
+    certificates: Mapping[str, Certificate] = field(factory=dict)
+    trust_stores: Mapping[str, TrustStore] = field(factory=dict)
+    security_policies: Mapping[str, SecurityPolicy] = field(factory=dict)
+    path_maps: Mapping[str, PathMap] = field(factory=dict)
+    origins: Mapping[str, Origin] = field(factory=dict)
+    global_filters: Mapping[str, GlobalFilter] = field(factory=dict)
+    sections: Mapping[str, Section] = field(factory=dict)
+    lists: Mapping[str, List] = field(factory=dict)
+    actions: Mapping[str, ActionSection] = field(factory=dict)
+
+    def written(self) -> Iterator[tuple[str, Any]]:
+        """Every section with its header without brackets, those without a name first."""
+        for attribute, cls in UNNAMED.items():
+            yield kind(cls), getattr(self, attribute)
+        for attribute, cls in NAMED.items():
+            for name, section in getattr(self, attribute).items():
+                yield f"{kind(cls)} {name}", section
+
+    def with_rules(self) -> Iterator[tuple[str, Section]]:
+        """Every section that is a rule list: path maps, global filters and ``[section]``, by its header."""
+        for header, section in self.written():
+            if isinstance(section, Section):
+                yield header, section
+
+    def fed(self) -> Iterator[tuple[str, List | GlobalFilter]]:
+        """Every section that has a content: lists, and global filters with a source, by its header."""
+        for name, each in self.lists.items():
+            yield f"{each.kind} {name}", each
+        for name, filter in self.global_filters.items():
+            if filter.source is not None:
+                yield f"{filter.kind} {name}", filter
+
+    def mode(self, path_map: str, server_group: str | None = None) -> str:
+        """The mode of filtration of a path map.
+
+        :param server_group: for which server group; ``None`` for none.
+        :returns: one of :data:`edgenode.model.decision.MODES`.
+        """
+        levels = [Level(self.edge.mode, self.edge.strict)]
+        if server_group is not None:
+            group = self.server_groups[server_group]
+            levels.append(Level(group.mode, group.strict))
+        return settle([*levels, Level(self.path_maps[path_map].mode)])[-1].mode

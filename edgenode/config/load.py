@@ -1,0 +1,211 @@
+"""A whole configuration: every section read, every reference resolved, every certificate checked, every rule compiled.
+
+The module owns the order of loading. Its law: a configuration is whole or there is none; what is wrong with a file is
+reported at once and all together, in the order of the file.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import pathlib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from edgenode.config import credentials, feed_contents, ini, schema
+from edgenode.config.checks import catalogue
+from edgenode.config.checks.compiling import compile_rules
+from edgenode.config.checks.feeds import faults
+from edgenode.config.compiled_rules import CompiledRules, Formulas
+from edgenode.config.credentials import Credentials
+from edgenode.config.data import KINDS, NAMED, SECTIONS, UNNAMED, Sections
+from edgenode.config.feed_contents import Contents
+from edgenode.config.file_signatures import Signature
+from edgenode.config.ini import IniSection
+from edgenode.config.notation import suggestion
+from edgenode.config.system_filters import with_system_filters
+from edgenode.config.value_readers import Scope
+from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
+from edgenode.policy.actions import PREDEFINED
+from edgenode.policy.pipeline import Pipeline
+
+_ATTRIBUTES: Mapping[str, str] = {schema.kind(cls): attribute for attribute, cls in (*UNNAMED.items(), *NAMED.items())}
+_HOMES: Mapping[str, Sequence[str]] = {
+    key: [schema.kind(cls) for cls in SECTIONS if key in schema.settings(cls)]
+    for key in {key for cls in SECTIONS for key in schema.settings(cls)}
+}
+
+
+@frozen(kw_only=True)
+class Configuration(Sections):
+    """Everything that a file says, checked: its sections, what their files hold, and their rules, compiled.
+
+    :ivar credentials: what the files of certificates and trust stores held when they were checked.
+    :ivar contents: what lists and datafeeds hold.
+    :ivar rules: the rules, compiled.
+    :ivar warnings: what is doubtful, but can be used.
+    """
+
+    credentials: Credentials
+    contents: Contents
+    rules: CompiledRules = field(repr=False)
+    warnings: tuple[Problem, ...] = ()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], before: Configuration | None = None) -> Configuration:
+        """Read a file; secrets may name the variables of the process's environment.
+
+        :param before: one whose lists and datafeeds are taken over where they are the same still.
+        :raises ConfigurationError: with every problem, if there is any error.
+        """
+        file = pathlib.Path(path)
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            raise ConfigurationError([Problem("", "", f"cannot read {file}: {error.strerror}")]) from None
+        text, problems = ini.decode(data)
+        return _load(text, Scope(file.parent, os.environ), _now(), problems, before)
+
+    @classmethod
+    def from_text(
+        cls,
+        text: str,
+        folder: str | os.PathLike[str] = ".",
+        environment: Mapping[str, str] | None = None,
+        now: datetime.datetime | None = None,
+    ) -> Configuration:
+        """Read a text.
+
+        :param folder: where relative paths start.
+        :param environment: the variables that secrets may name; the process's own if absent.
+        :param now: the time to judge certificates by, UTC; the clock's if absent.
+        :raises ConfigurationError: with every problem, if there is any error.
+        """
+        scope = Scope(pathlib.Path(folder), os.environ if environment is None else environment)
+        return _load(text, scope, now or _now(), [], None)
+
+    def pipeline(self, path_map: str, server_group: str | None = None) -> Pipeline:
+        """The pipeline of a path map.
+
+        :param server_group: the server group that it serves; with ``None`` no group has a say in its mode.
+        :raises KeyError: if there is no such path map, or no such server group.
+        """
+        return self.rules.pipeline(self, path_map, server_group, self.credentials.locate)
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """Of the files that were read, by the header of their section."""
+        return {**self.credentials.signatures, **self.contents.signatures}
+
+    def changed(self) -> Mapping[str, Signature]:
+        """The headers of the sections whose files are others than those that were read, with their signatures now."""
+        return {**credentials.changed(self, self.credentials), **feed_contents.changed(self, self.contents)}
+
+    def refreshed(self, headers: Collection[str]) -> tuple[Configuration, list[Problem]]:
+        """The same with the files of some certificates, trust stores, ``[geo]``, lists and datafeeds read anew, as far
+        as they can be used.
+
+        :param headers: of their sections.
+        :returns: itself if there is nothing to change; and every problem, warnings too.
+        """
+        renewed, problems = credentials.refresh(self, self.credentials, headers, _now())
+        configuration = self if renewed is self.credentials else evolve(self, credentials=renewed)
+        contents, found = feed_contents.refresh(self, self.contents, headers)
+        problems += found
+        try:
+            return configuration.holding(contents), problems
+        except InvalidValue as problem:
+            return configuration, [*problems, Problem("", "", f"the global filters together: {problem.sentence}")]
+
+    def holding(self, contents: Contents) -> Configuration:
+        """The same with other contents of lists and datafeeds; itself if there is nothing to change.
+
+        :raises InvalidValue: if the rules cannot be compiled with them.
+        """
+        if contents is self.contents:
+            return self
+        if contents.read == self.contents.read:
+            return evolve(self, contents=contents)
+        return evolve(self, contents=contents, rules=CompiledRules.of(Formulas(self, contents)))
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def _load(
+    text: str, scope: Scope, now: datetime.datetime, problems: list[Problem], before: Configuration | None
+) -> Configuration:
+    """Read a text, with the files that it names.
+
+    :param problems: those of its encoding.
+    """
+    in_file, found = ini.read(text, KINDS)
+    problems += found
+    written, found = with_system_filters(in_file)
+    problems += found
+    values, found = _read_sections(written, scope)
+    problems += found
+    sections = Sections(**values)
+    found = list(faults(sections))
+    problems += found
+    wrong = {problem.section for problem in found if not problem.warning}
+    contents, found = feed_contents.load(sections, wrong, None if before is None else before.contents)
+    problems += found
+    formulas = Formulas(sections, contents)
+    problems += [problem for check in catalogue.OF_SECTIONS for problem in check(sections)]
+    problems += [problem for check in catalogue.OF_RULES for problem in check(formulas)]
+    rules, found = compile_rules(formulas)
+    problems += found
+    files, found = credentials.load(sections, now)
+    problems += found
+    if all(problem.warning for problem in problems):
+        problems += [problem for check in catalogue.OF_THE_WHOLE for problem in check(formulas)]
+    problems = _in_order(problems, in_file)
+    if rules is None or not all(problem.warning for problem in problems):
+        raise ConfigurationError(problems)
+    return Configuration(**values, credentials=files, contents=contents, rules=rules, warnings=tuple(problems))
+
+
+def _read_sections(written: Sequence[IniSection], scope: Scope) -> tuple[dict[str, Any], list[Problem]]:
+    """Read each section into its class; the values are the arguments of :class:`Sections`."""
+    names: dict[str, list[str]] = {kind: [] for kind in KINDS}
+    for section in written:
+        names.setdefault(section.kind, []).extend([section.name] if section.name else [])
+    names["action"] += PREDEFINED
+    problems = [] if names["listener"] else [Problem("", "", "there is no [listener NAME], and so nothing to do")]
+    scope = evolve(scope, names=names, homes=_HOMES)
+    values: dict[str, Any] = {attribute: {} for attribute in NAMED}
+    for section in written:
+        attribute = _ATTRIBUTES.get(section.kind, "")
+        if attribute in UNNAMED:
+            if section.name:
+                problems.append(Problem(section.header, "", f"the section [{section.kind}] has no name"))
+            value, found = schema.read(section, UNNAMED[attribute], scope)
+            values[attribute] = value or UNNAMED[attribute]()
+        elif not attribute:
+            sentence = f'unknown kind of section "{section.kind}"{suggestion(section.kind, KINDS)}'
+            found = [Problem(section.header, "", sentence)]
+        elif not section.name:
+            found = [Problem(section.header, "", f"a name is missing: [{section.kind} NAME]")]
+        else:
+            value, found = schema.read(section, NAMED[attribute], scope)
+            if value is not None:
+                values[attribute][section.name] = value
+        problems += found
+    return values, problems
+
+
+def _in_order(problems: Sequence[Problem], written: Sequence[IniSection]) -> list[Problem]:
+    """The problems in the order of the file: first those of the file itself; missing keys last in a section."""
+    places = {section.header: (place, [*section.values]) for place, section in enumerate(written)}
+
+    def place(problem: Problem) -> tuple[int, int]:
+        number, keys = places.get(problem.section, (-1, []))
+        if not problem.key:
+            return number, -1
+        return number, keys.index(problem.key) if problem.key in keys else len(keys)
+
+    return sorted(problems, key=place)

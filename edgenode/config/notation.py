@@ -1,0 +1,265 @@
+"""How a setting's value is written, by the type that its class declares: single values, choices, references and lists.
+
+The module owns the table from type to notation. Its law: a text is read as exactly one
+value or refused with a sentence and a column, and :attr:`Notation.write` gives a text that is read as the same value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
+
+from attrs import evolve, frozen
+
+from edgenode.config import value_readers
+from edgenode.config.value_readers import Scope
+from edgenode.model.errors import InvalidValue
+from edgenode.model.settings import (
+    Between,
+    Choice,
+    File,
+    Folder,
+    HostName,
+    Network,
+    Output,
+    Reference,
+    Seconds,
+    Secret,
+    Size,
+    Source,
+    Tag,
+    Word,
+)
+from edgenode.policy.tagging import check_own_tag
+from edgenode.policy.templates import Template
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.language.nodes import listed
+
+_WORDS = re.compile(r"[^\s,]+")
+_PHRASES = re.compile(r"[^\s,](?:[^,\n]*[^\s,])?")
+_LINES = re.compile(r"\S(?:[^\n]*\S)?")
+_WITHIN_NAMES = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_COMMENT = re.compile(r"(?:(?<=\s)|^)#")
+
+
+@frozen
+class Notation:
+    """How the values of one type are written.
+
+    :ivar title: what the reference calls it: ``duration``, ``list of words``.
+    :ivar read: reads one item. Raises :class:`InvalidValue`.
+    :ivar items: what an item of a list looks like, ``None`` if this is no list.
+    :ivar write: the inverse of ``read``.
+    :ivar help: how to write it, for the reference; empty if the title says it all.
+    :ivar free: whether ``#`` has no meaning in it, and it may be empty.
+    :ivar secret: whether it must not be printed.
+    :ivar refers_to: the kind of section that it names, or an empty string.
+    """
+
+    title: str
+    read: Callable[[str, Scope], Any]
+    items: re.Pattern[str] | None = None
+    write: Callable[[Any], str] = str
+    help: str = ""
+    free: bool = False
+    secret: bool = False
+    refers_to: str = ""
+
+    def parse(self, text: str, scope: Scope) -> tuple[Any, list[InvalidValue]]:
+        """Read a whole text.
+
+        :returns: the value, of no use if there are problems, and every problem with its offset in the text.
+        """
+        comment = None if self.free else _COMMENT.search(text)
+        if comment is not None:
+            return None, [InvalidValue("a comment needs a line of its own", comment.start())]
+        if not text and not self.free:
+            return None, [InvalidValue("a value is missing", 0)]
+        if self.items is None:
+            return self._parse_item(text, scope)
+        values: list[Any] = []
+        problems: list[InvalidValue] = []
+        for item in self.items.finditer(text):
+            value, found = self._parse_item(item[0], scope)
+            if not found and value in values:
+                found = [InvalidValue("this is written twice", 0)]
+            values.append(value)
+            problems += [evolve(problem, column=item.start() + (problem.column or 0)) for problem in found]
+        if not values:
+            problems.append(InvalidValue("a value is missing", 0))
+        return tuple(values), problems
+
+    def _parse_item(self, text: str, scope: Scope) -> tuple[Any, list[InvalidValue]]:
+        try:
+            return self.read(text, scope), []
+        except InvalidValue as problem:
+            return None, [evolve(problem, column=min(max(problem.column or 0, 0), len(text)))]
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The words to append to a sentence about an unknown word: what may have been meant, or nothing."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def _expression(text: str, scope: Scope) -> Expression:
+    found, names = Expression.from_text(text), scope.names.get("list", ())
+    for each, _ in listed(found.root):
+        if each.name not in names:
+            raise InvalidValue(f"there is no [list {each.name}]{suggestion(each.name, names)}", each.column)
+    return found
+
+
+NOTATIONS: Mapping[Any, Notation] = types.MappingProxyType(
+    {
+        Seconds: Notation(
+            "duration",
+            value_readers.seconds,
+            write=value_readers.write_seconds,
+            help="``250ms``, ``5s``, ``10m``, ``24h``, ``7d``; a whole number and a unit.",
+        ),
+        Size: Notation(
+            "size",
+            value_readers.size,
+            write=value_readers.write_size,
+            help="Bytes: ``512``, ``16k``, ``8m``, ``1g``, in powers of 1024.",
+        ),
+        Network: Notation(
+            "network",
+            value_readers.network,
+            help="An IP address, or a network without host bits: ``10.0.0.0/8``, ``2001:db8::/32``.",
+        ),
+        File: Notation(
+            "file",
+            value_readers.file,
+            help="A file that can be read. A relative path starts at the configuration's own folder.",
+        ),
+        Output: Notation(
+            "file to write", value_readers.output, help="Likewise, in a folder that exists; ``-`` is standard output."
+        ),
+        Folder: Notation("folder", value_readers.folder, help="Likewise, a folder that exists."),
+        Source: Notation(
+            "source",
+            value_readers.source,
+            help="``https://HOST/PATH``, ``file:PATH``, or ``self-managed`` for none. There is no ``http``.",
+        ),
+        Template: Notation(
+            "template",
+            lambda text, scope: Template.from_text(text),
+            help="A text; ``${VALUE}`` in it is replaced by that value of the exchange.",
+            free=True,
+        ),
+        Secret: Notation(
+            "secret",
+            value_readers.secret,
+            free=True,
+            secret=True,
+            help="A text; ``${NAME}`` in it is replaced by that environment variable.",
+        ),
+        Word: Notation("word", value_readers.word, help="No white space in it."),
+        HostName: Notation(
+            "host name",
+            value_readers.host_name,
+            help="In lower case: ``example.com``, ``*.example.com``, ``192.0.2.1``, ``[2001:db8::1]``.",
+        ),
+        Expression: Notation(
+            "expression",
+            _expression,
+            help="A condition in :ref:`Cloudflare's Rules language <rules-language>`, on one line or several.",
+            free=True,
+        ),
+        bool: Notation(
+            "yes or no",
+            value_readers.boolean,
+            write=lambda value: "yes" if value else "no",
+            help="Also ``true``, ``on``, ``false``, ``off``.",
+        ),
+        int: Notation("number", value_readers.integer, help="A whole number."),
+        str: Notation("text", value_readers.text, free=True, help="Any text, also of several lines."),
+    }
+)
+"""The notation of each type that a setting may have."""
+
+
+def _chosen(choice: Choice) -> Notation:
+    def read(text: str, scope: Scope) -> str:
+        if text not in choice.words:
+            raise InvalidValue(f"expected one of {', '.join(choice.words)}{suggestion(text, choice.words)}")
+        return text
+
+    return Notation(" | ".join(f"``{word}``" for word in choice.words), read)
+
+
+def _referred(reference: Reference) -> Notation:
+    def read(text: str, scope: Scope) -> str:
+        names = scope.names.get(reference.kind, ())
+        if text not in names:
+            raise InvalidValue(f"there is no [{reference.kind} {text}]{suggestion(text, names)}")
+        return text
+
+    return Notation(f"``[{reference.kind}]``", read, refers_to=reference.kind)
+
+
+def _bounded(between: Between) -> Notation:
+    def read(text: str, scope: Scope) -> int:
+        number = value_readers.integer(text, scope)
+        if not between.least <= number <= between.most:
+            raise InvalidValue(f"expected a number from {between.least} to {between.most}")
+        return number
+
+    return Notation(f"number, {between.least} to {between.most}", read)
+
+
+def _tagged(_: Tag) -> Notation:
+    def read(text: str, scope: Scope) -> Word:
+        check_own_tag(text)
+        return value_readers.word(text, scope)
+
+    return Notation("tag", read)
+
+
+_MARKS: Mapping[type, Callable[[Any], Notation]] = {
+    Choice: _chosen,
+    Reference: _referred,
+    Between: _bounded,
+    Tag: _tagged,
+}
+
+
+def notation(annotation: Any) -> Notation:
+    """The notation of a type, as a section's class declares it.
+
+    :raises TypeError: if the type is none that can be written.
+    """
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in (types.UnionType, typing.Union) and len(arguments) == 2 and arguments[1] is types.NoneType:
+        return notation(arguments[0])
+    if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
+        return _listed(arguments[0])
+    if origin is Annotated and type(arguments[1]) in _MARKS:
+        return _MARKS[type(arguments[1])](arguments[1])
+    if annotation in NOTATIONS:
+        return NOTATIONS[annotation]
+    if hasattr(annotation, "from_text"):
+        title = _WITHIN_NAMES.sub(" ", annotation.__name__).lower()
+        return Notation(title, lambda text, scope: annotation.from_text(text))
+    raise TypeError(f"no notation for {annotation!r}")
+
+
+def _listed(annotation: Any) -> Notation:
+    """Words are separated by white space or commas, files and values of several words by commas, texts by lines."""
+    item = notation(annotation)
+    by_lines = annotation is str or getattr(annotation, "lines", False)
+    items = _LINES if by_lines else _PHRASES if annotation is File or hasattr(annotation, "from_text") else _WORDS
+    separator = {_LINES: "\n", _PHRASES: ", ", _WORDS: " "}[items]
+    return evolve(
+        item,
+        title=f"list: {item.title}",
+        items=items,
+        write=lambda values: separator.join(map(item.write, values)),
+        free=False,
+    )

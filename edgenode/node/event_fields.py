@@ -1,0 +1,164 @@
+"""The schema of events as values: the fields in their places, how an event is read by them, and the reference.
+
+Law: nothing that an event does not hold is guessed; nothing of another type than its field's is taken for its value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import NoneType, UnionType
+from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
+
+from attrs import frozen
+
+from edgenode.node.event_schema import COMPUTED, Event, Field
+from edgenode.node.event_values import UNKNOWN
+
+
+@frozen
+class Row:
+    """A field in its place.
+
+    :ivar name: its key.
+    :ivar path: its key behind those of the objects around it, joined with dots.
+    :ivar of: where its value stands in a record, likewise; :data:`COMPUTED` if it is made of several.
+    :ivar names: the attributes that lead there from what the object around it describes.
+    :ivar type: its type.
+    :ivar optional: whether the key may be absent.
+    :ivar field: the field.
+    :ivar object: the class of the object, or of the objects in the list, that it holds; ``None`` if it holds none.
+    :ivar inner: the fields of that.
+    """
+
+    name: str
+    path: str
+    of: str
+    names: tuple[str, ...]
+    type: Any
+    optional: bool
+    field: Field
+    object: Any
+    inner: tuple[Row, ...]
+
+
+def _rows(cls: Any, path: str = "", of: str = "") -> Iterator[Row]:
+    for name, hint in get_type_hints(cls, include_extras=True).items():
+        optional = name in cls.__optional_keys__ or get_origin(hint) is NotRequired
+        annotated = get_args(hint)[0] if get_origin(hint) is NotRequired else hint
+        kind, field = get_args(annotated)
+        held = next((each for each in (kind, *get_args(kind)) if is_typeddict(each)), None)
+        within = f"{path}{name}."
+        there = ".".join(filter(None, (of, field.of))) if held or field.of != COMPUTED else COMPUTED
+        inner = () if held is None else tuple(_rows(held, within, there))
+        names = tuple(filter(None, field.of.split(".")))
+        yield Row(name, within[:-1], there, names, kind, optional, field, held, inner)
+
+
+ROWS = tuple(_rows(Event))
+"""The fields of an event, in order."""
+
+
+def _flat(rows: Iterable[Row]) -> Iterator[Row]:
+    for row in rows:
+        yield row
+        yield from _flat(row.inner)
+
+
+ALL_ROWS = {row.path: row for row in _flat(ROWS)}
+"""Every field of an event, those within others too, by its path."""
+
+
+def _by_part() -> dict[str, dict[str, Row]]:
+    parts: dict[str, dict[str, Row]] = {}
+    for row in ALL_ROWS.values():
+        if row.of and (not row.inner or get_origin(row.type) is list):
+            part, _, name = row.of.rpartition(".")
+            parts.setdefault(part, {})[name] = row
+    return parts
+
+
+ATTRIBUTES = _by_part()
+"""The fields that are attributes of a part of a record: by where the part stands, and by the attribute's name."""
+
+
+class Values(dict[str, Any]):
+    """The values of an event by the paths of its fields, as a record has them; of an object its JSON, ``None`` if it is
+    ``null``. What the event does not hold, or not as a whole, is not in it, and a ``ValueError`` if it is asked for."""
+
+    def __missing__(self, path: str) -> Any:
+        raise ValueError(f"{ALL_ROWS[path].path} is missing")
+
+
+def read_event(event: Mapping[str, Any], rows: Iterable[Row] = ROWS) -> Values:
+    """Read an event, or an object in it.
+
+    :param event: as :mod:`json` reads it.
+    :raises ValueError: if a field is of another type than its own, or cannot be read.
+    """
+    found = Values()
+    for row in rows:
+        if row.name not in event:
+            continue
+        value = event[row.name]
+        if not _conforms(value, row.type):
+            raise ValueError(f"{row.path} is no {_described(row.type)}")
+        if row.inner and isinstance(value, list):
+            for each in value:
+                read_event(each, row.inner)  # only to find out whether it can be
+        if row.inner and isinstance(value, dict):
+            found |= read_event(value, row.inner)
+        known = row.field.kind.read(value)
+        if known is not UNKNOWN:
+            found[row.path] = known
+    return found
+
+
+def attributes(values: Values, of: str, *, whole: bool = False) -> dict[str, Any]:
+    """The attributes of a part of a record, as far as an event holds them.
+
+    :param of: where the part stands in the record, such as ``exchange.connection``.
+    :param whole: whether none of them may be missing; else a ``ValueError`` is raised.
+    """
+    return {name: values[row.path] for name, row in ATTRIBUTES.get(of, {}).items() if whole or row.path in values}
+
+
+def _conforms(value: object, hint: Any) -> bool:
+    """Whether a value has the type that an annotation says; of an object its fields are left out."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_conforms(value, each) for each in inner)
+    if origin is list:
+        return isinstance(value, list) and all(_conforms(each, inner[0]) for each in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(_conforms(each, inner[1]) for each in value.values())
+    return isinstance(value, dict) if is_typeddict(hint) else type(value) is hint
+
+
+def _described(hint: Any) -> str:
+    """A type in words."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(map(_described, inner))
+    if origin is list:
+        return f"list of {_described(inner[0])}s"
+    return "object" if origin is dict or is_typeddict(hint) else _WORDS[hint]
+
+
+_WORDS = {str: "text", int: "number", bool: "true or false", NoneType: "null"}
+
+
+# -- the reference -----------------------------------------------------------------------------------------------------
+
+
+def reference() -> str:
+    """A table of all fields, reStructuredText."""
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 26 18 56", ""]
+    for cells in (("Field", "Type", "What it says"), *map(_cells, ALL_ROWS.values())):
+        lines += [f"   {mark} - {cell}" for mark, cell in zip("*  ", cells, strict=True)]
+    return "\n".join([*lines, ""])
+
+
+def _cells(row: Row) -> tuple[str, str, str]:
+    words = row.field.help or row.object.__doc__
+    kind = [_described(row.type), row.field.unit, "or absent" if row.optional else ""]
+    return f"``{row.path}``", ", ".join(filter(None, kind)), " ".join(words.split())

@@ -1,0 +1,131 @@
+"""One line of JSON from the record of an exchange, by the schema in :mod:`edgenode.node.event_schema`.
+
+Law: what a line has, and in which order, is the schema's. Whatever a client has sent, a line is printable ASCII, so no
+event can be forged within another. What is the same for many exchanges of a connection is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from edgenode.model.errors import ClientError, OriginError
+from edgenode.model.exchange import Request
+from edgenode.model.interfaces import Record
+from edgenode.node.event_fields import ALL_ROWS, ROWS, Row
+from edgenode.node.event_values import headers, instant, octets, reasons, stages, tags, text, version
+
+_FIXED = ("peer", "local", "tls", "certificate", "server_group", "security_policy", "path_map")
+"""The fields that the exchanges of a :class:`~edgenode.model.interfaces.Standing` share; they stand together."""
+
+
+def event_line(record: Record) -> str:
+    """The event of an exchange: a JSON object with the fields of :class:`~edgenode.node.event_schema.Event`.
+
+    :returns: a line without its end, printable ASCII.
+    """
+    exchange, decision, standing = record.exchange, record.decision, record.standing
+    prefix = "" if standing is None else standing.event_prefix
+    if not prefix:
+        prefix = _fixed(_FIXED_ROWS, record)
+        if standing is not None:
+            standing.event_prefix = prefix
+    request, action, error = exchange.request, decision.action, record.error
+    began, ended = record.began, record.ended
+    decided = record.decided or ended
+    answered = record.answered or ended
+    return _EVENT % (
+        instant(record.time),
+        octets(record.identifier),
+        text(record.listener),
+        text(exchange.client),
+        prefix,
+        "null" if request is None else _request(request, record.event_headers),
+        tags(decision.tags),
+        reasons(decision.reasons),
+        "null" if action is None else text(action.name),
+        text(decision.mode),
+        stages(decision.timings),
+        record.status,
+        "null" if error is None else _error(error),
+        _origin(record) if record.tries else "null",
+        record.received,
+        record.sent,
+        int((decided - began) * 1e6),
+        int((answered - decided) * 1e6),
+        int((ended - answered) * 1e6),
+        int((ended - began) * 1e6),
+    )
+
+
+def _request(request: Request, names: tuple[bytes, ...]) -> str:
+    length = request.length
+    return _REQUEST % (
+        text(request.method.decode("latin-1")),
+        text(request.scheme.decode("latin-1")),
+        text(request.authority.decode("latin-1")),
+        text(request.target.decode("latin-1")),
+        version(request.version),
+        "null" if length is None else length,
+        headers(request.fields, names),
+    )
+
+
+def _error(error: ClientError | OriginError) -> str:
+    """Whose fault, the status inside, which may differ from the one sent, and the reason."""
+    if isinstance(error, ClientError):
+        return _CLIENT_ERROR % ('"client"', error.status, text(error.reason))
+    return _ORIGIN_ERROR % ('"origin"', text(error.kind), error.status, text(error.reason))
+
+
+def _origin(record: Record) -> str:
+    server = record.server
+    return _ORIGIN % (
+        text(record.origin),
+        "null" if server is None else text(server),
+        record.origin_status or "null",
+        record.tries,
+        "true" if record.reused else "false",
+    )
+
+
+# -- from the schema ---------------------------------------------------------------------------------------------------
+
+
+def _template(rows: Iterable[Row], *, optional: bool = True) -> str:
+    """An object with a place for each value, ``%d`` or ``%s`` for JSON text; the fixed fields have one together."""
+    members = []
+    for row in rows:
+        if row.path in _FIXED:
+            members += ["%s"] if row.path == _FIXED[0] else []
+        elif optional or not row.optional:
+            value = _template(row.inner) if row.type is row.object else "%d" if row.type is int else "%s"
+            members.append(f'"{row.name}":{value}')
+    return f"{{{','.join(members)}}}"
+
+
+_FIXED_ROWS = tuple(ALL_ROWS[path] for path in _FIXED)
+_EVENT = _template(ROWS)
+_REQUEST = _template(ALL_ROWS["request"].inner)
+_ORIGIN = _template(ALL_ROWS["origin"].inner)
+_ORIGIN_ERROR = _template(ALL_ROWS["error"].inner)
+_CLIENT_ERROR = _template(ALL_ROWS["error"].inner, optional=False)
+
+
+def _fixed(rows: Iterable[Row], owner: object) -> str:
+    """Fields that are the same for many exchanges; without those that may be absent of what there is not.
+
+    :param owner: what the places of the rows are counted from: the record, or what the object around them describes.
+    """
+    members = []
+    for row in rows:
+        value, there = owner, True
+        for name in row.names:
+            there = value is not None
+            if not there:
+                break
+            value = getattr(value, name)
+        if row.inner and there:
+            members.append(f'"{row.name}":{{{_fixed(row.inner, value)}}}')
+        elif there or not row.optional:
+            members.append(f'"{row.name}":{"null" if value is None else row.field.kind.write(value)}')
+    return ",".join(members)

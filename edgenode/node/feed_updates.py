@@ -1,0 +1,262 @@
+"""The updates of a node's datafeeds: each source is asked when it is due, and new content is used without a reload.
+
+Law: what cannot be fetched, or cannot be used, changes nothing, and the log says so once. A reload or a restart has no
+source asked sooner: when it was asked last is known from the folder ``state``.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from attrs import evolve, frozen
+from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from edgenode.config.load import Configuration
+from edgenode.feeds import contents, store
+from edgenode.feeds.contents import Content, Fed, Refused
+from edgenode.feeds.fetch import Document, Fetcher, FetchError, Validators
+from edgenode.feeds.store import Status, Stored
+from edgenode.model.errors import ConfigurationError, InvalidValue
+from edgenode.model.urls import read_address
+from edgenode.node.watch import Change
+from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.tls.policies import client_context
+
+_FIRST_RETRY = 60.0
+"""Seconds after which a source that failed is asked again; twice as long after each further failure."""
+
+_LONGEST_RETRY = 3600.0
+
+_SPREAD = 0.05
+"""The share of a pause by which it is shortened or lengthened at random, so that not all nodes ask at once."""
+
+_AT_A_TIME = 4
+"""Sources asked at the same time."""
+
+_log = Logger()
+
+Take = Callable[[str, Fed, Content], Awaitable[object]]
+"""Puts a content of a section to use; raises :class:`InvalidValue` if it cannot be used with the rest."""
+
+
+@frozen
+class Outcome:
+    """What came of asking a source.
+
+    :ivar word: ``changed``, ``not changed``, ``kept old``, or ``nothing came`` where there is no old one.
+    :ivar detail: how many values there are, or why nothing has changed.
+    :ivar status: when it was asked, and how often it has failed.
+    """
+
+    word: str
+    detail: str
+    status: Status
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.detail}"
+
+
+def remote(configuration: Configuration) -> dict[str, Fed]:
+    """The sections with a source somewhere else, by their header."""
+    return {header: section for header, section in configuration.fed() if section.remote}
+
+
+def status_of(configuration: Configuration, header: str, section: Fed) -> Status:
+    """What has come of asking a section's source so far."""
+    assert configuration.edge.state is not None and section.source is not None
+    return store.read_status(configuration.edge.state, header, section.source.url)
+
+
+def pause(section: Fed, status: Status, has_content: bool, now: float) -> float | None:
+    """How many seconds from now a source is to be asked, without chance; ``None`` if never.
+
+    :param now: seconds since 1970.
+    """
+    if not section.refresh:
+        return None
+    if status.failures:
+        wait = min(_FIRST_RETRY * 2.0 ** min(status.failures - 1, 16), _LONGEST_RETRY, section.refresh)
+    elif has_content:
+        wait = section.refresh
+    else:
+        return 0.0
+    return max(0.0, min(status.asked, now) + wait - now)  # a clock that was set back shall not put it off
+
+
+async def ask(configuration: Configuration, header: str, fetcher: Fetcher, take: Take, shrink: bool = False) -> Outcome:
+    """Ask the source of a section now, and use and keep what is new.
+
+    :param take: puts it to use.
+    :param shrink: whether it may have shrunk by any share.
+    """
+    section = remote(configuration)[header]
+    folder = configuration.edge.state
+    assert folder is not None and section.source is not None
+    url = section.source.url
+    known = configuration.contents.read.get(header)
+    in_thread = fetcher.in_thread
+    status = await in_thread(status_of, configuration, header, section)
+    asked = evolve(status, asked=time.time())
+    try:
+        document = await _fetched(configuration, section, fetcher, known)
+        content = known
+        if document is not None:
+            stored = Stored(url, document.data, document.validators.etag, document.validators.last_modified)
+            content = await in_thread(_read, header, section, stored, known, shrink)
+            if content is not known:
+                staged = await in_thread(store.stage, folder, stored)
+                try:
+                    await take(header, section, content)
+                except BaseException:
+                    store.discard(staged)
+                    raise
+                await in_thread(store.publish, staged, header)
+        assert content is not None  # a source that was not told of any cannot say that it is the same still
+        word = "not changed" if content is known else "changed"
+        outcome = Outcome(word, contents.counted(content.size), Status(url, asked.asked, asked.asked))
+    except (FetchError, Refused, InvalidValue) as error:
+        outcome = _failed(str(error), known, asked)
+    except OSError as error:
+        outcome = _failed(f"cannot be kept in {folder}: {error.strerror}", known, asked)
+    try:
+        await in_thread(store.write_status, folder, header, outcome.status)
+    except OSError as error:
+        _log.error("cannot write into {folder}: {reason}", folder=str(folder), reason=error.strerror)
+    return outcome
+
+
+def _failed(reason: str, known: Content | None, asked: Status) -> Outcome:
+    status = evolve(asked, failures=asked.failures + 1, problem=reason)
+    return Outcome("nothing came" if known is None else "kept old", reason, status)
+
+
+async def _fetched(
+    configuration: Configuration, section: Fed, fetcher: Fetcher, known: Content | None
+) -> Document | None:
+    assert section.source is not None
+    stores = configuration.credentials.trust_stores
+    trust_store = None if section.trust_store is None else stores[section.trust_store]
+    # Reading the system's authorities takes a while.
+    context = await fetcher.in_thread(partial(client_context, trust_store=trust_store))
+    validators = Validators() if known is None else Validators(known.etag, known.last_modified)
+    address = read_address(section.source.url)
+    return await fetcher.fetch(address, context, section.max_size, section.fetch_timeout, validators)
+
+
+def _read(header: str, section: Fed, stored: Stored, known: Content | None, shrink: bool) -> Content:
+    content = contents.read_download(header, section, stored, known)
+    if not shrink:
+        contents.check_share(header, section, content, known)
+    return content
+
+
+class FeedUpdates:
+    """Asks the sources of a running configuration, each when it is due.
+
+    :param fetcher: fetches documents.
+    :param running: gives the running configuration.
+    :param change: has it changed.
+    """
+
+    def __init__(self, fetcher: Fetcher, running: Callable[[], Configuration], change: Change) -> None:
+        self._fetcher = fetcher
+        self._running = running
+        self._change = change
+        self._tasks: dict[str, tuple[Fed, Deferred[None]]] = {}
+        self._waiting: set[str] = set()
+        self._slots = DeferredSemaphore(_AT_A_TIME)
+        self._reported: dict[str, str] = {}
+        self._started = False
+
+    def start(self) -> None:
+        """Begin to ask."""
+        self._started = True
+        self.renew()
+
+    def stop(self) -> None:
+        """Ask no more; what is under way has no effect."""
+        self._started = False
+        for _, task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+
+    def renew(self) -> None:
+        """Follow a change of the configuration; unchanged sources are asked when they would have been."""
+        if not self._started:
+            return
+        wanted = {
+            header: section
+            for header, section in remote(self._running()).items()
+            if not isinstance(section, GlobalFilter) or section.active
+        }
+        present = self._running().contents.read
+        for header, (section, task) in [*self._tasks.items()]:
+            lost = header in self._waiting and header not in present  # with another folder, for one
+            if wanted.get(header) != section or lost:
+                del self._tasks[header]
+                task.cancel()
+        for header, section in wanted.items():
+            if header not in self._tasks:
+                task = Deferred.fromCoroutine(self._update_when_due(header, section))
+                self._tasks[header] = section, task
+                task.addErrback(self._ended, header)
+
+    async def _update_when_due(self, header: str, section: Fed) -> None:
+        """Keep the content of a section up to date, until it is cancelled."""
+        status = await self._fetcher.in_thread(status_of, self._running(), header, section)
+        while True:
+            has_content = header in self._running().contents.read
+            seconds = pause(section, status, has_content, time.time())
+            if seconds is None:
+                return
+            if has_content:
+                self._waiting.add(header)
+            try:
+                spread = random.uniform(1 - _SPREAD, 1 + _SPREAD)  # noqa: S311  # no secret
+                await deferLater(self._fetcher.reactor, seconds * spread)
+            finally:
+                self._waiting.discard(header)
+            await self._slots.acquire()
+            try:
+                outcome = await ask(self._running(), header, self._fetcher, self._take)
+            except CancelledError:
+                raise
+            except Exception:
+                _log.failure("[{header}] could not be asked for", header=header)
+                status = evolve(status, asked=time.time(), failures=status.failures + 1)
+            else:
+                status = outcome.status
+                self._report(header, outcome)
+            finally:
+                self._slots.release()
+
+    def _ended(self, failure: Failure, header: str) -> None:
+        if not failure.check(CancelledError):
+            _log.failure("[{header}] is no longer asked for", failure=failure, header=header)
+
+    async def _take(self, header: str, section: Fed, content: Content) -> None:
+        def taken(configuration: Configuration) -> Configuration:
+            if dict(configuration.fed()).get(header) != section:
+                return configuration  # it has been reloaded meanwhile
+            signature = configuration.contents.signatures[header]
+            return configuration.holding(configuration.contents.renewed(header, content, signature))
+
+        try:
+            await self._change(taken)
+        except ConfigurationError as error:
+            raise InvalidValue(str(error)) from None
+
+    def _report(self, header: str, outcome: Outcome) -> None:
+        reported = self._reported.pop(header, "")
+        if outcome.status.problem:
+            self._reported[header] = outcome.status.problem
+            if outcome.status.problem != reported:
+                _log.error("[{header}] {outcome}", header=header, outcome=str(outcome))
+        elif reported or outcome.word == "changed":
+            _log.info("[{header}] {outcome}", header=header, outcome=str(outcome))

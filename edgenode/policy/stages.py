@@ -1,0 +1,77 @@
+"""The stages that exist, and the pipelines that are made of them.
+
+Law: a stage is compiled once for a whole configuration, and all pipelines of that configuration share it. The stage of
+the automatic tags comes first, and is asked in every mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from attrs import field, frozen
+
+from edgenode.model.decision import Action
+from edgenode.model.exchange import Geography
+from edgenode.model.interfaces import Stage
+from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
+from edgenode.policy.pipeline import Pipeline
+from edgenode.policy.tagging import Tagging
+from edgenode.rules.definitions import Definitions
+from edgenode.rules.lists import Members
+from edgenode.rules.section_formulas import SectionFormulas
+
+
+@frozen(eq=False)
+class Rules:
+    """What a configuration says to its stages.
+
+    :ivar policy_tags: the tags of every security policy, by its name.
+    :ivar global_filters: every global filter by its name, in the order of the file.
+    :ivar definitions: the sections and lists that rules name.
+    :ivar actions: every action by its name, the predefined ones among them.
+    :ivar feeds: what the filters with a source hold, by the filter's name.
+    :ivar formulas: those of sections with these definitions, as far as they have been made; ``None`` for none.
+    """
+
+    policy_tags: Mapping[str, Sequence[str]] = field(factory=dict)
+    global_filters: Mapping[str, GlobalFilter] = field(factory=dict)
+    definitions: Definitions = field(factory=Definitions)
+    actions: Mapping[str, Action] = field(factory=dict)
+    feeds: Mapping[str, Members] = field(factory=dict)
+    formulas: SectionFormulas | None = None
+
+
+def _tagging(rules: Rules) -> Stage:
+    return Tagging.of(rules.policy_tags)
+
+
+def _global_filters(rules: Rules) -> Stage:
+    return GlobalFilters.of(rules.global_filters, rules.definitions, rules.actions, rules.feeds, rules.formulas)
+
+
+STAGES: tuple[Callable[[Rules], Stage], ...] = (_tagging, _global_filters)
+"""What makes each stage, in the order in which they judge; the automatic tags come first."""
+
+
+def compiled(rules: Rules) -> tuple[Stage, ...]:
+    """Every stage for some rules, in the order in which they judge.
+
+    :raises InvalidValue: as :meth:`edgenode.policy.tagging.Tagging.of` and
+        :meth:`edgenode.policy.globalfilters.GlobalFilters.of` do.
+    """
+    return tuple(make(rules) for make in STAGES)
+
+
+def pipeline_of(
+    stages: Sequence[Stage],
+    *,
+    failure: str = "closed",
+    clock: Callable[[], float] | None = None,
+    locate: Callable[[str], Geography] | None = None,
+    inspect_body_size: int = 128 * 1024,
+    mode: str = "block",
+) -> Pipeline:
+    """The pipeline of stages that have been :func:`compiled`; the parameters are attributes of
+    :class:`~edgenode.policy.pipeline.Pipeline`."""
+    tagging, *others = stages
+    return Pipeline(tagging, tuple(others), failure, clock, locate, inspect_body_size, mode)

@@ -1,0 +1,382 @@
+"""One exchange: routed, judged, forwarded to its origin, answered, and reported as one event.
+
+It knows no protocol, only the streams of :mod:`edgenode.proxy.streams`. Law: no byte of a request reaches an origin
+before the pipeline has let it pass. What goes wrong at the origin is told to the event, not to the client. A response
+that cannot be completed is cut, never ended as though it were whole.
+"""
+
+from __future__ import annotations
+
+import time
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from edgenode.model.decision import Forward, Respond
+from edgenode.model.errors import ClientError, OriginError
+from edgenode.model.exchange import Headers, Response
+from edgenode.proxy.headers import (
+    TRAILERS_WANTED,
+    answered_here,
+    header_lines,
+    http_date,
+    max_forwards_line,
+    new_identifier,
+    passing,
+    reported_identifier,
+    request_lines,
+    response_lines,
+    takes_trailers,
+    via_line,
+)
+from edgenode.proxy.judging import PAGES, TOO_LARGE, JudgedRequest, refuse
+from edgenode.proxy.listener.client_session import ClientSession
+from edgenode.proxy.listener.context import ListenerContext
+from edgenode.proxy.listener.limits import Load
+from edgenode.proxy.origin.attempts import SAFE, Attempts
+from edgenode.proxy.streams import NO_CONTENT, ClientStream, OriginStream, RequestHead, ResponseHead
+
+_log = Logger()
+
+
+class ProxyExchange(JudgedRequest, Attempts):
+    """One request of a client and the response to it; once it is over, the record of its event.
+
+    :param session: the client.
+    :param load: where it counts.
+    :param stream: the client's stream, for the response.
+    :param head: the request.
+    :ivar context: what it shares with others of its listener.
+    :ivar identifier: the request's identifier.
+    :ivar status: the status sent to the client; 444 closed by us, 499 by the client, 0 nothing was answered.
+    :ivar received: bytes of the request body.
+    :ivar sent: bytes of the response body.
+    :ivar time: when it began, seconds since the epoch.
+    :ivar began: the same on ``time.perf_counter``; likewise ``decided``, ``answered`` (by the origin), ``ended``;
+        0 if that did not happen.
+    """
+
+    status = 0
+    received = 0
+    sent = 0
+    decided = 0.0
+    answered = 0.0
+    ended = 0.0
+    _extra: Headers = ()
+    _counted = ""
+    _waiting = 0
+    _began_response = False
+    _over = False
+
+    def __init__(self, session: ClientSession, load: Load, stream: ClientStream, head: RequestHead) -> None:
+        self.time = now = session.now()
+        self.began = time.perf_counter()
+        self.context: ListenerContext = session.context
+        self._load = load
+        self._client = stream
+        self.arrive(session, head, now)
+        reported = reported_identifier(head) if session.behind_proxy else None
+        self.identifier = reported or new_identifier()
+        self._request_done = head.length == 0
+        self._pending: list[bytes] = []
+
+    # -- the record of its event -------------------------------------------------------------------------------------
+
+    @property
+    def listener(self) -> str:
+        """The name of its listener."""
+        return self.context.listener
+
+    @property
+    def event_headers(self) -> tuple[bytes, ...]:
+        """The names of the header fields whose values its event holds."""
+        return self.context.event_headers
+
+    @property
+    def origin(self) -> str:
+        """The name of the origin; empty if none was asked."""
+        return self.path_map.pool.name if self.path_map is not None and self.tries else ""
+
+    @property
+    def server(self) -> str | None:
+        """The server of the origin that was asked last."""
+        return None if self.balanced is None else str(self.balanced)
+
+    # -- judged ------------------------------------------------------------------------------------------------------
+
+    def start(self, exceeded: str = "") -> bool:
+        """Judge the request and act on it, if there is room for it; true if the response is still to come.
+
+        :param exceeded: the limit that is in its way, if one is.
+        """
+        requests = self._load.requests
+        if requests.limited and not exceeded:
+            client = self._load.client(self.exchange.client)
+            exceeded = requests.take(client)
+            if not exceeded:
+                self._counted = client
+        if exceeded:
+            self.error = ClientError(503, f"over the limit: {exceeded}")
+            self._respond(Response(503, ((b"retry-after", self._load.retry_after),), PAGES[503]))
+            return False
+        try:
+            self._start()
+        except BaseException:
+            self._count_out()  # nobody else will, and a defect must not eat up the limit
+            raise
+        return not self._over
+
+    def _start(self) -> None:
+        waiting = self.judge()
+        if waiting is not None:
+            waiting.addCallback(lambda _: self._judged()).addErrback(self._failed_to_judge)
+        elif self.wants:
+            self._client.accept_body()
+        else:
+            self._judged()
+
+    def _look_into_body(self) -> None:
+        """Enough of the body is there to judge the request; what is there waits on."""
+        data = b"".join(self._pending)
+        self._pending = [data]
+        waiting = self.judge_body(data)
+        if waiting is None:
+            self._judged_with_body()
+        else:
+            waiting.addCallback(lambda _: self._judged_with_body()).addErrback(self._failed_to_judge)
+
+    def _judged_with_body(self) -> None:
+        self._judged()
+        # The request may be on its way for long, and its event wait to be written: the body is no longer needed.
+        self.exchange.request = self.head
+
+    def _judged(self) -> None:
+        if self._over:
+            return
+        if self.error is not None:
+            assert isinstance(self.error, ClientError)
+            self._refuse(self.error)
+            return
+        outcome = self.outcome()
+        if isinstance(outcome, Forward):
+            self._extra = outcome.headers
+            self._forward()
+        elif isinstance(outcome, Respond):
+            self._respond(outcome.response)
+        else:
+            self._close()
+
+    def _failed_to_judge(self, failure: Failure) -> None:
+        _log.failure("a request could not be judged", failure=failure)
+        if not self._over:
+            self._refuse(ClientError(503, "the request could not be judged"))
+
+    def _refuse(self, error: ClientError) -> None:
+        """Answer for a client's fault; with a wrong certificate or a wrong host the connection is of no further use."""
+        self.error = error
+        answer = refuse(error, self.session.handshake_group.group.mtls_refusal)
+        if answer is None:
+            self._close()
+            return
+        if error.status in (421, 495, 496):
+            self._client.last_request()
+        self._respond(answer.response)
+
+    def _respond(self, response: Response) -> None:
+        """Answer from here; complete in itself."""
+        self._began_response = True
+        self.status, body = response.status, response.body
+        self.sent = len(body)
+        fields = [(name.title(), value) for name, value in response.headers]
+        if body and all(name != b"content-type" for name, _ in response.headers):
+            fields.insert(0, (b"Content-Type", b"text/plain; charset=utf-8"))
+        self._end()
+        self._client.start_response(response.status, b"", header_lines(fields) + http_date(), len(body), body, True)
+
+    def _close(self) -> None:
+        self.status = 444
+        self._end()
+        self._client.close_silently()
+
+    # -- to the origin -----------------------------------------------------------------------------------------------
+
+    def _forward(self) -> None:
+        path_map, head = self.path_map, self.head
+        assert path_map is not None
+        answer = answered_here(head)
+        if answer is not None:
+            self._respond(answer)
+            return
+        length = head.length
+        if length != 0:
+            if (self._waiting if length is None else length) > path_map.max_body_size:
+                self._refuse(ClientError(413, TOO_LARGE))
+                return
+            if head.expects_continue:
+                self._client.accept_body()
+        self.decided = time.perf_counter()
+        self.pool = path_map.pool
+        self.repeatable = length == 0 and head.method in SAFE
+        self.attempt()
+
+    def send(self, stream: OriginStream) -> None:
+        """Send the request, with what has arrived of its body."""
+        head, balanced, pool = self.head, self.balanced, self.pool
+        assert balanced is not None
+        host = head.authority if pool.origin.host == "client" else pool.host(balanced)
+        body, length = b"", head.length
+        if length == 0:
+            length = 0 if b"content-length" in head.fields else NO_CONTENT
+        elif self._pending:
+            body = b"".join(self._pending)
+            self._pending, self._waiting = [], 0
+        stream.begin(
+            self, head.method, head.origin_target, host, self._origin_lines(), length, body, self._request_done
+        )
+        if length != NO_CONTENT:
+            if stream.full:
+                self._client.pause_body()
+            else:
+                self._client.resume_body()
+
+    def _origin_lines(self) -> bytes:
+        """The field lines for the origin: what crosses, and what we say of the client and of the request."""
+        head, standing, extra, via = self.head, self.standing, self._extra, self.context.via
+        site = self.site
+        assert site is not None
+        if standing is not None:
+            forwarded = standing.lines
+        else:
+            assert self.forwarded is not None
+            forwarded = self.forwarded.lines()
+        added = site.certificate_lines
+        if b"te" in head.fields and takes_trailers(head):
+            added = TRAILERS_WANTED + added
+        if extra:
+            crossing = request_lines(head, [name for name, _ in extra])
+            added += header_lines(extra)
+        else:
+            crossing = request_lines(head)
+        if b"max-forwards" in head.fields:
+            added += max_forwards_line(head)
+        return b"%b%b%b%bX-Request-Id: %b\r\n" % (crossing, forwarded, via_line(head, via), added, self.identifier)
+
+    def request_body(self, data: bytes, done: bool) -> None:
+        """Bytes of the request body came from the client."""
+        self.received += len(data)
+        self._request_done = done
+        if self._over:
+            return
+        path_map = self.path_map
+        if (
+            path_map is not None
+            and self.received > path_map.max_body_size
+            # If its beginning is to be judged that comes first, however much of it has come at once.
+            and (self.wants >= path_map.max_body_size or self.attempting)
+        ):
+            self.body_failed(ClientError(413, TOO_LARGE))
+        elif self.stream is not None:
+            self.stream.send_body(data, done)
+            if self.stream is not None and self.stream.full:
+                self._client.pause_body()
+        else:
+            self._pending.append(data)
+            self._waiting += len(data)
+            if self.wants and (done or self._waiting > self.wants):
+                self._look_into_body()
+            if self._waiting and not self.wants and not self._over:
+                self._client.pause_body()
+
+    def body_failed(self, error: ClientError) -> None:
+        """The rest of the request body cannot be had."""
+        if self._over:
+            return
+        self.give_up()
+        if self._began_response:
+            self._cut(error)
+        else:
+            self._refuse(error)
+
+    def origin_drained(self) -> None:
+        """The origin has taken what was sent."""
+        self._client.resume_body()
+
+    # -- from the origin ---------------------------------------------------------------------------------------------
+
+    def interim(self, head: ResponseHead) -> None:
+        """An interim response: all but 100, which answers an expectation that was ours to answer, are passed on."""
+        if head.status != 100:
+            self._client.interim(head.status, head.reason, response_lines(head, self.context.via))
+
+    def take_response(self, head: ResponseHead, body: bytes, done: bool) -> None:
+        """The origin has answered."""
+        self.error = None
+        self.answered = time.perf_counter()
+        self._began_response = True
+        self.status = head.status
+        self.sent = len(body)
+        if done:
+            self._end()
+        lines = response_lines(head, self.context.via)
+        self._client.start_response(head.status, head.reason, lines, head.length, body, done)
+        if not done and self.stream is not None and self._client.full:
+            self.stream.pause()
+
+    def response_body(self, body: bytes, done: bool, trailers: Headers) -> None:
+        """More of the response."""
+        self.sent += len(body)
+        if done:
+            self.stream = None
+            self._end()
+            self._client.send_body(body, True, passing(trailers) if trailers and takes_trailers(self.head) else ())
+            return
+        self._client.send_body(body, False)
+        if self.stream is not None and self._client.full:
+            self.stream.pause()
+
+    def client_drained(self) -> None:
+        """The client has taken what was sent."""
+        if self.stream is not None and self._began_response:
+            self.stream.resume()
+
+    def no_response(self, error: OriginError) -> None:
+        """No server has answered: 502, 503 or 504."""
+        if not self._over:
+            self.error = error
+            self._respond(Response(error.status, (), PAGES[error.status]))
+
+    def response_broken(self, error: OriginError) -> None:
+        """The response has begun and cannot be completed."""
+        if not self._over:
+            self._cut(error)
+
+    def client_lost(self, reason: str) -> None:
+        """The client is gone: nobody waits for the origin any more."""
+        if self._over:
+            return
+        self.error = ClientError(499, reason)
+        if not self._began_response:
+            self.status = 499
+        self.give_up()
+        self._end()
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _cut(self, error: ClientError | OriginError) -> None:
+        self.error = error
+        self._end()
+        self._client.reset(error.reason)
+
+    def _end(self) -> None:
+        """The exchange is over: report it."""
+        if not self._over:
+            self._over = True
+            if self._counted:
+                self._count_out()
+            self.ended = time.perf_counter()
+            self.context.events.record(self)
+
+    def _count_out(self) -> None:
+        counted, self._counted = self._counted, ""
+        if counted:
+            self._load.requests.give_back(counted)

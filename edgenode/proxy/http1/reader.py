@@ -1,0 +1,172 @@
+"""Reads HTTP/1.1 messages (RFC 9112) from bytes as they come, without sockets: requests of a client, responses of an
+origin.
+
+Law: however the bytes are cut, the same messages are read, and of a message exactly its own bytes are taken.
+"""
+
+from __future__ import annotations
+
+import re
+
+from edgenode.model.errors import ClientError
+from edgenode.model.exchange import Headers
+from edgenode.proxy.http1.bodies import BodyReader, ChunkedBody, EndlessBody, LengthBody, MalformedBody
+from edgenode.proxy.http1.fields import MalformedHead
+from edgenode.proxy.http1.request_head import check_unfinished_request, read_request_head
+from edgenode.proxy.http1.response_head import FramedHead, read_response_head
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.streams import RequestHead
+
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
+_MAX_INTERIM = 16
+
+
+class RequestReader:
+    """Reads requests one after another: bytes in by :meth:`feed`, then a head, then the pieces of its body.
+
+    :ivar limits: how large a head may be.
+    :ivar body: the reader of the body that is being read; ``None`` between messages.
+    :ivar buffered: the bytes that have come and belong to nothing that was read yet.
+    """
+
+    __slots__ = ("body", "buffered", "limits")
+
+    def __init__(self, limits: HeadLimits) -> None:
+        self.limits = limits
+        self.body: BodyReader | None = None
+        self.buffered = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes."""
+        self.buffered = self.buffered + data if self.buffered else data
+
+    def read_head(self) -> RequestHead | None:
+        """The next request's head; ``None`` if it is not all there yet.
+
+        :raises ClientError: if there is no good head, with the status to answer.
+        """
+        data = self.buffered
+        if data[:1] == b"\r":  # RFC 9112, section 2.2: empty lines before a request line are ignored
+            empty = _EMPTY_LINES.match(data)
+            if empty is not None:
+                data = data[empty.end() :]
+                self.buffered = data or b"\r\n"  # kept, so that a trickle of empty lines has but one deadline
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4:
+            if data and data != b"\r":
+                check_unfinished_request(data, self.limits)
+            return None
+        if end == len(data):
+            self.buffered = b""
+        else:
+            self.buffered, data = data[end:], data[:end]
+        head = read_request_head(data, self.limits)
+        length = head.length
+        if length != 0:
+            self.body = ChunkedBody() if length is None else LengthBody(length)
+        return head
+
+    def read_body(self) -> tuple[bytes, bool]:
+        """What has come of the current request's body, and whether that is the end of it.
+
+        :raises ClientError: 400, if the bytes do not fit its framing.
+        """
+        body = self.body
+        assert body is not None
+        try:
+            piece, self.buffered = body.feed(self.buffered)
+        except MalformedBody as error:
+            raise ClientError(400, f"malformed body: {error}") from error
+        if body.done:
+            self.body = None
+            return piece, True
+        return piece, False
+
+
+class ResponseReader:
+    """Reads the responses on an origin's connection: :meth:`expect` one, :meth:`feed`, then heads and body.
+
+    :param max_head: the largest head, bytes.
+    :ivar head: the final response's head once it has been read.
+    :ivar trailers: the trailer fields of a body that has ended.
+    """
+
+    __slots__ = ("_body", "_buffered", "_interim", "_max_head", "_method", "head", "trailers")
+
+    def __init__(self, max_head: int) -> None:
+        self._max_head = max_head
+        self._buffered = b""
+        self._body: BodyReader | None = None
+        self._method = b""
+        self._interim = 0
+        self.head: FramedHead | None = None
+        self.trailers: Headers = ()
+
+    def expect(self, method: bytes) -> None:
+        """A request of this method was sent."""
+        self._method = method
+        self._interim = 0
+        self.head = self._body = None
+        self.trailers = ()
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes."""
+        self._buffered = self._buffered + data if self._buffered else data
+
+    def read_head(self) -> FramedHead | None:
+        """The next head, of an interim response or of the final one; ``None`` if it is not all there yet.
+
+        :raises MalformedHead: if there is no good head, or an unrequested 101, or too many interim responses.
+        """
+        data = self._buffered
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4 or end > self._max_head:
+            self._check_unfinished(data)
+            return None
+        if end == len(data):
+            self._buffered = b""
+        else:
+            self._buffered, data = data[end:], data[:end]
+        head = read_response_head(data, self._method)
+        if head.status >= 200:
+            self.head = head
+            self._body = head.body
+            return head
+        self._interim += 1
+        if head.status == 101 or self._interim > _MAX_INTERIM:
+            raise MalformedHead("an unrequested 101, or a flood of interim responses")
+        return head
+
+    def _check_unfinished(self, data: bytes) -> None:
+        if len(data) > self._max_head:
+            raise MalformedHead("the head is too large")
+        line = data.find(b"\n")
+        if not b"HTTP/1.".startswith(data[:7]) or line == 0 or (line > 0 and data[line - 1] != 13):
+            raise MalformedHead("not HTTP/1, or a bare LF")
+
+    def read_body(self) -> tuple[bytes, bool]:
+        """What has come of the body, and whether that is the end of it.
+
+        :raises MalformedBody: if the bytes do not fit its framing.
+        """
+        body = self._body
+        if body is None:
+            return b"", True
+        data = self._buffered
+        if not data:
+            return b"", False
+        piece, self._buffered = body.feed(data)
+        if body.done:
+            self._body = None
+            self.trailers = body.trailers
+            return piece, True
+        return piece, False
+
+    def ends_with_connection(self) -> bool:
+        """Whether the end of the connection is the end of the body being read (RFC 9112, section 6.3, item 8)."""
+        return isinstance(self._body, EndlessBody)
+
+    @property
+    def excess(self) -> bool:
+        """Whether bytes have come that belong to no response."""
+        return bool(self._buffered)

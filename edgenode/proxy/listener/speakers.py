@@ -1,0 +1,24 @@
+"""The protocols that are spoken on client connections: the one place on the listener's side that knows them."""
+
+from __future__ import annotations
+
+from OpenSSL import SSL
+
+from edgenode.proxy.http1.request_head import read_request_head as read_request_head
+from edgenode.proxy.http1.server import ServerConnection
+from edgenode.proxy.listener.client_connection import ClientConnection, Speaker
+
+SPEAKERS = {"": ServerConnection, "http/1.1": ServerConnection}
+"""The speaker for each protocol that ALPN may have agreed on; empty if the client has offered none."""
+
+
+def speak(connection: ClientConnection) -> Speaker:
+    """The speaker of a connection whose handshake is done."""
+    assert connection.session is not None
+    tls = connection.transport.connection
+    if isinstance(tls, SSL.Connection):
+        # A client that closes its sending side without close_notify is answered all the same, as by nginx: whether a
+        # request is whole can be seen from its framing.
+        tls.set_options(SSL.OP_IGNORE_UNEXPECTED_EOF)
+    kind = SPEAKERS[connection.session.connection.alpn]
+    return kind(connection, connection.transport, connection.deadlines, connection.limits)

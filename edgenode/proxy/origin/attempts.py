@@ -1,0 +1,198 @@
+"""The attempts at one request to an origin: a connection is borrowed, the request sent, and if that fails tried again.
+
+Law: what may have reached a server is sent again only if it has no side effects and no body: nginx's
+``proxy_next_upstream``, narrowed. A server has failed by what ``next-upstream`` names, and by nothing else. The
+proxy's exchanges and the agent's requests are subclasses: they say what is sent, and what becomes of the response.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+
+from edgenode.model.errors import OriginError
+from edgenode.model.exchange import Headers
+from edgenode.proxy.origin.balancing import Balanced
+from edgenode.proxy.origin.pool import Opening, OriginPool
+from edgenode.proxy.streams import OriginStream, ResponseHead
+
+SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+"""Methods without side effects (RFC 9110, section 9.2.1): the only ones sent again once they were sent."""
+
+CONDITIONS: Mapping[str, str] = types.MappingProxyType(
+    {
+        "connect": "error",
+        "handshake": "error",
+        "certificate": "error",
+        "reset": "error",
+        "timeout": "timeout",
+        "invalid": "invalid-header",
+    }
+)
+"""For each kind of :class:`~edgenode.model.errors.OriginError` after which another server may do better, the condition
+of ``next-upstream``."""
+
+
+class Attempts:
+    """One request to an origin, and the attempts at it.
+
+    :ivar pool: the connections to the origin.
+    :ivar repeatable: whether the request may be sent twice.
+    :ivar stream: where the request is under way; ``None`` while it is not, and once the response is complete.
+    :ivar balanced: the server that was asked last.
+    :ivar tries: how many servers were asked.
+    :ivar reused: whether the last was asked on a kept connection.
+    :ivar origin_status: the status that it answered; 0 if it did not.
+    :ivar origin_error: why the last attempt failed.
+    """
+
+    pool: OriginPool
+    repeatable: bool = False
+    stream: OriginStream | None = None
+    balanced: Balanced | None = None
+    tries: int = 0
+    reused: bool = False
+    origin_status: int = 0
+    origin_error: OriginError | None = None
+    _opening: Opening | None = None
+    _tried: tuple[Balanced, ...] = ()
+    _responded: bool = False
+
+    # -- what a subclass says ----------------------------------------------------------------------------------------
+
+    def send(self, stream: OriginStream) -> None:
+        """Begin the request on a stream; called for each attempt."""
+        raise TypeError(f"{type(self).__name__} sends nothing")
+
+    def take_response(self, head: ResponseHead, body: bytes, done: bool) -> None:
+        """The response that counts has come: see :meth:`edgenode.proxy.streams.ResponseReceiver.responded`."""
+
+    def no_response(self, error: OriginError) -> None:
+        """There will be no response, and no further attempt."""
+
+    def response_broken(self, error: OriginError) -> None:
+        """The response has begun, and there will be no more of it."""
+
+    # -- for a subclass ----------------------------------------------------------------------------------------------
+
+    def attempt(self, *, fresh: bool = False) -> None:
+        """Borrow a connection and send the request on it.
+
+        :param fresh: whether only a new connection will do.
+        """
+        opening = self.pool.borrow(self, self._tried, fresh=fresh)
+        if opening is not None:
+            self.tries += 1
+            self.reused = False
+            self._opening = opening
+
+    def give_up(self) -> None:
+        """Nobody waits for the response, or for the rest of it, any more."""
+        opening, self._opening = self._opening, None
+        stream, self.stream = self.stream, None
+        if opening is not None:
+            opening.cancel()
+        if stream is not None:
+            stream.reset()
+
+    @property
+    def attempting(self) -> bool:
+        """Whether a connection is being opened, or the request is under way on one."""
+        return self.stream is not None or self._opening is not None
+
+    # -- the pool's side ---------------------------------------------------------------------------------------------
+
+    def lent(self, stream: OriginStream, server: Balanced, reused: bool) -> None:
+        """The pool has lent a connection.
+
+        :param reused: whether it has served before: then this comes from within :meth:`attempt`.
+        """
+        if reused:
+            self.tries += 1
+            self.reused = True
+        self._opening = None
+        self.stream = stream
+        self.balanced = server
+        self.send(stream)
+
+    def not_lent(self, server: Balanced | None, error: OriginError) -> None:
+        """No connection could be had.
+
+        :param server: that did not let itself be connected to; ``None`` if none was asked.
+        """
+        if server is not None:
+            self.balanced = server
+            if self._opening is None:  # it failed from within :meth:`attempt`
+                self.tries += 1
+                self.reused = False
+        self._opening = None
+        self._attempt_failed(error)
+
+    # -- the stream's side -------------------------------------------------------------------------------------------
+
+    def interim(self, head: ResponseHead) -> None:
+        """An interim response came."""
+
+    def origin_drained(self) -> None:
+        """The origin has taken what was sent."""
+
+    def response_body(self, body: bytes, done: bool, trailers: Headers) -> None:
+        """More of the response."""
+
+    def responded(self, head: ResponseHead, body: bytes, done: bool) -> None:
+        """The origin has answered."""
+        status = self.origin_status = head.status
+        pool, server = self.pool, self.balanced
+        assert server is not None
+        if done:
+            self.stream = None  # it is back in its pool, and may be another's already
+        if status >= 400 and f"http-{status}" in pool.origin.next_upstream:
+            pool.balancer.failed(server, pool.deadlines.clock())
+            if self._another(server, f"http-{status}", sent=True):
+                return
+        else:
+            pool.balancer.succeeded(server)
+        self._responded = True
+        self.take_response(head, body, done)
+
+    def failed(self, error: OriginError) -> None:
+        """The connection failed."""
+        self.stream = None
+        if self._responded:
+            self.response_broken(error)
+        elif self.reused and error.kind == "reset" and self.repeatable:
+            # The origin closed a kept connection just as it was used: that is no failure of the server, and no try.
+            self.tries -= 1
+            self.attempt(fresh=True)
+        else:
+            self._attempt_failed(error)
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _attempt_failed(self, error: OriginError) -> None:
+        """An attempt failed before any response: another server, or the end."""
+        pool, server = self.pool, self.balanced
+        if server is not None and error.kind in CONDITIONS:
+            pool.balancer.failed(server, pool.deadlines.clock())
+            self.origin_error = error
+            if self._another(server, CONDITIONS[error.kind], sent=error.sent):
+                return
+        if error.kind != "unavailable" or self.origin_error is None:
+            self.origin_error = error
+        self.no_response(self.origin_error)
+
+    def _another(self, server: Balanced, condition: str, *, sent: bool) -> bool:
+        """Go to another server, if the request may and there is one.
+
+        :param condition: of ``next-upstream``.
+        :param sent: whether any byte of the request may have reached the server.
+        """
+        origin = self.pool.origin
+        if condition not in origin.next_upstream or (sent and not self.repeatable):
+            return False
+        self._tried = (*self._tried, server)
+        if len(self._tried) >= min(origin.next_upstream_tries, len(origin.servers)):
+            return False
+        self.give_up()
+        self.attempt()
+        return True

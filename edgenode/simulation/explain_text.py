@@ -1,0 +1,191 @@
+"""An explanation for people, line by line.
+
+Law: what a client sent is shown so that it can do nothing to a terminal: what is not printable is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from edgenode.model.errors import printable
+
+_LONGEST = 120
+"""Characters of a value that are shown to people."""
+
+_NEARLY = 10
+"""Filters that nearly matched, as many as are shown to people."""
+
+_LEFT, _RIGHT = "«", "»"
+
+
+def lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """An explanation, line by line."""
+    if not told.get("agrees", True):
+        yield from ("*** The engine and the explanation disagree: believe neither, and report this. ***", "")
+    yield from _request_lines(told)
+    yield from _route_lines(told)
+    if "refusal" in told:
+        refusal = told["refusal"]
+        yield from ("", "refused", f"  {refusal['status']}: {printable(refusal['reason'])}")
+    if "tags" in told:
+        yield from ("", "tags")
+        yield from _table((each["tag"], f"{each['from']} {each['name']}".rstrip()) for each in told["tags"])
+        yield from _filter_lines(told)
+        yield from _action_lines(told)
+    yield from _outcome_lines(told)
+    if "timings" in told:
+        took = ", ".join(f"{stage} {microseconds} µs" for stage, microseconds in told["timings"].items())
+        yield from ("", f"took: {took}")
+
+
+def _request_lines(told: Mapping[str, Any]) -> Iterator[str]:
+    if "request" in told:
+        request = told["request"]
+        yield printable(f"{request['method']} {request['target']} at {request['authority']}, from {told['client']}")
+    else:
+        yield f"a request from {told['peer']}"
+
+
+def _route_lines(told: Mapping[str, Any]) -> Iterator[str]:
+    route, certificate = told.get("route", {}), told.get("certificate")
+    yield from ("", "route")
+    passed = ", ".join(route.get("passed_over", ()))
+    origin = f"{route['origin']}: {', '.join(route['servers'])}" if route.get("origin") else ""
+    rows = (
+        ("listener", told["listener"]),
+        ("server name", told["sni"] or "none"),
+        ("server group", route.get("server_group") or ""),
+        ("certificate", "" if certificate is None else _certificate_line(certificate)),
+        ("security policy", route.get("security_policy") or ""),
+        ("path map", f"{route['path_map']}{f' (not {passed})' if passed else ''}" if route.get("path_map") else ""),
+        ("origin", origin),
+    )
+    yield from _table(row for row in rows if row[1])
+
+
+def _certificate_line(told: Mapping[str, Any]) -> str:
+    if not told["asked"]:
+        return "not asked for: mtls = off"
+    who = f" {printable(told['subject'])}" if "subject" in told else ""
+    return f"{printable(told['verify'])}{who} (mtls = {told['mtls']})"
+
+
+def _filter_lines(told: Mapping[str, Any]) -> Iterator[str]:
+    filters = told["filters"]
+    yield from ("", f"filters that matched: {len(filters['matched'])} of {filters['judged']}")
+    for each in filters["matched"]:
+        yield from _one_filter(each)
+    nearly: Sequence[Mapping[str, Any]] = filters["nearly"]
+    if nearly:
+        more = f", the nearest {_NEARLY} of {len(nearly)}" if len(nearly) > _NEARLY else ""
+        yield from ("", f"filters that nearly matched{more}")
+        for each in nearly[:_NEARLY]:
+            yield from _one_filter(each)
+
+
+def _one_filter(each: Mapping[str, Any]) -> Iterator[str]:
+    proposed = f" -> {each['action']}" if each["action"] else ""
+    tags = f"  [{' '.join(each['tags'])}]" if each["tags"] else ""
+    yield f"  {each['name']}{proposed}{tags}"
+    rule = each["rule"]
+    if "text" in rule:
+        yield from _rule_lines(rule, 2)
+    elif not rule["parts"]:
+        yield f"    {_holds(rule)}  no conditions"
+    else:
+        if len(rule["parts"]) > 1:
+            yield f"    {_RELATIONS[rule['relation']]}"
+        for part in rule["parts"]:
+            yield from _rule_lines(part, 2 if len(rule["parts"]) == 1 else 3)
+
+
+_RELATIONS = {"and": "all of", "or": "any of", "xor": "an odd number of", "not": "none of"}
+
+
+def _holds(rule: Mapping[str, Any]) -> str:
+    return "yes" if rule["holds"] else "no "
+
+
+def _rule_lines(rule: Mapping[str, Any], depth: int) -> Iterator[str]:
+    words = [f"[section {rule['section']}]"] if "section" in rule else []
+    if "text" in rule:
+        words.append(printable(rule["text"]))
+    elif "relation" in rule and len(rule["parts"]) != 1:
+        words.append(_RELATIONS[rule["relation"]])
+    if rule.get("annotation"):
+        words.append(f"# {printable(rule['annotation'])}")
+    yield f"{'  ' * depth}{_holds(rule)}  {' '.join(words)}{_because(rule)}"
+    for part in rule.get("parts", ()):
+        yield from _rule_lines(part, depth + 2)
+
+
+def _because(rule: Mapping[str, Any]) -> str:
+    """The values that decided it."""
+    if "looked_at" not in rule:
+        return ""
+    if not rule["looked_at"]:
+        return "   there is none"
+    if rule["found"]:
+        return f"   {', '.join(_marked(found) for found in rule['found'][:3])}"
+    if len(rule["looked_at"]) > 3:
+        return f"   none of {len(rule['looked_at'])} values"
+    return f"   {', '.join(map(_quoted, rule['looked_at']))}"
+
+
+def _marked(found: Mapping[str, Any]) -> str:
+    line = f" ({found['line']}{' # ' + found['annotation'] if found['annotation'] else ''})" if "line" in found else ""
+    if "match" not in found:
+        return _quoted(found["value"]) + line
+    match, room = _shortened(found["match"], _LONGEST), _LONGEST // 3
+    before, behind = found["before"], found["behind"]
+    before = before if len(before) <= room else f"…{before[-room:]}"
+    return f'"{before}{_LEFT}{match}{_RIGHT}{_shortened(behind, room)}"{line}'
+
+
+def _quoted(text: str) -> str:
+    return f'"{_shortened(text, _LONGEST)}"'
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
+def _action_lines(told: Mapping[str, Any]) -> Iterator[str]:
+    actions = told["actions"]
+    if actions:
+        yield from ("", "actions, strongest first")
+        rows = (
+            (each["action"], f"{each['strength']:>5}  {'taken' if each['taken'] else 'not taken'}: {each['why']}, "
+             f"for {each['filter']}")
+            for each in actions
+        )  # fmt: skip
+        yield from _table(rows)
+
+
+def _outcome_lines(told: Mapping[str, Any]) -> Iterator[str]:
+    outcome = told["outcome"]
+    yield from ("", "outcome")
+    if outcome.get("mode", "block") != "block":
+        yield f"  mode = {outcome['mode']}: nothing is refused"
+    if outcome.get("left_out"):
+        yield f"  left out: {', '.join(outcome['left_out'])}"
+    match outcome["kind"]:
+        case "alert":
+            yield f"  the handshake ends with the alert: {outcome['alert']}"
+        case "close":
+            yield "  the connection is closed without a byte"
+        case "forward":
+            yield f"  forwarded; under block it would be: {outcome['would']}" if "would" in outcome else "  forwarded"
+        case "respond":
+            yield f"  status {outcome['status']}"
+    for name, value in outcome.get("headers", ()):
+        yield f"  {name}: {printable(value)}"
+    if outcome.get("body"):
+        yield f"  {_quoted(printable(outcome['body']))}"
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> Iterator[str]:
+    kept = list(rows)
+    width = max((len(name) for name, _ in kept), default=0)
+    yield from (f"  {name:<{width}}  {text}" for name, text in kept)

@@ -1,0 +1,284 @@
+"""What a configuration would have decided for recorded requests, and what changes from one to another.
+
+Law: a verdict is told only if it is certain. Where a rule reads what the events do not hold, and it matters, that is
+counted apart and named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, Any
+
+from attrs import define, field, frozen
+
+from edgenode.config.load import Configuration
+from edgenode.model.decision import Action, Close, Decision, Forward, Respond
+from edgenode.model.exchange import Body, Exchange
+from edgenode.policy.explaining import Filters
+from edgenode.policy.globalfilters import GlobalFilters
+from edgenode.policy.uncertainty import UncertainFilters
+from edgenode.proxy.routing import ServedGroup, ServedPathMap
+from edgenode.rules.formulas import Formula
+from edgenode.rules.matching.certainty import Certainty, Unknown
+from edgenode.rules.section_formulas import formula_of
+from edgenode.simulation.recorded import LONGEST_LINE, NoEvent, NotJudged, Recorded, Verdict
+from edgenode.simulation.simulator import Judged, NetworkNeeded, Simulator
+
+
+@frozen
+class Certain:
+    """A verdict that is certain.
+
+    :ivar verdict: the verdict.
+    :ivar filter: the filter whose action is taken, empty for none.
+    """
+
+    verdict: Verdict
+    filter: str = ""
+
+
+@frozen
+class NotCertain:
+    """A verdict that depends on what is not known.
+
+    :ivar missing: what that is.
+    :ivar filters: the filters, and other rules, that look at it.
+    """
+
+    missing: Unknown
+    filters: tuple[str, ...] = ()
+
+
+Answer = Certain | NotCertain
+
+
+class Replayer:
+    """A configuration that judges recorded requests."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._simulator = Simulator.of(configuration)
+        definitions = configuration.rules.definitions
+        self._filters = Filters.of(configuration.global_filters, definitions, configuration.contents.feeds)
+        self._doubts = UncertainFilters(self._filters)
+        self._path_maps: Mapping[str, Formula] = {
+            name: formula_of(section, definitions, name) for name, section in configuration.path_maps.items()
+        }
+
+    def group(self, recorded: Recorded) -> ServedGroup | None:
+        """The server group under whose policy the connection would have been judged."""
+        return self._simulator.group(self._listener(recorded), recorded.connection.server_name)
+
+    def _listener(self, recorded: Recorded) -> str:
+        """Its listener; if there is none of that name, the first that serves the name in the handshake."""
+        known = recorded.listener in self._configuration.listeners
+        return recorded.listener if known else self._simulator.listener_for(recorded.connection.server_name)
+
+    def judge(self, recorded: Recorded) -> Answer:
+        """The verdict on a recorded request."""
+        group = self.group(recorded)
+        if recorded.unsure:
+            return NotCertain(frozenset((recorded.unsure,)))
+        if group is None:
+            return Certain(Verdict("refused", 421))
+        listener = self._listener(recorded)
+        client = self._simulator.client(listener, recorded.connection, group, recorded.time, settled=True)
+        body = Body(b"", recorded.head.length or 0)
+        try:
+            judged = self._simulator.judge(client, recorded.head, body, recorded.client)
+        except NetworkNeeded:
+            return NotCertain(frozenset(("the network",)))
+        if judged.refusal is not None:
+            return self._refused(judged, judged.refusal.status, recorded)
+        route = self._route(judged, recorded.probe(judged.exchange))
+        return route if isinstance(route, NotCertain) else self._decided(judged, recorded)
+
+    def _refused(self, judged: Judged, status: int, recorded: Recorded) -> Answer:
+        verdict = Verdict("refused", status)
+        if status in (495, 496) and not verdict.same(recorded.verdict):
+            return NotCertain(frozenset(("certificate",)))  # who was let in was judged by others, or not asked
+        if status == 404:
+            route = self._route(judged, recorded.probe(judged.exchange))
+            return route if isinstance(route, NotCertain) else Certain(verdict)
+        return Certain(verdict)
+
+    def _route(self, judged: Judged, probe: Exchange) -> NotCertain | None:
+        """What the choice of the path map depends on, if that is not known."""
+        if judged.group is None:
+            return None
+        for path_map in judged.group.path_maps:
+            answer = Certainty(probe).of(self._path_maps[path_map.name])
+            if isinstance(answer, frozenset):
+                return NotCertain(answer, (f"path map {path_map.name}",))
+            if answer:
+                break
+        return None
+
+    def _decided(self, judged: Judged, recorded: Recorded) -> Answer:
+        decision, path_map = judged.decision, judged.path_map
+        assert path_map is not None
+        matched = [why.filter for why in decision.reasons if why.stage == GlobalFilters.name and why.filter]
+        depending: Mapping[str, Unknown] = {}
+        if decision.mode != "off":
+            automatic = path_map.pipeline.tagging.decide(judged.exchange)
+            assert isinstance(automatic, Decision)
+            probe = recorded.probe(judged.exchange.tagged(automatic.tags))
+            depending = self._doubts.depending(probe, matched)
+        winner, by = self._strongest([name for name in matched if name not in depending])
+        mattering = [name for name in depending if self._matters(name, winner, by)]
+        if mattering:
+            return NotCertain(frozenset[str]().union(*(depending[name] for name in mattering)), tuple(mattering))
+        if not depending:
+            winner = decision.action
+        return self._verdict(judged, recorded, winner, by)
+
+    def _strongest(self, names: Sequence[str]) -> tuple[Action | None, str]:
+        """The strongest action that some filters propose, and the first filter that does; see ``policy.pipeline``."""
+        winner, by = None, ""
+        for name in names:
+            action = self._proposal(name)
+            if action is not None and not action.exempts and (winner is None or action.strength > winner.strength):
+                winner, by = action, name
+        return winner, by
+
+    def _proposal(self, name: str) -> Action | None:
+        proposed = self._filters.filters[name].action
+        return None if proposed is None else self._configuration.rules.actions[proposed]
+
+    def _matters(self, name: str, winner: Action | None, by: str) -> bool:
+        """Whether it makes a difference to what becomes of the request that a filter matches."""
+        action = self._proposal(name)
+        if action is None:
+            return False
+        if action.exempts or winner is None:
+            return True
+        names = list(self._filters.filters)
+        earlier = action.strength == winner.strength and names.index(name) < names.index(by)
+        return action.name != winner.name and (action.strength > winner.strength or earlier)
+
+    def _verdict(self, judged: Judged, recorded: Recorded, winner: Action | None, by: str) -> Answer:
+        exchange, decision, path_map = judged.exchange, judged.decision, judged.path_map
+        assert path_map is not None and exchange.request is not None
+        outcome = Forward() if winner is None else winner.outcome(exchange.tagged(decision.tags))
+        unmeasured, most = _unmeasured(recorded, path_map), path_map.max_body_size
+        if isinstance(outcome, Respond | Close) and winner is not None and decision.mode == "block":
+            if unmeasured and path_map.pipeline.inspects >= most:
+                return NotCertain(frozenset(("body",)))  # it may be cut off before it is judged
+            return Certain(Verdict(winner.name, outcome.response.status if isinstance(outcome, Respond) else 444), by)
+        length = exchange.request.length
+        if length is not None and length > most:
+            return Certain(Verdict("refused", 413))
+        if unmeasured:
+            return NotCertain(frozenset(("body",)))
+        if winner is None:
+            return Certain(Verdict("forward"))
+        return Certain(Verdict(winner.name, 0, "" if decision.mode == "block" else decision.mode), by)
+
+
+def _unmeasured(recorded: Recorded, path_map: ServedPathMap) -> bool:
+    """Whether a body whose length nobody told may have been too large: as much of it was read as was then allowed."""
+    refused = recorded.verdict == Verdict("refused", 413)
+    return recorded.head.length is None and (refused or recorded.received > path_map.max_body_size)
+
+
+# -- what comes of many ------------------------------------------------------------------------------------------------
+
+
+@define
+class Tally:
+    """What came of many events.
+
+    :ivar examples: how many to keep of each kind.
+    """
+
+    examples: int
+    same: int = 0
+    changed: dict[tuple[str, str, str], list[Any]] = field(factory=dict)
+    not_certain: dict[tuple[str, str], list[Any]] = field(factory=dict)
+    passed_over: dict[str, list[Any]] = field(factory=dict)
+
+    def count(self, kinds: dict[Any, list[Any]], key: object, example: object) -> None:
+        """One more of a kind."""
+        entry = kinds.setdefault(key, [0])
+        entry[0] += 1
+        if len(entry) <= self.examples:
+            entry.append(example)
+
+    def compare(self, before: Answer, after: Answer, place: Mapping[str, str]) -> None:
+        """One more request that was judged twice."""
+        for answer in (before, after):
+            if isinstance(answer, NotCertain):
+                self.count(self.not_certain, (", ".join(sorted(answer.missing)), ", ".join(answer.filters)), place)
+                return
+        assert isinstance(before, Certain) and isinstance(after, Certain)
+        if before.verdict.same(after.verdict):
+            self.same += 1
+            return
+        by = " -> ".join(dict.fromkeys(name for name in (before.filter, after.filter) if name))
+        self.count(self.changed, (str(before.verdict), str(after.verdict), by), place)
+
+    def told(self) -> dict[str, Any]:
+        """All of it, as JSON has it; what came most often first."""
+        return {
+            "same": self.same,
+            "changed": [
+                {"before": key[0], "after": key[1], "filters": key[2], **_counted(entry)}
+                for key, entry in _sorted(self.changed)
+            ],
+            "not_certain": [
+                {"missing": key[0], "rules": key[1], **_counted(entry)} for key, entry in _sorted(self.not_certain)
+            ],
+            "passed_over": [{"why": key, **_counted(entry)} for key, entry in _sorted(self.passed_over)],
+        }
+
+
+def _counted(entry: list[Any]) -> dict[str, Any]:
+    return {"count": entry[0], "examples": entry[1:]}
+
+
+def _sorted(kinds: Mapping[Any, list[Any]]) -> list[tuple[Any, list[Any]]]:
+    return sorted(kinds.items(), key=lambda each: -each[1][0])
+
+
+def replay(lines: Iterator[tuple[int, str]], of: Replayer, against: Replayer | None, tally: Tally) -> None:
+    """Judge every event of a file.
+
+    :param against: the configuration that it is compared with; without one it is compared with what was recorded.
+    """
+    for number, line in lines:
+        try:
+            if len(line) > LONGEST_LINE:
+                raise NoEvent("longer than any event")
+            recorded = Recorded.of(line)
+        except NotJudged as why:
+            tally.count(tally.passed_over, str(why), f"line {number}")
+        except NoEvent as why:
+            tally.count(tally.passed_over, "not read", f"line {number}: {why}")
+        else:
+            first = of.judge(recorded)
+            if against is None:
+                tally.compare(Certain(recorded.verdict, recorded.filter), first, recorded.place)
+            elif _other_terms(of, against, recorded):
+                tally.compare(NotCertain(frozenset(("certificate",))), first, recorded.place)
+            else:
+                tally.compare(first, against.judge(recorded), recorded.place)
+
+
+def _other_terms(of: Replayer, against: Replayer, recorded: Recorded) -> bool:
+    """Whether a client that two configurations judge differently was recorded as only one of them would see it."""
+    one, other = of.group(recorded), against.group(recorded)
+    if one is None or other is None or one.policy == other.policy:
+        return False
+    return recorded.connection.client is not None or (one.group.mtls == "off") != (other.group.mtls == "off")
+
+
+def read(file: IO[bytes]) -> Iterator[tuple[int, str]]:
+    """The lines of a file with their numbers; of a line that is too long only its beginning is kept in memory."""
+    number = 0
+    while line := file.readline(LONGEST_LINE + 2):
+        number += 1
+        rest = line
+        while not rest.endswith(b"\n") and (rest := file.readline(LONGEST_LINE)):
+            pass
+        if line.strip():
+            yield number, line.decode("utf-8", "replace")

@@ -1,0 +1,436 @@
+"""Warnings about rules: each where it belongs, and none where the rule says what its author meant."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgenode.config.load import Configuration
+from edgenode.model.errors import ConfigurationError
+from edgenode.model.exchange import Exchange
+from edgenode.rules.definitions import Definitions
+from edgenode.rules.formulas import Predicate
+from edgenode.rules.language.expression_formulas import formula
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.matching.contradictions import Literal, Opaque, conjunctions, contradiction
+from edgenode.rules.section_formulas import formula_of
+from edgenode.rules.sections import Section
+from tests.support.certificates import SERVER, make_authority, write_pem
+from tests.support.formulas import holds, is_true
+from tests.support.strategies import exchanges, section_trees
+
+NODE = """\
+[edge]
+events = -
+
+[listener public]
+endpoint = tcp:0
+server-groups = open, strict
+
+[certificate server]
+chain = server.pem
+key = server.key
+
+[trust-store clients]
+authorities = clients.pem
+
+[server-group open]
+hosts = open.test, *.open.test
+certificate = server
+security-policy = open
+
+[server-group strict]
+hosts = strict.test
+certificate = server
+mtls = on
+trust-store = clients
+security-policy = strict
+
+[security-policy open]
+path-maps = open
+
+[security-policy strict]
+path-maps = strict
+
+[path-map open]
+origin = shop
+
+[path-map strict]
+origin = shop
+
+[origin shop]
+servers = http://127.0.0.1:8080
+
+[action teapot]
+type = block
+status = 418
+
+[action weaker]
+type = block
+status = 418
+priority = 499
+
+[action copy]
+type = block
+
+[action noting]
+type = monitor
+tags = noted
+
+[global-filter uses-them]
+active = no
+action = teapot
+path = ^/x
+
+[global-filter uses-another]
+active = no
+action = weaker
+path = ^/x
+
+[global-filter uses-a-third]
+active = no
+action = copy
+path = ^/x
+
+[global-filter uses-a-fourth]
+active = no
+action = noting
+path = ^/x
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Certificates."""
+    folder = tmp_path_factory.mktemp("pki")
+    sans = ("DNS:open.test", "DNS:strict.test", "DNS:*.open.test")
+    make_authority("CA").issue("edge", eku=(SERVER,), sans=sans).write(folder, "server")
+    write_pem(folder / "clients.pem", [make_authority("Clients")])
+    return folder
+
+
+def doubts(folder: pathlib.Path, rules: str, node: str = NODE) -> list[str]:
+    """The warnings for these rules, as they are printed."""
+    try:
+        return [str(problem) for problem in Configuration.from_text(f"{node}\n{rules}", folder, {}).warnings]
+    except ConfigurationError as error:
+        raise AssertionError(str(error)) from None
+
+
+def a_filter(*lines: str, name: str = "f", action: str = "block") -> str:
+    """A global filter."""
+    return "\n".join((f"[global-filter {name}]", f"action = {action}", *lines, ""))
+
+
+def an_expression(text: str, action: str = "block") -> str:
+    """A global filter of one expression."""
+    return a_filter(f"expression = {text}", action=action)
+
+
+PATH = "this never matches: a path begins with /"
+HEX = "this never comes: it is in lower-case hexadecimal, without colons"
+NE = "ne is false where this is missing: who leaves it out is not matched"
+NO_MTLS = "looks at client certificates of {}, and mtls of [server-group open] is off"
+LETS_PASS = "lets every verified certificate pass, whatever"
+UPPER = "AB" * 32
+
+SLOW = "(?P<any>a).{0,80}b.{0,80}c"
+"""Nothing that Hyperscan takes."""
+
+FOUND = {
+    # -- takes long
+    "repetitions in a body": (a_filter(f"argument.x = {SLOW}"), "s with one value of 131072 bytes"),
+    "many repetitions in a head": (
+        a_filter("relation = or", "header.x =\n" + "".join(f"    {SLOW}{each}\n" for each in range(10))),
+        "header",
+    ),
+    # -- never matches
+    "two countries": (a_filter("country = DE", "sections = s") + "[section s]\ncountry = FR\n", "exclude each other"),
+    "two exact values": (an_expression('http.host eq "a.test" and http.host eq "b.test"'), "exclude each other"),
+    "disjoint sets": (an_expression('http.host in {"a" "b"} and http.host in {"c" "d"}'), "exclude each other"),
+    "disjoint networks": (an_expression("ip.src in {10.0.0.0/8} and ip.src in {192.0.2.0/24}"), "exclude each other"),
+    "two families": (an_expression("ip.src in {10.0.0.0/8} and ip.src in {2001:db8::/32}"), "exclude each other"),
+    "disjoint ranges": (
+        an_expression("http.request.timestamp.sec lt 5 and http.request.timestamp.sec gt 9"),
+        "exclude each other",
+    ),
+    "itself and its contrary": (
+        a_filter("sections = a, b") + '[section a]\npath = ^/x\n[section b]\nexpression = not http.host eq "h"\n'
+        'sections = c\n[section c]\nexpression = http.host eq "h"\n',
+        "exclude each other",
+    ),
+    "every alternative": (
+        an_expression('http.host eq "a" and (http.host eq "b" or (http.host eq "c" and ssl))'),
+        "exclude each other",
+    ),
+    "a value that its regex refuses": (
+        an_expression('http.request.uri.path eq "/a" and http.request.uri.path matches "^/b"'),
+        "exclude each other",
+    ),
+    "two beginnings": (a_filter("path = ^/a/", "sections = s") + "[section s]\npath = ^/b\n", "exclude each other"),
+    "in a path map": (
+        NODE.replace("[path-map strict]", "[path-map strict]\nmethod = ^POST$\nsections = s")
+        + '[section s]\nexpression = http.host eq "a" and http.host eq "b"\n',
+        "warning: [path-map strict]: can never match",
+    ),
+    # -- values that never come
+    "a path without a slash": (a_filter("path = ^admin"), f"[global-filter f] path: {PATH}"),
+    "a path that begins with none": (a_filter("path = ^[^/]"), PATH),
+    "an empty path": (an_expression('http.request.uri.path matches "^$"'), PATH),
+    "an exact path without a slash": (an_expression('http.request.uri.path eq "admin"'), "a path begins with /"),
+    "a capital host": (an_expression('http.host eq "Open.test"'), "the host is in lower case"),
+    "a host with a port": (an_expression('http.host in {"open.test:8443"}'), "the host is in lower case"),
+    "a capital fingerprint": (an_expression(f'cf.tls_client_auth.cert_fingerprint_sha256 eq "{UPPER}"'), HEX),
+    "a fingerprint with colons": (an_expression('cf.tls_client_auth.cert_fingerprint_sha1 ne "ab:cd"'), HEX),
+    "a small serial": (an_expression('cf.tls_client_auth.cert_serial ne "0a"'), "upper-case hexadecimal"),
+    "a version nobody has": (an_expression('http.request.version eq "HTTP/2.0"'), "it is HTTP/1.0"),
+    "a version that the node does not speak": (an_expression('http.request.version eq "HTTP/3"'), "it is HTTP/1.0"),
+    "a negative length": (an_expression("len(http.host) lt 0"), "this never comes: it is never negative"),
+    "a header in capitals": (
+        an_expression('ssl and any(http.request.headers["X-Foo"][*] eq "a")'),
+        'is always missing: write "x-foo"\n    ssl and any(http.request.headers["X-Foo"][*] eq "a")\n                ^',
+    ),
+    "the name of one": (an_expression('has_key(http.request.headers, "X-Foo")'), 'is never true: write "x-foo"'),
+    "an empty set": (an_expression("ssl or http.host in {}"), "never true\n    ssl or http.host in {}\n           ^"),
+    "capitals in lower case": (an_expression('lower(http.host) eq "A"'), 'lower(...) never gives this: write "a"'),
+    "some in a set": (an_expression('lower(http.host) in {"a" "B"}'), 'lower(...) never gives this: write "b"'),
+    "of many values": (
+        an_expression('any(upper(http.request.headers["a"][*])[*] contains "b")'),
+        'upper(...) never gives this: write "B"',
+    ),
+    "a path map behind a wider one": (
+        NODE.replace("path-maps = open", "path-maps = wide, open").replace(
+            "[path-map open]", "[path-map wide]\norigin = shop\npath = ^/api\n[path-map open]\npath = ^/api/v[12]"
+        ),
+        '"open" can never be reached: "wide" before it matches the same requests',
+    ),
+    "a query with its mark": (an_expression('http.request.uri.query eq "?a"'), "a query is without its ?"),
+    # -- certificates
+    "a host without mtls": (
+        an_expression('http.host in {"strict.test" "open.test"} and not cf.tls_client_auth.cert_verified'),
+        NO_MTLS.format("open.test"),
+    ),
+    "a wildcard host without mtls": (
+        an_expression('http.host eq "a.open.test" and not cf.tls_client_auth.cert_verified'),
+        NO_MTLS.format("a.open.test"),
+    ),
+    "a path map without mtls": (
+        NODE.replace("[path-map open]", "[path-map open]\ncertificate.subject = ^CN=x"),
+        "warning: [path-map open]: looks at client certificates, and no server group that it serves asks for one",
+    ),
+    "nobody has mtls": (
+        NODE.replace("mtls = on\ntrust-store = clients", "").replace(
+            "[trust-store clients]\nauthorities = clients.pem\n", ""
+        )
+        + an_expression("not cf.tls_client_auth.cert_verified"),
+        "[global-filter f]: looks at client certificates, and no server group that it serves asks for one",
+    ),
+    "the documented mistake": (
+        an_expression(
+            f'not cf.tls_client_auth.cert_verified and cf.tls_client_auth.cert_fingerprint_sha256 ne "{"ab" * 32}"'
+        ),
+        LETS_PASS,
+    ),
+    "the same by de Morgan": (
+        an_expression('not (cf.tls_client_auth.cert_verified or cf.tls_client_auth.cert_serial eq "0A")'),
+        LETS_PASS,
+    ),
+    "the same as entries": (a_filter("certificate.verified = !yes", f"certificate.fingerprint = !{UPPER}"), LETS_PASS),
+    "the same in two notations": (
+        a_filter("certificate.verified = !yes", "sections = s", action="close")
+        + '[section s]\nexpression = not cf.tls_client_auth.cert_subject_dn matches "CN=x"\n',
+        LETS_PASS,
+    ),
+    "the same on some hosts": (
+        an_expression(
+            'http.host eq "strict.test" and not cf.tls_client_auth.cert_verified '
+            'and not cf.tls_client_auth.cert_issuer_ski eq "0A"'
+        ),
+        LETS_PASS,
+    ),
+    "the same by the verdict": (
+        a_filter("certificate.verification = !SUCCESS", f"certificate.fingerprint = !{UPPER}"),
+        LETS_PASS,
+    ),
+    "the same by a tag": (a_filter("tag = !mtls:verified", f"certificate.fingerprint = !{UPPER}"), LETS_PASS),
+    # -- twice, and in vain
+    "one country twice": (a_filter("country =\n    DE\n    Germany", "relation = or"), "says the same as country: DE"),
+    "an entry and an expression": (
+        a_filter("method = ^GET$", 'expression = http.request.method matches "^GET$"'),
+        "says the same as method: ^GET$",
+    ),
+    "a network in another": (
+        a_filter("ip =\n    10.1.0.0/16\n    10.0.0.0/8", "relation = or"),
+        "[global-filter f] ip: is within ip: 10.0.0.0/8\n    10.1.0.0/16\n    ^",
+    ),
+    "two filters": (
+        a_filter("path = ^/a", "method = ^GET$") + a_filter("method = ^GET$", "path = ^/a", name="g"),
+        "[global-filter g]: has the same rules and the same action as [global-filter f]",
+    ),
+    "tags for nobody": (
+        NODE.replace("events = -", "") + "[global-filter f]\ntags = seen\npath = ^/x\n",
+        "[global-filter f] tags: nobody uses its tags",
+    ),
+    "a tag nobody sets": (a_filter("tag = unheard-of"), "tag: nothing sets the tag unheard-of\n    unheard-of\n    ^"),
+    "such a tag in an expression": (
+        an_expression('any(edge.tags[*] == "unheard-of")'),
+        "[global-filter f] expression: nothing sets the tag unheard-of",
+    ),
+    "a tag of an action": (a_filter("tag = noted"), "the tag noted is an action's"),
+    "the tag of the winner": (a_filter("tag = action:block"), "the tag action:block is an action's"),
+    # -- ties
+    "two answers of one strength": (
+        a_filter("path = ^/a") + a_filter("method = ^GET$", name="g", action="teapot"),
+        '[global-filter g] action: has the priority of "block", 500: where [global-filter f] matches as well',
+    ),
+    # -- missing
+    "ne of a header": (
+        an_expression('http.request.headers["x-key"][0] ne "secret"'),
+        f"[global-filter f] expression: {NE}; write not ... eq ...\n    http.request.headers",
+    ),
+    "ne of any value": (an_expression('any(http.request.cookies["a"][*] != "b")'), NE),
+    # -- modes
+    "a mode that is forbidden": (
+        NODE.replace("[edge]", "[edge]\nstrict = yes").replace("[path-map open]", "[path-map open]\nmode = off"),
+        "warning: [path-map open] mode: [edge] is strict, and so it is block there\n    off\n    ^",
+    ),
+    "a group's mode that is forbidden": (
+        NODE.replace("[edge]", "[edge]\nstrict = yes").replace("= open.test", "= open.test\nmode = monitoring\n#"),
+        "warning: [server-group open] mode: [edge] is strict, and so it is block\n    monitoring\n    ^",
+    ),
+    "a mode that the group forbids": (
+        NODE.replace("mtls = on", "mtls = on\nstrict = yes").replace(
+            "[path-map strict]", "[path-map strict]\nmode = off"
+        ),
+        "[path-map strict] mode: [server-group strict] is strict, and so it is block there",
+    ),
+}
+"""What is found, and a part of what is said of it."""
+
+FINE = {
+    "repetitions in a head": a_filter(f"header.x = {SLOW}"),
+    "few repetitions in a body": a_filter(r"argument.x = ^(?P<id>[0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-f]{32})$"),
+    "many expressions without any": a_filter(
+        "relation = or", "argument.x =\n" + "".join(f"    (?P<x>(?i)<{each}[^>]+on[a-z]+=)\n" for each in "abcdefghij")
+    ),
+    "two regexes": a_filter("path = ^/a", 'expression = http.request.uri.path matches "b$"'),
+    "small letters in lower case": an_expression('lower(http.host) in {"a" "b"}'),
+    "a header in small letters": an_expression('any(http.request.headers["x-foo"][*] eq "A")'),
+    "a length that may be": an_expression("len(http.host) le 0"),
+    "a path map behind another": NODE.replace("path-maps = open", "path-maps = wide, open").replace(
+        "[path-map open]", "[path-map wide]\norigin = shop\npath = ^/api/?v1\n[path-map open]\npath = ^/api/v1"
+    ),
+    "a path map behind one in capitals": NODE.replace("path-maps = open", "path-maps = wide, open").replace(
+        "[path-map open]",
+        "[path-map wide]\norigin = shop\npath = ^/a\n[path-map open]\nmatch-case = no\npath = ^/a/b",
+    ),
+    "two values of a header": a_filter("header.x =\n    ^a\n    ^b"),
+    "both of two exact values of many": an_expression(
+        'any(http.request.headers["x"][*] eq "a") and any(http.request.headers["x"][*] eq "b")'
+    ),
+    "overlapping sets": an_expression('http.host in {"a" "b"} and http.host in {"b" "c"}'),
+    "a network in another by and": an_expression("ip.src in {10.0.0.0/8} and ip.src in {10.1.0.0/16}"),
+    "one alternative is possible": an_expression('http.host eq "a" and (http.host eq "b" or ssl)'),
+    "a path with an optional letter": a_filter("path = ^a?/x"),
+    "a path or another": a_filter("path = ^admin|^/admin"),
+    "a slash escaped": a_filter(r"path = ^\/admin"),
+    "certificates where mtls is on": an_expression(
+        'http.host eq "strict.test" and not cf.tls_client_auth.cert_verified'
+    ),
+    "another host beside": an_expression(
+        '(http.host eq "strict.test" and not cf.tls_client_auth.cert_verified) or http.host eq "open.test"'
+    ),
+    "the right pin": an_expression(
+        'not (cf.tls_client_auth.cert_verified and cf.tls_client_auth.cert_issuer_ski eq "A5AC")'
+    ),
+    "revoked or unverified": an_expression("not cf.tls_client_auth.cert_verified or cf.tls_client_auth.cert_revoked"),
+    "the mistake where it refuses nobody": an_expression(
+        'not cf.tls_client_auth.cert_verified and not cf.tls_client_auth.cert_serial eq "0A"', action="monitor"
+    ),
+    "the contrary": a_filter("certificate.verified = yes", f"certificate.fingerprint = !{UPPER}"),
+    "the same rules with another action": a_filter("path = ^/a") + a_filter("path = ^/a", name="g", action="monitor"),
+    "tags for events": "[global-filter f]\ntags = seen\npath = ^/x\n",
+    "tags for others": NODE.replace("events = -", "")
+    + "[global-filter f]\ntags = seen\npath = ^/x\n"
+    + a_filter("tag = seen", name="g"),
+    "tags for an expression": NODE.replace("events = -", "")
+    + "[global-filter f]\ntags = seen\npath = ^/x\n"
+    + a_filter('expression = any(edge.tags[*] contains "see")', name="g"),
+    "a tie that is none": a_filter("path = ^/a") + a_filter("method = ^GET$", name="g", action="weaker"),
+    "a tie of two that do the same": a_filter("path = ^/a") + a_filter("method = ^GET$", name="g", action="copy"),
+    "one beginning": a_filter("path = ^/a/b", "sections = s") + "[section s]\npath = ^/a\n",
+    "beginnings with alternatives": a_filter("path = ^/a", "sections = s") + "[section s]\npath = ^/b|^/a\n",
+    "an optional end of a beginning": a_filter("path = ^/a", "sections = s") + "[section s]\npath = ^/b?a\n",
+    "a tie on two paths": a_filter("path = ^/a/") + a_filter("path = ^/b/", name="g", action="teapot"),
+    "a tie of two that never meet": an_expression('http.host eq "a.test"')
+    + a_filter('expression = http.host eq "b.test"', name="g", action="teapot"),
+    "ne of what is always there": an_expression('http.host ne "a.test"'),
+    "ne with a question": an_expression('has_key(http.request.headers, "x") and http.request.headers["x"][0] ne "y"'),
+    "ne where missing is unequal": NODE.replace("[edge]", "[edge]\nmissing-not-equal = yes")
+    + an_expression('http.request.headers["x"][0] ne "y"'),
+    "a tighter mode within": NODE.replace("[edge]", "[edge]\nmode = monitoring\nstrict = yes").replace(
+        "[path-map open]", "[path-map open]\nmode = block"
+    ),
+    "a looser mode within": NODE.replace("[path-map open]", "[path-map open]\nmode = off"),
+}
+"""What looks similar, and is as it should be."""
+
+
+def told(folder: pathlib.Path, text: str) -> list[str]:
+    """The warnings for rules, or for a whole node."""
+    return doubts(folder, "", text) if text.startswith("[edge]") else doubts(folder, text)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _located(folder: pathlib.Path) -> None:
+    """Rules on countries need a database."""
+    from tests.support.databases import write_databases
+
+    write_databases(folder, {"192.0.2.0/24": {"country": "DE"}}, {})
+
+
+@pytest.mark.parametrize(("text", "sentence"), FOUND.values(), ids=FOUND)
+def test_a_doubt_is_told_where_it_belongs(folder: pathlib.Path, text: str, sentence: str) -> None:
+    """One warning, with its section, and with its key and column where it has one."""
+    if "country" in text:
+        text = f"[geo]\ncity = city.mmdb\n{text}"
+    found = told(folder, text)
+    assert len(found) == 1
+    assert sentence in found[0]
+    assert re.match(r"warning: \[[a-z-]+ [a-z]+\]", found[0])
+
+
+@pytest.mark.parametrize("text", FINE.values(), ids=FINE)
+def test_what_is_right_is_not_doubted(folder: pathlib.Path, text: str) -> None:
+    """No false alarm."""
+    assert told(folder, text) == []
+
+
+@given(section_trees(), st.lists(exchanges, min_size=1, max_size=5))
+def test_conjunctions_are_the_formula_in_other_words(
+    tree: tuple[list[Section], dict[str, Section]], several: list[Exchange]
+) -> None:
+    """One of them is true exactly if the formula is, and none of those that contradict themselves ever is."""
+    sections, named = tree
+    for section in sections:
+        whole = formula_of(section, Definitions(named))
+        for exchange in several:
+            true = [each for each in conjunctions(whole) or () if all(_true(part, exchange) for part in each)]
+            assert bool(true) == is_true(whole, exchange)
+            assert all(contradiction(each) is None for each in true)
+
+
+def _true(part: Literal | Opaque, exchange: Exchange) -> bool:
+    assert isinstance(part, Literal)
+    predicates = (Predicate(part.subject, part.match, sought) for sought in part.soughts)
+    return any(holds(predicate, exchange) for predicate in predicates) is part.positive
+
+
+def test_what_would_take_too_long_is_left_alone() -> None:
+    """An expression with more conjunctions than are worth while is not doubted."""
+    pairs = " and ".join(f'(http.host contains "{n}" or http.user_agent contains "{n}")' for n in range(20))
+    assert conjunctions(formula(Expression.from_text(pairs), Definitions())) is None

@@ -1,0 +1,354 @@
+"""The pool of an origin: what is kept, what is closed, how names become addresses, and how long anything may take."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from edgenode.model.errors import OriginError
+from edgenode.model.exchange import Headers
+from edgenode.proxy.origin.balancing import Balanced
+from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.streams import NO_CONTENT, OriginStream, ResponseHead
+from tests.proxy.origin.test_agent import until
+from tests.support.node import OK, PKI, Origin, Served
+from tests.support.pools import pool_to
+
+pytestmark = pytest.mark.lasting
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
+    """The certificates."""
+    return PKI.make(tmp_path_factory.mktemp("pki"))
+
+
+@define(eq=False)
+class Exchange:
+    """One GET on a pool: borrower and receiver in one.
+
+    :ivar done: fires with the status, or with the error.
+    :ivar connection: the connection it was lent.
+    """
+
+    done: Deferred[int] = field(factory=Deferred)
+    connection: OriginStream | None = None
+
+    def on(self, pool: OriginPool, **options: Any) -> Deferred[int]:
+        """Borrow a connection and send the request."""
+        pool.borrow(self, **options)
+        return self.done
+
+    def lent(self, stream: OriginStream, server: Balanced, reused: bool) -> None:
+        """Send the request."""
+        self.connection = stream
+        stream.begin(self, b"GET", b"/", b"a", b"", NO_CONTENT, b"", True)
+
+    def not_lent(self, server: Balanced | None, error: OriginError) -> None:
+        """There is no connection."""
+        self.done.errback(error)
+
+    def interim(self, head: ResponseHead) -> None:
+        """Nothing."""
+
+    def responded(self, head: ResponseHead, body: bytes, done: bool) -> None:
+        """Done, once all of it is there."""
+        if done:
+            self.done.callback(head.status)
+
+    def response_body(self, body: bytes, done: bool, trailers: Headers) -> None:
+        """Likewise."""
+        if done:
+            self.done.callback(200)
+
+    def origin_drained(self) -> None:
+        """Nothing."""
+
+    def failed(self, error: OriginError) -> None:
+        """The connection failed."""
+        self.done.errback(error)
+
+
+async def error_of(asked: Deferred[int]) -> OriginError:
+    """What a request fails with."""
+    with pytest.raises(OriginError) as caught:
+        await asked
+    return caught.value
+
+
+# -- what is kept ------------------------------------------------------------------------------------------------------
+
+
+async def test_max_connections_is_the_most_there_are(pki: PKI) -> None:
+    """One more than allowed is refused at once with 503, and none is opened for it."""
+    with Origin(pki, Served.stall) as origin, pool_to(pki, origin.port, max_connections=2) as pool:
+        asked = [Exchange().on(pool) for _ in range(2)]
+        error = await error_of(Exchange().on(pool))
+        assert (error.status, error.kind, error.sent, pool.open) == (503, "unavailable", False, 2)
+        pool.abort()
+        for each in asked:
+            await error_of(each)
+
+
+async def test_an_unused_connection_makes_room_for_one_to_another_server(pki: PKI) -> None:
+    """Connections that lie idle are not in use: one of them is closed before a request is refused."""
+    with Origin(pki) as one, Origin(pki) as two, pool_to(pki, one.port, two.port, max_connections=1) as pool:
+        for _ in range(4):
+            assert await Exchange().on(pool) == 200
+            assert pool.open == 1
+        assert (len(one.requests), len(two.requests)) == (2, 2)
+
+
+async def test_no_more_than_max_idle_are_kept(pki: PKI) -> None:
+    """Of three connections used at once only as many stay as max-idle says."""
+    with Origin(pki) as origin, pool_to(pki, origin.port, max_idle=1) as pool:
+        for each in [Exchange().on(pool) for _ in range(3)]:
+            assert await each == 200
+        assert pool.open == 1
+
+
+async def test_an_idle_connection_is_closed_after_idle_timeout(pki: PKI) -> None:
+    """It leaves with close_notify, and the next request opens another."""
+    with Origin(pki) as origin, pool_to(pki, origin.port, idle_timeout=0.1) as pool:
+        assert await Exchange().on(pool) == 200
+        assert pool.open == 1
+        await until(lambda: not pool.open)
+        assert await Exchange().on(pool) == 200
+        assert len(origin.connections) == 2
+
+
+async def test_a_connection_that_the_origin_closes_is_not_lent(pki: PKI) -> None:
+    """An idle connection is forgotten when its end is seen."""
+
+    def once(served: Served) -> None:
+        served.request()
+        served.send(OK)
+
+    with Origin(pki, once) as origin, pool_to(pki, origin.port) as pool:
+        for _ in range(3):
+            assert await Exchange().on(pool) == 200
+            await until(lambda: not pool.open)
+        assert len(origin.connections) == 3
+
+
+async def test_bytes_on_an_idle_connection_end_it(pki: PKI) -> None:
+    """An answer that nobody asked for is nobody's, least of all the next request's."""
+
+    def talkative(served: Served) -> None:
+        while served.request():
+            served.send(OK)
+            time.sleep(0.02)
+            served.send(OK.replace(b"ok", b"NO"))
+
+    with Origin(pki, talkative) as origin, pool_to(pki, origin.port) as pool:
+        assert await Exchange().on(pool) == 200
+        await until(lambda: not pool.open)
+        assert await Exchange().on(pool) == 200
+        assert len(origin.connections) == 2
+
+
+async def test_a_fresh_connection_can_be_asked_for(pki: PKI) -> None:
+    """After a stale connection the next is not another that was lying about."""
+    with Origin(pki) as origin, pool_to(pki, origin.port) as pool:
+        assert await Exchange().on(pool) == 200
+        assert await Exchange().on(pool, fresh=True) == 200
+        assert len(origin.connections) == 2
+
+
+async def test_a_closed_pool_keeps_nothing(pki: PKI) -> None:
+    """What is busy when the pool closes is finished, then closed."""
+    with Origin(pki) as origin, pool_to(pki, origin.port) as pool:
+        asked = Exchange().on(pool)
+        pool.close()
+        assert await asked == 200
+        assert pool.open == 0
+
+
+async def test_aborting_ends_everything_and_tells_everybody(pki: PKI) -> None:
+    """Nothing idle, busy or half open outlives the pool; who waits is told, and who comes later too."""
+    with Origin(pki) as origin, pool_to(pki, origin.port) as pool:
+        idle, busy = Exchange().on(pool), Exchange().on(pool)
+        assert (await idle, await busy) == (200, 200)
+        origin.behaviour = Served.stall
+        busy = Exchange().on(pool)
+        opening = [Exchange().on(pool, fresh=True) for _ in range(2)]
+        assert pool.open == 4
+        pool.abort()
+        assert pool.open == 0
+        for each in (busy, *opening, Exchange().on(pool)):
+            assert "the node stops" in (await error_of(each)).reason
+
+
+async def test_a_server_without_tls_is_spoken_to_plainly(pki: PKI) -> None:
+    """http:// servers get the request as it is, and their connections are kept too."""
+    with Origin(pki, tls=False) as origin, pool_to(pki, origin.port, tls=False) as pool:
+        for _ in range(2):
+            assert await Exchange().on(pool) == 200
+        assert origin.requests == [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"] * 2
+        assert len(origin.connections) == 1
+
+
+async def test_a_tls_server_is_never_spoken_to_plainly(pki: PKI) -> None:
+    """A server that answers the ClientHello with anything but TLS gets not a byte of the request."""
+
+    def garbage(served: Served) -> None:
+        served.receive()
+        served.send(OK)
+        served.stall()
+
+    with Origin(pki, garbage, tls=False) as origin, pool_to(pki, origin.port) as pool:
+        error = await error_of(Exchange().on(pool))
+        assert (error.status, error.kind, error.sent) == (502, "handshake", False)
+        assert b"GET" not in origin.received
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+async def test_an_end_within_the_handshake_is_an_error(pki: PKI, end: str) -> None:
+    """A server that hangs up on the ClientHello is 502, with nothing sent."""
+
+    def hang_up(served: Served) -> None:
+        served.receive()
+        if end == "reset":
+            served.reset()
+
+    with Origin(pki, hang_up, tls=False) as origin, pool_to(pki, origin.port) as pool:
+        error = await error_of(Exchange().on(pool))
+        assert (error.status, error.kind, error.sent, pool.open) == (502, "handshake", False, 0)
+
+
+async def test_a_handshake_has_an_end(pki: PKI) -> None:
+    """A server that accepts and then says nothing costs connect-timeout, and is 504."""
+    with Origin(pki, Served.stall, tls=False) as origin, pool_to(pki, origin.port, connect_timeout=0.2) as pool:
+        began = time.monotonic()
+        error = await error_of(Exchange().on(pool))
+        assert 0.2 <= time.monotonic() - began < 1.0
+        assert (error.status, error.kind, error.sent, pool.open) == (504, "timeout", False, 0)
+
+
+async def test_a_server_name_that_cannot_be_sent_is_an_error(pki: PKI) -> None:
+    """SNI is ASCII: any other name fails the request at once, and leaves no connection."""
+    with Origin(pki) as origin, pool_to(pki, origin.port, server_name="b\xfccher.test") as pool:
+        error = await error_of(Exchange().on(pool))
+        assert (error.status, error.kind, error.sent, pool.open) == (502, "handshake", False, 0)
+        assert origin.received == b""
+
+
+# -- names -------------------------------------------------------------------------------------------------------------
+
+
+@define
+class Names:
+    """In place of the system's resolver.
+
+    :ivar known: addresses by name.
+    :ivar asked: the names that were asked for.
+    :ivar answering: an answer waits for it.
+    """
+
+    known: dict[str, list[str]] = field(factory=dict)
+    asked: list[str] = field(factory=list)
+    answering: threading.Event = field(factory=threading.Event)
+
+    def getaddrinfo(self, host: str, *arguments: Any) -> list[Any]:
+        """As ``socket.getaddrinfo``."""
+        self.asked.append(host)
+        assert self.answering.wait(5)
+        if host not in self.known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in self.known[host]]
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
+    """A resolver that answers at once, unless told to wait."""
+    names = Names({"origin.test": ["127.0.0.1"]})
+    names.answering.set()
+    monkeypatch.setattr(socket, "getaddrinfo", names.getaddrinfo)
+    yield names
+    names.answering.set()
+
+
+async def test_a_name_is_resolved_once_for_all_who_ask(pki: PKI, names: Names) -> None:
+    """Requests at once share one question, the next ones its answer."""
+    names.answering.clear()
+    with Origin(pki) as origin, pool_to(pki, f"origin.test:{origin.port}") as pool:
+        asked = [Exchange().on(pool) for _ in range(5)]
+        await until(lambda: names.asked)
+        names.answering.set()
+        for each in asked:
+            assert await each == 200
+        assert await Exchange().on(pool, fresh=True) == 200
+        assert names.asked == ["origin.test"]
+
+
+async def test_resolving_does_not_hold_up_the_node(pki: PKI, names: Names) -> None:
+    """While a name server is silent the reactor turns, and connect-timeout ends the waiting with 504."""
+    names.answering.clear()
+    with pool_to(pki, "origin.test:1", connect_timeout=0.3) as pool:
+        asked, turns = Exchange().on(pool), 0
+        while not asked.called:
+            turns += 1
+            await deferLater(pool.reactor, 0.01)
+        error = await error_of(asked)
+        assert (error.status, error.kind, error.sent, pool.open) == (504, "timeout", False, 0)
+        assert turns > 10
+        names.answering.set()
+        await until(lambda: not pool.resolver._asking)
+
+
+async def test_a_name_without_an_address_is_502(pki: PKI, names: Names) -> None:
+    """The resolver's reason is in the error, and the next request asks again."""
+    with pool_to(pki, "nowhere.test:1") as pool:
+        for _ in range(2):
+            error = await error_of(Exchange().on(pool))
+            assert (error.status, error.kind, error.sent, pool.open) == (502, "connect", False, 0)
+            assert "nowhere.test cannot be resolved" in error.reason
+            assert "Name or service not known" in error.reason
+        assert names.asked == ["nowhere.test"] * 2
+
+
+async def test_all_addresses_of_a_name_are_tried(pki: PKI, names: Names) -> None:
+    """A refused address is followed by the next."""
+    with Origin(pki) as origin, pool_to(pki, f"origin.test:{origin.port}") as pool:
+        names.known["origin.test"] = ["127.0.0.2", "127.0.0.3", "127.0.0.1"]
+        assert await Exchange().on(pool) == 200
+
+
+async def test_an_address_that_does_not_answer_leaves_time_for_the_next(pki: PKI, names: Names) -> None:
+    """A silent address gets its part of connect-timeout and no more."""
+    with (
+        Origin(pki) as origin,
+        _silent("127.0.0.2", origin.port),
+        pool_to(pki, f"origin.test:{origin.port}", connect_timeout=1.0) as pool,
+    ):
+        names.known["origin.test"] = ["127.0.0.2", "127.0.0.1"]
+        began = time.monotonic()
+        assert await Exchange().on(pool) == 200
+        assert 0.5 <= time.monotonic() - began < 1.0
+
+
+def _silent(host: str, port: int) -> Any:
+    """A listener whose queue is full, so that the kernel drops what comes."""
+    listening = socket.create_server((host, port), backlog=0)
+    filling = [socket.socket() for _ in range(4)]
+    for each in filling:
+        each.setblocking(False)
+        each.connect_ex((host, port))
+
+    class Closing:
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, *_: object) -> None:
+            for each in (listening, *filling):
+                each.close()
+
+    return Closing()
