@@ -189,7 +189,7 @@ def test_a_turn_of_pipelined_requests_is_bounded_in_time() -> None:
 
     with serving(answering=slow) as each:
         each.loop.tick = 0.0005
-        each.sock.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(30)))
+        each.peer.sock.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(30)))
         while each.loop.turn():
             turns.append(len(each.handlers))
         assert turns[0] < 5
@@ -443,7 +443,7 @@ def test_who_was_refused_has_little_time_to_read_it() -> None:
         each.send(UPLOAD)
         assert each.connection.state is State.LINGER
         each.loop.wait(30, 1)
-        assert b"EOF" not in each.sock.recv(100_000)
+        assert b"EOF" not in each.read(100_000)
         received = each.read()
         assert received.endswith(b"EOF")
         each.loop.wait(1.5)
