@@ -3,9 +3,9 @@
 A control client makes small requests, one after another, on one kept mTLS connection; other clients, with another
 certificate and other addresses, meanwhile do what :data:`SITUATIONS` says. Its worst wait may be twice the worst that
 it has at nginx in the same situation, or 100 ms. Both peers take turns in every round, with the same origin behind
-them; of a peer's rounds those are judged in which nothing outside of the bench took its core, if there are any. The
-exit status is 1 if a limit is not kept, if the control client was refused or lost its connection, or if the others got
-nothing done.
+them; those rounds are judged in which nothing outside of the bench took their core, if there are any. The exit status
+is 1 if a limit is not kept, if the control client was refused or lost its connection, or if the others got nothing
+done.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if not __package__:  # run as a file
 from bench.interpreters import Interpreter
 from bench.load import Report
 from bench.peers import HERE, Bench, Peer, bench
-from bench.processes import kept_waiting
+from bench.rounds import Core, judged
 from bench.tables import table, verdict
 
 TIMES = 2.0
@@ -34,9 +34,6 @@ TIMES = 2.0
 
 ALWAYS = 100.0
 """Milliseconds that are never too much."""
-
-CALM = 0.1
-"""The part of the time for which others may take the core of a peer without that the round counts for nothing."""
 
 CONTROL = ("-c", "1", "-p", "/varied", "-V", "4096")
 """The control client's words for the load generator."""
@@ -81,7 +78,7 @@ _PIPELINE = ("-D", "64", "-x")
 SITUATIONS: Mapping[str, Situation] = {
     "quiet": Situation((), _requests, ""),
     "downloads": Situation(("-c", "40", "-p", "/large"), _megabytes, "MB/s"),
-    "uploads": Situation(("-c", "8", "-p", "/upload", "-B", str(2**20)), _chunks, "chunks/s"),
+    "uploads": Situation(("-c", "8", "-p", "/upload", "-B", str(2**16)), _chunks, "chunks/s"),
     "refused": Situation(("-c", "8", "-p", "/admin/area0/index.php", *_PIPELINE), _refused, "refused/s"),
     "malformed": Situation(("-c", "8", "-H", "Host: second", *_PIPELINE), _refused, "refused/s"),
     "handshakes": Situation(("-c", "8", "-m", "handshake"), _requests, "handshakes/s", processes=4),
@@ -96,13 +93,15 @@ class Row:
 
     :ivar control: what the control client saw.
     :ivar others: what each generator of the others saw.
-    :ivar lost: the part of the time in which the peer could have run, and a process outside of the bench did.
+    :ivar round: the number of the round.
+    :ivar lost: as of :class:`bench.rounds.Core`.
     """
 
     peer: str
     situation: str
     control: Report
     others: Sequence[Report] = ()
+    round: int = 0
     lost: float = 0.0
 
     def done(self) -> float:
@@ -110,10 +109,10 @@ class Row:
         return sum(SITUATIONS[self.situation].done(each) for each in self.others)
 
 
-def run(place: Bench, peer: Peer, name: str, seconds: float, warming: float) -> Row:
+def run(place: Bench, peer: Peer, name: str, seconds: float, warming: float, number: int = 0) -> Row:
     """Put one peer into one situation."""
     situation = SITUATIONS[name]
-    began, before = time.monotonic(), kept_waiting(peer.pid)
+    core = Core(peer)
     with contextlib.ExitStack() as stack:
         control = place.load(peer, CONTROL, seconds, BEFORE + warming)
         stack.callback(control.stop)
@@ -124,9 +123,9 @@ def run(place: Bench, peer: Peer, name: str, seconds: float, warming: float) -> 
             others.append(place.load(peer, words, seconds, warming, client="other", niceness=10))
             stack.callback(others[-1].stop)
         seen, theirs = control.report(), [each.report() for each in others]
-    lost = (kept_waiting(peer.pid) - before) / (time.monotonic() - began)
+    lost = core.lost()
     time.sleep(0.3)  # for the connections that were left
-    return Row(peer.name, name, seen, theirs, lost)
+    return Row(peer.name, name, seen, theirs, number, lost)
 
 
 def measure(options: argparse.Namespace) -> list[Row]:
@@ -139,7 +138,7 @@ def measure(options: argparse.Namespace) -> list[Row]:
         for number in range(options.rounds):
             for name in options.situations:
                 for peer in peers if number % 2 else peers[::-1]:
-                    row = run(place, peer, name, options.seconds, options.warming)
+                    row = run(place, peer, name, options.seconds, options.warming, number)
                     rows.append(row)
                     print(
                         f"round {number + 1}  {name:10} {peer.name:12} worst {row.control.worst:8.1f} ms"
@@ -148,11 +147,6 @@ def measure(options: argparse.Namespace) -> list[Row]:
                         flush=True,
                     )
     return rows
-
-
-def judged(rows: Sequence[Row]) -> list[Row]:
-    """Of the rounds of a peer in a situation those in which it had its core, or all if that is none of them."""
-    return [row for row in rows if row.lost <= CALM] or list(rows)
 
 
 def complaints(rows: Sequence[Row]) -> list[str]:
@@ -178,9 +172,9 @@ def comparison(rows: Sequence[Row]) -> tuple[str, bool]:
     header += ["rounds", "core taken", "the others"]
     lines, kept = [], True
     for name in dict.fromkeys(row.situation for row in rows):
-        base = 0.0
+        base, together = 0.0, judged([row for row in rows if row.situation == name])
         for peer in sorted({row.peer for row in rows}, reverse=True):  # nginx first
-            mine = judged([row for row in rows if (row.peer, row.situation) == (peer, name)])
+            mine = [row for row in together if row.peer == peer]
             worst = max(row.control.worst for row in mine)
             line = [name, peer, f"{worst:.1f}", f"{median(row.control.worst for row in mine):.1f}"]
             line.append(f"{median(row.control.p50 for row in mine):.2f}")
@@ -190,8 +184,9 @@ def comparison(rows: Sequence[Row]) -> tuple[str, bool]:
                 line += ["", "", ""]
             else:
                 limit = max(TIMES * base, ALWAYS)
-                kept = kept and worst <= limit and not wrong
-                line += [f"{worst / base:.2f}", f"{limit:.0f}", verdict(worst <= limit)]
+                good = worst <= limit and not wrong
+                kept = kept and good
+                line += [f"{worst / base:.2f}", f"{limit:.0f}", verdict(good)]
             line.append(f"{len(mine)}")
             line.append(f"{median(row.lost for row in mine):.0%}")
             done = f"{median(row.done() for row in mine):,.0f} {SITUATIONS[name].unit}" if mine[0].others else ""

@@ -19,7 +19,7 @@ from attrs import frozen
 from bench import certificates
 from bench.load import Generator, compiled
 from bench.nginx import Nginx
-from bench.processes import cores, cpu_seconds, free_port, running
+from bench.processes import cores, cpu_seconds, free_port, kept_waiting, running
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -43,6 +43,10 @@ class Peer:
     def cpu(self) -> float:
         """Seconds of CPU time that all of its processes have had."""
         return cpu_seconds(self.pid)
+
+    def kept_waiting(self) -> float:
+        """Seconds in which it was ready to run, and its core did something else."""
+        return kept_waiting(self.pid)
 
 
 @frozen

@@ -1,9 +1,10 @@
 """Compares the node with nginx: CPU microseconds per request, beside the limits that it has to keep.
 
 The peers are asked in turn, several rounds, and what is compared is the median over the rounds of ours divided by
-nginx's. A scenario whose name has ``vary`` in it asks 4,096 different requests in turn of an origin whose response
-heads differ too, as real ones do; ``keep1k`` and ``real1k`` repeat one request for ever and stand beside them without a
-limit. The exit status is 1 if a limit is not kept, or if any request failed: a fast wrong answer is none.
+nginx's: of those rounds in which nothing outside of the bench took their core, if there are any. A scenario whose name
+has ``vary`` in it asks 4,096 different requests in turn of an origin whose response heads differ too, as real ones do;
+``keep1k`` and ``real1k`` repeat one request for ever and stand beside them without a limit. The exit status is 1 if a
+limit is not kept, or if any request failed: a fast wrong answer is none.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if not __package__:  # run as a file
 from bench.interpreters import Interpreter
 from bench.load import Report
 from bench.peers import HERE, Bench, Peer, bench
+from bench.rounds import Core, judged
 from bench.tables import table, verdict
 
 OURS = "edgenode-"
@@ -85,6 +87,7 @@ class Row:
     """One run of one peer in one scenario.
 
     :ivar cpu: microseconds of CPU time for each request.
+    :ivar lost: as of :class:`bench.rounds.Core`.
     """
 
     peer: str
@@ -92,18 +95,19 @@ class Row:
     round: int
     cpu: float
     report: Report
+    lost: float = 0.0
 
 
 def run(place: Bench, peer: Peer, scenario: str, number: int, seconds: float, warming: float) -> Row:
     """Run one peer in one scenario."""
-    before = [0.0]
+    before, core = [0.0], Core(peer)
     report = place.load(peer, SCENARIOS[scenario], seconds, warming).report(lambda: before.append(peer.cpu()))
     cpu = (peer.cpu() - before[-1]) * 1e6 / max(report.requests, 1)
     place.forget_events()
-    row = Row(peer.name, scenario, number, cpu, report)
+    row = Row(peer.name, scenario, number, cpu, report, core.lost())
     print(
         f"round {number + 1}  {scenario:8} {peer.name:16} {cpu:8.1f} µs  {report.requests / report.seconds:8.0f}/s"
-        f"  p50 {report.p50:.2f} ms  p99 {report.p99:.2f} ms",
+        f"  p50 {report.p50:.2f} ms  p99 {report.p99:.2f} ms  core taken by others {row.lost:.0%}",
         flush=True,
     )
     return row
@@ -140,10 +144,10 @@ def measured(peer: str, scenario: str, filters: Sequence[int]) -> bool:
     return count == min(filters) or (scenario, count) in LIMITS
 
 
-def ratio(rows: Sequence[Row], peer: str, scenario: str) -> float | None:
-    """The median over the rounds of a peer's CPU time divided by nginx's; ``None`` if a side was not measured."""
-    base = {row.round: row.cpu for row in rows if (row.peer, row.scenario) == (BASE, scenario) and row.cpu}
-    theirs = [row for row in rows if (row.peer, row.scenario) == (peer, scenario) and row.round in base]
+def ratio(rows: Sequence[Row], peer: str) -> float | None:
+    """The median over a scenario's rounds of a peer's CPU time divided by nginx's; ``None`` if one was not measured."""
+    base = {row.round: row.cpu for row in rows if row.peer == BASE and row.cpu}
+    theirs = [row for row in rows if row.peer == peer and row.round in base]
     return median(row.cpu / base[row.round] for row in theirs) if theirs else None
 
 
@@ -161,15 +165,17 @@ def complaints(rows: Iterable[Row], scenario: str) -> list[str]:
 
 def comparison(rows: Sequence[Row]) -> tuple[str, bool]:
     """The table to print, and whether all limits are kept."""
-    header = ["scenario", "peer", "µs a request", "x nginx", "at most", "goal", ""]
+    header = ["scenario", "peer", "µs a request", "x nginx", "at most", "goal", "rounds", "core taken", ""]
     lines, kept = [], True
     for scenario, peer in sorted({(row.scenario, row.peer) for row in rows}, key=_order):
-        mine = [row for row in rows if (row.peer, row.scenario) == (peer, scenario)]
-        share = ratio(rows, peer, scenario)
+        together = judged([row for row in rows if row.scenario == scenario])
+        mine = [row for row in together if row.peer == peer]
+        share = ratio(together, peer)
         line = [scenario, peer, f"{median(row.cpu for row in mine):.1f}", "" if share is None else f"{share:.2f}"]
         limit = LIMITS.get((scenario, int(peer.removeprefix(OURS)))) if peer.startswith(OURS) else None
         good = limit is None or (share is not None and share <= limit.most)
         line += ["", ""] if limit is None else [f"{limit.most:.2f}", f"{limit.goal:.2f}"]
+        line += [f"{len(mine)}", f"{median(row.lost for row in mine):.0%}"]
         wrong = complaints(mine, scenario)
         line.append("; ".join([*([] if limit is None else [verdict(good)]), *wrong]))
         lines.append(line)

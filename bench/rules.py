@@ -28,10 +28,10 @@ from edgenode.policy.tagging import Tagging
 from edgenode.rules.categories import entry
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.language.expressions import Expression
-from edgenode.rules.lowering import formula_of
 from edgenode.rules.matching import engines
 from edgenode.rules.matching.compiling import compile_formula
 from edgenode.rules.networks import Networks
+from edgenode.rules.section_formulas import formula_of
 
 WORDS = """
     account admin alpha archive backup basket billing blog bravo cache catalog checkout cloud config console

@@ -1,4 +1,4 @@
-"""Sphinx: reStructuredText, Markdown for security.md; the reference is made from the schema as the pages are read."""
+"""Sphinx: reStructuredText, Markdown for security.md; references are made from the schemas as the pages are read."""
 
 from __future__ import annotations
 
@@ -26,11 +26,15 @@ nitpicky = True
 
 
 def _write_reference(app: Sphinx, page: str, source: list[str]) -> None:
-    """Write the configuration reference from the schema, so that no copy of it can grow old."""
+    """Write the references of the configuration and of events from their schemas, so that no copy can grow old."""
     if page == "configuration":
         from edgenode.config.reference import reference
 
         source[0] = reference()
+    if page == "events":
+        from edgenode.node.event_fields import reference as fields_of_events
+
+        source[0] += fields_of_events()
 
 
 def setup(app: Sphinx) -> None:

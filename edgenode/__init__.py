@@ -1,8 +1,7 @@
 """An edge node for mutual TLS on Twisted.
 
-The rooms, each with the question it answers: ``rules`` (does it match?), ``policy`` (what then?), ``tls`` (who is it?),
-``proxy`` (how does it travel?), ``config`` (how is it written?). Between them travel the values of the hallway:
-``exchange``, ``decision``, ``errors``, ``interfaces``, ``settings``. ``service``, ``tap`` and ``__main__`` join them.
+Every module stands in a room, a folder that answers one question: ``docs/architecture.rst`` has the table of rooms, and
+of what each may import.
 
 The names below are the public ones; everything else may change. They are loaded when they are first asked for, so that
 a program that uses one room does not load them all.
@@ -28,7 +27,10 @@ if TYPE_CHECKING:
     from edgenode.model.exchange import Exchange as Exchange
     from edgenode.model.exchange import Request as Request
     from edgenode.model.interfaces import IEventSink as IEventSink
+    from edgenode.model.interfaces import Record as Record
     from edgenode.model.interfaces import Stage as Stage
+    from edgenode.node.event_record import event_line as event_line
+    from edgenode.node.event_schema import Event as Event
     from edgenode.node.service import EdgeService as EdgeService
     from edgenode.policy.pipeline import Pipeline as Pipeline
     from edgenode.proxy.origin.agent import OriginAgent as OriginAgent
@@ -42,6 +44,7 @@ _HOMES = {
     "Decision": "model.decision",
     "EdgeEndpoint": "embedding.endpoint",
     "EdgeService": "node.service",
+    "Event": "node.event_schema",
     "Exchange": "model.exchange",
     "FilteredResource": "embedding.filtered_resource",
     "IEventSink": "model.interfaces",
@@ -49,9 +52,11 @@ _HOMES = {
     "OriginError": "model.errors",
     "Pipeline": "policy.pipeline",
     "Reason": "model.decision",
+    "Record": "model.interfaces",
     "Request": "model.exchange",
     "Stage": "model.interfaces",
     "connection_of": "embedding.connection_facts",
+    "event_line": "node.event_record",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605

@@ -14,7 +14,7 @@ from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError, printable
 from edgenode.model.exchange import Address
 from edgenode.simulation import curl
-from edgenode.simulation.curl import Unclear
+from edgenode.simulation.curl import InvalidRequest
 from edgenode.simulation.explain import Question, explain
 from edgenode.simulation.explain_text import lines
 from edgenode.simulation.simulator import NetworkNeeded, Simulator
@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     except ConfigurationError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
         return 1
-    except Unclear as error:
+    except InvalidRequest as error:
         print(printable(str(error)), file=sys.stderr)
         return 1
     except NetworkNeeded:
@@ -64,15 +64,15 @@ def _question(options: argparse.Namespace) -> Question:
     try:
         peer = Address.of(options.peer, 0).host
     except ValueError:
-        raise Unclear(f"--from: expected an IP address, not {options.peer}") from None
+        raise InvalidRequest(f"--from: expected an IP address, not {options.peer}") from None
     certificate = b""
     if options.cert is not None:
         try:
             certificate = pathlib.Path(options.cert).read_bytes()
         except OSError as error:
-            raise Unclear(f"cannot read {options.cert}: {error.strerror}") from None
+            raise InvalidRequest(f"cannot read {options.cert}: {error.strerror}") from None
         if b"-----BEGIN CERTIFICATE-----" not in certificate:
-            raise Unclear(f"{options.cert}: there is no certificate in PEM in it")
+            raise InvalidRequest(f"{options.cert}: there is no certificate in PEM in it")
     name = None if options.no_sni else options.sni or curl.server_name(asked.host)
     return Question(asked, peer, "", name, curl.moment(options.at), certificate, f"TLSv{options.tls}", options.ja4)
 
@@ -83,5 +83,5 @@ def _listener(simulator: Simulator, named: str | None, server_name: str | None) 
     if named is None:
         return simulator.listener_for(server_name)
     if named not in listeners:
-        raise Unclear(f"there is no [listener {named}]; there is {', '.join(listeners)}")
+        raise InvalidRequest(f"there is no [listener {named}]; there is {', '.join(listeners)}")
     return named

@@ -23,7 +23,7 @@ from edgenode.feeds.fetch import Fetcher
 from edgenode.model.errors import ConfigurationError
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
-from edgenode.node.feeds import Outcome, ask, pause, remote, status_of
+from edgenode.node.feed_updates import Outcome, ask, pause, remote, status_of
 from edgenode.rules.feeds import without_query
 
 

@@ -50,5 +50,5 @@ def makeService(options: Options) -> IService:
         node = Node(options.path, options.configuration, reactor)
     except OSError as error:
         raise SystemExit(f"edgenode: cannot write the events: {error}") from error
-    node.heed_signals()
+    node.install_signal_handlers()
     return node

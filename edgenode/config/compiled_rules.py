@@ -25,8 +25,8 @@ from edgenode.proxy.routing import PathMap
 from edgenode.rules import filter_feeds
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import All, AnyOf, Formula
-from edgenode.rules.lowering import Lowering
 from edgenode.rules.matching.contradictions import Conjunction, conjunctions
+from edgenode.rules.section_formulas import SectionFormulas
 from edgenode.rules.sections import Section
 
 
@@ -34,7 +34,7 @@ from edgenode.rules.sections import Section
 class Formulas:
     """The rules of a configuration as formulas, each made when it is first asked for.
 
-    Every property but :attr:`definitions` and :attr:`lowering` needs sections without errors.
+    Every property but :attr:`definitions` and :attr:`section_formulas` needs sections without errors.
 
     :ivar configuration: the sections.
     :ivar contents: what their lists and datafeeds hold.
@@ -50,9 +50,9 @@ class Formulas:
         return Definitions(configuration.sections, self.contents.lists, configuration.edge.missing_not_equal)
 
     @cached_property
-    def lowering(self) -> Lowering:
+    def section_formulas(self) -> SectionFormulas:
         """Makes formulas of sections."""
-        return Lowering(self.definitions)
+        return SectionFormulas(self.definitions)
 
     @cached_property
     def actions(self) -> Mapping[str, Action]:
@@ -79,7 +79,7 @@ class Formulas:
         """What each rule list says itself, without the sections that it names."""
         own = {}
         for header, each in self.lists.items():
-            whole = self.lowering.formula(each, header)
+            whole = self.section_formulas.formula(each, header)
             assert isinstance(whole, All | AnyOf)
             own[header] = whole.parts[: len(each.entries) + (each.expression is not None)]
         return own
@@ -90,7 +90,7 @@ class Formulas:
         judged = {}
         for header, each in self.lists.items():
             if isinstance(each, PathMap) or (isinstance(each, GlobalFilter) and each.active):
-                judged[header] = self.lowering.formula(each, header)
+                judged[header] = self.section_formulas.formula(each, header)
             if isinstance(each, GlobalFilter) and each.active and each.feed is not None:
                 members = self.contents.feeds[header.partition(" ")[2]]
                 judged[header] = filter_feeds.formula(each.feed, members, str(each.source))
@@ -125,8 +125,8 @@ class CompiledRules:
         configuration = formulas.configuration
         definitions, actions = formulas.definitions, formulas.actions
         tags = {name: policy.tags for name, policy in configuration.security_policies.items()}
-        feeds, lowering = formulas.contents.feeds, formulas.lowering
-        rules = stages.Rules(tags, configuration.global_filters, definitions, actions, feeds, lowering)
+        feeds, compiled = formulas.contents.feeds, formulas.section_formulas
+        rules = stages.Rules(tags, configuration.global_filters, definitions, actions, feeds, compiled)
         return cls(definitions, actions, stages.compiled(rules))
 
     def pipeline(

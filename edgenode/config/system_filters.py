@@ -1,7 +1,7 @@
 """The system-managed filters: those of ``system.ini``, as the configuration changes them.
 
-Law: nobody can call a filter of his own like one of these, and none of them is changed by a name that is misspelt. What
-the file says of one of them is stronger than what it says of all.
+Law: no other filter can have a name like these, and a misspelt name is an error and changes none of them. What the file
+says of one of them is stronger than what it says of all.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A document fetched by the node itself, such as a datafeed.
 
-Law: nobody but the servers meant can answer, for every connection is verified, also behind a redirect; and no server
-can make the node hold more, or wait longer, than it was told.
+Law: every connection is verified, also after a redirect; and no server can make the node hold more bytes, or wait
+longer, than ``max-size`` and ``fetch-timeout`` allow.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _PIECE = 1 << 16
 """Bytes that are unpacked in one go: of what stands behind a member a copy is made."""
 
 
-class Unfetched(Exception):
+class FetchError(Exception):
     """A document could not be had; the text says why."""
 
 
@@ -103,15 +103,15 @@ class Fetcher:
         :param timeout: for all of it, seconds.
         :param known: of the content that we have.
         :return: the document; ``None`` if it is the one that we have.
-        :raises Unfetched: if it cannot be had.
+        :raises FetchError: if it cannot be had.
         """
         try:
             fetching = Deferred.fromCoroutine(self._follow(address, context, max_size, timeout, known))
             return await fetching.addTimeout(timeout, self.reactor)
         except TimeoutError:
-            raise Unfetched(f"not there within {timeout:g} s") from None
+            raise FetchError(f"not there within {timeout:g} s") from None
         except OriginError as error:
-            raise Unfetched(error.reason) from None
+            raise FetchError(error.reason) from None
 
     async def _follow(
         self, address: Address, context: SSL.Context, max_size: int, timeout: float, known: Validators
@@ -122,7 +122,7 @@ class Fetcher:
             if not isinstance(answer, Address):
                 return answer
             address = answer
-        raise Unfetched(f"more than {MOST_REDIRECTS} redirects")
+        raise FetchError(f"more than {MOST_REDIRECTS} redirects")
 
     async def _ask(
         self, address: Address, context: SSL.Context, max_size: int, timeout: float, known: Validators
@@ -144,7 +144,7 @@ class Fetcher:
             if response.code == 304 and known != Validators():
                 return None
             if response.code != 200:
-                raise Unfetched(f"the server answers {response.code}")
+                raise FetchError(f"the server answers {response.code}")
             body = _Body(max_size)
             response.deliverBody(body)
             data = await body.done
@@ -154,7 +154,7 @@ class Fetcher:
         if coding in ("gzip", "x-gzip"):
             data = await self.in_thread(unpack, data, max_size)
         elif coding not in ("", "identity"):
-            raise Unfetched(f"packed as {coding!r}, which was not asked for")
+            raise FetchError(f"packed as {coding!r}, which was not asked for")
         return Document(data, Validators.of(response.headers))
 
 
@@ -178,12 +178,12 @@ def _redirected(address: Address, response: IResponse) -> Address:
     values = response.headers.getRawHeaders(b"location", [])
     location = values[0].decode("latin-1") if len(values) == 1 else ""
     if not location:
-        raise Unfetched(f"the server answers {response.code}, without a place to look")
+        raise FetchError(f"the server answers {response.code}, without a place to look")
     try:
         url, _ = urllib.parse.urldefrag(urllib.parse.urljoin(address.url, location))
         return read_address(url)
     except ValueError:  # of urllib, and InvalidValue
-        raise Unfetched(f"redirected to {location[:200]!r}, which is no https address") from None
+        raise FetchError(f"redirected to {location[:200]!r}, which is no https address") from None
 
 
 class _Body(Protocol):
@@ -203,16 +203,16 @@ class _Body(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self._data += data
         if len(self._data) > self._most:
-            self._end(Unfetched("it is larger than max-size"))
+            self._end(FetchError("it is larger than max-size"))
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         if reason is not None and reason.check(ResponseDone):
             self._end(None)
         else:  # PotentialDataLoss too: whoever cuts the connection could cut the document anywhere
-            self._end(Unfetched("the connection ended before the document"))
+            self._end(FetchError("the connection ended before the document"))
 
-    def _end(self, error: Unfetched | None) -> None:
+    def _end(self, error: FetchError | None) -> None:
         if self.done.called:
             return
         if error is None:
@@ -225,7 +225,7 @@ def unpack(data: bytes, most: int) -> bytes:
     """Unpack gzip (RFC 1952), of several members too.
 
     :param most: bytes that may come out.
-    :raises Unfetched: if there are more, or it is damaged.
+    :raises FetchError: if there are more, or it is damaged.
     """
     unpacked = bytearray()
     at = members = 0
@@ -233,16 +233,16 @@ def unpack(data: bytes, most: int) -> bytes:
         while at < len(data):
             members += 1
             if members > _MOST_MEMBERS:
-                raise Unfetched(f"its gzip has more than {_MOST_MEMBERS} members")
+                raise FetchError(f"its gzip has more than {_MOST_MEMBERS} members")
             member = zlib.decompressobj(31)
             while not member.eof:
                 piece = data[at : at + _PIECE]
                 if not piece:
-                    raise Unfetched("its gzip ends too early")
+                    raise FetchError("its gzip ends too early")
                 unpacked += member.decompress(piece, most + 1 - len(unpacked))
                 if len(unpacked) > most:
-                    raise Unfetched("unpacked it is larger than max-size")
+                    raise FetchError("unpacked it is larger than max-size")
                 at += len(piece) - len(member.unused_data)
     except zlib.error as error:
-        raise Unfetched(f"its gzip is damaged: {error}") from None
+        raise FetchError(f"its gzip is damaged: {error}") from None
     return bytes(unpacked)

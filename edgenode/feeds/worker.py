@@ -1,7 +1,7 @@
-"""A large JSON document is read in a process of its own: Python does it in one go, and no thread could serve meanwhile.
+"""The reading of large JSON documents in a process of their own: Python reads one holding its lock, so that no other
+thread could serve meanwhile.
 
-Law: a document cannot take more time or memory than it is given, and what comes of it is what reading it here would
-give.
+Law: a document takes no more time and memory than its limits, and the result is that of reading it in this process.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def read(format: Format, data: bytes, words: bool) -> Values:
 
 @contextmanager
 def _memory(name: str) -> Iterator[IO[bytes]]:
-    """A file that is nowhere."""
+    """A file in memory, without a name."""
     with open(os.memfd_create(f"edgenode {name}", os.MFD_CLOEXEC), "w+b") as file:
         yield file
 

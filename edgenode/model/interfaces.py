@@ -38,8 +38,8 @@ EVENT_HEADERS = (b"content-type", b"referer", b"user-agent")
 
 
 class Standing(Protocol):
-    """What is the same for many exchanges: those of one connection, listener, client address, verdict on the client's
-    certificate, server group, security policy and path map.
+    """What is the same for many exchanges: those of one connection with one verdict on the client's certificate, one
+    server group, security policy and path map. Listener and client's address may differ.
 
     :ivar event_prefix: the part of an event that depends on nothing else, empty until the first of them is written.
     """

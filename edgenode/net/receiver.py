@@ -19,8 +19,7 @@ class Receiver(Protocol):
     def received(self, data: bytes) -> None:
         """Bytes arrived.
 
-        :param data: up to :data:`~edgenode.net.transport.READ_AHEAD`; empty, if
-            ``Transport.call_again`` has asked for it.
+        :param data: up to ``transport.READ_AHEAD`` bytes; empty, if ``Transport.call_again`` has asked for it.
         """
 
     def drained(self) -> None:

@@ -65,7 +65,7 @@ class Transport:
 
     __slots__ = (
         "_again", "_asked", "_closing", "_direct", "_ended", "_fd", "_half", "_open", "_paused", "_queue", "_reactor",
-        "_reading", "_writing",
+        "_read", "_reading", "_unsent", "_writing",
         "connection", "established", "lost", "queued", "receiver", "sent", "sock",
     )  # fmt: skip
 
@@ -78,6 +78,7 @@ class Transport:
         self.receiver = receiver
         self._fd = sock.fileno()
         self._queue: deque[bytes | memoryview] | None = None
+        self._read = self._unsent = b""  # of the round that the reactor is at
         self.queued = self.sent = 0
         self.established = self.lost = False
         self._open = self._direct = False  # what follows from all the others: may it read, may it send unqueued
@@ -106,10 +107,13 @@ class Transport:
             return
         try:
             data = self.connection.recv(FIRST)
-            if len(data) < FIRST:
+            if len(data) >= FIRST:
+                self._read_on(data)
+            elif (batch := self._reactor.batch) is None:
                 self.receiver.received(data)  # that was all: OpenSSL decrypts no record before the last one is read
             else:
-                self._read_on(data)
+                self._read = data
+                batch.append(self)
         except SSL.Error as error:
             self._not_read(error)
         except Exception:
@@ -144,18 +148,45 @@ class Transport:
         if not queue:
             self._all_sent()
 
+    @property
+    def unread(self) -> bool:
+        """Whether bytes have been read in this round that were not handed on yet."""
+        return bool(self._read)
+
+    def deliver(self) -> None:
+        """Hand on what was read in this round: called by the reactor once everybody's bytes have been read.
+
+        If the receiver has been paused since, it waits for :meth:`resume`.
+        """
+        if self._paused:
+            return
+        data, self._read = self._read, b""
+        if data and not self.lost:
+            self._tell(self.receiver.received, data)
+
+    def flush(self) -> None:
+        """Send what was written in this round: called by the reactor once everybody's bytes have been handed on."""
+        unsent, self._unsent = self._unsent, b""
+        if unsent and not self.lost:
+            self._send(unsent)
+
     def doAgain(self) -> None:
         """Go on with what was left: called by the reactor after everybody else."""
         self._again = False
         if self._paused or self.lost:
             return
-        if not self._asked:
-            if self._open and self.connection.pending():
-                self.doRead()
+        if self._read:
+            self.deliver()
+        elif self._asked:
+            self._asked = False
+            self._reopen()
+            self._tell(self.receiver.received, b"")
+        elif self._open and self.connection.pending():
+            self.doRead()
             return
-        self._asked = False
         self._reopen()
-        self._tell(self.receiver.received, b"")
+        if self._asked or (self._open and self.connection.pending()):
+            self._go_on()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor found the socket hung up."""
@@ -165,11 +196,25 @@ class Transport:
 
     def write(self, data: bytes) -> None:
         """Send bytes, at once if possible. After the end they are dropped: the receiver has been, or will be, told."""
-        size = len(data)
         if not self._direct:
-            if size and not self._closing and not self.lost:
+            if data and not self._closing and not self.lost:
                 self._enqueue(data)
             return
+        unsent = self._reactor.unsent
+        if unsent is not None and len(data) <= FIRST:
+            if self._unsent:
+                self._unsent += data
+            else:
+                self._unsent = data
+                unsent.append(self)
+            return
+        if self._unsent:
+            data, self._unsent = self._unsent + data, b""
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        """Send bytes now; queue what the socket does not take."""
+        size = len(data)
         at = 0
         try:
             while at < size and at < READ_AHEAD:
@@ -202,7 +247,7 @@ class Transport:
             return
         self._paused = False
         self._reopen()
-        if self._asked or (self._open and self.connection.pending()):
+        if self._asked or self._read or (self._open and self.connection.pending()):
             self._go_on()
 
     def call_again(self) -> None:
@@ -219,6 +264,7 @@ class Transport:
         """End the connection properly once everything queued is sent."""
         if self.lost or self._closing:
             return
+        self.flush()
         self._closing = True
         self._direct = False
         if not self.queued:
@@ -231,6 +277,7 @@ class Transport:
 
     def abort(self, reason: str = "") -> None:
         """End the connection at once, without close_notify: the other side must not take it for a proper end."""
+        self.flush()
         self._end(reason, clean=False)
 
     # -- inside: reading ---------------------------------------------------------------------------------------------
@@ -283,7 +330,7 @@ class Transport:
         """Read again, unless there is another reason not to; a handshake goes on even while the receiver is paused."""
         if self._ended or (self._paused and self.established):
             return
-        self._open = self.established and not self._asked
+        self._open = self.established and not self._asked and not self._read
         if not self._reading:
             self._reading = True
             self._reactor.addReader(self)

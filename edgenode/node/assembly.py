@@ -24,8 +24,8 @@ from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
 from edgenode.proxy.trusted_proxies import TrustedProxies
 from edgenode.rules.formulas import ALWAYS
-from edgenode.rules.lowering import formula_of
 from edgenode.rules.matching.compiling import compile_formula
+from edgenode.rules.section_formulas import formula_of
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.hostnames import verify_origin
 from edgenode.tls.policies import PROTOCOLS, TLSPolicy, client_context, server_context

@@ -1,8 +1,11 @@
-"""``python -m edgenode reload``: asks a running node to read its configuration again, and says what came of it.
+"""A running node is asked to read its configuration again, and answers with what came of it.
 
-The two talk over a Unix socket without a file, in Linux's abstract namespace, named after the node's process. Law: the
-kernel says who is at the other end; a node obeys nobody but root and its own user, and the command believes nobody but
-the process that it asked for.
+``python -m edgenode reload`` talks to the node over a Unix socket without a file, in Linux's abstract namespace, named
+after the node's process. Law: the kernel says who is at the other end. A node obeys nobody but root and its own user.
+The command believes nobody but the process that it asked for, if that is root's or of its own user.
+
+The protocol: the command sends :data:`REQUEST`; the node answers with a line, ``done`` or ``failed``, and the report in
+UTF-8 behind it, and closes.
 """
 
 from __future__ import annotations
@@ -23,13 +26,14 @@ from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
-_REQUEST = b"reload\n"
+REQUEST = b"reload\n"
 _DONE, _FAILED = b"done\n", b"failed\n"
 
-_PATIENCE = 5
-"""Seconds in which the command must have asked, and in which it must take what it is told."""
+PATIENCE = 5
+"""Seconds within which the command must have asked, and within which it must have taken the answer."""
 
-_MOST_CALLERS = 8
+MOST_CALLERS = 8
+"""Connections at a time; further ones are closed."""
 
 _LONGEST_WAIT = 300.0
 """Seconds for which the command waits for an answer: reloads take their turns."""
@@ -49,11 +53,30 @@ class Report:
     text: str
 
 
-def listen(reactor: Any, reload: Callable[[], Deferred[Report]]) -> IListeningPort | None:
-    """Wait to be asked for a reload; ``None``, and a line in the log, if somebody else has taken the name."""
-    factory = _Callers(reload)
+PeerOf = Callable[[socket.socket], tuple[int, int]]
+"""Says which process and which user is at the other end of a socket."""
+
+
+def process_and_user(sock: socket.socket) -> tuple[int, int]:
+    """Process and user at the other end of a Unix socket, as of when it connected or began to listen (unix(7))."""
+    pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return pid, uid
+
+
+# -- the node ----------------------------------------------------------------------------------------------------------
+
+
+def listen(
+    reactor: Any, reload: Callable[[], Deferred[Report]], peer_of: PeerOf = process_and_user
+) -> IListeningPort | None:
+    """Wait to be asked for a reload.
+
+    :param reload: reads the configuration again.
+    :param peer_of: says which process and user is at the other end of a socket.
+    :returns: the port; ``None``, and a line in the log, if somebody else has taken the name.
+    """
     try:
-        port: IListeningPort = reactor.listenUNIX(_name(os.getpid()), factory)
+        port: IListeningPort = reactor.listenUNIX(_name(os.getpid()), _Callers(reactor, reload, peer_of))
     except CannotListenError as error:
         _log.error("python -m edgenode reload is not offered: {reason}", reason=str(error.socketError))
         return None
@@ -61,13 +84,26 @@ def listen(reactor: Any, reload: Callable[[], Deferred[Report]]) -> IListeningPo
 
 
 class _Callers(Factory):
+    """The connections of commands.
+
+    :ivar connected: how many there are.
+    """
+
     noisy = False
 
-    def __init__(self, reload: Callable[[], Deferred[Report]]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        reload: Callable[[], Deferred[Report]],
+        peer_of: PeerOf,
+    ) -> None:
+        self.reactor = reactor
         self.reload = reload
-        self.callers = 0
+        self.peer_of = peer_of
+        self.connected = 0
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        """A connection."""
         return _Caller(self)
 
 
@@ -79,25 +115,31 @@ class _Caller(Protocol, TimeoutMixin):
     def __init__(self, callers: _Callers) -> None:
         self._callers = callers
         self._counted = False
-        self._asked = b""
+        self._received = b""
+
+    def callLater(self, period: float, func: Callable[[], None]) -> Any:
+        """The timer of :class:`TimeoutMixin`."""
+        return self._callers.reactor.callLater(period, func)
 
     def connectionMade(self) -> None:
-        _, uid, _ = _peer(self.transport.getHandle())
-        if uid not in (0, os.geteuid()) or self._callers.callers >= _MOST_CALLERS:
+        """Obey root and our own user, and only so many at a time."""
+        _, uid = self._callers.peer_of(self.transport.getHandle())
+        if uid not in (0, os.geteuid()) or self._callers.connected >= MOST_CALLERS:
             self.transport.abortConnection()
             return
-        self._callers.callers += 1
+        self._callers.connected += 1
         self._counted = True
-        self.setTimeout(_PATIENCE)
+        self.setTimeout(PATIENCE)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._asked == _REQUEST:
+        """Reload once the whole request is there; what follows it is ignored, and anything else ends the connection."""
+        if not self._counted or self._received == REQUEST:
             return
-        self._asked += data
-        if self._asked == _REQUEST:
+        self._received += data
+        if self._received == REQUEST:
             self.setTimeout(None)
             self._callers.reload().addCallbacks(self._answer, self._fail)
-        elif not _REQUEST.startswith(self._asked):
+        elif not REQUEST.startswith(self._received):
             self.transport.abortConnection()
 
     def _fail(self, failure: Failure) -> None:
@@ -106,22 +148,30 @@ class _Caller(Protocol, TimeoutMixin):
 
     def _answer(self, report: Report) -> None:
         if self.connected:
-            self.setTimeout(_PATIENCE)
-            self.transport.write((_DONE if report.done else _FAILED) + report.text.encode())
+            self.setTimeout(PATIENCE)
+            # Names of files need not be UTF-8: what cannot be encoded is escaped.
+            text = report.text.encode("utf-8", "backslashreplace")
+            self.transport.write((_DONE if report.done else _FAILED) + text)
             self.transport.loseConnection()
 
     def timeoutConnection(self) -> None:
+        """The command has neither asked nor taken its answer in time."""
         self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
+        """The connection is over."""
         self.setTimeout(None)
-        self._callers.callers -= self._counted
+        self._callers.connected -= self._counted
 
 
-def ask(pid: int) -> Report:
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def ask(pid: int, peer_of: PeerOf = process_and_user) -> Report:
     """Ask a node for a reload; this blocks.
 
     :param pid: its process.
+    :param peer_of: says which process and user is at the other end of a socket.
     :raises OSError: if there is no such node, it does not answer, or it is not the one that does.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
@@ -130,12 +180,12 @@ def ask(pid: int) -> Report:
             sock.connect(_name(pid))
         except ConnectionRefusedError:
             raise ConnectionRefusedError(0, "no node runs there") from None
-        there, uid, _ = _peer(sock)
+        there, uid = peer_of(sock)
         if there != pid or (os.geteuid() != 0 and uid not in (0, os.geteuid())):
             raise PermissionError(0, "somebody else answers in its place")
         answer = b""
         with contextlib.suppress(ConnectionError):
-            sock.sendall(_REQUEST)
+            sock.sendall(REQUEST)
             answer = b"".join(iter(lambda: sock.recv(65536), b""))
     status, end, text = answer.partition(b"\n")
     if status + end not in (_DONE, _FAILED):
@@ -145,9 +195,3 @@ def ask(pid: int) -> Report:
 
 def _name(pid: int) -> str:
     return f"\0edgenode.{pid}"
-
-
-def _peer(sock: socket.socket) -> tuple[int, int, int]:
-    """Process, user and group at the other end of a Unix socket, as of when it connected or began to listen."""
-    pid, uid, gid = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-    return pid, uid, gid

@@ -68,44 +68,58 @@ ALL_ROWS = {row.path: row for row in _flat(ROWS)}
 """Every field of an event, those within others too, by its path."""
 
 
-def read(event: Mapping[str, Any], rows: Iterable[Row] = ROWS) -> dict[str, Any]:
-    """Read an event.
+def _by_part() -> dict[str, dict[str, Row]]:
+    parts: dict[str, dict[str, Row]] = {}
+    for row in ALL_ROWS.values():
+        if row.of and (not row.inner or get_origin(row.type) is list):
+            part, _, name = row.of.rpartition(".")
+            parts.setdefault(part, {})[name] = row
+    return parts
+
+
+ATTRIBUTES = _by_part()
+"""The fields that are attributes of a part of a record: by where the part stands, and by the attribute's name."""
+
+
+class Values(dict[str, Any]):
+    """The values of an event by the paths of its fields, as a record has them; of an object its JSON, ``None`` if it is
+    ``null``. What the event does not hold, or not as a whole, is not in it, and a ``ValueError`` if it is asked for."""
+
+    def __missing__(self, path: str) -> Any:
+        raise ValueError(f"{ALL_ROWS[path].path} is missing")
+
+
+def read_event(event: Mapping[str, Any], rows: Iterable[Row] = ROWS) -> Values:
+    """Read an event, or an object in it.
 
     :param event: as :mod:`json` reads it.
-    :returns: the values of a record, by the path of the field. What the event does not hold, or not as a whole, is not
-        in it; ``None`` stands for an object that is ``null``.
     :raises ValueError: if a field is of another type than its own, or cannot be read.
     """
-    found: dict[str, Any] = {}
+    found = Values()
     for row in rows:
         if row.name not in event:
             continue
         value = event[row.name]
         if not _conforms(value, row.type):
             raise ValueError(f"{row.path} is no {_described(row.type)}")
-        if row.object is None or value is None:
-            found[row.path] = row.field.kind.read(value)
-        elif isinstance(value, list):
+        if row.inner and isinstance(value, list):
             for each in value:
-                read(each, row.inner)
-            found[row.path] = row.field.kind.read(value)
-        else:
-            found |= read(value, row.inner)
-    return {path: value for path, value in found.items() if value is not UNKNOWN}
+                read_event(each, row.inner)  # only to find out whether it can be
+        if row.inner and isinstance(value, dict):
+            found |= read_event(value, row.inner)
+        known = row.field.kind.read(value)
+        if known is not UNKNOWN:
+            found[row.path] = known
+    return found
 
 
-def attributes(found: Mapping[str, Any], of: str) -> dict[str, Any]:
+def attributes(values: Values, of: str, *, whole: bool = False) -> dict[str, Any]:
     """The attributes of a part of a record, as far as an event holds them.
 
-    :param found: what :func:`read` has found.
     :param of: where the part stands in the record, such as ``exchange.connection``.
+    :param whole: whether none of them may be missing; else a ``ValueError`` is raised.
     """
-    return {
-        name: found[path]
-        for path, row in ALL_ROWS.items()
-        for owner, _, name in (row.of.rpartition("."),)
-        if owner == of and path in found
-    }
+    return {name: values[row.path] for name, row in ATTRIBUTES.get(of, {}).items() if whole or row.path in values}
 
 
 def _conforms(value: object, hint: Any) -> bool:

@@ -14,7 +14,7 @@ from edgenode.model.interfaces import Record
 from edgenode.node.event_fields import ALL_ROWS, ROWS, Row
 from edgenode.node.event_values import headers, instant, octets, reasons, stages, tags, text, version
 
-_FIXED = ("listener", "client", "peer", "local", "tls", "certificate", "server_group", "security_policy", "path_map")
+_FIXED = ("peer", "local", "tls", "certificate", "server_group", "security_policy", "path_map")
 """The fields that the exchanges of a :class:`~edgenode.model.interfaces.Standing` share; they stand together."""
 
 
@@ -36,6 +36,8 @@ def event_line(record: Record) -> str:
     return _EVENT % (
         instant(record.time),
         octets(record.identifier),
+        text(record.listener),
+        text(exchange.client),
         prefix,
         "null" if request is None else _request(request, record.event_headers),
         tags(decision.tags),

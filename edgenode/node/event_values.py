@@ -201,11 +201,13 @@ def _read_headers(value: dict[str, list[str]]) -> dict[bytes, tuple[bytes, ...]]
     return {name.encode("ascii"): tuple(each.encode("latin-1") for each in found) for name, found in value.items()}
 
 
-_REASON_NAMES = frozenset(each.name for each in fields(Reason))
+_REASON_NAMES = tuple(each.name for each in fields(Reason))
 
 
 def _read_reasons(values: list[dict[str, str]]) -> tuple[Reason, ...]:
-    return tuple(Reason(**{name: each[name] for name in each if name in _REASON_NAMES}) for each in values)
+    if not all(each.keys() >= set(_REASON_NAMES) for each in values):
+        raise ValueError("a reason of which a part is missing")
+    return tuple(Reason(*map(each.__getitem__, _REASON_NAMES)) for each in values)
 
 
 TEXT = Kind(text, _same)

@@ -84,8 +84,8 @@ class Node(MultiService):
         stopped: Deferred[Any] = super().stopService()
         return stopped
 
-    def heed_signals(self) -> None:
-        """Reload on SIGHUP, which would end the process else, and drain on SIGTERM; from now on, and not only later."""
+    def install_signal_handlers(self) -> None:
+        """Reload on SIGHUP, which would end the process otherwise, and drain on SIGTERM, from now on."""
         signal.signal(signal.SIGHUP, self._on(self.reload))
         signal.signal(signal.SIGTERM, self._on(self._terminate))
         # Again once Twisted has put its own handler there: that one makes the process end as though by the signal.
@@ -106,7 +106,7 @@ class Node(MultiService):
     def reload(self) -> Deferred[control.Report]:
         """Read the file again: what is wrong with it is logged, and then nothing has changed.
 
-        Whoever asks while that is being done is told of the next time: one for all of them.
+        Requests during a reload are answered by the next one, a single one for all of them.
         """
         asked: Deferred[control.Report] = Deferred()
         self._waiting.append(asked)
@@ -119,7 +119,7 @@ class Node(MultiService):
         self._reloading = True
         systemd.reloading()
         changed = self._edge.change(self._load)
-        changed.addCallbacks(self._reloaded, self._not_reloaded).addCallback(self._tell, waiting)
+        changed.addCallbacks(self._reloaded, self._not_reloaded).addCallback(self._answer, waiting)
 
     def _load(self, running: Configuration) -> Configuration:
         if os.path.exists(self._path) and not os.path.isfile(self._path):
@@ -148,7 +148,7 @@ class Node(MultiService):
         (_log.info if done else _log.error)("{outcome}", outcome=last)
         return control.Report(done, "\n".join((*map(str, problems), last)))
 
-    def _tell(self, report: control.Report, waiting: Iterable[Deferred[control.Report]]) -> None:
+    def _answer(self, report: control.Report, waiting: Iterable[Deferred[control.Report]]) -> None:
         self._reloading = False
         for each in waiting:
             each.callback(report)

@@ -24,7 +24,7 @@ from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
 from edgenode.node.events import EventLog
-from edgenode.node.feeds import Feeds
+from edgenode.node.feed_updates import FeedUpdates
 from edgenode.node.watch import Watch
 from edgenode.proxy.listener.binding import sentence
 from edgenode.proxy.listener.port import Port
@@ -55,7 +55,7 @@ class EdgeService(Service):
         self._events = events
         self._reloading = DeferredLock()
         self._watch = Watch(reactor, lambda: self.configuration, self.change)
-        self._feeds = Feeds(Fetcher(reactor, self._deadlines), lambda: self.configuration, self.change)
+        self._feeds = FeedUpdates(Fetcher(reactor, self._deadlines), lambda: self.configuration, self.change)
         self._leaving: set[Port] = set()
         self._retired: weakref.WeakSet[OriginPool] = weakref.WeakSet()
         self.ports: dict[str, Port] = {

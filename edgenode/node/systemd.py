@@ -1,4 +1,7 @@
-"""What systemd is told of the node's life: sd_notify(3), without its library."""
+"""The node's state for systemd: the protocol of sd_notify(3), without its library.
+
+Law: a node runs as well without systemd, and no state that cannot be sent holds anything up.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +33,7 @@ def stopping() -> None:
 
 
 def _notify(*lines: str) -> None:
+    """Send some assignments to the socket that systemd has named; one with ``@`` in front is an abstract one."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
         return
@@ -38,4 +42,4 @@ def _notify(*lines: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sock:
             sock.sendto("\n".join(lines).encode(), address)
     except OSError as error:
-        _log.warn("systemd cannot be told: {reason}", reason=error.strerror)
+        _log.warn("systemd was not notified: {reason}", reason=error.strerror)

@@ -1,9 +1,9 @@
-"""The watch over the files of certificates, trust stores, ``[geo]``, lists and datafeeds: what changes there is taken
-over without a reload.
+"""The watch over the files of certificates, trust stores, ``[geo]``, lists and datafeeds: changed files are used
+without a reload.
 
-Law: a file is read only once it has stayed the same from one look to the next, and used only if all goes together with
-it; until then, and if it never does, the old one stays in use, and the log says so once. The configuration file itself
-is not read: an operator may be writing it.
+Law: a file is read only once it has stayed the same from one look to the next, and used only if the configuration is
+valid with it; until then the old content stays in use, and the log says so once. The configuration file itself is not
+read: an operator may be writing it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from edgenode.config.file_signatures import Signature
 from edgenode.config.load import Configuration
 from edgenode.model.errors import Problem
 
-_PATIENCE = 60.0
+_RETRY = 60.0
 """Seconds after which files that could not be used are tried again: a certificate may have become valid."""
 
 _IDLE = 5.0
-"""Seconds after which a watch that is switched off looks whether it still is."""
+"""Seconds after which a watch that ``watch-interval = 0`` has switched off looks whether it still is."""
 
 _log = Logger()
 
@@ -36,11 +36,11 @@ Change = Callable[[Callable[[Configuration], Configuration]], Deferred[Configura
 
 
 class Watch:
-    """Looks at the files of a running configuration.
+    """Looks at the files of a running configuration, and has it changed when they have.
 
-    :param reactor: for its timers and threads.
-    :param running: says what is running.
-    :param change: changes it.
+    :param reactor: for timers and threads.
+    :param running: gives the running configuration.
+    :param change: has it changed.
     """
 
     def __init__(self, reactor: Any, running: Callable[[], Configuration], change: Change) -> None:
@@ -56,12 +56,12 @@ class Watch:
         self._watching = False
 
     def start(self) -> None:
-        """Look from time to time."""
+        """Look every ``watch-interval``."""
         self._watching = True
         self._schedule()
 
     def stop(self) -> None:
-        """No longer; what is under way comes to nothing."""
+        """Look no more; what is under way has no effect."""
         self._watching = False
         if self._next is not None:
             self._next.cancel()
@@ -100,7 +100,7 @@ class Watch:
         if not self._watching or not stable or not (fresh or now >= self._try_again_at):
             return None
         self._tried |= stable
-        self._try_again_at = now + _PATIENCE
+        self._try_again_at = now + _RETRY
         problems: list[Problem] = []
 
         def refreshed(configuration: Configuration) -> Configuration:

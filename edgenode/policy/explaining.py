@@ -12,9 +12,9 @@ from edgenode.rules import filter_feeds
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import Formula
 from edgenode.rules.lists import Members
-from edgenode.rules.lowering import Lowering
 from edgenode.rules.matching.explaining import Reads, Trace, trace, trace_section
 from edgenode.rules.matching.ordering import by_tags
+from edgenode.rules.section_formulas import SectionFormulas
 
 
 @frozen(eq=False)
@@ -35,9 +35,9 @@ class Filters:
     def of(cls, filters: Mapping[str, GlobalFilter], definitions: Definitions, feeds: Mapping[str, Members]) -> Filters:
         """Of filters that can be compiled: see :meth:`edgenode.policy.globalfilters.GlobalFilters.of`."""
         active = {name: each for name, each in filters.items() if each.active}
-        lowering = Lowering(definitions)
+        known = SectionFormulas(definitions)
         formulas = {
-            name: lowering.formula(each, name)
+            name: known.formula(each, name)
             if each.feed is None
             else filter_feeds.formula(each.feed, feeds[name], str(each.source))
             for name, each in active.items()

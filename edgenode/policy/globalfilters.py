@@ -23,8 +23,8 @@ from edgenode.rules.feeds import Feed
 from edgenode.rules.filter_feeds import FeedCategory
 from edgenode.rules.formulas import Evidence
 from edgenode.rules.lists import Members
-from edgenode.rules.lowering import Lowering
 from edgenode.rules.matching.compiling import FormulaSet, compile_formulas
+from edgenode.rules.section_formulas import SectionFormulas
 from edgenode.rules.sections import Section
 from edgenode.rules.tags import canonical
 
@@ -140,7 +140,7 @@ class GlobalFilters:
         definitions: Definitions,
         actions: Mapping[str, Action],
         feeds: Mapping[str, Members] = MappingProxyType({}),
-        lowering: Lowering | None = None,
+        known: SectionFormulas | None = None,
     ) -> GlobalFilters:
         """Compile the active ones of these filters.
 
@@ -148,18 +148,18 @@ class GlobalFilters:
         :param definitions: the sections and lists that they name.
         :param actions: the actions that they name, the predefined ones among them.
         :param feeds: what the filters with a source hold, by the filter's name.
-        :param lowering: one with these definitions that may have met these filters before.
+        :param known: formulas with these definitions that have been made before.
         :raises InvalidValue: if something is named that does not exist, or as
-            :func:`edgenode.rules.lowering.formula_of` and
+            :func:`edgenode.rules.section_formulas.formula_of` and
             :func:`edgenode.rules.matching.compiling.compile_formulas` do.
         """
         active = {name: each for name, each in filters.items() if each.active}
         for name, each in active.items():
             if each.action is not None and each.action not in actions:
                 raise InvalidValue(f"the global filter {name} names an action that does not exist: {each.action}")
-        lowering = lowering or Lowering(definitions)
+        known = known or SectionFormulas(definitions)
         formulas = [
-            lowering.formula(each, name)
+            known.formula(each, name)
             if each.feed is None
             else filter_feeds.formula(each.feed, feeds[name], str(each.source))
             for name, each in active.items()

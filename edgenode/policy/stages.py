@@ -18,7 +18,7 @@ from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import Tagging
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.lists import Members
-from edgenode.rules.lowering import Lowering
+from edgenode.rules.section_formulas import SectionFormulas
 
 
 @frozen(eq=False)
@@ -30,7 +30,7 @@ class Rules:
     :ivar definitions: the sections and lists that rules name.
     :ivar actions: every action by its name, the predefined ones among them.
     :ivar feeds: what the filters with a source hold, by the filter's name.
-    :ivar lowering: one with these definitions that may have met these filters before; ``None`` for a new one.
+    :ivar formulas: those of sections with these definitions, as far as they have been made; ``None`` for none.
     """
 
     policy_tags: Mapping[str, Sequence[str]] = field(factory=dict)
@@ -38,7 +38,7 @@ class Rules:
     definitions: Definitions = field(factory=Definitions)
     actions: Mapping[str, Action] = field(factory=dict)
     feeds: Mapping[str, Members] = field(factory=dict)
-    lowering: Lowering | None = None
+    formulas: SectionFormulas | None = None
 
 
 def _tagging(rules: Rules) -> Stage:
@@ -46,7 +46,7 @@ def _tagging(rules: Rules) -> Stage:
 
 
 def _global_filters(rules: Rules) -> Stage:
-    return GlobalFilters.of(rules.global_filters, rules.definitions, rules.actions, rules.feeds, rules.lowering)
+    return GlobalFilters.of(rules.global_filters, rules.definitions, rules.actions, rules.feeds, rules.formulas)
 
 
 STAGES: tuple[Callable[[Rules], Stage], ...] = (_tagging, _global_filters)

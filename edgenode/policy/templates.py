@@ -17,7 +17,7 @@ from attrs import field, frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange
-from edgenode.rules.language import evaluating
+from edgenode.rules.language import expression_formulas
 from edgenode.rules.language.nodes import Node, listed
 from edgenode.rules.language.parsing import parse_value
 from edgenode.rules.language.texts import to_string
@@ -118,7 +118,7 @@ def _value(text: str, column: int) -> Value:
     if node.type not in (BOOL, INT, BYTES, IP):
         sentence = f'expected a single value, and this is {node.type}: take one element, or join(..., ", ")'
         raise InvalidValue(sentence, column)
-    return Value(node, column, evaluating.reader(node))
+    return Value(node, column, expression_formulas.reader(node))
 
 
 def _joined(pieces: list[str | Value]) -> Iterator[str | Value]:
@@ -165,7 +165,7 @@ class Filled:
     @property
     def needs(self) -> frozenset[str]:
         """What its values look at besides the head of a request."""
-        return frozenset().union(*(evaluating.needs(value.node) for value in self.template.values))
+        return frozenset().union(*(expression_formulas.needs(value.node) for value in self.template.values))
 
     def render(self, exchange: Exchange) -> bytes:
         """The text for an exchange."""

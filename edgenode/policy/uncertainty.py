@@ -20,7 +20,7 @@ _Reader = Callable[[Exchange], Any]
 
 
 @define(eq=False)
-class Doubts:
+class UncertainFilters:
     """Knows of all filters what they look at, so that only those are taken apart that look at what is not known."""
 
     _filters: Filters

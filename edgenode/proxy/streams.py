@@ -24,7 +24,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from edgenode.model.errors import ClientError, OriginError
-from edgenode.model.exchange import NO_BODY, Body, Headers, Request, by_name
+from edgenode.model.exchange import NO_BODY, Body, Headers, Request
 
 NO_CONTENT = -1
 """The length of a message that has no body and says nothing of one."""
@@ -35,7 +35,7 @@ class RequestHead(Request):
 
     :ivar origin_target: the request target in origin form as it is forwarded, or ``*``.
     :ivar field_names: the names of its field lines in lower case, in the order received.
-    :ivar field_lines: the field lines as received, without line ends, index by index.
+    :ivar field_lines: the field lines as ``name: value``, names as received, without line ends, index by index.
     :ivar options: the field names that its Connection field nominates as hop-by-hop, lower case.
     :ivar keep_alive: whether its connection may serve another request.
     :ivar expects_continue: whether the client waits for 100 before it sends the body.
@@ -100,7 +100,7 @@ class RequestHead(Request):
         raise AttributeError(name)
 
     def _pairs(self) -> Headers:
-        values = [line.partition(b":")[2].strip(b" \t") for line in self.field_lines]
+        values = [line.partition(b": ")[2] for line in self.field_lines]
         pairs = zip(self.field_names, values, strict=True)
         host = self.fields[b"host"][0]  # of an absolute target, where it differs: RFC 9112, section 3.2.2
         return tuple([(name, host if name == b"host" else value) for name, value in pairs])
@@ -131,7 +131,7 @@ class ResponseHead:
     :ivar reason: the reason phrase; empty if there is none.
     :ivar fields: every value of every field by its lower-case name.
     :ivar field_names: the names of its field lines in lower case, in the order received.
-    :ivar field_lines: the field lines as received, without line ends, index by index.
+    :ivar field_lines: the field lines as ``name: value``, names as received, without line ends, index by index.
     :ivar length: the body's length in bytes, ``None`` if it is not known in advance.
     :ivar options: the field names that its Connection field nominates as hop-by-hop.
     """
@@ -159,17 +159,8 @@ class ResponseHead:
     @property
     def headers(self) -> Headers:
         """The fields as (name in lower case, value) pairs."""
-        values = [line.partition(b":")[2].strip(b" \t") for line in self.field_lines]
+        values = [line.partition(b": ")[2] for line in self.field_lines]
         return tuple(zip(self.field_names, values, strict=True))
-
-
-def fields_of(names: list[bytes], values: list[bytes]) -> dict[bytes, tuple[bytes, ...]]:
-    """Every value of every field by its lower-case name, where names are repeated.
-
-    :param names: in lower case.
-    :param values: one for each name.
-    """
-    return by_name(tuple(zip(names, values, strict=True)))
 
 
 class ClientStream(Protocol):

@@ -11,10 +11,10 @@ from edgenode.rules import categories, notations, regexes
 from edgenode.rules.categories import category_of, sought_of, value_of
 from edgenode.rules.feeds import without_query
 from edgenode.rules.formulas import Formula, Leaf, Predicate, Sought
-from edgenode.rules.language.evaluating import subject
+from edgenode.rules.language.expression_formulas import subject
 from edgenode.rules.lists import Members
-from edgenode.rules.lowering import in_either_case
 from edgenode.rules.networks import Networks
+from edgenode.rules.section_formulas import in_either_case
 from edgenode.rules.sections import Entry
 
 _OF_THE_CONFIGURATION = ("tag", "path-matching-name", "security-policy-name")

@@ -36,12 +36,12 @@ _HARMLESS_VALUES = (
 )  # fmt: skip
 
 
-class Unclear(Exception):
+class InvalidRequest(Exception):
     """A request that cannot be made of what was asked for; the text says why."""
 
 
 @frozen
-class Asked:
+class CurlRequest:
     """A request.
 
     :ivar host: the host of the URL, for SNI.
@@ -91,14 +91,14 @@ class _Data(argparse.Action):
         setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or ()), (option, values)])
 
 
-def request_of(options: argparse.Namespace) -> Asked:
+def request_of(options: argparse.Namespace) -> CurlRequest:
     """The request that options ask for.
 
-    :raises Unclear: if they ask for none, or a file of theirs cannot be read.
+    :raises InvalidRequest: if they ask for none, or a file of theirs cannot be read.
     """
     text = options.url or options.named_url
     if not text:
-        raise Unclear("a URL is missing")
+        raise InvalidRequest("a URL is missing")
     scheme, authority, rest = _split(text)
     data = [_datum(option, value) for option, value in options.data or ()]
     target = rest if rest.startswith("/") else f"/{rest}"
@@ -110,18 +110,18 @@ def request_of(options: argparse.Namespace) -> Asked:
     fields = _fields(options, authority, media_type, len(body) if media_type else None)
     line = f"{method} {options.request_target or target} HTTP/1.{'0' if options.old else '1'}"
     head = "".join(f"{each}\r\n" for each in (line, *(f"{name}: {value}".rstrip() for name, value in fields), ""))
-    return Asked(_host(authority), scheme == "https", os.fsencode(head), body)
+    return CurlRequest(_host(authority), scheme == "https", os.fsencode(head), body)
 
 
 def _split(url: str) -> tuple[str, str, str]:
     match = _URL.fullmatch(url.partition("#")[0])
     if match is None or not match[2]:
-        raise Unclear(f"this is no URL: {url}")
+        raise InvalidRequest(f"this is no URL: {url}")
     scheme, authority, rest = (match[1] or "https").lower(), match[2], match[3]
     if scheme not in ("http", "https"):
-        raise Unclear(f"a URL here is one of https, not of {scheme}")
+        raise InvalidRequest(f"a URL here is one of https, not of {scheme}")
     if "@" in authority:
-        raise Unclear("a name and password are given with -u, not in the URL")
+        raise InvalidRequest("a name and password are given with -u, not in the URL")
     return scheme, authority, rest
 
 
@@ -159,20 +159,20 @@ def _field(text: str) -> tuple[str, str | None]:
         return text[:-1], ""
     name, colon, value = text.partition(":")
     if not colon:
-        raise Unclear(f"a header field is written Name: value, not {text}")
+        raise InvalidRequest(f"a header field is written Name: value, not {text}")
     return name, value.strip() or None
 
 
 def _cookie(text: str) -> str:
     if "=" not in text:
-        raise Unclear(f"cookies are written name=value; a file of them is not read: {text}")
+        raise InvalidRequest(f"cookies are written name=value; a file of them is not read: {text}")
     return text
 
 
 def _body(data: Sequence[bytes], options: argparse.Namespace) -> tuple[bytes, str]:
     """The body and its media type, which is empty without a body."""
     if data and options.form:
-        raise Unclear("-d and -F exclude each other")
+        raise InvalidRequest("-d and -F exclude each other")
     if options.form:
         return _form(options.form), f"multipart/form-data; boundary={_BOUNDARY}"
     return (b"&".join(data), _FORM) if data else (b"", "")
@@ -200,7 +200,7 @@ def _form(parts: Sequence[str]) -> bytes:
     for part in parts:
         name, equals, value = part.partition("=")
         if not equals:
-            raise Unclear(f"a part of a form is written NAME=TEXT, not {part}")
+            raise InvalidRequest(f"a part of a form is written NAME=TEXT, not {part}")
         disposition = f'form-data; name="{name}"'
         content, media_type = os.fsencode(value), ""
         if value.startswith(("@", "<")):
@@ -218,7 +218,7 @@ def _read(path: str) -> bytes:
     try:
         return pathlib.Path(path).read_bytes()
     except OSError as error:
-        raise Unclear(f"cannot read {path}: {error.strerror}") from None
+        raise InvalidRequest(f"cannot read {path}: {error.strerror}") from None
 
 
 def server_name(host: str) -> str | None:
@@ -233,7 +233,7 @@ def server_name(host: str) -> str | None:
 def moment(text: str | None) -> float:
     """A time as seconds since the epoch; now if none is given.
 
-    :raises Unclear: if it is none.
+    :raises InvalidRequest: if it is none.
     """
     if text is None:
         return datetime.datetime.now(datetime.UTC).timestamp()
@@ -241,7 +241,7 @@ def moment(text: str | None) -> float:
         at = _seconds(text)
         datetime.datetime.fromtimestamp(at, datetime.UTC)  # only of these there is a date
     except (ValueError, OverflowError, OSError):
-        raise Unclear(f"--at: expected a time such as 2026-11-21T12:00:00Z, not {text}") from None
+        raise InvalidRequest(f"--at: expected a time such as 2026-11-21T12:00:00Z, not {text}") from None
     return at
 
 

@@ -25,7 +25,7 @@ from edgenode.proxy.origin.origin import Server
 from edgenode.proxy.routing import ServedGroup
 from edgenode.rules.language.texts import to_string
 from edgenode.rules.matching.explaining import Found, Trace, closeness, simplified
-from edgenode.simulation.curl import Asked, Unclear
+from edgenode.simulation.curl import CurlRequest, InvalidRequest
 from edgenode.simulation.simulator import Judged, Simulator, client_of
 
 _PLAIN = {"kind": "respond", "status": 400, "headers": [], "body": "400 The plain HTTP request was sent to HTTPS port"}
@@ -46,7 +46,7 @@ class Question:
     :ivar fingerprint: JA4.
     """
 
-    asked: Asked
+    asked: CurlRequest
     peer: str
     listener: str
     server_name: str | None
@@ -88,7 +88,7 @@ def _connection(simulator: Simulator, question: Question, group: ServedGroup) ->
         try:
             client = client_of(question.certificate, group, now)
         except ValueError:
-            raise Unclear("--cert: there is a certificate in it that cannot be read") from None
+            raise InvalidRequest("--cert: there is a certificate in it that cannot be read") from None
     cipher = "TLS_AES_256_GCM_SHA384" if question.tls_version == "TLSv1.3" else "ECDHE-ECDSA-AES128-GCM-SHA256"
     return Connection(
         Address.of(question.peer, 50000),

@@ -1,8 +1,9 @@
-"""A recorded exchange: what an event tells, as something that rules can look at again.
+"""A recorded exchange: what an event holds of it, as something that rules can look at again.
 
-Law: what an event does not hold is never taken for absent. There are two readings of each: one in which the unknown has
-some value or other, so that everything that serves can run on it, and one that raises
-:class:`~edgenode.rules.matching.certainty.NotKnown` wherever the unknown is looked at.
+Law: what an event does not hold is never taken for absent. There are two readings of each: one in which something
+stands in the place of the unknown, so that everything that serves can run on it, and one that raises
+:class:`~edgenode.rules.matching.certainty.NotKnown` wherever the unknown is looked at. What an event holds, and where
+that stood in the exchange, says the schema: :mod:`edgenode.node.event_schema`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from attrs import evolve, frozen
 
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import (
-    Address,
     AlternativeNames,
     ClientIdentity,
     Connection,
@@ -26,6 +26,7 @@ from edgenode.model.exchange import (
     Request,
     Verification,
 )
+from edgenode.node.event_fields import ATTRIBUTES, Values, attributes, read_event
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.proxy.streams import RequestHead
@@ -37,19 +38,17 @@ LONGEST_LINE = 1 << 20
 _JUDGED = (404, 413, 421, 495, 496)
 """The refusals that are a judgement: the others say what became of the connection, or of the node."""
 
-_LONG_AGO = datetime.datetime.fromtimestamp(0, datetime.UTC)
 _LIMITS = HeadLimits(target=1 << 20, head=1 << 21, headers=10_000)
-_TEXTS = (
-    "subject", "issuer", "serial", "subject_legacy", "issuer_legacy", "issuer_serial", "fingerprint_sha1", "ski",
-    "issuer_ski", "spki_sha256", "key_type", "signature_algorithm",
-)  # fmt: skip
-_NAMES = ("subject", "issuer", "subject_legacy", "issuer_legacy")
-_CUT = 1024
-"""Characters of a name, if it has so many, of which nobody knows whether they are all."""
+_LONG_AGO = datetime.datetime.fromtimestamp(0, datetime.UTC)
+_NOBODY = ClientIdentity(b"", (), "", "", "", "", _LONG_AGO, _LONG_AGO, Verification())
+"""What stands in the place of what is not known of a client."""
 
+_CONNECTION = "exchange.connection"
+_CLIENT = f"{_CONNECTION}.client"
+"""Where they stand in a record."""
 
-_LONGEST_CHAIN = 1000
-"""Certificates; no handshake has so many."""
+_TAGGED = {"subject", "issuer", "tags"}
+"""What becomes a tag of a client that is verified: :mod:`edgenode.policy.tagging`."""
 
 
 class NoEvent(Exception):
@@ -57,7 +56,7 @@ class NoEvent(Exception):
 
 
 class NotJudged(Exception):
-    """An event tells of something that no rule has judged; the text says what."""
+    """An event is about something that no rule has judged; the text says what."""
 
 
 @frozen
@@ -94,10 +93,10 @@ class Recorded:
     :ivar connection: the connection, with something in the place of what is not known.
     :ivar head: the head of the request, likewise.
     :ivar verdict: what became of it.
-    :ivar received: bytes of the body that came; there may have been more.
+    :ivar received: bytes of the body that came; there may have been more of them.
     :ivar filter: the filter whose action was taken, empty if none was.
     :ivar unsure: what is not known that the route, or the verdict on the client, may depend on; empty for nothing.
-    :ivar probe_connection: the connection that tells if it is asked for what is not known.
+    :ivar probe_connection: the connection, raising where what is not known is looked at.
     :ivar probe_request: the request likewise.
     """
 
@@ -119,109 +118,103 @@ class Recorded:
         """Read an event.
 
         :raises NoEvent: if it is none.
-        :raises NotJudged: if it tells of something that was not judged.
+        :raises NotJudged: if it is about something that was not judged.
         """
         try:
             event = json.loads(line)
-            return cls._read(event)
-        except (NotJudged, NoEvent):
-            raise
+            if not isinstance(event, dict) or "request" not in event:
+                raise NoEvent("not an event")
+            return cls._of(event, read_event(event))
         except RecursionError:
             raise NoEvent("nested too deep") from None
         except json.JSONDecodeError as error:
             raise NoEvent(f"not JSON: {error.msg}") from None
-        except KeyError as error:
-            raise NoEvent(f"not an event of this version: {error.args[0]} is missing") from None
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        except (ValueError, OverflowError) as error:
             raise NoEvent(f"not an event of this version: {error}") from None
         except ClientError as error:
             raise NoEvent(f"a request that would be refused: {error}") from None
 
     @classmethod
-    def _read(cls, event: Any) -> Self:
-        if not isinstance(event, dict) or "request" not in event:
-            raise NoEvent("not an event")
-        if event["request"] is None:
+    def _of(cls, event: Mapping[str, Any], values: Values) -> Self:
+        if values["request"] is None:
             raise NotJudged("without a request")
-        verdict = _verdict(event)
-        when = datetime.datetime.fromisoformat(event["time"]).timestamp()
-        head, probe = _requests(event)
-        client = str(ipaddress.ip_address(event["client"]))
-        place = {"id": str(event["id"]), "time": event["time"], "client": client}
-        place |= {part: str(event["request"][part]) for part in ("method", "authority", "target")}
-        connection, probed = _connections(event)
-        unsure = "certificate" if connection.client is not None and "tags" not in event["certificate"] else ""
-        listener, received, taken = str(event["listener"]), int(event["bytes"]["received"]), _filter(event)
-        return cls(place, listener, when, client, connection, head, verdict, received, taken, unsure, probed, probe)
+        verdict = _verdict(values)
+        head, probe_request = _requests(values)
+        connection, probe_connection = _connections(values)
+        when, client = values["time"], str(ipaddress.ip_address(values["client"]))
+        place = {"id": values["id"].decode("latin-1"), "time": event["time"], "client": client}
+        place |= {part: event["request"][part] for part in ("method", "authority", "target")}
+        return cls(
+            place,
+            values["listener"],
+            when,
+            client,
+            connection,
+            head,
+            verdict,
+            values["bytes.received"],
+            _filter(values),
+            "" if connection.client is None or _known(values).keys() >= _TAGGED else "certificate",
+            probe_connection,
+            probe_request,
+        )
 
     def probe(self, exchange: Exchange) -> Exchange:
-        """The exchange as it was routed, that tells if it is asked for what is not known."""
+        """The exchange as it was routed, as one that raises where what is not known is looked at."""
         return evolve(exchange, connection=self.probe_connection, request=self.probe_request)
 
 
-def _verdict(event: Mapping[str, Any]) -> Verdict:
-    error, action, status = event["error"], event["action"], int(event["status"])
-    if error is not None and error["fault"] == "client":
-        if error["status"] in _JUDGED:
-            return Verdict("refused", error["status"])
-        if not event["path_map"]:
+def _verdict(values: Values) -> Verdict:
+    action, status, failed = values["action"], values["status"], values["error"] is not None
+    if failed and values["error.fault"] == "client":
+        if values["error.status"] in _JUDGED:
+            return Verdict("refused", values["error.status"])
+        if not values["path_map"]:
             raise NotJudged("not judged")
     if action is None:
         return Verdict("forward")
-    mode = event.get("mode", "block")
-    forwarded = event["origin"] is not None or error is not None or status == 499
-    return Verdict(str(action), 0 if forwarded else status, "" if mode == "block" else str(mode))
+    forwarded = values["origin"] is not None or failed or status == 499
+    return Verdict(action, 0 if forwarded else status, "" if values["mode"] == "block" else values["mode"])
 
 
-def _filter(event: Mapping[str, Any]) -> str:
+def _filter(values: Values) -> str:
     """The filter whose action was taken; of several that proposed it the first."""
-    taken = event["action"]
-    return next((str(why["filter"]) for why in event["reasons"] if taken and why["action"] == taken), "")
+    taken = values["action"]
+    return next((why.filter for why in values["reasons"] if taken and why.action == taken), "")
 
 
 # -- the request -------------------------------------------------------------------------------------------------------
 
 
-def _requests(event: Mapping[str, Any]) -> tuple[RequestHead, Request]:
-    """The request with something in the place of what is not known, and as one that tells."""
-    told = event["request"]
-    method, target, authority = (told[part].encode("latin-1") for part in ("method", "target", "authority"))
-    recorded = {
-        name.lower().encode("ascii"): tuple(value.encode("latin-1") for value in values)
-        for name, values in told.get("headers", {}).items()
-    }
-    length = told.get("length", int(event["bytes"]["received"]))
-    lines = [b"%b %b HTTP/1.1" % (method, target), b"host: " + authority]
+def _requests(values: Values) -> tuple[RequestHead, Request]:
+    """The request with something in the place of what is not known, and as one that raises there."""
+    known = attributes(values, "exchange.request", whole=True)
+    length, recorded = known["length"], {name.lower(): found for name, found in known["fields"].items()}
+    lines = [b"%b %b HTTP/1.1" % (known["method"], known["target"]), b"host: " + known["authority"]]
     lines += [
         b"%b: %b" % (name, value)
-        for name, values in recorded.items()
+        for name, found in recorded.items()
         if name not in (b"host", b"content-length", b"transfer-encoding", b"connection", b"expect")
-        for value in values
+        for value in found
     ]
     if length != 0:
         lines.append(b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length)
-    lines += _fillers(event["tags"], {line.partition(b":")[0] for line in lines[1:]})
-    head = read_request_head(b"\r\n".join((*lines, b"", b"")), _LIMITS, told.get("scheme", "https").encode("ascii"))
-    head.version = _version(told["version"])
-    known = told.get("length", None) == 0
-    body: Any = head.body if known else _Untold("body")
+    lines += _fillers(values["tags"], {line.partition(b":")[0] for line in lines[1:]})
+    head = read_request_head(b"\r\n".join((*lines, b"", b"")), _LIMITS, known["scheme"])
+    head.version = known["version"]
+    body: Any = head.body if length == 0 else _Unknown("body")
     fields: Any = _Fields(recorded)
-    untold: Any = _Untold("all headers")
-    return head, evolve(head.with_body(body), headers=untold, names=untold, fields=fields)
+    headers: Any = _Unknown("all headers")
+    return head, evolve(head.with_body(body), headers=headers, names=headers, fields=fields)
 
 
-def _fillers(tags: list[str], present: set[bytes]) -> Iterator[bytes]:
+def _fillers(tags: frozenset[str], present: set[bytes]) -> Iterator[bytes]:
     """Fields in the place of those that were not recorded, as many as the tags count."""
     counted = dict(tag.split(":", 1) for tag in tags if re.fullmatch("(headers|cookies):[0-9]{1,4}", tag))
     if b"cookie" not in present and int(counted.get("cookies", 0)):
         yield b"cookie: " + b"; ".join(b"%d=" % number for number in range(int(counted["cookies"])))
     for number in range(int(counted.get("headers", 0)) - len(present - {b"cookie"})):
         yield b"x-not-recorded-%d: " % number
-
-
-def _version(text: str) -> tuple[int, int]:
-    major, _, minor = text.removeprefix("HTTP/").partition(".")
-    return int(major), int(minor or 0)
 
 
 class _Fields(Mapping[bytes, tuple[bytes, ...]]):
@@ -245,11 +238,11 @@ class _Fields(Mapping[bytes, tuple[bytes, ...]]):
         raise NotKnown("all headers")
 
 
-class _Untold:
+class _Unknown:
     """Something that was not recorded; with a size it has that, and no more."""
 
     def __init__(self, what: str, size: int | None = None) -> None:
-        self.__dict__["_what"], self.__dict__["_size"] = what, size
+        self._what, self._size = what, size
 
     def __getattr__(self, name: str) -> Any:
         raise NotKnown(self._what)
@@ -260,113 +253,48 @@ class _Untold:
     def __len__(self) -> int:
         if self._size is None:
             raise NotKnown(self._what)
-        return int(self._size)
-
-    def __bool__(self) -> bool:
-        return len(self) > 0
+        return self._size
 
 
 # -- the connection ----------------------------------------------------------------------------------------------------
 
 
-def _connections(event: Mapping[str, Any]) -> tuple[Connection, Connection]:
-    tls, told = event["tls"], event["certificate"]
-    peer, local = _address(event["peer"]), _address(event["local"])
-    name = tls["server_name"]
-    if name is not None and not isinstance(name, str):
-        raise NoEvent("the server name is no text")
-    connection = Connection(
-        peer, local, name, str(tls["alpn"]), str(tls["version"]), str(tls["cipher"]), str(tls["fingerprint"])
-    )
-    if told["verify"] == "NONE":
+def _connections(values: Values) -> tuple[Connection, Connection]:
+    """The connection with something in the place of what is not known of the client, and as one that raises there."""
+    facts = attributes(values, _CONNECTION, whole=True)
+    verdict = facts.pop("verification")
+    connection = Connection(**facts)
+    if not verdict.presented:
         return connection, connection
-    told = told | {"errors": told.get("errors", (told["first_error"], told["last_error"]))}
-    client = _client(told)
-    telling: Any = _Certificate(client, told)
-    return evolve(connection, client=client), evolve(connection, client=telling)
+    numbers = attributes(values, f"{_CONNECTION}.verification", whole=True)
+    errors = attributes(values, f"{_CLIENT}.verification", whole=True)
+    verification = evolve(verdict, **numbers, **errors)
+    known, names = _known(values), attributes(values, f"{_CLIENT}.sans")
+    client = evolve(_NOBODY, **known, verification=verification, sans=AlternativeNames(**names))
+    chains = {
+        name: _Unknown("certificate chain", len(known[name])) if known[name] else ()
+        for name in ("chain_sent", "chain_verified")
+        if name in known
+    }
+    held = known | chains | {"verification": verification, "sans": _Partial("certificate sans", names)}
+    probe: Any = _Partial("certificate", held)
+    return evolve(connection, client=client), evolve(connection, client=probe)
 
 
-def _address(text: str) -> Address:
-    host, _, port = text.rpartition(":")
-    return Address.of(host.removeprefix("[").removesuffix("]"), int(port))
+def _known(values: Values) -> dict[str, Any]:
+    """The attributes of the client that an event holds; ``null`` is a value only where a certificate may lack it."""
+    rows = ATTRIBUTES[_CLIENT]
+    found = attributes(values, _CLIENT)
+    return {name: value for name, value in found.items() if value is not None or rows[name].optional}
 
 
-def _client(told: Mapping[str, Any]) -> ClientIdentity:
-    """The client, with something in the place of what is not known."""
-    verify = str(told["verify"])
-    verification = Verification(
-        presented=True,
-        verified=verify == "SUCCESS",
-        revoked=told["revoked"] is True,
-        first_error=int(told["first_error"]),
-        last_error=int(told["last_error"]),
-        depth=int(told["depth"]),
-        reason=verify.removeprefix("FAILED:") if verify != "SUCCESS" else "",
-        errors=tuple(int(each) for each in told["errors"] if each),
-    )
-    texts = {name: str(told.get(name) or "") for name in _TEXTS}
-    sans = told.get("sans") or {}
-    return ClientIdentity(
-        leaf=b"",
-        chain_sent=_chain(told.get("chain_sent")),
-        fingerprint_sha256=str(told["fingerprint"]),
-        not_before=_moment(told.get("not_before")) or _LONG_AGO,
-        not_after=_moment(told.get("not_after")) or _LONG_AGO,
-        verification=verification,
-        chain_verified=_chain(told.get("chain_verified")),
-        tags=tuple(map(str, told.get("tags") or ())),
-        sans=AlternativeNames(**{kind: tuple(map(str, names or ())) for kind, names in sans.items()}),
-        key_bits=int(told.get("key_bits") or 0),
-        extended_key_usages=tuple(map(str, told.get("extended_key_usages") or ())),
-        crl_this_update=_moment(told.get("crl_this_update")),
-        crl_next_update=_moment(told.get("crl_next_update")),
-        **texts,
-    )
+class _Partial:
+    """A value of which only some attributes were recorded."""
 
-
-def _chain(length: Any) -> tuple[bytes, ...]:
-    """As many certificates, with something in the place of each."""
-    number = int(length or 0)
-    if not 0 <= number <= _LONGEST_CHAIN:
-        raise NoEvent(f"a chain of {length} certificates")
-    return (b"",) * number
-
-
-def _moment(text: str | None) -> datetime.datetime | None:
-    return None if text is None else datetime.datetime.fromisoformat(text)
-
-
-class _Certificate:
-    """A client's identity that tells if it is asked for what was not recorded."""
-
-    def __init__(self, client: ClientIdentity, told: Mapping[str, Any]) -> None:
-        self._client = client
-        self._told = told
+    def __init__(self, what: str, known: Mapping[str, Any]) -> None:
+        self._what, self._known = what, known
 
     def __getattr__(self, name: str) -> Any:
-        told, client = self._told, self._client
-        match name:
-            case "verification":
-                return client.verification
-            case "fingerprint_sha256":
-                return client.fingerprint_sha256
-            case "chain_sent" | "chain_verified" if isinstance(told.get(name), int):
-                return _Untold("certificate chain", told[name]) if told[name] else ()
-            case "sans" if isinstance(told.get(name), dict):
-                return _Names(client.sans, told[name])
-        unread = name not in told or (told[name] is None and not name.startswith("crl_"))
-        if unread or (name in _NAMES and len(told[name]) >= _CUT):
-            raise NotKnown(f"certificate {name}")
-        return getattr(client, name)
-
-
-class _Names:
-    """Subject alternative names, of which some kinds may not have been recorded."""
-
-    def __init__(self, names: AlternativeNames, told: Mapping[str, Any]) -> None:
-        self._names, self._told = names, told
-
-    def __getattr__(self, kind: str) -> Any:
-        if self._told.get(kind) is None:
-            raise NotKnown(f"certificate sans {kind}")
-        return getattr(self._names, kind)
+        if name not in self._known:
+            raise NotKnown(f"{self._what} {name}")
+        return self._known[name]

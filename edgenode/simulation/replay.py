@@ -16,11 +16,11 @@ from edgenode.model.decision import Action, Close, Decision, Forward, Respond
 from edgenode.model.exchange import Body, Exchange
 from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilters
-from edgenode.policy.uncertainty import Doubts
+from edgenode.policy.uncertainty import UncertainFilters
 from edgenode.proxy.routing import ServedGroup, ServedPathMap
 from edgenode.rules.formulas import Formula
-from edgenode.rules.lowering import formula_of
 from edgenode.rules.matching.certainty import Certainty, Unknown
+from edgenode.rules.section_formulas import formula_of
 from edgenode.simulation.recorded import LONGEST_LINE, NoEvent, NotJudged, Recorded, Verdict
 from edgenode.simulation.simulator import Judged, NetworkNeeded, Simulator
 
@@ -60,7 +60,7 @@ class Replayer:
         self._simulator = Simulator.of(configuration)
         definitions = configuration.rules.definitions
         self._filters = Filters.of(configuration.global_filters, definitions, configuration.contents.feeds)
-        self._doubts = Doubts(self._filters)
+        self._doubts = UncertainFilters(self._filters)
         self._path_maps: Mapping[str, Formula] = {
             name: formula_of(section, definitions, name) for name, section in configuration.path_maps.items()
         }

@@ -91,7 +91,7 @@ class Judged:
 @implementer(IEventSink)
 class _NoEvents:
     def record(self, told: object) -> None:
-        """Nothing has happened."""
+        """Take no event."""
 
 
 @frozen(eq=False)

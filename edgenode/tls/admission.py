@@ -67,7 +67,11 @@ class Admission:
 
     @classmethod
     def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> Self:
-        """What a server group with these trust stores asks."""
+        """What a server group with these trust stores asks.
+
+        :param group: the section.
+        :param trust_stores: those that it names, loaded.
+        """
         strict: dict[bytes, bool] = {}
         for store in trust_stores:
             for authority in store.authorities:

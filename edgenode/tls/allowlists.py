@@ -35,7 +35,11 @@ class DNSPattern:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read one; raises :class:`InvalidValue`."""
+        """Read one; raises :class:`InvalidValue`.
+
+        :param text: as it stands in the INI.
+        :raises InvalidValue: with the column, if it is none, or would match nothing or everything.
+        """
         check_dns_name(text, "DNS name", "a DNS name, or *. and a DNS name")
         if text.rpartition(".")[2].isdigit():
             raise InvalidValue("an IP address belongs into allow-ip, and no DNS name ends in a number")
@@ -45,7 +49,10 @@ class DNSPattern:
         return self.name
 
     def allows(self, names: AlternativeNames) -> bool:
-        """Whether any DNS name of a certificate is meant; one with a wildcard of its own never is."""
+        """Whether any DNS name of a certificate is meant; one with a wildcard of its own never is.
+
+        :param names: the subject alternative names of a certificate.
+        """
         return any(map(self._allows, names.dns))
 
     def _allows(self, name: str) -> bool:
@@ -67,7 +74,11 @@ class URIPattern:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read one; raises :class:`InvalidValue`."""
+        """Read one; raises :class:`InvalidValue`.
+
+        :param text: as it stands in the INI.
+        :raises InvalidValue: with the column, if it is none, or would match nothing or everything.
+        """
         for column, character in enumerate(text):
             if not "!" <= character <= "~":
                 raise InvalidValue("a URI has no white space, and only ASCII characters", column)
@@ -87,7 +98,10 @@ class URIPattern:
         return self.uri
 
     def allows(self, names: AlternativeNames) -> bool:
-        """Whether any URI of a certificate is meant."""
+        """Whether any URI of a certificate is meant.
+
+        :param names: the subject alternative names of a certificate.
+        """
         if self.uri.startswith(_SPIFFE) and len(names.uri) != 1:
             return False
         return any(map(self._allows, names.uri))
@@ -122,7 +136,11 @@ class EmailPattern:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read one; raises :class:`InvalidValue`."""
+        """Read one; raises :class:`InvalidValue`.
+
+        :param text: as it stands in the INI.
+        :raises InvalidValue: with the column, if it is none, or would match nothing or everything.
+        """
         local, at, domain = text.rpartition("@")
         if not at or "*" in local or (local and not _LOCAL.fullmatch(local)):
             raise InvalidValue("expected a mailbox, or @ and a domain for all of its mailboxes")
@@ -136,7 +154,10 @@ class EmailPattern:
         return self.mailbox
 
     def allows(self, names: AlternativeNames) -> bool:
-        """Whether any mailbox of a certificate is meant: RFC 5280, section 7.5; quoted local parts never are."""
+        """Whether any mailbox of a certificate is meant: RFC 5280, section 7.5; quoted local parts never are.
+
+        :param names: the subject alternative names of a certificate.
+        """
         return any(map(self._allows, names.email))
 
     def _allows(self, mailbox: str) -> bool:
@@ -162,7 +183,11 @@ class SubjectPattern:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read one; raises :class:`InvalidValue`."""
+        """Read one; raises :class:`InvalidValue`.
+
+        :param text: as it stands in the INI.
+        :raises InvalidValue: with the column, if it is none, or would match nothing or everything.
+        """
         column = 0
         while True:
             match = _ATTRIBUTE.match(text, column)
@@ -178,7 +203,10 @@ class SubjectPattern:
         return self.text
 
     def allows(self, subject: str) -> bool:
-        """Whether a subject, as :func:`~edgenode.tls.names.distinguished_name` writes it, is this one."""
+        """Whether a subject, as :func:`~edgenode.tls.names.distinguished_name` writes it, is this one.
+
+        :param subject: the distinguished name in text.
+        """
         return _parsed(subject) == self.name
 
 
@@ -209,7 +237,11 @@ class CertificatePin:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read one; raises :class:`InvalidValue`."""
+        """Read one; raises :class:`InvalidValue`.
+
+        :param text: as it stands in the INI.
+        :raises InvalidValue: if it is no SHA-256 in one of these spellings.
+        """
         if not _SHA256_HEX.fullmatch(text):
             raise InvalidValue("expected a SHA-256: 64 hexadecimal digits, with or without colons")
         return cls(text.replace(":", "").lower())
@@ -226,7 +258,11 @@ class KeyPin:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read one; raises :class:`InvalidValue`."""
+        """Read one; raises :class:`InvalidValue`.
+
+        :param text: as it stands in the INI.
+        :raises InvalidValue: if it is no SHA-256 in one of these spellings.
+        """
         if _SHA256_HEX.fullmatch(text):
             return cls(text.replace(":", "").lower())
         try:

@@ -185,12 +185,19 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def is_cut(data: bytes) -> bool:
-    """Whether a PEM file ends within a block."""
+    """Whether a PEM file ends within a block.
+
+    :param data: the content of the file.
+    """
     return data.count(b"-----BEGIN ") != data.count(b"-----END ")
 
 
 def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Whether a certificate names another as its issuer and bears its signature."""
+    """Whether a certificate names another as its issuer and bears its signature.
+
+    :param certificate: the one in question.
+    :param issuer: the other; its own right to sign, and all dates, are not looked at.
+    """
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
@@ -199,7 +206,12 @@ def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
 
 
 def validity_fault(certificate: x509.Certificate, now: datetime.datetime) -> str | None:
-    """What is wrong with a certificate's dates, if anything."""
+    """What is wrong with a certificate's dates, if anything.
+
+    :param certificate: the one in question.
+    :param now: the time, UTC.
+    :return: a sentence; ``None`` if it is valid.
+    """
     if now > certificate.not_valid_after_utc:
         return f"{_subject(certificate)} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
     if now < certificate.not_valid_before_utc:

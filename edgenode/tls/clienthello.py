@@ -33,6 +33,8 @@ _GREASE = frozenset(0x0A0A + 0x1010 * index for index in range(16))
 _HOST_NAME = re.compile(rb"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?")
 
 _extension_header = struct.Struct(">HH").unpack_from
+"""A type and a length; or the length of an extension and that of the list that it begins with."""
+
 _uint16 = struct.Struct(">H").unpack_from
 
 
@@ -113,7 +115,7 @@ def _read_fields(body: bytes) -> ClientHello:
     ciphers_end = at + 2 + _uint16(body, at)[0]
     ciphers = body[at + 2 : ciphers_end]
     at = ciphers_end + 1 + body[ciphers_end]  # the compression methods
-    extensions: dict[int, tuple[int, int]] = {}
+    extensions: dict[int, int] = {}  # where the content of each begins, behind its length
     count = 0
     end = len(body)
     if at != end:
@@ -122,43 +124,45 @@ def _read_fields(body: bytes) -> ClientHello:
         at += 2
         while at < end:
             kind, size = _extension_header(body, at)
-            extensions[kind] = at + 4, at + 4 + size
-            at += 4 + size
+            at += 4
+            extensions[kind] = at
+            at += size
             count += 1
         if at != end:
             raise MalformedClientHello("a length points outside its field")
     if len(extensions) != count:
         raise MalformedClientHello("an extension that appears twice")
     if _SUPPORTED_VERSIONS in extensions:
-        version = _highest_version(body, *extensions[_SUPPORTED_VERSIONS], version)
+        version = _highest_version(body, extensions[_SUPPORTED_VERSIONS], version)
     schemes = b""
     if _SIGNATURE_ALGORITHMS in extensions:
-        schemes = _list(body, *extensions[_SIGNATURE_ALGORITHMS])
+        schemes = _list(body, extensions[_SIGNATURE_ALGORITHMS])
     if len(ciphers) % 2 or len(schemes) % 2:
         raise MalformedClientHello("a list of 16-bit numbers of odd length")
     if len(ciphers) > 2 * _MOST_CIPHERS or count > _MOST_EXTENSIONS or len(schemes) > 2 * _MOST_SCHEMES:
         raise MalformedClientHello("more ciphers, extensions or signature schemes than there are")
-    name = _server_name(_list(body, *extensions[_SERVER_NAME])) if _SERVER_NAME in extensions else None
-    alpn = _protocols(_list(body, *extensions[_ALPN])) if _ALPN in extensions else ()
+    name = _server_name(_list(body, extensions[_SERVER_NAME])) if _SERVER_NAME in extensions else None
+    alpn = _protocols(_list(body, extensions[_ALPN])) if _ALPN in extensions else ()
     return ClientHello(name, alpn, version, _ja4(version, name, alpn, ciphers, extensions.keys(), schemes))
 
 
-def _list(body: bytes, start: int, end: int) -> bytes:
+def _list(body: bytes, start: int) -> bytes:
     """The list that an extension begins with: 16 bits of length, and as many bytes."""
-    stop = start + 2 + _uint16(body, start)[0]
-    if stop > end:
+    size, length = _extension_header(body, start - 2)
+    stop = start + 2 + length
+    if length + 2 > size:
         raise MalformedClientHello("a length points outside its field")
     return body[start + 2 : stop]
 
 
-def _highest_version(body: bytes, start: int, end: int, otherwise: int) -> int:
+def _highest_version(body: bytes, start: int, otherwise: int) -> int:
     """The highest of ``supported_versions`` (RFC 8446, section 4.2.1)."""
-    if start == end:
-        raise MalformedClientHello("a length points outside its field")
-    stop = start + 1 + body[start]
-    if stop > end or body[start] % 2:
+    (size,) = _uint16(body, start - 2)
+    content = body[start : start + size]
+    length = content[0]
+    if length + 1 > size or length % 2:
         raise MalformedClientHello("a list of versions that is cut off")
-    offered = struct.unpack(f">{body[start] // 2}H", body[start + 1 : stop])
+    offered = struct.unpack(f">{length // 2}H", content[1 : 1 + length])
     return max((version for version in offered if version not in _GREASE), default=otherwise)
 
 

@@ -229,7 +229,11 @@ def _ders(certificates: Iterable[crypto.X509] | None) -> tuple[bytes, ...]:
 
 
 def issuer_serial(chain: Sequence[bytes]) -> str:
-    """The serial number of who issued the first of a verified chain, DER: its own, if it is alone; empty of none."""
+    """The serial number of who issued the first of a verified chain, DER: its own, if it is alone; empty of none.
+
+    :param chain: DER: the leaf, the intermediates, the authority.
+    :return: upper-case hexadecimal, as :attr:`Description.serial`.
+    """
     return describe(chain[:2][-1]).serial if chain else ""
 
 

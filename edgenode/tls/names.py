@@ -60,7 +60,10 @@ def _attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
 
 
 def escaped(value: str) -> str:
-    """The text of an attribute as it stands in a distinguished name."""
+    """The text of an attribute as it stands in a distinguished name.
+
+    :param value: of one attribute.
+    """
     parts = []
     for index, character in enumerate(value):
         at_edge = index in (0, len(value) - 1)

@@ -57,7 +57,11 @@ class TLSPolicy:
 
     @classmethod
     def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> TLSPolicy:
-        """The policy of a server group; where no client certificate is asked for, nothing of one counts."""
+        """The policy of a server group; where no client certificate is asked for, nothing of one counts.
+
+        :param group: the section.
+        :param trust_stores: those that it names, loaded.
+        """
         if group.mtls == "off":
             group = ServerGroup(
                 certificate=(), security_policy="", minimum_version=group.minimum_version, ciphers=group.ciphers

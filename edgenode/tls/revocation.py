@@ -44,7 +44,12 @@ def crl_flags(trust_stores: Sequence[LoadedTrustStore]) -> int:
 
 
 def fill_store(store: crypto.X509Store, trust_stores: Sequence[LoadedTrustStore]) -> None:
-    """Put the authorities, revocation lists and flags of trust stores into a store of OpenSSL's."""
+    """Put the authorities, revocation lists and flags of trust stores into a store of OpenSSL's.
+
+    :param store: a new one.
+    :param trust_stores: loaded.
+    :raises RuntimeError: if OpenSSL refuses a list.
+    """
     for trust_store in trust_stores:
         for authority in trust_store.authorities:
             store.add_cert(crypto.X509.from_cryptography(authority))
@@ -100,7 +105,10 @@ class Revocation:
 
     @classmethod
     def of(cls, trust_stores: Sequence[LoadedTrustStore]) -> Self | None:
-        """That of these trust stores; ``None`` if they have no lists. What takes long is done here, not in requests."""
+        """That of these trust stores; ``None`` if they have no lists. What takes long is done here, not in requests.
+
+        :param trust_stores: loaded.
+        """
         flags = crl_flags(trust_stores)
         if not flags:
             return None
@@ -147,7 +155,11 @@ class Revocation:
         return latest.last_update_utc, latest.next_update_utc
 
     def add_to(self, store: crypto.X509Store) -> None:
-        """Put the lists and their flags into a store of OpenSSL's."""
+        """Put the lists and their flags into a store of OpenSSL's.
+
+        :param store: a new one.
+        :raises RuntimeError: if OpenSSL refuses a list.
+        """
         _add(store, (each.parsed for each in self._lists))
         store.set_flags(self._flags)
 

@@ -182,7 +182,10 @@ def missing_lists(
 
 
 def issuer_key(issuer: str) -> str:
-    """The distinguished name of an issuer, for comparing (RFC 5280, section 7.1): case folded, white space merged."""
+    """The distinguished name of an issuer, for comparing (RFC 5280, section 7.1): case folded, white space merged.
+
+    :param issuer: as :func:`~edgenode.tls.names.distinguished_name` writes it.
+    """
     return " ".join(issuer.split()).casefold()
 
 
@@ -230,7 +233,10 @@ def same_kind(crl: x509.CertificateRevocationList) -> object:
 
 
 def is_complete(crl: x509.CertificateRevocationList) -> bool:
-    """Whether it is no delta list."""
+    """Whether it is no delta list.
+
+    :param crl: a list; a delta list has the extension deltaCRLIndicator (RFC 5280, section 5.2.4).
+    """
     return _base_number(crl) is None
 
 

@@ -64,7 +64,11 @@ class Trust:
 
     @classmethod
     def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> Self:
-        """The trust of a server group with these trust stores: none, where no certificate is asked for."""
+        """The trust of a server group with these trust stores: none, where no certificate is asked for.
+
+        :param group: the section.
+        :param trust_stores: those that it names, loaded.
+        """
         if group.mtls == "off":
             return cls()
         admission = Admission.of(group, trust_stores)

@@ -66,8 +66,8 @@ class Record:
         """The last error in OpenSSL's words, or in ours if it is admission's; empty if there was none."""
         if not self.errors:
             return ""
-        last, objection = self.errors[-1][0], self.objection
-        return objection.reason if objection is not None and objection.error == last else reason(last)
+        # Admission is asked last: what it says stands behind all errors of OpenSSL's.
+        return reason(self.errors[-1][0]) if self.objection is None else self.objection.reason
 
     def verification(self, presented: bool) -> Verification:
         """The verdict.
@@ -218,6 +218,8 @@ def only_unknown_authority(errors: Sequence[int]) -> bool:
 
     nginx looks at the last error alone, and so forgives a wrong purpose that came before. Here all errors count; only
     the revocation list that an unknown authority cannot have is forgiven, where nginx forgives it too: with error 21.
+
+    :param errors: the numbers of all errors, in the order found.
     """
     forgiven = UNKNOWN_AUTHORITY | {UNABLE_TO_GET_CRL} if UNABLE_TO_VERIFY_LEAF in errors else UNKNOWN_AUTHORITY
     return bool(errors) and errors[-1] in UNKNOWN_AUTHORITY and forgiven.issuperset(errors)

@@ -10,8 +10,7 @@ import pytest
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
-from tests.config.test_configuration import BASE
-from tests.support.certificates import SERVER, make_authority
+from tests.support.configurations import MINIMAL, write_server
 
 PAGE = pathlib.Path(__file__).parent.parent.parent / "docs" / "actions.rst"
 
@@ -19,15 +18,13 @@ PAGE = pathlib.Path(__file__).parent.parent.parent / "docs" / "actions.rst"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The certificate of the node."""
-    folder = tmp_path_factory.mktemp("pki")
-    make_authority("CA").issue("shop", eku=(SERVER,), sans=("DNS:shop.example",)).write(folder, "server")
-    return folder
+    return write_server(tmp_path_factory.mktemp("pki"))
 
 
 def wrong(folder: pathlib.Path, *lines: str) -> list[str]:
     """What is wrong with an action of these lines."""
     with pytest.raises(ConfigurationError) as refused:
-        Configuration.from_text("\n".join((BASE, "[action a]", *lines, "")), folder, {})
+        Configuration.from_text("\n".join((MINIMAL, "[action a]", *lines, "")), folder, {})
     return [str(problem) for problem in refused.value.problems if not problem.warning]
 
 
@@ -110,7 +107,7 @@ def test_no_action_tells_the_origin_what_the_node_tells_it(folder: pathlib.Path,
 
 def test_what_the_node_only_takes_from_nobody_may_be_set(folder: pathlib.Path) -> None:
     """X-Real-IP never arrives from a client, so the configuration may say what it is."""
-    text = f"{BASE}[action a]\ntype = monitor\nheaders = X-Real-IP: ${{ip.src}}\n"
+    text = f"{MINIMAL}[action a]\ntype = monitor\nheaders = X-Real-IP: ${{ip.src}}\n"
     assert Configuration.from_text(text, folder, {}).actions["a"].headers[0].name == "x-real-ip"
 
 
@@ -128,5 +125,5 @@ def test_what_the_page_on_actions_shows_can_be_used(folder: pathlib.Path) -> Non
     blocks = re.findall(r"\.\. code-block:: ini\n\n((?:(?:    .*)?\n)+)", PAGE.read_text())
     assert len(blocks) == 3
     for block in blocks:
-        warnings = Configuration.from_text(f"{BASE}\n{textwrap.dedent(block)}", folder, {}).warnings
+        warnings = Configuration.from_text(f"{MINIMAL}\n{textwrap.dedent(block)}", folder, {}).warnings
         assert {problem.sentence for problem in warnings} <= {"nothing refers to this section"}

@@ -17,32 +17,9 @@ from edgenode.model.decision import Decision
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.exchange import Address, Connection, Exchange, Request
 from edgenode.policy.actions import Block
-from edgenode.rules.lowering import Lowering
+from edgenode.rules.section_formulas import SectionFormulas
 from tests.support.certificates import SERVER, make_authority, new_key, now, write_pem
-
-BASE = """\
-[listener public]
-endpoint = tcp:0
-server-groups = shop
-
-[server-group shop]
-hosts = shop.example
-certificate = server
-security-policy = shop
-
-[certificate server]
-chain = server.pem
-key = server.key
-
-[security-policy shop]
-path-maps = all
-
-[path-map all]
-origin = shop
-
-[origin shop]
-servers = http://127.0.0.1:8080
-"""
+from tests.support.configurations import MINIMAL, changed
 
 Load = Callable[[str], Configuration]
 
@@ -82,26 +59,17 @@ def printed(load: Load, text: str) -> tuple[list[str], bool]:
         return [str(problem) for problem in error.problems], False
 
 
-def changed(changes: dict[str, str]) -> str:
-    """The base with lines replaced, and what stands under the empty string appended."""
-    text = BASE
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(f"{old}\n", f"{new}\n", 1) if old else f"{text}\n{new}\n"
-    return text
-
-
 def test_formulas_are_not_kept_once_they_are_compiled(load: Load) -> None:
     """They are shared while a configuration is loaded, and take no memory afterwards."""
-    configuration = load(BASE)
+    configuration = load(MINIMAL)
     gc.collect()
-    assert not [each for each in gc.get_objects() if isinstance(each, Formulas | Lowering)]
+    assert not [each for each in gc.get_objects() if isinstance(each, Formulas | SectionFormulas)]
     assert configuration.rules.definitions.sections == {}
 
 
 def test_a_configuration_holds_every_section_by_name(load: Load) -> None:
     """Sections are read into their classes and mapped by name; what is left out has its default."""
-    configuration = load(BASE)
+    configuration = load(MINIMAL)
     assert configuration.warnings == ()
     assert configuration.edge.name == "edgenode"
     assert configuration.listeners["public"].server_groups == ("shop",)
@@ -368,6 +336,12 @@ ERRORS: dict[str, tuple[dict[str, str], list[str]]] = {
         },
         ["[server-group shop] certificate: server and twin both hold ECDSA; only the last would be presented"],
     ),
+    "ciphers that encrypt nothing": (
+        {"certificate = server": "certificate = server\nciphers = eNULL:@SECLEVEL=0"},
+        [
+            "[server-group shop] ciphers: the cipher suite ECDHE-ECDSA-NULL-SHA authenticates or encrypts nothing",
+        ],
+    ),
     "ciphers": (
         {"certificate = server": "certificate = server\nciphers = nonsense"},
         ["[server-group shop] ciphers: OpenSSL knows no cipher suite in 'nonsense'"],
@@ -625,9 +599,9 @@ def test_a_file_that_cannot_be_read_is_one_problem(folder: pathlib.Path) -> None
 
 def test_a_file_is_read_relative_to_itself(folder: pathlib.Path) -> None:
     """Relative paths start at the folder of the file, wherever the process was started."""
-    (folder / "edge.ini").write_text(BASE)
+    (folder / "edge.ini").write_text(MINIMAL)
     assert Configuration.load(folder / "edge.ini").certificates["server"].chain == folder / "server.pem"
-    (folder / "latin.ini").write_bytes(BASE.encode() + b"# M\xfcnchen\n")
+    (folder / "latin.ini").write_bytes(MINIMAL.encode() + b"# M\xfcnchen\n")
     with pytest.raises(ConfigurationError, match="not UTF-8"):
         Configuration.load(folder / "latin.ini")
 
@@ -678,7 +652,7 @@ def test_predefined_actions_need_no_section_and_can_be_replaced(load: Load) -> N
 def test_there_is_no_pipeline_for_an_unknown_path_map(load: Load) -> None:
     """A name that is no path map raises KeyError."""
     with pytest.raises(KeyError):
-        load(BASE).pipeline("gone")
+        load(MINIMAL).pipeline("gone")
 
 
 PIECES = st.sampled_from(
@@ -698,7 +672,7 @@ mtls = on
 # x
 \x00
 verify = no""".splitlines()
-    + BASE.splitlines()
+    + MINIMAL.splitlines()
 )
 
 

@@ -9,41 +9,15 @@ import pytest
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
-from tests.support.certificates import SERVER, make_authority
+from tests.support.configurations import changed, write_server
 
-BASE = """
-[listener public]
-endpoint              = tcp:0:interface=127.0.0.1
-server-groups         = site
-default-server-group  = site
-
-[certificate site]
-chain = site.pem
-key   = site.key
-
-[server-group site]
-hosts           = www.test
-certificate     = site
-security-policy = all
-
-[security-policy all]
-path-maps = login, rest
-
-[path-map rest]
-origin = nowhere
-
-[origin nowhere]
-servers = http://127.0.0.1:9
-
-"""
+BASE = changed({"path-maps = all": "path-maps = login, all"})
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A certificate for the server."""
-    found = tmp_path_factory.mktemp("rulechecks")
-    make_authority("Servers").issue("site", eku=[SERVER], sans=["DNS:www.test"]).write(found, "site")
-    return found
+    return write_server(tmp_path_factory.mktemp("pki"))
 
 
 def problems(text: str, folder: pathlib.Path) -> list[str]:
@@ -55,7 +29,7 @@ def problems(text: str, folder: pathlib.Path) -> list[str]:
     return []
 
 
-LOGIN = "[path-map login]\norigin = nowhere\n"
+LOGIN = "[path-map login]\norigin = shop\n"
 TAGS = "looks for a tag and never finds one: tags are put on only after a path map is chosen"
 BODY = "looks at the body of a request, which is read only after a path map is chosen; for the arguments of the query"
 NAME = "looks for the name of a path map, and it is one that is chosen only now"
@@ -68,7 +42,7 @@ NAME = "looks for the name of a path map, and it is one that is chosen only now"
         ("query = ^a", ""),
         ("certificate.subject = ^CN=a", ""),
         ('expression = http.host eq "www.test"', ""),
-        ("security-policy-name = all", ""),
+        ("security-policy-name = shop", ""),
         ("tag = bot", TAGS),
         ("argument.a = b", BODY),
         ("path-matching-name = login", NAME),

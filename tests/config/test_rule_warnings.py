@@ -14,10 +14,10 @@ from edgenode.model.errors import ConfigurationError
 from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import Predicate
-from edgenode.rules.language.evaluating import formula
+from edgenode.rules.language.expression_formulas import formula
 from edgenode.rules.language.expressions import Expression
-from edgenode.rules.lowering import formula_of
 from edgenode.rules.matching.contradictions import Literal, Opaque, conjunctions, contradiction
+from edgenode.rules.section_formulas import formula_of
 from edgenode.rules.sections import Section
 from tests.support.certificates import SERVER, make_authority, write_pem
 from tests.support.formulas import holds, is_true

@@ -13,25 +13,22 @@ from edgenode.config.system_filters import is_system, shipped
 from edgenode.model.decision import Decision
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.exchange import Body, Exchange
-from tests.config.test_configuration import BASE
-from tests.support.certificates import SERVER, make_authority
+from tests.support.configurations import changed, write_server
 from tests.support.requests import request_of
 from tests.support.strategies import CONNECTION
+
+BASE = changed({"key = server.key": "key = server.key\npassphrase = ${PASSPHRASE}"})
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A certificate whose key has a passphrase."""
-    folder = tmp_path_factory.mktemp("pki")
-    issued = make_authority("CA").issue("shop", eku=(SERVER,), sans=("DNS:shop.example",))
-    issued.write(folder, "server", passphrase=b"s3cret")
-    return folder
+    return write_server(tmp_path_factory.mktemp("pki"), passphrase=b"s3cret")
 
 
 def load(folder: pathlib.Path, more: str = "") -> Configuration:
     """The base with the passphrase, and more."""
-    text = BASE.replace("key = server.key", "key = server.key\npassphrase = ${PASSPHRASE}")
-    return Configuration.from_text(text + more, folder, {"PASSPHRASE": "s3cret"})
+    return Configuration.from_text(BASE + more, folder, {"PASSPHRASE": "s3cret"})
 
 
 def decide(configuration: Configuration, *lines: str, client: str = "192.0.2.7", body: Body | None = None) -> Decision:
@@ -199,7 +196,7 @@ headers = x-one: 1
 def test_the_effective_configuration_means_the_same(folder: pathlib.Path) -> None:
     """Read again every section is equal, with defaults written out, lines and annotations kept."""
     configuration = load(folder, CHANGES)
-    text = BASE.replace("key = server.key", "key = server.key\npassphrase = ${PASSPHRASE}") + CHANGES
+    text = BASE + CHANGES
     written = effective(configuration, text)
     again = Configuration.from_text(written, folder, {"PASSPHRASE": "s3cret"})
     assert dict(again.written()) == dict(configuration.written())
@@ -210,7 +207,7 @@ def test_the_effective_configuration_shows_what_the_file_does_not(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The system's filters with what is changed of them, the modes that hold, and secrets as they are written."""
-    text = BASE.replace("key = server.key", "key = server.key\npassphrase = ${PASSPHRASE}") + CHANGES
+    text = BASE + CHANGES
     path = folder / "effective.ini"
     path.write_text(text)
     monkeypatch.setenv("PASSPHRASE", "s3cret")
@@ -229,6 +226,6 @@ def test_the_effective_configuration_shows_what_the_file_does_not(
 def test_check_counts_the_filters_of_the_file(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Those of the system are not the author's."""
     path = folder / "counted.ini"
-    path.write_text(BASE.replace("key = server.key", "key = server.key\npassphrase = s3cret"))
+    path.write_text(changed({"key = server.key": "key = server.key\npassphrase = s3cret"}))
     assert main(["check", str(path)]) == 0
     assert ", 0 global filters, 0 warnings" in capsys.readouterr().out

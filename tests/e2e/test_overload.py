@@ -26,6 +26,7 @@ from tests.support.node import (
     in_thread,
     ini,
     started,
+    until,
 )
 
 LISTENER = "listener public"
@@ -312,6 +313,7 @@ async def test_every_end_counts_out(pki: PKI, end: str) -> None:
 
             await in_thread(send)
             origin.behaviour = answering(OK)
+            await until(lambda: not load(node).requests.count)
             assert (await node.exchange(get(close=True))).startswith(b"HTTP/1.1 200 ")
             assert load(node).requests.count == 0
             assert all(event["status"] != 503 for event in node.events.told)

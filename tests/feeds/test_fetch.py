@@ -12,7 +12,7 @@ import pytest
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred
 
-from edgenode.feeds.fetch import MOST_REDIRECTS, Document, Fetcher, Unfetched, Validators, unpack
+from edgenode.feeds.fetch import MOST_REDIRECTS, Document, Fetcher, FetchError, Validators, unpack
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import File
 from edgenode.model.urls import read_address
@@ -76,7 +76,7 @@ class Fetching:
 
     async def refused(self, origin: Origin, **options: Any) -> str:
         """Why nothing was fetched."""
-        with pytest.raises(Unfetched) as caught:
+        with pytest.raises(FetchError) as caught:
             await self(origin, **options)
         return str(caught.value)
 
@@ -176,7 +176,7 @@ async def test_half_documents_and_bombs_are_refused(pki: PKI, fetch: Fetching, w
 def test_a_gzip_of_many_parts_is_refused() -> None:
     """Each takes some time, and millions of them fit into a small one; parts of any size make one document."""
     empty = packed(b"")
-    with pytest.raises(Unfetched, match="more than 1000 members"):
+    with pytest.raises(FetchError, match="more than 1000 members"):
         unpack(empty * 200_000, 1 << 20)
     large = random.Random(1).randbytes(1 << 18)
     assert unpack(empty * 500 + packed(large) + packed(b"b"), 1 << 20) == large + b"b"
@@ -186,7 +186,7 @@ def test_a_bomb_is_not_unpacked() -> None:
     """Of a gigabyte no more comes out than was agreed."""
     bomb = gzip.compress(gzip.compress(bytes(1 << 27), 9), 9)
     inner = unpack(bomb, 1 << 20)
-    with pytest.raises(Unfetched, match="larger than max-size"):
+    with pytest.raises(FetchError, match="larger than max-size"):
         unpack(inner, 1 << 20)
     assert unpack(gzip.compress(b"x" * 1000), 1000) == b"x" * 1000
 

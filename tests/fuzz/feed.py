@@ -6,7 +6,7 @@ import gzip
 from collections.abc import Iterator
 
 from edgenode.feeds.contents import Refused, read_download
-from edgenode.feeds.fetch import Unfetched, unpack
+from edgenode.feeds.fetch import FetchError, unpack
 from edgenode.feeds.store import Stored
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Source
@@ -45,7 +45,7 @@ def check(data: bytes) -> None:
         assert content.size or section.most_shrink == 100
     try:
         assert len(unpack(data[1:], _MOST)) <= _MOST
-    except Unfetched as error:
+    except FetchError as error:
         _check_sentence(str(error), None, "")
     try:
         Format.from_text(data.decode("latin-1"))

@@ -92,17 +92,22 @@ def reader(tmp_path: pathlib.Path) -> Iterator[Reader]:
 
 
 class Disk:
-    """In the place of ``os.write``: a disk that takes so many bytes more, and then is full."""
+    """In the place of ``os.write``: takes so many bytes more, and then fails.
+
+    :ivar room: how many.
+    :ivar failure: how it fails: a full disk, or a reader that is slow.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.room = 0
+        self.failure = errno.ENOSPC
         self._write = os.write
         monkeypatch.setattr("edgenode.node.events.os.write", self)
 
     def __call__(self, descriptor: int, data: bytes) -> int:
         """Write as much as there is room for."""
         if not self.room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise OSError(self.failure, os.strerror(self.failure))
         written = self._write(descriptor, data[: self.room])
         self.room -= written
         return written
@@ -327,11 +332,10 @@ def test_a_line_that_a_full_disk_cut_is_ended_before_the_next(
     put(log, "123", "4567", "89")
     log.flush()
     assert said == ["2 events lost so far: No space left on device"]
-    put(log, "lost")  # the line end in front of it is no event
+    put(log, "lost")
     log.close()
-    log = opened(path)
+    assert said[1:] == ["3 events lost so far: in the last minute"]  # a line end that ends a part of one is no event
     assert path.read_text() == "123\n4"
-    log.close()
 
 
 def test_after_a_cut_line_every_further_one_can_be_read(tmp_path: pathlib.Path, disk: Disk) -> None:
@@ -347,6 +351,34 @@ def test_after_a_cut_line_every_further_one_can_be_read(tmp_path: pathlib.Path, 
     put(log, "10")
     log.close()
     assert path.read_text() == "123\n4\n89\n10\n"
+
+
+def test_a_line_that_is_written_in_parts_stays_one_line(tmp_path: pathlib.Path, disk: Disk) -> None:
+    """What its reader has not taken yet follows when it can be written, and then the next line, without one between."""
+    path, clock = tmp_path / "events", Clock()
+    log = opened(path, clock)
+    disk.room, disk.failure = 5, errno.EAGAIN
+    put(log, "123", "4567")
+    log.flush()
+    put(log, "89")
+    log.flush()
+    assert path.read_text() == "123\n4"
+    disk.room = 100
+    clock.advance(0.2)
+    assert path.read_text() == "123\n4567\n89\n"
+    log.close()
+
+
+def test_what_was_lost_takes_no_place(tmp_path: pathlib.Path, disk: Disk) -> None:
+    """However much a full disk has not taken: once there is room, events are written again."""
+    log = opened(tmp_path / "events")
+    for _ in range(6):
+        put(log, "a" * MEBIBYTE)
+        log.flush()
+    disk.room = 100
+    put(log, "b")
+    log.close()
+    assert (tmp_path / "events").read_text() == "b\n"
 
 
 def test_a_full_disk_is_one_line_a_minute_in_the_log(
@@ -395,6 +427,18 @@ def test_a_file_that_was_moved_away_is_opened_anew(tmp_path: pathlib.Path) -> No
     log.close()
     written = [each.read_text() for each in (rotated, path, tmp_path / "other")]
     assert written == ["1\n2\n", "3\n6\n", "4\n"]
+
+
+def test_a_file_in_the_place_of_one_that_was_moved_away_is_another(tmp_path: pathlib.Path) -> None:
+    """Logrotate makes a new one before it has the node reload."""
+    path = tmp_path / "events"
+    log = opened(path)
+    path.rename(tmp_path / "events.1")
+    path.touch()
+    log.reopen(path)
+    put(log, "1")
+    log.close()
+    assert path.read_text() == "1\n"
 
 
 def test_a_file_that_is_still_there_stays_open(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -449,8 +493,8 @@ def test_a_new_file_gets_whole_lines_if_the_old_one_did(reader: Reader, tmp_path
     log = opened(reader.path)
     put(log, *(str(number) + "a" * 65534 for number in range(4)))
     log.reopen(path)
-    log.close()
     assert [line[0] for line in path.read_text().splitlines()] == ["1", "2", "3"]
+    log.close()
     assert reader.read() == b"0" + b"a" * 65534 + b"\n"
 
 

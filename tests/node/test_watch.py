@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import pathlib
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from zope.interface import implementer
 
 from edgenode.config import credentials
 from edgenode.config.load import Configuration
+from edgenode.node import watch
 from tests.support.certificates import DAY, SERVER, Issued, now, write_pem
 from tests.support.node import GROUPS, PKI, Answer, Changes, Client, Node, Origin, get, in_thread, ini, started, until
 
@@ -317,12 +319,19 @@ def test_a_refresh_compiles_nothing_anew(pki: PKI) -> None:
     assert following.pipeline("all").stages == pipeline.stages
 
 
-async def test_a_list_that_runs_out_is_spoken_of_once(pki: PKI, origin: Origin, said: Said) -> None:
+async def test_a_list_that_runs_out_is_spoken_of_once(
+    pki: PKI, origin: Origin, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody changes a file when a revocation list passes its date and every client is refused; the log says why."""
-    list_ = pki.clients.crl(next_update=now() + datetime.timedelta(seconds=1))
+    ahead = [0 * DAY]
+    clock = SimpleNamespace(now=lambda zone: datetime.datetime.now(zone) + ahead[0])
+    monkeypatch.setattr(watch, "datetime", SimpleNamespace(datetime=clock, UTC=datetime.UTC))
+    list_ = pki.clients.crl(next_update=now() + DAY / 24)
     (pki.folder / "clients.crl").write_bytes(list_.public_bytes(Encoding.PEM))
     changes: Changes = {**WATCHED, "trust-store clients": {"crl": "clients.crl"}}
     async with started(pki, origin, changes):
+        await until(lambda: any("is out of date from" in sentence for sentence in said))
+        ahead[0] = DAY / 12
         await until(lambda: any("is out of date since" in sentence for sentence in said))
         await looks()
         told = [sentence for sentence in said if "revocation list of CN=Clients" in sentence]

@@ -29,14 +29,14 @@ from edgenode.rules.formulas import (
     Sought,
     Subject,
 )
-from edgenode.rules.language.evaluating import TAGS as ALL_TAGS
-from edgenode.rules.language.evaluating import subject
+from edgenode.rules.language.expression_formulas import TAGS as ALL_TAGS
+from edgenode.rules.language.expression_formulas import subject
 from edgenode.rules.language.nodes import Each, FieldValue, Index
 from edgenode.rules.language.types import BYTES, INT, IP, STRING_LISTS, STRINGS
 from edgenode.rules.lists import Members
-from edgenode.rules.lowering import formula_of
 from edgenode.rules.matching.compiling import FormulaSet, compile_formula, compile_formulas
 from edgenode.rules.networks import Networks, Range
+from edgenode.rules.section_formulas import formula_of
 from edgenode.rules.sections import Section
 from tests.support.formulas import found
 from tests.support.strategies import CONNECTION, TAGS, exchanges

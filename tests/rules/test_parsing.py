@@ -15,7 +15,7 @@ from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.computing import condition
-from edgenode.rules.language.evaluating import formula
+from edgenode.rules.language.expression_formulas import formula
 from edgenode.rules.language.expressions import MAX_LENGTH, Expression
 from edgenode.rules.language.formatting import format
 from edgenode.rules.language.functions import FUNCTIONS

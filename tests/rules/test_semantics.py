@@ -15,7 +15,7 @@ from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import ALWAYS, NEVER, All, AnyOf, Clause, Computed, Formula, Leaf, Not, Odd
 from edgenode.rules.language import computing
-from edgenode.rules.language.evaluating import formula, needs, subject
+from edgenode.rules.language.expression_formulas import formula, needs, subject
 from edgenode.rules.language.expressions import Expression
 from edgenode.rules.language.nodes import Call, Comparison
 from edgenode.rules.lists import members

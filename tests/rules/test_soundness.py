@@ -21,7 +21,7 @@ from edgenode.model.exchange import (
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language import computing
-from edgenode.rules.language.evaluating import formula
+from edgenode.rules.language.expression_formulas import formula
 from edgenode.rules.language.expressions import Expression
 from edgenode.rules.language.formatting import format
 from edgenode.rules.language.functions import FUNCTIONS, Function, Parameter

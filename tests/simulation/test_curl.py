@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from edgenode.simulation.curl import Unclear, add_options, request_of
+from edgenode.simulation.curl import InvalidRequest, add_options, request_of
 
 
 def head(*words: str) -> tuple[list[bytes], bytes]:
@@ -52,5 +52,5 @@ def test_an_option_that_is_not_understood_is_refused() -> None:
     """None is passed over that might change the request."""
     with pytest.raises(SystemExit):
         head("a.test", "--proxy-header", "x")
-    with pytest.raises(Unclear):
+    with pytest.raises(InvalidRequest):
         head("")

@@ -29,39 +29,21 @@ from edgenode.simulation.recorded import NoEvent, NotJudged, Recorded, Verdict
 from edgenode.simulation.replay import Certain, NotCertain, Replayer
 from edgenode.simulation.simulator import Judged, Simulator
 from edgenode.tls.identity import identity_of
-from tests.support.certificates import CLIENT, SERVER, make_authority, write_pem
+from tests.support.certificates import CLIENT, make_authority, write_pem
+from tests.support.configurations import changed, write_server
 from tests.support.requests import request_of
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
-INI = """
-[listener public]
-endpoint      = tcp:0:interface=127.0.0.1
-server-groups = site
-
-[certificate site]
-chain = site.pem
-key   = site.key
-
+MTLS = "certificate = server\nmtls = optional\ntrust-store = clients"
+INI = changed(
+    {
+        "hosts = shop.example": "hosts = www.test",
+        "certificate = server": MTLS,
+        "": """
 [trust-store clients]
 authorities = clients.pem
 tags        = vouched
-
-[server-group site]
-hosts           = www.test
-certificate     = site
-mtls            = optional
-trust-store     = clients
-security-policy = site
-
-[security-policy site]
-path-maps = rest
-
-[path-map rest]
-origin = nowhere
-
-[origin nowhere]
-servers = http://127.0.0.1:9
 
 [action teapot]
 type   = block
@@ -70,7 +52,9 @@ status = 418
 [action noted]
 type     = monitor
 priority = 50
-"""
+""",
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +63,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("replay")
     authority = make_authority("Clients")
     write_pem(folder / "clients.pem", [authority])
-    make_authority("Servers").issue("site", eku=[SERVER], sans=["DNS:www.test"]).write(folder, "site")
+    write_server(folder, "www.test")
     shutil.copytree(ROOT / "examples" / "seeing-why", folder / "examples" / "seeing-why")
     pki = folder / "examples" / "pki"
     pki.mkdir()
     write_pem(pki / "ca.pem", [authority])
-    shutil.copy(folder / "site.pem", pki)
-    shutil.copy(folder / "site.key", pki)
+    shutil.copy(folder / "server.pem", pki / "site.pem")
+    shutil.copy(folder / "server.key", pki / "site.key")
     return folder
 
 
@@ -132,7 +116,7 @@ def _told(judged: Judged, configuration: Configuration) -> str:
     elif isinstance(outcome, Close):
         record.status = 444
     else:
-        record.status, record.tries, record.origin = 200, 1, "nowhere"
+        record.status, record.tries, record.origin = 200, 1, "shop"
     return event_line(record)
 
 
@@ -257,8 +241,8 @@ def test_what_makes_no_difference_need_not_be_known(folder: pathlib.Path, rules:
 
 def test_a_path_map_that_depends_on_the_unknown_is_not_certain(folder: pathlib.Path) -> None:
     """Nor is anything behind it."""
-    text = INI.replace("path-maps = rest", "path-maps = beta, rest")
-    text += "[path-map beta]\nheader.x-beta = .\norigin = nowhere\n"
+    text = INI.replace("path-maps = all", "path-maps = beta, all")
+    text += "[path-map beta]\nheader.x-beta = .\norigin = shop\n"
     configuration = Configuration.from_text(text, folder)
     answer = Replayer(configuration).judge(Recorded.of(event(configuration)))
     assert answer == NotCertain(frozenset(("header x-beta",)), ("path map beta",))
@@ -278,7 +262,7 @@ def test_named_headers_are_recorded(folder: pathlib.Path) -> None:
 def test_a_client_refused_on_other_terms_is_not_certain(folder: pathlib.Path, acme: ClientIdentity) -> None:
     """Whoever was not asked for a certificate then might have shown one."""
     configuration = configured(folder, "")
-    asking = Configuration.from_text(INI.replace("mtls            = optional", "mtls = on"), folder)
+    asking = Configuration.from_text(INI.replace("mtls = optional", "mtls = on"), folder)
     assert Replayer(asking).judge(Recorded.of(event(configuration))) == NotCertain(frozenset(("certificate",)))
     assert Replayer(asking).judge(Recorded.of(event(configuration, client=acme))) == Certain(Verdict("forward"))
 
@@ -303,7 +287,7 @@ def test_a_chain_that_no_client_has_is_refused(
     """It would take all memory there is."""
     told = json.loads(event(configured(folder, ""), client=acme))
     told["certificate"][chain] = length
-    with pytest.raises(NoEvent, match="a chain of"):
+    with pytest.raises(NoEvent, match=f"a chain of {length}|{chain} is no number"):
         Recorded.of(json.dumps(told))
 
 
@@ -311,7 +295,7 @@ def test_a_body_that_was_too_large_once_is_not_certain(folder: pathlib.Path) -> 
     """If nobody told its length: how much was read of it depends on what was allowed; monitored or not. But what is
     answered without it is certain."""
     monitored = configured(folder, "[global-filter f]\naction = noted\npath = .\n")
-    smaller = Configuration.from_text(INI.replace("origin = nowhere", "origin = nowhere\nmax-body-size = 5", 1), folder)
+    smaller = Configuration.from_text(INI.replace("origin = shop", "origin = shop\nmax-body-size = 5", 1), folder)
     told = json.loads(event(configured(folder, ""), body=b"0123456789"))
     told["request"]["length"], told["bytes"]["received"] = None, 10
     assert Replayer(monitored).judge(Recorded.of(json.dumps(told))) == Certain(Verdict("noted"), "f")
@@ -325,7 +309,7 @@ def test_a_body_that_was_too_large_once_is_not_certain(folder: pathlib.Path) -> 
     assert Replayer(blocking).judge(recorded) == Certain(Verdict("teapot", 418), "f")
     rules = "[global-filter f]\naction = teapot\npath = .\n[global-filter g]\nargument.x = .\n"
     waiting = Configuration.from_text(
-        INI.replace("origin = nowhere", "origin = nowhere\nmax-body-size = 5", 1) + rules, folder
+        INI.replace("origin = shop", "origin = shop\nmax-body-size = 5", 1) + rules, folder
     )
     assert Replayer(waiting).judge(recorded) == NotCertain(frozenset(("body",)))
 
@@ -337,7 +321,7 @@ def test_what_an_event_says_steers_no_terminal(
     evil = "x\x1b[2J\n\u202e"
     told = next(each for each in json.loads(json.dumps(events)) if each["request"] and each["action"] is None)
     told["action"] = evil
-    told["reasons"] = [{"stage": "global-filters", "filter": evil, "entry": evil, "action": evil}]
+    told["reasons"] = [{"stage": "global-filters", "filter": evil, "entry": evil, "annotation": evil, "action": evil}]
     told["request"]["target"], told["request"]["headers"] = "/", {}
     (tmp_path / "events.jsonl").write_text(json.dumps(told) + "\n")
     file = str(folder / "examples" / "seeing-why" / "explain.ini")

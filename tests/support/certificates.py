@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -231,6 +231,30 @@ def make(
 def make_authority(subject: str = "Test CA", **options: Any) -> Issued:
     """A self-signed CA, or with ``issuer`` an intermediate."""
     return make(subject, authority=True, **options)
+
+
+def sequence(content: bytes) -> bytes:
+    """A SEQUENCE in DER, whatever its length."""
+    length = len(content).to_bytes(4, "big").lstrip(b"\0") or b"\0"
+    return b"\x30" + (length if len(content) < 128 else bytes([0x80 | len(length)]) + length) + content
+
+
+def elements(der: bytes) -> Iterator[bytes]:
+    """The elements of a SEQUENCE in DER, each with its tag and length."""
+    at, end = _extent(der, 0)
+    while at < end:
+        following = _extent(der, at)[1]
+        yield der[at:following]
+        at = following
+
+
+def _extent(der: bytes, at: int) -> tuple[int, int]:
+    start = at + 2
+    length = der[at + 1]
+    if length >= 0x80:
+        start += length - 0x80
+        length = int.from_bytes(der[at + 2 : start], "big")
+    return start, start + length
 
 
 def key_identifier(issuer: Issued) -> x509.AuthorityKeyIdentifier:

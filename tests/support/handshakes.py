@@ -144,7 +144,7 @@ class Pair:
     @property
     def verification(self) -> Verification:
         """The server's verdict on its client."""
-        return self.record.verification(self.server.get_peer_certificate(as_cryptography=True) is not None)
+        return self.record.verification(self.server.get_peer_certificate() is not None)
 
     def identity(self, tags: Mapping[bytes, tuple[str, ...]] = MappingProxyType({})) -> ClientIdentity:
         """The client's identity, who must have presented a certificate."""

@@ -123,7 +123,7 @@ ROWS = (
     R("9110 5.4", "fields larger than we take are 4xx", _ask(b"X: " + b"a" * 70000), 431, ends=True),
     R("9110 5.5", "NUL in a value is rejected", _ask(b"X: a\0b"), 400, ends=True),
     R("9110 5.5", "and in a response", _ask(), 502, _said(b"X: a\0b", b"Content-Length: 0")),
-    R("9110 5.5", "white space around a value is no part of it", _ask(b"X: \t a \t"), arrives=(rb"X: \t a$",)),
+    R("9110 5.5", "white space around a value is no part of it", _ask(b"X: \t a \t"), arrives=(rb"X: a$",)),
     R("9110 5.6.1", "empty list elements are ignored", _ask(b"Connection: , ,close,"), ends=True),
     R("9110 7.6.1", "option names are case-insensitive", _ask(b"Connection: CLOSE"), ends=True),
     # bodies

@@ -42,6 +42,7 @@ class Loop(Clock):
         super().__init__()
         self.tick = 0.0
         self.clock: Callable[[], float] = self._look
+        self.batch = self.unsent = None  # at once
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
         self._again: deque[Any] = deque()

@@ -17,6 +17,7 @@ from edgenode.model.errors import ConfigurationError
 from edgenode.model.exchange import ClientIdentity
 from edgenode.model.settings import Network
 from edgenode.tls import admission as admission_module
+from edgenode.tls.admission import Admission
 from edgenode.tls.allowlists import CertificatePin, DNSPattern, EmailPattern, KeyPin, SubjectPattern, URIPattern
 from edgenode.tls.identity import describe
 from edgenode.tls.policies import TLSPolicy, check_group, server_context
@@ -24,7 +25,17 @@ from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
-from tests.support.certificates import CLIENT, Issued, key_identifier, make, make_authority, new_key, now
+from tests.support.certificates import (
+    CLIENT,
+    Issued,
+    elements,
+    key_identifier,
+    make,
+    make_authority,
+    new_key,
+    now,
+    sequence,
+)
 from tests.support.handshakes import Pair, server_certificate, server_group, shake, trusted
 
 ROOT = make_authority("Root")
@@ -218,6 +229,46 @@ def test_keys_have_a_least_size(options: dict[str, int], key: Any, words: str) -
     assert bool(found) is bool(words)
 
 
+def keyed_for_pss(issuer: Issued) -> bytes:
+    """A certificate, DER, whose RSA key of 2048 bits is for RSASSA-PSS alone (RFC 4055, section 1.2)."""
+    issued = issuer.issue("client", key=new_key("rsa"))
+    tbs = issued.certificate.tbs_certificate_bytes
+    plain, pss = bytes.fromhex("300d06092a864886f70d0101010500"), bytes.fromhex("300b06092a864886f70d01010a")
+    (info,) = (element for element in elements(tbs) if plain in element)
+    changed = sequence(b"".join(elements(info)).replace(plain, pss))
+    tbs = sequence(b"".join(elements(tbs)).replace(info, changed))
+    algorithm, _ = list(elements(issued.der))[1:]
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)
+    signature = issuer.key.sign(tbs, ec.ECDSA(hashes.SHA256()))
+    return sequence(tbs + algorithm + b"\x03" + bytes([len(signature) + 1, 0]) + signature)
+
+
+@pytest.mark.parametrize(
+    ("least", "words"), [(2048, ""), (3072, "the RSA key of CN=client has 2048 bits, and needs 3072")]
+)
+def test_a_key_for_rsa_pss_is_an_rsa_key(least: int, words: str) -> None:
+    """``minimum-rsa-bits`` holds for keys with the OID id-RSASSA-PSS, too."""
+    der = keyed_for_pss(ROOT)
+    assert describe(der).key_type == "RSA"
+    asked = Admission.of(group(minimum_rsa_bits=least), [trusted(ROOT)])
+    objection = asked.objection((der, ROOT.der), now())
+    assert (objection.reason if objection else "") == words
+
+
+def test_a_key_on_a_curve_that_nobody_knows_has_no_bits() -> None:
+    """What cannot be read is below every minimum."""
+    weak = evolve(describe(ALICE.der), key_type="ECDSA", key_bits=0)
+    (rule,) = Admission.of(group(minimum_ec_bits=192), [trusted(ROOT)])._of_chain
+    assert rule(weak) == "the ECDSA key of CN=Alice,O=Acme has 0 bits, and needs 192"
+
+
+def test_a_long_name_does_not_hide_the_reason() -> None:
+    """Of a subject a hundred characters are quoted, and what is wrong with its key stands behind them."""
+    leaf = ROOT.issue(",".join(f"OU={letter * 60}" for letter in "abcdef") + ",CN=x")
+    assert reason(group(minimum_ec_bits=384), leaf).endswith(" has 256 bits, and needs 384")
+    assert reason(group(signature_algorithms=("ed25519",)), leaf).endswith("ecdsa-sha256, which is not allowed")
+
+
 def test_the_keys_of_intermediates_count_and_those_of_authorities_do_not() -> None:
     """The smallest key between client and authority decides."""
     policy = group(minimum_ec_bits=384)
@@ -393,7 +444,7 @@ def test_an_authority_in_two_stores_is_a_warning_if_their_tags_differ() -> None:
 
 def test_a_chain_that_ends_nowhere_is_refused() -> None:
     """If OpenSSL verified a chain up to a certificate that is none of the authorities, something is wrong."""
-    asked = admission_module.Admission.of(group(), [trusted(ROOT)])
+    asked = Admission.of(group(), [trusted(ROOT)])
     assert asked.objection((ALICE.der, ROOT.der), now()) is None
     for chain in ((ALICE.der,), (ALICE.der, make_authority("Root").der), ()):
         objection = asked.objection(chain, now())
@@ -411,6 +462,16 @@ def test_a_usage_is_asked_of_strangers_too(refusal: str, version: str) -> None:
         assert pair.done is (fine or refusal != "handshake")
         assert (judge(policy, pair.record.verification(True)) is None) is fine
         assert (26 in pair.record.verification(True).errors) is not fine
+
+
+def test_a_stranger_that_cannot_be_examined_is_refused() -> None:
+    """An unverified client whose certificate cannot be read is refused by error 50, not passed over."""
+    asked = Admission.of(group(mtls="optional-no-ca", required_eku=("clientAuth",)), [trusted(ROOT)])
+    objection = asked.unverified(b"junk")
+    assert objection is not None
+    assert objection.error == 50
+    assert objection.reason.startswith("it cannot be examined: ")
+    assert Admission.of(group(mtls="optional-no-ca"), [trusted(ROOT)]).unverified(b"junk") is None
 
 
 def test_whatever_cannot_be_examined_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

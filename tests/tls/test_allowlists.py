@@ -138,6 +138,8 @@ def test_kinds_are_not_mixed_up(kind: Any) -> None:
     "der",
     [
         bytes.fromhex("3009820761c2b02e636f6d"),  # a DNS name with bytes beyond ASCII
+        bytes.fromhex("3009810761c2b02e636f6d"),  # a mailbox
+        bytes.fromhex("3009860761c2b02e636f6d"),  # a URI
         bytes.fromhex("300582046162"),  # cut short
         bytes.fromhex("3000"),  # empty
         bytes.fromhex("300587036162" + "63"),  # an address of three bytes
@@ -263,6 +265,9 @@ def test_what_events_write_can_be_listed(values: list[str]) -> None:
         (CertificatePin, SHA256[:2] + ":" + SHA256[2:], None),
         (KeyPin, BASE64[:-1], None),
         (KeyPin, base64.b64encode(b"x" * 20).decode(), None),
+        (KeyPin, BASE64[:-2] + chr(ord(BASE64[-2]) + 1) + "=", None),  # a second spelling: its spare bits are set
+        (KeyPin, BASE64 + "\n", None),
+        (KeyPin, BASE64.replace("=", ""), None),
         (KeyPin, "*", None),
     ],
 )  # fmt: skip

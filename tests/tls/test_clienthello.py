@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, strategies
 from OpenSSL import SSL
 
+from edgenode.tls import clienthello
 from edgenode.tls.clienthello import MAX_SIZE, ClientHello, MalformedClientHello, NotTLS, read_client_hello
 from tests.support.handshakes import client
 
@@ -120,6 +123,71 @@ def test_openssl_s_own_hello(alpn: tuple[bytes, ...]) -> None:
     assert read(openssl(None)).server_name is None
 
 
+@pytest.mark.parametrize("data", [
+    lambda n: hello(ciphers=tuple(range(512 + n))),
+    lambda n: hello(*(extension(kind, b"") for kind in range(100, 164 + n))),
+    lambda n: hello(extension(13, vector(numbers(*range(128 + n)), 2))),
+    lambda n: hello(server_name(b"a" * (253 + n))),
+], ids=["ciphers", "extensions", "schemes", "name"])  # fmt: skip
+def test_lists_have_a_largest_size(data: Callable[[int], bytes]) -> None:
+    """512 cipher suites, 64 extensions, 128 signature schemes and 253 characters of a name are the most."""
+    assert len(read(data(0)).fingerprint) == 36
+    with pytest.raises(MalformedClientHello):
+        read_client_hello(data(1))
+
+
+def test_what_fingerprints_are_remembered_by_is_bounded() -> None:
+    """The hashes of lists of ciphers and of extensions, and of no more of them than clients in use have."""
+    for memory in (clienthello._hash_of_ciphers, clienthello._hash_of_extensions):
+        assert memory.cache_info().maxsize == 256
+
+
+@pytest.mark.parametrize(
+    ("versions", "legacy", "version", "mark"),
+    [
+        ((0x0304, 0x0303), 0x0303, 0x0304, "13"),
+        ((0x0303, 0x0304), 0x0303, 0x0304, "13"),
+        ((0x7A7A, 0x0303), 0x0301, 0x0303, "12"),
+        ((0xFAFA,), 0x0302, 0x0302, "11"),
+        ((), 0x0301, 0x0301, "10"),
+        ((0x0300,), 0x0303, 0x0300, "s3"),
+        ((0x7F1C,), 0x0303, 0x7F1C, "00"),
+    ],
+)
+def test_the_version_is_the_highest_offered(versions: tuple[int, ...], legacy: int, version: int, mark: str) -> None:
+    """Of ``supported_versions`` without GREASE, whatever their order; without any the legacy field's."""
+    found = read(hello(extension(43, vector(numbers(*versions), 1)), version=legacy))
+    assert (found.version, found.fingerprint[1:3]) == (version, mark)
+
+
+def test_what_stands_behind_the_list_of_an_extension_does_not_count() -> None:
+    """OpenSSL ignores it too, where it does not refuse it; the list itself is read."""
+    name = extension(0, vector(b"\0" + vector(b"open.test", 2), 2) + b"xx")
+    alpn = extension(16, vector(vector(b"h2", 1), 2) + b"x")
+    found = read(hello(name, alpn, extension(43, vector(numbers(0x0304), 1) + b"x")))
+    assert (found.server_name, found.alpn, found.version) == ("open.test", (b"h2",), 0x0304)
+
+
+def test_clients_differ_by_what_ja4_says() -> None:
+    """Name or none, ciphers, extensions and schemes in order; a name by itself, and ALPN's second choice, do not."""
+    schemes = extension(13, vector(numbers(0x0403, 0x0804), 2))
+    base = [server_name(b"a.test"), schemes]
+    plain = read(hello(*base)).fingerprint
+    assert plain == read(hello(server_name(b"b.test"), schemes)).fingerprint
+    assert plain[:4] == "t12d"
+    others = [
+        hello(schemes),
+        hello(*base, ciphers=(0x1302,)),
+        hello(*base, extension(23, b"")),
+        hello(base[0], extension(13, vector(numbers(0x0804, 0x0403), 2))),
+        hello(*base, extension(16, vector(vector(b"h2", 1), 2))),
+    ]
+    assert len({plain, *(read(other).fingerprint for other in others)}) == 6
+    first, second = (extension(16, vector(vector(b"h2", 1) + more, 2)) for more in (b"", vector(b"http/1.1", 1)))
+    assert read(hello(first)).fingerprint == read(hello(second)).fingerprint
+    assert read(hello(extension(16, vector(b"", 2)))).fingerprint[8:10] == "00"
+
+
 @given(strategies.data())
 def test_a_part_of_a_hello_asks_for_more(data: strategies.DataObject) -> None:
     """Every proper beginning of a ClientHello asks for more bytes than it has, and for none that will not come."""
@@ -207,6 +275,20 @@ NAME = vector(b"open.test", 2)
         hello(extension(16, vector(vector(b"", 1), 2))),
         hello(extension(13, vector(b"\4\3\4", 2))),
         hello(extension(43, vector(b"\3", 1))),
+        hello(extension(43, vector(b"\3\4", 1)[:-1])),
+        hello(extension(43, b"")),
+        hello(extension(13, vector(b"\4\3", 2)[:-1])),
+        hello(extension(16, vector(vector(b"h2", 1)[:-1], 2))),
+        hello(extension(16, vector(vector(b"h2", 1), 2)[:-1])),
+        hello(extension(0, vector(b"\0" + vector(b"open.test", 2)[:-1], 2))),
+        hello(extension(0, vector(b"\0\0", 2))),
+        hello(extension(10, b""), extension(10, b"")),
+        record(b"\1" + vector(numbers(0x0303) + bytes(32) + vector(b"", 1) + vector(b"\x13\1\0", 2) + b"\1\0", 3)),
+        record(b"\1" + vector(numbers(0x0303) + bytes(32) + b"\x20", 3)),
+        record(b"\1" + vector(numbers(0x0303) + bytes(32) + vector(b"", 1) + b"\0\4\x13\1", 3)),
+        record(b"\1" + vector(numbers(0x0303) + bytes(32) + vector(b"", 1) + vector(b"\x13\1", 2) + b"\2\0", 3)),
+        record(b"\1" + vector(numbers(0x0303), 3)),
+        record(b"\1" + vector(b"", 3)),
         hello(extension(23, b""), tail=b"\0"),
         hello(tail=b"\0\7"),
         record(b"\2\0\0\0"),

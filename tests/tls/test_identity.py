@@ -22,8 +22,9 @@ from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_CERTIFICATE, AlternativeNames
 from edgenode.tls import identity as identity_module
 from edgenode.tls.identity import describe, identify
-from edgenode.tls.names import NAMES, distinguished_name
-from tests.support.certificates import CLIENT, SERVER, Issued, make, make_authority, new_key
+from edgenode.tls.names import NAMES, distinguished_name, legacy_name
+from edgenode.tls.trust import Trust
+from tests.support.certificates import CLIENT, SERVER, Issued, elements, make, make_authority, new_key, now, sequence
 from tests.support.handshakes import Pair, server_group, shake, trusted
 
 TYPES = [
@@ -75,6 +76,79 @@ def test_the_identity_holds_what_the_certificate_says() -> None:
     assert identity.not_after == leaf.certificate.not_valid_after_utc
     assert identity.verification == pair.verification
     assert identity.verification.verified
+
+
+def test_the_chain_of_the_record_is_that_of_openssl() -> None:
+    """With the chain that the callback recorded the identity is the same as with what OpenSSL shows of it."""
+    root = make_authority("Root")
+    inner = make_authority("inner", issuer=root)
+    for chain in ([inner.issue("client"), inner], [root.issue("client")]):
+        pair = handshake("on", *chain, root=root)
+        tags = {root.der: ("partner",), inner.der: ("wrong",)}
+        assert pair.record.path
+        shown = identify(pair.server, pair.verification, tags)
+        assert shown == identify(pair.server, pair.verification, tags, pair.record.path)
+        assert shown is not None
+        assert (shown.tags, shown.issuer_serial) == (("partner",), describe((*chain, root)[1].der).serial)
+
+
+def test_a_chain_counts_for_a_verified_client_alone() -> None:
+    """Whatever chain is handed in, a client that was not verified has its own leaf, no issuers and no tags."""
+    root = make_authority("Root")
+    stranger = make_authority("Other").issue("stranger")
+    pair = handshake("optional-no-ca", stranger, root=root)
+    tags = {root.der: ("partner",)}
+    identity = identify(pair.server, pair.verification, tags, (root.issue("client").der, root.der))
+    assert identity is not None
+    assert (identity.leaf, identity.chain_verified, identity.tags, identity.issuer_serial) == (stranger.der, (), (), "")
+
+
+def test_one_certificate_with_two_verdicts_is_two_identities() -> None:
+    """What is remembered of a certificate has no verdict: the next connection has its own, and so has its chain."""
+    root, other = make_authority("Root"), make_authority("Other")
+    leaf = root.issue("client")
+    good = handshake("on", leaf, root=root).identity({root.der: ("partner",)})
+    bad = handshake("on", leaf, root=other).identity({root.der: ("partner",)})
+    again = handshake("on", leaf, root=root).identity()
+    assert [each.verification.verified for each in (good, bad, again)] == [True, False, True]
+    assert [each.chain_verified for each in (good, bad, again)] == [(root.der,), (), (root.der,)]
+    assert [each.tags for each in (good, bad, again)] == [("partner",), (), ()]
+    assert good.leaf is bad.leaf, "the very bytes are shared"
+
+
+def test_the_trust_of_a_group_identifies_its_clients() -> None:
+    """With tags, and the dates of the list that covers the client; no certificate is no identity."""
+    root = make_authority("Root")
+    crl = root.crl()
+    stores = [trusted(root, crls=[crl], tags=["partner"])]
+    trust = Trust.of(server_group("optional"), stores)
+    pair = shake(server_group("optional"), [root.issue("client")], *stores)
+    identity = trust.identify(pair.server, pair.record, now())
+    assert identity is not None
+    assert identity.verification.verified
+    assert (identity.tags, identity.crl_this_update) == (("partner",), crl.last_update_utc)
+    nobody = shake(server_group("optional"), [], *stores)
+    assert trust.identify(nobody.server, nobody.record, now()) is None
+
+
+def test_a_known_client_s_handshake_parses_no_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the callback nor the identity reads a certificate that has been read before; strict verification does."""
+    root = make_authority("Root")
+    inner = make_authority("inner", issuer=root)
+    chain = [inner.issue("client"), inner]
+    handshake("on", *chain, root=root).identity()
+
+    def fail(*_: object) -> None:
+        raise AssertionError("parsed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(crypto.X509, "to_cryptography", fail)
+        patched.setattr(x509, "load_der_x509_certificate", fail)
+        identity = handshake("on", *chain, root=root).identity()
+        assert identity.verification.verified
+        assert identity.chain_verified == (inner.der, root.der)
+        strict = trusted(root, verification="strict")
+        assert shake(server_group(), chain, strict).verification.reason == "it cannot be examined: parsed"
 
 
 def test_no_certificate_is_no_identity() -> None:
@@ -210,12 +284,6 @@ def test_keys_have_a_kind_a_size_and_a_hash(key: Any, kind: str, bits: int, vers
     assert description.spki_sha256 == hashlib.sha256(der).hexdigest()
 
 
-def sequence(content: bytes) -> bytes:
-    """A SEQUENCE in DER."""
-    length = len(content).to_bytes(2, "big").lstrip(b"\0")
-    return b"\x30" + (length if len(content) < 128 else bytes([0x80 | len(length)]) + length) + content
-
-
 def test_the_hash_of_a_key_is_over_the_very_bytes() -> None:
     """A point that is written in its compressed form is not rewritten first."""
     issued = make("x", key=(key := ec.generate_private_key(ec.SECP256R1())))
@@ -225,10 +293,17 @@ def test_the_hash_of_a_key_is_over_the_very_bytes() -> None:
     shorter = info.replace(b"\x03\x42\x00" + point, b"\x03\x22\x00" + short).replace(b"\x30\x59", b"\x30\x39", 1)
     tbs = issued.certificate.tbs_certificate_bytes
     start = issued.der.index(tbs)
-    content = tbs[identity_module._extent(tbs, 0)[0] :]
+    content = b"".join(elements(tbs))
     der = sequence(sequence(content.replace(info, shorter)) + issued.der[start + len(tbs) :])
     assert describe(der).spki_sha256 == hashlib.sha256(shorter).hexdigest()
     assert describe(der).key_bits == 256
+
+
+def test_a_key_that_cannot_be_read_has_no_size() -> None:
+    """A key on a curve that nobody knows is smaller than any minimum."""
+    curve, unknown = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d03017f")
+    description = describe(make("x").der.replace(curve, unknown))
+    assert (description.key_type, description.key_bits) == ("ECDSA", 0)
 
 
 def test_extended_key_usages() -> None:
@@ -252,6 +327,13 @@ def test_a_certificate_is_read_once_but_huge_ones_are_not_kept() -> None:
     assert describe(small) is describe(bytes(bytearray(small)))
     assert describe(huge) is not describe(huge)
     assert identity_module._remembered.cache_info().maxsize == 1024
+
+
+@pytest.mark.parametrize("der", [b"", b"\x30", b"\x31\x00", b"\x30\x03\x31\x01\x00"])
+def test_a_malformed_name_is_a_value_error(der: bytes) -> None:
+    """OpenSSL's one-line form of what is no name."""
+    with pytest.raises(ValueError, match="OpenSSL cannot read a name"):
+        legacy_name(der)
 
 
 def test_every_name_of_an_attribute_is_openssl_s() -> None:

@@ -18,8 +18,18 @@ from hypothesis import strategies as st
 
 from edgenode.model.exchange import Address, Connection, Exchange, Verification
 from edgenode.rules.fields import FIELDS
-from edgenode.tls.identity import Description, _elements, describe
-from tests.support.certificates import CLIENT, SERVER, Issued, key_identifier, make, make_authority, new_key
+from edgenode.tls.identity import Description, describe
+from tests.support.certificates import (
+    CLIENT,
+    SERVER,
+    Issued,
+    elements,
+    key_identifier,
+    make,
+    make_authority,
+    new_key,
+    sequence,
+)
 from tests.support.handshakes import server_group, shake, trusted
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
@@ -35,16 +45,10 @@ def printed(der: bytes, *options: str) -> str:
     return output.partition("=")[2].removesuffix("\n").replace("\\\n", "")
 
 
-def sequence(content: bytes) -> bytes:
-    """A SEQUENCE in DER."""
-    length = len(content).to_bytes(3, "big").lstrip(b"\0")
-    return b"\x30" + (length if len(content) < 128 else bytes([0x80 | len(length)]) + length) + content
-
-
 def with_serial(serial: int) -> bytes:
     """A certificate with a serial number that no builder allows; its signature is wrong, and nobody looks."""
     tbs = PLAIN.certificate.tbs_certificate_bytes
-    fields = list(_elements(tbs))
+    fields = list(elements(tbs))
     content = serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True)
     fields[1] = b"\x02" + bytes([len(content)]) + content
     return sequence(sequence(b"".join(fields)) + PLAIN.der[PLAIN.der.index(tbs) + len(tbs) :])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pathlib
 import weakref
 from typing import Any
 
@@ -17,7 +18,7 @@ from edgenode.tls.policies import TLSPolicy, check_ciphers, check_group, client_
 from edgenode.tls.servergroups import CIPHERS, ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
-from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, new_key, now
+from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, new_key, now, write_pem
 from tests.support.handshakes import VERSIONS, Pair, client, loaded, resumed, server, server_group, trusted
 
 BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -196,6 +197,34 @@ def test_renegotiation_is_refused(leaf: Issued) -> None:
     assert pair.server.total_renegotiations() == 0
 
 
+@pytest.mark.parametrize("mtls", ["off", "on"])
+def test_every_context_forbids_renegotiation_and_compression(root: Issued, leaf: Issued, mtls: str) -> None:
+    """The options are set, whatever OpenSSL's own defaults are; tickets only where no certificate is asked for."""
+    made = context(leaf, group(mtls), *([] if mtls == "off" else [trusted(root)]))
+    origin = client_context()
+    for options in (made.set_options(0), origin.set_options(0)):
+        assert options & SSL.OP_NO_RENEGOTIATION
+        assert options & SSL.OP_NO_COMPRESSION
+    assert made.set_options(0) & SSL.OP_CIPHER_SERVER_PREFERENCE
+    assert bool(made.set_options(0) & SSL.OP_NO_TICKET) is (mtls == "on")
+    assert origin.set_options(0) & SSL.OP_NO_TICKET
+    assert made.get_session_cache_mode() == origin.get_session_cache_mode() == SSL.SESS_CACHE_OFF
+
+
+@pytest.mark.parametrize(("mtls", "refusal", "flags"), [
+    ("on", "handshake", SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT), ("on", "400", SSL.VERIFY_PEER),
+    ("optional", "handshake", SSL.VERIFY_PEER), ("optional-no-ca", "handshake", SSL.VERIFY_PEER),
+    ("off", "400", SSL.VERIFY_NONE),
+])  # fmt: skip
+def test_the_verify_mode_is_that_of_the_section(
+    root: Issued, leaf: Issued, mtls: str, refusal: str, flags: int
+) -> None:
+    """A missing certificate ends the handshake only if one is required and refusal is there."""
+    made = context(leaf, group(mtls, mtls_refusal=refusal, verify_depth=3), *([] if mtls == "off" else [trusted(root)]))
+    assert made.get_verify_mode() == flags
+    assert mtls == "off" or made.get_verify_depth() == 3
+
+
 def test_server_preference_of_ciphers(leaf: Issued) -> None:
     """Our order of TLS 1.2 suites decides, not the client's."""
     ours, theirs = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"
@@ -230,11 +259,23 @@ def test_the_key_exchange_is_post_quantum_with_who_can(leaf: Issued) -> None:
     assert Pair.of(context(leaf, group()), client()).server.get_group_name() == "X25519MLKEM768"
 
 
-@pytest.mark.parametrize("ciphers", ["nonsense", "aNULL:@SECLEVEL=0", "ALL:eNULL:@SECLEVEL=0", "ECDHE-ÄES", ""])
-def test_ciphers_that_protect_nothing_are_refused(ciphers: str) -> None:
-    """Unknown, anonymous and unencrypted suites are errors of the configuration."""
-    with pytest.raises(InvalidValue):
+UNKNOWN = "OpenSSL knows no cipher suite in "
+
+
+@pytest.mark.parametrize(("ciphers", "sentence"), [
+    ("nonsense", UNKNOWN + "'nonsense'"),
+    ("", UNKNOWN + "''"),
+    ("ECDHE-ÄES", UNKNOWN + "'ECDHE-ÄES'"),
+    ("aNULL:@SECLEVEL=0", "the cipher suite ADH-AES256-GCM-SHA384 authenticates or encrypts nothing"),
+    ("AECDH:@SECLEVEL=0", "the cipher suite AECDH-AES256-SHA authenticates or encrypts nothing"),
+    ("eNULL:@SECLEVEL=0", "the cipher suite ECDHE-ECDSA-NULL-SHA authenticates or encrypts nothing"),
+    ("ALL:eNULL:@SECLEVEL=0", "the cipher suite ADH-AES256-GCM-SHA384 authenticates or encrypts nothing"),
+])  # fmt: skip
+def test_ciphers_that_protect_nothing_are_refused(ciphers: str, sentence: str) -> None:
+    """Unknown, anonymous and unencrypted suites are errors of the configuration, which say what is wrong."""
+    with pytest.raises(InvalidValue) as caught:
         check_ciphers(ciphers)
+    assert caught.value.sentence == sentence
 
 
 def test_the_default_ciphers_are_in_order() -> None:
@@ -288,6 +329,36 @@ def test_without_mtls_nothing_about_client_certificates_counts(root: Issued) -> 
     assert TLSPolicy.of(group(), []) == TLSPolicy.of(group(verify_depth=5, mtls_refusal="444"), [trusted(root)])
 
 
+@pytest.mark.parametrize("mtls", ["off", "on"])
+@pytest.mark.parametrize("change", [{"minimum_version": "1.3"}, {"ciphers": "ECDHE-ECDSA-AES128-GCM-SHA256"}], ids=str)
+def test_versions_and_ciphers_count_with_and_without_mtls(root: Issued, mtls: str, change: dict[str, str]) -> None:
+    """A group that asks for more of the connection than another does not serve the other's connections."""
+    stores = [] if mtls == "off" else [trusted(root)]
+    plain = TLSPolicy.of(group(mtls), stores)
+    stricter = TLSPolicy.of(group(mtls, **change), stores)
+    assert plain != stricter
+    assert plain.settled != stricter.settled
+
+
+def test_every_trust_store_counts(root: Issued) -> None:
+    """Whichever of several it is, and in any order."""
+    one, two, three = (trusted(make_authority(name)) for name in ("One", "Two", "Three"))
+    policy = TLSPolicy.of(group("on"), [one, two])
+    assert policy == TLSPolicy.of(group("on"), [two, one])
+    assert policy != TLSPolicy.of(group("on"), [one, three])
+    assert policy != TLSPolicy.of(group("on"), [three, two])
+    assert policy != TLSPolicy.of(group("on"), [one])
+
+
+def test_what_can_be_judged_again_is_not_settled_by_the_handshake(root: Issued) -> None:
+    """Trust stores, depth and lists may change on an open connection; whether a certificate was asked for may not."""
+    policy = TLSPolicy.of(group("on"), [trusted(root)])
+    other = TLSPolicy.of(group("optional", verify_depth=5, minimum_rsa_bits=4096), [trusted(make_authority())])
+    assert policy != other
+    assert policy.settled == other.settled
+    assert policy.settled != TLSPolicy.of(group("off"), []).settled
+
+
 @BOTH
 def test_an_origin_must_be_trusted(root: Issued, leaf: Issued, version: str) -> None:
     """An origin under our authority is accepted; untrusted, expired, revoked or a mere client, it is refused."""
@@ -306,10 +377,14 @@ def test_an_origin_must_be_trusted(root: Issued, leaf: Issued, version: str) -> 
         assert pair.client.get_app_data().reason == words
 
 
-def test_without_a_trust_store_the_system_s_authorities_are_believed(leaf: Issued) -> None:
+def test_without_a_trust_store_the_system_s_authorities_are_believed(
+    root: Issued, leaf: Issued, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An origin under a private authority is refused if no trust store names it; with verification off it is not."""
     assert not Pair.of(server(leaf), client_context()).done
     assert Pair.of(server(leaf), client_context(verify=False)).done
+    monkeypatch.setenv("SSL_CERT_FILE", str(write_pem(tmp_path / "system.pem", [root])))
+    assert Pair.of(server(leaf), client_context()).done
 
 
 def test_our_certificate_is_presented_to_an_origin_that_asks(root: Issued, leaf: Issued) -> None:

@@ -108,6 +108,27 @@ def test_what_was_not_verified_stays_so() -> None:
         assert (judge(group, verdict) is None) is (errors == (20, 21))
 
 
+@pytest.mark.parametrize(
+    ("seconds", "errors"), [(-1, (20, 21, 9)), (0, (20, 21)), (7200, (20, 21)), (7201, (20, 21, 10))]
+)
+def test_a_stranger_is_in_date_from_its_first_to_its_last_second(seconds: int, errors: tuple[int, ...]) -> None:
+    """Of ``optional-no-ca``; the first error stays the one of the handshake."""
+    begin = now() - 3600 * SECOND
+    leaf = make_authority("Unknown").issue(not_before=begin, not_after=begin + 7200 * SECOND)
+    root = make_authority()
+    verdict = look_again(identity(root, leaf), [trusted(root)], begin + seconds * SECOND)
+    assert (verdict.errors, verdict.first_error, verdict.last_error) == (errors, 20, errors[-1])
+
+
+def test_a_stranger_gets_no_tags_from_a_store_that_knows_it_since(root: Issued) -> None:
+    """Who was not verified in the handshake stays so, even if it is an authority of its own by now."""
+    itself = make("itself")
+    stranger = identity(root, itself)
+    judged, _ = Trust((trusted(itself, tags=["partner"]),)).look_again(stranger, now())
+    assert (judged.verification.verified, judged.tags, judged.chain_verified) == (False, (), ())
+    assert judged.verification.errors == stranger.verification.errors
+
+
 def test_a_stranger_is_refused_for_what_would_refuse_a_new_one(root: Issued) -> None:
     """A list that a self-signed one is not in, the revocation by an authority known since, a usage asked for."""
     group, other = evolve(GROUP, mtls="optional-no-ca"), make_authority("Other")
@@ -135,6 +156,19 @@ def test_a_certificate_sent_in_vain_does_not_count(root: Issued) -> None:
     good = identity(root, root.issue(), old)
     assert good.chain_sent == (old.der,)
     assert look_again(good, [trusted(root)], now()).verified
+
+
+@pytest.mark.parametrize(("depth", "intermediates", "error"), [(0, 0, 0), (0, 1, 22), (1, 1, 0), (1, 2, 22), (2, 2, 0)])
+def test_the_verify_depth_of_now_counts_on_an_open_connection(depth: int, intermediates: int, error: int) -> None:
+    """A reload that lowers ``verify-depth`` refuses who has more intermediates, as a handshake of now would."""
+    root = issuer = make_authority("Root")
+    above: list[Issued] = []
+    for number in range(intermediates):
+        issuer = make_authority(f"inner {number}", issuer=issuer)
+        above.insert(0, issuer)
+    good = shake(server_group(verify_depth=9), [issuer.issue(), *above], trusted(root)).identity()
+    judged, _ = Trust.of(server_group(verify_depth=depth), [trusted(root)]).look_again(good, now())
+    assert (judged.verification.verified, judged.verification.last_error) == (error == 0, error)
 
 
 # -- trust stores that are replaced ------------------------------------------------------------------------------------

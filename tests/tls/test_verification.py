@@ -12,8 +12,10 @@ from hypothesis import example, given, strategies
 from OpenSSL import SSL, crypto
 
 from edgenode.model.exchange import Verification
-from edgenode.tls import verify_errors
+from edgenode.tls import admission, verify_errors
+from edgenode.tls.allowlists import DNSPattern
 from edgenode.tls.policies import server_context
+from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.verification import Record, Verifier, judge, only_unknown_authority
 from edgenode.tls.verify_errors import REASONS, reason
@@ -91,6 +93,7 @@ def test_a_callback_that_raises_fails_closed(
     pair = shaken(scene, group(mode, refusal), "good")
     assert isinstance(pair.server_error, SSL.Error)
     assert isinstance(pair.record.failure, failure)
+    assert pair.record.errors == [(50, 0)]
     assert not pair.verification.verified
     assert judge(group(mode), evolve(pair.verification, presented=True)) is not None
 
@@ -243,9 +246,12 @@ def test_an_error_without_a_number_is_an_error() -> None:
 def test_the_reasons_are_openssl_s_own_words() -> None:
     """The table of reasons is what the OpenSSL in use says, for every number it knows."""
     binding = Binding()
-    for number in range(1, 130):
+    unknown = "unknown certificate verification error"
+    for number in range(1, 200):
         words = binding.ffi.string(binding.lib.X509_verify_cert_error_string(number)).decode()
-        assert words.startswith("unknown") or REASONS[number] == words
+        assert REASONS.get(number, unknown) == words
+        assert reason(number) == (words if number in REASONS else f"{unknown} ({number})")
+    assert len(REASONS) > 90
 
 
 def test_names_of_errors_in_the_code_are_openssl_s_numbers() -> None:
@@ -255,9 +261,165 @@ def test_names_of_errors_in_the_code_are_openssl_s_numbers() -> None:
     assert verify_errors.CRL_EXPIRED == lib.X509_V_ERR_CRL_HAS_EXPIRED
     assert verify_errors.UNABLE_TO_GET_CRL == lib.X509_V_ERR_UNABLE_TO_GET_CRL
     assert verify_errors.INVALID_PURPOSE == lib.X509_V_ERR_INVALID_PURPOSE
+    for name, words in {
+        "UNSPECIFIED": "unspecified certificate verification error",
+        "NOT_YET_VALID": "certificate is not yet valid or the system clock is incorrect",
+        "EXPIRED": "certificate has expired",
+        "SELF_SIGNED_LEAF": "self-signed certificate",
+        "UNABLE_TO_GET_ISSUER": "unable to get local issuer certificate",
+        "UNABLE_TO_VERIFY_LEAF": "unable to verify the first certificate",
+        "CHAIN_TOO_LONG": "certificate chain too long",
+        "APPLICATION_VERIFICATION": "application verification failure",
+        "AUTHORITY_KEY_TOO_WEAK": "CA certificate key too weak",
+        "SIGNATURE_TOO_WEAK": "CA signature digest algorithm too weak",
+    }.items():
+        assert reason(getattr(verify_errors, name)) == words
     assert {
         lib.X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT,
         lib.X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN,
         lib.X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY,
         lib.X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE,
     } == verify_errors.UNKNOWN_AUTHORITY
+
+
+def step(verifier: Verifier, record: Record, certificate: Issued, error: int, depth: int) -> bool:
+    """One call of the callback as OpenSSL makes it."""
+    connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
+    connection.set_app_data(record)
+    return verifier(connection, crypto.X509.from_cryptography(certificate.certificate), error, depth, int(not error))
+
+
+def test_the_callback_keeps_the_chain_of_a_verified_client_alone(scene: Scene) -> None:
+    """The record of a verified client has its chain, DER, from leaf to authority; any other's has none."""
+    good = shaken(scene, group(), "intermediate-sent").record
+    leaf, inner = scene.clients["intermediate-sent"]
+    assert good.path == (leaf.der, inner.der, scene.root.der)
+    assert good.chain == {}
+    for kind in ("wrong-ca", "expired", "self-signed", "server-auth-only"):
+        assert shaken(scene, group("optional-no-ca"), kind).record.path == ()
+    refused = shaken(scene, group(allow_dns=(DNSPattern("a.test"),)), "good").record
+    assert (refused.path, refused.chain, refused.complete) == ((), {}, False)
+
+
+def test_a_chain_with_a_gap_is_refused(scene: Scene) -> None:
+    """If OpenSSL named no certificate at some depth, nobody knows what was verified there: no chain is made up."""
+    record, verifier = Record(), Verifier("on", over_http=True)
+    assert step(verifier, record, scene.root, 0, 2)
+    assert not step(verifier, record, scene.clients["good"][0], 0, 0)
+    assert isinstance(record.failure, KeyError)
+    assert not record.verification(presented=True).verified
+
+
+@pytest.mark.parametrize("mode", ["optional", "optional-no-ca", "on"])
+def test_a_leaf_that_pleases_lifts_no_earlier_error(scene: Scene, mode: str) -> None:
+    """An error above the leaf stays the verdict, though OpenSSL goes on and likes the leaf."""
+    record, verifier = Record(), Verifier(mode, over_http=True)
+    assert step(verifier, record, scene.root, 10, 1)
+    assert step(verifier, record, scene.clients["good"][0], 0, 0)
+    verdict = record.verification(presented=True)
+    assert (verdict.verified, verdict.errors, verdict.depth) == (False, (10,), 1)
+    assert judge(group(mode), verdict) is not None
+
+
+def test_without_reaching_the_leaf_nothing_is_verified(scene: Scene) -> None:
+    """An authority that pleases OpenSSL says nothing of the client."""
+    record = Record()
+    assert step(Verifier("on"), record, scene.root, 0, 1)
+    assert not record.verification(presented=True).verified
+
+
+def test_a_failure_of_ours_behind_a_good_leaf_undoes_the_verdict(scene: Scene) -> None:
+    """The record of a callback that failed at any time is no verified client's."""
+    record = Record()
+    assert step(Verifier("on"), record, scene.clients["good"][0], 0, 0)
+    assert record.verification(presented=True).verified
+    record.failure = ValueError()
+    assert not record.verification(presented=True).verified
+
+
+def test_a_verifier_without_admission_is_that_of_origins(scene: Scene) -> None:
+    """Without admission OpenSSL's verification is all, and an unknown authority stays one."""
+    record = Record()
+    assert not step(Verifier("on"), record, scene.clients["wrong-ca"][0], 20, 0)
+    assert record.errors == [(20, 0)]
+
+
+def test_an_untrusted_leaf_is_at_hand_for_the_event(scene: Scene) -> None:
+    """Whose certificate was refused is known though the handshake failed; of an issuer's error it is not the leaf."""
+    pair = shaken(scene, group(refusal="handshake"), "expired")
+    assert pair.record.leaf is not None
+    assert pair.record.leaf.to_cryptography() == scene.clients["expired"][0].certificate
+    record = Record()
+    step(Verifier("on"), record, scene.root, 10, 1)
+    assert record.leaf is None
+
+
+@pytest.mark.parametrize("refusal", ["400", "handshake"])
+def test_a_client_that_cannot_be_examined_is_no_forgiven_stranger(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    """If the usages of an unverified client cannot be read, ``optional-no-ca`` refuses it: error 50."""
+
+    def fail(der: bytes) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(admission, "describe", fail)
+    policy = group("optional-no-ca", refusal, required_eku=("clientAuth",))
+    pair = shaken(scene, policy, "wrong-ca")
+    assert pair.done is (refusal != "handshake")
+    verdict = pair.record.verification(presented=True)
+    assert (verdict.last_error, verdict.reason) == (50, "it cannot be examined: broken")
+    assert judge(policy, verdict) is not None
+
+
+def test_an_error_counts_whatever_else_openssl_says(scene: Scene) -> None:
+    """A number of an error with a verdict of 1 is an error."""
+    connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
+    connection.set_app_data(record := Record())
+    certificate = crypto.X509.from_cryptography(scene.root.certificate)
+    assert Verifier("on")(connection, certificate, 10, 0, 1) is False
+    assert record.errors == [(10, 0)]
+
+
+def test_of_errors_at_several_depths_the_last_one_s_counts(scene: Scene) -> None:
+    """The depth belongs to the reason, which is the last error's."""
+    record, verifier = Record(), Verifier("on", over_http=True)
+    step(verifier, record, scene.root, 10, 1)
+    step(verifier, record, scene.clients["good"][0], 26, 0)
+    verdict = record.verification(presented=True)
+    assert (verdict.first_error, verdict.last_error, verdict.depth) == (10, 26, 0)
+
+
+def test_an_old_list_stands_once_among_the_errors(scene: Scene) -> None:
+    """A list past its date that could have been accepted is the first error once there is another, and only one."""
+    revocation = Revocation.of([trusted(scene.root, crls=[scene.crl], stale="accept")])
+    record, verifier = Record(), Verifier("on", over_http=True, revocation=revocation)
+    leaf = scene.clients["good"][0]
+    for error, depth in ((12, 1), (10, 0), (26, 0)):
+        assert step(verifier, record, leaf, error, depth)
+    assert record.errors == [(12, 1), (10, 0), (26, 0)]
+
+
+def test_lists_are_looked_at_again_only_if_one_was_old(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To verify the chain a second time is for lists past their date alone."""
+    asked: list[bool] = []
+
+    def error(*_: object, stale: bool) -> int:
+        asked.append(stale)
+        return 0
+
+    monkeypatch.setattr(Revocation, "error", error)
+    old = scene.root.crl(last_update=now() - 9 * DAY, next_update=now() - DAY)
+    for crl in (scene.root.crl(), old):
+        store = trusted(scene.root, crls=[crl], stale="accept")
+        assert shake(group(), scene.clients["good"], store).verification.verified
+    assert asked == [False, True]
+
+
+def test_a_context_without_a_verifier_fails_closed(scene: Scene) -> None:
+    """If a context lost its verifier nobody is let in."""
+    context = server_context(group("optional-no-ca"), [server_certificate()], [trusted(scene.root)])
+    context.set_app_data(None)
+    pair = Pair.of(context, client(chain=scene.clients["good"]))
+    assert isinstance(pair.server_error, SSL.Error)
+    assert not pair.record.complete

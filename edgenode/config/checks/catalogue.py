@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from edgenode.config.checks.actions import actions, clamped_modes
-from edgenode.config.checks.feeds import wrong_lists
-from edgenode.config.checks.path_maps import unknowable, unreachable
+from edgenode.config.checks.feeds import lists_of_other_values
+from edgenode.config.checks.path_maps import looks_too_early, unreachable
 from edgenode.config.checks.rule_warnings import warnings
-from edgenode.config.checks.rules import unknown_names, unlocated, without_effect
+from edgenode.config.checks.rules import geography_without_database, unknown_names, without_effect
 from edgenode.config.checks.sections import (
     endpoints,
     hosts,
+    keys_without_effect,
     names,
-    of_no_use,
     origins,
     timeouts,
     unused,
@@ -29,18 +29,23 @@ OF_SECTIONS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
     endpoints,
     hosts,
     without_mtls,
-    of_no_use,
+    keys_without_effect,
     unreachable,
     origins,
     without_effect,
     actions,
     clamped_modes,
-    unknowable,
+    looks_too_early,
 )
 """The checks between sections; each leaves out what could not be read, which has been reported."""
 
-OF_RULES: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (wrong_lists,)
+OF_RULES: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (lists_of_other_values,)
 """Likewise those that need what lists hold."""
 
-OF_THE_WHOLE: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (unknown_names, warnings, unlocated, unused)
+OF_THE_WHOLE: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
+    unknown_names,
+    warnings,
+    geography_without_database,
+    unused,
+)
 """What can be told only once every section could be read."""

@@ -1,4 +1,4 @@
-"""Doubts about rules on client certificates: asked of nobody, or keeping out the wrong ones.
+"""Warnings about rules on client certificates: nobody is asked for one, or the wrong clients are refused.
 
 Its law is that of :mod:`edgenode.config.checks.rule_warnings`.
 """
@@ -81,8 +81,8 @@ def _serves(configuration: Sections, group: str, host: str) -> bool:
     return host in hosts or f"*.{host.partition('.')[2]}" in hosts
 
 
-def wrong_but_verified(formulas: Formulas) -> Iterator[Problem]:
-    """``not verified and fingerprint ne X`` keeps out who is neither; a verified certificate that is not X comes in."""
+def passing_if_verified(formulas: Formulas) -> Iterator[Problem]:
+    """Rules of the form ``not verified and fingerprint ne X``: a verified certificate that is not X is let in."""
     actions = formulas.actions
     for header, filter in formulas.filters:
         if not isinstance(actions.get(filter.action or ""), Block | Close | Redirect):

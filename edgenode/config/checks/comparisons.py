@@ -1,4 +1,4 @@
-"""Doubts about single comparisons of expressions: what is compared never is like that, or may be missing.
+"""Warnings about single comparisons of expressions: with a value that never occurs, or of one that may be missing.
 
 Its law is that of :mod:`edgenode.config.checks.rule_warnings`.
 """
@@ -29,7 +29,7 @@ _CASES = {"lower": bytes.lower, "upper": bytes.upper}
 _ASKING = ("has_key", "len", "coalesce")
 
 
-def never_so(formulas: Formulas) -> Iterator[Problem]:
+def impossible_comparisons(formulas: Formulas) -> Iterator[Problem]:
     """Comparisons with what the value can never be: names of headers in capitals, empty sets, the wrong case."""
     for header, expression in _expressions(formulas):
         for node in walk(expression.root):
@@ -65,8 +65,8 @@ def _text(value: bytes) -> str:
     return value.decode("utf-8", "backslashreplace")
 
 
-def unequal_to_nothing(formulas: Formulas) -> Iterator[Problem]:
-    """``ne`` of what may be missing: who leaves it out is not matched."""
+def ne_of_missing(formulas: Formulas) -> Iterator[Problem]:
+    """``ne`` of a value that may be missing: a request without it is not matched."""
     if formulas.configuration.edge.missing_not_equal:
         return
     for header, expression in _expressions(formulas):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgenode.config.checks.actions import actions
-from edgenode.config.checks.feeds import named_lists, wrong_lists
+from edgenode.config.checks.feeds import lists_of_other_values, named_lists
 from edgenode.config.compiled_rules import CompiledRules, Formulas
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.policy.actions import PREDEFINED
@@ -18,12 +18,12 @@ def compile_rules(formulas: Formulas) -> tuple[CompiledRules | None, list[Proble
     rule_lists, filters = dict(configuration.with_rules()), configuration.global_filters
     if not all(name in configuration.sections for section in rule_lists.values() for name in section.sections):
         return None, []
-    if not named_lists(configuration) <= configuration.lists.keys() or any(wrong_lists(formulas)):
+    if not named_lists(configuration) <= configuration.lists.keys() or any(lists_of_other_values(formulas)):
         return None, []
     problems = []
     for header, section in rule_lists.items():
         try:
-            formulas.lowering.formula(section, header)
+            formulas.section_formulas.formula(section, header)
         except InvalidValue as problem:
             problems.append(Problem(header, "sections", problem.sentence))
     known = (None, *PREDEFINED, *configuration.actions)

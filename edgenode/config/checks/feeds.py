@@ -69,7 +69,7 @@ def _listed(configuration: Sections) -> Iterator[tuple[str, Expression, Listed, 
                 yield header, section.expression, name, type
 
 
-def wrong_lists(formulas: Formulas) -> Iterator[Problem]:
+def lists_of_other_values(formulas: Formulas) -> Iterator[Problem]:
     """Lists of other values than those that expressions look for in them."""
     for header, expression, name, type in _listed(formulas.configuration):
         if name.name not in formulas.configuration.lists:

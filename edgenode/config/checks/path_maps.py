@@ -85,8 +85,8 @@ def _implies(given: tuple[str, ...], item: tuple[str, ...]) -> bool:
     return beginning is not None and longer is not None and longer[1].startswith(beginning[1])
 
 
-def unknowable(configuration: Sections) -> Iterator[Problem]:
-    """A path map is chosen by the head of a request, before the pipeline puts on any tag."""
+def looks_too_early(configuration: Sections) -> Iterator[Problem]:
+    """Path maps that look at a body, a tag or the path map's name, none of which is known when it is chosen."""
     for name, path_map in configuration.path_maps.items():
         header = f"path-map {name}"
         for word, sentence in _NOT_YET.items():
@@ -115,7 +115,7 @@ def _roots(section: Section) -> Iterator[tuple[str, str, Node]]:
 
 
 def with_inner(section: Section, named: Mapping[str, Section]) -> Iterator[Section]:
-    """A section and all those within it, each once, even if they stand inside one another in a circle."""
+    """A section and all those within it, each once, also if they name one another in a circle."""
     waiting, seen = [section], set[str]()
     while waiting:
         section = waiting.pop()

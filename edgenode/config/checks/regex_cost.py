@@ -1,4 +1,4 @@
-"""Regular expressions that one hostile request could keep the node busy with.
+"""Warnings about regular expressions that would let one request take a large amount of CPU time.
 
 RE2 searches in linear time, but each byte of a value may be tried against every instruction: those that ``{n,m}``
 copies can be busy in more ways than RE2 remembers. Hyperscan, where it is installed, does not mind.

@@ -1,7 +1,6 @@
-"""What rules say that their author can hardly have meant: rules that never match, or match what they shall not.
+"""Warnings about rules that their author can hardly have meant: that never match, have no effect, or contradict.
 
-Its law: a warning says what is doubtful and never changes it; and there are few of them that are false, for who reads
-many of those reads none.
+Law: a warning changes nothing, and few of them are false: a reader of many false ones would read none.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from itertools import islice, product
 
 from attrs import evolve
 
-from edgenode.config.checks.certificate_rules import without_mtls, wrong_but_verified
-from edgenode.config.checks.comparisons import never_so, unequal_to_nothing
+from edgenode.config.checks.certificate_rules import passing_if_verified, without_mtls
+from edgenode.config.checks.comparisons import impossible_comparisons, ne_of_missing
 from edgenode.config.checks.evidence import problem_at, shown
 from edgenode.config.checks.regex_cost import slow_to_search
 from edgenode.config.compiled_rules import Formulas
@@ -186,16 +185,16 @@ def _can_meet(formulas: Formulas, one: str, two: str) -> bool:
 
 WARNINGS: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
     _impossible_values,
-    never_so,
+    impossible_comparisons,
     _contradictions,
     _unset_tags,
     without_mtls,
-    wrong_but_verified,
+    passing_if_verified,
     _duplicate_entries,
     _duplicate_filters,
     _vain_tags,
     _ties,
-    unequal_to_nothing,
+    ne_of_missing,
     slow_to_search,
 )
 """Every kind of warning."""

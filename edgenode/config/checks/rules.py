@@ -16,7 +16,7 @@ from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.proxy.routing import PathMap
 from edgenode.rules.categories import value_of
 from edgenode.rules.formulas import needs_of
-from edgenode.rules.language import evaluating
+from edgenode.rules.language import expression_formulas
 from edgenode.rules.sections import Section
 
 
@@ -44,8 +44,8 @@ def unknown_names(formulas: Formulas) -> Iterator[Problem]:
                 yield Problem(header, entry.key, sentence, entry.value, len(entry.value) - len(entry.pattern))
 
 
-def unlocated(formulas: Formulas) -> Iterator[Problem]:
-    """Rules that ask where a client is, while nobody knows: whom they shall keep out would come in."""
+def geography_without_database(formulas: Formulas) -> Iterator[Problem]:
+    """Rules on the place of a client without a database of ``[geo]``: whom they shall refuse would be let in."""
     configuration = formulas.configuration
     for header, section in () if configuration.geo else configuration.with_rules():
         if isinstance(section, PathMap) or (isinstance(section, GlobalFilter) and section.active):
@@ -58,5 +58,5 @@ def unlocated(formulas: Formulas) -> Iterator[Problem]:
 
 def _needs(section: Section, formulas: Formulas) -> frozenset[str]:
     if isinstance(section, GlobalFilter) and section.feed is not None:
-        return evaluating.needs(value_of(section.feed.entry))
-    return needs_of(formulas.lowering.formula(section, ""))
+        return expression_formulas.needs(value_of(section.feed.entry))
+    return needs_of(formulas.section_formulas.formula(section, ""))

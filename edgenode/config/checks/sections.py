@@ -1,7 +1,7 @@
-"""What no section can see by itself: whether the sections of a configuration make sense together.
+"""Whether the sections of a configuration, each read without a fault, are valid together.
 
-The module owns the judgement on sections that were each read without fault. Its law: a check reports and never repairs;
-what cannot work, or is weaker than it looks, is an error, and what only is of no use is a warning.
+Law: a check reports and never repairs; what cannot work, or is weaker than it looks, is an error, and what only has no
+effect is a warning.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ONLY_WITH_MTLS = ("trust-store", "mtls-refusal", "verify-depth", "required-eku"
 
 
 def names(configuration: Sections) -> Iterator[Problem]:
-    """Names that are sent to others must be what those can read."""
+    """Names that are sent to others and are no valid token, host name or authority."""
     name = configuration.edge.name
     if not _TOKEN.fullmatch(name):
         yield Problem(
@@ -47,7 +47,7 @@ _MAY_BE_ZERO = ("drain-timeout", "idle-timeout", "fail-timeout")
 
 
 def timeouts(configuration: Sections) -> Iterator[Problem]:
-    """A timeout of nothing would refuse everybody."""
+    """Timeouts of 0, which would refuse every client."""
     for header, section in configuration.written():
         for setting in schema.settings(type(section)).values():
             key = setting.key
@@ -68,7 +68,7 @@ def endpoints(configuration: Sections) -> Iterator[Problem]:
 
 
 def _overlaps(name: str, endpoint: Endpoint, taken: Mapping[tuple[str, int, str], str]) -> Iterator[Problem]:
-    """The system gives an address and port to one socket; all addresses are any of them, and :: is IPv4 too."""
+    """Listeners on one port of which one has all addresses: only one socket can have it, and ``::`` includes IPv4."""
     for (interface, port, inherited), other in taken.items():
         both = {interface, endpoint.interface}
         of_all = "::" in both or ("0.0.0.0" in both and not any(":" in each for each in both))
@@ -108,8 +108,8 @@ def without_mtls(configuration: Sections) -> Iterator[Problem]:
                 yield Problem(f"server-group {name}", key, sentence, warning=True)
 
 
-def of_no_use(configuration: Sections) -> Iterator[Problem]:
-    """Keys that say something which cannot come about."""
+def keys_without_effect(configuration: Sections) -> Iterator[Problem]:
+    """Keys that have no effect beside the others of their section."""
     for name, store in configuration.trust_stores.items():
         if store.crl_stale != "refuse" and not store.crl:
             sentence = "has no effect without crl: there is no list to be out of date"

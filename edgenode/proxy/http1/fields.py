@@ -6,45 +6,57 @@ before a colon, and no control character stands anywhere.
 
 from __future__ import annotations
 
-import re
+from edgenode.model.exchange import by_name
 
 LINE_BYTES = bytes(c for c in range(256) if c == 9 or 0x20 <= c != 0x7F)
 """Every byte that may stand in a line of a head."""
 
 STRAY = "a control character, a bare CR or a bare LF"
-TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-"""RFC 9110, section 5.6.2."""
+_TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 
-_FIELD = re.compile(rb"(?m)^(%b):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)\r\n" % TOKEN)
-_TRAILING_SPACE = re.compile(rb"[ \t]+\r\n")
+Fields = dict[bytes, tuple[bytes, ...]]
 
 
 class MalformedHead(Exception):
     """A head whose lines are not as the grammar has them."""
 
 
-def read_field_lines(block: bytes) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
+def read_field_lines(block: bytes) -> tuple[list[bytes], Fields, list[bytes]]:
     """Read the field lines of a head.
 
     :param block: from the first field line to the empty line, both included.
-    :returns: name and value of each, and the lines as received without their ends.
+    :returns: the names in lower case, every value by its name, and the lines without their ends: as received, but for
+        the white space around values, which is one space in front.
     :raises MalformedHead: if a line is no field line.
     """
-    if b" \r" in block or b"\t\r" in block:
-        block = _TRAILING_SPACE.sub(b"\r\n", block)
     lines = block.split(b"\r\n")
     del lines[-2:]
-    found = _FIELD.findall(block)
-    # Each match is one whole line if every LF ends a line: a bare one would let a match begin in the middle of a line.
-    if len(found) != len(lines) or block.count(b"\n") != len(lines) + 1:
-        raise MalformedHead(_fault(block))
-    return found, lines
+    if len(block.translate(None, LINE_BYTES)) != 2 * len(lines) + 2:
+        raise MalformedHead(STRAY)
+    try:
+        fields: Fields = {
+            name.lower(): (value.strip(b" \t"),) for name, value in [line.split(b": ", 1) for line in lines]
+        }
+    except ValueError:
+        return _read_one_by_one(lines)
+    names = b"".join(fields)
+    size = len(names) + len(b"".join([value for (value,) in fields.values()])) + 4 * len(lines) + 2
+    if size != len(block) or names.translate(None, _TOKEN_BYTES) or b"" in fields:
+        return _read_one_by_one(lines)
+    return list(fields), fields, lines
 
 
-def _fault(block: bytes) -> str:
-    if len(block.translate(None, LINE_BYTES)) != 2 * block.count(b"\r\n"):
-        return STRAY
-    return "a folded line" if b"\n " in block or b"\n\t" in block else "a line that is no field"
+def _read_one_by_one(lines: list[bytes]) -> tuple[list[bytes], Fields, list[bytes]]:
+    """The same for heads in which names are repeated, or values are surrounded by other white space; or malformed."""
+    pairs = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not name or name.lower().translate(None, _TOKEN_BYTES):
+            raise MalformedHead("a folded line, or a name that is no token")
+        pairs.append((name, value.strip(b" \t")))
+    names = [name.lower() for name, _ in pairs]
+    fields = by_name(tuple(zip(names, [value for _, value in pairs], strict=True)))
+    return names, fields, [b"%b: %b" % pair for pair in pairs]
 
 
 END_TO_END = frozenset(

@@ -19,7 +19,7 @@ from edgenode.proxy.http1.fields import (
     read_field_lines,
 )
 from edgenode.proxy.listener.limits import HeadLimits
-from edgenode.proxy.streams import RequestHead, fields_of
+from edgenode.proxy.streams import RequestHead
 from edgenode.proxy.targets import read_authority, read_target
 
 _FURTHER_CODINGS = re.compile(rb"(?:(?!chunked)[!#$%&'*+.^_`|~0-9a-z-]+[ \t]*,[ \t]*)+chunked")
@@ -75,17 +75,12 @@ def read_request_head(head: bytes, limits: HeadLimits, scheme: bytes = b"https")
     if method not in _METHODS:
         raise _unserved(method)
     try:
-        found, lines = read_field_lines(head[line.end() :])
+        names, fields, lines = read_field_lines(head[line.end() :])
     except MalformedHead as error:
         raise ClientError(400, f"malformed head: {error}") from error
-    fields: dict[bytes, tuple[bytes, ...]] = {name.lower(): (value,) for name, value in found}
-    names = list(fields)
-    if len(names) != len(lines):
-        names = [name.lower() for name, _ in found]
-        fields = fields_of(names, [value for _, value in found])
     if len(names) > limits.headers:
         raise ClientError(431, "too many header fields")
-    if len(fields.get(b"content-type", ())) > 1:
+    if b"content-type" in fields and len(fields[b"content-type"]) > 1:
         raise ClientError(400, "the Content-Type field is repeated")
     authority, path, query, normalised = read_target(target, method)
     host = _host(fields)

@@ -9,7 +9,7 @@ import re
 
 from edgenode.proxy.http1.bodies import BodyReader, ChunkedBody, EndlessBody, LengthBody
 from edgenode.proxy.http1.fields import NO_OPTIONS, MalformedHead, content_length, persistence, read_field_lines
-from edgenode.proxy.streams import ResponseHead, fields_of
+from edgenode.proxy.streams import ResponseHead
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
 
@@ -39,12 +39,7 @@ def read_response_head(head: bytes, method: bytes) -> FramedHead:
         raise MalformedHead("the status line is malformed")
     minor, code, reason = start.groups()
     status, version = int(code), (1, 1) if minor == b"1" else (1, 0)
-    found, lines = read_field_lines(head[start.end() :])
-    fields: dict[bytes, tuple[bytes, ...]] = {name.lower(): (value,) for name, value in found}
-    names = list(fields)
-    if len(names) != len(lines):
-        names = [name.lower() for name, _ in found]
-        fields = fields_of(names, [value for _, value in found])
+    names, fields, lines = read_field_lines(head[start.end() :])
     connection = fields.get(b"connection")
     keep_alive, options = (version == (1, 1), NO_OPTIONS) if connection is None else persistence(connection, version)
     body: BodyReader | None

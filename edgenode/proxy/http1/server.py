@@ -28,6 +28,10 @@ _TURN = 0.001
 _ONE_WRITE = 8192
 """Bytes of a body up to which it is copied behind its head, to be sent as one TLS record."""
 
+_HALF_CLOSED = 5.0
+"""Seconds for the beginning of the response to a client that has closed its sending side: nobody can tell whether it
+still reads, until something is sent to it."""
+
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -236,6 +240,8 @@ class ServerConnection:
             self.transport.abort("closed within the request body")
         elif state is State.IDLE or state is State.LINGER:
             self._close_transport()
+        elif state is State.WAIT:
+            self.deadline = self._deadlines.clock() + _HALF_CLOSED
         elif state is State.HEAD and not self._running:
             self._run()
 
@@ -258,6 +264,8 @@ class ServerConnection:
                 self.transport.abort("the client takes nothing of the response")
         elif state >= State.EARLY:
             self.transport.abort("too slow")
+        elif self._handler is not None and self._ended:
+            self.transport.abort("the client has closed its side, and the response takes long")
         elif self._handler is not None:
             self.deadline = NEVER
             self._handler.body_failed(ClientError(408, "the request body took too long"))
@@ -422,7 +430,7 @@ class ServerConnection:
         self._handler = None
         self._close = True
         self.transport.write(error_response(error.status))
-        self._client.refused(error)
+        self._client.refused(_without_frames(error))
         if self._ended:
             self._close_transport()
         else:

@@ -15,11 +15,11 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Leaf, Not, Odd, Predicate, Sought
-from edgenode.rules.language import evaluating
+from edgenode.rules.language import expression_formulas
 from edgenode.rules.lists import Members
-from edgenode.rules.lowering import entry_formula
 from edgenode.rules.networks import Range, network
 from edgenode.rules.regexes import compile_regex
+from edgenode.rules.section_formulas import entry_formula
 from edgenode.rules.sections import Section
 
 
@@ -75,7 +75,7 @@ class Trace:
 
     @property
     def shown_anywhere(self) -> bool:
-        """Whether it stands for anything that was written: not so the conditions that lowering adds."""
+        """Whether it stands for anything that was written: not so what making formulas adds."""
         return bool(self.shown) or bool(self.section) or any(part.shown_anywhere for part in self.parts)
 
     def leaves(self) -> Iterator[Trace]:
@@ -87,10 +87,10 @@ class Trace:
 
 
 def trace_section(section: Section, definitions: Definitions, exchange: Exchange) -> Trace:
-    """What became of a section whose formula can be made: see :func:`edgenode.rules.lowering.formula_of`."""
+    """What became of a section whose formula can be made: see :func:`edgenode.rules.section_formulas.formula_of`."""
     parts = [trace(entry_formula(entry, section.match_case), exchange) for entry in section.entries]
     if section.expression is not None:
-        parts.append(trace(evaluating.formula(section.expression, definitions), exchange))
+        parts.append(trace(expression_formulas.formula(section.expression, definitions), exchange))
     for name in dict.fromkeys(section.sections):
         inner = trace_section(definitions.sections[name], definitions, exchange)
         parts.append(evolve(inner, section=name))
@@ -213,7 +213,7 @@ def _annotated_network(members: Members, value: tuple[int, int]) -> str:
 
 
 def simplified(trace: Trace) -> Trace:
-    """The same as people read it: what was written as one thing is one, and what lowering added is not shown."""
+    """The same as people read it: what was written as one thing is one, and what making formulas added is not shown."""
     parts = tuple(simplified(part) for part in trace.parts if part.shown_anywhere)
     if not trace.section:
         if trace.relation == "and" and len(parts) == 1:  # a comparison, and that there is something to compare

@@ -122,7 +122,7 @@ class Setting:
 def setting() -> Setting:
     """A connection on which nothing has been asked yet."""
     clock, wire, both = Clock(), Wire(), Both()
-    deadlines = Deadlines(clock, clock.seconds)  # type: ignore[arg-type]
+    deadlines = Deadlines(clock, clock.seconds)
     server = Server(False, "a", 80)
     origin = Origin(servers=(server,), read_timeout=Seconds(10), send_timeout=Seconds(5), max_header_size=Size(1024))
     connection = OriginConnection(both, Balanced(server), origin, wire, deadlines)  # type: ignore[arg-type]

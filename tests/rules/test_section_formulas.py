@@ -14,11 +14,11 @@ from edgenode.model.exchange import Exchange, Request
 from edgenode.rules.categories import category_of, entry, value_of
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import Clause, Evidence
-from edgenode.rules.language.evaluating import subject
+from edgenode.rules.language.expression_formulas import subject
 from edgenode.rules.language.expressions import Expression
-from edgenode.rules.lowering import DEEPEST, Lowering, formula_of
 from edgenode.rules.matching.compiling import compile_formula
 from edgenode.rules.networks import network
+from edgenode.rules.section_formulas import DEEPEST, SectionFormulas, formula_of
 from edgenode.rules.sections import Entry, Section
 from tests.support.strategies import CONNECTION, exchanges, section_trees
 
@@ -194,6 +194,6 @@ def test_a_section_that_is_named_many_times_is_read_once() -> None:
 
 def test_a_section_becomes_a_formula_once() -> None:
     """Whoever asks for the formula of a section after another gets the same: loading asks several times for each."""
-    lowering, section = Lowering(Definitions()), Section(entries=(entry("path", "^/a"),))
-    assert lowering.formula(section, "one") is lowering.formula(section, "other")
-    assert lowering.formula(Section(entries=(entry("path", "^/b"),)), "one") != lowering.formula(section, "one")
+    formulas, section = SectionFormulas(Definitions()), Section(entries=(entry("path", "^/a"),))
+    assert formulas.formula(section, "one") is formulas.formula(section, "other")
+    assert formulas.formula(Section(entries=(entry("path", "^/b"),)), "one") != formulas.formula(section, "one")

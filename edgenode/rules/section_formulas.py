@@ -12,7 +12,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.rules.categories import category_of, sought_of, value_of
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import All, AnyOf, Formula, Leaf, Not, Predicate, Sought
-from edgenode.rules.language import evaluating
+from edgenode.rules.language import expression_formulas
 from edgenode.rules.language.patterns import folded
 from edgenode.rules.sections import Entry, Section
 
@@ -27,11 +27,11 @@ def formula_of(section: Section, definitions: Definitions, name: str = "the sect
     :raises InvalidValue: if sections stand inside one another in a circle or more than 32 deep, if a section or a list
         is named that does not exist.
     """
-    return Lowering(definitions).formula(section, name)
+    return SectionFormulas(definitions).formula(section, name)
 
 
 @define
-class Lowering:
+class SectionFormulas:
     """Makes formulas of sections, of each section once."""
 
     _definitions: Definitions
@@ -51,7 +51,7 @@ class Lowering:
         itself included."""
         parts = [entry_formula(entry, section.match_case) for entry in section.entries]
         if section.expression is not None:
-            parts.append(evaluating.formula(section.expression, self._definitions))
+            parts.append(expression_formulas.formula(section.expression, self._definitions))
         inner = [self._named(name, path) for name in dict.fromkeys(section.sections)]
         parts += [formula for formula, _ in inner]
         height = 1 + max((height for _, height in inner), default=0)
@@ -73,7 +73,7 @@ class Lowering:
 
 def entry_formula(entry: Entry, match_case: bool = True) -> Formula:
     """The formula of an entry that has been checked."""
-    subject = evaluating.subject(value_of(entry))
+    subject = expression_formulas.subject(value_of(entry))
     match, sought = category_of(entry).match, sought_of(entry)
     if not match_case:
         match, sought = in_either_case(match, sought)

@@ -1,7 +1,7 @@
-"""The datafeeds of a node: each source is asked when it is due, and what is new is taken over without a reload.
+"""The updates of a node's datafeeds: each source is asked when it is due, and new content is used without a reload.
 
-Law: what cannot be had, or not be believed, changes nothing, and the log says so once. Nobody is asked sooner for a
-reload or a restart: when a source was asked last is known from the folder ``state``.
+Law: what cannot be fetched, or cannot be used, changes nothing, and the log says so once. A reload or a restart has no
+source asked sooner: when it was asked last is known from the folder ``state``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from edgenode.config.load import Configuration
 from edgenode.feeds import contents, store
 from edgenode.feeds.contents import Content, Fed, Refused
-from edgenode.feeds.fetch import Document, Fetcher, Unfetched, Validators
+from edgenode.feeds.fetch import Document, Fetcher, FetchError, Validators
 from edgenode.feeds.store import Status, Stored
 from edgenode.model.errors import ConfigurationError, InvalidValue
 from edgenode.model.urls import read_address
@@ -120,7 +120,7 @@ async def ask(configuration: Configuration, header: str, fetcher: Fetcher, take:
         assert content is not None  # a source that was not told of any cannot say that it is the same still
         word = "not changed" if content is known else "changed"
         outcome = Outcome(word, contents.counted(content.size), Status(url, asked.asked, asked.asked))
-    except (Unfetched, Refused, InvalidValue) as error:
+    except (FetchError, Refused, InvalidValue) as error:
         outcome = _failed(str(error), known, asked)
     except OSError as error:
         outcome = _failed(f"cannot be kept in {folder}: {error.strerror}", known, asked)
@@ -156,38 +156,38 @@ def _read(header: str, section: Fed, stored: Stored, known: Content | None, shri
     return content
 
 
-class Feeds:
-    """Asks the sources of a running configuration.
+class FeedUpdates:
+    """Asks the sources of a running configuration, each when it is due.
 
-    :param fetcher: asks.
-    :param running: says what is running.
-    :param change: changes it.
+    :param fetcher: fetches documents.
+    :param running: gives the running configuration.
+    :param change: has it changed.
     """
 
     def __init__(self, fetcher: Fetcher, running: Callable[[], Configuration], change: Change) -> None:
         self._fetcher = fetcher
         self._running = running
         self._change = change
-        self._kept: dict[str, tuple[Fed, Deferred[None]]] = {}
-        self._resting: set[str] = set()
-        self._seats = DeferredSemaphore(_AT_A_TIME)
-        self._told: dict[str, str] = {}
+        self._tasks: dict[str, tuple[Fed, Deferred[None]]] = {}
+        self._waiting: set[str] = set()
+        self._slots = DeferredSemaphore(_AT_A_TIME)
+        self._reported: dict[str, str] = {}
         self._started = False
 
     def start(self) -> None:
-        """Ask whenever a source is due."""
+        """Begin to ask."""
         self._started = True
         self.renew()
 
     def stop(self) -> None:
-        """No longer; what is under way comes to nothing."""
+        """Ask no more; what is under way has no effect."""
         self._started = False
-        for _, keeping in self._kept.values():
-            keeping.cancel()
-        self._kept.clear()
+        for _, task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
 
     def renew(self) -> None:
-        """The configuration may be another; what is the same in it goes on as it was."""
+        """Follow a change of the configuration; unchanged sources are asked when they would have been."""
         if not self._started:
             return
         wanted = {
@@ -196,18 +196,18 @@ class Feeds:
             if not isinstance(section, GlobalFilter) or section.active
         }
         present = self._running().contents.read
-        for header, (section, keeping) in [*self._kept.items()]:
-            lost = header in self._resting and header not in present  # with another folder, for one
+        for header, (section, task) in [*self._tasks.items()]:
+            lost = header in self._waiting and header not in present  # with another folder, for one
             if wanted.get(header) != section or lost:
-                del self._kept[header]
-                keeping.cancel()
+                del self._tasks[header]
+                task.cancel()
         for header, section in wanted.items():
-            if header not in self._kept:
-                keeping = Deferred.fromCoroutine(self._keep(header, section))
-                self._kept[header] = section, keeping
-                keeping.addErrback(self._ended, header)
+            if header not in self._tasks:
+                task = Deferred.fromCoroutine(self._update_when_due(header, section))
+                self._tasks[header] = section, task
+                task.addErrback(self._ended, header)
 
-    async def _keep(self, header: str, section: Fed) -> None:
+    async def _update_when_due(self, header: str, section: Fed) -> None:
         """Keep the content of a section up to date, until it is cancelled."""
         status = await self._fetcher.in_thread(status_of, self._running(), header, section)
         while True:
@@ -216,13 +216,13 @@ class Feeds:
             if seconds is None:
                 return
             if has_content:
-                self._resting.add(header)
+                self._waiting.add(header)
             try:
                 spread = random.uniform(1 - _SPREAD, 1 + _SPREAD)  # noqa: S311  # no secret
                 await deferLater(self._fetcher.reactor, seconds * spread)
             finally:
-                self._resting.discard(header)
-            await self._seats.acquire()
+                self._waiting.discard(header)
+            await self._slots.acquire()
             try:
                 outcome = await ask(self._running(), header, self._fetcher, self._take)
             except CancelledError:
@@ -234,7 +234,7 @@ class Feeds:
                 status = outcome.status
                 self._report(header, outcome)
             finally:
-                self._seats.release()
+                self._slots.release()
 
     def _ended(self, failure: Failure, header: str) -> None:
         if not failure.check(CancelledError):
@@ -253,10 +253,10 @@ class Feeds:
             raise InvalidValue(str(error)) from None
 
     def _report(self, header: str, outcome: Outcome) -> None:
-        told = self._told.pop(header, "")
+        reported = self._reported.pop(header, "")
         if outcome.status.problem:
-            self._told[header] = outcome.status.problem
-            if outcome.status.problem != told:
+            self._reported[header] = outcome.status.problem
+            if outcome.status.problem != reported:
                 _log.error("[{header}] {outcome}", header=header, outcome=str(outcome))
-        elif told or outcome.word == "changed":
+        elif reported or outcome.word == "changed":
             _log.info("[{header}] {outcome}", header=header, outcome=str(outcome))

@@ -103,7 +103,7 @@ def formula(expression: Expression, definitions: Definitions) -> Formula:
 
     :raises InvalidValue: if it names a list that there is not, with its column.
     """
-    return _Lowering(definitions).formula(expression.root)
+    return _Translation(definitions).formula(expression.root)
 
 
 def _tags(exchange: Exchange) -> frozenset[str]:
@@ -142,7 +142,7 @@ def _evidence(node: Node) -> Evidence:
 
 
 @frozen
-class _Lowering:
+class _Translation:
     """Makes formulas of conditions."""
 
     definitions: Definitions

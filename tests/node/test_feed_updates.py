@@ -22,7 +22,7 @@ from edgenode.feeds.store import Status
 from edgenode.model.errors import ConfigurationError
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
-from edgenode.node.feeds import Outcome, ask, pause, remote
+from edgenode.node.feed_updates import Outcome, ask, pause, remote
 from edgenode.rules import filter_feeds
 from tests.support.certificates import SERVER
 from tests.support.node import PKI, Answer, Changes, Node, Origin, Served, fields, get, in_thread, ini, started, until
@@ -528,7 +528,7 @@ async def test_a_failure_is_logged_once(
     pki: PKI, origin: Origin, server: Origin, pages: Pages, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often it comes again; and once more when it is over."""
-    monkeypatch.setattr("edgenode.node.feeds._FIRST_RETRY", 0.1)
+    monkeypatch.setattr("edgenode.node.feed_updates._FIRST_RETRY", 0.1)
     pages.answer = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
     async with started(pki, origin, fed(server, refresh="1s")):
         await until(lambda: len(server.requests) == 3)

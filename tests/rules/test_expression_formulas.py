@@ -12,7 +12,7 @@ from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd
 from edgenode.rules.language import computing
-from edgenode.rules.language.evaluating import formula, needs, reader, subject
+from edgenode.rules.language.expression_formulas import formula, needs, reader, subject
 from edgenode.rules.language.expressions import Expression
 from edgenode.rules.language.functions import FUNCTIONS
 from edgenode.rules.language.nodes import (
