@@ -469,6 +469,25 @@ def test_who_sends_no_more_gets_its_answers(requests: int) -> None:
         assert each.ends == [""]
 
 
+def test_who_sends_no_more_is_not_waited_for_long() -> None:
+    """It may be gone altogether: each of its responses begins within five seconds; then it has all its time."""
+    with serving() as each:
+        each.send(GET * 3)
+        each.finish()
+        each.handler.respond()
+        each.loop.wait(4)
+        each.handler.begin(b"x", 10)
+        each.loop.wait(100, 1)
+        assert not each.ends
+        each.handler.finish(b"x" * 9)
+        assert len(each.handlers) == 3
+        each.loop.wait(4.5)
+        assert not each.ends
+        each.loop.wait(1)
+        assert each.ends == ["the client has closed its side, and the response takes long"]
+        assert each.handler.told == ["lost"]
+
+
 def test_who_sends_no_more_gets_large_answers_too() -> None:
     """Those that are not taken at once, with requests behind them."""
     with serving(answering=lambda handler: handler.respond(body=BIG)) as each:
