@@ -180,7 +180,8 @@ class ClientEnd:
 
     def answer(self, method: str = "GET") -> Answer:
         """One whole response, which has come by now."""
-        self._taken -= len(data := self.read())
+        data = self.read()
+        self._taken -= len(data)
         head, _, rest = data.partition(b"\r\n\r\n")
         head += b"\r\n\r\n"
         status = int(head.split(b" ", 2)[1])

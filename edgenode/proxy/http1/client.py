@@ -232,6 +232,9 @@ class OriginConnection:
             receiver.interim(head)
             if self._receiver is not receiver:
                 return
+            if self._paused:
+                self.transport.call_again()  # for what has come behind it
+                return
         body, done = reader.read_body()
         if done and not reader.trailers:
             self._finish()

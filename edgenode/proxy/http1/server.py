@@ -97,6 +97,8 @@ class ServerConnection:
         head = self._head
         assert head is not None
         self.state = TRANSITIONS[self.state][Event.RESPONSE_START]
+        if self._ended:
+            self._expect(NEVER)
         if not head.keep_alive or self._reader.body is not None or self.requests >= self._limits.keepalive_requests:
             # Bytes of a body that nobody takes would be read as the next request.
             self._close = True
@@ -241,7 +243,7 @@ class ServerConnection:
         elif state is State.IDLE or state is State.LINGER:
             self._close_transport()
         elif state is State.WAIT:
-            self.deadline = self._deadlines.clock() + _HALF_CLOSED
+            self._expect(self._deadlines.clock() + _HALF_CLOSED)
         elif state is State.HEAD and not self._running:
             self._run()
 
@@ -307,7 +309,7 @@ class ServerConnection:
         self._head = head
         if self._reader.body is None:
             self.state = TRANSITIONS[self.state][Event.REQUEST]
-            self.deadline = NEVER
+            self.deadline = self._deadlines.clock() + _HALF_CLOSED if self._ended else NEVER
         else:
             self.state = TRANSITIONS[self.state][Event.REQUEST_WITH_BODY]
             self._continue = head.expects_continue

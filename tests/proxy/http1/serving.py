@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Callable, Iterator
 
 from attrs import Factory, define
 
 from edgenode.model.errors import ClientError
 from edgenode.net.deadlines import Deadlines
-from edgenode.net.plain import Plain
 from edgenode.net.transport import Transport
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.listener.limits import ClientLimits, HeadLimits, Timeouts
 from edgenode.proxy.streams import RequestHead
-from tests.support.loop import Loop, pair
+from tests.support.loop import Loop
+from tests.support.wires import Peer, wire
 
 LIMITS = ClientLimits(HeadLimits(8192, 32768, 100), Timeouts(15, 300, 60, 75, 10), 10_000)
 """Those of a listener that says nothing."""
@@ -81,6 +80,7 @@ class Serving:
     """The connection and all around it.
 
     :ivar loop: its reactor and its clock.
+    :ivar peer: the client.
     :ivar handlers: of the requests so far.
     :ivar refused: what was refused without being a request.
     :ivar gone: why the connection is over, once it is.
@@ -88,7 +88,7 @@ class Serving:
     """
 
     loop: Loop
-    sock: socket.socket
+    peer: Peer
     handlers: list[Handler] = Factory(list)
     refused_with: list[ClientError] = Factory(list)
     ends: list[str] = Factory(list)
@@ -126,61 +126,39 @@ class Serving:
 
     def send(self, data: bytes) -> int:
         """Send what is taken; how much that was."""
-        sent = 0
-        while sent < len(data):
-            try:
-                sent += self.sock.send(data[sent:])
-            except BlockingIOError:
-                if not self.loop.turn():
-                    break
-            except OSError:
-                break
-        self.loop.settle()
-        return sent
+        return self.peer.send(data)
 
-    def read(self) -> bytes:
-        """All that has come; ``EOF`` stands for the end."""
-        received = b""
-        while True:
-            self.loop.settle()
-            try:
-                data = self.sock.recv(1 << 20)
-            except BlockingIOError:
-                return received
-            except ConnectionResetError:
-                return received + b"RESET"
-            if not data:
-                return received + b"EOF"
-            received += data
+    def read(self, most: int = 0) -> bytes:
+        """All that has come, or so much."""
+        return self.peer.read(most)
 
     def finish(self) -> None:
         """Send no more."""
-        self.sock.shutdown(socket.SHUT_WR)
-        self.loop.settle()
-
-    def close(self) -> None:
-        """Close the client's socket."""
-        self.sock.close()
-        self.loop.settle()
+        self.peer.finish()
 
 
 @contextlib.contextmanager
-def serving(limits: ClientLimits = LIMITS, answering: Callable[[Handler], object] | None = None) -> Iterator[Serving]:
+def serving(
+    limits: ClientLimits = LIMITS, answering: Callable[[Handler], object] | None = None, *, tls: bool = False
+) -> Iterator[Serving]:
     """A connection on which nothing has come yet; it is over at the end."""
     loop = Loop()
-    ours, theirs = pair()
-    made = Serving(loop, theirs)
+    sock, connection, peer = wire(loop, tls=tls)
+    made = Serving(loop, peer)
     if answering is not None:
         made.answering = answering
     deadlines = Deadlines(loop, loop.clock)
-    transport = Transport(loop, ours, Plain(ours), made)  # type: ignore[arg-type]
+    transport = Transport(loop, sock, connection, made)  # type: ignore[arg-type]
     made.connection = ServerConnection(made, transport, deadlines, limits)
     transport.receiver = made.connection
     deadlines.watch(made.connection)
     transport.start()
+    for _ in range(3):  # in TLS: shake hands
+        peer.read()
+    assert transport.established
     try:
         yield made
     finally:
         transport.abort("the test is over")
         assert len(made.ends) == 1
-        theirs.close()
+        peer.close()

@@ -189,7 +189,7 @@ def test_a_turn_of_pipelined_requests_is_bounded_in_time() -> None:
 
     with serving(answering=slow) as each:
         each.loop.tick = 0.0005
-        each.sock.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(30)))
+        each.peer.sock.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(30)))
         while each.loop.turn():
             turns.append(len(each.handlers))
         assert turns[0] < 5
@@ -443,7 +443,7 @@ def test_who_was_refused_has_little_time_to_read_it() -> None:
         each.send(UPLOAD)
         assert each.connection.state is State.LINGER
         each.loop.wait(30, 1)
-        assert b"EOF" not in each.sock.recv(100_000)
+        assert b"EOF" not in each.read(100_000)
         received = each.read()
         assert received.endswith(b"EOF")
         each.loop.wait(1.5)
@@ -467,6 +467,25 @@ def test_who_sends_no_more_gets_its_answers(requests: int) -> None:
             each.handler.respond()
         assert each.read() == ANSWER * requests + b"EOF"
         assert each.ends == [""]
+
+
+def test_who_sends_no_more_is_not_waited_for_long() -> None:
+    """It may be gone altogether: each of its responses begins within five seconds; then it has all its time."""
+    with serving() as each:
+        each.send(GET * 3)
+        each.finish()
+        each.handler.respond()
+        each.loop.wait(4)
+        each.handler.begin(b"x", 10)
+        each.loop.wait(100, 1)
+        assert not each.ends
+        each.handler.finish(b"x" * 9)
+        assert len(each.handlers) == 3
+        each.loop.wait(4.5)
+        assert not each.ends
+        each.loop.wait(1)
+        assert each.ends == ["the client has closed its side, and the response takes long"]
+        assert each.handler.told == ["lost"]
 
 
 def test_who_sends_no_more_gets_large_answers_too() -> None:
