@@ -188,6 +188,8 @@ class Poller:
                 self._deliver(end)
                 over = over or clock() > end
             if over:
+                if self._read:
+                    self._wake()  # their sockets may have nothing more to tell
                 return
             if left_over:
                 continue
@@ -250,7 +252,7 @@ class Poller:
 
     def _woken(self) -> None:
         self._waking = False
-        if self._again:
+        if self._again or self._read:
             self.doRead()
-        if self._again:
+        if self._again or self._read:
             self._wake()

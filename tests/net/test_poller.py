@@ -388,3 +388,52 @@ def test_the_reactor_sees_a_descriptor(field: Field) -> None:
     """The epoll's own, readable whenever something in it is ready; and a name for its messages."""
     assert field.poller.fileno() > 2
     assert field.poller.logPrefix() == "poller"
+
+
+class Reading(Descriptor):
+    """One that reads once, is handed on at the end of the round, and has something to send then."""
+
+    receiver = None
+
+    def doRead(self) -> None:
+        """Take what is there, and hand it on later."""
+        self.sock.recv(10)
+        self.log.append(f"{self.name} read")
+        batch = self.loop.poller.batch
+        assert batch is not None
+        batch.append(self)
+
+    def deliver(self) -> None:
+        """Hand it on."""
+        self.log.append(f"{self.name} delivered")
+        self.loop.now += self.cost
+        unsent = self.loop.poller.unsent
+        assert unsent is not None
+        unsent.append(self)
+
+    def flush(self) -> None:
+        """Send what was written in response."""
+        self.log.append(f"{self.name} sent")
+
+
+def reading(field: Field, *names: str, cost: float = 0.0) -> None:
+    """Registers some that are ready to be read, once."""
+    for name in names:
+        made = Reading(field.loop, name, field.log, cost)
+        field.made.append(made)
+        made.peer.send(b"a")
+        field.poller.addReader(made)
+
+
+def test_all_read_before_any_is_handed_on_and_all_are_before_any_sends(field: Field) -> None:
+    """The steps of a round: each for everybody, in order."""
+    reading(field, "a", "b")
+    assert field.turn() == ["a read", "b read", "a delivered", "b delivered", "a sent", "b sent"]
+    assert (field.poller.batch, field.poller.unsent) == (None, None)
+
+
+def test_what_was_read_is_handed_on_first_in_the_next_turn(field: Field) -> None:
+    """A turn is over in the middle of handing on: the rest comes next, though no socket has more to tell."""
+    reading(field, "a", "b", "c", cost=0.02)
+    assert field.turn() == ["a read", "b read", "c read", "a delivered", "a sent"]
+    assert field.turn() == ["b delivered", "b sent", "c delivered", "c sent"]
