@@ -156,8 +156,9 @@ class Poller:
         return "poller"
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor gave the epoll up."""
-        _log.error("the poller failed: {reason}", reason=reason.getErrorMessage())
+        """The reactor ends, and gives up everything that is registered with it: so do those that are registered here."""
+        for descriptor in {*self._readers.values(), *self._writers.values()}:
+            descriptor.connectionLost(reason)
 
     def doRead(self) -> None:
         """Serve the rest of the last round, then whoever is ready, until nobody is or time is up."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from twisted.internet.error import ConnectionLost
 from twisted.python.failure import Failure
 
 from tests.support.transports import Loop
@@ -388,6 +389,15 @@ def test_the_reactor_sees_a_descriptor(field: Field) -> None:
     """The epoll's own, readable whenever something in it is ready; and a name for its messages."""
     assert field.poller.fileno() > 2
     assert field.poller.logPrefix() == "poller"
+
+
+def test_what_ends_the_poller_ends_everyone(field: Field) -> None:
+    """When the reactor stops it gives up all that is registered with it; whoever is registered here hears of it, once."""
+    reads, writes = field.descriptor("reads"), field.descriptor("writes", ready=False)
+    field.poller.addWriter(writes)
+    reason = Failure(ConnectionLost())
+    field.poller.connectionLost(reason)
+    assert (reads.lost, writes.lost) == ([reason], [reason])
 
 
 class Reading(Descriptor):
