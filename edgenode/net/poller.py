@@ -156,7 +156,7 @@ class Poller:
         return "poller"
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor ends and gives up all that is registered with it: so are those given up that are registered here."""
+        """The reactor ends and gives up all that is registered with it: and so all that is registered here."""
         for descriptor in {*self._readers.values(), *self._writers.values()}:
             descriptor.connectionLost(reason)
 

@@ -392,7 +392,7 @@ def test_the_reactor_sees_a_descriptor(field: Field) -> None:
 
 
 def test_what_ends_the_poller_ends_everyone(field: Field) -> None:
-    """When the reactor stops it gives up all that is registered with it; whoever is registered here hears of it once."""
+    """A reactor that stops gives up all that is registered with it; whoever is registered here hears of it, once."""
     reads, writes = field.descriptor("reads"), field.descriptor("writes", ready=False)
     field.poller.addWriter(writes)
     reason = Failure(ConnectionLost())
