@@ -55,8 +55,17 @@ def _attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
     dotted = attribute.oid.dotted_string
     value = attribute.value
     if isinstance(value, bytes):
-        return f"{NAMES.get(dotted, dotted)}=#{value.hex().upper()}"
+        return f"{NAMES.get(dotted, dotted)}=#{_bit_string(value).hex().upper()}"
     return f"{NAMES.get(dotted, dotted)}={escaped(value)}"
+
+
+def _bit_string(content: bytes) -> bytes:
+    """The DER of a BIT STRING, the only type of a name that has no text: RFC 4514, section 2.4."""
+    length = len(content)
+    if length < 128:
+        return bytes((3, length)) + content
+    size = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return bytes((3, 0x80 | len(size))) + size + content
 
 
 def escaped(value: str) -> str:

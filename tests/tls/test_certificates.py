@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import os
 import pathlib
@@ -16,7 +17,7 @@ from cryptography.x509.oid import ObjectIdentifier
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import File, Secret
 from edgenode.tls.certificates import Certificate, check_for_origin, load
-from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, new_key, now, write_pem
+from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, new_key, now, sequence, write_pem
 
 Write = Callable[..., Certificate]
 
@@ -87,6 +88,25 @@ def test_half_a_chain_is_an_error(write: Write, root: Issued, missing: int) -> N
     whole = certificate.chain.read_bytes().rstrip()
     certificate.chain.write_bytes(whole[:-missing])
     assert errors(certificate) == [("chain", f"{certificate.chain} holds a certificate without an end")]
+
+
+def test_a_chain_with_half_a_block_behind_it_is_an_error(write: Write, root: Issued) -> None:
+    """Whatever the block is of: the file was not written to its end."""
+    certificate = write(root.issue())
+    whole = certificate.chain.read_bytes()
+    certificate.chain.write_bytes(whole + b"-----BEGIN X509 CRL-----\nMII")
+    assert errors(certificate) == [("chain", f"{certificate.chain} holds a certificate without an end")]
+
+
+def test_a_kind_of_key_that_nobody_knows_is_an_error(write: Write, root: Issued) -> None:
+    """PKCS #8 with an algorithm that the library does not support."""
+    certificate = write(root.issue())
+    algorithm = sequence(bytes.fromhex("06032a0304"))
+    key = sequence(bytes.fromhex("020100") + algorithm + bytes.fromhex("04020500"))
+    lines = base64.encodebytes(key)
+    certificate.key.write_bytes(b"-----BEGIN PRIVATE KEY-----\n" + lines + b"-----END PRIVATE KEY-----\n")
+    sentence = f"{certificate.key} cannot be used: the kind of its key is not supported"
+    assert errors(certificate) == [("key", sentence)]
 
 
 @pytest.mark.parametrize(

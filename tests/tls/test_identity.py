@@ -21,6 +21,7 @@ from OpenSSL import SSL, crypto
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_CERTIFICATE, AlternativeNames
 from edgenode.tls import identity as identity_module
+from edgenode.tls.allowlists import SubjectPattern
 from edgenode.tls.identity import describe, identify
 from edgenode.tls.names import NAMES, distinguished_name, legacy_name
 from edgenode.tls.trust import Trust
@@ -235,6 +236,24 @@ def test_several_attributes_in_one_part_are_written_as_nginx_does(tmp_path: path
     read = x509.load_pem_x509_certificate(path.read_bytes()).subject
     assert f"subject={distinguished_name(read)}\n" == printed
     assert distinguished_name(name(rdn(ObjectIdentifier("1.2.3.4"), "x"))) == "1.2.3.4=x"
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+@pytest.mark.parametrize("value", [b"\0", b"\0\xab\xcd", b"\0" + b"x" * 126, b"\0" + b"x" * 127, b"\0" + b"x" * 300])
+def test_a_name_without_text_is_written_as_nginx_does(value: bytes) -> None:
+    """A BIT STRING in hexadecimal with its tag and length (RFC 4514, section 2.4), whatever its length."""
+    attribute = x509.NameAttribute(NameOID.X500_UNIQUE_IDENTIFIER, value, _ASN1Type.BitString)
+    subject = name(rdn(NameOID.COMMON_NAME, "a"), x509.RelativeDistinguishedName([attribute]))
+    key = new_key()
+    plain = make("x", key=key).certificate
+    builder = x509.CertificateBuilder(
+        subject, subject, key.public_key(), 1, plain.not_valid_before_utc, plain.not_valid_after_utc
+    )
+    issued = Issued(builder.sign(key, plain.signature_hash_algorithm), key)  # type: ignore[arg-type]
+    command = ["openssl", "x509", "-noout", "-subject", "-nameopt", "RFC2253"]
+    printed = subprocess.run(command, input=issued.pem, capture_output=True, check=True).stdout.decode()
+    assert f"subject={describe(issued.der).subject}\n" == printed
+    assert SubjectPattern.from_text(describe(issued.der).subject).allows(describe(issued.der).subject)
 
 
 @given(strategies.text(min_size=1, max_size=20))

@@ -72,6 +72,17 @@ def test_several_authorities_a_file_and_several_files(root: Issued, tmp_path: pa
     assert loaded.authorities == tuple(issued.certificate for issued in (root, *others))
 
 
+def test_what_the_section_says_is_loaded(write: Write, root: Issued) -> None:
+    """Every key of the section arrives in the trust store, and the defaults are nginx's."""
+    options = {"crl_check": "leaf", "crl_stale": "accept", "advertise": False, "verification": "strict"}
+    loaded = good(write([root], [root.crl()], **options, tags=("partner",)))
+    assert {key: getattr(loaded, key) for key in options} == options
+    assert loaded.tags == ("partner",)
+    plain = good(write([root], [root.crl()]))
+    assert [getattr(plain, key) for key in options] == ["chain", "refuse", True, "openssl"]
+    assert plain.tags == ()
+
+
 def test_pem_and_der_revocation_lists(root: Issued, tmp_path: pathlib.Path) -> None:
     """Several lists in a PEM file and one in DER are read, and name what they revoke."""
     other, third = make_authority("Other"), make_authority("Third")
