@@ -165,7 +165,7 @@ class Poller:
         readers, writers = self._readers, self._writers
         end = clock() + _TURN
         while True:
-            left_over = bool(self._read)
+            left_over, over = bool(self._read), False
             self.batch = self._read
             for number, events in () if left_over else self._ready:
                 if fresh and number in fresh:
@@ -181,10 +181,13 @@ class Poller:
                 except Exception:
                     self._failed(descriptor)
                 if clock() > end:
+                    over = True
                     break
             self.batch = None
-            self._deliver(end)
-            if clock() > end:
+            if self._read:
+                self._deliver(end)
+                over = over or clock() > end
+            if over:
                 return
             if left_over:
                 continue

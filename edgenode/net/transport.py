@@ -40,6 +40,9 @@ CHUNK = 4 * RECORD
 """Bytes given to OpenSSL at once. If the socket takes only a part of them, OpenSSL does not say which, and has to be
 given the same again; so this is also the step in which progress is seen."""
 
+WRITE_AHEAD = 2 * CHUNK
+"""Bytes that one call of ``write`` sends at once, at most."""
+
 SLICE = 0.001
 """Seconds after which a slice ends, once the read or write is done that it is at."""
 
@@ -217,7 +220,7 @@ class Transport:
         size = len(data)
         at = 0
         try:
-            while at < size and at < READ_AHEAD:
+            while at < size and at < WRITE_AHEAD:
                 at += self.connection.send(data if size <= CHUNK and not at else memoryview(data)[at : at + CHUNK])
         except (SSL.WantWriteError, SSL.WantReadError):
             pass

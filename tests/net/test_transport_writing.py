@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
-from edgenode.net.transport import CHUNK, READ_AHEAD, RECORD, SLICE
+from edgenode.net.transport import CHUNK, RECORD, SLICE, WRITE_AHEAD
 from tests.support.transports import Ends, certificate, numbered, talking
 
 KINDS = pytest.mark.parametrize("kind", ["plain", "TLS"])
@@ -160,7 +160,7 @@ def test_a_write_sends_at_once_what_a_slice_may() -> None:
         ends.left.connection = taking  # type: ignore[assignment]
         ends.left.write(bytes(1 << 20))
         assert taking.sends == [CHUNK, CHUNK]
-        assert (ends.left.sent, ends.left.queued) == (READ_AHEAD, (1 << 20) - READ_AHEAD)
+        assert (ends.left.sent, ends.left.queued) == (WRITE_AHEAD, (1 << 20) - WRITE_AHEAD)
         assert ends.registered(ends.left) == (True, True)
         ends.left.connection = connection
 

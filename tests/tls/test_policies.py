@@ -295,6 +295,23 @@ def test_check_group_finds_everything_at_once(root: Issued, leaf: Issued) -> Non
         server_context(policy, certificates, [])
 
 
+def test_a_group_without_a_certificate_is_an_error() -> None:
+    """There would be nothing to present."""
+    (problem,) = check_group("shop", group(), [], [])
+    assert (problem.key, problem.sentence, problem.warning) == (
+        "certificate", "a server group needs a certificate", False
+    )  # fmt: skip
+    with pytest.raises(ConfigurationError):
+        server_context(group(), [], [])
+
+
+def test_a_key_of_another_certificate_is_never_presented(root: Issued, leaf: Issued) -> None:
+    """Though loading has checked it: a context with a wrong key is not made."""
+    wrong = evolve(loaded("server", leaf), key=new_key())
+    with pytest.raises(SSL.Error):
+        server_context(group(), [wrong], [])
+
+
 def test_a_store_without_crl_beside_one_with_is_an_error(root: Issued, leaf: Issued) -> None:
     """OpenSSL sees one store: lists in one trust store would silently refuse all clients of the other."""
     stores = [trusted(root, crls=[root.crl()]), evolve(trusted(make_authority("B")), name="plain")]
