@@ -31,6 +31,16 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return first, second
 
 
+def tcp_pair() -> tuple[socket.socket, socket.socket]:
+    """The same over the loopback interface, for what only TCP has: ``SO_RCVLOWAT``."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        first = socket.create_connection(listening.getsockname())
+        second, _ = listening.accept()
+    for end in (first, second):
+        end.setblocking(False)
+    return first, second
+
+
 class Loop(Clock):
     """As :class:`edgenode.net.poller.Reactor` wants it, and so much of a thread pool as a resolver needs.
 

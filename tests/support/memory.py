@@ -32,7 +32,7 @@ from edgenode.proxy.origin.pool import OriginPool
 from tests.support.certificates import Issued
 from tests.support.clients import Answer, fields
 from tests.support.handshakes import client as client_context
-from tests.support.loop import Loop, pair
+from tests.support.loop import Loop, pair, tcp_pair
 from tests.support.node import PKI, Changes, ini
 
 PLAIN: Changes = {
@@ -216,6 +216,40 @@ class ClientEnd:
         self._node.loop.settle()
 
 
+class RawEnd:
+    """A client that sends bytes of its own making.
+
+    :ivar connection: the node's end; ``None`` if it was not let in.
+    """
+
+    def __init__(self, node: MemoryNode, address: str) -> None:
+        self._node = node
+        self.sock, other = tcp_pair()
+        before = set(node.port.connections)
+        node.port._arrived(other, (address, 50000))
+        self.connection = next(iter(node.port.connections - before), None)
+
+    def send(self, data: bytes) -> None:
+        """Send it."""
+        self.sock.send(data)
+        self._node.loop.settle()
+
+    def read(self) -> bytes:
+        """What has come; ``EOF`` stands for the end, ``RESET`` for another."""
+        received = b""
+        while True:
+            self._node.loop.settle()
+            try:
+                data = self.sock.recv(1 << 16)
+            except BlockingIOError:
+                return received
+            except ConnectionResetError:
+                return received + b"RESET"
+            if not data:
+                return received + b"EOF"
+            received += data
+
+
 @define(eq=False)
 class MemoryNode:
     """The node.
@@ -237,7 +271,7 @@ class MemoryNode:
     refusing: bool = False
     hanging: bool = False
     _taken: int = 0
-    _clients: list[ClientEnd] = Factory(list)
+    _clients: list[ClientEnd | RawEnd] = Factory(list)
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -252,8 +286,15 @@ class MemoryNode:
         alpn: Sequence[bytes] = (),
     ) -> ClientEnd:
         """A client whose handshake is over."""
-        self._clients.append(ClientEnd(self, name, chain, address, alpn))
-        return self._clients[-1]
+        client = ClientEnd(self, name, chain, address, alpn)
+        self._clients.append(client)
+        return client
+
+    def raw(self, address: str = "127.0.0.1") -> RawEnd:
+        """A client that has not said a word."""
+        client = RawEnd(self, address)
+        self._clients.append(client)
+        return client
 
     def origin(self) -> OriginEnd:
         """The next connection that the node has opened to its origin."""

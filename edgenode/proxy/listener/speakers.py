@@ -8,7 +8,7 @@ from edgenode.proxy.http1.request_head import read_request_head as read_request_
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.listener.client_connection import ClientConnection, Speaker
 
-SPEAKERS = {"": ServerConnection, "http/1.1": ServerConnection}
+SPEAKERS = {"": ServerConnection, "http/1.0": ServerConnection, "http/1.1": ServerConnection}
 """The speaker for each protocol that ALPN may have agreed on; empty if the client has offered none."""
 
 
