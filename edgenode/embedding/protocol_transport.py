@@ -196,7 +196,7 @@ class ProtocolTransport(TransportFacts):
             return
         self._written += len(data)
         self.transport.write(data)
-        if self.transport.full and self._streaming and not self._producer_waits:
+        if self.transport.queued and self._streaming and not self._producer_waits:
             self._producer_waits = True
             assert IPushProducer.providedBy(self._producer)
             self._producer.pauseProducing()

@@ -43,9 +43,13 @@ class Reactor(Timers, Protocol):
     """What this room needs of a reactor: Twisted's ``IReactorFDSet`` and ``IReactorTime``, and the two of a poller.
 
     :ivar clock: monotonic seconds.
+    :ivar batch: takes whoever has read something to be handed on later in the round; ``None``: hand it on at once.
+    :ivar unsent: likewise whoever has something to send.
     """
 
     clock: Callable[[], float]
+    batch: deque[Any] | None
+    unsent: list[Any] | None
 
     def addReader(self, reader: Any) -> None:
         """Call ``reader.doRead`` whenever its descriptor is readable."""
@@ -61,6 +65,11 @@ class Reactor(Timers, Protocol):
 
     def again(self, continued: Any) -> None:
         """Call ``continued.doAgain`` once, after everybody else who is ready."""
+
+
+def _kind(transport: Any) -> int:
+    """What tells the receivers of different rooms apart."""
+    return id(type(transport.receiver))
 
 
 @implementer(IReadDescriptor)
@@ -79,6 +88,9 @@ class Poller:
         self._ready: Iterator[tuple[int, int]] = iter(())
         self._fresh: set[int] = set()
         self._again: deque[Any] = deque()
+        self._read: deque[Any] = deque()
+        self.batch: deque[Any] | None = None
+        self.unsent: list[Any] | None = None
         self._waking = False
         self.clock = clock
         self.callLater: Callable[..., Any] = reactor.callLater
@@ -153,7 +165,9 @@ class Poller:
         readers, writers = self._readers, self._writers
         end = clock() + _TURN
         while True:
-            for number, events in self._ready:
+            left_over, over = bool(self._read), False
+            self.batch = self._read
+            for number, events in () if left_over else self._ready:
                 if fresh and number in fresh:
                     continue  # registered since: the event is of whoever had that number before
                 try:
@@ -167,7 +181,18 @@ class Poller:
                 except Exception:
                     self._failed(descriptor)
                 if clock() > end:
-                    return
+                    over = True
+                    break
+            self.batch = None
+            if self._read:
+                self._deliver(end)
+                over = over or clock() > end
+            if over:
+                if self._read:
+                    self._wake()  # their sockets may have nothing more to tell
+                return
+            if left_over:
+                continue
             if again and not self._serve_again(end):
                 return
             ready = self._epoll.poll(0, _ROUND)
@@ -177,6 +202,27 @@ class Poller:
                 self._ready = iter(ready)
             elif not again:
                 return
+
+    def _deliver(self, end: float) -> None:
+        """Hand on what was read, and send what is written in response: each for everybody, one after the other.
+
+        The same work for several connections in a row costs a good deal less than all the work for one and then for
+        another: the processor's caches hold the code of one step, and not that of all.
+        """
+        read = self._read
+        if len(read) > 2:  # clients' and origins' connections each together
+            read = self._read = deque(sorted(read, key=_kind))
+        unsent: list[Any] = []
+        self.unsent = unsent
+        try:
+            while read:
+                read.popleft().deliver()
+                if self.clock() > end:
+                    break
+        finally:
+            self.unsent = None
+            for transport in unsent:
+                transport.flush()
 
     def _serve_again(self, end: float) -> bool:
         """Serve everyone who asked for it before now; false if time is up."""
@@ -206,7 +252,7 @@ class Poller:
 
     def _woken(self) -> None:
         self._waking = False
-        if self._again:
+        if self._again or self._read:
             self.doRead()
-        if self._again:
+        if self._again or self._read:
             self._wake()

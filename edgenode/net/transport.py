@@ -32,18 +32,19 @@ FIRST = 2048
 RECORD = 16384
 """The most plaintext that a TLS record holds (RFC 8446, section 5.1), and so the most that one read returns."""
 
-READ_AHEAD = 4 * RECORD
-"""Bytes that one slice reads, and delivers as one, at most."""
+READ_AHEAD = 3 * RECORD
+"""Bytes that one slice reads, and delivers as one, at most: a request head of 32 KiB, as much again of what follows it,
+and as much of a response that the client does not take are 128 KiB."""
 
 CHUNK = 4 * RECORD
 """Bytes given to OpenSSL at once. If the socket takes only a part of them, OpenSSL does not say which, and has to be
 given the same again; so this is also the step in which progress is seen."""
 
+WRITE_AHEAD = 2 * CHUNK
+"""Bytes that one call of ``write`` sends at once, at most."""
+
 SLICE = 0.001
 """Seconds after which a slice ends, once the read or write is done that it is at."""
-
-HIGH_WATER = 65536
-"""With more than this many bytes unsent a transport is full: stop writing."""
 
 _log = Logger()
 
@@ -60,16 +61,15 @@ class Transport:
     :ivar connection: the TLS connection on it, or :class:`Plain`.
     :ivar receiver: whom it tells what happens.
     :ivar established: whether the handshake is done.
-    :ivar full: whether so much is unsent that the writer should wait for ``drained``.
-    :ivar queued: the bytes that wait to be sent.
+    :ivar queued: the bytes that wait to be sent; while there are any, the writer should wait for ``drained``.
     :ivar lost: whether the connection is over.
     :ivar sent: the bytes that the socket has taken so far, to see progress by.
     """
 
     __slots__ = (
         "_again", "_asked", "_closing", "_direct", "_ended", "_fd", "_half", "_open", "_paused", "_queue", "_reactor",
-        "_reading", "_writing",
-        "connection", "established", "full", "lost", "queued", "receiver", "sent", "sock",
+        "_read", "_reading", "_unsent", "_writing",
+        "connection", "established", "lost", "queued", "receiver", "sent", "sock",
     )  # fmt: skip
 
     def __init__(
@@ -81,8 +81,9 @@ class Transport:
         self.receiver = receiver
         self._fd = sock.fileno()
         self._queue: deque[bytes | memoryview] | None = None
+        self._read = self._unsent = b""  # of the round that the reactor is at
         self.queued = self.sent = 0
-        self.established = self.full = self.lost = False
+        self.established = self.lost = False
         self._open = self._direct = False  # what follows from all the others: may it read, may it send unqueued
         self._again = self._asked = self._paused = self._reading = self._writing = False
         self._closing = self._half = self._ended = False
@@ -109,10 +110,13 @@ class Transport:
             return
         try:
             data = self.connection.recv(FIRST)
-            if len(data) < FIRST:
+            if len(data) >= FIRST:
+                self._read_on(data)
+            elif (batch := self._reactor.batch) is None:
                 self.receiver.received(data)  # that was all: OpenSSL decrypts no record before the last one is read
             else:
-                self._read_on(data)
+                self._read = data
+                batch.append(self)
         except SSL.Error as error:
             self._not_read(error)
         except Exception:
@@ -147,18 +151,45 @@ class Transport:
         if not queue:
             self._all_sent()
 
+    @property
+    def unread(self) -> bool:
+        """Whether bytes have been read in this round that were not handed on yet."""
+        return bool(self._read)
+
+    def deliver(self) -> None:
+        """Hand on what was read in this round: called by the reactor once everybody's bytes have been read.
+
+        If the receiver has been paused since, it waits for :meth:`resume`.
+        """
+        if self._paused:
+            return
+        data, self._read = self._read, b""
+        if data and not self.lost:
+            self._tell(self.receiver.received, data)
+
+    def flush(self) -> None:
+        """Send what was written in this round: called by the reactor once everybody's bytes have been handed on."""
+        unsent, self._unsent = self._unsent, b""
+        if unsent and not self.lost:
+            self._send(unsent)
+
     def doAgain(self) -> None:
         """Go on with what was left: called by the reactor after everybody else."""
         self._again = False
         if self._paused or self.lost:
             return
-        if not self._asked:
-            if self._open and self.connection.pending():
-                self.doRead()
+        if self._read:
+            self.deliver()
+        elif self._asked:
+            self._asked = False
+            self._reopen()
+            self._tell(self.receiver.received, b"")
+        elif self._open and self.connection.pending():
+            self.doRead()
             return
-        self._asked = False
         self._reopen()
-        self._tell(self.receiver.received, b"")
+        if self._asked or (self._open and self.connection.pending()):
+            self._go_on()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor found the socket hung up."""
@@ -168,14 +199,28 @@ class Transport:
 
     def write(self, data: bytes) -> None:
         """Send bytes, at once if possible. After the end they are dropped: the receiver has been, or will be, told."""
-        size = len(data)
         if not self._direct:
-            if size and not self._closing and not self.lost:
+            if data and not self._closing and not self.lost:
                 self._enqueue(data)
             return
+        unsent = self._reactor.unsent
+        if unsent is not None and len(data) <= FIRST:
+            if self._unsent:
+                self._unsent += data
+            else:
+                self._unsent = data
+                unsent.append(self)
+            return
+        if self._unsent:
+            data, self._unsent = self._unsent + data, b""
+        self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        """Send bytes now; queue what the socket does not take."""
+        size = len(data)
         at = 0
         try:
-            while at < size and at < READ_AHEAD:
+            while at < size and at < WRITE_AHEAD:
                 at += self.connection.send(data if size <= CHUNK and not at else memoryview(data)[at : at + CHUNK])
         except (SSL.WantWriteError, SSL.WantReadError):
             pass
@@ -205,7 +250,7 @@ class Transport:
             return
         self._paused = False
         self._reopen()
-        if self._asked or (self._open and self.connection.pending()):
+        if self._asked or self._read or (self._open and self.connection.pending()):
             self._go_on()
 
     def call_again(self) -> None:
@@ -222,6 +267,7 @@ class Transport:
         """End the connection properly once everything queued is sent."""
         if self.lost or self._closing:
             return
+        self.flush()
         self._closing = True
         self._direct = False
         if not self.queued:
@@ -234,6 +280,7 @@ class Transport:
 
     def abort(self, reason: str = "") -> None:
         """End the connection at once, without close_notify: the other side must not take it for a proper end."""
+        self.flush()
         self._end(reason, clean=False)
 
     # -- inside: reading ---------------------------------------------------------------------------------------------
@@ -286,7 +333,7 @@ class Transport:
         """Read again, unless there is another reason not to; a handshake goes on even while the receiver is paused."""
         if self._ended or (self._paused and self.established):
             return
-        self._open = self.established and not self._asked
+        self._open = self.established and not self._asked and not self._read
         if not self._reading:
             self._reading = True
             self._reactor.addReader(self)
@@ -344,7 +391,6 @@ class Transport:
             self._queue = deque()
         self._queue.append(data)
         self.queued += len(data)
-        self.full = self.queued > HIGH_WATER
 
     def _want_write(self) -> None:
         if not self._writing:
@@ -358,7 +404,6 @@ class Transport:
             self._reactor.removeWriter(self)
 
     def _all_sent(self) -> None:
-        self.full = False
         self._stop_writing()
         if self._closing:
             self._shutdown()
@@ -379,7 +424,7 @@ class Transport:
         if self.lost:
             return
         self.lost = True
-        self._open = self._direct = self.full = False
+        self._open = self._direct = False
         if self._reading:
             self._reactor.removeReader(self)
         if self._writing:

@@ -83,6 +83,7 @@ class _Consequence:
     :ivar filter: the name of the filter.
     :ivar tags: what it puts on.
     :ivar action: the action that competes with those of others.
+    :ivar strength: that of this action.
     :ivar named: the name of its action, whether or not that competes.
     :ivar exempt: the stages that are left out.
     :ivar taken: the tags that are put on besides if its action is taken.
@@ -92,6 +93,7 @@ class _Consequence:
     filter: str
     tags: frozenset[str]
     action: Action | None
+    strength: int
     named: str
     exempt: frozenset[str]
     taken: frozenset[str]
@@ -106,11 +108,11 @@ class _Consequence:
         tags, named = frozenset(filter.tags), "" if action is None else action.name
         reasons = {id(way): _reason(name, named, way) for way in ways}
         if action is None:
-            return cls(name, tags, None, named, frozenset(), frozenset(), reasons)
+            return cls(name, tags, None, 0, named, frozenset(), frozenset(), reasons)
         if action.exempts:
-            return cls(name, tags | action.tags, None, named, action.exempts, frozenset(), reasons)
+            return cls(name, tags | action.tags, None, 0, named, action.exempts, frozenset(), reasons)
         taken = frozenset((canonical(f"action:{named}"),)) | action.tags
-        return cls(name, tags, action, named, frozenset(), taken, reasons)
+        return cls(name, tags, action, action.strength, named, frozenset(), taken, reasons)
 
 
 def _reason(filter: str, action: str, evidence: Evidence) -> Reason:
@@ -186,7 +188,6 @@ class GlobalFilters:
         reasons: list[Reason] = []
         exempt = _NO_STAGES
         winner: _Consequence | None = None
-        strongest = 0
         for index, evidence in matching:
             consequence = self._consequences[index]
             tags.append(consequence.tags)
@@ -194,9 +195,8 @@ class GlobalFilters:
             reasons.append(reason or _reason(consequence.filter, consequence.named, evidence))
             if consequence.exempt:
                 exempt |= consequence.exempt
-            action = consequence.action
-            if action is not None and (winner is None or action.strength > strongest):
-                winner, strongest = consequence, action.strength
+            if consequence.action is not None and (winner is None or consequence.strength > winner.strength):
+                winner = consequence
         if winner is None:
             return Decision(frozenset().union(*tags), tuple(reasons), None, (), exempt)
         return Decision(winner.taken.union(*tags), tuple(reasons), winner.action, (), exempt)

@@ -15,7 +15,6 @@ from twisted.python.failure import Failure
 from edgenode.model.decision import Forward, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Response
-from edgenode.net.transport import HIGH_WATER
 from edgenode.proxy.headers import (
     TRAILERS_WANTED,
     answered_here,
@@ -235,7 +234,10 @@ class ProxyExchange(JudgedRequest, Attempts):
             self, head.method, head.origin_target, host, self._origin_lines(), length, body, self._request_done
         )
         if length != NO_CONTENT:
-            self._client.resume_body()
+            if stream.full:
+                self._client.pause_body()
+            else:
+                self._client.resume_body()
 
     def _origin_lines(self) -> bytes:
         """The field lines for the origin: what crosses, and what we say of the client and of the request."""
@@ -280,10 +282,9 @@ class ProxyExchange(JudgedRequest, Attempts):
         else:
             self._pending.append(data)
             self._waiting += len(data)
-            if self.wants:
-                if done or self._waiting > self.wants:
-                    self._look_into_body()
-            elif self._waiting > HIGH_WATER:
+            if self.wants and (done or self._waiting > self.wants):
+                self._look_into_body()
+            if self._waiting and not self.wants and not self._over:
                 self._client.pause_body()
 
     def body_failed(self, error: ClientError) -> None:

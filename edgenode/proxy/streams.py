@@ -9,9 +9,9 @@ exchange knows nothing else of either side. The law that every protocol keeps:
   against RFC 9110, section 5; each protocol writes them in its own encoding and adds its own framing.
 - **Body bytes in order, framing removed.** ``done`` is said exactly once, with or after the last byte. A body that ends
   early is a reset, never an end.
-- **Credit.** Each side that is written to has ``full``: with more than
-  :data:`~edgenode.net.transport.HIGH_WATER` bytes unsent the writer pauses the side it reads from, until ``drained``.
-  ``pause`` holds even for bytes that are decrypted already; what has been delivered is never delivered again.
+- **Credit.** Each side that is written to has ``full``: while bytes are unsent the writer pauses the side it reads
+  from, until ``drained``. ``pause`` holds even for bytes that are decrypted already; what has been delivered is never
+  delivered again. The end of a body may be told while it is paused, without a byte.
 - **Trailers** come with ``done``, and only where ``done`` is true.
 - **Interim responses** (1xx but 101) come before the response head, in any number that the speaker bounds.
 - **Reset with a reason.** Either side may end a stream at any time; afterwards nothing is delivered to the one that
@@ -164,14 +164,11 @@ class ResponseHead:
 
 
 class ClientStream(Protocol):
-    """One request and its response on a client's connection, as the exchange writes to it.
-
-    :ivar full: whether so much of the response is unsent that the writer should wait for ``client_drained``.
-    """
+    """One request and its response on a client's connection, as the exchange writes to it."""
 
     @property
     def full(self) -> bool:
-        """Whether to wait for ``client_drained`` before more is written."""
+        """Whether some of the response is unsent, so that the writer should wait for ``client_drained``."""
         ...
 
     def start_response(
@@ -231,7 +228,7 @@ class OriginStream(Protocol):
 
     @property
     def full(self) -> bool:
-        """Whether to wait for ``origin_drained`` before more is written."""
+        """Whether some of the request is unsent, so that the writer should wait for ``origin_drained``."""
         ...
 
     def begin(

@@ -17,7 +17,7 @@ _UNSAFE = bytes(c for c in range(256) if c <= 0x20 or c >= 0x7F or c in b'"#<>')
 _UNSAFE_IN_PATH = b"\\^`{}"
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?]*)([/?].*)?", re.DOTALL)
 _AUTHORITY = re.compile(rb"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[([0-9A-Fa-f:.]{2,45})\])(?::(\d{0,5}))?")
-_NORMAL_AUTHORITY = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*(?::(?!443\Z)[1-9]\d{0,3})?")
+_NORMAL_AUTHORITY = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*(?::(?!443\Z)(?:[1-5]\d{0,4}|[6-9]\d{0,3}))?")
 """Those that are in normal form as they stand: nearly all."""
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")

@@ -11,7 +11,7 @@ from typing import Any, Union
 
 from attrs import field, frozen
 
-from edgenode.model.exchange import Exchange
+from edgenode.model.exchange import Exchange, Request
 from edgenode.rules.language.types import Type
 from edgenode.rules.lists import Members
 from edgenode.rules.networks import Range
@@ -50,6 +50,8 @@ class Subject:
     :ivar needs: what it takes to read it: see :class:`edgenode.rules.fields.Field`.
     :ivar breadth: a guess at how many requests in a hundred one predicate on it is true of.
     :ivar header: the name of the header, in lower case, if its values are all that is read; else ``None``.
+    :ivar of_request: reads its one value of a request, ``None`` where it is missing; ``None`` for all subjects that may
+        have several values, or that are no part of a request.
     """
 
     key: str
@@ -58,6 +60,7 @@ class Subject:
     needs: frozenset[str] = field(default=frozenset(), eq=False)
     breadth: int = field(default=5, eq=False)
     header: bytes | None = field(default=None, eq=False)
+    of_request: Callable[[Request], Any] | None = field(default=None, eq=False, repr=False)
 
 
 Sought = None | bool | bytes | str | int | tuple[int, int] | Range | Members

@@ -66,8 +66,8 @@ class Record:
         """The last error in OpenSSL's words, or in ours if it is admission's; empty if there was none."""
         if not self.errors:
             return ""
-        last, objection = self.errors[-1][0], self.objection
-        return objection.reason if objection is not None and objection.error == last else reason(last)
+        # Admission is asked last: what it says stands behind all errors of OpenSSL's.
+        return reason(self.errors[-1][0]) if self.objection is None else self.objection.reason
 
     def verification(self, presented: bool) -> Verification:
         """The verdict.

@@ -309,6 +309,7 @@ async def test_every_end_counts_out(pki: PKI, end: str) -> None:
                     client.send(data)
                     with contextlib.suppress(TimeoutError):
                         client.rest()
+                    client.reset()
 
             await in_thread(send)
             origin.behaviour = answering(OK)

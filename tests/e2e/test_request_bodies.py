@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from edgenode.config.load import Configuration
 from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.exchange import NO_BODY, Body, Exchange
-from edgenode.net.transport import HIGH_WATER
+from edgenode.net.transport import READ_AHEAD
 from edgenode.node.service import EdgeService
 from edgenode.policy.actions import PREDEFINED
 from tests.support.node import PKI, Changes, Events, Node, Origin, fields, get, in_thread, ini, started, until
@@ -351,7 +351,7 @@ async def test_a_repeated_head_with_another_body_is_judged_anew(pki: PKI) -> Non
 
 
 async def test_a_request_without_a_body_waits_for_nothing(pki: PKI) -> None:
-    """Rules see that it has none; and what repeats it is remembered as ever."""
+    """Rules see that it has none, each time."""
     stage = Looking()
     with Origin(pki) as origin:
         async with looking(pki, origin, stage) as node:
@@ -363,7 +363,7 @@ async def test_a_request_without_a_body_waits_for_nothing(pki: PKI) -> None:
 
             assert await in_thread(ask) == [200] * 4
             await node.events.take(4)
-    assert stage.bodies == [NO_BODY] * 3
+    assert stage.bodies == [NO_BODY] * 4
 
 
 async def test_what_depends_on_the_clock_is_not_remembered(pki: PKI) -> None:
@@ -442,7 +442,7 @@ async def test_a_client_is_held_while_its_body_is_judged(pki: PKI, said: Decisio
                 waiting.callback(said)
                 status = (await answer).status
             (event,) = await node.events.take()
-    assert received <= SIZE + 3 * HIGH_WATER
+    assert received <= SIZE + READ_AHEAD
     if said is NOTHING:
         assert (status, event["bytes"]["received"]) == (200, size)
         assert [len(content(request)) for request in origin.requests] == [size]

@@ -8,17 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA384
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from OpenSSL import SSL
 
 from tests.support.handshakes import client as client_context
 from tests.support.node import PKI, Alone, Client, Origin, alone, connect, get
-
-APPLICATION_DATA, HANDSHAKE, ALERT = 23, 22, 21
-KEY_UPDATE = b"\x18\0\0\1\1"
-"""KeyUpdate with update_requested (RFC 8446, section 4.6.3): the other side has to answer with one of its own."""
+from tests.support.tls_records import ALERT, APPLICATION_DATA, Secrets, Writer
 
 WARNING = b"\x01\x5a"
 """A warning alert: user_canceled (RFC 8446, section 6.1)."""
@@ -32,44 +26,14 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alone]:
         yield node
 
 
-class Records:
-    """A TLS 1.3 client after its handshake, whose records are written by hand (RFC 8446, section 5.2)."""
+class Records(Writer):
+    """A client after its handshake, whose records are written by hand."""
 
     def __init__(self, port: int) -> None:
-        secrets: dict[bytes, bytes] = {}
-
-        def note(connection: SSL.Connection, line: bytes) -> None:
-            label, _, secret = line.split()
-            secrets[label] = bytes.fromhex(secret.decode())
-
-        context = client_context()
-        context.set_keylog_callback(note)
+        context, secrets = client_context(), Secrets()
+        context.set_keylog_callback(secrets)
         self.client = Client(port, context=context)
-        assert self.client.tls.get_cipher_name() == "TLS_AES_256_GCM_SHA384"
-        self._secret = secrets[b"CLIENT_TRAFFIC_SECRET_0"]
-        self._key()
-
-    def _expand(self, label: bytes, size: int) -> bytes:
-        info = size.to_bytes(2, "big") + bytes([6 + len(label)]) + b"tls13 " + label + b"\0"
-        return HKDFExpand(SHA384(), size, info).derive(self._secret)
-
-    def _key(self) -> None:
-        self._aead, self._iv, self._number = AESGCM(self._expand(b"key", 32)), self._expand(b"iv", 12), 0
-
-    def record(self, kind: int, data: bytes) -> bytes:
-        """A record as it goes over the wire."""
-        inner = data + bytes([kind])
-        head = b"\x17\x03\x03" + (len(inner) + 16).to_bytes(2, "big")
-        nonce = (int.from_bytes(self._iv, "big") ^ self._number).to_bytes(12, "big")
-        self._number += 1
-        return head + self._aead.encrypt(nonce, inner, head)
-
-    def key_update(self) -> bytes:
-        """A KeyUpdate; what follows is under the next key."""
-        record = self.record(HANDSHAKE, KEY_UPDATE)
-        self._secret = self._expand(b"traffic upd", 48)
-        self._key()
-        return record
+        super().__init__(self.client.tls, secrets)
 
 
 def _served(process: Alone) -> None:

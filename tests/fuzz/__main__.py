@@ -9,7 +9,17 @@ import pathlib
 import sys
 import tempfile
 
-TARGETS = ("client_hello", "request_head", "request_body", "rule_fields", "response_head", "ini", "feed", "expression")
+TARGETS = (
+    "client_hello",
+    "request_head",
+    "request_body",
+    "rule_fields",
+    "response_head",
+    "llhttp",
+    "ini",
+    "feed",
+    "expression",
+)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from attrs import evolve, fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgenode.model.exchange import NO_BODY, Address, Body, Exchange, Request, Verification, host_of
+from edgenode.model.exchange import NO_BODY, Address, Body, Exchange, Geography, Request, Verification, host_of
 from tests.support.strategies import TAGS, exchanges, requests
 
 
@@ -22,6 +22,15 @@ def test_fields_have_every_value_in_order(request_: Request) -> None:
 @given(exchanges, st.frozensets(st.sampled_from((*TAGS, "new"))))
 def test_tagging_adds_tags_and_changes_nothing_else(exchange: Exchange, tags: frozenset[str]) -> None:
     """Tags only grow, and every other attribute stays the same object."""
+    exchange = evolve(
+        exchange,
+        server_group="group",
+        security_policy="policy",
+        path_map="map",
+        geography=Geography("DE"),
+        time=1.5,
+        standing=frozenset(("all",)),
+    )
     tagged = exchange.tagged(tags)
     assert tagged.tags == exchange.tags | tags
     for attribute in fields(Exchange):

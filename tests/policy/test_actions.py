@@ -118,8 +118,52 @@ def test_a_scoped_skip_exempts_from_its_stages_only() -> None:
     assert ActionSection(type="skip").action("trusted").exempts == frozenset()
 
 
+@pytest.mark.parametrize(
+    ("location", "stored"),
+    [("/x", True), ("https://www.example.com/", True), ("/${ip.src}", False), ("https://a.test/?${ip.src}", False)],
+)
+def test_a_redirect_with_values_is_in_no_cache(location: str, stored: bool) -> None:
+    """The next client would be led where the first was; one without values is the same for all."""
+    outcome = ActionSection(type="redirect", location=text(location)).action("name").outcome(EXCHANGE)
+    assert isinstance(outcome, Respond)
+    assert (NO_STORE not in outcome.response.headers) is stored
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "UTF-7", '"iso-8859-1"', "ascii"])
+def test_a_body_with_values_is_utf_8(charset: str) -> None:
+    """Read in another character set, what has been escaped might be a tag; without values any will do."""
+    for media in ("text/html", "text/plain", "application/json"):
+        kind = f"{media};  Charset = {charset}" if media != "application/json" else f"{media}; charset={charset}"
+        with pytest.raises(InvalidValue, match=r"content-type: a body with values in it is UTF-8: charset=utf-8"):
+            ActionSection(type="block", body=text('"${ip.src}"'), content_type=kind).action("name")
+        ActionSection(type="block", body=text('"1"'), content_type=kind).action("name")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "sent"),
+    [
+        ("text/html", "${ip.src}", b"text/html; charset=utf-8"),
+        ("TEXT/HTML", "${ip.src}", b"TEXT/HTML; charset=utf-8"),
+        ("text/html; charset=UTF-8", "${ip.src}", b"text/html; charset=UTF-8"),
+        ("application/json", '"${ip.src}"', b"application/json"),
+        ("text/html", "no value", b"text/html"),
+    ],
+)
+def test_a_body_with_values_says_its_character_set_and_is_not_sniffed(kind: str, value: str, sent: bytes) -> None:
+    """It is escaped as what it says it is, so nobody may take it for something else."""
+    outcome = ActionSection(type="block", body=text(value), content_type=kind).action("name").outcome(EXCHANGE)
+    assert isinstance(outcome, Respond)
+    sniffed = (b"x-content-type-options", b"nosniff") not in outcome.response.headers
+    assert outcome.response.headers[0] == (b"content-type", sent)
+    assert sniffed is ("$" not in value)
+
+
 def test_what_an_action_looks_at_is_known() -> None:
-    """Whoever holds bodies back, or remembers a judgement, has to know what the templates of its action read."""
+    """Whoever holds bodies back has to know what the templates of its action read, those of its headers too."""
+    block = ActionSection(type="block", headers=(line("x: ${http.request.body.mime}"),))
+    assert block.action("a").needs == {"body"}
+    redirect = ActionSection(type="redirect", location=text("/"), headers=(line("x: ${ip.src.country}"),))
+    assert redirect.action("a").needs == {"geography"}
     body = text("${http.request.timestamp.sec}")
     assert ActionSection(type="block", body=body).action("a").needs == {"clock"}
     headers = (line("x: ${http.request.body.mime}"), line("y: ${ip.src.country}"))

@@ -125,6 +125,16 @@ def test_a_weaker_action_later_does_not_end_the_stages() -> None:
     assert last.saw is not None
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_of_equal_actions_that_of_the_earlier_stage_is_taken(late: bool) -> None:
+    """A later stage needs a stronger action to be heard, whether or not it had to wait."""
+    first, second = (evolve(PREDEFINED["monitor"], name=name) for name in ("first", "second"))
+    said = succeed(proposing(second)) if late else proposing(second)
+    decision = Pipeline(TAGGED, (Saying("one", proposing(first)), Saying("two", said))).decide(EXCHANGE)
+    decision = decision if isinstance(decision, Decision) else waited(decision)
+    assert decision.action is first
+
+
 FAILING = {
     "raises": lambda: RuntimeError("broken"),
     "answers nonsense": lambda: None,

@@ -137,7 +137,9 @@ def test_in_json_a_value_is_a_string(value: bytes) -> None:
     """The document has the same shape whatever is sent."""
     text = '{"agent": "got ${http.user_agent}", "asn": ${ip.src.asnum}, "tls": ${ssl}, '
     text += '"none": ${len(http.request.headers["n"][0])}}'
-    found = json.loads(body(text, an_exchange(value), "application/problem+json"))
+    rendered = body(text, an_exchange(value), "application/problem+json")
+    assert not re.search("[<>&]", rendered)  # who takes it for HTML finds no tag
+    found = json.loads(rendered)
     assert found.keys() == {"agent", "asn", "tls", "none"}
     assert (found["asn"], found["tls"], found["none"]) == (64500, False, None)
     assert found["agent"].startswith("got ")
@@ -201,6 +203,9 @@ def test_no_value_leads_to_another_host(location: str, value: bytes, path: bytes
         ("/q#${http.user_agent}", b"/q#a%2Fb%20%3F%26%25"),
         ("https://new.example${edge.path_map}", b"https://new.example"),
         ("${edge.path_map}", b"/"),
+        ("/v2${concat(http.request.uri.path, http.user_agent)}", b"/v2/a%2520b/c%252Fda/b%20%3F%26%25"),
+        ("/v2?${concat(http.request.uri.query, http.user_agent)}", b"/v2?x%3D1%26y%3D%2520a%2Fb%20%3F%26%25"),
+        ("/v2${concat(http.request.uri.path, raw.http.request.uri)}", b"/v2/a%20b/c%2Fd/a%20b/c%2Fd?x=1&y=%20"),
     ],
 )
 def test_a_location_keeps_what_is_encoded_already(location: str, rendered: bytes) -> None:

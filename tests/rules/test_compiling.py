@@ -227,7 +227,7 @@ def test_no_formula_is_judged_unless_its_narrowest_predicate_hits(monkeypatch: p
 def test_of_two_predicates_formulas_hang_on_the_one_that_fewer_share() -> None:
     """What stands in all of them says little, however narrow it is by itself."""
     compiled = compile_formulas([_rule(ip="192.0.2.0/24", path=f"^/path-{number}$") for number in range(1000)])
-    assert {len(ranks) for ranks in compiled._hanging.values()} == {1}
+    assert {len(ranks) for ranks in compiled._by_trigger.values()} == {1}
 
 
 def test_what_is_only_looked_at_later_is_not_read_before() -> None:

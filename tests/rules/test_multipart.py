@@ -142,11 +142,16 @@ BYTES = st.sampled_from([b"\r", b"\n", b"\r\n", b"--", b"-", b"x", b"\xff"])
 PIECES = st.sampled_from([b"\r\n", b"\n", b"--b", b"--", b"b", HEAD, b"\r\n\r\n", b"\n\n", b" ", b"x", b":", b"\r"])
 
 
-@given(st.lists(PIECES, max_size=20).map(b"".join))
-def test_anything_can_be_read(data: bytes) -> None:
-    """Of any body there are parts or none, and what is in them was in it."""
-    for part in read_parts(TYPE, data)[0]:
-        assert part.value in data
+@given(st.lists(PIECES, max_size=20).map(b"".join), st.lists(PIECES, max_size=20).map(b"".join))
+def test_anything_can_be_read(before: bytes, behind: bytes) -> None:
+    """Of any body there are parts or none, what is in them was in it, and a part that begins in it is found."""
+    for part in read_parts(TYPE, before)[0]:
+        assert part.value in before
+    data = b"%b\r\n--b\r\n%b\r\n\r\n%b" % (before, HEAD, behind)
+    parts, _ = read_parts(TYPE, data)
+    assert all(part.value in data for part in parts)
+    first = behind.partition(b"\r\n--b")[0]
+    assert [part for part in parts if part.names == (b"a",) and (part.value.startswith(first) or first in part.value)]
 
 
 @given(st.binary(max_size=40), st.sampled_from([b"name", b"boundary"]))

@@ -128,6 +128,22 @@ def test_sets_are_kept_as_written() -> None:
     )
 
 
+@pytest.mark.parametrize("part", ["(ssl)", "not ssl", 'any(http.request.headers.names[*] eq "a")', "(not (ssl))"])
+@pytest.mark.parametrize("word", ["or", "and", "xor"])
+def test_any_number_of_groups_stands_side_by_side(part: str, word: str) -> None:
+    """Only what stands inside one another is bounded; what has been closed counts no more, and is judged as well."""
+    count = min(300, MAX_LENGTH // (len(part) + 5))
+    text = f" {word} ".join([part] * count)
+    assert count > 80
+    assert len(Expression.from_text(text).root.conditions) == count  # type: ignore[union-attr]
+    match = compile_formula(formula(Expression.from_text(text), Definitions()))
+    encrypted = Exchange(evolve(CONNECTION, tls_version="TLSv1.3"))
+    for exchange in (encrypted, Exchange(CONNECTION)):
+        true = match(exchange) is not None
+        single = compile_formula(formula(Expression.from_text(part), Definitions()))(exchange) is not None
+        assert true is (single and count % 2 == 1 if word == "xor" else single)
+
+
 def test_patterns_are_left_to_their_engines() -> None:
     r"""Under ``matches`` only ``\"`` is an escape of the language; a wildcard is read as a text first."""
     assert parse(r'http.host matches "\x41\"\\"') == Comparison(HOST, "matches", Pattern(rb"\x41" + b'"' + rb"\\"))

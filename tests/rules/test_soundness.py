@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,12 +21,12 @@ from edgenode.model.exchange import (
 )
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
-from edgenode.rules.language import computing
+from edgenode.rules.language import comparing, computing
 from edgenode.rules.language.expression_formulas import formula
 from edgenode.rules.language.expressions import Expression
 from edgenode.rules.language.formatting import format
 from edgenode.rules.language.functions import FUNCTIONS, Function, Parameter
-from edgenode.rules.language.nodes import Literal
+from edgenode.rules.language.nodes import Literal, listed
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRINGS, Type, array, map_of
 from edgenode.rules.lists import members
 from tests.support.formulas import is_true
@@ -198,12 +199,31 @@ exchanges = st.builds(
 definitions = st.booleans().map(lambda switch: Definitions(lists=LISTS, missing_not_equal=switch))
 
 
+@pytest.mark.parametrize(
+    "text", ["len(edge.path) in $words", "ip.src in $numbers", "http.host in $office", "http.host in $no"]
+)
+def test_a_list_of_other_values_is_refused_before_any_request(text: str) -> None:
+    """It is known where the name stands as soon as the lists are, and nothing is made of the expression."""
+    defined = Definitions(lists=LISTS)
+    with pytest.raises(InvalidValue) as refused:
+        formula(Expression.from_text(text), defined)
+    with pytest.raises(InvalidValue) as again:
+        computing.condition(Expression.from_text(text).root, defined)
+    assert str(refused.value) == str(again.value)
+    assert refused.value.column == again.value.column == text.index("$")
+
+
 @settings(max_examples=600)
 @given(conditions(), definitions, exchanges)
 def test_what_is_accepted_never_raises(text: str, defined: Definitions, judged: Exchange) -> None:
-    """Formula, computing and interpreter give one verdict, and none of them raises."""
+    """Formula, computing and interpreter give one verdict, and none of them raises.
+
+    Accepted is what is read, and names lists of what is looked for in them: those are known only with the lists.
+    """
     try:
         expression = Expression.from_text(text)
+        for name, of in listed(expression.root):
+            comparing.members(name, of, defined)
     except InvalidValue:
         return
     expected = Interpreter(judged, defined).condition(expression.root)

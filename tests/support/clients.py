@@ -116,6 +116,11 @@ class Client:
         """Close the socket, without a word in TLS."""
         self.sock.close()
 
+    def reset(self) -> None:
+        """Close the socket so that the other side gets a TCP reset."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.close()
+
     def send(self, data: bytes) -> None:
         """Send all of it; what the node does not want to read any more is no error."""
         try:

@@ -138,6 +138,8 @@ def test_kinds_are_not_mixed_up(kind: Any) -> None:
     "der",
     [
         bytes.fromhex("3009820761c2b02e636f6d"),  # a DNS name with bytes beyond ASCII
+        bytes.fromhex("3009810761c2b02e636f6d"),  # a mailbox
+        bytes.fromhex("3009860761c2b02e636f6d"),  # a URI
         bytes.fromhex("300582046162"),  # cut short
         bytes.fromhex("3000"),  # empty
         bytes.fromhex("300587036162" + "63"),  # an address of three bytes

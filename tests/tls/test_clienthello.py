@@ -160,6 +160,12 @@ def test_the_version_is_the_highest_offered(versions: tuple[int, ...], legacy: i
     assert (found.version, found.fingerprint[1:3]) == (version, mark)
 
 
+def test_another_message_in_the_same_record_is_not_looked_at() -> None:
+    """The ClientHello ends where it says; what follows it in its record is OpenSSL's to judge."""
+    whole = hello(server_name(b"open.test"))
+    assert read(record(whole[5:] + b"\x0b\0\0\0")) == read(whole)
+
+
 def test_what_stands_behind_the_list_of_an_extension_does_not_count() -> None:
     """OpenSSL ignores it too, where it does not refuse it; the list itself is read."""
     name = extension(0, vector(b"\0" + vector(b"open.test", 2), 2) + b"xx")
@@ -275,6 +281,10 @@ NAME = vector(b"open.test", 2)
         hello(extension(16, vector(vector(b"", 1), 2))),
         hello(extension(13, vector(b"\4\3\4", 2))),
         hello(extension(43, vector(b"\3", 1))),
+        hello(extension(23, b""), tail=extension(24, b"")),
+        hello(numbers(23) + b"\0\5"),
+        hello(extension(0, vector(b"\0" + vector(b"open", 2) + b"test", 2))),
+        hello(extension(16, vector(vector(b"h2", 1) + vector(b"", 1), 2))),
         hello(extension(43, vector(b"\3\4", 1)[:-1])),
         hello(extension(43, b"")),
         hello(extension(13, vector(b"\4\3", 2)[:-1])),
@@ -292,6 +302,7 @@ NAME = vector(b"open.test", 2)
         hello(extension(23, b""), tail=b"\0"),
         hello(tail=b"\0\7"),
         record(b"\2\0\0\0"),
+        hello(server_name(b"open.test")).replace(b"\1", b"\2", 2).replace(b"\2", b"\1", 1),
         record(b""),
         record(b"\1\xff\xff\xff"),
         record(b"\1\0\1\0") + b"\x17\3\3\0\1x",

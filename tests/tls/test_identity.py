@@ -299,6 +299,13 @@ def test_the_hash_of_a_key_is_over_the_very_bytes() -> None:
     assert describe(der).key_bits == 256
 
 
+def test_a_key_that_cannot_be_read_has_no_size() -> None:
+    """A key on a curve that nobody knows is smaller than any minimum."""
+    curve, unknown = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d03017f")
+    description = describe(make("x").der.replace(curve, unknown))
+    assert (description.key_type, description.key_bits) == ("ECDSA", 0)
+
+
 def test_extended_key_usages() -> None:
     """The usages that a leaf names, none if it names none."""
     usages = describe(make("x", eku=(CLIENT, SERVER)).der).extended_key_usages

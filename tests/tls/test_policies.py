@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pathlib
 import weakref
 from typing import Any
 
@@ -17,7 +18,7 @@ from edgenode.tls.policies import TLSPolicy, check_ciphers, check_group, client_
 from edgenode.tls.servergroups import CIPHERS, ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
-from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, new_key, now
+from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, new_key, now, write_pem
 from tests.support.handshakes import VERSIONS, Pair, client, loaded, resumed, server, server_group, trusted
 
 BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -294,6 +295,23 @@ def test_check_group_finds_everything_at_once(root: Issued, leaf: Issued) -> Non
         server_context(policy, certificates, [])
 
 
+def test_a_group_without_a_certificate_is_an_error() -> None:
+    """There would be nothing to present."""
+    (problem,) = check_group("shop", group(), [], [])
+    assert (problem.key, problem.sentence, problem.warning) == (
+        "certificate", "a server group needs a certificate", False
+    )  # fmt: skip
+    with pytest.raises(ConfigurationError):
+        server_context(group(), [], [])
+
+
+def test_a_key_of_another_certificate_is_never_presented(root: Issued, leaf: Issued) -> None:
+    """Though loading has checked it: a context with a wrong key is not made."""
+    wrong = evolve(loaded("server", leaf), key=new_key())
+    with pytest.raises(SSL.Error):
+        server_context(group(), [wrong], [])
+
+
 def test_a_store_without_crl_beside_one_with_is_an_error(root: Issued, leaf: Issued) -> None:
     """OpenSSL sees one store: lists in one trust store would silently refuse all clients of the other."""
     stores = [trusted(root, crls=[root.crl()]), evolve(trusted(make_authority("B")), name="plain")]
@@ -328,6 +346,36 @@ def test_without_mtls_nothing_about_client_certificates_counts(root: Issued) -> 
     assert TLSPolicy.of(group(), []) == TLSPolicy.of(group(verify_depth=5, mtls_refusal="444"), [trusted(root)])
 
 
+@pytest.mark.parametrize("mtls", ["off", "on"])
+@pytest.mark.parametrize("change", [{"minimum_version": "1.3"}, {"ciphers": "ECDHE-ECDSA-AES128-GCM-SHA256"}], ids=str)
+def test_versions_and_ciphers_count_with_and_without_mtls(root: Issued, mtls: str, change: dict[str, str]) -> None:
+    """A group that asks for more of the connection than another does not serve the other's connections."""
+    stores = [] if mtls == "off" else [trusted(root)]
+    plain = TLSPolicy.of(group(mtls), stores)
+    stricter = TLSPolicy.of(group(mtls, **change), stores)
+    assert plain != stricter
+    assert plain.settled != stricter.settled
+
+
+def test_every_trust_store_counts(root: Issued) -> None:
+    """Whichever of several it is, and in any order."""
+    one, two, three = (trusted(make_authority(name)) for name in ("One", "Two", "Three"))
+    policy = TLSPolicy.of(group("on"), [one, two])
+    assert policy == TLSPolicy.of(group("on"), [two, one])
+    assert policy != TLSPolicy.of(group("on"), [one, three])
+    assert policy != TLSPolicy.of(group("on"), [three, two])
+    assert policy != TLSPolicy.of(group("on"), [one])
+
+
+def test_what_can_be_judged_again_is_not_settled_by_the_handshake(root: Issued) -> None:
+    """Trust stores, depth and lists may change on an open connection; whether a certificate was asked for may not."""
+    policy = TLSPolicy.of(group("on"), [trusted(root)])
+    other = TLSPolicy.of(group("optional", verify_depth=5, minimum_rsa_bits=4096), [trusted(make_authority())])
+    assert policy != other
+    assert policy.settled == other.settled
+    assert policy.settled != TLSPolicy.of(group("off"), []).settled
+
+
 @BOTH
 def test_an_origin_must_be_trusted(root: Issued, leaf: Issued, version: str) -> None:
     """An origin under our authority is accepted; untrusted, expired, revoked or a mere client, it is refused."""
@@ -346,10 +394,14 @@ def test_an_origin_must_be_trusted(root: Issued, leaf: Issued, version: str) -> 
         assert pair.client.get_app_data().reason == words
 
 
-def test_without_a_trust_store_the_system_s_authorities_are_believed(leaf: Issued) -> None:
+def test_without_a_trust_store_the_system_s_authorities_are_believed(
+    root: Issued, leaf: Issued, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An origin under a private authority is refused if no trust store names it; with verification off it is not."""
     assert not Pair.of(server(leaf), client_context()).done
     assert Pair.of(server(leaf), client_context(verify=False)).done
+    monkeypatch.setenv("SSL_CERT_FILE", str(write_pem(tmp_path / "system.pem", [root])))
+    assert Pair.of(server(leaf), client_context()).done
 
 
 def test_our_certificate_is_presented_to_an_origin_that_asks(root: Issued, leaf: Issued) -> None:

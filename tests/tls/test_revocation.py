@@ -169,6 +169,26 @@ CASES = (
     Case("revoked in an indirect list of another", lambda s: [
         s.store([s.root.crl([entry(s.leaf, issuer=s.inner)], critical=[INDIRECT]), s.inner.crl()], "refuse")
     ], 23),
+    Case("revoked in an indirect list with a number", lambda s: [s.store([
+        s.root.crl([entry(s.leaf, issuer=s.inner)], critical=[INDIRECT], extensions=[x509.CRLNumber(7)]),
+        s.inner.crl(),
+    ], "refuse")], 23),
+    Case("revoked in a delta list without a number", lambda s: [s.store([
+        s.root.crl(), s.inner.crl(), s.inner.crl([s.leaf], critical=[x509.DeltaCRLIndicator(1)])
+    ], "refuse")], 23),
+    Case("revoked in two delta lists, of which one is tomorrow's", lambda s: [s.store([
+        s.root.crl(),
+        *_delta(s.inner, [s.leaf]),
+        s.inner.crl(
+            [s.leaf], critical=[x509.DeltaCRLIndicator(1)], extensions=[x509.CRLNumber(3)],
+            last_update=now() + DAY, next_update=now() + 9 * DAY,
+        ),
+    ], "refuse")], 23),
+    Case("a delta list in date beside an old complete one", lambda s: [s.store([
+        s.root.crl(),
+        s.inner.crl(extensions=[x509.CRLNumber(1)], last_update=now() - 9 * DAY, next_update=now() - DAY),
+        _delta(s.inner, [])[1],
+    ])], 0),
     Case("nothing but an indirect list of another", lambda s: [
         s.store([s.root.crl(critical=[INDIRECT])], "refuse")
     ], 3),
@@ -216,6 +236,8 @@ def test_an_old_list_forgives_no_unknown_authority(scene: Scene, stale: str) -> 
     pair = shake(group, (stranger.issue(), stranger), store)
     assert set(pair.verification.errors) >= {12, 19}
     assert judge(group, pair.verification) is not None
+    refused = shake(evolve(group, mtls_refusal="handshake"), (stranger.issue(), stranger), store)
+    assert refused.alerts, "in the handshake, too"
 
 
 def test_the_issuer_of_an_entry_holds_for_those_after_it(scene: Scene) -> None:
@@ -228,10 +250,12 @@ def test_the_issuer_of_an_entry_holds_for_those_after_it(scene: Scene) -> None:
 
 def test_the_name_of_an_issuer_is_compared_as_rfc_5280_says(scene: Scene) -> None:
     """Neither case nor white space hides a revocation."""
-    loud = make_authority("INNER", issuer=scene.root)
-    crl = scene.root.crl([entry(scene.leaf, issuer=loud)], critical=[INDIRECT])
-    stores = [scene.store([crl, scene.inner.crl()], "refuse")]
-    assert shaken(scene, stores, "1.3", scene.leaf).verification.revoked
+    for own, written in (("Inner", "INNER"), ("An inner one", "an  Inner one"), ("An  inner", "an inner")):
+        inner = make_authority(own, issuer=scene.root)
+        leaf = inner.issue()
+        crl = scene.root.crl([entry(leaf, issuer=make_authority(written))], critical=[INDIRECT])
+        store = scene.store([crl, inner.crl()], "refuse")
+        assert shake(GROUP, [leaf, inner], store).verification.revoked
 
 
 def test_a_list_counts_from_its_own_date_on(scene: Scene) -> None:
@@ -325,3 +349,21 @@ def test_a_list_is_good_in_the_whole_of_its_last_second(scene: Scene) -> None:
     chain = (scene.leaf.der, scene.inner.der, scene.root.der)
     assert revocation.error(chain, end + timedelta(seconds=0.9), stale=True) == 0
     assert revocation.error(chain, end + timedelta(seconds=1), stale=True) == 12
+
+
+@pytest.mark.parametrize(("own", "other", "superseded"), [
+    ([], [], True),
+    ([x509.AuthorityKeyIdentifier(b"a", None, None)], [x509.AuthorityKeyIdentifier(b"a", None, None)], True),
+    ([x509.AuthorityKeyIdentifier(b"a", None, None)], [x509.AuthorityKeyIdentifier(b"b", None, None)], False),
+    ([x509.AuthorityKeyIdentifier(b"a", None, None)], [], False),
+    ([INDIRECT], [], False),
+])  # fmt: skip
+def test_a_newer_complete_list_of_the_same_scope_supersedes_a_delta_list(
+    scene: Scene, own: list[x509.ExtensionType], other: list[x509.ExtensionType], superseded: bool
+) -> None:
+    """The scope is the issuer, its key and the distribution point (RFC 5280, section 5.2.4); another's does not."""
+    delta = scene.root.crl([scene.leaf], critical=[x509.DeltaCRLIndicator(1)], extensions=[x509.CRLNumber(2), *own])
+    complete = scene.root.crl(extensions=[x509.CRLNumber(5), *other])
+    key = ("cn=root", scene.leaf.certificate.serial_number)
+    assert (key in revoked_elsewhere([delta, complete])) is not superseded
+    assert key in revoked_elsewhere([delta])

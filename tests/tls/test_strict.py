@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -13,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from edgenode.model.exchange import ClientIdentity
 from edgenode.tls import admission as admission_module
+from edgenode.tls import strict
 from edgenode.tls.strict import path_fault
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
@@ -339,3 +341,55 @@ def test_what_strict_verification_raises_is_a_refusal(monkeypatch: pytest.Monkey
     assert pair.done
     assert pair.verification.reason == "it cannot be examined: broken"
     assert judge(GROUP, pair.verification) is not None
+
+
+def chained(*issued: Issued) -> list[x509.Certificate]:
+    """A path from leaf to authority."""
+    return [each.certificate for each in issued]
+
+
+def test_only_a_self_signed_authority_needs_no_issuer_key_identifier() -> None:
+    """Neither an authority that another one signed, nor an intermediate that bears its issuer's name."""
+    missing = "no authority key identifier (RFC 5280, section 4.2.1.1)"
+    anchor = make_authority("inner", issuer=ROOT)
+    assert path_fault(chained(conforming(anchor), anchor), now()) == missing
+    namesake = make_authority("Root", issuer=ROOT)
+    assert path_fault(chained(conforming(namesake), namesake, ROOT), now()) == missing
+
+
+def test_an_issuer_by_name_and_number_alone_is_no_key_identifier() -> None:
+    """RFC 5280 asks for the identifier of the key."""
+    name = x509.DirectoryName(ROOT.certificate.subject)
+    extension = x509.AuthorityKeyIdentifier(None, [name], ROOT.certificate.serial_number)
+    assert "no authority key identifier" in path_fault(chained(ROOT.issue(extensions=[extension]), ROOT), now())
+
+
+LONG = ".".join(["a" * 49] * 5)
+"""A DNS name of 249 characters."""
+
+
+@pytest.mark.parametrize(("name", "good"), [
+    (f"DNS:{LONG}.abc", True), (f"DNS:{LONG}.abcd", False),
+    ("URI:urn:a", True), ("URI:urn:a b", False), ("URI:urn:a\n", False),
+    ("email:a@a.test", True), ("email:a@a.test b", False), ("email:a@a.test\n", False),
+])  # fmt: skip
+def test_names_are_well_formed_from_end_to_end(name: str, good: bool) -> None:
+    """Not the beginning of a name alone; and a DNS name has at most 253 characters (RFC 1035, section 2.3.4)."""
+    found = path_fault(chained(_misnamed(name), ROOT), now())
+    assert ("malformed alternative name" not in found) is good
+
+
+def test_a_path_may_be_as_long_as_openssl_found_it() -> None:
+    """``verify-depth`` is OpenSSL's to enforce; here the path has as many certificates as it has."""
+    issuer = ROOT
+    above: list[Issued] = []
+    for _ in range(10):
+        issuer = intermediate(issuer)
+        above.insert(0, issuer)
+    assert path_fault(chained(conforming(issuer), *above, ROOT), now()) == ""
+
+
+def test_a_path_that_is_refused_without_a_word_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If nothing is left of the library's sentence there is still one."""
+    monkeypatch.setattr(strict, "_QUOTED", re.compile(".*", re.DOTALL))
+    assert path_fault(chained(conforming(ROOT), ROOT), now() + 800 * DAY) == "the path is not valid"

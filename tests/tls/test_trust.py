@@ -108,6 +108,27 @@ def test_what_was_not_verified_stays_so() -> None:
         assert (judge(group, verdict) is None) is (errors == (20, 21))
 
 
+@pytest.mark.parametrize(
+    ("seconds", "errors"), [(-1, (20, 21, 9)), (0, (20, 21)), (7200, (20, 21)), (7201, (20, 21, 10))]
+)
+def test_a_stranger_is_in_date_from_its_first_to_its_last_second(seconds: int, errors: tuple[int, ...]) -> None:
+    """Of ``optional-no-ca``; the first error stays the one of the handshake."""
+    begin = now() - 3600 * SECOND
+    leaf = make_authority("Unknown").issue(not_before=begin, not_after=begin + 7200 * SECOND)
+    root = make_authority()
+    verdict = look_again(identity(root, leaf), [trusted(root)], begin + seconds * SECOND)
+    assert (verdict.errors, verdict.first_error, verdict.last_error) == (errors, 20, errors[-1])
+
+
+def test_a_stranger_gets_no_tags_from_a_store_that_knows_it_since(root: Issued) -> None:
+    """Who was not verified in the handshake stays so, even if it is an authority of its own by now."""
+    itself = make("itself")
+    stranger = identity(root, itself)
+    judged, _ = Trust((trusted(itself, tags=["partner"]),)).look_again(stranger, now())
+    assert (judged.verification.verified, judged.tags, judged.chain_verified) == (False, (), ())
+    assert judged.verification.errors == stranger.verification.errors
+
+
 def test_a_stranger_is_refused_for_what_would_refuse_a_new_one(root: Issued) -> None:
     """A list that a self-signed one is not in, the revocation by an authority known since, a usage asked for."""
     group, other = evolve(GROUP, mtls="optional-no-ca"), make_authority("Other")

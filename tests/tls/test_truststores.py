@@ -158,6 +158,19 @@ def test_an_authority_that_may_not_sign_lists(write: Write) -> None:
     assert "may not sign revocation lists" in error(write([issued], [issued.crl()]))[1]
 
 
+def test_an_authority_without_key_usage_may_sign_lists(write: Write) -> None:
+    """The extension restricts; without it the key may sign anything (RFC 5280, section 4.2.1.3)."""
+    issued = make_authority("CA", key_usage=None)
+    assert good(write([issued], [issued.crl()])).crls
+
+
+def test_an_authority_of_clients_needs_a_list_even_for_leaves(write: Write, root: Issued) -> None:
+    """With ``crl-check = leaf`` one without a list is a warning, unless it is the root of another one here."""
+    other = make_authority("Other")
+    store = write([root, other], [root.crl()], crl_check="leaf")
+    assert warnings(store) == ["CN=Other has no revocation list; whatever it issued is refused"]
+
+
 def test_stale_and_early_revocation_lists_are_warnings(write: Write, root: Issued) -> None:
     """A list past its date, or before it, refuses every client: that is safe, but worth a warning."""
     stale = root.crl(last_update=now() - 9 * DAY, next_update=now() - DAY)
@@ -250,6 +263,7 @@ def test_a_list_that_nobody_understands_is_an_error(write: Write, root: Issued) 
         sentence = error(write([root], [crl]))[1]
         assert sentence.endswith("has a critical extension that is not understood: 1.3.6.1.4.1.99999.1")
     good(write([root], [root.crl([entry(leaf, extensions=[STRANGE])], extensions=[STRANGE])]))
+    good(write([root], [root.crl([entry(leaf, extensions=[STRANGE])], critical=[INDIRECT])]))
 
 
 def test_a_list_with_a_malformed_extension_is_an_error(write: Write, root: Issued) -> None:

@@ -15,6 +15,7 @@ from edgenode.model.exchange import Verification
 from edgenode.tls import admission, verify_errors
 from edgenode.tls.allowlists import DNSPattern
 from edgenode.tls.policies import server_context
+from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.verification import Record, Verifier, judge, only_unknown_authority
 from edgenode.tls.verify_errors import REASONS, reason
@@ -92,6 +93,7 @@ def test_a_callback_that_raises_fails_closed(
     pair = shaken(scene, group(mode, refusal), "good")
     assert isinstance(pair.server_error, SSL.Error)
     assert isinstance(pair.record.failure, failure)
+    assert pair.record.errors == [(50, 0)]
     assert not pair.verification.verified
     assert judge(group(mode), evolve(pair.verification, presented=True)) is not None
 
@@ -368,3 +370,56 @@ def test_a_client_that_cannot_be_examined_is_no_forgiven_stranger(
     verdict = pair.record.verification(presented=True)
     assert (verdict.last_error, verdict.reason) == (50, "it cannot be examined: broken")
     assert judge(policy, verdict) is not None
+
+
+def test_an_error_counts_whatever_else_openssl_says(scene: Scene) -> None:
+    """A number of an error with a verdict of 1 is an error."""
+    connection = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
+    connection.set_app_data(record := Record())
+    certificate = crypto.X509.from_cryptography(scene.root.certificate)
+    assert Verifier("on")(connection, certificate, 10, 0, 1) is False
+    assert record.errors == [(10, 0)]
+
+
+def test_of_errors_at_several_depths_the_last_one_s_counts(scene: Scene) -> None:
+    """The depth belongs to the reason, which is the last error's."""
+    record, verifier = Record(), Verifier("on", over_http=True)
+    step(verifier, record, scene.root, 10, 1)
+    step(verifier, record, scene.clients["good"][0], 26, 0)
+    verdict = record.verification(presented=True)
+    assert (verdict.first_error, verdict.last_error, verdict.depth) == (10, 26, 0)
+
+
+def test_an_old_list_stands_once_among_the_errors(scene: Scene) -> None:
+    """A list past its date that could have been accepted is the first error once there is another, and only one."""
+    revocation = Revocation.of([trusted(scene.root, crls=[scene.crl], stale="accept")])
+    record, verifier = Record(), Verifier("on", over_http=True, revocation=revocation)
+    leaf = scene.clients["good"][0]
+    for error, depth in ((12, 1), (10, 0), (26, 0)):
+        assert step(verifier, record, leaf, error, depth)
+    assert record.errors == [(12, 1), (10, 0), (26, 0)]
+
+
+def test_lists_are_looked_at_again_only_if_one_was_old(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To verify the chain a second time is for lists past their date alone."""
+    asked: list[bool] = []
+
+    def error(*_: object, stale: bool) -> int:
+        asked.append(stale)
+        return 0
+
+    monkeypatch.setattr(Revocation, "error", error)
+    old = scene.root.crl(last_update=now() - 9 * DAY, next_update=now() - DAY)
+    for crl in (scene.root.crl(), old):
+        store = trusted(scene.root, crls=[crl], stale="accept")
+        assert shake(group(), scene.clients["good"], store).verification.verified
+    assert asked == [False, True]
+
+
+def test_a_context_without_a_verifier_fails_closed(scene: Scene) -> None:
+    """If a context lost its verifier nobody is let in."""
+    context = server_context(group("optional-no-ca"), [server_certificate()], [trusted(scene.root)])
+    context.set_app_data(None)
+    pair = Pair.of(context, client(chain=scene.clients["good"]))
+    assert isinstance(pair.server_error, SSL.Error)
+    assert not pair.record.complete

@@ -6,7 +6,6 @@ that can be read in two ways, an endless head, a flood of interim responses: eac
 
 from __future__ import annotations
 
-import select
 from typing import Protocol
 
 from edgenode.model.errors import OriginError
@@ -44,7 +43,7 @@ class OriginConnection:
     """
 
     __slots__ = (
-        "_chunked", "_deadlines", "_keeper", "_last", "_origin", "_paused", "_poll", "_reader", "_receiver",
+        "_chunked", "_deadlines", "_keeper", "_last", "_origin", "_paused", "_reader", "_receiver",
         "_request_done", "_sent", "deadline", "served", "server", "transport",
     )  # fmt: skip
 
@@ -63,7 +62,6 @@ class OriginConnection:
         self._paused = False
         self._last = False
         self._sent = 0
-        self._poll: select.poll | None = None
         self.served = 0
         self.deadline = NEVER
 
@@ -71,8 +69,8 @@ class OriginConnection:
 
     @property
     def full(self) -> bool:
-        """Whether so much is unsent that the writer should wait."""
-        return self.transport.full
+        """Whether something is unsent, so that the writer should wait."""
+        return self.transport.queued > 0
 
     def begin(
         self,
@@ -121,17 +119,13 @@ class OriginConnection:
     def usable(self) -> bool:
         """Whether the origin has kept silent since the last response, as it has to; if not, the connection is ended.
 
-        Asked right before another request is sent, for what arrived in this turn of the reactor is still unread: the
-        end, or bytes that would be taken for the next response.
+        Asked right before another request is sent, for what this round of the poller has read was not handed on yet:
+        bytes that would be taken for the next response.
         """
-        poll = self._poll
-        if poll is None:
-            poll = self._poll = select.poll()
-            poll.register(self.transport.sock, select.POLLIN)
-        if not poll.poll(0):
-            return True
-        self.transport.doRead()  # a session ticket, or the end
-        return not self.transport.lost
+        transport = self.transport
+        if transport.unread:
+            transport.deliver()
+        return not transport.lost
 
     def close(self) -> None:
         """Close an unused connection."""
@@ -237,6 +231,9 @@ class OriginConnection:
             self.deadline = self._deadlines.clock() + self._origin.read_timeout
             receiver.interim(head)
             if self._receiver is not receiver:
+                return
+            if self._paused:
+                self.transport.call_again()  # for what has come behind it
                 return
         body, done = reader.read_body()
         if done and not reader.trailers:

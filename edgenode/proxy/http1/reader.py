@@ -120,7 +120,7 @@ class ResponseReader:
         """
         data = self._buffered
         end = data.find(b"\r\n\r\n") + 4
-        if end < 4 or end - 4 > self._max_head:
+        if end < 4 or end > self._max_head:
             self._check_unfinished(data)
             return None
         if end == len(data):

@@ -1,8 +1,8 @@
 """HTTP/1.1 on a connection from a client: requests in, responses out, one at a time and in order.
 
 Law: a request is handed over only when its whole head has been read strictly; its body follows as the handler takes it.
-Nothing of a further request is looked at before the response to the current one is complete. Every state has a
-deadline, and no state reads without a place to put what it reads.
+Nothing of a further request is looked at before the response to the current one is complete and sent. Every state has
+a deadline, or waits for an origin, which has one. Nothing is read while something that was read waits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Headers
 from edgenode.net.deadlines import NEVER, Deadlines
-from edgenode.net.transport import HIGH_WATER, Transport
+from edgenode.net.transport import Transport
 from edgenode.proxy.http1.reader import RequestReader
 from edgenode.proxy.http1.states import TRANSITIONS, Event, State
 from edgenode.proxy.http1.writer import chunk, error_response, last_chunk, status_line
@@ -57,8 +57,8 @@ class ServerConnection:
     """
 
     __slots__ = (
-        "_chunked", "_client", "_close", "_continue", "_deadlines", "_ended", "_handler", "_head", "_left", "_limits",
-        "_reader", "_running", "_sent", "deadline", "requests", "state", "transport",
+        "_chunked", "_client", "_close", "_continue", "_deadlines", "_due", "_ended", "_handler", "_head", "_left",
+        "_limits", "_paused", "_reader", "_running", "_sent", "deadline", "requests", "state", "transport",
     )  # fmt: skip
 
     def __init__(self, client: Client, transport: Transport, deadlines: Deadlines, limits: ClientLimits) -> None:
@@ -74,8 +74,10 @@ class ServerConnection:
         self._chunked = False
         self._close = False
         self._ended = False
-        self._left: float | None = None
+        self._paused = False  # whether the transport is
+        self._left: float | None = None  # of the time for a body, while its handler takes no more of it
         self._sent = 0
+        self._due: float | None = None  # the deadline that holds once all is sent, while it is being sent
         self.requests = 0
         self.state = State.IDLE
         # The first request is expected at once.
@@ -85,8 +87,8 @@ class ServerConnection:
 
     @property
     def full(self) -> bool:
-        """Whether so much is unsent that the writer should wait."""
-        return self.transport.full
+        """Whether something is unsent, so that the writer should wait."""
+        return self.transport.queued > 0
 
     def start_response(
         self, status: int, reason: bytes, lines: bytes, length: int | None, body: bytes, done: bool
@@ -95,6 +97,8 @@ class ServerConnection:
         head = self._head
         assert head is not None
         self.state = TRANSITIONS[self.state][Event.RESPONSE_START]
+        if self._ended:
+            self._expect(NEVER)
         if not head.keep_alive or self._reader.body is not None or self.requests >= self._limits.keepalive_requests:
             # Bytes of a body that nobody takes would be read as the next request.
             self._close = True
@@ -153,17 +157,18 @@ class ServerConnection:
     def pause_body(self) -> None:
         """Read no more until :meth:`resume_body`; the client's deadline stands still."""
         if self._left is None:
-            self._left = self.deadline - self._deadlines.clock()
-            self.deadline = NEVER
-            self.transport.pause()
+            due = self.deadline if self._due is None else self._due
+            self._left = due - self._deadlines.clock()
+            self._expect(NEVER)
+            self._regulate()
 
     def resume_body(self) -> None:
         """Read on."""
         left, self._left = self._left, None
         if left is not None:
-            if self.deadline == NEVER:
-                self.deadline = self._deadlines.clock() + left
-            self.transport.resume()
+            if self.state is State.BODY or self.state is State.EARLY:
+                self._expect(self._deadlines.clock() + left)
+            self._regulate()
 
     def reset(self, reason: str) -> None:
         """Cut the connection: the response cannot be completed, and must not look complete."""
@@ -196,49 +201,55 @@ class ServerConnection:
     def received(self, data: bytes) -> None:
         """Bytes from the client; none if the transport was asked to call again."""
         state = self.state
-        if state <= State.HEAD:
-            self._reader.feed(data)
-            if state is State.IDLE:
-                self.state = State.HEAD
-                self.deadline = self._deadlines.clock() + self._limits.timeouts.header
-            self._run()
-        elif state is State.BODY or state is State.EARLY:
+        if state is State.BODY or state is State.EARLY:
             self._reader.feed(data)
             self._read_body()
         elif state <= State.RESPONSE:
-            self._reader.feed(data)  # a pipelined request waits for its turn
-            self._bound()
+            self._reader.feed(data)
+            if state is State.IDLE and data:
+                self.state = state = TRANSITIONS[State.IDLE][Event.BYTES]
+                self._expect(self._deadlines.clock() + self._limits.timeouts.header)
+            if state is State.HEAD:
+                self._run()
+        if self._paused or self._reader.buffered:
+            self._regulate()
 
     def drained(self) -> None:
         """The client took everything."""
-        if self._handler is not None:
-            if self.state is State.RESPONSE:
-                self.deadline = NEVER
-            self._handler.client_drained()
-        elif self.state <= State.HEAD:
-            self.deadline = self._deadlines.clock() + self._between
-            if self.state is State.HEAD:
+        state, handler = self.state, self._handler
+        due, self._due = self._due, None
+        if due is not None:
+            self.deadline = due
+        if handler is not None:
+            handler.client_drained()
+        elif state is State.LINGER:
+            self._half_close()
+        elif state <= State.HEAD:
+            self.deadline = self._deadlines.clock() + self._between  # the client could not be expected to go on before
+            if state is State.HEAD:
                 self._run()
+        if self._paused:
+            self._regulate()
 
     def ended(self) -> None:
         """The client sends no more; what it has asked for it still gets."""
         self._ended = True
-        if self.state is State.BODY or self.state is State.EARLY:
+        state = self.state
+        if state is State.BODY or state is State.EARLY:
             handler, self._handler = self._handler, None
             if handler is not None:
                 handler.client_lost("the client closed the connection within the request body")
             self.transport.abort("closed within the request body")
-        elif self.state is State.IDLE or self.state is State.LINGER:
-            self.state = State.CLOSED
-            self.transport.close()
-        elif self.state is State.WAIT:
-            self.deadline = self._deadlines.clock() + _HALF_CLOSED
-        elif self.state is State.HEAD and not self._running:
+        elif state is State.IDLE or state is State.LINGER:
+            self._close_transport()
+        elif state is State.WAIT:
+            self._expect(self._deadlines.clock() + _HALF_CLOSED)
+        elif state is State.HEAD and not self._running:
             self._run()
 
     def lost(self, reason: str, clean: bool) -> None:
         """The connection is over."""
-        self.state = State.CLOSED
+        self.state = TRANSITIONS[self.state][Event.CLOSE]
         self._deadlines.forget(self)
         handler, self._handler = self._handler, None
         if handler is not None:
@@ -248,10 +259,11 @@ class ServerConnection:
     def expired(self, now: float) -> None:
         """The deadline has passed."""
         state = self.state
-        if self.transport.queued and self.transport.sent > self._sent:
-            self._watch_sending()
-        elif self.transport.queued:
-            self.transport.abort("the client takes nothing of the response")
+        if self.transport.queued:
+            if self.transport.sent > self._sent:
+                self._watch_sending()
+            else:
+                self.transport.abort("the client takes nothing of the response")
         elif state >= State.EARLY:
             self.transport.abort("too slow")
         elif self._handler is not None and self._ended:
@@ -274,8 +286,8 @@ class ServerConnection:
         reader = self._reader
         until = 0.0
         try:
-            # A client that takes no responses gets no more of them: the requests wait, and soon it waits itself.
-            while self.state is State.HEAD and not self.transport.full:
+            # A client that takes no responses gets no more of them: the requests wait, and so does it.
+            while self.state is State.HEAD and not self.transport.queued:
                 if until and self._deadlines.clock() > until:
                     self.transport.call_again()
                     break
@@ -287,11 +299,9 @@ class ServerConnection:
                 self._take(head)
                 until = until or self._deadlines.clock() + _TURN
         except ClientError as error:
-            self._refuse(error)
+            self._refuse(_without_frames(error))
         finally:
             self._running = False
-        if self.state <= State.HEAD:
-            self._bound()
 
     def _take(self, head: RequestHead) -> None:
         """Have a request handled."""
@@ -299,7 +309,7 @@ class ServerConnection:
         self._head = head
         if self._reader.body is None:
             self.state = TRANSITIONS[self.state][Event.REQUEST]
-            self.deadline = NEVER
+            self.deadline = self._deadlines.clock() + _HALF_CLOSED if self._ended else NEVER
         else:
             self.state = TRANSITIONS[self.state][Event.REQUEST_WITH_BODY]
             self._continue = head.expects_continue
@@ -316,22 +326,30 @@ class ServerConnection:
             piece, done = self._reader.read_body()
         except ClientError as error:
             if handler is not None:
-                handler.body_failed(_bare(error))
+                handler.body_failed(_without_frames(error))
             return
         self._continue = False
         if done:
             self.state = TRANSITIONS[self.state][Event.BODY_END]
-            if self.state is State.WAIT:
-                self.deadline = NEVER
+            self._expect(NEVER)
         if handler is not None and (piece or done):
             handler.request_body(piece, done)
 
-    def _bound(self) -> None:
-        """Read on only as far as there is room for a head, or for a fair number of pipelined requests."""
-        if len(self._reader.buffered) > max(HIGH_WATER, self._limits.head.head):
-            self.pause_body()
-        elif self.state <= State.HEAD:
-            self.resume_body()
+    def _regulate(self) -> None:
+        """Read only if what is read has a place."""
+        state = self.state
+        if state is State.BODY or state is State.EARLY:
+            full = self._left is not None
+        elif state is State.HEAD:
+            full = self.transport.queued > 0
+        else:
+            full = state <= State.RESPONSE and bool(self._reader.buffered)
+        if full is not self._paused:
+            self._paused = full
+            if full:
+                self.transport.pause()
+            else:
+                self.transport.resume()
 
     def _close_transport(self) -> None:
         """Close once everything is sent, if it ever is."""
@@ -341,7 +359,17 @@ class ServerConnection:
             self._watch_sending()
         self.transport.close()
 
+    def _expect(self, due: float) -> None:
+        """Set the deadline of what the client has to send; while something is being sent to it, another holds."""
+        if self._due is None:
+            self.deadline = due
+        else:
+            self._due = due
+
     def _watch_sending(self) -> None:
+        """Set the deadline of what is being sent."""
+        if self._due is None:
+            self._due = self.deadline
         self._sent = self.transport.sent
         self.deadline = self._deadlines.clock() + self._limits.timeouts.send
 
@@ -356,14 +384,12 @@ class ServerConnection:
             self._close_transport()
             return
         self.state = TRANSITIONS[self.state][Event.MORE if more else Event.NEXT]
-        if self._left is not None:
-            self.resume_body()
-        if self.transport.queued:
-            self._watch_sending()
-            return
-        self.deadline = self._deadlines.clock() + self._between
+        self._left = None
+        self._expect(self._deadlines.clock() + self._between)
         if more:
             self._run()
+        if self._paused:
+            self._regulate()
 
     @property
     def _between(self) -> float:
@@ -388,10 +414,17 @@ class ServerConnection:
         self.state = TRANSITIONS[self.state][Event.LINGER]
         self._reader.body = None
         self._reader.buffered = b""
-        self.deadline = self._deadlines.clock() + _LINGER
+        self._left = None
+        if self._paused:
+            self._regulate()
         if self.transport.queued:
             self._watch_sending()
-        self.resume_body()
+        else:
+            self._half_close()
+
+    def _half_close(self) -> None:
+        """Say that no more responses come; the client has a moment to read them."""
+        self.deadline = self._deadlines.clock() + _LINGER
         self.transport.half_close()
 
     def _refuse(self, error: ClientError) -> None:
@@ -399,13 +432,14 @@ class ServerConnection:
         self._handler = None
         self._close = True
         self.transport.write(error_response(error.status))
-        self._client.refused(_bare(error))
+        self._client.refused(_without_frames(error))
         if self._ended:
             self._close_transport()
         else:
             self._linger()
 
 
-def _bare(error: ClientError) -> ClientError:
-    """The error without its traceback and cause: they lead back here, and only the collector would free both."""
+def _without_frames(error: ClientError) -> ClientError:
+    """The same error without tracebacks, its own and its cause's: it is kept until its event is written, and they hold
+    this connection."""
     return ClientError(error.status, error.reason)

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 
 class State(IntEnum):
-    """Where a connection stands between two bytes."""
+    """Where a connection stands between two bytes; those below another come before it in the life of a request."""
 
     IDLE = 0
     """Nothing of a request has come."""
@@ -36,36 +36,52 @@ class Event(IntEnum):
     """What takes a connection from one state to another."""
 
     BYTES = 0
+    """The first bytes of a request."""
     REQUEST = 1
     """The head of a request without a body."""
     REQUEST_WITH_BODY = 2
+    """The same of one with a body."""
     BODY_END = 3
+    """The last byte of the request."""
     RESPONSE_START = 4
+    """The head of the response is written."""
     NEXT = 5
     """The response is complete, and the connection serves another request."""
     MORE = 6
     """The same, and some of that request is there already."""
     LINGER = 7
-    """The response is complete, and it was the last."""
+    """The response is complete, and it was the last; or what came was refused without being a request."""
     CLOSE = 8
+    """Either side ends the connection."""
 
-
-_ALWAYS = {Event.LINGER: State.LINGER, Event.CLOSE: State.CLOSED}
 
 TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
     {
-        State.IDLE: {Event.BYTES: State.HEAD, **_ALWAYS},
+        State.IDLE: {Event.BYTES: State.HEAD, Event.CLOSE: State.CLOSED},
         State.HEAD: {
-            Event.BYTES: State.HEAD,
             Event.REQUEST: State.WAIT,
             Event.REQUEST_WITH_BODY: State.BODY,
-            Event.NEXT: State.IDLE,
-            **_ALWAYS,
+            Event.LINGER: State.LINGER,
+            Event.CLOSE: State.CLOSED,
         },
-        State.BODY: {Event.BODY_END: State.WAIT, Event.RESPONSE_START: State.EARLY, **_ALWAYS},
-        State.WAIT: {Event.RESPONSE_START: State.RESPONSE, **_ALWAYS},
-        State.EARLY: {Event.BODY_END: State.RESPONSE, **_ALWAYS},
-        State.RESPONSE: {Event.NEXT: State.IDLE, Event.MORE: State.HEAD, **_ALWAYS},
+        State.BODY: {
+            Event.BODY_END: State.WAIT,
+            Event.RESPONSE_START: State.EARLY,
+            Event.LINGER: State.LINGER,
+            Event.CLOSE: State.CLOSED,
+        },
+        State.WAIT: {
+            Event.RESPONSE_START: State.RESPONSE,
+            Event.LINGER: State.LINGER,
+            Event.CLOSE: State.CLOSED,
+        },
+        State.EARLY: {Event.BODY_END: State.RESPONSE, Event.LINGER: State.LINGER, Event.CLOSE: State.CLOSED},
+        State.RESPONSE: {
+            Event.NEXT: State.IDLE,
+            Event.MORE: State.HEAD,
+            Event.LINGER: State.LINGER,
+            Event.CLOSE: State.CLOSED,
+        },
         State.LINGER: {Event.CLOSE: State.CLOSED},
         State.CLOSED: {Event.CLOSE: State.CLOSED},
     }

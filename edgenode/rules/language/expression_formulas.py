@@ -7,12 +7,11 @@ once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 from attrs import frozen
 
-from edgenode.model.exchange import Exchange, Request
+from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import (
@@ -92,10 +91,12 @@ def subject(value: Node, definitions: Definitions = _NOTHING_DEFINED) -> Subject
         assert type.of is not None
         type = type.of
     elif not each_count(value):
-        field = FIELDS[value.name] if isinstance(value, FieldValue) else None
-        read = _single(read) if field is None or field.of_request is None else _single_of_request(field.of_request)
+        read = _single(read)
     breadths = [FIELDS[each.name].breadth for each in walk(value) if isinstance(each, FieldValue)]
-    return Subject(format(value), type, read, needs(value), min(breadths, default=100), _header(value))
+    breadth, of_request = min(breadths, default=100), None
+    if isinstance(value, FieldValue) and value.type.of is None:
+        of_request = FIELDS[value.name].of_request
+    return Subject(format(value), type, read, needs(value), breadth, _header(value), of_request)
 
 
 def formula(expression: Expression, definitions: Definitions) -> Formula:
@@ -113,17 +114,6 @@ def _tags(exchange: Exchange) -> frozenset[str]:
 def _single(read: Reader) -> Reader:
     def values(exchange: Exchange) -> tuple[object, ...] | None:
         value = read(exchange)
-        return None if value is None else (value,)
-
-    return values
-
-
-def _single_of_request(read: Callable[[Request], Any]) -> Reader:
-    def values(exchange: Exchange) -> tuple[object, ...] | None:
-        request = exchange.request
-        if request is None:
-            return None
-        value = read(request)
         return None if value is None else (value,)
 
     return values

@@ -2,8 +2,8 @@
 test on the numbers that hit.
 
 Law: what an exchange costs depends on what is looked at and on what matches, not on how many formulas there are. So
-each formula hangs on predicates of which at least one must hit before it can be true, its triggers; it is looked at
-only if one has, and what it looks at besides is looked at only then.
+each formula has triggers, predicates of which at least one must hit before it can be true. It is tested only if one
+has, and what it looks at besides is looked at only then.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class FormulaSet:
     _always: Looks
     _later: tuple[Looks, ...]
     _judged: tuple[_Judged, ...]
-    _hanging: Mapping[int, tuple[int, ...]]
-    _free: tuple[int, ...]
+    _by_trigger: Mapping[int, tuple[int, ...]]
+    _untriggered: tuple[int, ...]
     _computing: bool
 
     def matching(self, exchange: Exchange) -> Sequence[tuple[int, Evidence]]:
@@ -66,11 +66,11 @@ class FormulaSet:
         """
         hits: set[int] = set()
         self._always.look(exchange, hits)
-        waiting = set(self._free)
-        hanging = self._hanging
+        waiting = set(self._untriggered)
+        by_trigger = self._by_trigger
         for hit in hits:
-            if hit in hanging:
-                waiting.update(hanging[hit])
+            if hit in by_trigger:
+                waiting.update(by_trigger[hit])
         return self._judge(exchange, waiting, hits) if waiting else ()
 
     def _judge(self, exchange: Exchange, waiting: set[int], hits: set[int]) -> Sequence[tuple[int, Evidence]]:
@@ -93,7 +93,7 @@ class FormulaSet:
             for tag in judged.gives:  # whoever looks for it is judged later: see matching.ordering
                 if tag not in hits:
                     hits.add(tag)
-                    for later in self._hanging.get(tag, ()):
+                    for later in self._by_trigger.get(tag, ()):
                         if later not in waiting:
                             waiting.add(later)
                             heappush(heap, later)
@@ -127,12 +127,12 @@ def compile_formulas(
     always = _looked_at_always(numbering, parts)
     later = numbering.sought(numbering.everything - always)
     places = {subject: place for place, subject in enumerate(later)}
-    hanging: dict[int, list[int]] = {}
+    by_trigger: dict[int, list[int]] = {}
     judged = []
     for rank, index in enumerate(order):
         part = parts[index]
         for trigger in () if part.triggers is None else part.triggers.numbers:
-            hanging.setdefault(trigger, []).append(rank)
+            by_trigger.setdefault(trigger, []).append(rank)
         looks = {places[numbering.subject_of(number)] for number in part.numbers - always}
         gives = frozenset(numbering.tags[tag] for tag in tags[index] if tag in numbering.tags)
         judged.append(_Judged(index, part.test, tuple(sorted(looks)), gives, frozenset(tags[index]), part.computes))
@@ -142,15 +142,15 @@ def compile_formulas(
         Looks.of(numbering.sought(always).items()),
         tuple(Looks.of([each]) for each in later.items()),
         tuple(judged),
-        {trigger: tuple(ranks) for trigger, ranks in hanging.items()},
+        {trigger: tuple(ranks) for trigger, ranks in by_trigger.items()},
         tuple(rank for rank, index in enumerate(order) if parts[index].triggers is None),
         bool(computing),
     )
 
 
 def _looked_at_always(numbering: Numbering, parts: Sequence[Part]) -> frozenset[int]:
-    """The predicates that are looked at for every exchange: triggers, tags, and whatever is in formulas that hang on
-    nothing."""
+    """The predicates that are looked at for every exchange: triggers, tags, and whatever is in formulas without
+    triggers."""
     several = (part.numbers if part.triggers is None else part.triggers.numbers for part in parts)
     return frozenset(numbering.tags.values()).union(*several)
 

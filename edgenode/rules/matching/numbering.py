@@ -31,7 +31,8 @@ _PRICES: Mapping[str, int] = MappingProxyType({"regex": 3})
 class Triggers:
     """Predicates of which at least one must hit.
 
-    :ivar weight: a guess at what it costs to hang on them: how often they hit, and how many others hang on them.
+    :ivar weight: a guess at what it costs to have them as triggers: how often they hit, and how many formulas share
+        them.
     """
 
     numbers: frozenset[int] = frozenset()

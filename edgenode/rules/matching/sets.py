@@ -78,9 +78,12 @@ class TruthSet:
 
 @frozen
 class EqualSet:
-    """Texts, equal or not; and the names below a domain."""
+    """Texts, equal or not; and the names below a domain.
 
-    _words: Mapping[bytes | str, Numbers]
+    :ivar words: the numbers of each text.
+    """
+
+    words: Mapping[bytes | str, Numbers]
     _large: tuple[tuple[Members, int], ...]
     _suffixes: Mapping[bytes, Numbers]
     _longest: int
@@ -101,9 +104,14 @@ class EqualSet:
                 words.add(sought.words, number)
         return cls(words.found, tuple(large), suffixes.found, max(map(len, suffixes.found), default=0))
 
+    @property
+    def plain(self) -> bool:
+        """Whether :attr:`words` are all that there is."""
+        return not self._large and not self._suffixes
+
     def find(self, values: Collection[Any], hits: set[int]) -> None:
         """Add the numbers of all that are equal to a value, or that a value is below."""
-        words = self._words
+        words = self.words
         for word in values if len(values) == 1 else words.keys() & values:
             if word in words:
                 hits.update(words[word])
@@ -122,41 +130,34 @@ class EqualSet:
             dot = name.find(b".", dot + 1)
 
 
-@frozen
-class Line:
-    """Numbers from the lowest to the highest, cut at the ends of all ranges; each piece knows the ranges around it."""
+Line = tuple[Sequence[int], Sequence[Numbers]]
+"""All numbers, cut at the ends of all ranges: where each piece starts, and of each, from the one before the first start
+on, the numbers that stand for the ranges around it."""
 
-    _starts: Sequence[int]
-    _pieces: Sequence[Numbers]
 
-    @classmethod
-    def of(cls, ranges: Iterable[tuple[int, int, int]]) -> Self:
-        """Cut it.
+def cut(ranges: Iterable[tuple[int, int, int]]) -> Line:
+    """Cut a line.
 
-        :param ranges: the first and the last number of each, itself included, and the number that stands for it.
-        """
-        opening: dict[int, list[int]] = {}
-        closing: dict[int, list[int]] = {}
-        for first, last, number in ranges:
-            opening.setdefault(first, []).append(number)
-            closing.setdefault(last + 1, []).append(number)
-        starts: list[int] = []
-        pieces: list[Numbers] = [()]  # before the first start
-        around: dict[int, int] = {}
-        for start in sorted(opening.keys() | closing.keys()):
-            for number in closing.get(start, ()):
-                around[number] -= 1
-                if not around[number]:
-                    del around[number]
-            for number in opening.get(start, ()):
-                around[number] = around.get(number, 0) + 1
-            starts.append(start)
-            pieces.append(tuple(around))
-        return cls(starts, pieces)
-
-    def at(self, number: int) -> Numbers:
-        """The ranges around a number."""
-        return self._pieces[bisect_right(self._starts, number)]
+    :param ranges: the first and the last number of each, itself included, and the number that stands for it.
+    """
+    opening: dict[int, list[int]] = {}
+    closing: dict[int, list[int]] = {}
+    for first, last, number in ranges:
+        opening.setdefault(first, []).append(number)
+        closing.setdefault(last + 1, []).append(number)
+    starts: list[int] = []
+    pieces: list[Numbers] = [()]
+    around: dict[int, int] = {}
+    for start in sorted(opening.keys() | closing.keys()):
+        for number in closing.get(start, ()):
+            around[number] -= 1
+            if not around[number]:
+                del around[number]
+        for number in opening.get(start, ()):
+            around[number] = around.get(number, 0) + 1
+        starts.append(start)
+        pieces.append(tuple(around))
+    return starts, pieces
 
 
 @frozen
@@ -176,12 +177,13 @@ class RangeSet:
                 members.add(sought.numbers, number)
             else:
                 ranges.append((*sought, number))
-        return cls(Line.of(ranges), members.found)
+        return cls(cut(ranges), members.found)
 
     def find(self, values: Collection[int], hits: set[int]) -> None:
         """Add the numbers of all ranges that a value is in."""
+        starts, pieces = self._line
         for value in values:
-            hits.update(self._line.at(value), self._members.get(value, ()))
+            hits.update(pieces[bisect_right(starts, value)], self._members.get(value, ()))
 
 
 @frozen
@@ -204,13 +206,14 @@ class NetworkSet:
             else:
                 for version, first, last in sought.networks.ranges():
                     families[version].append((first, last, number))
-        return cls({version: Line.of(ranges) for version, ranges in families.items()}, tuple(large))
+        return cls({version: cut(ranges) for version, ranges in families.items()}, tuple(large))
 
     def find(self, values: Collection[tuple[int, int]], hits: set[int]) -> None:
         """Add the numbers of all ranges that a value is in."""
         for value in values:
             version, address = value
-            hits.update(self._lines[version].at(address))
+            starts, pieces = self._lines[version]
+            hits.update(pieces[bisect_right(starts, address)])
             for members, number in self._large:
                 if value in members.networks:
                     hits.add(number)

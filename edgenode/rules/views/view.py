@@ -1,7 +1,7 @@
 """Views of a request: what is computed from it only if some rule asks, and then once.
 
-Law: a view is kept with the request that it is of and goes with it, so nothing outlives a request and no lookup is
-needed to find it again.
+Law: a view is kept in the ``__dict__`` of its request, so nothing outlives a request. What takes less time than to keep
+it is no view.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def view(compute: Callable[[Request], T]) -> Callable[[Request], T]:
-    """The same function, computed once for each request; a request is frozen, so it cannot go stale."""
+    """The same function, computed once for each request; a request is never changed, so it cannot go stale."""
     name = f"{compute.__module__}.{compute.__qualname__}"
 
     @wraps(compute)

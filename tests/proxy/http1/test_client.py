@@ -35,6 +35,7 @@ class Wire:
     lost: bool = False
     reading: bool = True
     ended: str = ""
+    unread: bytes = b""
     written: bytearray = field(factory=bytearray)
 
     def write(self, data: bytes) -> None:
@@ -49,6 +50,11 @@ class Wire:
         """Go on."""
         self.reading = True
 
+    def deliver(self) -> None:
+        """Hand on what was read."""
+        data, self.unread = self.unread, b""
+        self.receiver.received(data)
+
     def close(self) -> None:
         """End."""
         self._end("closed", True)
@@ -59,7 +65,7 @@ class Wire:
 
     def _end(self, how: str, clean: bool) -> None:
         if not self.ended:
-            self.ended = how
+            self.ended, self.lost = how, True
             self.receiver.lost("", clean)
 
 
@@ -122,7 +128,7 @@ class Setting:
 def setting() -> Setting:
     """A connection on which nothing has been asked yet."""
     clock, wire, both = Clock(), Wire(), Both()
-    deadlines = Deadlines(clock, clock.seconds)  # type: ignore[arg-type]
+    deadlines = Deadlines(clock, clock.seconds)
     server = Server(False, "a", 80)
     origin = Origin(servers=(server,), read_timeout=Seconds(10), send_timeout=Seconds(5), max_header_size=Size(1024))
     connection = OriginConnection(both, Balanced(server), origin, wire, deadlines)  # type: ignore[arg-type]
@@ -146,6 +152,16 @@ def test_a_connection_is_free_before_its_last_response_is_told(setting: Setting)
     get(setting)
     setting.connection.received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     assert setting.both.told == ["released", (200, b"ok", True)]
+
+
+def test_an_answer_that_was_read_before_its_question_ends_the_connection(setting: Setting) -> None:
+    """Bytes that nobody asked for, read in this round and not handed on yet, are not the next response."""
+    get(setting)
+    setting.connection.received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    assert setting.connection.usable()
+    setting.wire.unread = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+    assert not setting.connection.usable()
+    assert setting.wire.ended == "aborted"
 
 
 def test_silence_ends_at_the_read_timeout(setting: Setting) -> None:

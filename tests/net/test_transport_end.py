@@ -1,0 +1,314 @@
+"""How a connection ends: each side on its own, properly or not, and everybody is told once what it was."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any
+
+import pytest
+from OpenSSL import SSL
+from twisted.python.failure import Failure
+
+from edgenode.net.errors import describe
+from edgenode.net.plain import Plain
+from edgenode.net.transport import Transport
+from tests.support.transports import Ends, Loop, Told, certificate, talking
+
+KINDS = pytest.mark.parametrize("kind", ["plain", "TLS"])
+
+
+@KINDS
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_the_other_side_may_end_and_still_be_answered(kind: str, version: str) -> None:
+    """Its last bytes come, then its end, once; nothing more is read; what is written arrives; the end comes last."""
+    with talking(kind, version=version) as ends:
+        left, right = ends.told
+        ends.left.write(b"question")
+        ends.left.half_close()
+        ends.loop.until(lambda: "ended" in right.calls)
+        ends.loop.settle()
+        assert right.calls == ["handshaken", "received", "ended"]
+        assert ends.registered(ends.right) == (False, False)
+        ends.right.write(b"answer")
+        ends.right.pause()
+        ends.right.resume()
+        ends.right.doRead()
+        ends.right.close()
+        assert right.calls == ["handshaken", "received", "ended", "lost"]
+        assert right.ends == [("", True)]
+        ends.loop.until(lambda: left.ends)
+        assert left.calls == ["handshaken", "received", "lost"], "who has ended itself is told the end of all at once"
+        assert (left.data, left.ends) == (b"answer", [("", True)])
+
+
+@KINDS
+def test_a_large_answer_after_the_end_is_sent_whole(kind: str) -> None:
+    """The receiver closes at once; what is queued is sent before the connection is over."""
+    data = bytes(3_000_000)
+    with talking(kind) as ends:
+        left, right = ends.told
+
+        def answer() -> None:
+            ends.right.write(data)
+            ends.right.close()
+            assert right.ends == []
+
+        right.then["ended"] = answer
+        ends.left.half_close()
+        ends.loop.until(lambda: left.ends)
+        assert len(left.data) == len(data)
+        assert (left.ends, right.ends) == ([("", True)], [("", True)])
+
+
+@KINDS
+def test_an_end_may_be_told_while_paused(kind: str) -> None:
+    """Bytes and end are read in one slice; a receiver that pauses for the bytes hears of the end all the same."""
+    with talking(kind) as ends:
+        told = ends.told[1]
+        told.then["received"] = ends.right.pause
+        ends.right.pause()
+        ends.left.write(b"a" * 16384)
+        ends.left.half_close()
+        ends.right.resume()
+        ends.loop.settle()
+        assert told.calls == ["handshaken", "received", "ended"]
+        ends.right.resume()
+        ends.loop.settle()
+        assert ends.registered(ends.right) == (False, False)
+
+
+@KINDS
+def test_a_slice_delivers_before_it_tells_of_the_end(kind: str) -> None:
+    """A full read, and the end behind it: bytes first."""
+    with talking(kind) as ends:
+        ends.right.pause()
+        ends.left.write(b"a" * 20_000)
+        ends.left.half_close()
+        ends.loop.settle()
+        ends.right.resume()
+        ends.loop.settle()
+        assert [call for call in ends.told[1].calls if call != "received"] == ["handshaken", "ended"]
+        assert ends.told[1].calls[-1] == "ended"
+        assert len(ends.told[1].data) == 20_000
+
+
+@KINDS
+def test_close_sends_what_is_queued_first(kind: str) -> None:
+    """A closed transport sends its queue, then ends as its protocol ends, and takes nothing more."""
+    data = bytes(3_000_000)
+    with talking(kind) as ends:
+        left, right = ends.told
+        right.then["ended"] = ends.right.close
+        ends.left.write(data)
+        ends.left.close()
+        ends.left.write(b"more")
+        ends.left.close()
+        assert left.ends == []
+        ends.loop.until(lambda: right.ends)
+        assert right.data == data
+        assert right.ends == [("", True)]
+        assert left.ends == [("", True)]
+        assert left.calls == ["handshaken", "lost"], "nobody is drained who has closed"
+
+
+@KINDS
+def test_who_closes_hears_only_of_the_end_of_all(kind: str) -> None:
+    """The other side ends while the queue of one that has closed is being sent: no ``ended``, and all is sent."""
+    data = bytes(3_000_000)
+    with talking(kind) as ends:
+        left, right = ends.told
+        ends.right.pause()
+        ends.left.write(data)
+        ends.left.close()
+        ends.right.half_close()
+        ends.loop.settle()
+        assert left.calls == ["handshaken"]
+        assert ends.registered(ends.left) == (False, True)
+        ends.right.resume()
+        ends.loop.until(lambda: left.ends)
+        assert left.ends == [("", True)]
+        ends.loop.until(lambda: right.ends)
+        assert len(right.data) == len(data)
+
+
+@KINDS
+def test_half_close_goes_on_reading(kind: str) -> None:
+    """After ``half_close`` the other side sees the end, and what it still sends is read."""
+    with talking(kind) as ends:
+        left, right = ends.told
+        ends.left.half_close()
+        ends.loop.until(lambda: "ended" in right.calls)
+        for _ in range(2):
+            ends.right.write(b"late")
+            ends.loop.settle()
+        assert left.data == b"latelate"
+        assert not ends.left.lost
+
+
+@KINDS
+def test_half_close_sends_what_is_queued_first(kind: str) -> None:
+    """And goes on reading then."""
+    data = bytes(3_000_000)
+    with talking(kind) as ends:
+        left, right = ends.told
+        ends.left.write(data)
+        ends.left.half_close()
+        ends.loop.until(lambda: "ended" in right.calls)
+        assert right.data == data
+        ends.right.write(b"late")
+        ends.loop.until(lambda: left.data == b"late")
+
+
+@KINDS
+def test_abort_is_told_at_once(kind: str) -> None:
+    """To its own receiver, once and with its reason; nothing follows, and nothing is left of it in the poller."""
+    with talking(kind) as ends:
+        left = ends.told[0]
+        ends.right.pause()
+        ends.left.write(bytes(3_000_000))
+        ends.left.abort("enough")
+        assert left.calls == ["handshaken", "lost"]
+        ends.left.write(b"more")
+        ends.left.abort("again")
+        ends.left.close()
+        ends.left.resume()
+        ends.left.doRead()
+        ends.left.doWrite()
+        ends.left.doAgain()
+        ends.loop.settle()
+        assert left.ends == [("enough", False)]
+        assert left.calls == ["handshaken", "lost"]
+        assert (ends.left.queued, ends.left.lost, ends.left.sock.fileno()) == (0, True, -1)
+        assert ends.registered(ends.left) == (False, False)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_abort_is_no_proper_end_in_tls(version: str) -> None:
+    """The other side can tell: something may be missing. That is no ``ended``."""
+    with talking("TLS", version=version) as ends:
+        right = ends.told[1]
+        ends.left.write(b"some of it")
+        ends.left.abort()
+        ends.loop.until(lambda: right.ends)
+        assert right.calls == ["handshaken", "received", "lost"]
+        assert right.ends == [("closed without close_notify", False)]
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_a_bare_fin_is_an_end_if_the_receiver_says_so(version: str) -> None:
+    """A client shuts down its sending side without a word of TLS; one that is asked to overlook that can answer it."""
+    with talking("TLS", version=version) as ends:
+        left, right = ends.told
+        connection = ends.right.connection
+        assert isinstance(connection, SSL.Connection)
+        connection.set_options(SSL.OP_IGNORE_UNEXPECTED_EOF)
+        ends.left.write(b"question")
+        ends.left.sock.shutdown(socket.SHUT_WR)
+        ends.loop.until(lambda: "ended" in right.calls)
+        ends.right.write(b"answer")
+        ends.right.close()
+        assert right.calls == ["handshaken", "received", "ended", "lost"]
+        ends.loop.until(lambda: "ended" in left.calls)
+        assert left.data == b"answer"
+
+
+@KINDS
+def test_a_hang_up_is_no_clean_end(kind: str) -> None:
+    """What the reactor, or a reset, says of a connection is a loss, whatever was read before."""
+    with talking(kind) as ends:
+        ends.left.connectionLost(Failure(ConnectionError("hung up")))
+        assert ends.told[0].ends == [("hung up", False)]
+
+
+def test_a_reset_is_no_clean_end() -> None:
+    """A connection without TLS is reset: that is not the end that a FIN would be."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    other = socket.create_connection(listening.getsockname())
+    sock, _ = listening.accept()
+    sock.setblocking(False)
+    loop, told = Loop(), Told()
+    transport = Transport(loop.poller, sock, Plain(sock), told)
+    transport.start()
+    other.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    other.close()
+    loop.until(lambda: told.ends)
+    assert told.ends == [("Connection reset by peer", False)]
+    assert told.calls == ["handshaken", "lost"]
+    listening.close()
+
+
+def test_a_broken_record_is_no_clean_end() -> None:
+    """What cannot be decrypted ends the connection, with OpenSSL's reason."""
+    with talking() as ends:
+        ends.left.sock.send(b"\x17\x03\x03\x00\x20" + bytes(32))
+        ends.loop.until(lambda: ends.told[1].ends)
+        ((reason, clean),) = ends.told[1].ends
+        assert "decryption" in reason or "bad record mac" in reason
+        assert not clean
+
+
+def test_a_receiver_may_be_replaced() -> None:
+    """Whoever is the receiver when something happens is told; the one before hears nothing more."""
+    with talking() as ends:
+        other = Told()
+        ends.right.receiver = other
+        ends.left.write(b"a")
+        ends.left.abort()
+        ends.loop.settle()
+        assert other.calls == ["received", "lost"]
+        assert ends.told[1].calls == ["handshaken"]
+
+
+def test_transport_and_receiver_go_without_the_garbage_collector() -> None:
+    """After the end the transport holds its receiver no longer."""
+    with talking() as ends:
+        ends.right.abort()
+        assert ends.right.receiver is not ends.told[1]
+        receiver: Any = ends.right.receiver
+        for call in (receiver.handshaken, receiver.drained, receiver.ended):
+            call()
+        receiver.received(b"")
+        receiver.lost("", True)
+
+
+def test_the_number_stays_after_the_end() -> None:
+    """The reactor asks for it to forget the descriptor."""
+    with talking() as ends:
+        number = ends.right.fileno()
+        assert number == ends.right.sock.fileno() > 2
+        ends.right.abort()
+        assert ends.right.fileno() == number
+        assert ends.right.logPrefix() == "transport"
+
+
+def test_close_before_the_handshake_is_an_end() -> None:
+    """Nothing is queued: there is nothing to wait for."""
+    ends = Ends(certificate())
+    ends.left.start()
+    ends.left.close()
+    ends.right.abort()
+    assert ends.told[0].calls == ["lost"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(104, "whatever"), "Connection reset by peer"),
+        (OSError(), "Success"),
+        (SSL.SysCallError(32, "EPIPE"), "Broken pipe"),
+        (SSL.SysCallError(-1, "Unexpected EOF"), "closed without close_notify"),
+        (SSL.SysCallError(0, ""), "closed without close_notify"),
+        (SSL.SysCallError(), "closed without close_notify"),
+        (SSL.SysCallError("strange"), "closed without close_notify"),
+        (SSL.SysCallError(9, "EBADF"), "too many handshake messages"),
+        (SSL.Error([("SSL routines", "", "one"), ("SSL routines", "", "two"), ("x", "", "one")]), "one; two"),
+        (SSL.Error([]), "Error"),
+        (SSL.Error(), "Error"),
+        (SSL.Error(["strange", ("short",)]), "Error"),
+        (SSL.ZeroReturnError(), "ZeroReturnError"),
+    ],
+)
+def test_errors_have_words(error: BaseException, words: str) -> None:
+    """Each error of a socket or of OpenSSL is one sentence: OpenSSL's own words, the system's, or the error's name."""
+    assert describe(error) == words
