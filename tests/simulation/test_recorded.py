@@ -265,9 +265,10 @@ def test_as_many_fields_as_the_tags_count(tags: set[str], headers: int, cookies:
 
 
 def test_a_recorded_cookie_stays_as_it_was() -> None:
-    """It is not filled up."""
-    read = recorded(event_headers=(b"cookie",), decision=Decision(frozenset(("cookies:3", "headers:1"))))
+    """It is not filled up, and it is not counted among the other fields."""
+    read = recorded(event_headers=(b"cookie",), decision=Decision(frozenset(("cookies:3", "headers:5"))))
     assert read.head.fields[b"cookie"] == (b"secret=1",)
+    assert len(read.head.fields) == 6
 
 
 @pytest.mark.parametrize("name", ["host", "Content-Length", "transfer-encoding", "connection", "expect"])
