@@ -8,6 +8,7 @@ import socket
 import threading
 import weakref
 from collections.abc import Iterator
+from statistics import median
 from typing import Any
 
 import pytest
@@ -397,15 +398,15 @@ async def test_fifty_reloads_leave_nothing_behind(pki: PKI, origin: Origin) -> N
     (pki.folder / "again.key").write_bytes((pki.folder / "edge.key").read_bytes())
     async with started(pki, origin) as node:
         with await in_thread(node.client) as client:
+            counts = []
             for turn in range(53):
-                if turn == 3:
-                    gc.collect()
-                    before = len(gc.get_objects())
                 await node.reload(origin, changes[turn % 3])
                 await ask(client)
                 node.events.told.clear()
-            gc.collect()
-            assert len(gc.get_objects()) - before < 50
+                gc.collect()
+                counts.append(len(gc.get_objects()))
+            # The reactor's pool may start a thread, whose objects stay: now and then, not at every round of changes.
+            assert median(after - before for before, after in zip(counts[2:], counts[5:], strict=False)) == 0
 
 
 def _references(node: Node) -> list[weakref.ref[Any]]:
