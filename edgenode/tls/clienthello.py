@@ -137,8 +137,6 @@ def _read_fields(body: bytes) -> ClientHello:
     schemes = b""
     if _SIGNATURE_ALGORITHMS in extensions:
         schemes = _list(body, extensions[_SIGNATURE_ALGORITHMS])
-    if len(ciphers) % 2 or len(schemes) % 2:
-        raise MalformedClientHello("a list of 16-bit numbers of odd length")
     if len(ciphers) > 2 * _MOST_CIPHERS or count > _MOST_EXTENSIONS or len(schemes) > 2 * _MOST_SCHEMES:
         raise MalformedClientHello("more ciphers, extensions or signature schemes than there are")
     name = _server_name(_list(body, extensions[_SERVER_NAME])) if _SERVER_NAME in extensions else None
@@ -159,11 +157,15 @@ def _highest_version(body: bytes, start: int, otherwise: int) -> int:
     """The highest of ``supported_versions`` (RFC 8446, section 4.2.1)."""
     (size,) = _uint16(body, start - 2)
     content = body[start : start + size]
-    length = content[0]
-    if length + 1 > size or length % 2:
-        raise MalformedClientHello("a list of versions that is cut off")
-    offered = struct.unpack(f">{length // 2}H", content[1 : 1 + length])
+    offered = _numbers(content[1 : 1 + content[0]], content[0])
     return max((version for version in offered if version not in _GREASE), default=otherwise)
+
+
+def _numbers(data: bytes, size: int) -> tuple[int, ...]:
+    """The 16-bit numbers of a list that should have so many bytes; ``struct.error`` if it has less."""
+    if size % 2:
+        raise MalformedClientHello("a list of 16-bit numbers of odd length")
+    return struct.unpack(f">{size // 2}H", data)
 
 
 def _server_name(names: bytes) -> str:
@@ -226,7 +228,7 @@ def _hash_of_extensions(kinds: tuple[int, ...], schemes: bytes) -> str:
 
 def _hexadecimal(numbers: bytes) -> list[str]:
     """The 16-bit numbers of a list, without GREASE."""
-    return [f"{number:04x}" for number in struct.unpack(f">{len(numbers) // 2}H", numbers) if number not in _GREASE]
+    return [f"{number:04x}" for number in _numbers(numbers, len(numbers)) if number not in _GREASE]
 
 
 def _short(text: str) -> str:

@@ -166,6 +166,23 @@ def test_another_message_in_the_same_record_is_not_looked_at() -> None:
     assert read(record(whole[5:] + b"\x0b\0\0\0")) == read(whole)
 
 
+@pytest.mark.parametrize(
+    "reaching",
+    [
+        extension(13, numbers(6) + b"\4\3"),
+        extension(16, numbers(6) + b"\2h2"),
+        extension(0, numbers(16) + b"\0" + vector(b"open.test", 2)),
+        extension(43, b"\6\3\4"),
+        extension(43, b""),
+    ],
+    ids=bytes.hex,
+)
+def test_no_list_reaches_into_the_next_extension(reaching: bytes) -> None:
+    """The length of a list is held to its extension, not to the whole ClientHello."""
+    with pytest.raises(MalformedClientHello):
+        read_client_hello(hello(reaching, extension(21, bytes(8))))
+
+
 def test_what_stands_behind_the_list_of_an_extension_does_not_count() -> None:
     """OpenSSL ignores it too, where it does not refuse it; the list itself is read."""
     name = extension(0, vector(b"\0" + vector(b"open.test", 2), 2) + b"xx")
@@ -287,6 +304,8 @@ NAME = vector(b"open.test", 2)
         hello(extension(16, vector(vector(b"h2", 1) + vector(b"", 1), 2))),
         hello(extension(43, vector(b"\3\4", 1)[:-1])),
         hello(extension(43, b"")),
+        hello(extension(43, b"\3\3\4")),
+        hello(extension(43, b"\3\3\4\3")),
         hello(extension(13, vector(b"\4\3", 2)[:-1])),
         hello(extension(16, vector(vector(b"h2", 1)[:-1], 2))),
         hello(extension(16, vector(vector(b"h2", 1), 2)[:-1])),
