@@ -1,8 +1,9 @@
 """The endpoint ``edgenode:FILE:listener=NAME``: a listener of a configuration for any Twisted factory.
 
-Law: a protocol behind it has the same door as the node itself: the ClientHello is looked at first, the server group's
-own policy judges the client, a second lock asks again, and a client that has expired or was revoked is cut off. What is
-wrong with the file is reported before the port is bound, all at once.
+Law: a client of such a protocol is judged as the node's own clients are: the server group is chosen by the ClientHello,
+its TLS policy verifies the client in the handshake, the verdict is checked again before the protocol is built, and a
+client whose certificate expires or is revoked is disconnected. Every problem of the file is reported before the port is
+bound.
 """
 
 from __future__ import annotations

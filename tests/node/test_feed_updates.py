@@ -8,24 +8,28 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 import pytest
 from attrs import Factory, define
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
 from edgenode.config.load import Configuration
-from edgenode.feeds.contents import Content, Fed
-from edgenode.feeds.fetch import Fetcher
+from edgenode.feeds.contents import Content, Fed, Refused, check_share
+from edgenode.feeds.fetch import Document, Fetcher, Validators
 from edgenode.feeds.store import Status
 from edgenode.model.errors import ConfigurationError
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
-from edgenode.node.feed_updates import Outcome, ask, pause, remote
+from edgenode.node.feed_updates import FeedUpdates, Outcome, ask, pause, remote
 from edgenode.rules import filter_feeds
 from tests.support.certificates import SERVER
 from tests.support.node import PKI, Answer, Changes, Node, Origin, Served, fields, get, in_thread, ini, started, until
+from tests.support.threads import AtOnce
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 LOCAL = b"127.0.0.0/8\n"
@@ -92,9 +96,14 @@ def server(pki: PKI, pages: Pages) -> Iterator[Origin]:
 
 def fed(server: Origin, **keys: str) -> Changes:
     """A node whose filter ``bad`` blocks who is in a feed."""
+    return fed_from(f"https://127.0.0.1:{server.port}/bad.txt", **keys)
+
+
+def fed_from(url: str, **keys: str) -> Changes:
+    """The same, fed from an address."""
     source = {
         "action": "block",
-        "source": f"https://127.0.0.1:{server.port}/bad.txt",
+        "source": url,
         "feed": "ip",
         "trust-store": "servers",
         **{key.replace("_", "-"): value for key, value in keys.items()},
@@ -778,3 +787,62 @@ async def test_a_running_node_takes_over_what_the_command_has_fetched(
         assert (done.returncode, done.stdout) == (0, "global-filter bad: changed: 1 value\n")
         await until(lambda: size(node.service.configuration) == 1)
         assert await answered(node) == 403
+
+
+# -- guards ------------------------------------------------------------------------------------------------------------
+
+
+def test_everybody_may_be_in_a_file_of_ones_own(pki: PKI) -> None:
+    """Only what comes from elsewhere is refused if suddenly every address is in it."""
+    (pki.folder / "own.txt").write_bytes(LOCAL)
+    own = {"list own": {"type": "ip", "source": "file:own.txt"}, "edge": {"state": "state"}}
+    before = configured(pki, {**own, "list far": {"type": "ip", "source": "https://127.0.0.1:1/x"}})
+    (pki.folder / "own.txt").write_bytes(b"0.0.0.0/0\n")
+    after, said = before.refreshed(["list own"])
+    assert said == []
+    everybody = after.contents.read["list own"]
+    far = after.lists["far"]
+    with pytest.raises(Refused, match="every IPv4 address is in it"):
+        check_share("list far", far, everybody, None)
+
+
+@define(eq=False)
+class Fetched:
+    """Answers the first request with a document, at once, and the next ones never.
+
+    :ivar asked: how many there were.
+    """
+
+    reactor: Any
+    data: bytes
+    asked: int = 0
+
+    def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
+        """Have something done."""
+        return deferToThreadPool(self.reactor, self.reactor.getThreadPool(), function, *arguments)
+
+    async def fetch(self, *_: object) -> Document:
+        """The document."""
+        self.asked += 1
+        if self.asked > 1:
+            await Deferred[None]()
+        return Document(self.data, Validators())
+
+
+async def test_what_came_for_a_section_that_has_changed_meanwhile_is_not_used(pki: PKI) -> None:
+    """Its reader was another: the content is for the section that was asked for, and for no other."""
+    before = configured(pki, fed_from("https://127.0.0.1:1/bad.txt"))
+    after = configured(pki, fed_from("https://127.0.0.1:2/bad.txt"))
+    used: list[Configuration] = []
+
+    def change(function: Callable[[Configuration], Configuration]) -> Deferred[Configuration]:
+        used.append(function(after))
+        return succeed(used[-1])
+
+    reactor: Any = AtOnce()
+    fetcher = Fetched(reactor, LOCAL)
+    updates = FeedUpdates(cast(Fetcher, fetcher), lambda: before, change)
+    updates.start()
+    reactor.advance(1)
+    assert used == [after]
+    updates.stop()

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from attrs import evolve
+from attrs import Factory, define, evolve
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
 from edgenode.config import credentials
+from edgenode.config.credentials import Credentials
 from edgenode.config.load import Configuration
+from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.node import watch
 from tests.support.certificates import DAY, SERVER, Issued, now, write_pem
 from tests.support.node import GROUPS, PKI, Answer, Changes, Client, Node, Origin, get, in_thread, ini, started, until
+from tests.support.threads import AtOnce
 
 WATCHED: Changes = {"edge": {"watch-interval": "20ms"}}
 LOOKS = 8 * 0.02
@@ -345,3 +349,111 @@ def test_what_runs_out_soon_is_a_warning_of_the_check(pki: PKI) -> None:
         pki.servers.issue("edge", eku=[SERVER], sans=SANS, not_after=now() + DAY, **options).write(pki.folder, "edge")
         warnings = Configuration.from_text(ini(1), pki.folder, {}).warnings
         assert any("CN=edge expires on" in str(warning) for warning in warnings) is warned
+
+
+def test_what_was_wrong_before_is_not_blamed_on_what_is_read(pki: PKI) -> None:
+    """If what runs does not go together already, for another section's sake, it stays as it is; and that is found."""
+    pki.servers.issue("no client", eku=[SERVER]).write(pki.folder, "edge-client")
+    good = Configuration.from_text(ini(1, {"origin origin": {"certificate": None}}), pki.folder, {})
+    text = ini(1)
+    with pytest.raises(ConfigurationError):
+        Configuration.from_text(text, pki.folder, {})
+    wrong = evolve(good, origins={"origin": evolve(good.origins["origin"], certificate="edge-client")})
+    renewed(pki).write(pki.folder, "edge")
+    found, problems = credentials.refresh(wrong, good.credentials, ["certificate edge"], now())
+    assert found is good.credentials
+    assert ["lacks the extended key usage" in str(problem) for problem in problems] == [True]
+
+
+# -- when it looks -----------------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Watched:
+    """What a watch sees of a configuration: one file, which cannot be used unless ``usable``.
+
+    :ivar looked: how often the files were looked at.
+    :ivar read: how often they were read.
+    """
+
+    interval: float = 1.0
+    signature: tuple[object, ...] = ("old",)
+    usable: bool = False
+    looked: int = 0
+    read: int = 0
+    signatures: dict[str, tuple[object, ...]] = Factory(lambda: {"certificate edge": ("old",)})
+    credentials: Credentials = Factory(Credentials)
+
+    @property
+    def edge(self) -> SimpleNamespace:
+        """``[edge]``."""
+        return SimpleNamespace(watch_interval=self.interval)
+
+    def changed(self) -> dict[str, tuple[object, ...]]:
+        """The file, if it is another."""
+        self.looked += 1
+        header = "certificate edge"
+        return {} if self.signatures[header] == self.signature else {header: self.signature}
+
+    def refreshed(self, headers: Collection[str]) -> tuple[Watched, list[Problem]]:
+        """The file read anew."""
+        assert list(headers) == ["certificate edge"]
+        self.read += 1
+        if not self.usable:
+            return self, [Problem("certificate edge", "chain", "not yet valid")]
+        return evolve(self, signatures={"certificate edge": self.signature}), []
+
+
+def watching(watched: Watched) -> tuple[AtOnce, Callable[[], Watched]]:
+    """A watch that has started: its clock, and what is running."""
+    reactor, running = AtOnce(), [watched]
+
+    def change(function: Callable[[Any], Any]) -> Deferred[Any]:
+        running.append(function(running[-1]))
+        return succeed(running[-1])
+
+    watch.Watch(reactor, lambda: cast(Any, running[-1]), change).start()
+    return reactor, lambda: running[-1]
+
+
+def test_what_could_not_be_used_is_tried_again_after_a_minute(said: Said) -> None:
+    """Not at every look, and without saying the same again; a certificate may have become valid meanwhile."""
+    watched = Watched(signature=("new",))
+    reactor, running = watching(watched)
+    reactor.pump([1.0] * 61)
+    assert (watched.looked, watched.read) == (61, 1)
+    assert said == [
+        "changed files: [certificate edge] chain: not yet valid",
+        "the old files stay in use: [certificate edge]",
+    ]
+    reactor.pump([1.0] * 2)
+    assert watched.read == 2
+    assert len(said) == 2
+    watched.usable = True
+    reactor.pump([1.0] * 60)
+    assert watched.read == 3
+    assert said[2:] == ["read anew: [certificate edge]"]
+    assert running().signatures == {"certificate edge": ("new",)}
+
+
+def test_a_file_that_has_changed_again_is_tried_at_once() -> None:
+    """As soon as it has been the same twice."""
+    watched = Watched(signature=("new",))
+    reactor, _ = watching(watched)
+    reactor.pump([1.0] * 3)
+    assert watched.read == 1
+    watched.signature = ("newer",)
+    reactor.pump([1.0] * 2)
+    assert watched.read == 2
+
+
+def test_without_an_interval_no_file_is_looked_at() -> None:
+    """Until a reload gives one: that is noticed within five seconds."""
+    watched = Watched(interval=0.0, signature=("new",), usable=True)
+    reactor, running = watching(watched)
+    reactor.pump([1.0] * 60)
+    assert watched.looked == 0
+    watched.interval = 1.0
+    reactor.pump([1.0] * 7)
+    assert watched.looked == 2
+    assert running().signatures == {"certificate edge": ("new",)}
