@@ -188,6 +188,24 @@ def test_a_tag_is_seen_wherever_its_filter_stands() -> None:
     assert [index for index, _ in found] == [0, 1, 2]
 
 
+def test_a_formula_that_waits_for_a_tag_is_judged_after_all_that_set_it() -> None:
+    """Though it could be judged at once, and what sets the tag is found only while others are judged."""
+    several = (_rule(path="^/", tag="!two"), _rule(tag="one"), _rule(path="^/"), _rule(path="^/", tag="!three"))
+    found = compile_formulas(several, ((), ("two", "three"), ("one",), ())).matching(_request())
+    assert [index for index, _ in found] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "true"), [(b"GET", b"/a", True), (b"POST", b"/a", False), (b"GET", b"/", False)]
+)
+def test_a_conjunction_with_a_disjunction_in_it_may_forbid_as_well(method: bytes, path: bytes, true: bool) -> None:
+    """What must not hit is not forgotten where the evidence is put together."""
+    post = Leaf(Predicate(subject(FieldValue("http.request.method", BYTES)), "equal", b"POST"), ())
+    parts = (Not(post, (Clause("no"),)), AnyOf((_rule(path="^/b"), _rule(path="^/a"))), _rule(ip="192.0.2.7"))
+    found = compile_formula(All(parts))(_request(path, method))
+    assert found == ((Clause("no"), entry("path", "^/a"), entry("ip", "192.0.2.7")) if true else None)
+
+
 def test_tags_in_a_circle_are_refused_by_name() -> None:
     """Formulas that wait for one another's tags have no order, and the circle is named."""
     with pytest.raises(InvalidValue) as refused:
