@@ -321,6 +321,18 @@ def test_under_monitoring_everything_is_judged_and_nothing_refused() -> None:
     assert watched.outcome(EXCHANGE) == Forward()
 
 
+@pytest.mark.parametrize("mode", ["block", "monitoring"])
+@pytest.mark.parametrize("said", ["off", "monitoring", "block"])
+def test_no_stage_has_a_say_in_the_mode(said: str, mode: str) -> None:
+    """A stage that answers with a looser mode lets nothing through that the path map refuses."""
+    answer = Decision(action=PREDEFINED["block"], mode=said)
+    for each in (answer, succeed(answer)):
+        decision = Pipeline(TAGGED, (Saying("one", each),), mode=mode).decide(EXCHANGE)
+        decision = decision if isinstance(decision, Decision) else waited(decision)
+        assert decision.mode == mode
+        assert (decision.outcome(EXCHANGE) == Forward()) is (mode == "monitoring")
+
+
 @pytest.mark.parametrize("way", FAILING)
 def test_under_monitoring_a_failure_refuses_nothing_either(way: str, flush_logged_errors: Flush) -> None:
     """It is decided and logged as ever."""

@@ -34,6 +34,7 @@ from edgenode.rules.language.expression_formulas import subject
 from edgenode.rules.language.nodes import Each, FieldValue, Index
 from edgenode.rules.language.types import BYTES, INT, IP, STRING_LISTS, STRINGS
 from edgenode.rules.lists import Members
+from edgenode.rules.matching import sets
 from edgenode.rules.matching.compiling import FormulaSet, compile_formula, compile_formulas
 from edgenode.rules.networks import Networks, Range
 from edgenode.rules.section_formulas import formula_of
@@ -186,6 +187,57 @@ def test_a_tag_is_seen_wherever_its_filter_stands() -> None:
     several = (_rule(tag="two"), _rule(tag="one"), _rule(path="^/"), _rule(tag="!one"))
     found = compile_formulas(several, (("three",), ("two",), ("one",), ())).matching(_request())
     assert [index for index, _ in found] == [0, 1, 2]
+
+
+def test_a_formula_that_waits_for_a_tag_is_judged_after_all_that_set_it() -> None:
+    """Though it could be judged at once, and what sets the tag is found only while others are judged."""
+    several = (_rule(path="^/", tag="!two"), _rule(tag="one"), _rule(path="^/"), _rule(path="^/", tag="!three"))
+    found = compile_formulas(several, ((), ("two", "three"), ("one",), ())).matching(_request())
+    assert [index for index, _ in found] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "true"), [(b"GET", b"/a", True), (b"POST", b"/a", False), (b"GET", b"/", False)]
+)
+def test_a_conjunction_with_a_disjunction_in_it_may_forbid_as_well(method: bytes, path: bytes, true: bool) -> None:
+    """What must not hit is not forgotten where the evidence is put together."""
+    post = Leaf(Predicate(subject(FieldValue("http.request.method", BYTES)), "equal", b"POST"), ())
+    parts = (Not(post, (Clause("no"),)), AnyOf((_rule(path="^/b"), _rule(path="^/a"))), _rule(ip="192.0.2.7"))
+    found = compile_formula(All(parts))(_request(path, method))
+    assert found == ((Clause("no"), entry("path", "^/a"), entry("ip", "192.0.2.7")) if true else None)
+
+
+def test_of_a_disjunction_the_first_true_part_is_the_evidence() -> None:
+    """A part that takes more than one look counts where it is written, and what is written twice where it is first."""
+    path, method = _rule(path="^/"), _rule(method="GET")
+    (leaf,) = path.parts if isinstance(path, All) else ()
+    assert isinstance(leaf, Leaf)
+    again = Leaf(leaf.predicate, (Clause("again"),))
+    for parts, evidence in (
+        ((All((path, method)), again), (entry("path", "^/"), entry("method", "GET"))),
+        ((again, All((path, method))), again.evidence),
+        ((_rule(path="^/nowhere"), All((method, path)), again), (entry("method", "GET"), entry("path", "^/"))),
+        ((leaf, again), leaf.evidence),
+        ((again, leaf), again.evidence),
+    ):
+        assert compile_formula(AnyOf(parts))(_request()) == evidence
+
+
+@pytest.mark.parametrize("small", [0, 1000])
+@pytest.mark.parametrize(
+    ("host", "member"), [(b"example.com", True), (b"a.example.com", True), (b"example.org", False)]
+)
+def test_lists_of_any_size_are_looked_up_in_what_has_one_value(
+    small: int, host: bytes, member: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large list, and one with names below a domain, is found in the host as elsewhere."""
+    monkeypatch.setattr(sets, "SMALL", small)
+    for members in (LIST, evolve(LIST, words=frozenset((b"x", b"y"))), evolve(LIST, suffixes=frozenset())):
+        match = compile_formula(Leaf(Predicate(subject(FieldValue("http.host", BYTES)), "equal", members), ()))
+        request = Request(b"GET", b"https", host, b"/", b"/", None, b"/")
+        expected = host in members.words or any(host.endswith(suffix) for suffix in members.suffixes)
+        assert (match(Exchange(CONNECTION, request)) is not None) is expected
+        assert members is not LIST or expected is member
 
 
 def test_tags_in_a_circle_are_refused_by_name() -> None:

@@ -238,11 +238,13 @@ def test_a_set_that_cannot_be_searched_is_a_failure_and_no_mismatch() -> None:
     """RE2 says "nothing matches" when it is out of memory; that must not switch rules off."""
 
     class Exhausted:
-        def Match(self, value: bytes) -> None:
-            return None
+        def __init__(self, matching: list[int] | None) -> None:
+            self.Match = lambda value: matching
 
-    with pytest.raises(RuntimeError, match="not enough memory"):
-        search([Linear(Exhausted(), (1,)).scan], b"x")
+    for matching in (None, [], [0]):  # the last index, 1, stands for what matches always
+        with pytest.raises(RuntimeError, match="not enough memory"):
+            search([Linear(Exhausted(matching), (7,)).scan], b"x")
+    assert search([Linear(Exhausted([0, 1]), (7,)).scan], b"x") == {7}
 
 
 def test_regexes_that_are_too_large_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

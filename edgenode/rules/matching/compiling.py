@@ -124,7 +124,7 @@ def compile_formulas(
     parts = [numbering.part(formula) for formula in formulas]
     computing = [index for index, part in enumerate(parts) if part.computes]
     order = by_tags(names, [part.tags for part in parts], tags, computing)
-    always = _looked_at_always(numbering, parts)
+    always = _looked_at_always(parts)
     later = numbering.sought(numbering.everything - always)
     places = {subject: place for place, subject in enumerate(later)}
     by_trigger: dict[int, list[int]] = {}
@@ -148,11 +148,9 @@ def compile_formulas(
     )
 
 
-def _looked_at_always(numbering: Numbering, parts: Sequence[Part]) -> frozenset[int]:
-    """The predicates that are looked at for every exchange: triggers, tags, and whatever is in formulas without
-    triggers."""
-    several = (part.numbers if part.triggers is None else part.triggers.numbers for part in parts)
-    return frozenset(numbering.tags.values()).union(*several)
+def _looked_at_always(parts: Sequence[Part]) -> frozenset[int]:
+    """The predicates that are looked at for every exchange: triggers, and whatever is in formulas without any."""
+    return frozenset[int]().union(*(part.numbers if part.triggers is None else part.triggers.numbers for part in parts))
 
 
 def compile_formula(formula: Formula) -> Callable[[Exchange], Evidence | None]:
