@@ -378,7 +378,7 @@ class Transport:
         if self.queued:
             self._want_write()
         else:
-            self._direct = not self._closing
+            self._direct = True
         self._tell(self.receiver.handshaken)
         if self._paused:
             self.pause()

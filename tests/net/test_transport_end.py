@@ -31,6 +31,7 @@ def test_the_other_side_may_end_and_still_be_answered(kind: str, version: str) -
         assert right.calls == ["handshaken", "received", "ended"]
         assert ends.registered(ends.right) == (False, False)
         ends.right.write(b"answer")
+        ends.right.doRead()
         ends.right.pause()
         ends.right.resume()
         ends.right.doRead()
