@@ -42,14 +42,15 @@ class Descriptors:
 
         :param descriptor: any that is open.
         """
-        if self.clients >= self.most:
+        most = self.most
+        if self.clients >= most:
             return False
         try:
             lowest = os.dup(descriptor)
         except OSError:
             return False
         os.close(lowest)
-        return lowest < 2 * self.most + _SPARE // 2
+        return lowest < 2 * most + _SPARE // 2
 
 
 DESCRIPTORS = Descriptors()

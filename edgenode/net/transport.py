@@ -176,7 +176,7 @@ class Transport:
     def doAgain(self) -> None:
         """Go on with what was left: called by the reactor after everybody else."""
         self._again = False
-        if self._paused or self.lost:
+        if self._paused:
             return
         if self._read:
             self.deliver()
@@ -246,7 +246,7 @@ class Transport:
 
     def resume(self) -> None:
         """Deliver again; bytes already decrypted come in the reactor's next round, for no poll tells of them."""
-        if not self._paused or self.lost:
+        if not self._paused:
             return
         self._paused = False
         self._reopen()
@@ -287,13 +287,14 @@ class Transport:
 
     def _read_on(self, data: bytes) -> None:
         """Read on after a full read, as long as records are full; deliver everything as one."""
-        recv, clock = self.connection.recv, self._reactor.clock
+        recv, clock, plain = self.connection.recv, self._reactor.clock, isinstance(self.connection, Plain)
         end = clock() + SLICE
         parts, size = [data], len(data)
         failure = None
         try:
             while size < READ_AHEAD and clock() < end:
-                rest = RECORD - size % RECORD  # of the record, if it is full
+                # The rest of a record, if it is full; or whatever there is.
+                rest = READ_AHEAD - size if plain else RECORD - size % RECORD
                 data = recv(rest)
                 parts.append(data)
                 size += len(data)
@@ -330,8 +331,8 @@ class Transport:
             self._end("", clean=True)
 
     def _reopen(self) -> None:
-        """Read again, unless there is another reason not to; a handshake goes on even while the receiver is paused."""
-        if self._ended or (self._paused and self.established):
+        """Read again, unless nothing can come any more, or the receiver has to have its turn first."""
+        if self._ended:
             return
         self._open = self.established and not self._asked and not self._read
         if not self._reading:
@@ -360,7 +361,6 @@ class Transport:
         try:
             self.connection.do_handshake()
         except SSL.WantReadError:
-            self._stop_writing()
             self._reopen()
             return
         except SSL.WantWriteError:
@@ -378,12 +378,11 @@ class Transport:
         if self.queued:
             self._want_write()
         else:
-            self._stop_writing()
-            self._direct = not self._closing
+            self._direct = True
         self._tell(self.receiver.handshaken)
         if self._paused:
             self.pause()
-        elif not self.lost:
+        else:
             self._reopen()
 
     def _enqueue(self, data: bytes | memoryview) -> None:
@@ -423,7 +422,7 @@ class Transport:
     def _end(self, reason: str, clean: bool) -> None:
         if self.lost:
             return
-        self.lost = True
+        self.lost = self._ended = True
         self._open = self._direct = False
         if self._reading:
             self._reactor.removeReader(self)

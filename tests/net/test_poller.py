@@ -173,6 +173,16 @@ def test_who_writes_is_not_called_for_what_is_readable(field: Field) -> None:
     assert field.round() == []
 
 
+@pytest.mark.parametrize("event", ["readable", "writable"])
+def test_who_asks_for_both_is_called_for_what_there_is(field: Field, event: str) -> None:
+    """Readable and full, or silent and writable: one of both is called."""
+    both = field.descriptor("both", ready=event == "readable")
+    field.poller.addWriter(both)
+    if event == "readable":
+        both.fill()
+    assert field.round() == ["both" if event == "readable" else "both writes"]
+
+
 @pytest.mark.parametrize("asks", ["reading", "writing"])
 def test_a_hang_up_is_told_to_whoever_waits(field: Field, asks: str) -> None:
     """Both directions are closed by the other side: who waits to read, or to write, is called and finds out."""
@@ -228,6 +238,26 @@ def test_a_number_that_is_used_again_brings_no_event_with_it(field: Field, event
     else:
         third[0].peer.recv(1 << 20)
         assert set(field.round()) == {"first", "third writes"}
+
+
+def test_who_closes_while_it_reads_leaves_no_event_to_its_number(field: Field) -> None:
+    """It was ready for both; while it reads it closes, and another, which cannot write, gets its number."""
+    both = field.descriptor("both")
+    field.poller.addWriter(both)
+    other = Descriptor(field.loop, "other", field.log)
+    other.fill()
+    field.made.append(other)
+
+    def replace() -> None:
+        number = both.fileno()
+        both.close()
+        os.dup2(other.fileno(), number)
+        other.sock.close()
+        other.sock = socket.socket(fileno=number)
+        field.poller.addWriter(other)
+
+    both.then = replace
+    assert field.round() == ["both"]
 
 
 def test_who_is_registered_within_a_round_is_called_in_the_next(field: Field) -> None:

@@ -31,6 +31,7 @@ def test_the_other_side_may_end_and_still_be_answered(kind: str, version: str) -
         assert right.calls == ["handshaken", "received", "ended"]
         assert ends.registered(ends.right) == (False, False)
         ends.right.write(b"answer")
+        ends.right.doRead()
         ends.right.pause()
         ends.right.resume()
         ends.right.doRead()
@@ -61,10 +62,9 @@ def test_a_large_answer_after_the_end_is_sent_whole(kind: str) -> None:
         assert (left.ends, right.ends) == ([("", True)], [("", True)])
 
 
-@KINDS
-def test_an_end_may_be_told_while_paused(kind: str) -> None:
+def test_an_end_may_be_told_while_paused() -> None:
     """Bytes and end are read in one slice; a receiver that pauses for the bytes hears of the end all the same."""
-    with talking(kind) as ends:
+    with talking() as ends:
         told = ends.told[1]
         told.then["received"] = ends.right.pause
         ends.right.pause()
@@ -144,6 +144,62 @@ def test_half_close_goes_on_reading(kind: str) -> None:
             ends.loop.settle()
         assert left.data == b"latelate"
         assert not ends.left.lost
+
+
+@KINDS
+def test_what_is_half_closed_writes_no_more(kind: str) -> None:
+    """Nor does it close again: what the other side still sends is read."""
+    with talking(kind) as ends:
+        left, right = ends.told
+        watched = ends.watch(ends.left)
+        ends.left.half_close()
+        ends.left.write(b"too late")
+        ends.left.close()
+        ends.left.half_close()
+        ends.right.write(b"late")
+        ends.loop.settle()
+        assert (watched.sends, watched.shutdowns) == ([], 1)
+        assert right.data == b""
+        assert (left.data, left.calls) == (b"late", ["handshaken", "received"])
+
+
+def test_half_close_ends_the_sending_side_of_the_socket_too() -> None:
+    """Who does not understand close_notify sees a FIN."""
+    with talking() as ends:
+        ends.right.pause()
+        ends.left.half_close()
+        ends.right.sock.setblocking(True)
+        ends.right.sock.settimeout(5)
+        while ends.right.sock.recv(1000):
+            pass
+
+
+@KINDS
+def test_half_close_after_the_other_side_ends_everything(kind: str) -> None:
+    """There is nothing left to read."""
+    with talking(kind) as ends:
+        left, right = ends.told
+        right.then["ended"] = ends.right.half_close
+        ends.left.half_close()
+        ends.loop.until(lambda: right.ends)
+        assert right.ends == [("", True)]
+        ends.loop.until(lambda: left.ends)
+
+
+@KINDS
+def test_nothing_touches_the_connection_after_the_end(kind: str) -> None:
+    """The number of its descriptor may be another's by then: nothing is read, sent or shut down."""
+    with talking(kind) as ends:
+        watched = ends.watch(ends.left)
+        ends.left.call_again()
+        ends.left.pause()
+        ends.left.abort()
+        for call in ("resume", "doRead", "doWrite", "doAgain", "close", "half_close", "pause", "resume", "abort"):
+            getattr(ends.left, call)()
+            ends.left.write(b"more")
+        ends.loop.settle()
+        assert (watched.recvs, watched.sends, watched.shutdowns) == ([], [], 0)
+        assert ends.registered(ends.left) == (False, False)
 
 
 @KINDS

@@ -146,10 +146,14 @@ def test_a_slice_of_writing_ends_when_its_time_is_up() -> None:
         counts = []
         while ends.left.queued:
             watched.sends.clear()
+            assert ends.told[0].calls == ["handshaken"], "nobody is drained of whom something is queued"
+            assert ends.registered(ends.left) == (True, True)
             ends.left.doWrite()
             counts.append(len(watched.sends))
+        assert ends.registered(ends.left) == (True, False)
         assert set(counts[:-1]) == {3}
         assert len(counts) > 3
+        assert ends.told[0].calls == ["handshaken", "drained"]
         ends.left.connection = connection
 
 

@@ -133,6 +133,7 @@ class Watched:
     :ivar recvs: the sizes that were asked for.
     :ivar sends: the bytes that were given, whether they were taken or not.
     :ivar raised: the errors that reading raised.
+    :ivar shutdowns: how often it was shut down.
     """
 
     def __init__(self, connection: Any, loop: Loop, cost: float = 0.0) -> None:
@@ -142,6 +143,7 @@ class Watched:
         self.recvs: list[int] = []
         self.sends: list[bytes] = []
         self.raised: list[BaseException] = []
+        self.shutdowns = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
@@ -163,6 +165,21 @@ class Watched:
         self.sends.append(bytes(data))
         count: int = self._connection.send(data)
         return count
+
+    def pending(self) -> int:
+        """As a connection's."""
+        count: int = self._connection.pending()
+        return count
+
+    def shutdown(self) -> bool:
+        """As a connection's."""
+        self.shutdowns += 1
+        done: bool = self._connection.shutdown()
+        return done
+
+
+class WatchedPlain(Watched, Plain):
+    """The same without TLS."""
 
 
 class Ends:
@@ -201,7 +218,8 @@ class Ends:
 
     def watch(self, transport: Transport, cost: float = 0.0) -> Watched:
         """Count what a transport reads and writes from now on."""
-        watched = Watched(transport.connection, self.loop, cost)
+        kind = WatchedPlain if isinstance(transport.connection, Plain) else Watched
+        watched = kind(transport.connection, self.loop, cost)
         transport.connection = watched  # type: ignore[assignment]
         return watched
 
