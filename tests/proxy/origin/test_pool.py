@@ -245,22 +245,6 @@ async def test_a_connection_that_the_origin_closes_is_not_lent(pki: PKI) -> None
         assert len(origin.connections) == 3
 
 
-async def test_bytes_on_an_idle_connection_end_it(pki: PKI) -> None:
-    """An answer that nobody asked for is nobody's, least of all the next request's."""
-
-    def talkative(served: Served) -> None:
-        while served.request():
-            served.send(OK)
-            time.sleep(0.02)
-            served.send(OK.replace(b"ok", b"NO"))
-
-    with Origin(pki, talkative) as origin, pool_to(pki, origin.port) as pool:
-        assert await Exchange().on(pool) == 200
-        await until(lambda: not pool.open)
-        assert await Exchange().on(pool) == 200
-        assert len(origin.connections) == 2
-
-
 async def test_a_fresh_connection_can_be_asked_for(pki: PKI) -> None:
     """After a stale connection the next is not another that was lying about."""
     with Origin(pki) as origin, pool_to(pki, origin.port) as pool:
