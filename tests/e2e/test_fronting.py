@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from attrs import frozen
 
+from edgenode.proxy.listener import client_session
 from tests.support.certificates import make_authority, now
 from tests.support.handshakes import client as client_context
 from tests.support.handshakes import resumed
-from tests.support.node import PKI, Answer, Client, Node, Origin, get, in_thread, running
+from tests.support.node import PKI, Answer, Node, Origin, get, in_thread, running
 
 pytestmark = pytest.mark.lasting
 
@@ -171,19 +173,18 @@ async def test_no_ticket_is_honoured_where_a_certificate_is_asked_for(front: Fro
 
 
 @pytest.mark.parametrize("group", ["strict", "lenient"])
-async def test_a_client_that_expires_does_not_live_on_in_a_kept_connection(front: Front, group: str) -> None:
+async def test_a_client_that_expires_does_not_live_on_in_a_kept_connection(
+    front: Front, group: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When its certificate expires after the handshake, a client's next request is refused; if unknown, likewise."""
-
-    def attempt(client: Client) -> tuple[int, int]:
-        before = client.ask(get("/", f"{group}.test")).status
-        # It is valid through the whole second that it names.
-        time.sleep(max(0.0, brief.certificate.not_valid_after_utc.timestamp() + 1.001 - time.time()))
-        return before, client.ask(get("/", f"{group}.test")).status
-
+    ahead = 0.0
+    monkeypatch.setattr(client_session, "time", SimpleNamespace(time=lambda: time.time() + ahead))
     issuer = front.pki.clients if group == "strict" else make_authority("Unknown")
-    brief = issuer.issue("brief", not_after=now() + datetime.timedelta(seconds=round(time.time() % 1)))
+    brief = issuer.issue("brief", not_after=now() + datetime.timedelta(hours=1))
     with await in_thread(front.node.client, f"{group}.test", chain=[brief]) as client:
-        assert await in_thread(attempt, client) == (200, 400)
+        assert (await in_thread(client.ask, get("/", f"{group}.test"))).status == 200
+        ahead = 3601.0
+        assert (await in_thread(client.ask, get("/", f"{group}.test"))).status == 400
     _, event = await front.node.events.take(2)
     assert event["error"]["status"] == 495
     assert event["certificate"]["verify"] == "FAILED:certificate has expired"

@@ -11,7 +11,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from edgenode.config.load import Configuration
-from edgenode.proxy.listener.limits import Admitted, Load, Timeouts
+from edgenode.proxy.listener.limits import Load
 from tests.support.node import (
     OK,
     PKI,
@@ -149,24 +149,6 @@ async def test_addresses_of_one_network_are_one_client(pki: PKI) -> None:
                 assert (await node.exchange(get(), source="127.0.0.2")).startswith(b"HTTP/1.1 503 ")
                 assert (await node.exchange(get(close=True), source="127.0.1.2")).startswith(b"HTTP/1.1 200 ")
             await node.events.take(2)
-
-
-async def test_who_is_told_to_come_again_has_little_time(pki: PKI) -> None:
-    """A connection on top gets at the most five seconds for each step, and less where the listener gives less."""
-    with Origin(pki) as origin:
-        changes = {LISTENER: {"max-connections": "1", "header-timeout": "300ms", "handshake-timeout": "1h"}}
-        async with started(pki, origin, changes) as node:
-            port = node.service.ports["public"]
-            hurried = port.limits(Admitted(port.load.excess, "", "max-connections")).timeouts
-            assert hurried == Timeouts(handshake=5.0, header=0.3, body=5.0, send=5.0, keepalive=5.0)
-
-            def ended() -> bytes:
-                with connect(node.port, patience=8) as sock:
-                    return sock.recv(1)
-
-            with await in_thread(connect, node.port):
-                assert await in_thread(ended) == b""
-                assert len(node.service.ports["public"].connections) == 1
 
 
 # -- requests ----------------------------------------------------------------------------------------------------------

@@ -108,14 +108,14 @@ def test_a_slow_reader_fills_no_memory(origin: Origin, node: Alone, chunked: boo
     """While a client does not read, the node does not read on from the origin either; then everything arrives."""
     origin.behaviour = _sending(64 * MIB, chunked=chunked)
     before = node.memory("VmRSS")
-    size = _download(node, pause=0.7)
+    size = _download(node, pause=0.3)
     assert size >= 64 * MIB
     assert node.memory("VmHWM") - before < 8 * MIB
 
 
 def test_a_slow_origin_fills_no_memory(origin: Origin, node: Alone) -> None:
     """While an origin does not read, the node does not read on from the client either; then everything arrives."""
-    origin.behaviour = _receiving(64 * MIB, pause=0.7)
+    origin.behaviour = _receiving(64 * MIB, pause=0.3)
     before = node.memory("VmRSS")
     assert _upload(node, 64 * MIB) == b"%d" % (64 * MIB)
     assert node.memory("VmHWM") - before < 8 * MIB

@@ -313,6 +313,32 @@ def test_a_body_is_judged_by_its_beginning(pki: PKI, size: int, chunked: bool) -
             assert request.body is None, "the body is not kept for the event"
 
 
+def test_what_is_over_the_limit_already_is_not_waited_for(pki: PKI) -> None:
+    """Though rules would look at more than that of a body, if there were more."""
+    stage = Stage(needs=frozenset(("body",)))
+    limits = {"path-map all": {"max-body-size": "1000", "inspect-body-size": "2000"}}
+    with memory.node(pki, limits, staged(stage)) as node:
+        for size, refused in ((1000, False), (1001, True)):
+            client = node.client()
+            client.send(get("/", "open.test", CHUNKED, method="POST", body=b"%x\r\n%b\r\n" % (size, b"a" * size)))
+            assert (b"HTTP/1.1 413 " in client.read()) is refused
+        assert (stage.seen, node.opened) == ([], [])
+
+
+def test_a_get_with_a_body_is_not_sent_twice(pki: PKI) -> None:
+    """Its body is gone; one without goes to the next server."""
+    servers = {"origin origin": {"servers": "http://127.0.0.1:81, http://127.0.0.1:82"}}
+    for lines, body, status in ((("Content-Length: 4",), b"body", 502), ((), b"", 200)):
+        with memory.node(pki, servers) as node:
+            client = node.client()
+            client.send(get("/", "open.test", *lines, body=body))
+            node.origin().close()
+            if status == 200:
+                node.origin().send(OK)
+            assert client.answer().status == status
+            assert len(node.opened) == (2 if status == 200 else 1)
+
+
 def test_a_body_of_which_a_part_is_judged_arrives_whole(pki: PKI) -> None:
     """What was held back comes first, then the rest."""
     stage = Stage(needs=frozenset(("body",)))

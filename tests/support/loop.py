@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import select
 import socket
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from edgenode.net.poller import Poller
 
 _ENOUGH = 20_000
 """Turns after which something that never comes to rest has failed."""
@@ -38,52 +39,20 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
         second, _ = listening.accept()
     for end in (first, second):
         end.setblocking(False)
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return first, second
 
 
-class Loop(Clock):
-    """As :class:`edgenode.net.poller.Reactor` wants it, and so much of a thread pool as a resolver needs.
+class _Reactor(Clock):
+    """As much of a reactor as a poller and a resolver need."""
 
-    :ivar tick: seconds that pass whenever somebody looks at the clock.
-    :ivar clock: the clock, monotonic seconds.
-    """
+    def addReader(self, poller: Poller) -> None:
+        """The loop looks by itself."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.tick = 0.0
-        self.clock: Callable[[], float] = self._look
-        self.batch = self.unsent = None  # at once
-        self._readers: dict[int, Any] = {}
-        self._writers: dict[int, Any] = {}
-        self._again: deque[Any] = deque()
+    def removeReader(self, poller: Poller) -> None:
+        """Likewise."""
 
-    def _look(self) -> float:
-        self.rightNow += self.tick
-        return self.rightNow
-
-    # -- for those who live in it ------------------------------------------------------------------------------------
-
-    def addReader(self, reader: Any) -> None:
-        """Call ``reader.doRead`` whenever its descriptor is readable."""
-        self._readers[reader.fileno()] = reader
-
-    def removeReader(self, reader: Any) -> None:
-        """No longer."""
-        self._readers.pop(reader.fileno(), None)
-
-    def addWriter(self, writer: Any) -> None:
-        """Call ``writer.doWrite`` whenever its descriptor is writable."""
-        self._writers[writer.fileno()] = writer
-
-    def removeWriter(self, writer: Any) -> None:
-        """No longer."""
-        self._writers.pop(writer.fileno(), None)
-
-    def again(self, continued: Any) -> None:
-        """Call ``continued.doAgain`` once, after everybody else."""
-        self._again.append(continued)
-
-    def getThreadPool(self) -> Loop:
+    def getThreadPool(self) -> _Reactor:
         """A pool of no threads."""
         return self
 
@@ -100,8 +69,6 @@ class Loop(Clock):
     def _call(
         self, told: Callable[[bool, Any], object], function: Callable[..., Any], *arguments: Any, **options: Any
     ) -> None:
-        from twisted.python.failure import Failure
-
         try:
             result = function(*arguments, **options)
         except Exception:
@@ -109,7 +76,29 @@ class Loop(Clock):
         else:
             told(True, result)
 
-    # -- for the test ------------------------------------------------------------------------------------------------
+
+class Loop(Poller):
+    """A poller whose reactor is a clock.
+
+    :ivar tick: seconds that pass whenever somebody looks at the clock.
+    """
+
+    def __init__(self) -> None:
+        self.tick = 0.0
+        super().__init__(_Reactor(), self._look)
+
+    def _look(self) -> float:
+        self._reactor.rightNow += self.tick
+        return self.seconds()
+
+    def seconds(self) -> float:
+        """The time, without a tick."""
+        now: float = self._reactor.seconds()
+        return now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and call what is due."""
+        self._reactor.advance(seconds)
 
     @property
     def reading(self) -> list[Any]:
@@ -117,23 +106,14 @@ class Loop(Clock):
         return list(self._readers.values())
 
     def turn(self) -> bool:
-        """Serve everybody who is ready, once; whether there was anybody."""
-        poll = select.poll()
-        for number in self._readers.keys() | self._writers.keys():
-            wanted = select.POLLIN * (number in self._readers) | select.POLLOUT * (number in self._writers)
-            poll.register(number, wanted)
-        ready = poll.poll(0)
-        for number, events in ready:
-            if events & ~select.POLLOUT and number in self._readers:
-                self._readers[number].doRead()
-            if events & ~select.POLLIN and number in self._writers:
-                self._writers[number].doWrite()
-        due = [call for call in self.getDelayedCalls() if call.getTime() <= self.rightNow]
+        """Serve everybody who is ready; whether there was anybody."""
+        moved = bool(self._again or self._read or self._epoll.poll(0, 1))
+        if moved:
+            self.doRead()
+        now = self.seconds()
+        moved = moved or any(call.getTime() <= now for call in self._reactor.getDelayedCalls())
         self.advance(0)
-        again = [self._again.popleft() for _ in range(len(self._again))]
-        for each in again:
-            each.doAgain()
-        return bool(ready or due or again)
+        return moved
 
     def settle(self) -> None:
         """Serve everybody until nobody is ready."""

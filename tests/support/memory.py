@@ -11,6 +11,7 @@ import functools
 import json
 import pathlib
 import socket
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from zope.interface import implementer
 from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.net.deadlines import Deadlines
+from edgenode.net.plain import Plain
 from edgenode.node.assembly import Assembly
 from edgenode.node.event_record import event_line
 from edgenode.proxy.http1.server import ServerConnection
@@ -29,10 +31,12 @@ from edgenode.proxy.listener.client_connection import ClientConnection
 from edgenode.proxy.listener.port import Port
 from edgenode.proxy.origin import opening
 from edgenode.proxy.origin.pool import OriginPool
-from tests.support.certificates import Issued
+from tests.support.certificates import SERVER, Issued
 from tests.support.clients import Answer, fields
 from tests.support.handshakes import client as client_context
+from tests.support.handshakes import server
 from tests.support.loop import Loop, pair, tcp_pair
+from tests.support.misbehaviours import MOMENT, Misbehaviour
 from tests.support.node import PKI, Changes, ini
 
 PLAIN: Changes = {
@@ -47,37 +51,51 @@ PLAIN: Changes = {
 }
 """What is different from :func:`tests.support.node.sections`: the origin speaks no TLS, and nobody is in a hurry."""
 
+PATIENT: Changes = {"origin origin": {"read-timeout": "60s"}, "listener public": {"keepalive-timeout": None}}
+"""The same with TLS."""
+
 
 class OriginEnd:
     """An origin's end of a connection that the node has opened.
 
+    :param context: in TLS the origin's.
     :ivar address: host and port that the node has connected to.
     :ivar received: all that has come.
     :ivar ended: whether the node has ended it.
     """
 
-    def __init__(self, loop: Loop, sock: socket.socket, address: tuple[str, int]) -> None:
+    def __init__(
+        self, loop: Loop, sock: socket.socket, address: tuple[str, int], context: SSL.Context | None = None
+    ) -> None:
         self._loop = loop
         self.sock = sock
         self.address = address
         self.received = bytearray()
         self.ended = False
+        self.connection: Any = Plain(sock)
+        if context is not None:
+            self.connection = SSL.Connection(context, sock)
+            self.connection.set_accept_state()
+
+    def shake(self) -> None:
+        """Do the origin's part of the handshake."""
+        for _ in range(4):
+            self._loop.settle()
+            with contextlib.suppress(SSL.Error):
+                self.connection.do_handshake()
+        self._loop.settle()
 
     def read(self) -> bytes:
         """What has come since the last time."""
         before = len(self.received)
-        while True:
+        while not self.ended:
             self._loop.settle()
             try:
-                data = self.sock.recv(1 << 20)
-            except BlockingIOError:
+                self.received += self.connection.recv(1 << 20)
+            except SSL.WantReadError:
                 break
-            except ConnectionResetError:
-                data = b""
-            self.received += data
-            if not data:
+            except SSL.Error:
                 self.ended = True
-                break
         return bytes(self.received[before:])
 
     def send(self, data: bytes) -> int:
@@ -85,26 +103,47 @@ class OriginEnd:
         sent = 0
         while sent < len(data):
             try:
-                sent += self.sock.send(data[sent:])
-            except BlockingIOError:
-                before = sent
-                self._loop.settle()
-                with contextlib.suppress(BlockingIOError):
-                    sent += self.sock.send(data[sent:])
-                if sent == before:
+                sent += self.connection.send(data[sent : sent + 16384])
+            except SSL.WantWriteError:
+                if not self._loop.turn():
                     break
+            except SSL.Error:
+                break
         self._loop.settle()
         return sent
 
     def finish(self) -> None:
-        """Send no more."""
-        self.sock.shutdown(socket.SHUT_WR)
+        """Send no more, in the words of the protocol."""
+        with contextlib.suppress(SSL.Error):
+            self.connection.shutdown()
         self._loop.settle()
 
     def close(self) -> None:
-        """Close it."""
+        """Close the socket, without a word in TLS."""
         self.sock.close()
         self._loop.settle()
+
+    def reset(self) -> None:
+        """End the connection with a TCP reset."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+    def misbehave(self, misbehaviour: Misbehaviour) -> None:
+        """Answer as it is written there; what takes moments takes them on the clock of the loop."""
+        for number, piece in enumerate(misbehaviour.pieces):
+            if number and misbehaviour.moment > MOMENT:
+                self._loop.wait(misbehaviour.moment, 0.05)
+            self.send(piece)
+        while misbehaviour.endless and self.send(misbehaviour.endless * 8) and not self.ended:
+            self.read()
+        match misbehaviour.then:
+            case "notify":
+                self.finish()
+                self.close()
+            case "cut":
+                self.close()
+            case "reset":
+                self.reset()
 
 
 class ClientEnd:
@@ -261,6 +300,7 @@ class MemoryNode:
     :ivar opened: the connections that it has opened to origins.
     :ivar refusing: whether no connection to an origin can be opened.
     :ivar hanging: whether none is, nor refused.
+    :ivar tcp: whether they are TCP connections, which can be reset.
     """
 
     loop: Loop
@@ -270,6 +310,8 @@ class MemoryNode:
     opened: list[OriginEnd] = Factory(list)
     refusing: bool = False
     hanging: bool = False
+    tcp: bool = False
+    _tls: SSL.Context | None = None
     _taken: int = 0
     _clients: list[ClientEnd | RawEnd] = Factory(list)
 
@@ -301,7 +343,14 @@ class MemoryNode:
         self.loop.settle()
         assert len(self.opened) > self._taken, "the node has opened no connection"
         self._taken += 1
-        return self.opened[self._taken - 1]
+        origin = self.opened[self._taken - 1]
+        origin.shake()
+        return origin
+
+    def asked(self) -> OriginEnd:
+        """The connection to its origin that the node uses now: a new one, or the last one again."""
+        self.loop.settle()
+        return self.origin() if len(self.opened) > self._taken else self.opened[-1]
 
     def connecting(
         self, reactor: Any, host: str, port: int, connected: Callable[[Any], None], failed: Callable[[str], None]
@@ -330,8 +379,9 @@ class _Connecting:
         if self._node.refusing:
             self._failed("Connection refused")
             return
-        ours, theirs = pair()
-        self._node.opened.append(OriginEnd(self._node.loop, theirs, self._address))
+        node = self._node
+        ours, theirs = tcp_pair() if node.tcp else pair()
+        node.opened.append(OriginEnd(node.loop, theirs, self._address, node._tls))
         self._connected(ours)
 
     def cancel(self) -> None:
@@ -366,20 +416,27 @@ def _configuration(text: str, folder: pathlib.Path) -> Configuration:
 
 @contextlib.contextmanager
 def node(
-    pki: PKI, changes: Changes | None = None, change: Callable[[Configuration], Configuration] = lambda each: each
+    pki: PKI,
+    changes: Changes | None = None,
+    change: Callable[[Configuration], Configuration] = lambda each: each,
+    *,
+    tls: bool = False,
 ) -> Iterator[MemoryNode]:
     """A node; nothing of it is left at the end.
 
     :param changes: to :func:`tests.support.node.sections`, besides :data:`PLAIN`.
     :param change: to the configuration that was read.
+    :param tls: whether its origin speaks TLS.
     """
     loop = Loop()
     deadlines = Deadlines(loop, loop.clock)
-    configuration = change(_configuration(ini(80, merged(PLAIN, changes or {})), pki.folder))
+    configuration = change(_configuration(ini(80, merged(PATIENT if tls else PLAIN, changes or {})), pki.folder))
     assembly = Assembly.of(configuration, loop, deadlines)
     events = _Events()
     port = Port(configuration.listeners["public"], assembly.context("public", events), loop, deadlines)
     made = MemoryNode(loop, port, assembly.pools["origin"], events.records)
+    if tls:
+        made._tls = server(pki.servers.issue("origin", eku=[SERVER], sans=["DNS:origin.test"]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(opening, "Connecting", made.connecting)
         try:

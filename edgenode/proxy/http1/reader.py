@@ -53,7 +53,7 @@ class RequestReader:
                 self.buffered = data or b"\r\n"  # kept, so that a trickle of empty lines has but one deadline
         end = data.find(b"\r\n\r\n") + 4
         if end < 4:
-            if data and data != b"\r":
+            if data:
                 check_unfinished_request(data, self.limits)
             return None
         if end == len(data):

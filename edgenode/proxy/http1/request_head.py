@@ -41,8 +41,6 @@ def check_unfinished_request(data: bytes, limits: HeadLimits) -> None:
     if line < 0:
         if len(data) > limits.target + 80:
             raise ClientError(414, "the request target is too long")
-    elif line == 0 or data[line - 1] != 13:
-        raise ClientError(400, "a bare LF")
     elif not _REQUEST_LINE.match(data):
         raise _no_request_line(data[: line - 1])
     elif len(data.translate(None, LINE_BYTES)) != 2 * data.count(b"\r\n") + data.endswith(b"\r"):

@@ -166,9 +166,10 @@ class ServerConnection:
         """Read on."""
         left, self._left = self._left, None
         if left is not None:
-            if self.state is State.BODY or self.state is State.EARLY:
-                self._expect(self._deadlines.clock() + left)
+            self._expect(self._deadlines.clock() + left)
             self._regulate()
+            if self._reader.body is not None and self._reader.buffered:
+                self.transport.call_again()
 
     def reset(self, reason: str) -> None:
         """Cut the connection: the response cannot be completed, and must not look complete."""
@@ -317,7 +318,7 @@ class ServerConnection:
         if head.upgrade:
             raise ClientError(501, "WebSocket is not offered")
         self._handler = handler = self._client.handle(self, head)
-        if handler is not None and self._reader.body is not None and self._reader.buffered:
+        if handler is not None and self._reader.body is not None and self._reader.buffered and self._left is None:
             self._read_body()
 
     def _read_body(self) -> None:
@@ -405,7 +406,7 @@ class ServerConnection:
         """
         reader, head = self._reader, self._head
         asked_to_close = reader.body is None and not reader.buffered and head is not None and not head.keep_alive
-        if asked_to_close or self._ended:
+        if asked_to_close:
             self._close_transport()
         else:
             self._linger()
@@ -433,10 +434,7 @@ class ServerConnection:
         self._close = True
         self.transport.write(error_response(error.status))
         self._client.refused(_without_frames(error))
-        if self._ended:
-            self._close_transport()
-        else:
-            self._linger()
+        self._linger()
 
 
 def _without_frames(error: ClientError) -> ClientError:

@@ -86,6 +86,22 @@ def test_malformed_chunks(data: bytes) -> None:
         ChunkedBody().feed(data)
 
 
+@pytest.mark.parametrize("pieces", [1, 2])
+def test_the_longest_chunk_line_is_as_long_as_the_limit(pieces: int) -> None:
+    """512 bytes with its extensions, whether it comes at once or in pieces; one more is refused."""
+    for size, good in ((512, True), (513, False)):
+        line = b"1;" + b"a" * (size - 2) + b"\r\n"
+        reader = ChunkedBody()
+        if pieces == 2:
+            assert reader.feed(line[:300]) == (b"", b"")
+            line = line[300:]
+        if good:
+            assert reader.feed(line + b"x") == (b"x", b"")
+        else:
+            with pytest.raises(MalformedBody):
+                reader.feed(line + b"x")
+
+
 def test_the_largest_chunk_size_is_no_overflow() -> None:
     """A chunk size of fifteen digits is a size like any other."""
     reader = ChunkedBody()

@@ -17,6 +17,7 @@ from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.origin import Origin, Server
 from edgenode.proxy.streams import NO_CONTENT, ResponseHead
+from tests.proxy.http1.asking import Asking, asking
 
 PART = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345"
 
@@ -171,6 +172,25 @@ def test_silence_ends_at_the_read_timeout(setting: Setting) -> None:
     assert setting.both.told == []
     setting.clock.pump([0.1] * 6)
     assert setting.both.told == ["gone", "timeout"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "fail"),
+    [
+        (504, "timeout", lambda each: each.loop.wait(12, 0.5)),
+        (502, "reset", lambda each: each.peer.close()),
+        (502, "reset", lambda each: each.peer.finish()),
+        (502, "invalid", lambda each: each.peer.send(b"garbage")),
+        (502, "invalid", lambda each: each.peer.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n")),
+    ],
+)
+def test_whatever_fails_may_have_had_its_effect(status: int, kind: str, fail: Callable[[Asking], object]) -> None:
+    """Some of the request was sent, and each failure says so: nothing else keeps a POST from being repeated."""
+    with asking() as each:
+        receiver = each.ask(method=b"POST")
+        fail(each)
+        assert receiver.error is not None
+        assert (receiver.error.status, receiver.error.kind, receiver.error.sent) == (status, kind, True)
 
 
 def test_a_head_that_trickles_in_does_not_win_time(setting: Setting) -> None:

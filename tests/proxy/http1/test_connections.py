@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import threading
-import time
 from typing import Any
 
 import pytest
 
-from tests.support.node import OK, PATIENCE, PKI, Answer, Client, Origin, Served, answering, get, in_thread, started
+from tests.support import memory
+from tests.support.node import OK, PKI, Answer, Client, Origin, Served, answering, get, in_thread, started
 
-BRIEF = "300ms"
 LISTENER = "listener public"
 POST = ("Content-Length: 4",)
 BLOCK = {"global-filter blocked": {"action": "block", "path": "^/blocked"}}
@@ -157,128 +155,99 @@ async def test_interim_responses_pass_but_not_100(pki: PKI) -> None:
 # -- deadlines ---------------------------------------------------------------------------------------------------------
 
 
-def _trickle(client: Client, data: bytes) -> bytes:
-    """Send bytes slowly until something comes back; return that, and all that follows."""
-    client.sock.setblocking(False)
-    for at in range(len(data)):
-        client.tls.send(data[at : at + 1])
-        time.sleep(0.02)
-        try:
-            received = client.tls.recv(65536)
-        except Exception:
-            continue
-        client.sock.setblocking(True)
-        return received + client.rest()
-    raise AssertionError("the node lets the client trickle on")
-
-
 @pytest.mark.parametrize("kept", [False, True])
-async def test_a_slow_head_is_408(pki: PKI, kept: bool) -> None:
+def test_a_slow_head_is_408(pki: PKI, kept: bool) -> None:
     """The deadline for a head is absolute: a byte now and then does not extend it, on a kept connection either."""
-    with Origin(pki) as origin:
-        async with started(pki, origin, {LISTENER: {"header-timeout": BRIEF}}) as node:
-
-            def ask() -> tuple[bytes, float]:
-                with node.client() as client:
-                    if kept:
-                        client.ask(get())
-                    began = time.monotonic()
-                    return _trickle(client, get("/" + "a" * 500)), time.monotonic() - began
-
-            received, took = await in_thread(ask)
-            event = (await node.events.take(2 if kept else 1))[-1]
-    assert received.startswith(b"HTTP/1.1 408 ")
-    assert (event["status"], event["error"]["status"]) == (408, 408)
-    assert 0.25 < took < 2
+    with memory.node(pki, {LISTENER: {"header-timeout": "10s"}}) as node:
+        client = node.client()
+        if kept:
+            client.send(get())
+            node.origin().send(OK)
+            assert client.answer().status == 200
+        for byte in get("/" + "a" * 500)[:19]:
+            client.send(bytes((byte,)))
+            node.loop.wait(0.5, 0.5)
+        assert client.read() == b""
+        client.send(b"a")
+        node.loop.wait(1.5, 0.5)
+        assert client.read().startswith(b"HTTP/1.1 408 ")
+        event = node.events[-1]
+        assert (event["status"], event["error"]["status"]) == (408, 408)
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 500", "Transfer-Encoding: chunked"])
-async def test_a_slow_body_is_408(pki: PKI, framing: str) -> None:
+def test_a_slow_body_is_408(pki: PKI, framing: str) -> None:
     """The deadline for a body is absolute too; the origin never gets the end of it."""
-    with Origin(pki) as origin:
-        async with started(pki, origin, {LISTENER: {"body-timeout": BRIEF}}) as node:
+    with memory.node(pki, {LISTENER: {"body-timeout": "10s"}}) as node:
+        client = node.client()
+        client.send(get("/", "open.test", framing, method="POST"))
+        origin = node.origin()
+        for _ in range(19):
+            client.send(b"1\r\na\r\n")
+            node.loop.wait(0.5, 0.5)
+        assert client.read() == b""
+        assert not origin.ended
+        client.send(b"1\r\na\r\n")
+        node.loop.wait(1.5, 0.5)
+        assert client.read().startswith(b"HTTP/1.1 408 ")
+        assert b"\r\n0\r\n" not in origin.read()
+        assert origin.ended
+        assert [event["status"] for event in node.events] == [408]
 
-            def ask() -> bytes:
-                with node.client() as client:
-                    client.send(get("/", "open.test", framing, method="POST"))
-                    return _trickle(client, b"1\r\na\r\n" * 80)
 
-            received = await in_thread(ask)
-            (event,) = await node.events.take()
-    assert received.startswith(b"HTTP/1.1 408 ")
-    assert event["status"] == 408
-    assert origin.take() == []
-
-
-async def test_the_body_deadline_stands_still_while_we_keep_the_client_waiting(pki: PKI) -> None:
+def test_the_body_deadline_stands_still_while_we_keep_the_client_waiting(pki: PKI) -> None:
     """A client whose upload waits for a slow origin is not blamed for it."""
-    size = 8 * 1024 * 1024
-    resume = threading.Event()
-
-    def behave(served: Served) -> None:
-        served.head()
-        resume.wait(PATIENCE)
-        while len(served.received) < size:
-            if not served.receive():
-                return
-        served.send(OK)
-
-    changes = {LISTENER: {"body-timeout": "800ms"}, "path-map all": {"max-body-size": "16m"}}
-    with Origin(pki, behave) as origin:
-        async with started(pki, origin, changes) as node:
-
-            def ask() -> int:
-                with node.client() as client:
-                    threading.Timer(1.3, resume.set).start()
-                    return client.ask(
-                        get("/", "open.test", f"Content-Length: {size}", method="POST", body=b"a" * size)
-                    ).status
-
-            assert await in_thread(ask) == 200
-            await node.events.take()
+    size = 2_000_000
+    with memory.node(pki, {LISTENER: {"body-timeout": "10s"}, "path-map all": {"max-body-size": "16m"}}) as node:
+        client = node.client()
+        client.send(get("/", "open.test", f"Content-Length: {size}", method="POST"))
+        sent = client.send(b"a" * size)
+        node.loop.wait(50, 1)
+        origin = node.origin()
+        while sent < size:
+            origin.read()
+            sent += client.send(b"a" * (size - sent))
+        origin.read()
+        assert len(origin.received) > size
+        origin.send(OK)
+        assert client.answer().status == 200
 
 
 @pytest.mark.parametrize("after", [0, 1])
-async def test_an_idle_connection_is_closed(pki: PKI, after: int) -> None:
+def test_an_idle_connection_is_closed(pki: PKI, after: int) -> None:
     """Without a request a connection is closed properly after its time, without a word and without an event."""
-    changes = {LISTENER: {"keepalive-timeout": BRIEF, "header-timeout": BRIEF}}
-    with Origin(pki) as origin:
-        async with started(pki, origin, changes) as node:
+    with memory.node(pki, {LISTENER: {"keepalive-timeout": "10s", "header-timeout": "10s"}}) as node:
+        client = node.client()
+        for _ in range(after):
+            client.send(get())
+            node.origin().send(OK)
+            client.answer()
+        node.loop.wait(9.5, 0.5)
+        assert (client.read(), client.ended) == (b"", "")
+        node.loop.wait(1, 0.5)
+        assert (client.read(), client.ended) == (b"", "close_notify")
+        assert len(node.events) == after
 
-            def wait() -> tuple[bytes, str]:
-                with node.client() as client:
-                    for _ in range(after):
-                        client.ask(get())
-                    return client.rest(), client.ended
 
-            assert await in_thread(wait) == (b"", "close_notify")
-            await node.events.take(after)
-
-
-async def test_a_client_that_takes_nothing_is_cut(pki: PKI) -> None:
+def test_a_client_that_takes_nothing_is_cut(pki: PKI) -> None:
     """A client that does not read its response is cut after ``send-timeout``, and the origin's connection ends too."""
     size = 64 * 1024 * 1024
-    ended = threading.Event()
-
-    def behave(served: Served) -> None:
-        served.request()
-        served.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
-        while served.send(b"a" * 65536):
+    with memory.node(pki, {LISTENER: {"send-timeout": "10s"}}) as node:
+        client = node.client()
+        client.send(get())
+        origin = node.origin()
+        origin.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        while origin.send(b"a" * 65536) == 65536:
             pass
-        ended.set()
-
-    with Origin(pki, behave) as origin:
-        async with started(pki, origin, {LISTENER: {"send-timeout": BRIEF}}) as node:
-            client = await in_thread(node.client)
-            with client:
-                await in_thread(client.send, get())
-                (event,) = await node.events.take()
-                assert await in_thread(ended.wait, PATIENCE)
-                received = await in_thread(client.rest)
-    assert len(received) < size
-    assert client.ended != "close_notify"
-    assert event["status"] == 200
-    assert event["error"]["status"] == 499
+        node.loop.wait(9.5, 0.5)
+        assert not origin.ended
+        node.loop.wait(1, 0.5)
+        origin.read()
+        assert origin.ended
+        assert len(client.read()) < size
+        assert client.ended == "cut"
+        (event,) = node.events
+        assert (event["status"], event["error"]["status"]) == (200, 499)
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
@@ -319,45 +288,28 @@ async def test_half_a_head_does_not_hold_up_the_end(pki: PKI) -> None:
 # -- what an attacker tried --------------------------------------------------------------------------------------------
 
 
-async def test_who_pipelines_and_never_reads_is_cut_off(pki: PKI) -> None:
+def test_who_pipelines_and_never_reads_is_cut_off(pki: PKI) -> None:
     """Answers that nobody takes do not pile up: no further request is served, and after send-timeout comes the cut."""
     page = b"HTTP/1.1 200 OK\r\nContent-Length: 12000\r\n\r\n" + b"a" * 12000
-
-    def behave(served: Served) -> None:
-        while served.request():
-            served.send(page)
-
-    changes = {LISTENER: {"send-timeout": "1s", "keepalive-timeout": "1h"}}
-    with Origin(pki, behave) as origin:
-        async with started(pki, origin, changes) as node:
-
-            def flood() -> bool:
-                with node.client() as client:
-                    client.send(get("/") * 1800)
-                    deadline = time.monotonic() + PATIENCE / 2
-                    while node.service.ports["public"].connections and time.monotonic() < deadline:
-                        time.sleep(0.05)
-                    return not node.service.ports["public"].connections
-
-            assert await in_thread(flood), "the client is still there"
-            assert len(origin.take()) < 1500
-            node.events.told.clear()
+    with memory.node(pki, {LISTENER: {"send-timeout": "10s", "keepalive-timeout": "1h"}}) as node:
+        client = node.client()
+        client.send(get("/") * 1800)
+        origin = node.origin()
+        while origin.read():
+            origin.send(page)
+        assert len(node.events) < 100
+        node.loop.wait(11, 0.5)
+        assert not node.port.connections
 
 
-async def test_a_trickle_of_empty_lines_is_no_request(pki: PKI) -> None:
+def test_a_trickle_of_empty_lines_is_no_request(pki: PKI) -> None:
     """Line ends before a request do not start its time anew."""
-    with Origin(pki, answering(OK)) as origin:
-        async with started(pki, origin, {LISTENER: {"header-timeout": "500ms"}}) as node:
-
-            def trickle() -> bytes:
-                with node.client() as client:
-                    for _ in range(15):
-                        client.send(b"\r\n")
-                        time.sleep(0.1)
-                    return client.rest()
-
-            assert (await in_thread(trickle)).startswith(b"HTTP/1.1 408 ")
-            node.events.told.clear()
+    with memory.node(pki, {LISTENER: {"header-timeout": "10s"}}) as node:
+        client = node.client()
+        for _ in range(21):
+            client.send(b"\r\n")
+            node.loop.wait(0.5, 0.5)
+        assert client.read().startswith(b"HTTP/1.1 408 ")
 
 
 async def test_connection_cannot_nominate_what_rules_have_judged(pki: PKI) -> None:

@@ -156,6 +156,31 @@ def test_a_response_is_the_same_however_it_is_cut(written: Written, behind: byte
         assert read_response(pieces, written.method) == expected
 
 
+@pytest.mark.parametrize(
+    ("framing", "body", "endless"),
+    [(b"Content-Length: 3", b"1", False), (b"Transfer-Encoding: chunked", b"3\r\n1", False), (b"X: y", b"1", True)],
+)
+def test_only_a_body_without_a_length_ends_with_its_connection(framing: bytes, body: bytes, endless: bool) -> None:
+    """Any other is cut short by it."""
+    reader = ResponseReader(MAX_HEAD)
+    reader.expect(b"GET")
+    reader.feed(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (framing, body))
+    assert reader.read_head() is not None
+    assert reader.read_body() == (b"1", False)
+    assert reader.ends_with_connection() is endless
+
+
+def test_bytes_behind_a_response_are_noticed() -> None:
+    """They are no response to anybody."""
+    for behind in (b"", b"HTTP/1.1 200 OK\r\n\r\n"):
+        reader = ResponseReader(MAX_HEAD)
+        reader.expect(b"GET")
+        reader.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" + behind)
+        assert reader.read_head() is not None
+        assert reader.read_body() == (b"ok", True)
+        assert reader.excess is bool(behind)
+
+
 @given(responses(), responses())
 def test_a_reader_reads_one_response_after_another(first: Written, second: Written) -> None:
     """Between two of them it is told what was asked; nothing is left of the first."""

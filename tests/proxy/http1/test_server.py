@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.net.deadlines import NEVER
+from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.http1.states import State
 from edgenode.proxy.listener.limits import HeadLimits
 from tests.proxy.http1.serving import LIMITS, Handler, serving
@@ -179,21 +180,21 @@ def test_pipelined_requests_wait_while_responses_are_not_taken() -> None:
         assert each.connection.state is State.IDLE
 
 
-def test_a_turn_of_pipelined_requests_is_bounded_in_time() -> None:
+def test_a_turn_of_pipelined_requests_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Others have their turn after a millisecond; the rest follows by itself, in order."""
     turns: list[int] = []
+    received = ServerConnection.received
 
-    def slow(handler: Handler) -> None:
-        handler.stream._deadlines.clock()  # half a millisecond
-        echo(handler)
+    def counted(connection: ServerConnection, data: bytes) -> None:
+        received(connection, data)
+        turns.append(len(each.handlers))
 
-    with serving(answering=slow) as each:
-        each.loop.tick = 0.0005
+    monkeypatch.setattr(ServerConnection, "received", counted)
+    with serving(answering=echo) as each:
+        each.loop.tick = 0.0003
         each.peer.sock.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(30)))
-        while each.loop.turn():
-            turns.append(len(each.handlers))
-        assert turns[0] < 5
-        assert max(after - before for before, after in itertools.pairwise(turns)) < 5
+        each.loop.settle()
+        assert max(after - before for before, after in itertools.pairwise([0, *turns])) < 8
         assert len(re.findall(rb"\n(/\d+)", each.read())) == 30
 
 
@@ -398,6 +399,20 @@ def test_a_body_s_time_stands_still_while_its_handler_takes_nothing() -> None:
         assert each.handler.body == b"a" * 1000
 
 
+@pytest.mark.parametrize("body", [b"ab", b"abcd"])
+def test_a_handler_that_takes_nothing_yet_is_given_nothing(body: bytes) -> None:
+    """Not even of what has come along with the head; it gets that when it takes more."""
+    with serving(answering=lambda handler: handler.stream.pause_body()) as each:
+        each.send(post(4) + body)
+        assert (each.handler.body, each.handler.done) == (b"", 0)
+        each.send(b"cd"[: 4 - len(body)])
+        assert (each.handler.body, each.handler.done) == (b"", 0)
+        each.handler.stream.resume_body()
+        each.loop.settle()
+        assert (each.handler.body, each.handler.done) == (b"abcd", 1)
+        assert each.connection.deadline == NEVER
+
+
 def test_a_body_that_is_over_has_no_deadline() -> None:
     """Its time is not the response's: neither without a response, nor with one that began before its end."""
     for early in (False, True):
@@ -486,6 +501,25 @@ def test_who_sends_no_more_is_not_waited_for_long() -> None:
         each.loop.wait(1)
         assert each.ends == ["the client has closed its side, and the response takes long"]
         assert each.handler.told == ["lost"]
+
+
+def test_who_sends_no_more_has_all_the_time_of_its_response() -> None:
+    """Once that has begun; and nobody waits long for the next one, though the end came along with its request."""
+    with serving() as each:
+        each.send(GET)
+        each.finish()
+        each.loop.wait(4)
+        each.handler.begin(b"x", 10)
+        each.loop.wait(100, 1)
+        assert not each.ends
+    large = GET[:-2] + b"X: %b\r\n\r\n" % (b"a" * 2000)
+    with serving() as each:
+        each.peer.sock.send(large * 2)
+        each.finish()
+        each.handler.respond()
+        assert len(each.handlers) == 2
+        each.loop.wait(6)
+        assert each.ends == ["the client has closed its side, and the response takes long"]
 
 
 def test_who_sends_no_more_gets_large_answers_too() -> None:

@@ -336,7 +336,7 @@ def test_a_response_waits_and_so_do_the_requests_behind_it(greedy: Greedy) -> No
 
 def test_what_comes_behind_the_last_response_is_dropped(greedy: Greedy) -> None:
     """It is read, so that no reset destroys the response, and kept nowhere; and not for long."""
-    greedy.send(b"\0\r\n\r\n")
+    greedy.client.send(b"\0\r\n\r\n" + b"a" * 10_000)
     assert greedy.stands_in(State.LINGER)
     assert greedy.send(b"a" * 4_000_000)
     assert greedy.most < 1000

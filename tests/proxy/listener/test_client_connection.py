@@ -9,6 +9,7 @@ from OpenSSL import SSL
 from twisted.python.failure import Failure
 
 from edgenode.proxy.listener.client_connection import Stage
+from edgenode.proxy.listener.limits import Admitted, Timeouts
 from edgenode.proxy.listener.speakers import SPEAKERS
 from edgenode.tls.policies import PROTOCOLS
 from tests.support import memory
@@ -262,6 +263,23 @@ def test_one_connection_too_many_is_answered_503_and_closed(pki: PKI) -> None:
         first.send(get())
         node.origin().send(OK)
         assert first.answer().status == 200
+
+
+def test_who_is_told_to_come_again_has_little_time(pki: PKI) -> None:
+    """A connection on top gets at the most five seconds for each step, and less where the listener gives less."""
+    changes = {"listener public": {"max-connections": "1", "header-timeout": "300ms", "handshake-timeout": "1h"}}
+    with memory.node(pki, changes) as node:
+        patient = node.raw()
+        load = node.port.load
+        hurried = node.port.limits(Admitted(load.excess, "", "max-connections"))
+        assert hurried.timeouts == Timeouts(handshake=5.0, header=0.3, body=5.0, send=5.0, keepalive=5.0)
+        assert hurried.keepalive_requests == 1
+        silent = node.raw()
+        node.loop.wait(4.8, 0.1)
+        assert silent.read() == b""
+        node.loop.wait(0.5, 0.1)
+        assert silent.read() == b"EOF"
+        assert (patient.read(), load.connections.count, load.excess.count) == (b"", 1, 0)
 
 
 def test_a_client_that_departs_is_counted_out_once(node: MemoryNode) -> None:

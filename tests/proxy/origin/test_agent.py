@@ -29,10 +29,12 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from edgenode.model.errors import OriginError
+from edgenode.net.transport import READ_AHEAD
 from edgenode.proxy.origin.agent import OriginAgent
 from edgenode.proxy.origin.agent_bodies import WrongBodyLength
-from tests.support.misbehaviours import MISBEHAVIOURS, misbehaving
-from tests.support.node import OK, PKI, Behaviour, Origin, Served, answering, fields
+from tests.support import memory
+from tests.support.misbehaviours import MISBEHAVIOURS, RESET, misbehaving
+from tests.support.node import OK, PKI, Origin, Served, answering, fields
 from tests.support.pools import pool_to
 
 pytestmark = pytest.mark.lasting
@@ -77,6 +79,22 @@ async def until(true: Callable[[], object]) -> None:
     while not true():
         assert time.monotonic() < end, "it never came to be"
         await deferLater(reactor, 0.002)
+
+
+def result_of(asked: Deferred[Any]) -> Any:
+    """What a Deferred has fired with."""
+    fired: list[Any] = []
+    asked.addCallback(fired.append)
+    (result,) = fired
+    return result
+
+
+def failure_of(asked: Deferred[Any]) -> BaseException | None:
+    """What it has failed with."""
+    failed: list[Failure] = []
+    asked.addErrback(failed.append)
+    (failure,) = failed
+    return failure.value
 
 
 @pytest.fixture
@@ -318,34 +336,34 @@ async def test_a_redirect_is_followed_only_if_wanted(one: Fixture) -> None:
 # -- streaming ---------------------------------------------------------------------------------------------------------
 
 
-def _big(served: Served) -> None:
-    """Answer with 8 MiB, without end if asked for that."""
-    served.request()
-    served.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (8 << 20))
-    for _ in range(128):
-        if not served.send(b"x" * 65536):
-            return
-    served.stall()
-
-
 @pytest.mark.parametrize("late", [False, True])
-async def test_a_paused_download_stands_still(pki: PKI, late: bool) -> None:
+def test_a_paused_download_stands_still(pki: PKI, late: bool) -> None:
     """While the body's protocol pauses, or there is none yet, no more than two reads are held; then all of it comes."""
-    with Origin(pki, _big) as origin, pool_to(pki, origin.port, read_timeout=0.3) as pool:
-        response = await OriginAgent(pool).request(b"GET", URI)
+    body = b"x" * 2_000_000
+    with memory.node(pki, {"origin origin": {"read-timeout": "1s"}}) as node:
+        answered = OriginAgent(node.pool).request(b"GET", URI)
+        origin = node.origin()
+        origin.read()
+        whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        sent = origin.send(whole)
+        response = result_of(answered)
         sink = Sink(first="" if late else "pauseProducing")
+        if not late:
+            response.deliverBody(sink)
+        sent += origin.send(whole[sent:])
+        node.loop.wait(5)  # longer than the read-timeout: the waiting is ours
         if late:
-            await deferLater(pool.reactor, 0.6)  # longer than the read-timeout: the waiting is ours
             response.deliverBody(sink)
-            assert 0 < len(sink.data) <= 65536
-        else:
-            response.deliverBody(sink)
-            await deferLater(pool.reactor, 0.6)
-            assert 0 < len(sink.data) <= 65536
+        assert 0 < len(sink.data) <= 2 * READ_AHEAD
+        if not late:
             verifyObject(IPushProducer, sink.transport)
             sink.transport.resumeProducing()
-        assert isinstance(await sink.ended, ResponseDone)
-        assert len(sink.data) == 8 << 20
+        while sent < len(whole):
+            sent += origin.send(whole[sent:])
+        node.loop.settle()
+        assert isinstance(result_of(sink.ended), ResponseDone)
+        assert sink.data == body
+        assert node.pool.open == 1
 
 
 async def test_a_paused_upload_is_not_held_in_memory(pki: PKI) -> None:
@@ -475,6 +493,16 @@ async def test_cancelling_gives_up_opening(one: Fixture) -> None:
     assert (one.agent.pool.open, one.origin.received) == (0, b"")
 
 
+def _big(served: Served) -> None:
+    """Answer with 8 MiB."""
+    served.request()
+    served.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (8 << 20))
+    for _ in range(128):
+        if not served.send(b"x" * 65536):
+            return
+    served.stall()
+
+
 @pytest.mark.parametrize("how", ["stopProducing", "loseConnection", "abortConnection"])
 async def test_a_protocol_may_end_its_body(pki: PKI, how: str) -> None:
     """Ending the transport of a body closes the connection, and the protocol hears that it was not all."""
@@ -501,26 +529,21 @@ async def test_a_body_that_has_ended_cannot_touch_its_connection(one: Fixture) -
     assert len(one.origin.connections) == 1
 
 
-def _in_two(served: Served) -> None:
-    """Answer each request with the head first and the body a moment later."""
-    while served.request():
-        served.send(OK[:-2])
-        time.sleep(0.02)
-        served.send(OK[-2:])
-
-
-@pytest.mark.parametrize("behaviour", [answering(OK), _in_two])
-async def test_what_is_done_with_the_last_piece_does_nothing_to_the_connection(
-    one: Fixture, behaviour: Behaviour
-) -> None:
+@pytest.mark.parametrize("in_two", [False, True])
+def test_what_is_done_with_the_last_piece_does_nothing_to_the_connection(pki: PKI, in_two: bool) -> None:
     """A protocol that pauses, or gives up, as the last of the body comes leaves the pooled connection as it is."""
-    one.origin.behaviour = behaviour
-    for how in ("pauseProducing", "loseConnection"):
-        sink = Sink(first=how)
-        (await one.agent.request(b"GET", URI)).deliverBody(sink)
-        await sink.ended
-        assert await readBody(await one.agent.request(b"GET", URI)) == b"ok"
-    assert len(one.origin.connections) == 1
+    with memory.node(pki) as node:
+        for how in ("pauseProducing", "loseConnection"):
+            sink = Sink(first=how)
+            answered = OriginAgent(node.pool).request(b"GET", URI)
+            for piece in (OK[:-2], OK[-2:]) if in_two else (OK,):
+                node.asked().send(piece)
+            result_of(answered).deliverBody(sink)
+            assert isinstance(result_of(sink.ended), ResponseDone)
+            answered = OriginAgent(node.pool).request(b"GET", URI)
+            node.asked().send(OK)
+            assert result_of(readBody(result_of(answered))) == b"ok"
+        assert len(node.opened) == 1
 
 
 async def test_trailers_leave_the_connection_in_order(pki: PKI) -> None:
@@ -617,6 +640,37 @@ async def test_a_busy_server_is_followed_by_the_next_if_there_is_one(pki: PKI) -
                 assert (await OriginAgent(pool).request(b"GET", URI)).code == status
 
 
+def test_a_post_s_503_is_a_failure_of_its_server(pki: PKI) -> None:
+    """It is the answer, for a POST is not repeated; but the server is passed over from now on."""
+    servers = "http://127.0.0.1:81, http://127.0.0.1:82"
+    changes = {"origin origin": {"servers": servers, "next-upstream": "http-503", "max-fails": "1"}}
+    with memory.node(pki, changes) as node:
+        for expected in (503, 200, 200):
+            answered = OriginAgent(node.pool).request(b"POST", URI)
+            origin = node.asked()
+            origin.send(OK if origin.address[1] == 82 else OK.replace(b"200 OK", b"503 Busy"))
+            assert result_of(answered).code == expected
+            assert origin.address[1] == (81 if expected == 503 else 82)
+        assert [server.out_until > 0 for server in node.pool.balancer.servers] == [True, False]
+
+
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"DELETE", b"OPTIONS"])
+@pytest.mark.parametrize("length", [4, UNKNOWN_LENGTH])
+def test_no_connection_is_kept_after_a_body_that_may_be_overlooked(pki: PKI, method: bytes, length: Any) -> None:
+    """The origin may take it for the next request, whose answer would be somebody else's; of a POST it is kept."""
+    with memory.node(pki) as node:
+        for asked, kept in ((method, 0), (b"POST", 1)):
+            producer = Pieces(length)
+            answered = OriginAgent(node.pool).request(asked, URI, None, producer)
+            origin = node.asked()
+            producer.consumer.write(b"body")
+            producer.done.callback(None)
+            assert b"body" in origin.read()
+            origin.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            assert result_of(answered).code == 200
+            assert node.pool.open == kept
+
+
 async def test_no_server_is_an_origin_error(pki: PKI) -> None:
     """A refused connection fails as 502, kind connect, with nothing sent."""
     with Origin(pki) as origin:
@@ -627,25 +681,32 @@ async def test_no_server_is_an_origin_error(pki: PKI) -> None:
 
 
 @pytest.mark.parametrize("name", MISBEHAVIOURS)
-async def test_whatever_the_origin_does_the_caller_is_told(pki: PKI, name: str) -> None:
+def test_whatever_the_origin_does_the_caller_is_told(pki: PKI, name: str) -> None:
     """A bad head is an OriginError, a bad body a ResponseFailed; a good one is whole."""
     expected = MISBEHAVIOURS[name]
-    with Origin(pki, misbehaving()) as origin, pool_to(pki, origin.port, read_timeout=0.3) as pool:
-        answered = OriginAgent(pool).request(b"GET", b"https://shop.example/" + name.encode())
+    with memory.node(pki, {"origin origin": {"read-timeout": "400ms"}}, tls=True) as node:
+        node.tcp = expected.then == RESET
+        answered = OriginAgent(node.pool).request(b"GET", b"https://shop.example/" + name.encode())
+        origin = node.origin()
+        origin.read()
+        origin.misbehave(expected)
+        node.loop.wait(4, 0.2)
         if expected.status in (502, 504):
-            with pytest.raises(OriginError) as caught:
-                await answered
-            assert caught.value.status == expected.status
-            assert expected.reason in caught.value.reason
+            error = failure_of(answered)
+            assert isinstance(error, OriginError)
+            assert error.status == expected.status
+            assert expected.reason in error.reason
             return
-        response = await answered
+        response = result_of(answered)
         assert response.code == expected.status
+        content = treq.content(response)
+        node.loop.wait(4, 0.2)
         if expected.reason:
-            with pytest.raises(ResponseFailed) as failed:
-                await treq.content(response)
-            assert expected.reason in failed.value.reasons[0].value.reason
+            failed = failure_of(content)
+            assert isinstance(failed, ResponseFailed)
+            assert expected.reason in failed.reasons[0].value.reason
         else:
-            assert await treq.content(response) == expected.body
+            assert result_of(content) == expected.body
 
 
 @pytest.mark.parametrize("name", [name for name, each in MISBEHAVIOURS.items() if each.endless])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from attrs import frozen
 
+from tests.support import memory
 from tests.support.node import OK, PKI, Behaviour, Node, Origin, Served, answering, get, in_thread, started
 
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
@@ -229,35 +229,24 @@ async def test_the_only_server_that_is_busy_is_heard(pki: PKI) -> None:
             assert (await ask(node))[:2] == (503, b"busy")
 
 
-async def test_the_trailers_of_an_answer_that_was_given_up_end_nothing(pki: PKI) -> None:
+def test_the_trailers_of_an_answer_that_was_given_up_end_nothing(pki: PKI) -> None:
     """After a 503 with trailers the exchange waits for the next server, and a pipelined request for the exchange."""
-
-    def busy(served: Served) -> None:
-        served.request()
-        served.send(b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbusy\r\n0\r\nA: b\r\n\r\n")
-        echoing(served)
-
-    def slow(served: Served) -> None:
-        time.sleep(0.1)
-        echoing(served)
-
-    with servers(pki, busy, slow) as both:
-        async with both.started(next_upstream="http-503") as node:
-            assert await in_thread(pipelined, node) == [b"/1", b"/2"]
-
-
-def echoing(served: Served) -> None:
-    """Answer with the target."""
-    while (request := served.request()) is not None:
-        target = request.split(b" ", 2)[1]
-        served.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(target), target))
-
-
-def pipelined(node: Node) -> list[bytes]:
-    """The answers to two requests sent at once."""
-    with node.client() as client:
-        client.send(get("/1") + get("/2", close=True))
-        return [client.answer().body for _ in range(2)]
+    servers = "http://127.0.0.1:81, http://127.0.0.1:82"
+    with memory.node(pki, {"origin origin": {"servers": servers, "next-upstream": "http-503"}}) as node:
+        client = node.client()
+        client.send(get("/1") + get("/2"))
+        busy = node.origin()
+        busy.send(b"HTTP/1.1 503 Busy\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbusy\r\n0\r\nA: b\r\n\r\n")
+        other = node.origin()
+        assert busy.address != other.address
+        assert other.read().startswith(b"GET /1 ")
+        assert client.read() == b""
+        other.send(OK)
+        assert client.answer().body == b"ok"
+        (later,) = [each for each in (busy, *node.opened[1:]) if b"GET /2 " in each.read()]
+        later.send(OK.replace(b"ok", b"OK"))
+        assert client.answer().body == b"OK"
+        assert [record.origin_status for record in node.records] == [200, 200]
 
 
 # -- weights and failures -------------------------------------------------------------------------------------------

@@ -4,34 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.misbehaviours import KEEP, MISBEHAVIOURS, MOMENT, Misbehaviour, misbehaving
-from tests.support.node import (
-    OK,
-    PATIENCE,
-    PKI,
-    Alone,
-    Client,
-    Node,
-    Origin,
-    Served,
-    alone,
-    get,
-    in_thread,
-    running,
-    started,
-)
-
-pytestmark = pytest.mark.lasting
+from edgenode.proxy.http1.bodies import ChunkedBody
+from tests.support import memory
+from tests.support.misbehaviours import MISBEHAVIOURS, RESET, misbehaving
+from tests.support.node import OK, PATIENCE, PKI, Alone, Answer, Client, Origin, Served, alone, get, in_thread, started
 
 PAGES = {502: b"502 Bad Gateway\n", 504: b"504 Gateway Timeout\n"}
 SLOW = {"origin origin": {"read-timeout": "400ms"}}
-IN_TIME = 3.0
-"""Seconds within which everything is over, of which the origin may take the read-timeout again and again."""
 
 
 @pytest.fixture(scope="module")
@@ -40,49 +23,54 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
     return PKI.make(tmp_path_factory.mktemp("pki"))
 
 
-@pytest.fixture(scope="module")
-def node(pki: PKI) -> Iterator[Node]:
-    """A node before the misbehaving origin."""
-    with Origin(pki, misbehaving()) as origin, running(pki, origin, SLOW) as node:
-        yield node
-
-
-def ask(node: Node, path: str, expected: Misbehaviour) -> tuple[int, bytes, bytes, str, float]:
-    """Ask for a path, and then, unless the node closes, for another.
-
-    :return: status and body, the other's body, how the node closed, and how long the answer took.
-    """
-    with node.client() as client:
-        began = time.monotonic()
-        answer = client.ask(get(path))
-        while answer.status < 200:
-            answer = client.answer()
-        took = time.monotonic() - began
-        if expected.then != KEEP:
-            time.sleep(MOMENT)
-        other = b"" if client.ended else client.ask(get("/well")).body
-        return answer.status, answer.body, other, client.ended, took
-
-
 @pytest.mark.parametrize("name", MISBEHAVIOURS)
-async def test_whatever_the_origin_does_the_client_gets_one_clear_answer(node: Node, name: str) -> None:
+def test_whatever_the_origin_does_the_client_gets_one_clear_answer(pki: PKI, name: str) -> None:
     """A bad head is 502, silence is 504, a bad body is a cut response, all in time; what follows is right again."""
     expected = MISBEHAVIOURS[name]
-    node.events.told.clear()
-    status, body, other, ended, took = await in_thread(ask, node, f"/{name}", expected)
-    assert status == expected.status
-    assert took < IN_TIME
-    event = (await node.events.take(1 if ended else 2))[0]
-    if status in PAGES:
-        assert body == PAGES[status]
-        assert expected.reason in event["error"]["reason"]
-        assert (event["error"]["fault"], event["error"]["status"]) == ("origin", status)
-        assert other == b"ok"
-    elif expected.reason:
-        assert ended == "cut"
-        assert expected.reason in event["error"]["reason"]
-    else:
-        assert (body, other, event["error"]) == (expected.body, b"ok", None)
+    with memory.node(pki, SLOW, tls=True) as node:
+        node.tcp = expected.then == RESET
+        client = node.client()
+        client.send(get(f"/{name}"))
+        origin = node.origin()
+        origin.read()
+        origin.misbehave(expected)
+        for _ in range(20):  # silence has its time, once for each thing that was waited for
+            if node.records:
+                break
+            node.loop.wait(0.2)
+        (event,) = node.events
+        if expected.reason and expected.status not in PAGES:
+            final = client.read().removeprefix(b"HTTP/1.1 103 Early Hints\r\n")
+            assert final.startswith(b"HTTP/1.1 %d " % expected.status)
+            assert client.ended == "cut"
+            assert expected.reason in event["error"]["reason"]
+            return
+        answer = client.answer()
+        while answer.status < 200:
+            answer = client.answer()
+        assert answer.status == expected.status
+        if answer.status in PAGES:
+            assert answer.body == PAGES[answer.status]
+            assert expected.reason in event["error"]["reason"]
+            assert (event["error"]["fault"], event["error"]["status"]) == ("origin", answer.status)
+        else:
+            assert (dechunked(answer), event["error"]) == (expected.body, None)
+        client.send(get("/well"))
+        after = node.asked()
+        assert after.read().startswith(b"GET /well ")
+        after.send(OK)
+        assert client.answer().body == b"ok"
+
+
+def dechunked(answer: Answer) -> bytes:
+    """The body of a whole response, without chunks."""
+    if not answer.fields("transfer-encoding"):
+        return answer.body
+    reader = ChunkedBody()
+    body, rest = reader.feed(answer.body)
+    assert reader.done
+    assert rest == b""
+    return body
 
 
 def test_what_has_no_end_takes_no_memory(pki: PKI) -> None:
@@ -147,81 +135,80 @@ async def test_a_kept_connection_is_looked_at_before_it_is_used_again(pki: PKI, 
     assert len(origin.connections) == 2
 
 
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("poison", [FORGED, FORGED[:20], b"\0"])
+def test_what_is_unread_on_a_kept_connection_is_no_answer(pki: PKI, tls: bool, poison: bytes) -> None:
+    """Though nobody has read it yet when the next request is there."""
+    with memory.node(pki, tls=tls) as node:
+        client = node.client()
+        client.send(get("/1"))
+        origin = node.origin()
+        origin.send(OK)
+        assert client.answer().body == b"ok"
+        client.tls.send(get("/2"))
+        origin.connection.send(poison)  # both wait to be read
+        node.loop.settle()
+        other = node.origin()
+        assert other.read().startswith(b"GET /2 ")
+        other.send(OK)
+        assert client.answer().body == b"ok"
+        assert b"/2" not in origin.read()
+        assert origin.ended
+
+
 @pytest.mark.parametrize("later", [False, True])
-async def test_a_body_behind_the_answer_to_head_is_nobodys_answer(pki: PKI, later: bool) -> None:
+def test_a_body_behind_the_answer_to_head_is_nobodys_answer(pki: PKI, later: bool) -> None:
     """An origin that sends a body where none may be spoils its connection, not the next request's answer."""
-
-    def behave(served: Served) -> None:
-        head = served.request()
-        if head is not None and head.startswith(b"HEAD"):
-            served.send(b"HTTP/1.1 200 OK\r\nContent-Length: 45\r\n\r\n" + FORGED * (not later))
-            if later:
-                served.send(FORGED)
-            served.stall()
-        else:
-            served.send(OK)
-
-    with Origin(pki, behave) as origin:
-        async with started(pki, origin) as node:
-
-            def ask_both() -> tuple[int, bytes, bytes]:
-                with node.client() as client:
-                    first = client.ask(get(method="HEAD"))
-                    time.sleep(MOMENT)
-                    return first.status, first.body, client.ask(get("/next")).body
-
-            assert await in_thread(ask_both) == (200, b"", b"ok")
-            await node.events.take(2)
+    with memory.node(pki, tls=True) as node:
+        client = node.client()
+        client.send(get(method="HEAD"))
+        origin = node.origin()
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 45\r\n\r\n"
+        for piece in (head, FORGED) if later else (head + FORGED,):
+            origin.send(piece)
+        assert client.answer("HEAD").status == 200
+        client.send(get("/next"))
+        other = node.origin()
+        other.read()
+        other.send(OK)
+        assert client.answer().body == b"ok"
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS"])
-async def test_a_body_that_an_origin_overlooks_is_nobodys_request(pki: PKI, method: str) -> None:
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_an_origin_overlooks_is_nobodys_request(pki: PKI, method: str, chunked: bool) -> None:
     """CL.0: an origin that takes such a body for the next request answers it on a connection that is nobody's."""
     inner = b"GET /inner HTTP/1.1\r\nHost: open.test\r\n\r\n"
-
-    def behave(served: Served) -> None:
-        while (head := served.head()) is not None:
-            slow = b" /inner " in head
-            if slow:
-                time.sleep(5 * MOMENT)  # so that the next request is there before the answer to this one
-            served.send(FORGED if slow else b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-
-    with Origin(pki, behave) as origin:
-        async with started(pki, origin) as node:
-
-            def ask_both() -> list[bytes]:
-                with node.client() as client:
-                    first = client.ask(
-                        get("/", "open.test", f"Content-Length: {len(inner)}", method=method, body=inner)
-                    )
-                    return [first.body, client.ask(get("/next")).body]
-
-            assert await in_thread(ask_both) == [b"", b""]
-            await node.events.take(2)
+    line = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(inner)}"
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(inner), inner) if chunked else inner
+    with memory.node(pki) as node:
+        client = node.client()
+        client.send(get("/", "open.test", line, method=method, body=body))
+        origin = node.origin()
+        assert b"/inner" in origin.read()
+        origin.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        assert client.answer(method).status == 200
+        assert origin.read() == b""
+        assert origin.ended
+        client.send(get("/next"))
+        other = node.origin()
+        other.read()
+        other.send(OK)
+        assert client.answer().body == b"ok"
 
 
-async def test_an_answer_before_the_question_is_dropped_with_its_connection(pki: PKI) -> None:
+def test_an_answer_before_the_question_is_dropped_with_its_connection(pki: PKI) -> None:
     """What an origin sends of itself between two requests is no answer to the second."""
-    behaviour: list[bytes] = []
-
-    def behave(served: Served) -> None:
-        while served.request() is not None:
-            served.send(OK)
-            time.sleep(MOMENT / 3)
-            served.send(FORGED)
-            behaviour.append(FORGED)
-
-    with Origin(pki, behave) as origin:
-        async with started(pki, origin) as node:
-
-            def ask_many() -> list[bytes]:
-                with node.client() as client:
-                    bodies = []
-                    for number in range(4):
-                        bodies.append(client.ask(get(f"/{number}")).body)
-                        time.sleep(MOMENT)
-                    return bodies
-
-            assert await in_thread(ask_many) == [b"ok"] * 4
-            await node.events.take(4)
-    assert len(origin.connections) == 4
+    with memory.node(pki, tls=True) as node:
+        client = node.client()
+        for number in range(4):
+            client.send(get(f"/{number}"))
+            origin = node.origin()
+            assert origin.read().startswith(b"GET /%d " % number)
+            origin.send(OK)
+            assert client.answer().body == b"ok"
+            assert not origin.ended
+            origin.send(FORGED)
+            origin.read()
+            assert origin.ended
+        assert len(node.opened) == 4

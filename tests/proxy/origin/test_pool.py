@@ -18,6 +18,7 @@ from edgenode.model.exchange import Headers
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.streams import NO_CONTENT, OriginStream, ResponseHead
+from tests.proxy.origin.pooled import Borrowing, Pooled
 from tests.proxy.origin.test_agent import until
 from tests.support.node import OK, PKI, Origin, Served
 from tests.support.pools import pool_to
@@ -84,6 +85,111 @@ async def error_of(asked: Deferred[int]) -> OriginError:
     return caught.value
 
 
+# -- what is counted, by itself ----------------------------------------------------------------------------------------
+
+
+def test_a_connection_that_was_given_back_is_lent_again() -> None:
+    """The one used last first; as one that has served before."""
+    pooled = Pooled()
+    first, second = pooled.take(), pooled.take()
+    assert len(pooled.openings) == 2
+    for each in (first, second):
+        pooled.pool.release(each)  # type: ignore[arg-type]
+    assert [pooled.borrow().got for _ in range(2)] == [[(second, True)], [(first, True)]]
+    assert len(pooled.openings) == 2
+
+
+def test_an_idle_connection_that_goes_leaves_its_place() -> None:
+    """So that another can be kept; one that was busy had none to leave."""
+    pooled = Pooled(max_idle=1)
+    for how in ("idle", "busy"):
+        first, second = pooled.take(), pooled.take()
+        if how == "idle":
+            pooled.pool.release(first)  # type: ignore[arg-type]
+        first.end("gone")
+        pooled.pool.release(second)  # type: ignore[arg-type]
+        assert second.ended == ""
+        assert pooled.pool.open == 1
+        second.end("gone")
+    busy = [pooled.take() for _ in range(3)]
+    for each in busy:
+        pooled.pool.release(each)  # type: ignore[arg-type]
+    assert [each.ended for each in busy] == ["", "closed", "closed"]
+
+
+def test_a_stale_connection_is_not_lent_and_leaves_its_place() -> None:
+    """The next idle one is looked at, then a new one is opened."""
+    pooled = Pooled(max_idle=2)
+    first, second = pooled.take(), pooled.take()
+    for each in (first, second):
+        pooled.pool.release(each)  # type: ignore[arg-type]
+        each.fresh = False
+    third = pooled.take()
+    assert (first.ended, second.ended, third.ended) == ("stale", "stale", "")
+    fourth = pooled.take()
+    for each in (third, fourth):
+        pooled.pool.release(each)  # type: ignore[arg-type]
+    assert (third.ended, fourth.ended, pooled.pool.open) == ("", "", 2)
+
+
+def test_an_idle_connection_has_its_time_from_when_it_was_given_back() -> None:
+    """idle-timeout, counted anew each time; a busy one has none."""
+    pooled = Pooled(idle_timeout=10)
+    connection = pooled.take()
+    pooled.loop.advance(5)
+    pooled.pool.release(connection)  # type: ignore[arg-type]
+    assert connection.deadline == 15
+    pooled.loop.wait(11, 0.5)
+    assert connection.ended == "closed"
+    assert pooled.pool.open == 0
+
+
+def test_openings_count_as_connections() -> None:
+    """Until they have failed, or nobody wants them."""
+    pooled = Pooled(max_connections=2)
+    waiting = [Borrowing() for _ in range(3)]
+    openings = [pooled.pool.borrow(each) for each in waiting]
+    assert openings == [*pooled.openings, None]
+    assert (waiting[2].errors[0].status, waiting[2].errors[0].kind) == (503, "unavailable")
+    pooled.openings[0].cancel()
+    pooled.openings[1].fail(OriginError(502, "connect", "for the test"))
+    assert pooled.pool.open == 0
+    assert pooled.take().ended == ""
+
+
+def test_an_idle_connection_makes_room_for_a_new_one() -> None:
+    """To another server, or where only a new one will do; a busy one does not."""
+    pooled = Pooled(2, max_connections=1)
+    first = pooled.take()
+    pooled.pool.release(first)  # type: ignore[arg-type]
+    second = pooled.take()
+    assert (first.ended, second.server is first.server) == ("closed", False)
+    assert pooled.borrow().errors[0].status == 503
+    pooled.pool.release(second)  # type: ignore[arg-type]
+    assert pooled.take(fresh=True) is not second
+    assert second.ended == "closed"
+
+
+def test_a_server_that_was_tried_is_not_asked_again() -> None:
+    """Without another there is no connection, and no opening."""
+    pooled = Pooled(2)
+    servers = pooled.pool.balancer.servers
+    borrowing = Borrowing()
+    pooled.pool.borrow(borrowing, servers[:1])
+    assert pooled.openings[0].server is servers[1]
+    pooled.pool.borrow(borrowing, servers)
+    assert [error.reason for error in borrowing.errors] == ["no server is left to try"]
+    assert len(pooled.openings) == 1
+
+
+def test_the_host_of_a_request_is_what_the_section_says() -> None:
+    """The server's name, the server itself, or what is written."""
+    server = Pooled().pool.balancer.servers[0]
+    assert Pooled(host="server", server_name="name.test").pool.host(server) == b"name.test"
+    assert Pooled(host="server").pool.host(server) == b"s0"
+    assert Pooled(host="written.test").pool.host(server) == b"written.test"
+
+
 # -- what is kept ------------------------------------------------------------------------------------------------------
 
 
@@ -137,22 +243,6 @@ async def test_a_connection_that_the_origin_closes_is_not_lent(pki: PKI) -> None
             assert await Exchange().on(pool) == 200
             await until(lambda: not pool.open)
         assert len(origin.connections) == 3
-
-
-async def test_bytes_on_an_idle_connection_end_it(pki: PKI) -> None:
-    """An answer that nobody asked for is nobody's, least of all the next request's."""
-
-    def talkative(served: Served) -> None:
-        while served.request():
-            served.send(OK)
-            time.sleep(0.02)
-            served.send(OK.replace(b"ok", b"NO"))
-
-    with Origin(pki, talkative) as origin, pool_to(pki, origin.port) as pool:
-        assert await Exchange().on(pool) == 200
-        await until(lambda: not pool.open)
-        assert await Exchange().on(pool) == 200
-        assert len(origin.connections) == 2
 
 
 async def test_a_fresh_connection_can_be_asked_for(pki: PKI) -> None:
