@@ -158,7 +158,10 @@ class Poller:
     def connectionLost(self, reason: Failure) -> None:
         """The reactor ends and gives up all that is registered with it: and so all that is registered here."""
         for descriptor in {*self._readers.values(), *self._writers.values()}:
-            descriptor.connectionLost(reason)
+            try:
+                descriptor.connectionLost(reason)
+            except Exception:
+                _log.failure("a descriptor failed")
 
     def doRead(self) -> None:
         """Serve the rest of the last round, then whoever is ready, until nobody is or time is up."""
@@ -223,7 +226,10 @@ class Poller:
         finally:
             self.unsent = None
             for transport in unsent:
-                transport.flush()
+                try:
+                    transport.flush()
+                except Exception:
+                    self._failed(transport)
 
     def _serve_again(self, end: float) -> bool:
         """Serve everyone who asked for it before now; false if time is up."""

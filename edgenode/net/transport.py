@@ -124,6 +124,8 @@ class Transport:
 
     def doWrite(self) -> None:
         """Send what is queued, for one slice: called by the reactor when the socket is writable."""
+        if self._read:
+            self.deliver()  # before anything else is read, or the connection turns out to be broken
         if not self.queued or not self.established:
             self._stop_writing()
             self.doRead()  # the handshake, or a read, had something to send
@@ -265,9 +267,9 @@ class Transport:
 
     def close(self) -> None:
         """End the connection properly once everything queued is sent."""
+        self.flush()
         if self.lost or self._closing:
             return
-        self.flush()
         self._closing = True
         self._direct = False
         if not self.queued:
@@ -331,8 +333,8 @@ class Transport:
             self._end("", clean=True)
 
     def _reopen(self) -> None:
-        """Read again, unless nothing can come any more, or the receiver has to have its turn first."""
-        if self._ended:
+        """Read again, unless there is a reason not to; a handshake goes on even while the receiver is paused."""
+        if self._ended or (self._paused and self.established):
             return
         self._open = self.established and not self._asked and not self._read
         if not self._reading:

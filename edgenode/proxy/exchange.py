@@ -310,7 +310,6 @@ class ProxyExchange(JudgedRequest, Attempts):
 
     def take_response(self, head: ResponseHead, body: bytes, done: bool) -> None:
         """The origin has answered."""
-        self.error = None
         self.answered = time.perf_counter()
         self._began_response = True
         self.status = head.status

@@ -499,17 +499,36 @@ def test_fields_say_what_they_need(need: str) -> None:
     assert any(FIELDS[name].read(without) != FIELDS[name].read(whole) for name in FIELDS if need in FIELDS[name].needs)
 
 
-_NAMES = (b"a", b"session", b"a=b", b"x a", b"", b"%61", b"A", b"sess ion", b";", b'"a"')
-_COOKIES = st.lists(
-    st.sampled_from(
-        ("a", "session", "A", "xa", "=", "; ", ";", " ", "  ", ",", "\t", '"', "%61", "%", "1", "sess", "ion", "\xff")
+def _written(pieces: tuple[str, ...], separators: tuple[str, ...]) -> st.SearchStrategy[str]:
+    """Pieces with separators between them."""
+    pairs = st.tuples(st.sampled_from(pieces), st.sampled_from(separators))
+    return st.lists(pairs, max_size=4).map(lambda several: "".join(piece + end for piece, end in several))
+
+
+_NAMES = (b"a", b"a", b"a", b"session", b"a=b", b"x a", b"", b"a b")
+_COOKIES = _written(
+    (
+        "a=1",
+        "a=2",
+        "a",
+        "xa=3",
+        "ax=4",
+        "session=a",
+        "%61=5",
+        "b=a=6",
+        "=7",
+        "a =8",
+        "a=b=9",
+        '"a=10"',
+        'c="d; a=11"',
+        "",
     ),
-    max_size=9,
-).map("".join)
-_QUERIES = st.lists(
-    st.sampled_from(("a", "session", "A", "xa", "=", "&", ";", "+", "%61", "%", "%00", "1", "\xff", "%26", "x+a")),
-    max_size=9,
-).map("".join)
+    ("; ", "; ", ";", "", " ", ", ", "\t", "  "),
+)
+_QUERIES = _written(
+    ("a=1", "a=2", "a", "xa=3", "ax=4", "%61=5", "+a=6", "a+b=7", "a%00x=8", "=9", "b=a", "x+a=1", "\xff=2"),
+    ("&", "&", ";", ""),
+)
 
 
 @settings(max_examples=500)
