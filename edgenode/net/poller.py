@@ -32,6 +32,10 @@ _TURN = 0.01
 _log = Logger()
 
 
+Step = tuple[Any, Callable[[], None]]
+"""A transport, and what is to be done on it: see ``Transport.soon``."""
+
+
 class Timers(Protocol):
     """Twisted's ``IReactorTime``, as far as it is needed."""
 
@@ -44,11 +48,13 @@ class Reactor(Timers, Protocol):
 
     :ivar clock: monotonic seconds.
     :ivar batch: takes whoever has read something to be handed on later in the round; ``None``: hand it on at once.
+    :ivar steps: likewise what is to be done once everybody's bytes were handed on, each with the transport it is for.
     :ivar unsent: likewise whoever has something to send.
     """
 
     clock: Callable[[], float]
     batch: deque[Any] | None
+    steps: deque[Step] | None
     unsent: list[Any] | None
 
     def addReader(self, reader: Any) -> None:
@@ -89,7 +95,9 @@ class Poller:
         self._fresh: set[int] = set()
         self._again: deque[Any] = deque()
         self._read: deque[Any] = deque()
+        self._waiting: deque[Step] = deque()
         self.batch: deque[Any] | None = None
+        self.steps: deque[Step] | None = None
         self.unsent: list[Any] | None = None
         self._waking = False
         self.clock = clock
@@ -169,7 +177,7 @@ class Poller:
         readers, writers = self._readers, self._writers
         end = clock() + _TURN
         while True:
-            left_over, over = bool(self._read), False
+            left_over, over = self._left_over, False
             self.batch = self._read
             for number, events in () if left_over else self._ready:
                 if fresh and number in fresh:
@@ -188,11 +196,11 @@ class Poller:
                     over = True
                     break
             self.batch = None
-            if self._read:
+            if self._read or left_over:
                 self._deliver(end)
                 over = over or clock() > end
             if over:
-                if self._read:
+                if self._left_over:
                     self._wake()  # their sockets may have nothing more to tell
                 return
             if left_over:
@@ -208,7 +216,8 @@ class Poller:
                 return
 
     def _deliver(self, end: float) -> None:
-        """Hand on what was read, and send what is written in response: each for everybody, one after the other.
+        """Hand on what was read, do what follows from it, and send what is written: each for everybody, one after the
+        other.
 
         The same work for several connections in a row costs a good deal less than all the work for one and then for
         another: the processor's caches hold the code of one step, and not that of all.
@@ -216,15 +225,19 @@ class Poller:
         read = self._read
         if len(read) > 2:  # clients' and origins' connections each together
             read = self._read = deque(sorted(read, key=_kind))
+        steps, clock = self._waiting, self.clock
         unsent: list[Any] = []
-        self.unsent = unsent
+        self.steps, self.unsent = steps, unsent
         try:
             while read:
                 read.popleft().deliver()
-                if self.clock() > end:
+                if clock() > end:
                     break
+            while steps and clock() <= end:
+                transport, call = steps.popleft()
+                transport.step(call)
         finally:
-            self.unsent = None
+            self.steps = self.unsent = None
             for transport in unsent:
                 try:
                     transport.flush()
@@ -251,6 +264,11 @@ class Poller:
         self.removeWriter(descriptor)
         descriptor.connectionLost(Failure())
 
+    @property
+    def _left_over(self) -> bool:
+        """Whether the last turn has ended in the middle of a round."""
+        return bool(self._read or self._waiting)
+
     def _wake(self) -> None:
         """Have a turn soon, though the epoll may have nothing to tell."""
         if not self._waking:
@@ -259,7 +277,7 @@ class Poller:
 
     def _woken(self) -> None:
         self._waking = False
-        if self._again or self._read:
+        if self._again or self._left_over:
             self.doRead()
-        if self._again or self._read:
+        if self._again or self._left_over:
             self._wake()

@@ -133,7 +133,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         elif self.wants:
             self._client.accept_body()
         else:
-            self._judged()
+            self._client.soon(self._judged)
 
     def _look_into_body(self) -> None:
         """Enough of the body is there to judge the request; what is there waits on."""

@@ -21,6 +21,7 @@ exchange knows nothing else of either side. The law that every protocol keeps:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from edgenode.model.errors import ClientError, OriginError
@@ -187,6 +188,10 @@ class ClientStream(Protocol):
 
     def interim(self, status: int, reason: bytes, lines: bytes) -> None:
         """Send an interim response, if the client knows them."""
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call it later in this round, when the other requests of the round have come as far; not if the stream is over
+        by then."""
 
     def accept_body(self) -> None:
         """Send 100 if the client waits for it before its body."""

@@ -7,6 +7,7 @@ a deadline, or waits for an origin, which has one. Nothing is read while somethi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from edgenode.model.errors import ClientError
@@ -148,6 +149,10 @@ class ServerConnection:
         if self._head.version == (1, 1):
             self.transport.write(b"%b%b\r\n" % (status_line(status, reason), lines))
 
+    def soon(self, call: Callable[[], None]) -> None:
+        """Call later in this round: see :meth:`edgenode.net.transport.Transport.soon`."""
+        self.transport.soon(call)
+
     def accept_body(self) -> None:
         """The request has been let through: ask for its body if the client waits to be asked."""
         if self._continue:
@@ -204,7 +209,8 @@ class ServerConnection:
         state = self.state
         if state is State.BODY or state is State.EARLY:
             self._reader.feed(data)
-            self._read_body()
+            if self._handler is not None:  # else it is to be handed over yet
+                self._read_body()
         elif state <= State.RESPONSE:
             self._reader.feed(data)
             if state is State.IDLE and data:
@@ -317,6 +323,14 @@ class ServerConnection:
             self.deadline = self._deadlines.clock() + self._limits.timeouts.body
         if head.upgrade:
             raise ClientError(501, "WebSocket is not offered")
+        self.transport.soon(self._handle)
+
+    def _handle(self) -> None:
+        """Hand the request over."""
+        head = self._head
+        assert head is not None
+        if not State.BODY <= self.state <= State.WAIT:
+            return  # its time is over
         self._handler = handler = self._client.handle(self, head)
         if handler is not None and self._reader.body is not None and self._reader.buffered and self._left is None:
             self._read_body()
