@@ -14,6 +14,7 @@ from __future__ import annotations
 import select
 from collections import deque
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from time import monotonic
 from typing import Any, Protocol
 
@@ -73,9 +74,7 @@ class Reactor(Timers, Protocol):
         """Call ``continued.doAgain`` once, after everybody else who is ready."""
 
 
-def _kind(transport: Any) -> int:
-    """What tells the receivers of different rooms apart."""
-    return id(type(transport.receiver))
+_by_side = attrgetter("side")
 
 
 @implementer(IReadDescriptor)
@@ -224,7 +223,7 @@ class Poller:
         """
         read = self._read
         if len(read) > 2:  # clients' and origins' connections each together
-            read = self._read = deque(sorted(read, key=_kind))
+            read = self._read = deque(sorted(read, key=_by_side))
         steps, clock = self._waiting, self.clock
         unsent: list[Any] = []
         self.steps, self.unsent = steps, unsent

@@ -63,13 +63,14 @@ class Transport:
     :ivar established: whether the handshake is done.
     :ivar queued: the bytes that wait to be sent; while there are any, the writer should wait for ``drained``.
     :ivar lost: whether the connection is over.
+    :ivar side: the same number for those whose first receiver was of the same class: clients', origins'.
     :ivar sent: the bytes that the socket has taken so far, to see progress by.
     """
 
     __slots__ = (
         "_again", "_asked", "_closing", "_direct", "_ended", "_fd", "_half", "_open", "_paused", "_queue", "_reactor",
         "_read", "_reading", "_unsent", "_writing",
-        "connection", "established", "lost", "queued", "receiver", "sent", "sock",
+        "connection", "established", "lost", "queued", "receiver", "sent", "side", "sock",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +80,7 @@ class Transport:
         self.sock = sock
         self.connection = connection
         self.receiver = receiver
+        self.side = id(type(receiver))
         self._fd = sock.fileno()
         self._queue: deque[bytes | memoryview] | None = None
         self._read = self._unsent = b""  # of the round that the reactor is at
@@ -167,12 +169,18 @@ class Transport:
             return
         data, self._read = self._read, b""
         if data and not self.lost:
-            self._tell(self.receiver.received, data)
+            try:
+                self.receiver.received(data)
+            except Exception:
+                self._failed()
 
     def step(self, call: Callable[[], None]) -> None:
         """Do what :meth:`soon` was asked for: called by the reactor."""
         if not self.lost:
-            self._tell(call)
+            try:
+                call()
+            except Exception:
+                self._failed()
 
     def flush(self) -> None:
         """Send what was written in this round: called by the reactor once everybody's bytes have been handed on."""

@@ -181,12 +181,12 @@ def request_lines(head: RequestHead, without: Collection[bytes] = ()) -> bytes:
 
     :param without: further names to leave out, lower case: those of which somebody reads the first of two.
     """
-    names, lines = head.field_names, head.field_lines
-    if head.options or without:
-        left_out = head.options.union(without)
-        kept = [line for line, name in zip(lines, names, strict=True) if name not in left_out and crosses(name)]
-    else:
-        kept = [line for line, name in zip(lines, names, strict=True) if name in _CROSSING or crosses(name)]
+    names, block = head.field_names, head.field_block
+    left_out = head.options.union(without)
+    if not left_out and names[0] == b"host" and _CROSSING.issuperset(names[1:]):
+        return block[block.index(b"\n") + 1 :]
+    lines = head.field_lines
+    kept = [line for line, name in zip(lines, names, strict=True) if name not in left_out and crosses(name)]
     kept.append(b"")
     return b"\r\n".join(kept)
 

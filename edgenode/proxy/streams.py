@@ -36,7 +36,7 @@ class RequestHead(Request):
 
     :ivar origin_target: the request target in origin form as it is forwarded, or ``*``.
     :ivar field_names: the names of its field lines in lower case, in the order received.
-    :ivar field_lines: the field lines as ``name: value``, names as received, without line ends, index by index.
+    :ivar field_block: the field lines as ``name: value``, names as received, each with its line end.
     :ivar options: the field names that its Connection field nominates as hop-by-hop, lower case.
     :ivar keep_alive: whether its connection may serve another request.
     :ivar expects_continue: whether the client waits for 100 before it sends the body.
@@ -45,7 +45,7 @@ class RequestHead(Request):
 
     origin_target: bytes
     field_names: list[bytes]
-    field_lines: list[bytes]
+    field_block: bytes
     options: frozenset[bytes]
     keep_alive: bool
     expects_continue: bool
@@ -65,7 +65,7 @@ class RequestHead(Request):
         fields: dict[bytes, tuple[bytes, ...]],
         origin_target: bytes,
         field_names: list[bytes],
-        field_lines: list[bytes],
+        field_block: bytes,
         options: frozenset[bytes],
         keep_alive: bool,
         expects_continue: bool,
@@ -84,11 +84,16 @@ class RequestHead(Request):
         self.fields = fields
         self.origin_target = origin_target
         self.field_names = field_names
-        self.field_lines = field_lines
+        self.field_block = field_block
         self.options = options
         self.keep_alive = keep_alive
         self.expects_continue = expects_continue
         self.upgrade = upgrade
+
+    @property
+    def field_lines(self) -> list[bytes]:
+        """The field lines without their ends, index by index."""
+        return self.field_block.split(b"\r\n")[:-1]
 
     def __getattr__(self, name: str) -> tuple[object, ...]:
         """``headers`` and ``names``, from the field lines."""
@@ -132,12 +137,12 @@ class ResponseHead:
     :ivar reason: the reason phrase; empty if there is none.
     :ivar fields: every value of every field by its lower-case name.
     :ivar field_names: the names of its field lines in lower case, in the order received.
-    :ivar field_lines: the field lines as ``name: value``, names as received, without line ends, index by index.
+    :ivar field_block: the field lines as ``name: value``, names as received, each with its line end.
     :ivar length: the body's length in bytes, ``None`` if it is not known in advance.
     :ivar options: the field names that its Connection field nominates as hop-by-hop.
     """
 
-    __slots__ = ("field_lines", "field_names", "fields", "length", "options", "reason", "status")
+    __slots__ = ("field_block", "field_names", "fields", "length", "options", "reason", "status")
 
     def __init__(
         self,
@@ -145,7 +150,7 @@ class ResponseHead:
         reason: bytes,
         fields: dict[bytes, tuple[bytes, ...]],
         field_names: list[bytes],
-        field_lines: list[bytes],
+        field_block: bytes,
         length: int | None,
         options: frozenset[bytes],
     ) -> None:
@@ -153,9 +158,14 @@ class ResponseHead:
         self.reason = reason
         self.fields = fields
         self.field_names = field_names
-        self.field_lines = field_lines
+        self.field_block = field_block
         self.length = length
         self.options = options
+
+    @property
+    def field_lines(self) -> list[bytes]:
+        """The field lines without their ends, index by index."""
+        return self.field_block.split(b"\r\n")[:-1]
 
     @property
     def headers(self) -> Headers:

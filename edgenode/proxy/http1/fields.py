@@ -21,17 +21,17 @@ class MalformedHead(Exception):
     """A head whose lines are not as the grammar has them."""
 
 
-def read_field_lines(block: bytes) -> tuple[list[bytes], Fields, list[bytes]]:
+def read_field_lines(block: bytes) -> tuple[list[bytes], Fields, bytes]:
     """Read the field lines of a head.
 
-    :param block: from the first field line to the empty line, both included.
-    :returns: the names in lower case, every value by its name, and the lines without their ends: as received, but for
-        the white space around values, which is one space in front.
+    :param block: all of them, each with its line end.
+    :returns: the names in lower case, every value by its name, and the lines: as received, but for the white space
+        around values, which is one space in front.
     :raises MalformedHead: if a line is no field line.
     """
     lines = block.split(b"\r\n")
-    del lines[-2:]
-    if len(block.translate(None, LINE_BYTES)) != 2 * len(lines) + 2:
+    lines.pop()
+    if len(block.translate(None, LINE_BYTES)) != 2 * len(lines):
         raise MalformedHead(STRAY)
     try:
         fields: Fields = {
@@ -40,13 +40,13 @@ def read_field_lines(block: bytes) -> tuple[list[bytes], Fields, list[bytes]]:
     except ValueError:
         return _read_one_by_one(lines)
     names = b"".join(fields)
-    size = len(names) + len(b"".join([value for (value,) in fields.values()])) + 4 * len(lines) + 2
+    size = len(names) + len(b"".join([value for (value,) in fields.values()])) + 4 * len(lines)
     if size != len(block) or names.translate(None, _TOKEN_BYTES) or b"" in fields:
         return _read_one_by_one(lines)
-    return list(fields), fields, lines
+    return list(fields), fields, block
 
 
-def _read_one_by_one(lines: list[bytes]) -> tuple[list[bytes], Fields, list[bytes]]:
+def _read_one_by_one(lines: list[bytes]) -> tuple[list[bytes], Fields, bytes]:
     """The same for heads in which names are repeated, or values are surrounded by other white space; or malformed."""
     pairs = []
     for line in lines:
@@ -56,7 +56,7 @@ def _read_one_by_one(lines: list[bytes]) -> tuple[list[bytes], Fields, list[byte
         pairs.append((name, value.strip(b" \t")))
     names = [name.lower() for name, _ in pairs]
     fields = by_name(tuple(zip(names, [value for _, value in pairs], strict=True)))
-    return names, fields, [b"%b: %b" % pair for pair in pairs]
+    return names, fields, b"".join([b"%b: %b\r\n" % pair for pair in pairs])
 
 
 END_TO_END = frozenset(

@@ -73,7 +73,7 @@ def read_request_head(head: bytes, limits: HeadLimits, scheme: bytes = b"https")
     if method not in _METHODS:
         raise _unserved(method)
     try:
-        names, fields, lines = read_field_lines(head[line.end() :])
+        names, fields, lines = read_field_lines(head[line.end() : -2])
     except MalformedHead as error:
         raise ClientError(400, f"malformed head: {error}") from error
     if len(names) > limits.headers:

@@ -39,7 +39,7 @@ def read_response_head(head: bytes, method: bytes) -> FramedHead:
         raise MalformedHead("the status line is malformed")
     minor, code, reason = start.groups()
     status, version = int(code), (1, 1) if minor == b"1" else (1, 0)
-    names, fields, lines = read_field_lines(head[start.end() :])
+    names, fields, lines = read_field_lines(head[start.end() : -2])
     connection = fields.get(b"connection")
     keep_alive, options = (version == (1, 1), NO_OPTIONS) if connection is None else persistence(connection, version)
     body: BodyReader | None
