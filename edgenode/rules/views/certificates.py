@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from edgenode.model.exchange import ClientIdentity, Exchange, Verification
-from edgenode.rules.networks import address
 
 T = TypeVar("T")
 
@@ -78,45 +77,26 @@ def names(kind: str) -> Callable[[Exchange], tuple[bytes, ...]]:
     return of_client(read, ())
 
 
-def addresses(client: ClientIdentity) -> tuple[tuple[int, int], ...]:
-    """The addresses among the subject alternative names."""
-    return tuple(map(address, client.sans.ip))
-
-
 def usages(client: ClientIdentity) -> tuple[bytes, ...]:
     """The extended key usages: each dotted number, and behind it its name if it has a well-known one."""
     named = ((dotted, USAGES.get(dotted, "")) for dotted in client.extended_key_usages)
     return tuple(word.encode("ascii") for words in named for word in words if word)
 
 
-def not_before(client: ClientIdentity) -> bytes:
-    """The start of its validity as OpenSSL prints it: ``Mar  1 13:35:00 2022 GMT``."""
-    return _printed(client.not_before)
+def date(attribute: str) -> Callable[[Exchange], bytes]:
+    """A reader of a time as OpenSSL prints it: ``Mar  1 13:35:00 2022 GMT``; empty without a certificate."""
 
+    def read(client: ClientIdentity) -> bytes:
+        time: datetime.datetime = getattr(client, attribute)
+        return f"{_MONTHS[time.month - 1]} {time.day:2} {time:%H:%M:%S} {time.year} GMT".encode("ascii")
 
-def not_after(client: ClientIdentity) -> bytes:
-    """The end of its validity, likewise."""
-    return _printed(client.not_after)
-
-
-def _printed(time: datetime.datetime) -> bytes:
-    return f"{_MONTHS[time.month - 1]} {time.day:2} {time:%H:%M:%S} {time.year} GMT".encode("ascii")
-
-
-def is_verified(verification: Verification) -> bool:
-    """Whether the certificate is good in every way."""
-    return verification.verified and not verification.revoked
+    return of_client(read, b"")
 
 
 def leaf(client: ClientIdentity) -> bytes:
     """The certificate as a Byte Sequence (RFC 9440, section 2.1); empty if that is too long."""
     written = _byte_sequence(client.leaf)
     return written if len(written) <= LARGEST else b""
-
-
-def leaf_too_large(client: ClientIdentity) -> bool:
-    """Whether it is too long."""
-    return not leaf(client)
 
 
 def chain(client: ClientIdentity) -> bytes:
@@ -128,11 +108,6 @@ def chain(client: ClientIdentity) -> bytes:
 def chain_too_large(client: ClientIdentity) -> bool:
     """Whether they are too long."""
     return bool(client.chain_sent) and not chain(client)
-
-
-def chain_length(client: ClientIdentity) -> int:
-    """How many certificates the chain has, leaf and root included; as sent, unless it was verified."""
-    return 1 + len(client.chain_verified or client.chain_sent)
 
 
 def days_to_expiry(exchange: Exchange) -> int | None:

@@ -35,16 +35,6 @@ def country(exchange: Exchange) -> bytes:
     return place(exchange).country.encode("ascii", "replace") or UNKNOWN_COUNTRY
 
 
-def in_european_union(exchange: Exchange) -> bool:
-    """Whether the country is a member of the European Union."""
-    return place(exchange).in_european_union
-
-
-def asnum(exchange: Exchange) -> int:
-    """The number of the autonomous system, 0 if it is unknown."""
-    return place(exchange).asn
-
-
 def subdivision(attribute: str) -> Callable[[Exchange], bytes]:
     """A reader of a code behind that of its country, as ISO 3166-2 writes it; empty if it is unknown."""
     code = text(attribute)
