@@ -8,10 +8,10 @@ once.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 from attrs import frozen
 
-from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import (
@@ -30,9 +30,8 @@ from edgenode.rules.formulas import (
     Sought,
     Subject,
 )
-from edgenode.rules.language import computing
 from edgenode.rules.language.comparing import members
-from edgenode.rules.language.computing import Reader, condition
+from edgenode.rules.language.computing import condition, reader
 from edgenode.rules.language.dialect import in_re2
 from edgenode.rules.language.expressions import Expression
 from edgenode.rules.language.formatting import format
@@ -56,6 +55,7 @@ from edgenode.rules.language.nodes import (
 from edgenode.rules.language.patterns import quote, wildcard
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRINGS, array
 from edgenode.rules.networks import Range
+from edgenode.rules.views.view import then
 
 TAGS = Each(FieldValue("edge.tags", STRINGS), STRINGS)
 """What entries and expressions look at for tags."""
@@ -66,14 +66,6 @@ _LAST_ADDRESS = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
 _ENDS = {"starts_with": ("\\A", ""), "ends_with": ("", "\\z")}
 
 
-def reader(value: Node, definitions: Definitions = _NOTHING_DEFINED) -> Reader:
-    """How to compute a value of an exchange, typed as the value is; ``None`` is missing.
-
-    :raises InvalidValue: if it names a list that there is not.
-    """
-    return computing.reader(value, definitions)
-
-
 def needs(node: Node) -> frozenset[str]:
     """What it takes to compute a value or a condition: see :class:`edgenode.rules.fields.Field`."""
     return frozenset().union(*(FIELDS[each.name].needs for each in walk(node) if isinstance(each, FieldValue)))
@@ -82,16 +74,16 @@ def needs(node: Node) -> frozenset[str]:
 def subject(value: Node, definitions: Definitions = _NOTHING_DEFINED) -> Subject:
     """A value as what predicates look at.
 
-    :raises InvalidValue: as :func:`reader`.
+    :raises InvalidValue: if it names a list that there is not.
     """
     if value == TAGS:
-        return Subject(format(value), BYTES, _tags, needs(value), FIELDS["edge.tags"].breadth)
+        return Subject(format(value), BYTES, attrgetter("tags"), needs(value), FIELDS["edge.tags"].breadth)
     type, read = element_type(value), reader(value, definitions)
     if type.name == "Array":  # a condition for each element, such as starts_with(value[*], "a")
         assert type.of is not None
         type = type.of
     elif not each_count(value):
-        read = _single(read)
+        read = then(read, lambda found: (found,))
     breadths = [FIELDS[each.name].breadth for each in walk(value) if isinstance(each, FieldValue)]
     breadth, of_request = min(breadths, default=100), None
     if isinstance(value, FieldValue) and value.type.of is None:
@@ -105,18 +97,6 @@ def formula(expression: Expression, definitions: Definitions) -> Formula:
     :raises InvalidValue: if it names a list that there is not, with its column.
     """
     return _Translation(definitions).formula(expression.root)
-
-
-def _tags(exchange: Exchange) -> frozenset[str]:
-    return exchange.tags
-
-
-def _single(read: Reader) -> Reader:
-    def values(exchange: Exchange) -> tuple[object, ...] | None:
-        value = read(exchange)
-        return None if value is None else (value,)
-
-    return values
 
 
 def _header(value: Node) -> bytes | None:
@@ -145,7 +125,10 @@ class _Translation:
             case Negation():
                 return Not(self.formula(node.condition), _evidence(node))
             case Junction():
-                return _junction(node, tuple(map(self.formula, node.conditions)))
+                parts = tuple(map(self.formula, node.conditions))
+                if node.operator == "xor":
+                    return Odd(parts, _evidence(node))
+                return (All if node.operator == "and" else AnyOf)(parts)
             case Comparison():
                 return self._comparison(node)
             case Call(function="any"):
@@ -233,16 +216,6 @@ class _Translation:
 
     def _subject(self, value: Node) -> Subject:
         return subject(value, self.definitions)
-
-
-def _junction(node: Junction, parts: tuple[Formula, ...]) -> Formula:
-    match node.operator:
-        case "and":
-            return All(parts)
-        case "or":
-            return AnyOf(parts)
-        case _:
-            return Odd(parts, _evidence(node))
 
 
 def _looked_at(node: Node) -> set[Node]:
