@@ -6,7 +6,7 @@ Law: what is called a contradiction is one. Where that is not sure, or would tak
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
 from types import MappingProxyType
 from typing import Any
@@ -177,19 +177,3 @@ _TESTS: Mapping[tuple[str, str], Callable[[Any, Any], bool]] = MappingProxyType(
     }
 )
 """Whether one value can satisfy both of two matches."""
-
-
-def every(formula: Formula) -> Iterator[Formula]:
-    """A formula and everything in it."""
-    yield formula
-    match formula:
-        case Not():
-            yield from every(formula.part)
-        case All() | AnyOf() | Odd():
-            for part in formula.parts:
-                yield from every(part)
-
-
-def leaves(formula: Formula) -> Iterator[Leaf]:
-    """Every predicate in a formula."""
-    return (part for part in every(formula) if isinstance(part, Leaf))
