@@ -207,6 +207,12 @@ _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _PREFIX = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
+def network_range(text: str) -> Range:
+    """Read an address or a CIDR network, as :func:`network` does, as the range of its addresses."""
+    found = network(text)
+    return Range(found.version, int(found.network_address), int(found.broadcast_address))
+
+
 def network(text: str) -> IPNetwork:
     """Read an address or a CIDR network; a bare address is its /32 or /128.
 

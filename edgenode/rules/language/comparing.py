@@ -13,14 +13,7 @@ from typing import Any
 from edgenode.model.errors import InvalidValue
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.language.dialect import in_re2
-from edgenode.rules.language.nodes import (
-    Comparison,
-    Listed,
-    Literal,
-    OneOf,
-    Pattern,
-    element_type,
-)
+from edgenode.rules.language.nodes import Comparison, Listed, Literal, OneOf, Pattern, element_type
 from edgenode.rules.language.patterns import wildcard
 from edgenode.rules.language.types import Type
 from edgenode.rules.lists import TYPES, Members

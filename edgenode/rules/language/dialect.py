@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from edgenode.model.errors import InvalidValue
+from edgenode.rules.regexes import check_regex
 
 _CLASS = re.compile(r"\[\^?\]?")
 _NAMED_CLASS = re.compile(r"\[:\^?[a-z]+:\]")
@@ -24,6 +25,15 @@ _REFUSED = {
     r"\>": r"write \b for the end of a word, or > for the character itself",
     r"\Q": r"there is no \Q in Cloudflare's regular expressions: write \ before each character",
 }
+
+
+def checked(pattern: str) -> str:
+    """A regular expression, checked, as RE2 is to read it.
+
+    :raises InvalidValue: as :func:`in_re2`, and if RE2 refuses it.
+    """
+    check_regex(pattern)
+    return in_re2(pattern)
 
 
 def in_re2(pattern: str) -> str:

@@ -101,15 +101,13 @@ class Listed:
 
 # -- conditions --------------------------------------------------------------------------------------------------------
 
-OPERATORS = (
-    "eq", "ne", "lt", "le", "gt", "ge", "contains", "wildcard", "strict wildcard", "matches", "in", "&",
-)  # fmt: skip
-"""The operators of comparisons, in the spelling that :func:`edgenode.rules.language.formatting.format` gives them."""
-
 
 @frozen(cache_hash=True)
 class Comparison:
-    """A value compared with a constant; ``Bool``, or ``Array(Bool)`` if the value has a ``[*]`` in it."""
+    """A value compared with a constant; ``Bool``, or ``Array(Bool)`` if the value has a ``[*]`` in it.
+
+    :ivar operator: one of the values of :data:`edgenode.rules.language.operators.COMPARING`.
+    """
 
     value: Value
     operator: str
