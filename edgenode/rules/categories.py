@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from attrs import frozen
 
@@ -112,7 +111,7 @@ _CERTIFICATE = (
     ),
 )
 
-CATEGORIES: Mapping[str, Category] = MappingProxyType({each.name: each for each in (*_TABLE, *_CERTIFICATE)})
+CATEGORIES: Mapping[str, Category] = {each.name: each for each in (*_TABLE, *_CERTIFICATE)}
 """Every category by its name; those of certificates have a dot in theirs."""
 
 WORDS = tuple(dict.fromkeys(name.partition(".")[0] for name in CATEGORIES))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -280,14 +279,12 @@ _TABLE = (
     ),
 )  # fmt: skip
 
-OF_KEY: Mapping[str, Callable[[bytes], Callable[[Exchange], Any]]] = MappingProxyType(
-    {
-        "http.request.headers": headers.of_name,
-        "edge.cookies": cookies.of_name,
-        "edge.arguments": arguments.of_name,
-    }
-)
+OF_KEY: Mapping[str, Callable[[bytes], Callable[[Exchange], Any]]] = {
+    "http.request.headers": headers.of_name,
+    "edge.cookies": cookies.of_name,
+    "edge.arguments": arguments.of_name,
+}
 """Of maps, by the name of the field, what makes a reader of the value of one key that does without the map."""
 
-FIELDS: Mapping[str, Field] = MappingProxyType({each.name: each for each in _TABLE})
+FIELDS: Mapping[str, Field] = {each.name: each for each in _TABLE}
 """Every field by its name."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
 from attrs import field, frozen
@@ -92,16 +91,14 @@ def _hostnames(values: Sequence[str]) -> Mapping[str, frozenset[bytes]]:
     return {"words": frozenset(name for name in names if not name.startswith(b"*.")), "suffixes": suffixes}
 
 
-TYPES: Mapping[str, ListType] = MappingProxyType(
-    {
-        "ip": ListType(IP, network, lambda values: {"networks": Networks(values)}),
-        "string": ListType(
-            BYTES, _check_string, lambda values: {"words": frozenset(value.encode() for value in values)}, words=False
-        ),
-        "hostname": ListType(BYTES, _check_hostname, _hostnames),
-        "asn": ListType(INT, autonomous_system, lambda values: {"numbers": frozenset(map(autonomous_system, values))}),
-    }
-)
+TYPES: Mapping[str, ListType] = {
+    "ip": ListType(IP, network, lambda values: {"networks": Networks(values)}),
+    "string": ListType(
+        BYTES, _check_string, lambda values: {"words": frozenset(value.encode() for value in values)}, words=False
+    ),
+    "hostname": ListType(BYTES, _check_hostname, _hostnames),
+    "asn": ListType(INT, autonomous_system, lambda values: {"numbers": frozenset(map(autonomous_system, values))}),
+}
 """Everything that there are lists of, by the word for it."""
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from edgenode.model.errors import InvalidValue
@@ -22,9 +21,9 @@ from edgenode.rules.regexes import compile_regex
 
 Test = Callable[[Any], bool]
 
-_ORDERINGS: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
-    {name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")}
-)
+_ORDERINGS: Mapping[str, Callable[[Any, Any], bool]] = {
+    name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")
+}
 
 
 def test(node: Comparison, definitions: Definitions) -> Test:

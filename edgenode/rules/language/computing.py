@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import chain
 from operator import methodcaller, not_
-from types import MappingProxyType
 from typing import Any
 
 from edgenode.model.exchange import Exchange
@@ -185,6 +184,4 @@ def _comparison(node: Comparison, definitions: Definitions) -> Callable[[Exchang
     return compared
 
 
-_JOIN: Mapping[str, Callable[[Iterable[bool]], bool]] = MappingProxyType(
-    {"and": all, "or": any, "xor": lambda bits: sum(bits) % 2 == 1}
-)
+_JOIN: Mapping[str, Callable[[Iterable[bool]], bool]] = {"and": all, "or": any, "xor": lambda bits: sum(bits) % 2 == 1}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import contains
-from types import MappingProxyType
 from typing import Any
 
 from attrs import frozen
@@ -215,14 +214,12 @@ _TABLE = (
     ),
 )  # fmt: skip
 
-FUNCTIONS: Mapping[str, Function] = MappingProxyType({function.name: function for function in _TABLE})
+FUNCTIONS: Mapping[str, Function] = {function.name: function for function in _TABLE}
 """Every function by its name; ``any`` and ``all`` among them."""
 
-REFUSED: Mapping[str, str] = MappingProxyType(
-    {
-        "bit_slice": "it reads packets, and rules see requests",
-        "is_jwt_present": "it names a token configuration of a Cloudflare account, and there is none here",
-        "is_jwt_valid": "it names a token configuration of a Cloudflare account, and there is none here",
-    }
-)
+REFUSED: Mapping[str, str] = {
+    "bit_slice": "it reads packets, and rules see requests",
+    "is_jwt_present": "it names a token configuration of a Cloudflare account, and there is none here",
+    "is_jwt_valid": "it names a token configuration of a Cloudflare account, and there is none here",
+}
 """Cloudflare's functions that are no function here, and why."""

@@ -7,7 +7,6 @@ listed in :doc:`/rules-language`. A tree that was made here has been checked, so
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 from edgenode.model.errors import InvalidValue
 from edgenode.rules.fields import FIELDS
@@ -44,9 +43,11 @@ MAX_NESTING = 128
 MAX_DEPTH = 160
 """How many nodes of a tree may: what evaluates them calls itself for each."""
 
-_ITEMS: Mapping[Type, Callable[[Scanner], bytes | tuple[int, int] | Range]] = MappingProxyType(
-    {BYTES: lambda words: words.text_or_bytes().value, INT: Scanner.number_range, IP: Scanner.address_range}
-)
+_ITEMS: Mapping[Type, Callable[[Scanner], bytes | tuple[int, int] | Range]] = {
+    BYTES: lambda words: words.text_or_bytes().value,
+    INT: Scanner.number_range,
+    IP: Scanner.address_range,
+}
 """How the items of a set are read."""
 
 _HIGHEST_INDEX = (1 << 32) - 1

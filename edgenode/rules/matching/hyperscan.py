@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 _SPACE = r"\t\n\x0C\r "
 
@@ -45,11 +44,9 @@ def alike(pattern: str) -> str | None:
     return "".join(written)
 
 
-_TRANSLATIONS: Mapping[str, Callable[[str], str]] = MappingProxyType(
-    {
-        "end": lambda token: r"\z",
-        "space": lambda token: f"[{_SPACE}]",
-        "set": lambda token: token.replace(r"\s", _SPACE),
-    }
-)
+_TRANSLATIONS: Mapping[str, Callable[[str], str]] = {
+    "end": lambda token: r"\z",
+    "space": lambda token: f"[{_SPACE}]",
+    "set": lambda token: token.replace(r"\s", _SPACE),
+}
 """How those kinds of tokens are written that do not stay as they are."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isqrt
-from types import MappingProxyType
 from typing import Any
 
 from attrs import define, field, frozen
@@ -23,7 +22,7 @@ _PRESENT = 60
 _FEW = 4
 """Parts up to which a formula within one of its own kind is taken apart."""
 
-_PRICES: Mapping[str, int] = MappingProxyType({"regex": 3})
+_PRICES: Mapping[str, int] = {"regex": 3}
 """What it costs to look for a predicate; 1 if it is found by hash or bisection."""
 
 

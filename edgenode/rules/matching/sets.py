@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 from attrs import define, field, frozen
@@ -230,15 +229,13 @@ class _Gathering:
             self.found[thing] = (*self.found.get(thing, ()), number)
 
 
-SETS: Mapping[str, type[PredicateSet]] = MappingProxyType(
-    {
-        "present": PresenceSet,
-        "true": TruthSet,
-        "equal": EqualSet,
-        "network": NetworkSet,
-        "range": RangeSet,
-    }
-)
+SETS: Mapping[str, type[PredicateSet]] = {
+    "present": PresenceSet,
+    "true": TruthSet,
+    "equal": EqualSet,
+    "network": NetworkSet,
+    "range": RangeSet,
+}
 """The set for each kind of match but ``regex``, for which there are engines."""
 
 

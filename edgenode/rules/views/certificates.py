@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import datetime
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from edgenode.model.exchange import ClientIdentity, Exchange, Verification
@@ -22,21 +21,19 @@ LARGEST = 10 * 1024
 LARGEST_CHAIN = 16 * 1024
 """The same of a chain."""
 
-USAGES: Mapping[str, str] = MappingProxyType(
-    {
-        "2.5.29.37.0": "anyExtendedKeyUsage",
-        "1.3.6.1.5.5.7.3.1": "serverAuth",
-        "1.3.6.1.5.5.7.3.2": "clientAuth",
-        "1.3.6.1.5.5.7.3.3": "codeSigning",
-        "1.3.6.1.5.5.7.3.4": "emailProtection",
-        "1.3.6.1.5.5.7.3.8": "timeStamping",
-        "1.3.6.1.5.5.7.3.9": "OCSPSigning",
-        "1.3.6.1.5.5.7.3.17": "ipsecIKE",
-        "1.3.6.1.5.2.3.4": "pkInitClientAuth",
-        "1.3.6.1.5.2.3.5": "pkInitKDC",
-        "1.3.6.1.4.1.311.20.2.2": "msSmartcardLogin",
-    }
-)
+USAGES: Mapping[str, str] = {
+    "2.5.29.37.0": "anyExtendedKeyUsage",
+    "1.3.6.1.5.5.7.3.1": "serverAuth",
+    "1.3.6.1.5.5.7.3.2": "clientAuth",
+    "1.3.6.1.5.5.7.3.3": "codeSigning",
+    "1.3.6.1.5.5.7.3.4": "emailProtection",
+    "1.3.6.1.5.5.7.3.8": "timeStamping",
+    "1.3.6.1.5.5.7.3.9": "OCSPSigning",
+    "1.3.6.1.5.5.7.3.17": "ipsecIKE",
+    "1.3.6.1.5.2.3.4": "pkInitClientAuth",
+    "1.3.6.1.5.2.3.5": "pkInitKDC",
+    "1.3.6.1.4.1.311.20.2.2": "msSmartcardLogin",
+}
 """The well-known extended key usages, by their dotted numbers."""
 
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM905
