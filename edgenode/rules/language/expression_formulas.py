@@ -151,7 +151,7 @@ class _Translation:
         differs = Not(equal, _evidence(node))
         if self.definitions.missing_not_equal:
             return differs
-        return All((Leaf(Predicate(self._subject(node.value), "present"), ()), differs))
+        return All((Leaf(Predicate(subject(node.value, self.definitions), "present"), ()), differs))
 
     def _any(self, node: Node, wanted: bool) -> Formula | None:
         """Whether a condition is as wanted of any element; ``None`` if that has to be computed."""
@@ -210,12 +210,9 @@ class _Translation:
             if value != TAGS or match != "equal":
                 return None  # tags grow while rules are judged: what is made of them is computed once all are known
             soughts = [sought.decode("utf-8", "surrogateescape") for sought in soughts if isinstance(sought, bytes)]
-        looked_at, evidence = self._subject(value), _evidence(shown)
+        looked_at, evidence = subject(value, self.definitions), _evidence(shown)
         leaves = tuple(Leaf(Predicate(looked_at, match, sought), evidence) for sought in dict.fromkeys(soughts))
         return leaves[0] if len(leaves) == 1 else AnyOf(leaves)
-
-    def _subject(self, value: Node) -> Subject:
-        return subject(value, self.definitions)
 
 
 def _looked_at(node: Node) -> set[Node]:
