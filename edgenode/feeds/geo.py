@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 from twisted.logger import Logger
 
 from edgenode.model.errors import InvalidValue, Problem
@@ -147,13 +147,7 @@ class Databases:
     :ivar locate: where an address is, and whose; it is given in text, and never is an error.
     """
 
-    _databases: tuple[_Database, ...]
-    locate: Callable[[str], Geography] = field(init=False)
-
-    @locate.default
-    def _remembered(self) -> Callable[[str], Geography]:
-        # It must not hold this object, or only the collector could free what a reload has replaced.
-        return functools.lru_cache(_REMEMBERED)(functools.partial(_locate, self._databases))
+    locate: Callable[[str], Geography]
 
 
 def _locate(databases: tuple[_Database, ...], address: str) -> Geography:
@@ -215,8 +209,9 @@ def load(section: Geo) -> tuple[Databases | None, tuple[Problem, ...]]:
             if _is_another(called, words):
                 sentence = f"{path} calls itself {called}, so it may not say what is looked for in it"
                 problems.append(Problem(Geo.kind, key, sentence, warning=True))
+    locate = functools.lru_cache(_REMEMBERED)(functools.partial(_locate, tuple(databases)))
     whole = databases and all(problem.warning for problem in problems)
-    return Databases(tuple(databases)) if whole else None, tuple(problems)
+    return Databases(locate) if whole else None, tuple(problems)
 
 
 def _open(data: bytes) -> Reader:

@@ -176,7 +176,13 @@ def category(key: str) -> tuple[Category, str]:
         return found, ""
     if not name:
         raise InvalidValue(f"{word} needs a name: {word}.NAME")
-    return found, _header_name(name.lower()) if word == "header" else _pair_name(word, name)
+    if word == "header":
+        name = name.lower()
+        if not _HEADER_NAME.fullmatch(name):
+            raise InvalidValue(f"{name} is no name of a header (RFC 9110, section 5.6.2)")
+    elif _NO_NAME.search(name):
+        raise InvalidValue(f"a name behind {word}. has no = and no white space at its ends: write them %3D and %20")
+    return found, name
 
 
 def category_of(entry: Entry) -> Category:
@@ -207,18 +213,6 @@ def _unknown(word: str, name: str) -> str:
     near = difflib.get_close_matches(wrong, known, 1)
     guess = f"did you mean {prefix}{near[0]}?" if near else f"there are {', '.join(known)}"
     return f"there is no category {prefix}{wrong}; {guess}" if wrong else f"{word} needs a name: {guess}"
-
-
-def _header_name(name: str) -> str:
-    if not _HEADER_NAME.fullmatch(name):
-        raise InvalidValue(f"{name} is no name of a header (RFC 9110, section 5.6.2)")
-    return name
-
-
-def _pair_name(word: str, name: str) -> str:
-    if _NO_NAME.search(name):
-        raise InvalidValue(f"a name behind {word}. has no = and no white space at its ends: write them %3D and %20")
-    return name
 
 
 def _check_value(found: Entry) -> None:

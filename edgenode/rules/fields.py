@@ -48,10 +48,6 @@ class Field:
 # -- readers of what is there without a view ---------------------------------------------------------------------------
 
 
-def _client(exchange: Exchange) -> tuple[int, int] | None:
-    return address(exchange.client) if exchange.client else None
-
-
 def _tags(exchange: Exchange) -> tuple[bytes, ...]:
     return tuple(tag.encode("utf-8") for tag in sorted(exchange.tags))
 
@@ -60,16 +56,10 @@ def _ja4(exchange: Exchange) -> bytes:
     return exchange.connection.fingerprint.encode("utf-8")
 
 
-def _seconds(exchange: Exchange) -> int | None:
-    return int(exchange.time) if exchange.time else None
-
-
-def _milliseconds(exchange: Exchange) -> int | None:
-    return int(exchange.time * 1000) % 1000 if exchange.time else None
-
-
-def _text(text: str | None) -> bytes | None:
-    return text.encode("utf-8", "surrogatepass") if text else None
+def _text(attribute: str) -> Callable[[Exchange], bytes | None]:
+    """A reader of a text; missing if it is empty."""
+    read = attrgetter(attribute)
+    return lambda exchange: text.encode("utf-8", "surrogatepass") if (text := read(exchange)) else None
 
 
 def _of_parts(attribute: str) -> Callable[[Request], tuple[Any, ...] | None]:
@@ -99,7 +89,8 @@ _TABLE = (
     # -- Cloudflare's fields -------------------------------------------------------------------------------------------
     *_group(
         "", "",
-        ("ip.src", IP, _client, "The client's address, as trusted proxies report it.", 1),
+        ("ip.src", IP, lambda e: address(e.client) if e.client else None,
+         "The client's address, as trusted proxies report it.", 1),
         ("ssl", BOOL, lambda e: bool(e.connection.tls_version), "Whether the client's connection is encrypted.", 100),
         ("cf.tls_version", BYTES, lambda e: e.connection.tls_version.encode(), "``TLSv1.3``; empty without TLS.", 50),
         ("cf.tls_cipher", BYTES, lambda e: e.connection.cipher.encode(), "The cipher suite, in OpenSSL's words.", 30),
@@ -139,8 +130,9 @@ _TABLE = (
     ),
     *_group(
         "http.request.timestamp.", "clock",
-        ("sec", INT, _seconds, "When the exchange began: seconds since 1970.", 100),
-        ("msec", INT, _milliseconds, "The milliseconds of that second, 0 to 999.", 100),
+        ("sec", INT, lambda e: int(e.time) if e.time else None, "When the exchange began: seconds since 1970.", 100),
+        ("msec", INT, lambda e: int(e.time * 1000) % 1000 if e.time else None,
+         "The milliseconds of that second, 0 to 999.", 100),
     ),
     *_requests(
         "raw.http.request.", "",
@@ -221,11 +213,11 @@ _TABLE = (
     # -- ours ----------------------------------------------------------------------------------------------------------
     *_group(
         "edge.", "",
-        ("server_group", BYTES, lambda e: _text(e.server_group), "The name of the server group.", 30),
-        ("security_policy", BYTES, lambda e: _text(e.security_policy), "The name of the security policy.", 30),
-        ("path_map", BYTES, lambda e: _text(e.path_map), "The name of the path map.", 30),
-        ("sni", BYTES, lambda e: _text(e.connection.server_name), "The server name that TLS asked for.", 30),
-        ("alpn", BYTES, lambda e: _text(e.connection.alpn), "The protocol agreed on: ``h2``.", 50),
+        ("server_group", BYTES, _text("server_group"), "The name of the server group.", 30),
+        ("security_policy", BYTES, _text("security_policy"), "The name of the security policy.", 30),
+        ("path_map", BYTES, _text("path_map"), "The name of the path map.", 30),
+        ("sni", BYTES, _text("connection.server_name"), "The server name that TLS asked for.", 30),
+        ("alpn", BYTES, _text("connection.alpn"), "The protocol agreed on: ``h2``.", 50),
         ("ja4", BYTES, _ja4, "JA4 of the ClientHello; empty without TLS."),
         ("peer_ip", IP, lambda e: address(e.connection.peer.host), "Who connected: the client, or a proxy.", 1),
         ("peer_port", INT, lambda e: e.connection.peer.port, "The port that the connection came from.", 1),

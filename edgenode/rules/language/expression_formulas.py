@@ -12,6 +12,7 @@ from operator import attrgetter
 
 from attrs import frozen
 
+from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import (
@@ -31,7 +32,7 @@ from edgenode.rules.formulas import (
     Subject,
 )
 from edgenode.rules.language.comparing import members
-from edgenode.rules.language.computing import condition, reader
+from edgenode.rules.language.computing import Reader, condition, reader
 from edgenode.rules.language.dialect import in_re2
 from edgenode.rules.language.expressions import Expression
 from edgenode.rules.language.formatting import format
@@ -55,7 +56,6 @@ from edgenode.rules.language.nodes import (
 from edgenode.rules.language.patterns import quote, wildcard
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRINGS, array
 from edgenode.rules.networks import Range
-from edgenode.rules.views.view import then
 
 TAGS = Each(FieldValue("edge.tags", STRINGS), STRINGS)
 """What entries and expressions look at for tags."""
@@ -83,7 +83,7 @@ def subject(value: Node, definitions: Definitions = _NOTHING_DEFINED) -> Subject
         assert type.of is not None
         type = type.of
     elif not each_count(value):
-        read = then(read, lambda found: (found,))
+        read = _single(read)
     breadths = [FIELDS[each.name].breadth for each in walk(value) if isinstance(each, FieldValue)]
     breadth, of_request = min(breadths, default=100), None
     if isinstance(value, FieldValue) and value.type.of is None:
@@ -97,6 +97,14 @@ def formula(expression: Expression, definitions: Definitions) -> Formula:
     :raises InvalidValue: if it names a list that there is not, with its column.
     """
     return _Translation(definitions).formula(expression.root)
+
+
+def _single(read: Reader) -> Reader:
+    def values(exchange: Exchange) -> tuple[object, ...] | None:
+        value = read(exchange)
+        return None if value is None else (value,)
+
+    return values
 
 
 def _header(value: Node) -> bytes | None:

@@ -51,12 +51,7 @@ def of_client(read: Callable[[ClientIdentity], Any], default: Any) -> Callable[[
 
 def text(attribute: str) -> Callable[[Exchange], bytes]:
     """A reader of a text of the client's identity; empty without a certificate."""
-
-    def read(client: ClientIdentity) -> bytes:
-        found: str = getattr(client, attribute)
-        return found.encode("utf-8", "surrogatepass")
-
-    return of_client(read, b"")
+    return of_client(lambda client: getattr(client, attribute).encode("utf-8", "surrogatepass"), b"")
 
 
 def verdict(read: Callable[[Verification], T]) -> Callable[[Exchange], T]:
@@ -66,12 +61,7 @@ def verdict(read: Callable[[Verification], T]) -> Callable[[Exchange], T]:
 
 def names(kind: str) -> Callable[[Exchange], tuple[bytes, ...]]:
     """A reader of all subject alternative names of a kind."""
-
-    def read(client: ClientIdentity) -> tuple[bytes, ...]:
-        found: tuple[str, ...] = getattr(client.sans, kind)
-        return tuple(name.encode("utf-8", "surrogatepass") for name in found)
-
-    return of_client(read, ())
+    return of_client(lambda c: tuple(name.encode("utf-8", "surrogatepass") for name in getattr(c.sans, kind)), ())
 
 
 def usages(client: ClientIdentity) -> tuple[bytes, ...]:

@@ -22,12 +22,7 @@ def place(exchange: Exchange) -> Geography:
 
 def text(attribute: str) -> Callable[[Exchange], bytes]:
     """A reader of a text; empty if it is unknown."""
-
-    def read(exchange: Exchange) -> bytes:
-        found: str = getattr(exchange.geography or _NOWHERE, attribute)
-        return found.encode("utf-8", "surrogatepass")
-
-    return read
+    return lambda exchange: getattr(exchange.geography or _NOWHERE, attribute).encode("utf-8", "surrogatepass")
 
 
 def country(exchange: Exchange) -> bytes:
