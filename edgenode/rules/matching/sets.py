@@ -50,7 +50,6 @@ class PresenceSet:
 
     @classmethod
     def of(cls, predicates: Numbered) -> Self:
-        """Compile a set."""
         return cls(tuple(number for _, number in predicates))
 
     def find(self, values: Collection[Any], hits: set[int]) -> None:
@@ -66,7 +65,6 @@ class TruthSet:
 
     @classmethod
     def of(cls, predicates: Numbered) -> Self:
-        """Compile a set."""
         return cls(tuple(number for _, number in predicates))
 
     def find(self, values: Collection[bool], hits: set[int]) -> None:
@@ -89,7 +87,6 @@ class EqualSet:
 
     @classmethod
     def of(cls, predicates: Numbered) -> Self:
-        """Compile a set."""
         words, suffixes = _Gathering(), _Gathering()
         large = []
         for sought, number in predicates:
@@ -168,7 +165,6 @@ class RangeSet:
 
     @classmethod
     def of(cls, predicates: Numbered) -> Self:
-        """Compile a set."""
         members = _Gathering()
         ranges = []
         for sought, number in predicates:
@@ -194,7 +190,6 @@ class NetworkSet:
 
     @classmethod
     def of(cls, predicates: Numbered) -> Self:
-        """Compile a set."""
         families: dict[int, list[tuple[int, int, int]]] = {4: [], 6: []}
         large = []
         for sought, number in predicates:
