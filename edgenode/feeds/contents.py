@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
-from collections.abc import Callable
 from itertools import islice
 
 from attrs import evolve, frozen
@@ -20,7 +19,7 @@ from edgenode.rules import filter_feeds, lists
 from edgenode.rules.feed_formats import Format, Values
 from edgenode.rules.feeds import Feed
 from edgenode.rules.filter_feeds import FeedCategory
-from edgenode.rules.lists import List, Members
+from edgenode.rules.lists import List, ListType, Members
 
 Fed = List | GlobalFilter
 """A section that has a content."""
@@ -195,9 +194,8 @@ def _content(header: str, section: Fed, data: bytes, where: str, known: Content 
     identity = (hashlib.sha256(data).digest(), *_way(header, section))
     if known is not None and known.identity == identity:
         return known
-    words = lists.TYPES[section.type].words if isinstance(section, List) else _category(section).words
     try:
-        values = worker.read(section.format, data, words)
+        values = worker.read(section.format, data, _kind(section).words)
     except InvalidValue as problem:
         raise Refused([Problem(header, "source", f"{where}{problem.sentence}")]) from None
     if not values.texts and section.most_shrink < 100:
@@ -214,10 +212,14 @@ def _way(header: str, section: Fed) -> tuple[object, ...]:
 
 def _members(header: str, section: Fed, values: Values, key: str, where: str, problems: list[Problem]) -> Members:
     try:
-        members = _gathered(header, section, values.texts)
+        if isinstance(section, List):
+            members = lists.members(_name(header), section.type, values.texts)
+        else:
+            assert section.feed is not None
+            members = filter_feeds.members(header, section.feed, values.texts, section.match_case)
     except InvalidValue as problem:
         # Of a million bad lines all but the first are left where they are.
-        found = islice(lists.faults(_check(section), values.texts), _MOST_FAULTS + 1)
+        found = islice(lists.faults(_kind(section).check, values.texts), _MOST_FAULTS + 1)
         faults = [_problem(header, key, values, *fault, where) for fault in found]
         problems = [*problems, *faults] if faults else [*problems, Problem(header, key, f"{where}{problem.sentence}")]
     if problems:
@@ -226,28 +228,20 @@ def _members(header: str, section: Fed, values: Values, key: str, where: str, pr
     return members
 
 
-def _gathered(header: str, section: Fed, values: list[str]) -> Members:
+def _kind(section: Fed) -> ListType | FeedCategory:
     if isinstance(section, List):
-        return lists.members(f"${header.partition(' ')[2]}", section.type, values)
-    return filter_feeds.members(header, _category(section), values, section.match_case)
+        return lists.TYPES[section.type]
+    assert section.feed is not None  # else it has no source
+    return section.feed
 
 
-def _check(section: Fed) -> Callable[[str], object]:
-    if isinstance(section, List):
-        return lists.TYPES[section.type].check
-    return _category(section).check
-
-
-def _category(filter: GlobalFilter) -> FeedCategory:
-    assert filter.feed is not None  # else it has no source
-    return filter.feed
+def _name(header: str) -> str:
+    return f"${header.partition(' ')[2]}"
 
 
 def nothing(header: str, section: Fed) -> Members:
     """The members of a section without a content: none."""
-    if isinstance(section, List):
-        return Members(f"${header.partition(' ')[2]}", section.type)
-    return Members(header)
+    return Members(_name(header), section.type) if isinstance(section, List) else Members(header)
 
 
 def _problem(header: str, key: str, values: Values, index: int, problem: InvalidValue, where: str = "") -> Problem:

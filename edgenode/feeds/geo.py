@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 from twisted.logger import Logger
 
 from edgenode.model.errors import InvalidValue, Problem
@@ -70,10 +70,6 @@ def _name(value: object) -> str:
     return "" if _code(value) else _text(value)
 
 
-def _flag(value: object) -> bool:
-    return value is True
-
-
 def _number(value: object) -> int:
     """The number of an autonomous system (RFC 6793), with or without ``AS``."""
     digits = re.fullmatch("(?:AS)?([0-9]{1,10})", _text(value))
@@ -88,7 +84,7 @@ _COUNTRY: _Wanted = {
     "country": (_code, (("country", "iso_code"), ("country_code",), ("country",))),
     "country_name": (_name, (("country", "names", "en"), ("country_name",), ("country",))),
     "continent": (_code, (("continent", "code"), ("continent_code",), ("continent",))),
-    "in_european_union": (_flag, (("country", "is_in_european_union"),)),
+    "in_european_union": (lambda value: value is True, (("country", "is_in_european_union"),)),
 }
 _CITY: _Wanted = {
     **_COUNTRY,
@@ -151,13 +147,7 @@ class Databases:
     :ivar locate: where an address is, and whose; it is given in text, and never is an error.
     """
 
-    _databases: tuple[_Database, ...]
-    locate: Callable[[str], Geography] = field(init=False)
-
-    @locate.default
-    def _remembered(self) -> Callable[[str], Geography]:
-        # It must not hold this object, or only the collector could free what a reload has replaced.
-        return functools.lru_cache(_REMEMBERED)(functools.partial(_locate, self._databases))
+    locate: Callable[[str], Geography]
 
 
 def _locate(databases: tuple[_Database, ...], address: str) -> Geography:
@@ -203,7 +193,9 @@ def load(section: Geo) -> tuple[Databases | None, tuple[Problem, ...]]:
             continue
         try:
             reader = _open(read(path))
-            _probe(reader)
+            for address in _PROBES:
+                if ":" not in address or reader.metadata().ip_version == 6:
+                    reader.get(address)
         except InvalidValue as problem:
             problems.append(Problem(Geo.kind, key, problem.sentence))
         except ImportError:
@@ -217,8 +209,9 @@ def load(section: Geo) -> tuple[Databases | None, tuple[Problem, ...]]:
             if _is_another(called, words):
                 sentence = f"{path} calls itself {called}, so it may not say what is looked for in it"
                 problems.append(Problem(Geo.kind, key, sentence, warning=True))
+    locate = functools.lru_cache(_REMEMBERED)(functools.partial(_locate, tuple(databases)))
     whole = databases and all(problem.warning for problem in problems)
-    return Databases(tuple(databases)) if whole else None, tuple(problems)
+    return Databases(locate) if whole else None, tuple(problems)
 
 
 def _open(data: bytes) -> Reader:
@@ -233,13 +226,6 @@ def _open(data: bytes) -> Reader:
             return maxminddb.open_database(f"/proc/self/fd/{descriptor}", maxminddb.MODE_MMAP_EXT)
         except ValueError:  # there is only the slow one
             return maxminddb.open_database(f"/proc/self/fd/{descriptor}", maxminddb.MODE_MEMORY)
-
-
-def _probe(reader: Reader) -> None:
-    both = reader.metadata().ip_version == 6
-    for address in _PROBES:
-        if both or ":" not in address:
-            reader.get(address)
 
 
 def _is_another(called: str, words: tuple[str, ...]) -> bool:

@@ -16,7 +16,7 @@ import stat
 import tempfile
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import asdict, astuple, field, frozen
 
 from edgenode.model.errors import InvalidValue
 
@@ -60,9 +60,6 @@ class Status:
     confirmed: float = 0.0
     failures: int = 0
     problem: str = ""
-
-
-_STATUS = (("source", str), ("asked", float), ("confirmed", float), ("failures", int), ("problem", str))
 
 
 def content_path(folder: pathlib.Path, header: str) -> pathlib.Path:
@@ -141,7 +138,8 @@ def read_status(folder: pathlib.Path, header: str, source: str) -> Status:
         status = Status(**found)
     except (OSError, TypeError):
         return Status(source)
-    if any(type(getattr(status, name)) is not of for name, of in _STATUS) or status.source != source:
+    right = all(type(one) is type(other) for one, other in zip(astuple(status), astuple(Status(source)), strict=True))
+    if not right or status.source != source:
         return Status(source)
     in_range = 0 <= status.asked < _LATEST and 0 <= status.confirmed < _LATEST and status.failures >= 0
     return status if in_range else Status(source)

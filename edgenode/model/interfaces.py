@@ -18,19 +18,16 @@ class Stage(Protocol):
     @property
     def name(self) -> str:
         """The stage's name in reasons and timings."""
-        ...
 
     @property
     def needs(self) -> frozenset[str]:
         """What its rules look at besides the head of a request, such as ``body``: see ``rules.fields.Field.needs``."""
-        ...
 
     def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
         """Judge an exchange; it must not be changed. Return a Deferred only if something has to be waited for.
 
         Later the exchange has the tags of this stage and of the stages behind it.
         """
-        ...
 
 
 EVENT_HEADERS = (b"content-type", b"referer", b"user-agent")
@@ -53,102 +50,82 @@ class Record(Protocol):
     @property
     def listener(self) -> str:
         """The name of the listener."""
-        ...
 
     @property
     def exchange(self) -> Exchange:
         """The exchange, as far as it was routed."""
-        ...
 
     @property
     def decision(self) -> Decision:
         """What was decided."""
-        ...
 
     @property
     def standing(self) -> Standing | None:
         """Where the part of the event that many exchanges share is kept; ``None`` if nowhere."""
-        ...
 
     @property
     def event_headers(self) -> tuple[bytes, ...]:
         """The header fields whose values its event has: names in lower case, each once."""
-        ...
 
     @property
     def identifier(self) -> bytes:
         """The request's identifier, ``X-Request-Id``; empty if none was made."""
-        ...
 
     @property
     def status(self) -> int:
         """The status sent to the client; 444 closed by the node, 499 closed by the client, 0 nothing was answered."""
-        ...
 
     @property
     def error(self) -> ClientError | OriginError | None:
         """What failed, and by whose fault."""
-        ...
 
     @property
     def origin(self) -> str:
         """The name of the origin; empty if none was asked."""
-        ...
 
     @property
     def server(self) -> str | None:
         """The server of the origin that was asked last, as ``host:port``."""
-        ...
 
     @property
     def tries(self) -> int:
         """How many servers were asked."""
-        ...
 
     @property
     def reused(self) -> bool:
         """Whether the last of them on a connection that was kept."""
-        ...
 
     @property
     def origin_status(self) -> int:
         """The status that the origin answered, 0 for none."""
-        ...
 
     @property
     def received(self) -> int:
         """Bytes of the request's body that came."""
-        ...
 
     @property
     def sent(self) -> int:
         """Bytes of the response's body that were sent."""
-        ...
 
     @property
     def time(self) -> float:
         """When it began, seconds since the epoch."""
-        ...
 
     @property
     def began(self) -> float:
         """When it began, seconds of :func:`time.perf_counter`; likewise the others."""
-        ...
 
     @property
     def decided(self) -> float:
         """When it was decided; 0.0 if it never was."""
-        ...
 
     @property
     def answered(self) -> float:
         """When the origin's answer began; 0.0 if there was none."""
-        ...
 
     @property
     def ended(self) -> float:
         """When it ended."""
-        ...
 
 
 class IEventSink(Interface):

@@ -10,9 +10,9 @@ from edgenode.model.exchange import Exchange
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.rules import filter_feeds
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.formulas import Formula
+from edgenode.rules.formulas import Formula, Reads
 from edgenode.rules.lists import Members
-from edgenode.rules.matching.explaining import Reads, Trace, trace, trace_section
+from edgenode.rules.matching.explaining import Trace, trace, trace_section
 from edgenode.rules.matching.ordering import by_tags
 from edgenode.rules.section_formulas import SectionFormulas
 

@@ -17,7 +17,9 @@ from attrs import field, frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange
+from edgenode.rules.definitions import Definitions
 from edgenode.rules.language import expression_formulas
+from edgenode.rules.language.computing import reader
 from edgenode.rules.language.nodes import Node, listed
 from edgenode.rules.language.parsing import parse_value
 from edgenode.rules.language.texts import to_string
@@ -118,7 +120,7 @@ def _value(text: str, column: int) -> Value:
     if node.type not in (BOOL, INT, BYTES, IP):
         sentence = f'expected a single value, and this is {node.type}: take one element, or join(..., ", ")'
         raise InvalidValue(sentence, column)
-    return Value(node, column, expression_formulas.reader(node))
+    return Value(node, column, reader(node, Definitions()))
 
 
 def _joined(pieces: list[str | Value]) -> Iterator[str | Value]:

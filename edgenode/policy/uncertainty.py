@@ -12,9 +12,8 @@ from attrs import define, field
 
 from edgenode.model.exchange import Exchange
 from edgenode.policy.explaining import Filters
-from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd
+from edgenode.rules.formulas import Computed, Formula, Leaf, Reads, every
 from edgenode.rules.matching.certainty import Certainty, NotKnown, Unknown
-from edgenode.rules.matching.explaining import Reads
 
 _Reader = Callable[[Exchange], Any]
 
@@ -70,16 +69,11 @@ class UncertainFilters:
 
 
 def _looks(formula: Formula) -> Iterator[tuple[object, _Reader]]:
-    match formula:
-        case Leaf():
-            yield formula.predicate.subject.key, formula.predicate.subject.read
-        case Computed():
-            yield formula.test, formula.test
-        case Not():
-            yield from _looks(formula.part)
-        case All() | AnyOf() | Odd():
-            for part in formula.parts:
-                yield from _looks(part)
+    for part in every(formula):
+        if isinstance(part, Leaf):
+            yield part.predicate.subject.key, part.predicate.subject.read
+        elif isinstance(part, Computed):
+            yield part.test, part.test
 
 
 def _known(read: _Reader, exchange: Exchange) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from attrs import frozen
 
@@ -112,7 +111,7 @@ _CERTIFICATE = (
     ),
 )
 
-CATEGORIES: Mapping[str, Category] = MappingProxyType({each.name: each for each in (*_TABLE, *_CERTIFICATE)})
+CATEGORIES: Mapping[str, Category] = {each.name: each for each in (*_TABLE, *_CERTIFICATE)}
 """Every category by its name; those of certificates have a dot in theirs."""
 
 WORDS = tuple(dict.fromkeys(name.partition(".")[0] for name in CATEGORIES))
@@ -177,7 +176,13 @@ def category(key: str) -> tuple[Category, str]:
         return found, ""
     if not name:
         raise InvalidValue(f"{word} needs a name: {word}.NAME")
-    return found, _header_name(name.lower()) if word == "header" else _pair_name(word, name)
+    if word == "header":
+        name = name.lower()
+        if not _HEADER_NAME.fullmatch(name):
+            raise InvalidValue(f"{name} is no name of a header (RFC 9110, section 5.6.2)")
+    elif _NO_NAME.search(name):
+        raise InvalidValue(f"a name behind {word}. has no = and no white space at its ends: write them %3D and %20")
+    return found, name
 
 
 def category_of(entry: Entry) -> Category:
@@ -208,18 +213,6 @@ def _unknown(word: str, name: str) -> str:
     near = difflib.get_close_matches(wrong, known, 1)
     guess = f"did you mean {prefix}{near[0]}?" if near else f"there are {', '.join(known)}"
     return f"there is no category {prefix}{wrong}; {guess}" if wrong else f"{word} needs a name: {guess}"
-
-
-def _header_name(name: str) -> str:
-    if not _HEADER_NAME.fullmatch(name):
-        raise InvalidValue(f"{name} is no name of a header (RFC 9110, section 5.6.2)")
-    return name
-
-
-def _pair_name(word: str, name: str) -> str:
-    if _NO_NAME.search(name):
-        raise InvalidValue(f"a name behind {word}. has no = and no white space at its ends: write them %3D and %20")
-    return name
 
 
 def _check_value(found: Entry) -> None:

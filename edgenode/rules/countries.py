@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from edgenode.model.errors import InvalidValue
 
@@ -63,7 +62,7 @@ def _read() -> tuple[Mapping[str, str], Mapping[str, str]]:
         every = listed.split(", ")
         names[code] = every[0]
         codes.update(dict.fromkeys((word.casefold() for word in (code, *every)), code))
-    return MappingProxyType(names), MappingProxyType(codes)
+    return names, codes
 
 
 COUNTRIES, _CODES = _read()

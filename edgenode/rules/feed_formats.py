@@ -13,7 +13,6 @@ import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
-from types import MappingProxyType
 from typing import Any
 
 from attrs import field, frozen
@@ -276,7 +275,5 @@ def _written(key: Key) -> str:
     return "[*]" if key is None else f"[{key}]" if isinstance(key, int) else f'"{key}"'
 
 
-READERS: Mapping[str, Callable[[Format, str, bool], Values]] = MappingProxyType(
-    {"lines": _lines, "csv": _csv, "json": _json}
-)
+READERS: Mapping[str, Callable[[Format, str, bool], Values]] = {"lines": _lines, "csv": _csv, "json": _json}
 """How each format is read."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -18,7 +17,9 @@ from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, ST
 from edgenode.rules.networks import address
 from edgenode.rules.views import arguments, bodies, certificates, cookies, geo, headers, uris
 from edgenode.rules.views.certificates import of_client, verdict
-from edgenode.rules.views.view import of_request
+from edgenode.rules.views.media_type import media_type
+from edgenode.rules.views.pairs import names_of, values_of
+from edgenode.rules.views.view import of_request, then
 
 
 @frozen
@@ -47,10 +48,6 @@ class Field:
 # -- readers of what is there without a view ---------------------------------------------------------------------------
 
 
-def _client(exchange: Exchange) -> tuple[int, int] | None:
-    return address(exchange.client) if exchange.client else None
-
-
 def _tags(exchange: Exchange) -> tuple[bytes, ...]:
     return tuple(tag.encode("utf-8") for tag in sorted(exchange.tags))
 
@@ -59,16 +56,15 @@ def _ja4(exchange: Exchange) -> bytes:
     return exchange.connection.fingerprint.encode("utf-8")
 
 
-def _seconds(exchange: Exchange) -> int | None:
-    return int(exchange.time) if exchange.time else None
+def _text(attribute: str) -> Callable[[Exchange], bytes | None]:
+    """A reader of a text; missing if it is empty."""
+    read = attrgetter(attribute)
+    return lambda exchange: text.encode("utf-8", "surrogatepass") if (text := read(exchange)) else None
 
 
-def _milliseconds(exchange: Exchange) -> int | None:
-    return int(exchange.time * 1000) % 1000 if exchange.time else None
-
-
-def _text(text: str | None) -> bytes | None:
-    return text.encode("utf-8", "surrogatepass") if text else None
+def _of_parts(attribute: str) -> Callable[[Request], tuple[Any, ...] | None]:
+    """A reader of one thing of each part of a body."""
+    return then(bodies.parts, lambda found: tuple(map(attrgetter(attribute), found)))
 
 
 _Row = tuple[str, Type, Callable[[Any], Any], str] | tuple[str, Type, Callable[[Any], Any], str, int]
@@ -93,7 +89,8 @@ _TABLE = (
     # -- Cloudflare's fields -------------------------------------------------------------------------------------------
     *_group(
         "", "",
-        ("ip.src", IP, _client, "The client's address, as trusted proxies report it.", 1),
+        ("ip.src", IP, lambda e: address(e.client) if e.client else None,
+         "The client's address, as trusted proxies report it.", 1),
         ("ssl", BOOL, lambda e: bool(e.connection.tls_version), "Whether the client's connection is encrypted.", 100),
         ("cf.tls_version", BYTES, lambda e: e.connection.tls_version.encode(), "``TLSv1.3``; empty without TLS.", 50),
         ("cf.tls_cipher", BYTES, lambda e: e.connection.cipher.encode(), "The cipher suite, in OpenSSL's words.", 30),
@@ -115,61 +112,67 @@ _TABLE = (
         ("method", BYTES, attrgetter("method"), "The method as sent.", 30),
         ("headers", STRING_LISTS, attrgetter("fields"), "All values of every header, by its name in lower case."),
         ("version", BYTES, headers.version, "``HTTP/1.1``, ``HTTP/1.0`` or ``HTTP/2``.", 50),
-        ("full_uri", BYTES, uris.full_uri, "Scheme, authority, path and query."),
+        ("full_uri", BYTES, uris.absolute(uris.uri), "Scheme, authority, path and query."),
         ("uri", BYTES, uris.uri, "Path and query."),
         ("uri.path", BYTES, uris.path, "The path, percent-encoded, in RFC 3986's normal form."),
-        ("uri.path.extension", BYTES, uris.path_extension, "What stands behind its last dot, in lower case."),
-        ("uri.query", BYTES, uris.query, "The query as received, without its ``?``."),
+        ("uri.path.extension", BYTES, then(uris.path, uris.extension),
+         "What stands behind its last dot, in lower case."),
+        ("uri.query", BYTES, lambda r: r.query or b"", "The query as received, without its ``?``."),
         ("uri.args", STRING_LISTS, arguments.arguments, "All values of every argument of the query, not decoded."),
-        ("uri.args.names", STRINGS, arguments.names, "The name of each argument, not decoded."),
-        ("uri.args.values", STRINGS, arguments.values, "The value of each argument, not decoded."),
-        ("headers.names", STRINGS, headers.names, "The name of each header as it was sent.", 30),
-        ("headers.values", STRINGS, headers.values, "The value of each header."),
+        ("uri.args.names", STRINGS, then(arguments.pairs, names_of), "The name of each argument, not decoded."),
+        ("uri.args.values", STRINGS, then(arguments.pairs, values_of), "The value of each argument, not decoded."),
+        ("headers.names", STRINGS, lambda r: r.names or names_of(r.headers),
+         "The name of each header as it was sent.", 30),
+        ("headers.values", STRINGS, lambda r: values_of(r.headers), "The value of each header."),
         ("headers.truncated", BOOL, lambda r: False, "Whether some are left out: never, for too many are refused."),
         ("cookies", STRING_LISTS, cookies.cookies, "All values of every cookie, not decoded, by its decoded name."),
         ("accepted_languages", STRINGS, headers.accepted_languages, "Those of ``Accept-Language``, heaviest first."),
     ),
     *_group(
         "http.request.timestamp.", "clock",
-        ("sec", INT, _seconds, "When the exchange began: seconds since 1970.", 100),
-        ("msec", INT, _milliseconds, "The milliseconds of that second, 0 to 999.", 100),
+        ("sec", INT, lambda e: int(e.time) if e.time else None, "When the exchange began: seconds since 1970.", 100),
+        ("msec", INT, lambda e: int(e.time * 1000) % 1000 if e.time else None,
+         "The milliseconds of that second, 0 to 999.", 100),
     ),
     *_requests(
         "raw.http.request.", "",
-        ("full_uri", BYTES, uris.raw_full_uri, "Scheme, authority, path and query, as received."),
+        ("full_uri", BYTES, uris.absolute(uris.raw_uri), "Scheme, authority, path and query, as received."),
         ("uri", BYTES, uris.raw_uri, "Path and query as received."),
         ("uri.path", BYTES, uris.raw_path, "The path as received."),
-        ("uri.path.extension", BYTES, uris.raw_extension, "What stands behind its last dot, in lower case."),
-        ("uri.query", BYTES, uris.query, "As ``http.request.uri.query``."),
+        ("uri.path.extension", BYTES, then(uris.raw_path, uris.extension),
+         "What stands behind its last dot, in lower case."),
+        ("uri.query", BYTES, lambda r: r.query or b"", "As ``http.request.uri.query``."),
         ("uri.args", STRING_LISTS, arguments.arguments, "As ``http.request.uri.args``."),
-        ("uri.args.names", STRINGS, arguments.names, "As ``http.request.uri.args.names``."),
-        ("uri.args.values", STRINGS, arguments.values, "As ``http.request.uri.args.values``."),
+        ("uri.args.names", STRINGS, then(arguments.pairs, names_of), "As ``http.request.uri.args.names``."),
+        ("uri.args.values", STRINGS, then(arguments.pairs, values_of), "As ``http.request.uri.args.values``."),
     ),
     *_requests(
         "http.request.body.", "body",
-        ("raw", BYTES, bodies.raw, "The body, as much of it as rules see."),
-        ("size", INT, bodies.size,
+        ("raw", BYTES, then(bodies.body, attrgetter("data")), "The body, as much of it as rules see."),
+        ("size", INT, then(bodies.body, attrgetter("size")),
          "Its size in bytes; of a chunked body that rules see only the beginning of: ``max-body-size``."),
         ("truncated", BOOL, bodies.truncated, "Whether there is more of it than rules see, parts and fields included."),
-        ("mime", BYTES, bodies.mime, "Its media type by its first bytes; empty if that is not known."),
+        ("mime", BYTES, then(bodies.body, lambda found: media_type(found.data)),
+         "Its media type by its first bytes; empty if that is not known."),
         ("form", STRING_LISTS, bodies.form, "All values of every field of a form, not decoded."),
-        ("form.names", STRINGS, bodies.form_names, "The name of each field of a form, not decoded."),
-        ("form.values", STRINGS, bodies.form_values, "The value of each field of a form, not decoded."),
+        ("form.names", STRINGS, then(bodies.form_pairs, names_of), "The name of each field of a form, not decoded."),
+        ("form.values", STRINGS, then(bodies.form_pairs, values_of), "The value of each field of a form, not decoded."),
         ("multipart", STRING_LISTS, bodies.multipart, "The contents of the parts of every name."),
-        ("multipart.names", _LISTS, bodies.of_parts("names"), "The names of each part."),
-        ("multipart.values", STRINGS, bodies.part_values, "The content of each part."),
-        ("multipart.filenames", _LISTS, bodies.of_parts("filenames"), "The file names of each part."),
-        ("multipart.content_types", _LISTS, bodies.of_parts("content_types"), "Each part's ``Content-Type``."),
-        ("multipart.content_dispositions", _LISTS, bodies.of_parts("content_dispositions"),
+        ("multipart.names", _LISTS, _of_parts("names"), "The names of each part."),
+        ("multipart.values", STRINGS, _of_parts("value"), "The content of each part."),
+        ("multipart.filenames", _LISTS, _of_parts("filenames"), "The file names of each part."),
+        ("multipart.content_types", _LISTS, _of_parts("content_types"), "Each part's ``Content-Type``."),
+        ("multipart.content_dispositions", _LISTS, _of_parts("content_dispositions"),
          "Each part's ``Content-Disposition``."),
-        ("multipart.content_transfer_encodings", _LISTS, bodies.of_parts("content_transfer_encodings"),
+        ("multipart.content_transfer_encodings", _LISTS, _of_parts("content_transfer_encodings"),
          "Each part's ``Content-Transfer-Encoding``."),
     ),
     *_group(
         "ip.src.", "geography",
         ("country", BYTES, geo.country, "ISO 3166-1 code of the country; ``XX`` if it is unknown."),
         ("continent", BYTES, geo.text("continent"), "Code of the continent; empty if it is unknown.", 30),
-        ("is_in_european_union", BOOL, geo.in_european_union, "Whether the country is a member.", 30),
+        ("is_in_european_union", BOOL, lambda e: geo.place(e).in_european_union,
+         "Whether the country is a member.", 30),
         ("region", BYTES, geo.text("region"), "The region's name in English; empty if it is unknown."),
         ("region_code", BYTES, geo.text("region_code"), "The region's code within its country."),
         ("subdivision_1_iso_code", BYTES, geo.subdivision("region_code"), "The same by ISO 3166-2: ``DE-BW``."),
@@ -180,12 +183,13 @@ _TABLE = (
         ("lat", BYTES, geo.text("latitude"), "The latitude in degrees.", 1),
         ("lon", BYTES, geo.text("longitude"), "The longitude in degrees.", 1),
         ("timezone.name", BYTES, geo.text("timezone"), "The time zone: ``Europe/Berlin``."),
-        ("asnum", INT, geo.asnum, "The number of the autonomous system; 0 if it is unknown.", 1),
+        ("asnum", INT, lambda e: geo.place(e).asn, "The number of the autonomous system; 0 if it is unknown.", 1),
     ),
     *_group(
         "cf.tls_client_auth.", "certificate",
         ("cert_presented", BOOL, verdict(lambda v: v.presented), "Whether a certificate was sent, valid or not.", 50),
-        ("cert_verified", BOOL, verdict(certificates.is_verified), "Whether it is good in every way, not revoked.", 50),
+        ("cert_verified", BOOL, verdict(lambda v: v.verified and not v.revoked),
+         "Whether it is good in every way, not revoked.", 50),
         ("cert_revoked", BOOL, verdict(lambda v: v.revoked), "Whether a list revokes it, or one of its issuers.", 1),
         ("cert_issuer_dn", BYTES, certificates.text("issuer"), "The issuer: ``CN=x,O=Example,C=US``."),
         ("cert_subject_dn", BYTES, certificates.text("subject"), "The subject, likewise."),
@@ -197,23 +201,23 @@ _TABLE = (
         ("cert_issuer_serial", BYTES, certificates.text("issuer_serial"), "That of its direct issuer, if verified."),
         ("cert_fingerprint_sha256", BYTES, certificates.text("fingerprint_sha256"), "Lower-case hexadecimal.", 1),
         ("cert_fingerprint_sha1", BYTES, certificates.text("fingerprint_sha1"), "Lower-case hexadecimal.", 1),
-        ("cert_not_before", BYTES, of_client(certificates.not_before, b""), "``Mar  1 13:35:00 2022 GMT``."),
-        ("cert_not_after", BYTES, of_client(certificates.not_after, b""), "Likewise."),
+        ("cert_not_before", BYTES, certificates.date("not_before"), "``Mar  1 13:35:00 2022 GMT``."),
+        ("cert_not_after", BYTES, certificates.date("not_after"), "Likewise."),
         ("cert_ski", BYTES, certificates.text("ski"), "The subject key identifier, upper-case hexadecimal.", 1),
         ("cert_issuer_ski", BYTES, certificates.text("issuer_ski"), "Its issuer's, likewise."),
         ("cert_rfc9440", BYTES, of_client(certificates.leaf, b""), "``:BASE64:``; empty if it is over 10 KiB.", 1),
-        ("cert_rfc9440_too_large", BOOL, of_client(certificates.leaf_too_large, False), "Whether it is.", 1),
+        ("cert_rfc9440_too_large", BOOL, of_client(lambda c: not certificates.leaf(c), False), "Whether it is.", 1),
         ("cert_chain_rfc9440", BYTES, of_client(certificates.chain, b""), "The chain sent; empty if over 16 KiB.", 1),
         ("cert_chain_rfc9440_too_large", BOOL, of_client(certificates.chain_too_large, False), "Whether it is.", 1),
     ),
     # -- ours ----------------------------------------------------------------------------------------------------------
     *_group(
         "edge.", "",
-        ("server_group", BYTES, lambda e: _text(e.server_group), "The name of the server group.", 30),
-        ("security_policy", BYTES, lambda e: _text(e.security_policy), "The name of the security policy.", 30),
-        ("path_map", BYTES, lambda e: _text(e.path_map), "The name of the path map.", 30),
-        ("sni", BYTES, lambda e: _text(e.connection.server_name), "The server name that TLS asked for.", 30),
-        ("alpn", BYTES, lambda e: _text(e.connection.alpn), "The protocol agreed on: ``h2``.", 50),
+        ("server_group", BYTES, _text("server_group"), "The name of the server group.", 30),
+        ("security_policy", BYTES, _text("security_policy"), "The name of the security policy.", 30),
+        ("path_map", BYTES, _text("path_map"), "The name of the path map.", 30),
+        ("sni", BYTES, _text("connection.server_name"), "The server name that TLS asked for.", 30),
+        ("alpn", BYTES, _text("connection.alpn"), "The protocol agreed on: ``h2``.", 50),
         ("ja4", BYTES, _ja4, "JA4 of the ClientHello; empty without TLS."),
         ("peer_ip", IP, lambda e: address(e.connection.peer.host), "Who connected: the client, or a proxy.", 1),
         ("peer_port", INT, lambda e: e.connection.peer.port, "The port that the connection came from.", 1),
@@ -247,11 +251,12 @@ _TABLE = (
         ("last_error", INT, verdict(lambda v: v.last_error), "That of the last.", 1),
         ("errors", array(INT), verdict(lambda v: v.errors), "Those of all, in the order found.", 1),
         ("depth", INT, verdict(lambda v: v.depth), "Where in the chain the last error is, 0 the leaf.", 1),
-        ("chain_length", INT, of_client(certificates.chain_length, 0), "How many certificates, root included.", 30),
+        ("chain_length", INT, of_client(lambda c: 1 + len(c.chain_verified or c.chain_sent), 0),
+         "How many certificates, root included; as sent, unless it was verified.", 30),
         ("san_dns", STRINGS, certificates.names("dns"), "The DNS names it is for."),
         ("san_uri", STRINGS, certificates.names("uri"), "The URIs it is for, SPIFFE IDs among them."),
         ("san_email", STRINGS, certificates.names("email"), "The mailboxes it is for."),
-        ("san_ip", array(IP), of_client(certificates.addresses, ()), "The addresses it is for."),
+        ("san_ip", array(IP), of_client(lambda c: tuple(map(address, c.sans.ip)), ()), "The addresses it is for."),
         ("eku", STRINGS, of_client(certificates.usages, ()), "Extended key usages: dotted, and by name.", 30),
         ("key_type", BYTES, certificates.text("key_type"), "``RSA``, ``ECDSA``, ``Ed25519``, ``Ed448``, ``DSA``.", 50),
         ("key_bits", INT, of_client(lambda c: c.key_bits, 0), "The size of its key in bits.", 30),
@@ -266,14 +271,12 @@ _TABLE = (
     ),
 )  # fmt: skip
 
-OF_KEY: Mapping[str, Callable[[bytes], Callable[[Exchange], Any]]] = MappingProxyType(
-    {
-        "http.request.headers": headers.of_name,
-        "edge.cookies": cookies.of_name,
-        "edge.arguments": arguments.of_name,
-    }
-)
+OF_KEY: Mapping[str, Callable[[bytes], Callable[[Exchange], Any]]] = {
+    "http.request.headers": headers.of_name,
+    "edge.cookies": cookies.of_name,
+    "edge.arguments": arguments.of_name,
+}
 """Of maps, by the name of the field, what makes a reader of the value of one key that does without the map."""
 
-FIELDS: Mapping[str, Field] = MappingProxyType({each.name: each for each in _TABLE})
+FIELDS: Mapping[str, Field] = {each.name: each for each in _TABLE}
 """Every field by its name."""

@@ -6,7 +6,7 @@ where the subject is missing or has no value, no predicate is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Union
 
 from attrs import field, frozen
@@ -140,14 +140,51 @@ class Computed:
 Formula = Union[Leaf, All, AnyOf, Odd, Not, Computed]  # noqa: UP007
 
 
+def every(formula: Formula) -> Iterator[Formula]:
+    """A formula and everything in it, in the order written; of a part that stands in it several times, once."""
+    seen: set[int] = set()
+    waiting = [formula]
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        yield part
+        match part:
+            case Not():
+                waiting.append(part.part)
+            case All() | AnyOf() | Odd():
+                waiting += reversed(part.parts)
+
+
+def leaves(formula: Formula) -> Iterator[Leaf]:
+    """Every predicate in a formula."""
+    return (part for part in every(formula) if isinstance(part, Leaf))
+
+
 def needs_of(formula: Formula) -> frozenset[str]:
     """What it takes to tell whether a formula is true: see :class:`edgenode.rules.fields.Field`."""
-    if isinstance(formula, Leaf):
-        return formula.predicate.subject.needs
-    if isinstance(formula, Computed):
-        return formula.needs
-    parts = (formula.part,) if isinstance(formula, Not) else formula.parts
-    return frozenset[str]().union(*map(needs_of, parts))
+    computed = (part.needs for part in every(formula) if isinstance(part, Computed))
+    return frozenset[str]().union(*computed, *(leaf.predicate.subject.needs for leaf in leaves(formula)))
+
+
+@frozen
+class Reads:
+    """What a formula looks at that other rules may change.
+
+    :ivar tags: the tags that it looks for.
+    :ivar computes: whether it computes something of all tags.
+    """
+
+    tags: frozenset[str] = frozenset()
+    computes: bool = False
+
+    @classmethod
+    def of(cls, formula: Formula) -> Reads:
+        """Of a formula."""
+        predicates = [leaf.predicate for leaf in leaves(formula) if "tags" in leaf.predicate.subject.needs]
+        computes = any(isinstance(part, Computed) and "tags" in part.needs for part in every(formula))
+        return cls(frozenset(each.sought for each in predicates if isinstance(each.sought, str)), computes)
 
 
 ALWAYS = All(())

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Choice, check_dns_name, setting
@@ -51,13 +50,13 @@ class ListType:
 
     :ivar of: the type of the values that can be compared with it.
     :ivar check: raises :class:`~edgenode.model.errors.InvalidValue` for what is no value of it.
-    :ivar gather: makes members of checked values.
+    :ivar gather: makes of checked values what :class:`Members` have of them.
     :ivar words: whether a value has no white space in it, so that a comment can stand behind it.
     """
 
     of: Type
     check: Callable[[str], object]
-    gather: Callable[[Members, Sequence[str]], Members]
+    gather: Callable[[Sequence[str]], Mapping[str, Any]]
     words: bool = True
 
 
@@ -86,35 +85,20 @@ def _check_string(text: str) -> None:
         raise InvalidValue("a string has no control characters", control.start())
 
 
-def _networks(members: Members, values: Sequence[str]) -> Members:
-    return evolve(members, networks=Networks(values))
-
-
-def _numbers(members: Members, values: Sequence[str]) -> Members:
-    return evolve(members, numbers=frozenset(map(autonomous_system, values)))
-
-
-def _strings(members: Members, values: Sequence[str]) -> Members:
-    return evolve(members, words=frozenset(value.encode() for value in values))
-
-
-def _hostnames(members: Members, values: Sequence[str]) -> Members:
+def _hostnames(values: Sequence[str]) -> Mapping[str, frozenset[bytes]]:
     names = [value.lower().encode("ascii") for value in values]
-    return evolve(
-        members,
-        words=frozenset(name for name in names if not name.startswith(b"*.")),
-        suffixes=frozenset(name[1:] for name in names if name.startswith(b"*.")),
-    )
+    suffixes = frozenset(name[1:] for name in names if name.startswith(b"*."))
+    return {"words": frozenset(name for name in names if not name.startswith(b"*.")), "suffixes": suffixes}
 
 
-TYPES: Mapping[str, ListType] = MappingProxyType(
-    {
-        "ip": ListType(IP, network, _networks),
-        "string": ListType(BYTES, _check_string, _strings, words=False),
-        "hostname": ListType(BYTES, _check_hostname, _hostnames),
-        "asn": ListType(INT, autonomous_system, _numbers),
-    }
-)
+TYPES: Mapping[str, ListType] = {
+    "ip": ListType(IP, network, lambda values: {"networks": Networks(values)}),
+    "string": ListType(
+        BYTES, _check_string, lambda values: {"words": frozenset(value.encode() for value in values)}, words=False
+    ),
+    "hostname": ListType(BYTES, _check_hostname, _hostnames),
+    "asn": ListType(INT, autonomous_system, lambda values: {"numbers": frozenset(map(autonomous_system, values))}),
+}
 """Everything that there are lists of, by the word for it."""
 
 
@@ -124,10 +108,10 @@ def members(name: str, type: str, values: Sequence[str]) -> Members:
     :raises InvalidValue: if one is not; :func:`faults` says which.
     """
     kind = TYPES[type]
-    if kind.gather is not _networks:  # its own reader checks as it goes, and faster
+    if type != "ip":  # its own reader checks as it goes, and faster
         for value in values:
             kind.check(value)
-    return kind.gather(Members(name, type), values)
+    return Members(name, type, **kind.gather(values))
 
 
 def faults(check: Callable[[str], object], values: Sequence[str]) -> Iterator[tuple[int, InvalidValue]]:

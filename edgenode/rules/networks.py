@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 from edgenode.model.errors import InvalidValue
 
@@ -49,8 +49,8 @@ class Networks:
         self._samples = lows[::_STEP]
         lows, highs = _merged(v6, 128)
         self._wide = WideArray(lows), WideArray(highs)
-        self.lows: Mapping[int, Sequence[int]] = {4: self._narrow[0], 6: self._wide[0]}
-        self.highs: Mapping[int, Sequence[int]] = {4: self._narrow[1], 6: self._wide[1]}
+        self.lows: Mapping[int, array[int] | WideArray] = {4: self._narrow[0], 6: self._wide[0]}
+        self.highs: Mapping[int, array[int] | WideArray] = {4: self._narrow[1], 6: self._wide[1]}
 
     def __contains__(self, address: tuple[int, int]) -> bool:
         """Whether an address, as its version and number, is in any of the ranges."""
@@ -79,7 +79,7 @@ _STEP = 64
 """Of so many numbers one is kept as Python's own, for an array makes one anew whenever it is asked."""
 
 
-class WideArray(Sequence[int]):
+class WideArray:
     """Sorted numbers of 128 bits, in little more than 16 bytes each."""
 
     def __init__(self, numbers: Sequence[int]) -> None:
@@ -111,16 +111,11 @@ class WideArray(Sequence[int]):
     def __len__(self) -> int:
         return len(self._upper)
 
-    @overload
-    def __getitem__(self, index: int) -> int: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[int]: ...
-
-    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
-        if isinstance(index, slice):
-            return [self[each] for each in range(*index.indices(len(self)))]
+    def __getitem__(self, index: int) -> int:
         return self._upper[index] << 64 | self._lower[index]
+
+    def __iter__(self) -> Iterator[int]:
+        return map(self.__getitem__, range(len(self)))
 
 
 _LOWER = (1 << 64) - 1
@@ -205,6 +200,12 @@ def _in_order(numbers: list[int]) -> Iterator[int]:
 
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 _PREFIX = re.compile(r"[0-9]{1,3}", re.ASCII)
+
+
+def network_range(text: str) -> Range:
+    """Read an address or a CIDR network, as :func:`network` does, as the range of its addresses."""
+    found = network(text)
+    return Range(found.version, int(found.network_address), int(found.broadcast_address))
 
 
 def network(text: str) -> IPNetwork:

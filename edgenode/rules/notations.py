@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from attrs import frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.rules.countries import country_code
 from edgenode.rules.formulas import Sought
-from edgenode.rules.language.dialect import in_re2
+from edgenode.rules.language.dialect import checked
 from edgenode.rules.lists import autonomous_system
-from edgenode.rules.networks import Range, network
-from edgenode.rules.regexes import check_regex
+from edgenode.rules.networks import network_range
 from edgenode.rules.tags import check_tag
 from edgenode.rules.views.certificates import USAGES
 
@@ -45,28 +44,14 @@ class Notation:
     read: Callable[[str], Sought]
 
 
-def _regex(text: str) -> str:
-    check_regex(text)
-    return in_re2(text)
-
-
 def _tag(text: str) -> str:
     check_tag(text)
     return text
 
 
-def _range(text: str) -> Range:
-    found = network(text)
-    return Range(found.version, int(found.network_address), int(found.broadcast_address))
-
-
 def _asn(text: str) -> tuple[int, int]:
     number = autonomous_system(text)
     return number, number
-
-
-def _country(text: str) -> bytes:
-    return country_code(text).encode("ascii")
 
 
 def _name(text: str) -> bytes:
@@ -91,22 +76,18 @@ def _yes(text: str) -> None:
         raise InvalidValue("expected yes, or !yes where it shall not be", 0)
 
 
-def _usage(text: str) -> bytes:
-    by_name = {name.lower(): name for name in USAGES.values()}
-    found = text if _DOTTED.fullmatch(text) else by_name.get(text.lower())
-    if found is None:
-        near = difflib.get_close_matches(text.lower(), by_name, 1)
-        guess = f"; did you mean {by_name[near[0]]}?" if near else ""
-        raise InvalidValue(f"expected a dotted number or a well-known name, such as clientAuth{guess}", 0)
-    return found.encode("ascii")
+def _named(names: Iterable[str], expected: str) -> Callable[[str], bytes]:
+    by_name = {name.lower(): name for name in names}
 
+    def read(text: str) -> bytes:
+        found = text if _DOTTED.fullmatch(text) else by_name.get(text.lower())
+        if found is None:
+            near = difflib.get_close_matches(text.lower(), by_name, 1)
+            guess = f"; did you mean {by_name[near[0]]}?" if near else ""
+            raise InvalidValue(f"expected {expected}{guess}", 0)
+        return found.encode("ascii")
 
-def _key_type(text: str) -> bytes:
-    by_name = {name.lower(): name for name in _KEY_TYPES}
-    found = text if _DOTTED.fullmatch(text) else by_name.get(text.lower())
-    if found is None:
-        raise InvalidValue(f"expected {', '.join(_KEY_TYPES)}, or a dotted number", 0)
-    return found.encode("ascii")
+    return read
 
 
 def _hexadecimal(bits: int | None, write: Callable[[str], str]) -> Callable[[str], bytes]:
@@ -130,16 +111,20 @@ def _serial(text: str) -> bytes:
     return digits.zfill(len(digits) + len(digits) % 2).encode("ascii")
 
 
-REGEX = Notation("regex", "regex", _regex)
-ADDRESS = Notation("network", "address or network", _range)
+REGEX = Notation("regex", "regex", checked)
+ADDRESS = Notation("network", "address or network", network_range)
 TAG = Notation("equal", "exact", _tag)
 NAME = Notation("equal", "exact", _name)
 ASN = Notation("range", "exact: ``64500`` or ``AS64500``", _asn)
-COUNTRY = Notation("equal", "exact: ISO code or name", _country)
+COUNTRY = Notation("equal", "exact: ISO code or name", lambda text: country_code(text).encode("ascii"))
 NUMBER = Notation("range", "number or range: ``1..9``", _number)
 YES = Notation("true", "``yes``", _yes)
-USAGE = Notation("equal", "exact: name or dotted number", _usage)
-KEY_TYPE = Notation("equal", "exact", _key_type)
+USAGE = Notation(
+    "equal",
+    "exact: name or dotted number",
+    _named(USAGES.values(), "a dotted number or a well-known name, such as clientAuth"),
+)
+KEY_TYPE = Notation("equal", "exact", _named(_KEY_TYPES, f"{', '.join(_KEY_TYPES)}, or a dotted number"))
 SERIAL = Notation("equal", "exact, hexadecimal", _serial)
 SHA1 = Notation("equal", "exact, hexadecimal", _hexadecimal(160, str.lower))
 SHA256 = Notation("equal", "exact, hexadecimal", _hexadecimal(256, str.lower))

@@ -12,7 +12,8 @@ from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import All, AnyOf, Computed, Formula, Leaf, Not, Odd
 from edgenode.rules.language import computing
-from edgenode.rules.language.expression_formulas import formula, needs, reader, subject
+from edgenode.rules.language.computing import reader
+from edgenode.rules.language.expression_formulas import formula, needs, subject
 from edgenode.rules.language.expressions import Expression
 from edgenode.rules.language.functions import FUNCTIONS
 from edgenode.rules.language.nodes import (
@@ -246,7 +247,7 @@ def test_a_formula_means_what_the_interpreter_reads(root: Node, defined: Definit
 )
 def test_readers_and_subjects_give_the_value(value: Value, judged: list[Exchange]) -> None:
     """A reader gives the value or ``None``; a subject the value as a tuple of one, or every element."""
-    read, looked_at = reader(value), subject(value)
+    read, looked_at = reader(value, Definitions()), subject(value)
     for exchange in judged:
         expected = Interpreter(exchange, Definitions()).value(value)
         found, several = read(exchange), looked_at.read(exchange)

@@ -94,7 +94,7 @@ def test_a_wide_array_is_a_sorted_list(numbers: list[int], sought: int) -> None:
     """Elements and places are those of a list."""
     numbers.sort()
     found = WideArray(numbers)
-    assert list(found) == numbers == found[:]
+    assert list(found) == numbers == [found[index] for index in range(len(found))]
     assert found.place(sought) == sum(number <= sought for number in numbers)
 
 

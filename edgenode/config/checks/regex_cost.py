@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from edgenode.config.checks.evidence import problem_at
 from edgenode.config.compiled_rules import Formulas
 from edgenode.model.errors import Problem
-from edgenode.rules.formulas import Leaf, Subject
+from edgenode.rules.formulas import Leaf, Subject, leaves
 from edgenode.rules.lists import Members
-from edgenode.rules.matching.contradictions import leaves
 from edgenode.rules.matching.engines import vectored
 from edgenode.rules.regexes import counted_size
 

@@ -18,8 +18,8 @@ from edgenode.config.compiled_rules import Formulas
 from edgenode.config.system_filters import is_system
 from edgenode.model.errors import Problem
 from edgenode.policy.tagging import AUTOMATIC
-from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Leaf, Not, Odd
-from edgenode.rules.matching.contradictions import contradiction, every, leaves
+from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Leaf, Not, Odd, every, leaves
+from edgenode.rules.matching.contradictions import contradiction
 from edgenode.rules.matching.impossible import impossible
 
 _PAIRS = 64

@@ -12,15 +12,7 @@ from attrs import frozen
 from edgenode.model.errors import InvalidValue
 from edgenode.rules.language.functions import Function, Parameter
 from edgenode.rules.language.lexing import Text
-from edgenode.rules.language.nodes import (
-    Call,
-    Each,
-    Index,
-    Literal,
-    Node,
-    each_count,
-    element_type,
-)
+from edgenode.rules.language.nodes import Call, Each, Index, Literal, Node, each_count, element_type
 from edgenode.rules.language.operators import QUANTIFIERS
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, Type, array
 

@@ -7,20 +7,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from edgenode.model.errors import InvalidValue
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.language.dialect import in_re2
-from edgenode.rules.language.nodes import (
-    Comparison,
-    Listed,
-    Literal,
-    OneOf,
-    Pattern,
-    element_type,
-)
+from edgenode.rules.language.nodes import Comparison, Listed, Literal, OneOf, Pattern, element_type
 from edgenode.rules.language.patterns import wildcard
 from edgenode.rules.language.types import Type
 from edgenode.rules.lists import TYPES, Members
@@ -29,9 +21,9 @@ from edgenode.rules.regexes import compile_regex
 
 Test = Callable[[Any], bool]
 
-_ORDERINGS: Mapping[str, Callable[[Any, Any], bool]] = MappingProxyType(
-    {name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")}
-)
+_ORDERINGS: Mapping[str, Callable[[Any, Any], bool]] = {
+    name: getattr(operator, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")
+}
 
 
 def test(node: Comparison, definitions: Definitions) -> Test:

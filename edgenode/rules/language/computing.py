@@ -7,11 +7,9 @@ every element of an array fills the memory.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Collection, Iterable, Mapping
-from functools import partial
 from itertools import chain
-from types import MappingProxyType
+from operator import methodcaller, not_
 from typing import Any
 
 from edgenode.model.exchange import Exchange
@@ -32,7 +30,9 @@ from edgenode.rules.language.nodes import (
     each_count,
     element_type,
 )
+from edgenode.rules.language.operators import QUANTIFIERS
 from edgenode.rules.language.types import BOOL
+from edgenode.rules.views.view import then
 
 Reader = Callable[[Exchange], Any]
 """Computes a value, ``None`` if it is missing."""
@@ -51,97 +51,55 @@ def reader(node: Node, definitions: Definitions) -> Reader:
     """
     match node:
         case Literal():
-            return _constant(node.value)
+            constant = node.value
+            return lambda _: constant
         case FieldValue():
             return FIELDS[node.name].read
         case Index(value=FieldValue(name=name), key=bytes(key)) if name in OF_KEY:
             return OF_KEY[name](key)
         case Index():
-            step = _get_key(node.key) if isinstance(node.key, bytes) else _get_item(node.key)
+            step = methodcaller("get", node.key) if isinstance(node.key, bytes) else _get_item(node.key)
             read = reader(node.value, definitions)
-            return _selected(read, step) if each_count(node.value) else _then(read, step)
+            return _selected(read, step) if each_count(node.value) else then(read, step)
         case Each():
             read = reader(node.value, definitions)
-            elements = _values if element_type(node.value).name == "Map" else None
+            elements = methodcaller("values") if element_type(node.value).name == "Map" else iter
             if each_count(node.value):
-                return _flattened(read, elements)
-            return read if elements is None else _then(read, elements)
+                return then(read, lambda found: tuple(chain.from_iterable(map(elements, found))))
+            return read if elements is iter else then(read, elements)
         case Call():
             return _call(node, definitions)
         case _:
             return condition(node, definitions) if node.type == BOOL else conditions(node, definitions)
 
 
-def _constant(value: Any) -> Reader:
-    return lambda _: value
-
-
-def _values(map: Mapping[bytes, Any]) -> Collection[Any]:
-    return map.values()
-
-
-def _get_key(key: bytes) -> Callable[[Mapping[bytes, Any]], Any]:
-    return lambda map: map.get(key)
-
-
 def _get_item(index: int) -> Callable[[tuple[Any, ...]], Any]:
     return lambda array: array[index] if index < len(array) else None
-
-
-def _then(read: Reader, step: Callable[[Any], Any]) -> Reader:
-    def value(exchange: Exchange) -> Any:
-        found = read(exchange)
-        return None if found is None else step(found)
-
-    return value
 
 
 def _selected(read: Reader, step: Callable[[Any], Any]) -> Reader:
     """A step into every element; those for which it leads nowhere are left out."""
 
-    def values(exchange: Exchange) -> tuple[Any, ...] | None:
-        found = read(exchange)
-        return None if found is None else tuple(value for value in map(step, found) if value is not None)
-
-    return values
-
-
-def _flattened(read: Reader, elements: Callable[[Any], Iterable[Any]] | None) -> Reader:
-    def values(exchange: Exchange) -> tuple[Any, ...] | None:
-        found = read(exchange)
-        if found is None:
-            return None
-        return tuple(chain.from_iterable(found if elements is None else map(elements, found)))
-
-    return values
+    return then(read, lambda found: tuple(value for value in map(step, found) if value is not None))
 
 
 def _call(node: Call, definitions: Definitions) -> Reader:
     function = FUNCTIONS[node.function]
     first, *rest = [reader(argument, definitions) for argument in node.arguments]
     literal = all(isinstance(argument, Literal) for argument in node.arguments[1:])
-    if is_mapped(node):
+    if node.function not in QUANTIFIERS and each_count(node.arguments[0]):  # a quantifier takes the array whole
         return _mapped(function, first, rest, literal)
     if function.takes_missing:
         return lambda exchange: function.call(first(exchange), *[read(exchange) for read in rest])
     if literal:
         constants = [argument.value for argument in node.arguments[1:] if isinstance(argument, Literal)]
-        return _then(first, partial(_applied, function.call, constants) if constants else function.call)
+        return then(first, (lambda value: function.call(value, *constants)) if constants else function.call)
 
     def called(exchange: Exchange) -> Any:
         values = [first(exchange), *[read(exchange) for read in rest]]
         return None if any(value is None for value in values) else function.call(*values)
 
     return called
-
-
-def _applied(call: Callable[..., Any], constants: list[Any], value: Any) -> Any:
-    return call(value, *constants)
-
-
-def is_mapped(call: Call) -> bool:
-    """Whether a function is called with every element of its first argument; a quantifier takes the array whole."""
-    return call.function not in ("any", "all") and each_count(call.arguments[0]) > 0
 
 
 def _mapped(function: Function, first: Reader, rest: list[Reader], literal: bool) -> Reader:
@@ -185,7 +143,8 @@ def condition(node: Node, definitions: Definitions) -> Callable[[Exchange], bool
             inner = condition(node.condition, definitions)
             return lambda exchange: not inner(exchange)
         case Junction():
-            return _JUNCTIONS[node.operator]([condition(each, definitions) for each in node.conditions])
+            join, parts = _JOIN[node.operator], [condition(each, definitions) for each in node.conditions]
+            return lambda exchange: join(part(exchange) for part in parts)
         case _:
             read = reader(node, definitions)
             return lambda exchange: bool(read(exchange))
@@ -203,10 +162,10 @@ def conditions(node: Node, definitions: Definitions) -> Callable[[Exchange], Col
             return lambda exchange: [holds(value) for value in read(exchange) or ()]
         case Negation():
             inner = conditions(node.condition, definitions)
-            return lambda exchange: list(map(operator.not_, inner(exchange)))
+            return lambda exchange: list(map(not_, inner(exchange)))
         case Junction():
             several = [conditions(each, definitions) for each in node.conditions]
-            join = _ELEMENTWISE[node.operator]
+            join = _JOIN[node.operator]
             return lambda exchange: list(map(join, zip(*[each(exchange) for each in several], strict=False)))
         case _:
             read = reader(node, definitions)
@@ -225,24 +184,4 @@ def _comparison(node: Comparison, definitions: Definitions) -> Callable[[Exchang
     return compared
 
 
-Conditions = list[Callable[[Exchange], bool]]
-
-
-def _and(parts: Conditions) -> Callable[[Exchange], bool]:
-    return lambda exchange: all(part(exchange) for part in parts)
-
-
-def _or(parts: Conditions) -> Callable[[Exchange], bool]:
-    return lambda exchange: any(part(exchange) for part in parts)
-
-
-def _xor(parts: Conditions) -> Callable[[Exchange], bool]:
-    return lambda exchange: sum(part(exchange) for part in parts) % 2 == 1
-
-
-def _odd(bits: Iterable[bool]) -> bool:
-    return sum(bits) % 2 == 1
-
-
-_JUNCTIONS = MappingProxyType({"and": _and, "or": _or, "xor": _xor})
-_ELEMENTWISE: Mapping[str, Callable[[Iterable[bool]], bool]] = MappingProxyType({"and": all, "or": any, "xor": _odd})
+_JOIN: Mapping[str, Callable[[Iterable[bool]], bool]] = {"and": all, "or": any, "xor": lambda bits: sum(bits) % 2 == 1}

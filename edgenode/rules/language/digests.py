@@ -11,6 +11,7 @@ import hmac
 import re
 from base64 import b64encode, urlsafe_b64encode
 from typing import Any
+from uuid import UUID
 
 from edgenode.rules.views.escapes import unescaped
 
@@ -43,11 +44,7 @@ def sha256(source: bytes) -> bytes:
 
 def uuidv4(source: bytes) -> bytes:
     """A UUID of version 4 (RFC 9562, section 5.4) whose bits come from a text, so the same text gives the same one."""
-    number = int.from_bytes(sha256(source)[:16], "big")
-    number = number & ~(0xF << 76) | 4 << 76
-    number = number & ~(0x3 << 62) | 2 << 62
-    digits = f"{number:032x}"
-    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])).encode("ascii")
+    return str(UUID(bytes=sha256(source)[:16], version=4)).encode("ascii")
 
 
 def hash_in_range(lowest: int, end: int, *values: Any) -> int:

@@ -8,6 +8,7 @@ once.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 
 from attrs import frozen
 
@@ -30,9 +31,8 @@ from edgenode.rules.formulas import (
     Sought,
     Subject,
 )
-from edgenode.rules.language import computing
 from edgenode.rules.language.comparing import members
-from edgenode.rules.language.computing import Reader, condition
+from edgenode.rules.language.computing import Reader, condition, reader
 from edgenode.rules.language.dialect import in_re2
 from edgenode.rules.language.expressions import Expression
 from edgenode.rules.language.formatting import format
@@ -66,14 +66,6 @@ _LAST_ADDRESS = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
 _ENDS = {"starts_with": ("\\A", ""), "ends_with": ("", "\\z")}
 
 
-def reader(value: Node, definitions: Definitions = _NOTHING_DEFINED) -> Reader:
-    """How to compute a value of an exchange, typed as the value is; ``None`` is missing.
-
-    :raises InvalidValue: if it names a list that there is not.
-    """
-    return computing.reader(value, definitions)
-
-
 def needs(node: Node) -> frozenset[str]:
     """What it takes to compute a value or a condition: see :class:`edgenode.rules.fields.Field`."""
     return frozenset().union(*(FIELDS[each.name].needs for each in walk(node) if isinstance(each, FieldValue)))
@@ -82,10 +74,10 @@ def needs(node: Node) -> frozenset[str]:
 def subject(value: Node, definitions: Definitions = _NOTHING_DEFINED) -> Subject:
     """A value as what predicates look at.
 
-    :raises InvalidValue: as :func:`reader`.
+    :raises InvalidValue: if it names a list that there is not.
     """
     if value == TAGS:
-        return Subject(format(value), BYTES, _tags, needs(value), FIELDS["edge.tags"].breadth)
+        return Subject(format(value), BYTES, attrgetter("tags"), needs(value), FIELDS["edge.tags"].breadth)
     type, read = element_type(value), reader(value, definitions)
     if type.name == "Array":  # a condition for each element, such as starts_with(value[*], "a")
         assert type.of is not None
@@ -105,10 +97,6 @@ def formula(expression: Expression, definitions: Definitions) -> Formula:
     :raises InvalidValue: if it names a list that there is not, with its column.
     """
     return _Translation(definitions).formula(expression.root)
-
-
-def _tags(exchange: Exchange) -> frozenset[str]:
-    return exchange.tags
 
 
 def _single(read: Reader) -> Reader:
@@ -145,7 +133,10 @@ class _Translation:
             case Negation():
                 return Not(self.formula(node.condition), _evidence(node))
             case Junction():
-                return _junction(node, tuple(map(self.formula, node.conditions)))
+                parts = tuple(map(self.formula, node.conditions))
+                if node.operator == "xor":
+                    return Odd(parts, _evidence(node))
+                return (All if node.operator == "and" else AnyOf)(parts)
             case Comparison():
                 return self._comparison(node)
             case Call(function="any"):
@@ -168,7 +159,7 @@ class _Translation:
         differs = Not(equal, _evidence(node))
         if self.definitions.missing_not_equal:
             return differs
-        return All((Leaf(Predicate(self._subject(node.value), "present"), ()), differs))
+        return All((Leaf(Predicate(subject(node.value, self.definitions), "present"), ()), differs))
 
     def _any(self, node: Node, wanted: bool) -> Formula | None:
         """Whether a condition is as wanted of any element; ``None`` if that has to be computed."""
@@ -227,22 +218,9 @@ class _Translation:
             if value != TAGS or match != "equal":
                 return None  # tags grow while rules are judged: what is made of them is computed once all are known
             soughts = [sought.decode("utf-8", "surrogateescape") for sought in soughts if isinstance(sought, bytes)]
-        looked_at, evidence = self._subject(value), _evidence(shown)
+        looked_at, evidence = subject(value, self.definitions), _evidence(shown)
         leaves = tuple(Leaf(Predicate(looked_at, match, sought), evidence) for sought in dict.fromkeys(soughts))
         return leaves[0] if len(leaves) == 1 else AnyOf(leaves)
-
-    def _subject(self, value: Node) -> Subject:
-        return subject(value, self.definitions)
-
-
-def _junction(node: Junction, parts: tuple[Formula, ...]) -> Formula:
-    match node.operator:
-        case "and":
-            return All(parts)
-        case "or":
-            return AnyOf(parts)
-        case _:
-            return Odd(parts, _evidence(node))
 
 
 def _looked_at(node: Node) -> set[Node]:

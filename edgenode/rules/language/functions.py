@@ -7,7 +7,7 @@ checker accepts raises, and none takes longer than in proportion to its input.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from operator import contains
 from typing import Any
 
 from attrs import frozen
@@ -123,10 +123,10 @@ _TABLE = (
         "The text in Base64, without padding; ``u``: in the alphabet for URLs, ``p``: padded.",
     ),
     Function(
-        "ends_with", (_TEXT_FIELD, _TEXT), 2, BOOL, texts.ends_with, "Whether the text ends with another.",
+        "ends_with", (_TEXT_FIELD, _TEXT), 2, BOOL, bytes.endswith, "Whether the text ends with another.",
     ),
     Function(
-        "has_key", (_ANYTHING, _TEXT), 2, signatures.keyed, texts.has_key, "Whether the map has the key.",
+        "has_key", (_ANYTHING, _TEXT), 2, signatures.keyed, contains, "Whether the map has the key.",
     ),
     Function(
         "has_value", (_ANYTHING, _PRIMITIVE), 2, signatures.member, texts.has_value,
@@ -148,7 +148,8 @@ _TABLE = (
         "unless given; ``s``: the code is in Base64 for URLs, without padding, else in percent-encoded Base64.",
     ),
     Function(
-        "join", (Parameter((STRINGS,), "field"), _TEXT_LITERAL), 2, BYTES, texts.join,
+        "join", (Parameter((STRINGS,), "field"), _TEXT_LITERAL), 2, BYTES,
+        lambda items, separator: separator.join(items),
         "The texts of an array in one, with a separator between them.",
     ),
     Function(
@@ -169,7 +170,8 @@ _TABLE = (
         check=signatures.regex_groups,
     ),
     Function(
-        "remove_bytes", (_TEXT_FIELD, _TEXT), 2, BYTES, texts.remove_bytes, "The text without any of these bytes.",
+        "remove_bytes", (_TEXT_FIELD, _TEXT), 2, BYTES, lambda text, unwanted: text.translate(None, unwanted),
+        "The text without any of these bytes.",
     ),
     Function(
         "remove_query_args", (_TEXT_FIELD, _TEXT_LITERAL), 2, BYTES, texts.remove_query_args,
@@ -179,14 +181,15 @@ _TABLE = (
     Function("sha256", (_TEXT,), 1, BYTES, digests.sha256, "The SHA-256 of a text: 32 bytes."),
     Function(
         "split",
-        (_TEXT_FIELD, Parameter((BYTES,), "literal", signatures.some), _literal(1, 128)), 3, STRINGS, texts.split,
+        (_TEXT_FIELD, Parameter((BYTES,), "literal", signatures.some), _literal(1, 128)), 3, STRINGS,
+        lambda text, separator, limit: tuple(text.split(separator, limit - 1)),
         "The parts of a text between separators, at most so many; the last has the rest.",
     ),
     Function(
-        "starts_with", (_TEXT_FIELD, _TEXT), 2, BOOL, texts.starts_with, "Whether the text begins with another.",
+        "starts_with", (_TEXT_FIELD, _TEXT), 2, BOOL, bytes.startswith, "Whether the text begins with another.",
     ),
     Function(
-        "substring", (_TEXT_FIELD, _NUMBER, _NUMBER), 2, BYTES, texts.substring,
+        "substring", (_TEXT_FIELD, _NUMBER, _NUMBER), 2, BYTES, lambda text, start, end=None: text[start:end],
         "The bytes from one index up to, and without, another; negative ones count from the end.",
     ),
     Function(
@@ -211,14 +214,12 @@ _TABLE = (
     ),
 )  # fmt: skip
 
-FUNCTIONS: Mapping[str, Function] = MappingProxyType({function.name: function for function in _TABLE})
+FUNCTIONS: Mapping[str, Function] = {function.name: function for function in _TABLE}
 """Every function by its name; ``any`` and ``all`` among them."""
 
-REFUSED: Mapping[str, str] = MappingProxyType(
-    {
-        "bit_slice": "it reads packets, and rules see requests",
-        "is_jwt_present": "it names a token configuration of a Cloudflare account, and there is none here",
-        "is_jwt_valid": "it names a token configuration of a Cloudflare account, and there is none here",
-    }
-)
+REFUSED: Mapping[str, str] = {
+    "bit_slice": "it reads packets, and rules see requests",
+    "is_jwt_present": "it names a token configuration of a Cloudflare account, and there is none here",
+    "is_jwt_valid": "it names a token configuration of a Cloudflare account, and there is none here",
+}
 """Cloudflare's functions that are no function here, and why."""

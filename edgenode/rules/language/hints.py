@@ -14,10 +14,11 @@ from edgenode.rules.language.calls import described
 from edgenode.rules.language.formatting import format
 from edgenode.rules.language.functions import FUNCTIONS, REFUSED
 from edgenode.rules.language.lexing import Scanner
-from edgenode.rules.language.nodes import OPERATORS, Value, each_count, element_type
-from edgenode.rules.language.operators import PRECEDENCE, QUANTIFIERS
+from edgenode.rules.language.nodes import Value, each_count, element_type
+from edgenode.rules.language.operators import COMPARING, PRECEDENCE, QUANTIFIERS
 
-_WORDS = (*OPERATORS, *PRECEDENCE, "not")
+_OPERATORS = tuple(dict.fromkeys(COMPARING.values()))
+_WORDS = (*_OPERATORS, *PRECEDENCE, "not")
 _SIGNS = ("=", "!=", "<", ">", "~")
 _CHARACTERS = {
     "#": "a comment stands on a line of its own, and begins it",
@@ -41,7 +42,7 @@ def unexpected(words: Scanner, expected: str) -> InvalidValue:
 
     :param expected: what may stand there.
     """
-    if words.name() in OPERATORS or words.sees(*_SIGNS):
+    if words.name() in _OPERATORS or words.sees(*_SIGNS):
         sentence = "what stands before this is true or false by itself: write it alone, or not before it"
         return InvalidValue(sentence, words.at)
     character = words.text[words.at : words.at + 1]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from edgenode.model.errors import InvalidValue
-from edgenode.rules.networks import Range, address, network
+from edgenode.rules.networks import Range, address, network_range
 
 SPACE = " \r\n"
 """White space between words; a tab is none."""
@@ -159,10 +159,7 @@ class Scanner:
         """Read an address, a network in CIDR notation, or ``first..last``."""
         start, written = self.at, self._match(_ADDRESS)[0]
         first, dots, last = written.partition("..")
-        if dots:
-            found = _address_range(first, last, start)
-        else:
-            found = _network(written, start)
+        found = _address_range(first, last, start) if dots else _network(written, start)
         self.at = start + len(written)
         return found
 
@@ -301,7 +298,6 @@ def _address_range(first: str, last: str, start: int) -> Range:
 
 def _network(written: str, start: int) -> Range:
     try:
-        found = network(written)
+        return network_range(written)
     except InvalidValue as problem:
         raise InvalidValue(problem.sentence, start + (problem.column or 0)) from None
-    return Range(found.version, int(found.network_address), int(found.broadcast_address))

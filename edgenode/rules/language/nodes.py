@@ -16,59 +16,56 @@ from edgenode.rules.language.types import BOOL, Type
 from edgenode.rules.networks import Range
 
 
-def _column() -> int:
+@frozen
+class _Placed:
+    """:ivar column: where it stands in the text."""
+
     column: int = field(default=0, kw_only=True, eq=False, repr=False)
-    return column
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
 
 
 @frozen(cache_hash=True)
-class FieldValue:
+class FieldValue(_Placed):
     """A field: ``http.host``."""
 
     name: str
     type: Type
-    column: int = _column()
 
 
 @frozen(cache_hash=True)
-class Index:
+class Index(_Placed):
     """An element of an array, or the value of a key of a map: ``value[0]``, ``value["key"]``; missing if not there."""
 
     value: Value
     key: int | bytes
     type: Type
-    column: int = _column()
 
 
 @frozen(cache_hash=True)
-class Each:
+class Each(_Placed):
     """Every element of an array or value of a map: ``value[*]``; its type is ``Array(element)``."""
 
     value: Value
     type: Type
-    column: int = _column()
 
 
 @frozen(cache_hash=True)
-class Literal:
+class Literal(_Placed):
     """A literal: ``bytes``, ``int``, ``bool``, or an address as (version, number)."""
 
     value: bytes | int | tuple[int, int]
     type: Type
-    column: int = _column()
 
 
 @frozen(cache_hash=True)
-class Call:
+class Call(_Placed):
     """A function's call, ``any`` and ``all`` among them; its first argument may be mapped over with ``[*]``."""
 
     function: str
     arguments: tuple[Node, ...]
     type: Type
-    column: int = _column()
 
 
 Value = Union[FieldValue, Index, Each, Literal, Call]  # noqa: UP007  # the names are defined below and above
@@ -92,50 +89,44 @@ class OneOf:
 
 
 @frozen(cache_hash=True)
-class Listed:
+class Listed(_Placed):
     """A named list, ``$name``."""
 
     name: str
-    column: int = _column()
 
 
 # -- conditions --------------------------------------------------------------------------------------------------------
 
-OPERATORS = (
-    "eq", "ne", "lt", "le", "gt", "ge", "contains", "wildcard", "strict wildcard", "matches", "in", "&",
-)  # fmt: skip
-"""The operators of comparisons, in the spelling that :func:`edgenode.rules.language.formatting.format` gives them."""
-
 
 @frozen(cache_hash=True)
-class Comparison:
-    """A value compared with a constant; ``Bool``, or ``Array(Bool)`` if the value has a ``[*]`` in it."""
+class Comparison(_Placed):
+    """A value compared with a constant; ``Bool``, or ``Array(Bool)`` if the value has a ``[*]`` in it.
+
+    :ivar operator: one of the values of :data:`edgenode.rules.language.operators.COMPARING`.
+    """
 
     value: Value
     operator: str
     constant: Literal | Pattern | OneOf | Listed
     type: Type = BOOL
-    column: int = _column()
 
 
 @frozen(cache_hash=True)
-class Negation:
+class Negation(_Placed):
     """``not condition``."""
 
     condition: Node
     type: Type = BOOL
-    column: int = _column()
 
 
 @frozen(cache_hash=True)
-class Junction:
+class Junction(_Placed):
     """Conditions joined by one operator: ``and``, ``xor`` or ``or``; at least two, none of them the same junction
     unless it stood in parentheses."""
 
     operator: str
     conditions: tuple[Node, ...]
     type: Type = BOOL
-    column: int = _column()
 
 
 Node = Union[Value, Comparison, Negation, Junction]  # noqa: UP007

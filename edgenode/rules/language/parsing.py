@@ -7,15 +7,14 @@ listed in :doc:`/rules-language`. A tree that was made here has been checked, so
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 from edgenode.model.errors import InvalidValue
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.calls import Argument, call, described
-from edgenode.rules.language.dialect import in_re2
+from edgenode.rules.language.dialect import checked
 from edgenode.rules.language.functions import FUNCTIONS
 from edgenode.rules.language.hints import no_operator, unexpected, unknown
-from edgenode.rules.language.lexing import Scanner
+from edgenode.rules.language.lexing import Scanner, Text
 from edgenode.rules.language.nodes import (
     Comparison,
     Each,
@@ -37,7 +36,6 @@ from edgenode.rules.language.operators import COMPARING, COMPARING_OF, JOINING, 
 from edgenode.rules.language.patterns import read_wildcard
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, Type, array
 from edgenode.rules.networks import Range
-from edgenode.rules.regexes import check_regex
 
 MAX_NESTING = 128
 """How many parentheses, ``not`` and calls may stand inside one another, as in wirefilter."""
@@ -45,9 +43,11 @@ MAX_NESTING = 128
 MAX_DEPTH = 160
 """How many nodes of a tree may: what evaluates them calls itself for each."""
 
-_ITEMS: Mapping[Type, Callable[[Scanner], bytes | tuple[int, int] | Range]] = MappingProxyType(
-    {BYTES: lambda words: words.text_or_bytes().value, INT: Scanner.number_range, IP: Scanner.address_range}
-)
+_ITEMS: Mapping[Type, Callable[[Scanner], bytes | tuple[int, int] | Range]] = {
+    BYTES: lambda words: words.text_or_bytes().value,
+    INT: Scanner.number_range,
+    IP: Scanner.address_range,
+}
 """How the items of a set are read."""
 
 _HIGHEST_INDEX = (1 << 32) - 1
@@ -306,9 +306,9 @@ class _Parser:
             case "in":
                 return OneOf(self._set(type))
             case "matches":
-                return Pattern(self._regex())
+                return _pattern(words.regex(), lambda value: checked(value.decode("utf-8", "surrogatepass")))
             case "wildcard" | "strict wildcard":
-                return Pattern(self._wildcard())
+                return _pattern(words.quoted_text(), read_wildcard)
             case _ if type == INT:
                 return Literal(words.number(), INT, column=column)
             case _ if type == IP:
@@ -331,23 +331,13 @@ class _Parser:
             words.skip()
         return tuple(items)
 
-    def _regex(self) -> bytes:
-        text = self.words.regex()
-        pattern = text.value.decode("utf-8", "surrogatepass")
-        try:
-            check_regex(pattern)
-            in_re2(pattern)
-        except InvalidValue as problem:
-            raise text.within(problem) from None
-        return text.value
 
-    def _wildcard(self) -> bytes:
-        text = self.words.quoted_text()
-        try:
-            read_wildcard(text.value)
-        except InvalidValue as problem:
-            raise text.within(problem) from None
-        return text.value
+def _pattern(text: Text, check: Callable[[bytes], object]) -> Pattern:
+    try:
+        check(text.value)
+    except InvalidValue as problem:
+        raise text.within(problem) from None
+    return Pattern(text.value)
 
 
 def _joined(operator: str, conditions: list[Node], last: Node) -> Junction:

@@ -6,9 +6,11 @@ and ``*`` is any bytes, line feeds among them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 
 from edgenode.model.errors import InvalidValue
+
+_TOKEN = re.compile(rb"(?P<stars>\*\*)|\\[*\\]|(?P<wrong>\\)|.", re.DOTALL)
 
 STAR = None
 """In a wildcard that has been read: any bytes; everything else in it is a byte."""
@@ -41,22 +43,14 @@ def read_wildcard(text: bytes) -> tuple[int | None, ...]:
 
     :raises InvalidValue: if two stars stand together, or ``\`` is neither ``\*`` nor ``\\``.
     """
-    return tuple(_tokens(text))
-
-
-def _tokens(text: bytes) -> Iterator[int | None]:
-    position = 0
-    while position < len(text):
-        if text[position : position + 2] == b"**":
-            raise InvalidValue("write one * for any text: ** means nothing more", position)
-        if text[position] == 0x5C:
-            position += 1
-            if text[position : position + 1] not in (b"*", b"\\"):
-                raise InvalidValue("in a wildcard a backslash is written \\\\, and a star \\*", position - 1)
-            yield text[position]
-        else:
-            yield STAR if text[position] == 0x2A else text[position]
-        position += 1
+    tokens: list[int | None] = []
+    for token in _TOKEN.finditer(text):
+        if token["stars"]:
+            raise InvalidValue("write one * for any text: ** means nothing more", token.start())
+        if token["wrong"]:
+            raise InvalidValue("in a wildcard a backslash is written \\\\, and a star \\*", token.start())
+        tokens.append(STAR if token[0] == b"*" else token[0][-1])
+    return tuple(tokens)
 
 
 def wildcard(text: bytes, *, strict: bool, star: str = "(?s:.*)") -> str:

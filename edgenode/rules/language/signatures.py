@@ -8,17 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgenode.model.errors import InvalidValue
-from edgenode.rules.language.dialect import in_re2
-from edgenode.rules.language.nodes import (
-    Call,
-    FieldValue,
-    Literal,
-    Node,
-    walk,
-)
+from edgenode.rules.language.dialect import checked
+from edgenode.rules.language.nodes import Call, FieldValue, Literal, Node, walk
 from edgenode.rules.language.replacing import check_template, groups, stars
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, Type
-from edgenode.rules.regexes import check_regex
 
 PRIMITIVES = (BOOL, INT, BYTES, IP)
 QUERIES = ("http.request.uri.query", "raw.http.request.uri.query")
@@ -62,9 +55,7 @@ def some(text: bytes) -> None:
 
 def regex(text: bytes) -> None:
     """Check a regular expression, as that of ``matches`` is checked."""
-    pattern = text.decode("latin-1")
-    check_regex(pattern)
-    in_re2(pattern)
+    checked(text.decode("latin-1"))
 
 
 # -- arguments together ------------------------------------------------------------------------------------------------

@@ -36,44 +36,9 @@ def coalesce(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def ends_with(source: bytes, end: bytes) -> bool:
-    """Whether a text ends with another."""
-    return source.endswith(end)
-
-
-def starts_with(source: bytes, beginning: bytes) -> bool:
-    """Whether a text begins with another."""
-    return source.startswith(beginning)
-
-
-def has_key(map: Mapping[bytes, Any], key: bytes) -> bool:
-    """Whether a map has a key."""
-    return key in map
-
-
 def has_value(collection: Collection[Any] | Mapping[bytes, Any], value: Any) -> bool:
     """Whether an array has an element, or a map a value."""
     return value in (collection.values() if isinstance(collection, Mapping) else collection)
-
-
-def join(items: Collection[bytes], separator: bytes) -> bytes:
-    """The texts of an array in one, with a separator between them."""
-    return separator.join(items)
-
-
-def split(source: bytes, separator: bytes, limit: int) -> tuple[bytes, ...]:
-    """The parts of a text between separators; the last of ``limit`` parts has the rest."""
-    return tuple(source.split(separator, limit - 1))
-
-
-def substring(source: bytes, start: int, end: int | None = None) -> bytes:
-    """The bytes from one index up to another, the latter excluded; negative ones count from the end."""
-    return source[start:end]
-
-
-def remove_bytes(source: bytes, unwanted: bytes) -> bytes:
-    """A text without any of these bytes."""
-    return source.translate(None, unwanted)
 
 
 def remove_query_args(query: bytes, *names: bytes) -> bytes:

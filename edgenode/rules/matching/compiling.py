@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from heapq import heappop, heappush
+from operator import itemgetter
 
 from attrs import frozen
 
@@ -98,12 +99,8 @@ class FormulaSet:
                             waiting.add(later)
                             heappush(heap, later)
         if len(matching) > 1:
-            matching.sort(key=_index)
+            matching.sort(key=itemgetter(0))
         return matching
-
-
-def _index(found: tuple[int, Evidence]) -> int:
-    return found[0]
 
 
 def compile_formulas(

@@ -6,9 +6,8 @@ Law: what is called a contradiction is one. Where that is not sure, or would tak
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
-from types import MappingProxyType
 from typing import Any
 
 from attrs import frozen
@@ -166,30 +165,12 @@ def _begin_alike(one: str, two: str) -> bool:
     return first.startswith(second) or second.startswith(first)
 
 
-_TESTS: Mapping[tuple[str, str], Callable[[Any, Any], bool]] = MappingProxyType(
-    {
-        ("equal", "equal"): lambda one, two: one == two,
-        ("equal", "regex"): _searches,
-        ("regex", "equal"): lambda one, two: _searches(two, one),
-        ("regex", "regex"): _begin_alike,
-        ("range", "range"): _overlap,
-        ("network", "network"): _share,
-    }
-)
+_TESTS: Mapping[tuple[str, str], Callable[[Any, Any], bool]] = {
+    ("equal", "equal"): lambda one, two: one == two,
+    ("equal", "regex"): _searches,
+    ("regex", "equal"): lambda one, two: _searches(two, one),
+    ("regex", "regex"): _begin_alike,
+    ("range", "range"): _overlap,
+    ("network", "network"): _share,
+}
 """Whether one value can satisfy both of two matches."""
-
-
-def every(formula: Formula) -> Iterator[Formula]:
-    """A formula and everything in it."""
-    yield formula
-    match formula:
-        case Not():
-            yield from every(formula.part)
-        case All() | AnyOf() | Odd():
-            for part in formula.parts:
-                yield from every(part)
-
-
-def leaves(formula: Formula) -> Iterator[Leaf]:
-    """Every predicate in a formula."""
-    return (part for part in every(formula) if isinstance(part, Leaf))

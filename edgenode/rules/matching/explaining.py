@@ -231,31 +231,3 @@ def closeness(trace: Trace) -> float:
     """The share of what a formula asks for that was there, from 0 to 1."""
     leaves = list(simplified(trace).leaves())
     return sum(leaf.holds for leaf in leaves) / len(leaves) if leaves else 0.0
-
-
-@frozen
-class Reads:
-    """What a formula looks at that other rules may change.
-
-    :ivar tags: the tags that it looks for.
-    :ivar computes: whether it computes something of all tags.
-    """
-
-    tags: frozenset[str] = frozenset()
-    computes: bool = False
-
-    @classmethod
-    def of(cls, formula: Formula) -> Reads:
-        """Of a formula."""
-        match formula:
-            case Leaf(Predicate(subject, _, sought)) if "tags" in subject.needs and isinstance(sought, str):
-                return cls(frozenset((sought,)))
-            case Leaf():
-                return cls()
-            case Computed():
-                return cls(computes="tags" in formula.needs)
-            case Not():
-                return cls.of(formula.part)
-        several = [cls.of(part) for part in formula.parts]
-        tags = frozenset[str]().union(*(each.tags for each in several))
-        return cls(tags, any(each.computes for each in several))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 _SPACE = r"\t\n\x0C\r "
 
@@ -38,32 +37,16 @@ def alike(pattern: str) -> str | None:
         token = _TOKEN.match(pattern, position)
         if token is None or token.lastgroup is None:
             return None
-        # RE2 knows the case of letters beyond ASCII, in Latin-1; Hyperscan does not.
-        translated = None if caseless and _BEYOND_ASCII.search(token[0]) else _TRANSLATIONS[token.lastgroup](token[0])
-        if translated is None:
-            return None
-        written.append(translated)
+        if caseless and _BEYOND_ASCII.search(token[0]):
+            return None  # RE2 knows the case of letters beyond ASCII, in Latin-1; Hyperscan does not
+        written.append(_TRANSLATIONS.get(token.lastgroup, str)(token[0]))
         position = token.end()
     return "".join(written)
 
 
-def _same(token: str) -> str:
-    return token
-
-
-def _set(token: str) -> str:
-    return token.replace(r"\s", _SPACE)
-
-
-_TRANSLATIONS: Mapping[str, Callable[[str], str | None]] = MappingProxyType(
-    {
-        "literal": _same,
-        "byte": _same,
-        "same": _same,
-        "flags": _same,
-        "end": lambda token: r"\z",
-        "space": lambda token: f"[{_SPACE}]",
-        "repeat": _same,
-        "set": _set,
-    }
-)
+_TRANSLATIONS: Mapping[str, Callable[[str], str]] = {
+    "end": lambda token: r"\z",
+    "space": lambda token: f"[{_SPACE}]",
+    "set": lambda token: token.replace(r"\s", _SPACE),
+}
+"""How those kinds of tokens are written that do not stay as they are."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 from attrs import frozen
 
@@ -41,31 +40,29 @@ _EXTENSION = _Form(lambda text: text == text.lower() and b"." not in text, "it i
 _QUERY = _Form(lambda text: not text.startswith(b"?"), "a query is without its ?")
 _VERSION = _Form(lambda text: text in (b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2"), "it is HTTP/1.0, HTTP/1.1 or HTTP/2")
 
-_FORMS: Mapping[str, _Form] = MappingProxyType(
-    {
-        "edge.path": _PATH,
-        "edge.paths[*]": _PATH,
-        "edge.uri[*]": _PATH,
-        "http.request.uri": _PATH,
-        "http.request.uri.path": _PATH,
-        "raw.http.request.uri": _PATH,
-        "raw.http.request.uri.path": _PATH,
-        "http.request.uri.path.extension": _EXTENSION,
-        "raw.http.request.uri.path.extension": _EXTENSION,
-        "http.request.uri.query": _QUERY,
-        "raw.http.request.uri.query": _QUERY,
-        "http.host": _HOST,
-        "http.request.version": _VERSION,
-        "ip.src.country": _COUNTRY,
-        "cf.tls_client_auth.cert_serial": _UPPER_HEX,
-        "cf.tls_client_auth.cert_issuer_serial": _UPPER_HEX,
-        "cf.tls_client_auth.cert_ski": _UPPER_HEX,
-        "cf.tls_client_auth.cert_issuer_ski": _UPPER_HEX,
-        "cf.tls_client_auth.cert_fingerprint_sha1": _LOWER_HEX,
-        "cf.tls_client_auth.cert_fingerprint_sha256": _LOWER_HEX,
-        "edge.tls_client_auth.spki_sha256": _LOWER_HEX,
-    }
-)
+_FORMS: Mapping[str, _Form] = {
+    "edge.path": _PATH,
+    "edge.paths[*]": _PATH,
+    "edge.uri[*]": _PATH,
+    "http.request.uri": _PATH,
+    "http.request.uri.path": _PATH,
+    "raw.http.request.uri": _PATH,
+    "raw.http.request.uri.path": _PATH,
+    "http.request.uri.path.extension": _EXTENSION,
+    "raw.http.request.uri.path.extension": _EXTENSION,
+    "http.request.uri.query": _QUERY,
+    "raw.http.request.uri.query": _QUERY,
+    "http.host": _HOST,
+    "http.request.version": _VERSION,
+    "ip.src.country": _COUNTRY,
+    "cf.tls_client_auth.cert_serial": _UPPER_HEX,
+    "cf.tls_client_auth.cert_issuer_serial": _UPPER_HEX,
+    "cf.tls_client_auth.cert_ski": _UPPER_HEX,
+    "cf.tls_client_auth.cert_issuer_ski": _UPPER_HEX,
+    "cf.tls_client_auth.cert_fingerprint_sha1": _LOWER_HEX,
+    "cf.tls_client_auth.cert_fingerprint_sha256": _LOWER_HEX,
+    "edge.tls_client_auth.spki_sha256": _LOWER_HEX,
+}
 """The form of each field that has one that is easily missed."""
 
 _NEVER_NEGATIVE = ("len(", "http.request.")

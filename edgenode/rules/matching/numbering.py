@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isqrt
-from types import MappingProxyType
 from typing import Any
 
 from attrs import define, field, frozen
 
-from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Leaf, Not, Odd, Predicate, Subject
+from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Leaf, Not, Odd, Predicate, Subject, leaves
 from edgenode.rules.matching import evaluators
 from edgenode.rules.matching.evaluators import Test
 from edgenode.rules.networks import Range
@@ -23,7 +22,7 @@ _PRESENT = 60
 _FEW = 4
 """Parts up to which a formula within one of its own kind is taken apart."""
 
-_PRICES: Mapping[str, int] = MappingProxyType({"regex": 3})
+_PRICES: Mapping[str, int] = {"regex": 3}
 """What it costs to look for a predicate; 1 if it is found by hash or bisection."""
 
 
@@ -78,7 +77,7 @@ class Numbering:
 
     def count(self, formula: Formula) -> None:
         """Number the predicates of a formula that stands by itself, and note that one more has them."""
-        for predicate in dict.fromkeys(_predicates(formula, set())):
+        for predicate in dict.fromkeys(leaf.predicate for leaf in leaves(formula)):
             if predicate not in self._numbers:
                 self._numbers[predicate] = len(self._predicates)
                 self._predicates.append(predicate)
@@ -200,21 +199,6 @@ def _flat(formula: All | AnyOf) -> Iterator[Formula]:
             yield from part.parts
         else:
             yield part
-
-
-def _predicates(formula: Formula, seen: set[int]) -> Iterator[Predicate]:
-    """The predicates of a formula; of what stands in it several times, once."""
-    if id(formula) in seen:
-        return
-    seen.add(id(formula))
-    match formula:
-        case Leaf():
-            yield formula.predicate
-        case Not():
-            yield from _predicates(formula.part, seen)
-        case All() | AnyOf() | Odd():
-            for part in formula.parts:
-                yield from _predicates(part, seen)
 
 
 def _breadth(predicate: Predicate) -> int:

@@ -44,9 +44,8 @@ def by_tags(
         circle = list(error.args[1])
         while not isinstance(circle[0], int):  # it is closed: first and last are the same
             circle = [*circle[1:], circle[1]]
-        steps = [names[node] if isinstance(node, int) else f"({_written(node)})" for node in circle]
+        steps = [
+            names[node] if isinstance(node, int) else f"({_EVERY_TAG[0] if node is _EVERY_TAG else node})"
+            for node in circle
+        ]
         raise InvalidValue(f"the tags go round in a circle: {' → '.join(steps)}", which=steps[0]) from None
-
-
-def _written(node: Hashable) -> str:
-    return _EVERY_TAG[0] if node is _EVERY_TAG else str(node)

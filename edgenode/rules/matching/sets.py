@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 from attrs import define, field, frozen
@@ -51,7 +50,6 @@ class PresenceSet:
 
     @classmethod
     def of(cls, predicates: Numbered) -> Self:
-        """Compile a set."""
         return cls(tuple(number for _, number in predicates))
 
     def find(self, values: Collection[Any], hits: set[int]) -> None:
@@ -67,7 +65,6 @@ class TruthSet:
 
     @classmethod
     def of(cls, predicates: Numbered) -> Self:
-        """Compile a set."""
         return cls(tuple(number for _, number in predicates))
 
     def find(self, values: Collection[bool], hits: set[int]) -> None:
@@ -90,7 +87,6 @@ class EqualSet:
 
     @classmethod
     def of(cls, predicates: Numbered) -> Self:
-        """Compile a set."""
         words, suffixes = _Gathering(), _Gathering()
         large = []
         for sought, number in predicates:
@@ -169,7 +165,6 @@ class RangeSet:
 
     @classmethod
     def of(cls, predicates: Numbered) -> Self:
-        """Compile a set."""
         members = _Gathering()
         ranges = []
         for sought, number in predicates:
@@ -195,7 +190,6 @@ class NetworkSet:
 
     @classmethod
     def of(cls, predicates: Numbered) -> Self:
-        """Compile a set."""
         families: dict[int, list[tuple[int, int, int]]] = {4: [], 6: []}
         large = []
         for sought, number in predicates:
@@ -230,15 +224,13 @@ class _Gathering:
             self.found[thing] = (*self.found.get(thing, ()), number)
 
 
-SETS: Mapping[str, type[PredicateSet]] = MappingProxyType(
-    {
-        "present": PresenceSet,
-        "true": TruthSet,
-        "equal": EqualSet,
-        "network": NetworkSet,
-        "range": RangeSet,
-    }
-)
+SETS: Mapping[str, type[PredicateSet]] = {
+    "present": PresenceSet,
+    "true": TruthSet,
+    "equal": EqualSet,
+    "network": NetworkSet,
+    "range": RangeSet,
+}
 """The set for each kind of match but ``regex``, for which there are engines."""
 
 

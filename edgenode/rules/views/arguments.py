@@ -12,7 +12,7 @@ from edgenode.model.exchange import NO_BODY, Exchange, Request
 from edgenode.rules.views import bodies, charsets
 from edgenode.rules.views.charsets import recoded
 from edgenode.rules.views.escapes import PERCENT, PLUS, form_decoded
-from edgenode.rules.views.pairs import Pairs, Values, collected, names_of, split_pairs, values_of
+from edgenode.rules.views.pairs import Pairs, Values, collected, split_pairs
 from edgenode.rules.views.view import view
 
 (_SEMICOLON,) = b";"
@@ -28,16 +28,6 @@ def pairs(request: Request) -> Pairs:
 def arguments(request: Request) -> Values:
     """Every value of every argument of the query, not decoded."""
     return collected(pairs(request))
-
-
-def names(request: Request) -> tuple[bytes, ...]:
-    """The name of each, not decoded."""
-    return names_of(pairs(request))
-
-
-def values(request: Request) -> tuple[bytes, ...]:
-    """The value of each, not decoded."""
-    return values_of(pairs(request))
 
 
 @view

@@ -7,12 +7,11 @@ malformed or cut off gives what could be read, and what has more fields or parts
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from edgenode.model.exchange import NO_BODY, Body, Request
-from edgenode.rules.views.media_type import media_type
 from edgenode.rules.views.multipart import Part, read_parts
-from edgenode.rules.views.pairs import Pairs, Values, collected, has_more_pairs, names_of, split_pairs, values_of
+from edgenode.rules.views.pairs import Pairs, Values, collected, has_more_pairs, split_pairs
 from edgenode.rules.views.parameters import first_word
 from edgenode.rules.views.view import view
 
@@ -25,30 +24,12 @@ def body(request: Request) -> Body | None:
     return NO_BODY if request.body is None and request.length == 0 else request.body
 
 
-def raw(request: Request) -> bytes | None:
-    """The body as received, or its beginning."""
-    found = body(request)
-    return None if found is None else found.data
-
-
-def size(request: Request) -> int | None:
-    """The size in bytes."""
-    found = body(request)
-    return None if found is None else found.size
-
-
 def truncated(request: Request) -> bool | None:
     """Whether there is more of it than rules see, or there are more fields or parts in it than they look at."""
     found = body(request)
     if found is None or found.truncated or not found.data:
         return None if found is None else found.truncated
     return has_more_pairs(form_text(request) or b"") or _parts(request)[1]
-
-
-def mime(request: Request) -> bytes | None:
-    """What the body is by its first bytes, whatever its header says."""
-    found = body(request)
-    return None if found is None else media_type(found.data)
 
 
 def form_text(request: Request) -> bytes | None:
@@ -70,20 +51,8 @@ def form_pairs(request: Request) -> Pairs | None:
 @view
 def form(request: Request) -> Values | None:
     """Every value of every field of a form, not decoded."""
-    pairs = form_pairs(request)
-    return None if pairs is None else collected(pairs)
-
-
-def form_names(request: Request) -> tuple[bytes, ...] | None:
-    """The name of each field, not decoded."""
-    pairs = form_pairs(request)
-    return None if pairs is None else names_of(pairs)
-
-
-def form_values(request: Request) -> tuple[bytes, ...] | None:
-    """The value of each field, not decoded."""
-    pairs = form_pairs(request)
-    return None if pairs is None else values_of(pairs)
+    found = form_pairs(request)
+    return None if found is None else collected(found)
 
 
 def parts(request: Request) -> tuple[Part, ...] | None:
@@ -106,22 +75,6 @@ def multipart(request: Request) -> Values | None:
     """Every value of every name of a part, as received."""
     found = parts(request)
     return None if found is None else collected((name, part.value) for part in found for name in part.names)
-
-
-def of_parts(attribute: str) -> Callable[[Request], tuple[tuple[bytes, ...], ...] | None]:
-    """A reader of one thing of each part."""
-
-    def read(request: Request) -> tuple[tuple[bytes, ...], ...] | None:
-        found = parts(request)
-        return None if found is None else tuple(getattr(part, attribute) for part in found)
-
-    return read
-
-
-def part_values(request: Request) -> tuple[bytes, ...] | None:
-    """The content of each part."""
-    found = parts(request)
-    return None if found is None else tuple(part.value for part in found)
 
 
 def contents(part: Part) -> Iterator[bytes]:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import base64
 import datetime
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from edgenode.model.exchange import ClientIdentity, Exchange, Verification
-from edgenode.rules.networks import address
 
 T = TypeVar("T")
 
@@ -23,21 +21,19 @@ LARGEST = 10 * 1024
 LARGEST_CHAIN = 16 * 1024
 """The same of a chain."""
 
-USAGES: Mapping[str, str] = MappingProxyType(
-    {
-        "2.5.29.37.0": "anyExtendedKeyUsage",
-        "1.3.6.1.5.5.7.3.1": "serverAuth",
-        "1.3.6.1.5.5.7.3.2": "clientAuth",
-        "1.3.6.1.5.5.7.3.3": "codeSigning",
-        "1.3.6.1.5.5.7.3.4": "emailProtection",
-        "1.3.6.1.5.5.7.3.8": "timeStamping",
-        "1.3.6.1.5.5.7.3.9": "OCSPSigning",
-        "1.3.6.1.5.5.7.3.17": "ipsecIKE",
-        "1.3.6.1.5.2.3.4": "pkInitClientAuth",
-        "1.3.6.1.5.2.3.5": "pkInitKDC",
-        "1.3.6.1.4.1.311.20.2.2": "msSmartcardLogin",
-    }
-)
+USAGES: Mapping[str, str] = {
+    "2.5.29.37.0": "anyExtendedKeyUsage",
+    "1.3.6.1.5.5.7.3.1": "serverAuth",
+    "1.3.6.1.5.5.7.3.2": "clientAuth",
+    "1.3.6.1.5.5.7.3.3": "codeSigning",
+    "1.3.6.1.5.5.7.3.4": "emailProtection",
+    "1.3.6.1.5.5.7.3.8": "timeStamping",
+    "1.3.6.1.5.5.7.3.9": "OCSPSigning",
+    "1.3.6.1.5.5.7.3.17": "ipsecIKE",
+    "1.3.6.1.5.2.3.4": "pkInitClientAuth",
+    "1.3.6.1.5.2.3.5": "pkInitKDC",
+    "1.3.6.1.4.1.311.20.2.2": "msSmartcardLogin",
+}
 """The well-known extended key usages, by their dotted numbers."""
 
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM905
@@ -55,12 +51,7 @@ def of_client(read: Callable[[ClientIdentity], Any], default: Any) -> Callable[[
 
 def text(attribute: str) -> Callable[[Exchange], bytes]:
     """A reader of a text of the client's identity; empty without a certificate."""
-
-    def read(client: ClientIdentity) -> bytes:
-        found: str = getattr(client, attribute)
-        return found.encode("utf-8", "surrogatepass")
-
-    return of_client(read, b"")
+    return of_client(lambda client: getattr(client, attribute).encode("utf-8", "surrogatepass"), b"")
 
 
 def verdict(read: Callable[[Verification], T]) -> Callable[[Exchange], T]:
@@ -70,17 +61,7 @@ def verdict(read: Callable[[Verification], T]) -> Callable[[Exchange], T]:
 
 def names(kind: str) -> Callable[[Exchange], tuple[bytes, ...]]:
     """A reader of all subject alternative names of a kind."""
-
-    def read(client: ClientIdentity) -> tuple[bytes, ...]:
-        found: tuple[str, ...] = getattr(client.sans, kind)
-        return tuple(name.encode("utf-8", "surrogatepass") for name in found)
-
-    return of_client(read, ())
-
-
-def addresses(client: ClientIdentity) -> tuple[tuple[int, int], ...]:
-    """The addresses among the subject alternative names."""
-    return tuple(map(address, client.sans.ip))
+    return of_client(lambda c: tuple(name.encode("utf-8", "surrogatepass") for name in getattr(c.sans, kind)), ())
 
 
 def usages(client: ClientIdentity) -> tuple[bytes, ...]:
@@ -89,34 +70,20 @@ def usages(client: ClientIdentity) -> tuple[bytes, ...]:
     return tuple(word.encode("ascii") for words in named for word in words if word)
 
 
-def not_before(client: ClientIdentity) -> bytes:
-    """The start of its validity as OpenSSL prints it: ``Mar  1 13:35:00 2022 GMT``."""
-    return _printed(client.not_before)
+def date(attribute: str) -> Callable[[Exchange], bytes]:
+    """A reader of a time as OpenSSL prints it: ``Mar  1 13:35:00 2022 GMT``; empty without a certificate."""
 
+    def read(client: ClientIdentity) -> bytes:
+        time: datetime.datetime = getattr(client, attribute)
+        return f"{_MONTHS[time.month - 1]} {time.day:2} {time:%H:%M:%S} {time.year} GMT".encode("ascii")
 
-def not_after(client: ClientIdentity) -> bytes:
-    """The end of its validity, likewise."""
-    return _printed(client.not_after)
-
-
-def _printed(time: datetime.datetime) -> bytes:
-    return f"{_MONTHS[time.month - 1]} {time.day:2} {time:%H:%M:%S} {time.year} GMT".encode("ascii")
-
-
-def is_verified(verification: Verification) -> bool:
-    """Whether the certificate is good in every way."""
-    return verification.verified and not verification.revoked
+    return of_client(read, b"")
 
 
 def leaf(client: ClientIdentity) -> bytes:
     """The certificate as a Byte Sequence (RFC 9440, section 2.1); empty if that is too long."""
     written = _byte_sequence(client.leaf)
     return written if len(written) <= LARGEST else b""
-
-
-def leaf_too_large(client: ClientIdentity) -> bool:
-    """Whether it is too long."""
-    return not leaf(client)
 
 
 def chain(client: ClientIdentity) -> bytes:
@@ -128,11 +95,6 @@ def chain(client: ClientIdentity) -> bytes:
 def chain_too_large(client: ClientIdentity) -> bool:
     """Whether they are too long."""
     return bool(client.chain_sent) and not chain(client)
-
-
-def chain_length(client: ClientIdentity) -> int:
-    """How many certificates the chain has, leaf and root included; as sent, unless it was verified."""
-    return 1 + len(client.chain_verified or client.chain_sent)
 
 
 def days_to_expiry(exchange: Exchange) -> int | None:

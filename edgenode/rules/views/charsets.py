@@ -7,20 +7,17 @@ such a text is read both ways. In all other character sets ASCII is ASCII, and r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from edgenode.rules.views.parameters import parameter
 
 _UNICODE = ("utf-7", "utf-16", "utf-16le", "utf-16be", "utf-32", "utf-32le", "utf-32be")
 _EBCDIC = ("037", "500", "875", "1026", "1140")
-_CODECS: Mapping[bytes, str] = MappingProxyType(
-    {
-        **{name.encode("ascii"): name for name in _UNICODE},
-        **{f"{word}{page}".encode("ascii"): f"cp{page}" for page in _EBCDIC for word in ("ibm", "cp", "ibm0", "ibm-")},
-        b"ucs-2": "utf-16",
-        b"iso-10646-ucs-2": "utf-16",
-    }
-)
+_CODECS: Mapping[bytes, str] = {
+    **{name.encode("ascii"): name for name in _UNICODE},
+    **{f"{word}{page}".encode("ascii"): f"cp{page}" for page in _EBCDIC for word in ("ibm", "cp", "ibm0", "ibm-")},
+    b"ucs-2": "utf-16",
+    b"iso-10646-ucs-2": "utf-16",
+}
 """Their names in Python, by those in headers; a table, for a codec that a client chooses may be slow."""
 
 

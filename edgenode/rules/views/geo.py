@@ -22,27 +22,12 @@ def place(exchange: Exchange) -> Geography:
 
 def text(attribute: str) -> Callable[[Exchange], bytes]:
     """A reader of a text; empty if it is unknown."""
-
-    def read(exchange: Exchange) -> bytes:
-        found: str = getattr(exchange.geography or _NOWHERE, attribute)
-        return found.encode("utf-8", "surrogatepass")
-
-    return read
+    return lambda exchange: getattr(exchange.geography or _NOWHERE, attribute).encode("utf-8", "surrogatepass")
 
 
 def country(exchange: Exchange) -> bytes:
     """The country's code."""
     return place(exchange).country.encode("ascii", "replace") or UNKNOWN_COUNTRY
-
-
-def in_european_union(exchange: Exchange) -> bool:
-    """Whether the country is a member of the European Union."""
-    return place(exchange).in_european_union
-
-
-def asnum(exchange: Exchange) -> int:
-    """The number of the autonomous system, 0 if it is unknown."""
-    return place(exchange).asn
 
 
 def subdivision(attribute: str) -> Callable[[Exchange], bytes]:

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 
 from edgenode.model.exchange import Exchange, Request
-from edgenode.rules.views.pairs import names_of, values_of
 from edgenode.rules.views.view import view
 
 _WEIGHT = re.compile(rb"[qQ]=([01](?:\.[0-9]{0,3})?)")
@@ -19,16 +18,6 @@ def version(request: Request) -> bytes:
     """The version of HTTP: ``HTTP/1.1``, ``HTTP/2``."""
     major, minor = request.version
     return b"HTTP/%d" % major if major > 1 else b"HTTP/%d.%d" % (major, minor)
-
-
-def names(request: Request) -> tuple[bytes, ...]:
-    """The name of each field as it was sent, in its own case."""
-    return request.names or names_of(request.headers)
-
-
-def values(request: Request) -> tuple[bytes, ...]:
-    """The value of each field."""
-    return values_of(request.headers)
 
 
 def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:

@@ -7,6 +7,7 @@ merged and dot segments resolved; only the form for matching is decoded.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from edgenode.model.exchange import Request
 from edgenode.rules.views.escapes import PERCENT, PLUS, form_decoded, normalised
@@ -50,24 +51,14 @@ def path(request: Request) -> bytes:
     return normal_path(request.path)
 
 
-def path_extension(request: Request) -> bytes:
-    """The extension of the path in normal form."""
-    return extension(path(request))
-
-
-def query(request: Request) -> bytes:
-    """The query as received, without its ``?``."""
-    return request.query or b""
-
-
 def uri(request: Request) -> bytes:
     """Path in normal form and query."""
     return path(request) + _queried(request)
 
 
-def full_uri(request: Request) -> bytes:
-    """Scheme, authority, path in normal form and query."""
-    return b"%b://%b%b" % (request.scheme, request.authority, uri(request))
+def absolute(read: Callable[[Request], bytes]) -> Callable[[Request], bytes]:
+    """A reader of scheme, authority and what follows them."""
+    return lambda request: b"%b://%b%b" % (request.scheme, request.authority, read(request))
 
 
 @view
@@ -83,16 +74,6 @@ def raw_uri(request: Request) -> bytes:
 def raw_path(request: Request) -> bytes:
     """The path as received."""
     return raw_uri(request).partition(b"?")[0]
-
-
-def raw_extension(request: Request) -> bytes:
-    """The extension of the path as received."""
-    return extension(raw_path(request))
-
-
-def raw_full_uri(request: Request) -> bytes:
-    """Scheme, authority and the target as received."""
-    return b"%b://%b%b" % (request.scheme, request.authority, raw_uri(request))
 
 
 def path_readings(request: Request) -> tuple[bytes, ...]:

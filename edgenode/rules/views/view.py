@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from edgenode.model.exchange import Exchange, Request
 
+S = TypeVar("S")
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 def view(compute: Callable[[Request], T]) -> Callable[[Request], T]:
@@ -28,6 +30,16 @@ def view(compute: Callable[[Request], T]) -> Callable[[Request], T]:
         return found  # type: ignore[no-any-return]
 
     return read
+
+
+def then(read: Callable[[S], T | None], step: Callable[[T], U]) -> Callable[[S], U | None]:
+    """A reader of what a step makes of what another reads; missing where that is."""
+
+    def reader(source: S) -> U | None:
+        found = read(source)
+        return None if found is None else step(found)
+
+    return reader
 
 
 def of_request(read: Callable[[Request], T]) -> Callable[[Exchange], T | None]:
