@@ -65,7 +65,8 @@ class ProxyExchange(JudgedRequest, Attempts):
     _extra: Headers = ()
     _counted = ""
     _waiting = 0
-    _began_response = False
+    _pending: tuple[bytes, ...] = ()
+    _request_done = True
     _over = False
 
     def __init__(self, session: ClientSession, load: Load, stream: ClientStream, head: RequestHead) -> None:
@@ -77,8 +78,8 @@ class ProxyExchange(JudgedRequest, Attempts):
         self.arrive(session, head, now)
         reported = reported_identifier(head) if session.behind_proxy else None
         self.identifier = reported or new_identifier()
-        self._request_done = head.length == 0
-        self._pending: list[bytes] = []
+        if head.length != 0:
+            self._request_done = False
 
     # -- the record of its event -------------------------------------------------------------------------------------
 
@@ -138,7 +139,7 @@ class ProxyExchange(JudgedRequest, Attempts):
     def _look_into_body(self) -> None:
         """Enough of the body is there to judge the request; what is there waits on."""
         data = b"".join(self._pending)
-        self._pending = [data]
+        self._pending = (data,)
         waiting = self.judge_body(data)
         if waiting is None:
             self._judged_with_body()
@@ -159,7 +160,8 @@ class ProxyExchange(JudgedRequest, Attempts):
             return
         outcome = self.outcome()
         if isinstance(outcome, Forward):
-            self._extra = outcome.headers
+            if outcome.headers:
+                self._extra = outcome.headers
             self._forward()
         elif isinstance(outcome, Respond):
             self._respond(outcome.response)
@@ -184,7 +186,7 @@ class ProxyExchange(JudgedRequest, Attempts):
 
     def _respond(self, response: Response) -> None:
         """Answer from here; complete in itself."""
-        self._began_response = True
+        self.responded_to = True
         self.status, body = response.status, response.body
         self.sent = len(body)
         fields = [(name.title(), value) for name, value in response.headers]
@@ -229,7 +231,7 @@ class ProxyExchange(JudgedRequest, Attempts):
             length = 0 if b"content-length" in head.fields else NO_CONTENT
         elif self._pending:
             body = b"".join(self._pending)
-            self._pending, self._waiting = [], 0
+            self._pending, self._waiting = (), 0
         stream.begin(
             self, head.method, head.origin_target, host, self._origin_lines(), length, body, self._request_done
         )
@@ -280,7 +282,7 @@ class ProxyExchange(JudgedRequest, Attempts):
             if self.stream is not None and self.stream.full:
                 self._client.pause_body()
         else:
-            self._pending.append(data)
+            self._pending += (data,)
             self._waiting += len(data)
             if self.wants and (done or self._waiting > self.wants):
                 self._look_into_body()
@@ -292,7 +294,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         if self._over:
             return
         self.give_up()
-        if self._began_response:
+        if self.responded_to:
             self._cut(error)
         else:
             self._refuse(error)
@@ -311,7 +313,6 @@ class ProxyExchange(JudgedRequest, Attempts):
     def take_response(self, head: ResponseHead, body: bytes, done: bool) -> None:
         """The origin has answered."""
         self.answered = time.perf_counter()
-        self._began_response = True
         self.status = head.status
         self.sent = len(body)
         if done:
@@ -335,7 +336,7 @@ class ProxyExchange(JudgedRequest, Attempts):
 
     def client_drained(self) -> None:
         """The client has taken what was sent."""
-        if self.stream is not None and self._began_response:
+        if self.stream is not None and self.responded_to:
             self.stream.resume()
 
     def no_response(self, error: OriginError) -> None:
@@ -354,7 +355,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         if self._over:
             return
         self.error = ClientError(499, reason)
-        if not self._began_response:
+        if not self.responded_to:
             self.status = 499
         self.give_up()
         self._end()

@@ -15,12 +15,20 @@ from edgenode.model.exchange import Headers
 from edgenode.net.deadlines import NEVER, Deadlines
 from edgenode.net.transport import Transport
 from edgenode.proxy.http1.reader import RequestReader
-from edgenode.proxy.http1.states import TRANSITIONS, Event, State
+from edgenode.proxy.http1.states import AFTER, Event, State
 from edgenode.proxy.http1.writer import chunk, error_response, last_chunk, status_line
 from edgenode.proxy.listener.limits import ClientLimits
 from edgenode.proxy.streams import RequestHandler, RequestHead
 
-_LINGER = 2.0
+_IDLE, _HEAD, _BODY, _WAIT, _EARLY, _RESPONSE, _LINGER, _CLOSED = State
+_AFTER_BYTES, _AFTER_BODY_END = AFTER[Event.BYTES], AFTER[Event.BODY_END]
+_AFTER_REQUEST, _AFTER_REQUEST_WITH_BODY = AFTER[Event.REQUEST], AFTER[Event.REQUEST_WITH_BODY]
+_AFTER_RESPONSE_START = AFTER[Event.RESPONSE_START]
+_AFTER_NEXT, _AFTER_MORE = AFTER[Event.NEXT], AFTER[Event.MORE]
+_AFTER_LINGER, _AFTER_CLOSE = AFTER[Event.LINGER], AFTER[Event.CLOSE]
+# To look a member up in its class takes longer than the rest of a transition.
+
+_LINGERING = 2.0
 """Seconds for which a client that is still sending may read why it was refused, before the connection is cut."""
 
 _TURN = 0.001
@@ -80,7 +88,7 @@ class ServerConnection:
         self._sent = 0
         self._due: float | None = None  # the deadline that holds once all is sent, while it is being sent
         self.requests = 0
-        self.state = State.IDLE
+        self.state = _IDLE
         # The first request is expected at once.
         self.deadline = deadlines.clock() + limits.timeouts.header
 
@@ -97,7 +105,7 @@ class ServerConnection:
         """Send a response head with the first bytes of the body: see :class:`~edgenode.proxy.streams.ClientStream`."""
         head = self._head
         assert head is not None
-        self.state = TRANSITIONS[self.state][Event.RESPONSE_START]
+        self.state = _AFTER_RESPONSE_START[self.state]
         if self._ended:
             self._expect(NEVER)
         if not head.keep_alive or self._reader.body is not None or self.requests >= self._limits.keepalive_requests:
@@ -189,7 +197,7 @@ class ServerConnection:
     def last_request(self) -> None:
         """Close the connection after the current response, or now if there is none."""
         self._close = True
-        if self._handler is None and not self._running and self.state <= State.HEAD:
+        if self._handler is None and not self._running and self.state <= _HEAD:
             self._close_transport()
 
     # -- the listener's side -----------------------------------------------------------------------------------------
@@ -207,17 +215,19 @@ class ServerConnection:
     def received(self, data: bytes) -> None:
         """Bytes from the client; none if the transport was asked to call again."""
         state = self.state
-        if state is State.BODY or state is State.EARLY:
+        if state is _BODY or state is _EARLY:
             self._reader.feed(data)
             if self._handler is not None:  # else it is to be handed over yet
                 self._read_body()
-        elif state <= State.RESPONSE:
+        elif state <= _RESPONSE:
             self._reader.feed(data)
-            if state is State.IDLE and data:
-                self.state = state = TRANSITIONS[State.IDLE][Event.BYTES]
-                self._expect(self._deadlines.clock() + self._limits.timeouts.header)
-            if state is State.HEAD:
+            if state is _HEAD:
                 self._run()
+            elif state is _IDLE and data:
+                self.state = _AFTER_BYTES[state]
+                self._run()
+                if self.state is _HEAD:
+                    self._expect(self._deadlines.clock() + self._limits.timeouts.header)
         if self._paused or self._reader.buffered:
             self._regulate()
 
@@ -229,11 +239,11 @@ class ServerConnection:
             self.deadline = due
         if handler is not None:
             handler.client_drained()
-        elif state is State.LINGER:
+        elif state is _LINGER:
             self._half_close()
-        elif state <= State.HEAD:
+        elif state <= _HEAD:
             self.deadline = self._deadlines.clock() + self._between  # the client could not be expected to go on before
-            if state is State.HEAD:
+            if state is _HEAD:
                 self._run()
         if self._paused:
             self._regulate()
@@ -242,21 +252,21 @@ class ServerConnection:
         """The client sends no more; what it has asked for it still gets."""
         self._ended = True
         state = self.state
-        if state is State.BODY or state is State.EARLY:
+        if state is _BODY or state is _EARLY:
             handler, self._handler = self._handler, None
             if handler is not None:
                 handler.client_lost("the client closed the connection within the request body")
             self.transport.abort("closed within the request body")
-        elif state is State.IDLE or state is State.LINGER:
+        elif state is _IDLE or state is _LINGER:
             self._close_transport()
-        elif state is State.WAIT:
+        elif state is _WAIT:
             self._expect(self._deadlines.clock() + _HALF_CLOSED)
-        elif state is State.HEAD and not self._running:
+        elif state is _HEAD and not self._running:
             self._run()
 
     def lost(self, reason: str, clean: bool) -> None:
         """The connection is over."""
-        self.state = TRANSITIONS[self.state][Event.CLOSE]
+        self.state = _AFTER_CLOSE[self.state]
         self._deadlines.forget(self)
         handler, self._handler = self._handler, None
         if handler is not None:
@@ -271,14 +281,14 @@ class ServerConnection:
                 self._watch_sending()
             else:
                 self.transport.abort("the client takes nothing of the response")
-        elif state >= State.EARLY:
+        elif state >= _EARLY:
             self.transport.abort("too slow")
         elif self._handler is not None and self._ended:
             self.transport.abort("the client has closed its side, and the response takes long")
         elif self._handler is not None:
             self.deadline = NEVER
             self._handler.body_failed(ClientError(408, "the request body took too long"))
-        elif state is State.HEAD:
+        elif state is _HEAD:
             self._refuse(ClientError(408, "the request head took too long"))
         else:
             self._close_transport()
@@ -294,17 +304,20 @@ class ServerConnection:
         until = 0.0
         try:
             # A client that takes no responses gets no more of them: the requests wait, and so does it.
-            while self.state is State.HEAD and not self.transport.queued:
-                if until and self._deadlines.clock() > until:
-                    self.transport.call_again()
-                    break
+            while not self.transport.queued:
                 head = reader.read_head()
                 if head is None:
                     if self._ended:
                         self._close_transport()
                     break
                 self._take(head)
-                until = until or self._deadlines.clock() + _TURN
+                if self.state is not _HEAD:
+                    break
+                now = self._deadlines.clock()
+                until = until or now + _TURN
+                if now > until:
+                    self.transport.call_again()
+                    break
         except ClientError as error:
             self._refuse(_without_frames(error))
         finally:
@@ -315,10 +328,10 @@ class ServerConnection:
         self.requests += 1
         self._head = head
         if self._reader.body is None:
-            self.state = TRANSITIONS[self.state][Event.REQUEST]
+            self.state = _AFTER_REQUEST[self.state]
             self.deadline = self._deadlines.clock() + _HALF_CLOSED if self._ended else NEVER
         else:
-            self.state = TRANSITIONS[self.state][Event.REQUEST_WITH_BODY]
+            self.state = _AFTER_REQUEST_WITH_BODY[self.state]
             self._continue = head.expects_continue
             self.deadline = self._deadlines.clock() + self._limits.timeouts.body
         if head.upgrade:
@@ -329,7 +342,7 @@ class ServerConnection:
         """Hand the request over."""
         head = self._head
         assert head is not None
-        if not State.BODY <= self.state <= State.WAIT:
+        if not _BODY <= self.state <= _WAIT:
             return  # its time is over
         self._handler = handler = self._client.handle(self, head)
         if handler is not None and self._reader.body is not None and self._reader.buffered and self._left is None:
@@ -345,7 +358,7 @@ class ServerConnection:
             return
         self._continue = False
         if done:
-            self.state = TRANSITIONS[self.state][Event.BODY_END]
+            self.state = _AFTER_BODY_END[self.state]
             self._expect(NEVER)
         if handler is not None and (piece or done):
             handler.request_body(piece, done)
@@ -353,12 +366,12 @@ class ServerConnection:
     def _regulate(self) -> None:
         """Read only if what is read has a place."""
         state = self.state
-        if state is State.BODY or state is State.EARLY:
+        if state is _BODY or state is _EARLY:
             full = self._left is not None
-        elif state is State.HEAD:
+        elif state is _HEAD:
             full = self.transport.queued > 0
         else:
-            full = state <= State.RESPONSE and bool(self._reader.buffered)
+            full = state <= _RESPONSE and bool(self._reader.buffered)
         if full is not self._paused:
             self._paused = full
             if full:
@@ -369,7 +382,7 @@ class ServerConnection:
     def _close_transport(self) -> None:
         """Close once everything is sent, if it ever is."""
         self._close = True
-        self.state = TRANSITIONS[self.state][Event.CLOSE]
+        self.state = _AFTER_CLOSE[self.state]
         if self.transport.queued:
             self._watch_sending()
         self.transport.close()
@@ -398,7 +411,7 @@ class ServerConnection:
         if self._ended and not more:
             self._close_transport()
             return
-        self.state = TRANSITIONS[self.state][Event.MORE if more else Event.NEXT]
+        self.state = (_AFTER_MORE if more else _AFTER_NEXT)[self.state]
         self._left = None
         self._expect(self._deadlines.clock() + self._between)
         if more:
@@ -410,7 +423,7 @@ class ServerConnection:
     def _between(self) -> float:
         """How long the next request may take to come: its rest, if it has begun."""
         timeouts = self._limits.timeouts
-        return timeouts.keepalive if self.state is State.IDLE else timeouts.header
+        return timeouts.keepalive if self.state is _IDLE else timeouts.header
 
     def _end(self) -> None:
         """Close after the response.
@@ -426,7 +439,7 @@ class ServerConnection:
             self._linger()
 
     def _linger(self) -> None:
-        self.state = TRANSITIONS[self.state][Event.LINGER]
+        self.state = _AFTER_LINGER[self.state]
         self._reader.body = None
         self._reader.buffered = b""
         self._left = None
@@ -439,7 +452,7 @@ class ServerConnection:
 
     def _half_close(self) -> None:
         """Say that no more responses come; the client has a moment to read them."""
-        self.deadline = self._deadlines.clock() + _LINGER
+        self.deadline = self._deadlines.clock() + _LINGERING
         self.transport.half_close()
 
     def _refuse(self, error: ClientError) -> None:

@@ -87,3 +87,8 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
     }
 )
 """For each state what may happen in it, and which state follows."""
+
+AFTER: Mapping[Event, dict[State, State]] = MappingProxyType(
+    {event: {state: row[event] for state, row in TRANSITIONS.items() if event in row} for event in Event}
+)
+"""The same by what happens: the state that follows each."""

@@ -44,6 +44,7 @@ class Attempts:
     :ivar reused: whether the last was asked on a kept connection.
     :ivar origin_status: the status that it answered; 0 if it did not.
     :ivar origin_error: why the last attempt failed.
+    :ivar responded_to: whether a response has begun, so that there can be no other.
     """
 
     pool: OriginPool
@@ -56,7 +57,7 @@ class Attempts:
     origin_error: OriginError | None = None
     _opening: Opening | None = None
     _tried: tuple[Balanced, ...] = ()
-    _responded: bool = False
+    responded_to: bool = False
 
     # -- what a subclass says ----------------------------------------------------------------------------------------
 
@@ -110,7 +111,8 @@ class Attempts:
         if reused:
             self.tries += 1
             self.reused = True
-        self._opening = None
+        if self._opening is not None:
+            self._opening = None
         self.stream = stream
         self.balanced = server
         self.send(stream)
@@ -152,13 +154,13 @@ class Attempts:
                 return
         else:
             pool.balancer.succeeded(server)
-        self._responded = True
+        self.responded_to = True
         self.take_response(head, body, done)
 
     def failed(self, error: OriginError) -> None:
         """The connection failed."""
         self.stream = None
-        if self._responded:
+        if self.responded_to:
             self.response_broken(error)
         elif self.reused and error.kind == "reset" and self.repeatable:
             # The origin closed a kept connection just as it was used: that is no failure of the server, and no try.

@@ -9,7 +9,7 @@ import pytest
 from edgenode.net.deadlines import NEVER
 from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.http1 import server
-from edgenode.proxy.http1.states import TRANSITIONS, Event, State
+from edgenode.proxy.http1.states import AFTER, TRANSITIONS, Event, State
 from tests.proxy.http1.serving import LIMITS, Serving, serving
 from tests.support import memory
 from tests.support.memory import ClientEnd, MemoryNode, OriginEnd
@@ -78,48 +78,43 @@ AT_ONCE: Mapping[tuple[State, Event], bytes] = {
 ENTRIES = [(state, event) for state, events in TRANSITIONS.items() for event in events]
 
 
-class Recording(dict[State, Mapping[Event, State]]):
-    """The table, and what was looked up in it."""
+class Row(dict[State, State]):
+    """The states that follow if something happens, and a list of what was looked up."""
 
-    def __init__(self) -> None:
-        super().__init__(TRANSITIONS)
-        self.taken: list[tuple[State, Event]] = []
+    def __init__(self, event: Event, taken: list[tuple[State, Event]]) -> None:
+        super().__init__(AFTER[event])
+        self._event, self._taken = event, taken
 
-    def __getitem__(self, state: State) -> Mapping[Event, State]:
-        taken = self.taken
-
-        class Row(dict[Event, State]):
-            def __getitem__(self, event: Event) -> State:
-                taken.append((state, event))
-                return super().__getitem__(event)
-
-        return Row(super().__getitem__(state))
+    def __getitem__(self, state: State) -> State:
+        self._taken.append((state, self._event))
+        return super().__getitem__(state)
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> Recording:
-    """The table that connections look into."""
-    recording = Recording()
-    monkeypatch.setattr(server, "TRANSITIONS", recording)
-    return recording
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[State, Event]]:
+    """What connections look up in the table."""
+    found: list[tuple[State, Event]] = []
+    for event in Event:
+        monkeypatch.setattr(server, f"_AFTER_{event.name}", Row(event, found))
+    return found
 
 
 @pytest.mark.parametrize(("state", "event"), ENTRIES, ids=lambda each: each.name)
-def test_every_entry_of_the_table_is_taken(table: Recording, state: State, event: Event) -> None:
+def test_every_entry_of_the_table_is_taken(taken: list[tuple[State, Event]], state: State, event: Event) -> None:
     """And leads where it says; an entry that nothing takes does not belong into it."""
     with serving() as each:
         if (state, event) in AT_ONCE:
             each.send(AT_ONCE[state, event])
-            assert (state, event) in table.taken
+            assert (state, event) in taken
             assert each.connection.state is TRANSITIONS[state][event]
             return
         for step in REACH[state]:
             step(each)
         assert each.connection.state is state
-        table.taken.clear()
+        taken.clear()
         for step in TAKE[state, event]:
             step(each)
-        assert table.taken[0] == (state, event)
+        assert taken[0] == (state, event)
 
 
 # -- deadlines ---------------------------------------------------------------------------------------------------------

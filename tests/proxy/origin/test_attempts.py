@@ -105,7 +105,7 @@ def trying(repeatable: bool = True, count: int = 3, *, reused: bool = False, **s
 
 def head(status: int) -> ResponseHead:
     """A response head."""
-    return ResponseHead(status, b"", {}, [], [], 0, frozenset())
+    return ResponseHead(status, b"", {}, [], b"", 0, frozenset())
 
 
 def failure(kind: str = "reset", sent: bool = True) -> OriginError:
