@@ -34,11 +34,10 @@ from twisted.logger import (
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
-from zope.interface import implementer
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
-from edgenode.model.interfaces import IEventSink, Record
+from edgenode.model.interfaces import Record
 from edgenode.node.event_record import event_line
 from edgenode.node.events import EventLog
 from edgenode.node.service import EdgeService
@@ -59,64 +58,39 @@ class Visit:
     :ivar story: who asks for what.
     :ivar status: the HTTP status that the client sees.
     :ivar sees: what else there is to be seen.
-    :ivar url: where it goes; ``{port}`` stands for the port.
-    :ivar options: further arguments of curl, likewise.
-    :ivar client: the name of the client's certificate, or ``None``.
+    :ivar client: the name of the client's certificate, empty for none.
+    :ivar words: where it goes, and further arguments of curl; ``{port}`` stands for the port.
     """
 
     word: str
     story: str
     status: int
     sees: str
-    url: str
-    options: tuple[str, ...] = ()
-    client: str | None = None
+    client: str
+    words: tuple[str, ...]
 
     def line(self, state: pathlib.Path, port: int) -> str:
         """The visit as a line for a shell."""
-        words = ["curl", "-K", f"{state / 'curlrc'}"]
-        if self.client is not None:
-            stem = state / "pki" / "partners" / self.client
-            words += ["--cert", f"{stem}.pem", "--key", f"{stem}.key"]
-        words += (word.format(port=port) for word in (*self.options, self.url))
-        return shlex.join(words)
+        stem, words = state / "pki" / "partners" / self.client, [word.format(port=port) for word in self.words]
+        shown = ("--cert", f"{stem}.pem", "--key", f"{stem}.key") if self.client else ()
+        return shlex.join(("curl", "-K", f"{state / 'curlrc'}", *shown, *words))
 
 
-_STRICT = "https://strict.localhost:{port}/orders"
-_PARTNERS = "https://optional.localhost:{port}/partners/"
+_STRICT = ("https://strict.localhost:{port}/orders",)
+_PARTNERS = ("https://optional.localhost:{port}/partners/",)
+_SCRIPT = ("-A", "python-requests/2.32", "https://localhost:{port}/")
+_ELSEWHERE = ("-H", "Host: strict.localhost:{port}", "https://localhost:{port}/orders")
+_CLAIMING = ("-H", "X-SSL-Client-Verify: SUCCESS", "https://localhost:{port}/")
 
 VISITS = (
-    Visit("allowed", "a partner, where a certificate is required", 200, "the origin's echo", _STRICT, client="acme"),
-    Visit("refused", "the same without a certificate", 400, "the event says 496", _STRICT),
-    Visit(
-        "tagged",
-        "a script, where nobody is asked for a certificate",
-        200,
-        "the event has the tag script, and why",
-        "https://localhost:{port}/",
-        ("-A", "python-requests/2.32"),
-    ),
-    Visit("revoked", "yesterday's partner", 400, "the event says 495, certificate revoked", _STRICT, client="former"),
-    Visit(
-        "blocked", "nobody in the partners' area, where certificates are optional", 403, "a filter's answer", _PARTNERS
-    ),
-    Visit("passed", "a partner in the same place", 200, "the origin's echo", _PARTNERS, client="acme"),
-    Visit(
-        "misdirected",
-        "in by the open door, with the Host of the strict one",
-        421,
-        "nothing crosses from door to door",
-        "https://localhost:{port}/orders",
-        ("-H", "Host: strict.localhost:{port}"),
-    ),
-    Visit(
-        "stripped",
-        "a header that claims a certificate",
-        200,
-        "the echo does not have it",
-        "https://localhost:{port}/",
-        ("-H", "X-SSL-Client-Verify: SUCCESS"),
-    ),
+    Visit("allowed", "a partner, where a certificate is required", 200, "the origin's echo", "acme", _STRICT),
+    Visit("refused", "the same without a certificate", 400, "the event says 496", "", _STRICT),
+    Visit("tagged", "a script, where no certificate is asked for", 200, "the event's tag script", "", _SCRIPT),
+    Visit("revoked", "yesterday's partner", 400, "the event says 495, certificate revoked", "former", _STRICT),
+    Visit("blocked", "nobody, where certificates are optional", 403, "a filter's answer", "", _PARTNERS),
+    Visit("passed", "a partner in the same place", 200, "the origin's echo", "acme", _PARTNERS),
+    Visit("misdirected", "the Host field of another server group", 421, "its TLS policy is another", "", _ELSEWHERE),
+    Visit("stripped", "a header that claims a certificate", 200, "the echo does not have it", "", _CLAIMING),
 )
 """The requests to try out, in the order of the tour."""
 
@@ -228,22 +202,11 @@ def serve_origin(reactor: Any, pki: pathlib.Path) -> Port:
 # -- the terminal ----------------------------------------------------------------------------------------------------
 
 
-@implementer(IEventSink)
-class Terminal:
-    """Shows each event in a line, and hands it on to the log of the node.
-
-    :param log: the log.
-    :param reactor: when to show them: not while an exchange is under way.
-    """
-
-    def __init__(self, log: EventLog, reactor: Any) -> None:
-        self._log = log
-        self._reactor = reactor
-
-    def record(self, record: Record) -> None:
-        """Take the record of an exchange."""
-        self._log.record(record)
-        self._reactor.callLater(0, lambda: print(summary(json.loads(event_line(record))), flush=True))
+def shown(record: Record) -> str:
+    """The line of an event for the log, and a shorter one on the terminal."""
+    line = event_line(record)
+    print(summary(json.loads(line)), flush=True)
+    return line
 
 
 def summary(event: dict[str, Any]) -> str:
@@ -295,9 +258,8 @@ def start(reactor: Any, state: pathlib.Path, port: int) -> None:
     ini = state / "edgenode.ini"
     ini.write_text(INI.read_text().format(port=port, origin=origin.getHost().port))
     configuration = Configuration.load(ini)
-    assert configuration.edge.events is not None
-    log = EventLog(configuration.edge.events, reactor)
-    service = EdgeService(configuration, reactor, Terminal(log, reactor))
+    log = EventLog(configuration.edge.events, reactor, shown)
+    service = EdgeService(configuration, reactor, log)
     service.privilegedStartService()
     service.startService()
 

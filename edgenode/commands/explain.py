@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import pathlib
 import sys
 from collections.abc import Sequence
 
-from attrs import evolve
-
 from edgenode.config.load import Configuration
-from edgenode.model.errors import ConfigurationError, printable
+from edgenode.model.errors import printable
 from edgenode.model.exchange import Address
 from edgenode.simulation import curl
 from edgenode.simulation.curl import InvalidRequest
@@ -24,13 +21,8 @@ def main(argv: Sequence[str]) -> int:
     """Explain a request: 0; 1 if the configuration or the request cannot be used; 3 if there is a disagreement."""
     options = _parser().parse_intermixed_args(argv)
     try:
-        question = _question(options)
         simulator = Simulator.of(Configuration.load(options.file))
-        listener = _listener(simulator, options.listener, question.server_name)
-        told = explain(simulator, evolve(question, listener=listener))
-    except ConfigurationError as error:
-        print(*error.problems, sep="\n", file=sys.stderr)
-        return 1
+        told = explain(simulator, _question(options, simulator))
     except InvalidRequest as error:
         print(printable(str(error)), file=sys.stderr)
         return 1
@@ -59,29 +51,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _question(options: argparse.Namespace) -> Question:
+def _question(options: argparse.Namespace, simulator: Simulator) -> Question:
     asked = curl.request_of(options)
     try:
         peer = Address.of(options.peer, 0).host
     except ValueError:
         raise InvalidRequest(f"--from: expected an IP address, not {options.peer}") from None
-    certificate = b""
-    if options.cert is not None:
-        try:
-            certificate = pathlib.Path(options.cert).read_bytes()
-        except OSError as error:
-            raise InvalidRequest(f"cannot read {options.cert}: {error.strerror}") from None
-        if b"-----BEGIN CERTIFICATE-----" not in certificate:
-            raise InvalidRequest(f"{options.cert}: there is no certificate in PEM in it")
+    certificate = b"" if options.cert is None else curl.read_file(options.cert)
+    if options.cert is not None and b"-----BEGIN CERTIFICATE-----" not in certificate:
+        raise InvalidRequest(f"{options.cert}: there is no certificate in PEM in it")
     name = None if options.no_sni else options.sni or curl.server_name(asked.host)
-    return Question(asked, peer, "", name, curl.moment(options.at), certificate, f"TLSv{options.tls}", options.ja4)
-
-
-def _listener(simulator: Simulator, named: str | None, server_name: str | None) -> str:
-    """The listener that is named, or else the first that has a server group for the name in the handshake."""
-    listeners = simulator.configuration.listeners
-    if named is None:
-        return simulator.listener_for(server_name)
-    if named not in listeners:
-        raise InvalidRequest(f"there is no [listener {named}]; there is {', '.join(listeners)}")
-    return named
+    listener, listeners = options.listener or simulator.listener_for(name), simulator.configuration.listeners
+    if listener not in listeners:
+        raise InvalidRequest(f"there is no [listener {listener}]; there is {', '.join(listeners)}")
+    at = curl.moment(options.at)
+    return Question(asked, peer, listener, name, at, certificate, f"TLSv{options.tls}", options.ja4)

@@ -184,9 +184,9 @@ def _datum(option: str, value: str) -> bytes:
         if equals:
             return os.fsencode(f"{name}=" if name else "") + _quoted(os.fsencode(text))
         name, at, path = value.partition("@")
-        return os.fsencode(f"{name}=" if name else "") + _quoted(_read(path)) if at else _quoted(os.fsencode(value))
+        return os.fsencode(f"{name}=" if name else "") + _quoted(read_file(path)) if at else _quoted(os.fsencode(value))
     if option != "--data-raw" and value.startswith("@"):
-        content = _read(value[1:])
+        content = read_file(value[1:])
         return content if option == "--data-binary" else content.translate(None, b"\r\n\0")
     return os.fsencode(value)
 
@@ -205,7 +205,7 @@ def _form(parts: Sequence[str]) -> bytes:
         content, media_type = os.fsencode(value), ""
         if value.startswith(("@", "<")):
             path, _, kind = value[1:].partition(";type=")
-            content = _read(path)
+            content = read_file(path)
             if value.startswith("@"):
                 disposition += f'; filename="{pathlib.PurePath(path).name}"'
                 media_type = f"Content-Type: {kind or 'application/octet-stream'}\r\n"
@@ -214,7 +214,11 @@ def _form(parts: Sequence[str]) -> bytes:
     return b"".join(written) + f"--{_BOUNDARY}--\r\n".encode("ascii")
 
 
-def _read(path: str) -> bytes:
+def read_file(path: str) -> bytes:
+    """The content of a file.
+
+    :raises InvalidRequest: if it cannot be read.
+    """
     try:
         return pathlib.Path(path).read_bytes()
     except OSError as error:
