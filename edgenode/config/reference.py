@@ -108,7 +108,7 @@ def reference() -> str:
         (f"``{each.name}``", f"``{each.type}``", each.help, ", ".join(sorted(each.needs))) for each in FIELDS.values()
     )
     functions = ((f"``{each.name}({_arguments(each)})``", _returned(each), each.help) for each in FUNCTIONS.values())
-    types = ((each.title, each.help) for each in notation.NOTATIONS.values())
+    types = ((each.title, _first_paragraph(each.read)) for each in notation.NOTATIONS.values())
     parts = [
         _INTRODUCTION,
         *map(_section, SECTIONS),
@@ -143,6 +143,10 @@ def _default(setting: Setting) -> str:
         return "*required*"
     written = "" if setting.default in (None, ()) else setting.notation.write(setting.default)
     return f"``{written}``" if written else ""
+
+
+def _first_paragraph(read: object) -> str:
+    return (inspect.getdoc(read) or "").partition("\n\n")[0]
 
 
 def _returned(function: Function) -> str:
