@@ -9,12 +9,15 @@ from collections.abc import Sequence
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import printable
-from edgenode.model.exchange import Address
+from edgenode.model.exchange import Address, Connection
 from edgenode.simulation import curl
 from edgenode.simulation.curl import InvalidRequest
 from edgenode.simulation.explain import Question, explain
 from edgenode.simulation.explain_text import lines
 from edgenode.simulation.simulator import NetworkNeeded, Simulator
+
+_CIPHERS = {"1.2": "ECDHE-ECDSA-AES128-GCM-SHA256", "1.3": "TLS_AES_256_GCM_SHA384"}
+"""What each version of TLS agrees on here."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -44,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-sni", action="store_true", help="no server name in the handshake")
     parser.add_argument("--at", metavar="TIME", help="when: 2026-11-21T12:00:00Z, or seconds since 1970")
     parser.add_argument("--listener", metavar="NAME", help="where; without it the first that serves the host")
-    parser.add_argument("--tls", default="1.3", choices=("1.2", "1.3"), help="the version of TLS")
+    parser.add_argument("--tls", default="1.3", choices=tuple(_CIPHERS), help="the version of TLS")
     parser.add_argument("--ja4", default="", metavar="FINGERPRINT", help="the fingerprint of the ClientHello")
     parser.add_argument("--json", action="store_true", help="as JSON; curl's --json is -H and -d")
     curl.add_options(parser)
@@ -54,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 def _question(options: argparse.Namespace, simulator: Simulator) -> Question:
     asked = curl.request_of(options)
     try:
-        peer = Address.of(options.peer, 0).host
+        peer = Address.of(options.peer, 50000)
     except ValueError:
         raise InvalidRequest(f"--from: expected an IP address, not {options.peer}") from None
     certificate = b"" if options.cert is None else curl.read_file(options.cert)
@@ -64,5 +67,6 @@ def _question(options: argparse.Namespace, simulator: Simulator) -> Question:
     listener, listeners = options.listener or simulator.listener_for(name), simulator.configuration.listeners
     if listener not in listeners:
         raise InvalidRequest(f"there is no [listener {listener}]; there is {', '.join(listeners)}")
-    at = curl.moment(options.at)
-    return Question(asked, peer, listener, name, at, certificate, f"TLSv{options.tls}", options.ja4)
+    here, tls = Address("192.0.2.1", 443), (f"TLSv{options.tls}", _CIPHERS[options.tls], options.ja4)
+    connection = Connection(peer, here, name, "http/1.1", *tls)
+    return Question(asked, listener, connection, curl.moment(options.at), certificate)
