@@ -24,13 +24,6 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.ssl import Certificate, PrivateCertificate
 from twisted.internet.tcp import Port
-from twisted.logger import (
-    FilteringLogObserver,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogBeginner,
-    textFileLogObserver,
-)
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -43,6 +36,7 @@ from edgenode.node.events import EventLog
 from edgenode.node.service import EdgeService
 from edgenode.tls.authority import Authority, PkiError
 from edgenode.tls.names import distinguished_name
+from twisted import logger
 
 LOOPBACK = "127.0.0.1"
 
@@ -288,8 +282,10 @@ def main(argv: Sequence[str]) -> int:
         parser.error("a port is a number from 0 to 65535")
     from twisted.internet import reactor
 
-    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.warn)])
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    observer = logger.FilteringLogObserver(
+        logger.textFileLogObserver(sys.stderr), [logger.LogLevelFilterPredicate(logger.LogLevel.warn)]
+    )
+    logger.globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     try:
         start(reactor, arguments.state.resolve(), arguments.port)
     except CannotListenError as error:
