@@ -151,7 +151,6 @@ def _signature(section: Certificate | TrustStore | Geo) -> Signature:
 
 
 def _checked(configuration: Sections, credentials: Credentials) -> list[Problem]:
-    """What does not go together."""
     checks = (_origins, _server_groups, _host_names)
     return [problem for check in checks for problem in check(configuration, credentials)]
 

@@ -156,7 +156,6 @@ class Importer:
         return written, [] if written else lines
 
     def _described(self, key: str) -> tuple[str, list[str]]:
-        """The type and the keys of an action."""
         if key in self.actions:
             try:
                 return _custom(self.actions[key])
@@ -243,7 +242,6 @@ def _check_lines(lines: Sequence[str]) -> None:
 
 
 def _template(text: str) -> str:
-    """A template of curiefense as one of edgenode."""
     text = text.replace("\\", "\\\\").replace("#", "\\#")
     for theirs, ours in _TEMPLATES.items():
         text = text.replace(theirs, ours)

@@ -145,7 +145,6 @@ def _indented_keys(cls: type, text: str, like: re.Pattern[str]) -> Iterator[Inva
 
 
 def _read_entries(key: str, text: str) -> tuple[list[Entry], list[InvalidValue]]:
-    """Read one entry a line."""
     entries: list[Entry] = []
     problems: list[InvalidValue] = []
     for line in _LINE.finditer(text):

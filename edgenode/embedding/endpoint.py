@@ -137,7 +137,6 @@ class EdgePort:
         self._factory.doStop()
 
     def _over(self, _: None) -> None:
-        """The last connection is over."""
         self._watch.stop()
         self._events.close()
 

@@ -163,7 +163,6 @@ class ProtocolTransport(TransportFacts):
         self.transport.abort(error.reason)
 
     def _tell(self) -> None:
-        """Write the event of the connection."""
         facts, context = self.connection, self._client.context
         exchange = Exchange(facts, client=facts.peer.host, server_group=self.server_group)
         record = EventRecord(context.listener, exchange, self._began_at, self._began)

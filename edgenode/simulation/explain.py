@@ -263,7 +263,6 @@ def _refused(error: ClientError, style: str, alert: str = "") -> dict[str, Any]:
 
 
 def _request(exchange: Exchange) -> dict[str, str]:
-    """The request line, and where it goes."""
     request = exchange.request
     assert request is not None
     parts = {"method": request.method, "authority": request.authority, "target": request.target}
@@ -271,7 +270,6 @@ def _request(exchange: Exchange) -> dict[str, str]:
 
 
 def _certificate(client: ClientIdentity | None, mtls: str, given: bool) -> dict[str, Any]:
-    """The client's certificate, and the verdict on it."""
     if client is None:
         return {"mtls": mtls, "verify": "NONE", "asked": mtls != "off", "given": given}
     verdict = client.verification
@@ -289,12 +287,10 @@ def _certificate(client: ClientIdentity | None, mtls: str, given: bool) -> dict[
 
 
 def _fields(headers: Headers) -> list[list[str]]:
-    """Header fields."""
     return [[part.decode("latin-1") for part in pair] for pair in headers]
 
 
 def _traced(trace: Trace) -> dict[str, Any]:
-    """What became of a rule, part by part."""
     told: dict[str, Any] = {"holds": trace.holds}
     if trace.section:
         told["section"] = trace.section
