@@ -10,7 +10,8 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from attrs import evolve, frozen
@@ -94,8 +95,7 @@ def _expression(text: str, scope: Scope) -> Expression:
     """A condition in :ref:`Cloudflare's Rules language <rules-language>`, on one line or several."""
     found, names = Expression.from_text(text), scope.names.get("list", ())
     for each, _ in listed(found.root):
-        if each.name not in names:
-            raise InvalidValue(f"there is no [list {each.name}]{suggestion(each.name, names)}", each.column)
+        _known(each.name, names, f"there is no [list {each.name}]", each.column)
     return found
 
 
@@ -124,49 +124,41 @@ NOTATIONS: Mapping[Any, Notation] = {
 """The notation of each type that a setting may have; the docstring of what reads it is printed in the reference."""
 
 
-def _chosen(choice: Choice) -> Notation:
-    def read(text: str, scope: Scope) -> str:
-        if text not in choice.words:
-            raise InvalidValue(f"expected one of {', '.join(choice.words)}{suggestion(text, choice.words)}")
-        return text
-
-    return Notation(" | ".join(f"``{word}``" for word in choice.words), read)
-
-
-def _referred(reference: Reference) -> Notation:
-    def read(text: str, scope: Scope) -> str:
-        names = scope.names.get(reference.kind, ())
-        if text not in names:
-            raise InvalidValue(f"there is no [{reference.kind} {text}]{suggestion(text, names)}")
-        return text
-
-    return Notation(f"``[{reference.kind}]``", read, refers_to=reference.kind)
+def _marked(mark: object) -> Notation | None:
+    """The notation of what is marked, if it is a mark of :mod:`edgenode.model.settings`."""
+    match mark:
+        case Choice(words=words):
+            expected = f"expected one of {', '.join(words)}"
+            return Notation(" | ".join(f"``{each}``" for each in words), lambda text, _: _known(text, words, expected))
+        case Reference(kind=kind):
+            return Notation(f"``[{kind}]``", partial(_name, kind), refers_to=kind)
+        case Between(least=least, most=most):
+            return Notation(f"number, {least} to {most}", partial(_between, least, most))
+        case Tag():
+            return Notation("tag", _tag)
+    return None
 
 
-def _bounded(between: Between) -> Notation:
-    def read(text: str, scope: Scope) -> int:
-        number = values.integer(text, scope)
-        if not between.least <= number <= between.most:
-            raise InvalidValue(f"expected a number from {between.least} to {between.most}")
-        return number
-
-    return Notation(f"number, {between.least} to {between.most}", read)
+def _known(text: str, names: Collection[str], sentence: str, column: int | None = None) -> str:
+    if text not in names:
+        raise InvalidValue(sentence + suggestion(text, names), column)
+    return text
 
 
-def _tagged(_: Tag) -> Notation:
-    def read(text: str, scope: Scope) -> str:
-        check_own_tag(text)
-        return values.word(text, scope)
-
-    return Notation("tag", read)
+def _name(kind: str, text: str, scope: Scope) -> str:
+    return _known(text, scope.names.get(kind, ()), f"there is no [{kind} {text}]")
 
 
-_MARKS: Mapping[type, Callable[[Any], Notation]] = {
-    Choice: _chosen,
-    Reference: _referred,
-    Between: _bounded,
-    Tag: _tagged,
-}
+def _between(least: int, most: int, text: str, scope: Scope) -> int:
+    number = values.integer(text, scope)
+    if not least <= number <= most:
+        raise InvalidValue(f"expected a number from {least} to {most}")
+    return number
+
+
+def _tag(text: str, scope: Scope) -> str:
+    check_own_tag(text)
+    return values.word(text, scope)
 
 
 def notation(annotation: Any) -> Notation:
@@ -179,8 +171,8 @@ def notation(annotation: Any) -> Notation:
         return notation(arguments[0])
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return _listed(arguments[0])
-    if origin is Annotated and type(arguments[1]) in _MARKS:
-        return _MARKS[type(arguments[1])](arguments[1])
+    if origin is Annotated and (marked := _marked(arguments[1])) is not None:
+        return marked
     if annotation in NOTATIONS:
         return NOTATIONS[annotation]
     if hasattr(annotation, "from_text"):
