@@ -6,7 +6,7 @@ counted apart and named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from attrs import define, field, frozen
@@ -122,22 +122,15 @@ class Replayer:
             assert isinstance(automatic, Decision)
             probe = recorded.probe(judged.exchange.tagged(automatic.tags))
             depending = self._doubts.depending(probe, matched)
-        winner, by = self._strongest([name for name in matched if name not in depending])
+        certain = ((self._proposal(name), name) for name in matched if name not in depending)
+        proposed = [(action, name) for action, name in certain if action is not None and not action.exempts]
+        winner, by = max(proposed, key=lambda each: each[0].strength, default=(None, ""))  # the first of the strongest
         mattering = [name for name in depending if self._matters(name, winner, by)]
         if mattering:
             return NotCertain(frozenset[str]().union(*(depending[name] for name in mattering)), tuple(mattering))
         if not depending:
             winner = decision.action
         return self._verdict(judged, recorded, winner, by)
-
-    def _strongest(self, names: Sequence[str]) -> tuple[Action | None, str]:
-        """The strongest action that some filters propose, and the first filter that does; see ``policy.pipeline``."""
-        winner, by = None, ""
-        for name in names:
-            action = self._proposal(name)
-            if action is not None and not action.exempts and (winner is None or action.strength > winner.strength):
-                winner, by = action, name
-        return winner, by
 
     def _proposal(self, name: str) -> Action | None:
         proposed = self._filters.filters[name].action
