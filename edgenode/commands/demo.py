@@ -48,18 +48,12 @@ INI = importlib.resources.files("edgenode.commands") / "demo.ini"
 class Visit:
     """A request to try out.
 
-    :ivar word: what becomes of it, in a word.
-    :ivar story: who asks for what.
-    :ivar status: the HTTP status that the client sees.
-    :ivar sees: what else there is to be seen.
+    :ivar title: the result in a word, who asks for what, the HTTP status, and what else there is to be seen.
     :ivar client: the name of the client's certificate, empty for none.
     :ivar words: where it goes, and further arguments of curl; ``{port}`` stands for the port.
     """
 
-    word: str
-    story: str
-    status: int
-    sees: str
+    title: str
     client: str
     words: tuple[str, ...]
 
@@ -77,14 +71,14 @@ _ELSEWHERE = ("-H", "Host: strict.localhost:{port}", "https://localhost:{port}/o
 _CLAIMING = ("-H", "X-SSL-Client-Verify: SUCCESS", "https://localhost:{port}/")
 
 VISITS = (
-    Visit("allowed", "a partner, where a certificate is required", 200, "the origin's echo", "acme", _STRICT),
-    Visit("refused", "the same without a certificate", 400, "the event says 496", "", _STRICT),
-    Visit("tagged", "a script, where no certificate is asked for", 200, "the event's tag script", "", _SCRIPT),
-    Visit("revoked", "yesterday's partner", 400, "the event says 495, certificate revoked", "former", _STRICT),
-    Visit("blocked", "nobody, where certificates are optional", 403, "a filter's answer", "", _PARTNERS),
-    Visit("passed", "a partner in the same place", 200, "the origin's echo", "acme", _PARTNERS),
-    Visit("misdirected", "the Host field of another server group", 421, "its TLS policy is another", "", _ELSEWHERE),
-    Visit("stripped", "a header that claims a certificate", 200, "the echo does not have it", "", _CLAIMING),
+    Visit("allowed: a partner, where a certificate is required -> 200, the origin's echo", "acme", _STRICT),
+    Visit("refused: the same without a certificate -> 400, the event says 496", "", _STRICT),
+    Visit("tagged: a script, where no certificate is asked for -> 200, the event's tag script", "", _SCRIPT),
+    Visit("revoked: yesterday's partner -> 400, the event says 495, certificate revoked", "former", _STRICT),
+    Visit("blocked: nobody, where certificates are optional -> 403, a filter's answer", "", _PARTNERS),
+    Visit("passed: a partner in the same place -> 200, the origin's echo", "acme", _PARTNERS),
+    Visit("misdirected: the Host field of another server group -> 421, its TLS policy is another", "", _ELSEWHERE),
+    Visit("stripped: a header that claims a certificate -> 200, the echo does not have it", "", _CLAIMING),
 )
 """The requests to try out, in the order of the tour."""
 
@@ -230,8 +224,7 @@ def greeting(state: pathlib.Path, port: int, made: bool) -> str:
         "Lines to paste into a second terminal; curlrc has what they share: whom to believe, where to connect.",
     ]
     for number, visit in enumerate(VISITS, 1):
-        title = f"{number}. {visit.word}: {visit.story} -> {visit.status}, {visit.sees}"
-        lines += ["", title, visit.line(state, port)]
+        lines += ["", f"{number}. {visit.title}", visit.line(state, port)]
     return "\n".join((*lines, "", "Requests, as they come:"))
 
 

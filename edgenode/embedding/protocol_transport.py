@@ -84,15 +84,9 @@ class ProtocolTransport(TransportFacts):
 
     def received(self, data: bytes) -> None:
         """Bytes from the client, for the protocol unless it has closed."""
-        if self.disconnecting or self._protocol is None:
-            return
-        try:
-            self.admit()
-        except ClientError as error:
-            self._cut(error)
-            return
-        self._received += len(data)
-        self._protocol.dataReceived(data)
+        if not self.disconnecting and self._protocol is not None and self._admitted():
+            self._received += len(data)
+            self._protocol.dataReceived(data)
 
     def ended(self) -> None:
         """The client sends no more: as with Twisted's own transports, only a half-closeable protocol goes on."""
@@ -136,10 +130,7 @@ class ProtocolTransport(TransportFacts):
         if not self.transport.established or self._closed:
             self.transport.abort("too slow")
             return
-        try:
-            self.admit()
-        except ClientError as error:
-            self._cut(error)
+        if not self._admitted():
             return
         sent, since = self._progress
         if not self.transport.queued or self.transport.sent != sent:
@@ -158,9 +149,15 @@ class ProtocolTransport(TransportFacts):
         """Close: without requests only the protocol knows when it is done, and now is as good as later."""
         self.loseConnection()
 
-    def _cut(self, error: ClientError) -> None:
-        self._error = error
-        self.transport.abort(error.reason)
+    def _admitted(self) -> bool:
+        """Whether the client is let in still; else the connection is cut."""
+        try:
+            self.admit()
+        except ClientError as error:
+            self._error = error
+            self.transport.abort(error.reason)
+            return False
+        return True
 
     def _tell(self) -> None:
         facts, context = self.connection, self._client.context
