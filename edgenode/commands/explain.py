@@ -26,11 +26,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         simulator = Simulator.of(Configuration.load(options.file))
         told = explain(simulator, _question(options, simulator))
-    except InvalidRequest as error:
+    except (InvalidRequest, NetworkNeeded) as error:
         print(printable(str(error)), file=sys.stderr)
-        return 1
-    except NetworkNeeded:
-        print("a stage of the pipeline asks the network; it cannot be explained without it", file=sys.stderr)
         return 1
     print(json.dumps(told, indent=2) if options.json else "\n".join(map(printable, lines(told))))
     return 0 if told.get("agrees", True) else 3

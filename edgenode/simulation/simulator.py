@@ -149,7 +149,7 @@ class Simulator:
 
 def _at_once(waiting: Deferred[Decision] | None) -> None:
     if waiting is not None and not waiting.called:
-        raise NetworkNeeded
+        raise NetworkNeeded("a stage of the pipeline asks the network; nothing can be said without it")
 
 
 def client_of(data: bytes, group: ServedGroup, now: datetime.datetime) -> ClientIdentity:
