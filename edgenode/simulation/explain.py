@@ -160,9 +160,9 @@ def _tags(
     matched = [filters.filters[name] for name, trace in traces.items() if trace.holds]
     actions = [configuration.rules.actions[each.action] for each in matched if each.action is not None]
     sources += [("action", action.name, sorted(action.tags)) for action in actions if action.exempts]
-    if decision.action is not None:
-        of_action = (tag for tag in sorted(decision.tags) if _of_action(decision, tag))
-        sources.append(("action", decision.action.name, of_action))
+    if (winner := decision.action) is not None:
+        of_action = (tag for tag in sorted(decision.tags) if tag.startswith("action:") or tag in winner.tags)
+        sources.append(("action", winner.name, of_action))
     sources.append(("a stage", "", sorted(decision.tags)))
     seen: set[str] = set()
     for kind, name, tags in sources:
@@ -170,10 +170,6 @@ def _tags(
             if tag not in seen:
                 seen.add(tag)
                 yield {"tag": tag, "from": kind, "name": name}
-
-
-def _of_action(decision: Decision, tag: str) -> bool:
-    return tag.startswith("action:") or (decision.action is not None and tag in decision.action.tags)
 
 
 def _place(tag: str) -> tuple[int, str]:
