@@ -255,9 +255,6 @@ def _refused(error: ClientError, style: str, alert: str = "") -> dict[str, Any]:
     return {"refusal": {"status": error.status, "reason": error.reason}, "outcome": outcome}
 
 
-# -- parts ------------------------------------------------------------------------------------------------------------
-
-
 def _request(exchange: Exchange) -> dict[str, str]:
     request = exchange.request
     assert request is not None

@@ -172,9 +172,6 @@ def _unmeasured(recorded: Recorded, path_map: ServedPathMap) -> bool:
     return recorded.head.length is None and (refused or recorded.received > path_map.max_body_size)
 
 
-# -- what comes of many ------------------------------------------------------------------------------------------------
-
-
 _NAMES = {"changed": ("before", "after", "filters"), "not_certain": ("missing", "rules"), "passed_over": ("why",)}
 """The kinds of results that are counted, and the names of what each count is for."""
 
