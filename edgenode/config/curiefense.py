@@ -16,7 +16,6 @@ from attrs import define, field, frozen
 from edgenode.config import ini, schema
 from edgenode.config.curiefense_rules import (
     PLACED,
-    Inexpressible,
     Reading,
     is_automatic,
     own_tags,
@@ -150,7 +149,7 @@ class Importer:
                 kind, keys = self._described(key)
                 name = self.name("action", key.removeprefix("action-"))
                 self._written[key] = name, _read_back([f"[action {name}]", f"type = {kind}", *keys])
-            except Inexpressible as why:
+            except InvalidValue as why:
                 self._written[key] = None, [f"action {plain(key)}: {why}; the filter only sets its tags"]
         written, lines = self._written[key]
         return written, [] if written else lines
@@ -159,13 +158,15 @@ class Importer:
         if key in self.actions:
             try:
                 return _custom(self.actions[key])
+            except InvalidValue:
+                raise
             except (TypeError, ValueError, AttributeError, OverflowError) as error:
-                raise Inexpressible(f"it cannot be read: {error}") from None
+                raise InvalidValue(f"it cannot be read: {error}") from None
         if key in _BLOCKS:
             return "block", [f"status = {_BLOCKS[key]}", "body = access denied"]
         if key in _MISSING:
-            raise Inexpressible(_MISSING[key])
-        raise Inexpressible("it is not known; give the file of actions with --actions")
+            raise InvalidValue(_MISSING[key])
+        raise InvalidValue("it is not known; give the file of actions with --actions")
 
 
 def _look_for_tags(read: Sequence[Reading]) -> None:
@@ -199,15 +200,15 @@ def _custom(document: Any) -> tuple[str, list[str]]:
     if kind == "monitor":
         return "monitor", keys + (["headers =", *written] if written else [])
     if kind != "custom":
-        raise Inexpressible(f"there is no type {plain(kind)} here yet")
+        raise InvalidValue(f"there is no type {plain(kind)} here yet")
     status = int(given.get("status") or 503)
     if status in _REDIRECTS:
         location = {name.lower(): value for name, value in headers.items()}.get("location")
         if location is None:
-            raise Inexpressible("it redirects to nowhere")
+            raise InvalidValue("it redirects to nowhere")
         return "redirect", [*keys, f"status = {status}", f"location = {_template(location)}"]
     if not 400 <= status <= 599:
-        raise Inexpressible(f"it answers with {status}, and a block has a status from 400 to 599")
+        raise InvalidValue(f"it answers with {status}, and a block has a status from 400 to 599")
     types = [value for name, value in headers.items() if name.lower() == "content-type"]
     rest = [line for line in written if not line.strip().lower().startswith("content-type:")]
     keys += [f"status = {status}", *(f"content-type = {value}" for value in types[:1])]
@@ -220,7 +221,7 @@ def _custom(document: Any) -> tuple[str, list[str]]:
 def _read_back(lines: list[str]) -> list[str]:
     """The lines of an action, if the node can read them.
 
-    :raises Inexpressible: if it cannot.
+    :raises InvalidValue: if it cannot.
     """
     _check_lines(lines)
     sections, problems = ini.read("\n".join(lines), KINDS)
@@ -230,7 +231,7 @@ def _read_back(lines: list[str]) -> list[str]:
         if section is not None:
             problems += [Problem("", key, fault.sentence) for key, fault in section.faults()]
     for problem in problems:
-        raise Inexpressible(f"{problem.key}: {problem.sentence}".removeprefix(": "))
+        raise InvalidValue(f"{problem.key}: {problem.sentence}".removeprefix(": "))
     return lines
 
 
@@ -238,7 +239,7 @@ def _check_lines(lines: Sequence[str]) -> None:
     """Check that each is one line, whatever has been put into it: another one could be another section."""
     for line in lines:
         if not line.isprintable():
-            raise Inexpressible(f"there is a control character in it: {plain(line)}")
+            raise InvalidValue(f"there is a control character in it: {plain(line)}")
 
 
 def _template(text: str) -> str:
@@ -247,7 +248,7 @@ def _template(text: str) -> str:
         text = text.replace(theirs, ours)
     unknown = [part for part in text.split("${")[1:] if f"${{{part.partition('}')[0]}}}" not in _TEMPLATES.values()]
     if unknown:
-        raise Inexpressible(f"the template ${{{plain(unknown[0].partition('}')[0])}}} is not known")
+        raise InvalidValue(f"the template ${{{plain(unknown[0].partition('}')[0])}}} is not known")
     return text
 
 
@@ -255,7 +256,7 @@ def convert(filters: Any, actions: Any, source: str) -> Imported:
     """Global filters, and the actions that they name.
 
     :param source: where they come from, for the first comment.
-    :raises Inexpressible: if a line could not be written as one line.
+    :raises InvalidValue: if a line could not be written as one line.
     """
     by_id = {str(each["id"]): each for each in several(actions) if isinstance(each, dict) and "id" in each}
     importer = Importer(by_id)

@@ -3,7 +3,7 @@
 Law: what is written means to edgenode what it means to curiefense, or it is not written as if it did: a filter of which
 a part cannot be expressed is written inactive, with every reason. In curiefense a value is an equal text, or a regular
 expression in either case; of two equally strong actions the later filter's is taken; a filter sees the tags of those
-before it. ``InvalidValue`` and ``Inexpressible`` say what cannot be expressed.
+before it. What cannot be expressed is an ``InvalidValue``.
 """
 
 from __future__ import annotations
@@ -28,10 +28,6 @@ from edgenode.rules.tags import canonical
 
 LINE = 100
 """Characters of a name or an annotation that are taken over."""
-
-
-class Inexpressible(Exception):
-    """Something that edgenode cannot express; the text says why."""
 
 
 def slug(text: str) -> str:
@@ -74,7 +70,7 @@ def _compiles_elsewhere(value: str) -> bool:
 def _ascii(value: str) -> str:
     """An expression on bytes: each character beyond ASCII as its bytes in UTF-8."""
     if not value.isascii() and "[" in value:
-        raise Inexpressible("characters beyond ASCII beside a character class")
+        raise InvalidValue("characters beyond ASCII beside a character class")
     return "".join(each if each.isascii() else f"(?:{quote(each.encode())})" for each in value)
 
 
@@ -101,13 +97,13 @@ def _query(value: str) -> str:
     if mark:
         return _regex(f"^{rest}" if anchored else rf"(?:^|\?){rest}")
     if anchored:
-        raise Inexpressible("it can match nothing there, for the query begins with its question mark")
+        raise InvalidValue("it can match nothing there, for the query begins with its question mark")
     return _regex(value)
 
 
 def _authority(value: str) -> str:
     if ":443" in value:
-        raise Inexpressible("the authority has no port 443 here, for it is the scheme's own")
+        raise InvalidValue("the authority has no port 443 here, for it is the scheme's own")
     return _regex(value)
 
 
@@ -115,7 +111,7 @@ def _address(value: str) -> str:
     try:
         found = ipaddress.ip_network(value, strict=False)
     except ValueError:
-        raise Inexpressible("it is no address, and no network") from None
+        raise InvalidValue("it is no address, and no network") from None
     return str(found.network_address if found.prefixlen == found.max_prefixlen else found)
 
 
@@ -123,7 +119,7 @@ def _country(value: str) -> str:
     try:
         return country_code(value.strip("^$()"))
     except InvalidValue:
-        raise Inexpressible("it is no country, by its code or by its name; several are several entries") from None
+        raise InvalidValue("it is no country, by its code or by its name; several are several entries") from None
 
 
 _VALUES: Mapping[str, tuple[str, Callable[[str], str]]] = {
@@ -231,7 +227,7 @@ class Reading:
                 continue
             try:
                 entry = self.entry(each)
-            except (Inexpressible, InvalidValue) as why:
+            except InvalidValue as why:
                 self.losses.append(f"{place} {plain(each)}: {why}")
                 continue
             key, line = categories.format(entry)
@@ -243,23 +239,22 @@ class Reading:
     def entry(self, entry: Any) -> Entry:
         """Read one entry.
 
-        :raises Inexpressible: if edgenode cannot express it.
-        :raises InvalidValue: likewise, for its value.
+        :raises InvalidValue: if edgenode cannot express it.
         """
         if not isinstance(entry, list) or not 2 <= len(entry) <= 3 or not isinstance(entry[0], str):
-            raise Inexpressible("not an entry of type, value and comment")
+            raise InvalidValue("not an entry of type, value and comment")
         kind, value, *comment = entry
         name, (key, write) = "", _VALUES.get(kind, (_PAIRS.get(kind), _regex))
         if key is None:
-            raise Inexpressible(f"there is no category for {plain(kind)}")
+            raise InvalidValue(f"there is no category for {plain(kind)}")
         if kind in _PAIRS:
             if not isinstance(value, list) or len(value) != 2:
-                raise Inexpressible("not a name and a value")
+                raise InvalidValue("not a name and a value")
             name, value = value
         if not isinstance(value, str | int) or not isinstance(name, str):
-            raise Inexpressible("the value is no text")
+            raise InvalidValue("the value is no text")
         if any("\ud800" <= each <= "\udfff" for each in f"{name}{value}"):
-            raise Inexpressible("a character is only half there")
+            raise InvalidValue("a character is only half there")
         negation, text = ("!", str(value)[1:]) if str(value).startswith("!") else ("", str(value))
         written = write(text)
         if kind == "tag":
