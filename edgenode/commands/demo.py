@@ -7,6 +7,7 @@ nothing is deleted but what it has made itself.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import importlib.resources
 import json
@@ -193,7 +194,8 @@ def serve_origin(reactor: Any, pki: pathlib.Path) -> Port:
 def shown(record: Record) -> str:
     """The line of an event for the log, and a shorter one on the terminal."""
     line = event_line(record)
-    print(summary(json.loads(line)), flush=True)
+    with contextlib.suppress(OSError):  # the terminal may be gone: the log shall have the event all the same
+        print(summary(json.loads(line)), flush=True)
     return line
 
 
