@@ -1,6 +1,7 @@
 """``python -m edgenode``: the commands besides running the node, which is ``twistd edgenode``.
 
-The module owns the list of commands; each is imported only when it is called.
+The module owns the list of commands; each is imported only when it is called. A configuration that cannot be used ends
+every one of them alike: with all its problems, and 1.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+
+from edgenode.model.errors import ConfigurationError
 
 COMMANDS = {
     "check": ("check", "check a configuration file and report every problem of it"),
@@ -43,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status: int = importlib.import_module(f"edgenode.commands.{module}").main(list(options.arguments))
         sys.stdout.flush()
         return status
+    except ConfigurationError as error:
+        print(*error.problems, sep="\n", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever reads has seen enough, as ``head`` does

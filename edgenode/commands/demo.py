@@ -7,6 +7,7 @@ nothing is deleted but what it has made itself.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import importlib.resources
 import json
@@ -24,26 +25,19 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.ssl import Certificate, PrivateCertificate
 from twisted.internet.tcp import Port
-from twisted.logger import (
-    FilteringLogObserver,
-    LogLevel,
-    LogLevelFilterPredicate,
-    globalLogBeginner,
-    textFileLogObserver,
-)
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
-from zope.interface import implementer
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
-from edgenode.model.interfaces import IEventSink, Record
+from edgenode.model.interfaces import Record
 from edgenode.node.event_record import event_line
 from edgenode.node.events import EventLog
 from edgenode.node.service import EdgeService
 from edgenode.tls.authority import Authority, PkiError
 from edgenode.tls.names import distinguished_name
+from twisted import logger
 
 LOOPBACK = "127.0.0.1"
 
@@ -55,68 +49,37 @@ INI = importlib.resources.files("edgenode.commands") / "demo.ini"
 class Visit:
     """A request to try out.
 
-    :ivar word: what becomes of it, in a word.
-    :ivar story: who asks for what.
-    :ivar status: the HTTP status that the client sees.
-    :ivar sees: what else there is to be seen.
-    :ivar url: where it goes; ``{port}`` stands for the port.
-    :ivar options: further arguments of curl, likewise.
-    :ivar client: the name of the client's certificate, or ``None``.
+    :ivar title: the result in a word, who asks for what, the HTTP status, and what else there is to be seen.
+    :ivar client: the name of the client's certificate, empty for none.
+    :ivar words: where it goes, and further arguments of curl; ``{port}`` stands for the port.
     """
 
-    word: str
-    story: str
-    status: int
-    sees: str
-    url: str
-    options: tuple[str, ...] = ()
-    client: str | None = None
+    title: str
+    client: str
+    words: tuple[str, ...]
 
     def line(self, state: pathlib.Path, port: int) -> str:
         """The visit as a line for a shell."""
-        words = ["curl", "-K", f"{state / 'curlrc'}"]
-        if self.client is not None:
-            stem = state / "pki" / "partners" / self.client
-            words += ["--cert", f"{stem}.pem", "--key", f"{stem}.key"]
-        words += (word.format(port=port) for word in (*self.options, self.url))
-        return shlex.join(words)
+        stem, words = state / "pki" / "partners" / self.client, [word.format(port=port) for word in self.words]
+        shown = ("--cert", f"{stem}.pem", "--key", f"{stem}.key") if self.client else ()
+        return shlex.join(("curl", "-K", f"{state / 'curlrc'}", *shown, *words))
 
 
-_STRICT = "https://strict.localhost:{port}/orders"
-_PARTNERS = "https://optional.localhost:{port}/partners/"
+_STRICT = ("https://strict.localhost:{port}/orders",)
+_PARTNERS = ("https://optional.localhost:{port}/partners/",)
+_SCRIPT = ("-A", "python-requests/2.32", "https://localhost:{port}/")
+_ELSEWHERE = ("-H", "Host: strict.localhost:{port}", "https://localhost:{port}/orders")
+_CLAIMING = ("-H", "X-SSL-Client-Verify: SUCCESS", "https://localhost:{port}/")
 
 VISITS = (
-    Visit("allowed", "a partner, where a certificate is required", 200, "the origin's echo", _STRICT, client="acme"),
-    Visit("refused", "the same without a certificate", 400, "the event says 496", _STRICT),
-    Visit(
-        "tagged",
-        "a script, where nobody is asked for a certificate",
-        200,
-        "the event has the tag script, and why",
-        "https://localhost:{port}/",
-        ("-A", "python-requests/2.32"),
-    ),
-    Visit("revoked", "yesterday's partner", 400, "the event says 495, certificate revoked", _STRICT, client="former"),
-    Visit(
-        "blocked", "nobody in the partners' area, where certificates are optional", 403, "a filter's answer", _PARTNERS
-    ),
-    Visit("passed", "a partner in the same place", 200, "the origin's echo", _PARTNERS, client="acme"),
-    Visit(
-        "misdirected",
-        "in by the open door, with the Host of the strict one",
-        421,
-        "nothing crosses from door to door",
-        "https://localhost:{port}/orders",
-        ("-H", "Host: strict.localhost:{port}"),
-    ),
-    Visit(
-        "stripped",
-        "a header that claims a certificate",
-        200,
-        "the echo does not have it",
-        "https://localhost:{port}/",
-        ("-H", "X-SSL-Client-Verify: SUCCESS"),
-    ),
+    Visit("allowed: a partner, where a certificate is required -> 200, the origin's echo", "acme", _STRICT),
+    Visit("refused: the same without a certificate -> 400, the event says 496", "", _STRICT),
+    Visit("tagged: a script, where no certificate is asked for -> 200, the event's tag script", "", _SCRIPT),
+    Visit("revoked: yesterday's partner -> 400, the event says 495, certificate revoked", "former", _STRICT),
+    Visit("blocked: nobody, where certificates are optional -> 403, a filter's answer", "", _PARTNERS),
+    Visit("passed: a partner in the same place -> 200, the origin's echo", "acme", _PARTNERS),
+    Visit("misdirected: the Host field of another server group -> 421, its TLS policy is another", "", _ELSEWHERE),
+    Visit("stripped: a header that claims a certificate -> 200, the echo does not have it", "", _CLAIMING),
 )
 """The requests to try out, in the order of the tour."""
 
@@ -228,22 +191,12 @@ def serve_origin(reactor: Any, pki: pathlib.Path) -> Port:
 # -- the terminal ----------------------------------------------------------------------------------------------------
 
 
-@implementer(IEventSink)
-class Terminal:
-    """Shows each event in a line, and hands it on to the log of the node.
-
-    :param log: the log.
-    :param reactor: when to show them: not while an exchange is under way.
-    """
-
-    def __init__(self, log: EventLog, reactor: Any) -> None:
-        self._log = log
-        self._reactor = reactor
-
-    def record(self, record: Record) -> None:
-        """Take the record of an exchange."""
-        self._log.record(record)
-        self._reactor.callLater(0, lambda: print(summary(json.loads(event_line(record))), flush=True))
+def shown(record: Record) -> str:
+    """The line of an event for the log, and a shorter one on the terminal."""
+    line = event_line(record)
+    with contextlib.suppress(OSError):  # the terminal may be gone: the log shall have the event all the same
+        print(summary(json.loads(line)), flush=True)
+    return line
 
 
 def summary(event: dict[str, Any]) -> str:
@@ -273,8 +226,7 @@ def greeting(state: pathlib.Path, port: int, made: bool) -> str:
         "Lines to paste into a second terminal; curlrc has what they share: whom to believe, where to connect.",
     ]
     for number, visit in enumerate(VISITS, 1):
-        title = f"{number}. {visit.word}: {visit.story} -> {visit.status}, {visit.sees}"
-        lines += ["", title, visit.line(state, port)]
+        lines += ["", f"{number}. {visit.title}", visit.line(state, port)]
     return "\n".join((*lines, "", "Requests, as they come:"))
 
 
@@ -295,9 +247,8 @@ def start(reactor: Any, state: pathlib.Path, port: int) -> None:
     ini = state / "edgenode.ini"
     ini.write_text(INI.read_text().format(port=port, origin=origin.getHost().port))
     configuration = Configuration.load(ini)
-    assert configuration.edge.events is not None
-    log = EventLog(configuration.edge.events, reactor)
-    service = EdgeService(configuration, reactor, Terminal(log, reactor))
+    log = EventLog(configuration.edge.events, reactor, shown)
+    service = EdgeService(configuration, reactor, log)
     service.privilegedStartService()
     service.startService()
 
@@ -326,8 +277,10 @@ def main(argv: Sequence[str]) -> int:
         parser.error("a port is a number from 0 to 65535")
     from twisted.internet import reactor
 
-    observer = FilteringLogObserver(textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.warn)])
-    globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
+    observer = logger.FilteringLogObserver(
+        logger.textFileLogObserver(sys.stderr), [logger.LogLevelFilterPredicate(logger.LogLevel.warn)]
+    )
+    logger.globalLogBeginner.beginLoggingTo([observer], redirectStandardIO=False)
     try:
         start(reactor, arguments.state.resolve(), arguments.port)
     except CannotListenError as error:

@@ -14,16 +14,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet import task
-from twisted.internet.defer import Deferred
 
 from edgenode.config.load import Configuration
 from edgenode.config.notation import suggestion
 from edgenode.feeds.contents import Content, Fed
 from edgenode.feeds.fetch import Fetcher
-from edgenode.model.errors import ConfigurationError
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
-from edgenode.node.feed_updates import Outcome, ask, pause, remote, status_of
+from edgenode.node.feed_updates import ask, pause, remote, status_of
 from edgenode.rules.feeds import without_query
 
 
@@ -41,11 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     listing = commands.add_parser("list", help="list what is fed, and from where")
     listing.add_argument("file", metavar="FILE", help="the configuration file")
     options = parser.parse_args(arguments)
-    try:
-        configuration = Configuration.load(options.file)
-    except ConfigurationError as error:
-        print(*error.problems, sep="\n", file=sys.stderr)
-        return 1
+    configuration = Configuration.load(options.file)
     if options.command == "list":
         _list(configuration)
         return 0
@@ -57,23 +51,18 @@ def main(arguments: Sequence[str]) -> int:
     if unknown:
         return 1
     chosen = [header for header, name in headers.items() if not options.names or name in options.names]
-    outcomes: list[Outcome] = []
     try:
-        task.react(
-            lambda reactor: Deferred.fromCoroutine(_update(reactor, configuration, chosen, options.shrink, outcomes))
-        )
+        task.react(_update, (configuration, chosen, options.shrink))
     except SystemExit as end:
-        if end.code:
-            raise
-    return int(any(outcome.status.problem for outcome in outcomes))
+        return int(end.code or 0)
 
 
-async def _update(
-    reactor: Any, configuration: Configuration, headers: list[str], shrink: bool, outcomes: list[Outcome]
-) -> None:
+async def _update(reactor: Any, configuration: Configuration, headers: list[str], shrink: bool) -> None:
+    """Ask sources, and end with 1 if one of them could not be had or not be believed."""
     reactor = Poller(reactor)
     deadlines = Deadlines(reactor)
     fetcher = Fetcher(reactor, deadlines)
+    failed = False
 
     async def try_out(header: str, section: Fed, content: Content) -> None:
         contents = configuration.contents
@@ -81,9 +70,10 @@ async def _update(
 
     for header in headers:
         outcome = await ask(configuration, header, fetcher, try_out, shrink)
-        outcomes.append(outcome)
+        failed = failed or bool(outcome.status.problem)
         print(f"{header}: {outcome}", file=sys.stderr if outcome.status.problem else sys.stdout)
     deadlines.stop()
+    raise SystemExit(int(failed))
 
 
 def _list(configuration: Configuration) -> None:
@@ -103,9 +93,9 @@ def _list(configuration: Configuration) -> None:
             after = "by hand" if seconds is None else f"in {_span(seconds)}"
             after += f" ({status.problem.splitlines()[0]})" if status.problem else ""
         rows.append((header, without_query(str(section.source)), size, age, after))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        print("  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1])))
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
 def _span(seconds: float) -> str:

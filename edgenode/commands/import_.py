@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgenode.config.curiefense import convert
-from edgenode.config.curiefense_rules import Inexpressible
+from edgenode.model.errors import InvalidValue
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         filters = _load(options.file)
         imported = convert(filters, _load(options.actions) if options.actions else [], pathlib.Path(options.file).name)
-    except Inexpressible as why:
+    except InvalidValue as why:
         print(why, file=sys.stderr)
         return 1
     print(imported.text, end="")
@@ -38,6 +38,6 @@ def _load(path: str) -> Any:
     try:
         return json.loads(pathlib.Path(path).read_bytes())
     except OSError as error:
-        raise Inexpressible(f"cannot read {path}: {error.strerror}") from None
+        raise InvalidValue(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise Inexpressible(f"{path}: not JSON: {error}") from None
+        raise InvalidValue(f"{path}: not JSON: {error}") from None

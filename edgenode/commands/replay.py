@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edgenode.config.load import Configuration
-from edgenode.model.errors import ConfigurationError, printable
+from edgenode.model.errors import printable
 from edgenode.simulation.replay import Replayer, Tally, read, replay
 
 
@@ -30,9 +30,6 @@ def main(argv: Sequence[str]) -> int:
         against = None if options.against is None else Replayer(Configuration.load(options.against))
         with open(0 if options.events == "-" else options.events, "rb", closefd=options.events != "-") as file:
             replay(read(file), of, against, tally)
-    except ConfigurationError as error:
-        print(*error.problems, sep="\n", file=sys.stderr)
-        return 1
     except OSError as error:
         print(printable(f"cannot read {options.events}: {error.strerror}"), file=sys.stderr)
         return 1
@@ -47,26 +44,25 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     total = told["same"] + sum(counts.values())
     yield f"from {told['before']} to {told['after']}: {total} events"
     yield f"  {told['same']} the same, {counts['changed']} changed, {counts['not_certain']} not certain"
-    if told["changed"]:
-        yield from ("", "changed")
-    for each in told["changed"]:
-        by = f"   by {each['filters']}" if each["filters"] else ""
-        yield f"  {each['count']:>7}  {each['before']} -> {each['after']}{by}"
-        yield from _examples(each)
-    if told["not_certain"]:
-        yield from ("", "not certain: the events do not hold")
-    for each in told["not_certain"]:
-        by = f"   for {each['rules']}" if each["rules"] else ""
-        yield f"  {each['count']:>7}  {each['missing']}{by}"
-        yield from _examples(each)
-    if told["passed_over"]:
-        yield from ("", "passed over")
-    for each in told["passed_over"]:
-        yield f"  {each['count']:>7}  {each['why']}"
-        yield from (f"           {example}" for example in each["examples"] if ": " in example)
+    for kind, (title, what, by) in _KINDS.items():
+        if told[kind]:
+            yield from ("", title)
+        for each in told[kind]:
+            whose = by.format_map(each)
+            yield f"  {each['count']:>7}  {what.format_map(each)}{'' if whose.endswith(' ') else whose}"
+            yield from (f"           {_example(place)}" for place in each["examples"] if _example(place))
 
 
-def _examples(each: Mapping[str, Any]) -> Iterator[str]:
-    for place in each["examples"]:
-        request = f"{place['method']} {place['authority']}{place['target']}"
-        yield f"           {place['time']} {place['client']} {request[:100]}"
+_KINDS = {
+    "changed": ("changed", "{before} -> {after}", "   by {filters}"),
+    "not_certain": ("not certain: the events do not hold", "{missing}", "   for {rules}"),
+    "passed_over": ("passed over", "{why}", ""),
+}
+"""Each kind of result: its title, its line, and what stands behind that if a name is known for it."""
+
+
+def _example(place: Any) -> str:
+    if isinstance(place, str):  # of what was passed over: the line, and perhaps why
+        return place if ": " in place else ""
+    request = f"{place['method']} {place['authority']}{place['target']}"
+    return f"{place['time']} {place['client']} {request[:100]}"

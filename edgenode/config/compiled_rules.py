@@ -6,8 +6,7 @@ configuration is loaded, for what has been compiled does not need them and they 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from attrs import define, frozen
@@ -15,12 +14,10 @@ from attrs import define, frozen
 from edgenode.config.data import Sections
 from edgenode.config.feed_contents import Contents
 from edgenode.model.decision import Action
-from edgenode.model.exchange import Geography
 from edgenode.model.interfaces import Stage
 from edgenode.policy import stages
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter
-from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.routing import PathMap
 from edgenode.rules import filter_feeds
 from edgenode.rules.definitions import Definitions
@@ -128,26 +125,3 @@ class CompiledRules:
         feeds, compiled = formulas.contents.feeds, formulas.section_formulas
         rules = stages.Rules(tags, configuration.global_filters, definitions, actions, feeds, compiled)
         return cls(definitions, actions, stages.compiled(rules))
-
-    def pipeline(
-        self,
-        configuration: Sections,
-        path_map: str,
-        server_group: str | None,
-        locate: Callable[[str], Geography] | None,
-    ) -> Pipeline:
-        """The pipeline of a path map.
-
-        :param configuration: the sections that the rules are of.
-        :param server_group: the server group that it serves; with ``None`` no group has a say in its mode.
-        :param locate: says where an address is; ``None`` if nobody knows.
-        :raises KeyError: if there is no such path map, or no such server group.
-        """
-        return stages.pipeline_of(
-            self.stages,
-            failure=configuration.edge.failure,
-            clock=time.perf_counter,
-            locate=locate,
-            inspect_body_size=configuration.path_maps[path_map].inspect_body_size,
-            mode=configuration.mode(path_map, server_group),
-        )

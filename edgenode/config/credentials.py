@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import attrs
 from attrs import field, frozen
@@ -21,7 +21,6 @@ from edgenode.config.file_signatures import Signature, file_state
 from edgenode.feeds import geo
 from edgenode.feeds.geo import Databases, Geo
 from edgenode.model.errors import Problem
-from edgenode.model.exchange import Geography
 from edgenode.tls import certificates, expiry, truststores
 from edgenode.tls.certificates import Certificate, LoadedCertificate
 from edgenode.tls.policies import check_group
@@ -45,24 +44,15 @@ class Credentials:
     databases: Databases | None = None
     signatures: Mapping[str, Signature] = field(factory=dict, eq=False, repr=False)
 
-    @property
-    def locate(self) -> Callable[[str], Geography] | None:
-        """Says where an address is; ``None`` if there are no databases."""
-        return None if self.databases is None else self.databases.locate
-
-    def renewed(self, read: Iterable[tuple[str, Signature, Loaded]]) -> Credentials:
-        """The same with some sections read anew."""
-        certificates, trust_stores = dict(self.certificates), dict(self.trust_stores)
-        databases, signatures = self.databases, dict(self.signatures)
-        for header, signature, loaded in read:
-            signatures[header] = signature
-            if isinstance(loaded, LoadedCertificate):
-                certificates[loaded.name] = loaded
-            elif isinstance(loaded, LoadedTrustStore):
-                trust_stores[loaded.name] = loaded
-            else:
-                databases = loaded
-        return Credentials(certificates, trust_stores, databases, signatures)
+    def renewed(self, read: Mapping[str, tuple[Signature, Loaded]]) -> Credentials:
+        """The same with some sections read anew, by their header."""
+        loaded = [each for _, each in read.values()]
+        return Credentials(
+            {**self.certificates, **{each.name: each for each in loaded if isinstance(each, LoadedCertificate)}},
+            {**self.trust_stores, **{each.name: each for each in loaded if isinstance(each, LoadedTrustStore)}},
+            next((each for each in loaded if isinstance(each, Databases)), self.databases),
+            {**self.signatures, **{header: signature for header, (signature, _) in read.items()}},
+        )
 
 
 def load(configuration: Sections, now: datetime.datetime) -> tuple[Credentials, list[Problem]]:
@@ -71,38 +61,29 @@ def load(configuration: Sections, now: datetime.datetime) -> tuple[Credentials, 
     :param now: the time to judge validity by, UTC.
     :returns: what could be read, and every problem, warnings too.
     """
-    problems: list[Problem] = []
-    read: list[tuple[str, Signature, Loaded]] = []
-    for header, section in _sections(configuration):
-        signature = _signature(section)
-        loaded, found = _read(header, section, now)
-        problems += found
-        if loaded is not None:
-            if not isinstance(loaded, Databases):
-                problems += expiry.expiry_warnings(loaded, now, past=False)
-            read.append((header, signature, loaded))
+    read, problems = _read(configuration, None, now)
     credentials = Credentials().renewed(read)
+    problems += getting_old(credentials, now, past=False)
     problems += _checked(configuration, credentials)
     return credentials, list(dict.fromkeys(problems))
 
 
-def getting_old(credentials: Credentials, now: datetime.datetime) -> list[Problem]:
+def getting_old(credentials: Credentials, now: datetime.datetime, *, past: bool = True) -> list[Problem]:
     """Warnings about what is past its date, or soon will be.
 
     :param now: UTC.
+    :param past: whether also about what has expired: loading it reports that already.
     """
-    every: tuple[LoadedCertificate | LoadedTrustStore, ...] = (
+    dated: tuple[LoadedCertificate | LoadedTrustStore, ...] = (
         *credentials.certificates.values(),
         *credentials.trust_stores.values(),
     )
-    return [problem for loaded in every for problem in expiry.expiry_warnings(loaded, now)]
+    return [problem for loaded in dated for problem in expiry.expiry_warnings(loaded, now, past=past)]
 
 
-def changed(configuration: Sections, credentials: Credentials) -> dict[str, Signature]:
-    """The headers of the sections whose files are others than those that were read, with their signatures now."""
-    known = credentials.signatures
-    now = {header: _signature(section) for header, section in _sections(configuration) if header in known}
-    return {header: signature for header, signature in now.items() if signature != known[header]}
+def signatures(configuration: Sections) -> dict[str, Signature]:
+    """The signatures of the files that sections name, as they are now, by the header of the section."""
+    return {header: _signature(section) for header, section in _sections(configuration)}
 
 
 def refresh(
@@ -115,18 +96,10 @@ def refresh(
     :param now: the time to judge validity by, UTC.
     :returns: what can be used, and every problem, warnings too.
     """
-    problems: list[Problem] = []
-    read: dict[str, tuple[str, Signature, Loaded]] = {}
-    for header, section in _sections(configuration):
-        if header in headers:
-            signature = _signature(section)
-            loaded, found = _read(header, section, now)
-            problems += found
-            if loaded is not None:
-                read[header] = header, signature, loaded
+    read, problems = _read(configuration, headers, now)
     credentials = running
     while read:
-        credentials = running.renewed(read.values())
+        credentials = running.renewed(read)
         unfit = _checked(configuration, credentials)
         problems += unfit
         blamed = {header for problem in unfit if not problem.warning for header in _blamed(configuration, problem)}
@@ -148,14 +121,27 @@ def _sections(configuration: Sections) -> Iterator[tuple[str, Certificate | Trus
 
 
 def _read(
-    header: str, section: Certificate | TrustStore | Geo, now: datetime.datetime
+    configuration: Sections, headers: Collection[str] | None, now: datetime.datetime
+) -> tuple[dict[str, tuple[Signature, Loaded]], list[Problem]]:
+    """Read the files of sections, of all of them for ``None``: what could be read, by header, and every problem."""
+    read: dict[str, tuple[Signature, Loaded]] = {}
+    problems: list[Problem] = []
+    for header, section in _sections(configuration):
+        if headers is None or header in headers:
+            signature = _signature(section)  # before they are read: what is written meanwhile shows at the next look
+            loaded, found = _loaded(header.partition(" ")[2], section, now)
+            problems += found
+            if loaded is not None:
+                read[header] = signature, loaded
+    return read, problems
+
+
+def _loaded(
+    name: str, section: Certificate | TrustStore | Geo, now: datetime.datetime
 ) -> tuple[Loaded | None, tuple[Problem, ...]]:
-    name = header.partition(" ")[2]
     if isinstance(section, Certificate):
         return certificates.load(name, section, now)
-    if isinstance(section, Geo):
-        return geo.load(section)
-    return truststores.load(name, section, now)
+    return geo.load(section) if isinstance(section, Geo) else truststores.load(name, section, now)
 
 
 def _signature(section: Certificate | TrustStore | Geo) -> Signature:
@@ -165,7 +151,6 @@ def _signature(section: Certificate | TrustStore | Geo) -> Signature:
 
 
 def _checked(configuration: Sections, credentials: Credentials) -> list[Problem]:
-    """What does not go together."""
     checks = (_origins, _server_groups, _host_names)
     return [problem for check in checks for problem in check(configuration, credentials)]
 

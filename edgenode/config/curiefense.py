@@ -1,7 +1,6 @@
-"""The global filters and actions of curiefense, and of Link11's product that is made of it, as sections here.
+"""Global filters and actions of curiefense, and of Link11 WAAP, which is made of it, as sections of edgenode.
 
-Law: nothing is dropped in silence. What cannot be expressed is listed, and stands as a comment where it would have been
-written.
+Law: nothing is dropped in silence. What cannot be expressed is listed, and stands in a comment of the section it is of.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import pathlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from attrs import define, field, frozen
@@ -18,9 +16,7 @@ from attrs import define, field, frozen
 from edgenode.config import ini, schema
 from edgenode.config.curiefense_rules import (
     PLACED,
-    Inexpressible,
     Reading,
-    Rule,
     is_automatic,
     own_tags,
     plain,
@@ -34,28 +30,24 @@ from edgenode.model.errors import InvalidValue, Problem
 from edgenode.model.urls import read_address
 from edgenode.policy.actions import PREDEFINED, ActionSection
 
-_BLOCKS: Mapping[str, int] = MappingProxyType(
-    {
-        "action-global-filter-block": 470,
-        "action-rate-limit-block": 471,
-        "action-acl-block": 472,
-        "action-contentfilter-block": 473,
-        "action-dynamic-rule-block": 474,
-    }
-)
-"""The product's own actions that block, and the status that each answers."""
+_BLOCKS: Mapping[str, int] = {
+    "action-global-filter-block": 470,
+    "action-rate-limit-block": 471,
+    "action-acl-block": 472,
+    "action-contentfilter-block": 473,
+    "action-dynamic-rule-block": 474,
+}
+"""The predefined actions that block, and the status that each answers."""
 
-_SAME: Mapping[str, str] = MappingProxyType({"action-monitor": "monitor", "action-skip": "skip"})
-_MISSING: Mapping[str, str] = MappingProxyType(
-    {
-        "action-challenge": "there are no challenges here yet",
-        "action-ichallenge": "there are no challenges here yet",
-        "action-https-redirect": "every listener here speaks TLS",
-        "action-waap-feed-block": "its status is not documented",
-    }
-)
+_SAME: Mapping[str, str] = {"action-monitor": "monitor", "action-skip": "skip"}
+_MISSING: Mapping[str, str] = {
+    "action-challenge": "there are no challenges here yet",
+    "action-ichallenge": "there are no challenges here yet",
+    "action-https-redirect": "every listener here speaks TLS",
+    "action-waap-feed-block": "its status is not documented",
+}
 _SENTENCE = 1000
-"""Characters of a sentence about a loss, which may quote theirs."""
+"""Characters of a sentence about a loss, which may quote what was read."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TEMPLATES = {"${ip}": "${ip.src}", "${method}": "${http.request.method}", "${uri}": "${raw.http.request.uri}"}
@@ -63,11 +55,11 @@ _TEMPLATES = {"${ip}": "${ip.src}", "${method}": "${http.request.method}", "${ur
 
 @frozen
 class Imported:
-    """What came of an import.
+    """The result of an import.
 
     :ivar text: the sections, INI.
     :ivar losses: what could not be expressed, each with the filter it is of.
-    :ivar remarks: what is expressed, but is to be looked at.
+    :ivar remarks: what is expressed, but should be checked by a person.
     """
 
     text: str
@@ -86,7 +78,7 @@ class Importer:
     losses: list[str] = field(factory=list)
     remarks: list[str] = field(factory=list)
     _names: set[tuple[str, str]] = field(factory=lambda: {("action", name) for name in PREDEFINED})
-    _written: dict[str, tuple[str | None, list[str], list[str]]] = field(factory=dict)
+    _written: dict[str, tuple[str | None, list[str]]] = field(factory=dict)
 
     def name(self, kind: str, text: str) -> str:
         """A name that no other section of this kind has."""
@@ -100,42 +92,18 @@ class Importer:
         return unique
 
     def filters(self, documents: Sequence[Any]) -> list[list[str]]:
-        """The sections of global filters, each as its lines; the last first, for there the later of two equals wins."""
+        """The sections of global filters, each as its lines; the last first: in curiefense it wins over its equals."""
         objects = [document if isinstance(document, dict) else {} for document in documents]
-        read = [self._read(document) for document in objects]
-        self._look_for_tags(objects, read)
-        parts = [self._lines(document, *each) for document, each in zip(objects, read, strict=True)]
-        actions = [lines for _, lines, _ in self._written.values() if lines]
+        names = [str(document.get("name") or document.get("id") or "filter") for document in objects]
+        read = [Reading(self.name("global-filter", name), each) for name, each in zip(names, objects, strict=True)]
+        _look_for_tags(read)
+        parts = [self._lines(reading) for reading in read]
+        actions = [lines for name, lines in self._written.values() if name]
         return [*actions, *(lines for part in reversed(parts) for lines in part)]
 
-    def _read(self, document: Mapping[str, Any]) -> tuple[Reading, Rule, list[str]]:
-        reading = Reading(self.name("global-filter", str(document.get("name") or document.get("id") or "filter")))
-        tags = own_tags(document.get("tags"), reading.losses)
-        return reading, reading.rule(document.get("rule"), ""), tags
-
-    def _look_for_tags(
-        self, documents: Sequence[Mapping[str, Any]], read: Sequence[tuple[Reading, Rule, list[str]]]
-    ) -> None:
-        """What is said of tags that are not there at the same time here and there: there only earlier filters' are."""
-        before: set[str] = set()
-        later = Counter(
-            tag for document, (_, _, tags) in zip(documents, read, strict=True) for tag in _active(document, tags)
-        )
-        everywhere = {tag for _, _, tags in read for tag in tags}
-        for document, (reading, _, tags) in zip(documents, read, strict=True):
-            for tag in dict.fromkeys(reading.tags):
-                if is_automatic(tag):
-                    continue
-                if tag in before and later[tag]:
-                    reading.losses.append(f"tag {tag}: it is also set by this or a later filter, which counts here")
-                elif tag not in before:
-                    never = "no earlier active filter sets it, and so it never matches there"
-                    reading.losses.append(f"tag {tag}: {never if tag in everywhere else 'nothing sets it here'}")
-            before |= _active(document, tags)
-            later -= Counter(_active(document, tags))
-
-    def _lines(self, document: Mapping[str, Any], reading: Reading, rule: Rule, tags: Sequence[str]) -> list[list[str]]:
+    def _lines(self, reading: Reading) -> list[list[str]]:
         """The section of a filter and those that stand in it."""
+        document = reading.document
         title = plain(document.get("name") or document.get("id") or "a filter without a name")
         about = ": ".join(dict.fromkeys(each for each in (title, plain(document.get("description") or "")) if each))
         action, lost_action = self._action(document.get("action"))
@@ -147,13 +115,13 @@ class Importer:
         lines = [f"# not expressed: {loss}" for loss in losses]
         lines += [f"# look at this: {remark}" for remark in remarks]
         lines += [f"[global-filter {reading.name}]", f"description = {about}"]
-        lines += [] if document.get("active") is True and not reading.losses and not lost_source else ["active = no"]
-        lines += [f"tags = {' '.join(tags)}"] if tags else []
+        lines += [] if reading.active and not reading.losses and not lost_source else ["active = no"]
+        lines += [f"tags = {' '.join(reading.own)}"] if reading.own else []
         lines += [f"action = {action}"] if action else []
         if source:
             return [[*lines, *source]]
         inner = [[f"[section {name}]", *section.written()] for name, section in reading.sections.items()]
-        return [[*lines, *rule.written()], *inner]
+        return [[*lines, *reading.root.written()], *inner]
 
     def _source(self, document: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         """The keys of a datafeed, and what is lost of it."""
@@ -161,19 +129,18 @@ class Importer:
         if source == "self-managed":
             return [], []
         category = uniform(document.get("rule"))
-        if not source.startswith("https://"):
-            return [], [f"source {plain(source)}: only https; the entries are those of the last refresh"]
-        if not category:
-            why = "its entries do not say of which category its lines are; they are those of the last refresh"
-            return [], [f"source {plain(source)}: {why}"]
         try:
+            if not source.startswith("https://"):
+                raise InvalidValue("only https")
+            if not category:
+                raise InvalidValue("its entries do not say of which category its lines are")
             read_address(source)
         except InvalidValue as problem:
             return [], [f"source {plain(source)}: {problem.sentence}; the entries are those of the last refresh"]
         return [f"source = {source}", f"feed = {category}", "match-case = no"], []
 
     def _action(self, identifier: Any) -> tuple[str | None, list[str]]:
-        """The name of an action of ours, if there is one, and what is lost of it."""
+        """The name of the section of an action, if it can be expressed, and what is lost of it."""
         key = str(identifier or "action-monitor")
         if key in _SAME:
             return _SAME[key], []
@@ -181,30 +148,43 @@ class Importer:
             try:
                 kind, keys = self._described(key)
                 name = self.name("action", key.removeprefix("action-"))
-                self._written[key] = (name, _read_back([f"[action {name}]", f"type = {kind}", *keys]), [])
-            except Inexpressible as why:
-                loss = f"action {plain(key)}: {why}; the filter only sets its tags"
-                self._written[key] = (None, [], [loss])
-        written, _, losses = self._written[key]
-        return written, losses
+                self._written[key] = name, _read_back([f"[action {name}]", f"type = {kind}", *keys])
+            except InvalidValue as why:
+                self._written[key] = None, [f"action {plain(key)}: {why}; the filter only sets its tags"]
+        written, lines = self._written[key]
+        return written, [] if written else lines
 
     def _described(self, key: str) -> tuple[str, list[str]]:
-        """The type and the keys of an action."""
         if key in self.actions:
             try:
                 return _custom(self.actions[key])
+            except InvalidValue:
+                raise
             except (TypeError, ValueError, AttributeError, OverflowError) as error:
-                raise Inexpressible(f"it cannot be read: {error}") from None
+                raise InvalidValue(f"it cannot be read: {error}") from None
         if key in _BLOCKS:
             return "block", [f"status = {_BLOCKS[key]}", "body = access denied"]
         if key in _MISSING:
-            raise Inexpressible(_MISSING[key])
-        raise Inexpressible("it is not known; give the file of actions with --actions")
+            raise InvalidValue(_MISSING[key])
+        raise InvalidValue("it is not known; give the file of actions with --actions")
 
 
-def _active(document: Mapping[str, Any], tags: Sequence[str]) -> set[str]:
-    """The tags that a filter sets, if it does at all."""
-    return set(tags) if document.get("active") is True else set()
+def _look_for_tags(read: Sequence[Reading]) -> None:
+    """Tell of tags that edgenode finds elsewhere: curiefense shows a filter only those that earlier ones have set."""
+    set_by = [set(reading.own if reading.active else ()) for reading in read]
+    before, later = set[str](), Counter(tag for tags in set_by for tag in tags)
+    everywhere = {tag for reading in read for tag in reading.own}
+    for tags, reading in zip(set_by, read, strict=True):
+        for tag in dict.fromkeys(reading.tags):
+            if is_automatic(tag):
+                continue
+            if tag in before and later[tag]:
+                reading.losses.append(f"tag {tag}: it is also set by this or a later filter, which counts here")
+            elif tag not in before:
+                never = "no earlier active filter sets it, and so it never matches there"
+                reading.losses.append(f"tag {tag}: {never if tag in everywhere else 'nothing sets it here'}")
+        before |= tags
+        later -= Counter(tags)
 
 
 def _custom(document: Any) -> tuple[str, list[str]]:
@@ -220,15 +200,15 @@ def _custom(document: Any) -> tuple[str, list[str]]:
     if kind == "monitor":
         return "monitor", keys + (["headers =", *written] if written else [])
     if kind != "custom":
-        raise Inexpressible(f"there is no type {plain(kind)} here yet")
+        raise InvalidValue(f"there is no type {plain(kind)} here yet")
     status = int(given.get("status") or 503)
     if status in _REDIRECTS:
         location = {name.lower(): value for name, value in headers.items()}.get("location")
         if location is None:
-            raise Inexpressible("it redirects to nowhere")
+            raise InvalidValue("it redirects to nowhere")
         return "redirect", [*keys, f"status = {status}", f"location = {_template(location)}"]
     if not 400 <= status <= 599:
-        raise Inexpressible(f"it answers with {status}, and a block has a status from 400 to 599")
+        raise InvalidValue(f"it answers with {status}, and a block has a status from 400 to 599")
     types = [value for name, value in headers.items() if name.lower() == "content-type"]
     rest = [line for line in written if not line.strip().lower().startswith("content-type:")]
     keys += [f"status = {status}", *(f"content-type = {value}" for value in types[:1])]
@@ -239,9 +219,9 @@ def _custom(document: Any) -> tuple[str, list[str]]:
 
 
 def _read_back(lines: list[str]) -> list[str]:
-    """The lines of an action, if the node reads them as what they are meant to be.
+    """The lines of an action, if the node can read them.
 
-    :raises Inexpressible: if it does not.
+    :raises InvalidValue: if it cannot.
     """
     _check_lines(lines)
     sections, problems = ini.read("\n".join(lines), KINDS)
@@ -251,7 +231,7 @@ def _read_back(lines: list[str]) -> list[str]:
         if section is not None:
             problems += [Problem("", key, fault.sentence) for key, fault in section.faults()]
     for problem in problems:
-        raise Inexpressible(f"{problem.key}: {problem.sentence}".removeprefix(": "))
+        raise InvalidValue(f"{problem.key}: {problem.sentence}".removeprefix(": "))
     return lines
 
 
@@ -259,17 +239,16 @@ def _check_lines(lines: Sequence[str]) -> None:
     """Check that each is one line, whatever has been put into it: another one could be another section."""
     for line in lines:
         if not line.isprintable():
-            raise Inexpressible(f"there is a control character in it: {plain(line)}")
+            raise InvalidValue(f"there is a control character in it: {plain(line)}")
 
 
 def _template(text: str) -> str:
-    """A template of theirs as one of ours."""
     text = text.replace("\\", "\\\\").replace("#", "\\#")
     for theirs, ours in _TEMPLATES.items():
         text = text.replace(theirs, ours)
     unknown = [part for part in text.split("${")[1:] if f"${{{part.partition('}')[0]}}}" not in _TEMPLATES.values()]
     if unknown:
-        raise Inexpressible(f"the template ${{{plain(unknown[0].partition('}')[0])}}} is not known")
+        raise InvalidValue(f"the template ${{{plain(unknown[0].partition('}')[0])}}} is not known")
     return text
 
 
@@ -277,7 +256,7 @@ def convert(filters: Any, actions: Any, source: str) -> Imported:
     """Global filters, and the actions that they name.
 
     :param source: where they come from, for the first comment.
-    :raises Inexpressible: if a line could not be written as one line.
+    :raises InvalidValue: if a line could not be written as one line.
     """
     by_id = {str(each["id"]): each for each in several(actions) if isinstance(each, dict) and "id" in each}
     importer = Importer(by_id)

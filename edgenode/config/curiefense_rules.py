@@ -1,8 +1,9 @@
-"""The rule lists of curiefense, and of Link11's product that is made of it, as the rule lists of sections here.
+"""Rule lists of curiefense, and of Link11 WAAP, which is made of it, as rule lists of edgenode.
 
-Law: what is written means here what it means there, or it is not written as if it did: a filter of which a part cannot
-be expressed is written inactive, with every reason. There a value is an equal text, or a regular expression found in
-either case; of two equally strong actions the later filter's is taken; a filter sees the tags of those before it.
+Law: what is written means to edgenode what it means to curiefense, or it is not written as if it did: a filter of which
+a part cannot be expressed is written inactive, with every reason. In curiefense a value is an equal text, or a regular
+expression in either case; of two equally strong actions the later filter's is taken; a filter sees the tags of those
+before it. What cannot be expressed is an ``InvalidValue``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 from attrs import define, field
@@ -30,24 +30,31 @@ LINE = 100
 """Characters of a name or an annotation that are taken over."""
 
 
-class Inexpressible(Exception):
-    """Something that cannot be said here; the text says why."""
+def slug(text: str) -> str:
+    """A text as a name of a section."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "unnamed"
+
+
+def plain(text: object, longest: int = LINE) -> str:
+    """A text of the product on one line of a comment or a value."""
+    line = " ".join(str(text).split())
+    return "".join(each if each.isprintable() else "?" for each in line)[:longest].strip()
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
 
 
 def _regex(value: str) -> str:
-    """A regular expression, or an equal text: the product tries both."""
+    """A regular expression, or an equal text: curiefense tries both."""
     text = _ascii(value)
     try:
         check_regex(text)
-    except InvalidValue as problem:
-        if not _compiles_elsewhere(value):  # then the product falls back to equality
+    except InvalidValue:
+        if not _compiles_elsewhere(value):  # then curiefense falls back to equality
             return _exactly(value)
-        raise Inexpressible(problem.sentence) from None
+        raise
     if not re.search(r"[\^$\\]", value) and compile_regex(f"(?i:{text})").search(value.encode()) is None:
-        return f"(?:{_guarded(text)})|{_exactly(value)}"  # somebody has written a text, and the product takes it as one
+        return f"(?:{_guarded(text)})|{_exactly(value)}"  # a text, which curiefense finds as one
     return _guarded(text)
 
 
@@ -63,7 +70,7 @@ def _compiles_elsewhere(value: str) -> bool:
 def _ascii(value: str) -> str:
     """An expression on bytes: each character beyond ASCII as its bytes in UTF-8."""
     if not value.isascii() and "[" in value:
-        raise Inexpressible("characters beyond ASCII beside a character class")
+        raise InvalidValue("characters beyond ASCII beside a character class")
     return "".join(each if each.isascii() else f"(?:{quote(each.encode())})" for each in value)
 
 
@@ -83,23 +90,20 @@ def _guarded(text: str) -> str:
 
 
 def _query(value: str) -> str:
-    """There the query begins with its question mark, here without."""
+    """Curiefense's query begins with its question mark, edgenode's behind it."""
     if value.startswith("?"):  # no expression, and so an equal text
         return _exactly(value[1:])
-    for beginning in (r"^\?", "^[?]"):
-        if value.startswith(beginning):
-            return _regex("^" + value.removeprefix(beginning))
-    for beginning in (r"\?", "[?]"):
-        if value.startswith(beginning):
-            return _regex(rf"(?:^|\?){value.removeprefix(beginning)}")
-    if value.startswith("^"):
-        raise Inexpressible("it can match nothing there, for the query begins with its question mark")
+    anchored, mark, rest = re.findall(r"\A(\^?)(\\\?|\[\?\])?(.*)", value, re.DOTALL)[0]
+    if mark:
+        return _regex(f"^{rest}" if anchored else rf"(?:^|\?){rest}")
+    if anchored:
+        raise InvalidValue("it can match nothing there, for the query begins with its question mark")
     return _regex(value)
 
 
 def _authority(value: str) -> str:
     if ":443" in value:
-        raise Inexpressible("the authority has no port 443 here, for it is the scheme's own")
+        raise InvalidValue("the authority has no port 443 here, for it is the scheme's own")
     return _regex(value)
 
 
@@ -107,65 +111,41 @@ def _address(value: str) -> str:
     try:
         found = ipaddress.ip_network(value, strict=False)
     except ValueError:
-        raise Inexpressible("it is no address, and no network") from None
+        raise InvalidValue("it is no address, and no network") from None
     return str(found.network_address if found.prefixlen == found.max_prefixlen else found)
-
-
-def _asn(value: str) -> str:
-    try:
-        return str(autonomous_system(value))
-    except InvalidValue as problem:
-        raise Inexpressible(problem.sentence) from None
 
 
 def _country(value: str) -> str:
     try:
         return country_code(value.strip("^$()"))
     except InvalidValue:
-        raise Inexpressible("it is no country, by its code or by its name; several are several entries") from None
+        raise InvalidValue("it is no country, by its code or by its name; several are several entries") from None
 
 
-def _name(value: str) -> str:
-    return slug(value)
-
-
-_VALUES: Mapping[str, tuple[str, Callable[[str], str]]] = MappingProxyType(
-    {
-        "path": ("path", _regex),
-        "query": ("query", _query),
-        "uri": ("uri", _regex),
-        "method": ("method", _regex),
-        "authority": ("authority", _authority),
-        "ip": ("ip", _address),
-        "asn": ("asn", _asn),
-        "country": ("country", _country),
-        "region": ("region", _regex),
-        "subregion": ("subregion", _regex),
-        "company": ("organization", _regex),
-        "organization": ("organization", _regex),
-        "tag": ("tag", canonical),
-        "securitypolicyname": ("security-policy-name", _name),
-        "securitypolicyentryname": ("path-matching-name", _name),
-    }
-)
-"""Types of entries with one value: our category, and how its value is written."""
+_VALUES: Mapping[str, tuple[str, Callable[[str], str]]] = {
+    "path": ("path", _regex),
+    "query": ("query", _query),
+    "uri": ("uri", _regex),
+    "method": ("method", _regex),
+    "authority": ("authority", _authority),
+    "ip": ("ip", _address),
+    "asn": ("asn", lambda value: str(autonomous_system(value))),
+    "country": ("country", _country),
+    "region": ("region", _regex),
+    "subregion": ("subregion", _regex),
+    "company": ("organization", _regex),
+    "organization": ("organization", _regex),
+    "tag": ("tag", canonical),
+    "securitypolicyname": ("security-policy-name", slug),
+    "securitypolicyentryname": ("path-matching-name", slug),
+}
+"""Curiefense's types of entries with one value: the category here, and how its value is written."""
 
 PLACED = ("asn", "country", "region", "subregion", "organization")
-"""Our categories that take databases of addresses."""
+"""The categories that take databases of addresses."""
 
-_PAIRS: Mapping[str, str] = MappingProxyType({"args": "argument", "cookies": "cookie", "headers": "header"})
-"""Types of entries with a name and a value: our category."""
-
-
-def slug(text: str) -> str:
-    """A text as a name of ours."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "unnamed"
-
-
-def plain(text: object, longest: int = LINE) -> str:
-    """A text of theirs on one line of ours."""
-    line = " ".join(str(text).split())
-    return "".join(each if each.isprintable() else "?" for each in line)[:longest].strip()
+_PAIRS: Mapping[str, str] = {"args": "argument", "cookies": "cookie", "headers": "header"}
+"""Curiefense's types of entries with a name and a value: the category here."""
 
 
 # -- rules -------------------------------------------------------------------------------------------------------------
@@ -202,18 +182,33 @@ class Rule:
 class Reading:
     """One filter that is being read.
 
-    :ivar name: ours.
+    :ivar name: of its section.
+    :ivar document: what is read.
     :ivar losses: what could not be expressed of it.
     :ivar remarks: what is to be looked at.
     :ivar tags: the tags that it looks for.
     :ivar sections: the sections that it needs, by name.
+    :ivar own: the tags that it sets.
+    :ivar root: its rule list.
     """
 
     name: str
+    document: Mapping[str, Any]
     losses: list[str] = field(factory=list)
     remarks: list[str] = field(factory=list)
     tags: list[str] = field(factory=list)
     sections: dict[str, Rule] = field(factory=dict)
+    own: list[str] = field(init=False)
+    root: Rule = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.own = own_tags(self.document.get("tags"), self.losses)
+        self.root = self.rule(self.document.get("rule"), "")
+
+    @property
+    def active(self) -> bool:
+        """Whether curiefense judges it."""
+        return self.document.get("active") is True
 
     def rule(self, rule: Any, path: str) -> Rule:
         """Read a rule list."""
@@ -232,7 +227,7 @@ class Reading:
                 continue
             try:
                 entry = self.entry(each)
-            except Inexpressible as why:
+            except InvalidValue as why:
                 self.losses.append(f"{place} {plain(each)}: {why}")
                 continue
             key, line = categories.format(entry)
@@ -242,34 +237,32 @@ class Reading:
         return read
 
     def entry(self, entry: Any) -> Entry:
-        """One entry."""
+        """Read one entry.
+
+        :raises InvalidValue: if edgenode cannot express it.
+        """
         if not isinstance(entry, list) or not 2 <= len(entry) <= 3 or not isinstance(entry[0], str):
-            raise Inexpressible("not an entry of type, value and comment")
+            raise InvalidValue("not an entry of type, value and comment")
         kind, value, *comment = entry
-        name = ""
+        name, (key, write) = "", _VALUES.get(kind, (_PAIRS.get(kind), _regex))
+        if key is None:
+            raise InvalidValue(f"there is no category for {plain(kind)}")
         if kind in _PAIRS:
             if not isinstance(value, list) or len(value) != 2:
-                raise Inexpressible("not a name and a value")
+                raise InvalidValue("not a name and a value")
             name, value = value
-        key, write = (_PAIRS[kind], _regex) if kind in _PAIRS else _VALUES.get(kind, ("", _regex))
-        if not key:
-            raise Inexpressible(f"there is no category for {plain(kind)}")
         if not isinstance(value, str | int) or not isinstance(name, str):
-            raise Inexpressible("the value is no text")
+            raise InvalidValue("the value is no text")
         if any("\ud800" <= each <= "\udfff" for each in f"{name}{value}"):
-            raise Inexpressible("a character is only half there")
+            raise InvalidValue("a character is only half there")
         negation, text = ("!", str(value)[1:]) if str(value).startswith("!") else ("", str(value))
         written = write(text)
         if kind == "tag":
             self.tags.append(written)
         if written != text and kind in ("tag", "securitypolicyname", "securitypolicyentryname"):
             self.remarks.append(f"{kind} {plain(text)} is written {written}")
-        try:
-            named = f"{key}.{name.lower() if kind == 'headers' else written_name(name.encode())}" if name else key
-            note = plain(comment[0]) if comment and comment[0] else ""
-            return categories.entry(named, negation + written, note)
-        except InvalidValue as problem:
-            raise Inexpressible(problem.sentence) from None
+        named = f"{key}.{name.lower() if kind == 'headers' else written_name(name.encode())}" if name else key
+        return categories.entry(named, negation + written, plain(comment[0]) if comment and comment[0] else "")
 
 
 def own_tags(tags: Any, losses: list[str]) -> list[str]:

@@ -6,14 +6,13 @@ and is never imported by it.
 
 from __future__ import annotations
 
-import types
+import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import field, frozen
 
 from edgenode.config.edge import Edge
-from edgenode.config.schema import kind
 from edgenode.feeds.geo import Geo
 from edgenode.policy.actions import ActionSection
 from edgenode.policy.globalfilters import GlobalFilter
@@ -26,33 +25,6 @@ from edgenode.rules.sections import Section
 from edgenode.tls.certificates import Certificate
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.truststores import TrustStore
-
-NAMED: Mapping[str, type] = types.MappingProxyType(
-    {
-        "listeners": Listener,
-        "server_groups": ServerGroup,
-        "certificates": Certificate,
-        "trust_stores": TrustStore,
-        "security_policies": SecurityPolicy,
-        "path_maps": PathMap,
-        "origins": Origin,
-        "global_filters": GlobalFilter,
-        "sections": Section,
-        "lists": List,
-        "actions": ActionSection,
-    }
-)
-"""The kinds of section that have a name, by the attribute of :class:`Sections` that holds them."""
-
-UNNAMED: Mapping[str, type] = types.MappingProxyType({"edge": Edge, "geo": Geo})
-"""The kinds of section of which there is at most one, likewise."""
-
-SECTIONS: tuple[type, ...] = (*UNNAMED.values(), *NAMED.values())
-"""Every kind of section there is."""
-
-
-KINDS: tuple[str, ...] = tuple(map(kind, SECTIONS))
-"""The first words of their headers."""
 
 
 @frozen
@@ -82,10 +54,10 @@ class Sections:
     def written(self) -> Iterator[tuple[str, Any]]:
         """Every section with its header without brackets, those without a name first."""
         for attribute, cls in UNNAMED.items():
-            yield kind(cls), getattr(self, attribute)
+            yield cls.kind, getattr(self, attribute)
         for attribute, cls in NAMED.items():
             for name, section in getattr(self, attribute).items():
-                yield f"{kind(cls)} {name}", section
+                yield f"{cls.kind} {name}", section
 
     def with_rules(self) -> Iterator[tuple[str, Section]]:
         """Every section that is a rule list: path maps, global filters and ``[section]``, by its header."""
@@ -112,3 +84,20 @@ class Sections:
             group = self.server_groups[server_group]
             levels.append(Level(group.mode, group.strict))
         return settle([*levels, Level(self.path_maps[path_map].mode)])[-1].mode
+
+
+_ATTRIBUTES = typing.get_type_hints(Sections)
+
+UNNAMED: Mapping[str, type[Any]] = {name: hint for name, hint in _ATTRIBUTES.items() if isinstance(hint, type)}
+"""The kinds of section of which there is at most one, by the attribute of :class:`Sections` that holds it."""
+
+NAMED: Mapping[str, type[Any]] = {
+    name: typing.get_args(hint)[1] for name, hint in _ATTRIBUTES.items() if name not in UNNAMED
+}
+"""The kinds of section that have a name, likewise."""
+
+SECTIONS: tuple[type[Any], ...] = (*UNNAMED.values(), *NAMED.values())
+"""Every kind of section there is."""
+
+KINDS: tuple[str, ...] = tuple(cls.kind for cls in SECTIONS)
+"""The first words of their headers."""

@@ -13,7 +13,7 @@ from edgenode.model.interfaces import EVENT_HEADERS
 from edgenode.model.settings import Choice, Folder, Network, Output, Seconds, Word, setting
 from edgenode.proxy.trusted_proxies import FORWARDED, X_FORWARDED_FOR
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, section 5.6.2
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, section 5.6.2
 
 
 @frozen
@@ -75,7 +75,7 @@ class Edge:
     def __attrs_post_init__(self) -> None:
         """:raises InvalidValue: if events are to tell of what cannot be a header field."""
         for name in self.event_headers:
-            if not _TOKEN.fullmatch(name):
+            if not TOKEN.fullmatch(name):
                 sentence = f"{name} is no name of a header (RFC 9110, section 5.6.2)"
                 raise InvalidValue(sentence, which="event-headers")
 

@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 from edgenode.config.data import Sections
 from edgenode.config.file_signatures import Signature, file_state
 from edgenode.feeds import contents as feeds
-from edgenode.feeds.contents import Content, Refused
+from edgenode.feeds.contents import Content, Fed, Refused
 from edgenode.model.errors import Problem
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.rules.feeds import Feed
@@ -70,26 +70,18 @@ def load(
         if header not in wrong and not ("edge" in wrong and section.remote):
             known = None if before is None else before.read.get(header)
             signature = _signature(configuration, header, section)
-            try:
-                content, found = feeds.read(configuration.edge.state, header, section, known)
-                problems += found
-            except Refused as refusal:
-                problems += refusal.problems
+            content, found = _read(configuration, header, section, known)
+            problems += found
             contents = contents.renewed(header, content, signature)
         if content is None:
             contents = evolve(contents, missing={**contents.missing, header: feeds.nothing(header, section)})
     return contents, problems
 
 
-def changed(configuration: Sections, contents: Contents) -> dict[str, Signature]:
-    """The headers of the sections whose files are others than those that were read, with their signatures now."""
-    known = contents.signatures
-    now = {
-        header: _signature(configuration, header, section)
-        for header, section in configuration.fed()
-        if header in known and section.source is not None
-    }
-    return {header: signature for header, signature in now.items() if signature != known[header]}
+def signatures(configuration: Sections) -> dict[str, Signature]:
+    """The signatures of the files that are read, as they are now, by the header of the section."""
+    sourced = ((header, section) for header, section in configuration.fed() if section.source is not None)
+    return {header: _signature(configuration, header, section) for header, section in sourced}
 
 
 def refresh(configuration: Sections, contents: Contents, headers: Collection[str]) -> tuple[Contents, list[Problem]]:
@@ -100,21 +92,31 @@ def refresh(configuration: Sections, contents: Contents, headers: Collection[str
     """
     problems: list[Problem] = []
     for header, section in configuration.fed():
-        if header not in headers:
-            continue
-        known = contents.read.get(header)
-        signature = _signature(configuration, header, section)
-        try:
-            content, found = feeds.read(configuration.edge.state, header, section, known)
+        if header in headers:
+            known, signature = contents.read.get(header), _signature(configuration, header, section)
+            # What was fetched has been compared when it was.
+            content, found = _read(configuration, header, section, known, compare=not section.remote)
             problems += found
-            if content is None:
-                continue
-            if not section.remote:  # what was fetched has been compared when it was
-                feeds.check_share(header, section, content, known)
-            contents = contents.renewed(header, None if content is known else content, signature)
-        except Refused as refusal:
-            problems += refusal.problems
+            if content is not None:
+                contents = contents.renewed(header, None if content is known else content, signature)
     return contents, problems
+
+
+def _read(
+    configuration: Sections, header: str, section: Fed, known: Content | None, *, compare: bool = False
+) -> tuple[Content | None, list[Problem]]:
+    """The content of a section, ``None`` if there is none that can be used, and every problem.
+
+    :param compare: whether one that has shrunk too much is of no use.
+    """
+    problems: list[Problem] = []
+    try:
+        content, problems = feeds.read(configuration.edge.state, header, section, known)
+        if compare and content is not None:
+            feeds.check_share(header, section, content, known)
+    except Refused as refusal:
+        return None, [*problems, *refusal.problems]
+    return content, problems
 
 
 def _signature(configuration: Sections, header: str, section: Feed) -> Signature:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import configparser
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from attrs import frozen
 
@@ -21,6 +21,8 @@ from edgenode.model.errors import Problem
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DECEIVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]")
 """Control characters, and those that make a line look other than it reads (CVE-2021-42574, "Trojan Source")."""
+
+_UNREADABLE = "expected [kind name] or, below such a header, key = value"
 
 _ASIDE = "\x00"
 """Begins the header or key of what has been reported already; no text that is read contains it."""
@@ -77,8 +79,7 @@ def decode(data: bytes) -> tuple[str, list[Problem]]:
             line.decode()
         except UnicodeDecodeError as error:
             column = len(line[: error.start].decode())
-            text = line.rstrip(b"\r").decode(errors="replace")
-            problems.append(Problem("", "", f"line {number}: not UTF-8", _printable(text), column))
+            problems.append(_problem(number, "not UTF-8", line.rstrip(b"\r").decode(errors="replace"), column))
     return b"\n".join(lines).decode(errors="replace"), problems
 
 
@@ -89,7 +90,7 @@ def read(text: str, kinds: Collection[str]) -> tuple[list[IniSection], list[Prob
     :returns: the sections in the order written, and every problem of the notation.
     """
     lines = text.replace("\r\n", "\n").split("\n")
-    problems = [*_deceiving(lines), *_indented_headers(lines, kinds)]
+    problems = list(_misleading(lines, kinds))
     parser = _parse([_printable(line) for line in lines], problems)
     sections: dict[str, IniSection] = {}
     for header in parser.sections():
@@ -109,32 +110,27 @@ def _printable(line: str) -> str:
     return _DECEIVING.sub("\ufffd", line)
 
 
-def _deceiving(lines: list[str]) -> list[Problem]:
-    problems = []
+def _problem(number: int, sentence: str, line: str, column: int | None = None) -> Problem:
+    """A problem of a line, which begins where its text does if no column is given."""
+    indent = len(line) - len(line.lstrip())
+    return Problem("", "", f"line {number}: {sentence}", _printable(line), indent if column is None else column)
+
+
+def _misleading(lines: list[str], kinds: Collection[str]) -> Iterator[Problem]:
+    """Control characters; and headers that are indented below a value, of which they would silently be a line."""
     for number, line in enumerate(lines, 1):
-        match = _DECEIVING.search(line)
+        match, words = _DECEIVING.search(line), line.strip()[1:-1].split()
         if match is not None:
-            sentence = f"line {number}: the control character U+{ord(match[0]):04X} is not allowed"
-            problems.append(Problem("", "", sentence, _printable(line), match.start()))
-    return problems
-
-
-def _indented_headers(lines: list[str], kinds: Collection[str]) -> list[Problem]:
-    """A header that is indented below a value would silently be taken for a line of that value."""
-    problems = []
-    for number, line in enumerate(lines, 1):
-        words = line.strip()[1:-1].split()
+            yield _problem(number, f"the control character U+{ord(match[0]):04X} is not allowed", line, match.start())
         if line[:1] in " \t" and line.strip()[:1] == "[" and len(words) == 2 and words[0] in kinds:
-            sentence = f"line {number}: a section's header may not be indented"
-            problems.append(Problem("", "", sentence, line, len(line) - len(line.lstrip())))
-    return problems
+            yield _problem(number, "a section's header may not be indented", line)
 
 
 def _parse(lines: list[str], problems: list[Problem]) -> configparser.RawConfigParser:
     """Read until nothing is wrong any more: each fault that stops ``configparser`` is reported and set aside."""
     for number, line in enumerate(lines, 1):
         if line.startswith("[") and not _Parser.SECTCRE.match(line.rstrip()):
-            problems.append(_unreadable(lines, number))
+            problems.append(_problem(number, _UNREADABLE, line))
             lines[number - 1] = f"[{_ASIDE}{number}]"
     while True:
         parser = _Parser()
@@ -153,20 +149,14 @@ def _parse(lines: list[str], problems: list[Problem]) -> configparser.RawConfigP
             header = " ".join(error.section.split())
             problems.append(Problem(header, error.option, f"line {number}: the key is written twice"))
         except configparser.MissingSectionHeaderError as error:
-            problems.append(_unreadable(lines, error.lineno))
+            problems.append(_problem(error.lineno, _UNREADABLE, lines[error.lineno - 1]))
             lines[error.lineno - 1] = f"[{_ASIDE}{error.lineno}]"
         except configparser.ParsingError as error:
             for number, _ in error.errors:
-                problems.append(_unreadable(lines, number))
+                problems.append(_problem(number, _UNREADABLE, lines[number - 1]))
                 lines[number - 1] = ""
         else:
             return parser
-
-
-def _unreadable(lines: list[str], number: int) -> Problem:
-    line = lines[number - 1]
-    sentence = f"line {number}: expected [kind name] or, below such a header, key = value"
-    return Problem("", "", sentence, line, len(line) - len(line.lstrip()))
 
 
 def _section(header: str, values: dict[str, str], problems: list[Problem]) -> IniSection | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 import pathlib
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -28,14 +29,14 @@ from edgenode.config.notation import suggestion
 from edgenode.config.system_filters import with_system_filters
 from edgenode.config.value_readers import Scope
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
+from edgenode.policy import stages
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.pipeline import Pipeline
 
-_ATTRIBUTES: Mapping[str, str] = {schema.kind(cls): attribute for attribute, cls in (*UNNAMED.items(), *NAMED.items())}
-_HOMES: Mapping[str, Sequence[str]] = {
-    key: [schema.kind(cls) for cls in SECTIONS if key in schema.settings(cls)]
-    for key in {key for cls in SECTIONS for key in schema.settings(cls)}
-}
+_ATTRIBUTES: Mapping[str, str] = {cls.kind: attribute for attribute, cls in (*UNNAMED.items(), *NAMED.items())}
+_KEYS = {key for cls in SECTIONS for key in schema.settings(cls)}
+_HOMES = {key: [cls.kind for cls in SECTIONS if key in schema.settings(cls)] for key in _KEYS}
+"""The kinds of section that have a key, by the key."""
 
 
 @frozen(kw_only=True)
@@ -92,7 +93,14 @@ class Configuration(Sections):
         :param server_group: the server group that it serves; with ``None`` no group has a say in its mode.
         :raises KeyError: if there is no such path map, or no such server group.
         """
-        return self.rules.pipeline(self, path_map, server_group, self.credentials.locate)
+        return stages.pipeline_of(
+            self.rules.stages,
+            failure=self.edge.failure,
+            clock=time.perf_counter,
+            locate=None if self.credentials.databases is None else self.credentials.databases.locate,
+            inspect_body_size=self.path_maps[path_map].inspect_body_size,
+            mode=self.mode(path_map, server_group),
+        )
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
@@ -101,7 +109,8 @@ class Configuration(Sections):
 
     def changed(self) -> Mapping[str, Signature]:
         """The headers of the sections whose files are others than those that were read, with their signatures now."""
-        return {**credentials.changed(self, self.credentials), **feed_contents.changed(self, self.contents)}
+        known, now = self.signatures, {**credentials.signatures(self), **feed_contents.signatures(self)}
+        return {header: found for header, found in now.items() if header in known and found != known[header]}
 
     def refreshed(self, headers: Collection[str]) -> tuple[Configuration, list[Problem]]:
         """The same with the files of some certificates, trust stores, ``[geo]``, lists and datafeeds read anew, as far

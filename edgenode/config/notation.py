@@ -1,7 +1,7 @@
 """How a setting's value is written, by the type that its class declares: single values, choices, references and lists.
 
-The module owns the table from type to notation. Its law: a text is read as exactly one
-value or refused with a sentence and a column, and :attr:`Notation.write` gives a text that is read as the same value.
+The module owns the table from type to notation. Its law: a text is read as exactly one value or refused with a
+sentence and a column, and :attr:`Notation.write` gives a text that is read as the same value.
 """
 
 from __future__ import annotations
@@ -10,30 +10,17 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from attrs import evolve, frozen
 
-from edgenode.config import value_readers
+from edgenode.config import value_readers as values
 from edgenode.config.value_readers import Scope
+from edgenode.model import settings
 from edgenode.model.errors import InvalidValue
-from edgenode.model.settings import (
-    Between,
-    Choice,
-    File,
-    Folder,
-    HostName,
-    Network,
-    Output,
-    Reference,
-    Seconds,
-    Secret,
-    Size,
-    Source,
-    Tag,
-    Word,
-)
+from edgenode.model.settings import Between, Choice, File, Reference, Tag
 from edgenode.policy.tagging import check_own_tag
 from edgenode.policy.templates import Template
 from edgenode.rules.language.expressions import Expression
@@ -54,7 +41,6 @@ class Notation:
     :ivar read: reads one item. Raises :class:`InvalidValue`.
     :ivar items: what an item of a list looks like, ``None`` if this is no list.
     :ivar write: the inverse of ``read``.
-    :ivar help: how to write it, for the reference; empty if the title says it all.
     :ivar free: whether ``#`` has no meaning in it, and it may be empty.
     :ivar secret: whether it must not be printed.
     :ivar refers_to: the kind of section that it names, or an empty string.
@@ -64,7 +50,6 @@ class Notation:
     read: Callable[[str, Scope], Any]
     items: re.Pattern[str] | None = None
     write: Callable[[Any], str] = str
-    help: str = ""
     free: bool = False
     secret: bool = False
     refers_to: str = ""
@@ -81,17 +66,17 @@ class Notation:
             return None, [InvalidValue("a value is missing", 0)]
         if self.items is None:
             return self._parse_item(text, scope)
-        values: list[Any] = []
+        read: list[Any] = []
         problems: list[InvalidValue] = []
         for item in self.items.finditer(text):
             value, found = self._parse_item(item[0], scope)
-            if not found and value in values:
+            if not found and value in read:
                 found = [InvalidValue("this is written twice", 0)]
-            values.append(value)
+            read.append(value)
             problems += [evolve(problem, column=item.start() + (problem.column or 0)) for problem in found]
-        if not values:
+        if not read:
             problems.append(InvalidValue("a value is missing", 0))
-        return tuple(values), problems
+        return tuple(read), problems
 
     def _parse_item(self, text: str, scope: Scope) -> tuple[Any, list[InvalidValue]]:
         try:
@@ -107,127 +92,73 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def _expression(text: str, scope: Scope) -> Expression:
+    """A condition in :ref:`Cloudflare's Rules language <rules-language>`, on one line or several."""
     found, names = Expression.from_text(text), scope.names.get("list", ())
     for each, _ in listed(found.root):
-        if each.name not in names:
-            raise InvalidValue(f"there is no [list {each.name}]{suggestion(each.name, names)}", each.column)
+        _known(each.name, names, f"there is no [list {each.name}]", each.column)
     return found
 
 
-NOTATIONS: Mapping[Any, Notation] = types.MappingProxyType(
-    {
-        Seconds: Notation(
-            "duration",
-            value_readers.seconds,
-            write=value_readers.write_seconds,
-            help="``250ms``, ``5s``, ``10m``, ``24h``, ``7d``; a whole number and a unit.",
-        ),
-        Size: Notation(
-            "size",
-            value_readers.size,
-            write=value_readers.write_size,
-            help="Bytes: ``512``, ``16k``, ``8m``, ``1g``, in powers of 1024.",
-        ),
-        Network: Notation(
-            "network",
-            value_readers.network,
-            help="An IP address, or a network without host bits: ``10.0.0.0/8``, ``2001:db8::/32``.",
-        ),
-        File: Notation(
-            "file",
-            value_readers.file,
-            help="A file that can be read. A relative path starts at the configuration's own folder.",
-        ),
-        Output: Notation(
-            "file to write", value_readers.output, help="Likewise, in a folder that exists; ``-`` is standard output."
-        ),
-        Folder: Notation("folder", value_readers.folder, help="Likewise, a folder that exists."),
-        Source: Notation(
-            "source",
-            value_readers.source,
-            help="``https://HOST/PATH``, ``file:PATH``, or ``self-managed`` for none. There is no ``http``.",
-        ),
-        Template: Notation(
-            "template",
-            lambda text, scope: Template.from_text(text),
-            help="A text; ``${VALUE}`` in it is replaced by that value of the exchange.",
-            free=True,
-        ),
-        Secret: Notation(
-            "secret",
-            value_readers.secret,
-            free=True,
-            secret=True,
-            help="A text; ``${NAME}`` in it is replaced by that environment variable.",
-        ),
-        Word: Notation("word", value_readers.word, help="No white space in it."),
-        HostName: Notation(
-            "host name",
-            value_readers.host_name,
-            help="In lower case: ``example.com``, ``*.example.com``, ``192.0.2.1``, ``[2001:db8::1]``.",
-        ),
-        Expression: Notation(
-            "expression",
-            _expression,
-            help="A condition in :ref:`Cloudflare's Rules language <rules-language>`, on one line or several.",
-            free=True,
-        ),
-        bool: Notation(
-            "yes or no",
-            value_readers.boolean,
-            write=lambda value: "yes" if value else "no",
-            help="Also ``true``, ``on``, ``false``, ``off``.",
-        ),
-        int: Notation("number", value_readers.integer, help="A whole number."),
-        str: Notation("text", value_readers.text, free=True, help="Any text, also of several lines."),
-    }
-)
-"""The notation of each type that a setting may have."""
+def _template(text: str, scope: Scope) -> Template:
+    """A text; ``${VALUE}`` in it is replaced by that value of the exchange."""
+    return Template.from_text(text)
 
 
-def _chosen(choice: Choice) -> Notation:
-    def read(text: str, scope: Scope) -> str:
-        if text not in choice.words:
-            raise InvalidValue(f"expected one of {', '.join(choice.words)}{suggestion(text, choice.words)}")
-        return text
-
-    return Notation(" | ".join(f"``{word}``" for word in choice.words), read)
-
-
-def _referred(reference: Reference) -> Notation:
-    def read(text: str, scope: Scope) -> str:
-        names = scope.names.get(reference.kind, ())
-        if text not in names:
-            raise InvalidValue(f"there is no [{reference.kind} {text}]{suggestion(text, names)}")
-        return text
-
-    return Notation(f"``[{reference.kind}]``", read, refers_to=reference.kind)
-
-
-def _bounded(between: Between) -> Notation:
-    def read(text: str, scope: Scope) -> int:
-        number = value_readers.integer(text, scope)
-        if not between.least <= number <= between.most:
-            raise InvalidValue(f"expected a number from {between.least} to {between.most}")
-        return number
-
-    return Notation(f"number, {between.least} to {between.most}", read)
-
-
-def _tagged(_: Tag) -> Notation:
-    def read(text: str, scope: Scope) -> Word:
-        check_own_tag(text)
-        return value_readers.word(text, scope)
-
-    return Notation("tag", read)
-
-
-_MARKS: Mapping[type, Callable[[Any], Notation]] = {
-    Choice: _chosen,
-    Reference: _referred,
-    Between: _bounded,
-    Tag: _tagged,
+NOTATIONS: Mapping[Any, Notation] = {
+    settings.Seconds: Notation("duration", values.seconds, write=values.write_seconds),
+    settings.Size: Notation("size", values.size, write=values.write_size),
+    settings.Network: Notation("network", values.network),
+    File: Notation("file", values.file),
+    settings.Output: Notation("file to write", values.output),
+    settings.Folder: Notation("folder", values.folder),
+    settings.Source: Notation("source", values.source),
+    Template: Notation("template", _template, free=True),
+    settings.Secret: Notation("secret", values.secret, free=True, secret=True),
+    settings.Word: Notation("word", values.word),
+    settings.HostName: Notation("host name", values.host_name),
+    Expression: Notation("expression", _expression, free=True),
+    bool: Notation("yes or no", values.boolean, write=lambda value: "yes" if value else "no"),
+    int: Notation("number", values.integer),
+    str: Notation("text", values.text, free=True),
 }
+"""The notation of each type that a setting may have; the docstring of what reads it is printed in the reference."""
+
+
+def _marked(mark: object) -> Notation | None:
+    """The notation of what is marked, if it is a mark of :mod:`edgenode.model.settings`."""
+    match mark:
+        case Choice(words=words):
+            expected = f"expected one of {', '.join(words)}"
+            return Notation(" | ".join(f"``{each}``" for each in words), lambda text, _: _known(text, words, expected))
+        case Reference(kind=kind):
+            return Notation(f"``[{kind}]``", partial(_name, kind), refers_to=kind)
+        case Between(least=least, most=most):
+            return Notation(f"number, {least} to {most}", partial(_between, least, most))
+        case Tag():
+            return Notation("tag", _tag)
+    return None
+
+
+def _known(text: str, names: Collection[str], sentence: str, column: int | None = None) -> str:
+    if text not in names:
+        raise InvalidValue(sentence + suggestion(text, names), column)
+    return text
+
+
+def _name(kind: str, text: str, scope: Scope) -> str:
+    return _known(text, scope.names.get(kind, ()), f"there is no [{kind} {text}]")
+
+
+def _between(least: int, most: int, text: str, scope: Scope) -> int:
+    number = values.integer(text, scope)
+    if not least <= number <= most:
+        raise InvalidValue(f"expected a number from {least} to {most}")
+    return number
+
+
+def _tag(text: str, scope: Scope) -> str:
+    check_own_tag(text)
+    return values.word(text, scope)
 
 
 def notation(annotation: Any) -> Notation:
@@ -240,8 +171,8 @@ def notation(annotation: Any) -> Notation:
         return notation(arguments[0])
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
         return _listed(arguments[0])
-    if origin is Annotated and type(arguments[1]) in _MARKS:
-        return _MARKS[type(arguments[1])](arguments[1])
+    if origin is Annotated and (marked := _marked(arguments[1])) is not None:
+        return marked
     if annotation in NOTATIONS:
         return NOTATIONS[annotation]
     if hasattr(annotation, "from_text"):
@@ -260,6 +191,6 @@ def _listed(annotation: Any) -> Notation:
         item,
         title=f"list: {item.title}",
         items=items,
-        write=lambda values: separator.join(map(item.write, values)),
+        write=lambda several: separator.join(map(item.write, several)),
         free=False,
     )

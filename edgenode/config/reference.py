@@ -7,8 +7,8 @@ default and its help.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from edgenode.config import notation, schema
 from edgenode.config.data import SECTIONS, UNNAMED
@@ -18,8 +18,6 @@ from edgenode.rules.fields import FIELDS
 from edgenode.rules.language import signatures
 from edgenode.rules.language.functions import FUNCTIONS, Function, Parameter
 from edgenode.rules.language.types import Type
-
-_TYPES = "Types"
 
 _INTRODUCTION = """\
 Configuration
@@ -90,46 +88,54 @@ The functions of expressions, see :ref:`the language <rules-language>`. What is 
 missing, unless it says otherwise. A ``literal`` is written out; in brackets stands what can be left out.
 """
 
-_RETURNS: Mapping[object, str] = MappingProxyType(
-    {
-        signatures.alike: "as given",
-        signatures.joinable: "as given",
-        signatures.keyed: "Bool",
-        signatures.measurable: "Int",
-        signatures.member: "Bool",
-    }
-)
+_RETURNS: Mapping[object, str] = {
+    signatures.alike: "as given",
+    signatures.joinable: "as given",
+    signatures.keyed: "Bool",
+    signatures.measurable: "Int",
+    signatures.member: "Bool",
+}
 """What functions give whose type depends on their arguments."""
 
 
 def reference() -> str:
     """The whole reference, one page of reStructuredText."""
+    categories = (
+        (f"``{each.name}{'.NAME' if each.named else ''}``", each.notation.title, each.help)
+        for each in CATEGORIES.values()
+    )
+    fields = (
+        (f"``{each.name}``", f"``{each.type}``", each.help, ", ".join(sorted(each.needs))) for each in FIELDS.values()
+    )
+    functions = ((f"``{each.name}({_arguments(each)})``", _returned(each), each.help) for each in FUNCTIONS.values())
+    types = ((each.title, _first_paragraph(each.read)) for each in notation.NOTATIONS.values())
     parts = [
         _INTRODUCTION,
         *map(_section, SECTIONS),
         _CATEGORIES,
-        _table(("key", "match", "meaning"), _category_rows()),
+        _table(("key", "match", "meaning"), categories),
         _FIELDS,
-        _table(("field", "type", "meaning", "needs"), _field_rows()),
+        _table(("field", "type", "meaning", "needs"), fields),
         _FUNCTIONS,
-        _table(("function", "gives", "meaning"), _function_rows()),
-        _types(),
+        _table(("function", "gives", "meaning"), functions),
+        _titled("Types"),
+        _table(("type", "notation"), types),
     ]
     return "\n".join(parts)
 
 
-def _section(cls: type) -> str:
-    kind = schema.kind(cls)
-    title = f"[{kind}]" if cls in UNNAMED.values() else f"[{kind} NAME]"
-    parts = [title, "-" * len(title), "", inspect.cleandoc(cls.__doc__ or ""), ""]
-    if schema.has_entries(cls):
-        parts.append(_ENTRIES)
-    parts.append(_table(("key", "type", "default", "meaning"), map(_row, schema.settings(cls).values())))
-    return "\n".join(parts)
+def _titled(title: str) -> str:
+    return f"{title}\n{'-' * len(title)}\n"
 
 
-def _row(setting: Setting) -> tuple[str, ...]:
-    return f"``{setting.key}``", setting.notation.title, _default(setting), setting.help
+def _section(cls: type[Any]) -> str:
+    title = _titled(f"[{cls.kind}]" if cls in UNNAMED.values() else f"[{cls.kind} NAME]")
+    entries = [_ENTRIES] if schema.has_entries(cls) else []
+    rows = (
+        (f"``{each.key}``", each.notation.title, _default(each), each.help) for each in schema.settings(cls).values()
+    )
+    table = _table(("key", "type", "default", "meaning"), rows)
+    return "\n".join([title, inspect.cleandoc(cls.__doc__ or ""), "", *entries, table])
 
 
 def _default(setting: Setting) -> str:
@@ -139,20 +145,12 @@ def _default(setting: Setting) -> str:
     return f"``{written}``" if written else ""
 
 
-def _category_rows() -> Iterator[tuple[str, ...]]:
-    for category in CATEGORIES.values():
-        yield f"``{category.name}{'.NAME' if category.named else ''}``", category.notation.title, category.help
+def _first_paragraph(read: object) -> str:
+    return (inspect.getdoc(read) or "").partition("\n\n")[0]
 
 
-def _field_rows() -> Iterator[tuple[str, ...]]:
-    for field in FIELDS.values():
-        yield f"``{field.name}``", f"``{field.type}``", field.help, ", ".join(sorted(field.needs))
-
-
-def _function_rows() -> Iterator[tuple[str, ...]]:
-    for function in FUNCTIONS.values():
-        returns = function.returns if isinstance(function.returns, Type) else _RETURNS[function.returns]
-        yield f"``{function.name}({_arguments(function)})``", str(returns), function.help
+def _returned(function: Function) -> str:
+    return str(function.returns if isinstance(function.returns, Type) else _RETURNS[function.returns])
 
 
 def _arguments(function: Function) -> str:
@@ -169,14 +167,9 @@ def _argument(parameter: Parameter) -> str:
     return f"literal {word}" if parameter.kind == "literal" else word
 
 
-def _table(titles: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
+def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in (titles, *rows):
         for mark, cell in zip(("*", *" " * len(row)), row, strict=False):
             lines.append(f"   {mark} - {cell}".rstrip())
     return "\n".join([*lines, ""])
-
-
-def _types() -> str:
-    rows = ((notation.title, notation.help) for notation in notation.NOTATIONS.values())
-    return "\n".join([_TYPES, "-" * len(_TYPES), "", _table(("type", "notation"), rows)])

@@ -58,34 +58,16 @@ _SETTINGS: dict[type, Mapping[str, Setting]] = {}
 """What :func:`settings` has found out already."""
 
 
-def kind(cls: type) -> str:
-    """The first word of the header of a class's sections."""
-    word: str = cls.kind  # type: ignore[attr-defined]  # every class of a section declares it
-    return word
-
-
 def settings(cls: type) -> Mapping[str, Setting]:
     """The keys of a section's class in the order of its attributes, without those of its entries."""
     if cls not in _SETTINGS:
-        _SETTINGS[cls] = _settings(cls)
+        annotations, found = typing.get_type_hints(cls, include_extras=True), {}
+        for field in attrs.fields(cls):
+            if "help" in field.metadata:
+                key, written = field.name.replace("_", "-"), notation.notation(annotations[field.name])
+                found[key] = Setting(key, field.name, written, field.metadata["help"], field.default)
+        _SETTINGS[cls] = types.MappingProxyType(found)
     return _SETTINGS[cls]
-
-
-def _settings(cls: type) -> Mapping[str, Setting]:
-    annotations = typing.get_type_hints(cls, include_extras=True)
-    return types.MappingProxyType(
-        {
-            setting.key: setting
-            for field in attrs.fields(cls)
-            if "help" in field.metadata
-            for setting in [_setting(field, annotations[field.name])]
-        }
-    )
-
-
-def _setting(field: attrs.Attribute[Any], annotation: Any) -> Setting:
-    key = field.name.replace("_", "-")
-    return Setting(key, field.name, notation.notation(annotation), field.metadata["help"], field.default)
 
 
 def has_entries(cls: type) -> bool:
@@ -163,7 +145,6 @@ def _indented_keys(cls: type, text: str, like: re.Pattern[str]) -> Iterator[Inva
 
 
 def _read_entries(key: str, text: str) -> tuple[list[Entry], list[InvalidValue]]:
-    """Read one entry a line."""
     entries: list[Entry] = []
     problems: list[InvalidValue] = []
     for line in _LINE.finditer(text):

@@ -44,11 +44,9 @@ def with_system_filters(written: Sequence[IniSection]) -> tuple[list[IniSection]
         changes that are in vain.
     """
     changes = {each.name: each for each in written if each.kind == GlobalFilter.kind and is_system(each.name)}
-    problems = [
-        Problem(each.header, "", f"names with {_PREFIX} are the system's, and it has no such filter{_near(each.name)}")
-        for each in changes.values()
-        if each.name not in shipped()
-    ]
+    near = {name: suggestion(name, shipped()) for name in changes if name not in shipped()}
+    sentence = f"names with {_PREFIX} are the system's, and it has no such filter"
+    problems = [Problem(changes[name].header, "", sentence + meant) for name, meant in near.items()]
     off = any(each.kind == Edge.kind and each.values.get("system-filters") in _NO for each in written)
     sections = [each for each in written if each.name not in changes or each.kind != GlobalFilter.kind]
     for name, section in shipped().items():
@@ -58,7 +56,3 @@ def with_system_filters(written: Sequence[IniSection]) -> tuple[list[IniSection]
             problems.append(Problem(section.header, "", sentence, warning=True))
         sections.append(evolve(section, values={**section.values, **({"active": "no"} if off else {}), **own}))
     return sections, problems
-
-
-def _near(name: str) -> str:
-    return suggestion(name, shipped())

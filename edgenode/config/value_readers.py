@@ -1,7 +1,8 @@
 """How single values are written: durations, sizes, networks, files, secrets, names.
 
 The module owns one function for each type of ``edgenode.model.settings``, from text to value, and where numbers have
-units the function back. Its law: what is written has one meaning, or it is refused with an ``InvalidValue``.
+units the function back. Its law: what is written has one meaning, or it is refused with an ``InvalidValue``. The first
+paragraph of a reader's docstring is what the reference says of the type.
 """
 
 from __future__ import annotations
@@ -14,19 +15,7 @@ from collections.abc import Collection, Mapping
 from attrs import field, frozen
 
 from edgenode.model.errors import InvalidValue
-from edgenode.model.settings import (
-    File,
-    Folder,
-    HostName,
-    Network,
-    Output,
-    Seconds,
-    Secret,
-    Size,
-    Source,
-    Word,
-    check_dns_name,
-)
+from edgenode.model.settings import Secret, Source, check_dns_name
 from edgenode.model.urls import read_address
 from edgenode.rules import networks
 
@@ -56,14 +45,14 @@ class Scope:
     homes: Mapping[str, Collection[str]] = field(factory=dict)
 
 
-def seconds(text: str, scope: Scope) -> Seconds:
-    """Read a duration: a whole number and a unit, or ``0``."""
+def seconds(text: str, scope: Scope) -> float:
+    """``250ms``, ``5s``, ``10m``, ``24h``, ``7d``; a whole number and a unit."""
     if text == "0":
-        return Seconds(0.0)
+        return 0.0
     match = _DURATION.fullmatch(text)
     if match is None:
         raise InvalidValue("expected a duration such as 250ms, 5s, 10m, 24h or 7d")
-    return Seconds(int(match[1]) * dict(_MILLISECONDS)[match[2]] / 1000)
+    return int(match[1]) * dict(_MILLISECONDS)[match[2]] / 1000
 
 
 def write_seconds(value: float) -> str:
@@ -73,12 +62,12 @@ def write_seconds(value: float) -> str:
     return f"{milliseconds // factor}{unit}" if milliseconds else "0"
 
 
-def size(text: str, scope: Scope) -> Size:
-    """Read a number of bytes."""
+def size(text: str, scope: Scope) -> int:
+    """Bytes: ``512``, ``16k``, ``8m``, ``1g``, in powers of 1024."""
     match = _SIZE.fullmatch(text)
     if match is None:
         raise InvalidValue("expected a number of bytes such as 512, 16k, 8m or 1g")
-    return Size(int(match[1]) * dict(_POWERS).get(match[2], 1))
+    return int(match[1]) * dict(_POWERS).get(match[2], 1)
 
 
 def write_size(value: int) -> str:
@@ -87,9 +76,12 @@ def write_size(value: int) -> str:
     return f"{value // factor}{unit}" if value else "0"
 
 
-def network(text: str, scope: Scope) -> Network:
-    """Read an address or a network; an IPv4-mapped IPv6 one is the IPv4 one it maps, as in rules."""
-    return Network(str(networks.network(text)))
+def network(text: str, scope: Scope) -> str:
+    """An IP address, or a network without host bits: ``10.0.0.0/8``, ``2001:db8::/32``.
+
+    An IPv4-mapped IPv6 one is the IPv4 one it maps, as in rules.
+    """
+    return str(networks.network(text))
 
 
 def _path(text: str, scope: Scope) -> pathlib.Path:
@@ -98,8 +90,8 @@ def _path(text: str, scope: Scope) -> pathlib.Path:
     return scope.folder / text
 
 
-def file(text: str, scope: Scope) -> File:
-    """Read the path of a file that can be read now."""
+def file(text: str, scope: Scope) -> pathlib.Path:
+    """A file that can be read. A relative path starts at the configuration's own folder."""
     path = _path(text, scope)
     try:
         if path.exists() and not path.is_file():
@@ -107,13 +99,13 @@ def file(text: str, scope: Scope) -> File:
         path.open("rb").close()
     except OSError as error:
         raise InvalidValue(f"cannot read {path}: {error.strerror}") from None
-    return File(path)
+    return path
 
 
-def output(text: str, scope: Scope) -> Output:
-    """Read the path of a file in a folder that exists, or ``-``."""
+def output(text: str, scope: Scope) -> pathlib.Path:
+    """Likewise, in a folder that exists; ``-`` is standard output."""
     if text == "-":
-        return Output(pathlib.Path("-"))
+        return pathlib.Path("-")
     path = _path(text, scope)
     try:
         if path.is_dir():
@@ -122,25 +114,25 @@ def output(text: str, scope: Scope) -> Output:
             raise InvalidValue(f"cannot write {path}: there is no such folder")
     except OSError as error:
         raise InvalidValue(f"cannot write {path}: {error.strerror}") from None
-    return Output(path)
+    return path
 
 
-def folder(text: str, scope: Scope) -> Folder:
-    """Read the path of a folder that exists."""
+def folder(text: str, scope: Scope) -> pathlib.Path:
+    """Likewise, a folder that exists."""
     path = _path(text, scope)
     try:
         if not path.is_dir():
             raise InvalidValue(f"there is no such folder: {path}")
     except OSError as error:
         raise InvalidValue(f"cannot read {path}: {error.strerror}") from None
-    return Folder(path)
+    return path
 
 
 _PREFIX = "file:"
 
 
 def source(text: str, scope: Scope) -> Source | None:
-    """Read a source; ``None`` is self-managed."""
+    """``https://HOST/PATH``, ``file:PATH``, or ``self-managed`` for none. There is no ``http``."""
     if text == "self-managed":
         return None
     if text.startswith(_PREFIX):
@@ -155,7 +147,10 @@ def source(text: str, scope: Scope) -> Source | None:
 
 
 def secret(text: str, scope: Scope) -> Secret:
-    """Read a secret; no sentence about it quotes anything but the name of a variable."""
+    """A text; ``${NAME}`` in it is replaced by that environment variable.
+
+    No sentence about it quotes anything but the name of a variable.
+    """
     for match in _VARIABLE.finditer(text):
         name, closed = match.groups()
         if not closed or not _VARIABLE_NAME.fullmatch(name):
@@ -168,24 +163,27 @@ def secret(text: str, scope: Scope) -> Secret:
     return Secret(secret)
 
 
-def word(text: str, scope: Scope) -> Word:
-    """Read a word."""
+def word(text: str, scope: Scope) -> str:
+    """No white space in it."""
     space = re.search(r"\s", text)
     if space is not None:
         raise InvalidValue("expected a single word", space.start())
-    return Word(text)
+    return text
 
 
-def host_name(text: str, scope: Scope) -> HostName:
-    """Read a host name, RFC 1123 section 2.1; an underscore is accepted, as in browsers."""
+def host_name(text: str, scope: Scope) -> str:
+    """In lower case: ``example.com``, ``*.example.com``, ``192.0.2.1``, ``[2001:db8::1]``.
+
+    As in RFC 1123, section 2.1; an underscore is accepted, as in browsers.
+    """
     if text.startswith("[") or ":" in text:
         _bracketed(text)
-        return HostName(text)
+        return text
     if text.endswith(".") and text.isascii() and text == text.lower():
         raise InvalidValue("a host name is written without a final dot", len(text) - 1)
     check_dns_name(text, "host name", "a host name, *.example.com, or an IP address, without a port")
     _dotted(text)
-    return HostName(text)
+    return text
 
 
 def _bracketed(text: str) -> None:
@@ -207,19 +205,19 @@ def _dotted(text: str) -> None:
 
 
 def boolean(text: str, scope: Scope) -> bool:
-    """Read yes or no."""
+    """Also ``true``, ``on``, ``false``, ``off``."""
     if text not in _BOOLEANS:
         raise InvalidValue("expected yes or no")
     return _BOOLEANS[text]
 
 
 def integer(text: str, scope: Scope) -> int:
-    """Read a whole number."""
+    """A whole number."""
     if not _INTEGER.fullmatch(text):
         raise InvalidValue("expected a number")
     return int(text)
 
 
 def text(text: str, scope: Scope) -> str:
-    """Read a text: it stands for itself."""
+    """Any text, also of several lines."""
     return text

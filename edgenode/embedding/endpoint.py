@@ -12,15 +12,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from twisted.internet import defer
+from twisted.internet import defer, interfaces
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IListeningPort,
-    IProtocolFactory,
-    IProtocolNegotiationFactory,
-    IStreamServerEndpoint,
-)
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -38,7 +32,7 @@ from edgenode.proxy.listener.port import Port
 _log = Logger()
 
 
-@implementer(IStreamServerEndpoint)
+@implementer(interfaces.IStreamServerEndpoint)
 class EdgeEndpoint:
     """A listener of a configuration file, for a protocol of one's own.
 
@@ -52,7 +46,7 @@ class EdgeEndpoint:
         self._path = path
         self._listener = listener
 
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+    def listen(self, protocolFactory: interfaces.IProtocolFactory) -> Deferred[interfaces.IListeningPort]:
         """Listen with a factory; the ALPN protocols are those that it names (``IProtocolNegotiationFactory``).
 
         :return: fires at once, for this may need root and be the last moment to have it; fails with
@@ -61,7 +55,7 @@ class EdgeEndpoint:
         """
         return defer.execute(self._listen, protocolFactory)
 
-    def _listen(self, factory: IProtocolFactory) -> IListeningPort:
+    def _listen(self, factory: interfaces.IProtocolFactory) -> interfaces.IListeningPort:
         configuration = Configuration.load(self._path)
         for warning in configuration.warnings:
             _log.warn("{path}: {warning}", path=self._path, warning=str(warning))
@@ -80,7 +74,7 @@ class EdgeEndpoint:
         raise ConfigurationError([Problem(section, "", sentence)])
 
 
-@implementer(IListeningPort)
+@implementer(interfaces.IListeningPort)
 class EdgePort:
     """The port of an endpoint.
 
@@ -90,11 +84,13 @@ class EdgePort:
     :raises ConfigurationError: if its events cannot be written.
     """
 
-    def __init__(self, configuration: Configuration, name: str, factory: IProtocolFactory, reactor: Any) -> None:
+    def __init__(
+        self, configuration: Configuration, name: str, factory: interfaces.IProtocolFactory, reactor: Any
+    ) -> None:
         self._name = name
         self._factory = factory
         self._reactor = reactor
-        named = factory.acceptableProtocols() if IProtocolNegotiationFactory.providedBy(factory) else ()
+        named = factory.acceptableProtocols() if interfaces.IProtocolNegotiationFactory.providedBy(factory) else ()
         self._protocols: Sequence[bytes] = tuple(named)
         try:
             self._events = EventLog(configuration.edge.events, reactor)
@@ -141,7 +137,6 @@ class EdgePort:
         self._factory.doStop()
 
     def _over(self, _: None) -> None:
-        """The last connection is over."""
         self._watch.stop()
         self._events.close()
 

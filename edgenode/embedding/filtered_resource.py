@@ -118,15 +118,13 @@ class _Filtering:
             connection = connection_of(transport, verifies=self._filter.verifies)
             peer = connection.peer.host
             self._record = record = EventRecord("", Exchange(connection, client=peer), began=began)
-            size = record.received = _body_size(request)
-            ours = evolve(_read(request, size), body=_body(request, size, self._filter.pipeline.inspects))
-            client = peer
-            if self._filter.trusted_proxies.contains(peer):
-                client, _ = self._filter.trusted_proxies.walk(peer, ours.fields)
-            exchange = _exchange(connection, ours, client, transport)
-            record.exchange = exchange
+            record.received, body = _body(request, self._filter.pipeline.inspects)
+            ours = evolve(_read(request, record.received), body=body)
+            proxies = self._filter.trusted_proxies
+            client = proxies.walk(peer, ours.fields)[0] if proxies.contains(peer) else peer
+            record.exchange = _exchange(connection, ours, client, transport)
             _show(request, ours)
-            decision = self._filter.pipeline.judge(exchange)
+            decision = self._filter.pipeline.judge(record.exchange)
         except ClientError as error:
             self._refuse(error)
             return
@@ -214,23 +212,16 @@ def _transport(request: server.Request) -> ITransport:
     return transport
 
 
-def _body_size(request: server.Request) -> int:
+def _body(request: server.Request, wanted: int) -> tuple[int, Body | None]:
+    """The size of the body, and as much of it as rules want to see; ``None`` if they do not look at bodies."""
     content: Any = request.content
     size: int = content.seek(0, os.SEEK_END)
     content.seek(0)
-    return size
-
-
-def _body(request: server.Request, size: int, wanted: int) -> Body | None:
-    """As much of the body as rules want to see; ``None`` if they do not look at bodies."""
-    if not size:
-        return NO_BODY
-    if not wanted:
-        return None
-    content: Any = request.content
+    if not size or not wanted:
+        return size, None if size else NO_BODY
     data = content.read(wanted)
     content.seek(0)
-    return Body(data, size, size > wanted)
+    return size, Body(data, size, size > wanted)
 
 
 def _read(request: server.Request, size: int) -> Request:

@@ -10,19 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from twisted.internet import interfaces
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import (
-    IConsumer,
-    IHalfCloseableProtocol,
-    IHandshakeListener,
-    ILoggingContext,
-    INegotiated,
-    IProducer,
-    IProtocol,
-    IProtocolFactory,
-    IPullProducer,
-    IPushProducer,
-)
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -41,7 +30,7 @@ _LINGER = 2.0
 """Seconds for which a client may read what it was sent, once its protocol has closed, before the connection is cut."""
 
 
-@implementer(INegotiated, IConsumer, IPushProducer, ILoggingContext)
+@implementer(interfaces.INegotiated, interfaces.IConsumer, interfaces.IPushProducer, interfaces.ILoggingContext)
 class ProtocolTransport(TransportFacts):
     """The transport of a protocol on a TLS connection, with all that Twisted's own has, and the facts besides.
 
@@ -52,18 +41,18 @@ class ProtocolTransport(TransportFacts):
     :ivar disconnecting: whether its protocol has closed it.
     """
 
-    def __init__(self, factory: IProtocolFactory, reactor: Timers, client: ClientConnection) -> None:
+    def __init__(self, factory: interfaces.IProtocolFactory, reactor: Timers, client: ClientConnection) -> None:
         super().__init__(client)
         self._factory = factory
         self._reactor = reactor
         self._deadlines = client.deadlines
         self._send_timeout = client.limits.timeouts.send
-        self._protocol: IProtocol | None = None
+        self._protocol: interfaces.IProtocol | None = None
         self._error: ClientError | None = None
         self._began = self._began_at = 0.0
         self._received = 0
         self._written = 0
-        self._producer: IProducer | None = None
+        self._producer: interfaces.IProducer | None = None
         self._streaming = False
         self._producer_waits = False
         self._aborted = False
@@ -90,24 +79,18 @@ class ProtocolTransport(TransportFacts):
             self.transport.close()
             return
         protocol.makeConnection(self)
-        if IHandshakeListener.providedBy(protocol):
+        if interfaces.IHandshakeListener.providedBy(protocol):
             protocol.handshakeCompleted()
 
     def received(self, data: bytes) -> None:
         """Bytes from the client, for the protocol unless it has closed."""
-        if self.disconnecting or self._protocol is None:
-            return
-        try:
-            self.admit()
-        except ClientError as error:
-            self._cut(error)
-            return
-        self._received += len(data)
-        self._protocol.dataReceived(data)
+        if not self.disconnecting and self._protocol is not None and self._admitted():
+            self._received += len(data)
+            self._protocol.dataReceived(data)
 
     def ended(self) -> None:
         """The client sends no more: as with Twisted's own transports, only a half-closeable protocol goes on."""
-        if not self.disconnecting and IHalfCloseableProtocol.providedBy(self._protocol):
+        if not self.disconnecting and interfaces.IHalfCloseableProtocol.providedBy(self._protocol):
             self._protocol.readConnectionLost()
         else:
             self.transport.close()
@@ -147,10 +130,7 @@ class ProtocolTransport(TransportFacts):
         if not self.transport.established or self._closed:
             self.transport.abort("too slow")
             return
-        try:
-            self.admit()
-        except ClientError as error:
-            self._cut(error)
+        if not self._admitted():
             return
         sent, since = self._progress
         if not self.transport.queued or self.transport.sent != sent:
@@ -169,12 +149,17 @@ class ProtocolTransport(TransportFacts):
         """Close: without requests only the protocol knows when it is done, and now is as good as later."""
         self.loseConnection()
 
-    def _cut(self, error: ClientError) -> None:
-        self._error = error
-        self.transport.abort(error.reason)
+    def _admitted(self) -> bool:
+        """Whether the client is let in still; else the connection is cut."""
+        try:
+            self.admit()
+        except ClientError as error:
+            self._error = error
+            self.transport.abort(error.reason)
+            return False
+        return True
 
     def _tell(self) -> None:
-        """Write the event of the connection."""
         facts, context = self.connection, self._client.context
         exchange = Exchange(facts, client=facts.peer.host, server_group=self.server_group)
         record = EventRecord(context.listener, exchange, self._began_at, self._began)
@@ -198,14 +183,14 @@ class ProtocolTransport(TransportFacts):
         self.transport.write(data)
         if self.transport.queued and self._streaming and not self._producer_waits:
             self._producer_waits = True
-            assert IPushProducer.providedBy(self._producer)
+            assert interfaces.IPushProducer.providedBy(self._producer)
             self._producer.pauseProducing()
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
         """Send several bytes as one."""
         self.write(b"".join(data))
 
-    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+    def registerProducer(self, producer: interfaces.IProducer, streaming: bool) -> None:
         """Let a producer write as fast as the client reads, and no faster.
 
         :raises RuntimeError: if there is one already.
@@ -224,13 +209,13 @@ class ProtocolTransport(TransportFacts):
         self._producer, self._streaming = None, False
         self._close_when_done()
 
-    def _pull(self, producer: IProducer) -> None:
+    def _pull(self, producer: interfaces.IProducer) -> None:
         """Let a pull producer write once, if it is still there and all before it has been sent."""
         if self._producer is producer and not self.transport.queued:
             self._resume(producer)
 
-    def _resume(self, producer: IProducer) -> None:
-        assert IPushProducer.providedBy(producer) or IPullProducer.providedBy(producer)
+    def _resume(self, producer: interfaces.IProducer) -> None:
+        assert interfaces.IPushProducer.providedBy(producer) or interfaces.IPullProducer.providedBy(producer)
         producer.resumeProducing()
         if self._producer is producer and not self._streaming and not self.transport.queued:
             self._reactor.callLater(0, self._pull, producer)  # all was sent at once, so nothing will be drained
@@ -287,10 +272,10 @@ class ProtocolTransport(TransportFacts):
             self.transport.resume()
 
     def _tell_half_closed(self) -> None:
-        if not self.disconnecting and IHalfCloseableProtocol.providedBy(self._protocol):
+        if not self.disconnecting and interfaces.IHalfCloseableProtocol.providedBy(self._protocol):
             self._protocol.writeConnectionLost()
 
     def logPrefix(self) -> str:
         """What stands before log messages about the connection."""
         protocol = self._protocol
-        return protocol.logPrefix() if ILoggingContext.providedBy(protocol) else type(protocol).__name__
+        return protocol.logPrefix() if interfaces.ILoggingContext.providedBy(protocol) else type(protocol).__name__

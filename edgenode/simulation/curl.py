@@ -1,7 +1,7 @@
-"""A request as one writes it for curl, made into the bytes that curl would send.
+"""The options of curl, and the bytes of the request that curl would send for them.
 
-Law: an option that would change the request is either understood or refused; none is passed over but those that say how
-curl connects or what it prints.
+Law: an option that changes the request is understood or refused. Ignored are only those that say how curl connects, and
+what it prints.
 """
 
 from __future__ import annotations
@@ -132,29 +132,30 @@ def _host(authority: str) -> str:
 
 
 def _fields(options: argparse.Namespace, authority: str, media_type: str, length: int | None) -> list[tuple[str, str]]:
-    """The header fields: curl's own, unless they are given otherwise or taken away, and then the given ones."""
-    own = [("Host", authority), ("User-Agent", USER_AGENT if options.user_agent is None else options.user_agent)]
-    if options.user is not None:
-        own.insert(1, ("Authorization", "Basic " + base64.b64encode(os.fsencode(options.user)).decode("ascii")))
-    own.append(("Accept", "*/*"))
-    if options.compressed:
-        own.append(("Accept-Encoding", "deflate, gzip"))
-    if options.referer is not None:
-        own.append(("Referer", options.referer))
-    if options.cookie:
-        own.append(("Cookie", "; ".join(_cookie(each) for each in options.cookie)))
+    """The header fields: curl's own, except those that are given otherwise or removed, and then the given ones.
+
+    :param length: of the body; ``None`` without one.
+    """
     given = [_field(each) for each in options.header]
-    if length is not None:
-        if not any(name.lower() == "transfer-encoding" for name, _ in given):
-            own.append(("Content-Length", str(length)))
-        own.append(("Content-Type", media_type))
     named = {name.lower() for name, _ in given}
+    user = "" if options.user is None else base64.b64encode(os.fsencode(options.user)).decode("ascii")
+    own = (
+        ("Host", authority),
+        ("Authorization", "" if options.user is None else f"Basic {user}"),
+        ("User-Agent", USER_AGENT if options.user_agent is None else options.user_agent),
+        ("Accept", "*/*"),
+        ("Accept-Encoding", "deflate, gzip" if options.compressed else ""),
+        ("Referer", options.referer),
+        ("Cookie", "; ".join(map(_cookie, options.cookie))),
+        ("Content-Length", "" if length is None or "transfer-encoding" in named else str(length)),
+        ("Content-Type", media_type),
+    )
     kept = [(name, value) for name, value in own if name.lower() not in named and value]
     return [*kept, *((name, value) for name, value in given if value is not None)]
 
 
 def _field(text: str) -> tuple[str, str | None]:
-    """A field of ``-H``; ``Name:`` takes curl's own away, and ``Name;`` is an empty one."""
+    """A field of ``-H``; ``Name:`` removes curl's own, and ``Name;`` is an empty one."""
     if ":" not in text and text.endswith(";"):
         return text[:-1], ""
     name, colon, value = text.partition(":")
@@ -170,7 +171,7 @@ def _cookie(text: str) -> str:
 
 
 def _body(data: Sequence[bytes], options: argparse.Namespace) -> tuple[bytes, str]:
-    """The body and its media type, which is empty without a body."""
+    """The body and its media type, both empty without one."""
     if data and options.form:
         raise InvalidRequest("-d and -F exclude each other")
     if options.form:
@@ -184,9 +185,9 @@ def _datum(option: str, value: str) -> bytes:
         if equals:
             return os.fsencode(f"{name}=" if name else "") + _quoted(os.fsencode(text))
         name, at, path = value.partition("@")
-        return os.fsencode(f"{name}=" if name else "") + _quoted(_read(path)) if at else _quoted(os.fsencode(value))
+        return os.fsencode(f"{name}=" if name else "") + _quoted(read_file(path)) if at else _quoted(os.fsencode(value))
     if option != "--data-raw" and value.startswith("@"):
-        content = _read(value[1:])
+        content = read_file(value[1:])
         return content if option == "--data-binary" else content.translate(None, b"\r\n\0")
     return os.fsencode(value)
 
@@ -205,7 +206,7 @@ def _form(parts: Sequence[str]) -> bytes:
         content, media_type = os.fsencode(value), ""
         if value.startswith(("@", "<")):
             path, _, kind = value[1:].partition(";type=")
-            content = _read(path)
+            content = read_file(path)
             if value.startswith("@"):
                 disposition += f'; filename="{pathlib.PurePath(path).name}"'
                 media_type = f"Content-Type: {kind or 'application/octet-stream'}\r\n"
@@ -214,7 +215,11 @@ def _form(parts: Sequence[str]) -> bytes:
     return b"".join(written) + f"--{_BOUNDARY}--\r\n".encode("ascii")
 
 
-def _read(path: str) -> bytes:
+def read_file(path: str) -> bytes:
+    """The content of a file.
+
+    :raises InvalidRequest: if it cannot be read.
+    """
     try:
         return pathlib.Path(path).read_bytes()
     except OSError as error:

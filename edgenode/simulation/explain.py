@@ -10,12 +10,12 @@ import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision, Forward, Outcome, Respond
 from edgenode.model.errors import ClientError, printable
-from edgenode.model.exchange import Address, Body, ClientIdentity, Connection, Exchange, Headers, Response
+from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Headers, Response
 from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.tagging import AUTOMATIC
@@ -37,23 +37,17 @@ class Question:
     """A request, and who sends it where and when.
 
     :ivar asked: the request.
-    :ivar peer: the address that it comes from.
     :ivar listener: where it comes in.
-    :ivar server_name: the name in the handshake, ``None`` for none.
+    :ivar connection: on what, without the client's certificate.
     :ivar at: when, seconds since the epoch.
     :ivar certificate: the client's, PEM, with the chain that it sends; empty for none.
-    :ivar tls_version: as the handshake agrees on it.
-    :ivar fingerprint: JA4.
     """
 
     asked: CurlRequest
-    peer: str
     listener: str
-    server_name: str | None
+    connection: Connection
     at: float
     certificate: bytes = b""
-    tls_version: str = "TLSv1.3"
-    fingerprint: str = ""
 
 
 def explain(simulator: Simulator, question: Question) -> dict[str, Any]:
@@ -61,14 +55,15 @@ def explain(simulator: Simulator, question: Question) -> dict[str, Any]:
 
     :raises NetworkNeeded: if a stage of the pipeline waits for the network.
     """
-    told: dict[str, Any] = {"listener": question.listener, "peer": question.peer, "sni": question.server_name}
-    group = simulator.group(question.listener, question.server_name)
+    name = question.connection.server_name
+    told: dict[str, Any] = {"listener": question.listener, "peer": question.connection.peer.host, "sni": name}
+    group = simulator.group(question.listener, name)
     if not question.asked.encrypted:
         return told | _refused(ClientError(497, "a plain request on a TLS port"), "400") | {"outcome": _PLAIN}
     if group is None:
-        error = ClientError(421, f"no server group for the server name: {question.server_name or 'none'}")
+        error = ClientError(421, f"no server group for the server name: {name or 'none'}")
         return told | _refused(error, "handshake", "unrecognized name")
-    connection = _connection(simulator, question, group)
+    connection = evolve(question.connection, client=_client(question, group))
     told["certificate"] = _certificate(connection.client, group.group.mtls, bool(question.certificate))
     try:
         head = simulator.read(question.listener, question.asked.head)
@@ -81,25 +76,13 @@ def explain(simulator: Simulator, question: Question) -> dict[str, Any]:
     return told | _judged(simulator.configuration, judged, group, body.size, answered_here(head))
 
 
-def _connection(simulator: Simulator, question: Question, group: ServedGroup) -> Connection:
-    client: ClientIdentity | None = None
-    if question.certificate and group.group.mtls != "off":
-        now = datetime.datetime.fromtimestamp(int(question.at), datetime.UTC)
-        try:
-            client = client_of(question.certificate, group, now)
-        except ValueError:
-            raise InvalidRequest("--cert: there is a certificate in it that cannot be read") from None
-    cipher = "TLS_AES_256_GCM_SHA384" if question.tls_version == "TLSv1.3" else "ECDHE-ECDSA-AES128-GCM-SHA256"
-    return Connection(
-        Address.of(question.peer, 50000),
-        Address("192.0.2.1", 443),
-        question.server_name,
-        "http/1.1",
-        question.tls_version,
-        cipher,
-        question.fingerprint,
-        client,
-    )
+def _client(question: Question, group: ServedGroup) -> ClientIdentity | None:
+    if not question.certificate or group.group.mtls == "off":
+        return None
+    try:
+        return client_of(question.certificate, group, datetime.datetime.fromtimestamp(int(question.at), datetime.UTC))
+    except ValueError:
+        raise InvalidRequest("--cert: there is a certificate in it that cannot be read") from None
 
 
 def _judged(
@@ -129,7 +112,7 @@ def _judged(
     told["actions"] = list(_actions(configuration, filters.filters, traces, decision))
     told["agrees"] = _agrees(traces, decision)
     told["timings"] = {stage: round(microseconds) for stage, microseconds in decision.timings}
-    outcome, length = judged.outcome(), exchange.request.length
+    outcome, length = decision.outcome(exchange), exchange.request.length
     if isinstance(outcome, Forward):
         if here is not None:
             return told | {"outcome": _outcome(Respond(here), decision)}
@@ -177,9 +160,9 @@ def _tags(
     matched = [filters.filters[name] for name, trace in traces.items() if trace.holds]
     actions = [configuration.rules.actions[each.action] for each in matched if each.action is not None]
     sources += [("action", action.name, sorted(action.tags)) for action in actions if action.exempts]
-    if decision.action is not None:
-        of_action = (tag for tag in sorted(decision.tags) if _of_action(decision, tag))
-        sources.append(("action", decision.action.name, of_action))
+    if (winner := decision.action) is not None:
+        of_action = (tag for tag in sorted(decision.tags) if tag.startswith("action:") or tag in winner.tags)
+        sources.append(("action", winner.name, of_action))
     sources.append(("a stage", "", sorted(decision.tags)))
     seen: set[str] = set()
     for kind, name, tags in sources:
@@ -187,10 +170,6 @@ def _tags(
             if tag not in seen:
                 seen.add(tag)
                 yield {"tag": tag, "from": kind, "name": name}
-
-
-def _of_action(decision: Decision, tag: str) -> bool:
-    return tag.startswith("action:") or (decision.action is not None and tag in decision.action.tags)
 
 
 def _place(tag: str) -> tuple[int, str]:
@@ -220,10 +199,7 @@ def _filters(filters: Mapping[str, GlobalFilter], traces: Mapping[str, Trace]) -
 
 
 def _actions(
-    configuration: Configuration,
-    filters: Mapping[str, GlobalFilter],
-    traces: Mapping[str, Trace],
-    decision: Decision,
+    configuration: Configuration, filters: Mapping[str, GlobalFilter], traces: Mapping[str, Trace], decision: Decision
 ) -> Iterator[dict[str, Any]]:
     """Every action that was proposed, strongest first and then in the order of the file; and why it was not taken."""
     actions, winner = configuration.rules.actions, decision.action
@@ -279,11 +255,7 @@ def _refused(error: ClientError, style: str, alert: str = "") -> dict[str, Any]:
     return {"refusal": {"status": error.status, "reason": error.reason}, "outcome": outcome}
 
 
-# -- parts ------------------------------------------------------------------------------------------------------------
-
-
 def _request(exchange: Exchange) -> dict[str, str]:
-    """The request line, and where it goes."""
     request = exchange.request
     assert request is not None
     parts = {"method": request.method, "authority": request.authority, "target": request.target}
@@ -291,7 +263,6 @@ def _request(exchange: Exchange) -> dict[str, str]:
 
 
 def _certificate(client: ClientIdentity | None, mtls: str, given: bool) -> dict[str, Any]:
-    """The client's certificate, and the verdict on it."""
     if client is None:
         return {"mtls": mtls, "verify": "NONE", "asked": mtls != "off", "given": given}
     verdict = client.verification
@@ -309,12 +280,10 @@ def _certificate(client: ClientIdentity | None, mtls: str, given: bool) -> dict[
 
 
 def _fields(headers: Headers) -> list[list[str]]:
-    """Header fields."""
     return [[part.decode("latin-1") for part in pair] for pair in headers]
 
 
 def _traced(trace: Trace) -> dict[str, Any]:
-    """What became of a rule, part by part."""
     told: dict[str, Any] = {"holds": trace.holds}
     if trace.section:
         told["section"] = trace.section

@@ -23,7 +23,11 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     """An explanation, line by line."""
     if not told.get("agrees", True):
         yield from ("*** The engine and the explanation disagree: believe neither, and report this. ***", "")
-    yield from _request_lines(told)
+    if "request" in told:
+        request = told["request"]
+        yield printable(f"{request['method']} {request['target']} at {request['authority']}, from {told['client']}")
+    else:
+        yield f"a request from {told['peer']}"
     yield from _route_lines(told)
     if "refusal" in told:
         refusal = told["refusal"]
@@ -37,14 +41,6 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     if "timings" in told:
         took = ", ".join(f"{stage} {microseconds} µs" for stage, microseconds in told["timings"].items())
         yield from ("", f"took: {took}")
-
-
-def _request_lines(told: Mapping[str, Any]) -> Iterator[str]:
-    if "request" in told:
-        request = told["request"]
-        yield printable(f"{request['method']} {request['target']} at {request['authority']}, from {told['client']}")
-    else:
-        yield f"a request from {told['peer']}"
 
 
 def _route_lines(told: Mapping[str, Any]) -> Iterator[str]:

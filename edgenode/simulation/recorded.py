@@ -18,14 +18,7 @@ from typing import Any, Self
 from attrs import evolve, frozen
 
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import (
-    AlternativeNames,
-    ClientIdentity,
-    Connection,
-    Exchange,
-    Request,
-    Verification,
-)
+from edgenode.model.exchange import AlternativeNames, ClientIdentity, Connection, Exchange, Request, Verification
 from edgenode.node.event_fields import ATTRIBUTES, Values, attributes, read_event
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import read_request_head

@@ -6,7 +6,7 @@ counted apart and named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from attrs import define, field, frozen
@@ -90,16 +90,14 @@ class Replayer:
             return NotCertain(frozenset(("the network",)))
         if judged.refusal is not None:
             return self._refused(judged, judged.refusal.status, recorded)
-        route = self._route(judged, recorded.probe(judged.exchange))
-        return route if isinstance(route, NotCertain) else self._decided(judged, recorded)
+        return self._route(judged, recorded.probe(judged.exchange)) or self._decided(judged, recorded)
 
     def _refused(self, judged: Judged, status: int, recorded: Recorded) -> Answer:
         verdict = Verdict("refused", status)
         if status in (495, 496) and not verdict.same(recorded.verdict):
             return NotCertain(frozenset(("certificate",)))  # who was let in was judged by others, or not asked
         if status == 404:
-            route = self._route(judged, recorded.probe(judged.exchange))
-            return route if isinstance(route, NotCertain) else Certain(verdict)
+            return self._route(judged, recorded.probe(judged.exchange)) or Certain(verdict)
         return Certain(verdict)
 
     def _route(self, judged: Judged, probe: Exchange) -> NotCertain | None:
@@ -124,22 +122,15 @@ class Replayer:
             assert isinstance(automatic, Decision)
             probe = recorded.probe(judged.exchange.tagged(automatic.tags))
             depending = self._doubts.depending(probe, matched)
-        winner, by = self._strongest([name for name in matched if name not in depending])
+        certain = ((self._proposal(name), name) for name in matched if name not in depending)
+        proposed = [(action, name) for action, name in certain if action is not None and not action.exempts]
+        winner, by = max(proposed, key=lambda each: each[0].strength, default=(None, ""))  # the first of the strongest
         mattering = [name for name in depending if self._matters(name, winner, by)]
         if mattering:
             return NotCertain(frozenset[str]().union(*(depending[name] for name in mattering)), tuple(mattering))
         if not depending:
             winner = decision.action
         return self._verdict(judged, recorded, winner, by)
-
-    def _strongest(self, names: Sequence[str]) -> tuple[Action | None, str]:
-        """The strongest action that some filters propose, and the first filter that does; see ``policy.pipeline``."""
-        winner, by = None, ""
-        for name in names:
-            action = self._proposal(name)
-            if action is not None and not action.exempts and (winner is None or action.strength > winner.strength):
-                winner, by = action, name
-        return winner, by
 
     def _proposal(self, name: str) -> Action | None:
         proposed = self._filters.filters[name].action
@@ -181,63 +172,55 @@ def _unmeasured(recorded: Recorded, path_map: ServedPathMap) -> bool:
     return recorded.head.length is None and (refused or recorded.received > path_map.max_body_size)
 
 
-# -- what comes of many ------------------------------------------------------------------------------------------------
+_NAMES = {"changed": ("before", "after", "filters"), "not_certain": ("missing", "rules"), "passed_over": ("why",)}
+"""The kinds of results that are counted, and the names of what each count is for."""
 
 
 @define
 class Tally:
-    """What came of many events.
+    """Counts of the results of many events.
 
-    :ivar examples: how many to keep of each kind.
+    :ivar examples: how many to keep with each count.
+    :ivar same: events with the same verdict.
     """
 
     examples: int
     same: int = 0
-    changed: dict[tuple[str, str, str], list[Any]] = field(factory=dict)
-    not_certain: dict[tuple[str, str], list[Any]] = field(factory=dict)
-    passed_over: dict[str, list[Any]] = field(factory=dict)
+    _counts: dict[str, dict[tuple[str, ...], list[Any]]] = field(factory=lambda: {kind: {} for kind in _NAMES})
 
-    def count(self, kinds: dict[Any, list[Any]], key: object, example: object) -> None:
-        """One more of a kind."""
-        entry = kinds.setdefault(key, [0])
+    def count(self, kind: str, key: tuple[str, ...], example: object) -> None:
+        """Count one more.
+
+        :param kind: ``changed``, ``not_certain`` or ``passed_over``.
+        """
+        entry = self._counts[kind].setdefault(key, [0])
         entry[0] += 1
         if len(entry) <= self.examples:
             entry.append(example)
 
     def compare(self, before: Answer, after: Answer, place: Mapping[str, str]) -> None:
-        """One more request that was judged twice."""
+        """Count a request that was judged twice."""
         for answer in (before, after):
             if isinstance(answer, NotCertain):
-                self.count(self.not_certain, (", ".join(sorted(answer.missing)), ", ".join(answer.filters)), place)
+                self.count("not_certain", (", ".join(sorted(answer.missing)), ", ".join(answer.filters)), place)
                 return
         assert isinstance(before, Certain) and isinstance(after, Certain)
         if before.verdict.same(after.verdict):
             self.same += 1
             return
         by = " -> ".join(dict.fromkeys(name for name in (before.filter, after.filter) if name))
-        self.count(self.changed, (str(before.verdict), str(after.verdict), by), place)
+        self.count("changed", (str(before.verdict), str(after.verdict), by), place)
 
     def told(self) -> dict[str, Any]:
         """All of it, as JSON has it; what came most often first."""
-        return {
-            "same": self.same,
-            "changed": [
-                {"before": key[0], "after": key[1], "filters": key[2], **_counted(entry)}
-                for key, entry in _sorted(self.changed)
-            ],
-            "not_certain": [
-                {"missing": key[0], "rules": key[1], **_counted(entry)} for key, entry in _sorted(self.not_certain)
-            ],
-            "passed_over": [{"why": key, **_counted(entry)} for key, entry in _sorted(self.passed_over)],
-        }
-
-
-def _counted(entry: list[Any]) -> dict[str, Any]:
-    return {"count": entry[0], "examples": entry[1:]}
-
-
-def _sorted(kinds: Mapping[Any, list[Any]]) -> list[tuple[Any, list[Any]]]:
-    return sorted(kinds.items(), key=lambda each: -each[1][0])
+        told: dict[str, Any] = {"same": self.same}
+        for kind, names in _NAMES.items():
+            entries = sorted(self._counts[kind].items(), key=lambda each: -each[1][0])
+            told[kind] = [
+                dict(zip(names, key, strict=True)) | {"count": number, "examples": examples}
+                for key, (number, *examples) in entries
+            ]
+        return told
 
 
 def replay(lines: Iterator[tuple[int, str]], of: Replayer, against: Replayer | None, tally: Tally) -> None:
@@ -251,9 +234,9 @@ def replay(lines: Iterator[tuple[int, str]], of: Replayer, against: Replayer | N
                 raise NoEvent("longer than any event")
             recorded = Recorded.of(line)
         except NotJudged as why:
-            tally.count(tally.passed_over, str(why), f"line {number}")
+            tally.count("passed_over", (str(why),), f"line {number}")
         except NoEvent as why:
-            tally.count(tally.passed_over, "not read", f"line {number}: {why}")
+            tally.count("passed_over", ("not read",), f"line {number}: {why}")
         else:
             first = of.judge(recorded)
             if against is None:

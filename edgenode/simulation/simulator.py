@@ -15,15 +15,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import crypto
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from zope.interface import implementer
 
 from edgenode.config.load import Configuration
-from edgenode.model.decision import Decision, Outcome
+from edgenode.model.decision import Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Verification
-from edgenode.model.interfaces import IEventSink
 from edgenode.net.deadlines import Deadlines
 from edgenode.node.assembly import Assembly
+from edgenode.node.events import EventLog
 from edgenode.proxy.judging import TOO_LARGE, JudgedRequest
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.context import ListenerContext
@@ -83,16 +82,6 @@ class Judged:
     refusal: ClientError | None
     decision: Decision
 
-    def outcome(self) -> Outcome:
-        """What the decision makes of the exchange."""
-        return self.decision.outcome(self.exchange)
-
-
-@implementer(IEventSink)
-class _NoEvents:
-    def record(self, told: object) -> None:
-        """Take no event."""
-
 
 @frozen(eq=False)
 class Simulator:
@@ -108,8 +97,8 @@ class Simulator:
     def of(cls, configuration: Configuration) -> Self:
         """Make all that serves it; nothing is opened, and nothing is asked."""
         clock: Any = Clock()
-        assembly = Assembly.of(configuration, clock, Deadlines(clock))
-        return cls(configuration, {name: assembly.context(name, _NoEvents()) for name in configuration.listeners})
+        assembly, events = Assembly.of(configuration, clock, Deadlines(clock)), EventLog(None, clock)
+        return cls(configuration, {name: assembly.context(name, events) for name in configuration.listeners})
 
     def listener_for(self, server_name: str | None) -> str:
         """The first listener that has a server group for the name in the handshake; the first of all if none has."""
@@ -160,7 +149,7 @@ class Simulator:
 
 def _at_once(waiting: Deferred[Decision] | None) -> None:
     if waiting is not None and not waiting.called:
-        raise NetworkNeeded
+        raise NetworkNeeded("a stage of the pipeline asks the network; nothing can be said without it")
 
 
 def client_of(data: bytes, group: ServedGroup, now: datetime.datetime) -> ClientIdentity:

@@ -81,7 +81,7 @@ def test_the_reference_names_every_key_with_its_type_default_and_help() -> None:
     """Nothing of the schema is missing from the reference."""
     text = reference()
     for cls in SECTIONS:
-        title = f"[{schema.kind(cls)} NAME]" if schema.kind(cls) not in ("edge", "geo") else f"[{schema.kind(cls)}]"
+        title = f"[{cls.kind} NAME]" if cls.kind not in ("edge", "geo") else f"[{cls.kind}]"
         part = text.partition(f"\n{title}\n")[2].partition("\n[")[0]
         for setting in schema.settings(cls).values():
             row = part.partition(f"\n   * - ``{setting.key}``\n")[2].partition("\n   * - ")[0]

@@ -66,11 +66,11 @@ def test_the_example_shows_every_key_and_every_category() -> None:
             kind = line.strip("[]").split()[0]
         elif match := re.match(r"#?([a-z][a-z0-9.-]*) *=", line):
             shown.setdefault(kind, set()).add(match[1].partition(".")[0])
-    assert set(shown) == {schema.kind(cls) for cls in SECTIONS}
+    assert set(shown) == {cls.kind for cls in SECTIONS}
     missing = {
-        schema.kind(cls): keys
+        cls.kind: keys
         for cls in SECTIONS
-        if (keys := schema.settings(cls).keys() - shown[schema.kind(cls)] - {"relation", "sections"})
+        if (keys := schema.settings(cls).keys() - shown[cls.kind] - {"relation", "sections"})
     }
     assert missing == {}
     assert set().union(*shown.values()) >= {*WORDS, "relation", "sections"}
@@ -78,7 +78,7 @@ def test_the_example_shows_every_key_and_every_category() -> None:
 
 def test_what_is_commented_out_is_the_default(example: pathlib.Path) -> None:
     """A key that the example shows as a default is read as the default of its class."""
-    classes = {schema.kind(cls): cls for cls in SECTIONS}
+    classes = {cls.kind: cls for cls in SECTIONS}
     cls: type = object
     checked = 0
     for line in EXAMPLE.read_text().splitlines():

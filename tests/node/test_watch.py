@@ -286,21 +286,21 @@ def test_of_files_that_do_not_go_together_only_those_are_left_out(pki: PKI) -> N
         "server-group strict": {"certificate": "edge rsa"},
     }
     configuration = Configuration.from_text(ini(1, changes), pki.folder, {})
-    assert credentials.changed(configuration, configuration.credentials) == {}
+    assert configuration.changed() == {}
     renewed(pki).write(pki.folder, "rsa")
     write_pem(pki.folder / "clients.pem", [pki.clients, pki.servers])
     pki.servers.issue("edge, again").write(pki.folder, "edge-client")
-    changed = credentials.changed(configuration, configuration.credentials)
+    changed = configuration.changed()
     assert set(changed) == {"certificate rsa", "trust-store clients", "certificate edge-client"}
     following, problems = configuration.refreshed(changed)
-    assert set(credentials.changed(following, following.credentials)) == {"certificate rsa"}
+    assert set(following.changed()) == {"certificate rsa"}
     assert len(following.credentials.trust_stores["clients"].authorities) == 2
     assert [(each.section, each.key) for each in problems if not each.warning] == [
         ("server-group strict", "certificate")
     ]
     renewed(pki, key=_rsa()).write(pki.folder, "edge")
-    last, problems = following.refreshed(credentials.changed(following, following.credentials))
-    assert credentials.changed(last, last.credentials) == {}
+    last, problems = following.refreshed(following.changed())
+    assert last.changed() == {}
     assert not [each for each in problems if not each.warning]
 
 
@@ -316,7 +316,7 @@ def test_a_refresh_compiles_nothing_anew(pki: PKI) -> None:
     configuration = Configuration.from_text(text, pki.folder, {})
     pipeline = configuration.pipeline("all")
     renewed(pki).write(pki.folder, "edge")
-    following, _ = configuration.refreshed(credentials.changed(configuration, configuration.credentials))
+    following, _ = configuration.refreshed(configuration.changed())
     assert following is not configuration
     assert following.credentials != configuration.credentials
     assert evolve(following, credentials=configuration.credentials) == configuration

@@ -108,7 +108,7 @@ def _told(judged: Judged, configuration: Configuration) -> str:
     record.event_headers = configuration.edge.told_headers
     record.decision = judged.decision
     record.error = judged.refusal
-    outcome = judged.outcome()
+    outcome = judged.decision.outcome(judged.exchange)
     if judged.refusal is not None:
         record.status = judged.refusal.status
     elif isinstance(outcome, Respond):

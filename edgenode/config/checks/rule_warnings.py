@@ -6,7 +6,7 @@ Law: a warning changes nothing, and few of them are false: a reader of many fals
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice, product
+from itertools import combinations, islice, product
 
 from attrs import evolve
 
@@ -159,21 +159,19 @@ def _ties(formulas: Formulas) -> Iterator[Problem]:
     for header, filter in formulas.filters:
         if filter.action is not None and not actions[filter.action].exempts:
             users.setdefault(filter.action, []).append(header)
-    names = list(users)
-    for position, later in enumerate(names):
-        for earlier in names[:position]:
-            one, two = actions[earlier], actions[later]
-            same = evolve(one, name="") == evolve(two, name="") if type(one) is type(two) else False
-            if one.strength != two.strength or same:
-                continue
-            for first, second in islice(product(users[earlier], users[later]), _PAIRS):
-                if _can_meet(formulas, first, second):
-                    sentence = (
-                        f'has the priority of "{earlier}", {one.strength}: where [{first}] matches as well, the one '
-                        f"that stands first in the file is taken; give one of the two actions a priority"
-                    )
-                    yield Problem(second, "action", sentence, later, 0)
-                    break
+    for earlier, later in combinations(users, 2):
+        one, two = actions[earlier], actions[later]
+        same = evolve(one, name="") == evolve(two, name="") if type(one) is type(two) else False
+        if one.strength != two.strength or same:
+            continue
+        for first, second in islice(product(users[earlier], users[later]), _PAIRS):
+            if _can_meet(formulas, first, second):
+                sentence = (
+                    f'has the priority of "{earlier}", {one.strength}: where [{first}] matches as well, the one '
+                    f"that stands first in the file is taken; give one of the two actions a priority"
+                )
+                yield Problem(second, "action", sentence, later, 0)
+                break
 
 
 def _can_meet(formulas: Formulas, one: str, two: str) -> bool:

@@ -13,11 +13,11 @@ from edgenode.config import schema
 from edgenode.config.checks.feeds import named_lists
 from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
+from edgenode.config.edge import TOKEN
 from edgenode.model.errors import Problem
 from edgenode.proxy.listener.listener import Endpoint, Listener
 from edgenode.tls.servergroups import ServerGroup
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _DNS_NAME = r"[0-9A-Za-z_](?:[0-9A-Za-z._-]{0,252}[0-9A-Za-z])?"
 _SERVER_NAME = re.compile(rf"{_DNS_NAME}|[0-9A-Fa-f:.]+")
 _AUTHORITY = re.compile(rf"(?:{_DNS_NAME}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?")
@@ -28,7 +28,7 @@ _ONLY_WITH_MTLS = ("trust-store", "mtls-refusal", "verify-depth", "required-eku"
 def names(configuration: Sections) -> Iterator[Problem]:
     """Names that are sent to others and are no valid token, host name or authority."""
     name = configuration.edge.name
-    if not _TOKEN.fullmatch(name):
+    if not TOKEN.fullmatch(name):
         yield Problem(
             "edge", "name", "expected ASCII letters, digits and !#$%&'*+-.^_`|~ (RFC 9110, section 5.6.2)", name, 0
         )
