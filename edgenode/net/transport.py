@@ -184,9 +184,10 @@ class Transport:
 
     def flush(self) -> None:
         """Send what was written in this round: called by the reactor once everybody's bytes have been handed on."""
-        unsent, self._unsent = self._unsent, b""
-        if unsent and not self.lost:
-            self._send(unsent)
+        if self._unsent:
+            unsent, self._unsent = self._unsent, b""
+            if not self.lost:
+                self._send(unsent)
 
     def doAgain(self) -> None:
         """Go on with what was left: called by the reactor after everybody else."""
@@ -235,8 +236,10 @@ class Transport:
         size = len(data)
         at = 0
         try:
+            if 0 < size <= CHUNK:  # nothing is no record: what OpenSSL does with it is undefined
+                at = self.connection.send(data)
             while at < size and at < WRITE_AHEAD:
-                at += self.connection.send(data if size <= CHUNK and not at else memoryview(data)[at : at + CHUNK])
+                at += self.connection.send(memoryview(data)[at : at + CHUNK])
         except (SSL.WantWriteError, SSL.WantReadError):
             pass
         except SSL.Error as error:

@@ -88,6 +88,7 @@ class _Consequence:
     :ivar exempt: the stages that are left out.
     :ivar taken: the tags that are put on besides if its action is taken.
     :ivar reasons: the reason for each evidence that it can have, by the ``id`` of that. Those have to be kept alive.
+    :ivar alone: likewise the decision if no other filter matches.
     """
 
     filter: str
@@ -98,6 +99,7 @@ class _Consequence:
     exempt: frozenset[str]
     taken: frozenset[str]
     reasons: Mapping[int, Reason]
+    alone: Mapping[int, Decision]
 
     @classmethod
     def of(cls, name: str, filter: GlobalFilter, action: Action | None, ways: Iterable[Evidence]) -> _Consequence:
@@ -105,14 +107,15 @@ class _Consequence:
 
         :param ways: every evidence that it can have, as far as that is known beforehand.
         """
-        tags, named = frozenset(filter.tags), "" if action is None else action.name
+        tags, named = frozenset[str](filter.tags), "" if action is None else action.name
         reasons = {id(way): _reason(name, named, way) for way in ways}
-        if action is None:
-            return cls(name, tags, None, 0, named, frozenset(), frozenset(), reasons)
-        if action.exempts:
-            return cls(name, tags | action.tags, None, 0, named, action.exempts, frozenset(), reasons)
-        taken = frozenset((canonical(f"action:{named}"),)) | action.tags
-        return cls(name, tags, action, action.strength, named, frozenset(), taken, reasons)
+        exempt, taken = _NO_STAGES, frozenset[str]()
+        if action is not None and action.exempts:
+            tags, exempt, action = tags | action.tags, action.exempts, None
+        elif action is not None:
+            taken = action.tags | {canonical(f"action:{named}")}
+        alone = {way: Decision(tags | taken, (reason,), action, (), exempt) for way, reason in reasons.items()}
+        return cls(name, tags, action, 0 if action is None else action.strength, named, exempt, taken, reasons, alone)
 
 
 def _reason(filter: str, action: str, evidence: Evidence) -> Reason:
@@ -184,6 +187,11 @@ class GlobalFilters:
         matching = self._formulas.matching(exchange)
         if not matching:
             return NOTHING
+        if len(matching) == 1:
+            index, evidence = matching[0]
+            alone = self._consequences[index].alone.get(id(evidence))
+            if alone is not None:
+                return alone
         tags: list[frozenset[str]] = []
         reasons: list[Reason] = []
         exempt = _NO_STAGES

@@ -117,12 +117,12 @@ class Pipeline:
 
         :param started: when the first of them was asked; ``None`` for now.
         """
-        clock = self.clock
+        clock, exempt = self.clock, decision.exempt
         timings: list[tuple[str, float]] = []
         if clock is not None and started is None:
             started = clock()
         for name, stage in remaining:
-            if decision.exempt and name in decision.exempt:
+            if name in exempt:
                 decision.reasons += (Reason(name, "", "left out"),)
                 continue
             try:
@@ -141,8 +141,8 @@ class Pipeline:
             if said is NOTHING:
                 continue
             decision.add(said)
-            exchange.tags = decision.tags
-            if decision.action is not None and decision.action.skips:
+            exchange.tags, exempt, action = decision.tags, decision.exempt, decision.action
+            if action is not None and action.skips:
                 break
         decision.mode = self.mode  # no stage has a say in it
         decision.timings += tuple(timings)

@@ -121,20 +121,17 @@ class ProxyExchange(JudgedRequest, Attempts):
             self._respond(Response(503, ((b"retry-after", self._load.retry_after),), PAGES[503]))
             return False
         try:
-            self._start()
+            waiting = self.judge()
+            if waiting is not None:
+                waiting.addCallback(lambda _: self._judged()).addErrback(self._failed_to_judge)
+            elif self.wants:
+                self._client.accept_body()
+            else:
+                self._client.soon(self._judged)
         except BaseException:
             self._count_out()  # nobody else will, and a defect must not eat up the limit
             raise
         return not self._over
-
-    def _start(self) -> None:
-        waiting = self.judge()
-        if waiting is not None:
-            waiting.addCallback(lambda _: self._judged()).addErrback(self._failed_to_judge)
-        elif self.wants:
-            self._client.accept_body()
-        else:
-            self._client.soon(self._judged)
 
     def _look_into_body(self) -> None:
         """Enough of the body is there to judge the request; what is there waits on."""

@@ -327,12 +327,9 @@ def response_lines(head: ResponseHead, pseudonym: bytes) -> bytes:
 
     :param pseudonym: ours, for Via.
     """
-    names, fields, options = head.field_names, head.fields, head.options
-    kept = [
-        line
-        for line, name in zip(head.field_lines, names, strict=True)
-        if name not in _NOT_TO_CLIENTS and name not in options
-    ]
+    fields, options = head.fields, head.options
+    unwanted = _NOT_TO_CLIENTS if options <= _NOT_TO_CLIENTS else _NOT_TO_CLIENTS | options
+    kept = [line for line, name in zip(head.field_lines, head.field_names, strict=True) if name not in unwanted]
     if b"vary" in fields:
         kept = [_vary_line(line) if line[:5].lower() == b"vary:" else line for line in kept]
     received = fields.get(b"via")

@@ -7,7 +7,6 @@ a deadline, or waits for an origin, which has one. Nothing is read while somethi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from edgenode.model.errors import ClientError
@@ -67,12 +66,13 @@ class ServerConnection:
 
     __slots__ = (
         "_chunked", "_client", "_close", "_continue", "_deadlines", "_due", "_ended", "_handler", "_head", "_left",
-        "_limits", "_paused", "_reader", "_running", "_sent", "deadline", "requests", "state", "transport",
+        "_limits", "_paused", "_reader", "_running", "_sent", "deadline", "requests", "soon", "state", "transport",
     )  # fmt: skip
 
     def __init__(self, client: Client, transport: Transport, deadlines: Deadlines, limits: ClientLimits) -> None:
         self._client = client
         self.transport = transport
+        self.soon = transport.soon
         self._deadlines = deadlines
         self._limits = limits
         self._reader = RequestReader(limits.head)
@@ -156,10 +156,6 @@ class ServerConnection:
         assert self._head is not None
         if self._head.version == (1, 1):
             self.transport.write(b"%b%b\r\n" % (status_line(status, reason), lines))
-
-    def soon(self, call: Callable[[], None]) -> None:
-        """Call later in this round: see :meth:`edgenode.net.transport.Transport.soon`."""
-        self.transport.soon(call)
 
     def accept_body(self) -> None:
         """The request has been let through: ask for its body if the client waits to be asked."""
@@ -336,7 +332,7 @@ class ServerConnection:
             self.deadline = self._deadlines.clock() + self._limits.timeouts.body
         if head.upgrade:
             raise ClientError(501, "WebSocket is not offered")
-        self.transport.soon(self._handle)
+        self.soon(self._handle)
 
     def _handle(self) -> None:
         """Hand the request over."""
