@@ -33,17 +33,20 @@ def read_field_lines(block: bytes) -> tuple[list[bytes], Fields, bytes]:
     lines.pop()
     if len(block.translate(None, LINE_BYTES)) != 2 * len(lines):
         raise MalformedHead(STRAY)
+    fields: Fields = {}
+    size = 4 * len(lines)
     try:
-        fields: Fields = {
-            name.lower(): (value.strip(b" \t"),) for name, value in [line.split(b": ", 1) for line in lines]
-        }
+        for line in lines:
+            name, value = line.split(b": ", 1)
+            value = value.strip(b" \t")
+            size += len(name) + len(value)
+            fields[name.lower()] = (value,)
     except ValueError:
         return _read_one_by_one(lines)
-    names = b"".join(fields)
-    size = len(names) + len(b"".join([value for (value,) in fields.values()])) + 4 * len(lines)
-    if size != len(block) or names.translate(None, _TOKEN_BYTES) or b"" in fields:
-        return _read_one_by_one(lines)
-    return list(fields), fields, block
+    as_usual = size == len(block) and len(fields) == len(lines) and b"" not in fields
+    if as_usual and not b"".join(fields).translate(None, _TOKEN_BYTES):
+        return list(fields), fields, block
+    return _read_one_by_one(lines)
 
 
 def _read_one_by_one(lines: list[bytes]) -> tuple[list[bytes], Fields, bytes]:
