@@ -127,5 +127,5 @@ def _fixed(rows: Iterable[Row], owner: object) -> str:
         if row.inner and there:
             members.append(f'"{row.name}":{{{_fixed(row.inner, value)}}}')
         elif there or not row.optional:
-            members.append(f'"{row.name}":{"null" if value is None else row.field.kind.write(value)}')
+            members.append(f'"{row.name}":{"null" if value is None else row.kind.write(value)}')
     return ",".join(members)
