@@ -18,9 +18,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from edgenode.model.exchange import AlternativeNames
+from edgenode.model.exchange import AlternativeNames, ClientIdentity
 from edgenode.tls.allowlists import DNSPattern, EmailPattern, URIPattern
-from edgenode.tls.identity import Description, describe
+from edgenode.tls.identity import describe
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.strict import path_fault
 from edgenode.tls.truststores import LoadedTrustStore
@@ -31,7 +31,7 @@ _LONGEST, _LONGEST_NAME = 300, 100
 
 USAGES = MappingProxyType({"clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string})
 
-Rule = Callable[[Description], str]
+Rule = Callable[[ClientIdentity], str]
 """What is wrong with a certificate, a sentence; empty if nothing is."""
 
 
@@ -134,13 +134,13 @@ def _chain_rules(group: ServerGroup) -> tuple[Rule, ...]:
     least = {"RSA": group.minimum_rsa_bits, "ECDSA": group.minimum_ec_bits}
     allowed = frozenset(group.signature_algorithms)
 
-    def size(certificate: Description) -> str:
+    def size(certificate: ClientIdentity) -> str:
         kind, bits = certificate.key_type, certificate.key_bits
         if bits >= least.get(kind, 0):
             return ""
         return f"the {kind} key of {certificate.subject[:_LONGEST_NAME]} has {bits} bits, and needs {least[kind]}"
 
-    def signature(certificate: Description) -> str:
+    def signature(certificate: ClientIdentity) -> str:
         if certificate.signature_algorithm in allowed:
             return ""
         subject = certificate.subject[:_LONGEST_NAME]
@@ -157,12 +157,12 @@ def _leaf_rules(group: ServerGroup) -> tuple[Rule, ...]:
     patterns = (*group.allow_dns, *group.allow_uri, *group.allow_email)
     networks = tuple(ipaddress.ip_network(network) for network in group.allow_ip)
 
-    def pinned(leaf: Description) -> str:
+    def pinned(leaf: ClientIdentity) -> str:
         if leaf.fingerprint_sha256 in certificates or leaf.spki_sha256 in keys:
             return ""
         return "neither its certificate nor its key is pinned"
 
-    def named(leaf: Description) -> str:
+    def named(leaf: ClientIdentity) -> str:
         if (
             any(pattern.allows(leaf.sans) for pattern in patterns)
             or any(pattern.allows(leaf.subject) for pattern in group.allow_subject)

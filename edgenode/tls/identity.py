@@ -8,19 +8,18 @@ verdict is remembered with it.
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import AlternativeNames, ClientIdentity, Verification
+from edgenode.model.exchange import NO_CERTIFICATE, AlternativeNames, ClientIdentity, Verification
 from edgenode.tls.names import distinguished_name, legacy_name
 
 REMEMBERED_CERTIFICATES = 1024
@@ -28,46 +27,8 @@ LARGEST_REMEMBERED = 8 * 1024
 """Bytes of DER; a larger certificate is read every time, so that strangers cannot fill the memory with huge ones."""
 
 
-@frozen(eq=False)
-class Description:
-    """What a certificate says.
-
-    :ivar der: the certificate, DER.
-    :ivar subject: the subject's distinguished name, see :func:`~edgenode.tls.names.distinguished_name`.
-    :ivar issuer: the issuer's, likewise.
-    :ivar serial_number: the serial number.
-    :ivar serial: the same as nginx's ``$ssl_client_serial``: upper-case hexadecimal, whole bytes.
-    :ivar fingerprint_sha256: of the DER, lower-case hexadecimal.
-    :ivar not_before: start of validity, UTC.
-    :ivar not_after: end of validity, UTC.
-    :ivar sans: the subject alternative names; none at all if any of them, or any other extension, cannot be read.
-    :ivar spki_sha256: of the SubjectPublicKeyInfo as it stands in the certificate, lower-case hexadecimal.
-    :ivar key_type: see :data:`KEY_TYPES`.
-    :ivar key_bits: the size of the key; 0 if it cannot be read.
-    :ivar signature_algorithm: see :data:`SIGNATURE_ALGORITHMS`.
-    :ivar extended_key_usages: dotted numbers in order; none if they cannot be read.
-    :ivar stated: what a :class:`~edgenode.model.exchange.ClientIdentity` says of its leaf, by its attributes' names.
-    """
-
-    der: bytes
-    subject: str
-    issuer: str
-    serial_number: int
-    serial: str
-    fingerprint_sha256: str
-    not_before: datetime.datetime
-    not_after: datetime.datetime
-    sans: AlternativeNames
-    spki_sha256: str
-    key_type: str
-    key_bits: int
-    signature_algorithm: str
-    extended_key_usages: tuple[str, ...]
-    stated: Mapping[str, Any]
-
-
-def describe(der: bytes) -> Description:
-    """What a certificate says; remembered by its DER.
+def describe(der: bytes) -> ClientIdentity:
+    """What a certificate says, as an identity that nobody has verified; remembered by its DER.
 
     :param der: the certificate, DER.
     :raises ValueError: if it is malformed.
@@ -75,7 +36,7 @@ def describe(der: bytes) -> Description:
     return _remembered(der) if len(der) <= LARGEST_REMEMBERED else _read(der)
 
 
-def _read(der: bytes) -> Description:
+def _read(der: bytes) -> ClientIdentity:
     certificate = x509.load_der_x509_certificate(der)
     # TBSCertificate (RFC 5280, section 4.1): [0] version if it is not 1, serial number, signature, issuer, validity,
     # subject, subjectPublicKeyInfo.
@@ -83,31 +44,30 @@ def _read(der: bytes) -> Description:
     issuer_name, _, subject_name, public_key_info = fields[3:7] if fields[0][0] == 0xA0 else fields[2:6]
     extensions = _extensions(certificate)
     ski, aki = extensions.get(x509.SubjectKeyIdentifier), extensions.get(x509.AuthorityKeyIdentifier)
-    found: dict[str, Any] = {
-        "subject": distinguished_name(certificate.subject),
-        "issuer": distinguished_name(certificate.issuer),
-        "serial": _serial(certificate.serial_number),
-        "fingerprint_sha256": hashlib.sha256(der).hexdigest(),
-        "not_before": certificate.not_valid_before_utc,
-        "not_after": certificate.not_valid_after_utc,
-        "sans": _alternative_names(extensions.get(x509.SubjectAlternativeName)),
+    return ClientIdentity(
+        leaf=der,
+        chain_sent=(),
+        verification=NO_CERTIFICATE,
+        subject=distinguished_name(certificate.subject),
+        issuer=distinguished_name(certificate.issuer),
+        serial=_serial(certificate.serial_number),
+        fingerprint_sha256=hashlib.sha256(der).hexdigest(),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        # None at all if any of them, or any other extension, cannot be read.
+        sans=_alternative_names(extensions.get(x509.SubjectAlternativeName)),
         # Over the very bytes: what a library makes of the key might be written in another way.
-        "spki_sha256": hashlib.sha256(public_key_info).hexdigest(),
-        "key_type": _named(KEY_TYPES, certificate.public_key_algorithm_oid),
-        "key_bits": _key_bits(certificate),
-        "signature_algorithm": _signature_algorithm(certificate),
-        "extended_key_usages": tuple(usage.dotted_string for usage in extensions.get(x509.ExtendedKeyUsage, ())),
-    }
-    stated = {
-        **found,
-        "leaf": der,
-        "subject_legacy": legacy_name(subject_name),
-        "issuer_legacy": legacy_name(issuer_name),
-        "fingerprint_sha1": hashlib.sha1(der, usedforsecurity=False).hexdigest(),
-        "ski": _hexadecimal(None if ski is None else ski.digest),
-        "issuer_ski": _hexadecimal(None if aki is None else aki.key_identifier),
-    }
-    return Description(der, serial_number=certificate.serial_number, stated=MappingProxyType(stated), **found)
+        spki_sha256=hashlib.sha256(public_key_info).hexdigest(),
+        key_type=_named(KEY_TYPES, certificate.public_key_algorithm_oid),
+        key_bits=_key_bits(certificate),
+        signature_algorithm=_signature_algorithm(certificate),
+        subject_legacy=legacy_name(subject_name),
+        issuer_legacy=legacy_name(issuer_name),
+        fingerprint_sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest(),
+        ski=_hexadecimal(None if ski is None else ski.digest),
+        issuer_ski=_hexadecimal(None if aki is None else aki.key_identifier),
+        extended_key_usages=tuple(usage.dotted_string for usage in extensions.get(x509.ExtendedKeyUsage, ())),
+    )
 
 
 _remembered = lru_cache(REMEMBERED_CERTIFICATES)(_read)
@@ -205,20 +165,21 @@ def identify(
             path = ()
         elif not path:
             path = _ders(connection.get_verified_chain())
-        leaf = path[0] if path else None
-        if leaf is None:
+        if path:
+            leaf = path[0]
+        else:
             certificate = connection.get_peer_certificate()
             if certificate is None:
                 return None
             leaf = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-        return ClientIdentity(
+        return evolve(
+            describe(leaf),
             verification=verification,
             # On the server's side this excludes the leaf.
             chain_sent=_ders(connection.get_peer_cert_chain()),
             chain_verified=tuple(path[1:]),
             issuer_serial=issuer_serial(path),
             tags=tags.get(path[-1], ()) if path else (),
-            **describe(leaf).stated,
         )
     except Exception as error:
         raise ClientError(495, f"client certificate: it cannot be read: {error}") from error
@@ -232,7 +193,6 @@ def issuer_serial(chain: Sequence[bytes]) -> str:
     """The serial number of who issued the first of a verified chain, DER: its own, if it is alone; empty of none.
 
     :param chain: DER: the leaf, the intermediates, the authority.
-    :return: upper-case hexadecimal, as :attr:`Description.serial`.
     """
     return describe(chain[:2][-1]).serial if chain else ""
 
@@ -243,8 +203,7 @@ def identity_of(certificate: crypto.X509, verification: Verification) -> ClientI
     :param verification: the verdict on it.
     :raises ValueError: if it is malformed.
     """
-    leaf = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-    return ClientIdentity(chain_sent=(), verification=verification, **describe(leaf).stated)
+    return evolve(describe(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)), verification=verification)
 
 
 KEY_TYPES: Mapping[str, str] = MappingProxyType(

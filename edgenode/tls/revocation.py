@@ -164,8 +164,8 @@ class Revocation:
         store.set_flags(self._flags)
 
     def _is_revoked_elsewhere(self, certificate: bytes, now: datetime.datetime) -> bool:
-        description = describe(certificate)
-        key = issuer_key(description.issuer), description.serial_number
+        found = describe(certificate)
+        key = issuer_key(found.issuer), int(found.serial, 16)
         return any(key in moments and moments[key] <= now for moments in self._elsewhere)
 
     def _regardless_of_dates(self, chain: Sequence[bytes], now: datetime.datetime) -> int:
