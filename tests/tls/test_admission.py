@@ -258,8 +258,8 @@ def test_a_key_for_rsa_pss_is_an_rsa_key(least: int, words: str) -> None:
 def test_a_key_on_a_curve_that_nobody_knows_has_no_bits() -> None:
     """What cannot be read is below every minimum."""
     weak = evolve(describe(ALICE.der), key_type="ECDSA", key_bits=0)
-    (rule,) = Admission.of(group(minimum_ec_bits=192), [trusted(ROOT)])._of_chain
-    assert rule(weak) == "the ECDSA key of CN=Alice,O=Acme has 0 bits, and needs 192"
+    asked = Admission.of(group(minimum_ec_bits=192), [trusted(ROOT)])
+    assert asked._weakness(weak) == "the ECDSA key of CN=Alice,O=Acme has 0 bits, and needs 192"
 
 
 def test_a_long_name_does_not_hide_the_reason() -> None:
