@@ -87,15 +87,14 @@ def check_group(
     :param trust_stores: loaded.
     """
     problems = Problems(f"{group.kind} {name}".rstrip())
-    problems.errors("certificate", _certificate_faults(certificates))
-    problems.attempt("ciphers", lambda: check_ciphers(group.ciphers))
+    problems.error("certificate", *_certificate_faults(certificates))
+    problems.attempt("ciphers", check_ciphers, group.ciphers)
     if group.mtls != "off" and not trust_stores:
         problems.error("trust-store", f"mtls = {group.mtls} needs a trust store")
     if group.mtls in _LETS_IN_OTHERS:
         for key in group.asked_of_verified_clients:
             problems.error(key, _LETS_IN_OTHERS[group.mtls])
-    for sentence in _shared(trust_stores):
-        problems.warn("trust-store", sentence)
+    problems.warn("trust-store", *_shared(trust_stores))
     if "none" in group.certificate_headers and len(group.certificate_headers) > 1:
         problems.error("certificate-headers", "none and another style contradict each other")
     if group.mtls == "off" and {"rfc9440", "xfcc"} & set(group.certificate_headers):

@@ -11,7 +11,7 @@ import datetime
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,7 +19,7 @@ from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 from OpenSSL._util import ffi, lib
 
 from edgenode.model.errors import InvalidValue
-from edgenode.tls.certificates import is_cut, read, signed_by
+from edgenode.tls.certificates import extension, is_cut, read, signed_by
 from edgenode.tls.names import distinguished_name
 
 _PEM_CRL = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
@@ -37,8 +37,6 @@ none of it, and reading a million entries takes seconds."""
 
 RevokedSince = Mapping[tuple[str, int], datetime.datetime]
 """By issuer, see :func:`issuer_key`, and serial number: since when a certificate is revoked."""
-
-_E = TypeVar("_E", bound=x509.ExtensionType)
 
 
 def read_crls(path: pathlib.Path) -> tuple[x509.CertificateRevocationList, ...]:
@@ -96,10 +94,10 @@ def _unreadable(crl: x509.CertificateRevocationList) -> str:
         parsed(crl)
         if not _is_plain(crl):
             strange += [
-                extension.oid
+                each.oid
                 for entry in crl
-                for extension in entry.extensions
-                if extension.critical and extension.oid not in _UNDERSTOOD_OF_ENTRIES
+                for each in entry.extensions
+                if each.critical and each.oid not in _UNDERSTOOD_OF_ENTRIES
             ]
     except Exception as error:
         return f"the revocation list of {issuer} cannot be read: {error}"
@@ -130,10 +128,8 @@ def _signed(crl: x509.CertificateRevocationList, authority: x509.Certificate) ->
 
 
 def _may_sign_crls(authority: x509.Certificate) -> bool:
-    try:
-        return authority.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
-    except x509.ExtensionNotFound:
-        return True
+    usage = extension(authority, x509.KeyUsage)
+    return usage is None or usage.crl_sign
 
 
 _STALE = {
@@ -218,11 +214,11 @@ def _entries(crl: x509.CertificateRevocationList, own: bool) -> Iterator[tuple[s
     issuers = itself
     for entry in crl:
         # An entry that names no issuer has that of the entry before (RFC 5280, section 5.3.3).
-        named = _extension(entry.extensions, x509.CertificateIssuer)
+        named = extension(entry, x509.CertificateIssuer)
         if named is not None:
             names = named.get_values_for_type(x509.DirectoryName)
             issuers = {issuer_key(distinguished_name(name)) for name in names}
-        reason = _extension(entry.extensions, x509.CRLReason)
+        reason = extension(entry, x509.CRLReason)
         if reason is None or reason.reason is not x509.ReasonFlags.remove_from_crl:
             yield from ((issuer, entry.serial_number) for issuer in (issuers if own else issuers - itself))
 
@@ -244,24 +240,17 @@ def _scope(crl: x509.CertificateRevocationList) -> object:
     """The scope of a list, as OpenSSL compares a delta list with its base (RFC 5280, section 5.2.4)."""
     return (
         crl.issuer,
-        _extension(crl.extensions, x509.AuthorityKeyIdentifier),
-        _extension(crl.extensions, x509.IssuingDistributionPoint),
+        extension(crl, x509.AuthorityKeyIdentifier),
+        extension(crl, x509.IssuingDistributionPoint),
     )
 
 
 def _number(crl: x509.CertificateRevocationList) -> int:
-    number = _extension(crl.extensions, x509.CRLNumber)
+    number = extension(crl, x509.CRLNumber)
     return -1 if number is None else number.crl_number
 
 
 def _base_number(crl: x509.CertificateRevocationList) -> int | None:
     """The number of the complete list that a delta list starts from; ``None`` if it is complete itself."""
-    indicator = _extension(crl.extensions, x509.DeltaCRLIndicator)
+    indicator = extension(crl, x509.DeltaCRLIndicator)
     return None if indicator is None else indicator.crl_number
-
-
-def _extension(extensions: x509.Extensions, kind: type[_E]) -> _E | None:
-    try:
-        return extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
 from attrs import field, frozen
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes
 
 from edgenode.model.errors import Problem
 from edgenode.model.settings import Choice, File, Tag, Word, setting
-from edgenode.tls.certificates import read_certificates, signed_by, validity_fault
+from edgenode.tls.certificates import extension, read_certificates, signed_by, validity_fault
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems
 from edgenode.tls.revocation_lists import (
@@ -116,23 +116,20 @@ def load(
     problems = Problems(f"{trust_store.kind} {name}")
     authorities: dict[x509.Certificate, None] = {}
     for path in trust_store.authorities:
-        certificates = problems.attempt("authorities", partial(read_certificates, path)) or ()
-        problems.errors("authorities", _authority_faults(path, certificates))
+        certificates = problems.attempt("authorities", read_certificates, path) or ()
+        problems.error("authorities", *_authority_faults(path, certificates))
         authorities.update(dict.fromkeys(certificates))
-    for sentence in _doubtful_authorities(tuple(authorities), now):
-        problems.warn("authorities", sentence)
+    problems.warn("authorities", *_doubtful_authorities(tuple(authorities), now))
     if authorities and all(validity_fault(authority, now) for authority in authorities):
         problems.error("authorities", "none of the authorities is valid now")
     crls: list[x509.CertificateRevocationList] = []
     for path in trust_store.crl:
-        lists = problems.attempt("crl", partial(read_crls, path)) or ()
-        problems.errors("crl", faults(path, lists, tuple(authorities)))
-        for sentence in date_warnings(path, lists, trust_store.crl_stale, now):
-            problems.warn("crl", sentence)
+        lists = problems.attempt("crl", read_crls, path) or ()
+        problems.error("crl", *faults(path, lists, tuple(authorities)))
+        problems.warn("crl", *date_warnings(path, lists, trust_store.crl_stale, now))
         crls += lists
     if crls and not problems.fatal:
-        for sentence in missing_lists(tuple(authorities), crls, trust_store.crl_check):
-            problems.warn("crl", sentence)
+        problems.warn("crl", *missing_lists(tuple(authorities), crls, trust_store.crl_check))
     if problems.fatal or not authorities:
         return None, problems.found
     loaded = LoadedTrustStore(
@@ -152,17 +149,15 @@ def _authority_faults(path: pathlib.Path, certificates: Sequence[x509.Certificat
     for certificate in certificates:
         subject = distinguished_name(certificate.subject)
         try:
-            extensions = certificate.extensions
-            constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
-        except x509.ExtensionNotFound:
-            yield f"{path}: {subject} is no certificate authority: it has no basicConstraints"
-            continue
+            constraints, usage = extension(certificate, x509.BasicConstraints), extension(certificate, x509.KeyUsage)
         except ValueError as error:
             yield f"{path}: the extensions of {subject} cannot be read: {error}"
             continue
+        if constraints is None:
+            yield f"{path}: {subject} is no certificate authority: it has no basicConstraints"
+            continue
         if not constraints.ca:
             yield f"{path}: {subject} is no certificate authority: its basicConstraints say CA:FALSE"
-        usage = next((extension.value for extension in extensions if isinstance(extension.value, x509.KeyUsage)), None)
         if usage is not None and not usage.key_cert_sign:
             yield f"{path}: {subject} may not sign certificates: its keyUsage lacks keyCertSign"
 
