@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from attrs import evolve, frozen
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from OpenSSL._util import lib
 
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
@@ -158,21 +158,18 @@ def server_context(
     problems = check_group("", group, certificates, trust_stores)
     if any(not problem.warning for problem in problems):
         raise ConfigurationError(problems)
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(VERSIONS[group.minimum_version])
+    context = _context(SSL.TLS_SERVER_METHOD, group.minimum_version, certificates)
     context.set_cipher_list(group.ciphers.encode("ascii"))
-    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_RENEGOTIATION)
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN)
-    context.clear_mode(SSL_MODE_ENABLE_PARTIAL_WRITE)
-    _limit_groups(context)
-    for certificate in certificates:
-        _present(context, certificate)
+    context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    # pyOpenSSL has no public word for more than one group: its set_tmp_ecdh would leave out the post-quantum one.
+    if lib.SSL_CTX_set1_curves_list(context._context, GROUPS) != 1:
+        raise RuntimeError(f"OpenSSL does not know the groups {GROUPS.decode()}")
     context.set_alpn_select_callback(_selector(tuple(protocols)))
     # Always set, and never the same twice: without it resumption under VERIFY_PEER fails the handshake instead.
     context.set_session_id(secrets.token_bytes(32))
-    # Where no certificate is asked for, tickets alone: they need no memory here, and no other context can read them.
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     if group.mtls == "off":
+        # Tickets alone: they need no memory here, and no other context can read them.
         context.set_verify(SSL.VERIFY_NONE)
     else:
         context.set_options(SSL.OP_NO_TICKET)
@@ -196,29 +193,35 @@ def client_context(
     :param trust_store: the trusted authorities; without one the system's.
     :param verify: whether the origin's certificate is verified at all.
     """
-    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    context.set_min_proto_version(VERSIONS[minimum_version])
-    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
-    context.set_mode(SSL_MODE_NO_AUTO_CHAIN)
-    context.clear_mode(SSL_MODE_ENABLE_PARTIAL_WRITE)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context = _context(SSL.TLS_CLIENT_METHOD, minimum_version, () if certificate is None else (certificate,))
+    context.set_options(SSL.OP_NO_TICKET)
     context.set_alpn_protos([b"http/1.1"])
-    if certificate is not None:
-        _present(context, certificate)
     if not verify:
         context.set_verify(SSL.VERIFY_NONE)
         return context
+    trust_stores = () if trust_store is None else (trust_store,)
+    fill_store(context.get_cert_store(), trust_stores)
     if trust_store is None:
         context.set_default_verify_paths()
-    else:
-        fill_store(_store(context), (trust_store,))
-    revocation = Revocation.of(() if trust_store is None else (trust_store,))
-    set_verifier(context, SSL.VERIFY_PEER, Verifier("on", revocation=revocation))
+    set_verifier(context, SSL.VERIFY_PEER, Verifier("on", revocation=Revocation.of(trust_stores)))
+    return context
+
+
+def _context(method: int, minimum_version: str, certificates: Sequence[LoadedCertificate]) -> SSL.Context:
+    """What the contexts of both sides have in common."""
+    context = SSL.Context(method)
+    context.set_min_proto_version(VERSIONS[minimum_version])
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    context.set_mode(SSL_MODE_NO_AUTO_CHAIN)
+    context.clear_mode(SSL_MODE_ENABLE_PARTIAL_WRITE)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    for certificate in certificates:
+        _present(context, certificate)
     return context
 
 
 def _request_certificate(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> None:
-    fill_store(_store(context), trust_stores)
+    fill_store(context.get_cert_store(), trust_stores)
     names = {ca.subject: ca for store in trust_stores if store.advertise for ca in store.authorities}
     for authority in names.values():
         context.add_client_ca(authority)
@@ -229,19 +232,6 @@ def _request_certificate(context: SSL.Context, group: ServerGroup, trust_stores:
     admission, revocation = Admission.of(group, trust_stores), Revocation.of(trust_stores)
     set_verifier(context, flags, Verifier(group.mtls, over_http, admission, revocation))
     context.set_verify_depth(group.verify_depth)
-
-
-def _limit_groups(context: SSL.Context) -> None:
-    # pyOpenSSL has no public word for more than one group: its set_tmp_ecdh would leave out the post-quantum one.
-    if lib.SSL_CTX_set1_curves_list(context._context, GROUPS) != 1:
-        raise RuntimeError(f"OpenSSL does not know the groups {GROUPS.decode()}")
-
-
-def _store(context: SSL.Context) -> crypto.X509Store:
-    store = context.get_cert_store()
-    if store is None:
-        raise RuntimeError("the context has no certificate store")
-    return store
 
 
 def _present(context: SSL.Context, certificate: LoadedCertificate) -> None:

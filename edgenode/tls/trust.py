@@ -111,12 +111,13 @@ class Trust:
         :param identity: as this trust has verified it.
         :param now: when that was, UTC.
         """
-        if not identity.verification.verified:
-            return int(describe(identity.leaf).not_after.timestamp())
-        end = min(int(describe(der).not_after.timestamp()) for der in (identity.leaf, *identity.chain_verified))
-        changes = self._revocation.changes if self._revocation is not None else ()
+        ends = [identity.not_after, *(describe(der).not_after for der in identity.chain_verified)]
+        end = int(min(ends).timestamp())
+        if self._revocation is None or not identity.verification.verified:
+            return end
+        changes = self._revocation.changes
         following = bisect_left(changes, int(now.timestamp()))
-        return min(end, changes[following]) if following < len(changes) else end
+        return min((end, *changes[following : following + 1]))
 
     def dated(self, identity: ClientIdentity, now: datetime.datetime) -> ClientIdentity:
         """The identity with the dates of the revocation list that covers it; itself, if it has those already.
@@ -170,7 +171,7 @@ class Trust:
 
     def _doubt(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[int, int, str]:
         """What is wrong with a client that was not verified, its authority left aside: error, depth and reason."""
-        error = _date_error(identity.leaf, now)
+        error = EXPIRED if now > identity.not_after else NOT_YET_VALID if now < identity.not_before else 0
         if error:
             return error, 0, reason(error)
         objection = self.admission.unverified(identity.leaf) if self.admission is not None else None
@@ -236,10 +237,3 @@ def _weakness(authority: bytes, *, is_last: bool) -> int:
         return AUTHORITY_KEY_TOO_WEAK
     # The authority is trusted for its key; its signature does not count.
     return 0 if is_last or description.signature_algorithm.endswith(STRONG_SIGNATURES) else SIGNATURE_TOO_WEAK
-
-
-def _date_error(der: bytes, now: datetime.datetime) -> int:
-    certificate = describe(der)
-    if now > certificate.not_after:
-        return EXPIRED
-    return NOT_YET_VALID if now < certificate.not_before else 0

@@ -140,7 +140,7 @@ class Verifier:
         chain, record.chain = record.chain, {}  # the record lives as long as its connection
         path: tuple[bytes, ...] = ()
         if record.errors:
-            objection = self._unverified(chain[0])
+            objection = None if self.admission is None else self.admission.unverified(_der(chain[0]))
         else:
             path = tuple(_der(chain[depth]) for depth in range(len(chain)))
             objection = self._objection(path, stale=bool(record.stale))
@@ -149,7 +149,8 @@ class Verifier:
             return self._refused(record, chain[0], objection.error, 0)
         record.complete, record.path = True, path
         # Only here is it known that a missing revocation list went with an unknown authority.
-        return self.over_http or not record.errors or self._forgives(record)
+        errors = [number for number, _ in record.errors]
+        return self.over_http or not errors or (self.mode == "optional-no-ca" and only_unknown_authority(errors))
 
     def _fault(self, record: Record, certificate: crypto.X509, error: int, depth: int) -> bool:
         """OpenSSL found an error."""
@@ -169,12 +170,6 @@ class Verifier:
             # OpenSSL 4 no longer asks for its revocation list; OpenSSL 3 did, and so nginx refuses it without one.
             record.errors.append((UNABLE_TO_GET_CRL, depth))
         return self.over_http or (self.mode == "optional-no-ca" and _may_be_forgiven(record.errors))
-
-    def _forgives(self, record: Record) -> bool:
-        return self.mode == "optional-no-ca" and only_unknown_authority([number for number, _ in record.errors])
-
-    def _unverified(self, leaf: crypto.X509) -> Objection | None:
-        return None if self.admission is None else self.admission.unverified(_der(leaf))
 
     def _objection(self, path: Sequence[bytes], *, stale: bool) -> Objection | None:
         now = datetime.datetime.now(datetime.UTC)
