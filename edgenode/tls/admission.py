@@ -65,11 +65,7 @@ class Admission:
 
     @classmethod
     def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> Self:
-        """What a server group with these trust stores asks.
-
-        :param group: the section.
-        :param trust_stores: those that it names, loaded.
-        """
+        """What a server group asks, with the trust stores that it names."""
         strict: dict[bytes, bool] = {}
         for store in trust_stores:
             for authority in store.authorities:
@@ -91,10 +87,7 @@ class Admission:
             return Objection(APPLICATION_VERIFICATION, f"it cannot be examined: {error}")
 
     def unverified(self, leaf: bytes) -> Objection | None:
-        """What speaks against a client of an authority that is unknown; never raises.
-
-        :param leaf: its certificate, DER.
-        """
+        """What speaks against a client of an authority that is unknown, from its certificate, DER; never raises."""
         try:
             return self._usage(leaf)
         except Exception as error:

@@ -52,8 +52,7 @@ class Entry:
 
     @classmethod
     @abstractmethod
-    def _checked(cls, text: str) -> str:
-        """The text to keep of an entry."""
+    def _checked(cls, text: str) -> str: ...
 
     def __str__(self) -> str:
         return self.text
@@ -66,15 +65,11 @@ class NamePattern(Entry):
     names: ClassVar[str]
 
     def allows(self, names: AlternativeNames) -> bool:
-        """Whether any name of this kind is meant.
-
-        :param names: the subject alternative names of a certificate.
-        """
+        """Whether any of a certificate's names is meant."""
         return any(map(self._allows, getattr(names, self.names)))
 
     @abstractmethod
-    def _allows(self, name: str) -> bool:
-        """Whether a name is meant."""
+    def _allows(self, name: str) -> bool: ...
 
 
 @frozen
@@ -128,10 +123,7 @@ class URIPattern(NamePattern):
         return text
 
     def allows(self, names: AlternativeNames) -> bool:
-        """Whether any URI is meant.
-
-        :param names: the subject alternative names of a certificate.
-        """
+        """Whether any of a certificate's names is meant."""
         return not (self.text.startswith(_SPIFFE) and len(names.uri) != 1) and super().allows(names)
 
     def _allows(self, name: str) -> bool:

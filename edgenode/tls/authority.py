@@ -142,9 +142,8 @@ class Authority:
         return chain, key_path
 
     def revoke(self, name: str) -> pathlib.Path:
-        """Revoke the certificate of that name and write the revocation list anew.
+        """Revoke the certificate of that name and write the revocation list anew; its path.
 
-        :return: the path of the revocation list.
         :raises PkiError: if there is no such certificate, or it is revoked already.
         """
         entries = self.issued()
@@ -159,10 +158,7 @@ class Authority:
         return self.write_crl()
 
     def write_crl(self, days: int = CRL_DAYS) -> pathlib.Path:
-        """Write the revocation list, ``ca.crl.pem``, good for a number of days from now.
-
-        :return: its path.
-        """
+        """Write the revocation list, ``ca.crl.pem``, good for a number of days from now; its path."""
         now = _now()
         builder = x509.CertificateRevocationListBuilder().issuer_name(self.certificate.subject)
         builder = builder.last_update(now - SKEW).next_update(now + _span(days))

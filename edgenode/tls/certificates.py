@@ -181,18 +181,14 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def is_cut(data: bytes) -> bool:
-    """Whether a PEM file ends within a block.
-
-    :param data: the content of the file.
-    """
+    """Whether the content of a PEM file ends within a block."""
     return data.count(b"-----BEGIN ") != data.count(b"-----END ")
 
 
 def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether a certificate names another as its issuer and bears its signature.
 
-    :param certificate: the one in question.
-    :param issuer: the other; its own right to sign, and all dates, are not looked at.
+    The issuer's right to sign, and all dates, are not looked at.
     """
     try:
         certificate.verify_directly_issued_by(issuer)
@@ -215,12 +211,7 @@ def extension(
 
 
 def validity_fault(certificate: x509.Certificate, now: datetime.datetime) -> str | None:
-    """What is wrong with a certificate's dates, if anything.
-
-    :param certificate: the one in question.
-    :param now: the time, UTC.
-    :return: a sentence; ``None`` if it is valid.
-    """
+    """What is wrong with a certificate's dates at a time, UTC; ``None`` if it is valid."""
     if now > certificate.not_valid_after_utc:
         return f"{_subject(certificate)} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
     if now < certificate.not_valid_before_utc:
@@ -230,8 +221,7 @@ def validity_fault(certificate: x509.Certificate, now: datetime.datetime) -> str
 
 def _chain_faults(path: pathlib.Path, chain: Sequence[x509.Certificate], now: datetime.datetime) -> Iterator[str]:
     for certificate in chain:
-        fault = validity_fault(certificate, now)
-        if fault:
+        if fault := validity_fault(certificate, now):
             yield f"{path}: {fault}"
     for certificate, following in pairwise(chain):
         if not signed_by(certificate, following):

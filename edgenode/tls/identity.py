@@ -28,9 +28,8 @@ LARGEST_REMEMBERED = 8 * 1024
 
 
 def describe(der: bytes) -> ClientIdentity:
-    """What a certificate says, as an identity that nobody has verified; remembered by its DER.
+    """What a certificate, DER, says, as an identity that nobody has verified; remembered.
 
-    :param der: the certificate, DER.
     :raises ValueError: if it is malformed.
     """
     return _remembered(der) if len(der) <= LARGEST_REMEMBERED else _read(der)
@@ -190,17 +189,13 @@ def _ders(certificates: Iterable[crypto.X509] | None) -> tuple[bytes, ...]:
 
 
 def issuer_serial(chain: Sequence[bytes]) -> str:
-    """The serial number of who issued the first of a verified chain, DER: its own, if it is alone; empty of none.
-
-    :param chain: DER: the leaf, the intermediates, the authority.
-    """
+    """The serial number of who issued the first of a verified chain, DER: its own, if it is alone; empty of none."""
     return describe(chain[:2][-1]).serial if chain else ""
 
 
 def identity_of(certificate: crypto.X509, verification: Verification) -> ClientIdentity:
-    """The identity that a leaf certificate gives, without the chain it came with.
+    """The identity that a leaf certificate gives, with the verdict on it and without the chain it came with.
 
-    :param verification: the verdict on it.
     :raises ValueError: if it is malformed.
     """
     return evolve(describe(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)), verification=verification)

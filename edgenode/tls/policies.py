@@ -57,11 +57,7 @@ class TLSPolicy:
 
     @classmethod
     def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> TLSPolicy:
-        """The policy of a server group; where no client certificate is asked for, nothing of one counts.
-
-        :param group: the section.
-        :param trust_stores: those that it names, loaded.
-        """
+        """That of a server group; where no client certificate is asked for, nothing of one counts."""
         if group.mtls == "off":
             group = ServerGroup(
                 certificate=(), security_policy="", minimum_version=group.minimum_version, ciphers=group.ciphers
@@ -83,8 +79,6 @@ def check_group(
     """What is wrong with a server group.
 
     :param name: of its section, for the problems.
-    :param certificates: its own, loaded.
-    :param trust_stores: loaded.
     """
     problems = Problems(f"{group.kind} {name}".rstrip())
     problems.error("certificate", *_certificate_faults(certificates))
@@ -150,8 +144,6 @@ def server_context(
 ) -> SSL.Context:
     """The context of a server group; each connection on it needs its own ``Record`` as app data.
 
-    :param certificates: its own, loaded.
-    :param trust_stores: loaded.
     :param protocols: the ALPN protocols spoken, the preferred first.
     :raises ConfigurationError: if :func:`check_group` finds an error.
     """
@@ -189,7 +181,6 @@ def client_context(
     The name in the origin's certificate is not looked at here: call ``hostnames.verify_origin`` after the handshake.
 
     :param minimum_version: the lowest TLS version spoken, ``1.2`` or ``1.3``.
-    :param certificate: the client certificate to present.
     :param trust_store: the trusted authorities; without one the system's.
     :param verify: whether the origin's certificate is verified at all.
     """

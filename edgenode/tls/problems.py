@@ -31,11 +31,7 @@ class Problems:
         return any(not problem.warning for problem in self._found)
 
     def error(self, key: str, *sentences: str) -> None:
-        """Report what makes the section unusable.
-
-        :param key: of the section.
-        :param sentences: what is wrong, each by itself.
-        """
+        """Report what makes the section unusable, each sentence by itself."""
         self._found += [Problem(self.section, key, sentence) for sentence in sentences]
 
     def warn(self, key: str, *sentences: str) -> None:
@@ -43,10 +39,7 @@ class Problems:
         self._found += [Problem(self.section, key, sentence, warning=True) for sentence in sentences]
 
     def attempt(self, key: str, read: Callable[..., _T], *arguments: object) -> _T | None:
-        """The result of reading something, or ``None`` and an error of the key if it is an :class:`InvalidValue`.
-
-        :param read: what to call with the arguments.
-        """
+        """The result of a call, or ``None`` and an error of the key if that raises :class:`InvalidValue`."""
         try:
             return read(*arguments)
         except InvalidValue as invalid:

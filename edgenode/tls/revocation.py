@@ -102,10 +102,7 @@ class Revocation:
 
     @classmethod
     def of(cls, trust_stores: Sequence[LoadedTrustStore]) -> Self | None:
-        """That of these trust stores; ``None`` if they have no lists. What takes long is done here, not in requests.
-
-        :param trust_stores: loaded.
-        """
+        """That of these trust stores; ``None`` if they have no lists. What takes long is done here, not in requests."""
         flags = crl_flags(trust_stores)
         if not flags:
             return None
@@ -156,9 +153,8 @@ class Revocation:
         return (None, None) if latest is None else (latest.last_update_utc, latest.next_update_utc)
 
     def add_to(self, store: crypto.X509Store) -> None:
-        """Put the lists and their flags into a store of OpenSSL's.
+        """Put the lists and their flags into a new store of OpenSSL's.
 
-        :param store: a new one.
         :raises RuntimeError: if OpenSSL refuses a list.
         """
         _add(store, (each.parsed for each in self._lists))

@@ -82,8 +82,7 @@ def faults(
     :param authorities: those of the trust store.
     """
     for crl in crls:
-        fault = _unreadable(crl) or _unauthorised(crl, authorities)
-        if fault:
+        if fault := _unreadable(crl) or _unauthorised(crl, authorities):
             yield f"{path}: {fault}"
 
 
@@ -145,8 +144,6 @@ def date_warnings(
     """Warnings about the dates of lists.
 
     :param path: their file, for the sentences.
-    :param crl_stale: ``refuse`` or ``accept``.
-    :param now: the time, UTC.
     """
     for crl in crls:
         issuer = distinguished_name(crl.issuer)
@@ -229,10 +226,7 @@ def same_kind(crl: x509.CertificateRevocationList) -> object:
 
 
 def is_complete(crl: x509.CertificateRevocationList) -> bool:
-    """Whether it is no delta list.
-
-    :param crl: a list; a delta list has the extension deltaCRLIndicator (RFC 5280, section 5.2.4).
-    """
+    """Whether a list is no delta list: without the extension deltaCRLIndicator (RFC 5280, section 5.2.4)."""
     return _base_number(crl) is None
 
 

@@ -64,11 +64,7 @@ class Trust:
 
     @classmethod
     def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> Self:
-        """The trust of a server group with these trust stores: none, where no certificate is asked for.
-
-        :param group: the section.
-        :param trust_stores: those that it names, loaded.
-        """
+        """That of a server group with the trust stores that it names: none, where no certificate is asked for."""
         if group.mtls == "off":
             return cls()
         admission = Admission.of(group, trust_stores)
@@ -120,10 +116,7 @@ class Trust:
         return min((end, *changes[following : following + 1]))
 
     def dated(self, identity: ClientIdentity, now: datetime.datetime) -> ClientIdentity:
-        """The identity with the dates of the revocation list that covers it; itself, if it has those already.
-
-        :param now: the time, UTC.
-        """
+        """The identity with the dates of the revocation list that covers it; itself, if it has those already."""
         dates = (None, None) if self._revocation is None else self._revocation.dates(identity.issuer, now)
         if dates == (identity.crl_this_update, identity.crl_next_update):
             return identity

@@ -164,8 +164,7 @@ def _authority_faults(path: pathlib.Path, certificates: Sequence[x509.Certificat
 
 def _doubtful_authorities(authorities: Sequence[x509.Certificate], now: datetime.datetime) -> Iterator[str]:
     for authority in authorities:
-        fault = validity_fault(authority, now)
-        if fault:
+        if fault := validity_fault(authority, now):
             yield f"{fault}; nothing that it issued is accepted"
         if not any(signed_by(authority, other) for other in authorities):
             # X509_V_FLAG_PARTIAL_CHAIN stays off, so a chain must end in a self-signed authority, as in nginx.

@@ -185,10 +185,7 @@ def _der(certificate: crypto.X509) -> bytes:
 
 
 def set_verifier(context: SSL.Context, flags: int, verifier: Verifier) -> None:
-    """Have a context verify its peers, with a verifier as its callback.
-
-    :param flags: of OpenSSL: ``SSL.VERIFY_PEER`` and its kin.
-    """
+    """Have a context verify its peers, by ``SSL.VERIFY_PEER`` and its kin, with a verifier as its callback."""
     context.set_app_data(verifier)
     context.set_verify(flags, _callback)
 
@@ -225,9 +222,7 @@ def judge(group: ServerGroup, verification: Verification) -> ClientError | None:
 
     To be asked whatever ``mtls-refusal`` says: what was refused in the handshake is refused here once more.
 
-    :param group: the server group.
     :param verification: the verdict on the client, as of now.
-
     :return: the refusal with nginx's status, 495 for a bad certificate and 496 for a missing one; ``None`` if the
         client is let in.
     """
