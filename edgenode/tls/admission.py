@@ -59,6 +59,7 @@ class Admission:
 
     group: ServerGroup
     strict: Mapping[bytes, bool]
+    _patterns: tuple[NamePattern, ...]
     _networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
     _certificates: frozenset[str]
     _keys: frozenset[str]
@@ -71,9 +72,10 @@ class Admission:
             for authority in store.authorities:
                 der = authority.public_bytes(Encoding.DER)
                 strict[der] = strict.get(der, False) or store.verification != "openssl"
+        patterns = (*group.allow_dns, *group.allow_uri, *group.allow_email)
         networks = tuple(map(ipaddress.ip_network, group.allow_ip))
         pins = frozenset(map(str, group.pin_certificate)), frozenset(map(str, group.pin_spki))
-        return cls(group, strict, networks, *pins)
+        return cls(group, strict, patterns, networks, *pins)
 
     def objection(self, chain: Sequence[bytes], now: datetime.datetime) -> Objection | None:
         """What speaks against a client; never raises.
@@ -111,18 +113,21 @@ class Admission:
 
     def _unlisted(self, chain: Sequence[bytes]) -> Objection | None:
         # The authority is trusted for its key: its size and its signature do not count (RFC 5280, section 6.1.1 d).
-        below = [describe(der) for der in (chain[:-1] or chain)]
-        fault = next(filter(None, map(self._weakness, below)), "") or self._strangeness(below[0])
+        fault = ""
+        for der in chain[:-1] or chain:
+            fault = fault or self._weakness(describe(der))
+        fault = fault or self._strangeness(describe(chain[0]))
         return Objection(APPLICATION_VERIFICATION, fault) if fault else None
 
     def _weakness(self, certificate: ClientIdentity) -> str:
         """What is wrong with the key or the signature of a certificate below the authority; empty if nothing is."""
-        group, subject, kind = self.group, certificate.subject[:_LONGEST_NAME], certificate.key_type
-        least = {"RSA": group.minimum_rsa_bits, "ECDSA": group.minimum_ec_bits}.get(kind, 0)
+        group, kind, signature = self.group, certificate.key_type, certificate.signature_algorithm
+        least = group.minimum_ec_bits if kind == "ECDSA" else group.minimum_rsa_bits if kind == "RSA" else 0
         if certificate.key_bits < least:
-            return f"the {kind} key of {subject} has {certificate.key_bits} bits, and needs {least}"
-        if group.signature_algorithms and certificate.signature_algorithm not in group.signature_algorithms:
-            return f"{subject} is signed with {certificate.signature_algorithm}, which is not allowed"
+            name = certificate.subject[:_LONGEST_NAME]
+            return f"the {kind} key of {name} has {certificate.key_bits} bits, and needs {least}"
+        if group.signature_algorithms and signature not in group.signature_algorithms:
+            return f"{certificate.subject[:_LONGEST_NAME]} is signed with {signature}, which is not allowed"
         return ""
 
     def _strangeness(self, leaf: ClientIdentity) -> str:
@@ -130,10 +135,8 @@ class Admission:
         group, certificates, keys = self.group, self._certificates, self._keys
         if (certificates or keys) and leaf.fingerprint_sha256 not in certificates and leaf.spki_sha256 not in keys:
             return "neither its certificate nor its key is pinned"
-        patterns: tuple[NamePattern, ...] = (*group.allow_dns, *group.allow_uri, *group.allow_email)
-        listed = patterns or group.allow_subject or self._networks
-        if listed and not (
-            any(pattern.allows(leaf.sans) for pattern in patterns)
+        if (self._patterns or group.allow_subject or self._networks) and not (
+            any(pattern.allows(leaf.sans) for pattern in self._patterns)
             or any(pattern.allows(leaf.subject) for pattern in group.allow_subject)
             # Of the same version: an IPv4-mapped IPv6 address is in no IPv4 network.
             or any(address in network for address in _addresses(leaf.sans) for network in self._networks)

@@ -9,7 +9,7 @@ verdict is remembered with it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -147,7 +147,7 @@ def identify(
     connection: SSL.Connection,
     verification: Verification,
     tags: Mapping[bytes, tuple[str, ...]] = MappingProxyType({}),
-    path: Sequence[bytes] = (),
+    path: tuple[bytes, ...] = (),
 ) -> ClientIdentity | None:
     """The identity of the client at the other end of a finished handshake.
 
@@ -163,20 +163,20 @@ def identify(
             # OpenSSL shows a verified chain for untrusted certificates too: it is no proof of anything.
             path = ()
         elif not path:
-            path = _ders(connection.get_verified_chain())
+            path = tuple(map(der_of, connection.get_verified_chain() or ()))
         if path:
             leaf = path[0]
         else:
             certificate = connection.get_peer_certificate()
             if certificate is None:
                 return None
-            leaf = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+            leaf = der_of(certificate)
         return evolve(
             describe(leaf),
             verification=verification,
             # On the server's side this excludes the leaf.
-            chain_sent=_ders(connection.get_peer_cert_chain()),
-            chain_verified=tuple(path[1:]),
+            chain_sent=tuple(map(der_of, connection.get_peer_cert_chain() or ())),
+            chain_verified=path[1:],
             issuer_serial=issuer_serial(path),
             tags=tags.get(path[-1], ()) if path else (),
         )
@@ -184,8 +184,9 @@ def identify(
         raise ClientError(495, f"client certificate: it cannot be read: {error}") from error
 
 
-def _ders(certificates: Iterable[crypto.X509] | None) -> tuple[bytes, ...]:
-    return tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in certificates or ())
+def der_of(certificate: crypto.X509) -> bytes:
+    """A certificate of OpenSSL's as DER."""
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
 def issuer_serial(chain: Sequence[bytes]) -> str:
@@ -198,7 +199,7 @@ def identity_of(certificate: crypto.X509, verification: Verification) -> ClientI
 
     :raises ValueError: if it is malformed.
     """
-    return evolve(describe(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)), verification=verification)
+    return evolve(describe(der_of(certificate)), verification=verification)
 
 
 KEY_TYPES: Mapping[str, str] = MappingProxyType(

@@ -21,7 +21,7 @@ from OpenSSL._util import lib
 
 from edgenode.model.exchange import ClientIdentity
 from edgenode.tls.admission import Admission
-from edgenode.tls.identity import describe, identify, issuer_serial
+from edgenode.tls.identity import der_of, describe, identify, issuer_serial
 from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
@@ -207,7 +207,7 @@ class Trust:
             found = crypto.X509StoreContext(self._store(now, lists=lists), leaf, sent).get_verified_chain()
         except crypto.X509StoreContextError as error:
             return error.errors[0], error.errors[1], ()
-        return 0, 0, tuple(each.to_cryptography().public_bytes(Encoding.DER) for each in found[1:])
+        return 0, 0, tuple(map(der_of, found[1:]))
 
     def _store(self, now: datetime.datetime, *, lists: bool) -> crypto.X509Store:
         """A new store of OpenSSL's: to set the time of one a second time is of no effect, and no error."""

@@ -18,6 +18,7 @@ from OpenSSL import SSL, crypto
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_CERTIFICATE, Verification
 from edgenode.tls.admission import Admission, Objection
+from edgenode.tls.identity import der_of
 from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.verify_errors import (
@@ -140,17 +141,18 @@ class Verifier:
         chain, record.chain = record.chain, {}  # the record lives as long as its connection
         path: tuple[bytes, ...] = ()
         if record.errors:
-            objection = None if self.admission is None else self.admission.unverified(_der(chain[0]))
+            objection = None if self.admission is None else self.admission.unverified(der_of(chain[0]))
         else:
-            path = tuple(_der(chain[depth]) for depth in range(len(chain)))
+            path = tuple(map(der_of, map(chain.__getitem__, range(len(chain)))))
             objection = self._objection(path, stale=bool(record.stale))
         if objection is not None:
             record.objection = objection
             return self._refused(record, chain[0], objection.error, 0)
         record.complete, record.path = True, path
         # Only here is it known that a missing revocation list went with an unknown authority.
-        errors = [number for number, _ in record.errors]
-        return self.over_http or not errors or (self.mode == "optional-no-ca" and only_unknown_authority(errors))
+        if self.over_http or not record.errors:
+            return True
+        return self.mode == "optional-no-ca" and only_unknown_authority([number for number, _ in record.errors])
 
     def _fault(self, record: Record, certificate: crypto.X509, error: int, depth: int) -> bool:
         """OpenSSL found an error."""
@@ -178,10 +180,6 @@ class Verifier:
             if error:
                 return Objection(error, reason(error))
         return None if self.admission is None else self.admission.objection(path, now)
-
-
-def _der(certificate: crypto.X509) -> bytes:
-    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
 def set_verifier(context: SSL.Context, flags: int, verifier: Verifier) -> None:
