@@ -75,17 +75,12 @@ ALL_ROWS = {row.path: row for row in _flat(ROWS)}
 """Every field of an event, those within others too, by its path."""
 
 
-def _by_part() -> dict[str, dict[str, Row]]:
-    parts: dict[str, dict[str, Row]] = {}
-    for row in ALL_ROWS.values():
-        if row.of and (not row.inner or get_origin(row.type) is list):
-            part, _, name = row.of.rpartition(".")
-            parts.setdefault(part, {})[name] = row
-    return parts
-
-
-ATTRIBUTES = _by_part()
+ATTRIBUTES: dict[str, dict[str, Row]] = {}
 """The fields that are attributes of a part of a record: by where the part stands, and by the attribute's name."""
+
+for _row in ALL_ROWS.values():
+    if _row.of and (not _row.inner or get_origin(_row.type) is list):
+        ATTRIBUTES.setdefault(_row.of.rpartition(".")[0], {})[_row.of.rpartition(".")[2]] = _row
 
 
 class Values(dict[str, Any]):

@@ -152,16 +152,12 @@ class _Verdict(TypedDict):
     verify: Annotated[
         Verdict, "verification", "``SUCCESS``, ``NONE`` or ``FAILED:`` and the reason: nginx's ``$ssl_client_verify``."
     ]
-    subject: Annotated[
-        Name | None, "client.subject", "Its subject (RFC 4514), at most 1024 characters; ``null`` without one."
-    ]
+    subject: Annotated[Name | None, "client.subject", "Its subject (RFC 4514), at most 1024 characters, or ``null``."]
     issuer: Annotated[Name | None, "client.issuer", "Its issuer, likewise."]
     serial: Annotated[Text | None, "client.serial", "Its serial number, hexadecimal."]
     fingerprint: Annotated[Text | None, "client.fingerprint_sha256", "SHA-256 of it, hexadecimal."]
     revoked: Annotated[Flag, "verification.revoked", "Whether a revocation list revokes it."]
-    first_error: Annotated[
-        Number, "verification.first_error", "OpenSSL's number of the first error, 0 if there was none."
-    ]
+    first_error: Annotated[Number, "verification.first_error", "OpenSSL's number of the first error; 0 for none."]
     last_error: Annotated[Number, "verification.last_error", "That of the last error."]
     depth: Annotated[Number, "verification.depth", "Where in the chain that one was; 0 is the leaf."]
 
@@ -172,13 +168,9 @@ class EventCertificate(_Verdict, total=False):
 
     errors: Annotated[Numbers, "client.verification.errors", "OpenSSL's numbers of all errors, in the order found."]
     tags: Annotated[Texts, "client.tags", "Tags of the trust stores that vouch for it."]
-    subject_legacy: Annotated[
-        Name, "client.subject_legacy", "The subject in OpenSSL's one-line form, at most 1024 characters."
-    ]
+    subject_legacy: Annotated[Name, "client.subject_legacy", "In OpenSSL's one-line form, at most 1024 characters."]
     issuer_legacy: Annotated[Name, "client.issuer_legacy", "The issuer, likewise."]
-    issuer_serial: Annotated[
-        Text, "client.issuer_serial", "The serial number of its direct issuer; empty unless it was verified."
-    ]
+    issuer_serial: Annotated[Text, "client.issuer_serial", "Its direct issuer's serial number; empty unless verified."]
     fingerprint_sha1: Annotated[Text, "client.fingerprint_sha1", "SHA-1 of it, hexadecimal."]
     ski: Annotated[Text, "client.ski", "Its subject key identifier, hexadecimal; empty if it has none."]
     issuer_ski: Annotated[Text, "client.issuer_ski", "Its authority key identifier, likewise."]
@@ -195,12 +187,10 @@ class EventCertificate(_Verdict, total=False):
     chain_sent: Annotated[Chain, "client.chain_sent", "How many further certificates the client sent."]
     chain_verified: Annotated[Chain, "client.chain_verified", "How many the verified chain has behind the leaf."]
     crl_this_update: Annotated[
-        Moment | None,
-        "client.crl_this_update",
-        "When the revocation list that covers it was issued; ``null`` if none does.",
+        Moment | None, "client.crl_this_update", "When the list that covers it was issued; ``null`` if none does."
     ]
     crl_next_update: Annotated[
-        Moment | None, "client.crl_next_update", "When a newer one is due; ``null`` if that is not said."
+        Moment | None, "client.crl_next_update", "When a newer one is due; ``null`` if not said."
     ]
 
 
@@ -212,13 +202,9 @@ class EventRequest(TypedDict):
     authority: Annotated[Octets, "authority", "Host and port asked for, in normal form."]
     target: Annotated[Octets, "target", "The request target in origin form, as sent."]
     version: Annotated[Version, "version", "``HTTP/1.1``, ``HTTP/1.0`` or ``HTTP/2.0``."]
-    length: Annotated[
-        Number | None, "length", "The length of the body; ``null`` if it was not known in advance.", "bytes"
-    ]
+    length: Annotated[Number | None, "length", "The length of the body; ``null`` if not known in advance.", "bytes"]
     headers: Annotated[
-        Headers,
-        "fields",
-        "All values of each header field that ``[edge] event-headers`` names, none of one that is absent.",
+        Headers, "fields", "All values of each field that ``[edge] event-headers`` names, none of one that is absent."
     ]
 
 
@@ -271,36 +257,24 @@ class Event(TypedDict):
     """What happened in one exchange, as a line of JSON says it."""
 
     time: Annotated[Instant, "time", "When the exchange began; RFC 3339, UTC, microseconds."]
-    id: Annotated[
-        Octets, "identifier", "The identifier that the origin got as ``X-Request-Id``; empty if none was made."
-    ]
+    id: Annotated[Octets, "identifier", "What the origin got as ``X-Request-Id``; empty if none was made."]
     listener: Annotated[Text, "listener", "The listener by name."]
     client: Annotated[Text, "exchange.client", "The client's address, as a trusted proxy reports it if there is one."]
     peer: Annotated[Where, "exchange.connection.peer", "The other end of the connection, address and port."]
     local: Annotated[Where, "exchange.connection.local", "This end of the connection."]
     tls: Annotated[EventTls, "exchange.connection"]
     certificate: Annotated[EventCertificate, "exchange.connection"]
-    server_group: Annotated[
-        Text, "exchange.server_group", "The server group by name; empty if it did not get that far."
-    ]
+    server_group: Annotated[Text, "exchange.server_group", "The server group; empty if it did not get that far."]
     security_policy: Annotated[Text, "exchange.security_policy", "The security policy, likewise."]
     path_map: Annotated[Text, "exchange.path_map", "The path map, likewise."]
     request: Annotated[EventRequest | None, "exchange.request"]
     tags: Annotated[Tags, "decision.tags", "All tags at the end, sorted."]
-    reasons: Annotated[
-        list[EventReason], Kind(reasons, _read_reasons), "decision.reasons", "Every filter that matched."
-    ]
+    reasons: Annotated[list[EventReason], Kind(reasons, _read_reasons), "decision.reasons", "All filters that matched."]
     action: Annotated[Text | None, "decision.action.name", "The action that won; ``null`` if there was none."]
-    mode: Annotated[
-        Text,
-        "decision.mode",
-        "The mode of filtration; if it is not ``block``, the action is what would have been.",
-    ]
+    mode: Annotated[Text, "decision.mode", "The mode; if it is not ``block``, the action is what would have been."]
     stages: Annotated[Stages, "decision.timings", "What each stage took.", "µs"]
     status: Annotated[
-        Number,
-        "status",
-        "What the client got; 444 closed without an answer, 499 the client left, 0 nothing was answered.",
+        Number, "status", "What the client got; 444 closed without answer, 499 the client left, 0 nothing was answered."
     ]
     error: Annotated[EventError | None, "error"]
     origin: Annotated[EventOrigin | None, COMPUTED]

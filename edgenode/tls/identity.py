@@ -202,35 +202,31 @@ def identity_of(certificate: crypto.X509, verification: Verification) -> ClientI
     return evolve(describe(der_of(certificate)), verification=verification)
 
 
-KEY_TYPES: Mapping[str, str] = MappingProxyType(
-    {
-        "1.2.840.113549.1.1.1": "RSA",
-        "1.2.840.113549.1.1.10": "RSA",
-        "1.2.840.10045.2.1": "ECDSA",
-        "1.2.840.10040.4.1": "DSA",
-        "1.3.101.112": "Ed25519",
-        "1.3.101.113": "Ed448",
-    }
-)
+KEY_TYPES = {
+    "1.2.840.113549.1.1.1": "RSA",
+    "1.2.840.113549.1.1.10": "RSA",
+    "1.2.840.10045.2.1": "ECDSA",
+    "1.2.840.10040.4.1": "DSA",
+    "1.3.101.112": "Ed25519",
+    "1.3.101.113": "Ed448",
+}
 """The kinds of public keys; any other is called by its dotted number."""
 
-_EDWARDS: Mapping[str, int] = MappingProxyType({"1.3.101.112": 256, "1.3.101.113": 456})
+_EDWARDS = {"1.3.101.112": 256, "1.3.101.113": 456}
 
-SIGNATURE_ALGORITHMS: Mapping[str, str] = MappingProxyType(
-    {
-        "1.2.840.113549.1.1.4": "rsa-md5",
-        "1.2.840.113549.1.1.5": "rsa-sha1",
-        "1.2.840.113549.1.1.14": "rsa-sha224",
-        "1.2.840.113549.1.1.11": "rsa-sha256",
-        "1.2.840.113549.1.1.12": "rsa-sha384",
-        "1.2.840.113549.1.1.13": "rsa-sha512",
-        "1.2.840.10045.4.1": "ecdsa-sha1",
-        "1.2.840.10045.4.3.1": "ecdsa-sha224",
-        "1.2.840.10045.4.3.2": "ecdsa-sha256",
-        "1.2.840.10045.4.3.3": "ecdsa-sha384",
-        "1.2.840.10045.4.3.4": "ecdsa-sha512",
-        "1.3.101.112": "ed25519",
-        "1.3.101.113": "ed448",
-    }
-)
+SIGNATURE_ALGORITHMS = {
+    "1.2.840.113549.1.1.4": "rsa-md5",
+    "1.2.840.113549.1.1.5": "rsa-sha1",
+    "1.2.840.113549.1.1.14": "rsa-sha224",
+    "1.2.840.113549.1.1.11": "rsa-sha256",
+    "1.2.840.113549.1.1.12": "rsa-sha384",
+    "1.2.840.113549.1.1.13": "rsa-sha512",
+    "1.2.840.10045.4.1": "ecdsa-sha1",
+    "1.2.840.10045.4.3.1": "ecdsa-sha224",
+    "1.2.840.10045.4.3.2": "ecdsa-sha256",
+    "1.2.840.10045.4.3.3": "ecdsa-sha384",
+    "1.2.840.10045.4.3.4": "ecdsa-sha512",
+    "1.3.101.112": "ed25519",
+    "1.3.101.113": "ed448",
+}
 """How certificates are signed; ``rsa-pss-`` and its hash besides, and any other is called by its dotted number."""

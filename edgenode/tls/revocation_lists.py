@@ -192,7 +192,7 @@ def revoked_elsewhere(crls: Sequence[x509.CertificateRevocationList]) -> Revoked
     found: dict[tuple[str, int], datetime.datetime] = {}
     numbers = {(_scope(crl), _number(crl)) for crl in crls if is_complete(crl)}
     for crl in crls:
-        is_delta = _base_number(crl) is not None
+        is_delta = not is_complete(crl)
         superseded = any(scope == _scope(crl) and number >= _number(crl) >= 0 for scope, number in numbers)
         if _is_plain(crl) or (is_delta and superseded):
             continue
@@ -227,7 +227,7 @@ def same_kind(crl: x509.CertificateRevocationList) -> object:
 
 def is_complete(crl: x509.CertificateRevocationList) -> bool:
     """Whether a list is no delta list: without the extension deltaCRLIndicator (RFC 5280, section 5.2.4)."""
-    return _base_number(crl) is None
+    return extension(crl, x509.DeltaCRLIndicator) is None
 
 
 def _scope(crl: x509.CertificateRevocationList) -> object:
@@ -242,9 +242,3 @@ def _scope(crl: x509.CertificateRevocationList) -> object:
 def _number(crl: x509.CertificateRevocationList) -> int:
     number = extension(crl, x509.CRLNumber)
     return -1 if number is None else number.crl_number
-
-
-def _base_number(crl: x509.CertificateRevocationList) -> int | None:
-    """The number of the complete list that a delta list starts from; ``None`` if it is complete itself."""
-    indicator = extension(crl, x509.DeltaCRLIndicator)
-    return None if indicator is None else indicator.crl_number
