@@ -71,7 +71,7 @@ class Admission:
         for store in trust_stores:
             for authority in store.authorities:
                 der = authority.public_bytes(Encoding.DER)
-                strict[der] = strict.get(der, False) or store.verification != "openssl"
+                strict[der] = strict.get(der, False) or store.section.verification != "openssl"
         patterns = (*group.allow_dns, *group.allow_uri, *group.allow_email)
         networks = tuple(map(ipaddress.ip_network, group.allow_ip))
         pins = frozenset(map(str, group.pin_certificate)), frozenset(map(str, group.pin_spki))

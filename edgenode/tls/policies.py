@@ -113,7 +113,7 @@ _LETS_IN_OTHERS = {
 def _shared(trust_stores: Sequence[LoadedTrustStore]) -> Iterator[str]:
     """The authorities that stand in two stores with different tags: their clients get the tags of both."""
     for store, other in itertools.combinations(trust_stores, 2):
-        if set(store.tags) != set(other.tags):
+        if set(store.section.tags) != set(other.section.tags):
             for authority in (each for each in store.authorities if each in other.authorities):
                 subject = distinguished_name(authority.subject)
                 yield f"{subject} stands in {store.name} and in {other.name}: its clients get the tags of both"
@@ -213,7 +213,7 @@ def _context(method: int, minimum_version: str, certificates: Sequence[LoadedCer
 
 def _request_certificate(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> None:
     fill_store(context.get_cert_store(), trust_stores)
-    names = {ca.subject: ca for store in trust_stores if store.advertise for ca in store.authorities}
+    names = {ca.subject: ca for store in trust_stores if store.section.advertise for ca in store.authorities}
     for authority in names.values():
         context.add_client_ca(authority)
     over_http = group.mtls_refusal != "handshake"

@@ -35,11 +35,11 @@ NO_CHECK_TIME = 0x200000
 
 def crl_flags(trust_stores: Sequence[LoadedTrustStore]) -> int:
     """The ``X509StoreFlags`` for the revocation lists of trust stores; 0 without any list."""
-    stores = [store for store in trust_stores if store.crls]
-    if not stores:
+    checks = {store.section.crl_check for store in trust_stores if store.crls}
+    if not checks:
         return 0
     # CRL_CHECK_ALL alone checks nothing; of several stores the strictest wins, for OpenSSL sees only one.
-    everything = crypto.X509StoreFlags.CRL_CHECK_ALL if any(store.crl_check == "chain" for store in stores) else 0
+    everything = crypto.X509StoreFlags.CRL_CHECK_ALL if "chain" in checks else 0
     return int(crypto.X509StoreFlags.CRL_CHECK | everything | EXTENDED_CRL_SUPPORT | USE_DELTAS)
 
 
@@ -107,7 +107,7 @@ class Revocation:
         if not flags:
             return None
         # Of several stores the strictest wins.
-        strict = {crl.issuer for store in trust_stores for crl in store.crls if store.crl_stale != "accept"}
+        strict = {crl.issuer for store in trust_stores for crl in store.crls if store.section.crl_stale != "accept"}
         lists = tuple(
             _List(
                 crl,

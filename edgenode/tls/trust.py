@@ -78,7 +78,7 @@ class Trust:
         found: dict[bytes, dict[str, None]] = {}
         for store in self.trust_stores:
             for authority in store.authorities:
-                found.setdefault(authority.public_bytes(Encoding.DER), {}).update(dict.fromkeys(store.tags))
+                found.setdefault(authority.public_bytes(Encoding.DER), {}).update(dict.fromkeys(store.section.tags))
         return {authority: tuple(tags) for authority, tags in found.items()}
 
     @cached_property

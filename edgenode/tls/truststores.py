@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
@@ -76,21 +76,13 @@ class LoadedTrustStore:
     :ivar name: the name of its section.
     :ivar authorities: the trusted certificates, each once.
     :ivar crls: the revocation lists.
-    :ivar crl_check: ``leaf`` or ``chain``.
-    :ivar advertise: whether the names of the authorities are sent to clients.
-    :ivar verification: ``openssl`` or ``strict``.
-    :ivar tags: the tags of its clients.
-    :ivar crl_stale: ``refuse`` or ``accept``.
+    :ivar section: the section without its files: where the same was read from makes no difference.
     """
 
     name: str = field(eq=False)
     authorities: tuple[x509.Certificate, ...]
     crls: tuple[x509.CertificateRevocationList, ...] = field(default=(), eq=_fingerprints)
-    crl_check: str = "chain"
-    advertise: bool = True
-    verification: str = "openssl"
-    tags: tuple[str, ...] = ()
-    crl_stale: str = "refuse"
+    section: TrustStore = TrustStore(authorities=())
 
     @cached_property
     def revoked_elsewhere(self) -> RevokedSince:
@@ -132,17 +124,8 @@ def load(
         problems.warn("crl", *missing_lists(tuple(authorities), crls, trust_store.crl_check))
     if problems.fatal or not authorities:
         return None, problems.found
-    loaded = LoadedTrustStore(
-        name,
-        tuple(authorities),
-        tuple(crls),
-        trust_store.crl_check,
-        trust_store.advertise,
-        verification=trust_store.verification,
-        tags=trust_store.tags,
-        crl_stale=trust_store.crl_stale,
-    )
-    return loaded, problems.found
+    section = evolve(trust_store, authorities=(), crl=())
+    return LoadedTrustStore(name, tuple(authorities), tuple(crls), section), problems.found
 
 
 def _authority_faults(path: pathlib.Path, certificates: Sequence[x509.Certificate]) -> Iterator[str]:
