@@ -72,7 +72,6 @@ def listen(
     """Wait to be asked for a reload.
 
     :param reload: reads the configuration again.
-    :param peer_of: says which process and user is at the other end of a socket.
     :returns: the port; ``None``, and a line in the log, if somebody else has taken the name.
     """
     callers = _Callers.forProtocol(_Caller, reactor, reload, peer_of)
@@ -159,7 +158,6 @@ def ask(pid: int, peer_of: PeerOf = process_and_user) -> Report:
     """Ask a node for a reload; this blocks.
 
     :param pid: its process.
-    :param peer_of: says which process and user is at the other end of a socket.
     :raises OSError: if there is no such node, it does not answer, or it is not the one that does.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:

@@ -55,11 +55,9 @@ def distinguished_name(name: x509.Name) -> str:
 
 
 def _attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
-    dotted = attribute.oid.dotted_string
-    value = attribute.value
-    if isinstance(value, bytes):
-        return f"{NAMES.get(dotted, dotted)}=#{_bit_string(value).hex().upper()}"
-    return f"{NAMES.get(dotted, dotted)}={escaped(value)}"
+    dotted, value = attribute.oid.dotted_string, attribute.value
+    text = f"#{_bit_string(value).hex().upper()}" if isinstance(value, bytes) else escaped(value)
+    return f"{NAMES.get(dotted, dotted)}={text}"
 
 
 def _bit_string(content: bytes) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
@@ -65,10 +65,6 @@ class TrustStore:
     )
 
 
-def _fingerprints(crls: Iterable[x509.CertificateRevocationList]) -> tuple[bytes, ...]:
-    return tuple(crl.fingerprint(hashes.SHA256()) for crl in crls)
-
-
 @frozen(slots=False)
 class LoadedTrustStore:
     """A trust store that was read and found in order.
@@ -81,7 +77,9 @@ class LoadedTrustStore:
 
     name: str = field(eq=False)
     authorities: tuple[x509.Certificate, ...]
-    crls: tuple[x509.CertificateRevocationList, ...] = field(default=(), eq=_fingerprints)
+    crls: tuple[x509.CertificateRevocationList, ...] = field(
+        default=(), eq=lambda crls: tuple(crl.fingerprint(hashes.SHA256()) for crl in crls)
+    )
     section: TrustStore = TrustStore(authorities=())
 
     @cached_property
