@@ -113,10 +113,10 @@ class Admission:
 
     def _unlisted(self, chain: Sequence[bytes]) -> Objection | None:
         # The authority is trusted for its key: its size and its signature do not count (RFC 5280, section 6.1.1 d).
-        fault = ""
         for der in chain[:-1] or chain:
-            fault = fault or self._weakness(describe(der))
-        fault = fault or self._strangeness(describe(chain[0]))
+            if fault := self._weakness(describe(der)):
+                return Objection(APPLICATION_VERIFICATION, fault)
+        fault = self._strangeness(describe(chain[0]))
         return Objection(APPLICATION_VERIFICATION, fault) if fault else None
 
     def _weakness(self, certificate: ClientIdentity) -> str:

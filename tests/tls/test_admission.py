@@ -276,6 +276,8 @@ def test_the_keys_of_intermediates_count_and_those_of_authorities_do_not() -> No
     leaf = inner.issue("client", key=ec.generate_private_key(ec.SECP384R1()))
     assert reason(policy, leaf, inner) == "the ECDSA key of CN=inner has 256 bits, and needs 384"
     assert reason(policy, ROOT.issue("client", key=ec.generate_private_key(ec.SECP384R1()))) == ""
+    strong = make_authority("strong", issuer=ROOT, key=ec.generate_private_key(ec.SECP384R1()))
+    assert reason(policy, strong.issue("client"), strong) == "the ECDSA key of CN=client has 256 bits, and needs 384"
 
 
 RSA_ROOT = make_authority("RSA root", key=new_key("rsa"))
