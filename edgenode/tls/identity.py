@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +21,9 @@ from OpenSSL import SSL, crypto
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_CERTIFICATE, AlternativeNames, ClientIdentity, Verification
 from edgenode.tls.names import distinguished_name, legacy_name
+
+der_of = partial(crypto.dump_certificate, crypto.FILETYPE_ASN1)
+"""A certificate of OpenSSL's as DER."""
 
 REMEMBERED_CERTIFICATES = 1024
 LARGEST_REMEMBERED = 8 * 1024
@@ -182,11 +185,6 @@ def identify(
         )
     except Exception as error:
         raise ClientError(495, f"client certificate: it cannot be read: {error}") from error
-
-
-def der_of(certificate: crypto.X509) -> bytes:
-    """A certificate of OpenSSL's as DER."""
-    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
 def issuer_serial(chain: Sequence[bytes]) -> str:
