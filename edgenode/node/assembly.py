@@ -7,7 +7,6 @@ connections to origins stay warm, sessions can be resumed, and clients are not v
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -76,9 +75,9 @@ class Assembly:
         :param before: the one that it shall succeed.
         """
         builder = _Builder(configuration, before)
-        pools = {name: builder.pool(name, reactor, deadlines) for name in configuration.origins}
-        path_maps = functools.partial(builder.path_maps, pools)
-        return builder.assembly(configuration.listeners, PROTOCOLS, path_maps, pools)
+        for name in configuration.origins:
+            builder.add_pool(name, reactor, deadlines)
+        return builder.assembly(configuration.listeners, PROTOCOLS, builder.path_maps)
 
     @classmethod
     def for_protocol(
@@ -94,7 +93,7 @@ class Assembly:
         :param protocols: the protocol's names for ALPN, the preferred first.
         :param before: the one that it shall succeed.
         """
-        return _Builder(configuration, before).assembly((listener,), protocols, lambda group: (), {})
+        return _Builder(configuration, before).assembly((listener,), protocols, lambda group: ())
 
     def context(self, listener: str, events: IEventSink) -> ListenerContext:
         """What all exchanges of a listener share.
@@ -119,6 +118,7 @@ class _Builder:
 
     configuration: Configuration
     before: Assembly | None
+    pools: dict[str, OriginPool] = field(factory=dict)
     made: dict[_Identity, Any] = field(factory=dict)
     trusts: dict[TLSPolicy, Trust] = field(factory=dict)
 
@@ -127,7 +127,6 @@ class _Builder:
         listeners: Iterable[str],
         protocols: Sequence[bytes],
         path_maps: Callable[[str], tuple[ServedPathMap, ...]],
-        pools: Mapping[str, OriginPool],
     ) -> Assembly:
         """The assembly for some listeners, and for the ALPN protocols that are spoken there.
 
@@ -142,7 +141,7 @@ class _Builder:
             default = None if listener.default_server_group is None else groups[listener.default_server_group]
             served = [groups[each] for each in listener.server_groups]
             routers[name] = Router(served, default)
-        return Assembly(configuration, pools, routers, self.made, self.trusts)
+        return Assembly(configuration, self.pools, routers, self.made, self.trusts)
 
     def _same(self, identity: _Identity, make: Callable[[], T]) -> T:
         """What is there already, or else is made."""
@@ -153,8 +152,8 @@ class _Builder:
         made: T = self.made[identity]
         return made
 
-    def pool(self, name: str, reactor: Any, deadlines: Deadlines) -> OriginPool:
-        """The pool of an origin."""
+    def add_pool(self, name: str, reactor: Any, deadlines: Deadlines) -> None:
+        """Make the pool of an origin."""
         origin, credentials = self.configuration.origins[name], self.configuration.credentials
         certificate = None if origin.certificate is None else credentials.certificates[origin.certificate]
         trust_store = None if origin.trust_store is None else credentials.trust_stores[origin.trust_store]
@@ -171,7 +170,7 @@ class _Builder:
             verify = verify_origin if origin.verify else None
             return OriginPool(name, origin, context, verify, reactor, deadlines, TLSOpening)
 
-        return self._same(_Identity(name, origin, (certificate,), (trust_store,)), make)
+        self.pools[name] = self._same(_Identity(name, origin, (certificate,), (trust_store,)), make)
 
     def _group(self, name: str, protocols: Sequence[bytes], path_maps: tuple[ServedPathMap, ...]) -> ServedGroup:
         """A server group; it is always a new object, for that is how a reload is noticed."""
@@ -179,35 +178,32 @@ class _Builder:
         certificates = tuple(credentials.certificates[each] for each in group.certificate)
         stores = tuple(credentials.trust_stores[each] for each in group.trust_store)
         policy = TLSPolicy.of(group, stores)
+        if policy not in self.trusts:
+            known = None if self.before is None else self.before._trusts.get(policy)
+            self.trusts[policy] = known or Trust.of(group, stores)
         identity = _Identity(name, group, certificates, stores)
         return ServedGroup(
             name,
             group,
             policy,
             self._same(identity, lambda: server_context(group, certificates, stores, protocols)),
-            self._trust(policy, group, stores),
+            self.trusts[policy],
             group.security_policy,
             path_maps,
             uris_of(certificates),
         )
 
-    def _trust(self, policy: TLSPolicy, group: ServerGroup, stores: Sequence[LoadedTrustStore]) -> Trust:
-        if policy not in self.trusts:
-            known = None if self.before is None else self.before._trusts.get(policy)
-            self.trusts[policy] = known or Trust.of(group, stores)
-        return self.trusts[policy]
-
-    def path_maps(self, pools: Mapping[str, OriginPool], group: str) -> tuple[ServedPathMap, ...]:
+    def path_maps(self, group: str) -> tuple[ServedPathMap, ...]:
         """The path maps of a server group, each with the pool of its origin."""
         policy = self.configuration.security_policies[self.configuration.server_groups[group].security_policy]
-        return tuple(self._path_map(each, group, pools) for each in policy.path_maps)
+        return tuple(self._path_map(each, group) for each in policy.path_maps)
 
-    def _path_map(self, name: str, group: str, pools: Mapping[str, OriginPool]) -> ServedPathMap:
+    def _path_map(self, name: str, group: str) -> ServedPathMap:
         section = self.configuration.path_maps[name]
         formula = formula_of(section, self.configuration.rules.definitions, f"path-map {name}")
         matches = None if formula == ALWAYS else compile_formula(formula)
         pipeline = self.configuration.pipeline(name, group)
-        return ServedPathMap(name, matches, pipeline, pools[section.origin], section.max_body_size)
+        return ServedPathMap(name, matches, pipeline, self.pools[section.origin], section.max_body_size)
 
 
 def _tls(origin: Origin) -> bool:

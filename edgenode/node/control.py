@@ -20,7 +20,7 @@ from typing import Any
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.protocols.policies import TimeoutMixin
@@ -72,11 +72,11 @@ def listen(
     """Wait to be asked for a reload.
 
     :param reload: reads the configuration again.
-    :param peer_of: says which process and user is at the other end of a socket.
     :returns: the port; ``None``, and a line in the log, if somebody else has taken the name.
     """
+    callers = _Callers.forProtocol(_Caller, reactor, reload, peer_of)
     try:
-        port: IListeningPort = reactor.listenUNIX(_name(os.getpid()), _Callers(reactor, reload, peer_of))
+        port: IListeningPort = reactor.listenUNIX(_name(os.getpid()), callers)
     except CannotListenError as error:
         _log.error("python -m edgenode reload is not offered: {reason}", reason=str(error.socketError))
         return None
@@ -91,43 +91,30 @@ class _Callers(Factory):
 
     noisy = False
 
-    def __init__(
-        self,
-        reactor: Any,
-        reload: Callable[[], Deferred[Report]],
-        peer_of: PeerOf,
-    ) -> None:
-        self.reactor = reactor
-        self.reload = reload
-        self.peer_of = peer_of
+    def __init__(self, reactor: Any, reload: Callable[[], Deferred[Report]], peer_of: PeerOf) -> None:
+        self.reactor, self.reload, self.peer_of = reactor, reload, peer_of
         self.connected = 0
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
-        """A connection."""
-        return _Caller(self)
 
 
 class _Caller(Protocol, TimeoutMixin):
     """The command, as the node sees it."""
 
     transport: Any
-
-    def __init__(self, callers: _Callers) -> None:
-        self._callers = callers
-        self._counted = False
-        self._received = b""
+    factory: Any
+    _counted = False
+    _received = b""
 
     def callLater(self, period: float, func: Callable[[], None]) -> Any:
         """The timer of :class:`TimeoutMixin`."""
-        return self._callers.reactor.callLater(period, func)
+        return self.factory.reactor.callLater(period, func)
 
     def connectionMade(self) -> None:
         """Obey root and our own user, and only so many at a time."""
-        _, uid = self._callers.peer_of(self.transport.getHandle())
-        if uid not in (0, os.geteuid()) or self._callers.connected >= MOST_CALLERS:
+        _, uid = self.factory.peer_of(self.transport.getHandle())
+        if uid not in (0, os.geteuid()) or self.factory.connected >= MOST_CALLERS:
             self.transport.abortConnection()
             return
-        self._callers.connected += 1
+        self.factory.connected += 1
         self._counted = True
         self.setTimeout(PATIENCE)
 
@@ -138,7 +125,7 @@ class _Caller(Protocol, TimeoutMixin):
         self._received += data
         if self._received == REQUEST:
             self.setTimeout(None)
-            self._callers.reload().addCallbacks(self._answer, self._fail)
+            self.factory.reload().addCallbacks(self._answer, self._fail)
         elif not REQUEST.startswith(self._received):
             self.transport.abortConnection()
 
@@ -161,7 +148,7 @@ class _Caller(Protocol, TimeoutMixin):
     def connectionLost(self, reason: Failure | None = None) -> None:
         """The connection is over."""
         self.setTimeout(None)
-        self._callers.connected -= self._counted
+        self.factory.connected -= self._counted
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -171,7 +158,6 @@ def ask(pid: int, peer_of: PeerOf = process_and_user) -> Report:
     """Ask a node for a reload; this blocks.
 
     :param pid: its process.
-    :param peer_of: says which process and user is at the other end of a socket.
     :raises OSError: if there is no such node, it does not answer, or it is not the one that does.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:

@@ -11,8 +11,7 @@ from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints
 
 from attrs import frozen
 
-from edgenode.node.event_schema import COMPUTED, Event, Field
-from edgenode.node.event_values import UNKNOWN
+from edgenode.node.event_schema import COMPUTED, OBJECT, UNKNOWN, Event, Kind
 
 
 @frozen
@@ -25,7 +24,9 @@ class Row:
     :ivar names: the attributes that lead there from what the object around it describes.
     :ivar type: its type.
     :ivar optional: whether the key may be absent.
-    :ivar field: the field.
+    :ivar kind: how its values are written and read.
+    :ivar help: what it says, for the reference; of an object its class says it.
+    :ivar unit: the unit of a number.
     :ivar object: the class of the object, or of the objects in the list, that it holds; ``None`` if it holds none.
     :ivar inner: the fields of that.
     """
@@ -36,22 +37,28 @@ class Row:
     names: tuple[str, ...]
     type: Any
     optional: bool
-    field: Field
+    kind: Kind
+    help: str
+    unit: str
     object: Any
     inner: tuple[Row, ...]
 
 
 def _rows(cls: Any, path: str = "", of: str = "") -> Iterator[Row]:
+    types = get_type_hints(cls)
     for name, hint in get_type_hints(cls, include_extras=True).items():
-        optional = name in cls.__optional_keys__ or get_origin(hint) is NotRequired
         annotated = get_args(hint)[0] if get_origin(hint) is NotRequired else hint
-        kind, field = get_args(annotated)
-        held = next((each for each in (kind, *get_args(kind)) if is_typeddict(each)), None)
+        optional = name in cls.__optional_keys__ or annotated is not hint
+        written, *said = get_args(annotated)
+        within_union = [each for member in get_args(written) for each in get_args(member)]
+        kind = next((each for each in (*said, *within_union) if isinstance(each, Kind)), OBJECT)
+        place, help, unit = (*(each for each in said if each is not kind), "", "")[:3]
+        held = next((each for each in (types[name], *get_args(types[name])) if is_typeddict(each)), None)
         within = f"{path}{name}."
-        there = ".".join(filter(None, (of, field.of))) if held or field.of != COMPUTED else COMPUTED
+        there = ".".join(filter(None, (of, place))) if held or place != COMPUTED else COMPUTED
         inner = () if held is None else tuple(_rows(held, within, there))
-        names = tuple(filter(None, field.of.split(".")))
-        yield Row(name, within[:-1], there, names, kind, optional, field, held, inner)
+        names = tuple(filter(None, place.split(".")))
+        yield Row(name, within[:-1], there, names, types[name], optional, kind, help, unit, held, inner)
 
 
 ROWS = tuple(_rows(Event))
@@ -68,17 +75,12 @@ ALL_ROWS = {row.path: row for row in _flat(ROWS)}
 """Every field of an event, those within others too, by its path."""
 
 
-def _by_part() -> dict[str, dict[str, Row]]:
-    parts: dict[str, dict[str, Row]] = {}
-    for row in ALL_ROWS.values():
-        if row.of and (not row.inner or get_origin(row.type) is list):
-            part, _, name = row.of.rpartition(".")
-            parts.setdefault(part, {})[name] = row
-    return parts
-
-
-ATTRIBUTES = _by_part()
+ATTRIBUTES: dict[str, dict[str, Row]] = {}
 """The fields that are attributes of a part of a record: by where the part stands, and by the attribute's name."""
+
+for _row in ALL_ROWS.values():
+    if _row.of and (not _row.inner or get_origin(_row.type) is list):
+        ATTRIBUTES.setdefault(_row.of.rpartition(".")[0], {})[_row.of.rpartition(".")[2]] = _row
 
 
 class Values(dict[str, Any]):
@@ -107,7 +109,7 @@ def read_event(event: Mapping[str, Any], rows: Iterable[Row] = ROWS) -> Values:
                 read_event(each, row.inner)  # only to find out whether it can be
         if row.inner and isinstance(value, dict):
             found |= read_event(value, row.inner)
-        known = row.field.kind.read(value)
+        known = row.kind.read(value)
         if known is not UNKNOWN:
             found[row.path] = known
     return found
@@ -159,6 +161,6 @@ def reference() -> str:
 
 
 def _cells(row: Row) -> tuple[str, str, str]:
-    words = row.field.help or row.object.__doc__
-    kind = [_described(row.type), row.field.unit, "or absent" if row.optional else ""]
+    words = row.help or row.object.__doc__
+    kind = [_described(row.type), row.unit, "or absent" if row.optional else ""]
     return f"``{row.path}``", ", ".join(filter(None, kind)), " ".join(words.split())

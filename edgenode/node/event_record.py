@@ -33,6 +33,11 @@ def event_line(record: Record) -> str:
     began, ended = record.began, record.ended
     decided = record.decided or ended
     answered = record.answered or ended
+    origin = "null"
+    if record.tries:
+        server, reused = record.server, "true" if record.reused else "false"
+        asked = "null" if server is None else text(server)
+        origin = _ORIGIN % (text(record.origin), asked, record.origin_status or "null", record.tries, reused)
     return _EVENT % (
         instant(record.time),
         octets(record.identifier),
@@ -47,13 +52,13 @@ def event_line(record: Record) -> str:
         stages(decision.timings),
         record.status,
         "null" if error is None else _error(error),
-        _origin(record) if record.tries else "null",
+        origin,
         record.received,
         record.sent,
-        int((decided - began) * 1e6),
-        int((answered - decided) * 1e6),
-        int((ended - answered) * 1e6),
-        int((ended - began) * 1e6),
+        (decided - began) * 1e6,
+        (answered - decided) * 1e6,
+        (ended - answered) * 1e6,
+        (ended - began) * 1e6,
     )
 
 
@@ -75,17 +80,6 @@ def _error(error: ClientError | OriginError) -> str:
     if isinstance(error, ClientError):
         return _CLIENT_ERROR % ('"client"', error.status, text(error.reason))
     return _ORIGIN_ERROR % ('"origin"', text(error.kind), error.status, text(error.reason))
-
-
-def _origin(record: Record) -> str:
-    server = record.server
-    return _ORIGIN % (
-        text(record.origin),
-        "null" if server is None else text(server),
-        record.origin_status or "null",
-        record.tries,
-        "true" if record.reused else "false",
-    )
 
 
 # -- from the schema ---------------------------------------------------------------------------------------------------
@@ -127,5 +121,5 @@ def _fixed(rows: Iterable[Row], owner: object) -> str:
         if row.inner and there:
             members.append(f'"{row.name}":{{{_fixed(row.inner, value)}}}')
         elif there or not row.optional:
-            members.append(f'"{row.name}":{"null" if value is None else row.field.kind.write(value)}')
+            members.append(f'"{row.name}":{"null" if value is None else row.kind.write(value)}')
     return ",".join(members)

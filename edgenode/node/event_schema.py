@@ -1,264 +1,282 @@
 """What an event is: one JSON object for each exchange, or for each connection that never came to one.
 
-These classes are its schema, and there is no other: what is written, read for replay, documented and typed comes from
-them. An attribute's name is the key in JSON, its annotation the type; they stand in the order of the line.
+Law: these classes are its schema, and there is no other: what is written, read for replay, documented and typed comes
+from them. An attribute's name is the key in JSON; they stand in the order of the line. An annotation says the type and
+how its values are written and read, then where the value stands in a :class:`~edgenode.model.interfaces.Record`, the
+help for the reference, and the unit of a number. The place is attributes joined with dots, behind those of the object
+around it; of an object it is where what it describes stands, and its class has the help.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, NotRequired, TypedDict
+import datetime
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Final, NotRequired, TypedDict
 
-from attrs import frozen
+from attrs import fields, frozen
 
-from edgenode.node.event_values import (
-    ADDRESS,
-    CHAIN,
-    FLAG,
-    HEADERS,
-    INSTANT,
-    MOMENT,
-    NAME,
-    NAMES,
-    NUMBER,
-    NUMBERS,
-    OCTETS,
-    REASONS,
-    STAGES,
-    TAGS,
-    TEXT,
-    TEXTS,
-    VERDICT,
-    VERSION,
-    Kind,
-)
+from edgenode.model.decision import Reason
+from edgenode.model.exchange import Address, Verification
+from edgenode.node.event_values import headers, instant, octets, reasons, stages, tags, text, texts, version
 
 COMPUTED = ""
-"""In the place of :attr:`Field.of`: the value is made of several."""
+"""In the place of a place: the value is made of several."""
+
+UNKNOWN: Final = object()
+"""What is read where the JSON holds only a part of a value."""
+
+_LONGEST_NAME = 1024
+"""Characters of a distinguished name, or of all names of a kind, that are written: their owner chose their length."""
+
+_LONGEST_CHAIN = 1000
+"""Certificates; no TLS handshake has so many."""
 
 
 @frozen
-class Field:
-    """One field of an event.
+class Kind:
+    """A way to write values: ``read(json.loads(write(value)))`` is the value, or :data:`UNKNOWN`; never something else.
 
-    :ivar of: where its value stands in a :class:`~edgenode.model.interfaces.Record`: attributes joined with dots,
-        behind those of the object around it; of an object, where what it describes stands; :data:`COMPUTED` if it is
-        made of several.
-    :ivar kind: how the value is written and read.
-    :ivar help: what it says, for the reference; of an object its class says it.
-    :ivar unit: the unit of a number.
+    :ivar write: a value, not ``None``, as JSON text.
+    :ivar read: the value that some JSON of the field's type stands for, or :data:`UNKNOWN`; raises ``ValueError``.
     """
 
-    of: str
-    kind: Kind = TEXT
-    help: str = ""
-    unit: str = ""
+    write: Callable[[Any], str]
+    read: Callable[[Any], Any] = lambda value: value
+
+
+def _names(values: tuple[str, ...]) -> str:
+    """All names of a kind; ``null`` if they are too long, for some of them are not all."""
+    return texts(values) if sum(map(len, values)) + len(values) <= _LONGEST_NAME else "null"
+
+
+def _read_moment(value: str | None) -> Any:
+    if value is None:
+        return None
+    moment = datetime.datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError(f"a time without its zone: {value}")
+    return moment
+
+
+def _read_version(value: str) -> tuple[int, int]:
+    major, _, minor = value.removeprefix("HTTP/").partition(".")
+    return int(major), int(minor)
+
+
+def _read_chain(length: int) -> tuple[bytes, ...]:
+    """As many certificates, of which nothing is known."""
+    if not 0 <= length <= _LONGEST_CHAIN:
+        raise ValueError(f"a chain of {length} certificates")
+    return (b"",) * length
+
+
+def _read_address(value: str) -> Address:
+    host, _, port = value.rpartition(":")
+    return Address.of(host.removeprefix("[").removesuffix("]"), int(port))
+
+
+def _read_verdict(value: str) -> Verification:
+    """As much of it as its word says; the numbers are fields of their own."""
+    if value == "NONE":
+        return Verification()
+    if value == "SUCCESS":
+        return Verification(presented=True, verified=True)
+    if not value.startswith("FAILED:"):
+        raise ValueError(f"no verdict on a certificate: {value}")
+    return Verification(presented=True, reason=value.removeprefix("FAILED:"))
+
+
+def _read_headers(value: dict[str, list[str]]) -> dict[bytes, tuple[bytes, ...]]:
+    return {name.encode("ascii"): tuple(each.encode("latin-1") for each in found) for name, found in value.items()}
+
+
+_REASON_NAMES = tuple(each.name for each in fields(Reason))
+
+
+def _read_reasons(values: list[dict[str, str]]) -> tuple[Reason, ...]:
+    if not all(each.keys() >= set(_REASON_NAMES) for each in values):
+        raise ValueError("a reason of which a part is missing")
+    return tuple(Reason(*map(each.__getitem__, _REASON_NAMES)) for each in values)
+
+
+OBJECT = Kind(text)
+"""Of an object, which is written field by field."""
+
+Text = Annotated[str, Kind(text)]
+Number = Annotated[int, Kind(json.dumps)]
+Flag = Annotated[bool, Kind(json.dumps)]
+Texts = Annotated[list[str], Kind(texts, tuple)]
+Numbers = Annotated[list[int], Kind(lambda values: f"[{','.join(map(str, values))}]", tuple)]
+Octets = Annotated[str, Kind(octets, lambda value: value.encode("latin-1"))]
+Name = Annotated[
+    str,
+    Kind(
+        lambda value: text(value[:_LONGEST_NAME]),
+        lambda value: UNKNOWN if value is not None and len(value) >= _LONGEST_NAME else value,
+    ),
+]
+Names = Annotated[list[str], Kind(_names, lambda values: UNKNOWN if values is None else tuple(values))]
+Instant = Annotated[str, Kind(instant, lambda value: _read_moment(value).timestamp())]
+# Whole seconds: X.509 has no others.
+Moment = Annotated[str, Kind(lambda value: f'"{value.isoformat()[:19]}Z"', _read_moment)]
+Version = Annotated[str, Kind(version, _read_version)]
+Where = Annotated[str, Kind(lambda value: text(str(value)), _read_address)]
+Verdict = Annotated[str, Kind(lambda value: text(str(value)), _read_verdict)]
+Chain = Annotated[int, Kind(lambda value: str(len(value)), _read_chain)]
+Tags = Annotated[list[str], Kind(tags, frozenset)]
+Stages = Annotated[dict[str, int], Kind(stages, lambda value: tuple(value.items()))]
+Headers = Annotated[dict[str, list[str]], Kind(lambda found: headers(found, tuple(found)), _read_headers)]
 
 
 class EventTls(TypedDict):
     """The TLS handshake; before its end the texts are empty."""
 
-    version: Annotated[str, Field("tls_version", TEXT, "The version agreed on: ``TLSv1.3``.")]
-    cipher: Annotated[str, Field("cipher", TEXT, "OpenSSL's name of the cipher suite.")]
-    server_name: Annotated[
-        str | None, Field("server_name", TEXT, "The server name asked for (SNI); ``null`` for none.")
-    ]
-    alpn: Annotated[str, Field("alpn", TEXT, "The application protocol agreed on by ALPN.")]
-    fingerprint: Annotated[str, Field("fingerprint", TEXT, "JA4 of the ClientHello.")]
+    version: Annotated[Text, "tls_version", "The version agreed on: ``TLSv1.3``."]
+    cipher: Annotated[Text, "cipher", "OpenSSL's name of the cipher suite."]
+    server_name: Annotated[Text | None, "server_name", "The server name asked for (SNI); ``null`` for none."]
+    alpn: Annotated[Text, "alpn", "The application protocol agreed on by ALPN."]
+    fingerprint: Annotated[Text, "fingerprint", "JA4 of the ClientHello."]
 
 
 class EventNames(TypedDict):
     """Subject alternative names; ``null`` for a kind that has more than 1024 characters."""
 
-    dns: Annotated[list[str] | None, Field("dns", NAMES, "DNS names.")]
-    uri: Annotated[list[str] | None, Field("uri", NAMES, "URIs, SPIFFE IDs among them.")]
-    email: Annotated[list[str] | None, Field("email", NAMES, "Mailboxes.")]
-    ip: Annotated[list[str] | None, Field("ip", NAMES, "IP addresses.")]
+    dns: Annotated[Names | None, "dns", "DNS names."]
+    uri: Annotated[Names | None, "uri", "URIs, SPIFFE IDs among them."]
+    email: Annotated[Names | None, "email", "Mailboxes."]
+    ip: Annotated[Names | None, "ip", "IP addresses."]
 
 
 class _Verdict(TypedDict):
     verify: Annotated[
-        str,
-        Field(
-            "verification",
-            VERDICT,
-            "``SUCCESS``, ``NONE`` or ``FAILED:`` and the reason: nginx's ``$ssl_client_verify``.",
-        ),
+        Verdict, "verification", "``SUCCESS``, ``NONE`` or ``FAILED:`` and the reason: nginx's ``$ssl_client_verify``."
     ]
-    subject: Annotated[
-        str | None,
-        Field("client.subject", NAME, "Its subject (RFC 4514), at most 1024 characters; ``null`` without one."),
-    ]
-    issuer: Annotated[str | None, Field("client.issuer", NAME, "Its issuer, likewise.")]
-    serial: Annotated[str | None, Field("client.serial", TEXT, "Its serial number, hexadecimal.")]
-    fingerprint: Annotated[str | None, Field("client.fingerprint_sha256", TEXT, "SHA-256 of it, hexadecimal.")]
-    revoked: Annotated[bool, Field("verification.revoked", FLAG, "Whether a revocation list revokes it.")]
-    first_error: Annotated[
-        int, Field("verification.first_error", NUMBER, "OpenSSL's number of the first error, 0 if there was none.")
-    ]
-    last_error: Annotated[int, Field("verification.last_error", NUMBER, "That of the last error.")]
-    depth: Annotated[int, Field("verification.depth", NUMBER, "Where in the chain that one was; 0 is the leaf.")]
+    subject: Annotated[Name | None, "client.subject", "Its subject (RFC 4514), at most 1024 characters, or ``null``."]
+    issuer: Annotated[Name | None, "client.issuer", "Its issuer, likewise."]
+    serial: Annotated[Text | None, "client.serial", "Its serial number, hexadecimal."]
+    fingerprint: Annotated[Text | None, "client.fingerprint_sha256", "SHA-256 of it, hexadecimal."]
+    revoked: Annotated[Flag, "verification.revoked", "Whether a revocation list revokes it."]
+    first_error: Annotated[Number, "verification.first_error", "OpenSSL's number of the first error; 0 for none."]
+    last_error: Annotated[Number, "verification.last_error", "That of the last error."]
+    depth: Annotated[Number, "verification.depth", "Where in the chain that one was; 0 is the leaf."]
 
 
 class EventCertificate(_Verdict, total=False):
     """The client certificate. What follows ``depth`` is there only if there was one: with it, what a rule can read of a
     certificate can be replayed."""
 
-    errors: Annotated[
-        list[int], Field("client.verification.errors", NUMBERS, "OpenSSL's numbers of all errors, in the order found.")
-    ]
-    tags: Annotated[list[str], Field("client.tags", TEXTS, "Tags of the trust stores that vouch for it.")]
-    subject_legacy: Annotated[
-        str, Field("client.subject_legacy", NAME, "The subject in OpenSSL's one-line form, at most 1024 characters.")
-    ]
-    issuer_legacy: Annotated[str, Field("client.issuer_legacy", NAME, "The issuer, likewise.")]
-    issuer_serial: Annotated[
-        str,
-        Field("client.issuer_serial", TEXT, "The serial number of its direct issuer; empty unless it was verified."),
-    ]
-    fingerprint_sha1: Annotated[str, Field("client.fingerprint_sha1", TEXT, "SHA-1 of it, hexadecimal.")]
-    ski: Annotated[str, Field("client.ski", TEXT, "Its subject key identifier, hexadecimal; empty if it has none.")]
-    issuer_ski: Annotated[str, Field("client.issuer_ski", TEXT, "Its authority key identifier, likewise.")]
-    not_before: Annotated[str, Field("client.not_before", MOMENT, "The start of its validity; RFC 3339, UTC.")]
-    not_after: Annotated[str, Field("client.not_after", MOMENT, "The end of its validity.")]
-    sans: Annotated[EventNames, Field("client.sans")]
+    errors: Annotated[Numbers, "client.verification.errors", "OpenSSL's numbers of all errors, in the order found."]
+    tags: Annotated[Texts, "client.tags", "Tags of the trust stores that vouch for it."]
+    subject_legacy: Annotated[Name, "client.subject_legacy", "In OpenSSL's one-line form, at most 1024 characters."]
+    issuer_legacy: Annotated[Name, "client.issuer_legacy", "The issuer, likewise."]
+    issuer_serial: Annotated[Text, "client.issuer_serial", "Its direct issuer's serial number; empty unless verified."]
+    fingerprint_sha1: Annotated[Text, "client.fingerprint_sha1", "SHA-1 of it, hexadecimal."]
+    ski: Annotated[Text, "client.ski", "Its subject key identifier, hexadecimal; empty if it has none."]
+    issuer_ski: Annotated[Text, "client.issuer_ski", "Its authority key identifier, likewise."]
+    not_before: Annotated[Moment, "client.not_before", "The start of its validity; RFC 3339, UTC."]
+    not_after: Annotated[Moment, "client.not_after", "The end of its validity."]
+    sans: Annotated[EventNames, "client.sans"]
     extended_key_usages: Annotated[
-        list[str] | None,
-        Field("client.extended_key_usages", NAMES, "Dotted numbers; ``null`` if they have more than 1024 characters."),
+        Names | None, "client.extended_key_usages", "Dotted numbers; ``null`` if they have more than 1024 characters."
     ]
-    spki_sha256: Annotated[str, Field("client.spki_sha256", TEXT, "SHA-256 of its public key (SPKI), hexadecimal.")]
-    key_type: Annotated[str, Field("client.key_type", TEXT, "``RSA``, ``ECDSA``, ``Ed25519``, ...")]
-    key_bits: Annotated[int, Field("client.key_bits", NUMBER, "The size of its key, 0 if it is not known.", "bits")]
-    signature_algorithm: Annotated[str, Field("client.signature_algorithm", TEXT, "Such as ``ecdsa-sha256``.")]
-    chain_sent: Annotated[int, Field("client.chain_sent", CHAIN, "How many further certificates the client sent.")]
-    chain_verified: Annotated[
-        int, Field("client.chain_verified", CHAIN, "How many the verified chain has behind the leaf.")
-    ]
+    spki_sha256: Annotated[Text, "client.spki_sha256", "SHA-256 of its public key (SPKI), hexadecimal."]
+    key_type: Annotated[Text, "client.key_type", "``RSA``, ``ECDSA``, ``Ed25519``, ..."]
+    key_bits: Annotated[Number, "client.key_bits", "The size of its key, 0 if it is not known.", "bits"]
+    signature_algorithm: Annotated[Text, "client.signature_algorithm", "Such as ``ecdsa-sha256``."]
+    chain_sent: Annotated[Chain, "client.chain_sent", "How many further certificates the client sent."]
+    chain_verified: Annotated[Chain, "client.chain_verified", "How many the verified chain has behind the leaf."]
     crl_this_update: Annotated[
-        str | None,
-        Field(
-            "client.crl_this_update",
-            MOMENT,
-            "When the revocation list that covers it was issued; ``null`` if none does.",
-        ),
+        Moment | None, "client.crl_this_update", "When the list that covers it was issued; ``null`` if none does."
     ]
     crl_next_update: Annotated[
-        str | None, Field("client.crl_next_update", MOMENT, "When a newer one is due; ``null`` if that is not said.")
+        Moment | None, "client.crl_next_update", "When a newer one is due; ``null`` if not said."
     ]
 
 
 class EventRequest(TypedDict):
     """The head of the request; ``null`` if it could not be read."""
 
-    method: Annotated[str, Field("method", OCTETS, "As sent.")]
-    scheme: Annotated[str, Field("scheme", OCTETS, "``https`` or ``http``.")]
-    authority: Annotated[str, Field("authority", OCTETS, "Host and port asked for, in normal form.")]
-    target: Annotated[str, Field("target", OCTETS, "The request target in origin form, as sent.")]
-    version: Annotated[str, Field("version", VERSION, "``HTTP/1.1``, ``HTTP/1.0`` or ``HTTP/2.0``.")]
-    length: Annotated[
-        int | None, Field("length", NUMBER, "The length of the body; ``null`` if it was not known in advance.", "bytes")
-    ]
+    method: Annotated[Octets, "method", "As sent."]
+    scheme: Annotated[Octets, "scheme", "``https`` or ``http``."]
+    authority: Annotated[Octets, "authority", "Host and port asked for, in normal form."]
+    target: Annotated[Octets, "target", "The request target in origin form, as sent."]
+    version: Annotated[Version, "version", "``HTTP/1.1``, ``HTTP/1.0`` or ``HTTP/2.0``."]
+    length: Annotated[Number | None, "length", "The length of the body; ``null`` if not known in advance.", "bytes"]
     headers: Annotated[
-        dict[str, list[str]],
-        Field(
-            "fields",
-            HEADERS,
-            "All values of each header field that ``[edge] event-headers`` names, none of one that is absent.",
-        ),
+        Headers, "fields", "All values of each field that ``[edge] event-headers`` names, none of one that is absent."
     ]
 
 
 class EventReason(TypedDict):
     """A filter that matched, or another reason of a stage."""
 
-    stage: Annotated[str, Field("", TEXT, "The stage that judged.")]
-    filter: Annotated[str, Field("", TEXT, "The filter by name.")]
-    entry: Annotated[str, Field("", TEXT, "The entries that made it match; of a datafeed its source.")]
-    annotation: Annotated[str, Field("", TEXT, "The annotations of those entries.")]
-    action: Annotated[str, Field("", TEXT, "The action that it proposes; empty if it only tags.")]
+    stage: Annotated[Text, COMPUTED, "The stage that judged."]
+    filter: Annotated[Text, COMPUTED, "The filter by name."]
+    entry: Annotated[Text, COMPUTED, "The entries that made it match; of a datafeed its source."]
+    annotation: Annotated[Text, COMPUTED, "The annotations of those entries."]
+    action: Annotated[Text, COMPUTED, "The action that it proposes; empty if it only tags."]
 
 
 class EventError(TypedDict):
     """What failed; ``null`` if nothing did."""
 
-    fault: Annotated[str, Field("", TEXT, "``client`` or ``origin``.")]
-    kind: NotRequired[Annotated[str, Field("kind", TEXT, "Of an origin: ``connect``, ``timeout``, ...")]]
-    status: Annotated[
-        int, Field("status", NUMBER, "495, 496, 497 and others, also where the client got another status.")
-    ]
-    reason: Annotated[str, Field("reason", TEXT, "A sentence; the client never gets it.")]
+    fault: Annotated[Text, COMPUTED, "``client`` or ``origin``."]
+    kind: NotRequired[Annotated[Text, "kind", "Of an origin: ``connect``, ``timeout``, ..."]]
+    status: Annotated[Number, "status", "495, 496, 497 and others, also where the client got another status."]
+    reason: Annotated[Text, "reason", "A sentence; the client never gets it."]
 
 
 class EventOrigin(TypedDict):
     """The origin; ``null`` if none was asked."""
 
-    name: Annotated[str, Field("origin", TEXT, "The origin by name.")]
-    server: Annotated[str | None, Field("server", TEXT, "The server asked last, as address and port.")]
-    status: Annotated[int | None, Field("origin_status", NUMBER, "The status that it answered; ``null`` for none.")]
-    tries: Annotated[int, Field("tries", NUMBER, "How many servers were tried.")]
-    reused: Annotated[bool, Field("reused", FLAG, "Whether on a kept connection.")]
+    name: Annotated[Text, "origin", "The origin by name."]
+    server: Annotated[Text | None, "server", "The server asked last, as address and port."]
+    status: Annotated[Number | None, "origin_status", "The status that it answered; ``null`` for none."]
+    tries: Annotated[Number, "tries", "How many servers were tried."]
+    reused: Annotated[Flag, "reused", "Whether on a kept connection."]
 
 
 class EventBytes(TypedDict):
     """Of the bodies."""
 
-    received: Annotated[int, Field("received", NUMBER, "Of the request's body.", "bytes")]
-    sent: Annotated[int, Field("sent", NUMBER, "Of the response's body.", "bytes")]
+    received: Annotated[Number, "received", "Of the request's body.", "bytes"]
+    sent: Annotated[Number, "sent", "Of the response's body.", "bytes"]
 
 
 class EventTimings(TypedDict):
     """How long it took."""
 
-    decision: Annotated[int, Field("", NUMBER, "From the beginning to the decision.", "µs")]
-    origin: Annotated[int, Field("", NUMBER, "From there to the origin's answer.", "µs")]
-    response: Annotated[int, Field("", NUMBER, "From there to the end.", "µs")]
-    total: Annotated[int, Field("", NUMBER, "All together.", "µs")]
+    decision: Annotated[Number, COMPUTED, "From the beginning to the decision.", "µs"]
+    origin: Annotated[Number, COMPUTED, "From there to the origin's answer.", "µs"]
+    response: Annotated[Number, COMPUTED, "From there to the end.", "µs"]
+    total: Annotated[Number, COMPUTED, "All together.", "µs"]
 
 
 class Event(TypedDict):
     """What happened in one exchange, as a line of JSON says it."""
 
-    time: Annotated[str, Field("time", INSTANT, "When the exchange began; RFC 3339, UTC, microseconds.")]
-    id: Annotated[
-        str,
-        Field("identifier", OCTETS, "The identifier that the origin got as ``X-Request-Id``; empty if none was made."),
-    ]
-    listener: Annotated[str, Field("listener", TEXT, "The listener by name.")]
-    client: Annotated[
-        str, Field("exchange.client", TEXT, "The client's address, as a trusted proxy reports it if there is one.")
-    ]
-    peer: Annotated[
-        str, Field("exchange.connection.peer", ADDRESS, "The other end of the connection, address and port.")
-    ]
-    local: Annotated[str, Field("exchange.connection.local", ADDRESS, "This end of the connection.")]
-    tls: Annotated[EventTls, Field("exchange.connection")]
-    certificate: Annotated[EventCertificate, Field("exchange.connection")]
-    server_group: Annotated[
-        str, Field("exchange.server_group", TEXT, "The server group by name; empty if it did not get that far.")
-    ]
-    security_policy: Annotated[str, Field("exchange.security_policy", TEXT, "The security policy, likewise.")]
-    path_map: Annotated[str, Field("exchange.path_map", TEXT, "The path map, likewise.")]
-    request: Annotated[EventRequest | None, Field("exchange.request")]
-    tags: Annotated[list[str], Field("decision.tags", TAGS, "All tags at the end, sorted.")]
-    reasons: Annotated[list[EventReason], Field("decision.reasons", REASONS, "Every filter that matched.")]
-    action: Annotated[
-        str | None, Field("decision.action.name", TEXT, "The action that won; ``null`` if there was none.")
-    ]
-    mode: Annotated[
-        str,
-        Field(
-            "decision.mode", TEXT, "The mode of filtration; if it is not ``block``, the action is what would have been."
-        ),
-    ]
-    stages: Annotated[dict[str, int], Field("decision.timings", STAGES, "What each stage took.", "µs")]
+    time: Annotated[Instant, "time", "When the exchange began; RFC 3339, UTC, microseconds."]
+    id: Annotated[Octets, "identifier", "What the origin got as ``X-Request-Id``; empty if none was made."]
+    listener: Annotated[Text, "listener", "The listener by name."]
+    client: Annotated[Text, "exchange.client", "The client's address, as a trusted proxy reports it if there is one."]
+    peer: Annotated[Where, "exchange.connection.peer", "The other end of the connection, address and port."]
+    local: Annotated[Where, "exchange.connection.local", "This end of the connection."]
+    tls: Annotated[EventTls, "exchange.connection"]
+    certificate: Annotated[EventCertificate, "exchange.connection"]
+    server_group: Annotated[Text, "exchange.server_group", "The server group; empty if it did not get that far."]
+    security_policy: Annotated[Text, "exchange.security_policy", "The security policy, likewise."]
+    path_map: Annotated[Text, "exchange.path_map", "The path map, likewise."]
+    request: Annotated[EventRequest | None, "exchange.request"]
+    tags: Annotated[Tags, "decision.tags", "All tags at the end, sorted."]
+    reasons: Annotated[list[EventReason], Kind(reasons, _read_reasons), "decision.reasons", "All filters that matched."]
+    action: Annotated[Text | None, "decision.action.name", "The action that won; ``null`` if there was none."]
+    mode: Annotated[Text, "decision.mode", "The mode; if it is not ``block``, the action is what would have been."]
+    stages: Annotated[Stages, "decision.timings", "What each stage took.", "µs"]
     status: Annotated[
-        int,
-        Field(
-            "status",
-            NUMBER,
-            "What the client got; 444 closed without an answer, 499 the client left, 0 nothing was answered.",
-        ),
+        Number, "status", "What the client got; 444 closed without answer, 499 the client left, 0 nothing was answered."
     ]
-    error: Annotated[EventError | None, Field("error")]
-    origin: Annotated[EventOrigin | None, Field("")]
-    bytes: Annotated[EventBytes, Field("")]
-    timings: Annotated[EventTimings, Field("")]
+    error: Annotated[EventError | None, "error"]
+    origin: Annotated[EventOrigin | None, COMPUTED]
+    bytes: Annotated[EventBytes, COMPUTED]
+    timings: Annotated[EventTimings, COMPUTED]

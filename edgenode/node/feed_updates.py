@@ -120,20 +120,15 @@ async def ask(configuration: Configuration, header: str, fetcher: Fetcher, take:
         assert content is not None  # a source that was not told of any cannot say that it is the same still
         word = "not changed" if content is known else "changed"
         outcome = Outcome(word, contents.counted(content.size), Status(url, asked.asked, asked.asked))
-    except (FetchError, Refused, InvalidValue) as error:
-        outcome = _failed(str(error), known, asked)
-    except OSError as error:
-        outcome = _failed(f"cannot be kept in {folder}: {error.strerror}", known, asked)
+    except (FetchError, Refused, InvalidValue, OSError) as error:
+        reason = f"cannot be kept in {folder}: {error.strerror}" if isinstance(error, OSError) else str(error)
+        failed = evolve(asked, failures=asked.failures + 1, problem=reason)
+        outcome = Outcome("nothing came" if known is None else "kept old", reason, failed)
     try:
         await in_thread(store.write_status, folder, header, outcome.status)
     except OSError as error:
         _log.error("cannot write into {folder}: {reason}", folder=str(folder), reason=error.strerror)
     return outcome
-
-
-def _failed(reason: str, known: Content | None, asked: Status) -> Outcome:
-    status = evolve(asked, failures=asked.failures + 1, problem=reason)
-    return Outcome("nothing came" if known is None else "kept old", reason, status)
 
 
 async def _fetched(
@@ -190,11 +185,8 @@ class FeedUpdates:
         """Follow a change of the configuration; unchanged sources are asked when they would have been."""
         if not self._started:
             return
-        wanted = {
-            header: section
-            for header, section in remote(self._running()).items()
-            if not isinstance(section, GlobalFilter) or section.active
-        }
+        sources = remote(self._running()).items()
+        wanted = {name: each for name, each in sources if not isinstance(each, GlobalFilter) or each.active}
         present = self._running().contents.read
         for header, (section, task) in [*self._tasks.items()]:
             lost = header in self._waiting and header not in present  # with another folder, for one

@@ -75,9 +75,8 @@ class Node(MultiService):
     def stopService(self) -> Deferred[Any]:
         """Let open requests end; whoever interrupts a second time does not want to wait for them."""
         systemd.stopping()
-        signal.signal(
-            signal.SIGHUP, signal.SIG_IGN
-        )  # there is nothing left to reload, and systemd shall not hear of it
+        # There is nothing left to reload, and systemd shall not hear of it.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, self._on(self._edge.cut))
         if self._control is not None:
             self._control.stopListening()

@@ -76,11 +76,8 @@ class Watch:
         if not self._running().edge.watch_interval:
             self._schedule()
             return
-        looking = self._in_thread(_look_at, self._running())
+        looking = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), _look_at, self._running())
         looking.addCallback(self._looked).addErrback(self._failed).addBoth(lambda _: self._schedule())
-
-    def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Deferred[Any]:
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), function, *arguments)
 
     def _failed(self, failure: Failure) -> None:
         if self._watching:

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Self
 
-from attrs import Factory, field, frozen
+from attrs import field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from edgenode.model.exchange import AlternativeNames
-from edgenode.tls.allowlists import DNSPattern, EmailPattern, URIPattern
-from edgenode.tls.identity import Description, describe
+from edgenode.model.exchange import AlternativeNames, ClientIdentity
+from edgenode.tls.allowlists import NamePattern
+from edgenode.tls.identity import describe
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.strict import path_fault
 from edgenode.tls.truststores import LoadedTrustStore
@@ -29,10 +29,7 @@ from edgenode.tls.verify_errors import APPLICATION_VERIFICATION, INVALID_PURPOSE
 _LONGEST, _LONGEST_NAME = 300, 100
 """Characters of a sentence, and of a distinguished name in it."""
 
-USAGES = MappingProxyType({"clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string})
-
-Rule = Callable[[Description], str]
-"""What is wrong with a certificate, a sentence; empty if nothing is."""
+_USAGES = MappingProxyType({"clientAuth": ExtendedKeyUsageOID.CLIENT_AUTH.dotted_string})
 
 
 def _one_line(text: str) -> str:
@@ -62,22 +59,23 @@ class Admission:
 
     group: ServerGroup
     strict: Mapping[bytes, bool]
-    _of_chain: tuple[Rule, ...] = field(init=False, default=Factory(lambda self: _chain_rules(self.group), True))
-    _of_leaf: tuple[Rule, ...] = field(init=False, default=Factory(lambda self: _leaf_rules(self.group), True))
+    _patterns: tuple[NamePattern, ...]
+    _networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    _certificates: frozenset[str]
+    _keys: frozenset[str]
 
     @classmethod
     def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> Self:
-        """What a server group with these trust stores asks.
-
-        :param group: the section.
-        :param trust_stores: those that it names, loaded.
-        """
+        """What a server group asks, with the trust stores that it names."""
         strict: dict[bytes, bool] = {}
         for store in trust_stores:
             for authority in store.authorities:
                 der = authority.public_bytes(Encoding.DER)
-                strict[der] = strict.get(der, False) or store.verification != "openssl"
-        return cls(group, strict)
+                strict[der] = strict.get(der, False) or store.section.verification != "openssl"
+        patterns = (*group.allow_dns, *group.allow_uri, *group.allow_email)
+        networks = tuple(map(ipaddress.ip_network, group.allow_ip))
+        pins = frozenset(map(str, group.pin_certificate)), frozenset(map(str, group.pin_spki))
+        return cls(group, strict, patterns, networks, *pins)
 
     def objection(self, chain: Sequence[bytes], now: datetime.datetime) -> Objection | None:
         """What speaks against a client; never raises.
@@ -91,10 +89,7 @@ class Admission:
             return Objection(APPLICATION_VERIFICATION, f"it cannot be examined: {error}")
 
     def unverified(self, leaf: bytes) -> Objection | None:
-        """What speaks against a client of an authority that is unknown; never raises.
-
-        :param leaf: its certificate, DER.
-        """
+        """What speaks against a client of an authority that is unknown, from its certificate, DER; never raises."""
         try:
             return self._usage(leaf)
         except Exception as error:
@@ -104,7 +99,7 @@ class Admission:
         if not self.group.required_eku:
             return None
         named = describe(leaf).extended_key_usages
-        lacking = any(USAGES[usage] not in named for usage in self.group.required_eku)
+        lacking = any(_USAGES[usage] not in named for usage in self.group.required_eku)
         return Objection(INVALID_PURPOSE, reason(INVALID_PURPOSE)) if lacking else None
 
     def _strictly(self, chain: Sequence[bytes], now: datetime.datetime) -> Objection | None:
@@ -118,66 +113,36 @@ class Admission:
 
     def _unlisted(self, chain: Sequence[bytes]) -> Objection | None:
         # The authority is trusted for its key: its size and its signature do not count (RFC 5280, section 6.1.1 d).
-        below = [describe(der) for der in (chain[:-1] or chain)]
-        for certificate in below:
-            for rule in self._of_chain:
-                if fault := rule(certificate):
-                    return Objection(APPLICATION_VERIFICATION, fault)
-        for rule in self._of_leaf:
-            if fault := rule(below[0]):
+        for der in chain[:-1] or chain:
+            if fault := self._weakness(describe(der)):
                 return Objection(APPLICATION_VERIFICATION, fault)
-        return None
+        fault = self._strangeness(describe(chain[0]))
+        return Objection(APPLICATION_VERIFICATION, fault) if fault else None
 
+    def _weakness(self, certificate: ClientIdentity) -> str:
+        """What is wrong with the key or the signature of a certificate below the authority; empty if nothing is."""
+        group, kind, signature = self.group, certificate.key_type, certificate.signature_algorithm
+        least = group.minimum_ec_bits if kind == "ECDSA" else group.minimum_rsa_bits if kind == "RSA" else 0
+        if certificate.key_bits < least:
+            name = certificate.subject[:_LONGEST_NAME]
+            return f"the {kind} key of {name} has {certificate.key_bits} bits, and needs {least}"
+        if group.signature_algorithms and signature not in group.signature_algorithms:
+            return f"{certificate.subject[:_LONGEST_NAME]} is signed with {signature}, which is not allowed"
+        return ""
 
-def _chain_rules(group: ServerGroup) -> tuple[Rule, ...]:
-    """The rules for every certificate below the authority."""
-    least = {"RSA": group.minimum_rsa_bits, "ECDSA": group.minimum_ec_bits}
-    allowed = frozenset(group.signature_algorithms)
-
-    def size(certificate: Description) -> str:
-        kind, bits = certificate.key_type, certificate.key_bits
-        if bits >= least.get(kind, 0):
-            return ""
-        return f"the {kind} key of {certificate.subject[:_LONGEST_NAME]} has {bits} bits, and needs {least[kind]}"
-
-    def signature(certificate: Description) -> str:
-        if certificate.signature_algorithm in allowed:
-            return ""
-        subject = certificate.subject[:_LONGEST_NAME]
-        return f"{subject} is signed with {certificate.signature_algorithm}, which is not allowed"
-
-    return (size, signature) if allowed else (size,)
-
-
-def _leaf_rules(group: ServerGroup) -> tuple[Rule, ...]:
-    """The rules for the client's own certificate: pins, and lists of names."""
-    certificates = frozenset(pin.sha256 for pin in group.pin_certificate)
-    keys = frozenset(pin.sha256 for pin in group.pin_spki)
-    patterns: tuple[DNSPattern | URIPattern | EmailPattern, ...]
-    patterns = (*group.allow_dns, *group.allow_uri, *group.allow_email)
-    networks = tuple(ipaddress.ip_network(network) for network in group.allow_ip)
-
-    def pinned(leaf: Description) -> str:
-        if leaf.fingerprint_sha256 in certificates or leaf.spki_sha256 in keys:
-            return ""
-        return "neither its certificate nor its key is pinned"
-
-    def named(leaf: Description) -> str:
-        if (
-            any(pattern.allows(leaf.sans) for pattern in patterns)
+    def _strangeness(self, leaf: ClientIdentity) -> str:
+        """Whether the client's own certificate is neither pinned nor named, where that is asked for: a sentence."""
+        group, certificates, keys = self.group, self._certificates, self._keys
+        if (certificates or keys) and leaf.fingerprint_sha256 not in certificates and leaf.spki_sha256 not in keys:
+            return "neither its certificate nor its key is pinned"
+        if (self._patterns or group.allow_subject or self._networks) and not (
+            any(pattern.allows(leaf.sans) for pattern in self._patterns)
             or any(pattern.allows(leaf.subject) for pattern in group.allow_subject)
             # Of the same version: an IPv4-mapped IPv6 address is in no IPv4 network.
-            or any(address in network for address in _addresses(leaf.sans) for network in networks)
+            or any(address in network for address in _addresses(leaf.sans) for network in self._networks)
         ):
-            return ""
-        return "none of its names is on the lists of the server group"
-
-    rules: list[Rule] = []
-    if certificates or keys:
-        rules.append(pinned)
-    if patterns or group.allow_subject or networks:
-        rules.append(named)
-    return tuple(rules)
+            return "none of its names is on the lists of the server group"
+        return ""
 
 
 def _addresses(names: AlternativeNames) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:

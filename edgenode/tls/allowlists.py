@@ -9,9 +9,10 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from abc import abstractmethod
 from typing import ClassVar, Self
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import AlternativeNames
@@ -26,59 +27,86 @@ _SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}|[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){31}
 
 _SPIFFE = "spiffe://"
 
+_TYPES = frozenset(NAMES.values())
+_ATTRIBUTE = re.compile(r"([A-Za-z][A-Za-z0-9]*|[0-9]+(?:\.[0-9]+)+)=((?:[^\\,+]|\\[0-9A-F]{2}|\\.)*)")
+_ESCAPE = re.compile(r"\\([0-9A-F]{2}|.)")
+
 
 @frozen
-class DNSPattern:
-    """A DNS name, or with a leading ``*.`` all names of exactly one label more; in lower case."""
+class Entry:
+    """An entry of a list.
 
-    name: str
+    :ivar text: as it stands in the INI; a SHA-256 in lower-case hexadecimal digits alone.
+    """
+
+    text: str
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Read one; raises :class:`InvalidValue`.
+        """Read one.
 
         :param text: as it stands in the INI.
         :raises InvalidValue: with the column, if it is none, or would match nothing or everything.
         """
-        check_dns_name(text, "DNS name", "a DNS name, or *. and a DNS name")
-        if text.rpartition(".")[2].isdigit():
-            raise InvalidValue("an IP address belongs into allow-ip, and no DNS name ends in a number")
-        return cls(text)
+        return cls(cls._checked(text))
+
+    @classmethod
+    @abstractmethod
+    def _checked(cls, text: str) -> str: ...
 
     def __str__(self) -> str:
-        return self.name
-
-    def allows(self, names: AlternativeNames) -> bool:
-        """Whether any DNS name of a certificate is meant; one with a wildcard of its own never is.
-
-        :param names: the subject alternative names of a certificate.
-        """
-        return any(map(self._allows, names.dns))
-
-    def _allows(self, name: str) -> bool:
-        name = name.lower()
-        if not self.name.startswith("*."):
-            return name == self.name
-        label, _, rest = name.partition(".")
-        return rest == self.name[2:] and LABEL.fullmatch(label) is not None
+        return self.text
 
 
 @frozen
-class URIPattern:
+class NamePattern(Entry):
+    """What names of one kind are let in."""
+
+    names: ClassVar[str]
+
+    def allows(self, names: AlternativeNames) -> bool:
+        """Whether any of a certificate's names is meant."""
+        return any(map(self._allows, getattr(names, self.names)))
+
+    @abstractmethod
+    def _allows(self, name: str) -> bool: ...
+
+
+@frozen
+class DNSPattern(NamePattern):
+    """A DNS name, or with a leading ``*.`` all names of exactly one label more; in lower case.
+
+    A name with a wildcard of its own is never meant.
+    """
+
+    names = "dns"
+
+    @classmethod
+    def _checked(cls, text: str) -> str:
+        check_dns_name(text, "DNS name", "a DNS name, or *. and a DNS name")
+        if text.rpartition(".")[2].isdigit():
+            raise InvalidValue("an IP address belongs into allow-ip, and no DNS name ends in a number")
+        return text
+
+    def _allows(self, name: str) -> bool:
+        name = name.lower()
+        if not self.text.startswith("*."):
+            return name == self.text
+        label, _, rest = name.partition(".")
+        return rest == self.text[2:] and LABEL.fullmatch(label) is not None
+
+
+@frozen
+class URIPattern(NamePattern):
     """A URI, or with a final ``/*`` all that have further path segments; compared byte by byte.
 
     A SPIFFE ID counts only as the one URI of its certificate, as X.509-SVID, section 2, demands.
     """
 
-    uri: str
+    names = "uri"
 
     @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Read one; raises :class:`InvalidValue`.
-
-        :param text: as it stands in the INI.
-        :raises InvalidValue: with the column, if it is none, or would match nothing or everything.
-        """
+    def _checked(cls, text: str) -> str:
         for column, character in enumerate(text):
             if not "!" <= character <= "~":
                 raise InvalidValue("a URI has no white space, and only ASCII characters", column)
@@ -92,25 +120,17 @@ class URIPattern:
             raise InvalidValue("before /* stands a URI with an authority, and no query", scheme.end())
         if text.startswith(_SPIFFE):
             _check_spiffe(prefix)
-        return cls(text)
-
-    def __str__(self) -> str:
-        return self.uri
+        return text
 
     def allows(self, names: AlternativeNames) -> bool:
-        """Whether any URI of a certificate is meant.
+        """Whether any of a certificate's names is meant."""
+        return not (self.text.startswith(_SPIFFE) and len(names.uri) != 1) and super().allows(names)
 
-        :param names: the subject alternative names of a certificate.
-        """
-        if self.uri.startswith(_SPIFFE) and len(names.uri) != 1:
-            return False
-        return any(map(self._allows, names.uri))
-
-    def _allows(self, uri: str) -> bool:
-        if not self.uri.endswith("/*"):
-            return uri == self.uri
-        prefix = self.uri[:-1]
-        return uri.startswith(prefix) and _are_segments(uri[len(prefix) :])
+    def _allows(self, name: str) -> bool:
+        if not self.text.endswith("/*"):
+            return name == self.text
+        prefix = self.text[:-1]
+        return name.startswith(prefix) and _are_segments(name[len(prefix) :])
 
 
 def _are_segments(path: str) -> bool:
@@ -129,18 +149,16 @@ def _check_spiffe(identifier: str) -> None:
 
 
 @frozen
-class EmailPattern:
-    """A mailbox, or ``@`` and a domain for all its mailboxes; the domain in lower case."""
+class EmailPattern(NamePattern):
+    """A mailbox, or ``@`` and a domain for all its mailboxes; the domain in lower case.
 
-    mailbox: str
+    Compared as RFC 5280, section 7.5, says; a quoted local part is never meant.
+    """
+
+    names = "email"
 
     @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Read one; raises :class:`InvalidValue`.
-
-        :param text: as it stands in the INI.
-        :raises InvalidValue: with the column, if it is none, or would match nothing or everything.
-        """
+    def _checked(cls, text: str) -> str:
         local, at, domain = text.rpartition("@")
         if not at or "*" in local or (local and not _LOCAL.fullmatch(local)):
             raise InvalidValue("expected a mailbox, or @ and a domain for all of its mailboxes")
@@ -148,46 +166,24 @@ class EmailPattern:
             raise InvalidValue(f'the domain is written in lower case: "{domain.lower()}"', len(local) + 1)
         if not all(map(LABEL.fullmatch, domain.split("."))):
             raise InvalidValue("expected a domain, without wildcards", len(local) + 1)
-        return cls(text)
+        return text
 
-    def __str__(self) -> str:
-        return self.mailbox
-
-    def allows(self, names: AlternativeNames) -> bool:
-        """Whether any mailbox of a certificate is meant: RFC 5280, section 7.5; quoted local parts never are.
-
-        :param names: the subject alternative names of a certificate.
-        """
-        return any(map(self._allows, names.email))
-
-    def _allows(self, mailbox: str) -> bool:
-        local, _, domain = mailbox.rpartition("@")
-        if not _LOCAL.fullmatch(local):
-            return False
-        return f"@{domain.lower()}" == self.mailbox or f"{local}@{domain.lower()}" == self.mailbox
-
-
-_TYPES = frozenset(NAMES.values())
-_ATTRIBUTE = re.compile(r"([A-Za-z][A-Za-z0-9]*|[0-9]+(?:\.[0-9]+)+)=((?:[^\\,+]|\\[0-9A-F]{2}|\\.)*)")
-_ESCAPE = re.compile(r"\\([0-9A-F]{2}|.)")
+    def _allows(self, name: str) -> bool:
+        local, _, domain = name.rpartition("@")
+        domain = f"@{domain.lower()}"
+        return _LOCAL.fullmatch(local) is not None and self.text in (domain, local + domain)
 
 
 @frozen
-class SubjectPattern:
+class SubjectPattern(Entry):
     """A subject's distinguished name as events write it: RFC 4514, one a line; multi-valued parts in any order."""
 
     lines: ClassVar[bool] = True
 
-    name: tuple[tuple[str, ...], ...]
-    text: str
+    _name: tuple[tuple[str, ...], ...] = field(init=False, default=Factory(lambda self: _parsed(self.text), True))
 
     @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Read one; raises :class:`InvalidValue`.
-
-        :param text: as it stands in the INI.
-        :raises InvalidValue: with the column, if it is none, or would match nothing or everything.
-        """
+    def _checked(cls, text: str) -> str:
         column = 0
         while True:
             match = _ATTRIBUTE.match(text, column)
@@ -196,18 +192,15 @@ class SubjectPattern:
             _check_value(match[2], match.start(2))
             column = match.end()
             if column == len(text):
-                return cls(_parsed(text), text)
+                return text
             column += 1  # the comma or plus sign
 
-    def __str__(self) -> str:
-        return self.text
-
     def allows(self, subject: str) -> bool:
-        """Whether a subject, as :func:`~edgenode.tls.names.distinguished_name` writes it, is this one.
+        """Whether a subject is this one.
 
-        :param subject: the distinguished name in text.
+        :param subject: as :func:`~edgenode.tls.names.distinguished_name` writes it.
         """
-        return _parsed(subject) == self.name
+        return _parsed(subject) == self._name
 
 
 def _check_value(value: str, column: int) -> None:
@@ -230,41 +223,24 @@ def _split(text: str, separator: str) -> list[str]:
 
 
 @frozen
-class CertificatePin:
+class CertificatePin(Entry):
     """A certificate by the SHA-256 of its DER, hexadecimal with or without colons."""
 
-    sha256: str
-
     @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Read one; raises :class:`InvalidValue`.
-
-        :param text: as it stands in the INI.
-        :raises InvalidValue: if it is no SHA-256 in one of these spellings.
-        """
+    def _checked(cls, text: str) -> str:
         if not _SHA256_HEX.fullmatch(text):
             raise InvalidValue("expected a SHA-256: 64 hexadecimal digits, with or without colons")
-        return cls(text.replace(":", "").lower())
-
-    def __str__(self) -> str:
-        return self.sha256
+        return text.replace(":", "").lower()
 
 
 @frozen
-class KeyPin:
+class KeyPin(Entry):
     """A public key by the SHA-256 of its SubjectPublicKeyInfo, hexadecimal or base64."""
 
-    sha256: str
-
     @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Read one; raises :class:`InvalidValue`.
-
-        :param text: as it stands in the INI.
-        :raises InvalidValue: if it is no SHA-256 in one of these spellings.
-        """
+    def _checked(cls, text: str) -> str:
         if _SHA256_HEX.fullmatch(text):
-            return cls(text.replace(":", "").lower())
+            return text.replace(":", "").lower()
         try:
             digest = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
@@ -272,7 +248,4 @@ class KeyPin:
         # The last digit has two spare bits: only one spelling of a pin is one.
         if len(digest) != 32 or base64.b64encode(digest).decode("ascii") != text:
             raise InvalidValue("expected a SHA-256: 64 hexadecimal digits, or 44 characters of base64")
-        return cls(digest.hex())
-
-    def __str__(self) -> str:
-        return self.sha256
+        return digest.hex()

@@ -19,12 +19,7 @@ from attrs import asdict, evolve, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 USAGES = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
@@ -87,9 +82,7 @@ class Authority:
             raise PkiError(f"{folder} already holds an authority")
         folder.mkdir(parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(name, key, issuer, days)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        builder = builder.add_extension(_key_usage(authority=True), critical=True)
+        builder = _builder(name, key, issuer, days, authority=True)
         certificate = builder.sign(issuer.key if issuer else key, hashes.SHA256())
         _write_key(folder / "ca.key", key)
         (folder / "ca.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
@@ -132,11 +125,12 @@ class Authority:
         self._check_name(name)
         names = [*map(_general_name, sans)]
         if usage == "server" and not names:
-            names = [_general_name(f"IP:{name}" if _is_address(name) else f"DNS:{name}")]
+            try:
+                names = [_general_name(f"IP:{name}")]
+            except PkiError:
+                names = [_general_name(f"DNS:{name}")]
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(name, key, self, days)
-        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(_key_usage(authority=False), critical=True)
+        builder = _builder(name, key, self, days, authority=False)
         builder = builder.add_extension(x509.ExtendedKeyUsage([USAGES[usage]]), critical=False)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -148,9 +142,8 @@ class Authority:
         return chain, key_path
 
     def revoke(self, name: str) -> pathlib.Path:
-        """Revoke the certificate of that name and write the revocation list anew.
+        """Revoke the certificate of that name and write the revocation list anew; its path.
 
-        :return: the path of the revocation list.
         :raises PkiError: if there is no such certificate, or it is revoked already.
         """
         entries = self.issued()
@@ -165,10 +158,7 @@ class Authority:
         return self.write_crl()
 
     def write_crl(self, days: int = CRL_DAYS) -> pathlib.Path:
-        """Write the revocation list, ``ca.crl.pem``, good for a number of days from now.
-
-        :return: its path.
-        """
+        """Write the revocation list, ``ca.crl.pem``, good for a number of days from now; its path."""
         now = _now()
         builder = x509.CertificateRevocationListBuilder().issuer_name(self.certificate.subject)
         builder = builder.last_update(now - SKEW).next_update(now + _span(days))
@@ -215,7 +205,7 @@ class Authority:
 
 
 def _builder(
-    name: str, key: ec.EllipticCurvePrivateKey, issuer: Authority | None, days: int
+    name: str, key: ec.EllipticCurvePrivateKey, issuer: Authority | None, days: int, *, authority: bool
 ) -> x509.CertificateBuilder:
     if not 1 <= len(name) <= 64:
         raise PkiError(f"a name has 1 to 64 characters, not {len(name)}")
@@ -230,6 +220,8 @@ def _builder(
         .not_valid_before(now - SKEW)
         .not_valid_after(now + _span(days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .add_extension(_key_usage(authority=authority), critical=True)
     )
     return builder.add_extension(_key_identifier(issuer.certificate), critical=False) if issuer else builder
 
@@ -263,14 +255,6 @@ def _general_name(text: str) -> x509.GeneralName:
     except ValueError as error:
         raise PkiError(f"{text!r} is no subject alternative name: {error}") from error
     raise PkiError(f"{text!r} is no subject alternative name; write DNS:name or IP:address")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _span(days: int) -> datetime.timedelta:

@@ -10,10 +10,9 @@ import datetime
 import os
 import pathlib
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from attrs import field, frozen
 from cryptography import x509
@@ -31,6 +30,8 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 LEAST_RSA_BITS = 2048
 CURVES = ("secp256r1", "secp384r1", "secp521r1")
+
+_E = TypeVar("_E", bound=x509.ExtensionType)
 
 _LONGEST_PASSPHRASE = 1023
 """What cryptography takes."""
@@ -99,24 +100,22 @@ def load(
     """
     now = now or datetime.datetime.now(datetime.UTC)
     problems = Problems(f"{certificate.kind} {name}")
-    chain = problems.attempt("chain", partial(read_certificates, certificate.chain)) or ()
-    problems.errors("chain", _chain_faults(certificate.chain, chain, now))
+    chain = problems.attempt("chain", read_certificates, certificate.chain) or ()
+    problems.error("chain", *_chain_faults(certificate.chain, chain, now))
     authorities: list[x509.Certificate] = []
     for path in certificate.authorities:
-        authorities += problems.attempt("authorities", partial(read_certificates, path)) or ()
-    if certificate.authorities and authorities and chain and not _has_issuer(chain[-1], authorities):
-        problems.error(
-            "authorities",
-            f"{_files(certificate.authorities)} lacks the issuer of {certificate.chain}: {_issuer(chain[-1])}",
-        )
+        authorities += problems.attempt("authorities", read_certificates, path) or ()
+    if authorities and chain and not any(signed_by(chain[-1], authority) for authority in authorities):
+        bundle = ", ".join(map(str, certificate.authorities))
+        problems.error("authorities", f"{bundle} lacks the issuer of {certificate.chain}: {_issuer(chain[-1])}")
     key = None
-    passphrase = problems.attempt("passphrase-file", partial(_passphrase, certificate))
+    passphrase = problems.attempt("passphrase-file", _passphrase, certificate)
     if passphrase is not None or certificate.passphrase_file is None:
-        key = problems.attempt("key", partial(_read_key, certificate.key, passphrase))
+        key = problems.attempt("key", _read_key, certificate.key, passphrase)
     if key is not None:
-        problems.errors("key", _key_faults(certificate, key, chain[0] if chain else None))
+        problems.error("key", *_key_faults(certificate, key, chain[0] if chain else None))
         for word, file in (("key", certificate.key), ("passphrase-file", certificate.passphrase_file)):
-            if file is not None and _mode(file) & _TOO_OPEN:
+            if file is not None and os.stat(file).st_mode & _TOO_OPEN:
                 problems.warn(word, f"{file} is open to others than its owner and group; chmod 600 or 640 it")
     if problems.fatal or key is None:
         return None, problems.found
@@ -132,14 +131,11 @@ def check_for_origin(loaded: LoadedCertificate) -> tuple[Problem, ...]:
     problems = Problems(f"{Certificate.kind} {loaded.name}")
     subject, issuer = _subject(loaded.leaf), _issuer(loaded.leaf)
     try:
-        usages = loaded.leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        client = ExtendedKeyUsageOID.CLIENT_AUTH in usages
-    except x509.ExtensionNotFound:
-        client = False
+        usages = extension(loaded.leaf, x509.ExtendedKeyUsage) or ()
     except ValueError as error:
         problems.error("chain", f"the extensions of {subject} cannot be read: {error}")
         return problems.found
-    if not client:
+    if ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
         problems.error("chain", f"{subject} is presented to an origin but lacks the extended key usage clientAuth")
     if not loaded.chain and not loaded.authorities:
         # Where there is either, load() has found the issuer in it.
@@ -185,18 +181,14 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 def is_cut(data: bytes) -> bool:
-    """Whether a PEM file ends within a block.
-
-    :param data: the content of the file.
-    """
+    """Whether the content of a PEM file ends within a block."""
     return data.count(b"-----BEGIN ") != data.count(b"-----END ")
 
 
 def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether a certificate names another as its issuer and bears its signature.
 
-    :param certificate: the one in question.
-    :param issuer: the other; its own right to sign, and all dates, are not looked at.
+    The issuer's right to sign, and all dates, are not looked at.
     """
     try:
         certificate.verify_directly_issued_by(issuer)
@@ -205,13 +197,21 @@ def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     return True
 
 
-def validity_fault(certificate: x509.Certificate, now: datetime.datetime) -> str | None:
-    """What is wrong with a certificate's dates, if anything.
+def extension(
+    of: x509.Certificate | x509.CertificateRevocationList | x509.RevokedCertificate, kind: type[_E]
+) -> _E | None:
+    """The value of an extension; ``None`` if it is not there.
 
-    :param certificate: the one in question.
-    :param now: the time, UTC.
-    :return: a sentence; ``None`` if it is valid.
+    :raises ValueError: if the extensions cannot be read.
     """
+    try:
+        return of.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
+
+
+def validity_fault(certificate: x509.Certificate, now: datetime.datetime) -> str | None:
+    """What is wrong with a certificate's dates at a time, UTC; ``None`` if it is valid."""
     if now > certificate.not_valid_after_utc:
         return f"{_subject(certificate)} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
     if now < certificate.not_valid_before_utc:
@@ -221,8 +221,7 @@ def validity_fault(certificate: x509.Certificate, now: datetime.datetime) -> str
 
 def _chain_faults(path: pathlib.Path, chain: Sequence[x509.Certificate], now: datetime.datetime) -> Iterator[str]:
     for certificate in chain:
-        fault = validity_fault(certificate, now)
-        if fault:
+        if fault := validity_fault(certificate, now):
             yield f"{path}: {fault}"
     for certificate, following in pairwise(chain):
         if not signed_by(certificate, following):
@@ -268,18 +267,6 @@ def _key_faults(certificate: Certificate, key: PrivateKey, leaf: x509.Certificat
         yield f"{certificate.key} is on the curve {key.curve.name}; supported are {', '.join(CURVES)}"
     if leaf is not None and leaf.public_key() != key.public_key():
         yield f"{certificate.key} is not the key of the first certificate in {certificate.chain}, {_subject(leaf)}"
-
-
-def _has_issuer(certificate: x509.Certificate, bundle: Iterable[x509.Certificate]) -> bool:
-    return any(signed_by(certificate, authority) for authority in bundle)
-
-
-def _mode(path: pathlib.Path) -> int:
-    return os.stat(path).st_mode
-
-
-def _files(paths: Iterable[pathlib.Path]) -> str:
-    return ", ".join(map(str, paths))
 
 
 def _subject(certificate: x509.Certificate) -> str:

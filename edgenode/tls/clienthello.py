@@ -94,15 +94,11 @@ def read_client_hello(data: bytes) -> ClientHello | int:
             if size > MAX_SIZE:
                 raise MalformedClientHello("a ClientHello of too many bytes")
             if len(message) >= size:
-                return _read_body(message[4:size])
+                try:
+                    return _read_fields(message[4:size])
+                except (IndexError, struct.error):
+                    raise MalformedClientHello("a length points outside its field") from None
         offset = end
-
-
-def _read_body(body: bytes) -> ClientHello:
-    try:
-        return _read_fields(body)
-    except (IndexError, struct.error):
-        raise MalformedClientHello("a length points outside its field") from None
 
 
 def _read_fields(body: bytes) -> ClientHello:

@@ -46,7 +46,7 @@ def _lists(header: str, store: LoadedTrustStore, now: datetime.datetime, *, past
         begin, end = crl.last_update_utc, crl.next_update_utc
         # Lists are issued at regular intervals: the last tenth of the interval is late.
         if end is not None and (past or end >= now) and end - now < (end - begin) / 10:
-            follows = "" if store.crl_stale == "accept" else "; then every client is refused"
+            follows = "" if store.section.crl_stale == "accept" else "; then every client is refused"
             date = f"{end:%Y-%m-%d %H:%M} UTC"
             word = f"is out of date since {date}" if end < now else f"is out of date from {date} on"
             sentence = f"the revocation list of {distinguished_name(crl.issuer)} {word}{follows}"

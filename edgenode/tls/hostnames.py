@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 
-from cryptography import x509
 from OpenSSL import SSL
 from service_identity.cryptography import verify_certificate_hostname, verify_certificate_ip_address
 
@@ -29,18 +28,14 @@ def verify_origin(connection: SSL.Connection, server_name: str) -> None:
         certificate = connection.get_peer_certificate(as_cryptography=True)
         if certificate is None:
             raise OriginError(502, "certificate", "the origin presented no certificate")
-        _verify(certificate, server_name)
+        try:
+            address = str(ipaddress.ip_address(server_name))
+        except ValueError:
+            verify_certificate_hostname(certificate, server_name)
+        else:
+            verify_certificate_ip_address(certificate, address)
     except OriginError:
         raise
     except Exception as error:
         reason = f"the origin's certificate is not for {server_name}: {type(error).__name__}"
         raise OriginError(502, "certificate", reason) from error
-
-
-def _verify(certificate: x509.Certificate, server_name: str) -> None:
-    try:
-        address = ipaddress.ip_address(server_name)
-    except ValueError:
-        verify_certificate_hostname(certificate, server_name)
-    else:
-        verify_certificate_ip_address(certificate, str(address))

@@ -8,74 +8,37 @@ verdict is remembered with it.
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import AlternativeNames, ClientIdentity, Verification
+from edgenode.model.exchange import NO_CERTIFICATE, AlternativeNames, ClientIdentity, Verification
 from edgenode.tls.names import distinguished_name, legacy_name
+
+der_of = partial(crypto.dump_certificate, crypto.FILETYPE_ASN1)
+"""A certificate of OpenSSL's as DER."""
 
 REMEMBERED_CERTIFICATES = 1024
 LARGEST_REMEMBERED = 8 * 1024
 """Bytes of DER; a larger certificate is read every time, so that strangers cannot fill the memory with huge ones."""
 
 
-@frozen(eq=False)
-class Description:
-    """What a certificate says.
+def describe(der: bytes) -> ClientIdentity:
+    """What a certificate, DER, says, as an identity that nobody has verified; remembered.
 
-    :ivar der: the certificate, DER.
-    :ivar subject: the subject's distinguished name, see :func:`~edgenode.tls.names.distinguished_name`.
-    :ivar issuer: the issuer's, likewise.
-    :ivar serial_number: the serial number.
-    :ivar serial: the same as nginx's ``$ssl_client_serial``: upper-case hexadecimal, whole bytes.
-    :ivar fingerprint_sha256: of the DER, lower-case hexadecimal.
-    :ivar not_before: start of validity, UTC.
-    :ivar not_after: end of validity, UTC.
-    :ivar sans: the subject alternative names; none at all if any of them, or any other extension, cannot be read.
-    :ivar spki_sha256: of the SubjectPublicKeyInfo as it stands in the certificate, lower-case hexadecimal.
-    :ivar key_type: see :data:`KEY_TYPES`.
-    :ivar key_bits: the size of the key; 0 if it cannot be read.
-    :ivar signature_algorithm: see :data:`SIGNATURE_ALGORITHMS`.
-    :ivar extended_key_usages: dotted numbers in order; none if they cannot be read.
-    :ivar stated: what a :class:`~edgenode.model.exchange.ClientIdentity` says of its leaf, by its attributes' names.
-    """
-
-    der: bytes
-    subject: str
-    issuer: str
-    serial_number: int
-    serial: str
-    fingerprint_sha256: str
-    not_before: datetime.datetime
-    not_after: datetime.datetime
-    sans: AlternativeNames
-    spki_sha256: str
-    key_type: str
-    key_bits: int
-    signature_algorithm: str
-    extended_key_usages: tuple[str, ...]
-    stated: Mapping[str, Any]
-
-
-def describe(der: bytes) -> Description:
-    """What a certificate says; remembered by its DER.
-
-    :param der: the certificate, DER.
     :raises ValueError: if it is malformed.
     """
     return _remembered(der) if len(der) <= LARGEST_REMEMBERED else _read(der)
 
 
-def _read(der: bytes) -> Description:
+def _read(der: bytes) -> ClientIdentity:
     certificate = x509.load_der_x509_certificate(der)
     # TBSCertificate (RFC 5280, section 4.1): [0] version if it is not 1, serial number, signature, issuer, validity,
     # subject, subjectPublicKeyInfo.
@@ -83,31 +46,30 @@ def _read(der: bytes) -> Description:
     issuer_name, _, subject_name, public_key_info = fields[3:7] if fields[0][0] == 0xA0 else fields[2:6]
     extensions = _extensions(certificate)
     ski, aki = extensions.get(x509.SubjectKeyIdentifier), extensions.get(x509.AuthorityKeyIdentifier)
-    found: dict[str, Any] = {
-        "subject": distinguished_name(certificate.subject),
-        "issuer": distinguished_name(certificate.issuer),
-        "serial": _serial(certificate.serial_number),
-        "fingerprint_sha256": hashlib.sha256(der).hexdigest(),
-        "not_before": certificate.not_valid_before_utc,
-        "not_after": certificate.not_valid_after_utc,
-        "sans": _alternative_names(extensions.get(x509.SubjectAlternativeName)),
+    return ClientIdentity(
+        leaf=der,
+        chain_sent=(),
+        verification=NO_CERTIFICATE,
+        subject=distinguished_name(certificate.subject),
+        issuer=distinguished_name(certificate.issuer),
+        serial=_serial(certificate.serial_number),
+        fingerprint_sha256=hashlib.sha256(der).hexdigest(),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        # None at all if any of them, or any other extension, cannot be read.
+        sans=_alternative_names(extensions.get(x509.SubjectAlternativeName)),
         # Over the very bytes: what a library makes of the key might be written in another way.
-        "spki_sha256": hashlib.sha256(public_key_info).hexdigest(),
-        "key_type": _named(KEY_TYPES, certificate.public_key_algorithm_oid),
-        "key_bits": _key_bits(certificate),
-        "signature_algorithm": _signature_algorithm(certificate),
-        "extended_key_usages": tuple(usage.dotted_string for usage in extensions.get(x509.ExtendedKeyUsage, ())),
-    }
-    stated = {
-        **found,
-        "leaf": der,
-        "subject_legacy": legacy_name(subject_name),
-        "issuer_legacy": legacy_name(issuer_name),
-        "fingerprint_sha1": hashlib.sha1(der, usedforsecurity=False).hexdigest(),
-        "ski": _hexadecimal(None if ski is None else ski.digest),
-        "issuer_ski": _hexadecimal(None if aki is None else aki.key_identifier),
-    }
-    return Description(der, serial_number=certificate.serial_number, stated=MappingProxyType(stated), **found)
+        spki_sha256=hashlib.sha256(public_key_info).hexdigest(),
+        key_type=_named(KEY_TYPES, certificate.public_key_algorithm_oid),
+        key_bits=_key_bits(certificate),
+        signature_algorithm=_signature_algorithm(certificate),
+        subject_legacy=legacy_name(subject_name),
+        issuer_legacy=legacy_name(issuer_name),
+        fingerprint_sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest(),
+        ski=_hexadecimal(None if ski is None else ski.digest),
+        issuer_ski=_hexadecimal(None if aki is None else aki.key_identifier),
+        extended_key_usages=tuple(usage.dotted_string for usage in extensions.get(x509.ExtendedKeyUsage, ())),
+    )
 
 
 _remembered = lru_cache(REMEMBERED_CERTIFICATES)(_read)
@@ -188,7 +150,7 @@ def identify(
     connection: SSL.Connection,
     verification: Verification,
     tags: Mapping[bytes, tuple[str, ...]] = MappingProxyType({}),
-    path: Sequence[bytes] = (),
+    path: tuple[bytes, ...] = (),
 ) -> ClientIdentity | None:
     """The identity of the client at the other end of a finished handshake.
 
@@ -204,78 +166,65 @@ def identify(
             # OpenSSL shows a verified chain for untrusted certificates too: it is no proof of anything.
             path = ()
         elif not path:
-            path = _ders(connection.get_verified_chain())
-        leaf = path[0] if path else None
-        if leaf is None:
+            path = tuple(map(der_of, connection.get_verified_chain() or ()))
+        if path:
+            leaf = path[0]
+        else:
             certificate = connection.get_peer_certificate()
             if certificate is None:
                 return None
-            leaf = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-        return ClientIdentity(
+            leaf = der_of(certificate)
+        return evolve(
+            describe(leaf),
             verification=verification,
             # On the server's side this excludes the leaf.
-            chain_sent=_ders(connection.get_peer_cert_chain()),
-            chain_verified=tuple(path[1:]),
+            chain_sent=tuple(map(der_of, connection.get_peer_cert_chain() or ())),
+            chain_verified=path[1:],
             issuer_serial=issuer_serial(path),
             tags=tags.get(path[-1], ()) if path else (),
-            **describe(leaf).stated,
         )
     except Exception as error:
         raise ClientError(495, f"client certificate: it cannot be read: {error}") from error
 
 
-def _ders(certificates: Iterable[crypto.X509] | None) -> tuple[bytes, ...]:
-    return tuple(crypto.dump_certificate(crypto.FILETYPE_ASN1, each) for each in certificates or ())
-
-
 def issuer_serial(chain: Sequence[bytes]) -> str:
-    """The serial number of who issued the first of a verified chain, DER: its own, if it is alone; empty of none.
-
-    :param chain: DER: the leaf, the intermediates, the authority.
-    :return: upper-case hexadecimal, as :attr:`Description.serial`.
-    """
+    """The serial number of who issued the first of a verified chain, DER: its own, if it is alone; empty of none."""
     return describe(chain[:2][-1]).serial if chain else ""
 
 
 def identity_of(certificate: crypto.X509, verification: Verification) -> ClientIdentity:
-    """The identity that a leaf certificate gives, without the chain it came with.
+    """The identity that a leaf certificate gives, with the verdict on it and without the chain it came with.
 
-    :param verification: the verdict on it.
     :raises ValueError: if it is malformed.
     """
-    leaf = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-    return ClientIdentity(chain_sent=(), verification=verification, **describe(leaf).stated)
+    return evolve(describe(der_of(certificate)), verification=verification)
 
 
-KEY_TYPES: Mapping[str, str] = MappingProxyType(
-    {
-        "1.2.840.113549.1.1.1": "RSA",
-        "1.2.840.113549.1.1.10": "RSA",
-        "1.2.840.10045.2.1": "ECDSA",
-        "1.2.840.10040.4.1": "DSA",
-        "1.3.101.112": "Ed25519",
-        "1.3.101.113": "Ed448",
-    }
-)
+KEY_TYPES = {
+    "1.2.840.113549.1.1.1": "RSA",
+    "1.2.840.113549.1.1.10": "RSA",
+    "1.2.840.10045.2.1": "ECDSA",
+    "1.2.840.10040.4.1": "DSA",
+    "1.3.101.112": "Ed25519",
+    "1.3.101.113": "Ed448",
+}
 """The kinds of public keys; any other is called by its dotted number."""
 
-_EDWARDS: Mapping[str, int] = MappingProxyType({"1.3.101.112": 256, "1.3.101.113": 456})
+_EDWARDS = {"1.3.101.112": 256, "1.3.101.113": 456}
 
-SIGNATURE_ALGORITHMS: Mapping[str, str] = MappingProxyType(
-    {
-        "1.2.840.113549.1.1.4": "rsa-md5",
-        "1.2.840.113549.1.1.5": "rsa-sha1",
-        "1.2.840.113549.1.1.14": "rsa-sha224",
-        "1.2.840.113549.1.1.11": "rsa-sha256",
-        "1.2.840.113549.1.1.12": "rsa-sha384",
-        "1.2.840.113549.1.1.13": "rsa-sha512",
-        "1.2.840.10045.4.1": "ecdsa-sha1",
-        "1.2.840.10045.4.3.1": "ecdsa-sha224",
-        "1.2.840.10045.4.3.2": "ecdsa-sha256",
-        "1.2.840.10045.4.3.3": "ecdsa-sha384",
-        "1.2.840.10045.4.3.4": "ecdsa-sha512",
-        "1.3.101.112": "ed25519",
-        "1.3.101.113": "ed448",
-    }
-)
+SIGNATURE_ALGORITHMS = {
+    "1.2.840.113549.1.1.4": "rsa-md5",
+    "1.2.840.113549.1.1.5": "rsa-sha1",
+    "1.2.840.113549.1.1.14": "rsa-sha224",
+    "1.2.840.113549.1.1.11": "rsa-sha256",
+    "1.2.840.113549.1.1.12": "rsa-sha384",
+    "1.2.840.113549.1.1.13": "rsa-sha512",
+    "1.2.840.10045.4.1": "ecdsa-sha1",
+    "1.2.840.10045.4.3.1": "ecdsa-sha224",
+    "1.2.840.10045.4.3.2": "ecdsa-sha256",
+    "1.2.840.10045.4.3.3": "ecdsa-sha384",
+    "1.2.840.10045.4.3.4": "ecdsa-sha512",
+    "1.3.101.112": "ed25519",
+    "1.3.101.113": "ed448",
+}
 """How certificates are signed; ``rsa-pss-`` and its hash besides, and any other is called by its dotted number."""

@@ -43,6 +43,9 @@ NAMES = {
 """OpenSSL's short names of attributes; any other type is written as its dotted number."""
 
 
+_ESCAPES = {ord(each): f"\\{each}" for each in ',+"\\<>;'} | {each: f"\\{each:02X}" for each in (*range(32), 127)}
+
+
 def distinguished_name(name: x509.Name) -> str:
     r"""A distinguished name as nginx writes it: RFC 4514's order and escapes (``CN=x,O=Acc\, ess``), UTF-8 left alone.
 
@@ -52,11 +55,9 @@ def distinguished_name(name: x509.Name) -> str:
 
 
 def _attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
-    dotted = attribute.oid.dotted_string
-    value = attribute.value
-    if isinstance(value, bytes):
-        return f"{NAMES.get(dotted, dotted)}=#{_bit_string(value).hex().upper()}"
-    return f"{NAMES.get(dotted, dotted)}={escaped(value)}"
+    dotted, value = attribute.oid.dotted_string, attribute.value
+    text = f"#{_bit_string(value).hex().upper()}" if isinstance(value, bytes) else escaped(value)
+    return f"{NAMES.get(dotted, dotted)}={text}"
 
 
 def _bit_string(content: bytes) -> bytes:
@@ -69,20 +70,11 @@ def _bit_string(content: bytes) -> bytes:
 
 
 def escaped(value: str) -> str:
-    """The text of an attribute as it stands in a distinguished name.
-
-    :param value: of one attribute.
-    """
-    parts = []
-    for index, character in enumerate(value):
-        at_edge = index in (0, len(value) - 1)
-        if character < " " or character == "\x7f":
-            parts.append(f"\\{ord(character):02X}")
-        elif character in ',+"\\<>;' or (character == " " and at_edge) or (character == "#" and index == 0):
-            parts.append(f"\\{character}")
-        else:
-            parts.append(character)
-    return "".join(parts)
+    """The text of one attribute as it stands in a distinguished name."""
+    text = value.translate(_ESCAPES)
+    if value.startswith((" ", "#")):
+        text = f"\\{text}"
+    return f"{text[:-1]}\\ " if len(value) > 1 and value.endswith(" ") else text
 
 
 def legacy_name(name: bytes) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from attrs import evolve, frozen
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from OpenSSL._util import lib
 
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
@@ -57,11 +57,7 @@ class TLSPolicy:
 
     @classmethod
     def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> TLSPolicy:
-        """The policy of a server group; where no client certificate is asked for, nothing of one counts.
-
-        :param group: the section.
-        :param trust_stores: those that it names, loaded.
-        """
+        """That of a server group; where no client certificate is asked for, nothing of one counts."""
         if group.mtls == "off":
             group = ServerGroup(
                 certificate=(), security_policy="", minimum_version=group.minimum_version, ciphers=group.ciphers
@@ -83,19 +79,16 @@ def check_group(
     """What is wrong with a server group.
 
     :param name: of its section, for the problems.
-    :param certificates: its own, loaded.
-    :param trust_stores: loaded.
     """
     problems = Problems(f"{group.kind} {name}".rstrip())
-    problems.errors("certificate", _certificate_faults(certificates))
-    problems.attempt("ciphers", lambda: check_ciphers(group.ciphers))
+    problems.error("certificate", *_certificate_faults(certificates))
+    problems.attempt("ciphers", check_ciphers, group.ciphers)
     if group.mtls != "off" and not trust_stores:
         problems.error("trust-store", f"mtls = {group.mtls} needs a trust store")
     if group.mtls in _LETS_IN_OTHERS:
         for key in group.asked_of_verified_clients:
             problems.error(key, _LETS_IN_OTHERS[group.mtls])
-    for sentence in _shared(trust_stores):
-        problems.warn("trust-store", sentence)
+    problems.warn("trust-store", *_shared(trust_stores))
     if "none" in group.certificate_headers and len(group.certificate_headers) > 1:
         problems.error("certificate-headers", "none and another style contradict each other")
     if group.mtls == "off" and {"rfc9440", "xfcc"} & set(group.certificate_headers):
@@ -120,7 +113,7 @@ _LETS_IN_OTHERS = {
 def _shared(trust_stores: Sequence[LoadedTrustStore]) -> Iterator[str]:
     """The authorities that stand in two stores with different tags: their clients get the tags of both."""
     for store, other in itertools.combinations(trust_stores, 2):
-        if set(store.tags) != set(other.tags):
+        if set(store.section.tags) != set(other.section.tags):
             for authority in (each for each in store.authorities if each in other.authorities):
                 subject = distinguished_name(authority.subject)
                 yield f"{subject} stands in {store.name} and in {other.name}: its clients get the tags of both"
@@ -151,29 +144,24 @@ def server_context(
 ) -> SSL.Context:
     """The context of a server group; each connection on it needs its own ``Record`` as app data.
 
-    :param certificates: its own, loaded.
-    :param trust_stores: loaded.
     :param protocols: the ALPN protocols spoken, the preferred first.
     :raises ConfigurationError: if :func:`check_group` finds an error.
     """
     problems = check_group("", group, certificates, trust_stores)
     if any(not problem.warning for problem in problems):
         raise ConfigurationError(problems)
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.set_min_proto_version(VERSIONS[group.minimum_version])
+    context = _context(SSL.TLS_SERVER_METHOD, group.minimum_version, certificates)
     context.set_cipher_list(group.ciphers.encode("ascii"))
-    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE | SSL.OP_NO_RENEGOTIATION)
-    context.set_mode(SSL.MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN)
-    context.clear_mode(SSL_MODE_ENABLE_PARTIAL_WRITE)
-    _limit_groups(context)
-    for certificate in certificates:
-        _present(context, certificate)
+    context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    # pyOpenSSL has no public word for more than one group: its set_tmp_ecdh would leave out the post-quantum one.
+    if lib.SSL_CTX_set1_curves_list(context._context, GROUPS) != 1:
+        raise RuntimeError(f"OpenSSL does not know the groups {GROUPS.decode()}")
     context.set_alpn_select_callback(_selector(tuple(protocols)))
     # Always set, and never the same twice: without it resumption under VERIFY_PEER fails the handshake instead.
     context.set_session_id(secrets.token_bytes(32))
-    # Where no certificate is asked for, tickets alone: they need no memory here, and no other context can read them.
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     if group.mtls == "off":
+        # Tickets alone: they need no memory here, and no other context can read them.
         context.set_verify(SSL.VERIFY_NONE)
     else:
         context.set_options(SSL.OP_NO_TICKET)
@@ -193,34 +181,39 @@ def client_context(
     The name in the origin's certificate is not looked at here: call ``hostnames.verify_origin`` after the handshake.
 
     :param minimum_version: the lowest TLS version spoken, ``1.2`` or ``1.3``.
-    :param certificate: the client certificate to present.
     :param trust_store: the trusted authorities; without one the system's.
     :param verify: whether the origin's certificate is verified at all.
     """
-    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    context.set_min_proto_version(VERSIONS[minimum_version])
-    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
-    context.set_mode(SSL_MODE_NO_AUTO_CHAIN)
-    context.clear_mode(SSL_MODE_ENABLE_PARTIAL_WRITE)
-    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context = _context(SSL.TLS_CLIENT_METHOD, minimum_version, () if certificate is None else (certificate,))
+    context.set_options(SSL.OP_NO_TICKET)
     context.set_alpn_protos([b"http/1.1"])
-    if certificate is not None:
-        _present(context, certificate)
     if not verify:
         context.set_verify(SSL.VERIFY_NONE)
         return context
+    trust_stores = () if trust_store is None else (trust_store,)
+    fill_store(context.get_cert_store(), trust_stores)
     if trust_store is None:
         context.set_default_verify_paths()
-    else:
-        fill_store(_store(context), (trust_store,))
-    revocation = Revocation.of(() if trust_store is None else (trust_store,))
-    set_verifier(context, SSL.VERIFY_PEER, Verifier("on", revocation=revocation))
+    set_verifier(context, SSL.VERIFY_PEER, Verifier("on", revocation=Revocation.of(trust_stores)))
+    return context
+
+
+def _context(method: int, minimum_version: str, certificates: Sequence[LoadedCertificate]) -> SSL.Context:
+    """What the contexts of both sides have in common."""
+    context = SSL.Context(method)
+    context.set_min_proto_version(VERSIONS[minimum_version])
+    context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
+    context.set_mode(SSL_MODE_NO_AUTO_CHAIN)
+    context.clear_mode(SSL_MODE_ENABLE_PARTIAL_WRITE)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    for certificate in certificates:
+        _present(context, certificate)
     return context
 
 
 def _request_certificate(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> None:
-    fill_store(_store(context), trust_stores)
-    names = {ca.subject: ca for store in trust_stores if store.advertise for ca in store.authorities}
+    fill_store(context.get_cert_store(), trust_stores)
+    names = {ca.subject: ca for store in trust_stores if store.section.advertise for ca in store.authorities}
     for authority in names.values():
         context.add_client_ca(authority)
     over_http = group.mtls_refusal != "handshake"
@@ -230,19 +223,6 @@ def _request_certificate(context: SSL.Context, group: ServerGroup, trust_stores:
     admission, revocation = Admission.of(group, trust_stores), Revocation.of(trust_stores)
     set_verifier(context, flags, Verifier(group.mtls, over_http, admission, revocation))
     context.set_verify_depth(group.verify_depth)
-
-
-def _limit_groups(context: SSL.Context) -> None:
-    # pyOpenSSL has no public word for more than one group: its set_tmp_ecdh would leave out the post-quantum one.
-    if lib.SSL_CTX_set1_curves_list(context._context, GROUPS) != 1:
-        raise RuntimeError(f"OpenSSL does not know the groups {GROUPS.decode()}")
-
-
-def _store(context: SSL.Context) -> crypto.X509Store:
-    store = context.get_cert_store()
-    if store is None:
-        raise RuntimeError("the context has no certificate store")
-    return store
 
 
 def _present(context: SSL.Context, certificate: LoadedCertificate) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeVar
 
 from edgenode.model.errors import InvalidValue, Problem
@@ -30,39 +30,18 @@ class Problems:
         """Whether any of them is an error."""
         return any(not problem.warning for problem in self._found)
 
-    def error(self, key: str, sentence: str) -> None:
-        """Report what makes the section unusable.
+    def error(self, key: str, *sentences: str) -> None:
+        """Report what makes the section unusable, each sentence by itself."""
+        self._found += [Problem(self.section, key, sentence) for sentence in sentences]
 
-        :param key: of the section.
-        :param sentence: what is wrong.
-        """
-        self._found.append(Problem(self.section, key, sentence))
+    def warn(self, key: str, *sentences: str) -> None:
+        """Report what is doubtful, but can be used; likewise."""
+        self._found += [Problem(self.section, key, sentence, warning=True) for sentence in sentences]
 
-    def errors(self, key: str, sentences: Iterable[str]) -> None:
-        """Report several errors of one key.
-
-        :param key: of the section.
-        :param sentences: what is wrong, each by itself.
-        """
-        for sentence in sentences:
-            self.error(key, sentence)
-
-    def warn(self, key: str, sentence: str) -> None:
-        """Report what is doubtful, but can be used.
-
-        :param key: of the section.
-        :param sentence: what is doubtful.
-        """
-        self._found.append(Problem(self.section, key, sentence, warning=True))
-
-    def attempt(self, key: str, read: Callable[[], _T]) -> _T | None:
-        """The result of reading something, or ``None`` and an error if it is an :class:`InvalidValue`.
-
-        :param key: of the section, to which an error belongs.
-        :param read: what to call.
-        """
+    def attempt(self, key: str, read: Callable[..., _T], *arguments: object) -> _T | None:
+        """The result of a call, or ``None`` and an error of the key if that raises :class:`InvalidValue`."""
         try:
-            return read()
+            return read(*arguments)
         except InvalidValue as invalid:
             self.error(key, invalid.sentence)
             return None

@@ -8,10 +8,10 @@ same. The handshake and every later verification of an open connection give the 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
-from attrs import field, frozen
+from attrs import frozen
 from cryptography import x509
 from OpenSSL import crypto
 from OpenSSL._util import lib
@@ -35,21 +35,22 @@ NO_CHECK_TIME = 0x200000
 
 def crl_flags(trust_stores: Sequence[LoadedTrustStore]) -> int:
     """The ``X509StoreFlags`` for the revocation lists of trust stores; 0 without any list."""
-    stores = [store for store in trust_stores if store.crls]
-    if not stores:
+    checks = {store.section.crl_check for store in trust_stores if store.crls}
+    if not checks:
         return 0
     # CRL_CHECK_ALL alone checks nothing; of several stores the strictest wins, for OpenSSL sees only one.
-    everything = crypto.X509StoreFlags.CRL_CHECK_ALL if any(store.crl_check == "chain" for store in stores) else 0
+    everything = crypto.X509StoreFlags.CRL_CHECK_ALL if "chain" in checks else 0
     return int(crypto.X509StoreFlags.CRL_CHECK | everything | EXTENDED_CRL_SUPPORT | USE_DELTAS)
 
 
-def fill_store(store: crypto.X509Store, trust_stores: Sequence[LoadedTrustStore]) -> None:
+def fill_store(store: crypto.X509Store | None, trust_stores: Sequence[LoadedTrustStore]) -> None:
     """Put the authorities, revocation lists and flags of trust stores into a store of OpenSSL's.
 
-    :param store: a new one.
-    :param trust_stores: loaded.
-    :raises RuntimeError: if OpenSSL refuses a list.
+    :param store: a new one, or that of a new context.
+    :raises RuntimeError: if the context has none, or OpenSSL refuses a list.
     """
+    if store is None:
+        raise RuntimeError("the context has no certificate store")
     for trust_store in trust_stores:
         for authority in trust_store.authorities:
             store.add_cert(crypto.X509.from_cryptography(authority))
@@ -67,11 +68,16 @@ def _add(store: crypto.X509Store, parsed: Iterable[Any]) -> None:
 
 @frozen(eq=False)
 class _List:
-    """A revocation list, also as OpenSSL's ``X509_CRL``, and whether it is accepted past its ``nextUpdate``."""
+    """A revocation list, also as OpenSSL's ``X509_CRL``.
+
+    :ivar accepted: whether it is accepted past its ``nextUpdate``.
+    :ivar issuer: the key of its issuer; empty of a delta list.
+    """
 
     crl: x509.CertificateRevocationList
     parsed: Any
     accepted: bool
+    issuer: str
 
     def has_begun(self, now: datetime.datetime) -> bool:
         return self.crl.last_update_utc <= now
@@ -93,29 +99,22 @@ class Revocation:
     _flags: int
     _lists: tuple[_List, ...]
     _elsewhere: tuple[RevokedSince, ...]
-    _complete: Mapping[str, Sequence[_List]] = field(init=False)
-
-    @_complete.default
-    def _by_issuer(self) -> Mapping[str, Sequence[_List]]:
-        found: dict[str, list[_List]] = {}
-        for each in self._lists:
-            if is_complete(each.crl):
-                found.setdefault(issuer_key(distinguished_name(each.crl.issuer)), []).append(each)
-        return found
 
     @classmethod
     def of(cls, trust_stores: Sequence[LoadedTrustStore]) -> Self | None:
-        """That of these trust stores; ``None`` if they have no lists. What takes long is done here, not in requests.
-
-        :param trust_stores: loaded.
-        """
+        """That of these trust stores; ``None`` if they have no lists. What takes long is done here, not in requests."""
         flags = crl_flags(trust_stores)
         if not flags:
             return None
         # Of several stores the strictest wins.
-        strict = {crl.issuer for store in trust_stores for crl in store.crls if store.crl_stale != "accept"}
+        strict = {crl.issuer for store in trust_stores for crl in store.crls if store.section.crl_stale != "accept"}
         lists = tuple(
-            _List(crl, parsed, crl.issuer not in strict)
+            _List(
+                crl,
+                parsed,
+                crl.issuer not in strict,
+                issuer_key(distinguished_name(crl.issuer)) if is_complete(crl) else "",
+            )
             for store in trust_stores
             for crl, parsed in zip(store.crls, store.parsed_crls, strict=True)
         )
@@ -148,24 +147,22 @@ class Revocation:
         :param issuer: its distinguished name.
         :param now: the time, UTC; of the complete lists that have begun the latest counts.
         """
-        lists = [each.crl for each in self._complete.get(issuer_key(issuer), ()) if each.has_begun(now)]
-        if not lists:
-            return None, None
-        latest = max(lists, key=lambda crl: crl.last_update_utc)
-        return latest.last_update_utc, latest.next_update_utc
+        key = issuer_key(issuer)
+        begun = (each.crl for each in self._lists if key and each.issuer == key and each.has_begun(now))
+        latest = max(begun, key=lambda crl: crl.last_update_utc, default=None)
+        return (None, None) if latest is None else (latest.last_update_utc, latest.next_update_utc)
 
     def add_to(self, store: crypto.X509Store) -> None:
-        """Put the lists and their flags into a store of OpenSSL's.
+        """Put the lists and their flags into a new store of OpenSSL's.
 
-        :param store: a new one.
         :raises RuntimeError: if OpenSSL refuses a list.
         """
         _add(store, (each.parsed for each in self._lists))
         store.set_flags(self._flags)
 
     def _is_revoked_elsewhere(self, certificate: bytes, now: datetime.datetime) -> bool:
-        description = describe(certificate)
-        key = issuer_key(description.issuer), description.serial_number
+        found = describe(certificate)
+        key = issuer_key(found.issuer), int(found.serial, 16)
         return any(key in moments and moments[key] <= now for moments in self._elsewhere)
 
     def _regardless_of_dates(self, chain: Sequence[bytes], now: datetime.datetime) -> int:

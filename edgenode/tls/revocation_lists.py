@@ -11,7 +11,7 @@ import datetime
 import pathlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,7 +19,7 @@ from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 from OpenSSL._util import ffi, lib
 
 from edgenode.model.errors import InvalidValue
-from edgenode.tls.certificates import is_cut, read, signed_by
+from edgenode.tls.certificates import extension, is_cut, read, signed_by
 from edgenode.tls.names import distinguished_name
 
 _PEM_CRL = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
@@ -37,8 +37,6 @@ none of it, and reading a million entries takes seconds."""
 
 RevokedSince = Mapping[tuple[str, int], datetime.datetime]
 """By issuer, see :func:`issuer_key`, and serial number: since when a certificate is revoked."""
-
-_E = TypeVar("_E", bound=x509.ExtensionType)
 
 
 def read_crls(path: pathlib.Path) -> tuple[x509.CertificateRevocationList, ...]:
@@ -84,8 +82,7 @@ def faults(
     :param authorities: those of the trust store.
     """
     for crl in crls:
-        fault = _unreadable(crl) or _unauthorised(crl, authorities)
-        if fault:
+        if fault := _unreadable(crl) or _unauthorised(crl, authorities):
             yield f"{path}: {fault}"
 
 
@@ -96,10 +93,10 @@ def _unreadable(crl: x509.CertificateRevocationList) -> str:
         parsed(crl)
         if not _is_plain(crl):
             strange += [
-                extension.oid
+                each.oid
                 for entry in crl
-                for extension in entry.extensions
-                if extension.critical and extension.oid not in _UNDERSTOOD_OF_ENTRIES
+                for each in entry.extensions
+                if each.critical and each.oid not in _UNDERSTOOD_OF_ENTRIES
             ]
     except Exception as error:
         return f"the revocation list of {issuer} cannot be read: {error}"
@@ -130,10 +127,8 @@ def _signed(crl: x509.CertificateRevocationList, authority: x509.Certificate) ->
 
 
 def _may_sign_crls(authority: x509.Certificate) -> bool:
-    try:
-        return authority.extensions.get_extension_for_class(x509.KeyUsage).value.crl_sign
-    except x509.ExtensionNotFound:
-        return True
+    usage = extension(authority, x509.KeyUsage)
+    return usage is None or usage.crl_sign
 
 
 _STALE = {
@@ -149,8 +144,6 @@ def date_warnings(
     """Warnings about the dates of lists.
 
     :param path: their file, for the sentences.
-    :param crl_stale: ``refuse`` or ``accept``.
-    :param now: the time, UTC.
     """
     for crl in crls:
         issuer = distinguished_name(crl.issuer)
@@ -199,7 +192,7 @@ def revoked_elsewhere(crls: Sequence[x509.CertificateRevocationList]) -> Revoked
     found: dict[tuple[str, int], datetime.datetime] = {}
     numbers = {(_scope(crl), _number(crl)) for crl in crls if is_complete(crl)}
     for crl in crls:
-        is_delta = _base_number(crl) is not None
+        is_delta = not is_complete(crl)
         superseded = any(scope == _scope(crl) and number >= _number(crl) >= 0 for scope, number in numbers)
         if _is_plain(crl) or (is_delta and superseded):
             continue
@@ -218,11 +211,11 @@ def _entries(crl: x509.CertificateRevocationList, own: bool) -> Iterator[tuple[s
     issuers = itself
     for entry in crl:
         # An entry that names no issuer has that of the entry before (RFC 5280, section 5.3.3).
-        named = _extension(entry.extensions, x509.CertificateIssuer)
+        named = extension(entry, x509.CertificateIssuer)
         if named is not None:
             names = named.get_values_for_type(x509.DirectoryName)
             issuers = {issuer_key(distinguished_name(name)) for name in names}
-        reason = _extension(entry.extensions, x509.CRLReason)
+        reason = extension(entry, x509.CRLReason)
         if reason is None or reason.reason is not x509.ReasonFlags.remove_from_crl:
             yield from ((issuer, entry.serial_number) for issuer in (issuers if own else issuers - itself))
 
@@ -233,35 +226,19 @@ def same_kind(crl: x509.CertificateRevocationList) -> object:
 
 
 def is_complete(crl: x509.CertificateRevocationList) -> bool:
-    """Whether it is no delta list.
-
-    :param crl: a list; a delta list has the extension deltaCRLIndicator (RFC 5280, section 5.2.4).
-    """
-    return _base_number(crl) is None
+    """Whether a list is no delta list: without the extension deltaCRLIndicator (RFC 5280, section 5.2.4)."""
+    return extension(crl, x509.DeltaCRLIndicator) is None
 
 
 def _scope(crl: x509.CertificateRevocationList) -> object:
     """The scope of a list, as OpenSSL compares a delta list with its base (RFC 5280, section 5.2.4)."""
     return (
         crl.issuer,
-        _extension(crl.extensions, x509.AuthorityKeyIdentifier),
-        _extension(crl.extensions, x509.IssuingDistributionPoint),
+        extension(crl, x509.AuthorityKeyIdentifier),
+        extension(crl, x509.IssuingDistributionPoint),
     )
 
 
 def _number(crl: x509.CertificateRevocationList) -> int:
-    number = _extension(crl.extensions, x509.CRLNumber)
+    number = extension(crl, x509.CRLNumber)
     return -1 if number is None else number.crl_number
-
-
-def _base_number(crl: x509.CertificateRevocationList) -> int | None:
-    """The number of the complete list that a delta list starts from; ``None`` if it is complete itself."""
-    indicator = _extension(crl.extensions, x509.DeltaCRLIndicator)
-    return None if indicator is None else indicator.crl_number
-
-
-def _extension(extensions: x509.Extensions, kind: type[_E]) -> _E | None:
-    try:
-        return extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None

@@ -11,11 +11,12 @@ import datetime
 import ipaddress
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
+
+from edgenode.tls.certificates import extension
 
 _POLICIES = (
     ExtensionPolicy.webpki_defaults_ca(),
@@ -28,8 +29,6 @@ _QUOTED = re.compile(r" \(encountered processing .*", re.DOTALL)
 _DNS_NAME = re.compile(r"(?:\*\.)?(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*(?!\d+\Z)[A-Za-z0-9-]{1,63}")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
 _MAILBOX = re.compile(r"[!-?A-~]+@[A-Za-z0-9.\[\]:-]+")
-
-_E = TypeVar("_E", bound=x509.ExtensionType)
 
 
 def path_fault(chain: Sequence[x509.Certificate], now: datetime.datetime) -> str:
@@ -56,48 +55,25 @@ def path_fault(chain: Sequence[x509.Certificate], now: datetime.datetime) -> str
     return ""
 
 
-def _extension(certificate: x509.Certificate, kind: type[_E]) -> x509.Extension[_E] | None:
-    try:
-        return certificate.extensions.get_extension_for_class(kind)
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _is_of_version_1(certificate: x509.Certificate, depth: int, last: int) -> bool:
-    return certificate.version is not x509.Version.v3
-
-
-def _has_no_serial_number(certificate: x509.Certificate, depth: int, last: int) -> bool:
-    # Old root authorities have the serial number 0, and no revocation list is looked up for them.
-    return certificate.serial_number <= 0 and depth < last
-
-
-def _has_no_key_identifier(certificate: x509.Certificate, depth: int, last: int) -> bool:
-    return depth > 0 and _extension(certificate, x509.SubjectKeyIdentifier) is None
-
-
 def _has_no_issuer_key_identifier(certificate: x509.Certificate, depth: int, last: int) -> bool:
     if certificate.issuer == certificate.subject and depth == last:
         return False
-    extension = _extension(certificate, x509.AuthorityKeyIdentifier)
-    return extension is None or extension.value.key_identifier is None
+    identifier = extension(certificate, x509.AuthorityKeyIdentifier)
+    return identifier is None or identifier.key_identifier is None
 
 
 def _has_lax_constraints(certificate: x509.Certificate, depth: int, last: int) -> bool:
     kinds = (x509.NameConstraints, x509.PolicyConstraints, x509.InhibitAnyPolicy)
-    return any(not extension.critical for extension in certificate.extensions if isinstance(extension.value, kinds))
+    return any(not each.critical for each in certificate.extensions if isinstance(each.value, kinds))
 
 
 def _has_no_name(certificate: x509.Certificate, depth: int, last: int) -> bool:
-    if certificate.subject.rdns:
-        return False
-    extension = _extension(certificate, x509.SubjectAlternativeName)
-    return extension is None or not extension.critical
+    critical = (each.value for each in certificate.extensions if each.critical)
+    return not certificate.subject.rdns and not any(isinstance(each, x509.SubjectAlternativeName) for each in critical)
 
 
 def _has_malformed_names(certificate: x509.Certificate, depth: int, last: int) -> bool:
-    extension = _extension(certificate, x509.SubjectAlternativeName)
-    return extension is not None and not all(map(_is_well_formed, extension.value))
+    return not all(map(_is_well_formed, extension(certificate, x509.SubjectAlternativeName) or ()))
 
 
 def _is_well_formed(name: x509.GeneralName) -> bool:
@@ -118,9 +94,19 @@ def _has_odd_rsa_key(certificate: x509.Certificate, depth: int, last: int) -> bo
 
 
 _FORBIDDEN: tuple[tuple[str, Callable[[x509.Certificate, int, int], bool]], ...] = (
-    ("a certificate without extensions, of version 1 (RFC 5280, section 4.1.2.1)", _is_of_version_1),
-    ("a serial number that is not positive (RFC 5280, section 4.1.2.2)", _has_no_serial_number),
-    ("an authority without subject key identifier (RFC 5280, section 4.2.1.2)", _has_no_key_identifier),
+    (
+        "a certificate without extensions, of version 1 (RFC 5280, section 4.1.2.1)",
+        lambda certificate, depth, last: certificate.version is not x509.Version.v3,
+    ),
+    (
+        "a serial number that is not positive (RFC 5280, section 4.1.2.2)",
+        # Old root authorities have the serial number 0, and no revocation list is looked up for them.
+        lambda certificate, depth, last: certificate.serial_number <= 0 and depth < last,
+    ),
+    (
+        "an authority without subject key identifier (RFC 5280, section 4.2.1.2)",
+        lambda certificate, depth, last: depth > 0 and extension(certificate, x509.SubjectKeyIdentifier) is None,
+    ),
     ("no authority key identifier (RFC 5280, section 4.2.1.1)", _has_no_issuer_key_identifier),
     (
         "constraints that are not critical (RFC 5280, sections 4.2.1.10, 4.2.1.11, 4.2.1.14)",

@@ -21,7 +21,7 @@ from OpenSSL._util import lib
 
 from edgenode.model.exchange import ClientIdentity
 from edgenode.tls.admission import Admission
-from edgenode.tls.identity import describe, identify, issuer_serial
+from edgenode.tls.identity import der_of, describe, identify, issuer_serial
 from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
@@ -64,11 +64,7 @@ class Trust:
 
     @classmethod
     def of(cls, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> Self:
-        """The trust of a server group with these trust stores: none, where no certificate is asked for.
-
-        :param group: the section.
-        :param trust_stores: those that it names, loaded.
-        """
+        """That of a server group with the trust stores that it names: none, where no certificate is asked for."""
         if group.mtls == "off":
             return cls()
         admission = Admission.of(group, trust_stores)
@@ -82,7 +78,7 @@ class Trust:
         found: dict[bytes, dict[str, None]] = {}
         for store in self.trust_stores:
             for authority in store.authorities:
-                found.setdefault(authority.public_bytes(Encoding.DER), {}).update(dict.fromkeys(store.tags))
+                found.setdefault(authority.public_bytes(Encoding.DER), {}).update(dict.fromkeys(store.section.tags))
         return {authority: tuple(tags) for authority, tags in found.items()}
 
     @cached_property
@@ -111,18 +107,16 @@ class Trust:
         :param identity: as this trust has verified it.
         :param now: when that was, UTC.
         """
-        if not identity.verification.verified:
-            return int(describe(identity.leaf).not_after.timestamp())
-        end = min(int(describe(der).not_after.timestamp()) for der in (identity.leaf, *identity.chain_verified))
-        changes = self._revocation.changes if self._revocation is not None else ()
+        ends = [identity.not_after, *(describe(der).not_after for der in identity.chain_verified)]
+        end = int(min(ends).timestamp())
+        if self._revocation is None or not identity.verification.verified:
+            return end
+        changes = self._revocation.changes
         following = bisect_left(changes, int(now.timestamp()))
-        return min(end, changes[following]) if following < len(changes) else end
+        return min((end, *changes[following : following + 1]))
 
     def dated(self, identity: ClientIdentity, now: datetime.datetime) -> ClientIdentity:
-        """The identity with the dates of the revocation list that covers it; itself, if it has those already.
-
-        :param now: the time, UTC.
-        """
+        """The identity with the dates of the revocation list that covers it; itself, if it has those already."""
         dates = (None, None) if self._revocation is None else self._revocation.dates(identity.issuer, now)
         if dates == (identity.crl_this_update, identity.crl_next_update):
             return identity
@@ -170,7 +164,7 @@ class Trust:
 
     def _doubt(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[int, int, str]:
         """What is wrong with a client that was not verified, its authority left aside: error, depth and reason."""
-        error = _date_error(identity.leaf, now)
+        error = EXPIRED if now > identity.not_after else NOT_YET_VALID if now < identity.not_before else 0
         if error:
             return error, 0, reason(error)
         objection = self.admission.unverified(identity.leaf) if self.admission is not None else None
@@ -213,7 +207,7 @@ class Trust:
             found = crypto.X509StoreContext(self._store(now, lists=lists), leaf, sent).get_verified_chain()
         except crypto.X509StoreContextError as error:
             return error.errors[0], error.errors[1], ()
-        return 0, 0, tuple(each.to_cryptography().public_bytes(Encoding.DER) for each in found[1:])
+        return 0, 0, tuple(map(der_of, found[1:]))
 
     def _store(self, now: datetime.datetime, *, lists: bool) -> crypto.X509Store:
         """A new store of OpenSSL's: to set the time of one a second time is of no effect, and no error."""
@@ -236,10 +230,3 @@ def _weakness(authority: bytes, *, is_last: bool) -> int:
         return AUTHORITY_KEY_TOO_WEAK
     # The authority is trusted for its key; its signature does not count.
     return 0 if is_last or description.signature_algorithm.endswith(STRONG_SIGNATURES) else SIGNATURE_TOO_WEAK
-
-
-def _date_error(der: bytes, now: datetime.datetime) -> int:
-    certificate = describe(der)
-    if now > certificate.not_after:
-        return EXPIRED
-    return NOT_YET_VALID if now < certificate.not_before else 0

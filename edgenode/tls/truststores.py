@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property, partial
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from edgenode.model.errors import Problem
 from edgenode.model.settings import Choice, File, Tag, Word, setting
-from edgenode.tls.certificates import read_certificates, signed_by, validity_fault
+from edgenode.tls.certificates import extension, read_certificates, signed_by, validity_fault
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems
 from edgenode.tls.revocation_lists import (
@@ -65,10 +65,6 @@ class TrustStore:
     )
 
 
-def _fingerprints(crls: Iterable[x509.CertificateRevocationList]) -> tuple[bytes, ...]:
-    return tuple(crl.fingerprint(hashes.SHA256()) for crl in crls)
-
-
 @frozen(slots=False)
 class LoadedTrustStore:
     """A trust store that was read and found in order.
@@ -76,21 +72,15 @@ class LoadedTrustStore:
     :ivar name: the name of its section.
     :ivar authorities: the trusted certificates, each once.
     :ivar crls: the revocation lists.
-    :ivar crl_check: ``leaf`` or ``chain``.
-    :ivar advertise: whether the names of the authorities are sent to clients.
-    :ivar verification: ``openssl`` or ``strict``.
-    :ivar tags: the tags of its clients.
-    :ivar crl_stale: ``refuse`` or ``accept``.
+    :ivar section: the section without its files: where the same was read from makes no difference.
     """
 
     name: str = field(eq=False)
     authorities: tuple[x509.Certificate, ...]
-    crls: tuple[x509.CertificateRevocationList, ...] = field(default=(), eq=_fingerprints)
-    crl_check: str = "chain"
-    advertise: bool = True
-    verification: str = "openssl"
-    tags: tuple[str, ...] = ()
-    crl_stale: str = "refuse"
+    crls: tuple[x509.CertificateRevocationList, ...] = field(
+        default=(), eq=lambda crls: tuple(crl.fingerprint(hashes.SHA256()) for crl in crls)
+    )
+    section: TrustStore = TrustStore(authorities=())
 
     @cached_property
     def revoked_elsewhere(self) -> RevokedSince:
@@ -116,61 +106,46 @@ def load(
     problems = Problems(f"{trust_store.kind} {name}")
     authorities: dict[x509.Certificate, None] = {}
     for path in trust_store.authorities:
-        certificates = problems.attempt("authorities", partial(read_certificates, path)) or ()
-        problems.errors("authorities", _authority_faults(path, certificates))
+        certificates = problems.attempt("authorities", read_certificates, path) or ()
+        problems.error("authorities", *_authority_faults(path, certificates))
         authorities.update(dict.fromkeys(certificates))
-    for sentence in _doubtful_authorities(tuple(authorities), now):
-        problems.warn("authorities", sentence)
+    problems.warn("authorities", *_doubtful_authorities(tuple(authorities), now))
     if authorities and all(validity_fault(authority, now) for authority in authorities):
         problems.error("authorities", "none of the authorities is valid now")
     crls: list[x509.CertificateRevocationList] = []
     for path in trust_store.crl:
-        lists = problems.attempt("crl", partial(read_crls, path)) or ()
-        problems.errors("crl", faults(path, lists, tuple(authorities)))
-        for sentence in date_warnings(path, lists, trust_store.crl_stale, now):
-            problems.warn("crl", sentence)
+        lists = problems.attempt("crl", read_crls, path) or ()
+        problems.error("crl", *faults(path, lists, tuple(authorities)))
+        problems.warn("crl", *date_warnings(path, lists, trust_store.crl_stale, now))
         crls += lists
     if crls and not problems.fatal:
-        for sentence in missing_lists(tuple(authorities), crls, trust_store.crl_check):
-            problems.warn("crl", sentence)
+        problems.warn("crl", *missing_lists(tuple(authorities), crls, trust_store.crl_check))
     if problems.fatal or not authorities:
         return None, problems.found
-    loaded = LoadedTrustStore(
-        name,
-        tuple(authorities),
-        tuple(crls),
-        trust_store.crl_check,
-        trust_store.advertise,
-        verification=trust_store.verification,
-        tags=trust_store.tags,
-        crl_stale=trust_store.crl_stale,
-    )
-    return loaded, problems.found
+    section = evolve(trust_store, authorities=(), crl=())
+    return LoadedTrustStore(name, tuple(authorities), tuple(crls), section), problems.found
 
 
 def _authority_faults(path: pathlib.Path, certificates: Sequence[x509.Certificate]) -> Iterator[str]:
     for certificate in certificates:
         subject = distinguished_name(certificate.subject)
         try:
-            extensions = certificate.extensions
-            constraints = extensions.get_extension_for_class(x509.BasicConstraints).value
-        except x509.ExtensionNotFound:
-            yield f"{path}: {subject} is no certificate authority: it has no basicConstraints"
-            continue
+            constraints, usage = extension(certificate, x509.BasicConstraints), extension(certificate, x509.KeyUsage)
         except ValueError as error:
             yield f"{path}: the extensions of {subject} cannot be read: {error}"
             continue
+        if constraints is None:
+            yield f"{path}: {subject} is no certificate authority: it has no basicConstraints"
+            continue
         if not constraints.ca:
             yield f"{path}: {subject} is no certificate authority: its basicConstraints say CA:FALSE"
-        usage = next((extension.value for extension in extensions if isinstance(extension.value, x509.KeyUsage)), None)
         if usage is not None and not usage.key_cert_sign:
             yield f"{path}: {subject} may not sign certificates: its keyUsage lacks keyCertSign"
 
 
 def _doubtful_authorities(authorities: Sequence[x509.Certificate], now: datetime.datetime) -> Iterator[str]:
     for authority in authorities:
-        fault = validity_fault(authority, now)
-        if fault:
+        if fault := validity_fault(authority, now):
             yield f"{fault}; nothing that it issued is accepted"
         if not any(signed_by(authority, other) for other in authorities):
             # X509_V_FLAG_PARTIAL_CHAIN stays off, so a chain must end in a self-signed authority, as in nginx.

@@ -18,6 +18,7 @@ from OpenSSL import SSL, crypto
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_CERTIFICATE, Verification
 from edgenode.tls.admission import Admission, Objection
+from edgenode.tls.identity import der_of
 from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.verify_errors import (
@@ -140,16 +141,18 @@ class Verifier:
         chain, record.chain = record.chain, {}  # the record lives as long as its connection
         path: tuple[bytes, ...] = ()
         if record.errors:
-            objection = self._unverified(chain[0])
+            objection = None if self.admission is None else self.admission.unverified(der_of(chain[0]))
         else:
-            path = tuple(_der(chain[depth]) for depth in range(len(chain)))
+            path = tuple(map(der_of, map(chain.__getitem__, range(len(chain)))))
             objection = self._objection(path, stale=bool(record.stale))
         if objection is not None:
             record.objection = objection
             return self._refused(record, chain[0], objection.error, 0)
         record.complete, record.path = True, path
         # Only here is it known that a missing revocation list went with an unknown authority.
-        return self.over_http or not record.errors or self._forgives(record)
+        if self.over_http or not record.errors:
+            return True
+        return self.mode == "optional-no-ca" and only_unknown_authority([number for number, _ in record.errors])
 
     def _fault(self, record: Record, certificate: crypto.X509, error: int, depth: int) -> bool:
         """OpenSSL found an error."""
@@ -170,12 +173,6 @@ class Verifier:
             record.errors.append((UNABLE_TO_GET_CRL, depth))
         return self.over_http or (self.mode == "optional-no-ca" and _may_be_forgiven(record.errors))
 
-    def _forgives(self, record: Record) -> bool:
-        return self.mode == "optional-no-ca" and only_unknown_authority([number for number, _ in record.errors])
-
-    def _unverified(self, leaf: crypto.X509) -> Objection | None:
-        return None if self.admission is None else self.admission.unverified(_der(leaf))
-
     def _objection(self, path: Sequence[bytes], *, stale: bool) -> Objection | None:
         now = datetime.datetime.now(datetime.UTC)
         if self.revocation is not None:
@@ -185,15 +182,8 @@ class Verifier:
         return None if self.admission is None else self.admission.objection(path, now)
 
 
-def _der(certificate: crypto.X509) -> bytes:
-    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
-
-
 def set_verifier(context: SSL.Context, flags: int, verifier: Verifier) -> None:
-    """Have a context verify its peers, with a verifier as its callback.
-
-    :param flags: of OpenSSL: ``SSL.VERIFY_PEER`` and its kin.
-    """
+    """Have a context verify its peers, by ``SSL.VERIFY_PEER`` and its kin, with a verifier as its callback."""
     context.set_app_data(verifier)
     context.set_verify(flags, _callback)
 
@@ -230,9 +220,7 @@ def judge(group: ServerGroup, verification: Verification) -> ClientError | None:
 
     To be asked whatever ``mtls-refusal`` says: what was refused in the handshake is refused here once more.
 
-    :param group: the server group.
     :param verification: the verdict on the client, as of now.
-
     :return: the refusal with nginx's status, 495 for a bad certificate and 496 for a missing one; ``None`` if the
         client is let in.
     """

@@ -105,7 +105,8 @@ def test_what_it_issues_keeps_to_rfc_5280(ca: pathlib.Path) -> None:
     assert main(["ca", str(inner), "--issuer", str(ca), "--name", "inner"]) == 0
     assert main(["client", str(inner), "client", "--san", "DNS:client.test"]) == 0
     for folder, folders in ((ca, (ca,)), (inner, (ca, inner))):
-        trust = evolve(store(*folders), verification="strict")
+        trust = store(*folders)
+        trust = evolve(trust, section=evolve(trust.section, verification="strict"))
         context = server_context(GROUP, [certificate(ca, "server")], [trust])
         own = client_context(certificate=certificate(folder, "client"), trust_store=trust)
         pair = Pair.of(context, own)

@@ -13,6 +13,7 @@ from OpenSSL import SSL
 from OpenSSL._util import lib
 
 from edgenode.model.exchange import ClientIdentity, Verification
+from edgenode.model.settings import Word
 from edgenode.tls import certificates, truststores
 from edgenode.tls.identity import identify
 from edgenode.tls.policies import server_context
@@ -56,17 +57,16 @@ def trusted(
     stale: str = "refuse",
 ) -> truststores.LoadedTrustStore:
     """A trust store as if it had been loaded."""
-    certificates_ = tuple(authority.certificate for authority in authorities)
-    return truststores.LoadedTrustStore(
-        "store",
-        certificates_,
-        tuple(crls),
-        check,
-        advertise,
+    section = truststores.TrustStore(
+        authorities=(),
+        crl_check=check,
+        advertise=advertise,
         verification=verification,
-        tags=tuple(tags),
+        tags=tuple(map(Word, tags)),
         crl_stale=stale,
     )
+    certificates_ = tuple(authority.certificate for authority in authorities)
+    return truststores.LoadedTrustStore("store", certificates_, tuple(crls), section)
 
 
 def client(

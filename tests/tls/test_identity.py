@@ -23,7 +23,7 @@ from edgenode.model.exchange import NO_CERTIFICATE, AlternativeNames
 from edgenode.tls import identity as identity_module
 from edgenode.tls.allowlists import SubjectPattern
 from edgenode.tls.identity import describe, identify
-from edgenode.tls.names import NAMES, distinguished_name, legacy_name
+from edgenode.tls.names import NAMES, distinguished_name, escaped, legacy_name
 from edgenode.tls.trust import Trust
 from tests.support.certificates import CLIENT, SERVER, Issued, elements, make, make_authority, new_key, now, sequence
 from tests.support.handshakes import Pair, server_group, shake, trusted
@@ -254,6 +254,15 @@ def test_a_name_without_text_is_written_as_nginx_does(value: bytes) -> None:
     printed = subprocess.run(command, input=issued.pem, capture_output=True, check=True).stdout.decode()
     assert f"subject={describe(issued.der).subject}\n" == printed
     assert SubjectPattern.from_text(describe(issued.der).subject).allows(describe(issued.der).subject)
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(" ", "\\ "), ("  ", "\\ \\ "), (" a b ", "\\ a b\\ "), ("#", "\\#"), ("##", "\\##"), ("a#", "a#"), ("", "")],
+)
+def test_spaces_are_escaped_at_the_ends_of_a_value(value: str, written: str) -> None:
+    """Each of them once, also if it is both ends; and a number sign in front."""
+    assert escaped(value) == written
 
 
 @given(strategies.text(min_size=1, max_size=20))

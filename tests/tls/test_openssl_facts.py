@@ -16,9 +16,9 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgenode.model.exchange import Address, Connection, Exchange, Verification
+from edgenode.model.exchange import Address, ClientIdentity, Connection, Exchange, Verification
 from edgenode.rules.fields import FIELDS
-from edgenode.tls.identity import Description, describe
+from edgenode.tls.identity import describe
 from tests.support.certificates import (
     CLIENT,
     SERVER,
@@ -62,7 +62,7 @@ def named(*rdns: Sequence[tuple[ObjectIdentifier, str, _ASN1Type]]) -> bytes:
     return Issued(builder.sign(KEY, PLAIN.certificate.signature_hash_algorithm), KEY).der  # type: ignore[arg-type]
 
 
-def read(der: bytes) -> Description:
+def read(der: bytes) -> ClientIdentity:
     """A description, of certificates that RFC 5280 forbids as well."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -94,8 +94,8 @@ ORG, CN, PLACE = NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME, NameOID.LOCALIT
 def test_one_line_names_are_openssl_s(rdns: list[list[tuple[ObjectIdentifier, str, _ASN1Type]]]) -> None:
     """The legacy form is that of ``-nameopt compat``: UTF-8, several attributes in one part, no subject at all."""
     der = named(*rdns)
-    assert describe(der).stated["subject_legacy"] == printed(der, "-subject", "-nameopt", "compat")
-    assert describe(der).stated["issuer_legacy"] == printed(der, "-issuer", "-nameopt", "compat")
+    assert describe(der).subject_legacy == printed(der, "-subject", "-nameopt", "compat")
+    assert describe(der).issuer_legacy == printed(der, "-issuer", "-nameopt", "compat")
 
 
 @settings(max_examples=25, deadline=None)
@@ -103,8 +103,8 @@ def test_one_line_names_are_openssl_s(rdns: list[list[tuple[ObjectIdentifier, st
 def test_any_one_line_name_is_openssl_s(values: list[str]) -> None:
     """Whatever stands in a name."""
     der = named(*([(ORG, value, UTF8)] for value in values))
-    assert describe(der).stated["subject_legacy"] == printed(der, "-subject", "-nameopt", "compat")
-    assert describe(der).stated["subject_legacy"].isascii()
+    assert describe(der).subject_legacy == printed(der, "-subject", "-nameopt", "compat")
+    assert describe(der).subject_legacy.isascii()
 
 
 def test_fingerprints_and_key_identifiers_are_openssl_s() -> None:
@@ -112,20 +112,20 @@ def test_fingerprints_and_key_identifiers_are_openssl_s() -> None:
     root = make_authority("Root")
     der = root.issue("x", extensions=[key_identifier(root)], eku=[CLIENT, SERVER, ObjectIdentifier("1.2.3")]).der
     description = describe(der)
-    assert description.stated["fingerprint_sha1"] == printed(der, "-fingerprint", "-sha1").replace(":", "").lower()
+    assert description.fingerprint_sha1 == printed(der, "-fingerprint", "-sha1").replace(":", "").lower()
     assert description.fingerprint_sha256 == printed(der, "-fingerprint", "-sha256").replace(":", "").lower()
     command = ["openssl", "x509", "-inform", "DER", "-noout", "-ext", "subjectKeyIdentifier,authorityKeyIdentifier"]
     lines = subprocess.run(command, input=der, capture_output=True, check=True).stdout.decode()
     found = [line.strip().removeprefix("keyid:").replace(":", "") for line in re.findall(r"\n +(\S+)", lines)]
-    assert [description.stated["ski"], description.stated["issuer_ski"]] == found
-    assert description.stated["issuer_ski"] == describe(root.der).stated["ski"]
+    assert [description.ski, description.issuer_ski] == found
+    assert description.issuer_ski == describe(root.der).ski
     assert description.extended_key_usages == (CLIENT.dotted_string, SERVER.dotted_string, "1.2.3")
 
 
 def test_a_certificate_without_extensions_has_no_key_identifiers() -> None:
     """They are empty, and so are its usages."""
     description = describe(named([(CN, "x", UTF8)]))
-    assert (description.stated["ski"], description.stated["issuer_ski"]) == ("", "")
+    assert (description.ski, description.issuer_ski) == ("", "")
     assert description.extended_key_usages == ()
 
 

@@ -76,11 +76,12 @@ def test_what_the_section_says_is_loaded(write: Write, root: Issued) -> None:
     """Every key of the section arrives in the trust store, and the defaults are nginx's."""
     options = {"crl_check": "leaf", "crl_stale": "accept", "advertise": False, "verification": "strict"}
     loaded = good(write([root], [root.crl()], **options, tags=("partner",)))
-    assert {key: getattr(loaded, key) for key in options} == options
-    assert loaded.tags == ("partner",)
+    assert {key: getattr(loaded.section, key) for key in options} == options
+    assert loaded.section.tags == ("partner",)
+    assert (loaded.section.authorities, loaded.section.crl) == ((), ())
     plain = good(write([root], [root.crl()]))
-    assert [getattr(plain, key) for key in options] == ["chain", "refuse", True, "openssl"]
-    assert plain.tags == ()
+    assert [getattr(plain.section, key) for key in options] == ["chain", "refuse", True, "openssl"]
+    assert plain.section.tags == ()
 
 
 def test_pem_and_der_revocation_lists(root: Issued, tmp_path: pathlib.Path) -> None:
@@ -230,7 +231,7 @@ def test_what_follows_from_an_old_list_is_said(write: Write, root: Issued, stale
     assert second.endswith("UTC; every client is refused")
     loaded, _ = load("store", store)
     assert loaded is not None
-    assert loaded.crl_stale == stale
+    assert loaded.section.crl_stale == stale
 
 
 def test_delta_and_indirect_lists_are_let_in(write: Write, root: Issued) -> None:
