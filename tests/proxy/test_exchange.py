@@ -14,8 +14,10 @@ from twisted.python.failure import Failure
 from edgenode.config.load import Configuration
 from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.exchange import Exchange
+from edgenode.net.transport import RECORD
 from edgenode.policy.actions import PREDEFINED
 from edgenode.proxy.exchange import ProxyExchange
+from edgenode.proxy.http1.bodies import ChunkedBody
 from tests.support import memory
 from tests.support.memory import MemoryNode
 from tests.support.node import OK, PKI, fields, get
@@ -384,6 +386,71 @@ def test_a_get_says_of_its_body_what_the_client_said(node: MemoryNode) -> None:
         assert fields(received, "transfer-encoding") == []
         node.opened[0].send(OK)
         assert client.answer().status == 200
+
+
+TINY = b"1\r\nx\r\n" * 2000
+"""More chunks than are read at once."""
+
+
+def record(start: str, end: bytes) -> bytes:
+    """A message with :data:`TINY` for a body that fills a TLS record, so that what follows is seen in the same read."""
+    rest = RECORD - len(f"{start}X-Pad: \r\n\r\n") - len(TINY + end)
+    return f"{start}X-Pad: {'a' * rest}\r\n\r\n".encode() + TINY + end
+
+
+@pytest.mark.parametrize("end", [b"", b"0\r\n\r\n"])
+def test_tiny_chunks_of_a_client_are_read_in_turns_and_its_end_after_them(node: MemoryNode, end: bytes) -> None:
+    """A client that closes its side right behind them is answered if the body was whole, and cut off if it was not."""
+    client = node.client()
+    client.tls.send(record(f"POST / HTTP/1.1\r\nHost: open.test\r\n{CHUNKED}\r\n", end))
+    client.notify()
+    assert fields(node.origin().read(), "transfer-encoding") == [b"chunked"]
+    origin = node.opened[0]
+    if end:
+        assert ChunkedBody().feed(bytes(origin.received.partition(b"\r\n\r\n")[2]))[0] == b"x" * 2000
+        origin.send(OK)
+        assert client.answer().status == 200
+    else:
+        assert client.read() == b""
+        assert origin.ended
+    assert (node.records[0].status, node.records[0].received) == (200 if end else 499, 2000)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("end", [b"", b"0\r\n\r\n"])
+def test_tiny_chunks_of_an_origin_are_read_in_turns_and_its_end_after_them(pki: PKI, end: bytes, paused: bool) -> None:
+    """Likewise, also if the client does not take them for a while; the connection is not used again."""
+    with memory.node(pki, tls=True) as node:
+        client = node.client()
+        client.send(get())
+        origin = node.origin()
+        origin.read()
+        (stream,) = node.pool._connections
+        if paused:
+            stream.pause()
+            node.loop.settle()
+        origin.connection.send(record(f"HTTP/1.1 200 OK\r\n{CHUNKED}\r\n", end))
+        origin.connection.shutdown()
+        if paused:
+            node.loop.settle()
+            stream.resume()
+        data = client.read()
+        assert data.replace(b"X-Pad", b"").count(b"x") == 2000
+        assert data.endswith(b"0\r\n\r\n") is bool(end)
+        assert client.ended == ("" if end else "cut")
+        assert node.pool.open == 0
+
+
+def test_a_client_that_closed_its_side_behind_tiny_chunks_has_a_deadline(node: MemoryNode) -> None:
+    """As one whose body was read at once: nobody can tell whether it still reads."""
+    client = node.client()
+    client.tls.send(record(f"POST / HTTP/1.1\r\nHost: open.test\r\n{CHUNKED}\r\n", b"0\r\n\r\n"))
+    client.notify()
+    node.origin().read()
+    node.loop.wait(6)
+    assert client.read() == b""
+    assert client.ended == "cut"
+    assert statuses(node) == [499]
 
 
 # -- ends --------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:%b)*" % _EXTENSION)
 _TOKEN_VALUE = re.compile(rb"(%b):[ \t]*([\t\x20-\x7e\x80-\xff]*)" % _TOKEN)
 _MAX_LINE = 512
 _MAX_TRAILERS = 8192
+MOST_LINES = 512
+"""Lines that are read at once; chunks of a byte have two each, and others wait while they are read."""
 # A chunk-size line costs more than it brings if extensions or one-byte chunks are used to burn time.
 _MAX_EXTENSIONS = 16 * 1024
 
@@ -41,6 +43,9 @@ class BodyReader(Protocol):
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Take bytes; return those of the body, and those behind its end.
+
+        If the body has not ended and some are returned all the same, they would take too long now: they are for the
+        next call.
 
         :raises MalformedBody: if they do not fit the framing.
         """
@@ -105,7 +110,7 @@ class ChunkedBody:
         return tuple(self._trailers)
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take bytes; return those of the body, and those behind its end.
+        """Take bytes; return those of the body, and those behind its end, or behind :data:`MOST_LINES` lines.
 
         :raises MalformedBody: if a chunk, a trailer or an end of line is not as the grammar has it.
         """
@@ -113,8 +118,8 @@ class ChunkedBody:
             data = self._buffer + data
             self._buffer = b""
         pieces: list[bytes] = []
-        at, size = 0, len(data)
-        while at < size:
+        at, size, lines = 0, len(data), 0
+        while at < size and lines < MOST_LINES:
             if self._state == self._DATA:
                 end = min(at + self._left, size)
                 pieces.append(data[at:end])
@@ -129,10 +134,13 @@ class ChunkedBody:
                 break
             line = data[at:end]
             at = end + 2
+            lines += 1
             self._line(line)
             if self.done:
                 return b"".join(pieces), data[at:]
-        return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), b""
+        else:
+            return (pieces[0] if len(pieces) == 1 else b"".join(pieces)), data[at:]
+        return b"".join(pieces), b""
 
     def _keep(self, rest: bytes) -> None:
         # An unfinished line: refuse at once what can no longer become one.

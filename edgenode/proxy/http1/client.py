@@ -43,7 +43,7 @@ class OriginConnection:
     """
 
     __slots__ = (
-        "_chunked", "_deadlines", "_keeper", "_last", "_origin", "_paused", "_reader", "_receiver",
+        "_chunked", "_deadlines", "_ended", "_keeper", "_last", "_origin", "_paused", "_reader", "_receiver",
         "_request_done", "_sent", "deadline", "served", "server", "transport",
     )  # fmt: skip
 
@@ -61,6 +61,7 @@ class OriginConnection:
         self._chunked = False
         self._paused = False
         self._last = False
+        self._ended = False
         self._sent = 0
         self.served = 0
         self.deadline = NEVER
@@ -157,6 +158,7 @@ class OriginConnection:
             self.deadline = self._deadlines.clock() + self._origin.read_timeout
             if body:
                 receiver.response_body(body, False, ())
+            self._go_on()
         except (MalformedHead, MalformedBody) as error:
             self._fail(OriginError(502, "invalid", f"the response is malformed: {error}", sent=True))
 
@@ -169,6 +171,9 @@ class OriginConnection:
     def ended(self) -> None:
         """The origin sends no more: the end of a body without a length, and of the connection in any case."""
         receiver = self._receiver
+        self._ended = True
+        if receiver is not None and self._reader.unfinished:
+            return  # the rest comes first
         if receiver is not None and self._reader.ends_with_connection():
             self._receiver = None
             self.transport.close()
@@ -242,9 +247,20 @@ class OriginConnection:
             return
         self._wait()
         receiver.responded(head, body, False)
-        if done and self._receiver is receiver:  # unless it has given the response up
+        if not done:
+            self._go_on()
+        elif self._receiver is receiver:  # unless it has given the response up
             self._finish()
             receiver.response_body(b"", True, reader.trailers)
+
+    def _go_on(self) -> None:
+        """Have the rest of what has come read, if it was too much at once; or hear that nothing more comes."""
+        if self._receiver is None:
+            return
+        if self._reader.unfinished:
+            self.transport.call_again()
+        elif self._ended:
+            self.ended()
 
     def _finish(self) -> None:
         """The response is complete: give the connection back, or close it if it can serve no other."""
@@ -253,7 +269,8 @@ class OriginConnection:
         self._receiver = None
         if self._paused:
             self.resume()
-        if self._last or not head.keep_alive or not self._request_done or self._reader.excess or self.transport.queued:
+        last = self._last or self._ended or not head.keep_alive
+        if last or not self._request_done or self._reader.excess or self.transport.queued:
             self.transport.close()
         else:
             self._keeper.release(self)

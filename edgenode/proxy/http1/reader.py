@@ -167,6 +167,11 @@ class ResponseReader:
         return isinstance(self._body, EndlessBody)
 
     @property
+    def unfinished(self) -> bool:
+        """Whether bytes of the body have come that were not read yet: see ``BodyReader.feed``."""
+        return self._body is not None and bool(self._buffered)
+
+    @property
     def excess(self) -> bool:
         """Whether bytes have come that belong to no response."""
         return bool(self._buffered)

@@ -249,10 +249,8 @@ class ServerConnection:
         self._ended = True
         state = self.state
         if state is _BODY or state is _EARLY:
-            handler, self._handler = self._handler, None
-            if handler is not None:
-                handler.client_lost("the client closed the connection within the request body")
-            self.transport.abort("closed within the request body")
+            if not self._reader.buffered:
+                self._cut_short()
         elif state is _IDLE or state is _LINGER:
             self._close_transport()
         elif state is _WAIT:
@@ -355,9 +353,22 @@ class ServerConnection:
         self._continue = False
         if done:
             self.state = _AFTER_BODY_END[self.state]
-            self._expect(NEVER)
+            self._expect(self._deadlines.clock() + _HALF_CLOSED if self._ended else NEVER)
         if handler is not None and (piece or done):
             handler.request_body(piece, done)
+        if self._reader.body is None:
+            return
+        if self._ended and not self._reader.buffered:
+            self._cut_short()
+        elif self._reader.buffered and self._left is None:
+            self.transport.call_again()
+
+    def _cut_short(self) -> None:
+        """The client has closed its side before the end of the body."""
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            handler.client_lost("the client closed the connection within the request body")
+        self.transport.abort("closed within the request body")
 
     def _regulate(self) -> None:
         """Read only if what is read has a place."""

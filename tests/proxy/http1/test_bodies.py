@@ -30,8 +30,10 @@ def read(reader: BodyReader, parts: list[bytes]) -> tuple[bytes, bytes]:
         else:
             piece, rest = reader.feed(part)
             body += piece
+            while rest and not reader.done:
+                piece, rest = reader.feed(rest)
+                body += piece
             behind += rest
-            assert not rest or reader.done
     return body, behind
 
 
@@ -83,7 +85,17 @@ def _judged(parts: list[bytes]) -> tuple[bool, bool]:
 def test_malformed_chunks(data: bytes) -> None:
     """What the grammar does not know is an error as soon as it is seen; extensions and trailers have a bound."""
     with pytest.raises(MalformedBody):
-        ChunkedBody().feed(data)
+        read(ChunkedBody(), [data])
+
+
+def test_no_more_lines_are_read_at_once_than_the_bound() -> None:
+    """Chunks of a byte take two each; the rest is returned, and read by the next call."""
+    reader, chunks = ChunkedBody(), b"1\r\nx\r\n" * 300
+    body, rest = reader.feed(chunks + b"0\r\n\r\n")
+    assert (body, rest) == (b"x" * 256, b"1\r\nx\r\n" * 44 + b"0\r\n\r\n")
+    assert not reader.done
+    assert reader.feed(rest) == (b"x" * 44, b"")
+    assert reader.done
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
