@@ -234,7 +234,11 @@ class Poller:
                     break
             while steps and clock() <= end:
                 transport, call = steps.popleft()
-                transport.step(call)
+                if not transport.lost:
+                    try:
+                        call()
+                    except Exception:
+                        transport.failed()
         finally:
             self.steps = self.unsent = None
             for transport in unsent:

@@ -122,7 +122,7 @@ class Transport:
         except SSL.Error as error:
             self._not_read(error)
         except Exception:
-            self._failed()
+            self.failed()
 
     def doWrite(self) -> None:
         """Send what is queued, for one slice: called by the reactor when the socket is writable."""
@@ -172,15 +172,7 @@ class Transport:
             try:
                 self.receiver.received(data)
             except Exception:
-                self._failed()
-
-    def step(self, call: Callable[[], None]) -> None:
-        """Do what :meth:`soon` was asked for: called by the reactor."""
-        if not self.lost:
-            try:
-                call()
-            except Exception:
-                self._failed()
+                self.failed()
 
     def flush(self) -> None:
         """Send what was written in this round: called by the reactor once everybody's bytes have been handed on."""
@@ -378,10 +370,10 @@ class Transport:
         try:
             told(*arguments)
         except Exception:
-            self._failed()
+            self.failed()
 
-    def _failed(self) -> None:
-        """The receiver raised an exception."""
+    def failed(self) -> None:
+        """The receiver has raised an exception: that ends its connection."""
         _log.failure("the receiver failed")
         self.abort("an internal error")
 

@@ -82,7 +82,7 @@ class EventLog:
         self._waiting.append(record)
         if len(self._waiting) >= _BATCH:
             self._take_turn()
-        else:
+        elif self._next is None:
             self._schedule(_DELAY)
 
     def flush(self) -> None:

@@ -451,10 +451,6 @@ class Reading(Descriptor):
         assert steps is not None
         steps.append((self, self.handle))
 
-    def step(self, call: Callable[[], None]) -> None:
-        """Do what follows."""
-        call()
-
     def handle(self) -> None:
         """Do it, and something more after the others have done as much."""
         self.log.append(f"{self.name} handled")
@@ -464,6 +460,10 @@ class Reading(Descriptor):
         assert poller.unsent is not None
         poller.steps.append((self, self.go_on))
         poller.unsent.append(self)
+
+    def failed(self) -> None:
+        """What was to be done has raised an exception."""
+        self.log.append(f"{self.name} failed")
 
     def go_on(self) -> None:
         """Do the rest."""
@@ -497,3 +497,11 @@ def test_what_was_read_is_handed_on_first_in_the_next_turn(field: Field) -> None
     assert field.turn() == ["a read", "b read", "a delivered"]
     rest = field.turn() + field.turn() + field.turn()
     assert rest == ["b delivered", "a handled", "a sent", "b handled", "b sent", "a done", "b done"]
+
+
+def test_a_step_that_fails_is_its_own_connections_end(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others' steps are done all the same; one whose connection is over is not."""
+    reading(field, "a", "b", "c")
+    monkeypatch.setattr(field.made[0], "handle", lambda: 1 // 0)
+    field.made[2].lost.append(Failure(ConnectionLost()))
+    assert field.turn()[6:] == ["a failed", "b handled", "b done", "b sent"]

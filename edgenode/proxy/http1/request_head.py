@@ -81,7 +81,10 @@ def read_request_head(head: bytes, limits: HeadLimits, scheme: bytes = b"https")
     if b"content-type" in fields and len(fields[b"content-type"]) > 1:
         raise ClientError(400, "the Content-Type field is repeated")
     authority, path, query, normalised = read_target(target, method)
-    host = _host(fields)
+    hosts = fields.get(b"host", ())
+    if len(hosts) != 1:
+        raise ClientError(400, "the Host field is missing" if not hosts else "the Host field is repeated")
+    host = read_authority(hosts[0])
     if authority is None:
         authority = host
     else:
@@ -107,13 +110,6 @@ def _unserved(method: bytes) -> ClientError:
     if method == b"CONNECT":
         return ClientError(400, "CONNECT is not served")
     return ClientError(501, "the method is unknown")
-
-
-def _host(fields: dict[bytes, tuple[bytes, ...]]) -> bytes:
-    hosts = fields.get(b"host", ())
-    if len(hosts) != 1:
-        raise ClientError(400, "the Host field is missing" if not hosts else "the Host field is repeated")
-    return read_authority(hosts[0])
 
 
 def _body_length(fields: dict[bytes, tuple[bytes, ...]], version: tuple[int, int]) -> int | None:

@@ -24,10 +24,12 @@ class Balanced:
     :ivar on_trial: whether it was passed over, and its next success brings it back.
     """
 
-    __slots__ = ("counted_from", "current", "fails", "on_trial", "out_until", "server")
+    __slots__ = ("_host", "_text", "counted_from", "current", "fails", "on_trial", "out_until", "server")
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        self._host = f"[{server.host}]" if ":" in server.host else server.host
+        self._text = f"{self._host}:{server.port}"
         self.current = 0
         self.fails = 0
         self.counted_from = 0.0
@@ -35,11 +37,7 @@ class Balanced:
         self.on_trial = False
 
     def __str__(self) -> str:
-        return f"{self._host}:{self.server.port}"
-
-    @property
-    def _host(self) -> str:
-        return f"[{self.server.host}]" if ":" in self.server.host else self.server.host
+        return self._text
 
     @property
     def authority(self) -> str:
