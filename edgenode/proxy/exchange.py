@@ -243,11 +243,8 @@ class ProxyExchange(JudgedRequest, Attempts):
         head, standing, extra, via = self.head, self.standing, self._extra, self.context.via
         site = self.site
         assert site is not None
-        if standing is not None:
-            forwarded = standing.lines
-        else:
-            assert self.forwarded is not None
-            forwarded = self.forwarded.lines()
+        assert standing is not None
+        forwarded = standing.lines if self.forwarded is None else self.forwarded.lines()
         added = site.certificate_lines
         if b"te" in head.fields and takes_trailers(head):
             added = TRAILERS_WANTED + added

@@ -30,7 +30,7 @@ class JudgedRequest:
     :ivar forwarded: where the request comes from, if a trusted proxy reports it.
     :ivar site: the server group that serves it; ``None`` if none would.
     :ivar path_map: its path map; ``None`` if none matched.
-    :ivar standing: what it shares with other requests of the connection, if it does.
+    :ivar standing: what it shares with other requests of the connection; ``None`` if it was not routed.
     :ivar error: why it failed, and whose fault that was: if the client's, the pipeline may not have been asked.
     :ivar wants: how many bytes of its body have to be there before the pipeline is asked; 0 if it need not wait.
     :ivar decision: what the pipeline said; the automatic tags if it was not asked.
@@ -92,9 +92,9 @@ class JudgedRequest:
             raise site.refusal
         self.path_map = path_map = group.path_map(exchange)
         exchange.path_map = path_map.name
-        if not session.behind_proxy and exchange.client == session.connection.peer.host:
-            self.standing = standing = site.standing(path_map, exchange)
-            exchange.standing = standing.tags
+        own = not session.behind_proxy and exchange.client == session.connection.peer.host
+        self.standing = standing = site.standing(path_map, exchange, own)
+        exchange.standing = standing.tags
         length = head.length
         if length != 0 and path_map.pipeline.inspects:
             if length is not None and length > path_map.max_body_size:

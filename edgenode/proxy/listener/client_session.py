@@ -28,8 +28,10 @@ _MOST_SITES = 16
 class Standing:
     """What holds for every request of a connection with one authority that takes one path map.
 
-    :ivar tags: the automatic tags that do not depend on the request: see ``Exchange.standing``.
-    :ivar lines: the field lines that say where a request comes from: :meth:`edgenode.proxy.headers.Forwarded.lines`.
+    :ivar tags: the automatic tags that do not depend on the request: see ``Exchange.standing``. ``None`` if they do,
+        for each request has another client.
+    :ivar lines: the field lines that say where a request comes from: :meth:`edgenode.proxy.headers.Forwarded.lines`;
+        likewise empty.
     :ivar event_prefix: the part of an event that is the same for all of them; empty until an event was written.
     """
 
@@ -53,7 +55,17 @@ class Site:
     :ivar until: until when; from then on it is made anew.
     """
 
-    __slots__ = ("_standings", "certificate_lines", "connection", "geography", "group", "refusal", "since", "until")
+    __slots__ = (
+        "_others",
+        "_own",
+        "certificate_lines",
+        "connection",
+        "geography",
+        "group",
+        "refusal",
+        "since",
+        "until",
+    )
 
     def __init__(
         self, group: ServedGroup, connection: Connection, geography: Geography | None, since: float, until: float
@@ -65,21 +77,24 @@ class Site:
         self.geography = geography
         self.since = since
         self.until = until
-        self._standings: dict[str, Standing] = {}
+        self._own: dict[str, Standing] = {}
+        self._others: dict[str, Standing] = {}
 
-    def standing(self, path_map: ServedPathMap, exchange: Exchange) -> Standing:
-        """What holds for all requests that take a path map; only for a client that speaks for itself.
+    def standing(self, path_map: ServedPathMap, exchange: Exchange, own: bool) -> Standing:
+        """What holds for all requests that take a path map.
 
         :param exchange: one of them, routed.
+        :param own: whether the peer is its client, and not a proxy.
         """
-        standing = self._standings.get(path_map.name)
+        standings = self._own if own else self._others
+        standing = standings.get(path_map.name)
         if standing is None:
-            request, client = exchange.request, exchange.client
-            assert request is not None
-            forwarded = Forwarded(client, client, request.scheme, request.authority)
-            standing = self._standings[path_map.name] = Standing(
-                path_map.pipeline.standing(exchange), forwarded.lines()
-            )
+            standing = standings[path_map.name] = Standing(None, b"")
+            if own:
+                request, client = exchange.request, exchange.client
+                assert request is not None
+                standing.tags = path_map.pipeline.standing(exchange)
+                standing.lines = Forwarded(client, client, request.scheme, request.authority).lines()
         return standing
 
 

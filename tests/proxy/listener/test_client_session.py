@@ -125,9 +125,12 @@ def test_each_authority_and_path_map_has_a_standing_of_its_own(node: MemoryNode,
         request = read(start=b"GET https://%b/ HTTP/1.1" % host)
         site = session.site(request.authority, clock.now)
         exchange = Exchange(session.connection, request, client="127.0.0.1", server_group=site.group.name)
-        standing = site.standing(site.group.path_maps[0], exchange)
+        standing = site.standing(site.group.path_maps[0], exchange, own=True)
         assert fields(standing.lines, "x-forwarded-host") == [host]
-        assert site.standing(site.group.path_maps[0], exchange) is standing
+        assert site.standing(site.group.path_maps[0], exchange, own=True) is standing
+        others = site.standing(site.group.path_maps[0], exchange, own=False)
+        assert (others.tags, others.lines) == (None, b"")
+        assert site.standing(site.group.path_maps[0], exchange, own=False) is others
         standings[host] = standing
     assert len(set(map(id, standings.values()))) == 3
 
@@ -160,8 +163,8 @@ def test_after_a_reload_with_other_terms_a_connection_is_good_for_nothing(
     assert session.site(b"other.test", clock.now).group.name == "other"
 
 
-def test_a_trusted_proxy_s_requests_have_no_standing(pki: PKI) -> None:
-    """Each may be another client's; geography and addresses are those of each."""
+def test_a_trusted_proxy_s_requests_share_only_what_is_the_connections(pki: PKI) -> None:
+    """Each may be another client's: addresses, tags and events are those of each; what is said of the peer is kept."""
     with memory.node(pki, {"edge": {"trusted-proxies": "127.0.0.1/32"}}) as node:
         client = node.client()
         for address in ("192.0.2.1", "192.0.2.2"):
@@ -171,7 +174,13 @@ def test_a_trusted_proxy_s_requests_have_no_standing(pki: PKI) -> None:
             origin.send(b"HTTP/1.1 204 No Content\r\n\r\n")
             client.answer()
         assert [record.exchange.client for record in node.records] == ["192.0.2.1", "192.0.2.2"]
-        assert all(record.standing is None for record in node.records)
+        tags = [{tag for tag in event["tags"] if tag.startswith("ip:")} for event in node.events]
+        assert tags == [{"ip:192-0-2-1"}, {"ip:192-0-2-2"}]
+        assert [event["client"] for event in node.events] == ["192.0.2.1", "192.0.2.2"]
+        first, second = (record.standing for record in node.records)
+        assert first is not None
+        assert first is second
+        assert first.event_prefix
 
 
 def test_who_is_no_trusted_proxy_speaks_for_itself(pki: PKI) -> None:
