@@ -212,7 +212,7 @@ class Transport:
                 self._enqueue(data)
             return
         unsent = self._reactor.unsent
-        if unsent is not None and len(data) <= FIRST:
+        if unsent is not None and len(data) <= RECORD:
             if self._unsent:
                 self._unsent += data
             else:
@@ -324,7 +324,13 @@ class Transport:
                     break
         except SSL.Error as error:
             failure = error.with_traceback(None)  # its traceback holds this frame, which holds the error
-        self.receiver.received(b"".join(parts))
+        data = b"".join(parts)
+        batch = self._reactor.batch
+        if batch is not None and failure is None and size <= RECORD and not self.connection.pending():
+            self._read = data
+            batch.append(self)
+            return
+        self.receiver.received(data)
         if failure is not None:
             self._not_read(failure)
         elif self._open and self.connection.pending():

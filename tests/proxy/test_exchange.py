@@ -388,6 +388,18 @@ def test_a_get_says_of_its_body_what_the_client_said(node: MemoryNode) -> None:
         assert client.answer().status == 200
 
 
+@pytest.mark.parametrize("size", [4, 4000])
+def test_a_body_is_not_read_before_its_request_is_judged(pki: PKI, size: int) -> None:
+    """Not even if it has come with the head: a refusal ends the connection, and what follows is not served."""
+    with memory.node(pki, None, staged(Stage(lambda exchange: BLOCK))) as node:
+        client = node.client()
+        client.send(get("/", "open.test", f"Content-Length: {size}", method="POST", body=b"a" * size) + get())
+        received = client.read()
+        assert received.count(b"HTTP/1.1 ") == 1
+        assert b"\r\nConnection: close\r\n" in received
+        assert (statuses(node), node.records[0].received) == ([403], 0)
+
+
 TINY = b"1\r\nx\r\n" * 2000
 """More chunks than are read at once."""
 

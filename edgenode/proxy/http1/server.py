@@ -338,8 +338,13 @@ class ServerConnection:
         assert head is not None
         if not _BODY <= self.state <= _WAIT:
             return  # its time is over
-        self._handler = handler = self._client.handle(self, head)
-        if handler is not None and self._reader.body is not None and self._reader.buffered and self._left is None:
+        self._handler = self._client.handle(self, head)
+        if self._reader.body is not None and self._reader.buffered:
+            self.soon(self._begin_body)  # once the request has been judged, which may have been the end of it
+
+    def _begin_body(self) -> None:
+        """Read what has come of the body together with the head."""
+        if self._handler is not None and self._reader.body is not None and self._left is None:
             self._read_body()
 
     def _read_body(self) -> None:
