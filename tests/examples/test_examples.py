@@ -83,6 +83,14 @@ def tls(port: int, host: str, path: str, *, client: bool = False) -> list[str]:
     return ["--cacert", "examples/pki/ca.pem", *certificate, *place]
 
 
+def test_all_examples_have_the_same_certificates() -> None:
+    """They share a folder, so the commands in each are the same: whoever has tried one can go on with another."""
+    files = [*(ROOT / "examples").glob("*.ini"), *(ROOT / "examples" / "seeing-why").glob("*.ini")]
+    commands = {file.name: re.findall(r"^#   \$ python (.*)$", file.read_text(), re.MULTILINE) for file in files}
+    assert set(commands) == {"embedding.ini", "explain.ini", "stricter.ini"}
+    assert len({tuple(made) for made in commands.values()}) == 1
+
+
 def test_a_site_is_filtered(folder: pathlib.Path) -> None:
     """On any endpoint: here without TLS, so that nobody can be a partner."""
     command = [sys.executable, "examples/filtered_site.py", "examples/embedding.ini", "tcp:0:interface=127.0.0.1"]
@@ -93,7 +101,7 @@ def test_a_site_is_filtered(folder: pathlib.Path) -> None:
 
 
 def test_a_filtered_site_on_our_endpoint_knows_its_clients(folder: pathlib.Path) -> None:
-    """Over HTTP/2 and HTTP/1.1; and a host behind the other door is not served on this connection."""
+    """Over HTTP/2 and HTTP/1.1; and a host of the other server group is not served on this connection."""
     command = [sys.executable, "examples/filtered_site.py", "examples/embedding.ini", ENDPOINT]
     with running(folder, *command) as port:
         for version in ("--http2", "--http1.1"):
