@@ -72,6 +72,24 @@ def test_every_page_is_found() -> None:
     assert {path.stem for path in (ROOT / "docs").glob("*.[rm][sd]*")} - {"index"} == listed
 
 
+def test_every_module_that_a_page_names_is_there() -> None:
+    """``room.module`` and ``room/file.py`` of the pages are in the package, and files of the tree are in the tree."""
+    rooms = "|".join(sorted(path.name for path in (ROOT / "edgenode").iterdir() if path.is_dir()))
+    named = 0
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.[rm][sd]*")):
+        text = page.read_text()
+        for name in re.findall(rf"`((?:{rooms})(?:[./]\w+)+/?)`", text):
+            path = ROOT / "edgenode" / name.removesuffix(".py").replace(".", "/")
+            within = path.parent.with_suffix(".py")  # of "module.Name"
+            found = path.is_dir() or path.with_suffix(".py").exists() or within.exists()
+            assert found or name in ALL_ROWS, (page.name, name)  # an event has "tls.version", too
+            named += found
+        for name in re.findall(r"`(?:python )?((?:bench|tests|examples)/[\w./-]+)`", text):
+            assert (ROOT / name).exists() or name.startswith("examples/pki/"), (page.name, name)
+            named += 1
+    assert named > 50
+
+
 def test_every_local_copy_of_the_dockerfile_is_there() -> None:
     """What is copied from the tree is in it, and is let through; it is what a wheel is made of, and nothing else."""
     copied = [

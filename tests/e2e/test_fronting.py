@@ -1,4 +1,4 @@
-"""One connection, one policy: what got in by one door walks through no other, not by Host and not by a TLS session."""
+"""One connection, one policy: judged under one, it is not served under another, neither by Host nor by a TLS session."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ async def test_refusal_in_the_handshake_with_a_bad_certificate(matrix: Matrix, v
     (event,) = await matrix.node.events.take()
     assert (event["status"], event["error"]["status"]) == (0, 495)
     assert event["error"]["reason"] == "client certificate: unable to get local issuer certificate"
-    # Nobody came in, and still the event says who was at the door, and what was wrong with him.
+    # Nobody was let in, and still the event says who asked, and what was wrong with the certificate.
     assert event["certificate"]["subject"].startswith("CN=")
     assert event["certificate"]["verify"].startswith("FAILED:unable to")
 

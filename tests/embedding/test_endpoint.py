@@ -1,4 +1,4 @@
-"""The endpoint ``edgenode:``: the node's door in front of any Twisted protocol, and all that Twisted promises one."""
+"""The endpoint ``edgenode:``: the node's listener in front of any Twisted protocol, and all that Twisted promises one."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ async def test_a_port_that_stops_leaves_its_connections_alone(pki: PKI) -> None:
     assert factory.running == [True, False]
 
 
-# -- the door --------------------------------------------------------------------------------------------------------
+# -- the handshake ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("refusal", ["handshake", "400", "444"])

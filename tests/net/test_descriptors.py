@@ -33,7 +33,7 @@ def test_each_client_may_have_an_origin(descriptors: int, clients: int) -> None:
 
 
 def test_no_room_for_more_clients_than_that() -> None:
-    """The count closes the door, and a client that leaves opens it."""
+    """The count stops accepting, and a client that leaves lets it go on."""
     counted = Descriptors()
     with limit(1024):
         counted.clients = 495
