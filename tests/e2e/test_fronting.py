@@ -1,4 +1,4 @@
-"""One connection, one policy: judged under one, it is not served under another, neither by Host nor by a TLS session."""
+"""One connection, one policy: judged under one it is served under no other, neither by Host nor by a TLS session."""
 
 from __future__ import annotations
 

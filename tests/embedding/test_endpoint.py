@@ -1,4 +1,4 @@
-"""The endpoint ``edgenode:``: the node's listener in front of any Twisted protocol, and all that Twisted promises one."""
+"""The endpoint ``edgenode:``: the node's listener before any Twisted protocol, and all that Twisted promises one."""
 
 from __future__ import annotations
 
