@@ -36,7 +36,7 @@ from tests.support.clients import Answer, fields
 from tests.support.handshakes import client as client_context
 from tests.support.handshakes import server
 from tests.support.loop import Loop, pair, tcp_pair
-from tests.support.misbehaviours import MOMENT, Misbehaviour
+from tests.support.misbehaviours import Misbehaviour
 from tests.support.node import PKI, Changes, ini
 
 PLAIN: Changes = {
@@ -131,7 +131,7 @@ class OriginEnd:
     def misbehave(self, misbehaviour: Misbehaviour) -> None:
         """Answer as it is written there; what takes moments takes them on the clock of the loop."""
         for number, piece in enumerate(misbehaviour.pieces):
-            if number and misbehaviour.moment > MOMENT:
+            if number and misbehaviour.moment:
                 self._loop.wait(misbehaviour.moment, 0.05)
             self.send(piece)
         while misbehaviour.endless and self.send(misbehaviour.endless * 8) and not self.ended:

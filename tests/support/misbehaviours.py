@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 
 from attrs import frozen
 
 from tests.support.origins import OK, Behaviour, Served
-
-MOMENT = 0.03
-"""Seconds between two pieces of an answer, so that they arrive one by one."""
 
 KEEP, NOTIFY, CUT, RESET, STALL = "keep", "notify", "cut", "reset", "stall"
 
@@ -19,7 +15,7 @@ KEEP, NOTIFY, CUT, RESET, STALL = "keep", "notify", "cut", "reset", "stall"
 class Misbehaviour:
     """One way to answer, and what has to become of it.
 
-    :ivar pieces: the bytes sent, each in a record of its own with a moment between.
+    :ivar pieces: the bytes sent, each in a record of its own.
     :ivar then: what follows: the next request (``keep``), the end of the connection with close_notify (``notify``) or
         without (``cut``), a TCP reset, or silence.
     :ivar status: what a client gets: 502 or 504, or the origin's own status if the head of its response was good.
@@ -27,7 +23,7 @@ class Misbehaviour:
         response has begun, and is cut.
     :ivar body: the body of a whole response.
     :ivar endless: sent again and again after the pieces, until the other side has had enough.
-    :ivar moment: the seconds between two pieces.
+    :ivar moment: the seconds between two pieces, on a clock of the test; 0 if they make no difference.
     """
 
     pieces: tuple[bytes, ...]
@@ -36,13 +32,12 @@ class Misbehaviour:
     reason: str = ""
     body: bytes = b"ok"
     endless: bytes = b""
-    moment: float = MOMENT
+    moment: float = 0.0
 
     def behave(self, served: Served) -> bool:
-        """Answer; whether the connection goes on."""
-        for number, piece in enumerate(self.pieces):
-            if number:
-                time.sleep(self.moment)
+        """Answer over a real socket; whether the connection goes on."""
+        assert not self.moment, "it takes time, and is for tests.support.memory"
+        for piece in self.pieces:
             if not served.send(piece):
                 return False
         while self.endless and served.send(self.endless):
@@ -212,7 +207,7 @@ MISBEHAVIOURS: Mapping[str, Misbehaviour] = {
         "unrequested 101",
     ),
     "two-answers": Misbehaviour((OK + _head(b"Content-Length: 6") + b"forged",), STALL, 200),
-    "a-second-answer-later": Misbehaviour((OK, _head(b"Content-Length: 6") + b"forged"), STALL, 200, moment=MOMENT / 3),
+    "a-second-answer-later": Misbehaviour((OK, _head(b"Content-Length: 6") + b"forged"), STALL, 200),
     "body-longer-than-its-length": Misbehaviour((OK + b" and more",), STALL, 200),
     "more-behind-the-last-chunk": Misbehaviour((_chunked() + b"2\r\nok\r\n" + _LAST + b"more",), STALL, 200),
     "body-of-a-204": Misbehaviour((_head(start=b"HTTP/1.1 204 No Content") + b"forged",), STALL, 204, body=b""),
