@@ -326,9 +326,8 @@ async def test_alpn_is_what_the_factory_says(pki: PKI) -> None:
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 
-async def test_closing_sends_everything_first(pki: PKI, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_sends_everything_first(pki: PKI) -> None:
     """However much it is and however slowly it is read; and writes after the close are dropped."""
-    monkeypatch.setattr("edgenode.embedding.protocol_transport._LINGER", 0.05)
     much = os.urandom(5_000_000)
 
     def give(talk: Talk) -> None:
@@ -337,15 +336,15 @@ async def test_closing_sends_everything_first(pki: PKI, monkeypatch: pytest.Monk
         transport.loseConnection()
         transport.write(b"more")
 
-    def read_slowly(client: Client) -> bytes:
-        client.send(b"x" * 1000)
-        time.sleep(0.7)
-        return client.rest()
-
     factory = Talks(give)
     async with listening(pki, factory) as served:
         with await in_thread(served.client) as client:
-            assert await in_thread(read_slowly, client) == much
+            await in_thread(client.send, b"x" * 1000)
+            transport = transport_of(await factory.built(0))
+            await until(lambda: transport.disconnecting)
+            assert transport.transport.queued
+            transport.expired(time.monotonic() + 10)  # longer than it lingers for a client that has got everything
+            assert await in_thread(client.rest) == much
             assert client.ended == "close_notify"
         await factory.talks[0].end()
         (event,) = await served.events(1)
