@@ -8,7 +8,6 @@ import random
 import socket
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from bench import fairness, interpreters, processes, proxy, rules
 from bench.load import Report
 from bench.peers import bench
 from bench.tables import table
+from tests.support.waiting import wait_for
 
 GOOD = Report(
     requests=100,
@@ -166,6 +166,7 @@ def test_a_peer_that_does_not_start_is_told(tmp_path: pathlib.Path) -> None:
 
 def test_all_of_a_group_ends(tmp_path: pathlib.Path) -> None:
     """What a peer has started ends with it, even if it does not want to."""
+    # Two processes that do nothing until they are ended.
     script = "trap '' TERM; sleep 60 & echo $!; wait; sleep 60"
     process = processes.start(["sh", "-c", script], processes.cores()[0], output=subprocess.PIPE)
     assert process.stdout is not None
@@ -173,10 +174,8 @@ def test_all_of_a_group_ends(tmp_path: pathlib.Path) -> None:
     assert child in processes.tree(process.pid)
     processes.stop(process, 0.2)
     process.stdout.close()
-    deadline = time.monotonic() + 10
-    while (state := pathlib.Path(f"/proc/{child}/stat")).exists() and ") Z " not in state.read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    state = pathlib.Path(f"/proc/{child}/stat")
+    wait_for(lambda: not state.exists() or ") Z " in state.read_text(), "the child has ended")
 
 
 def test_free_ports_are_free() -> None:

@@ -34,7 +34,10 @@ def test_growth_is_found() -> None:
 
 @pytest.mark.parametrize("how", ["works", "sleeps"])
 def test_a_blocked_loop_is_found(how: str) -> None:
-    """A loop that is busy, or blocked, for 120 ms is told of, with the line; one that sleeps in its poll is not."""
+    """A loop that is busy, or blocked, for 120 ms is told of, with the line; one that waits in its poll is not.
+
+    The time is real: the watchdog measures how long a real loop is blocked.
+    """
     code = """
 import json, sys, time
 from twisted.internet import reactor

@@ -8,7 +8,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -19,6 +18,7 @@ from edgenode.config.load import Configuration
 from edgenode.node.service import EdgeService
 from tests.support.certificates import DAY, SERVER, make_authority, now, write_pem
 from tests.support.node import PATIENCE, PKI, Events, Node, Origin, fields, get, in_thread
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.lasting
 
@@ -114,11 +114,8 @@ def start(command: list[str], folder: pathlib.Path, sock: pathlib.Path) -> Itera
     """A process that listens on a socket in the file system: its path, once it is there."""
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         try:
-            deadline = time.monotonic() + 10
-            while not sock.exists():
-                assert process.poll() is None, process.stderr and process.stderr.read()
-                assert time.monotonic() < deadline, f"{command[0]} did not start in time"
-                time.sleep(0.02)
+            wait_for(lambda: process.poll() is not None or sock.exists(), f"{command[0]} has started")
+            assert process.poll() is None, process.stderr and process.stderr.read()
             yield str(sock)
         finally:
             process.terminate()

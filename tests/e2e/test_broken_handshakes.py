@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +11,7 @@ from OpenSSL import SSL
 from tests.support.certificates import Issued
 from tests.support.handshakes import client as client_context
 from tests.support.node import PKI, Alone, Client, Hand, Origin, Refused, alone, connect, get
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +120,6 @@ def test_descriptors_after_a_thousand_broken_handshakes(pki: PKI, process: Alone
             assert client.ask(get(close=True)).status == 200
             assert client.rest() == b""
 
-    def open_now(expected: int) -> int:
-        """The descriptors, once the last connections are closed."""
-        deadline = time.monotonic() + 5
-        while (count := process.descriptors()) > expected and time.monotonic() < deadline:
-            time.sleep(0.01)
-        return count
-
     for kind in BROKEN:
         kind(process.port, pki)
     serve()
@@ -134,21 +127,19 @@ def test_descriptors_after_a_thousand_broken_handshakes(pki: PKI, process: Alone
     for number in range(1000):
         BROKEN[number % len(BROKEN)](process.port, pki)
     serve()
-    assert open_now(before) <= before
+    wait_for(lambda: process.descriptors() <= before, "the last connections are closed")
     assert process.memory("VmRSS") - memory < 16 * 1024 * 1024
 
 
 def test_half_a_hello_costs_nothing(process: Alone) -> None:
-    """While a node waits for the rest of ClientHellos, it sleeps: no poll spins on the part not consumed."""
+    """While a node waits for the rest of ClientHellos, it is idle: no poll spins on the part not consumed."""
     parts = {Hand(process.port): size for size in (1, 2, 5, 6, 50, 200)}
     try:
         for hand, size in parts.items():
             hand.sock.sendall(hand.hello[:size])
         with Client(process.port) as client:
             assert client.ask(get()).status == 200  # so the node has seen the hellos
-            before = process.seconds()
-            time.sleep(0.5)
-            assert process.seconds() - before <= 0.05
+            assert process.seconds_of_waiting() <= 0.05
         for hand, size in parts.items():
             hand.sock.sendall(hand.hello[size:])
             assert hand.ask(get()).startswith(b"HTTP/1.1 200 ")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.node import PKI, Alone, Client, Origin, alone, answering, connect, get
+from tests.support.waiting import settled, wait_for
 
 LIMIT = 128
 IDLE = 400
@@ -36,10 +37,8 @@ def idle(process: Alone, count: int) -> Iterator[list[socket.socket]]:
     """So many connections that do nothing, once the node has accepted all that it wants to."""
     with contextlib.ExitStack() as stack:
         socks = [stack.enter_context(connect(process.port)) for _ in range(count)]
-        settled = 0
-        while (descriptors := process.descriptors()) != settled or descriptors < 50:
-            settled = descriptors
-            time.sleep(0.05)
+        wait_for(lambda: process.descriptors() >= 50, "the node has accepted connections")
+        settled(process.descriptors, "it accepts no more", pause=0.05)
         yield socks
 
 
@@ -52,9 +51,7 @@ def test_out_of_descriptors(process: Alone) -> None:
             for client in clients:
                 client.send(get())  # all at the same time, and each needs a connection to the origin of its own
             assert [client.answer().status for client in clients] == [200] * len(clients)
-            before = process.seconds()
-            time.sleep(0.5)
-            assert process.seconds() - before <= 0.05
+            assert process.seconds_of_waiting() <= 0.05
             assert process.descriptors() < LIMIT
             assert clients[0].ask(get()).status == 200
         began = time.monotonic()

@@ -197,6 +197,7 @@ def test_a_node_obeys_no_stranger(file: pathlib.Path) -> None:
 
 def test_the_command_believes_no_stranger() -> None:
     """Whoever has taken the name of a node's socket is not that node."""
+    # A process that does nothing until it is ended.
     with subprocess.Popen(["sleep", "60"]) as process, socket.socket(socket.AF_UNIX) as sock:
         sock.bind(f"\0edgenode.{process.pid}")
         sock.listen()

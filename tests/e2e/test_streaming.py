@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.node import PKI, Alone, Behaviour, Client, Origin, Served, alone, answering, get
+from tests.support.waiting import settled
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -44,12 +44,18 @@ def _upload(node: Alone, size: int) -> bytes:
         return client.answer().body
 
 
-def _download(node: Alone, pause: float = 0.0) -> int:
+def _full(node: Alone) -> None:
+    """Wait until the node has nothing to do any more: all buffers are full, or everything has passed."""
+    settled(lambda: round(node.seconds() * 100), "the node reads no more")
+
+
+def _download(node: Alone, *, late: bool = False) -> int:
     with Client(node.port, patience=60) as client:
         client.send(get(close=True))
         head = client.head()
         assert head.startswith(b"HTTP/1.1 200 ")
-        time.sleep(pause)
+        if late:
+            _full(node)
         size = 0
         while data := client.receive():
             size += len(data)
@@ -74,12 +80,16 @@ def _sending(size: int, *, chunked: bool = False) -> Behaviour:
     return behave
 
 
-def _receiving(size: int, pause: float = 0.0) -> Behaviour:
-    """Take a body of so many bytes, after a while, and answer with how many there were."""
+def _receiving(size: int, late: Alone | None = None) -> Behaviour:
+    """Take a body of so many bytes, and answer with how many there were.
+
+    :param late: the node that has nothing to do any more before any of it is read.
+    """
 
     def behave(served: Served) -> None:
         if served.head() is not None:
-            time.sleep(pause)
+            if late is not None:
+                _full(late)
             text = b"%d" % served.drop(size)
             served.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
             served.receive()
@@ -108,14 +118,14 @@ def test_a_slow_reader_fills_no_memory(origin: Origin, node: Alone, chunked: boo
     """While a client does not read, the node does not read on from the origin either; then everything arrives."""
     origin.behaviour = _sending(64 * MIB, chunked=chunked)
     before = node.memory("VmRSS")
-    size = _download(node, pause=0.3)
+    size = _download(node, late=True)
     assert size >= 64 * MIB
     assert node.memory("VmHWM") - before < 8 * MIB
 
 
 def test_a_slow_origin_fills_no_memory(origin: Origin, node: Alone) -> None:
     """While an origin does not read, the node does not read on from the client either; then everything arrives."""
-    origin.behaviour = _receiving(64 * MIB, pause=0.3)
+    origin.behaviour = _receiving(64 * MIB, late=node)
     before = node.memory("VmRSS")
     assert _upload(node, 64 * MIB) == b"%d" % (64 * MIB)
     assert node.memory("VmHWM") - before < 8 * MIB

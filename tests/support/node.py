@@ -13,6 +13,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Self
 
@@ -284,6 +285,15 @@ class Alone:
         """The CPU time that it has used so far."""
         fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def seconds_of_waiting(self) -> float:
+        """The CPU time that it uses while nobody asks it anything, for half a second.
+
+        The time is real: what a process costs while it waits can be seen in no other.
+        """
+        before = self.seconds()
+        time.sleep(0.5)
+        return self.seconds() - before
 
     def descriptors(self) -> int:
         """How many file descriptors it has open."""

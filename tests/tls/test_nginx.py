@@ -7,13 +7,13 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 
 import pytest
 
 from tests.support.certificates import write_pem
 from tests.support.nginx_matrix import MODES, NOT_YET, Scene, cells
+from tests.support.waiting import wait_for
 
 NOT_YET_3 = "certificate is not yet valid"
 
@@ -65,11 +65,8 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[pathlib.Pa
         ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")], stderr=subprocess.DEVNULL
     )
     try:
-        deadline = time.monotonic() + 10
-        while not (folder / "pid").exists():
-            assert process.poll() is None, "nginx did not start"
-            assert time.monotonic() < deadline, "nginx did not start in time"
-            time.sleep(0.02)
+        wait_for(lambda: process.poll() is not None or (folder / "pid").exists(), "nginx has started")
+        assert process.poll() is None, "nginx did not start"
         yield folder, scene
     finally:
         process.terminate()
