@@ -38,11 +38,14 @@ def _read(pieces: list[bytes]) -> _Told:
         if reader.done:
             behind += piece
             continue
+        rest = piece
         try:
-            part, rest = reader.feed(piece)
+            while rest and not reader.done:
+                part, rest = reader.feed(rest)
+                body += part
         except MalformedBody:
             return "malformed"
-        body, behind = body + part, behind + rest
+        behind += rest
     return (body, behind, reader.trailers) if reader.done else "unfinished"
 
 
