@@ -155,11 +155,6 @@ class Transport:
         if not queue:
             self._all_sent()
 
-    @property
-    def unread(self) -> bool:
-        """Whether bytes have been read in this round that were not handed on yet."""
-        return bool(self._read)
-
     def deliver(self) -> None:
         """Hand on what was read in this round: called by the reactor once everybody's bytes have been read.
 
@@ -173,6 +168,22 @@ class Transport:
                 self.receiver.received(data)
             except Exception:
                 self.failed()
+
+    def catch_up(self) -> None:
+        """Read what has come by now, though no poll has told of it yet, and hand it on at once.
+
+        This is for a receiver to whom it makes a difference whether bytes were there before it goes on.
+        """
+        if not self._read:
+            try:
+                self.sock.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                if not self.connection.pending():
+                    return
+            except OSError:
+                pass  # the read says what it is
+            self.doRead()
+        self.deliver()
 
     def flush(self) -> None:
         """Send what was written in this round: called by the reactor once everybody's bytes have been handed on."""

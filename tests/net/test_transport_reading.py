@@ -443,3 +443,18 @@ def test_a_read_that_has_to_write_first_goes_on_when_it_can() -> None:
         assert ends.told[1].pieces == [b"after that"]
         assert ends.registered(ends.right) == (True, False)
         assert "drained" not in ends.told[1].calls
+
+
+@KINDS
+def test_catching_up_reads_what_no_poll_has_told_of(kind: str) -> None:
+    """It is handed on at once; nothing is, if nothing has come; and an end is told of."""
+    with talking(kind) as ends:
+        told, right = ends.told[1], ends.right
+        right.catch_up()
+        assert told.data == b""
+        ends.left.write(b"early")
+        right.catch_up()
+        assert told.data == b"early"
+        ends.left.close()
+        right.catch_up()
+        assert told.calls[-1] == "ended"

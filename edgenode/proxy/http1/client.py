@@ -120,13 +120,12 @@ class OriginConnection:
     def usable(self) -> bool:
         """Whether the origin has kept silent since the last response, as it has to; if not, the connection is ended.
 
-        Asked right before another request is sent, for what this round of the poller has read was not handed on yet:
-        bytes that would be taken for the next response.
+        Asked right before another request is sent. The end of the last response may just have been read, and what
+        stands behind it, in a TLS record of its own, be unread: it would be taken for the next response, another
+        client's. No poll has told of it yet, so the socket is looked at.
         """
-        transport = self.transport
-        if transport.unread:
-            transport.deliver()
-        return not transport.lost
+        self.transport.catch_up()
+        return not self.transport.lost
 
     def close(self) -> None:
         """Close an unused connection."""

@@ -51,10 +51,11 @@ class Wire:
         """Go on."""
         self.reading = True
 
-    def deliver(self) -> None:
-        """Hand on what was read."""
+    def catch_up(self) -> None:
+        """Hand on what has come."""
         data, self.unread = self.unread, b""
-        self.receiver.received(data)
+        if data:
+            self.receiver.received(data)
 
     def close(self) -> None:
         """End."""
@@ -155,8 +156,8 @@ def test_a_connection_is_free_before_its_last_response_is_told(setting: Setting)
     assert setting.both.told == ["released", (200, b"ok", True)]
 
 
-def test_an_answer_that_was_read_before_its_question_ends_the_connection(setting: Setting) -> None:
-    """Bytes that nobody asked for, read in this round and not handed on yet, are not the next response."""
+def test_an_answer_that_came_before_its_question_ends_the_connection(setting: Setting) -> None:
+    """Bytes that nobody asked for, and nobody was told of yet, are not the next response."""
     get(setting)
     setting.connection.received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     assert setting.connection.usable()

@@ -156,6 +156,34 @@ def test_what_is_unread_on_a_kept_connection_is_no_answer(pki: PKI, tls: bool, p
         assert origin.ended
 
 
+@pytest.mark.parametrize("poison", [FORGED, FORGED[:20], b"\0"])
+@pytest.mark.parametrize("others", [False, True])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_what_stands_behind_a_response_is_no_answer_in_the_same_round(
+    pki: PKI, method: str, others: bool, poison: bytes
+) -> None:
+    """In a TLS record of its own it is unread when the next request is there: that of another client, or a pipelined
+    one."""
+    with memory.node(pki, tls=True) as node:
+        client = node.client()
+        next_client = node.client() if others else client
+        client.send(get("/1", method=method) + (b"" if others else get("/2")))
+        origin = node.origin()
+        if others:
+            next_client.tls.send(get("/2"))
+        length = len(poison) if method == "HEAD" else 0
+        origin.connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
+        origin.connection.send(poison)
+        node.loop.settle()
+        other = node.origin()
+        assert other.read().startswith(b"GET /2 ")
+        other.send(OK)
+        assert client.answer(method).status == 200
+        assert next_client.answer().body == b"ok"
+        assert b"/2" not in origin.read()
+        assert origin.ended
+
+
 @pytest.mark.parametrize("later", [False, True])
 def test_a_body_behind_the_answer_to_head_is_nobodys_answer(pki: PKI, later: bool) -> None:
     """An origin that sends a body where none may be spoils its connection, not the next request's answer."""
