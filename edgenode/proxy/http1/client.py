@@ -191,10 +191,13 @@ class OriginConnection:
 
     def expired(self, now: float) -> None:
         """The deadline has passed."""
-        if self._receiver is None:
-            self.transport.close()
-        elif self.transport.queued and self.transport.sent > self._sent:
+        if self.transport.queued and self.transport.sent > self._sent:
             self._wait()
+        elif self._receiver is None:
+            if self.transport.queued:
+                self.transport.abort("the origin takes nothing of the request")  # it is closing, and cannot
+            else:
+                self.transport.close()
         else:
             self._fail(OriginError(504, "timeout", "the origin was too slow", sent=True))
 
@@ -271,5 +274,7 @@ class OriginConnection:
         last = self._last or self._ended or not head.keep_alive
         if last or not self._request_done or self._reader.excess or self.transport.queued:
             self.transport.close()
+            if self.transport.queued:
+                self._wait()
         else:
             self._keeper.release(self)

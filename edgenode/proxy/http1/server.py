@@ -395,9 +395,9 @@ class ServerConnection:
         """Close once everything is sent, if it ever is."""
         self._close = True
         self.state = _AFTER_CLOSE[self.state]
-        if self.transport.queued:
-            self._watch_sending()
         self.transport.close()
+        if self.transport.queued:  # what was written in this round is sent only now
+            self._watch_sending()
 
     def _expect(self, due: float) -> None:
         """Set the deadline of what the client has to send; while something is being sent to it, another holds."""

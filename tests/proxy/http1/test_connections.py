@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import Any
 
 import pytest
@@ -300,6 +301,35 @@ def test_who_pipelines_and_never_reads_is_cut_off(pki: PKI) -> None:
         assert len(node.events) < 100
         node.loop.wait(11, 0.5)
         assert not node.port.connections
+
+
+def test_who_asks_to_close_and_never_reads_is_cut_off(pki: PKI) -> None:
+    """Answers of one round are sent as one: if they are the last, and only a part is taken, there is a deadline too."""
+    page = {"action page": {"type": "block", "status": "403", "body": "x" * 1400}}
+    blocked = {"global-filter blocked": {"action": "page", "path": "^/blocked"}}
+    with memory.node(pki, {LISTENER: {"send-timeout": "10s"}, **page, **blocked}) as node:
+        client = node.client()
+        assert client.connection is not None
+        client.connection.transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        client.send(get("/blocked") * 30 + get("/blocked", close=True))
+        assert len(node.events) == 31
+        assert client.connection.transport.queued
+        node.loop.wait(11, 0.5)
+        assert not node.port.connections
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_an_origin_that_answers_early_and_takes_no_more_holds_no_connection(pki: PKI, tls: bool) -> None:
+    """What is unsent of a request when its response is complete is given up at the send-timeout."""
+    with memory.node(pki, {"origin origin": {"send-timeout": "5s"}}, tls=tls) as node:
+        client = node.client()
+        client.send(get("/", "open.test", "Content-Length: 900000", method="POST"))
+        origin = node.origin()
+        client.send(b"x" * 800_000)
+        origin.send(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n")
+        assert client.answer().status == 413
+        node.loop.wait(6)
+        assert node.pool.open == 0
 
 
 def test_a_trickle_of_empty_lines_is_no_request(pki: PKI) -> None:
