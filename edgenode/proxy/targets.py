@@ -105,10 +105,10 @@ def read_authority(authority: bytes) -> bytes:
 
     :raises ClientError: 400, if it is not a host name or an address, with a port or without.
     """
-    if _NORMAL_AUTHORITY.fullmatch(authority) and len(authority) <= 255:
+    if len(authority) <= 255 and _NORMAL_AUTHORITY.fullmatch(authority):
         return authority
-    match = _AUTHORITY.fullmatch(authority)
-    if match is None or len(authority) > 261 or (match[2] and int(match[2]) > 65535):
+    match = _AUTHORITY.fullmatch(authority) if len(authority) <= 261 else None
+    if match is None or (match[2] and int(match[2]) > 65535):
         raise ClientError(400, "the authority is not a valid host")
     address, port = match.groups()
     host = authority[: match.start(2) - 1] if port is not None else authority

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from attrs import evolve, fields
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgenode.model.exchange import NO_BODY, Address, Body, Exchange, Geography, Request, Verification, host_of
+from edgenode.model.exchange import NO_BODY, Address, Body, Exchange, Geography, Request, Verification, by_name, host_of
 from tests.support.strategies import TAGS, exchanges, requests
 
 
@@ -17,6 +19,13 @@ def test_fields_have_every_value_in_order(request_: Request) -> None:
     assert {name: list(values) for name, values in request_.fields.items()} == {
         name: [value for other, value in request_.headers if other == name] for name, _ in request_.headers
     }
+
+
+def test_a_name_that_is_repeated_ever_so_often_takes_no_longer() -> None:
+    """Its values are not copied for each of them."""
+    began = time.process_time()
+    assert len(by_name(((b"a", b""),) * 100_000)[b"a"]) == 100_000
+    assert time.process_time() - began < 1
 
 
 @given(exchanges, st.frozensets(st.sampled_from((*TAGS, "new"))))

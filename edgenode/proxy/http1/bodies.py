@@ -156,8 +156,8 @@ class ChunkedBody:
                 raise MalformedBody("a chunk longer than its size")
             self._state = self._SIZE
         elif self._state == self._SIZE:
-            match = _CHUNK_LINE.fullmatch(line)
-            if match is None or len(line) > _MAX_LINE:
+            match = _CHUNK_LINE.fullmatch(line) if len(line) <= _MAX_LINE else None
+            if match is None:
                 raise MalformedBody("a chunk size that is no hexadecimal number, or no extension behind it")
             self._extensions += len(line) - len(match[1])
             if self._extensions > _MAX_EXTENSIONS:

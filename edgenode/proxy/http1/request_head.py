@@ -72,12 +72,12 @@ def read_request_head(head: bytes, limits: HeadLimits, scheme: bytes = b"https")
         raise ClientError(414, "the request target is too long")
     if method not in _METHODS:
         raise _unserved(method)
+    if head.count(b"\n") > limits.headers + 2:
+        raise ClientError(431, "too many header fields")
     try:
         names, fields, lines = read_field_lines(head[line.end() : -2])
     except MalformedHead as error:
         raise ClientError(400, f"malformed head: {error}") from error
-    if len(names) > limits.headers:
-        raise ClientError(431, "too many header fields")
     if b"content-type" in fields and len(fields[b"content-type"]) > 1:
         raise ClientError(400, "the Content-Type field is repeated")
     authority, path, query, normalised = read_target(target, method)
