@@ -64,8 +64,7 @@ class ProxyExchange(JudgedRequest, Attempts):
     ended = 0.0
     _extra: Headers = ()
     _counted = ""
-    _waiting = 0
-    _pending: tuple[bytes, ...] = ()
+    _pending: bytes | bytearray = b""
     _request_done = True
     _over = False
 
@@ -135,9 +134,7 @@ class ProxyExchange(JudgedRequest, Attempts):
 
     def _look_into_body(self) -> None:
         """Enough of the body is there to judge the request; what is there waits on."""
-        data = b"".join(self._pending)
-        self._pending = (data,)
-        waiting = self.judge_body(data)
+        waiting = self.judge_body(bytes(self._pending))
         if waiting is None:
             self._judged_with_body()
         else:
@@ -208,7 +205,7 @@ class ProxyExchange(JudgedRequest, Attempts):
             return
         length = head.length
         if length != 0:
-            if (self._waiting if length is None else length) > path_map.max_body_size:
+            if (len(self._pending) if length is None else length) > path_map.max_body_size:
                 self._refuse(ClientError(413, TOO_LARGE))
                 return
             if head.expects_continue:
@@ -227,8 +224,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         if length == 0:
             length = 0 if b"content-length" in head.fields else NO_CONTENT
         elif self._pending:
-            body = b"".join(self._pending)
-            self._pending, self._waiting = (), 0
+            body, self._pending = bytes(self._pending), b""
         stream.begin(
             self, head.method, head.origin_target, host, self._origin_lines(), length, body, self._request_done
         )
@@ -276,11 +272,15 @@ class ProxyExchange(JudgedRequest, Attempts):
             if self.stream is not None and self.stream.full:
                 self._client.pause_body()
         else:
-            self._pending += (data,)
-            self._waiting += len(data)
-            if self.wants and (done or self._waiting > self.wants):
+            if not self._pending:
+                self._pending = data
+            else:  # joined as it comes: as so many pieces of a byte it would take forty times the place
+                if isinstance(self._pending, bytes):
+                    self._pending = bytearray(self._pending)
+                self._pending += data
+            if self.wants and (done or len(self._pending) > self.wants):
                 self._look_into_body()
-            if self._waiting and not self.wants and not self._over:
+            if self._pending and not self.wants and not self._over:
                 self._client.pause_body()
 
     def body_failed(self, error: ClientError) -> None:

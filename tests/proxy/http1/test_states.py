@@ -185,7 +185,7 @@ def held(client: ClientEnd) -> int:
     """What a connection holds: of what has come, and of what is to be sent."""
     speaker = client.speaker
     handler = speaker._handler
-    waiting = handler._waiting if isinstance(handler, ProxyExchange) else 0
+    waiting = len(handler._pending) if isinstance(handler, ProxyExchange) else 0
     return len(speaker._reader.buffered) + waiting + speaker.transport.queued
 
 
