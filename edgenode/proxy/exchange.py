@@ -182,7 +182,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         """Answer from here; complete in itself."""
         self.responded_to = True
         self.status, body = response.status, response.body
-        self.sent = len(body)
+        self.sent = 0 if self.head.method == b"HEAD" else len(body)
         fields = [(name.title(), value) for name, value in response.headers]
         if body and all(name != b"content-type" for name, _ in response.headers):
             fields.insert(0, (b"Content-Type", b"text/plain; charset=utf-8"))

@@ -244,6 +244,14 @@ def test_a_refusal_by_a_filter_leaves_the_connection(pki: PKI) -> None:
         assert node.records[0].sent == len(answer.body)
 
 
+def test_an_answer_to_head_counts_no_body(pki: PKI) -> None:
+    """The event says what was sent, not what would have been."""
+    with memory.node(pki, {"global-filter block": {"path": "^/blocked$", "action": "block"}}) as node:
+        client = node.client()
+        sizes = [len(client.ask(get("/blocked", method=method)).body) for method in ("HEAD", "GET")]
+        assert [event["bytes"]["sent"] for event in node.events] == sizes
+
+
 def test_a_filter_sets_headers_on_the_way(pki: PKI) -> None:
     """In place of the client's, of which none is left."""
     changes = {
