@@ -66,6 +66,7 @@ class ProxyExchange(JudgedRequest, Attempts):
     _counted = ""
     _pending: bytes | bytearray = b""
     _request_done = True
+    _interim_waits = False
     _over = False
 
     def __init__(self, session: ClientSession, load: Load, stream: ClientStream, head: RequestHead) -> None:
@@ -303,6 +304,9 @@ class ProxyExchange(JudgedRequest, Attempts):
         """An interim response: all but 100, which answers an expectation that was ours to answer, are passed on."""
         if head.status != 100:
             self._client.interim(head.status, head.reason, response_lines(head, self.context.via))
+            if self.stream is not None and self._client.full:
+                self._interim_waits = True
+                self.stream.pause()
 
     def take_response(self, head: ResponseHead, body: bytes, done: bool) -> None:
         """The origin has answered."""
@@ -330,7 +334,8 @@ class ProxyExchange(JudgedRequest, Attempts):
 
     def client_drained(self) -> None:
         """The client has taken what was sent."""
-        if self.stream is not None and self.responded_to:
+        if self.stream is not None and (self.responded_to or self._interim_waits):
+            self._interim_waits = False
             self.stream.resume()
 
     def no_response(self, error: OriginError) -> None:

@@ -156,6 +156,8 @@ class ServerConnection:
         assert self._head is not None
         if self._head.version == (1, 1):
             self.transport.write(b"%b%b\r\n" % (status_line(status, reason), lines))
+            if self.transport.queued:
+                self._watch_sending()
 
     def accept_body(self) -> None:
         """The request has been let through: ask for its body if the client waits to be asked."""

@@ -13,7 +13,7 @@ from edgenode.proxy.http1.states import AFTER, TRANSITIONS, Event, State
 from tests.proxy.http1.serving import LIMITS, Serving, serving
 from tests.support import memory
 from tests.support.memory import ClientEnd, MemoryNode, OriginEnd
-from tests.support.node import PKI, get
+from tests.support.node import OK, PKI, get
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -246,6 +246,32 @@ def greedy(pki: PKI) -> Iterator[Greedy]:
     """A client, and the node that it tries."""
     with memory.node(pki, CHANGES) as node:
         yield Greedy(node)
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_interim_responses_hold_little(greedy: Greedy, reads: bool) -> None:
+    """The origin waits for a client that does not take them, and the client has the time of the send-timeout."""
+    node, client = greedy.node, greedy.client
+    client.send(get())
+    origin = node.origin()
+    origin.read()
+    data = (b"HTTP/1.1 103 Early Hints\r\nLink: " + b"a" * 60_000 + b"\r\n\r\n") * 15 + OK
+    sent = origin.send(data)
+    assert sent < len(data)
+    greedy.look()
+    assert greedy.most <= MOST
+    if reads:
+        got = b""
+        for _ in range(20):
+            got += client.read()
+            sent += origin.send(data[sent:])
+            greedy.look()
+        assert greedy.most <= MOST
+        assert got.count(b" 103 ") == 15
+        assert got.endswith(b"\r\n\r\nok")
+    else:
+        node.loop.wait(61, 1)
+        assert client.connection not in node.port.connections
 
 
 def test_idle_and_head_hold_little(greedy: Greedy) -> None:
