@@ -346,7 +346,9 @@ class ProxyExchange(JudgedRequest, Attempts):
 
     def response_broken(self, error: OriginError) -> None:
         """The response has begun and cannot be completed."""
-        if not self._over:
+        if self._over:  # only by a defect in the middle of it
+            self._client.reset(error.reason)
+        else:
             self._cut(error)
 
     def client_lost(self, reason: str) -> None:

@@ -244,6 +244,36 @@ def test_a_refusal_by_a_filter_leaves_the_connection(pki: PKI) -> None:
         assert node.records[0].sent == len(answer.body)
 
 
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("where", ["request_lines", "response_lines"])
+@pytest.mark.parametrize("answer", [OK, OK[:-1]])
+def test_a_defect_on_the_way_to_the_origin_or_back_ends_the_request(
+    pki: PKI,
+    kept: bool,
+    where: str,
+    answer: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    flush_logged_errors: Callable[..., list[Failure]],
+) -> None:
+    """Whichever connection it happens on, the client does not wait for ever, and its place is free again."""
+    with memory.node(pki, {"listener public": {"max-requests-per-client": "1"}}) as node:
+        client = node.client()
+        if kept:
+            client.send(get())
+            node.origin().send(OK)
+            assert client.answer().status == 200
+        monkeypatch.setattr(f"edgenode.proxy.exchange.{where}", lambda *_: 1 / 0)
+        client.send(get("/second"))
+        origin = node.asked()
+        if where == "response_lines":
+            origin.send(answer)
+        client.read()
+        assert client.ended or where == "request_lines"
+        assert [event["request"]["target"] for event in node.events] == ["/"] * kept + ["/second"]
+        assert node.port.load.requests.count == 0
+        assert len(flush_logged_errors(ZeroDivisionError)) == 1
+
+
 def test_an_answer_to_head_counts_no_body(pki: PKI) -> None:
     """The event says what was sent, not what would have been."""
     with memory.node(pki, {"global-filter block": {"path": "^/blocked$", "action": "block"}}) as node:

@@ -160,6 +160,11 @@ class OriginConnection:
             self._go_on()
         except (MalformedHead, MalformedBody) as error:
             self._fail(OriginError(502, "invalid", f"the response is malformed: {error}", sent=True))
+        except Exception:
+            # A defect. It ends this connection, but if the response was complete that tells its receiver nothing.
+            if self._receiver is None:
+                receiver.failed(OriginError(502, "unavailable", "an internal error", sent=True))
+            raise
 
     def drained(self) -> None:
         """The origin took everything."""

@@ -115,7 +115,12 @@ class Attempts:
             self._opening = None
         self.stream = stream
         self.balanced = server
-        self.send(stream)
+        try:
+            self.send(stream)
+        except Exception:  # a defect: of a new connection the exception ends that alone
+            self.give_up()
+            self.no_response(OriginError(502, "unavailable", "an internal error"))
+            raise
 
     def not_lent(self, server: Balanced | None, error: OriginError) -> None:
         """No connection could be had.
