@@ -115,6 +115,7 @@ class Attempts:
             self._opening = None
         self.stream = stream
         self.balanced = server
+        self.origin_status = 0
         try:
             self.send(stream)
         except Exception:  # a defect: of a new connection the exception ends that alone
@@ -129,6 +130,7 @@ class Attempts:
         """
         if server is not None:
             self.balanced = server
+            self.origin_status = 0
             if self._opening is None:  # it failed from within :meth:`attempt`
                 self.tries += 1
                 self.reused = False

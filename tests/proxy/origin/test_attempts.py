@@ -163,6 +163,19 @@ def test_a_status_that_is_named_goes_on_and_blames_the_server() -> None:
     assert attempts.outcome == [200]
 
 
+@pytest.mark.parametrize("connected", [True, False])
+def test_the_status_told_is_that_of_the_server_told(connected: bool) -> None:
+    """Not one that another had answered before."""
+    attempts, pool = trying(count=2, next_upstream=("http-503",))
+    attempts.responded(head(503), b"", False)
+    if connected:
+        attempts.failed(failure())
+    else:
+        attempts.not_lent(pool.balancer.servers[1], failure("connect", False))
+    assert attempts.balanced is pool.balancer.servers[1]
+    assert attempts.origin_status == 0
+
+
 def test_a_status_that_may_not_be_repeated_still_blames_the_server() -> None:
     """A POST's 503 is the client's to have, but the server has failed all the same."""
     attempts, pool = trying(False, next_upstream=("http-503",), max_fails=1)
