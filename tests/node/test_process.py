@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError, Problem
-from edgenode.node import control, process
+from edgenode.node import control, process, systemd
 
 
 class Edge(Service):
@@ -79,8 +79,8 @@ def told(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Told:
     """A node that has not been started."""
     monkeypatch.setattr(process, "EdgeService", Edge)
     told = Told(tmp_path / "edgenode.ini")
-    monkeypatch.setattr(process.systemd, "reloading", lambda: told.states.append("reloading"))
-    monkeypatch.setattr(process.systemd, "ready", told.states.append)
+    monkeypatch.setattr(systemd, "reloading", lambda: told.states.append("reloading"))
+    monkeypatch.setattr(systemd, "ready", told.states.append)
     return told
 
 
@@ -155,7 +155,7 @@ def test_whoever_asks_during_a_reload_is_answered_by_the_next(told: Told, monkey
     told.edge.gates = [first, second]
     answered: list[str] = []
     for name in "abc":
-        told.node.reload().addCallback(lambda _, name=name: answered.append(name))
+        told.node.reload().addCallback(lambda _, asker: answered.append(asker), name)
     assert (told.edge.changes, answered) == (1, [])
     first.callback(None)
     assert (told.edge.changes, answered) == (2, ["a"])

@@ -122,7 +122,7 @@ def test_a_filter_has_rules_or_a_source() -> None:
         ({"source": source, "feed": feed, "sections": ("a",)}, "source", "a filter with a source has no entries"),
     ):
         with pytest.raises(InvalidValue, match=f"^{sentence}") as caught:
-            GlobalFilter(**options)  # type: ignore[arg-type]
+            GlobalFilter(**options)
         assert caught.value.which == which
 
 
