@@ -129,6 +129,16 @@ def test_the_rest_of_a_round_comes_first_in_the_next_turn(field: Field) -> None:
     assert {len(turn) for turn in turns} == {3}, "a turn takes 10 ms, and one descriptor more"
 
 
+def test_a_turn_is_over_when_more_than_its_time_has_passed(field: Field) -> None:
+    """With the time spent to the last bit one more is called."""
+    for name in "abc":
+        field.descriptor(name, cost=0.01)
+    field.loop.now = 0.0
+    field.poller.clock = lambda: field.loop.now
+    assert field.turn() == ["a", "b"]
+    assert field.turn() == ["c", "a"]
+
+
 def test_more_than_a_round_holds_are_all_served(field: Field) -> None:
     """Three hundred that are always ready: in the first three rounds each of them has been called."""
     for number in range(300):

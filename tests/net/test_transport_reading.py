@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -458,3 +459,41 @@ def test_catching_up_reads_what_no_poll_has_told_of(kind: str) -> None:
         ends.left.close()
         right.catch_up()
         assert told.calls[-1] == "ended"
+
+
+# -- a round of the poller ---------------------------------------------------------------------------------------------
+
+
+def test_what_a_write_hands_on_is_not_handed_on_again() -> None:
+    """Both may happen in one round: bytes are read, and before everybody's are handed on its queue can be sent."""
+    with talking() as ends:
+        poller = ends.loop.poller
+        ends.right.write(b"a question")
+        poller.batch = batch = deque[Any]()
+        ends.left.doRead()
+        assert ends.told[0].pieces == []
+        ends.left.doWrite()
+        poller.batch = None
+        for each in batch:
+            each.deliver()
+        assert ends.told[0].pieces == [b"a question"]
+
+
+def test_what_has_time_comes_after_everybody_s_bytes() -> None:
+    """A call put off within a round comes when all have heard; outside of a round at once; never after the end."""
+    log: list[str] = []
+    with talking("plain") as ends:
+        ends.left.soon(lambda: log.append("at once"))
+        assert log == ["at once"]
+        ends.told[0].then["received"] = lambda: ends.left.soon(lambda: log.append("left later"))
+
+        def end() -> None:
+            log.append("right hears")
+            ends.right.soon(lambda: log.append("never"))
+            ends.right.abort("enough")
+
+        ends.told[1].then["received"] = end
+        ends.left.write(b"a")
+        ends.right.write(b"b")
+        ends.loop.turn()
+        assert log == ["at once", "right hears", "left later"]

@@ -90,6 +90,28 @@ def test_bytes_are_sent_once_and_in_order(kind: str, sizes: list[int]) -> None:
 
 
 @KINDS
+def test_what_is_written_within_a_round_keeps_its_order(kind: str) -> None:
+    """Little is held until everybody's bytes have been handed on; much is sent at once, but after the little."""
+    with talking(kind) as ends:
+        little, much = numbered(100), numbered(CHUNK + 1)
+        watched = ends.watch(ends.left)
+
+        def answer() -> None:
+            ends.left.write(little)
+            ends.left.write(little)
+            assert watched.sends == []
+            ends.left.write(much)
+            assert b"".join(watched.sends) == little + little + much
+            ends.left.write(little)
+
+        ends.told[0].then["received"] = answer
+        ends.right.write(b"a question")
+        ends.loop.settle()
+        assert watched.sends[-1] == little
+        assert ends.told[1].data == little + little + much + little
+
+
+@KINDS
 def test_what_the_socket_does_not_take_is_queued(kind: str) -> None:
     """The writer is told when all of it is sent, and the socket is no longer watched."""
     with talking(kind) as ends:

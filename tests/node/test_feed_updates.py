@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 from attrs import Factory, define
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
@@ -22,7 +22,7 @@ from edgenode.config.load import Configuration
 from edgenode.feeds.contents import Content, Fed, Refused, check_share
 from edgenode.feeds.fetch import Document, Fetcher, Validators
 from edgenode.feeds.store import Status
-from edgenode.model.errors import ConfigurationError
+from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.feed_updates import FeedUpdates, Outcome, ask, pause, remote
@@ -845,4 +845,36 @@ async def test_what_came_for_a_section_that_has_changed_meanwhile_is_not_used(pk
     updates.start()
     reactor.advance(1)
     assert used == [after]
+    updates.stop()
+
+
+async def test_a_list_is_asked_for_as_a_filter_is(pki: PKI) -> None:
+    """It cannot be inactive, and comes into use when it has come."""
+    far = {"type": "ip", "source": "https://127.0.0.1:1/far.txt", "trust-store": "servers"}
+    configuration = configured(pki, {**STATE, "list far": far})
+    used: list[Configuration] = []
+
+    def change(function: Callable[[Configuration], Configuration]) -> Deferred[Configuration]:
+        used.append(function(configuration))
+        return succeed(used[-1])
+
+    reactor: Any = AtOnce()
+    updates = FeedUpdates(cast(Fetcher, Fetched(reactor, LOCAL)), lambda: configuration, change)
+    updates.start()
+    reactor.advance(1)
+    assert [size(each, "list far") for each in used] == [1]
+    updates.stop()
+
+
+async def test_content_that_the_node_cannot_use_is_not_kept(pki: PKI, said: Said) -> None:
+    """A reload with it is refused: it is reported like other bad content, and the disk has what is in use."""
+    configuration = configured(pki, fed_from("https://127.0.0.1:1/bad.txt"))
+    problem = Problem("global-filter bad", "source", "is too large together with others")
+    reactor: Any = AtOnce()
+    fetcher = cast(Fetcher, Fetched(reactor, LOCAL))
+    updates = FeedUpdates(fetcher, lambda: configuration, lambda function: fail(ConfigurationError([problem])))
+    updates.start()
+    reactor.advance(1)
+    assert [each.name for each in (pki.folder / "state").iterdir()] == ["global-filter.bad.status"]
+    assert [line for line in said if str(problem) in line]
     updates.stop()

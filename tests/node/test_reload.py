@@ -350,6 +350,19 @@ async def test_a_file_of_events_that_cannot_be_opened_changes_nothing(
     assert ['"/1"' in lines[0][0], '"/3"' in lines[1][0], '"/4"' in lines[2][0]] == [True] * 3
 
 
+async def test_ports_are_bound_while_the_process_may_be_root(pki: PKI, origin: Origin) -> None:
+    """And nobody is accepted before it serves."""
+    node = Node.of(pki, origin.port)
+    node.service.privilegedStartService()
+    try:
+        assert node.port
+        (port,) = node.service.ports.values()
+        assert not port._accepting
+    finally:
+        node.service.startService()
+        await node.stop()
+
+
 async def test_a_node_that_does_not_run_reloads_nothing(pki: PKI, origin: Origin) -> None:
     """Neither before its start nor after its end, even if it ends while a reload is being prepared."""
     node = Node.of(pki, origin.port)

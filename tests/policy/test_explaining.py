@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import pathlib
+
+import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.model.decision import Action, Decision
 from edgenode.model.exchange import Exchange
-from edgenode.model.settings import Word
+from edgenode.model.settings import Source, Word
 from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import Tagging
 from edgenode.rules.definitions import Definitions
+from edgenode.rules.filter_feeds import FeedCategory
 from edgenode.rules.language.expressions import Expression
+from edgenode.rules.lists import Members
 from edgenode.rules.matching.explaining import closeness, simplified
-from tests.support.strategies import exchanges, section_trees
+from edgenode.rules.networks import Networks
+from tests.support.strategies import CONNECTION, exchanges, section_trees
 
 ACTIONS = {name: Action(name, priority=priority) for name, priority in (("weak", 1), ("strong", 2), ("also", 2))}
 EXPRESSIONS = (
@@ -84,3 +90,15 @@ def test_tags_of_other_filters_are_seen() -> None:
     early = evolve(late, expression=Expression.from_text("ssl or not ssl"), tags=(Word("early"),))
     found = Filters.of({"late": late, "early": early}, Definitions({}), {})
     assert list(found.order) == ["early", "late"]
+
+
+@pytest.mark.parametrize(("client", "holds"), [("192.0.2.7", True), ("192.0.3.7", False)])
+def test_a_filter_with_a_source_is_explained_by_what_it_holds(client: str, holds: bool) -> None:
+    """Its formula is the engine's, and the evidence its feed; it has no entries to be taken apart."""
+    fed = GlobalFilter(source=Source(path=pathlib.Path("addresses")), feed=FeedCategory.from_text("ip"))
+    feeds = {"fed": Members("global-filter fed", networks=Networks(["192.0.2.0/24"]))}
+    exchange = Exchange(CONNECTION, None, client)
+    trace = Filters.of({"fed": fed}, Definitions({}), feeds).traces(exchange)["fed"]
+    assert trace.holds is holds
+    decision = GlobalFilters.of({"fed": fed}, Definitions({}), {}, feeds).decide(exchange)
+    assert [str(each) for each in trace.evidence or ()] == [each.entry for each in decision.reasons]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping
 
 import pytest
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 from edgenode.model.decision import NOTHING, Decision, Forward, Reason
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Request
-from edgenode.model.settings import Word
+from edgenode.model.settings import Source, Word
 from edgenode.policy.actions import PREDEFINED, ActionSection, Block, Skip
 from edgenode.policy.escaping import HeaderField
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.rules.categories import entry
 from edgenode.rules.definitions import Definitions
+from edgenode.rules.filter_feeds import FeedCategory
 from edgenode.rules.sections import Entry, Section
 from tests.support.strategies import CONNECTION, exchanges, section_trees
 
@@ -107,6 +109,21 @@ def test_an_inactive_filter_is_as_good_as_absent() -> None:
     """It neither tags nor acts, and other filters do not wait for its tags."""
     inactive = evolve(a_filter(API, entry("tag", "two"), tags="one", action="block"), active=False)
     assert judge({"a": inactive, "b": a_filter(API, entry("tag", "one"), tags="two")}) is NOTHING
+
+
+def test_a_filter_has_rules_or_a_source() -> None:
+    """A source with the category of its lines and nothing else, or neither."""
+    source, feed = Source(path=pathlib.Path("addresses")), FeedCategory.from_text("ip")
+    assert GlobalFilter(source=source, feed=feed).feed == feed
+    for options, which, sentence in (
+        ({"source": source}, "source", "a source needs feed, the category of its lines, such as ip"),
+        ({"feed": feed}, "feed", "has no meaning without a source"),
+        ({"source": source, "feed": feed, "entries": (API,)}, "source", "a filter with a source has no entries"),
+        ({"source": source, "feed": feed, "sections": ("a",)}, "source", "a filter with a source has no entries"),
+    ):
+        with pytest.raises(InvalidValue, match=f"^{sentence}") as caught:
+            GlobalFilter(**options)
+        assert caught.value.which == which
 
 
 def test_filters_that_wait_for_one_another_are_refused_by_name() -> None:

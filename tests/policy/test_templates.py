@@ -19,6 +19,10 @@ from edgenode.policy.templates import Template
 from tests.support.strategies import CONNECTION
 
 PLAIN = "text/plain; charset=utf-8"
+EVERY_PART = ", ".join(
+    f"{prefix}http.request.uri{part}" for prefix in ("", "raw.") for part in ("", ".path", ".query", ".path.extension")
+)
+"""Every field that is a part of a URI."""
 
 
 def an_exchange(
@@ -64,6 +68,13 @@ def body(text: str, exchange: Exchange, content_type: str = PLAIN) -> str:
 def test_a_value_is_put_where_it_stands(text: str, rendered: str) -> None:
     """Fields, elements and calls; what is missing is empty, and a dollar sign alone is itself."""
     assert body(text, an_exchange()) == rendered
+
+
+def test_a_text_between_values_is_one_piece() -> None:
+    """However many characters in it were escaped, so that what is asked of its beginning is asked of all of it."""
+    template = Template.from_text(r"/\#a\\b $ \$c${ip.src}$\\")
+    assert template.pieces == (r"/#a\b $ $c", template.values[0], "$\\")
+    assert template.before(template.values[0]) == template.pieces[0]
 
 
 @pytest.mark.parametrize(
@@ -218,6 +229,7 @@ def _leads_where_it_says(location: str, value: bytes, path: bytes) -> None:
         ("/v2${concat(http.request.uri.path, http.user_agent)}", b"/v2/a%2520b/c%252Fda/b%20%3F%26%25"),
         ("/v2?${concat(http.request.uri.query, http.user_agent)}", b"/v2?x%3D1%26y%3D%2520a%2Fb%20%3F%26%25"),
         ("/v2${concat(http.request.uri.path, raw.http.request.uri)}", b"/v2/a%20b/c%2Fd/a%20b/c%2Fd?x=1&y=%20"),
+        (f"/v2?${{concat({EVERY_PART})}}", b"/v2?" + b"/a%20b/c%2Fd?x=1&y=%20/a%20b/c%2Fdx=1&y=%20" * 2),
     ],
 )
 def test_a_location_keeps_what_is_encoded_already(location: str, rendered: bytes) -> None:

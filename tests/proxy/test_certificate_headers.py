@@ -325,6 +325,16 @@ def test_nginx_says_what_is_wrong() -> None:
     assert told("nginx", Connection(PLACE, PLACE)) == {b"SSL_CLIENT_VERIFY": b"NONE"}
 
 
+@pytest.mark.parametrize(("size", "there"), [(0, False), (1, True), (LARGEST, True), (LARGEST + 1, False)])
+def test_nginx_has_values_of_up_to_10_kib(size: int, there: bool) -> None:
+    """To the byte."""
+    known = connection(make("x").certificate, (), UNKNOWN)
+    assert known.client is not None
+    fields = told("nginx", evolve(known, client=evolve(known.client, subject="x" * size)))
+    assert (fields.get(b"SSL_CLIENT_S_DN") == b"x" * size) is there
+    assert (b"SSL_CLIENT_S_DN" in fields) is there
+
+
 def test_nginx_leaves_out_what_is_empty_or_too_long() -> None:
     """No field is cut short, and none is empty; the verdict is always there."""
     short = {b"SSL_CLIENT_VERIFY", b"SSL_CLIENT_I_DN", b"SSL_CLIENT_SERIAL", b"SSL_CLIENT_FINGERPRINT"}

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from edgenode.config.load import Configuration
 from edgenode.model.decision import NOTHING, Decision
+from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Exchange
 from edgenode.net.transport import RECORD
 from edgenode.policy.actions import PREDEFINED
@@ -197,11 +198,27 @@ def test_one_request_too_many_is_told_when_to_come_again(pki: PKI) -> None:
         answer = second.ask(get())
         assert (answer.status, answer.fields("retry-after")) == (503, [b"7"])
         assert node.records[0].decision == NOTHING
+        assert isinstance(error := node.records[0].error, ClientError)
+        assert (error.status, error.reason) == (503, "over the limit: max-requests")
         origin.send(OK)
         second.send(get())
         node.loop.settle()
         origin.send(OK)
         assert second.answer().status == 200
+
+
+def test_one_request_too_many_leaves_an_idle_connection(pki: PKI) -> None:
+    """It has its response, and its connection the time of an idle one."""
+    with memory.node(pki, {"listener public": {"max-requests": "1", "keepalive-timeout": "9s"}}) as node:
+        first, second = node.client(), node.client()
+        first.send(get())
+        origin = node.origin()
+        assert second.ask(get()).status == 503
+        node.loop.advance(10)
+        assert second.read() == b""
+        assert second.ended == "close_notify"
+        origin.send(OK)
+        assert first.answer().status == 200
 
 
 def test_the_certificate_is_looked_at_before_the_path(pki: PKI) -> None:

@@ -120,6 +120,15 @@ def test_authorities(authority: bytes, expected: bytes) -> None:
     assert read_authority(authority) == expected
 
 
+def test_the_longest_authority_is_a_host_of_255_bytes_with_a_port() -> None:
+    """One byte more is refused, wherever it is."""
+    host = b"a" * 255
+    assert read_authority(host + b":12345") == host + b":12345"
+    for longer in (host + b"a:12345", host + b"aaaaaaa"):
+        with pytest.raises(ClientError):
+            read_authority(longer)
+
+
 @pytest.mark.parametrize(
     "authority",
     [

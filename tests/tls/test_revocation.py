@@ -367,3 +367,15 @@ def test_a_newer_complete_list_of_the_same_scope_supersedes_a_delta_list(
     key = ("cn=root", scene.leaf.certificate.serial_number)
     assert (key in revoked_elsewhere([delta, complete])) is not superseded
     assert key in revoked_elsewhere([delta])
+
+
+@pytest.mark.parametrize(("number", "other", "superseded"), [
+    (0, 0, True), (0, 1, True), (1, 0, False), (1, 1, True), (None, 1, False), (1, None, False), (None, None, False),
+])  # fmt: skip
+def test_a_list_is_as_new_as_its_number(scene: Scene, number: int | None, other: int | None, superseded: bool) -> None:
+    """Numbers count from 0; of a list without one nobody knows how new it is, so a delta list goes on counting."""
+    numbers = [[] if each is None else [x509.CRLNumber(each)] for each in (number, other)]
+    delta = scene.root.crl([scene.leaf], critical=[x509.DeltaCRLIndicator(1)], extensions=numbers[0])
+    complete = scene.root.crl(extensions=numbers[1])
+    key = ("cn=root", scene.leaf.certificate.serial_number)
+    assert (key in revoked_elsewhere([delta, complete])) is not superseded

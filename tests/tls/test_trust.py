@@ -74,6 +74,16 @@ def test_a_client_revoked_since_does_not_live_on(root: Issued) -> None:
     assert judge(GROUP, verdict) is not None
 
 
+def test_who_was_revoked_stays_so_whatever_comes_on_top(root: Issued) -> None:
+    """A second error does not replace the first, nor undo that the client is revoked."""
+    leaf = root.issue()
+    trust = Trust((trusted(root, crls=[root.crl([leaf])]),))
+    revoked, _ = trust.look_again(identity(root, leaf), now())
+    verdict = trust.look_again(revoked, now() + 400 * DAY)[0].verification
+    assert verdict.errors == (23, 10)
+    assert (verdict.revoked, verdict.first_error, verdict.last_error) == (True, 23, 10)
+
+
 def test_the_same_serial_of_another_authority_is_not_revoked(root: Issued) -> None:
     """A revocation list speaks of its own authority's certificates only."""
     leaf, other = root.issue(), make_authority("Other")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from attrs import evolve
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -115,6 +116,18 @@ def test_a_certificate_without_basic_constraints_is_no_authority(write: Write, r
     builder = builder.not_valid_before(now() - DAY).not_valid_after(now() + DAY)
     certificate = builder.sign(root.key, hashes.SHA256())
     assert "it has no basicConstraints" in error(write([certificate]))[1]
+
+
+@pytest.mark.parametrize("end", [b"-----END CERTIFICATE-----", b"-----END X509 CRLS-----"])
+def test_a_list_that_ends_as_something_else_is_no_less_a_list(write: Write, root: Issued, end: bytes) -> None:
+    """A file of which one list is read and another is not does not pass for one with a single list."""
+    store = write([root])
+    lists = root.crl().public_bytes(Encoding.PEM)
+    path = store.authorities[0].with_name("lists")
+    path.write_bytes(lists + lists.replace(b"-----END X509 CRL-----", end))
+    loaded, problems = load("store", evolve(store, crl=(File(path),)))
+    assert loaded is None
+    assert [problem.sentence for problem in problems] == [f"{path} holds a revocation list without an end"]
 
 
 def test_files_that_cannot_be_used_are_named(root: Issued, tmp_path: pathlib.Path) -> None:

@@ -273,3 +273,18 @@ def test_a_204_that_announces_a_body_closes_the_connection(setting: Setting, fra
     setting.connection.received(b"HTTP/1.1 204 No Content\r\n%b\r\n\r\n" % framing)
     assert setting.both.told == ["gone", (204, b"", True)]
     assert setting.wire.ended == "closed"
+
+
+@pytest.mark.parametrize("status", [100, 103, 199])
+def test_a_status_below_200_is_interim(setting: Setting, status: int) -> None:
+    """Whatever it means: another response follows it (RFC 9110, section 15.2)."""
+    get(setting)
+    setting.connection.received(b"HTTP/1.1 %d A\r\n\r\nHTTP/1.1 204 B\r\n\r\n" % status)
+    assert setting.both.told == [status, "released", (204, b"", True)]
+
+
+def test_a_single_byte_that_is_unsent_makes_a_writer_wait(setting: Setting) -> None:
+    """Until the socket has taken everything there is nothing to be added."""
+    assert not setting.connection.full
+    setting.wire.queued = 1
+    assert setting.connection.full

@@ -115,6 +115,17 @@ def test_a_head_that_cannot_become_good_is_refused_before_its_end(data: bytes, s
     assert read_requests([data]).refused == read_requests(one_by_one(data)).refused == str(status)
 
 
+def test_a_version_that_is_missing_is_told_from_other_faults() -> None:
+    """By the request line alone, whatever has come behind it."""
+    for rest in (b"", b"Host: open.test\r\n"):
+        for start, reason in ((b"GET /", "HTTP/0.9 is not spoken"), (b"GET", "the request line is malformed")):
+            reader = RequestReader(LIMITS)
+            reader.feed(start + b"\r\n" + rest)
+            with pytest.raises(ClientError) as caught:
+                reader.read_head()
+            assert (caught.value.status, caught.value.reason) == (400, reason)
+
+
 @pytest.mark.parametrize("size", [100, 101])
 def test_the_largest_head_is_as_large_as_the_limit(size: int) -> None:
     """To the byte, whether it comes at once or in pieces."""

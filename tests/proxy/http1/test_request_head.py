@@ -68,6 +68,8 @@ CHUNKED = b"Transfer-Encoding: chunked"
         ((b"Transfer-Encoding: chunked, chunked",), 400, "a Transfer-Encoding other than chunked, or in HTTP/1.0"),
         ((b"Transfer-Encoding: identity",), 400, "a Transfer-Encoding other than chunked, or in HTTP/1.0"),
         ((b"Transfer-Encoding: xchunked",), 400, "a Transfer-Encoding other than chunked, or in HTTP/1.0"),
+        ((b"Transfer-Encoding: gzip, chunked", CHUNKED), 400,
+         "a Transfer-Encoding other than chunked, or in HTTP/1.0"),
         ((b"Transfer-Encoding: gzip, chunked",), 501, "a transfer coding besides chunked"),
         ((b"Content-Length: 5", b"Content-Length: 5"), 400, "a repeated or malformed Content-Length"),
         ((b"Content-Length: 5, 5",), 400, "a repeated or malformed Content-Length"),

@@ -86,6 +86,22 @@ def test_share_of_one_client(most: int, told: int) -> None:
     assert [each.exceeded for each in admitted if each is not None] == [""] + ["max-connections-per-client"] * told
 
 
+def test_a_listener_is_full_when_nobody_can_be_told_so() -> None:
+    """As long as one more can be told to come again, one more is accepted."""
+    load = Load(Listener(endpoint=ANYWHERE, server_groups=(), max_connections=1, max_excess_connections=1))
+    seen = [load.full]
+    for address in ("192.0.2.1", "192.0.2.2"):
+        load.admit(address)
+        seen.append(load.full)
+    assert seen == [False, False, True]
+
+
+def test_a_head_is_bounded_where_nothing_is_said() -> None:
+    """The memory of a connection is counted on these, see READ_AHEAD of the transport."""
+    listener = Listener(endpoint=ANYWHERE, server_groups=())
+    assert (listener.max_target_size, listener.max_header_size, listener.max_headers) == (8192, 32768, 100)
+
+
 @pytest.mark.parametrize(("seconds", "value"), [(0, b"0"), (0.25, b"1"), (1, b"1"), (1.5, b"2"), (3600, b"3600")])
 def test_retry_after_is_whole_seconds(seconds: float, value: bytes) -> None:
     """A fraction of a second, which Retry-After cannot say, is rounded up."""

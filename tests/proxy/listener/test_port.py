@@ -10,6 +10,7 @@ from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs
 
+from tests.support import memory
 from tests.support.node import PKI, Origin, get, started
 
 LISTENER = "listener public"
@@ -54,6 +55,28 @@ async def test_ipv4_on_an_ipv6_socket(pki: PKI) -> None:
             assert (await node.exchange(get(close=True))).startswith(b"HTTP/1.1 200 ")
             (event,) = await node.events.take()
             assert event["client"] == "127.0.0.1"
+
+
+def test_who_waits_is_accepted_when_somebody_departs(pki: PKI) -> None:
+    """At the limit nobody is accepted, and the kernel keeps who comes; the first who leaves makes room."""
+    limits = {"endpoint": r"tcp:0:interface=127.0.0.1", "max-connections": "1", "max-excess-connections": "0"}
+    with memory.node(pki, {LISTENER: limits}) as node:
+        port = node.port
+        port.startListening()
+        place = "127.0.0.1", port.getHost().port
+        with socket.create_connection(place) as first:
+            node.loop.settle()
+            with socket.create_connection(place) as second:
+                node.loop.settle()
+                assert [each.peer.port for each in port.connections] == [first.getsockname()[1]]
+                assert port not in node.loop.reading
+                first.close()
+                node.loop.settle()
+                assert [each.peer.port for each in port.connections] == [second.getsockname()[1]]
+        node.loop.settle()
+        assert not port.connections
+        assert port in node.loop.reading
+        port.stopListening()
 
 
 async def test_failing_to_accept_costs_no_time(pki: PKI) -> None:
