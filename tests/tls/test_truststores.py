@@ -10,6 +10,7 @@ import pytest
 from attrs import evolve
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import x25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from edgenode.model.settings import File
@@ -171,6 +172,17 @@ def test_a_forged_revocation_list_is_an_error(write: Write, root: Issued) -> Non
 def test_a_namesake_with_another_key_does_not_hide_the_signer(write: Write, root: Issued) -> None:
     """While an authority changes its key both are believed, and a list signed by either is accepted."""
     assert good(write([make_authority("Root"), root], [root.crl()])).crls
+
+
+def test_a_namesake_whose_key_signs_nothing_has_signed_no_list(write: Write, root: Issued) -> None:
+    """A list cannot be checked with a key for key agreement, and is not believed for that."""
+    subject = root.certificate.subject
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).serial_number(1)
+    builder = builder.public_key(x25519.X25519PrivateKey.generate().public_key())
+    builder = builder.not_valid_before(now() - DAY).not_valid_after(now() + DAY)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    store = write([Issued(builder.sign(root.key, hashes.SHA256()), root.key)], [root.crl()])
+    assert "is not signed with that authority's key" in error(store)[1]
 
 
 def test_an_authority_that_may_not_sign_lists(write: Write) -> None:
