@@ -1,13 +1,17 @@
-"""What a client reads that is refused, by the fault and by how the server group refuses."""
+"""Whose a request is, and what a client reads that is refused, by the fault and by how the server group refuses."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from edgenode.model.decision import Respond
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Response
-from edgenode.proxy.judging import refuse
+from edgenode.proxy.judging import JudgedRequest, refuse
+from tests.support.strategies import CONNECTION
 
 
 @pytest.mark.parametrize(
@@ -39,3 +43,13 @@ def test_a_refusal_says_its_status_and_no_reason(error: int, style: str, status:
 def test_a_certificate_may_be_refused_without_a_word(error: int) -> None:
     """444 closes the connection."""
     assert refuse(ClientError(error, "a secret"), "444") is None
+
+
+@pytest.mark.parametrize(("known", "client"), [(None, CONNECTION.peer.host), ("203.0.113.9", "203.0.113.9")])
+def test_a_request_is_its_connection_s_unless_somebody_knows_better(known: str | None, client: str) -> None:
+    """A recorded request is judged for the client that it was recorded of."""
+    session: Any = SimpleNamespace(connection=CONNECTION, behind_proxy=False)
+    head: Any = SimpleNamespace()
+    judged = JudgedRequest()
+    judged.arrive(session, head, 1.0, known)
+    assert judged.exchange.client == client
