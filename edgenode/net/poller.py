@@ -48,12 +48,16 @@ class Reactor(Timers, Protocol):
     """What this room needs of a reactor: Twisted's ``IReactorFDSet`` and ``IReactorTime``, and the two of a poller.
 
     :ivar clock: monotonic seconds.
+    :ivar polls: how often the epoll has been asked.
+    :ivar heard: the last of these polls after which everybody who had anything to read has been read.
     :ivar batch: takes whoever has read something to be handed on later in the round; ``None``: hand it on at once.
     :ivar steps: likewise what is to be done once everybody's bytes were handed on, each with the transport it is for.
     :ivar unsent: likewise whoever has something to send.
     """
 
     clock: Callable[[], float]
+    polls: int
+    heard: int
     batch: deque[Any] | None
     steps: deque[Step] | None
     unsent: list[Any] | None
@@ -99,6 +103,8 @@ class Poller:
         self.steps: deque[Step] | None = None
         self.unsent: list[Any] | None = None
         self._waking = False
+        self._whole = True  # whether the last poll has told of everybody
+        self.polls = self.heard = 0
         self.clock = clock
         self.callLater: Callable[..., Any] = reactor.callLater
 
@@ -194,6 +200,9 @@ class Poller:
                 if clock() > end:
                     over = True
                     break
+            else:
+                if self._whole and not left_over:
+                    self.heard = self.polls
             self.batch = None
             if self._read or left_over:
                 self._deliver(end)
@@ -207,12 +216,16 @@ class Poller:
             if again and not self._serve_again(end):
                 return
             ready = self._epoll.poll(0, _ROUND)
+            self.polls += 1
+            self._whole = len(ready) < _ROUND
             if fresh:
                 fresh.clear()
             if ready:
                 self._ready = iter(ready)
-            elif not again:
-                return
+            else:
+                self.heard = self.polls
+                if not again:
+                    return
 
     def _deliver(self, end: float) -> None:
         """Hand on what was read, do what follows from it, and send what is written: each for everybody, one after the

@@ -169,12 +169,16 @@ class Transport:
             except Exception:
                 self.failed()
 
-    def catch_up(self) -> None:
-        """Read what has come by now, though no poll has told of it yet, and hand it on at once.
+    def catch_up(self, look: bool) -> None:
+        """Hand on at once what has been read in this round.
 
         This is for a receiver to whom it makes a difference whether bytes were there before it goes on.
+
+        :param look: whether to read what has come by now as well, though no poll has told of it yet.
         """
         if not self._read:
+            if not look:
+                return
             try:
                 self.sock.recv(1, socket.MSG_PEEK)
             except BlockingIOError:

@@ -515,3 +515,34 @@ def test_a_step_that_fails_is_its_own_connections_end(field: Field, monkeypatch:
     monkeypatch.setattr(field.made[0], "handle", lambda: 1 // 0)
     field.made[2].lost.append(Failure(ConnectionLost()))
     assert field.turn()[6:] == ["a failed", "b handled", "b done", "b sent"]
+
+
+def test_a_poll_has_been_heard_once_everybody_it_told_of_was_read(field: Field) -> None:
+    """Not while a turn has ended before that."""
+    poller = field.poller
+    poller.doRead()
+    assert poller.polls == poller.heard == 1
+    field.descriptor("first", cost=0.02)
+    field.descriptor("second", cost=0.02)
+    for _ in range(3):
+        assert poller.heard == 1
+        poller.doRead()
+    assert poller.heard == 2
+
+
+def test_a_poll_that_could_not_tell_of_all_has_not_been_heard(field: Field, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is missing from it may have something to read."""
+    poller = field.poller
+    monkeypatch.setattr("edgenode.net.poller._ROUND", 1)
+    heard: list[int] = []
+    for name in ("first", "second"):
+        made = field.descriptor(name)
+
+        def read(made: Descriptor = made) -> None:
+            heard.append(poller.heard)
+            made.sock.recv(10)
+
+        monkeypatch.setattr(made, "doRead", read)
+    poller.doRead()
+    assert heard == [0, 0]
+    assert poller.heard == poller.polls == 3

@@ -451,13 +451,13 @@ def test_catching_up_reads_what_no_poll_has_told_of(kind: str) -> None:
     """It is handed on at once; nothing is, if nothing has come; and an end is told of."""
     with talking(kind) as ends:
         told, right = ends.told[1], ends.right
-        right.catch_up()
+        right.catch_up(True)
         assert told.data == b""
         ends.left.write(b"early")
-        right.catch_up()
+        right.catch_up(True)
         assert told.data == b"early"
         ends.left.close()
-        right.catch_up()
+        right.catch_up(True)
         assert told.calls[-1] == "ended"
 
 

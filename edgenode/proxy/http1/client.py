@@ -44,7 +44,7 @@ class OriginConnection:
 
     __slots__ = (
         "_chunked", "_deadlines", "_ended", "_keeper", "_last", "_origin", "_paused", "_reader", "_receiver",
-        "_request_done", "_sent", "deadline", "served", "server", "transport",
+        "_request_done", "_sent", "deadline", "released", "served", "server", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -63,7 +63,7 @@ class OriginConnection:
         self._last = False
         self._ended = False
         self._sent = 0
-        self.served = 0
+        self.served = self.released = 0
         self.deadline = NEVER
 
     # -- the stream of the current request ---------------------------------------------------------------------------
@@ -117,14 +117,16 @@ class OriginConnection:
 
     # -- the pool's side ---------------------------------------------------------------------------------------------
 
-    def usable(self) -> bool:
+    def usable(self, look: bool) -> bool:
         """Whether the origin has kept silent since the last response, as it has to; if not, the connection is ended.
 
         Asked right before another request is sent. The end of the last response may just have been read, and what
         stands behind it, in a TLS record of its own, be unread: it would be taken for the next response, another
         client's. No poll has told of it yet, so the socket is looked at.
+
+        :param look: whether there was no poll since, after which everybody was read.
         """
-        self.transport.catch_up()
+        self.transport.catch_up(look)
         return not self.transport.lost
 
     def close(self) -> None:

@@ -52,14 +52,19 @@ class PooledConnection(OriginStream, Protocol):
     :ivar server: the server at its other end.
     :ivar transport: the transport below.
     :ivar deadline: when to lose patience with it.
+    :ivar released: after which poll of the poller it was given back.
     """
 
     server: Balanced
     transport: Transport
     deadline: float
+    released: int
 
-    def usable(self) -> bool:
-        """Whether it may serve another request; asked right before it does. If not, it is ended."""
+    def usable(self, look: bool) -> bool:
+        """Whether it may serve another request; asked right before it does. If not, it is ended.
+
+        :param look: whether bytes may have come of which the poller has not told yet.
+        """
         ...
 
     def close(self) -> None:
@@ -130,11 +135,11 @@ class OriginPool:
         if server is None:
             borrower.not_lent(None, OriginError(502, "unavailable", "no server is left to try"))
             return None
-        idle = self._idle[server]
+        idle, heard = self._idle[server], self.reactor.heard
         while idle and not fresh:
-            connection = idle.pop()
+            connection = _quiet(idle, heard)
             self._idle_count -= 1
-            if connection.usable():
+            if connection.usable(connection.released >= heard):
                 borrower.lent(connection, server, True)
                 return None
         if self.open >= self.origin.max_connections and not self._close_idle():
@@ -159,6 +164,7 @@ class OriginPool:
             return
         self._idle[connection.server].append(connection)
         self._idle_count += 1
+        connection.released = self.reactor.polls
         connection.deadline = self.deadlines.clock() + self.origin.idle_timeout
 
     def gone(self, connection: PooledConnection) -> None:
@@ -200,6 +206,15 @@ class OriginPool:
         if self.origin.host != "server":
             return self.origin.host.encode("ascii")
         return (self.origin.server_name or server.authority).encode("ascii")
+
+
+def _quiet(idle: list[PooledConnection], heard: int) -> PooledConnection:
+    """Take the last used of those of whom a later poll had nothing to tell, for nobody need look at them; else the
+    last."""
+    for place in range(len(idle) - 1, -1, -1):
+        if idle[place].released < heard:
+            return idle.pop(place)
+    return idle.pop()
 
 
 def _stopped() -> OriginError:

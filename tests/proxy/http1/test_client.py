@@ -51,7 +51,7 @@ class Wire:
         """Go on."""
         self.reading = True
 
-    def catch_up(self) -> None:
+    def catch_up(self, look: bool) -> None:
         """Hand on what has come."""
         data, self.unread = self.unread, b""
         if data:
@@ -160,9 +160,9 @@ def test_an_answer_that_came_before_its_question_ends_the_connection(setting: Se
     """Bytes that nobody asked for, and nobody was told of yet, are not the next response."""
     get(setting)
     setting.connection.received(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-    assert setting.connection.usable()
+    assert setting.connection.usable(True)
     setting.wire.unread = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
-    assert not setting.connection.usable()
+    assert not setting.connection.usable(True)
     assert setting.wire.ended == "aborted"
 
 

@@ -39,9 +39,10 @@ class FakeConnection:
         self.transport = FakeTransport(self)
         self.deadline = float("inf")
         self.ended = ""
+        self.released = 0
         self.fresh = True
 
-    def usable(self) -> bool:
+    def usable(self, look: bool) -> bool:
         """Whether it may be lent."""
         if not self.fresh:
             self.end("stale")
