@@ -257,7 +257,7 @@ class ServerConnection:
             self._close_transport()
         elif state is _WAIT:
             self._expect(self._deadlines.clock() + _HALF_CLOSED)
-        elif state is _HEAD and not self._running:
+        elif state is _HEAD:
             self._run()
 
     def lost(self, reason: str, clean: bool) -> None:
