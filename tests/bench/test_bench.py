@@ -180,8 +180,10 @@ def test_all_of_a_group_ends(tmp_path: pathlib.Path) -> None:
 
 def test_free_ports_are_free() -> None:
     """One can listen there."""
+    port = processes.free_port()
     with socket.socket() as sock:
-        sock.bind(("127.0.0.1", processes.free_port()))
+        sock.bind(("127.0.0.1", port))
+        assert sock.getsockname()[1] == port
 
 
 def test_columns_are_aligned() -> None:

@@ -461,9 +461,9 @@ async def test_a_client_that_takes_nothing_is_cut(pki: PKI) -> None:
     async with listening(pki, factory, {"listener public": {"send-timeout": "500ms"}}) as served:
         with await in_thread(served.client), await in_thread(served.client):
             await until(lambda: len(factory.talks) == 2)
-            for talk in factory.talks:
-                await talk.end()
-        await served.events(2)
+            ends = [await talk.end() for talk in factory.talks]
+        assert [end.type for end in ends] == [ConnectionLost, ConnectionDone]
+        assert len(await served.events(2)) == 2
 
 
 async def test_a_client_that_does_not_hang_up_is_cut(pki: PKI) -> None:

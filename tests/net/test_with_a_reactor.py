@@ -58,6 +58,7 @@ async def test_a_busy_poller_leaves_the_reactor_its_turns(ends: Ends) -> None:
     ends.left.write(b"a")
     ends.right.write(b"a")
     await until(lambda: len(right.pieces) > 100 and len(left.pieces) > 100)
+    assert (left.ends, right.ends) == ([], [])
     right.then.clear()
     left.then.clear()
 
@@ -67,4 +68,5 @@ async def test_what_goes_on_wakes_the_reactor(ends: Ends) -> None:
     right = ends.told[1]
     await until(lambda: ends.left.established and ends.right.established)
     ends.right.call_again()
-    await until(lambda: right.pieces == [b""])
+    await until(lambda: right.pieces)
+    assert right.pieces == [b""]

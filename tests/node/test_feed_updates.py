@@ -498,6 +498,8 @@ async def test_a_node_can_stop_while_it_asks(pki: PKI, origin: Origin, server: O
         await node.reload(origin, {})
         await node.reload(origin, fed(server))
         await until(lambda: len(server.requests) == 2)
+    assert not pages.held.is_set(), "what was asked for has been answered before the node stopped"
+    assert len(server.requests) == 2
     pages.held.set()
 
 
