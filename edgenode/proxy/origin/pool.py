@@ -6,7 +6,9 @@ its other end have been verified; no byte of a request is written before.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Container
+from operator import attrgetter
 from typing import Any, Protocol
 
 from OpenSSL import SSL
@@ -208,13 +210,13 @@ class OriginPool:
         return (self.origin.server_name or server.authority).encode("ascii")
 
 
+_released = attrgetter("released")
+
+
 def _quiet(idle: list[PooledConnection], heard: int) -> PooledConnection:
     """Take the last used of those of whom a later poll had nothing to tell, for nobody need look at them; else the
-    last."""
-    for place in range(len(idle) - 1, -1, -1):
-        if idle[place].released < heard:
-            return idle.pop(place)
-    return idle.pop()
+    last. They are in the order in which they were released."""
+    return idle.pop(bisect_left(idle, heard, key=_released) - 1)
 
 
 def _stopped() -> OriginError:
