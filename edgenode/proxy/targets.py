@@ -31,6 +31,9 @@ _DOTS_WITH_PARAMETERS = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:;|%3[bB])")
 _HIDDEN_DOTS = re.compile(rb"(?:[/\\]|%2[fF]|%5[cC])(?:\.|%2[eE]){1,2}(?:[/\\;]|%2[fF]|%5[cC]|%3[bB]|\Z)")
 # The first bytes of sequences that say in two to four bytes what fits into fewer: RFC 3629, section 4.
 _OVERLONG = re.compile(rb"[\xc0\xc1]|\xe0[\x80-\x9f]|\xf0[\x80-\x8f]")
+_ENDS_TEXT = re.compile(rb"[\0\r\n]")
+"""A text ends there for some reader: in C at a NUL, for ``$`` of PCRE, as of nginx's locations, before a last LF."""
+
 _BYTE = {b"%02x" % c: bytes((c,)) for c in range(256)}
 
 
@@ -134,8 +137,8 @@ def _normalise(path: bytes) -> tuple[bytes, bytes]:
             raise ClientError(400, "dot segments beside empty segments can be resolved in two ways")
         path = _resolve(path.split(b"/"))
     decoded = _ESCAPE.sub(lambda escape: _BYTE[escape[1].lower()], path)
-    if b"\0" in decoded:
-        raise ClientError(400, "the path contains an encoded NUL")
+    if _ENDS_TEXT.search(decoded):
+        raise ClientError(400, "the path contains an encoded NUL, CR or LF")
     if _HIDDEN_DOTS.search(decoded):
         raise ClientError(400, "an encoded slash or percent sign hides a dot segment")
     if _OVERLONG.search(decoded):

@@ -18,6 +18,7 @@ from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import Sought
 from edgenode.rules.language.nodes import Each, FieldValue, Index, Value
 from edgenode.rules.notations import REGEX, Notation
+from edgenode.rules.regexes import ending_as_in_pcre
 from edgenode.rules.sections import Entry
 from edgenode.rules.views.escapes import escaped, unescaped
 
@@ -31,6 +32,7 @@ class Category:
     :ivar notation: how a value is written and looked for.
     :ivar help: a phrase for the reference.
     :ivar named: whether a name stands behind a dot.
+    :ivar decoded: whether it looks for a regular expression in what has been decoded, and so may have line feeds.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Category:
     notation: Notation
     help: str
     named: bool = False
+    decoded: bool = False
 
     @property
     def match(self) -> str:
@@ -46,10 +49,12 @@ class Category:
 
 
 _TABLE = (
-    Category("argument", "edge.arguments", REGEX, "An argument of the query or a field of the body, decoded.", True),
+    Category(
+        "argument", "edge.arguments", REGEX, "An argument of the query or a field of the body, decoded.", True, True
+    ),
     Category("asn", "ip.src.asnum", notations.ASN, "The number of the client's autonomous system."),
     Category("authority", "edge.authority", REGEX, "Host and port, in lower case."),
-    Category("cookie", "edge.cookies", REGEX, "A cookie, as sent, percent-decoded and without quotes.", True),
+    Category("cookie", "edge.cookies", REGEX, "A cookie, as sent, percent-decoded and without quotes.", True, True),
     Category("country", "ip.src.country", notations.COUNTRY, "The client's country; ``XX`` if it is unknown."),
     Category("header", "http.request.headers", REGEX, "A header; its name in any case.", True),
     Category("ip", "ip.src", notations.ADDRESS, "The client's address: an address or a CIDR network."),
@@ -57,12 +62,12 @@ _TABLE = (
     Category("organization", "edge.organization", REGEX, "Whose the client's address is: ``Google LLC``."),
     Category("path", "edge.paths", REGEX, "The path without the query: decoded, and as servers may read that."),
     Category("path-matching-name", "edge.path_map", notations.NAME, "The name of the path map."),
-    Category("query", "edge.query", REGEX, "The query without its ``?``, as received and decoded."),
+    Category("query", "edge.query", REGEX, "The query without its ``?``, as received and decoded.", decoded=True),
     Category("region", "edge.region", REGEX, "The client's region, by its name and its code."),
     Category("security-policy-name", "edge.security_policy", notations.NAME, "The name of the security policy."),
     Category("subregion", "edge.subregion", REGEX, "The client's subregion, by its name and its code."),
     Category("tag", "edge.tags", notations.TAG, "A tag in canonical form, whoever put it on."),
-    Category("uri", "edge.uri", REGEX, "Path and query: as received, in normal form, and decoded."),
+    Category("uri", "edge.uri", REGEX, "Path and query: as received, in normal form, and decoded.", decoded=True),
 )
 
 
@@ -202,8 +207,13 @@ def value_of(entry: Entry) -> Value:
 
 
 def sought_of(entry: Entry) -> Sought:
-    """What an entry that has been checked looks for, in the form that its predicate compares with."""
-    return category_of(entry).notation.read(entry.pattern)
+    """What an entry that has been checked looks for, in the form that its predicate compares with.
+
+    In a text that was decoded ``$`` is what it is to PCRE; a negated entry, which would let more through, is exact.
+    """
+    category = category_of(entry)
+    found = category.notation.read(entry.pattern)
+    return ending_as_in_pcre(found) if category.decoded and not entry.negated and isinstance(found, str) else found
 
 
 def _unknown(word: str, name: str) -> str:

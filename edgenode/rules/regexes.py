@@ -75,6 +75,18 @@ def _column(pattern: str, fragment: str) -> int:
     return next((end for end in ends if _refusal(pattern[:end]) is None), 0)
 
 
+_DOLLAR = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]|(\$)", re.DOTALL)
+"""What ``$`` may stand in without being the end of the text, and the ``$`` that is."""
+
+
+def ending_as_in_pcre(pattern: str) -> str:
+    r"""A checked expression in which ``$`` is also in front of a line feed that ends the text, as PCRE has it.
+
+    A server that takes ``/x.php`` from ``x.php%0A`` by such a ``$`` must not be reached past ``\.php$``.
+    """
+    return _DOLLAR.sub(lambda found: r"(?:$|\n\z)" if found[1] else found[0], pattern)
+
+
 def program_size(pattern: str) -> int:
     """How many instructions of RE2 a checked expression comes down to; a byte of text may be tried against each."""
     size: int = compile_regex(pattern).programsize
@@ -91,7 +103,7 @@ def counted_size(pattern: str) -> int:
     return max(0, program_size(pattern) - program_size(_COUNT.sub("+", pattern)))
 
 
-_PLAIN = re.compile(r"(?:\(\?i\))?\^?(?:[^\\.\[\](){}*+?|^$]|\\[^A-Za-z0-9]|\\b)*\$?")
+_PLAIN = re.compile(r"(?:\(\?i\))?\^?(?:[^\\.\[\](){}*+?|^$]|\\[^A-Za-z0-9]|\\b)*(?:\$|\(\?:\$\|\\n\\z\))?")
 
 
 def is_plain(pattern: str) -> bool:

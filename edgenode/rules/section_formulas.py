@@ -1,6 +1,7 @@
 """Sections as formulas: what the entries, the expression and the sections of a rule list come down to.
 
-Law: an entry and the expression that says the same are one predicate. A negated entry needs something to negate: where
+Law: an entry and the expression that says the same are one predicate, but for what ``$`` is in a text that a client
+has encoded: see :func:`edgenode.rules.categories.sought_of`. A negated entry needs something to negate: where
 there is no value it is not true. Nothing that a section names is passed over, and no circle is entered.
 """
 

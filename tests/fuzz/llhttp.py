@@ -36,7 +36,7 @@ STRICTER: Mapping[str, str] = {
     "a dot segment with parameters": "Java's servers resolve it, others do not",
     "dot segments beside empty segments can be resolved in two ways": "one of them leads elsewhere",
     "the path leads above the root": "resolvers differ",
-    "the path contains an encoded NUL": "C's strings end there",
+    "the path contains an encoded NUL, CR or LF": "C's strings end at the one, and for $ of PCRE a path at the others",
     "an encoded slash or percent sign hides a dot segment": "who decodes twice resolves it",
     "an overlong UTF-8 sequence, which some decoders read as another character": "RFC 3629, section 10",
     # framing and fields

@@ -117,6 +117,25 @@ def test_a_negated_entry_matches_if_no_value_does() -> None:
     assert matches(section, _request(b"/", b"GET", (b"x", b"good"), (b"x", b"evil"))) is None
 
 
+@pytest.mark.parametrize("key", ["argument.q", "cookie.q", "query", "uri"])
+def test_a_line_feed_at_the_end_hides_nothing_from_a_dollar(key: str) -> None:
+    """A server that matches with PCRE takes ``x.php%0A`` for ``x.php``; two line feeds, or a CR, it does not."""
+    for encoded, hidden in ((b"x.php%0A", True), (b"x.php", True), (b"x.php%0A%0A", False), (b"x.php%0D", False)):
+        head = Request(
+            b"GET", b"https", b"a", b"/?q=" + encoded, b"/", b"q=" + encoded, b"/", ((b"cookie", b"q=" + encoded),)
+        )
+        exchange = Exchange(CONNECTION, head)
+        for match_case in (True, False):
+            section = evolve(_section(**{key: r"\.php$"}), match_case=match_case)
+            assert bool(matches(section, exchange)) is hidden, (key, encoded)
+
+
+def test_a_line_feed_at_the_end_is_no_way_past_a_rule_that_says_what_must_be() -> None:
+    """``!^[a-z]+$`` is true of ``ok%0A``: what is let through is what the expression says to the last byte."""
+    head = Request(b"GET", b"https", b"a", b"/?q=ok%0A", b"/", b"q=ok%0A", b"/")
+    assert matches(_section(**{"argument.q": "!^[a-z]+$"}), Exchange(CONNECTION, head))
+
+
 @pytest.mark.parametrize(
     ("key", "value", "matched"),
     [("path", "^/ADMIN$", True), ("path", "!^/ADMIN$", False), ("header.x", "OnE", True), ("header.x", "!two", True)],

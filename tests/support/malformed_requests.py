@@ -152,6 +152,8 @@ STARTS = (
     start("half an escape in the path", b"GET /%2 HTTP/1.1"),
     start("a broken escape in the path", b"GET /%zz HTTP/1.1"),
     start("an encoded NUL", b"GET /%00 HTTP/1.1"),
+    start("an encoded LF at the end of the path", b"GET /x.php%0a HTTP/1.1"),
+    start("an encoded CR within the path", b"GET /x%0D/y?z HTTP/1.1"),
     start("above the root", b"GET /../a HTTP/1.1"),
     start("above the root, encoded", b"GET /%2e%2e/a HTTP/1.1"),
     start("an encoded slash that hides dots", b"GET /a/..%2f..%2fb HTTP/1.1"),

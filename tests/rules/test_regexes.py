@@ -1,0 +1,39 @@
+"""What ``$`` is in rules on text that a client has encoded: what it is to PCRE, and so to many servers."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgenode.rules.regexes import compile_regex, ending_as_in_pcre
+
+PIECES = ("a", "b", r"\$", "[$a]", r"[\]$b]", "[^$]", "(?:^|b)", "a*", ".", r"\n", "[]$]", "[^]a]")
+ENDS = ("$", "(?:a|$)", "(?:b$|a)", "(a$)?", "$$", "")
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=4), st.sampled_from(ENDS), st.text("ab$]\n", max_size=5))
+def test_a_dollar_matches_where_it_does_for_python_which_has_it_as_pcre_does(
+    pieces: list[str], end: str, text: str
+) -> None:
+    """At the end, and in front of a last line feed; within a class or behind a backslash it is a character.
+
+    RE2 cannot look ahead: what an expression has behind its ``$``, which nobody writes, would have to match behind the
+    line feed.
+    """
+    pattern, value = "".join((*pieces, end)), text.encode()
+    found = compile_regex(ending_as_in_pcre(pattern)).search(value)
+    assert (found is not None) == (re.search(pattern.encode(), value, re.DOTALL) is not None)
+
+
+@pytest.mark.parametrize("pattern", [r"\Qa$\E", r"\Qa$", r"[[:alpha:]$]x", "[$]", r"\\\$", "a"])
+def test_what_is_no_end_of_the_text_stays_as_it_is(pattern: str) -> None:
+    """RE2's quotations and classes too, which Python does not have."""
+    assert ending_as_in_pcre(pattern) == pattern
+
+
+def test_at_the_ends_of_lines_a_dollar_goes_on_to_match() -> None:
+    """``(?m)`` has a ``$`` in front of every line feed."""
+    assert compile_regex(ending_as_in_pcre("(?m)a$")).search(b"a\nb") is not None
