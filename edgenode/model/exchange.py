@@ -43,6 +43,10 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+UNKNOWN_CLIENT = "unknown"
+"""The client of an exchange if a trusted proxy reports none, or no address (RFC 7239, section 6.2)."""
+
+
 @frozen
 class Verification:
     """The verdict on a client certificate, with the reasons that the TLS library gave.
@@ -324,7 +328,8 @@ class Exchange:
 
     :ivar connection: where it came in.
     :ivar request: the request; ``None`` for a stream.
-    :ivar client: the client's address in text: the peer, or what trusted proxies report of it.
+    :ivar client: the client's address in text: the peer, or what trusted proxies report of it; then it may be
+        :data:`UNKNOWN_CLIENT`.
     :ivar tags: the tags put on it so far; they only grow.
     :ivar server_group: the name of the server group that serves it.
     :ivar security_policy: the name of its security policy.

@@ -259,7 +259,11 @@ class Event(TypedDict):
     time: Annotated[Instant, "time", "When the exchange began; RFC 3339, UTC, microseconds."]
     id: Annotated[Octets, "identifier", "What the origin got as ``X-Request-Id``; empty if none was made."]
     listener: Annotated[Text, "listener", "The listener by name."]
-    client: Annotated[Text, "exchange.client", "The client's address, as a trusted proxy reports it if there is one."]
+    client: Annotated[
+        Text,
+        "exchange.client",
+        "The client's address, as a trusted proxy reports it if there is one; then it may be ``unknown``.",
+    ]
     peer: Annotated[Where, "exchange.connection.peer", "The other end of the connection, address and port."]
     local: Annotated[Where, "exchange.connection.local", "This end of the connection."]
     tls: Annotated[EventTls, "exchange.connection"]

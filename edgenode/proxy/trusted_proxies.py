@@ -1,7 +1,8 @@
 """Proxies in front of us, and what they report of the client (RFC 7239; X-Forwarded-For by custom).
 
 Law: a report is believed as far as trusted hands wrote it. The list is walked from right to left, up to and including
-the first address that is not a trusted proxy's: whoever that is could write what he liked at its left. One header
+the first address that is not a trusted proxy's: whoever that is could write what he liked at its left. If a trusted
+hand wrote no address, nobody knows the client, and the proxy is not taken for it. One header
 counts, the one that the proxies write; they may pass the client's own other one on.
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
+
+from edgenode.model.exchange import UNKNOWN_CLIENT
 
 X_FORWARDED_FOR = "x-forwarded-for"
 FORWARDED = "forwarded"
@@ -38,7 +41,8 @@ class TrustedProxies:
         return any(ip in network for network in self._networks)
 
     def walk(self, peer: str, fields: Mapping[bytes, tuple[bytes, ...]]) -> tuple[str, str]:
-        """The client, and the X-Forwarded-For to send on: the part of the list that is believed, the client first.
+        """The client, :data:`~edgenode.model.exchange.UNKNOWN_CLIENT` if no address is reported of it, and the
+        X-Forwarded-For to send on: the part of the list that is believed, the client first.
 
         :param peer: the address of a trusted proxy.
         :param fields: the header fields of the request.
@@ -50,12 +54,9 @@ class TrustedProxies:
     def _walk(self, peer: str, hops: Iterator[bytes]) -> tuple[str, str]:
         client, chain = peer, [peer]
         for hop in hops:
-            address = _address(hop)
-            if address is None:
-                break
-            client = address
-            chain.append(address)
-            if not self.contains(address):
+            client = _address(hop)
+            chain.append(client)
+            if client == UNKNOWN_CLIENT or not self.contains(client):
                 break
         return client, ", ".join(reversed(chain))
 
@@ -84,11 +85,12 @@ def _reported(value: bytes) -> Iterator[bytes]:
         yield b"unknown"
 
 
-def _address(hop: bytes) -> str | None:
-    """The address in a hop, without its port; ``None`` if there is none in it."""
+def _address(hop: bytes) -> str:
+    """The address in a hop, without its port; that of nobody if there is none in it, and not that of the proxy: what is
+    let in from the proxy's network would be open to everybody."""
     text = hop.decode("latin-1")
     if "%" in text:  # a zone: an address of another host's link, with any text at all behind it
-        return None
+        return UNKNOWN_CLIENT
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -96,5 +98,5 @@ def _address(hop: bytes) -> str | None:
     try:
         ip = ipaddress.ip_address(text)
     except ValueError:
-        return None
+        return UNKNOWN_CLIENT
     return str(getattr(ip, "ipv4_mapped", None) or ip)

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from edgenode.model.errors import InvalidValue
+from edgenode.model.exchange import UNKNOWN_CLIENT
 
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -231,12 +232,19 @@ def network(text: str) -> IPNetwork:
     return found
 
 
+NOWHERE = 6, -1
+"""The version and the number of an address that is not known: an entry with ``!`` is true of it, and no other."""
+
+
 @lru_cache(4096)
 def address(text: str) -> tuple[int, int]:
     """The version of an address, 4 or 6, and its number; remembered, for every request of a client asks again.
 
+    :returns: of :data:`~edgenode.model.exchange.UNKNOWN_CLIENT` a number that is in no network.
     :raises ValueError: if it is no address.
     """
+    if text == UNKNOWN_CLIENT:
+        return NOWHERE
     parsed = ipaddress.ip_address(text)
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
         parsed = parsed.ipv4_mapped

@@ -18,7 +18,15 @@ from typing import Any, Self
 from attrs import evolve, frozen
 
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import AlternativeNames, ClientIdentity, Connection, Exchange, Request, Verification
+from edgenode.model.exchange import (
+    UNKNOWN_CLIENT,
+    AlternativeNames,
+    ClientIdentity,
+    Connection,
+    Exchange,
+    Request,
+    Verification,
+)
 from edgenode.node.event_fields import ATTRIBUTES, Values, attributes, read_event
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import read_request_head
@@ -134,7 +142,9 @@ class Recorded:
         verdict = _verdict(values)
         head, probe_request = _requests(values)
         connection, probe_connection = _connections(values)
-        when, client = values["time"], str(ipaddress.ip_address(values["client"]))
+        when, client = values["time"], values["client"]
+        if client != UNKNOWN_CLIENT:
+            client = str(ipaddress.ip_address(client))
         place = {"id": values["id"].decode("latin-1"), "time": event["time"], "client": client}
         place |= {part: event["request"][part] for part in ("method", "authority", "target")}
         return cls(

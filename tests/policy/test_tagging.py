@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import (
     NO_BODY,
+    UNKNOWN_CLIENT,
     Body,
     ClientIdentity,
     Connection,
@@ -64,6 +65,12 @@ def test_a_request_has_all_its_automatic_tags() -> None:
         "partner",
         "pci:dss",
     }
+
+
+def test_a_client_that_nobody_knows_has_a_tag() -> None:
+    """A trusted proxy has reported no address."""
+    tags = Tagging.of({}).decide(evolve(exchange(), client=UNKNOWN_CLIENT)).tags
+    assert of_family(tags, "ip") == {"ip:unknown"}
 
 
 def test_where_the_client_is_becomes_tags() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgenode.model.exchange import Request
+from edgenode.model.exchange import UNKNOWN_CLIENT, Request
 from edgenode.proxy.headers import Forwarded, via_line
 from edgenode.proxy.trusted_proxies import TrustedProxies
 
@@ -49,13 +49,15 @@ def sent(
         (b"198.51.100.1, 192.0.2.7", "192.0.2.7", b"192.0.2.7, 10.0.0.1"),
         (b"192.0.2.7, 10.9.9.9", "192.0.2.7", b"192.0.2.7, 10.9.9.9, 10.0.0.1"),
         (b"10.1.1.1, 10.2.2.2", "10.1.1.1", b"10.1.1.1, 10.2.2.2, 10.0.0.1"),
-        (b"192.0.2.7, nonsense, 10.2.2.2", "10.2.2.2", b"10.2.2.2, 10.0.0.1"),
+        (b"192.0.2.7, nonsense, 10.2.2.2", "unknown", b"unknown, 10.2.2.2, 10.0.0.1"),
         (b"[2001:db9::1]:4711", "2001:db9::1", b"2001:db9::1, 10.0.0.1"),
         (b"192.0.2.7:4711", "192.0.2.7", b"192.0.2.7, 10.0.0.1"),
         (b"::ffff:192.0.2.7", "192.0.2.7", b"192.0.2.7, 10.0.0.1"),
         (b"", "10.0.0.1", b"10.0.0.1"),
-        (b'192.0.2.7, fe80::1%";proto=http;by="', "10.0.0.1", b"10.0.0.1"),
-        (b"192.0.2.7, fe80::1%\xe9", "10.0.0.1", b"10.0.0.1"),
+        (b'192.0.2.7, fe80::1%";proto=http;by="', "unknown", b"unknown, 10.0.0.1"),
+        (b"192.0.2.7, fe80::1%\xe9", "unknown", b"unknown, 10.0.0.1"),
+        (b"unknown", "unknown", b"unknown, 10.0.0.1"),
+        (b"203.0.113.009", "unknown", b"unknown, 10.0.0.1"),
     ],
 )
 def test_the_list_is_walked_from_the_right(reported: bytes, client: str, chain: bytes) -> None:
@@ -127,10 +129,10 @@ def test_of_proxies_that_write_forwarded_nothing_else_is_believed(other: bytes) 
         (b'host="a;for=9.9.9.9";for=203.0.113.66', "203.0.113.66"),
         (b'for=", for=203.0.113.66', "203.0.113.66"),
         (b'for=9.9.9.9;host=", for=203.0.113.66;host="a"', "203.0.113.66"),
-        (b'for=9.9.9.9, for="203.0.113.66', PROXY),
-        (b"for=9.9.9.9, for=203.0.113.66 junk", PROXY),
-        (b"for=9.9.9.9, proto=https", PROXY),
-        (b"for=9.9.9.9, for=unknown", PROXY),
+        (b'for=9.9.9.9, for="203.0.113.66', UNKNOWN_CLIENT),
+        (b"for=9.9.9.9, for=203.0.113.66 junk", UNKNOWN_CLIENT),
+        (b"for=9.9.9.9, proto=https", UNKNOWN_CLIENT),
+        (b"for=9.9.9.9, for=unknown", UNKNOWN_CLIENT),
         (b"for=9.9.9.9, , for=203.0.113.66,", "203.0.113.66"),
         (b"", PROXY),
     ],
@@ -143,7 +145,7 @@ def test_elements_of_forwarded_are_read_from_the_right(reported: bytes, client: 
 def test_behind_what_is_no_element_nothing_is_believed() -> None:
     """The field before a malformed one is at its left."""
     given = (b"Forwarded", b"for=9.9.9.9"), (b"Forwarded", b'for="203.0.113.66')
-    assert sent(PROXY, *given, trusted=FORWARDED)[0] == PROXY
+    assert sent(PROXY, *given, trusted=FORWARDED)[0] == UNKNOWN_CLIENT
 
 
 def test_an_address_of_ipv6_is_quoted_in_forwarded() -> None:

@@ -139,3 +139,9 @@ def test_an_address_is_its_version_and_number(each: ipaddress.IPv4Address | ipad
     """Addresses are equal if and only if they are the same, mapped ones excepted."""
     mapped = getattr(each, "ipv4_mapped", None) or each
     assert address(str(each)) == (mapped.version, int(mapped))
+
+
+def test_an_address_that_is_not_known_is_in_no_network() -> None:
+    """Not in those of everything either; its version is one that every set has."""
+    assert address("unknown") not in Networks(("0.0.0.0/0", "::/0"))
+    assert address("unknown") not in Networks(f"2001:db8:{number:x}::/48" for number in range(0, 300, 2))

@@ -10,7 +10,7 @@ from attrs import evolve
 from hypothesis import given
 
 from edgenode.model.errors import InvalidValue
-from edgenode.model.exchange import Exchange, Request
+from edgenode.model.exchange import UNKNOWN_CLIENT, Exchange, Request
 from edgenode.rules.categories import category_of, entry, value_of
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import Clause, Evidence
@@ -134,6 +134,27 @@ def test_a_line_feed_at_the_end_is_no_way_past_a_rule_that_says_what_must_be() -
     """``!^[a-z]+$`` is true of ``ok%0A``: what is let through is what the expression says to the last byte."""
     head = Request(b"GET", b"https", b"a", b"/?q=ok%0A", b"/", b"q=ok%0A", b"/")
     assert matches(_section(**{"argument.q": "!^[a-z]+$"}), Exchange(CONNECTION, head))
+
+
+@pytest.mark.parametrize(
+    ("matched", "section"),
+    [
+        (False, _section(ip="0.0.0.0/0")),
+        (False, _section(ip="::/0")),
+        (False, _section(ip="127.0.0.0/8")),
+        (True, _section(ip="!127.0.0.0/8")),
+        (True, _section(ip="!::/0")),
+        (False, Section(expression=Expression.from_text("ip.src in {0.0.0.0/0 ::/0}"))),
+        (False, Section(expression=Expression.from_text("ip.src le ffff::"))),
+        (False, Section(expression=Expression.from_text("cidr(ip.src, 8, 1) in {::/0}"))),
+        (True, Section(expression=Expression.from_text("not ip.src in {127.0.0.0/8}"))),
+        (True, Section(expression=Expression.from_text('to_string(ip.src) eq "unknown"'))),
+    ],
+)
+def test_a_client_of_whom_no_address_is_known_is_in_no_network(matched: bool, section: Section) -> None:
+    """Else who has his proxy report nothing would be let in with the proxy; "all but these" is true of it."""
+    exchange = evolve(_request(), client=UNKNOWN_CLIENT)
+    assert bool(matches(section, exchange)) is matched
 
 
 @pytest.mark.parametrize(

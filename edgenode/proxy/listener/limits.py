@@ -12,6 +12,7 @@ from collections import Counter
 
 from attrs import astuple, frozen
 
+from edgenode.model.exchange import UNKNOWN_CLIENT
 from edgenode.proxy.listener.listener import Listener
 
 _HURRIED = 5.0
@@ -202,6 +203,8 @@ class Load:
 
 
 def _network(address: str, ipv4: int, ipv6: int) -> str:
+    if address == UNKNOWN_CLIENT:
+        return address
     prefix = ipv6 if ":" in address else ipv4
     if prefix == 32 and ":" not in address:
         return f"{address}/32"

@@ -11,6 +11,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from edgenode.model.exchange import UNKNOWN_CLIENT
+from edgenode.rules.networks import NOWHERE
 from edgenode.rules.views.escapes import form_decoded
 
 # What stands behind the % of an escape: HH, and with the option u also uHHHH; half a UTF-16 character is none.
@@ -50,6 +52,8 @@ def to_string(value: bool | int | tuple[int, int]) -> bytes:
     """A number in decimal, ``true`` or ``false``, or an address in its shortest form."""
     if isinstance(value, tuple):
         version, number = value
+        if value == NOWHERE:
+            return UNKNOWN_CLIENT.encode("ascii")
         return str(ipaddress.IPv4Address(number) if version == 4 else ipaddress.IPv6Address(number)).encode("ascii")
     return (str(value).lower() if isinstance(value, bool) else str(value)).encode("ascii")
 

@@ -60,6 +60,7 @@ def test_clients_of_another_size() -> None:
     """What counts as one client is the listener's to say."""
     load = Load(Listener(endpoint=ANYWHERE, server_groups=(), client_prefix_ipv4=24, client_prefix_ipv6=48))
     assert load.client("192.0.2.77") == load.client("192.0.2.78") == "192.0.2.0/24"
+    assert load.client("unknown") == "unknown"
     assert load.client("2001:db8:1:2::3") == load.client("2001:db8:1:ffff::") == "2001:db8:1::/48"
 
 
