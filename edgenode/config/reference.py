@@ -75,7 +75,8 @@ Fields
 What expressions look at, see :ref:`the language <rules-language>`. Those of Cloudflare have its names; ``edge.`` is
 ours. The last column says what a rule needs besides the head of a request: the ``body``, whose beginning is then read
 before the request is judged; the ``clock``; the ``tags`` put on so far; the ``geography`` of ``[geo]``; a client
-``certificate``. ``Bytes`` is Cloudflare's ``String``.
+``certificate``; and whether it looks at ``arguments``, of which not more than 4,096 are looked at. ``Bytes`` is
+Cloudflare's ``String``.
 """
 
 _FUNCTIONS = """\

@@ -32,7 +32,8 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
         "cookies": "The number of cookies.",
         "args": "The number of arguments in the query; and ``args:truncated`` if rules have not seen all.",
         "body": "``body:truncated`` if there is more of the body than rules have seen, or it has more than 4,096 "
-        "fields or 1,000 parts.",
+        "fields or 1,000 parts; ``body:unknown-charset`` and ``body:unknown-coding`` if it names a character set "
+        "or a content coding that nobody knows here.",
         "geo-continent-code": "With ``[geo]``, the client's continent: ``geo-continent-code:eu``; like all that follow "
         "``nil`` if it is not known.",
         "geo-country": "Its country by name: ``geo-country:united-states``.",
@@ -106,14 +107,19 @@ class Tagging:
                 tags.append("args:truncated")
         else:
             tags.append("args:0")
-        if body is not None and body.size and bodies.truncated(request):
-            tags.append("body:truncated")
+        if body is not None and body.size:
+            if bodies.truncated(request):
+                tags.append("body:truncated")
+            if bodies.charset_unknown(request):
+                tags.append("body:unknown-charset")
+            if bodies.coding_unknown(request):
+                tags.append("body:unknown-coding")
         return Decision(standing.union(tags))
 
     def standing(self, exchange: Exchange) -> frozenset[str]:
         """The tags that every exchange has that came by the same connection, while the verdict on its client stays the
         same, with the same authority and path map: all but the counts of headers, cookies and arguments,
-        ``args:truncated`` and ``body:truncated``.
+        ``args:truncated`` and those of the body.
 
         Whoever keeps them for several requests puts them into :attr:`edgenode.model.exchange.Exchange.standing`.
         """

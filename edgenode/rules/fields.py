@@ -31,7 +31,8 @@ class Field:
     :ivar read: its value, of that type, or ``None`` where it is missing.
     :ivar help: a phrase for the reference.
     :ivar needs: what it takes besides the head of the request: ``body``, ``clock`` (two equal exchanges may differ),
-        ``tags`` (they grow while rules are judged), ``geography``, ``certificate`` (of the client).
+        ``tags`` (they grow while rules are judged), ``geography``, ``certificate`` (of the client); and of the
+        head ``arguments``, of which not all may be looked at.
     :ivar breadth: a guess at how many requests in a hundred a condition on it is true of.
     :ivar of_request: its value of a request, if it is a request's; ``read`` does the same of an exchange.
     """
@@ -118,15 +119,18 @@ _TABLE = (
         ("uri.path.extension", BYTES, then(uris.path, uris.extension),
          "What stands behind its last dot, in lower case."),
         ("uri.query", BYTES, lambda r: r.query or b"", "The query as received, without its ``?``."),
-        ("uri.args", STRING_LISTS, arguments.arguments, "All values of every argument of the query, not decoded."),
-        ("uri.args.names", STRINGS, then(arguments.pairs, names_of), "The name of each argument, not decoded."),
-        ("uri.args.values", STRINGS, then(arguments.pairs, values_of), "The value of each argument, not decoded."),
         ("headers.names", STRINGS, lambda r: r.names or names_of(r.headers),
          "The name of each header as it was sent.", 30),
         ("headers.values", STRINGS, lambda r: values_of(r.headers), "The value of each header."),
         ("headers.truncated", BOOL, lambda r: False, "Whether some are left out: never, for too many are refused."),
         ("cookies", STRING_LISTS, cookies.cookies, "All values of every cookie, not decoded, by its decoded name."),
         ("accepted_languages", STRINGS, headers.accepted_languages, "Those of ``Accept-Language``, heaviest first."),
+    ),
+    *_requests(
+        "http.request.", "arguments",
+        ("uri.args", STRING_LISTS, arguments.arguments, "All values of every argument of the query, not decoded."),
+        ("uri.args.names", STRINGS, then(arguments.pairs, names_of), "The name of each argument, not decoded."),
+        ("uri.args.values", STRINGS, then(arguments.pairs, values_of), "The value of each argument, not decoded."),
     ),
     *_group(
         "http.request.timestamp.", "clock",
@@ -142,17 +146,21 @@ _TABLE = (
         ("uri.path.extension", BYTES, then(uris.raw_path, uris.extension),
          "What stands behind its last dot, in lower case."),
         ("uri.query", BYTES, lambda r: r.query or b"", "As ``http.request.uri.query``."),
+    ),
+    *_requests(
+        "raw.http.request.", "arguments",
         ("uri.args", STRING_LISTS, arguments.arguments, "As ``http.request.uri.args``."),
         ("uri.args.names", STRINGS, then(arguments.pairs, names_of), "As ``http.request.uri.args.names``."),
         ("uri.args.values", STRINGS, then(arguments.pairs, values_of), "As ``http.request.uri.args.values``."),
     ),
     *_requests(
         "http.request.body.", "body",
-        ("raw", BYTES, then(bodies.body, attrgetter("data")), "The body, as much of it as rules see."),
-        ("size", INT, then(bodies.body, attrgetter("size")),
+        ("raw", BYTES, bodies.raw,
+         "The body, as much of it as rules see; behind it the same without its content codings, or in UTF-8."),
+        ("size", INT, then(bodies.received, attrgetter("size")),
          "Its size in bytes; of a chunked body that rules see only the beginning of: ``max-body-size``."),
         ("truncated", BOOL, bodies.truncated, "Whether there is more of it than rules see, parts and fields included."),
-        ("mime", BYTES, then(bodies.body, lambda found: media_type(found.data)),
+        ("mime", BYTES, then(bodies.received, lambda found: media_type(found.data)),
          "Its media type by its first bytes; empty if that is not known."),
         ("form", STRING_LISTS, bodies.form, "All values of every field of a form, not decoded."),
         ("form.names", STRINGS, then(bodies.form_pairs, names_of), "The name of each field of a form, not decoded."),
@@ -233,7 +241,7 @@ _TABLE = (
         ("cookies", STRING_LISTS, cookies.cookie_readings, "Cookies as sent, percent-decoded and without quotes."),
     ),
     *_requests(
-        "edge.", "body",
+        "edge.", "body arguments",
         ("arguments", STRING_LISTS, arguments.all_arguments, "Of query, form and ``multipart`` body, decoded."),
     ),
     *_group("edge.", "tags", ("tags", STRINGS, _tags, "The tags put on the exchange so far.", 20)),

@@ -126,14 +126,14 @@ def test_a_line_feed_at_the_end_hides_nothing_from_a_dollar(key: str) -> None:
         )
         exchange = Exchange(CONNECTION, head)
         for match_case in (True, False):
-            section = evolve(_section(**{key: r"\.php$"}), match_case=match_case)
+            section = evolve(Section(entries=(entry(key, r"\.php$"),)), match_case=match_case)
             assert bool(matches(section, exchange)) is hidden, (key, encoded)
 
 
 def test_a_line_feed_at_the_end_is_no_way_past_a_rule_that_says_what_must_be() -> None:
     """``!^[a-z]+$`` is true of ``ok%0A``: what is let through is what the expression says to the last byte."""
     head = Request(b"GET", b"https", b"a", b"/?q=ok%0A", b"/", b"q=ok%0A", b"/")
-    assert matches(_section(**{"argument.q": "!^[a-z]+$"}), Exchange(CONNECTION, head))
+    assert matches(Section(entries=(entry("argument.q", "!^[a-z]+$"),)), Exchange(CONNECTION, head))
 
 
 @pytest.mark.parametrize(

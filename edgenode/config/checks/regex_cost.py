@@ -53,7 +53,11 @@ def _longest(formulas: Formulas, subject: Subject) -> int:
     """The bytes that the values of a subject can have; 0 if they are not the client's to choose."""
     configuration = formulas.configuration
     if "body" in subject.needs:
-        return max(
-            (min(each.inspect_body_size, each.max_body_size) for each in configuration.path_maps.values()), default=0
-        )
-    return 0 if subject.needs else max((each.max_header_size for each in configuration.listeners.values()), default=0)
+        readings = 4 if subject.key == "http.request.body.raw" else 1  # it may stand there in other character sets too
+        inspected = (min(each.inspect_body_size, each.max_body_size) for each in configuration.path_maps.values())
+        return readings * max(inspected, default=0)
+    return (
+        0
+        if subject.needs - {"arguments"}
+        else max((each.max_header_size for each in configuration.listeners.values()), default=0)
+    )

@@ -1,11 +1,13 @@
 """Arguments: what a query says, as Cloudflare reads it, and with the fields of forms, decoded, as applications do.
 
 Law: an argument is looked for wherever an application would find one; it does not help to send it in the body, in
-another case of the type, percent-encoded, behind ``;`` as Rack 2 has it, or by a name that PHP cuts to the same.
+another case of the type, percent-encoded, behind ``;`` as Rack 2 has it, or by a name that PHP, Rack or qs read as the
+same.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from edgenode.model.exchange import NO_BODY, Exchange, Request
@@ -40,8 +42,9 @@ def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
     """A reader of every value of one argument, as :func:`all_arguments` has them.
 
     Where the name is not even written in the query of a request without a body and its type, nothing is divided: only
-    an encoding could write it otherwise.
+    an encoding could write it otherwise, and PHP an ``_``.
     """
+    underscored = b"_" in name
 
     def read(exchange: Exchange) -> tuple[bytes, ...] | None:
         request = exchange.request
@@ -49,7 +52,7 @@ def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
             return None
         if request.body is NO_BODY and b"content-type" not in request.fields:
             query = request.query
-            if not query or (query.find(name) < 0 and PERCENT not in query and PLUS not in query):
+            if not query or (query.find(name) < 0 and PERCENT not in query and PLUS not in query and not underscored):
                 return None
         return all_arguments(request).get(name)
 
@@ -58,10 +61,8 @@ def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
 
 def _decoded(request: Request) -> Iterator[tuple[bytes, bytes]]:
     codecs = charsets.codecs(request.fields.get(b"content-type", ()))
-    for name, value in (
-        *_divided(request.query, pairs(request)),
-        *_divided(bodies.form_text(request), bodies.form_pairs(request) or ()),
-    ):
+    texts = (request.query, *bodies.form_texts(request))
+    for name, value in (pair for text in texts if text for pair in _divided(text)):
         name, value = form_decoded(name), form_decoded(value)
         yield from ((each, value) for each in _names(name))
         yield from ((recoded(name, codec), recoded(value, codec)) for codec in codecs)
@@ -72,15 +73,27 @@ def _decoded(request: Request) -> Iterator[tuple[bytes, bytes]]:
         yield from ((name, value) for name in names for value in dict.fromkeys(values))
 
 
-def _divided(text: bytes | None, found: Pairs) -> Pairs:
+def _divided(text: bytes) -> Pairs:
     """The pairs of a text, and those that it has if ``;`` divides them too."""
-    if not text or _SEMICOLON not in text:
+    found = split_pairs(text)
+    if _SEMICOLON not in text:
         return found
     known = set(found)
     return (*found, *[pair for pair in split_pairs(text.replace(b";", b"&")) if pair not in known])
 
 
+_ODD_NAME = re.compile(rb"[\0\[\]. ]|\A[\t\n\v\f\r]")
+_BRACKETED = re.compile(rb"[\[\]]*([^\[\]]*)")
+_UNDERSCORES = bytes.maketrans(b". [", b"___")
+
+
 def _names(name: bytes) -> tuple[bytes, ...]:
-    """A name as it is, and as PHP registers it: without white space before it, and up to a NUL."""
+    """A name as it is; what stands before ``[`` in it, or in the first brackets, as PHP, Rack and qs divide names; and
+    as PHP registers it: without white space before it, up to a NUL, with ``_`` for spaces and dots."""
+    if _ODD_NAME.search(name) is None:
+        return (name,)
     cut = name.lstrip().partition(b"\0")[0]
-    return (name,) if cut == name or not cut else (name, cut)
+    bare = _BRACKETED.match(cut)
+    readings = [cut, cut if bare is None else bare[1]]
+    readings += [each.translate(_UNDERSCORES) for each in readings]
+    return tuple(dict.fromkeys(each for each in (name, *readings) if each or not name))

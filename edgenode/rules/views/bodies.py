@@ -10,6 +10,8 @@ import binascii
 from collections.abc import Iterator
 
 from edgenode.model.exchange import NO_BODY, Body, Request
+from edgenode.rules.views import charsets
+from edgenode.rules.views.codings import NotDecoded, codings, decoded
 from edgenode.rules.views.multipart import Part, read_parts
 from edgenode.rules.views.pairs import Pairs, Values, collected, has_more_pairs, split_pairs
 from edgenode.rules.views.parameters import first_word
@@ -19,9 +21,34 @@ _FORMS = frozenset((b"application/x-www-form-urlencoded", b""))
 _NO_DIGITS = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 
 
-def body(request: Request) -> Body | None:
-    """The body; ``None`` if there is one that nobody has read."""
+def received(request: Request) -> Body | None:
+    """The body as it was sent; ``None`` if there is one that nobody has read."""
     return NO_BODY if request.body is None and request.length == 0 else request.body
+
+
+def body(request: Request) -> Body | None:
+    """The same without its content codings, as far as those are known; its size is that of what was sent."""
+    found = received(request)
+    return _decoded(request)[0] if found is not None and found.data else found
+
+
+def coding_unknown(request: Request) -> bool:
+    """Whether it is in a content coding that is not known here, or not in the one that it names."""
+    return _decoded(request)[1]
+
+
+@view
+def _decoded(request: Request) -> tuple[Body | None, bool]:
+    """The body without its codings, and whether they could not be undone."""
+    found = received(request)
+    names = codings(request.fields.get(b"content-encoding", ()))
+    if found is None or not found.data or not names:
+        return found, False
+    try:
+        data, more = decoded(found.data, names)
+    except NotDecoded:
+        return found, True
+    return Body(data, found.size, found.truncated or more), False
 
 
 def truncated(request: Request) -> bool | None:
@@ -29,7 +56,40 @@ def truncated(request: Request) -> bool | None:
     found = body(request)
     if found is None or found.truncated or not found.data:
         return None if found is None else found.truncated
-    return has_more_pairs(form_text(request) or b"") or _parts(request)[1]
+    return any(map(has_more_pairs, form_texts(request))) or _parts(request)[1]
+
+
+def charset_unknown(request: Request) -> bool:
+    """Whether the body, or a part of it, names a character set of which nobody knows what it makes of ASCII."""
+    types = request.fields.get(b"content-type", ())
+    return charsets.is_unknown(types) or any(charsets.is_unknown(part.content_types) for part in _parts(request)[0])
+
+
+@view
+def readings(request: Request) -> tuple[bytes, ...]:
+    """The body without its codings; and in UTF-8, if its type names a character set in which ASCII is not ASCII, or if readers
+    of JSON or XML find one by its beginning."""
+    found = body(request)
+    if found is None or not found.data:
+        return ()
+    types = request.fields.get(b"content-type", ())
+    codecs = charsets.codecs(types)
+    if not codecs and _FORMS.isdisjoint(map(first_word, types)) and not _parts(request)[0]:
+        detected = charsets.detected(found.data)
+        codecs = () if detected is None else (detected,)
+    return (found.data, *[charsets.recoded(found.data, codec) for codec in codecs])
+
+
+def raw(request: Request) -> bytes | None:
+    """The body as received; behind it, each from a new line on, what it is without its codings, and what that says in
+    another character set."""
+    found = received(request)
+    return None if found is None else b"\n".join(dict.fromkeys((found.data, *readings(request))))
+
+
+def form_texts(request: Request) -> tuple[bytes, ...]:
+    """Every reading of the body, if it is ``application/x-www-form-urlencoded``."""
+    return readings(request) if form_text(request) else ()
 
 
 def form_text(request: Request) -> bytes | None:
