@@ -100,6 +100,7 @@ class Configuration(Sections):
             locate=None if self.credentials.databases is None else self.credentials.databases.locate,
             inspect_body_size=self.path_maps[path_map].inspect_body_size,
             mode=self.mode(path_map, server_group),
+            uninspected=self.path_maps[path_map].uninspected,
         )
 
     @property

@@ -26,7 +26,7 @@ from edgenode.policy.templates import Filled, Template
 
 TEXT = "text/plain; charset=utf-8"
 
-EXEMPTIBLE = ("flows", "dynamic-rules", "rate-limits", "acl", "content-filter")
+EXEMPTIBLE = ("inspection", "flows", "dynamic-rules", "rate-limits", "acl", "content-filter")
 """The words for the stages that an action can exempt from; without effect where a node has no such stage."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)

@@ -14,6 +14,7 @@ from edgenode.model.decision import Action
 from edgenode.model.exchange import Geography
 from edgenode.model.interfaces import Stage
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
+from edgenode.policy.inspection import Inspection
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import Tagging
 from edgenode.rules.definitions import Definitions
@@ -49,7 +50,12 @@ def _global_filters(rules: Rules) -> Stage:
     return GlobalFilters.of(rules.global_filters, rules.definitions, rules.actions, rules.feeds, rules.formulas)
 
 
-STAGES: tuple[Callable[[Rules], Stage], ...] = (_tagging, _global_filters)
+def _inspection(rules: Rules) -> Stage:
+    formulas = rules.formulas or SectionFormulas(rules.definitions)
+    return Inspection.of(rules.global_filters, formulas, rules.actions)
+
+
+STAGES: tuple[Callable[[Rules], Stage], ...] = (_tagging, _global_filters, _inspection)
 """What makes each stage, in the order in which they judge; the automatic tags come first."""
 
 
@@ -70,8 +76,12 @@ def pipeline_of(
     locate: Callable[[str], Geography] | None = None,
     inspect_body_size: int = 128 * 1024,
     mode: str = "block",
+    uninspected: str = "refuse",
 ) -> Pipeline:
     """The pipeline of stages that have been :func:`compiled`; the parameters are attributes of
-    :class:`~edgenode.policy.pipeline.Pipeline`."""
-    tagging, *others = stages
+    :class:`~edgenode.policy.pipeline.Pipeline`, and ``uninspected``, one of
+    :data:`edgenode.policy.inspection.UNINSPECTED`, says what becomes of requests of which rules have not seen all."""
+    tagging, *others = [
+        each for each in stages if not isinstance(each, Inspection) or (each.unseen and uninspected == "refuse")
+    ]
     return Pipeline(tagging, tuple(others), failure, clock, locate, inspect_body_size, mode)

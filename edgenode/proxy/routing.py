@@ -16,6 +16,7 @@ from edgenode.model.decision import MODES
 from edgenode.model.errors import ClientError, InvalidValue
 from edgenode.model.exchange import Exchange, Geography, host_of
 from edgenode.model.settings import Choice, Reference, Size, Tag, Word, setting
+from edgenode.policy.inspection import UNINSPECTED
 from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.rules.sections import Section
@@ -48,6 +49,12 @@ class PathMap(Section):
         "How much of a request body is held back for rules that look at bodies; without such rules it flows through. "
         "If there is more of it, they see its beginning, and the request has the tag ``body:truncated``.",
         Size(128 * 1024),
+    )
+    uninspected: Annotated[str, Choice(UNINSPECTED)] = setting(
+        "What becomes of a request of which rules have not seen all, if any looks at bodies or arguments and any "
+        "refuses: ``refuse`` answers 400 for too many arguments, 413 for more of a body than they look at, 415 for a "
+        "character set or a content coding that nobody knows here; ``pass`` lets it through.",
+        "refuse",
     )
     mode: Annotated[str, Choice(MODES)] | None = setting(
         "Its mode of filtration; without the key that of the server group, or of ``[edge]``.", None

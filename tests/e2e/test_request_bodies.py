@@ -284,17 +284,22 @@ async def test_rules_on_bodies_are_kept_to(pki: PKI, request_bytes: bytes, filte
 
 
 async def test_what_rules_cannot_see_has_a_tag_that_they_can(pki: PKI) -> None:
-    """An argument behind the bound is not found; that there is something behind it is."""
-    with Origin(pki) as origin:
-        async with started(pki, origin, RULES) as node:
+    """An argument behind the bound is not found; that there is something behind it is, and is refused unless said
+    otherwise."""
+    for changes, status in (
+        (RULES, 413),
+        ({**RULES, "path-map all": {**CHANGES["path-map all"], "uninspected": "pass"}}, 200),
+    ):
+        with Origin(pki) as origin:
+            async with started(pki, origin, changes) as node:
 
-            def ask() -> int:
-                with node.client() as client:
-                    return client.ask(post(b"a=" + b"x" * SIZE + b"&user=root", "/", FORM)).status
+                def ask(node: Node = node) -> int:
+                    with node.client() as client:
+                        return client.ask(post(b"a=" + b"x" * SIZE + b"&user=root", "/", FORM)).status
 
-            assert await in_thread(ask) == 200
-            (event,) = await node.events.take()
-    assert "hidden" in event["tags"]
+                assert await in_thread(ask) == status
+                (event,) = await node.events.take()
+        assert "hidden" in event["tags"]
 
 
 async def test_bodies_flow_where_no_rule_looks_at_them(pki: PKI) -> None:

@@ -32,6 +32,7 @@ OF_THE_WHOLE: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
     rules.unknown_names,
     rule_warnings.warnings,
     rules.geography_without_database,
+    rules.uninspected,
     sections.unused,
 )
 """What can be told only once every section could be read."""

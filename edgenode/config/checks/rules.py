@@ -13,6 +13,7 @@ from edgenode.config.data import Sections
 from edgenode.config.notation import suggestion
 from edgenode.model.errors import Problem
 from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.inspection import Inspection
 from edgenode.proxy.routing import PathMap
 from edgenode.rules.categories import value_of
 from edgenode.rules.formulas import needs_of
@@ -54,6 +55,16 @@ def geography_without_database(formulas: Formulas) -> Iterator[Problem]:
             if tagged or "geography" in _needs(section, formulas):
                 sentence = "looks at where a client is, which nobody knows: no database is named in [geo]"
                 yield Problem(header, "", sentence)
+
+
+def uninspected(formulas: Formulas) -> Iterator[Problem]:
+    """Path maps in which what rules cannot see is let through."""
+    configuration = formulas.configuration
+    unseen = Inspection.of(configuration.global_filters, formulas.section_formulas, formulas.actions).unseen
+    for name, path_map in configuration.path_maps.items():
+        if unseen and path_map.uninspected == "pass":
+            sentence = "lets through what filters look for if there is more in front of it than they look at: "
+            yield Problem(f"path-map {name}", "uninspected", f"{sentence}{', '.join(sorted(unseen))}", warning=True)
 
 
 def _needs(section: Section, formulas: Formulas) -> frozenset[str]:

@@ -1,0 +1,103 @@
+"""The stage that refuses requests of which rules have not seen all: more arguments, fields, parts or bytes than are
+looked at, or a character set or a content coding that nobody knows here.
+
+Law: what is padded until rules see it no longer has not passed them. Where no rule looks, or none refuses, nothing is
+refused for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+from attrs import frozen
+
+from edgenode.model.decision import NOTHING, Action, Decision, Reason
+from edgenode.model.exchange import Exchange
+from edgenode.policy import escaping
+from edgenode.policy.actions import TEXT, Block, Monitor, Skip
+from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.templates import Template
+from edgenode.rules.categories import value_of
+from edgenode.rules.formulas import needs_of
+from edgenode.rules.language import expression_formulas
+from edgenode.rules.section_formulas import SectionFormulas
+
+UNINSPECTED = ("refuse", "pass")
+"""What becomes of such a request."""
+
+
+def _refusal(status: int, page: str) -> Action:
+    return Block("uninspected", status=status, body=escaping.body(Template.from_text(page), TEXT))
+
+
+_UNSEEN: Mapping[str, tuple[str, str, Action]] = MappingProxyType(
+    {
+        "args:truncated": (
+            "arguments",
+            "more arguments than rules look at",
+            _refusal(400, "There are too many arguments.\n"),
+        ),
+        "body:truncated": ("body", "more of the body than rules look at", _refusal(413, "The body is too large.\n")),
+        "body:unknown-charset": (
+            "body",
+            "a character set that rules cannot read",
+            _refusal(415, "The character set is not known.\n"),
+        ),
+        "body:unknown-coding": (
+            "body",
+            "a content coding that rules cannot undo",
+            _refusal(415, "The content coding is not known.\n"),
+        ),
+    }
+)
+"""By the tag of what rules have not seen: what a rule needs to have missed it, the reason, and the refusal."""
+
+
+def _refuses(action: Action) -> bool:
+    return not isinstance(action, Skip | Monitor)
+
+
+def _needs(name: str, filter: GlobalFilter, formulas: SectionFormulas) -> frozenset[str]:
+    if filter.feed is not None:
+        return expression_formulas.needs(value_of(filter.feed.entry))
+    return needs_of(formulas.formula(filter, name))
+
+
+@frozen(eq=False)
+class Inspection:
+    """Refuses what rules should have seen and could not.
+
+    :ivar unseen: the tags that it looks for; none if there is nothing to refuse.
+    """
+
+    name: ClassVar[str] = "inspection"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    unseen: frozenset[str]
+
+    @classmethod
+    def of(
+        cls, filters: Mapping[str, GlobalFilter], formulas: SectionFormulas, actions: Mapping[str, Action]
+    ) -> Inspection:
+        """The stage for global filters.
+
+        :param filters: every filter by its name.
+        :param formulas: makes their formulas.
+        :param actions: the actions that they name.
+        """
+        active = {name: each for name, each in filters.items() if each.active}
+        if not any(_refuses(actions[each.action]) for each in active.values() if each.action is not None):
+            return cls(frozenset())
+        needs = frozenset[str]().union(*(_needs(name, each, formulas) for name, each in active.items()))
+        return cls(frozenset(tag for tag, (need, *_) in _UNSEEN.items() if need in needs))
+
+    def decide(self, exchange: Exchange) -> Decision:
+        """The refusal of a request that has such a tag, by the first of them."""
+        if self.unseen.isdisjoint(exchange.tags):
+            return NOTHING
+        tag = next(tag for tag in _UNSEEN if tag in self.unseen and tag in exchange.tags)
+        _, sentence, action = _UNSEEN[tag]
+        reason = Reason(self.name, "", f"tag: {tag}", sentence, action.name)
+        return Decision(frozenset((f"action:{action.name}",)), (reason,), action)
