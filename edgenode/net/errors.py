@@ -7,6 +7,8 @@ import os
 
 from OpenSSL import SSL
 
+TOO_MANY_MESSAGES = "too many handshake messages"
+
 
 def describe(error: BaseException) -> str:
     """An OpenSSL or socket error in one sentence: OpenSSL's words where it has any.
@@ -18,7 +20,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, SSL.SysCallError):
         number = error.args[0] if error.args else -1
         if number == errno.EBADF:
-            return "too many handshake messages"  # the only reason for which a connection loses its descriptor
+            return TOO_MANY_MESSAGES  # the only reason for which a connection loses its descriptor
         return os.strerror(number) if isinstance(number, int) and number > 0 else "closed without close_notify"
     reasons = error.args[0] if error.args else ()
     words = [entry[2] for entry in reasons if isinstance(entry, tuple) and len(entry) > 2] if reasons else []

@@ -20,11 +20,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from edgenode.net.errors import describe
+from edgenode.net.errors import TOO_MANY_MESSAGES, describe
 from edgenode.net.plain import Plain
 from edgenode.net.poller import Reactor
 from edgenode.net.receiver import NOBODY, Receiver
-from edgenode.net.tls_messages import limit_messages
+from edgenode.net.tls_messages import Messages
 
 FIRST = 2048
 """Bytes of the first read of a slice: nearly all requests and small responses fit."""
@@ -68,8 +68,8 @@ class Transport:
     """
 
     __slots__ = (
-        "_again", "_asked", "_closing", "_direct", "_ended", "_fd", "_half", "_open", "_paused", "_queue", "_reactor",
-        "_read", "_reading", "_unsent", "_writing",
+        "_again", "_asked", "_closing", "_direct", "_ended", "_fd", "_half", "_messages", "_open", "_paused", "_queue",
+        "_reactor", "_read", "_reading", "_unsent", "_writing",
         "connection", "established", "lost", "queued", "receiver", "sent", "side", "sock",
     )  # fmt: skip
 
@@ -83,6 +83,7 @@ class Transport:
         self.side = id(type(receiver))
         self._fd = sock.fileno()
         self._queue: deque[bytes | memoryview] | None = None
+        self._messages: Messages | None = None
         self._read = self._unsent = b""  # of the round that the reactor is at
         self.queued = self.sent = 0
         self.established = self.lost = False
@@ -347,20 +348,45 @@ class Transport:
             return
         self.receiver.received(data)
         if failure is not None:
-            self._not_read(failure)
+            self._not_read(failure, more=False)
         elif self._open and self.connection.pending():
             self._go_on()
 
-    def _not_read(self, error: SSL.Error) -> None:
-        """Reading raised an error; most say only that nothing is there."""
-        if self.lost or isinstance(error, SSL.WantReadError):
+    def _not_read(self, error: SSL.Error, more: bool = True) -> None:
+        """Reading raised an error; most say only that nothing is there.
+
+        :param more: whether this slice may read on after a message of TLS's own.
+        """
+        if self.lost:
             return
-        if isinstance(error, SSL.WantWriteError):
+        if isinstance(error, SSL.WantReadError):
+            if self._messages is not None and self._messages.came:
+                self._read_past(self._messages, more)
+        elif isinstance(error, SSL.WantWriteError):
             self._want_write()
         elif isinstance(error, SSL.ZeroReturnError):
             self._other_side_ended()
         else:
             self._end(describe(error), clean=False)
+
+    def _read_past(self, messages: Messages, more: bool) -> None:
+        """Read on after a message of TLS's own, to the first bytes or until nothing is there."""
+        messages.begin()
+        while messages.came:
+            messages.came = False
+            if messages.excess:
+                self._end(TOO_MANY_MESSAGES, clean=False)
+            if not more or not self._open:
+                return
+            try:
+                data = self.connection.recv(FIRST)
+            except SSL.WantReadError:
+                continue
+            except SSL.Error as error:
+                self._not_read(error)
+            else:
+                self._read_on(data)
+            return
 
     def _other_side_ended(self) -> None:
         self._ended = True
@@ -417,7 +443,7 @@ class Transport:
             return
         self.established = True
         if isinstance(self.connection, SSL.Connection):
-            limit_messages(self.connection, self.sock, self._reactor.clock)
+            self._messages = Messages(self.connection, self.sock, self._reactor.clock)
         if self.queued:
             self._want_write()
         else:

@@ -40,19 +40,22 @@ def _served(process: Alone) -> None:
         assert client.ask(get()).status == 200
 
 
-FLOODS: dict[str, Callable[[Records], bytes]] = {
-    "key updates": Records.key_update,
-    "empty records": lambda records: records.record(APPLICATION_DATA, b""),
-    "warnings": lambda records: records.record(ALERT, WARNING),
+FLOODS: dict[str, tuple[int, Callable[[Records], bytes]]] = {
+    "key updates": (2000, Records.key_update),
+    "unrequested key updates": (20_000, Records.unrequested_key_update),
+    "empty records": (2000, lambda records: records.record(APPLICATION_DATA, b"")),
+    "warnings": (2000, lambda records: records.record(ALERT, WARNING)),
+    "empty records of full size, and key updates": (60, Records.costly_nothing),
 }
 
 
 @pytest.mark.parametrize("flood", FLOODS)
 def test_floods_within_tls_are_cut(process: Alone, flood: str) -> None:
-    """Two thousand records that carry nothing: the connection ends early, at little cost, and others are served."""
+    """Thousands of records that carry nothing: the connection ends early, at little cost, and others are served."""
     _served(process)
     records = Records(process.port)
-    data = b"".join(FLOODS[flood](records) for _ in range(2000))
+    count, make = FLOODS[flood]
+    data = b"".join(make(records) for _ in range(count))
     before = process.seconds()
     with records.client, contextlib.suppress(OSError):
         records.client.sock.sendall(data)
