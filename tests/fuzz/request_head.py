@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from edgenode.model.errors import ClientError
 from edgenode.proxy.headers import header_lines
+from edgenode.proxy.http1.reader import RequestReader
 from edgenode.proxy.http1.request_head import check_unfinished_request, read_request_head
 from edgenode.proxy.http1.writer import request_head
 from edgenode.proxy.listener.limits import HeadLimits
@@ -34,11 +36,31 @@ def check(data: bytes) -> None:
 
 
 def _check_unfinished(data: bytes) -> None:
+    _check_in_pieces(data)
     try:
         check_unfinished_request(data, _LIMITS)
     except ClientError:
         for rest in (b"\r\n\r\n", b"\n\r\n"):
             _check_refused(data + rest)  # what is bad already does not become good
+
+
+def _check_in_pieces(data: bytes) -> None:
+    """What comes byte by byte, and is looked at once, is refused if and only if some beginning of it is."""
+    reader, refused = RequestReader(_LIMITS), False
+    for at in range(len(data)):
+        reader.feed(data[at : at + 1])
+        try:
+            assert reader.read_head() is None
+        except ClientError:
+            refused = True
+            break
+    data = re.sub(rb"\A(?:\r\n)+", b"", data[: at + 1] if refused else data)
+    try:
+        check_unfinished_request(data, _LIMITS)
+    except ClientError:
+        assert refused
+    else:
+        assert not refused
 
 
 def _check_refused(head: bytes) -> None:

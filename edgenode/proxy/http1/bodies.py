@@ -18,6 +18,7 @@ _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:%b)*" % _EXTENSION)
 _TOKEN_VALUE = re.compile(rb"(%b):[ \t]*([\t\x20-\x7e\x80-\xff]*)" % _TOKEN)
 _MAX_LINE = 512
 _MAX_TRAILERS = 8192
+_BARE = "a bare CR or LF, or a chunk longer than its size"
 MOST_LINES = 512
 """Lines that are read at once; chunks of a byte have two each, and others wait while they are read."""
 # A chunk-size line costs more than it brings if extensions or one-byte chunks are used to burn time.
@@ -128,12 +129,14 @@ class ChunkedBody:
                 if not self._left:
                     self._state = self._DATA_END
                 continue
-            end = data.find(b"\r\n", at)
+            end = data.find(b"\n", at)  # one byte is found ten times as fast as two
             if end < 0:
                 self._keep(data[at:])
                 break
-            line = data[at:end]
-            at = end + 2
+            if data[end - 1] != 13 or end == at:
+                raise MalformedBody(_BARE)
+            line = data[at : end - 1]
+            at = end + 1
             lines += 1
             self._line(line)
             if self.done:
@@ -146,8 +149,8 @@ class ChunkedBody:
         # An unfinished line: refuse at once what can no longer become one.
         if len(rest) > (_MAX_TRAILERS if self._state == self._TRAILER else _MAX_LINE):
             raise MalformedBody("a line without an end")
-        if (self._state == self._DATA_END and rest != b"\r") or b"\n" in rest or b"\r" in rest[:-1]:
-            raise MalformedBody("a bare CR or LF, or a chunk longer than its size")
+        if (self._state == self._DATA_END and rest != b"\r") or rest.find(b"\r", 0, -1) >= 0:
+            raise MalformedBody(_BARE)
         self._buffer = rest
 
     def _line(self, line: bytes) -> None:

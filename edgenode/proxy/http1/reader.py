@@ -1,12 +1,14 @@
 """Reads HTTP/1.1 messages (RFC 9112) from bytes as they come, without sockets: requests of a client, responses of an
 origin.
 
-Law: however the bytes are cut, the same messages are read, and of a message exactly its own bytes are taken.
+Law: however the bytes are cut, the same messages are read, and of a message exactly its own bytes are taken. Of a head
+that comes in pieces each byte is looked at once, and not again with every further piece.
 """
 
 from __future__ import annotations
 
 import re
+from typing import cast
 
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Headers
@@ -21,6 +23,18 @@ _EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _MAX_INTERIM = 16
 
 
+def _to_go_on(data: bytes) -> tuple[bytes, int]:
+    """The beginning of a head, and from where on it has to be looked through when there is more of it: the end may have
+    begun, but no line end is cut in two.
+
+    It is a ``bytearray``, to which ``+=`` appends without a copy, and is made ``bytes`` again with the end of the head.
+    """
+    looked = max(len(data) - 3, 1)
+    if looked > 1 and data[looked - 1 : looked + 1] == b"\r\n":
+        looked -= 1
+    return cast("bytes", data if isinstance(data, bytearray) else bytearray(data)), looked
+
+
 class RequestReader:
     """Reads requests one after another: bytes in by :meth:`feed`, then a head, then the pieces of its body.
 
@@ -29,16 +43,20 @@ class RequestReader:
     :ivar buffered: the bytes that have come and belong to nothing that was read yet.
     """
 
-    __slots__ = ("body", "buffered", "limits")
+    __slots__ = ("_looked", "body", "buffered", "limits")
 
     def __init__(self, limits: HeadLimits) -> None:
         self.limits = limits
         self.body: BodyReader | None = None
         self.buffered = b""
+        self._looked = 0
 
     def feed(self, data: bytes) -> None:
         """Take bytes."""
-        self.buffered = self.buffered + data if self.buffered else data
+        if self.buffered:
+            self.buffered += data
+        else:
+            self.buffered = data
 
     def read_head(self) -> RequestHead | None:
         """The next request's head; ``None`` if it is not all there yet.
@@ -51,15 +69,19 @@ class RequestReader:
             if empty is not None:
                 data = data[empty.end() :]
                 self.buffered = data or b"\r\n"  # kept, so that a trickle of empty lines has but one deadline
-        end = data.find(b"\r\n\r\n") + 4
+        end = data.find(b"\r\n\r\n", self._looked) + 4
         if end < 4:
             if data:
-                check_unfinished_request(data, self.limits)
+                check_unfinished_request(data, self.limits, self._looked)
+                self.buffered, self._looked = _to_go_on(data)
             return None
         if end == len(data):
             self.buffered = b""
         else:
             self.buffered, data = data[end:], data[:end]
+        if self._looked:
+            self._looked = 0
+            self.buffered, data = bytes(self.buffered), bytes(data)
         head = read_request_head(data, self.limits)
         length = head.length
         if length != 0:
@@ -91,11 +113,12 @@ class ResponseReader:
     :ivar trailers: the trailer fields of a body that has ended.
     """
 
-    __slots__ = ("_body", "_buffered", "_interim", "_max_head", "_method", "head", "trailers")
+    __slots__ = ("_body", "_buffered", "_interim", "_looked", "_max_head", "_method", "head", "trailers")
 
     def __init__(self, max_head: int) -> None:
         self._max_head = max_head
         self._buffered = b""
+        self._looked = 0
         self._body: BodyReader | None = None
         self._method = b""
         self._interim = 0
@@ -111,7 +134,10 @@ class ResponseReader:
 
     def feed(self, data: bytes) -> None:
         """Take bytes."""
-        self._buffered = self._buffered + data if self._buffered else data
+        if self._buffered:
+            self._buffered += data
+        else:
+            self._buffered = data
 
     def read_head(self) -> FramedHead | None:
         """The next head, of an interim response or of the final one; ``None`` if it is not all there yet.
@@ -119,14 +145,19 @@ class ResponseReader:
         :raises MalformedHead: if there is no good head, or an unrequested 101, or too many interim responses.
         """
         data = self._buffered
-        end = data.find(b"\r\n\r\n") + 4
+        end = data.find(b"\r\n\r\n", self._looked) + 4
         if end < 4 or end > self._max_head:
             self._check_unfinished(data)
+            if data:
+                self._buffered, self._looked = _to_go_on(data)
             return None
         if end == len(data):
             self._buffered = b""
         else:
             self._buffered, data = data[end:], data[:end]
+        if self._looked:
+            self._looked = 0
+            self._buffered, data = bytes(self._buffered), bytes(data)
         head = read_response_head(data, self._method)
         if head.status >= 200:
             self.head = head
@@ -141,7 +172,7 @@ class ResponseReader:
         if len(data) > self._max_head:
             raise MalformedHead("the head is too large")
         line = data.find(b"\n")
-        if not b"HTTP/1.".startswith(data[:7]) or line == 0 or (line > 0 and data[line - 1] != 13):
+        if not b"HTTP/1.".startswith(bytes(data[:7])) or line == 0 or (line > 0 and data[line - 1] != 13):
             raise MalformedHead("not HTTP/1, or a bare LF")
 
     def read_body(self) -> tuple[bytes, bool]:

@@ -32,19 +32,22 @@ _METHODS = frozenset(
 """The methods that are served: those of llhttp, but CONNECT."""
 
 
-def check_unfinished_request(data: bytes, limits: HeadLimits) -> None:
+def check_unfinished_request(data: bytes, limits: HeadLimits, looked: int = 0) -> None:
     """Refuse a head that is not all there yet but can no longer become a good one.
 
+    :param looked: the bytes in front that were found good before, and end in the middle of no line end.
     :raises ClientError: 400, 414 or 431.
     """
     line = data.find(b"\n")
     if line < 0:
         if len(data) > limits.target + 80:
             raise ClientError(414, "the request target is too long")
-    elif not _REQUEST_LINE.match(data):
+    elif line >= looked and not _REQUEST_LINE.match(data):
         raise _no_request_line(data[: line - 1])
-    elif len(data.translate(None, LINE_BYTES)) != 2 * data.count(b"\r\n") + data.endswith(b"\r"):
-        raise ClientError(400, f"malformed head: {STRAY}")
+    else:
+        new = data[looked:] if line < looked else data
+        if len(new.translate(None, LINE_BYTES)) != 2 * new.count(b"\r\n") + new.endswith(b"\r"):
+            raise ClientError(400, f"malformed head: {STRAY}")
     if len(data) > limits.head:
         raise ClientError(431, "the request head is too large")
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
+import time
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -108,6 +112,7 @@ def test_empty_lines_before_a_request_are_no_request() -> None:
         (b"GET / HTTP/1.1\r\nX: \0", 400),
         (b"GET / HTTP/1.1\r\nX: a\rb", 400),
         (b"\rGET / HTTP/1.1\r\n", 400),
+        (b"GET /\x01 HTTP/1.1\r\n", 400),
     ],
 )
 def test_a_head_that_cannot_become_good_is_refused_before_its_end(data: bytes, status: int) -> None:
@@ -153,6 +158,59 @@ def test_limits_can_change_between_requests() -> None:
     assert reader.read_head() is not None
     reader.limits = HeadLimits(1024, 8192, 2)
     assert reader.read_head() is not None
+
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\nX: ", b"\r\n\r\n"
+RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: ", b"\r\n\r\n"
+TRAILER = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ", b"\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("reader", "around", "size"),
+    [
+        (lambda: RequestReader(HeadLimits(8192, 65536, 100)), REQUEST, 60_000),
+        (lambda: ResponseReader(65536), RESPONSE, 60_000),
+        (lambda: ResponseReader(65536), TRAILER, 8_000),
+    ],
+    ids=["request", "response", "trailer"],
+)
+def test_what_comes_byte_by_byte_costs_no_more_the_more_has_come(
+    reader: Callable[[], RequestReader | ResponseReader], around: tuple[bytes, bytes], size: int
+) -> None:
+    """A byte behind thousands of bytes of a line costs as much as one behind a few: all are looked at once."""
+
+    def bytewise(reading: RequestReader | ResponseReader, most: int) -> float:
+        times = []
+        for _ in range(most):
+            began = time.perf_counter()
+            reading.feed(b"a")
+            read(reading)
+            times.append(time.perf_counter() - began)
+        return statistics.median(times)
+
+    def read(reading: RequestReader | ResponseReader) -> None:
+        if isinstance(reading, ResponseReader) and reading.head is not None:
+            assert not reading.read_body()[1]
+        else:
+            reading.read_head()
+
+    reading = reader()
+    reading.feed(around[0])
+    read(reading)
+    read(reading)
+    few = bytewise(reading, 200)
+    reading.feed(b"a" * (size - 600))
+    read(reading)
+    many = bytewise(reading, 200)
+    reading.feed(around[1])
+    assert many < 3 * few
+    if around is TRAILER:
+        assert reading.read_body() == (b"", True)
+        assert len(reading.trailers[0][1]) == size - 200  # type: ignore[union-attr]
+    else:
+        head = reading.read_head()
+        assert head is not None
+        assert len(head.fields[b"x"][0]) == size - 200
 
 
 # -- responses ---------------------------------------------------------------------------------------------------------
