@@ -16,17 +16,14 @@ from edgenode.model.decision import Forward, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Response
 from edgenode.proxy.headers import (
-    TRAILERS_WANTED,
     answered_here,
     header_lines,
     http_date,
     max_forwards_line,
     new_identifier,
-    passing,
     reported_identifier,
     request_lines,
     response_lines,
-    takes_trailers,
     via_line,
 )
 from edgenode.proxy.judging import PAGES, TOO_LARGE, JudgedRequest, refuse
@@ -35,6 +32,7 @@ from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.limits import Load
 from edgenode.proxy.origin.attempts import SAFE, Attempts
 from edgenode.proxy.streams import NO_CONTENT, ClientStream, OriginStream, RequestHead, ResponseHead
+from edgenode.proxy.trailers import TRAILERS_WANTED, passing, passing_to_origin, takes_trailers
 
 _log = Logger()
 
@@ -65,6 +63,8 @@ class ProxyExchange(JudgedRequest, Attempts):
     _extra: Headers = ()
     _counted = ""
     _pending: bytes | bytearray = b""
+    _trailers: Headers = ()
+    _nominated: frozenset[bytes] = frozenset()
     _request_done = True
     _interim_waits = False
     _over = False
@@ -221,15 +221,18 @@ class ProxyExchange(JudgedRequest, Attempts):
         head, balanced, pool = self.head, self.balanced, self.pool
         assert balanced is not None
         host = head.authority if pool.origin.host == "client" else pool.host(balanced)
-        body, length = b"", head.length
+        body, length, done = b"", head.length, self._request_done
         if length == 0:
             length = 0 if b"content-length" in head.fields else NO_CONTENT
-        elif self._pending:
-            body, self._pending = bytes(self._pending), b""
-        stream.begin(
-            self, head.method, head.origin_target, host, self._origin_lines(), length, body, self._request_done
-        )
+        else:
+            if self._pending:
+                body, self._pending = bytes(self._pending), b""
+            if self._trailers:
+                done = False
+        stream.begin(self, head.method, head.origin_target, host, self._origin_lines(), length, body, done)
         if length != NO_CONTENT:
+            if self._trailers:
+                stream.send_body(b"", True, self._crossing(self._trailers))
             if stream.full:
                 self._client.pause_body()
             else:
@@ -254,7 +257,10 @@ class ProxyExchange(JudgedRequest, Attempts):
             added += max_forwards_line(head)
         return b"%b%b%b%bX-Request-Id: %b\r\n" % (crossing, forwarded, via_line(head, via), added, self.identifier)
 
-    def request_body(self, data: bytes, done: bool) -> None:
+    def _crossing(self, trailers: Headers) -> Headers:
+        return passing_to_origin(trailers, self.head, [name for name, _ in self._extra])
+
+    def request_body(self, data: bytes, done: bool, trailers: Headers = ()) -> None:
         """Bytes of the request body came from the client."""
         self.received += len(data)
         self._request_done = done
@@ -269,10 +275,11 @@ class ProxyExchange(JudgedRequest, Attempts):
         ):
             self.body_failed(ClientError(413, TOO_LARGE))
         elif self.stream is not None:
-            self.stream.send_body(data, done)
+            self.stream.send_body(data, done, self._crossing(trailers) if trailers else ())
             if self.stream is not None and self.stream.full:
                 self._client.pause_body()
         else:
+            self._trailers = trailers
             if not self._pending:
                 self._pending = data
             else:  # joined as it comes: as so many pieces of a byte it would take forty times the place
@@ -317,8 +324,10 @@ class ProxyExchange(JudgedRequest, Attempts):
             self._end()
         lines = response_lines(head, self.context.via)
         self._client.start_response(head.status, head.reason, lines, head.length, body, done)
-        if not done and self.stream is not None and self._client.full:
-            self.stream.pause()
+        if not done:
+            self._nominated = head.options
+            if self.stream is not None and self._client.full:
+                self.stream.pause()
 
     def response_body(self, body: bytes, done: bool, trailers: Headers) -> None:
         """More of the response."""
@@ -326,7 +335,9 @@ class ProxyExchange(JudgedRequest, Attempts):
         if done:
             self.stream = None
             self._end()
-            self._client.send_body(body, True, passing(trailers) if trailers and takes_trailers(self.head) else ())
+            if trailers:
+                trailers = passing(trailers, self._nominated) if takes_trailers(self.head) else ()
+            self._client.send_body(body, True, trailers)
             return
         self._client.send_body(body, False)
         if self.stream is not None and self._client.full:

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from attrs import frozen
 
-from edgenode.model.exchange import Headers, Request, Response
+from edgenode.model.exchange import Request, Response
 from edgenode.proxy.streams import RequestHead, ResponseHead
 from edgenode.proxy.trusted_proxies import X_FORWARDED_FOR, TrustedProxies
 
@@ -89,7 +89,7 @@ _CLAIMS = frozenset(
 )
 _CLAIM_PREFIX = b"x-forwarded-"
 _WRITTEN = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host forwarded via x-request-id".split())
-_FRAMING = frozenset((b"host", b"content-length", b"expect", b"max-forwards"))
+FRAMING = frozenset((b"host", b"content-length", b"expect", b"max-forwards"))
 # Underscores and stranger characters: rules on ``header.user-agent`` do not see ``User_Agent``, but CGI and WSGI read
 # both as one. They do not cross, as with nginx.
 _ORDINARY = re.compile(rb"[a-z0-9-]+")
@@ -130,7 +130,7 @@ def request_header_fault(name: bytes) -> str:
         return "a header that an origin gets has a name of letters, digits and hyphens"
     if claims_certificate(name):
         return "what an origin is told of a client certificate is the node's own: see certificate-headers"
-    if name in HOP_BY_HOP or name in _FRAMING:
+    if name in HOP_BY_HOP or name in FRAMING:
         return "this is of one hop or of the framing, and so the node's own"
     return "the node writes its own" if name in _WRITTEN else ""
 
@@ -160,7 +160,10 @@ _CROSSING = frozenset(
 """Names of request fields that cross and are frequent; of all others it is worked out each time."""
 
 
-_ONE_HOP = HOP_BY_HOP | _FRAMING
+_ONE_HOP = HOP_BY_HOP | FRAMING
+
+crosses_often = _CROSSING.__contains__
+"""Whether a request field of this name, lower case, is one of the known ones that cross."""
 
 
 def crosses(name: bytes) -> bool:
@@ -240,15 +243,6 @@ def via_line(request: Request, pseudonym: bytes) -> bytes:
     ours = b"%d.%d %b" % (*request.version, pseudonym)
     return b"Via: %b\r\n" % (b", ".join((*received, ours)) if received else ours)
 
-
-def takes_trailers(request: Request) -> bool:
-    """Whether the client takes trailers (RFC 9110, section 10.1.4)."""
-    values = request.fields.get(b"te")
-    return values is not None and b"trailers" in b",".join(values).lower()
-
-
-TRAILERS_WANTED = b"TE: trailers\r\nConnection: TE\r\n"
-"""What an origin is told for a client that takes trailers."""
 
 _COUNTED = frozenset((b"TRACE", b"OPTIONS"))
 """Methods for which Max-Forwards counts (RFC 9110, section 7.6.2)."""
@@ -350,15 +344,3 @@ def _vary(value: bytes) -> bytes:
     """A Vary field for the client: a certificate header in it becomes ``*`` (RFC 9440, section 2.4)."""
     # No client sends what the origin chose by, so to a cache every client would be like the first.
     return b"*" if any(claims_certificate(name.strip().lower()) for name in value.split(b",")) else value
-
-
-_NO_TRAILERS = (
-    b"content-", b"transfer-", b"host", b"authorization", b"set-cookie", b"cookie", b"connection", b"te", b"trailer",
-    b"upgrade", b"cache-control", b"expect", b"location", b"vary", b"www-", b"proxy-",
-)  # fmt: skip
-"""Fields that belong into a head: framing, routing, authentication, what else RFC 9110, section 6.5.1, names."""
-
-
-def passing(trailers: Headers) -> Headers:
-    """The trailer fields that may be passed on to who asked for trailers."""
-    return tuple(field for field in trailers if not field[0].startswith(_NO_TRAILERS))

@@ -225,7 +225,7 @@ class ClientStream(Protocol):
 class RequestHandler(Protocol):
     """What handles one request, as the speaker calls it: the exchange."""
 
-    def request_body(self, data: bytes, done: bool) -> None:
+    def request_body(self, data: bytes, done: bool, trailers: Headers = ()) -> None:
         """Bytes of the request body."""
 
     def body_failed(self, error: ClientError) -> None:
@@ -265,7 +265,7 @@ class OriginStream(Protocol):
         :param done: whether ``body`` is all of it.
         """
 
-    def send_body(self, data: bytes, done: bool) -> None:
+    def send_body(self, data: bytes, done: bool, trailers: Headers = ()) -> None:
         """Send more of the request body."""
 
     def pause(self) -> None:

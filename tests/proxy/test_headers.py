@@ -7,7 +7,6 @@ import re
 import pytest
 from hypothesis import given, strategies
 
-from edgenode.model.exchange import Headers
 from edgenode.proxy import headers
 from edgenode.proxy.headers import (
     HOP_BY_HOP,
@@ -16,12 +15,10 @@ from edgenode.proxy.headers import (
     crosses,
     max_forwards_line,
     misleads,
-    passing,
     request_header_fault,
     request_lines,
     response_header_fault,
     response_lines,
-    takes_trailers,
     via_line,
 )
 from edgenode.proxy.http1.fields import END_TO_END
@@ -169,15 +166,6 @@ def test_max_forwards_counts_for_two_methods(method: bytes, value: bytes | None,
         assert max_forwards_line(request) == line
 
 
-@pytest.mark.parametrize(
-    ("lines", "takes"),
-    [((), False), ((b"TE: trailers",), True), ((b"TE: gzip", b"TE: Trailers"), True), ((b"TE: gzip",), False)],
-)
-def test_who_takes_trailers_says_so(lines: tuple[bytes, ...], takes: bool) -> None:
-    """RFC 9110, section 10.1.4."""
-    assert takes_trailers(read(*lines)) is takes
-
-
 # -- responses ---------------------------------------------------------------------------------------------------------
 
 
@@ -217,17 +205,3 @@ def test_what_varies_by_a_certificate_varies_by_everything(line: bytes, sent: by
     assert _sent(b"Date: a", b"Vary: Accept-Language", line) == [
         b"Date: a", b"Vary: Accept-Language", sent, b"Via: 1.1 edge",
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"host", b"authorization",
-        b"set-cookie", b"cookie", b"cookie2", b"connection", b"te", b"trailer", b"upgrade", b"cache-control", b"expect",
-        b"location", b"vary", b"www-authenticate", b"proxy-authenticate",
-    ],
-)  # fmt: skip
-def test_what_belongs_into_a_head_is_no_trailer(name: bytes) -> None:
-    """RFC 9110, section 6.5.1."""
-    trailers: Headers = ((b"x-sum", b"1"), (name, b"2"), (b"server-timing", b"3"))
-    assert passing(trailers) == (trailers[0], trailers[2])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from edgenode.model.errors import OriginError
+from edgenode.model.exchange import Headers
 from edgenode.net.deadlines import NEVER, Deadlines
 from edgenode.net.transport import Transport
 from edgenode.proxy.http1.bodies import MalformedBody
@@ -94,9 +95,9 @@ class OriginConnection:
         data = request_head(method, target, host, lines, length)
         self._write(data + self._framed(body, done) if length is None else data + body, done)
 
-    def send_body(self, data: bytes, done: bool) -> None:
+    def send_body(self, data: bytes, done: bool, trailers: Headers = ()) -> None:
         """Send more of the request body."""
-        self._write(self._framed(data, done) if self._chunked else data, done)
+        self._write(self._framed(data, done, trailers) if self._chunked else data, done)
 
     def pause(self) -> None:
         """Read no more of the response until :meth:`resume`; meanwhile the origin has no deadline for it."""
@@ -210,8 +211,8 @@ class OriginConnection:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _framed(self, data: bytes, done: bool) -> bytes:
-        return chunk(data) + last_chunk() if done else chunk(data)
+    def _framed(self, data: bytes, done: bool, trailers: Headers = ()) -> bytes:
+        return chunk(data) + last_chunk(trailers) if done else chunk(data)
 
     def _write(self, data: bytes, done: bool) -> None:
         self._request_done = done

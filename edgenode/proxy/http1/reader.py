@@ -41,14 +41,16 @@ class RequestReader:
     :ivar limits: how large a head may be.
     :ivar body: the reader of the body that is being read; ``None`` between messages.
     :ivar buffered: the bytes that have come and belong to nothing that was read yet.
+    :ivar trailers: the trailer fields of the body that has ended last.
     """
 
-    __slots__ = ("_looked", "body", "buffered", "limits")
+    __slots__ = ("_looked", "body", "buffered", "limits", "trailers")
 
     def __init__(self, limits: HeadLimits) -> None:
         self.limits = limits
         self.body: BodyReader | None = None
         self.buffered = b""
+        self.trailers: Headers = ()
         self._looked = 0
 
     def feed(self, data: bytes) -> None:
@@ -101,6 +103,7 @@ class RequestReader:
             raise ClientError(400, f"malformed body: {error}") from error
         if body.done:
             self.body = None
+            self.trailers = body.trailers
             return piece, True
         return piece, False
 

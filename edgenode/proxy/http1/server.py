@@ -362,7 +362,7 @@ class ServerConnection:
             self.state = _AFTER_BODY_END[self.state]
             self._expect(self._deadlines.clock() + _HALF_CLOSED if self._ended else NEVER)
         if handler is not None and (piece or done):
-            handler.request_body(piece, done)
+            handler.request_body(piece, done, self._reader.trailers if done else ())
         if self._reader.body is None:
             return
         if self._ended and not self._reader.buffered:

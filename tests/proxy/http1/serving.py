@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from attrs import Factory, define
 
 from edgenode.model.errors import ClientError
+from edgenode.model.exchange import Headers
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.transport import Transport
 from edgenode.proxy.http1.server import ServerConnection
@@ -39,7 +40,7 @@ class Handler:
     over: bool = False
     taking: bool = True
 
-    def request_body(self, data: bytes, done: bool) -> None:
+    def request_body(self, data: bytes, done: bool, trailers: Headers = ()) -> None:
         """More of the body."""
         assert not self.done, "something comes after the end"
         self.body += data

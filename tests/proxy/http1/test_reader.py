@@ -206,7 +206,7 @@ def test_what_comes_byte_by_byte_costs_no_more_the_more_has_come(
     assert many < 3 * few
     if around is TRAILER:
         assert reading.read_body() == (b"", True)
-        assert len(reading.trailers[0][1]) == size - 200  # type: ignore[union-attr]
+        assert len(reading.trailers[0][1]) == size - 200
     else:
         head = reading.read_head()
         assert head is not None
