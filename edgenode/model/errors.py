@@ -84,10 +84,12 @@ class ClientError(Exception):
 
     :ivar status: the HTTP status to answer, or to record where no answer is possible (nginx's 444, 495 to 497, 499).
     :ivar reason: a sentence for the event; never sent to the client.
+    :ivar headers: the header fields, names in lower case, that an answer of this status must have.
     """
 
     status: int
     reason: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.status}: {self.reason}"

@@ -203,7 +203,8 @@ class _Builder:
         formula = formula_of(section, self.configuration.rules.definitions, f"path-map {name}")
         matches = None if formula == ALWAYS else compile_formula(formula)
         pipeline = self.configuration.pipeline(name, group)
-        return ServedPathMap(name, matches, pipeline, self.pools[section.origin], section.max_body_size)
+        methods = frozenset(method.encode("ascii") for method in section.methods) or None
+        return ServedPathMap(name, matches, pipeline, self.pools[section.origin], section.max_body_size, methods)
 
 
 def _tls(origin: Origin) -> bool:

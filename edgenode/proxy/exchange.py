@@ -200,7 +200,7 @@ class ProxyExchange(JudgedRequest, Attempts):
     def _forward(self) -> None:
         path_map, head = self.path_map, self.head
         assert path_map is not None
-        answer = answered_here(head)
+        answer = answered_here(head, path_map.allow)
         if answer is not None:
             self._respond(answer)
             return

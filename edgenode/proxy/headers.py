@@ -247,15 +247,15 @@ def via_line(request: Request, pseudonym: bytes) -> bytes:
 _COUNTED = frozenset((b"TRACE", b"OPTIONS"))
 """Methods for which Max-Forwards counts (RFC 9110, section 7.6.2)."""
 
-_ALLOWED = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-"""What may come of the other methods is for the origin to say, whom a request that is answered here does not reach."""
 
+def answered_here(request: Request, allow: bytes) -> Response | None:
+    """The response to a request that may pass no further proxy (RFC 9110, section 7.6.2); ``None`` to all others.
 
-def answered_here(request: Request) -> Response | None:
-    """The response to a request that may pass no further proxy (RFC 9110, section 7.6.2); ``None`` to all others."""
+    :param allow: the value of Allow: :attr:`edgenode.proxy.routing.ServedPathMap.allow`.
+    """
     if request.method not in _COUNTED or _max_forwards(request) != 0:
         return None
-    return Response(204 if request.method == b"OPTIONS" else 405, ((b"allow", _ALLOWED),))
+    return Response(204 if request.method == b"OPTIONS" else 405, ((b"allow", allow),))
 
 
 def max_forwards_line(request: Request) -> bytes:

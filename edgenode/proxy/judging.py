@@ -13,7 +13,7 @@ from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Body, Exchange, Response
 from edgenode.proxy.headers import Forwarded
 from edgenode.proxy.listener.client_session import ClientSession, Site, Standing
-from edgenode.proxy.routing import ServedPathMap
+from edgenode.proxy.routing import UNSERVED, ServedPathMap
 from edgenode.proxy.streams import RequestHead
 
 TOO_LARGE = "the request body is too large"
@@ -92,6 +92,9 @@ class JudgedRequest:
             raise site.refusal
         self.path_map = path_map = group.path_map(exchange)
         exchange.path_map = path_map.name
+        method, methods = head.method, path_map.methods
+        if method in UNSERVED if methods is None else method not in methods:
+            raise ClientError(405, f"the method is not served: {method.decode()}", ((b"allow", path_map.allow),))
         own = not session.behind_proxy and exchange.client == session.connection.peer.host
         self.standing = standing = site.standing(path_map, exchange, own)
         exchange.standing = standing.tags
@@ -147,7 +150,7 @@ def refuse(error: ClientError, style: str) -> Respond | None:
     :param style: how the server group refuses clients for their certificates: its ``mtls-refusal``.
     """
     if error.status not in (495, 496):
-        return Respond(Response(error.status, (), PAGES.get(error.status, b"%d\n" % error.status)))
+        return Respond(Response(error.status, error.headers, PAGES.get(error.status, b"%d\n" % error.status)))
     if style == "444":
         return None
     status = 400 if style in ("handshake", "495", "496") else int(style)
@@ -159,6 +162,7 @@ PAGES = {
     400: b"400 Bad Request\n",
     403: b"403 Forbidden\n",
     404: b"404 Not Found\n",
+    405: b"405 Method Not Allowed\n",
     408: b"408 Request Timeout\n",
     413: b"413 Content Too Large\n",
     421: b"421 Misdirected Request\n",

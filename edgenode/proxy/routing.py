@@ -6,6 +6,8 @@ are tried in the order written, on the normalised path and never on the query; w
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, ClassVar
 
@@ -44,6 +46,12 @@ class PathMap(Section):
     kind: ClassVar[str] = "path-map"
 
     origin: Annotated[str, Reference("origin")] = setting("The origin that serves it.")
+    methods: tuple[Word, ...] = setting(
+        "The methods that are served, in capitals and each by its name: ``GET HEAD POST``; any other is refused with "
+        "405. Without the key every method is served but TRACE, which shows the client what the origin is told of it; "
+        "CONNECT never is.",
+        (),
+    )
     max_body_size: Size = setting("The largest request body; a larger one is refused with 413.", Size(1024 * 1024))
     inspect_body_size: Size = setting(
         "How much of a request body is held back for rules that look at bodies; without such rules it flows through. "
@@ -61,10 +69,30 @@ class PathMap(Section):
     )
 
     def __attrs_post_init__(self) -> None:
-        """:raises InvalidValue: if rules could see nothing of a body."""
+        """:raises InvalidValue: if rules could see nothing of a body, if none would pass, or if a method is none."""
+        for method in self.methods:
+            if not _TOKEN.fullmatch(method):
+                raise InvalidValue(f"no method: {method}", which="methods")
+            if method != method.upper() and method.upper() in _KNOWN:
+                raise InvalidValue(f"methods are case-sensitive: {method.upper()}", which="methods")
+            if method.upper() == "CONNECT":
+                raise InvalidValue("CONNECT asks for a tunnel, and there is none", which="methods")
         if not self.inspect_body_size:
             raise InvalidValue("of 0 bytes no rule could see anything", which="inspect-body-size")
+        if not self.max_body_size:
+            sentence = "0 would refuse every body; where nginx has 0 for no limit, write one that nobody reaches: 1000g"
+            raise InvalidValue(sentence, which="max-body-size")
 
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+_KNOWN = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+UNSERVED = frozenset(
+    bytes(letters)
+    for name in (b"CONNECT", b"TRACE")
+    for letters in itertools.product(*zip(name, name.lower(), strict=True))
+)
+"""What is not served if no methods are named, in all spellings: there are servers that take ``trace`` for TRACE."""
 
 Matcher = Callable[[Exchange], "Sequence[object] | None"]
 """Says whether a section matches an exchange: the entries that made it match, or ``None``."""
@@ -79,6 +107,7 @@ class ServedPathMap:
     :ivar pipeline: its pipeline.
     :ivar pool: the connections to its origin.
     :ivar max_body_size: bytes.
+    :ivar methods: those that are served; ``None`` if all are but the ones that never are unless they are named.
     """
 
     name: str
@@ -86,6 +115,12 @@ class ServedPathMap:
     pipeline: Pipeline
     pool: OriginPool
     max_body_size: int
+    methods: frozenset[bytes] | None = None
+
+    @property
+    def allow(self) -> bytes:
+        """The value of Allow: the methods that are served, or if all are, those that every server knows."""
+        return ", ".join(_KNOWN).encode("ascii") if self.methods is None else b", ".join(sorted(self.methods))
 
 
 @frozen(eq=False)

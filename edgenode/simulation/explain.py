@@ -73,7 +73,8 @@ def explain(simulator: Simulator, question: Question) -> dict[str, Any]:
     for _ in range(2):  # the first time all is new, and takes as long as no other request
         client = simulator.client(question.listener, connection, group, question.at)
         judged = simulator.judge(client, head, body)
-    return told | _judged(simulator.configuration, judged, group, body.size, answered_here(head))
+    answer = None if judged.path_map is None else answered_here(head, judged.path_map.allow)
+    return told | _judged(simulator.configuration, judged, group, body.size, answer)
 
 
 def _client(question: Question, group: ServedGroup) -> ClientIdentity | None:

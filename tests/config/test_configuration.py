@@ -276,6 +276,25 @@ ERRORS: dict[str, tuple[dict[str, str], list[str]]] = {
         {"origin = shop": "origin = shop\ninspect-body-size = 0"},
         ["[path-map all] inspect-body-size: of 0 bytes no rule could see anything\n    0\n    ^"],
     ),
+    "no body at all": (
+        {"origin = shop": "origin = shop\nmax-body-size = 0"},
+        [
+            "[path-map all] max-body-size: 0 would refuse every body; where nginx has 0 for no limit, write one that "
+            "nobody reaches: 1000g\n    0\n    ^"
+        ],
+    ),
+    "a method that is no token": (
+        {"origin = shop": "origin = shop\nmethods = GET G@T"},
+        ["[path-map all] methods: no method: G@T\n    GET G@T\n    ^"],
+    ),
+    "a method in lower case": (
+        {"origin = shop": "origin = shop\nmethods = get"},
+        ["[path-map all] methods: methods are case-sensitive: GET\n    get\n    ^"],
+    ),
+    "a method for tunnels": (
+        {"origin = shop": "origin = shop\nmethods = GET connect"},
+        ["[path-map all] methods: CONNECT asks for a tunnel, and there is none\n    GET connect\n    ^"],
+    ),
     "a category without a source": (
         {"": "[global-filter f]\ntags = a\nfeed = ip"},
         ["[global-filter f] feed: has no meaning without a source\n    ip\n    ^"],

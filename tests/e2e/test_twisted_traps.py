@@ -99,10 +99,11 @@ async def test_close_is_seen_without_a_space(front: Front) -> None:
 
 
 async def test_a_method_is_what_was_sent(front: Front) -> None:
-    """A method in lower case is another one, which is unknown."""
+    """A method in lower case is another one, and is not made capitals."""
     (answer,) = await ask(front, get(method="get"))
-    assert answer.status == 501
-    assert front.origin.take() == []
+    assert answer.status == 200
+    (request,) = front.origin.take()
+    assert request.startswith(b"get / HTTP/1.1\r\n")
 
 
 async def test_http_2_is_not_spoken(front: Front) -> None:

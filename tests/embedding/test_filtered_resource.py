@@ -467,10 +467,11 @@ async def test_the_client_behind_a_trusted_proxy_is_judged(pki: PKI) -> None:
 
 
 UNSEEN = re.compile(
-    r"folds |transfer codings folded|spaces no field|methods CONNECT \*|methods PRI|targets GET \*|hops asks"
+    r"folds |transfer codings folded|spaces no field|methods CONNECT \*|methods PRI|methods (?i:trace|connect)$|"
+    r"targets GET \*|hops asks"
 )
 """What Twisted has put right before any resource can see it: folded lines and lines of blanks. What it answers by
-itself: the target ``*``. And upgrades, which are the inner resource's to refuse."""
+itself: the target ``*``. And upgrades, and any method that is one, which are the inner resource's to refuse."""
 
 
 def _refused(port: int, case: Hostile) -> tuple[list[bytes], bytes]:

@@ -231,6 +231,54 @@ def test_the_certificate_is_looked_at_before_the_path(pki: PKI) -> None:
         assert errors == [496, 496, 404]
 
 
+def test_the_certificate_is_looked_at_before_the_method(pki: PKI) -> None:
+    """Who is not let in does not learn which methods there are."""
+    with memory.node(pki) as node:
+        assert node.client("strict.test").ask(get("/", "strict.test", method="TRACE")).status == 400
+        assert node.client("strict.test", [pki.client]).ask(get("/", "strict.test", method="TRACE")).status == 405
+
+
+@pytest.mark.parametrize("method", ["FOO", "VERSION-CONTROL", "BASELINE-CONTROL", "get", "PRI", "A" * 64])
+def test_any_method_is_passed_on_as_it_came(node: MemoryNode, method: str) -> None:
+    """What it means is the origin's matter; the event has it."""
+    client = node.client()
+    client.send(get("/a", method=method))
+    origin = node.origin()
+    assert origin.read().startswith(f"{method} /a HTTP/1.1\r\n".encode())
+    origin.send(OK)
+    assert client.answer().body == b"ok"
+    assert node.events[0]["request"]["method"] == method
+
+
+@pytest.mark.parametrize("method", ["TRACE", "trace", "Trace", "connect"])
+def test_a_method_that_shows_what_an_origin_is_told_is_not_served(node: MemoryNode, method: str) -> None:
+    """TRACE echoes our own headers to whoever asks, the certificate's among them; and nobody opens a tunnel."""
+    client = node.client()
+    answer = client.ask(get("/a", method=method))
+    assert (answer.status, answer.fields("allow")) == (405, [b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"])
+    assert answer.fields("connection") == []
+    assert node.events[0]["error"]["reason"] == f"the method is not served: {method}"
+    assert not node.opened
+
+
+def test_the_methods_that_are_named_are_served_and_no_others(pki: PKI) -> None:
+    """To the letter; OPTIONS that goes no further says which (RFC 9110, section 9.3.7)."""
+    with memory.node(pki, {"path-map all": {"methods": "GET TRACE FOO OPTIONS"}}) as node:
+        client = node.client()
+        for method in ("HEAD", "POST", "get", "foo", "trace"):
+            answer = client.ask(get(method=method))
+            assert (answer.status, answer.fields("allow")) == (405, [b"FOO, GET, OPTIONS, TRACE"])
+        answer = client.ask(get("/", "open.test", "Max-Forwards: 0", method="OPTIONS"))
+        assert (answer.status, answer.fields("allow")) == (204, [b"FOO, GET, OPTIONS, TRACE"])
+        assert not node.opened
+        for method in ("TRACE", "GET", "FOO"):
+            client.send(get(method=method))
+            origin = node.asked()
+            assert origin.read().startswith(method.encode())
+            origin.send(OK)
+            assert client.answer().status == 200
+
+
 @pytest.mark.parametrize(
     ("host", "status", "closes"), [("nobody.test", 421, True), ("strict.test", 421, True), ("twin.test", 400, True)]
 )

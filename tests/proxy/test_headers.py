@@ -160,7 +160,8 @@ def test_via_names_every_hop() -> None:
 def test_max_forwards_counts_for_two_methods(method: bytes, value: bytes | None, status: int, line: bytes) -> None:
     """RFC 9110, section 7.6.2."""
     request = read(*(() if value is None else (b"Max-Forwards: " + value,)), start=method + b" / HTTP/1.1")
-    answer = answered_here(request)
+    answer = answered_here(request, b"GET, OPTIONS")
+    assert answer is None or answer.headers == ((b"allow", b"GET, OPTIONS"),)
     assert (0 if answer is None else answer.status) == status
     if not status:
         assert max_forwards_line(request) == line

@@ -138,20 +138,21 @@ def spaces() -> Iterator[Hostile]:
 
 
 def methods() -> Iterator[Hostile]:
-    """Methods that are none, are unknown, or are nothing for an edge."""
+    """Methods that are unknown, or are nothing for an edge."""
     unknown = (
         b"get", b"Get", b"GETT", b"GETS", b"G", b"XGET", b"POSTT", b"post", b"FROBNICATE", b"GET-", b"-GET", b"_GET",
         b"GET_", b"!", b"$GET", b"A" * 64, b"HELO", b"EHLO", b"SSH-2.0-x", b"TEST", b"CHECK", b"DESCRIBE", b"SETUP",
         b"PLAY", b"RECORD", b"ANNOUNCE", b"HTTP", b"OPTION", b"OPTIONSS", b"%47ET", b"G%45T", b"GET'", b"GET|", b"0",
-        b"NULL", b"connect", b"trace",
+        b"NULL", b"VERSION-CONTROL", b"BASELINE-CONTROL",
     )  # fmt: skip
     for method in unknown:
-        yield declined(method, head(start=method + b" / HTTP/1.1"), 501)
-        yield declined(
-            method + b" with a body", head(b"Content-Length: 5", start=method + b" / HTTP/1.1") + b"hello", 501
-        )
-    yield declined("longer than any", head(start=b"A" * 65 + b" / HTTP/1.1"))
-    yield declined("much longer", head(start=b"A" * 900 + b" / HTTP/1.1"))
+        yield served(method, head(start=method + b" / HTTP/1.1"), Arrival(method, b"/"))
+        data = head(b"Content-Length: 5", start=method + b" / HTTP/1.1") + b"hello"
+        yield served(method + b" with a body", data, Arrival(method, b"/", b"hello"))
+    for method in (b"TRACE", b"trace", b"Trace", b"connect", b"Connect"):
+        yield declined(method, head(b"Connection: close", start=method + b" / HTTP/1.1"), 405)
+    yield declined("longer than any", head(start=b"A" * 65 + b" / HTTP/1.1"), 501)
+    yield declined("much longer", head(start=b"A" * 900 + b" / HTTP/1.1"), 501)
     for target in (b"open.test:443", b"other.test:443", b"127.0.0.1:22", b"open.test:80"):
         yield declined(b"CONNECT " + target, head(start=b"CONNECT " + target + b" HTTP/1.1"))
     for target in (

@@ -20,8 +20,10 @@ from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.streams import NO_CONTENT, ResponseReceiver
 
-_BODILESS = frozenset((b"GET", b"HEAD", b"DELETE", b"OPTIONS", b"TRACE"))
-"""Methods whose requests have no body by custom (RFC 9110, section 9.3.1)."""
+_WITH_BODY = frozenset(
+    b"ACL LOCK MERGE MKCALENDAR MKCOL NOTIFY PATCH POST PROPFIND PROPPATCH PUT QUERY REPORT SEARCH SUBSCRIBE".split()
+)
+"""Methods whose requests have a body by their definition: every server expects it."""
 
 
 class Keeper(Protocol):
@@ -87,7 +89,7 @@ class OriginConnection:
     ) -> None:
         """Send a request's head: see :class:`~edgenode.proxy.streams.OriginStream`."""
         # An origin that overlooks such a body answers it as a request of its own, and that would be the next one's.
-        self._last = length != NO_CONTENT and length != 0 and method in _BODILESS
+        self._last = length != NO_CONTENT and length != 0 and method not in _WITH_BODY
         self._receiver = receiver
         self._reader.expect(method)
         self.served += 1

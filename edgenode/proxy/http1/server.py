@@ -481,4 +481,4 @@ class ServerConnection:
 def _without_frames(error: ClientError) -> ClientError:
     """The same error without tracebacks, its own and its cause's: it is kept until its event is written, and they hold
     this connection."""
-    return ClientError(error.status, error.reason)
+    return ClientError(error.status, error.reason, error.headers)

@@ -202,7 +202,7 @@ def test_a_body_behind_the_answer_to_head_is_nobodys_answer(pki: PKI, later: boo
         assert client.answer().body == b"ok"
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "TRACE"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE", "OPTIONS", "get", "FOO"])
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_that_an_origin_overlooks_is_nobodys_request(pki: PKI, method: str, chunked: bool) -> None:
     """CL.0: an origin that takes such a body for the next request answers it on a connection that is nobody's."""
