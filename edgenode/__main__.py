@@ -11,7 +11,10 @@ import importlib
 import io
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+
+from cryptography.utils import CryptographyDeprecationWarning
 
 from edgenode.model.errors import ConfigurationError
 
@@ -39,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see COMMAND --help")
     options = parser.parse_args(arguments)
+    # What a library tells programmers about somebody's certificate is not for whoever runs a node.
+    warnings.simplefilter("ignore", CryptographyDeprecationWarning)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # not every terminal has every character
     try:

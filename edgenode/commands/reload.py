@@ -13,7 +13,8 @@ from edgenode.node.control import ask
 def main(arguments: Sequence[str]) -> int:
     """Have a node read its configuration again.
 
-    :return: 0 if the new one is in use; 1 if not, and then nothing has changed.
+    :return: 0 if the new one is in use, files and all; 1 if not: the last line says whether nothing has changed, or
+        of which sections the old files stay in use.
     """
     parser = argparse.ArgumentParser("edgenode reload", description="Have a running node read its configuration again.")
     which = parser.add_mutually_exclusive_group()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pathlib
 import sys
+import warnings
 
+from cryptography.utils import CryptographyDeprecationWarning
 from twisted.application.service import IService
 from twisted.python import usage
 
@@ -29,6 +31,8 @@ class Options(usage.Options):
 
         :raises usage.UsageError: with all its problems.
         """
+        # What a library tells programmers about somebody's certificate is not for the log of a node.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         self.path = pathlib.Path(self["config"]).absolute()  # for --rundir
         try:
             self.configuration = Configuration.load(self.path)
@@ -49,6 +53,8 @@ def makeService(options: Options) -> IService:
     try:
         node = Node(options.path, options.configuration, reactor)
     except OSError as error:
-        raise SystemExit(f"edgenode: cannot write the events: {error}") from error
+        raise SystemExit(f"edgenode: cannot write the events: {error.strerror}") from error
+    except ConfigurationError as error:
+        raise SystemExit(f"edgenode: {options.path} cannot be used:\n{error}") from error
     node.install_signal_handlers()
     return node

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 
 import attrs
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from cryptography import x509
+from OpenSSL import crypto
 
 from edgenode.config import schema
 from edgenode.config.data import Sections
@@ -23,7 +25,9 @@ from edgenode.feeds.geo import Databases, Geo
 from edgenode.model.errors import Problem
 from edgenode.tls import certificates, expiry, truststores
 from edgenode.tls.certificates import Certificate, LoadedCertificate
-from edgenode.tls.policies import check_group
+from edgenode.tls.policies import check_group, client_context
+from edgenode.tls.problems import Problems
+from edgenode.tls.revocation import fill_store
 from edgenode.tls.truststores import LoadedTrustStore, TrustStore
 
 Loaded = LoadedCertificate | LoadedTrustStore | Databases
@@ -37,12 +41,30 @@ class Credentials:
     :ivar trust_stores: the trust stores likewise.
     :ivar databases: those of addresses; ``None`` if there are none.
     :ivar signatures: of their files right before they were read, by the header of their section.
+    :ivar kept: the headers of the sections whose files could not be used when all were read: what they held before is
+        in use.
     """
 
     certificates: Mapping[str, LoadedCertificate] = field(factory=dict)
     trust_stores: Mapping[str, LoadedTrustStore] = field(factory=dict)
     databases: Databases | None = None
     signatures: Mapping[str, Signature] = field(factory=dict, eq=False, repr=False)
+    kept: tuple[str, ...] = field(default=(), eq=False)
+
+    def of(self, configuration: Sections, running: Sections) -> Credentials:
+        """Those of the sections that another configuration has too, word for word.
+
+        :param configuration: the other one.
+        :param running: the one that these are of.
+        """
+        known = dict(_sections(running))
+        same = {header for header, section in _sections(configuration) if known.get(header) == section}
+        return Credentials(
+            {name: each for name, each in self.certificates.items() if f"{Certificate.kind} {name}" in same},
+            {name: each for name, each in self.trust_stores.items() if f"{TrustStore.kind} {name}" in same},
+            self.databases if Geo.kind in same else None,
+            {header: signature for header, signature in self.signatures.items() if header in same},
+        )
 
     def renewed(self, read: Mapping[str, tuple[Signature, Loaded]]) -> Credentials:
         """The same with some sections read anew, by their header."""
@@ -55,17 +77,29 @@ class Credentials:
         )
 
 
-def load(configuration: Sections, now: datetime.datetime) -> tuple[Credentials, list[Problem]]:
+def load(
+    configuration: Sections, now: datetime.datetime, before: Credentials | None = None
+) -> tuple[Credentials, list[Problem]]:
     """Read all files.
 
     :param now: the time to judge validity by, UTC.
+    :param before: what is in use of sections that are written the same: it stays in use where a file cannot be used.
     :returns: what could be read, and every problem, warnings too.
     """
-    read, problems = _read(configuration, None, now)
-    credentials = Credentials().renewed(read)
+    before = Credentials() if before is None else before
+    credentials, problems = refresh(configuration, before, None, now)
+    if all(header in credentials.signatures for header, _ in _sections(configuration)):
+        kept = [each for each, signature in before.signatures.items() if credentials.signatures[each] is signature]
+        credentials = evolve(credentials, kept=tuple(kept))
+        standing = _checked(configuration, credentials)
+        problems = [each if each.warning or each in standing else kept_in_use(each) for each in problems]
     problems += getting_old(credentials, now, past=False)
-    problems += _checked(configuration, credentials)
     return credentials, list(dict.fromkeys(problems))
+
+
+def kept_in_use(problem: Problem) -> Problem:
+    """What was an error at a start, of a file whose old content is in use still."""
+    return evolve(problem, sentence=f"{problem.sentence}; what is in use stays in use", warning=True)
 
 
 def getting_old(credentials: Credentials, now: datetime.datetime, *, past: bool = True) -> list[Problem]:
@@ -78,7 +112,11 @@ def getting_old(credentials: Credentials, now: datetime.datetime, *, past: bool 
         *credentials.certificates.values(),
         *credentials.trust_stores.values(),
     )
-    return [problem for loaded in dated for problem in expiry.expiry_warnings(loaded, now, past=past)]
+    found = list[Problem]()
+    for loaded in dated:
+        kind = Certificate.kind if isinstance(loaded, LoadedCertificate) else TrustStore.kind
+        found += _attempted(f"{kind} {loaded.name}", partial(expiry.expiry_warnings, loaded, now, past=past))
+    return found
 
 
 def signatures(configuration: Sections) -> dict[str, Signature]:
@@ -86,13 +124,18 @@ def signatures(configuration: Sections) -> dict[str, Signature]:
     return {header: _signature(section) for header, section in _sections(configuration)}
 
 
+def files(configuration: Sections) -> Iterator[pathlib.Path]:
+    """The files that sections name."""
+    return (path for _, section in _sections(configuration) for path in _files(section))
+
+
 def refresh(
-    configuration: Sections, running: Credentials, headers: Collection[str], now: datetime.datetime
+    configuration: Sections, running: Credentials, headers: Collection[str] | None, now: datetime.datetime
 ) -> tuple[Credentials, list[Problem]]:
     """Read the files of some sections anew. What is broken, or does not go with the rest, stays as it was.
 
     :param running: what is in use.
-    :param headers: of the sections.
+    :param headers: of the sections; ``None`` for all of them.
     :param now: the time to judge validity by, UTC.
     :returns: what can be used, and every problem, warnings too.
     """
@@ -139,20 +182,54 @@ def _read(
 def _loaded(
     name: str, section: Certificate | TrustStore | Geo, now: datetime.datetime
 ) -> tuple[Loaded | None, tuple[Problem, ...]]:
-    if isinstance(section, Certificate):
-        return certificates.load(name, section, now)
-    return geo.load(section) if isinstance(section, Geo) else truststores.load(name, section, now)
+    """The files of a section, read, and tried in OpenSSL's hands: what it would not take later it does not take now."""
+    problems = Problems(f"{section.kind} {name}".rstrip())
+    loaded: Loaded | None = None
+    found: tuple[Problem, ...] = ()
+    with problems.reading(""):
+        if isinstance(section, Geo):
+            return geo.load(section)
+        if isinstance(section, Certificate):
+            loaded, found = certificates.load(name, section, now)
+            with problems.reading("chain", section.chain):
+                if loaded is not None:
+                    client_context(certificate=loaded, verify=False)
+        else:
+            loaded, found = truststores.load(name, section, now)
+            with problems.reading("authorities", ", ".join(map(str, section.authorities))):
+                if loaded is not None:
+                    fill_store(crypto.X509Store(), (loaded,))
+    return (None if problems.fatal else loaded), found + problems.found
 
 
 def _signature(section: Certificate | TrustStore | Geo) -> Signature:
+    return tuple(map(file_state, _files(section)))
+
+
+def _files(section: Certificate | TrustStore | Geo) -> Iterator[pathlib.Path]:
     values = (getattr(section, attribute.name) for attribute in attrs.fields(type(section)))
     paths = (path for value in values for path in (value if isinstance(value, tuple) else (value,)))
-    return tuple(file_state(path) for path in paths if isinstance(path, pathlib.Path))
+    return (path for path in paths if isinstance(path, pathlib.Path))
 
 
 def _checked(configuration: Sections, credentials: Credentials) -> list[Problem]:
-    checks = (_origins, _server_groups, _host_names)
-    return [problem for check in checks for problem in check(configuration, credentials)]
+    found = list[Problem]()
+    for kind, sections, check in (
+        ("origin", configuration.origins, _origin),
+        ("server-group", configuration.server_groups, _server_group),
+        ("server-group", configuration.server_groups, _host_names),
+    ):
+        for name in sections:
+            found += _attempted(f"{kind} {name}", partial(check, configuration, credentials, name))
+    return found
+
+
+def _attempted(header: str, check: Callable[[], Iterable[Problem]]) -> list[Problem]:
+    """The problems that a check finds: what it stumbles over is one more of the section, and the end of no other."""
+    problems, found = Problems(header), list[Problem]()
+    with problems.reading(""):
+        found += check()
+    return [*found, *problems.found]
 
 
 def _blamed(configuration: Sections, problem: Problem) -> Iterator[str]:
@@ -167,43 +244,41 @@ def _blamed(configuration: Sections, problem: Problem) -> Iterator[str]:
             yield f"{setting.notation.refers_to} {name}"
 
 
-def _origins(configuration: Sections, credentials: Credentials) -> Iterator[Problem]:
-    for name, origin in configuration.origins.items():
-        store = configuration.trust_stores.get(origin.trust_store or "")
-        if store is not None and store.verification == "strict":
-            sentence = (
-                f'"{origin.trust_store}" says verification = strict, which is asked of clients and not of origins'
-            )
-            yield Problem(f"origin {name}", "trust-store", sentence)
-        if origin.certificate is not None and origin.certificate in credentials.certificates:
-            yield from certificates.check_for_origin(credentials.certificates[origin.certificate])
+def _origin(configuration: Sections, credentials: Credentials, name: str) -> Iterator[Problem]:
+    origin = configuration.origins[name]
+    store = configuration.trust_stores.get(origin.trust_store or "")
+    if store is not None and store.verification == "strict":
+        sentence = f'"{origin.trust_store}" says verification = strict, which is asked of clients and not of origins'
+        yield Problem(f"origin {name}", "trust-store", sentence)
+    if origin.certificate is not None and origin.certificate in credentials.certificates:
+        yield from certificates.check_for_origin(credentials.certificates[origin.certificate])
 
 
-def _server_groups(configuration: Sections, credentials: Credentials) -> Iterator[Problem]:
-    for name, group in configuration.server_groups.items():
-        own = [credentials.certificates[each] for each in group.certificate if each in credentials.certificates]
-        stores = [credentials.trust_stores[each] for each in group.trust_store if each in credentials.trust_stores]
-        read = {"certificate": len(own) == len(group.certificate), "trust-store": len(stores) == len(group.trust_store)}
-        yield from (problem for problem in check_group(name, group, own, stores) if read.get(problem.key, True))
+def _server_group(configuration: Sections, credentials: Credentials, name: str) -> Iterator[Problem]:
+    group = configuration.server_groups[name]
+    own = [credentials.certificates[each] for each in group.certificate if each in credentials.certificates]
+    stores = [credentials.trust_stores[each] for each in group.trust_store if each in credentials.trust_stores]
+    read = {"certificate": len(own) == len(group.certificate), "trust-store": len(stores) == len(group.trust_store)}
+    yield from (problem for problem in check_group(name, group, own, stores) if read.get(problem.key, True))
 
 
-def _host_names(configuration: Sections, credentials: Credentials) -> Iterator[Problem]:
-    for name, group in configuration.server_groups.items():
-        for certificate in group.certificate:
-            if certificate not in credentials.certificates:
-                continue
-            named = _names(credentials.certificates[certificate].leaf)
-            for host in group.hosts:
-                if host not in named and f"*.{host.partition('.')[2]}" not in named:
-                    sentence = f'the certificate "{certificate}" does not name the host {host}; clients will refuse it'
-                    yield Problem(f"server-group {name}", "certificate", sentence, warning=True)
+def _host_names(configuration: Sections, credentials: Credentials, name: str) -> Iterator[Problem]:
+    group = configuration.server_groups[name]
+    for certificate in group.certificate:
+        if certificate not in credentials.certificates:
+            continue
+        named = _names(credentials.certificates[certificate].leaf)
+        for host in group.hosts:
+            if host not in named and f"*.{host.partition('.')[2]}" not in named:
+                sentence = f'the certificate "{certificate}" does not name the host {host}; clients will refuse it'
+                yield Problem(f"server-group {name}", "certificate", sentence, warning=True)
 
 
 def _names(leaf: x509.Certificate) -> frozenset[str]:
     """The hosts that a certificate is for, as ``hosts`` writes them: RFC 6125, subject alternative names only."""
     try:
         names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except Exception:  # there is none, or none that can be read
         return frozenset()
     addresses = names.get_values_for_type(x509.IPAddress)
     written = (f"[{address}]" if address.version == 6 else str(address) for address in addresses)

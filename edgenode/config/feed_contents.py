@@ -5,11 +5,13 @@ Law: one bad content is the problem of its own section; everything else is used.
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 
 from attrs import evolve, field, frozen
 
+from edgenode.config.credentials import kept_in_use
 from edgenode.config.data import Sections
 from edgenode.config.file_signatures import Signature, file_state
 from edgenode.feeds import contents as feeds
@@ -18,6 +20,7 @@ from edgenode.model.errors import Problem
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.rules.feeds import Feed
 from edgenode.rules.lists import List, Members
+from edgenode.tls.problems import Problems
 
 
 @frozen(eq=False, slots=False)
@@ -27,11 +30,13 @@ class Contents:
     :ivar read: by the header of the section; without those whose source has never been reached.
     :ivar missing: what those have instead: nothing.
     :ivar signatures: of the files that were read, right before.
+    :ivar kept: the headers of the sections whose files could not be used when all were read: these are of before.
     """
 
     read: Mapping[str, Content] = field(factory=dict)
     missing: Mapping[str, Members] = field(factory=dict)
     signatures: Mapping[str, Signature] = field(factory=dict)
+    kept: tuple[str, ...] = ()
 
     @cached_property
     def lists(self) -> Mapping[str, Members]:
@@ -52,7 +57,7 @@ class Contents:
         """The same with the content of one section; with ``None`` only its file has changed."""
         read = self.read if content is None else {**self.read, header: content}
         missing = {each: members for each, members in self.missing.items() if each not in read}
-        return Contents(read, missing, {**self.signatures, header: signature})
+        return Contents(read, missing, {**self.signatures, header: signature}, self.kept)
 
 
 def load(
@@ -71,6 +76,9 @@ def load(
             known = None if before is None else before.read.get(header)
             signature = _signature(configuration, header, section)
             content, found = _read(configuration, header, section, known)
+            if before is not None and content is None and known is not None and feeds.is_of(known, header, section):
+                content, found, signature = known, [*map(kept_in_use, found)], before.signatures[header]
+                contents = evolve(contents, kept=(*contents.kept, header))
             problems += found
             contents = contents.renewed(header, content, signature)
         if content is None:
@@ -82,6 +90,12 @@ def signatures(configuration: Sections) -> dict[str, Signature]:
     """The signatures of the files that are read, as they are now, by the header of the section."""
     sourced = ((header, section) for header, section in configuration.fed() if section.source is not None)
     return {header: _signature(configuration, header, section) for header, section in sourced}
+
+
+def files(configuration: Sections) -> Iterator[pathlib.Path]:
+    """The files that sources name."""
+    sources = (section.source for _, section in configuration.fed())
+    return (source.path for source in sources if source is not None and source.path is not None)
 
 
 def refresh(configuration: Sections, contents: Contents, headers: Collection[str]) -> tuple[Contents, list[Problem]]:
@@ -109,14 +123,16 @@ def _read(
 
     :param compare: whether one that has shrunk too much is of no use.
     """
-    problems: list[Problem] = []
-    try:
-        content, problems = feeds.read(configuration.edge.state, header, section, known)
-        if compare and content is not None:
-            feeds.check_share(header, section, content, known)
-    except Refused as refusal:
-        return None, [*problems, *refusal.problems]
-    return content, problems
+    found, problems = list[Problem](), Problems(header)
+    with problems.reading("source"):
+        try:
+            content, found = feeds.read(configuration.edge.state, header, section, known)
+            if compare and content is not None:
+                feeds.check_share(header, section, content, known)
+            return content, found
+        except Refused as refusal:
+            found = [*found, *refusal.problems]
+    return None, [*found, *problems.found]
 
 
 def _signature(configuration: Sections, header: str, section: Feed) -> Signature:

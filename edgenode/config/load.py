@@ -58,7 +58,8 @@ class Configuration(Sections):
     def load(cls, path: str | os.PathLike[str], before: Configuration | None = None) -> Configuration:
         """Read a file; secrets may name the variables of the process's environment.
 
-        :param before: one whose lists and datafeeds are taken over where they are the same still.
+        :param before: one whose lists and datafeeds are taken over where they are the same still, and whatever it has
+            read of a section that is written the same, where the files of that cannot be used now.
         :raises ConfigurationError: with every problem, if there is any error.
         """
         file = pathlib.Path(path)
@@ -108,6 +109,11 @@ class Configuration(Sections):
         """Of the files that were read, by the header of their section."""
         return {**self.credentials.signatures, **self.contents.signatures}
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The headers of the sections whose files could not be used in a reload: what they held before is in use."""
+        return *self.credentials.kept, *self.contents.kept
+
     def changed(self) -> Mapping[str, Signature]:
         """The headers of the sections whose files are others than those that were read, with their signatures now."""
         known, now = self.signatures, {**credentials.signatures(self), **feed_contents.signatures(self)}
@@ -156,6 +162,8 @@ def _load(
     problems += found
     written, found = with_system_filters(in_file)
     problems += found
+    if before is not None:
+        scope = evolve(scope, in_use=frozenset((*credentials.files(before), *feed_contents.files(before))))
     values, found = _read_sections(written, scope)
     problems += found
     sections = Sections(**values)
@@ -169,7 +177,8 @@ def _load(
     problems += [problem for check in catalogue.OF_RULES for problem in check(formulas)]
     rules, found = compile_rules(formulas)
     problems += found
-    files, found = credentials.load(sections, now)
+    in_use = None if before is None else before.credentials.of(sections, before)
+    files, found = credentials.load(sections, now, in_use)
     problems += found
     if all(problem.warning for problem in problems):
         problems += [problem for check in catalogue.OF_THE_WHOLE for problem in check(formulas)]

@@ -37,12 +37,14 @@ class Scope:
     :ivar environment: the variables that a secret may name.
     :ivar names: the names of the sections there are, by kind.
     :ivar homes: the kinds of section that have a key, by the key.
+    :ivar in_use: the files that a running node has read already: that one is gone is not the fault of what is written.
     """
 
     folder: pathlib.Path
     environment: Mapping[str, str] = field(factory=dict, repr=False)
     names: Mapping[str, Collection[str]] = field(factory=dict)
     homes: Mapping[str, Collection[str]] = field(factory=dict)
+    in_use: Collection[pathlib.Path] = ()
 
 
 def seconds(text: str, scope: Scope) -> float:
@@ -93,6 +95,8 @@ def _path(text: str, scope: Scope) -> pathlib.Path:
 def file(text: str, scope: Scope) -> pathlib.Path:
     """A file that can be read. A relative path starts at the configuration's own folder."""
     path = _path(text, scope)
+    if path in scope.in_use:
+        return path
     try:
         if path.exists() and not path.is_file():
             raise InvalidValue(f"cannot read {path}: not a regular file")

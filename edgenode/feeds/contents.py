@@ -150,7 +150,7 @@ def read(
         sentence = problem.sentence
     except Refused as refusal:
         sentence = str(refusal)
-    if known is not None and known.identity[1:] == _way(header, section):
+    if known is not None and is_of(known, header, section):
         return known, [Problem(header, "source", f"{sentence}; what is in use stays in use", warning=True)]
     if isinstance(section, GlobalFilter) and not section.active:
         return None, []
@@ -202,6 +202,11 @@ def _content(header: str, section: Fed, data: bytes, where: str, known: Content 
         raise Refused([Problem(header, "source", f"{where}it is empty")])
     size = len({text for text in values.texts})  # noqa: C416  # set() would hold up other threads
     return Content(_members(header, section, values, "source", where, []), size, identity)
+
+
+def is_of(content: Content, header: str, section: Fed) -> bool:
+    """Whether a content came from the source of a section, and was read as that one is."""
+    return content.identity[1:] == _way(header, section)
 
 
 def _way(header: str, section: Fed) -> tuple[object, ...]:

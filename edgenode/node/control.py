@@ -45,7 +45,7 @@ _log = Logger()
 class Report:
     """What came of a reload.
 
-    :ivar done: whether the new configuration is in use.
+    :ivar done: whether the new configuration is in use, and all that its files hold.
     :ivar text: every problem, warnings too, or that there is none.
     """
 

@@ -129,8 +129,10 @@ class Node(MultiService):
     def _reloaded(self, configuration: Configuration) -> control.Report:
         for problem in configuration.warnings:
             _log.warn("{problem}", problem=str(problem))
-        systemd.ready("serving")
-        return self._report(True, configuration.warnings, "reloaded")
+        kept = ", ".join(f"[{header}]" for header in configuration.kept)
+        systemd.ready(f"serving; the old files stay in use: {kept}" if kept else "serving")
+        outcome = f"reloaded, but the old files stay in use: {kept}" if kept else "reloaded"
+        return self._report(not kept, configuration.warnings, outcome)
 
     def _not_reloaded(self, failure: Failure) -> control.Report:
         systemd.ready("serving; the last reload failed, and nothing has changed")

@@ -2,8 +2,8 @@
 without a reload.
 
 Law: a file is read only once it has stayed the same from one look to the next, and used only if the configuration is
-valid with it; until then the old content stays in use, and the log says so once. The configuration file itself is not
-read: an operator may be writing it.
+valid with it; until then the old content stays in use, and the log says so once. No file holds back another section's,
+whatever it holds. The configuration file itself is not read: an operator may be writing it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from edgenode.config import credentials
 from edgenode.config.file_signatures import Signature
 from edgenode.config.load import Configuration
-from edgenode.model.errors import Problem
+from edgenode.model.errors import ConfigurationError, Problem
 
 _RETRY = 60.0
 """Seconds after which files that could not be used are tried again: a certificate may have become valid."""
@@ -98,6 +98,9 @@ class Watch:
             return None
         self._tried |= stable
         self._try_again_at = now + _RETRY
+        return self._take(stable, fresh)
+
+    def _take(self, stable: Mapping[str, Signature], fresh: bool) -> Deferred[None]:
         problems: list[Problem] = []
 
         def refreshed(configuration: Configuration) -> Configuration:
@@ -105,7 +108,24 @@ class Watch:
             problems.extend(found)
             return configuration
 
-        return self._change(refreshed).addCallback(partial(self._report, stable, problems, fresh))
+        report = partial(self._report, stable, problems, fresh)
+        return self._change(refreshed).addCallbacks(report, partial(self._one_by_one, stable, fresh))
+
+    def _one_by_one(self, stable: Mapping[str, Signature], fresh: bool, failure: Failure) -> Deferred[None] | None:
+        """What cannot be used, for a reason that nobody has foreseen, holds back no other section."""
+        if len(stable) > 1:
+            taken: Deferred[None] = succeed(None)
+            for header, signature in stable.items():
+                taken.addCallback(lambda _, one: self._take(one, fresh), {header: signature})
+            return taken
+        if self._watching and fresh:
+            (header,) = stable
+            if failure.check(ConfigurationError):
+                _log.error("changed files: {problem}", problem=str(failure.value))
+            else:
+                _log.failure("changed files: [{header}]", failure=failure, header=header)
+            _log.error("the old files stay in use: {sections}", sections=f"[{header}]")
+        return None
 
     def _report(
         self, stable: Mapping[str, Signature], problems: list[Problem], fresh: bool, configuration: Configuration

@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from edgenode.tls.problems import in_words
+
 USAGES = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
 AUTHORITY_DAYS = 3650
 LEAF_DAYS = 825
@@ -105,8 +107,8 @@ class Authority:
             key = load_pem_private_key((folder / "ca.key").read_bytes(), None)
         except FileNotFoundError:
             raise PkiError(f"{folder} holds no authority; make one with: pki ca {folder}") from None
-        except (OSError, ValueError, TypeError) as error:
-            raise PkiError(f"the authority in {folder} cannot be read: {error}") from error
+        except Exception as error:
+            raise PkiError(f"the authority in {folder} cannot be read: {in_words(error)}") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise PkiError(f"the authority in {folder} has no ECDSA key")
         return cls(folder, certificate, key)
@@ -183,8 +185,8 @@ class Authority:
             return tuple(Entry(**entry) for entry in json.loads(path.read_bytes()))
         except FileNotFoundError:
             return ()
-        except (OSError, ValueError, TypeError) as error:
-            raise PkiError(f"{path} cannot be read: {error}") from error
+        except Exception as error:
+            raise PkiError(f"{path} cannot be read: {in_words(error)}") from error
 
     def _check_name(self, name: str) -> None:
         if not _NAME.fullmatch(name) or name in ("ca", "issuers", "ca.crl"):

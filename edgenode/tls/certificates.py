@@ -16,13 +16,16 @@ from typing import ClassVar, TypeVar
 
 from attrs import field, frozen
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from OpenSSL import crypto
 
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.model.settings import File, Secret, setting
+from edgenode.tls import pem
+from edgenode.tls.identity import describe
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems
 
@@ -100,8 +103,10 @@ def load(
     """
     now = now or datetime.datetime.now(datetime.UTC)
     problems = Problems(f"{certificate.kind} {name}")
-    chain = problems.attempt("chain", read_certificates, certificate.chain) or ()
-    problems.error("chain", *_chain_faults(certificate.chain, chain, now))
+    chain: tuple[x509.Certificate, ...] = ()
+    with problems.reading("chain", certificate.chain):
+        chain = read_certificates(certificate.chain, beside_keys=True)
+        problems.error("chain", *_chain_faults(certificate.chain, chain, now))
     authorities: list[x509.Certificate] = []
     for path in certificate.authorities:
         authorities += problems.attempt("authorities", read_certificates, path) or ()
@@ -109,13 +114,13 @@ def load(
         bundle = ", ".join(map(str, certificate.authorities))
         problems.error("authorities", f"{bundle} lacks the issuer of {certificate.chain}: {_issuer(chain[-1])}")
     key = None
-    passphrase = problems.attempt("passphrase-file", _passphrase, certificate)
-    if passphrase is not None or certificate.passphrase_file is None:
-        key = problems.attempt("key", _read_key, certificate.key, passphrase)
-    if key is not None:
-        problems.error("key", *_key_faults(certificate, key, chain[0] if chain else None))
+    with problems.reading("passphrase-file", certificate.passphrase_file):
+        passphrase = _passphrase(certificate)
+        with problems.reading("key", certificate.key):
+            key = _read_key(certificate.key, passphrase)
+            problems.error("key", *_key_faults(certificate, key, chain[0] if chain else None))
         for word, file in (("key", certificate.key), ("passphrase-file", certificate.passphrase_file)):
-            if file is not None and os.stat(file).st_mode & _TOO_OPEN:
+            if key is not None and file is not None and os.stat(file).st_mode & _TOO_OPEN:
                 problems.warn(word, f"{file} is open to others than its owner and group; chmod 600 or 640 it")
     if problems.fatal or key is None:
         return None, problems.found
@@ -130,12 +135,10 @@ def check_for_origin(loaded: LoadedCertificate) -> tuple[Problem, ...]:
     """
     problems = Problems(f"{Certificate.kind} {loaded.name}")
     subject, issuer = _subject(loaded.leaf), _issuer(loaded.leaf)
-    try:
+    usages: x509.ExtendedKeyUsage | tuple[()] = ()
+    with problems.reading("chain", f"the extensions of {subject} cannot be read"):
         usages = extension(loaded.leaf, x509.ExtendedKeyUsage) or ()
-    except ValueError as error:
-        problems.error("chain", f"the extensions of {subject} cannot be read: {error}")
-        return problems.found
-    if ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
+    if not problems.found and ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
         problems.error("chain", f"{subject} is presented to an origin but lacks the extended key usage clientAuth")
     if not loaded.chain and not loaded.authorities:
         # Where there is either, load() has found the issuer in it.
@@ -143,22 +146,34 @@ def check_for_origin(loaded: LoadedCertificate) -> tuple[Problem, ...]:
     return problems.found
 
 
-def read_certificates(path: pathlib.Path) -> tuple[x509.Certificate, ...]:
-    """All certificates of a PEM file, at least one.
+def read_certificates(path: pathlib.Path, *, beside_keys: bool = False) -> tuple[x509.Certificate, ...]:
+    """All certificates of a PEM file, at least one; as :func:`read_placed`."""
+    return tuple(read_placed(path, beside_keys=beside_keys).values())
 
-    :raises InvalidValue: naming the file, if it cannot be read or holds no certificate.
+
+def read_placed(path: pathlib.Path, *, beside_keys: bool = False) -> dict[str, x509.Certificate]:
+    """All certificates of a PEM file, at least one, each by its place: ``PATH, line 1``.
+
+    :param beside_keys: whether private keys and parameters of keys may stand in the file too.
+    :raises InvalidValue: naming the file and the line, if it cannot be read, holds anything else, or no certificate.
     """
     data = read(path)
-    try:
-        found = tuple(x509.load_pem_x509_certificates(data))
-    except ValueError as error:
-        if b"-----BEGIN CERTIFICATE-----" not in data:
-            raise InvalidValue(f"{path} holds no PEM certificate") from error
-        raise InvalidValue(f"{path} holds a malformed certificate: {error}") from error
-    # The library passes over what has no end: half a file would be a shorter chain, or fewer authorities.
-    if len(found) != data.count(b"-----BEGIN CERTIFICATE-----") or is_cut(data):
-        raise InvalidValue(f"{path} holds a certificate without an end")
-    return found
+    found = pem.blocks(path, data, pem.CERTIFICATE, pem.PRIVATE_KEY | pem.PARAMETERS if beside_keys else ())
+    if not found:
+        hint = "; it may be DER, which openssl x509 -inform der writes as PEM" if data.startswith(b"\x30") else ""
+        raise InvalidValue(f"{path} holds no PEM certificate{hint}")
+    return {f"{path}, line {block.line}": _certificate(path, block) for block in found}
+
+
+def _certificate(path: pathlib.Path, block: pem.Block) -> x509.Certificate:
+    """The certificate of a block, as far as both libraries can read all of it that is asked of it later."""
+    where = Problems("")
+    with where.reading("", f"{path}, line {block.line}: a malformed certificate"):
+        certificate = x509.load_der_x509_certificate(block.read())
+        describe(certificate.public_bytes(Encoding.DER))
+        crypto.X509.from_cryptography(certificate)
+        return certificate
+    raise InvalidValue(where.found[0].sentence)
 
 
 def read(path: pathlib.Path) -> bytes:
@@ -180,11 +195,6 @@ def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def is_cut(data: bytes) -> bool:
-    """Whether the content of a PEM file ends within a block."""
-    return data.count(b"-----BEGIN ") != data.count(b"-----END ")
-
-
 def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether a certificate names another as its issuer and bears its signature.
 
@@ -192,7 +202,7 @@ def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except Exception:  # not its signature; or a key, a curve or an algorithm that the library does not know
         return False
     return True
 
@@ -244,6 +254,8 @@ def _passphrase(certificate: Certificate) -> bytes | None:
 
 def _read_key(path: pathlib.Path, passphrase: bytes | None) -> PrivateKey:
     data = read(path)
+    if len(pem.blocks(path, data, pem.PRIVATE_KEY, pem.CERTIFICATE | pem.PARAMETERS)) > 1:
+        raise InvalidValue(f"{path} holds more than one private key")
     try:
         key = load_pem_private_key(data, passphrase)
     except TypeError as error:
@@ -265,7 +277,13 @@ def _key_faults(certificate: Certificate, key: PrivateKey, leaf: x509.Certificat
         yield f"{certificate.key} has {key.key_size} bits; RSA needs at least {LEAST_RSA_BITS}"
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name not in CURVES:
         yield f"{certificate.key} is on the curve {key.curve.name}; supported are {', '.join(CURVES)}"
-    if leaf is not None and leaf.public_key() != key.public_key():
+    if leaf is None:
+        return
+    try:
+        other = leaf.public_key() != key.public_key()
+    except (ValueError, UnsupportedAlgorithm):  # what cannot be read is no key of ours
+        other = True
+    if other:
         yield f"{certificate.key} is not the key of the first certificate in {certificate.chain}, {_subject(leaf)}"
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from cryptography import x509
@@ -19,10 +18,10 @@ from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 from OpenSSL._util import ffi, lib
 
 from edgenode.model.errors import InvalidValue
-from edgenode.tls.certificates import extension, is_cut, read, signed_by
+from edgenode.tls import pem
+from edgenode.tls.certificates import extension, read, signed_by
 from edgenode.tls.names import distinguished_name
-
-_PEM_CRL = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", re.DOTALL)
+from edgenode.tls.problems import in_words
 
 _UNDERSTOOD = frozenset({
     ExtensionOID.ISSUING_DISTRIBUTION_POINT, ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.DELTA_CRL_INDICATOR,
@@ -45,17 +44,21 @@ def read_crls(path: pathlib.Path) -> tuple[x509.CertificateRevocationList, ...]:
     :raises InvalidValue: naming the file, if it cannot be read or holds no revocation list.
     """
     data = read(path)
-    try:
-        if data.startswith(b"\x30"):
-            return (x509.load_der_x509_crl(data),)
-        crls = tuple(map(x509.load_pem_x509_crl, _PEM_CRL.findall(data)))
-    except ValueError as error:
-        raise InvalidValue(f"{path} holds a malformed revocation list: {error}") from error
-    if len(crls) != data.count(b"-----BEGIN X509 CRL-----") or is_cut(data):
-        raise InvalidValue(f"{path} holds a revocation list without an end")
-    if not crls:
+    if data.startswith(b"\x30"):
+        if len(data) > pem.der_length(data):
+            raise InvalidValue(f"{path} goes on behind its revocation list: in DER a file holds one, in PEM several")
+        return (_crl(f"{path}", lambda: data),)
+    found = pem.blocks(path, data, pem.REVOCATION_LIST)
+    if not found:
         raise InvalidValue(f"{path} holds no revocation list")
-    return crls
+    return tuple(_crl(f"{path}, line {block.line}", block.read) for block in found)
+
+
+def _crl(where: str, read_der: Callable[[], bytes]) -> x509.CertificateRevocationList:
+    try:
+        return x509.load_der_x509_crl(read_der())
+    except Exception as error:
+        raise InvalidValue(f"{where}: a malformed revocation list: {in_words(error)}") from error
 
 
 def parsed(crl: x509.CertificateRevocationList) -> Any:
@@ -99,7 +102,7 @@ def _unreadable(crl: x509.CertificateRevocationList) -> str:
                 if each.critical and each.oid not in _UNDERSTOOD_OF_ENTRIES
             ]
     except Exception as error:
-        return f"the revocation list of {issuer} cannot be read: {error}"
+        return f"the revocation list of {issuer} cannot be read: {in_words(error)}"
     if strange:
         dotted: str = strange[0].dotted_string
         return f"the revocation list of {issuer} has a critical extension that is not understood: {dotted}"

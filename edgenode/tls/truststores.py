@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import hashes
 
 from edgenode.model.errors import Problem
 from edgenode.model.settings import Choice, File, Tag, Word, setting
-from edgenode.tls.certificates import extension, read_certificates, signed_by, validity_fault
+from edgenode.tls.certificates import extension, read_placed, signed_by, validity_fault
 from edgenode.tls.names import distinguished_name
-from edgenode.tls.problems import Problems
+from edgenode.tls.problems import Problems, in_words
 from edgenode.tls.revocation_lists import (
     RevokedSince,
     date_warnings,
@@ -106,33 +106,38 @@ def load(
     problems = Problems(f"{trust_store.kind} {name}")
     authorities: dict[x509.Certificate, None] = {}
     for path in trust_store.authorities:
-        certificates = problems.attempt("authorities", read_certificates, path) or ()
-        problems.error("authorities", *_authority_faults(path, certificates))
-        authorities.update(dict.fromkeys(certificates))
+        with problems.reading("authorities", path):
+            placed = read_placed(path)
+            problems.error("authorities", *_authority_faults(path, placed))
+            authorities.update(dict.fromkeys(placed.values()))
     problems.warn("authorities", *_doubtful_authorities(tuple(authorities), now))
     if authorities and all(validity_fault(authority, now) for authority in authorities):
         problems.error("authorities", "none of the authorities is valid now")
     crls: list[x509.CertificateRevocationList] = []
     for path in trust_store.crl:
-        lists = problems.attempt("crl", read_crls, path) or ()
-        problems.error("crl", *faults(path, lists, tuple(authorities)))
-        problems.warn("crl", *date_warnings(path, lists, trust_store.crl_stale, now))
-        crls += lists
+        with problems.reading("crl", path):
+            lists = read_crls(path)
+            problems.error("crl", *faults(path, lists, tuple(authorities)))
+            problems.warn("crl", *date_warnings(path, lists, trust_store.crl_stale, now))
+            crls += lists
     if crls and not problems.fatal:
-        problems.warn("crl", *missing_lists(tuple(authorities), crls, trust_store.crl_check))
-    if problems.fatal or not authorities:
-        return None, problems.found
+        with problems.reading("crl", ", ".join(map(str, trust_store.crl))):
+            problems.warn("crl", *missing_lists(tuple(authorities), crls, trust_store.crl_check))
     section = evolve(trust_store, authorities=(), crl=())
-    return LoadedTrustStore(name, tuple(authorities), tuple(crls), section), problems.found
+    loaded = LoadedTrustStore(name, tuple(authorities), tuple(crls), section)
+    with problems.reading("crl", ", ".join(map(str, trust_store.crl))):
+        if not problems.fatal:
+            _ = loaded.parsed_crls, loaded.revoked_elsewhere  # what cannot be used is found now, and not when it is
+    return (None if problems.fatal or not authorities else loaded), problems.found
 
 
-def _authority_faults(path: pathlib.Path, certificates: Sequence[x509.Certificate]) -> Iterator[str]:
-    for certificate in certificates:
+def _authority_faults(path: pathlib.Path, placed: Mapping[str, x509.Certificate]) -> Iterator[str]:
+    for place, certificate in placed.items():
         subject = distinguished_name(certificate.subject)
         try:
             constraints, usage = extension(certificate, x509.BasicConstraints), extension(certificate, x509.KeyUsage)
-        except ValueError as error:
-            yield f"{path}: the extensions of {subject} cannot be read: {error}"
+        except Exception as error:
+            yield f"{place}: the extensions of {subject} cannot be read: {in_words(error)}"
             continue
         if constraints is None:
             yield f"{path}: {subject} is no certificate authority: it has no basicConstraints"

@@ -299,7 +299,7 @@ def test_root_is_given_up_after_binding(pki: PKI, origin: Origin) -> None:
             assert re.findall(r"CapEff:\s+(\w+)", status) == ["0" * 16]
             done = command("--pid", str(node.process.pid))
             assert done.returncode == 1
-            assert "edge.key: Permission denied" in done.stderr
+            assert "edge.key cannot be read: Permission denied" in done.stderr
             assert client.ask(get()).status == 200
             for key in file.parent.glob("*.key"):
                 os.chown(key, 0, grp.getgrnam("nogroup").gr_gid)

@@ -18,6 +18,7 @@ TARGETS = (
     "llhttp",
     "ini",
     "feed",
+    "credentials",
     "expression",
 )
 

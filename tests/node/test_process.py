@@ -91,6 +91,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, load: Callable[[], Any]) -> None:
 
 class _Good:
     warnings = (Problem("edge", "name", "is short", warning=True),)
+    kept: tuple[str, ...] = ()
 
 
 def test_a_reload_says_its_warnings_and_that_it_is_done(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,6 +102,21 @@ def test_a_reload_says_its_warnings_and_that_it_is_done(told: Told, monkeypatch:
     assert text == f"{_Good.warnings[0]}\n{told.node._path}: reloaded"
     assert levels == [LogLevel.warn, LogLevel.info]
     assert told.states == ["reloading", "serving"]
+
+
+def test_a_reload_with_a_file_that_cannot_be_used_is_not_done(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All else is in use; who asked, the log and systemd hear of which sections the old files are."""
+
+    class Good(_Good):
+        kept = ("trust-store a", "list b")
+
+    loads(monkeypatch, Good)
+    done, text, levels = told.reload()
+    outcome = "the old files stay in use: [trust-store a], [list b]"
+    assert not done
+    assert text == f"{_Good.warnings[0]}\n{told.node._path}: reloaded, but {outcome}"
+    assert levels == [LogLevel.warn, LogLevel.error]
+    assert told.states == ["reloading", f"serving; {outcome}"]
 
 
 def test_a_reload_that_fails_says_every_problem(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -457,3 +457,54 @@ def test_without_an_interval_no_file_is_looked_at() -> None:
     reactor.pump([1.0] * 7)
     assert watched.looked == 2
     assert running().signatures == {"certificate edge": ("new",)}
+
+
+# -- what nobody has foreseen ------------------------------------------------------------------------------------------
+
+
+@define(eq=False)
+class Two:
+    """What a watch sees of a configuration of two files, one of which makes something raise, nobody knows why.
+
+    :ivar error: what is raised.
+    """
+
+    error: BaseException
+    signatures: dict[str, tuple[object, ...]] = Factory(lambda: {"certificate a": ("old",), "certificate b": ("old",)})
+    credentials: Credentials = Factory(Credentials)
+    edge: SimpleNamespace = Factory(lambda: SimpleNamespace(watch_interval=1.0))
+
+    def changed(self) -> dict[str, tuple[object, ...]]:
+        """Whatever has not been read."""
+        return {header: ("new",) for header, signature in self.signatures.items() if signature != ("new",)}
+
+    def refreshed(self, headers: Collection[str]) -> tuple[Two, list[Problem]]:
+        """Raise, if the one file is among them."""
+        if "certificate b" in headers:
+            raise self.error
+        return evolve(self, signatures={**self.signatures, **dict.fromkeys(headers, ("new",))}), []
+
+
+@pytest.mark.parametrize(
+    "error", [ConfigurationError([Problem("certificate b", "", "it is odd")]), ZeroDivisionError()]
+)
+def test_what_raises_for_one_file_s_sake_holds_back_no_other(
+    said: Said, flush_logged_errors: Callable[..., list[Any]], error: BaseException
+) -> None:
+    """What cannot be taken over together is taken over one by one; what fails then is named once, and left."""
+    reactor, running = AtOnce(), [Two(error)]
+
+    def change(function: Callable[[Any], Any]) -> Deferred[Any]:
+        def changed(_: object) -> Any:
+            running.append(function(running[-1]))
+            return running[-1]
+
+        return succeed(None).addCallback(changed)
+
+    watch.Watch(reactor, lambda: cast(Any, running[-1]), change).start()
+    reactor.pump([1.0] * 200)
+    assert running[-1].signatures == {"certificate a": ("new",), "certificate b": ("old",)}
+    assert "read anew: [certificate a]" in said
+    assert said.count("the old files stay in use: [certificate b]") == 1
+    assert len(flush_logged_errors(ZeroDivisionError)) == isinstance(error, ZeroDivisionError)
+    assert ("changed files: [certificate b]: it is odd" in said) == isinstance(error, ConfigurationError)

@@ -6,6 +6,7 @@ Keys are P-256 unless asked otherwise: a key and a signature take well under a m
 
 from __future__ import annotations
 
+import base64
 import datetime
 import ipaddress
 import pathlib
@@ -237,6 +238,31 @@ def sequence(content: bytes) -> bytes:
     """A SEQUENCE in DER, whatever its length."""
     length = len(content).to_bytes(4, "big").lstrip(b"\0") or b"\0"
     return b"\x30" + (length if len(content) < 128 else bytes([0x80 | len(length)]) + length) + content
+
+
+def pem(label: str, der: bytes) -> bytes:
+    """A block of PEM, whatever it holds."""
+    lines = base64.encodebytes(der).decode()
+    return f"-----BEGIN {label}-----\n{lines}-----END {label}-----\n".encode()
+
+
+def list_of_version_3(issuer: Issued) -> bytes:
+    """A revocation list in DER, rightly signed, of a version that there is not."""
+    tbs, algorithm, _ = elements(issuer.crl().public_bytes(serialization.Encoding.DER))
+    version, *rest = elements(tbs)
+    assert version == bytes.fromhex("020101")
+    tbs = sequence(bytes.fromhex("020102") + b"".join(rest))
+    assert isinstance(issuer.key, ec.EllipticCurvePrivateKey)
+    signature = b"\0" + issuer.key.sign(tbs, ec.ECDSA(hashes.SHA256()))
+    return sequence(tbs + algorithm + bytes([3, len(signature)]) + signature)
+
+
+def constrained_to_an_address() -> Issued:
+    """An authority whose name constraint is an address of 4 bytes where address and mask must be (RFC 5280, section
+    4.2.1.10)."""
+    constraint = bytes.fromhex("300aa008300687040a000000")
+    oid = x509.NameConstraints.oid
+    return make_authority("Constrained", extensions=[x509.UnrecognizedExtension(oid, constraint)])
 
 
 def elements(der: bytes) -> Iterator[bytes]:

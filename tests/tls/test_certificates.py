@@ -87,7 +87,7 @@ def test_half_a_chain_is_an_error(write: Write, root: Issued, missing: int) -> N
     certificate = write(make_authority("inner", issuer=root).issue())
     whole = certificate.chain.read_bytes().rstrip()
     certificate.chain.write_bytes(whole[:-missing])
-    assert errors(certificate) == [("chain", f"{certificate.chain} holds a certificate without an end")]
+    assert errors(certificate) == [("chain", f"{certificate.chain}, line 11: a certificate without an end")]
 
 
 def test_a_chain_with_half_a_block_behind_it_is_an_error(write: Write, root: Issued) -> None:
@@ -95,7 +95,7 @@ def test_a_chain_with_half_a_block_behind_it_is_an_error(write: Write, root: Iss
     certificate = write(root.issue())
     whole = certificate.chain.read_bytes()
     certificate.chain.write_bytes(whole + b"-----BEGIN X509 CRL-----\nMII")
-    assert errors(certificate) == [("chain", f"{certificate.chain} holds a certificate without an end")]
+    assert errors(certificate) == [("chain", f"{certificate.chain}, line 11: a revocation list without an end")]
 
 
 def test_a_kind_of_key_that_nobody_knows_is_an_error(write: Write, root: Issued) -> None:

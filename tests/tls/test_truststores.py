@@ -128,7 +128,7 @@ def test_a_list_that_ends_as_something_else_is_no_less_a_list(write: Write, root
     path.write_bytes(lists + lists.replace(b"-----END X509 CRL-----", end))
     loaded, problems = load("store", evolve(store, crl=(File(path),)))
     assert loaded is None
-    assert [problem.sentence for problem in problems] == [f"{path} holds a revocation list without an end"]
+    assert [problem.sentence for problem in problems] == [f"{path}, line 7: a revocation list without an end"]
 
 
 def test_files_that_cannot_be_used_are_named(root: Issued, tmp_path: pathlib.Path) -> None:
@@ -145,8 +145,8 @@ def test_files_that_cannot_be_used_are_named(root: Issued, tmp_path: pathlib.Pat
         ("authorities", f"{empty} holds no PEM certificate"),
         ("authorities", f"{gone} cannot be read"),
         ("crl", f"{empty} holds no revocation list"),
-        ("crl", f"{broken} holds a malformed revocation list"),
-        ("crl", f"{cut} holds a revocation list without an end"),
+        ("crl", f"{broken}"),
+        ("crl", f"{cut}, line 7"),
         ("crl", f"{gone} cannot be read"),
     ]
 
