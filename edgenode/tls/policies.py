@@ -9,9 +9,10 @@ from __future__ import annotations
 import itertools
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from attrs import evolve, frozen
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from OpenSSL._util import lib
@@ -37,6 +38,10 @@ SSL_MODE_ENABLE_PARTIAL_WRITE = 0x1
 """OpenSSL's constant; pyOpenSSL sets this mode. With it, a send writes one record of 16 KiB and returns; without it it
 writes all that it is given: several records for the price of one call."""
 
+
+MOST_NAMES = 64_000
+"""Bytes for the names of authorities: their list and all extensions beside it have at most 65,535 each (RFC 8446,
+sections 4.2.4 and 4.3.2; RFC 5246, section 7.4.4), and with more no handshake succeeds. No name means any (ibid.)."""
 
 GROUPS = b"X25519MLKEM768/X25519:prime256v1/secp384r1"
 """The key exchanges of Mozilla's "intermediate" in OpenSSL's notation, in the order of its own default; without X448,
@@ -89,6 +94,13 @@ def check_group(
         for key in group.asked_of_verified_clients:
             problems.error(key, _LETS_IN_OTHERS[group.mtls])
     problems.warn("trust-store", *_shared(trust_stores))
+    names, size = _names(trust_stores)
+    if size > MOST_NAMES:
+        problems.warn(
+            "trust-store",
+            f"the names of its {len(names)} authorities take {size} bytes, and a handshake has room for {MOST_NAMES}: "
+            f"clients are told none; advertise = no in a trust store leaves out its own",
+        )
     if "none" in group.certificate_headers and len(group.certificate_headers) > 1:
         problems.error("certificate-headers", "none and another style contradict each other")
     if group.mtls == "off" and {"rfc9440", "xfcc"} & set(group.certificate_headers):
@@ -213,8 +225,8 @@ def _context(method: int, minimum_version: str, certificates: Sequence[LoadedCer
 
 def _request_certificate(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> None:
     fill_store(context.get_cert_store(), trust_stores)
-    names = {ca.subject: ca for store in trust_stores if store.section.advertise for ca in store.authorities}
-    for authority in names.values():
+    names, size = _names(trust_stores)
+    for authority in names if size <= MOST_NAMES else ():
         context.add_client_ca(authority)
     over_http = group.mtls_refusal != "handshake"
     flags = SSL.VERIFY_PEER
@@ -223,6 +235,12 @@ def _request_certificate(context: SSL.Context, group: ServerGroup, trust_stores:
     admission, revocation = Admission.of(group, trust_stores), Revocation.of(trust_stores)
     set_verifier(context, flags, Verifier(group.mtls, over_http, admission, revocation))
     context.set_verify_depth(group.verify_depth)
+
+
+def _names(trust_stores: Sequence[LoadedTrustStore]) -> tuple[Collection[x509.Certificate], int]:
+    """The authorities that clients are told of, each name once, and the bytes that their names take."""
+    names = {ca.subject: ca for store in trust_stores if store.section.advertise for ca in store.authorities}
+    return names.values(), sum(len(name.public_bytes()) + 2 for name in names)
 
 
 def _present(context: SSL.Context, certificate: LoadedCertificate) -> None:

@@ -53,7 +53,11 @@ class TrustStore:
         "goes on with it, so who it revokes is refused, but nobody hears of those revoked since.",
         "refuse",
     )
-    advertise: bool = setting("Whether the names of the authorities are sent to clients in the handshake.", True)
+    advertise: bool = setting(
+        "Whether the names of the authorities are sent to clients in the handshake. Those of all trust stores of a "
+        "server group have 64,000 bytes together; with more none is sent, which means any.",
+        True,
+    )
     verification: Annotated[str, Choice(("openssl", "strict"))] = setting(
         "Who judges a client's chain: ``openssl`` alone, as in nginx, or a second, stricter path validation "
         "behind it. ``strict`` refuses what RFC 5280 forbids and OpenSSL lets pass, and so also much of what older "

@@ -14,11 +14,11 @@ from OpenSSL import SSL
 
 from edgenode.model.errors import ConfigurationError, InvalidValue
 from edgenode.model.settings import HostName
-from edgenode.tls.policies import TLSPolicy, check_ciphers, check_group, client_context, server_context
+from edgenode.tls.policies import MOST_NAMES, TLSPolicy, check_ciphers, check_group, client_context, server_context
 from edgenode.tls.servergroups import CIPHERS, ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
-from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, new_key, now, write_pem
+from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, name, new_key, now, write_pem
 from tests.support.handshakes import VERSIONS, Pair, client, loaded, resumed, server, server_group, trusted
 
 BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -80,6 +80,46 @@ def test_names_of_authorities_are_sent_only_if_advertised(root: Issued, leaf: Is
         pair = Pair.of(context(leaf, policy, *stores), client(version=version))
         names = [dict(name.get_components())[b"CN"] for name in pair.client.get_client_ca_list()]
         assert sorted(names) == [b"Other", b"Root"][:count]
+
+
+@pytest.fixture(scope="module")
+def many() -> list[Issued]:
+    """Authorities of one key, whose names take nearly all the room there is."""
+    key, names, room = new_key(), list[str](), MOST_NAMES - _size("CN=x,O=y")
+    for more in f",O={'a' * 60},OU={'b' * 60},L={'c' * 60}", f",O={'a' * 10}":
+        while room > 2 + _size(f"CN=000{more}"):
+            names.append(f"CN={len(names):03}{more}")
+            room -= _size(names[-1])
+    return [make_authority(each, key=key) for each in names]
+
+
+def _size(text: str) -> int:
+    return len(name(text).public_bytes()) + 2
+
+
+@BOTH
+@pytest.mark.parametrize("more", [0, 1])
+def test_more_names_than_a_handshake_holds_are_not_sent(
+    many: list[Issued], leaf: Issued, version: str, more: int
+) -> None:
+    """With one byte more than there is room for clients are told none, which means any, and are let in all the same."""
+    room = MOST_NAMES - sum(_size(each.certificate.subject.rfc4514_string()) for each in many) - _size("CN=x,O=y") + 1
+    stores = (
+        trusted(*many[:99]),
+        trusted(*many[:99], make_authority("x"), advertise=False),
+        trusted(*many[99:], make_authority(f"CN=x,O={'z' * (room + more)}")),
+    )
+    policy = group("on", trust_store=("a", "b", "c"))
+    pair = Pair.of(context(leaf, policy, *stores), client(version=version, chain=[many[0].issue()]))
+    assert pair.done
+    assert pair.verification.verified
+    assert len(pair.client.get_client_ca_list()) == (0 if more else len(many) + 1)
+    problems = check_group("big", policy, [loaded("server", leaf)], stores)
+    sentence = (
+        f"the names of its {len(many) + 1} authorities take 64001 bytes, and a handshake has room for 64000: "
+        "clients are told none; advertise = no in a trust store leaves out its own"
+    )
+    assert [(each.key, each.sentence, each.warning) for each in problems] == [("trust-store", sentence, True)][:more]
 
 
 @pytest.mark.parametrize(("minimum", "served"), [("1.2", True), ("1.3", False)])
