@@ -338,6 +338,7 @@ class Exchange:
     :ivar time: when it began, seconds since the epoch; 0 if unknown.
     :ivar standing: the automatic tags that are the same for every request of this connection with this authority and
         path map: see :meth:`edgenode.policy.tagging.Tagging.standing`. ``None`` if nobody has computed them.
+    :ivar identifier: its identifier, as events and the origin are told; empty if it has none.
     """
 
     connection: Connection
@@ -350,6 +351,7 @@ class Exchange:
     geography: Geography | None = None
     time: float = 0.0
     standing: frozenset[str] | None = None
+    identifier: bytes = b""
 
     def tagged(self, tags: Iterable[str] = ()) -> Exchange:
         """A copy of this exchange with more tags."""
@@ -364,4 +366,5 @@ class Exchange:
             self.geography,
             self.time,
             self.standing,
+            self.identifier,
         )

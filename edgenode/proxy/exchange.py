@@ -77,7 +77,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         self._client = stream
         self.arrive(session, head, now)
         reported = reported_identifier(head) if session.behind_proxy else None
-        self.identifier = reported or new_identifier()
+        self.identifier = self.exchange.identifier = reported or new_identifier()
         if head.length != 0:
             self._request_done = False
 

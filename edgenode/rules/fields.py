@@ -6,6 +6,7 @@ Bytes stay bytes: what is decoded stands in a field of its own. No reader raises
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
@@ -63,6 +64,10 @@ def _text(attribute: str) -> Callable[[Exchange], bytes | None]:
     return lambda exchange: text.encode("utf-8", "surrogatepass") if (text := read(exchange)) else None
 
 
+def _seed(identifier: bytes) -> bytes:
+    return hashlib.blake2b(identifier, digest_size=32).digest()
+
+
 def _of_parts(attribute: str) -> Callable[[Request], tuple[Any, ...] | None]:
     """A reader of one thing of each part of a body."""
     return then(bodies.parts, lambda found: tuple(map(attrgetter(attribute), found)))
@@ -99,6 +104,12 @@ _TABLE = (
         ("cf.edge.server_port", INT, lambda e: e.connection.local.port, "The port connected to.", 50),
         ("cf.edge.client_tcp", BOOL, lambda e: True, "Whether the client came over TCP: always.", 100),
         ("cf.bot_management.ja4", BYTES, _ja4, "JA4 of the ClientHello; empty without TLS."),
+    ),
+    *_group(
+        "cf.", "clock",
+        ("ray_id", BYTES, lambda e: e.identifier or None, "The request's identifier, as in events and X-Request-Id."),
+        ("random_seed", BYTES, lambda e: _seed(e.identifier) if e.identifier else None,
+         "32 bytes made of that, others for each request."),
     ),
     *_requests(
         "http.", "",

@@ -189,6 +189,21 @@ FOUND = {
     "a small serial": (an_expression('cf.tls_client_auth.cert_serial ne "0a"'), "upper-case hexadecimal"),
     "a version nobody has": (an_expression('http.request.version eq "HTTP/2.0"'), "it is HTTP/1.0"),
     "a version that the node does not speak": (an_expression('http.request.version eq "HTTP/3"'), "it is HTTP/1.0"),
+    "Tor as a country": (an_expression('ip.src.country in {"T1" "DE"}'), "T1, Cloudflare's word for Tor, is none"),
+    "a query in a path": (an_expression('http.request.uri.path contains "/a?b"'), "look at http.request.uri"),
+    "a query at the end of a path": (an_expression('http.request.uri.path eq "/a?b"'), "look at http.request.uri"),
+    "slashes that are merged": (an_expression('http.request.uri.path contains "//"'), "look at raw.http.request.uri"),
+    "an escape in lower case": (
+        an_expression('http.request.uri.path contains "%2f"'),
+        "escapes are in upper case: %2F",
+    ),
+    "another in a URI": (an_expression('ends_with(http.request.uri, "%c3%a4")'), "escapes are in upper case"),
+    "a full URI without a scheme": (an_expression('http.request.full_uri eq "a.test/x"'), "it begins with https://"),
+    "its beginning": (an_expression('starts_with(http.request.full_uri, "a.test/")'), "it begins with https://"),
+    "its beginning by a pattern": (
+        an_expression(r'http.request.full_uri matches r"^a\.test/"'),
+        "it begins with https://",
+    ),
     "a negative length": (an_expression("len(http.host) lt 0"), "this never comes: it is never negative"),
     "a header in capitals": (
         an_expression('ssl and any(http.request.headers["X-Foo"][*] eq "a")'),
@@ -376,6 +391,14 @@ FINE = {
         "[path-map open]", "[path-map open]\nmode = block"
     ),
     "a looser mode within": NODE.replace("[path-map open]", "[path-map open]\nmode = off"),
+    "slashes as received": (an_expression('raw.http.request.uri.path contains "//"')),
+    "slashes of a scheme": (an_expression('http.request.full_uri contains "https://"')),
+    "a query in a URI": (an_expression('http.request.uri contains "/a?b=//"')),
+    "an escape in upper case": (an_expression('http.request.uri.path contains "%2F%C3%A4%20"')),
+    "an escape in lower case as received": (an_expression('raw.http.request.uri.path contains "%2f"')),
+    "an encoded slash that was decoded": a_filter("path = %2f"),
+    "a full URI": (an_expression(r'http.request.full_uri matches r"^https?://a\.test/"')),
+    "a part of one": (an_expression('http.request.full_uri contains "a.test/x?y"')),
 }
 """What looks similar, and is as it should be."""
 

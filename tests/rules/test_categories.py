@@ -174,7 +174,7 @@ def test_the_tables_name_what_exists() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "looks_at", "sought"),
     [
-        ("argument.Debug", "^1$", 'edge.arguments["Debug"][*]', "^1$"),
+        ("argument.Debug", "^1$", 'edge.arguments["Debug"][*]', r"^1(?:$|\n\z)"),
         ("argument.a[b]", "x", 'edge.arguments["a[b]"][*]', "x"),
         ("argument.a%3Db%25", "x", 'edge.arguments["a=b%"][*]', "x"),
         ("argument.user name", "x", 'edge.arguments["user name"][*]', "x"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import re
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from octorules_wirefilter import get_schema_info
 from OpenSSL import crypto
 
+from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import (
     NO_BODY,
     Address,
@@ -30,6 +32,8 @@ from edgenode.policy.tagging import Tagging
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.rules.fields import FIELDS, OF_KEY
+from edgenode.rules.language.expressions import Expression
+from edgenode.rules.language.foreign_fields import why_not
 from edgenode.rules.language.types import Type
 from edgenode.rules.views import certificates
 from edgenode.tls.identity import identity_of
@@ -503,6 +507,45 @@ def test_the_types_are_cloudflare_s() -> None:
     shared = {name: word(field.type) for name, field in FIELDS.items() if name in theirs}
     assert len(shared) > 60
     assert shared == {name: theirs[name] for name in shared}
+
+
+def test_every_field_of_cloudflare_s_is_one_here_or_has_a_reason() -> None:
+    """Nobody is left to guess why a rule that works there is refused here; nor is another field offered for it."""
+    for each in get_schema_info()["fields"]:
+        name = each["name"]
+        if name not in FIELDS:
+            assert why_not(name), name
+            with pytest.raises(InvalidValue, match=re.escape(f"there is no field {name} here: ")):
+                Expression.from_text(name)
+
+
+def test_older_names_of_fields_are_read() -> None:
+    """``ip.geoip.country`` is ``ip.src.country``: Cloudflare's own examples still have it."""
+    assert str(Expression.from_text('ip.geoip.country eq "DE" or ip.geoip.asnum in {1}')) == (
+        'ip.src.country eq "DE" or ip.src.asnum in {1}'
+    )
+
+
+def test_a_field_of_another_meaning_is_never_offered() -> None:
+    """A slip of the pen is told; whoever followed any other hint would have a rule that is always true."""
+    for text, hint in (
+        ("http.hots", "; did you mean http.host?"),
+        ("cf.client.tcp", ""),
+        ("cf.edge.bot", ""),
+        ("http", ""),
+    ):
+        with pytest.raises(InvalidValue) as raised:
+            Expression.from_text(f'{text} eq "a"')
+        assert raised.value.sentence == f"there is no field {text}{hint}"
+
+
+def test_a_request_has_an_identifier_and_a_seed_of_its_own() -> None:
+    """The first is that of events; the second differs for each, and is missing where there is no identifier."""
+    one, two = (read("cf.random_seed", request(), identifier=each) for each in (b"1", b"2"))
+    assert one != two
+    assert len(one) == 32
+    assert read("cf.ray_id", request(), identifier=b"1") == b"1"
+    assert read("cf.ray_id", request()) is read("cf.random_seed", request()) is None
 
 
 PIECES = st.sampled_from(

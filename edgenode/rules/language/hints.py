@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from edgenode.model.errors import InvalidValue
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.calls import described
+from edgenode.rules.language.foreign_fields import why_not
 from edgenode.rules.language.formatting import format
 from edgenode.rules.language.functions import FUNCTIONS, REFUSED
 from edgenode.rules.language.lexing import Scanner
@@ -29,10 +30,15 @@ _CHARACTERS = {
     "$": "a list stands behind in: http.host in $name",
     "{": "a set stands behind in: http.host in {...}",
 }
+_ALIKE = 0.88
+"""How alike the names of fields are of which one is offered for the other: a slip of the pen, and no other meaning."""
+
 _AT_AN_OPERATOR = {
     "not in": "not stands before the whole comparison: not {} in ...",
     "starts with": "this is a function: starts_with({}, ...)",
     "ends with": "this is a function: ends_with({}, ...)",
+    "starts_with": "this is a function: starts_with({}, ...)",
+    "ends_with": "this is a function: ends_with({}, ...)",
     "strict": "strict wildcard is written with one space between",
 }
 
@@ -73,8 +79,11 @@ def unknown(words: Scanner, column: int, name: str, expected: str = "a field, a 
     words.at = column
     if is_call and name in REFUSED:
         return InvalidValue(f"there is no function {name} here: {REFUSED[name]}", column)
-    kind, known = ("function", FUNCTIONS) if is_call else ("field", FIELDS)
-    return InvalidValue(_shouted(words) or f"there is no {kind} {name}{_guess(name, known)}", column)
+    reason = "" if is_call else why_not(name)
+    if reason:
+        return InvalidValue(f"there is no field {name} here: {reason}", column)
+    guess = _guess(name, FUNCTIONS) if is_call else _guess(name, FIELDS, _ALIKE)
+    return InvalidValue(_shouted(words) or f"there is no {'function' if is_call else 'field'} {name}{guess}", column)
 
 
 def no_operator(words: Scanner, value: Value, operators: Sequence[str], found: str | None) -> InvalidValue:
@@ -106,6 +115,6 @@ def _shouted(words: Scanner) -> str | None:
     return f"operators are written in lower case: {name.lower()}" if name.lower() in _WORDS and name.isupper() else None
 
 
-def _guess(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name.lower(), known, 1)
+def _guess(name: str, known: Iterable[str], alike: float = 0.6) -> str:
+    close = difflib.get_close_matches(name.lower(), known, 1, alike)
     return f"; did you mean {close[0]}?" if close else ""

@@ -12,6 +12,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.calls import Argument, call, described
 from edgenode.rules.language.dialect import checked
+from edgenode.rules.language.foreign_fields import ALIASES
 from edgenode.rules.language.functions import FUNCTIONS
 from edgenode.rules.language.hints import no_operator, unexpected, unknown
 from edgenode.rules.language.lexing import Scanner, Text
@@ -184,8 +185,8 @@ class _Parser:
         value: Value
         if name in FUNCTIONS and name not in QUANTIFIERS:
             value = self._call(name, column)
-        elif name in FIELDS:
-            value = FieldValue(name, FIELDS[name].type, column=column)
+        elif (of := ALIASES.get(name, name)) in FIELDS:
+            value = FieldValue(of, FIELDS[of].type, column=column)
         else:
             raise unknown(words, column, name)
         while words.take("["):
@@ -251,7 +252,7 @@ class _Parser:
         if words.sees("(", *NOT) or self._quantifier():
             return Argument(self._condition(), bare=False)
         name = words.name()
-        if name not in FIELDS and name not in FUNCTIONS:
+        if name not in FIELDS and name not in FUNCTIONS and name not in ALIASES:
             return self._written_out()
         value = self._value()
         if self._sees_operator() and element_type(value) != BOOL:

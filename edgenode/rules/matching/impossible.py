@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from edgenode.rules.formulas import Predicate
 
@@ -22,20 +22,52 @@ class _Form:
 
     :ivar possible: whether it can have one.
     :ivar sentence: the form, in words.
+    :ivar within: why a text never stands in one; empty if it may.
     """
 
     possible: Callable[[bytes], object]
     sentence: str
+    within: Callable[[bytes], str] = lambda text: ""
 
 
-_PATH = _Form(lambda text: text[:1] in (b"/", b"*"), "a path begins with /")
+_LOWER_ESCAPE = re.compile(rb"%(?:[a-f]|[0-9A-F][a-f])")
+
+
+def _in_a_path(text: bytes) -> str:
+    if b"?" in text:
+        return "what stands behind the ? is the query: look at http.request.uri"
+    return "slashes are merged: look at raw.http.request.uri.path" if b"//" in text else ""
+
+
+def _in_a_normal_path(text: bytes) -> str:
+    return _in_a_path(text) or _in_a_normal_form(text)
+
+
+def _in_a_normal_form(text: bytes) -> str:
+    return "escapes are in upper case: %2F" if _LOWER_ESCAPE.search(text) else ""
+
+
+def _in_any(text: bytes) -> str:
+    return ""
+
+
+_SCHEMES = (b"https://", b"http://")
+_PATH = _Form(lambda text: text[:1] in (b"/", b"*"), "a path begins with /", _in_a_path)
+_NORMAL_PATH = evolve(_PATH, within=_in_a_normal_path)
+_RAW_PATH = evolve(_PATH, within=lambda text: _in_a_path(text.replace(b"//", b"/")))
+_URI = evolve(_PATH, within=_in_a_normal_form)
+_ANY_URI = evolve(_PATH, within=_in_any)
+_FULL_URI = _Form(lambda text: text.startswith(_SCHEMES), "it begins with https:// or http://")
 _HOST = _Form(
     lambda host: host == host.lower() and (b":" not in host or host.endswith(b"]")) and not host.endswith(b"."),
     "the host is in lower case, without its port and a final dot",
 )
 _LOWER_HEX = _Form(re.compile(rb"[0-9a-f]*").fullmatch, "it is in lower-case hexadecimal, without colons")
 _UPPER_HEX = _Form(re.compile(rb"[0-9A-F]*").fullmatch, "it is in upper-case hexadecimal, without colons")
-_COUNTRY = _Form(re.compile(rb"[A-Z0-9]{2}").fullmatch, "it is a code of two capital letters")
+_COUNTRY = _Form(
+    re.compile(rb"(?!T1)[A-Z0-9]{2}").fullmatch,
+    "it is a code of two capital letters; T1, Cloudflare's word for Tor, is none: look at ip.src in $name with a list",
+)
 _EXTENSION = _Form(lambda text: text == text.lower() and b"." not in text, "it is in lower case, without the dot")
 _QUERY = _Form(lambda text: not text.startswith(b"?"), "a query is without its ?")
 _VERSION = _Form(lambda text: text in (b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2"), "it is HTTP/1.0, HTTP/1.1 or HTTP/2")
@@ -43,11 +75,13 @@ _VERSION = _Form(lambda text: text in (b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2"), "it
 _FORMS: Mapping[str, _Form] = {
     "edge.path": _PATH,
     "edge.paths[*]": _PATH,
-    "edge.uri[*]": _PATH,
-    "http.request.uri": _PATH,
-    "http.request.uri.path": _PATH,
-    "raw.http.request.uri": _PATH,
-    "raw.http.request.uri.path": _PATH,
+    "edge.uri[*]": _ANY_URI,
+    "http.request.uri": _URI,
+    "http.request.uri.path": _NORMAL_PATH,
+    "http.request.full_uri": _FULL_URI,
+    "raw.http.request.uri": _ANY_URI,
+    "raw.http.request.uri.path": _RAW_PATH,
+    "raw.http.request.full_uri": _FULL_URI,
     "http.request.uri.path.extension": _EXTENSION,
     "raw.http.request.uri.path.extension": _EXTENSION,
     "http.request.uri.query": _QUERY,
@@ -79,9 +113,27 @@ def impossible(predicate: Predicate) -> str:
     if rule is None:
         return ""
     if predicate.match == "equal" and isinstance(sought, bytes):
-        return "" if rule.possible(sought) else f"this never comes: {rule.sentence}"
-    if predicate.match == "regex" and isinstance(sought, str) and rule is _PATH:
-        # An alternative elsewhere in it could begin otherwise.
-        never = _NOT_A_PATH.match(sought) is not None and "|" not in sought
-        return f"this never matches: {rule.sentence}" if never else ""
+        sentence = rule.within(sought) if rule.possible(sought) else rule.sentence
+        return f"this never comes: {sentence}" if sentence else ""
+    if predicate.match == "regex" and isinstance(sought, str):
+        sentence = _never_matched(rule, sought)
+        return f"this never matches: {sentence}" if sentence else ""
     return ""
+
+
+_LITERAL = re.compile(r"(\^|\\A)?((?:[A-Za-z0-9/_~%&=:;,!@ -]|\\x[0-9A-F]{2}|\\[^A-Za-z0-9])*)(?:\$|\\z)?")
+_WRITTEN = re.compile(r"\\x([0-9A-F]{2})|\\(.)")
+
+
+def _never_matched(rule: _Form, pattern: str) -> str:
+    """Why no value matches an expression: it begins otherwise, or is one text that stands in no value."""
+    # An alternative elsewhere in it could begin otherwise.
+    if rule.sentence == _PATH.sentence and _NOT_A_PATH.match(pattern) is not None and "|" not in pattern:
+        return rule.sentence
+    literal = _LITERAL.fullmatch(pattern)
+    if literal is None:
+        return ""
+    text = _WRITTEN.sub(lambda each: chr(int(each[1], 16)) if each[1] else each[2], literal[2]).encode("latin-1")
+    if rule is _FULL_URI and literal[1] and not any(each.startswith(text[: len(each)]) for each in _SCHEMES):
+        return rule.sentence
+    return rule.within(text)

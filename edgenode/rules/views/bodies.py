@@ -67,8 +67,8 @@ def charset_unknown(request: Request) -> bool:
 
 @view
 def readings(request: Request) -> tuple[bytes, ...]:
-    """The body without its codings; and in UTF-8, if its type names a character set in which ASCII is not ASCII, or if readers
-    of JSON or XML find one by its beginning."""
+    """The body without its codings; and in UTF-8, if its type names a character set in which ASCII is not ASCII, or if
+    readers of JSON or XML find one by its beginning."""
     found = body(request)
     if found is None or not found.data:
         return ()
