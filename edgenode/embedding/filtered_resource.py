@@ -30,7 +30,7 @@ from edgenode.model.exchange import NO_BODY, Body, Connection, Exchange, Request
 from edgenode.model.interfaces import IEventSink
 from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.event_record import EventRecord
-from edgenode.proxy.headers import header_lines, misleads
+from edgenode.proxy.headers import Forwarded, header_lines, misleads
 from edgenode.proxy.judging import PAGES, refuse
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import read_request_head
@@ -120,9 +120,10 @@ class _Filtering:
             self._record = record = EventRecord("", Exchange(connection, client=peer), began=began)
             record.received, body = _body(request, self._filter.pipeline.inspects)
             ours = evolve(_read(request, record.received), body=body)
-            proxies = self._filter.trusted_proxies
-            client = proxies.walk(peer, ours.fields)[0] if proxies.contains(peer) else peer
-            record.exchange = _exchange(connection, ours, client, transport)
+            if self._filter.trusted_proxies.contains(peer):
+                reported = Forwarded.reported(ours, peer, self._filter.trusted_proxies)
+                peer, ours.scheme = reported.client, reported.scheme
+            record.exchange = _exchange(connection, ours, peer, transport)
             _show(request, ours)
             decision = self._filter.pipeline.judge(record.exchange)
         except ClientError as error:

@@ -59,6 +59,7 @@ class JudgedRequest:
         if session.behind_proxy:
             self.forwarded = Forwarded.reported(head, peer, session.context.trusted_proxies)
             peer = self.forwarded.client
+            head.scheme = self.forwarded.scheme
         self.exchange = Exchange(
             session.connection, head, peer if client is None else client, _NO_TAGS, "", "", "", None, now
         )

@@ -189,6 +189,7 @@ FOUND = {
     "a small serial": (an_expression('cf.tls_client_auth.cert_serial ne "0a"'), "upper-case hexadecimal"),
     "a version nobody has": (an_expression('http.request.version eq "HTTP/2.0"'), "it is HTTP/1.0"),
     "a version that the node does not speak": (an_expression('http.request.version eq "HTTP/3"'), "it is HTTP/1.0"),
+    "a scheme that nobody reports": (a_filter("tag = protocol:http"), "never comes: every request comes by https"),
     "Tor as a country": (an_expression('ip.src.country in {"T1" "DE"}'), "T1, Cloudflare's word for Tor, is none"),
     "a query in a path": (an_expression('http.request.uri.path contains "/a?b"'), "look at http.request.uri"),
     "a query at the end of a path": (an_expression('http.request.uri.path eq "/a?b"'), "look at http.request.uri"),

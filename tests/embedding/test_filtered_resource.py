@@ -459,11 +459,13 @@ async def test_headers_that_only_claim_something_do_not_arrive(pki: PKI) -> None
 async def test_the_client_behind_a_trusted_proxy_is_judged(pki: PKI) -> None:
     """As the node does: believed from right to left, and only if the peer is trusted."""
     inner = Inner()
-    told = get("/", "open.test", "X-Forwarded-For: 10.9.9.9, 192.0.2.7", close=True)
+    told = get("/", "open.test", "X-Forwarded-For: 10.9.9.9, 192.0.2.7", "X-Forwarded-Proto: https", close=True)
     for trusted, client in ((("127.0.0.0/8",), "192.0.2.7"), ((), "127.0.0.1"), (("10.0.0.0/8",), "127.0.0.1")):
         async with serving(FilteredResource(pipeline_of(pki), inner, trusted_proxies=trusted)) as port:
             await ask(port, told)
-        assert inner.seen.pop().exchange.client == client
+        exchange = inner.seen.pop().exchange
+        assert exchange.client == client
+        assert ("protocol:https" in exchange.tags) is (client == "192.0.2.7")
 
 
 UNSEEN = re.compile(

@@ -64,6 +64,11 @@ def _unset_tags(formulas: Formulas) -> Iterator[Problem]:
             tag = leaf.predicate.sought
             if not isinstance(tag, str) or "tags" not in leaf.predicate.subject.needs or tag in known:
                 continue
+            if tag == "protocol:http" and not configuration.edge.trusted_proxies:
+                sentence = (
+                    "every request comes by https, unless one of trusted-proxies reports http in X-Forwarded-Proto"
+                )
+                yield problem_at(header, leaf.evidence, f"the tag {tag} never comes: {sentence}")
             if tag in of_actions or tag.startswith("action:"):
                 sentence = f"the tag {tag} is an action's, and put on only after every filter has been judged"
                 yield problem_at(header, leaf.evidence, sentence)

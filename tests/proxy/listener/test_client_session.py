@@ -183,6 +183,24 @@ def test_a_trusted_proxy_s_requests_share_only_what_is_the_connections(pki: PKI)
         assert first.event_prefix
 
 
+def test_rules_see_the_scheme_that_a_trusted_proxy_reports(pki: PKI) -> None:
+    """``protocol:http`` for a request that came to it without TLS; what else it may write there is no scheme."""
+    redirect = {"type": "redirect", "location": "https://open.test${http.request.uri}"}
+    filters = {"global-filter plain": {"tag": "protocol:http", "action": "to-https"}, "action to-https": redirect}
+    with memory.node(pki, {"edge": {"trusted-proxies": "127.0.0.1/32"}, **filters}) as node:
+        client = node.client()
+        client.send(get("/a?b", "open.test", "X-Forwarded-For: 192.0.2.1", "X-Forwarded-Proto: http"))
+        answer = client.answer()
+        assert (answer.status, answer.fields("location")) == (302, [b"https://open.test/a?b"])
+        assert node.events[0]["request"]["scheme"] == "http"
+        for reported in ("https", "HTTP", "gopher"):
+            client.send(get("/", "open.test", "X-Forwarded-For: 192.0.2.1", f"X-Forwarded-Proto: {reported}"))
+            origin = node.opened[0] if node.opened else node.origin()
+            assert fields(origin.read(), "x-forwarded-proto") == [b"https"]
+            origin.send(b"HTTP/1.1 204 No Content\r\n\r\n")
+            client.answer()
+
+
 def test_who_is_no_trusted_proxy_speaks_for_itself(pki: PKI) -> None:
     """Whatever it reports."""
     with memory.node(pki, {"edge": {"trusted-proxies": "10.0.0.0/8"}}) as node:
