@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from edgenode.model.errors import Problem
 from edgenode.tls.certificates import Certificate, LoadedCertificate
 from edgenode.tls.names import distinguished_name
+from edgenode.tls.revocation_lists import deciding
 from edgenode.tls.truststores import LoadedTrustStore, TrustStore
 
 _NOTICE = datetime.timedelta(days=14)
@@ -42,11 +43,11 @@ def expiry_warnings(
 
 
 def _lists(header: str, store: LoadedTrustStore, now: datetime.datetime, *, past: bool) -> Iterator[Problem]:
-    for crl in store.crls:
+    for crl, decides in zip(store.crls, deciding(store.crls, now), strict=True):
         begin, end = crl.last_update_utc, crl.next_update_utc
         # Lists are issued at regular intervals: the last tenth of the interval is late.
-        if end is not None and (past or end >= now) and end - now < (end - begin) / 10:
-            follows = "" if store.section.crl_stale == "accept" else "; then every client is refused"
+        if decides and end is not None and (past or end >= now) and end - now < (end - begin) / 10:
+            follows = "" if store.section.crl_stale == "accept" else "; then whatever that authority issued is refused"
             date = f"{end:%Y-%m-%d %H:%M} UTC"
             word = f"is out of date since {date}" if end < now else f"is out of date from {date} on"
             sentence = f"the revocation list of {distinguished_name(crl.issuer)} {word}{follows}"

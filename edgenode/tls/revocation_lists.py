@@ -134,28 +134,46 @@ def _may_sign_crls(authority: x509.Certificate) -> bool:
     return usage is None or usage.crl_sign
 
 
+_NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+
 _STALE = {
-    "refuse": "every client is refused",
+    "refuse": "whatever that authority issued is refused",
     "accept": "who it revokes stays revoked, and nobody knows who has been revoked since",
 }
 """By ``crl-stale`` what follows when a list is out of date."""
 
 
-def date_warnings(
-    path: pathlib.Path, crls: Iterable[x509.CertificateRevocationList], crl_stale: str, now: datetime.datetime
-) -> Iterator[str]:
-    """Warnings about the dates of lists.
+def deciding(crls: Iterable[x509.CertificateRevocationList], now: datetime.datetime) -> list[bool]:
+    """Of each list, whether it is its dates that tell what becomes of the clients of its issuer.
 
-    :param path: their file, for the sentences.
+    Among those of one kind, of which one replaces another, it is the one in date that ends last; if there is none in
+    date, each.
     """
-    for crl in crls:
+    spans = [(same_kind(each), each.last_update_utc, each.next_update_utc or _NEVER) for each in crls]
+    last: dict[object, datetime.datetime] = {}
+    for kind, begin, end in spans:
+        if begin <= now <= end:
+            last[kind] = max(end, last.get(kind, end))
+    return [kind not in last or (begin <= now and end == last[kind]) for kind, begin, end in spans]
+
+
+def date_warnings(
+    lists: Sequence[tuple[pathlib.Path, x509.CertificateRevocationList]], crl_stale: str, now: datetime.datetime
+) -> Iterator[str]:
+    """Warnings about the dates of the lists of a trust store, of those alone that decide.
+
+    :param lists: with their files, for the sentences.
+    """
+    for (path, crl), decides in zip(lists, deciding([crl for _, crl in lists], now), strict=True):
+        if not decides:
+            continue
         issuer = distinguished_name(crl.issuer)
         if crl.next_update_utc is not None and crl.next_update_utc < now:
             date = f"{crl.next_update_utc:%Y-%m-%d %H:%M} UTC"
             yield f"{path}: the revocation list of {issuer} is out of date since {date}; {_STALE[crl_stale]}"
         if crl.last_update_utc > now:
             date = f"{crl.last_update_utc:%Y-%m-%d %H:%M} UTC"
-            yield f"{path}: the revocation list of {issuer} is not valid before {date}; every client is refused"
+            yield f"{path}: the revocation list of {issuer} is not valid before {date}; {_STALE['refuse']}"
 
 
 def missing_lists(

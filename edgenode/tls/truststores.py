@@ -117,20 +117,19 @@ def load(
     problems.warn("authorities", *_doubtful_authorities(tuple(authorities), now))
     if authorities and all(validity_fault(authority, now) for authority in authorities):
         problems.error("authorities", "none of the authorities is valid now")
-    crls: list[x509.CertificateRevocationList] = []
+    placed_crls: list[tuple[pathlib.Path, x509.CertificateRevocationList]] = []
     for path in trust_store.crl:
         with problems.reading("crl", path):
             lists = read_crls(path)
             problems.error("crl", *faults(path, lists, tuple(authorities)))
-            problems.warn("crl", *date_warnings(path, lists, trust_store.crl_stale, now))
-            crls += lists
-    if crls and not problems.fatal:
-        with problems.reading("crl", ", ".join(map(str, trust_store.crl))):
-            problems.warn("crl", *missing_lists(tuple(authorities), crls, trust_store.crl_check))
+            placed_crls += ((path, crl) for crl in lists)
+    crls = tuple(crl for _, crl in placed_crls)
     section = evolve(trust_store, authorities=(), crl=())
-    loaded = LoadedTrustStore(name, tuple(authorities), tuple(crls), section)
+    loaded = LoadedTrustStore(name, tuple(authorities), crls, section)
     with problems.reading("crl", ", ".join(map(str, trust_store.crl))):
-        if not problems.fatal:
+        if crls and not problems.fatal:
+            problems.warn("crl", *date_warnings(placed_crls, trust_store.crl_stale, now))
+            problems.warn("crl", *missing_lists(tuple(authorities), crls, trust_store.crl_check))
             _ = loaded.parsed_crls, loaded.revoked_elsewhere  # what cannot be used is found now, and not when it is
     return (None if problems.fatal or not authorities else loaded), problems.found
 

@@ -72,9 +72,9 @@ def test_every_certificate_of_a_chain_and_of_a_store_is_looked_at() -> None:
 
 @pytest.mark.parametrize(("after", "said_of"), [
     (DAY, ""),
-    (DAY - SECOND, "is out of date from {date} on; then every client is refused"),
-    (0 * DAY, "is out of date from {date} on; then every client is refused"),
-    (-SECOND, "is out of date since {date}; then every client is refused"),
+    (DAY - SECOND, "is out of date from {date} on; then whatever that authority issued is refused"),
+    (0 * DAY, "is out of date from {date} on; then whatever that authority issued is refused"),
+    (-SECOND, "is out of date since {date}; then whatever that authority issued is refused"),
 ])  # fmt: skip
 def test_a_list_is_reported_in_the_last_tenth_of_its_life(after: datetime.timedelta, said_of: str) -> None:
     """A list for ten days in its last day; with ``crl-stale = accept`` nothing follows from it."""
@@ -84,6 +84,23 @@ def test_a_list_is_reported_in_the_last_tenth_of_its_life(after: datetime.timede
     assert said(trusted(ROOT, crls=[crl])) == wanted
     wanted = [sentence.partition(";")[0] for sentence in wanted]
     assert said(trusted(ROOT, crls=[crl], stale="accept")) == wanted
+
+
+def test_a_list_beside_one_that_lasts_longer_is_none_to_speak_of() -> None:
+    """An older list, and one that has run out, decide nothing while another of the same kind is in date; one of another
+    authority, and a delta list, are of another kind."""
+    old = ROOT.crl(last_update=NOW - 20 * DAY, next_update=NOW - DAY)
+    ending = ROOT.crl(last_update=NOW - 10 * DAY, next_update=NOW + DAY / 2)
+    current = ROOT.crl(last_update=NOW - DAY, next_update=NOW + 30 * DAY)
+    early = ROOT.crl(last_update=NOW + DAY, next_update=NOW + 60 * DAY)
+    other = make_authority("Other")
+    others = other.crl(last_update=NOW - 20 * DAY, next_update=NOW - DAY)
+    assert said(trusted(ROOT, crls=[old, ending, current, early])) == []
+    assert len(said(trusted(ROOT, crls=[old, ending]))) == 1
+    assert "is out of date from" in said(trusted(ROOT, crls=[ending, old]))[0]
+    assert [each.partition("CN=")[2][:5] for each in said(trusted(ROOT, other, crls=[old, current, others]))] == [
+        "Other"
+    ]
 
 
 def test_a_second_is_the_smallest_time_that_counts() -> None:

@@ -243,7 +243,7 @@ def test_an_authority_without_a_list_beside_one_with_is_a_warning(
 
 
 @pytest.mark.parametrize(("stale", "words"), [
-    ("refuse", "every client is refused"),
+    ("refuse", "whatever that authority issued is refused"),
     ("accept", "who it revokes stays revoked, and nobody knows who has been revoked since"),
 ])  # fmt: skip
 def test_what_follows_from_an_old_list_is_said(write: Write, root: Issued, stale: str, words: str) -> None:
@@ -253,10 +253,28 @@ def test_what_follows_from_an_old_list_is_said(write: Write, root: Issued, stale
     store = write([root], [old, early], crl_stale=stale)
     first, second = warnings(store)
     assert first.endswith(f"UTC; {words}")
-    assert second.endswith("UTC; every client is refused")
+    assert second.endswith("UTC; whatever that authority issued is refused")
     loaded, _ = load("store", store)
     assert loaded is not None
     assert loaded.section.crl_stale == stale
+
+
+def test_an_older_list_beside_a_current_one_is_no_reason_to_warn(
+    write: Write, root: Issued, tmp_path: pathlib.Path
+) -> None:
+    """Nor is the next one, that is not valid yet, whatever their files and order; each authority counts for itself."""
+    old = root.crl(last_update=now() - 9 * DAY, next_update=now() - DAY)
+    early = root.crl(last_update=now() + DAY, next_update=now() + 2 * DAY)
+    assert warnings(write([root], [old, root.crl(), early])) == []
+    store = write([root], [old, early])
+    assert len(warnings(store)) == 2
+    both = evolve(store, crl=(*store.crl, File(write_pem(tmp_path / "current.pem", [root.crl()]))))
+    assert warnings(both) == []
+    other = make_authority("Other")
+    late = other.crl(last_update=now() - 9 * DAY, next_update=now() - DAY)
+    (sentence,) = warnings(write([root, other], [old, late, root.crl()]))
+    assert f"{store.crl[0]}: the revocation list of CN=Other is out of date since" in sentence
+    assert sentence.endswith("; whatever that authority issued is refused")
 
 
 def test_delta_and_indirect_lists_are_let_in(write: Write, root: Issued) -> None:
