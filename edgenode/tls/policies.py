@@ -6,6 +6,7 @@ asked for, and what is loaded is checked before it is used: a group that would l
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import secrets
 import tempfile
@@ -20,6 +21,7 @@ from OpenSSL._util import lib
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.tls.admission import Admission
 from edgenode.tls.certificates import LoadedCertificate
+from edgenode.tls.doubts import namesakes
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems
 from edgenode.tls.revocation import Revocation, fill_store
@@ -94,6 +96,11 @@ def check_group(
         for key in group.asked_of_verified_clients:
             problems.error(key, _LETS_IN_OTHERS[group.mtls])
     problems.warn("trust-store", *_shared(trust_stores))
+    if len(trust_stores) > 1:
+        now = datetime.datetime.now(datetime.UTC)
+        each_alone = {sentence for store in trust_stores for sentence in namesakes(store.authorities, now)}
+        together = namesakes([ca for store in trust_stores for ca in store.authorities], now)
+        problems.warn("trust-store", *(sentence for sentence in together if sentence not in each_alone))
     names, size = _names(trust_stores)
     if size > MOST_NAMES:
         problems.warn(

@@ -24,6 +24,9 @@ _POLICIES = (
     ExtensionPolicy.webpki_defaults_ee().may_be_present(x509.SubjectAlternativeName, Criticality.AGNOSTIC, None),
 )
 _PREFIXES = re.compile(r"(?:(?:validation failed|candidates exhausted|fatal error): )+")
+_TYPES = re.compile(r":? *\b[A-Z]\w* \{.*", re.DOTALL)
+"""A value as Rust writes it."""
+
 _QUOTED = re.compile(r" \(encountered processing .*", re.DOTALL)
 
 _DNS_NAME = re.compile(r"(?:\*\.)?(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*(?!\d+\Z)[A-Za-z0-9-]{1,63}")
@@ -51,7 +54,7 @@ def path_fault(chain: Sequence[x509.Certificate], now: datetime.datetime) -> str
     try:
         builder.build_client_verifier().verify(leaf, list(issuers[:-1]))
     except VerificationError as error:
-        return _PREFIXES.sub("", _QUOTED.sub("", str(error))) or "the path is not valid"
+        return _TYPES.sub("", _PREFIXES.sub("", _QUOTED.sub("", str(error)))) or "the path is not valid"
     return ""
 
 

@@ -11,7 +11,6 @@ import datetime
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from types import MappingProxyType
 from typing import Self
 
 from attrs import evolve, field, frozen
@@ -24,6 +23,7 @@ from edgenode.tls.admission import Admission
 from edgenode.tls.identity import der_of, describe, identify, issuer_serial
 from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
+from edgenode.tls.strength import has_strong_key, has_strong_signature
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import Record
 from edgenode.tls.verify_errors import (
@@ -41,12 +41,6 @@ from edgenode.tls.verify_errors import (
 )
 
 FOREVER = 2**62
-
-LEAST_BITS = MappingProxyType({"RSA": 2048, "DSA": 2048, "ECDSA": 224, "Ed25519": 256, "Ed448": 456})
-"""The smallest keys of 112 bits of security, which is level 2; a kind that is not here is not strong."""
-
-STRONG_SIGNATURES = ("sha224", "sha256", "sha384", "sha512", "ed25519", "ed448")
-"""How signatures of 112 bits of security end in :data:`~edgenode.tls.identity.SIGNATURE_ALGORITHMS`."""
 
 
 @frozen(eq=False, slots=False)
@@ -226,7 +220,7 @@ class Trust:
 def _weakness(authority: bytes, *, is_last: bool) -> int:
     """OpenSSL's error for a key or signature below its security level 2; outside of handshakes OpenSSL's is 0."""
     description = describe(authority)
-    if description.key_bits < LEAST_BITS.get(description.key_type, FOREVER):
+    if not has_strong_key(description):
         return AUTHORITY_KEY_TOO_WEAK
     # The authority is trusted for its key; its signature does not count.
-    return 0 if is_last or description.signature_algorithm.endswith(STRONG_SIGNATURES) else SIGNATURE_TOO_WEAK
+    return 0 if is_last or has_strong_signature(description) else SIGNATURE_TOO_WEAK

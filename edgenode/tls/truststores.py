@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar
 
@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives import hashes
 
 from edgenode.model.errors import Problem
 from edgenode.model.settings import Choice, File, Tag, Word, setting
-from edgenode.tls.certificates import extension, read_placed, signed_by, validity_fault
+from edgenode.tls.certificates import extension, read_placed, validity_fault
+from edgenode.tls.doubts import doubts
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems, in_words
 from edgenode.tls.revocation_lists import (
@@ -114,7 +115,9 @@ def load(
             placed = read_placed(path)
             problems.error("authorities", *_authority_faults(path, placed))
             authorities.update(dict.fromkeys(placed.values()))
-    problems.warn("authorities", *_doubtful_authorities(tuple(authorities), now))
+    with problems.reading("authorities", ", ".join(map(str, trust_store.authorities))):
+        if not problems.fatal:
+            problems.warn("authorities", *doubts(tuple(authorities), trust_store.verification, now))
     if authorities and all(validity_fault(authority, now) for authority in authorities):
         problems.error("authorities", "none of the authorities is valid now")
     placed_crls: list[tuple[pathlib.Path, x509.CertificateRevocationList]] = []
@@ -149,15 +152,3 @@ def _authority_faults(path: pathlib.Path, placed: Mapping[str, x509.Certificate]
             yield f"{path}: {subject} is no certificate authority: its basicConstraints say CA:FALSE"
         if usage is not None and not usage.key_cert_sign:
             yield f"{path}: {subject} may not sign certificates: its keyUsage lacks keyCertSign"
-
-
-def _doubtful_authorities(authorities: Sequence[x509.Certificate], now: datetime.datetime) -> Iterator[str]:
-    for authority in authorities:
-        if fault := validity_fault(authority, now):
-            yield f"{fault}; nothing that it issued is accepted"
-        if not any(signed_by(authority, other) for other in authorities):
-            # X509_V_FLAG_PARTIAL_CHAIN stays off, so a chain must end in a self-signed authority, as in nginx.
-            yield (
-                f"the issuer of {distinguished_name(authority.subject)} is not among the authorities: "
-                f"{distinguished_name(authority.issuer)}; no chain through it can be verified"
-            )
