@@ -57,6 +57,8 @@ class Transport:
     by itself, as in HTTP requests, set ``SSL.OP_IGNORE_UNEXPECTED_EOF`` on the TLS connection: then it is an end, and
     a client that has only shut down its sending side can be answered. (Otherwise OpenSSL sends nothing after it.)
 
+    :param keep_refused: whether the socket of a handshake that is refused, with an alert, is left open when ``lost`` is
+        called, for the receiver to close: it may first read what would turn the close into a reset.
     :ivar sock: the socket; owned by the transport.
     :ivar connection: the TLS connection on it, or :class:`Plain`.
     :ivar receiver: whom it tells what happens.
@@ -68,13 +70,18 @@ class Transport:
     """
 
     __slots__ = (
-        "_again", "_asked", "_closing", "_direct", "_ended", "_fd", "_half", "_messages", "_open", "_paused", "_queue",
-        "_reactor", "_read", "_reading", "_unsent", "_writing",
+        "_again", "_asked", "_closing", "_direct", "_ended", "_fd", "_half", "_keep_refused", "_messages", "_open",
+        "_paused", "_queue", "_reactor", "_read", "_reading", "_unsent", "_writing",
         "connection", "established", "lost", "queued", "receiver", "sent", "side", "sock",
     )  # fmt: skip
 
     def __init__(
-        self, reactor: Reactor, sock: socket.socket, connection: SSL.Connection | Plain, receiver: Receiver
+        self,
+        reactor: Reactor,
+        sock: socket.socket,
+        connection: SSL.Connection | Plain,
+        receiver: Receiver,
+        keep_refused: bool = False,
     ) -> None:
         self._reactor = reactor
         self.sock = sock
@@ -90,6 +97,7 @@ class Transport:
         self._open = self._direct = False  # what follows from all the others: may it read, may it send unqueued
         self._again = self._asked = self._paused = self._reading = self._writing = False
         self._closing = self._half = self._ended = False
+        self._keep_refused = keep_refused
 
     # -- the reactor's side ------------------------------------------------------------------------------------------
 
@@ -436,7 +444,8 @@ class Transport:
             self._want_write()
             return
         except SSL.Error as error:
-            self._end(describe(error), clean=False)
+            gone = isinstance(error, (SSL.SysCallError, SSL.ZeroReturnError))
+            self._end(describe(error), clean=False, close=gone or not self._keep_refused)
             return
         except Exception as error:  # whatever a callback of the handshake raised: fail closed, without a traceback
             self._end(f"{type(error).__name__} in the handshake", clean=False)
@@ -488,7 +497,7 @@ class Transport:
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_WR)
 
-    def _end(self, reason: str, clean: bool) -> None:
+    def _end(self, reason: str, clean: bool, close: bool = True) -> None:
         if self.lost:
             return
         self.lost = self._ended = True
@@ -499,7 +508,8 @@ class Transport:
             self._reactor.removeWriter(self)
         self._queue = None
         self.queued = 0
-        self.sock.close()
+        if close:
+            self.sock.close()
         receiver, self.receiver = self.receiver, NOBODY  # so that both can go without the garbage collector
         try:
             receiver.lost(reason, clean)

@@ -15,16 +15,32 @@ from collections.abc import Set
 
 from attrs import frozen
 
-MAX_SIZE = 16 * 1024
-"""The most bytes looked at: a ClientHello with post-quantum key shares has about 1,700."""
+MAX_SIZE = 4 + 2 + 32 + 33 + 2 + 0xFFFE + 1 + 0xFF + 2 + 0xFFFF
+"""The longest ClientHello that its own lengths can express, 128 KiB and 328 bytes: OpenSSL takes no longer one either.
+One with post-quantum key shares has about 1,700 bytes."""
+
+MOST_RECORDS = 2048
+"""Records that it may come in. OpenSSL needs 1.7 microseconds for each, however short it is."""
+
+MOST_BYTES = MAX_SIZE + 5 * MOST_RECORDS
+"""The most bytes looked at, with the headers of records."""
+
+_RECORD = 2**14
+"""The most bytes that a record holds (RFC 8446, section 5.1)."""
 
 _MOST_CIPHERS, _MOST_EXTENSIONS, _MOST_SCHEMES = 512, 64, 128
-"""No client offers as many. Bounds what the memory of :func:`_hash_of_ciphers` and its like can hold."""
+"""What clients in use offer at the most. Bounds what the memory of :func:`_hash_of_ciphers` and its like can hold."""
 
 _REMEMBERED = 256
 """Lists of cipher suites, and sets of extensions, whose hash is remembered: more than clients in use have."""
 
+UNEXPECTED_MESSAGE, RECORD_OVERFLOW, DECODE_ERROR = 10, 22, 50
+"""Alerts (RFC 8446, section 6)."""
+
 _HANDSHAKE, _CLIENT_HELLO = 22, 1
+_CONTENT_TYPES = range(20, 25)
+"""The types of records: change_cipher_spec, alert, handshake, application_data, heartbeat (RFC 6520)."""
+
 _SERVER_NAME, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS = 0, 13, 16, 43
 _VERSIONS = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3"}
 _GREASE = frozenset(0x0A0A + 0x1010 * index for index in range(16))
@@ -39,11 +55,19 @@ _uint16 = struct.Struct(">H").unpack_from
 
 
 class NotTLS(Exception):
-    """The first bytes are not those of a TLS handshake."""
+    """The first bytes are not those of TLS."""
 
 
 class MalformedClientHello(Exception):
-    """A TLS handshake that does not begin with a well-formed ClientHello."""
+    """TLS that does not begin with a well-formed ClientHello.
+
+    :param reason: a few words.
+    :ivar alert: the number of the alert that says so.
+    """
+
+    def __init__(self, reason: str, alert: int = DECODE_ERROR) -> None:
+        super().__init__(reason)
+        self.alert = alert
 
 
 @frozen
@@ -63,42 +87,78 @@ class ClientHello:
 
 
 def read_client_hello(data: bytes) -> ClientHello | int:
-    """Read a ClientHello from the first bytes of a connection.
+    """Read a ClientHello from the first bytes of a connection: see :meth:`ClientHelloReader.read`."""
+    return ClientHelloReader().read(data)
 
-    :param data: all bytes received so far, from the very first.
-    :return: the ClientHello, or, if it is not all there yet, how many bytes there must be at the least.
-    :raises NotTLS: if these are not the first bytes of a TLS handshake.
-    :raises MalformedClientHello: if they are, but not of a well-formed ClientHello within :data:`MAX_SIZE`.
+
+class ClientHelloReader:
+    """Reads a ClientHello from the first bytes of a connection while they come.
+
+    What has been read is not read again: a client that sends its bytes one by one costs no more than that.
     """
-    message = b""
-    offset = 0
-    while True:
-        header = data[offset : offset + 5]
-        # Handshake records have type 22 and major version 3. Anything else is another protocol, plain HTTP most likely.
-        if (header[:1] and header[0] != _HANDSHAKE) or (len(header) > 1 and header[1] != 3):
-            if offset:
-                raise MalformedClientHello("another record inside the ClientHello")
-            raise NotTLS
-        if len(header) < 5:
-            return offset + 5
-        end = offset + 5 + int.from_bytes(header[3:], "big")
-        if end == offset + 5 or end > MAX_SIZE:
-            raise MalformedClientHello("a record of no or of too many bytes")
-        if len(data) < end:
-            return end
-        message += data[offset + 5 : end]
-        if message[0] != _CLIENT_HELLO:
-            raise MalformedClientHello("the first message is not a ClientHello")
-        if len(message) >= 4:
-            size = 4 + int.from_bytes(message[1:4], "big")
-            if size > MAX_SIZE:
-                raise MalformedClientHello("a ClientHello of too many bytes")
-            if len(message) >= size:
-                try:
-                    return _read_fields(message[4:size])
-                except (IndexError, struct.error):
-                    raise MalformedClientHello("a length points outside its field") from None
-        offset = end
+
+    __slots__ = ("_message", "_offset", "_records")
+
+    def __init__(self) -> None:
+        self._message = b""
+        self._offset = self._records = 0
+
+    def read(self, data: bytes) -> ClientHello | int:
+        """Read on.
+
+        :param data: all bytes received so far, from the very first.
+        :return: the ClientHello, or, if it is not all there yet, how many bytes there must be at the least.
+        :raises NotTLS: if these are not the first bytes of TLS.
+        :raises MalformedClientHello: if they are, but not of a well-formed ClientHello within :data:`MAX_SIZE` and
+            :data:`MOST_RECORDS`.
+        """
+        message, offset = bytearray(self._message), self._offset
+        while self._records < MOST_RECORDS:
+            header = data[offset : offset + 5]
+            _check_header(header, offset)
+            end = offset + 5 + int.from_bytes(header[3:], "big") if len(header) == 5 else offset + 5
+            if offset == 0 and len(data) > 5 and data[5] != _CLIENT_HELLO:
+                raise MalformedClientHello("the first message is not a ClientHello", UNEXPECTED_MESSAGE)
+            if len(data) < end or len(header) < 5:
+                self._message, self._offset = bytes(message), offset
+                return end
+            message += data[offset + 5 : end]
+            if len(message) >= 4:
+                size = 4 + int.from_bytes(message[1:4], "big")
+                if size > MAX_SIZE:
+                    raise MalformedClientHello("a ClientHello of too many bytes")
+                if len(message) >= size:
+                    return _read_message(bytes(message[4:size]))
+            offset = end
+            self._records += 1
+        raise MalformedClientHello("a ClientHello in too many records")
+
+
+def _read_message(body: bytes) -> ClientHello:
+    try:
+        return _read_fields(body)
+    except (IndexError, struct.error):
+        raise MalformedClientHello("a length points outside its field") from None
+
+
+def _check_header(header: bytes, offset: int) -> None:
+    """Check the header of a record, as far as it is there.
+
+    :param offset: where it is: what begins otherwise is another protocol, plain HTTP most likely.
+    """
+    if offset == 0 and ((header[:1] and header[0] not in _CONTENT_TYPES) or (len(header) > 1 and header[1] != 3)):
+        raise NotTLS
+    if len(header) < 2:
+        return
+    if header[0] != _HANDSHAKE or header[1] != 3:
+        within = "before" if offset == 0 else "inside"
+        raise MalformedClientHello(f"another record {within} the ClientHello", UNEXPECTED_MESSAGE)
+    if len(header) == 5:
+        length = int.from_bytes(header[3:], "big")
+        if length == 0:
+            raise MalformedClientHello("a record of no bytes", UNEXPECTED_MESSAGE)
+        if length > _RECORD:
+            raise MalformedClientHello("a record of too many bytes", RECORD_OVERFLOW)
 
 
 def _read_fields(body: bytes) -> ClientHello:
@@ -133,8 +193,6 @@ def _read_fields(body: bytes) -> ClientHello:
     schemes = b""
     if _SIGNATURE_ALGORITHMS in extensions:
         schemes = _list(body, extensions[_SIGNATURE_ALGORITHMS])
-    if len(ciphers) > 2 * _MOST_CIPHERS or count > _MOST_EXTENSIONS or len(schemes) > 2 * _MOST_SCHEMES:
-        raise MalformedClientHello("more ciphers, extensions or signature schemes than there are")
     name = _server_name(_list(body, extensions[_SERVER_NAME])) if _SERVER_NAME in extensions else None
     alpn = _protocols(_list(body, extensions[_ALPN])) if _ALPN in extensions else ()
     return ClientHello(name, alpn, version, _ja4(version, name, alpn, ciphers, extensions.keys(), schemes))
@@ -192,10 +250,13 @@ def _ja4(
 ) -> str:
     # Clients that send GREASE choose it anew for each connection, and some shuffle their extensions.
     kinds = tuple(sorted(extensions - _GREASE))
-    suites, suites_hash = _hash_of_ciphers(ciphers)
+    of_ciphers = _hash_of_ciphers if len(ciphers) <= 2 * _MOST_CIPHERS else _hash_of_ciphers.__wrapped__
+    usual = len(kinds) <= _MOST_EXTENSIONS and len(schemes) <= 2 * _MOST_SCHEMES
+    of_extensions = _hash_of_extensions if usual else _hash_of_extensions.__wrapped__
+    suites, suites_hash = of_ciphers(ciphers)
     return (
         f"t{_VERSIONS.get(version, '00')}{'i' if name is None else 'd'}{suites}{min(len(kinds), 99):02}"
-        f"{_mark(alpn[0]) if alpn else '00'}_{suites_hash}_{_hash_of_extensions(kinds, schemes)}"
+        f"{_mark(alpn[0]) if alpn else '00'}_{suites_hash}_{of_extensions(kinds, schemes)}"
     )
 
 
@@ -210,21 +271,26 @@ def _mark(protocol: bytes) -> str:
 @functools.lru_cache(_REMEMBERED)
 def _hash_of_ciphers(ciphers: bytes) -> tuple[str, str]:
     """How many cipher suites there are, two digits, and the hash of their sorted numbers."""
-    suites = sorted(_hexadecimal(ciphers))
-    return f"{min(len(suites), 99):02}", _short(",".join(suites))
+    suites = sorted(_without_grease(ciphers))
+    return f"{min(len(suites), 99):02}", _short(_hexadecimal(suites))
 
 
 @functools.lru_cache(_REMEMBERED)
 def _hash_of_extensions(kinds: tuple[int, ...], schemes: bytes) -> str:
     """The hash of the sorted types of extensions, without server_name and ALPN, and the signature schemes in order."""
-    hashed = ",".join(f"{kind:04x}" for kind in kinds if kind not in (_SERVER_NAME, _ALPN))
-    offered = ",".join(_hexadecimal(schemes))
+    hashed = _hexadecimal([kind for kind in kinds if kind not in (_SERVER_NAME, _ALPN)])
+    offered = _hexadecimal(_without_grease(schemes))
     return _short(hashed + (f"_{offered}" if offered else ""))
 
 
-def _hexadecimal(numbers: bytes) -> list[str]:
+def _without_grease(numbers: bytes) -> list[int]:
     """The 16-bit numbers of a list, without GREASE."""
-    return [f"{number:04x}" for number in _numbers(numbers, len(numbers)) if number not in _GREASE]
+    return [number for number in _numbers(numbers, len(numbers)) if number not in _GREASE]
+
+
+def _hexadecimal(numbers: list[int]) -> str:
+    """Numbers of 16 bits in four digits each, with commas."""
+    return struct.pack(f">{len(numbers)}H", *numbers).hex(",", 2) if numbers else ""
 
 
 def _short(text: str) -> str:

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 from attrs import frozen
+from OpenSSL import SSL
 
+from tests.support.handshakes import client as client_context
 from tests.support.node import PKI, Client, Hand, Node, Origin, Refused, connect, get, in_thread, running, started
 
 pytestmark = pytest.mark.lasting
 
-DECODE_ERROR = bytes((21, 3, 3, 0, 2, 2, 50))
-UNRECOGNIZED_NAME = bytes((21, 3, 3, 0, 2, 2, 112))
+UNEXPECTED_MESSAGE, RECORD_OVERFLOW, DECODE_ERROR, UNRECOGNIZED_NAME = (
+    bytes((21, 3, 3, 0, 2, 2, number)) for number in (10, 22, 50, 112)
+)
 
 
 @frozen(eq=False)
@@ -87,25 +90,122 @@ async def _say(front: Front, data: bytes, *, close: bool = False) -> bytes:
     return received
 
 
+@pytest.mark.parametrize("last", [0, 16, 100_000], ids=["no more", "a little more", "much more"])
 @pytest.mark.parametrize(
-    "data",
+    ("data", "alert"),
     [
-        b"\x16\x03\x01\xff\xff" + b"\x01\0\xff\xff" + b"a" * 20000,
-        b"\x16\x03\x01\x40\0" + b"\x01\0\xff\xff" + b"a" * 20000,
-        b"\x16\x03\x01\0\x04\x01\xff\xff\xff",
-        b"\x16\x03\x01\0\0",
-        b"\x16\x03\x01\0\x04\x02\0\0\0",
-        b"\x16\x03\x01\0\x05\x01\0\0\x01\0",
-        b"\x16\x03\x01\0\x02\x01\0\x17\x03\x03\0\x02ab",
+        (b"\x16\x03\x01\xff\xff" + b"\x01\0\xff\xff" + b"a" * 20000, RECORD_OVERFLOW),
+        (b"\x16\x03\x01\x40\x01" + b"\x01\0\xff\xff", RECORD_OVERFLOW),
+        (b"\x16\x03\x01\x40\0" + b"\x01\0\xff\xff" + b"a" * 20000, UNEXPECTED_MESSAGE),
+        (b"\x16\x03\x01\0\x04\x01\xff\xff\xff", DECODE_ERROR),
+        (b"\x16\x03\x01\0\0", UNEXPECTED_MESSAGE),
+        (b"\x16\x03\x01\0\x04\x02\0\0\0", UNEXPECTED_MESSAGE),
+        (b"\x16\x03\x01\0\x01\x14", UNEXPECTED_MESSAGE),
+        (b"\x16\x03\x01\0\x05\x01\0\0\x01\0", DECODE_ERROR),
+        (b"\x16\x03\x01\0\x02\x01\0\x17\x03\x03\0\x02ab", UNEXPECTED_MESSAGE),
+        (b"\x14\x03\x03\0\x01\x01", UNEXPECTED_MESSAGE),
+        (b"\x15\x03\x03\0\x02\x01\x00", UNEXPECTED_MESSAGE),
+        (b"\x17\x03\x03\0\x02ab", UNEXPECTED_MESSAGE),
+        (b"\x18\x03\x02\0\x03\x01\x40\0", UNEXPECTED_MESSAGE),
     ],
-    ids=["record", "record at its limit", "message", "empty record", "ServerHello", "empty hello", "other record"],
-)
-async def test_an_oversize_or_malformed_hello_gets_an_alert(front: Front, data: bytes) -> None:
-    """What says it is TLS but is no ClientHello of a sane size gets the alert decode_error at once, and an event."""
-    assert await _say(front, data) == DECODE_ERROR
+    ids=["record", "record just too long", "garbage for a record", "message", "empty record", "ServerHello", "Finished",
+         "empty hello", "other record", "change_cipher_spec", "alert", "application data", "heartbeat"],
+)  # fmt: skip
+async def test_what_is_no_client_hello_gets_its_alert(front: Front, data: bytes, alert: bytes, last: int) -> None:
+    """What says that it is TLS but is no well-formed ClientHello is told at once what is wrong, and there is an event.
+    Nobody is reset who has sent more than was looked at, or goes on sending."""
+
+    def say() -> bytes:
+        with connect(front.node.port) as sock:
+            sock.sendall(data + bytes(last))
+            received = sock.recv(7)
+            sock.sendall(bytes(last))
+            return received + sock.recv(1)
+
+    assert await in_thread(say) == alert
     (event,) = await front.node.events.take()
     assert (event["status"], event["error"]["status"]) == (0, 400)
     assert event["error"]["reason"].startswith("malformed ClientHello: ")
+
+
+def _large(hello: bytes, ciphers: int, extensions: int, padding: int) -> bytes:
+    """A ClientHello with more cipher suites, more extensions and more padding in it, as a message."""
+    body = hello[9:]
+    at = 35 + body[34]
+    end = at + 2 + int.from_bytes(body[at : at + 2], "big")
+    suites = body[at + 2 : end] + b"".join(number.to_bytes(2, "big") for number in range(0x0100, 0x0100 + ciphers))
+    rest = end + 1 + body[end]
+    added = [(0x4000 + number, b"") for number in range(extensions)] + ([(80, bytes(padding))] if padding else [])
+    found = body[rest + 2 :] + b"".join(
+        kind.to_bytes(2, "big") + len(content).to_bytes(2, "big") + content for kind, content in added
+    )
+    body = body[:at] + len(suites).to_bytes(2, "big") + suites + body[end:rest]
+    body += len(found).to_bytes(2, "big") + found
+    return b"\x01" + len(body).to_bytes(3, "big") + body
+
+
+LARGE = [(0, 64, 0), (512, 0, 0), (4000, 1000, 0), (0, 16_000, 0), (0, 0, 0x3F80), (0, 0, 0xF700), (32_600, 0, 0xF700)]
+"""Cipher suites, extensions and bytes of padding that are added to a ClientHello."""
+
+
+@pytest.mark.parametrize(
+    ("size", "added"),
+    [(1, (0, 0, 200)), *((size, added) for size in (16384, 1000, 100) for added in LARGE)],
+)
+async def test_a_large_hello_is_read(front: Front, size: int, added: tuple[int, int, int]) -> None:
+    """More suites, extensions and bytes than any client has, up to 128 KiB, in up to 2048 records: it goes the way of
+    every other, to the group that it names, and to OpenSSL, which answers it."""
+
+    def answer() -> bytes:
+        with Hand(front.node.port) as hand:
+            hand.sock.sendall(_records(hand.hello[:5] + _large(hand.hello, *added), size))
+            return hand.sock.recv(3)
+
+    assert await in_thread(answer) == b"\x16\x03\x03", "ServerHello"
+    (event,) = await front.node.events.take()
+    assert event["error"]["reason"].startswith("TLS handshake: ")
+    assert event["tls"]["server_name"] == "open.test"
+
+
+async def test_a_hello_in_thousands_of_records_is_refused(front: Front) -> None:
+    """Each costs as much as a long one."""
+    with Hand(front.node.port) as hand:
+        data = _records(hand.hello[:5] + _large(hand.hello, 0, 0, 3000), 1)
+    assert await _say(front, data) == DECODE_ERROR
+    (event,) = await front.node.events.take()
+    assert event["error"]["reason"] == "malformed ClientHello: a ClientHello in too many records"
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+async def test_a_client_with_a_large_hello_is_served(front: Front, version: str) -> None:
+    """60 KB of application protocols: the handshake that it begins is good to the end."""
+    context = client_context(version=version, alpn=[bytes([65 + n % 26]) * 250 for n in range(240)] + [b"http/1.1"])
+    received = await front.node.exchange(get(close=True), context=context)
+    assert received.startswith(b"HTTP/1.1 200 ")
+    (event,) = await front.node.events.take()
+    assert event["tls"]["alpn"] == "http/1.1"
+
+
+async def test_a_large_hello_that_dribbles_in(front: Front) -> None:
+    """128 KiB in pieces: the kernel holds all of it for us, whatever it thinks of a socket that nobody reads."""
+
+    def answer() -> bytes:
+        with Hand(front.node.port) as hand:
+            data = _records(hand.hello[:5] + _large(hand.hello, 32_600, 0, 0xF700), 700)
+            for at in range(0, len(data), 333):
+                hand.sock.sendall(data[at : at + 333])
+            return hand.sock.recv(3)
+
+    assert await in_thread(answer) == b"\x16\x03\x03"
+    await front.node.events.take()
+
+
+async def test_a_hello_of_more_than_that_is_not_read(front: Front) -> None:
+    """A message that says that it is longer than any ClientHello can be is refused by its header."""
+    data = b"\x16\x03\x01\0\x20\x01" + (131_397).to_bytes(3, "big") + bytes(28)
+    assert await _say(front, data) == DECODE_ERROR
+    (event,) = await front.node.events.take()
+    assert event["error"]["reason"] == "malformed ClientHello: a ClientHello of too many bytes"
 
 
 @pytest.mark.parametrize(
@@ -161,6 +261,34 @@ async def test_a_server_name_in_another_spelling_is_the_same(front: Front, name:
     assert (await front.node.exchange(get(close=True), name)).startswith(b"HTTP/1.1 200 ")
     (event,) = await front.node.events.take()
     assert event["tls"]["server_name"] == "open.test"
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("stranger", [False, True], ids=["without a certificate", "of an unknown authority"])
+async def test_a_client_refused_in_the_handshake_reads_why(front: Front, version: str, stranger: bool) -> None:
+    """By TLS 1.3 it has sent its request before it is refused, and what of it is unread must not make a reset of the
+    close: every client gets the alert."""
+    chain = [front.pki.servers.issue("CN=Mallory")] if stranger else []
+    words = ("unknown ca",) if stranger else ("certificate required", "handshake failure")
+
+    def told(port: int) -> str:
+        with connect(port) as sock:
+            tls = SSL.Connection(client_context(version=version, chain=chain), sock)
+            tls.set_tlsext_host_name(b"strict.test")
+            tls.set_connect_state()
+            sock.settimeout(None)
+            try:
+                tls.do_handshake()
+                tls.sendall(get("/", "strict.test") + bytes(50_000))
+                return str(tls.recv(1))
+            except SSL.Error as error:
+                return str(error)
+
+    async with started(front.pki, front.origin, {"server-group strict": {"mtls-refusal": "handshake"}}) as node:
+        for _ in range(10):
+            answer = await in_thread(told, node.port)
+            assert any(each in answer for each in words), answer
+        await node.events.take(10)
 
 
 # -- deadlines ---------------------------------------------------------------------------------------------------------

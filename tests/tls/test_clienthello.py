@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given, strategies
 from OpenSSL import SSL
 
 from edgenode.tls import clienthello
-from edgenode.tls.clienthello import MAX_SIZE, ClientHello, MalformedClientHello, NotTLS, read_client_hello
+from edgenode.tls.clienthello import (
+    MOST_BYTES,
+    ClientHello,
+    ClientHelloReader,
+    MalformedClientHello,
+    NotTLS,
+    read_client_hello,
+)
 from tests.support.handshakes import client
 
 JA4 = "t13d1516h2_8daaf6152771_e5627efa2ab1"
@@ -123,17 +128,33 @@ def test_openssl_s_own_hello(alpn: tuple[bytes, ...]) -> None:
     assert read(openssl(None)).server_name is None
 
 
-@pytest.mark.parametrize("data", [
-    lambda n: hello(ciphers=tuple(range(512 + n))),
-    lambda n: hello(*(extension(kind, b"") for kind in range(100, 164 + n))),
-    lambda n: hello(extension(13, vector(numbers(*range(128 + n)), 2))),
-    lambda n: hello(server_name(b"a" * (253 + n))),
-], ids=["ciphers", "extensions", "schemes", "name"])  # fmt: skip
-def test_lists_have_a_largest_size(data: Callable[[int], bytes]) -> None:
-    """512 cipher suites, 64 extensions, 128 signature schemes and 253 characters of a name are the most."""
-    assert len(read(data(0)).fingerprint) == 36
+MANY = {
+    "ciphers": lambda n: hello(ciphers=tuple(range(n))),
+    "extensions": lambda n: hello(*(extension(kind, b"") for kind in range(100, 100 + n))),
+    "schemes": lambda n: hello(extension(13, vector(numbers(*range(n)), 2))),
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+@pytest.mark.parametrize("count", [64, 65, 128, 129, 512, 513, 4000])
+def test_lists_may_be_long(kind: str, count: int) -> None:
+    """What no client in use sends is read all the same, and JA4 is that of the whole list; it is not remembered."""
+    fingerprint = read(MANY[kind](count)).fingerprint
+    assert len(fingerprint) == 36
+    assert fingerprint != read(MANY[kind](count - 1)).fingerprint
+    sizes = [memory.cache_info().currsize for memory in (clienthello._hash_of_ciphers, clienthello._hash_of_extensions)]
+    read(MANY[kind](4001))
+    read(MANY[kind](4002))
+    assert sizes == [
+        memory.cache_info().currsize for memory in (clienthello._hash_of_ciphers, clienthello._hash_of_extensions)
+    ]
+
+
+def test_a_name_has_a_largest_size() -> None:
+    """253 characters (RFC 1035, section 3.1)."""
+    assert read(hello(server_name(b"a" * 253))).server_name == "a" * 253
     with pytest.raises(MalformedClientHello):
-        read_client_hello(data(1))
+        read_client_hello(hello(server_name(b"a" * 254)))
 
 
 def test_what_fingerprints_are_remembered_by_is_bounded() -> None:
@@ -221,6 +242,17 @@ def test_a_part_of_a_hello_asks_for_more(data: strategies.DataObject) -> None:
     assert at < wanted <= len(whole)
 
 
+@given(strategies.integers(1, 2000), strategies.integers(0, 100))
+def test_what_comes_in_pieces_is_read_once(size: int, more: int) -> None:
+    """A reader that is given more and more of a ClientHello reads what one that is given all of it at once does."""
+    whole = split(openssl(b"open.test"), size)
+    reader, at = ClientHelloReader(), 0
+    while isinstance(found := reader.read(whole[:at]), int):
+        assert at < found <= len(whole)
+        at = found + more
+    assert found == read(whole)
+
+
 @given(strategies.integers(1, 2000), strategies.binary(max_size=40))
 def test_records_make_no_difference(size: int, behind: bytes) -> None:
     """A ClientHello in many records, with other bytes behind it, is the same ClientHello."""
@@ -249,13 +281,13 @@ def _never_surprised(data: bytes) -> None:
     except (NotTLS, MalformedClientHello):
         return
     if isinstance(found, int):
-        assert len(data) < found <= MAX_SIZE + 5
+        assert len(data) < found <= MOST_BYTES
     else:
         assert len(found.fingerprint) == 36
 
 
 @pytest.mark.parametrize(
-    "data", [b"G", b"GET / HTTP/1.1", b"\x16\x02", b"\0", b"\x80\x2e\x01", b"\x15\x03\x01\0\x02\2\0"]
+    "data", [b"G", b"GET / HTTP/1.1", b"\x16\x02", b"\0", b"\x80\x2e\x01", b"\x13\3", b"\x19\3", b"\x15\2"]
 )
 def test_what_is_no_tls(data: bytes) -> None:
     """The first bytes tell that it is not TLS, as early as they can."""
@@ -333,3 +365,32 @@ def test_malformed(data: bytes) -> None:
     """A length that points outside, a name that is none, anything twice: no hello, rather than half of one."""
     with pytest.raises(MalformedClientHello):
         read_client_hello(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "alert"),
+    [
+        (b"\x14\3\3\0\1\1", 10),
+        (b"\x15\3\1\0\2\2\0", 10),
+        (b"\x17\3", 10),
+        (b"\x18\3\2", 10),
+        (record(b"\2\0\0\0"), 10),
+        (record(b"\2")[:6], 10),
+        (record(b"\0"), 10),
+        (record(b""), 10),
+        (record(b"\1\0\1\0") + b"\x17\3\3\0\1x", 10),
+        (record(b"\1\0\1\0") + b"\x16\2", 10),
+        (b"\x16\3\1\x40\1", 22),
+        (b"\x16\3\1\xff\xff", 22),
+        (record(b"\1\2\2\0"), 50),
+        (hello(server_name(b"open test")), 50),
+        (split(hello(extension(21, bytes(3000))), 1), 50),
+    ],
+    ids=lambda value: value.hex()[:24] if isinstance(value, bytes) else None,
+)
+def test_alerts(data: bytes, alert: int) -> None:
+    """Another message or record than a ClientHello is unexpected_message, a record of more than 2^14 bytes is
+    record_overflow, and what is in a ClientHello that is none decode_error (RFC 8446, sections 5.1 and 6.2)."""
+    with pytest.raises(MalformedClientHello) as raised:
+        read_client_hello(data)
+    assert raised.value.alert == alert

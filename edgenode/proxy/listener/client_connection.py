@@ -29,15 +29,16 @@ from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.limits import Admitted, ClientLimits, Load
+from edgenode.proxy.listener.peeking import LINGER, LINGER_BYTES, FirstBytes
 from edgenode.proxy.routing import ServedGroup
 from edgenode.proxy.streams import ClientStream, RequestHead
-from edgenode.tls.clienthello import MAX_SIZE, ClientHello, MalformedClientHello, NotTLS, read_client_hello
+from edgenode.tls.clienthello import ClientHello, MalformedClientHello, NotTLS
 from edgenode.tls.identity import identity_of
 from edgenode.tls.verification import Record
 
-# Fatal alerts (RFC 8446, section 6) in a plaintext record: all that is needed before there is an SSL object.
-_DECODE_ERROR = bytes((21, 3, 3, 0, 2, 2, 50))
-_UNRECOGNIZED_NAME = bytes((21, 3, 3, 0, 2, 2, 112))
+_UNRECOGNIZED_NAME = 112
+"""An alert (RFC 6066, section 3)."""
+
 _PLAIN_PAGE = b"400 The plain HTTP request was sent to HTTPS port\n"
 _PLAIN = b"HTTP/1.1 400 Bad Request\r\n%bContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
     b"Content-Type: text/plain; charset=utf-8\r\n",
@@ -89,6 +90,7 @@ class Stage(Enum):
     """How far a connection has come."""
 
     CLIENT_HELLO = "client hello"
+    TURNED_AWAY = "turned away"
     HANDSHAKE = "handshake"
     SPEAKING = "speaking"
     OVER = "over"
@@ -106,8 +108,8 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_descriptor", "_group", "_hello", "_local", "_needed", "_port", "_reading", "_record", "_socket", "_speaker",
-        "admitted", "deadline", "peer", "session", "stage", "transport",
+        "_descriptor", "_first", "_group", "_hello", "_local", "_port", "_reading", "_record", "_socket", "_speaker",
+        "_taken_in", "admitted", "deadline", "peer", "session", "stage", "transport",
     )  # fmt: skip
 
     transport: Transport
@@ -119,7 +121,8 @@ class ClientConnection:
         self._descriptor = sock.fileno()
         self.peer = peer
         self._local = local
-        self._needed = 0
+        self._first = FirstBytes(sock)
+        self._taken_in = 0
         self._reading = False
         self._hello: ClientHello | None = None
         self._group: ServedGroup | None = None
@@ -164,49 +167,48 @@ class ClientConnection:
         if self.stage is Stage.CLIENT_HELLO:
             self._port.deadlines.watch(self)
 
+    @property
+    def _early(self) -> bool:
+        """Whether there is no transport, or no more."""
+        return self.stage in (Stage.CLIENT_HELLO, Stage.TURNED_AWAY)
+
     def doRead(self) -> None:
         """More bytes are there."""
         if self.stage is Stage.CLIENT_HELLO:
             self._peek()
+        elif self.stage is Stage.TURNED_AWAY:
+            self._take_in()
 
     def expired(self, now: float) -> None:
         """The ClientHello, or the handshake, took too long."""
         if self.stage is Stage.CLIENT_HELLO:
-            self._turn_away(ClientError(408, "the ClientHello took too long") if self._needed else None)
+            self._turn_away(ClientError(408, "the ClientHello took too long") if self._first.begun else None)
+        elif self.stage is Stage.TURNED_AWAY:
+            self._leave()
         elif self.stage is Stage.HANDSHAKE:
             self.transport.abort("too slow")
 
     def _peek(self) -> None:
         try:
-            data = self._socket.recv(MAX_SIZE, socket.MSG_PEEK)
-        except BlockingIOError:
-            self._wait(1)
-            return
+            hello = self._first.look()
+        except EOFError:
+            begun = self._first.begun
+            self._turn_away(ClientError(400, "closed within the ClientHello") if begun else None)
         except OSError:
             self._leave()
-            return
-        if len(data) < self._needed or not data:
-            # Woken up with less than was asked for: the client has closed.
-            self._turn_away(ClientError(400, "closed within the ClientHello") if data else None)
-            return
-        try:
-            hello = read_client_hello(data)
         except NotTLS:
-            self._answer_plain()
+            # It is told so in the one language that it probably speaks.
+            self._turn_away(ClientError(497, "a plain request on a TLS port"), _PLAIN, 400)
         except MalformedClientHello as error:
-            self._turn_away(ClientError(400, f"malformed ClientHello: {error}"), _DECODE_ERROR)
+            self._turn_away(ClientError(400, f"malformed ClientHello: {error}"), _alert(error.alert))
         else:
-            if isinstance(hello, int):
-                self._wait(hello)
+            if hello is None:
+                self._wait()
             else:
                 self._hello = hello
                 self._choose_group(hello.server_name)
 
-    def _wait(self, needed: int) -> None:
-        """Sleep until so many bytes are there: a poll would spin on the unread part of the ClientHello otherwise."""
-        if needed > 1:
-            self._needed = needed
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, needed)
+    def _wait(self) -> None:
         if not self._reading:
             self._reading = True
             self._port.reactor.addReader(self)
@@ -216,21 +218,43 @@ class ClientConnection:
             self._reading = False
             self._port.reactor.removeReader(self)
 
-    def _answer_plain(self) -> None:
-        """Tell a client that does not speak TLS so, in the one language it probably speaks."""
-        with contextlib.suppress(OSError):
-            # What it has sent is taken in first: unread bytes would turn the close into a reset that drops the answer.
-            self._socket.recv(MAX_SIZE)
-            self._socket.send(_PLAIN)
-        self._turn_away(ClientError(497, "a plain request on a TLS port"), status=400)
-
-    def _turn_away(self, error: ClientError | None, alert: bytes = b"", status: int = 0) -> None:
-        if alert:
-            with contextlib.suppress(OSError):
-                self._socket.recv(MAX_SIZE)
-                self._socket.send(alert)
+    def _turn_away(self, error: ClientError | None, answer: bytes = b"", status: int = 0) -> None:
+        """Report an error, if it is one, and let the client go, with a last word to it if there is one."""
         if error is not None:
             self._report(error, status)
+        try:
+            self._first.end()
+            if answer:
+                self._socket.send(answer)
+        except OSError:
+            answer = b""
+        if answer:
+            self._linger()
+        else:
+            self._leave()
+
+    def _linger(self) -> None:
+        """Send no more, and read on until the client closes too.
+
+        A close with bytes unread, or before others arrive, is a reset, and that may overtake what was sent last.
+        """
+        self.stage = Stage.TURNED_AWAY
+        self.deadline = min(self.deadline, self._port.deadlines.clock() + LINGER)
+        self._port.deadlines.watch(self)
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self._wait()
+        self._take_in()
+
+    def _take_in(self) -> None:
+        """Read what a client that is turned away goes on sending."""
+        try:
+            while self._taken_in < LINGER_BYTES and (data := self._socket.recv(LINGER_BYTES)):
+                self._taken_in += len(data)
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
         self._leave()
 
     def _leave(self) -> None:
@@ -249,18 +273,19 @@ class ClientConnection:
         group = self._port.context.router.named(server_name)
         if group is None:
             named = server_name or "none"
-            self._turn_away(ClientError(421, f"no server group for the server name: {named}"), _UNRECOGNIZED_NAME)
+            self._turn_away(
+                ClientError(421, f"no server group for the server name: {named}"), _alert(_UNRECOGNIZED_NAME)
+            )
             return
         self._stop_peeking()
-        if self._needed:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+        self._first.end()
         self._group = group
         self._record = Record()
         tls = SSL.Connection(group.context, self._socket)
         tls.set_accept_state()
         tls.set_app_data(self._record)
         self.stage = Stage.HANDSHAKE
-        self.transport = Transport(self._port.reactor, self._socket, tls, self)
+        self.transport = Transport(self._port.reactor, self._socket, tls, self, keep_refused=True)
         self._port.deadlines.watch(self)
         self.transport.start()
 
@@ -311,7 +336,10 @@ class ClientConnection:
         self._port.deadlines.forget(self)
         if not self.transport.established:
             self._report(self._handshake_error(reason), client=self._refused_client())
-        self.gone(reason)
+        if self._socket.fileno() >= 0:
+            self._linger()  # the alert that refuses it is under way
+        else:
+            self.gone(reason)
 
     def _handshake_error(self, reason: str) -> ClientError:
         if self._record is not None and (self._record.errors or self._record.failure is not None):
@@ -381,7 +409,12 @@ class ClientConnection:
 
     def abort(self) -> None:
         """End now."""
-        if self.stage is Stage.CLIENT_HELLO:
+        if self._early:
             self._leave()
         elif self.stage is not Stage.OVER:
             self.transport.abort("the node stops")
+
+
+def _alert(number: int) -> bytes:
+    """A fatal alert (RFC 8446, section 6) in a plaintext record: all that is needed before there is an SSL object."""
+    return bytes((21, 3, 3, 0, 2, 2, number))

@@ -118,6 +118,33 @@ def test_a_malformed_hello_gets_an_alert(node: MemoryNode) -> None:
     assert errors(node) == [(0, 400)]
 
 
+def test_who_is_turned_away_may_finish_what_it_sends(node: MemoryNode) -> None:
+    """For two seconds, or 256 KiB: until then nothing that it sends turns the close into a reset."""
+    for more, patience in ((100, 1.5), (300_000, 0.0)):
+        client = node.raw()
+        client.send(b"\x16\x03\x01\0\x01\x02")
+        assert client.read() == b"\x15\x03\x03\x00\x02\x02\x0aEOF"
+        assert node.port.connections
+        for _ in range(0, more, 50_000):
+            client.send(bytes(min(more, 50_000)))
+        if patience:
+            node.loop.wait(patience, 0.5)
+            assert node.port.connections
+            node.loop.wait(1, 0.5)
+        assert not node.port.connections
+    assert errors(node) == [(0, 400), (0, 400)]
+
+
+def test_who_is_turned_away_is_gone_when_the_node_stops(node: MemoryNode) -> None:
+    """It has been told all there is to say."""
+    client = node.raw()
+    client.send(b"\x16\x03\x01\0\x01\x02")
+    (connection,) = node.port.connections
+    assert connection.stage is Stage.TURNED_AWAY
+    node.port.drain()
+    assert not node.port.connections
+
+
 @pytest.mark.parametrize("name", [None, "nobody.test"])
 def test_no_group_no_handshake(node: MemoryNode, name: str | None) -> None:
     """unrecognized_name, and 421 in the event, which names it."""
