@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from edgenode.model.decision import Forward, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Response
+from edgenode.proxy.expectation import Expectation
 from edgenode.proxy.headers import (
     answered_here,
     header_lines,
@@ -66,6 +67,7 @@ class ProxyExchange(JudgedRequest, Attempts):
     _trailers: Headers = ()
     _nominated: frozenset[bytes] = frozenset()
     _request_done = True
+    _expectation: Expectation | None = None
     _interim_waits = False
     _over = False
 
@@ -209,8 +211,10 @@ class ProxyExchange(JudgedRequest, Attempts):
             if (len(self._pending) if length is None else length) > path_map.max_body_size:
                 self._refuse(ClientError(413, TOO_LARGE))
                 return
-            if head.expects_continue:
-                self._client.accept_body()
+            # Unless a rule has wanted the body, or the client has not waited.
+            if head.expects_continue and not self._pending and not self._request_done:
+                pool = path_map.pool
+                self._expectation = Expectation(self._client, pool.deadlines, pool.origin.continue_timeout)
         self.decided = time.perf_counter()
         self.pool = path_map.pool
         self.repeatable = length == 0 and head.method in SAFE
@@ -221,7 +225,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         head, balanced, pool = self.head, self.balanced, self.pool
         assert balanced is not None
         host = head.authority if pool.origin.host == "client" else pool.host(balanced)
-        body, length, done = b"", head.length, self._request_done
+        body, length, done, expects = b"", head.length, self._request_done, False
         if length == 0:
             length = 0 if b"content-length" in head.fields else NO_CONTENT
         else:
@@ -229,7 +233,8 @@ class ProxyExchange(JudgedRequest, Attempts):
                 body, self._pending = bytes(self._pending), b""
             if self._trailers:
                 done = False
-        stream.begin(self, head.method, head.origin_target, host, self._origin_lines(), length, body, done)
+            expects = self._expectation is not None and self._expectation.lasts
+        stream.begin(self, head.method, head.origin_target, host, self._origin_lines(), length, body, done, expects)
         if length != NO_CONTENT:
             if self._trailers:
                 stream.send_body(b"", True, self._crossing(self._trailers))
@@ -266,6 +271,8 @@ class ProxyExchange(JudgedRequest, Attempts):
         self._request_done = done
         if self._over:
             return
+        if self._expectation is not None:
+            self._expectation.over()
         path_map = self.path_map
         if (
             path_map is not None
@@ -308,8 +315,11 @@ class ProxyExchange(JudgedRequest, Attempts):
     # -- from the origin ---------------------------------------------------------------------------------------------
 
     def interim(self, head: ResponseHead) -> None:
-        """An interim response: all but 100, which answers an expectation that was ours to answer, are passed on."""
-        if head.status != 100:
+        """An interim response: all are passed on, but 100 only to who waits for it."""
+        if head.status == 100:
+            if self._expectation is not None:
+                self._expectation.accept()
+        else:
             self._client.interim(head.status, head.reason, response_lines(head, self.context.via))
             if self.stream is not None and self._client.full:
                 self._interim_waits = True
@@ -317,6 +327,8 @@ class ProxyExchange(JudgedRequest, Attempts):
 
     def take_response(self, head: ResponseHead, body: bytes, done: bool) -> None:
         """The origin has answered."""
+        if self._expectation is not None and self._asked_again(head):
+            return
         self.answered = time.perf_counter()
         self.status = head.status
         self.sent = len(body)
@@ -328,6 +340,19 @@ class ProxyExchange(JudgedRequest, Attempts):
             self._nominated = head.options
             if self.stream is not None and self._client.full:
                 self.stream.pause()
+
+    def _asked_again(self, head: ResponseHead) -> bool:
+        """Whether the origin knows no expectations, so that it is asked without (RFC 9110, section 10.1.1)."""
+        expectation = self._expectation
+        assert expectation is not None
+        if head.status == 417 and expectation.lasts:
+            expectation.accept()
+            self.responded_to = False
+            self.give_up()
+            self.attempt()
+            return True
+        expectation.over()
+        return False
 
     def response_body(self, body: bytes, done: bool, trailers: Headers) -> None:
         """More of the response."""
@@ -383,6 +408,8 @@ class ProxyExchange(JudgedRequest, Attempts):
         """The exchange is over: report it."""
         if not self._over:
             self._over = True
+            if self._expectation is not None:
+                self._expectation.over()
             if self._counted:
                 self._count_out()
             self.ended = time.perf_counter()

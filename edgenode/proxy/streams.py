@@ -256,6 +256,7 @@ class OriginStream(Protocol):
         length: int | None,
         body: bytes,
         done: bool,
+        expects: bool = False,
     ) -> None:
         """Send a request's head, with what is there of its body.
 
@@ -263,6 +264,7 @@ class OriginStream(Protocol):
         :param lines: the other field lines, each with CRLF, without those of framing and of the connection.
         :param length: of the body in bytes; ``None`` if not known in advance; :data:`NO_CONTENT` for no body.
         :param done: whether ``body`` is all of it.
+        :param expects: whether the origin is asked to say, by an interim 100, that it wants the body.
         """
 
     def send_body(self, data: bytes, done: bool, trailers: Headers = ()) -> None:

@@ -480,25 +480,6 @@ def test_a_body_in_tiny_pieces_takes_the_place_of_its_bytes(pki: PKI) -> None:
         assert stage.seen == []
 
 
-def test_who_waits_to_be_asked_is_asked_once_the_body_is_wanted(pki: PKI) -> None:
-    """Before it is judged if rules look at it, else when it has been let through; the origin is not asked for 100."""
-    for needs in (frozenset[str](), frozenset(("body",))):
-        with memory.node(pki, None, staged(Stage(needs=needs))) as node:
-            client = node.client()
-            client.send(get("/", "open.test", "Content-Length: 4", "Expect: 100-continue", method="POST"))
-            assert client.read() == b"HTTP/1.1 100 Continue\r\n\r\n"
-            client.send(b"body")
-            origin = node.origin()
-            received = origin.read()
-            assert received.endswith(b"\r\n\r\nbody")
-            assert b"expect" not in received.lower()
-            origin.send(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n" + OK)
-            assert [line for line in client.read().split(b"\r\n") if line.startswith(b"HTTP")] == [
-                b"HTTP/1.1 103 Early Hints",
-                b"HTTP/1.1 200 OK",
-            ]
-
-
 def test_a_get_says_of_its_body_what_the_client_said(node: MemoryNode) -> None:
     """A length of nothing is passed on, and none is made up."""
     client = node.client()

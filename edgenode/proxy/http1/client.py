@@ -26,6 +26,9 @@ _WITH_BODY = frozenset(
 """Methods whose requests have a body by their definition: every server expects it."""
 
 
+_EXPECT = b"Expect: 100-continue\r\n"
+
+
 class Keeper(Protocol):
     """The pool, which lends connections out and takes them back."""
 
@@ -46,7 +49,7 @@ class OriginConnection:
     """
 
     __slots__ = (
-        "_chunked", "_deadlines", "_ended", "_keeper", "_last", "_origin", "_paused", "_reader", "_receiver",
+        "_asked", "_chunked", "_deadlines", "_ended", "_keeper", "_last", "_origin", "_paused", "_reader", "_receiver",
         "_request_done", "_sent", "deadline", "released", "served", "server", "transport",
     )  # fmt: skip
 
@@ -63,7 +66,7 @@ class OriginConnection:
         self._request_done = True
         self._chunked = False
         self._paused = False
-        self._last = False
+        self._last = self._asked = False
         self._ended = False
         self._sent = 0
         self.served = self.released = 0
@@ -86,10 +89,15 @@ class OriginConnection:
         length: int | None,
         body: bytes,
         done: bool,
+        expects: bool = False,
     ) -> None:
         """Send a request's head: see :class:`~edgenode.proxy.streams.OriginStream`."""
         # An origin that overlooks such a body answers it as a request of its own, and that would be the next one's.
         self._last = length != NO_CONTENT and length != 0 and method not in _WITH_BODY
+        if expects:
+            # Likewise one that answers without having asked for the body: it may not read what comes of it.
+            self._asked, self._last = not self._last, True
+            lines += _EXPECT
         self._receiver = receiver
         self._reader.expect(method)
         self.served += 1
@@ -245,7 +253,9 @@ class OriginConnection:
                 return
             if head.status >= 200:
                 break
-            self.deadline = self._deadlines.clock() + self._origin.read_timeout
+            self._wait()
+            if head.status == 100 and self._asked:
+                self._asked = self._last = False
             receiver.interim(head)
             if self._receiver is not receiver:
                 return

@@ -90,6 +90,11 @@ class Origin:
     connect_timeout: Seconds = setting("For the TCP connection and the TLS handshake.", Seconds(5.0))
     send_timeout: Seconds = setting("For an origin that takes nothing of what is being sent to it.", Seconds(60.0))
     read_timeout: Seconds = setting("Between two reads of a response; also for its first byte.", Seconds(60.0))
+    continue_timeout: Seconds = setting(
+        "For an origin that is asked by ``Expect: 100-continue`` whether it wants a body; then the client is told to "
+        "send it.",
+        Seconds(1.0),
+    )
     idle_timeout: Seconds = setting(
         "How long an unused connection is kept; keep it below the origin's own.", Seconds(60.0)
     )

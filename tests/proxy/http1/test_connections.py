@@ -91,25 +91,34 @@ async def test_a_request_byte_by_byte_is_the_same_request(pki: PKI) -> None:
 # -- Expect: 100-continue ----------------------------------------------------------------------------------------------
 
 
-async def test_continue_comes_once_the_pipeline_lets_pass(pki: PKI) -> None:
-    """A client that asks first is told to go on; the expectation was ours to answer and does not reach the origin."""
-    with Origin(pki) as origin:
-        async with started(pki, origin) as node:
+async def test_continue_comes_from_the_origin(pki: PKI) -> None:
+    """A client that asks first is told to go on when the origin says so."""
 
-            def ask() -> tuple[bytes, Answer]:
+    def behave(served: Served) -> None:
+        head = served.head()
+        assert head is not None
+        served.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = served.body(head)
+        assert body is not None
+        served.send(OK.replace(b"ok", body[:2]))
+        answering(OK)(served)
+
+    with Origin(pki, behave) as origin:
+        async with started(pki, origin, {"origin origin": {"continue-timeout": "1h"}}) as node:
+
+            def ask() -> tuple[bytes, Answer, Answer]:
                 with node.client() as client:
                     client.send(get("/", "open.test", *POST, "Expect: 100-continue", method="POST"))
                     interim = client.head()
                     client.send(b"body")
-                    return interim, client.answer()
+                    return interim, client.answer(), client.ask(get())
 
-            interim, answer = await in_thread(ask)
-            await node.events.take()
+            interim, answer, after = await in_thread(ask)
+            await node.events.take(2)
     assert interim == b"HTTP/1.1 100 Continue\r\n\r\n"
-    assert answer.status == 200
-    (request,) = origin.take()
-    assert request.endswith(b"\r\n\r\nbody")
-    assert b"Expect" not in request
+    assert (answer.status, answer.body, after.status) == (200, b"bo", 200)
+    (received,) = origin.connections
+    assert received.count(b"\r\nExpect: 100-continue\r\n") == 1
 
 
 @pytest.mark.parametrize(
