@@ -211,8 +211,7 @@ class ProxyExchange(JudgedRequest, Attempts):
             if (len(self._pending) if length is None else length) > path_map.max_body_size:
                 self._refuse(ClientError(413, TOO_LARGE))
                 return
-            # Unless a rule has wanted the body, or the client has not waited.
-            if head.expects_continue and not self._pending and not self._request_done:
+            if head.expects_continue and self._client.waits:  # no rule has wanted the body
                 pool = path_map.pool
                 self._expectation = Expectation(self._client, pool.deadlines, pool.origin.continue_timeout)
         self.decided = time.perf_counter()

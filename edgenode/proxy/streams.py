@@ -182,6 +182,11 @@ class ClientStream(Protocol):
         """Whether some of the response is unsent, so that the writer should wait for ``client_drained``."""
         ...
 
+    @property
+    def waits(self) -> bool:
+        """Whether the client waits to be told to send its body."""
+        ...
+
     def start_response(
         self, status: int, reason: bytes, lines: bytes, length: int | None, body: bytes, done: bool
     ) -> None:

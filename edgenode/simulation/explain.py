@@ -65,8 +65,9 @@ def explain(simulator: Simulator, question: Question) -> dict[str, Any]:
         return told | _refused(error, "handshake", "unrecognized name")
     connection = evolve(question.connection, client=_client(question, group))
     told["certificate"] = _certificate(connection.client, group.group.mtls, bool(question.certificate))
+    client = simulator.client(question.listener, connection, group, question.at)
     try:
-        head = simulator.read(question.listener, question.asked.head)
+        head = simulator.read(question.listener, question.asked.head, client)
     except ClientError as error:
         return told | _refused(error, "400")
     body = Body(question.asked.body, len(question.asked.body))

@@ -118,12 +118,13 @@ class Simulator:
         """A client of a listener; the parameters are those of :class:`SimulatedClient`."""
         return SimulatedClient(connection, group, self._contexts[listener], at, settled=settled)
 
-    def read(self, listener: str, head: bytes) -> RequestHead:
+    def read(self, listener: str, head: bytes, client: SimulatedClient) -> RequestHead:
         """Read the head of a request as a listener does.
 
         :raises ClientError: if it is refused.
         """
-        return read_request_head(head, ClientLimits.of(self.configuration.listeners[listener]).head)
+        limits = ClientLimits.of(self.configuration.listeners[listener]).head
+        return read_request_head(head, limits, presumed=client.authority)
 
     def judge(self, client: SimulatedClient, head: RequestHead, body: Body, address: str | None = None) -> Judged:
         """Judge a request.

@@ -24,7 +24,7 @@ _METHODS = frozenset(
 
 STRICTER: Mapping[str, str] = {
     # one server, one authority (RFC 9112, section 3.2)
-    "the Host field is missing": "HTTP/1.0 may leave it out; whose policy it is under nobody could say then",
+    "the Host field is missing": "HTTP/1.0 may leave it out, if a listener presumes one",
     "the Host field is repeated": "two readers take two hosts",
     "the authority is not a valid host": "what is no host name is matched by no rule",
     "the authority is not a valid address": "likewise",

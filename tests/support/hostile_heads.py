@@ -232,4 +232,7 @@ def versions() -> Iterator[Hostile]:
     lines = b"Connection: keep-alive", b"Content-Length: 5"
     yield served("HTTP/1.0 with a body", head(*lines, start=b"POST / HTTP/1.0") + b"hello", body)
     yield malformed("HTTP/1.0 with chunks", head(CHUNKED, start=b"POST / HTTP/1.0") + b"0\r\n\r\n")
-    yield malformed("HTTP/1.0 without a Host", head(start=b"GET / HTTP/1.0", host=b""))
+    hostless = head(start=b"GET / HTTP/1.0", host=b"")
+    yield Hostile("HTTP/1.0 without a Host", hostless, SERVED, 200, Arrival(), closes=True)
+    yield malformed("HTTP/1.0 with a Host that is none", head(start=b"GET / HTTP/1.0", host=b"Host:"))
+    yield malformed("HTTP/1.1 without a Host", head(host=b""))

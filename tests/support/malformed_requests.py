@@ -39,7 +39,6 @@ def host(name: str, *hosts: bytes, status: int = 400) -> Bad:
 
 HOSTS = (
     host("no Host"),
-    Bad("no Host in HTTP/1.0", lines(start=b"GET / HTTP/1.0")),
     host("two Hosts", b"open.test", b"other.test"),
     host("the same Host twice", b"open.test", b"open.test"),
     host("two Hosts in one", b"open.test, other.test"),

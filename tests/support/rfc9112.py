@@ -126,7 +126,7 @@ def read_request_head(data: bytes) -> tuple[Parsed, bytes]:
     fields, rest = _fields(rest)
     parsed = Parsed((method, target, version), fields, _length(fields, number[2], 0))
     hosts = parsed.values(b"host")
-    if len(hosts) != 1 or not _is_host(hosts[0]):
+    if len(hosts) > 1 or (not hosts and number[2] != b"0") or not all(map(_is_host, hosts)):
         raise Malformed(f"not one Host: {hosts!r}")
     if matches[0].re is _TARGETS["absolute"] and not _is_host(matches[0][1]):
         raise Malformed(f"no authority: {target!r}")

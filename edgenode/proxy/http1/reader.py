@@ -8,6 +8,7 @@ that comes in pieces each byte is looked at once, and not again with every furth
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import cast
 
 from edgenode.model.errors import ClientError
@@ -38,16 +39,18 @@ def _to_go_on(data: bytes) -> tuple[bytes, int]:
 class RequestReader:
     """Reads requests one after another: bytes in by :meth:`feed`, then a head, then the pieces of its body.
 
+    :param presumed: the authority of requests that may say none, and do: see :func:`read_request_head`.
     :ivar limits: how large a head may be.
     :ivar body: the reader of the body that is being read; ``None`` between messages.
     :ivar buffered: the bytes that have come and belong to nothing that was read yet.
     :ivar trailers: the trailer fields of the body that has ended last.
     """
 
-    __slots__ = ("_looked", "body", "buffered", "limits", "trailers")
+    __slots__ = ("_looked", "_presumed", "body", "buffered", "limits", "trailers")
 
-    def __init__(self, limits: HeadLimits) -> None:
+    def __init__(self, limits: HeadLimits, presumed: Callable[[], bytes] | None = None) -> None:
         self.limits = limits
+        self._presumed = presumed
         self.body: BodyReader | None = None
         self.buffered = b""
         self.trailers: Headers = ()
@@ -84,7 +87,7 @@ class RequestReader:
         if self._looked:
             self._looked = 0
             self.buffered, data = bytes(self.buffered), bytes(data)
-        head = read_request_head(data, self.limits)
+        head = read_request_head(data, self.limits, b"https", self._presumed)
         length = head.length
         if length != 0:
             self.body = ChunkedBody() if length is None else LengthBody(length)

@@ -7,6 +7,7 @@ authority, the target's, or else the one Host's.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from edgenode.model.errors import ClientError
 from edgenode.proxy.http1.fields import (
@@ -51,10 +52,14 @@ def _no_request_line(line: bytes) -> ClientError:
     return ClientError(400, "HTTP/0.9 is not spoken" if line.count(b" ") == 1 else "the request line is malformed")
 
 
-def read_request_head(head: bytes, limits: HeadLimits, scheme: bytes = b"https") -> RequestHead:
+def read_request_head(
+    head: bytes, limits: HeadLimits, scheme: bytes = b"https", presumed: Callable[[], bytes] | None = None
+) -> RequestHead:
     """Read a request head.
 
     :param head: from the request line to the empty line, both included.
+    :param presumed: the authority of a request of HTTP/1.0 that says none (RFC 9112, section 3.3): it is read as though
+        it had said this one. Without it such a request is refused.
     :raises ClientError: with the status to answer.
     """
     if len(head) > limits.head:
@@ -82,9 +87,15 @@ def read_request_head(head: bytes, limits: HeadLimits, scheme: bytes = b"https")
         raise ClientError(400, "the Content-Type field is repeated")
     authority, path, query, normalised = read_target(target, method)
     hosts = fields.get(b"host", ())
-    if len(hosts) != 1:
-        raise ClientError(400, "the Host field is missing" if not hosts else "the Host field is repeated")
-    host = read_authority(hosts[0])
+    if len(hosts) == 1:
+        host = read_authority(hosts[0])
+    elif hosts or version == (1, 1) or presumed is None:
+        raise ClientError(400, "the Host field is repeated" if hosts else "the Host field is missing")
+    else:
+        host = read_authority(presumed()) if authority is None else authority
+        names.insert(0, b"host")
+        lines = b"Host: %b\r\n%b" % (host, lines)
+        fields[b"host"] = (host,)
     if authority is None:
         authority = host
     else:

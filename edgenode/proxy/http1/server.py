@@ -49,6 +49,10 @@ class Client(Protocol):
     def handle(self, stream: ServerConnection, head: RequestHead) -> RequestHandler | None:
         """Handle a request; ``None`` if its response is complete already."""
 
+    def authority(self) -> bytes:
+        """The authority of a request that says none."""
+        ...
+
     def refused(self, error: ClientError) -> None:
         """Something that is no request was refused; it has been answered already."""
 
@@ -75,7 +79,7 @@ class ServerConnection:
         self.soon = transport.soon
         self._deadlines = deadlines
         self._limits = limits
-        self._reader = RequestReader(limits.head)
+        self._reader = RequestReader(limits.head, client.authority)
         self._head: RequestHead | None = None
         self._handler: RequestHandler | None = None
         self._continue = False
@@ -98,6 +102,11 @@ class ServerConnection:
     def full(self) -> bool:
         """Whether something is unsent, so that the writer should wait."""
         return self.transport.queued > 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether the client waits to be told to send its body."""
+        return self._continue
 
     def start_response(
         self, status: int, reason: bytes, lines: bytes, length: int | None, body: bytes, done: bool
@@ -328,7 +337,7 @@ class ServerConnection:
             self.deadline = self._deadlines.clock() + _HALF_CLOSED if self._ended else NEVER
         else:
             self.state = _AFTER_REQUEST_WITH_BODY[self.state]
-            self._continue = head.expects_continue
+            self._continue = head.expects_continue and not self._reader.buffered
             self.deadline = self._deadlines.clock() + self._limits.timeouts.body
         if head.upgrade:
             raise ClientError(501, "WebSocket is not offered")

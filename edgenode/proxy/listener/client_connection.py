@@ -368,6 +368,11 @@ class ClientConnection:
         exchange = ProxyExchange(session, port.load, stream, head)
         return exchange if exchange.start(self.admitted.exceeded) else None
 
+    def authority(self) -> bytes:
+        """The authority of a request that says none."""
+        assert self.session is not None
+        return self.session.authority()
+
     def refused(self, error: ClientError) -> None:
         """Something came that is no request."""
         self._report(error, error.status)

@@ -129,6 +129,16 @@ class ClientSession:
         """The time, seconds since the epoch."""
         return time.time()
 
+    def authority(self) -> bytes:
+        """The authority of a request that says none: the server name of the handshake; without one our address, if the
+        server group has it as a host, or else the group's first host, or our address after all."""
+        name, address = self.connection.server_name, self.connection.local.host
+        if name is None:
+            address = f"[{address}]" if ":" in address else address
+            hosts = [host for host in self.handshake_group.group.hosts if not host.startswith("*.")]
+            name = address if address in hosts or not hosts else hosts[0]
+        return name.encode("ascii")
+
     def follow(self, context: ListenerContext) -> None:
         """Keep up with a reload: from now on the server groups, and all that the exchanges share, are others.
 

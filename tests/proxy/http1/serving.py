@@ -105,6 +105,10 @@ class Serving:
         self.answering(handler)
         return None if handler.over else handler
 
+    def authority(self) -> bytes:
+        """Of a request that says none."""
+        return b"presumed.test"
+
     def refused(self, error: ClientError) -> None:
         """No request."""
         self.refused_with.append(error)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.model.errors import ClientError
+from edgenode.proxy.headers import request_lines
 from edgenode.proxy.http1.request_head import read_request_head
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.streams import RequestHead
@@ -282,6 +283,42 @@ def test_request_lines(start: bytes, status: int) -> None:
 def test_every_token_is_a_method(method: bytes) -> None:
     """As it was written (RFC 9110, section 9.1): which of them are served is the path map's matter."""
     assert read(start=method + b" / HTTP/1.1").method == method
+
+
+@pytest.mark.parametrize(
+    ("data", "authority"),
+    [
+        (b"GET /a HTTP/1.0\r\n\r\n", b"presumed.test"),
+        (b"GET /a HTTP/1.0\r\nX: 1\r\n\r\n", b"presumed.test"),
+        (b"GET https://a.test:8443/a HTTP/1.0\r\n\r\n", b"a.test:8443"),
+        (b"GET /a HTTP/1.0\r\nHost: b\r\n\r\n", b"b"),
+    ],
+)
+def test_a_request_of_http_1_0_may_say_no_authority(data: bytes, authority: bytes) -> None:
+    """It is read as though it had said the one that is presumed, in a Host field that rules see and origins get."""
+    request = read_request_head(data, LIMITS, presumed=lambda: b"Presumed.test:443")
+    assert (request.authority, request.fields[b"host"], request.origin_target) == (authority, (authority,), b"/a")
+    assert request.headers[0] == (b"host", authority)
+    assert request.names[0] == b"Host"
+    assert request_lines(request) == (b"X: 1\r\n" if b"X" in data else b"")
+    assert len(request.field_names) == len(request.field_lines)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET https://a.test/ HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost:\r\n\r\n",
+        b"GET / HTTP/1.0\r\nHost:\r\n\r\n",
+        b"GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n",
+    ],
+)
+def test_nothing_is_presumed_where_something_has_to_be_said(data: bytes) -> None:
+    """RFC 9112, section 3.2: 400 to a request of HTTP/1.1 without Host, and to all with two, or a bad one."""
+    with pytest.raises(ClientError) as caught:
+        read_request_head(data, LIMITS, presumed=lambda: b"presumed.test")
+    assert caught.value.status == 400
 
 
 def test_there_is_one_host() -> None:
