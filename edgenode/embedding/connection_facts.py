@@ -53,7 +53,7 @@ def connection_of(transport: ITransport, *, verifies: bool = False) -> Connectio
 def _client(tls: SSL.Connection, verified: bool) -> ClientIdentity | None:
     verdict = Verification(True, True) if verified else _failed(APPLICATION_VERIFICATION, _UNKNOWN)
     identity = identify(tls, verdict)
-    if identity is None or not verified:
+    if identity is None or not identity.verification.verified:
         return identity
     now = datetime.datetime.now(datetime.UTC)
     for depth, certificate in enumerate(map(describe, (identity.leaf, *identity.chain_verified))):

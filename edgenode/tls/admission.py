@@ -8,8 +8,7 @@ connection is made anew; whatever cannot be examined is refused.
 from __future__ import annotations
 
 import datetime
-import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Self
 
@@ -18,9 +17,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from edgenode.model.exchange import AlternativeNames, ClientIdentity
-from edgenode.tls.allowlists import NamePattern
-from edgenode.tls.identity import describe
+from edgenode.model.exchange import ClientIdentity
+from edgenode.tls.allowlists import AllowLists
+from edgenode.tls.bounds import COSTLY, is_costly, too_large
+from edgenode.tls.identity import UNREADABLE, describe
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.strict import path_fault
 from edgenode.tls.truststores import LoadedTrustStore
@@ -59,8 +59,7 @@ class Admission:
 
     group: ServerGroup
     strict: Mapping[bytes, bool]
-    _patterns: tuple[NamePattern, ...]
-    _networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+    _lists: AllowLists
     _certificates: frozenset[str]
     _keys: frozenset[str]
 
@@ -73,9 +72,8 @@ class Admission:
                 der = authority.public_bytes(Encoding.DER)
                 strict[der] = strict.get(der, False) or store.section.verification != "openssl"
         patterns = (*group.allow_dns, *group.allow_uri, *group.allow_email)
-        networks = tuple(map(ipaddress.ip_network, group.allow_ip))
         pins = frozenset(map(str, group.pin_certificate)), frozenset(map(str, group.pin_spki))
-        return cls(group, strict, patterns, networks, *pins)
+        return cls(group, strict, AllowLists.of(patterns, group.allow_subject, group.allow_ip), *pins)
 
     def objection(self, chain: Sequence[bytes], now: datetime.datetime) -> Objection | None:
         """What speaks against a client; never raises.
@@ -84,16 +82,22 @@ class Admission:
         :param now: the time, UTC.
         """
         try:
-            return self._usage(chain[0]) or self._strictly(chain, now) or self._unlisted(chain)
-        except Exception as error:
-            return Objection(APPLICATION_VERIFICATION, f"it cannot be examined: {error}")
+            return self._cost(chain) or self._usage(chain[0]) or self._strictly(chain, now) or self._unlisted(chain)
+        except Exception:
+            return Objection(APPLICATION_VERIFICATION, UNREADABLE)
 
     def unverified(self, leaf: bytes) -> Objection | None:
         """What speaks against a client of an authority that is unknown, from its certificate, DER; never raises."""
         try:
             return self._usage(leaf)
-        except Exception as error:
-            return Objection(APPLICATION_VERIFICATION, f"it cannot be examined: {error}")
+        except Exception:
+            return Objection(APPLICATION_VERIFICATION, UNREADABLE)
+
+    def _cost(self, chain: Sequence[bytes]) -> Objection | None:
+        # What else the client sent is counted when the handshake is done. The authority is not the client's to choose.
+        size, largest = sum(map(len, chain[:-1])), self.group.max_chain_size
+        fault = too_large(size, largest) if size > largest else COSTLY if is_costly(chain) else ""
+        return Objection(APPLICATION_VERIFICATION, fault) if fault else None
 
     def _usage(self, leaf: bytes) -> Objection | None:
         if not self.group.required_eku:
@@ -132,21 +136,9 @@ class Admission:
 
     def _strangeness(self, leaf: ClientIdentity) -> str:
         """Whether the client's own certificate is neither pinned nor named, where that is asked for: a sentence."""
-        group, certificates, keys = self.group, self._certificates, self._keys
+        certificates, keys = self._certificates, self._keys
         if (certificates or keys) and leaf.fingerprint_sha256 not in certificates and leaf.spki_sha256 not in keys:
             return "neither its certificate nor its key is pinned"
-        if (self._patterns or group.allow_subject or self._networks) and not (
-            any(pattern.allows(leaf.sans) for pattern in self._patterns)
-            or any(pattern.allows(leaf.subject) for pattern in group.allow_subject)
-            # Of the same version: an IPv4-mapped IPv6 address is in no IPv4 network.
-            or any(address in network for address in _addresses(leaf.sans) for network in self._networks)
-        ):
+        if self._lists and not self._lists.allow(leaf):
             return "none of its names is on the lists of the server group"
         return ""
-
-
-def _addresses(names: AlternativeNames) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    for text in names.ip:
-        # A network, as in name constraints (RFC 5280, section 4.2.1.10), is the address of no host.
-        if "/" not in text:
-            yield ipaddress.ip_address(text)

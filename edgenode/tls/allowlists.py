@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import re
 from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar, Self
 
 from attrs import Factory, field, frozen
 
 from edgenode.model.errors import InvalidValue
-from edgenode.model.exchange import AlternativeNames
+from edgenode.model.exchange import AlternativeNames, ClientIdentity
 from edgenode.model.settings import LABEL, check_dns_name
 from edgenode.tls.names import NAMES, escaped
 
@@ -26,6 +29,8 @@ _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()+,;=:@-]+")
 _SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}|[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){31}")
 
 _SPIFFE = "spiffe://"
+
+_LONGEST_URI = 2048
 
 _TYPES = frozenset(NAMES.values())
 _ATTRIBUTE = re.compile(r"([A-Za-z][A-Za-z0-9]*|[0-9]+(?:\.[0-9]+)+)=((?:[^\\,+]|\\[0-9A-F]{2}|\\.)*)")
@@ -62,14 +67,14 @@ class Entry:
 class NamePattern(Entry):
     """What names of one kind are let in."""
 
-    names: ClassVar[str]
-
     def allows(self, names: AlternativeNames) -> bool:
         """Whether any of a certificate's names is meant."""
-        return any(map(self._allows, getattr(names, self.names)))
+        return self.text in self.texts(names)
 
+    @classmethod
     @abstractmethod
-    def _allows(self, name: str) -> bool: ...
+    def texts(cls, names: AlternativeNames) -> Iterator[str]:
+        """The texts of all entries that mean any of a certificate's names: a few for each name."""
 
 
 @frozen
@@ -79,8 +84,6 @@ class DNSPattern(NamePattern):
     A name with a wildcard of its own is never meant.
     """
 
-    names = "dns"
-
     @classmethod
     def _checked(cls, text: str) -> str:
         check_dns_name(text, "DNS name", "a DNS name, or *. and a DNS name")
@@ -88,12 +91,15 @@ class DNSPattern(NamePattern):
             raise InvalidValue("an IP address belongs into allow-ip, and no DNS name ends in a number")
         return text
 
-    def _allows(self, name: str) -> bool:
-        name = name.lower()
-        if not self.text.startswith("*."):
-            return name == self.text
-        label, _, rest = name.partition(".")
-        return rest == self.text[2:] and LABEL.fullmatch(label) is not None
+    @classmethod
+    def texts(cls, names: AlternativeNames) -> Iterator[str]:
+        """The names themselves, and each with a wildcard for its first label."""
+        for name in map(str.lower, names.dns):
+            label, _, rest = name.partition(".")
+            if label != "*":
+                yield name
+            if LABEL.fullmatch(label):
+                yield f"*.{rest}"
 
 
 @frozen
@@ -103,13 +109,13 @@ class URIPattern(NamePattern):
     A SPIFFE ID counts only as the one URI of its certificate, as X.509-SVID, section 2, demands.
     """
 
-    names = "uri"
-
     @classmethod
     def _checked(cls, text: str) -> str:
         for column, character in enumerate(text):
             if not "!" <= character <= "~":
                 raise InvalidValue("a URI has no white space, and only ASCII characters", column)
+        if len(text) > _LONGEST_URI:
+            raise InvalidValue(f"a URI here has at most {_LONGEST_URI} characters, as a SPIFFE ID", _LONGEST_URI)
         scheme = _SCHEME.match(text)
         if scheme is None:
             raise InvalidValue("expected a URI that begins with a scheme in lower case, as in spiffe://example.org/*")
@@ -122,15 +128,19 @@ class URIPattern(NamePattern):
             _check_spiffe(prefix)
         return text
 
-    def allows(self, names: AlternativeNames) -> bool:
-        """Whether any of a certificate's names is meant."""
-        return not (self.text.startswith(_SPIFFE) and len(names.uri) != 1) and super().allows(names)
-
-    def _allows(self, name: str) -> bool:
-        if not self.text.endswith("/*"):
-            return name == self.text
-        prefix = self.text[:-1]
-        return name.startswith(prefix) and _are_segments(name[len(prefix) :])
+    @classmethod
+    def texts(cls, names: AlternativeNames) -> Iterator[str]:
+        """The names themselves, and each with a wildcard for its last path segment, its last two, and so on."""
+        for name in names.uri:
+            if name.startswith(_SPIFFE) and len(names.uri) != 1:
+                continue
+            if not name.endswith("/*"):
+                yield name
+            end = len(name)
+            while (slash := name.rfind("/", 0, end)) >= 0 and _are_segments(name[slash + 1 : end]):
+                if slash < _LONGEST_URI:
+                    yield f"{name[:slash]}/*"
+                end = slash
 
 
 def _are_segments(path: str) -> bool:
@@ -155,8 +165,6 @@ class EmailPattern(NamePattern):
     Compared as RFC 5280, section 7.5, says; a quoted local part is never meant.
     """
 
-    names = "email"
-
     @classmethod
     def _checked(cls, text: str) -> str:
         local, at, domain = text.rpartition("@")
@@ -168,10 +176,13 @@ class EmailPattern(NamePattern):
             raise InvalidValue("expected a domain, without wildcards", len(local) + 1)
         return text
 
-    def _allows(self, name: str) -> bool:
-        local, _, domain = name.rpartition("@")
-        domain = f"@{domain.lower()}"
-        return _LOCAL.fullmatch(local) is not None and self.text in (domain, local + domain)
+    @classmethod
+    def texts(cls, names: AlternativeNames) -> Iterator[str]:
+        """The names themselves, and their domains."""
+        for name in names.email:
+            local, _, domain = name.rpartition("@")
+            if _LOCAL.fullmatch(local):
+                yield from (f"@{domain.lower()}", f"{local}@{domain.lower()}")
 
 
 @frozen
@@ -180,7 +191,7 @@ class SubjectPattern(Entry):
 
     lines: ClassVar[bool] = True
 
-    _name: tuple[tuple[str, ...], ...] = field(init=False, default=Factory(lambda self: _parsed(self.text), True))
+    name: tuple[tuple[str, ...], ...] = field(init=False, default=Factory(lambda self: _parsed(self.text), True))
 
     @classmethod
     def _checked(cls, text: str) -> str:
@@ -200,7 +211,56 @@ class SubjectPattern(Entry):
 
         :param subject: as :func:`~edgenode.tls.names.distinguished_name` writes it.
         """
-        return _parsed(subject) == self._name
+        return _parsed(subject) == self.name
+
+
+@frozen
+class AllowLists:
+    """All lists of names of a server group, made so that a client's names are looked up and not compared one by one.
+
+    :ivar entries: by kind the texts of the entries.
+    """
+
+    entries: Mapping[type[NamePattern], frozenset[str]]
+    _subjects: frozenset[tuple[tuple[str, ...], ...]]
+    _networks: Mapping[tuple[int, int], frozenset[int]]
+
+    @classmethod
+    def of(cls, patterns: Iterable[NamePattern], subjects: Iterable[SubjectPattern], networks: Iterable[str]) -> Self:
+        """Those of these entries; networks as ``ipaddress`` reads them."""
+        entries, addresses = defaultdict(set), defaultdict(set)
+        for pattern in patterns:
+            entries[type(pattern)].add(pattern.text)
+        for network in map(ipaddress.ip_network, networks):
+            host_bits = network.max_prefixlen - network.prefixlen
+            addresses[network.version, host_bits].add(int(network.network_address) >> host_bits)
+        return cls(
+            {kind: frozenset(texts) for kind, texts in entries.items()},
+            frozenset(subject.name for subject in subjects),
+            {key: frozenset(found) for key, found in addresses.items()},
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.entries or self._subjects or self._networks)
+
+    def allow(self, leaf: ClientIdentity) -> bool:
+        """Whether any of a client's names is on any of the lists."""
+        return (
+            any(not texts.isdisjoint(kind.texts(leaf.sans)) for kind, texts in self.entries.items())
+            or (bool(self._subjects) and _parsed(leaf.subject) in self._subjects)
+            or any(map(self._allow_address, leaf.sans.ip if self._networks else ()))
+        )
+
+    def _allow_address(self, text: str) -> bool:
+        # A network, as in name constraints (RFC 5280, section 4.2.1.10), is the address of no host.
+        if "/" in text:
+            return False
+        address = ipaddress.ip_address(text)
+        # Of the same version: an IPv4-mapped IPv6 address is in no IPv4 network.
+        return any(
+            version == address.version and int(address) >> host_bits in found
+            for (version, host_bits), found in self._networks.items()
+        )
 
 
 def _check_value(value: str, column: int) -> None:

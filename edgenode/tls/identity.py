@@ -8,8 +8,9 @@ verdict is remembered with it.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
@@ -18,9 +19,11 @@ from attrs import evolve
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
-from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_CERTIFICATE, AlternativeNames, ClientIdentity, Verification
-from edgenode.tls.names import distinguished_name, legacy_name
+from edgenode.tls.bounds import LARGEST_CHAIN, too_large
+from edgenode.tls.der import BOOLEAN, INTEGER, SEQUENCE, UTC_TIME, Element, Fields, element, elements, fields, only
+from edgenode.tls.names import legacy_name, name_text
+from edgenode.tls.verify_errors import APPLICATION_VERIFICATION
 
 der_of = partial(crypto.dump_certificate, crypto.FILETYPE_ASN1)
 """A certificate of OpenSSL's as DER."""
@@ -39,37 +42,96 @@ def describe(der: bytes) -> ClientIdentity:
 
 
 def _read(der: bytes) -> ClientIdentity:
-    certificate = x509.load_der_x509_certificate(der)
-    # TBSCertificate (RFC 5280, section 4.1): [0] version if it is not 1, serial number, signature, issuer, validity,
-    # subject, subjectPublicKeyInfo.
-    fields = list(_elements(next(_elements(der))))
-    issuer_name, _, subject_name, public_key_info = fields[3:7] if fields[0][0] == 0xA0 else fields[2:6]
+    parts = fields(der)
+    certificate = _parsed(der, parts)
     extensions = _extensions(certificate)
     ski, aki = extensions.get(x509.SubjectKeyIdentifier), extensions.get(x509.AuthorityKeyIdentifier)
+    begin, end = map(_moment, elements(only(parts.validity)))
     return ClientIdentity(
         leaf=der,
         chain_sent=(),
         verification=NO_CERTIFICATE,
-        subject=distinguished_name(certificate.subject),
-        issuer=distinguished_name(certificate.issuer),
-        serial=_serial(certificate.serial_number),
+        subject=name_text(parts.subject),
+        issuer=name_text(parts.issuer),
+        serial=_serial(int.from_bytes(only(parts.serial, INTEGER), "big", signed=True)),
         fingerprint_sha256=hashlib.sha256(der).hexdigest(),
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
+        not_before=begin,
+        not_after=end,
         # None at all if any of them, or any other extension, cannot be read.
         sans=_alternative_names(extensions.get(x509.SubjectAlternativeName)),
         # Over the very bytes: what a library makes of the key might be written in another way.
-        spki_sha256=hashlib.sha256(public_key_info).hexdigest(),
+        spki_sha256=hashlib.sha256(parts.key).hexdigest(),
         key_type=_named(KEY_TYPES, certificate.public_key_algorithm_oid),
         key_bits=_key_bits(certificate),
         signature_algorithm=_signature_algorithm(certificate),
-        subject_legacy=legacy_name(subject_name),
-        issuer_legacy=legacy_name(issuer_name),
+        subject_legacy=legacy_name(parts.subject),
+        issuer_legacy=legacy_name(parts.issuer),
         fingerprint_sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest(),
         ski=_hexadecimal(None if ski is None else ski.digest),
         issuer_ski=_hexadecimal(None if aki is None else aki.key_identifier),
         extended_key_usages=tuple(usage.dotted_string for usage in extensions.get(x509.ExtendedKeyUsage, ())),
     )
+
+
+def _parsed(der: bytes, parts: Fields) -> x509.Certificate:
+    """A certificate for its key, its algorithms and its extensions; everything else is read without the library."""
+    try:
+        return x509.load_der_x509_certificate(der)
+    except Exception:
+        # OpenSSL is more lenient, and it alone decides whether a certificate is good: so once more without what only
+        # the library minds.
+        return x509.load_der_x509_certificate(_plain(parts))
+
+
+def _plain(parts: Fields) -> bytes:
+    """A certificate with the same key, algorithms and extensions, whose version, names and dates are beyond doubt."""
+    algorithm = _without_null(parts.algorithm)
+    extensions = map(_without_default, parts.extensions)
+    signed = [_VERSION_3, parts.serial, algorithm, _NO_NAME, _SOME_DATES, _NO_NAME, parts.key]
+    if parts.extensions:
+        signed.append(element(0xA3, element(SEQUENCE, *extensions)))
+    return element(SEQUENCE, element(SEQUENCE, *signed), algorithm, parts.value)
+
+
+_VERSION_3 = bytes.fromhex("a003020102")
+_NO_NAME = element(SEQUENCE)
+_SOME_DATES = element(SEQUENCE, *[element(UTC_TIME, b"500101000000Z")] * 2)
+
+
+def _without_null(algorithm: bytes) -> bytes:
+    """An AlgorithmIdentifier without parameters that are NULL, unless it is RSA's, which has them (RFC 4055)."""
+    kind, *parameters = elements(only(algorithm))
+    unwanted = [each.der for each in parameters] == [b"\x05\x00"] and not kind.content.startswith(_PKCS_1)
+    return element(SEQUENCE, kind.der) if unwanted else algorithm
+
+
+_PKCS_1 = bytes.fromhex("2a864886f70d0101")
+
+
+def _without_default(extension: bytes) -> bytes:
+    """An extension that says whether it is critical only if it is."""
+    kind, *critical, value = elements(only(extension))
+    return element(
+        SEQUENCE, kind.der, *(element(BOOLEAN, b"\xff") for each in critical if any(each.content)), value.der
+    )
+
+
+def _moment(time: Element) -> datetime.datetime:
+    """A date of a certificate (RFC 5280, section 4.1.2.5), UTC; the beginning of time if it is none, or in the year 0.
+
+    OpenSSL refuses whoever has a date that is none, so what such a date is does not count; nobody lives by it.
+    """
+    text = time.content.decode("latin-1")
+    if time.tag == UTC_TIME:
+        text = ("19" if text >= "50" else "20") + text  # the years 1950 to 2049
+    try:
+        return datetime.datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=datetime.UTC)
+    except ValueError:
+        return _BEGINNING
+
+
+_BEGINNING = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+_END = datetime.datetime.max.replace(microsecond=0, tzinfo=datetime.UTC)
 
 
 _remembered = lru_cache(REMEMBERED_CERTIFICATES)(_read)
@@ -105,24 +167,6 @@ def _alternative_names(names: x509.SubjectAlternativeName | None) -> Alternative
     return found if all(map(str.isascii, (*found.dns, *found.uri, *found.email))) else AlternativeNames()
 
 
-def _elements(sequence: bytes) -> Iterator[bytes]:
-    """The elements of a SEQUENCE, DER, each with its own tag and length."""
-    start, end = _extent(sequence, 0)
-    while start < end:
-        following = _extent(sequence, start)[1]
-        yield sequence[start:following]
-        start = following
-
-
-def _extent(der: bytes, start: int) -> tuple[int, int]:
-    """Where the content of an element begins and ends."""
-    length, content = der[start + 1], start + 2
-    if length & 0x80:
-        content += length & 0x7F
-        length = int.from_bytes(der[start + 2 : content], "big")
-    return content, content + length
-
-
 def _key_bits(certificate: x509.Certificate) -> int:
     try:
         key = certificate.public_key()
@@ -151,6 +195,7 @@ def identify(
     verification: Verification,
     tags: Mapping[bytes, tuple[str, ...]] = MappingProxyType({}),
     path: tuple[bytes, ...] = (),
+    largest: int = LARGEST_CHAIN,
 ) -> ClientIdentity | None:
     """The identity of the client at the other end of a finished handshake.
 
@@ -158,33 +203,53 @@ def identify(
     :param tags: those of the trust stores, by authority (DER).
     :param path: the client's chain as it was verified, DER: the leaf, the intermediates, the authority; without it,
         OpenSSL is asked.
-    :return: ``None`` if the client presented no certificate.
-    :raises ClientError: 495, if the certificate cannot be read: OpenSSL's parser is more lenient than ours.
+    :param largest: bytes of the certificates that a client may send.
+    :return: ``None`` if the client presented no certificate. One that cannot be read, for OpenSSL's parser is more
+        lenient than ours, or sends too much, is not verified, and its verdict has error 50.
     """
+    if not verification.verified:
+        # OpenSSL shows a verified chain for untrusted certificates too: it is no proof of anything.
+        path = ()
+    elif not path:
+        path = tuple(map(der_of, connection.get_verified_chain() or ()))
+    if path:
+        leaf = path[0]
+    else:
+        certificate = connection.get_peer_certificate()
+        if certificate is None:
+            return None
+        leaf = der_of(certificate)
+    # On the server's side this excludes the leaf.
+    sent = tuple(map(der_of, connection.get_peer_cert_chain() or ()))
+    size = sum(map(len, sent), len(leaf))
+    if size > largest:
+        return _refused(leaf, verification, too_large(size, largest))
     try:
-        if not verification.verified:
-            # OpenSSL shows a verified chain for untrusted certificates too: it is no proof of anything.
-            path = ()
-        elif not path:
-            path = tuple(map(der_of, connection.get_verified_chain() or ()))
-        if path:
-            leaf = path[0]
-        else:
-            certificate = connection.get_peer_certificate()
-            if certificate is None:
-                return None
-            leaf = der_of(certificate)
         return evolve(
             describe(leaf),
             verification=verification,
-            # On the server's side this excludes the leaf.
-            chain_sent=tuple(map(der_of, connection.get_peer_cert_chain() or ())),
+            chain_sent=sent,
             chain_verified=path[1:],
             issuer_serial=issuer_serial(path),
             tags=tags.get(path[-1], ()) if path else (),
         )
-    except Exception as error:
-        raise ClientError(495, f"client certificate: it cannot be read: {error}") from error
+    except Exception:
+        return _refused(leaf, verification, UNREADABLE)
+
+
+UNREADABLE = "it cannot be examined: a certificate of its chain is not written as RFC 5280, section 4, demands"
+
+
+def _refused(leaf: bytes, verdict: Verification, why: str) -> ClientIdentity:
+    """A client that is not verified, whatever OpenSSL says, and of whose certificate nothing is known if need be."""
+    if APPLICATION_VERIFICATION not in verdict.errors:
+        first, errors = verdict.first_error or APPLICATION_VERIFICATION, (*verdict.errors, APPLICATION_VERIFICATION)
+        verdict = Verification(True, False, verdict.revoked, first, APPLICATION_VERIFICATION, 0, why, errors)
+    try:
+        return evolve(describe(leaf), verification=verdict)
+    except Exception:
+        sha256, sha1 = hashlib.sha256(leaf).hexdigest(), hashlib.sha1(leaf, usedforsecurity=False).hexdigest()
+        return ClientIdentity(leaf, (), "", "", "", sha256, _BEGINNING, _END, verdict, fingerprint_sha1=sha1)
 
 
 def issuer_serial(chain: Sequence[bytes]) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from cryptography import x509
 from OpenSSL._util import ffi, lib
 
+from edgenode.tls.der import SET, Element, elements, only
+
 NAMES = {
     "2.5.4.3": "CN",
     "2.5.4.4": "SN",
@@ -51,22 +53,62 @@ def distinguished_name(name: x509.Name) -> str:
 
     Control characters are escaped as well (``\0A``): a name cannot break a line of a log.
     """
-    return ",".join("+".join(map(_attribute, reversed(list(rdn)))) for rdn in reversed(name.rdns))
+    return name_text(name.public_bytes())
 
 
-def _attribute(attribute: x509.NameAttribute[str | bytes]) -> str:
-    dotted, value = attribute.oid.dotted_string, attribute.value
-    text = f"#{_bit_string(value).hex().upper()}" if isinstance(value, bytes) else escaped(value)
+def name_text(name: bytes) -> str:
+    """The same from a Name (RFC 5280, section 4.1.2.4), DER, also if it is one that only OpenSSL reads.
+
+    Such are: text with characters that its type does not have, parts without an attribute, in another order than DER's
+    or with an attribute twice.
+
+    :raises ValueError: if it is none.
+    """
+    parts = [list(map(_pair, elements(only(part.der, SET)))) for part in elements(only(name))]
+    return ",".join("+".join(map(_read_attribute, reversed(part))) for part in reversed(parts) if part)
+
+
+def _pair(attribute: Element) -> tuple[Element, Element]:
+    kind, value = elements(only(attribute.der))
+    return kind, value
+
+
+def _read_attribute(attribute: tuple[Element, Element]) -> str:
+    kind, value = attribute
+    dotted = _dotted(kind.content)
+    encoding = _ENCODINGS.get(value.tag)
+    text = f"#{value.der.hex().upper()}" if encoding is None else escaped(value.content.decode(encoding))
     return f"{NAMES.get(dotted, dotted)}={text}"
 
 
-def _bit_string(content: bytes) -> bytes:
-    """The DER of a BIT STRING, the only type of a name that has no text: RFC 4514, section 2.4."""
-    length = len(content)
-    if length < 128:
-        return bytes((3, length)) + content
-    size = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((3, 0x80 | len(size))) + size + content
+def _dotted(identifier: bytes) -> str:
+    """An OBJECT IDENTIFIER from its content (X.690, section 8.19)."""
+    if not 0 < len(identifier) <= _LONGEST_IDENTIFIER or identifier[-1] & 0x80:
+        raise ValueError("an identifier is empty, too long or without an end")
+    numbers, number = [], 0
+    for each in identifier:
+        number = number << 7 | each & 0x7F
+        if each < 0x80:
+            numbers.append(number)
+            number = 0
+    first = min(numbers[0] // 40, 2)
+    return ".".join(map(str, (first, numbers[0] - 40 * first, *numbers[1:])))
+
+
+_LONGEST_IDENTIFIER = 63
+
+
+_ENCODINGS = {
+    0x0C: "utf-8",  # UTF8String
+    0x12: "latin-1",  # NumericString
+    0x13: "latin-1",  # PrintableString
+    0x14: "latin-1",  # T61String
+    0x16: "latin-1",  # IA5String
+    0x1A: "latin-1",  # VisibleString
+    0x1C: "utf-32-be",  # UniversalString
+    0x1E: "utf-16-be",  # BMPString
+}
+"""How OpenSSL reads the text of an attribute, by its tag. What is not here, it writes in hexadecimal."""
 
 
 def escaped(value: str) -> str:

@@ -8,8 +8,10 @@ import attrs
 from attrs import frozen
 
 from edgenode.model.decision import MODES
-from edgenode.model.settings import Between, Choice, HostName, Network, Reference, setting
+from edgenode.model.errors import InvalidValue
+from edgenode.model.settings import Between, Choice, HostName, Network, Reference, Size, setting
 from edgenode.tls.allowlists import CertificatePin, DNSPattern, EmailPattern, KeyPin, SubjectPattern, URIPattern
+from edgenode.tls.bounds import LARGEST_CHAIN, LARGEST_OF_OPENSSL
 
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
@@ -60,6 +62,10 @@ class ServerGroup:
     verify_depth: Annotated[int, Between(0, 100)] = setting(
         "How many intermediate certificates may stand between a client's certificate and an authority.", 1
     )
+    max_chain_size: Size = setting(
+        "The most bytes of a client's certificate and the intermediates that it sends; at most 100k, OpenSSL's bound.",
+        Size(LARGEST_CHAIN),
+    )
     required_eku: tuple[Annotated[str, Choice(("clientAuth",))], ...] = setting(
         "Extended key usages that a client's leaf must name itself. Without this a leaf that names none is accepted, "
         "as OpenSSL does; one that names others only is always refused.",
@@ -108,6 +114,12 @@ class ServerGroup:
         "Its mode of filtration; without the key that of ``[edge]``.", None
     )
     strict: bool = setting("Whether no path map may have a looser mode for it.", False)
+
+    def __attrs_post_init__(self) -> None:
+        if not 1024 <= self.max_chain_size <= LARGEST_OF_OPENSSL:
+            raise InvalidValue(
+                "expected 1k to 100k: a certificate has more, and OpenSSL reads no more", which="max-chain-size"
+            )
 
     @property
     def asked_of_verified_clients(self) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from OpenSSL._util import lib
 
 from edgenode.model.exchange import ClientIdentity
 from edgenode.tls.admission import Admission
+from edgenode.tls.bounds import LARGEST_CHAIN
 from edgenode.tls.identity import der_of, describe, identify, issuer_serial
 from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
@@ -90,9 +91,9 @@ class Trust:
         :param record: what the verification of this connection found.
         :param now: the time, UTC.
         :return: ``None`` if the client presented no certificate.
-        :raises ClientError: 495, if the certificate cannot be read.
         """
-        identity = identify(connection, record.verification(True), self.tags, record.path)
+        largest = LARGEST_CHAIN if self.admission is None else self.admission.group.max_chain_size
+        identity = identify(connection, record.verification(True), self.tags, record.path, largest)
         return identity if identity is None or self._revocation is None else self.dated(identity, now)
 
     def until(self, identity: ClientIdentity, now: datetime.datetime) -> int:

@@ -18,7 +18,8 @@ from OpenSSL import SSL, crypto
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_CERTIFICATE, Verification
 from edgenode.tls.admission import Admission, Objection
-from edgenode.tls.identity import der_of
+from edgenode.tls.bounds import COSTLY, MOST_COMPARISONS, MOST_IN_VAIN, is_costly
+from edgenode.tls.identity import UNREADABLE, der_of
 from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.verify_errors import (
@@ -45,7 +46,7 @@ class Record:
     :ivar path: the chain of a verified client, DER: the leaf, the intermediates, the authority; else empty.
     :ivar failure: what our own callback raised, if it did.
     :ivar leaf: the peer's leaf, if something is wrong with it: after a failed handshake nobody else has it.
-    :ivar chain: the certificates that OpenSSL has verified so far, by their depth; empty once it reached the leaf.
+    :ivar chain: the certificates that OpenSSL has looked at so far, by their depth; empty once it reached the leaf.
     :ivar objection: why admission refuses a client that OpenSSL verified.
     :ivar stale: the errors for revocation lists past their date that may yet be accepted, likewise.
     """
@@ -124,9 +125,9 @@ class Verifier:
             record = connection.get_app_data()
             if not isinstance(record, Record):
                 return False
+            record.chain[depth] = certificate
             if error or not ok:
                 return self._fault(record, certificate, error or UNSPECIFIED, depth)
-            record.chain[depth] = certificate
             return depth > 0 or self._leaf_reached(record)
         except BaseException as failure:
             # An exception that leaves a callback ends the connection without an alert, and pyOpenSSL may raise it on
@@ -137,13 +138,18 @@ class Verifier:
             return False
 
     def _leaf_reached(self, record: Record) -> bool:
-        """The whole chain has been looked at: now whatever needs it is asked."""
+        """The whole chain has been looked at, all but its name constraints: now whatever needs it is asked."""
         chain, record.chain = record.chain, {}  # the record lives as long as its connection
-        path: tuple[bytes, ...] = ()
+        path = tuple(map(der_of, map(chain.__getitem__, range(len(chain)))))
+        if is_costly(path, MOST_IN_VAIN if record.errors else MOST_COMPARISONS):
+            # OpenSSL would go on with just that, and nothing but the end of the handshake keeps it from it.
+            record.objection = Objection(APPLICATION_VERIFICATION, COSTLY)
+            self._refused(record, chain[0], APPLICATION_VERIFICATION, 0)
+            return False
         if record.errors:
+            path = ()
             objection = None if self.admission is None else self.admission.unverified(der_of(chain[0]))
         else:
-            path = tuple(map(der_of, map(chain.__getitem__, range(len(chain)))))
             objection = self._objection(path, stale=bool(record.stale))
         if objection is not None:
             record.objection = objection
@@ -176,7 +182,10 @@ class Verifier:
     def _objection(self, path: Sequence[bytes], *, stale: bool) -> Objection | None:
         now = datetime.datetime.now(datetime.UTC)
         if self.revocation is not None:
-            error = self.revocation.error(path, now, stale=stale)
+            try:
+                error = self.revocation.error(path, now, stale=stale)
+            except ValueError:
+                return Objection(APPLICATION_VERIFICATION, UNREADABLE)
             if error:
                 return Objection(error, reason(error))
         return None if self.admission is None else self.admission.objection(path, now)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from edgenode.model.exchange import ClientIdentity
 from edgenode.tls import admission as admission_module
 from edgenode.tls import strict
+from edgenode.tls.identity import UNREADABLE
 from edgenode.tls.strict import path_fault
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
@@ -339,7 +340,7 @@ def test_what_strict_verification_raises_is_a_refusal(monkeypatch: pytest.Monkey
     monkeypatch.setattr(admission_module, "path_fault", fail)
     pair = shake(GROUP, [conforming(ROOT)], trusted(ROOT, verification="strict"))
     assert pair.done
-    assert pair.verification.reason == "it cannot be examined: broken"
+    assert pair.verification.reason == UNREADABLE
     assert judge(GROUP, pair.verification) is not None
 
 

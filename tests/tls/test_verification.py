@@ -14,6 +14,7 @@ from OpenSSL import SSL, crypto
 from edgenode.model.exchange import Verification
 from edgenode.tls import admission, verify_errors
 from edgenode.tls.allowlists import DNSPattern
+from edgenode.tls.identity import UNREADABLE
 from edgenode.tls.policies import server_context
 from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
@@ -364,7 +365,7 @@ def test_a_client_that_cannot_be_examined_is_no_forgiven_stranger(
     pair = shaken(scene, policy, "wrong-ca")
     assert pair.done is (refusal != "handshake")
     verdict = pair.record.verification(presented=True)
-    assert (verdict.last_error, verdict.reason) == (50, "it cannot be examined: broken")
+    assert (verdict.last_error, verdict.reason) == (50, UNREADABLE)
     assert judge(policy, verdict) is not None
 
 

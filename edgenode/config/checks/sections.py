@@ -22,7 +22,7 @@ _DNS_NAME = r"[0-9A-Za-z_](?:[0-9A-Za-z._-]{0,252}[0-9A-Za-z])?"
 _SERVER_NAME = re.compile(rf"{_DNS_NAME}|[0-9A-Fa-f:.]+")
 _AUTHORITY = re.compile(rf"(?:{_DNS_NAME}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?")
 
-_ONLY_WITH_MTLS = ("trust-store", "mtls-refusal", "verify-depth", "required-eku")
+_ONLY_WITH_MTLS = ("trust-store", "mtls-refusal", "verify-depth", "max-chain-size", "required-eku")
 
 
 def names(configuration: Sections) -> Iterator[Problem]:

@@ -295,12 +295,7 @@ class ClientConnection:
         assert isinstance(tls, SSL.Connection) and group is not None and hello is not None and record is not None
         client = None
         if group.group.mtls != "off":
-            try:
-                client = group.trust.identify(tls, record, datetime.datetime.now(datetime.UTC))
-            except ClientError as error:
-                self._report(error)
-                self.transport.abort(error.reason)
-                return
+            client = group.trust.identify(tls, record, datetime.datetime.now(datetime.UTC))
         connection = Connection(
             self.peer,
             self._local,
