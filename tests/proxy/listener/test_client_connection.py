@@ -200,23 +200,6 @@ def test_a_client_refused_in_the_handshake_is_told_of(pki: PKI) -> None:
                 assert facts.client.subject == "CN=Mallory"
 
 
-def test_a_certificate_that_cannot_be_read_ends_the_connection(pki: PKI, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is wrong with it is the client's fault, and no request is read."""
-    from edgenode.model.errors import ClientError
-    from edgenode.tls.trust import Trust
-
-    def unreadable(*_: object) -> None:
-        raise ClientError(495, "for the test")
-
-    monkeypatch.setattr(Trust, "identify", unreadable)
-    with memory.node(pki) as node:
-        client = node.client("optional.test", [pki.client])
-        client.send(get("/", "optional.test"))
-        assert (client.read(), client.ended) == (b"", "cut")
-        assert errors(node) == [(0, 495)]
-        assert not node.opened
-
-
 def test_without_mtls_nobody_is_identified(pki: PKI) -> None:
     """The facts of a connection are those of its ClientHello and its handshake."""
     with memory.node(pki) as node:
