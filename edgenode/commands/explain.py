@@ -61,9 +61,9 @@ def _question(options: argparse.Namespace, simulator: Simulator) -> Question:
     if options.cert is not None and b"-----BEGIN CERTIFICATE-----" not in certificate:
         raise InvalidRequest(f"{options.cert}: there is no certificate in PEM in it")
     name = None if options.no_sni else options.sni or curl.server_name(asked.host)
-    listener, listeners = options.listener or simulator.listener_for(name), simulator.configuration.listeners
+    here = Address("192.0.2.1" if curl.server_name(asked.host) is not None else asked.host, 443)
+    connection = Connection(peer, here, name, "http/1.1", f"TLSv{options.tls}", _CIPHERS[options.tls], options.ja4)
+    listener, listeners = options.listener or simulator.listener_for(connection), simulator.configuration.listeners
     if listener not in listeners:
         raise InvalidRequest(f"there is no [listener {listener}]; there is {', '.join(listeners)}")
-    here, tls = Address("192.0.2.1", 443), (f"TLSv{options.tls}", _CIPHERS[options.tls], options.ja4)
-    connection = Connection(peer, here, name, "http/1.1", *tls)
     return Question(asked, listener, connection, curl.moment(options.at), certificate)

@@ -183,10 +183,15 @@ class Router:
                 else:
                     self._exact[name] = group
 
-    def named(self, name: str | None) -> ServedGroup | None:
-        """The server group for a server name: its own, else the wildcard's for its first label, else the default."""
+    def named(self, name: str | None, local: str = "") -> ServedGroup | None:
+        """The server group for a server name: its own, else the wildcard's for its first label, else the default.
+
+        :param name: the name in the handshake, or the host of an authority. ``None`` if a handshake has none: no client
+            sends an address there (RFC 6066, section 3).
+        :param local: the address that the client has connected to: without a name that is what it wants.
+        """
         if name is None:
-            return self.default
+            return self._exact.get(f"[{local}]" if ":" in local else local, self.default)
         found = self._exact.get(name)
         if found is None and self._wildcards:
             found = self._wildcards.get(name.partition(".")[2])

@@ -57,7 +57,7 @@ def explain(simulator: Simulator, question: Question) -> dict[str, Any]:
     """
     name = question.connection.server_name
     told: dict[str, Any] = {"listener": question.listener, "peer": question.connection.peer.host, "sni": name}
-    group = simulator.group(question.listener, name)
+    group = simulator.group(question.listener, question.connection)
     if not question.asked.encrypted:
         return told | _refused(ClientError(497, "a plain request on a TLS port"), "400") | {"outcome": _PLAIN}
     if group is None:

@@ -67,12 +67,12 @@ class Replayer:
 
     def group(self, recorded: Recorded) -> ServedGroup | None:
         """The server group under whose policy the connection would have been judged."""
-        return self._simulator.group(self._listener(recorded), recorded.connection.server_name)
+        return self._simulator.group(self._listener(recorded), recorded.connection)
 
     def _listener(self, recorded: Recorded) -> str:
-        """Its listener; if there is none of that name, the first that serves the name in the handshake."""
+        """Its listener; if there is none of that name, the first that would serve the connection."""
         known = recorded.listener in self._configuration.listeners
-        return recorded.listener if known else self._simulator.listener_for(recorded.connection.server_name)
+        return recorded.listener if known else self._simulator.listener_for(recorded.connection)
 
     def judge(self, recorded: Recorded) -> Answer:
         """The verdict on a recorded request."""

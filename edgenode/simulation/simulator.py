@@ -100,17 +100,14 @@ class Simulator:
         assembly, events = Assembly.of(configuration, clock, Deadlines(clock)), EventLog(None, clock)
         return cls(configuration, {name: assembly.context(name, events) for name in configuration.listeners})
 
-    def listener_for(self, server_name: str | None) -> str:
-        """The first listener that has a server group for the name in the handshake; the first of all if none has."""
+    def listener_for(self, connection: Connection) -> str:
+        """The first listener that has a server group for a connection; the first of all if none has."""
         listeners = list(self._contexts)
-        return next((each for each in listeners if self.group(each, server_name) is not None), listeners[0])
+        return next((each for each in listeners if self.group(each, connection) is not None), listeners[0])
 
-    def group(self, listener: str, server_name: str | None) -> ServedGroup | None:
-        """The server group whose TLS policy is that of a handshake; ``None`` if the handshake is refused.
-
-        :param server_name: the name in the handshake; ``None`` for none.
-        """
-        return self._contexts[listener].router.named(server_name)
+    def group(self, listener: str, connection: Connection) -> ServedGroup | None:
+        """The server group whose TLS policy is that of a handshake; ``None`` if the handshake is refused."""
+        return self._contexts[listener].router.named(connection.server_name, connection.local.host)
 
     def client(
         self, listener: str, connection: Connection, group: ServedGroup, at: float, *, settled: bool = False

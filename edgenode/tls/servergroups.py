@@ -39,8 +39,10 @@ class ServerGroup:
     kind: ClassVar[str] = "server-group"
 
     hosts: tuple[HostName, ...] = setting(
-        "The host names it serves: exact, or ``*.example.com`` for one label more. A group without any is served only "
-        "as a listener's default.",
+        "The host names it serves: exact, or ``*.example.com`` for one label more; or addresses, ``192.0.2.1`` and "
+        "``[2001:db8::1]``. A client that connects to an address names no server in its handshake: it gets the group "
+        "that has the address at which the connection has arrived, here and not before a NAT. A group without any is "
+        "served only as a listener's default.",
         (),
     )
     certificate: tuple[Annotated[str, Reference("certificate")], ...] = setting(

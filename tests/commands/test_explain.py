@@ -121,6 +121,20 @@ def test_a_certificate_is_judged_by_the_trust_store_of_its_group(
     assert early["certificate"]["verify"] == "SUCCESS"
 
 
+def test_a_request_to_an_address_is_told_of_as_it_is_served(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a server name the group is the one that has the address of the URL."""
+    file = folder / "examples" / "seeing-why" / "explain.ini"
+    other = file.with_name("addresses.ini")
+    other.write_text(file.read_text().replace("= shop.example.com", "= shop.example.com, 192.0.2.7, [2001:db8::7]", 1))
+    for url, status in (("https://192.0.2.7/", 200), ("https://[2001:db8::7]/", 200), ("https://192.0.2.8/", None)):
+        assert command.main(["explain", str(other), "--json", url]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["sni"] is None
+        assert (told["outcome"]["kind"] == "alert") == (status is None), told
+
+
 def test_what_never_reaches_a_rule_is_told_as_well(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An unknown server name, a wrong host, plain HTTP and a head that is refused."""
     unknown = explained(folder, capsys, "https://elsewhere.example.com/")

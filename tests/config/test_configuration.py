@@ -419,7 +419,31 @@ WARNINGS: dict[str, tuple[dict[str, str], list[str]]] = {
         {"hosts = shop.example": ""},
         [
             '[listener public] server-groups: "shop" is never served: '
-            "it has no hosts, and is not the default-server-group"
+            "it has no hosts, and it is not the default-server-group"
+        ],
+    ),
+    "a server group with addresses that nobody connects to": (
+        {
+            "endpoint = tcp:0": "endpoint = tcp:0:interface=127.0.0.1",
+            "server-groups = shop": "server-groups = shop, b, c, d",
+            "": CLIENTS
+            + "".join(
+                f"[server-group {name}]\nhosts = {hosts}\ncertificate = server\nsecurity-policy = shop\n{more}\n"
+                for name, hosts, more in (
+                    ("b", "[::1]", "mtls = on\ntrust-store = clients"),
+                    ("c", "192.0.2.2", ""),
+                    ("d", "127.0.0.1", "mtls = optional\ntrust-store = clients"),
+                )
+            ),
+        },
+        [
+            '[listener public] server-groups: "b" is never served: its hosts are addresses, and nobody connects to '
+            "them at 127.0.0.1:0, and it is not the default-server-group",
+            *(
+                f'[server-group {name}] certificate: the certificate "server" does not name the host {host}; clients '
+                "will refuse it"
+                for name, host in (("c", "192.0.2.2"), ("d", "127.0.0.1"))
+            ),
         ],
     ),
     "a trust store for nothing": (
@@ -483,7 +507,7 @@ WARNINGS: dict[str, tuple[dict[str, str], list[str]]] = {
         {"key = server.key": "key = open.key", "chain = server.pem": "chain = open.pem", "hosts = shop.example": ""},
         [
             '[listener public] server-groups: "shop" is never served: '
-            "it has no hosts, and is not the default-server-group",
+            "it has no hosts, and it is not the default-server-group",
             "[certificate server] key: FOLDER/open.key is open to others than its owner and group; chmod 600 or 640 it",
         ],
     ),

@@ -11,7 +11,20 @@ from attrs import frozen
 from OpenSSL import SSL
 
 from tests.support.handshakes import client as client_context
-from tests.support.node import PKI, Client, Hand, Node, Origin, Refused, connect, get, in_thread, running, started
+from tests.support.node import (
+    PKI,
+    Changes,
+    Client,
+    Hand,
+    Node,
+    Origin,
+    Refused,
+    connect,
+    get,
+    in_thread,
+    running,
+    started,
+)
 
 pytestmark = pytest.mark.lasting
 
@@ -253,6 +266,28 @@ async def test_the_default_group_takes_who_names_no_other(front: Front, name: st
     assert refused.startswith(b"HTTP/1.1 400 ")
     assert served.startswith(b"HTTP/1.1 200 ")
     assert [event["server_group"] for event in events] == ["strict", "strict"]
+
+
+@pytest.mark.parametrize("default", [None, "open"])
+async def test_without_a_name_the_address_says_which_group(front: Front, default: str | None) -> None:
+    """No client names an address in its handshake: it gets the group that has the one that it has connected to, with
+    that group's policy, before the default group; a request for the address is served there, and no other."""
+    changes: Changes = {
+        "listener public": {"endpoint": r"tcp:0:interface=\:\:", "default-server-group": default},
+        "server-group strict": {"hosts": "strict.test, 127.0.0.1", "mtls-refusal": "403"},
+        "server-group other": {"hosts": "other.test, [::1]", "minimum-version": "1.3"},
+    }
+    async with started(front.pki, front.origin, changes) as node:
+        refused = await node.exchange(get("/", "127.0.0.1"), None)
+        served = await node.exchange(get("/", "127.0.0.1", close=True), None, chain=[front.pki.client])
+        misled = await node.exchange(get("/", "open.test", close=True), None, chain=[front.pki.client])
+        sixth = await node.exchange(get("/", "[::1]", close=True), None, source="::1")
+        named = await node.exchange(get("/", "open.test", close=True), "open.test")
+        events = await node.events.take(5)
+    assert [answer[9:12] for answer in (refused, served, misled, sixth, named)] == [
+        b"403", b"200", b"421", b"200", b"200"
+    ]  # fmt: skip
+    assert [event["server_group"] for event in events] == ["strict", "strict", "", "other", "open"]
 
 
 @pytest.mark.parametrize("name", ["OPEN.test", "open.test."])

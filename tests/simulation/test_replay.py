@@ -91,13 +91,13 @@ def event(
 ) -> str:
     """The event that a node with a configuration writes of a request."""
     simulator = Simulator.of(configuration)
-    group = simulator.group("public", "www.test")
-    assert group is not None
     lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
     lines += [f"Content-Length: {len(body)}"] if body else []
     head = request_of(f"{'POST' if body else 'GET'} {target} HTTP/1.1", *lines)
     peer = Address("192.0.2.7", 40000)
     connection = Connection(peer, Address("192.0.2.1", 443), "www.test", "", "TLSv1.3", "x", "y", client)
+    group = simulator.group("public", connection)
+    assert group is not None
     guest = simulator.client("public", connection, group, 1e9, settled=True)
     judged = simulator.judge(guest, head, Body(body, len(body)), "192.0.2.7")
     return _told(judged, configuration)

@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from edgenode.config.load import Configuration
+from edgenode.model.exchange import Address, Connection
 from edgenode.proxy.routing import ServedGroup
 from edgenode.simulation.simulator import Simulator, client_of
 from tests.support.certificates import CLIENT, DAY, Issued, make_authority, now, write_pem
@@ -28,7 +29,8 @@ def group(tmp_path_factory: pytest.TempPathFactory, authority: Issued) -> Served
     write_pem(folder / "ca.pem", [authority])
     mtls = "certificate = server\nmtls = optional\ntrust-store = clients"
     text = changed({"certificate = server": mtls, "": "[trust-store clients]\nauthorities = ca.pem\n"})
-    found = Simulator.of(Configuration.from_text(text, pathlib.Path(folder), {})).group("public", "shop.example")
+    connection = Connection(Address("192.0.2.7", 1), Address("192.0.2.1", 443), "shop.example")
+    found = Simulator.of(Configuration.from_text(text, pathlib.Path(folder), {})).group("public", connection)
     assert found is not None
     return found
 

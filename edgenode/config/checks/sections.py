@@ -6,6 +6,7 @@ effect is a warning.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 
@@ -16,6 +17,7 @@ from edgenode.config.data import Sections
 from edgenode.config.edge import TOKEN
 from edgenode.model.errors import Problem
 from edgenode.proxy.listener.listener import Endpoint, Listener
+from edgenode.tls.policies import TLSPolicy
 from edgenode.tls.servergroups import ServerGroup
 
 _DNS_NAME = r"[0-9A-Za-z_](?:[0-9A-Za-z._-]{0,252}[0-9A-Za-z])?"
@@ -93,9 +95,47 @@ def hosts(configuration: Sections) -> Iterator[Problem]:
                     sentence = f'"{group_name}" and "{taken[host]}" both serve the host {host}'
                     yield Problem(header, "server-groups", sentence)
                 taken.setdefault(host, group_name)
-            if group is not None and not group.hosts and group_name != default:
-                sentence = f'"{group_name}" is never served: it has no hosts, and is not the default-server-group'
-                yield Problem(header, "server-groups", sentence, warning=True)
+        for group_name, why in _unreachable(configuration, listener):
+            sentence = f'"{group_name}" is never served: {why}, and it is not the default-server-group'
+            yield Problem(header, "server-groups", sentence, warning=True)
+
+
+def _unreachable(configuration: Sections, listener: Listener) -> Iterator[tuple[str, str]]:
+    """The server groups of a listener that no client can reach, and why."""
+    groups = {name: configuration.server_groups.get(name) for name in listener.server_groups}
+    reached = {
+        _policy(group)
+        for name, group in groups.items()
+        if group is not None and (name == listener.default_server_group or _has_handshakes(group, listener.endpoint))
+    }
+    for name, group in groups.items():
+        if group is None or name == listener.default_server_group:
+            continue
+        if not group.hosts:
+            yield name, "it has no hosts"
+        elif _policy(group) not in reached:
+            # With the same policy it is reached by the Host of a request on another group's connection.
+            yield name, f"its hosts are addresses, and nobody connects to them at {listener.endpoint}"
+
+
+def _policy(group: ServerGroup) -> tuple[TLSPolicy, frozenset[str]]:
+    return TLSPolicy.of(group, ()), frozenset(group.trust_store if group.mtls != "off" else ())
+
+
+def _has_handshakes(group: ServerGroup, endpoint: Endpoint) -> bool:
+    """Whether a client can name it in a handshake or, as no address is named there, connect to its address."""
+    return any(not _is_address(host) or _may_be(host, endpoint.interface) for host in group.hosts)
+
+
+def _is_address(host: str) -> bool:
+    return host.startswith("[") or host.rpartition(".")[2].isdigit()
+
+
+def _may_be(host: str, interface: str) -> bool:
+    """Whether a connection to an interface may have arrived at an address; ``::`` takes IPv4 as well."""
+    if interface in ("", "::") or (interface == "0.0.0.0" and not host.startswith("[")):
+        return True
+    return host.strip("[]") == str(ipaddress.ip_address(interface))
 
 
 def without_mtls(configuration: Sections) -> Iterator[Problem]:

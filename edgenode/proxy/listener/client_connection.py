@@ -269,8 +269,8 @@ class ClientConnection:
     # -- the handshake -----------------------------------------------------------------------------------------------
 
     def _choose_group(self, server_name: str | None) -> None:
-        """Begin the handshake under the policy of the server group that the ClientHello names."""
-        group = self._port.context.router.named(server_name)
+        """Begin the handshake under the policy of the server group that the ClientHello, or else the address, names."""
+        group = self._port.context.router.named(server_name, self._local.host)
         if group is None:
             named = server_name or "none"
             self._turn_away(

@@ -92,8 +92,8 @@ class Listener:
     protocol: Annotated[str, Choice(("http",))] = setting("What is spoken inside TLS.", "http")
     server_groups: tuple[Annotated[str, Reference("server-group")], ...] = setting("The server groups served here.")
     default_server_group: Annotated[str, Reference("server-group")] | None = setting(
-        "The server group for a client that names no or an unknown server. Without one such a handshake ends with the "
-        "alert ``unrecognized_name``.",
+        "The server group for a client that names an unknown server, or none while no group has the address that it "
+        "has connected to. Without one such a handshake ends with the alert ``unrecognized_name``.",
         None,
     )
     handshake_timeout: Seconds = setting(
