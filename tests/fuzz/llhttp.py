@@ -49,18 +49,22 @@ STRICTER: Mapping[str, str] = {
     "an encoded slash or percent sign hides a dot segment": "who decodes twice resolves it",
     "an overlong UTF-8 sequence, which some decoders read as another character": "RFC 3629, section 10",
     # framing and fields
-    "a Transfer-Encoding other than chunked, or in HTTP/1.0": "RFC 9112, section 6.1: faulty, and smuggled with",
+    "a Transfer-Encoding other than chunked": "RFC 9112, section 6.1: faulty, and smuggled with",
+    "a Transfer-Encoding in HTTP/1.0": "likewise",
     "a transfer coding besides chunked": "501",
-    "a repeated or malformed Content-Length": "llhttp takes all that fit into 64 bits",
+    "a malformed Content-Length": "llhttp takes all that fit into 64 bits",
     "the Content-Type field is repeated": "rules see one body by one type",
     "an expectation other than 100-continue": "417",
 }
 """For what heads are refused here that llhttp accepts, and why."""
 
 STRICTER_RESPONSES: Mapping[str, str] = {
-    "the status line is malformed": "llhttp takes other versions, and any three digits",
-    "a Transfer-Encoding other than chunked, beside Content-Length, or in HTTP/1.0": "RFC 9112, section 6.1",
-    "a repeated or malformed Content-Length": "as for requests",
+    "the status line is malformed": "llhttp takes other versions",
+    "the status X is none of HTTP's": "llhttp takes any three digits",
+    "a Transfer-Encoding other than chunked": "RFC 9112, section 6.1",
+    "a Transfer-Encoding in HTTP/1.0": "likewise",
+    "both Content-Length and Transfer-Encoding": "likewise",
+    "a malformed Content-Length": "as for requests",
 }
 
 
@@ -103,6 +107,7 @@ def _check_request(head: bytes) -> None:
 
 def _check_reason(theirs: llhttp.Read | None, head: bytes, reason: str, known: Mapping[str, str]) -> None:
     # It ignores empty lines before the first; those are not part of a head here.
+    reason = re.sub("[0-9]{3} is", "X is", reason)
     assert theirs is None or head.startswith(b"\r\n") or reason in known, reason
 
 

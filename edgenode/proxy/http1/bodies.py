@@ -14,11 +14,12 @@ from edgenode.model.exchange import Headers
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
 _EXTENSION = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (_TOKEN, _TOKEN, _QUOTED)
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:%b)*" % _EXTENSION)
+_MOST_DIGITS = 15
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,%d})(?:%b)*" % (_MOST_DIGITS, _EXTENSION))
 _TOKEN_VALUE = re.compile(rb"(%b):[ \t]*([\t\x20-\x7e\x80-\xff]*)" % _TOKEN)
 _MAX_LINE = 512
 _MAX_TRAILERS = 8192
-_BARE = "a bare CR or LF, or a chunk longer than its size"
+_LONGER = "a chunk longer than its size"
 MOST_LINES = 512
 """Lines that are read at once; chunks of a byte have two each, and others wait while they are read."""
 # A chunk-size line costs more than it brings if extensions or one-byte chunks are used to burn time.
@@ -134,7 +135,7 @@ class ChunkedBody:
                 self._keep(data[at:])
                 break
             if data[end - 1] != 13 or end == at:
-                raise MalformedBody(_BARE)
+                raise MalformedBody(_LONGER if self._state == self._DATA_END and end > at else "a bare LF")
             line = data[at : end - 1]
             at = end + 1
             lines += 1
@@ -149,19 +150,21 @@ class ChunkedBody:
         # An unfinished line: refuse at once what can no longer become one.
         if len(rest) > (_MAX_TRAILERS if self._state == self._TRAILER else _MAX_LINE):
             raise MalformedBody("a line without an end")
-        if (self._state == self._DATA_END and rest != b"\r") or rest.find(b"\r", 0, -1) >= 0:
-            raise MalformedBody(_BARE)
+        if self._state == self._DATA_END and rest != b"\r":
+            raise MalformedBody(_LONGER)
+        if rest.find(b"\r", 0, -1) >= 0:
+            raise MalformedBody("a bare CR")
         self._buffer = rest
 
     def _line(self, line: bytes) -> None:
         if self._state == self._DATA_END:
             if line:
-                raise MalformedBody("a chunk longer than its size")
+                raise MalformedBody(_LONGER)
             self._state = self._SIZE
         elif self._state == self._SIZE:
             match = _CHUNK_LINE.fullmatch(line) if len(line) <= _MAX_LINE else None
             if match is None:
-                raise MalformedBody("a chunk size that is no hexadecimal number, or no extension behind it")
+                raise MalformedBody(_chunk_line_fault(line))
             self._extensions += len(line) - len(match[1])
             if self._extensions > _MAX_EXTENSIONS:
                 raise MalformedBody("too many chunk extensions")
@@ -170,8 +173,24 @@ class ChunkedBody:
         elif line:
             match = _TOKEN_VALUE.fullmatch(line)
             self._trailer_size += len(line)
-            if match is None or self._trailer_size > _MAX_TRAILERS:
-                raise MalformedBody("a malformed trailer, or too many")
+            if match is None:
+                raise MalformedBody("a malformed trailer")
+            if self._trailer_size > _MAX_TRAILERS:
+                raise MalformedBody("too large trailers")
             self._trailers.append((match[1].lower(), match[2].rstrip(b" \t")))
         else:
             self.done = True
+
+
+def _chunk_line_fault(line: bytes) -> str:
+    size, extensions, _ = line.partition(b";")
+    bare = size.strip(b" \t")
+    if not bare or bare.translate(None, b"0123456789abcdefABCDEF"):
+        return "a chunk size that is no hexadecimal number"
+    if len(line) > _MAX_LINE:
+        return "a chunk line that is too long"
+    if len(bare) > _MOST_DIGITS:
+        return "a chunk size that is too large"
+    if not extensions or size[:1] != bare[:1]:
+        return "white space around a chunk size"
+    return "a malformed chunk extension"

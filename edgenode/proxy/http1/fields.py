@@ -11,7 +11,6 @@ from edgenode.model.exchange import by_name
 LINE_BYTES = bytes(c for c in range(256) if c == 9 or 0x20 <= c != 0x7F)
 """Every byte that may stand in a line of a head."""
 
-STRAY = "a control character, a bare CR or a bare LF"
 _TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 
 Fields = dict[bytes, tuple[bytes, ...]]
@@ -32,7 +31,7 @@ def read_field_lines(block: bytes) -> tuple[list[bytes], Fields, bytes]:
     lines = block.split(b"\r\n")
     lines.pop()
     if len(block.translate(None, LINE_BYTES)) != 2 * len(lines):
-        raise MalformedHead(STRAY)
+        raise MalformedHead(stray(block))
     fields: Fields = {}
     size = 4 * len(lines)
     try:
@@ -49,13 +48,31 @@ def read_field_lines(block: bytes) -> tuple[list[bytes], Fields, bytes]:
     return _read_one_by_one(lines)
 
 
+def stray(lines: bytes) -> str:
+    """What stands in lines that must not stand in any.
+
+    :param lines: each with its line end.
+    """
+    rest = lines.replace(b"\r\n", b"")
+    return "a bare LF" if b"\n" in rest else "a bare CR" if b"\r" in rest else "a control character"
+
+
+def _line_fault(line: bytes) -> str:
+    name, colon, _ = line.partition(b":")
+    if line[:1] in (b" ", b"\t"):
+        return "a folded line"
+    if not colon:
+        return "a line without a colon"
+    return "white space before a colon" if name.endswith((b" ", b"\t")) else "a name that is no token"
+
+
 def _read_one_by_one(lines: list[bytes]) -> tuple[list[bytes], Fields, bytes]:
     """The same for heads in which names are repeated, or values are surrounded by other white space; or malformed."""
     pairs = []
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or not name or name.lower().translate(None, _TOKEN_BYTES):
-            raise MalformedHead("a folded line, or a name that is no token")
+            raise MalformedHead(_line_fault(line))
         pairs.append((name, value.strip(b" \t")))
     names = [name.lower() for name, _ in pairs]
     fields = by_name(tuple(zip(names, [value for _, value in pairs], strict=True)))

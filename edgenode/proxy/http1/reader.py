@@ -170,16 +170,20 @@ class ResponseReader:
             self._body = head.body
             return head
         self._interim += 1
-        if head.status == 101 or self._interim > _MAX_INTERIM:
-            raise MalformedHead("an unrequested 101, or a flood of interim responses")
+        if head.status == 101:
+            raise MalformedHead("an unrequested 101")
+        if self._interim > _MAX_INTERIM:
+            raise MalformedHead("a flood of interim responses")
         return head
 
     def _check_unfinished(self, data: bytes) -> None:
         if len(data) > self._max_head:
             raise MalformedHead("the head is too large")
         line = data.find(b"\n")
-        if not b"HTTP/1.".startswith(bytes(data[:7])) or line == 0 or (line > 0 and data[line - 1] != 13):
-            raise MalformedHead("not HTTP/1, or a bare LF")
+        if not b"HTTP/1.".startswith(bytes(data[:7])):
+            raise MalformedHead("not HTTP/1")
+        if line > 0 and data[line - 1] != 13:
+            raise MalformedHead("a bare LF")
 
     def read_body(self) -> tuple[bytes, bool]:
         """What has come of the body, and whether that is the end of it.

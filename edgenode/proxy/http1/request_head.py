@@ -13,11 +13,11 @@ from edgenode.model.errors import ClientError
 from edgenode.proxy.http1.fields import (
     LINE_BYTES,
     NO_OPTIONS,
-    STRAY,
     MalformedHead,
     content_length,
     persistence,
     read_field_lines,
+    stray,
 )
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.streams import RequestHead
@@ -43,7 +43,7 @@ def check_unfinished_request(data: bytes, limits: HeadLimits, looked: int = 0) -
     else:
         new = data[looked:] if line < looked else data
         if len(new.translate(None, LINE_BYTES)) != 2 * new.count(b"\r\n") + new.endswith(b"\r"):
-            raise ClientError(400, f"malformed head: {STRAY}")
+            raise ClientError(400, "malformed head: " + stray(new.removesuffix(b"\r")))
     if len(data) > limits.head:
         raise ClientError(431, "the request head is too large")
 
@@ -126,14 +126,16 @@ def _body_length(fields: dict[bytes, tuple[bytes, ...]], version: tuple[int, int
         coding = codings[0].lower()
         if version == (1, 1) and len(codings) == 1 and _FURTHER_CODINGS.fullmatch(coding):
             raise ClientError(501, "a transfer coding besides chunked")
-        if version != (1, 1) or len(codings) != 1 or coding != b"chunked":
-            raise ClientError(400, "a Transfer-Encoding other than chunked, or in HTTP/1.0")
+        if version != (1, 1):
+            raise ClientError(400, "a Transfer-Encoding in HTTP/1.0")
+        if len(codings) != 1 or coding != b"chunked":
+            raise ClientError(400, "a Transfer-Encoding other than chunked")
         return None
     if lengths is None:
         return 0
     length = content_length(lengths[0]) if len(lengths) == 1 else None
     if length is None:
-        raise ClientError(400, "a repeated or malformed Content-Length")
+        raise ClientError(400, "a malformed Content-Length" if len(lengths) == 1 else "a repeated Content-Length")
     return length
 
 

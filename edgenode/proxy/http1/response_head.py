@@ -13,6 +13,8 @@ from edgenode.proxy.streams import ResponseHead
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
 
+_OTHER_STATUS = re.compile(rb"HTTP/1\.[01] ((?![1-5])[0-9]{3})(?: |\Z)")
+
 
 class FramedHead(ResponseHead):
     """A response head with its framing.
@@ -36,7 +38,7 @@ def read_response_head(head: bytes, method: bytes) -> FramedHead:
     """
     start = _STATUS_LINE.match(head)
     if start is None:
-        raise MalformedHead("the status line is malformed")
+        raise MalformedHead(_status_line_fault(head))
     minor, code, reason = start.groups()
     status, version = int(code), (1, 1) if minor == b"1" else (1, 0)
     names, fields, lines = read_field_lines(head[start.end() : -2])
@@ -63,12 +65,24 @@ def _framing(fields: dict[bytes, tuple[bytes, ...]], version: tuple[int, int]) -
     """A response's length and the reader of its body (RFC 9112, section 6.3), refusing every contradiction."""
     lengths, codings = fields.get(b"content-length"), fields.get(b"transfer-encoding")
     if codings is not None:
-        if lengths is not None or version != (1, 1) or len(codings) != 1 or codings[0].lower() != b"chunked":
-            raise MalformedHead("a Transfer-Encoding other than chunked, beside Content-Length, or in HTTP/1.0")
+        if lengths is not None:
+            raise MalformedHead("both Content-Length and Transfer-Encoding")
+        if version != (1, 1):
+            raise MalformedHead("a Transfer-Encoding in HTTP/1.0")
+        if len(codings) != 1 or codings[0].lower() != b"chunked":
+            raise MalformedHead("a Transfer-Encoding other than chunked")
         return None, ChunkedBody()
     if lengths is None:
         return None, EndlessBody()
     length = content_length(lengths[0]) if len(lengths) == 1 else None
     if length is None:
-        raise MalformedHead("a repeated or malformed Content-Length")
+        raise MalformedHead("a malformed Content-Length" if len(lengths) == 1 else "a repeated Content-Length")
     return length, LengthBody(length)
+
+
+def _status_line_fault(head: bytes) -> str:
+    line = head[: head.index(b"\r\n")]
+    if b"\n" in line:
+        return "a bare LF"
+    status = _OTHER_STATUS.match(line)
+    return "the status line is malformed" if status is None else f"the status {status[1].decode()} is none of HTTP's"
