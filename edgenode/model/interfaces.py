@@ -88,6 +88,10 @@ class Record(Protocol):
         """The server of the origin that was asked last, as ``host:port``."""
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """The certificate headers that it was not sent, for they would be too long."""
+
+    @property
     def tries(self) -> int:
         """How many servers were asked."""
 

@@ -12,7 +12,7 @@ from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Request
 from edgenode.model.interfaces import Record
 from edgenode.node.event_fields import ALL_ROWS, ROWS, Row
-from edgenode.node.event_values import headers, instant, octets, reasons, stages, tags, text, version
+from edgenode.node.event_values import headers, instant, octets, reasons, stages, tags, text, texts, version
 
 _FIXED = ("peer", "local", "tls", "certificate", "server_group", "security_policy", "path_map")
 """The fields that the exchanges of a :class:`~edgenode.model.interfaces.Standing` share; they stand together."""
@@ -37,7 +37,9 @@ def event_line(record: Record) -> str:
     if record.tries:
         server, reused = record.server, "true" if record.reused else "false"
         asked = "null" if server is None else text(server)
-        origin = _ORIGIN % (text(record.origin), asked, record.origin_status or "null", record.tries, reused)
+        values = text(record.origin), asked, record.origin_status or "null", record.tries, reused
+        left_out = record.left_out
+        origin = _ORIGIN_IN_PART % (*values, texts(left_out)) if left_out else _ORIGIN % values
     return _EVENT % (
         instant(record.time),
         octets(record.identifier),
@@ -100,7 +102,8 @@ def _template(rows: Iterable[Row], *, optional: bool = True) -> str:
 _FIXED_ROWS = tuple(ALL_ROWS[path] for path in _FIXED)
 _EVENT = _template(ROWS)
 _REQUEST = _template(ALL_ROWS["request"].inner)
-_ORIGIN = _template(ALL_ROWS["origin"].inner)
+_ORIGIN = _template(ALL_ROWS["origin"].inner, optional=False)
+_ORIGIN_IN_PART = _template(ALL_ROWS["origin"].inner)
 _ORIGIN_ERROR = _template(ALL_ROWS["error"].inner)
 _CLIENT_ERROR = _template(ALL_ROWS["error"].inner, optional=False)
 

@@ -235,6 +235,9 @@ class EventOrigin(TypedDict):
     status: Annotated[Number | None, "origin_status", "The status that it answered; ``null`` for none."]
     tries: Annotated[Number, "tries", "How many servers were tried."]
     reused: Annotated[Flag, "reused", "Whether on a kept connection."]
+    left_out: NotRequired[
+        Annotated[Texts, "left_out", "The certificate headers that it was not sent, for they would be too long."]
+    ]
 
 
 class EventBytes(TypedDict):

@@ -2,7 +2,7 @@
 
 Law: an origin believes these fields, so none of them ever comes from outside, and RFC 9440's and Envoy's speak of a
 verified client or not at all. Each value is printable ASCII (RFC 9110, section 5.5), whatever a certificate says of
-itself; one that is too long is left out whole, for half a name is another name.
+itself; one that is too long is left out whole, for half a name is another name, and the event says so.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ LARGEST = 10 * 1024
 LARGEST_CHAIN = 16 * 1024
 """The same of a chain's."""
 
-_Pairs = Iterator[tuple[bytes, bytes]]
+_Pairs = Iterator[tuple[bytes, bytes | None]]
+"""The fields of a style; instead of a value that is too long, ``None``."""
 _UNPRINTABLE = re.compile(rb"[^ -~]")
 # What RFC 3986 and RFC 1123 let these names consist of. Anything else in a certificate is no URI and no host name, and
 # must not get near the quotes of X-Forwarded-Client-Cert.
@@ -38,14 +39,19 @@ _DNS = re.compile(r"[A-Za-z0-9._*-]+")
 _ESCAPES = tuple((character, quote(character, safe="")) for character in " \n+/=")
 
 
-def certificate_lines(styles: Iterable[str], connection: Connection, ours: tuple[str, ...]) -> bytes:
-    """The certificate headers of a request, each field line with its line end.
+def certificate_lines(
+    styles: Iterable[str], connection: Connection, ours: tuple[str, ...]
+) -> tuple[bytes, tuple[str, ...]]:
+    """The certificate headers of a request, each field line with its line end; and the names of those that are left
+    out because they would be too long.
 
     :param styles: keys of :data:`STYLES`, or ``none``.
     :param connection: the facts with the verdict as of now.
     :param ours: the URIs in our own certificates: :func:`uris_of`.
     """
-    return b"".join([header_lines(STYLES[style](connection, ours)) for style in styles if style != "none"])
+    pairs = [pair for style in styles if style != "none" for pair in STYLES[style](connection, ours)]
+    lines = header_lines([(name, value) for name, value in pairs if value is not None])
+    return lines, tuple([name.decode("ascii") for name, value in pairs if value is None])
 
 
 def uris_of(certificates: Iterable[LoadedCertificate]) -> tuple[str, ...]:
@@ -63,12 +69,10 @@ def _rfc9440(connection: Connection, ours: tuple[str, ...]) -> _Pairs:
     if client is None:
         return
     leaf = _byte_sequence(client.leaf)
-    if len(leaf) > LARGEST:
-        return  # section 2.3: no chain without its leaf
-    yield b"Client-Cert", leaf
     chain = b", ".join(map(_byte_sequence, client.chain_verified))
-    if 0 < len(chain) <= LARGEST_CHAIN:
-        yield b"Client-Cert-Chain", chain
+    yield b"Client-Cert", leaf if len(leaf) <= LARGEST else None
+    if chain:  # section 2.3: none without its leaf
+        yield b"Client-Cert-Chain", chain if len(leaf) <= LARGEST and len(chain) <= LARGEST_CHAIN else None
 
 
 def _xfcc(connection: Connection, ours: tuple[str, ...]) -> _Pairs:
@@ -82,6 +86,7 @@ def _xfcc(connection: Connection, ours: tuple[str, ...]) -> _Pairs:
         *(f"DNS={_quoted(name)}" for name in client.sans.dns if _DNS.fullmatch(name)),
     ]
     if len(";".join(names)) > LARGEST:
+        yield b"X-Forwarded-Client-Cert", None
         return
     certificates = (
         ("Cert", _escaped_pem(client.leaf), LARGEST),
@@ -94,6 +99,9 @@ def _xfcc(connection: Connection, ours: tuple[str, ...]) -> _Pairs:
         *names,
     ]
     yield b"X-Forwarded-Client-Cert", ";".join(pairs).encode("ascii")
+    for key, pem, most in certificates:
+        if len(pem) > most:
+            yield b"X-Forwarded-Client-Cert " + key.encode("ascii"), None
 
 
 def _nginx(connection: Connection, ours: tuple[str, ...]) -> _Pairs:
@@ -110,7 +118,7 @@ def _nginx(connection: Connection, ours: tuple[str, ...]) -> _Pairs:
         # SHA-1, as nginx has it: a name for a certificate, and no proof of one.
         (b"SSL_CLIENT_FINGERPRINT", hashlib.sha1(client.leaf, usedforsecurity=False).hexdigest().encode("ascii")),
     )
-    yield from ((name, value) for name, value in values if 0 < len(value) <= LARGEST)
+    yield from ((name, value if len(value) <= LARGEST else None) for name, value in values if value)
 
 
 STYLES: Mapping[str, Callable[[Connection, tuple[str, ...]], _Pairs]] = MappingProxyType(

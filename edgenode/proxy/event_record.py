@@ -26,6 +26,7 @@ class EventRecord:
     identifier = b""
     origin = ""
     server: str | None = None
+    left_out: tuple[str, ...] = ()
     status = tries = origin_status = received = sent = 0
     reused = False
     decided = answered = 0.0

@@ -105,6 +105,11 @@ class ProxyExchange(JudgedRequest, Attempts):
         """The server of the origin that was asked last."""
         return None if self.balanced is None else str(self.balanced)
 
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """The certificate headers that the origin was not sent, for they would be too long."""
+        return () if self.site is None else self.site.left_out
+
     # -- judged ------------------------------------------------------------------------------------------------------
 
     def start(self, exceeded: str = "") -> bool:

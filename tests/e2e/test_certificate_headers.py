@@ -141,6 +141,23 @@ async def test_each_style_for_each_kind_of_client(stage: Stage, style: str, kind
     assert told(request) == wanted
 
 
+async def test_what_the_origin_is_not_told_the_event_says(stage: Stage) -> None:
+    """The verdict stays where the certificate is too long for a field; the event names what is missing."""
+    sans = [f"DNS:{'a' * 50}{number}.test" for number in range(150)]
+    large = stage.pki.clients.issue("CN=large", sans=sans)
+    assert await in_thread(ask, stage.node, "all.test", [large], "1.3") == 200
+    (request,) = stage.origin.take()
+    event = stage.node.events.told[-1]
+    names = [name for name in event["origin"]["left_out"] if " " not in name]
+    assert "SSL_CLIENT_CERT" in names
+    assert "Client-Cert" in names
+    assert fields(request, "ssl_client_verify") == [b"SUCCESS"]
+    assert not any(fields(request, name.lower()) for name in names)
+    assert await in_thread(ask, stage.node, "all.test", stage.clients["good"], "1.3") == 200
+    stage.origin.take()
+    assert "left_out" not in stage.node.events.told[-1]["origin"]
+
+
 @pytest.mark.parametrize("kind", ["none", "good", "bad"])
 @pytest.mark.parametrize("style", list(STYLES))
 async def test_forged_copies_change_nothing(stage: Stage, style: str, kind: str) -> None:

@@ -17,7 +17,7 @@ from hypothesis import given, strategies
 from OpenSSL import crypto
 
 from edgenode.model.exchange import Address, Connection, Verification
-from edgenode.proxy.certificate_headers import LARGEST, LARGEST_CHAIN, STYLES, uris_of
+from edgenode.proxy.certificate_headers import LARGEST, LARGEST_CHAIN, STYLES, certificate_lines, uris_of
 from edgenode.proxy.headers import response_lines
 from edgenode.proxy.http1.response_head import read_response_head
 from edgenode.tls.identity import identity_of
@@ -44,10 +44,15 @@ def connection(
 
 
 def told(style: str, of: Connection, ours: tuple[str, ...] = ()) -> dict[bytes, bytes]:
-    """The fields of a style by name; none is there twice."""
+    """The fields of a style by name; none is there twice, nor there and left out."""
     pairs = list(STYLES[style](of, ours))
     assert len(dict(pairs)) == len(pairs)
-    return dict(pairs)
+    return {name: value for name, value in pairs if value is not None}
+
+
+def left_out(style: str, of: Connection) -> tuple[str, ...]:
+    """What is left out of them."""
+    return certificate_lines([style], of, ())[1]
 
 
 def named(subject: x509.Name) -> x509.Certificate:
@@ -88,7 +93,7 @@ def padded(size: int) -> x509.Certificate:
 def test_the_example_of_rfc_9440() -> None:
     """The chain of appendix A gives its two fields, byte for byte."""
     leaf, *issuers = x509.load_pem_x509_certificates(rfc9440.CHAIN)
-    fields = [b"%b: %b" % field for field in STYLES["rfc9440"](connection(leaf, issuers), ())]
+    fields = [b"%b: %b" % field for field in told("rfc9440", connection(leaf, issuers)).items()]
     assert fields == rfc9440.FIELDS
 
 
@@ -371,6 +376,33 @@ def test_every_value_is_a_field_value(subject: str, reason: str, style: str) -> 
     for verdict in (VERIFIED, evolve(UNKNOWN, reason=f"x{reason}x")):
         for value in told(style, connection(leaf, [leaf], verdict), ("spiffe://a/b",)).values():
             assert re.fullmatch(rb"[!-~](?:[ -~]*[!-~])?", value)
+
+
+@pytest.mark.parametrize(
+    ("style", "names"),
+    [
+        ("rfc9440", ("Client-Cert", "Client-Cert-Chain")),
+        ("xfcc", ("X-Forwarded-Client-Cert",)),
+        ("nginx", ("SSL_CLIENT_CERT", "SSL_CLIENT_S_DN")),
+    ],
+)
+def test_what_is_too_long_is_named(style: str, names: tuple[str, ...]) -> None:
+    """What the origin is not told the event is; what was never there, or not to be told, is not missing."""
+    leaf, issuer = named(novel(LARGEST + 1)), make_authority().certificate
+    assert left_out(style, connection(leaf, [issuer])) == names
+    assert left_out(style, connection(make("x").certificate)) == ()
+    assert left_out(style, Connection(PLACE, PLACE)) == ()
+    assert left_out("none", connection(leaf)) == ()
+    if style != "nginx":
+        assert left_out(style, connection(leaf, (), UNKNOWN)) == ()
+
+
+def test_each_key_of_xfcc_that_is_too_long_is_named() -> None:
+    """The rest of the field is there."""
+    assert left_out("xfcc", connection(padded(9000))) == ("X-Forwarded-Client-Cert Chain",) or left_out(
+        "xfcc", connection(padded(20000))
+    ) == ("X-Forwarded-Client-Cert Cert", "X-Forwarded-Client-Cert Chain")
+    assert left_out("rfc9440", connection(make("x").certificate, [named(novel(5000))] * 3)) == ("Client-Cert-Chain",)
 
 
 def test_the_words_of_the_key_are_the_styles() -> None:

@@ -52,6 +52,7 @@ class FakeRecord:
     decided: float = 100.25
     answered: float = 100.75
     ended: float = 101.0
+    left_out: tuple[str, ...] = ()
 
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)

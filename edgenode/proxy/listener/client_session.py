@@ -50,6 +50,7 @@ class Site:
     :ivar connection: the facts of the connection, with the verdict as of now.
     :ivar refusal: why the client is not let in for its certificate, if it is not.
     :ivar certificate_lines: the certificate headers for the origin, each field line with its line end.
+    :ivar left_out: the names of those that would be too long.
     :ivar geography: where the peer is, if that can be known.
     :ivar since: from when it holds, seconds since the epoch.
     :ivar until: until when; from then on it is made anew.
@@ -62,6 +63,7 @@ class Site:
         "connection",
         "geography",
         "group",
+        "left_out",
         "refusal",
         "since",
         "until",
@@ -73,7 +75,8 @@ class Site:
         self.group = group
         self.connection = connection
         self.refusal = judge(group.group, connection.verification)
-        self.certificate_lines = certificate_lines(group.group.certificate_headers, connection, group.uris)
+        styles = group.group.certificate_headers
+        self.certificate_lines, self.left_out = certificate_lines(styles, connection, group.uris)
         self.geography = geography
         self.since = since
         self.until = until
