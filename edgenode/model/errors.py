@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from attrs import field, frozen
 
+from edgenode.model.presentation import Presentation
+
 
 @frozen
 class Problem:
@@ -103,13 +105,15 @@ class OriginError(Exception):
     :ivar kind: one word for rules and metrics: ``connect``, ``handshake``, ``certificate``, ``timeout``, ``reset``,
         ``invalid``, ``unavailable``.
     :ivar reason: a sentence for the event; never sent to the client.
-    :ivar sent: whether any byte of the request may have reached the origin.
+    :ivar sent: whether the origin may have acted on any byte of the request.
+    :ivar presented: what became of our certificate, if the connection came as far as a TLS handshake.
     """
 
     status: int
     kind: str
     reason: str
     sent: bool = field(default=False)
+    presented: Presentation | None = field(default=None, kw_only=True, eq=False, repr=False)
 
     def __str__(self) -> str:
         return f"{self.status}: {self.reason}"

@@ -10,6 +10,7 @@ from zope.interface import Interface
 from edgenode.model.decision import Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Exchange
+from edgenode.model.presentation import Presentation
 
 
 class Stage(Protocol):
@@ -102,6 +103,10 @@ class Record(Protocol):
     @property
     def origin_status(self) -> int:
         """The status that the origin answered, 0 for none."""
+
+    @property
+    def presented(self) -> Presentation | None:
+        """What became of our client certificate on the last connection to it; ``None`` without TLS, or without any."""
 
     @property
     def received(self) -> int:

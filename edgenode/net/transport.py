@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from edgenode.net.errors import TOO_MANY_MESSAGES, describe
+from edgenode.net.errors import TOO_MANY_MESSAGES, describe, unread_alert
 from edgenode.net.plain import Plain
 from edgenode.net.poller import Reactor
 from edgenode.net.receiver import NOBODY, Receiver
@@ -67,12 +67,14 @@ class Transport:
     :ivar lost: whether the connection is over.
     :ivar side: the same number for those whose first receiver was of the same class: clients', origins'.
     :ivar sent: the bytes that the socket has taken so far, to see progress by.
+    :ivar wary: whether the other side may still refuse the handshake, as a TLS 1.3 server may whose client takes it for
+        done: then nothing is written before what has come is read, for after a failed write OpenSSL reads no alert.
     """
 
     __slots__ = (
         "_again", "_asked", "_closing", "_direct", "_ended", "_fd", "_half", "_keep_refused", "_messages", "_open",
         "_paused", "_queue", "_reactor", "_read", "_reading", "_unsent", "_writing",
-        "connection", "established", "lost", "queued", "receiver", "sent", "side", "sock",
+        "connection", "established", "lost", "queued", "receiver", "sent", "side", "sock", "wary",
     )  # fmt: skip
 
     def __init__(
@@ -93,7 +95,7 @@ class Transport:
         self._messages: Messages | None = None
         self._read = self._unsent = b""  # of the round that the reactor is at
         self.queued = self.sent = 0
-        self.established = self.lost = False
+        self.established = self.lost = self.wary = False
         self._open = self._direct = False  # what follows from all the others: may it read, may it send unqueued
         self._again = self._asked = self._paused = self._reading = self._writing = False
         self._closing = self._half = self._ended = False
@@ -159,7 +161,7 @@ class Transport:
         except (SSL.WantWriteError, SSL.WantReadError):
             return
         except SSL.Error as error:
-            self._end(describe(error), clean=False)
+            self._end(self._not_sent(error), clean=False)
             return
         if not queue:
             self._all_sent()
@@ -251,6 +253,11 @@ class Transport:
         """Send bytes now; queue what the socket does not take."""
         size = len(data)
         at = 0
+        if self.wary and size and self._heard():
+            self._direct = False
+            self._enqueue(data)
+            self._want_write()  # the poller has what is there read first
+            return
         try:
             if 0 < size <= CHUNK:  # nothing is no record: what OpenSSL does with it is undefined
                 at = self.connection.send(data)
@@ -262,7 +269,10 @@ class Transport:
             # The receiver is in the middle of writing: let it finish before it hears of the end.
             self._closing = True
             self._direct = False
-            self._reactor.callLater(0, self._end, describe(error), False)
+            if isinstance(self.connection, SSL.Connection):
+                self._ended = True  # OpenSSL reads nothing any more, and would not say why
+                self._open = False
+            self._reactor.callLater(0, self._end, self._not_sent(error), False)
             return
         self.sent += at
         if at < size:
@@ -479,6 +489,20 @@ class Transport:
         if self._writing:
             self._writing = False
             self._reactor.removeWriter(self)
+
+    def _heard(self) -> bool:
+        """Whether there is something to read, or the end."""
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
+
+    def _not_sent(self, error: SSL.Error) -> str:
+        """Why a write has failed: what the other side has said last, if that is known."""
+        return (self.wary and unread_alert(self.sock)) or describe(error)
 
     def _all_sent(self) -> None:
         self._stop_writing()

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Request
 from edgenode.model.interfaces import Record
+from edgenode.model.presentation import Presentation
 from edgenode.node.event_fields import ALL_ROWS, ROWS, Row
 from edgenode.node.event_values import headers, instant, octets, reasons, stages, tags, text, texts, version
 
@@ -37,7 +38,8 @@ def event_line(record: Record) -> str:
     if record.tries:
         server, reused = record.server, "true" if record.reused else "false"
         asked = "null" if server is None else text(server)
-        values = text(record.origin), asked, record.origin_status or "null", record.tries, reused
+        presented = "null" if record.presented is None else _presented(record.presented)
+        values = text(record.origin), asked, record.origin_status or "null", record.tries, reused, presented
         left_out = record.left_out
         origin = _ORIGIN_IN_PART % (*values, texts(left_out)) if left_out else _ORIGIN % values
     return _EVENT % (
@@ -62,6 +64,12 @@ def event_line(record: Record) -> str:
         (ended - answered) * 1e6,
         (ended - began) * 1e6,
     )
+
+
+def _presented(presentation: Presentation) -> str:
+    if not presentation.event_text:
+        presentation.event_text = f"{{{_fixed(_PRESENTED_ROWS, presentation)}}}"
+    return presentation.event_text
 
 
 def _request(request: Request, names: tuple[bytes, ...]) -> str:
@@ -100,6 +108,7 @@ def _template(rows: Iterable[Row], *, optional: bool = True) -> str:
 
 
 _FIXED_ROWS = tuple(ALL_ROWS[path] for path in _FIXED)
+_PRESENTED_ROWS = ALL_ROWS["origin.certificate"].inner
 _EVENT = _template(ROWS)
 _REQUEST = _template(ALL_ROWS["request"].inner)
 _ORIGIN = _template(ALL_ROWS["origin"].inner, optional=False)

@@ -222,9 +222,26 @@ class EventError(TypedDict):
     """What failed; ``null`` if nothing did."""
 
     fault: Annotated[Text, COMPUTED, "``client`` or ``origin``."]
-    kind: NotRequired[Annotated[Text, "kind", "Of an origin: ``connect``, ``timeout``, ..."]]
+    kind: NotRequired[Annotated[Text, "kind", "Of an origin: ``connect``, ``handshake``, ``timeout``, ..."]]
     status: Annotated[Number, "status", "495, 496, 497 and others, also where the client got another status."]
     reason: Annotated[Text, "reason", "A sentence; the client never gets it."]
+
+
+class EventOriginCertificate(TypedDict):
+    """Our client certificate on the last connection to it; ``null`` without TLS, or if it came to no handshake."""
+
+    asked: Annotated[Flag, "asked", "Whether the origin asked for one."]
+    subject: Annotated[Name | None, "subject", "The subject of the one that it was sent; ``null`` if it was sent none."]
+    serial: Annotated[Text | None, "serial", "Its serial number, hexadecimal."]
+    accepted: Annotated[
+        Flag | None,
+        "accepted",
+        "Whether TLS let us pass with it, or with none; ``null`` if the origin did not ask, or did not say: in TLS 1.3 "
+        "that is until it answers. nginx refuses later, with a status 400 of its own.",
+    ]
+    alert: Annotated[
+        Text | None, "alert", "The TLS alert with which it refused, such as ``certificate required``; else ``null``."
+    ]
 
 
 class EventOrigin(TypedDict):
@@ -235,6 +252,7 @@ class EventOrigin(TypedDict):
     status: Annotated[Number | None, "origin_status", "The status that it answered; ``null`` for none."]
     tries: Annotated[Number, "tries", "How many servers were tried."]
     reused: Annotated[Flag, "reused", "Whether on a kept connection."]
+    certificate: Annotated[EventOriginCertificate | None, "presented"]
     left_out: NotRequired[
         Annotated[Texts, "left_out", "The certificate headers that it was not sent, for they would be too long."]
     ]

@@ -8,6 +8,7 @@ from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Exchange
 from edgenode.model.interfaces import EVENT_HEADERS
+from edgenode.model.presentation import Presentation
 
 
 class EventRecord:
@@ -29,6 +30,7 @@ class EventRecord:
     left_out: tuple[str, ...] = ()
     status = tries = origin_status = received = sent = 0
     reused = False
+    presented: Presentation | None = None
     decided = answered = 0.0
 
     def __init__(self, listener: str, exchange: Exchange, at: float = 0.0, began: float = 0.0) -> None:

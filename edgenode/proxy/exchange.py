@@ -224,6 +224,11 @@ class ProxyExchange(JudgedRequest, Attempts):
         self.repeatable = length == 0 and head.method in SAFE
         self.attempt()
 
+    @property
+    def whole(self) -> bool:
+        """Whether all that has come of the body still waits here."""
+        return self.received == len(self._pending)
+
     def send(self, stream: OriginStream) -> None:
         """Send the request, with what has arrived of its body."""
         head, balanced, pool = self.head, self.balanced, self.pool

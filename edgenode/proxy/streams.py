@@ -26,6 +26,7 @@ from typing import Protocol
 
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import NO_BODY, Body, Headers, Request
+from edgenode.model.presentation import Presentation
 
 NO_CONTENT = -1
 """The length of a message that has no body and says nothing of one."""
@@ -244,7 +245,12 @@ class RequestHandler(Protocol):
 
 
 class OriginStream(Protocol):
-    """One request and its response on an origin's connection, as the exchange writes to it."""
+    """One request and its response on an origin's connection, as the exchange writes to it.
+
+    :ivar presented: what became of our certificate on it; ``None`` without TLS.
+    """
+
+    presented: Presentation | None
 
     @property
     def full(self) -> bool:

@@ -23,6 +23,7 @@ from edgenode.tls.admission import Admission
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.doubts import namesakes
 from edgenode.tls.names import distinguished_name
+from edgenode.tls.presenting import watch
 from edgenode.tls.problems import Problems
 from edgenode.tls.revocation import Revocation, fill_store
 from edgenode.tls.servergroups import ServerGroup
@@ -195,7 +196,7 @@ def client_context(
     trust_store: LoadedTrustStore | None = None,
     verify: bool = True,
 ) -> SSL.Context:
-    """The context for connections to an origin; each connection on it needs its own ``Record`` as app data.
+    """The context for connections to an origin; each connection on it needs its own ``OriginRecord`` as app data.
 
     The name in the origin's certificate is not looked at here: call ``hostnames.verify_origin`` after the handshake.
 
@@ -206,6 +207,7 @@ def client_context(
     context = _context(SSL.TLS_CLIENT_METHOD, minimum_version, () if certificate is None else (certificate,))
     context.set_options(SSL.OP_NO_TICKET)
     context.set_alpn_protos([b"http/1.1"])
+    watch(context)
     if not verify:
         context.set_verify(SSL.VERIFY_NONE)
         return context

@@ -359,12 +359,80 @@ def test_close_before_the_handshake_is_an_end() -> None:
         (SSL.SysCallError("strange"), "closed without close_notify"),
         (SSL.SysCallError(9, "EBADF"), "too many handshake messages"),
         (SSL.Error([("SSL routines", "", "one"), ("SSL routines", "", "two"), ("x", "", "one")]), "one; two"),
-        (SSL.Error([]), "Error"),
-        (SSL.Error(), "Error"),
-        (SSL.Error(["strange", ("short",)]), "Error"),
-        (SSL.ZeroReturnError(), "ZeroReturnError"),
+        (SSL.Error([]), "the connection is broken"),
+        (SSL.Error(), "the connection is broken"),
+        (SSL.Error(["strange", ("short",)]), "the connection is broken"),
+        (SSL.Error([("system library", "", "")]), "the connection is broken"),
+        (SSL.ZeroReturnError(), "closed by the other side"),
+        (SSL.Error([("SSL routines", "", "tlsv1 alert unknown ca")]), "alert unknown ca"),
+        (SSL.Error([("SSL routines", "", "tlsv13 alert certificate required")]), "alert certificate required"),
+        (SSL.Error([("SSL routines", "", "tls alert bad certificate")]), "alert bad certificate"),
+        (SSL.Error([("SSL routines", "", "sslv3 alert bad certificate")]), "alert bad certificate"),
+        (SSL.Error([("SSL routines", "", "ssl/tls alert bad certificate")]), "alert bad certificate"),
+        (SSL.Error([("SSL routines", "", "tlsv1 unrecognized name")]), "alert unrecognized name"),
+        (
+            SSL.Error([("system library", "", ""), ("SSL routines", "", "tls alert no certificate")]),
+            "alert no certificate",
+        ),
+        (SSL.Error([("SSL routines", "", "")]), "alert nameless"),
     ],
 )
 def test_errors_have_words(error: BaseException, words: str) -> None:
-    """Each error of a socket or of OpenSSL is one sentence: OpenSSL's own words, the system's, or the error's name."""
+    """Each error of a socket or of OpenSSL is one sentence: its own words, or the system's; of an alert its name."""
     assert describe(error) == words
+
+
+# -- refused once the handshake was taken for done --------------------------------------------------------------------
+
+
+def refuse(ends: Ends) -> None:
+    """The right end sends an alert and is gone, before the left end has read it."""
+    ends.left.wary = True
+    ends.left.sock.send(b"\x17\x03\x03\x00\x20" + bytes(32))
+    ends.right.doRead()
+    assert ends.told[1].calls[-1] == "lost"
+
+
+def test_an_alert_is_read_before_anything_is_written() -> None:
+    """For OpenSSL reads no more once a write has failed, and nobody would know why."""
+    with talking("TLS") as ends:
+        refuse(ends)
+        ends.left.write(b"a request")
+        ends.loop.settle()
+        assert ends.told[0].ends == [("alert bad record mac", False)]
+
+
+def test_an_alert_that_comes_with_the_reset_is_not_read_but_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came between the look and the write."""
+    with talking("TLS") as ends:
+        refuse(ends)
+        monkeypatch.setattr(Transport, "_heard", lambda _: False)
+        ends.left.write(b"a request")
+        ends.loop.settle()
+        assert ends.told[0].ends == [("alert unread", False)]
+
+
+def test_nothing_else_is_taken_for_an_alert(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has only closed, or has sent data, has sent none."""
+    monkeypatch.setattr(Transport, "_heard", lambda _: False)
+    for data in (b"", b"HTTP/1.1 200 OK\r\n\r\n"):
+        with talking("TLS") as ends:
+            ends.left.wary = True
+            ends.right.write(data)
+            ends.right.abort()
+            ends.left.write(b"a request")
+            ends.loop.settle()
+            assert ends.told[0].ends == [("Broken pipe", False)]
+
+
+def test_a_wary_write_goes_out_if_nothing_has_come() -> None:
+    """And what has come, and is no end, is read first."""
+    with talking("TLS") as ends:
+        ends.left.wary = True
+        ends.left.write(b"one")
+        assert ends.left.queued == 0
+        ends.right.write(b"an answer")
+        ends.left.write(b"two")
+        assert (ends.left.queued, ends.told[0].data) == (3, b"")
+        ends.loop.settle()
+        assert (ends.told[0].data, ends.told[1].data) == (b"an answer", b"onetwo")

@@ -312,7 +312,7 @@ def test_a_handshake_goes_on_while_its_receiver_is_paused(ends: Ends) -> None:
         (SSL.Error([("SSL routines", "", "no shared cipher")]), "no shared cipher"),
         (SSL.SysCallError(errno.ECONNRESET, "ECONNRESET"), "Connection reset by peer"),
         (SSL.SysCallError(-1, "Unexpected EOF"), "closed without close_notify"),
-        (SSL.ZeroReturnError(), "ZeroReturnError"),
+        (SSL.ZeroReturnError(), "closed by the other side"),
         (ZeroDivisionError(), "ZeroDivisionError in the handshake"),
     ],
 )

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import AlternativeNames, ClientIdentity, Connection, Verification
+from edgenode.model.presentation import Presentation
 from edgenode.node.event_fields import ALL_ROWS, ROWS, Row, attributes, read_event, reference
 from edgenode.node.event_record import event_line
 from edgenode.node.event_schema import UNKNOWN, Event, EventReason
@@ -33,6 +34,7 @@ WHOLE = FakeRecord(
     error=OriginError(502, "reset", "it was reset"),
     time=1795262400.25,
     left_out=("Client-Cert",),
+    presented=Presentation(True, "CN=edge", "0C", True),
 )
 """A record of which an event has every field."""
 
@@ -58,7 +60,9 @@ LINE = (
     '"annotation":"scripts","action":"note"},{"stage":"acl","filter":"x","entry":"","annotation":"","action":""}],'
     '"action":"note","mode":"block","stages":{"tagging":4,"global-filters":12},"status":200,'
     '"error":{"fault":"origin","kind":"reset","status":502,"reason":"it was reset"},'
-    '"origin":{"name":"shop","server":"10.0.0.11:8443","status":200,"tries":1,"reused":true,"left_out":["Client-Cert"]},'
+    '"origin":{"name":"shop","server":"10.0.0.11:8443","status":200,"tries":1,"reused":true,'
+    '"certificate":{"asked":true,"subject":"CN=edge","serial":"0C","accepted":true,"alert":null},'
+    '"left_out":["Client-Cert"]},'
     '"bytes":{"received":0,"sent":1024},'
     '"timings":{"decision":250000,"origin":500000,"response":250000,"total":1000000}}'
 )
@@ -117,7 +121,9 @@ def test_a_client_s_fault_has_no_kind() -> None:
 def test_an_origin_that_was_not_reached_has_no_status() -> None:
     """Nor has it a server, if none could be chosen."""
     record = FakeRecord(EXCHANGE, origin_status=0, server=None, reused=False, tries=2)
-    assert event_of(record)["origin"] == {"name": "shop", "server": None, "status": None, "tries": 2, "reused": False}
+    assert event_of(record)["origin"] == {
+        "name": "shop", "server": None, "status": None, "tries": 2, "reused": False, "certificate": None,
+    }  # fmt: skip
 
 
 def test_an_origin_that_was_told_in_part_says_what_is_missing() -> None:

@@ -19,6 +19,7 @@ from edgenode.model.exchange import (
     Verification,
 )
 from edgenode.model.interfaces import EVENT_HEADERS
+from edgenode.model.presentation import Presentation
 
 
 @define(eq=False)
@@ -53,6 +54,7 @@ class FakeRecord:
     answered: float = 100.75
     ended: float = 101.0
     left_out: tuple[str, ...] = ()
+    presented: Presentation | None = None
 
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
@@ -152,11 +154,14 @@ _errors = (
     | st.builds(OriginError, _numbers, _words, _words, st.booleans())
 )
 _clocks = st.floats(0, 1e6)
+_presentations = st.builds(
+    Presentation, st.booleans(), st.none() | _longer, st.none() | _words, st.none() | st.booleans(), st.none() | _words
+)
 
 records = st.builds(
     FakeRecord, _exchanges, _decisions, st.none() | st.builds(FakeStanding), _words,
     st.lists(st.sampled_from(EVENT_HEADERS), unique=True).map(tuple), _octets, _numbers, _errors, _words,
     st.none() | _words, st.integers(0, 3), st.booleans(), _numbers, _numbers, _numbers,
-    st.floats(0, 1e11), _clocks, _clocks, _clocks, _clocks,
+    st.floats(0, 1e11), _clocks, _clocks, _clocks, _clocks, st.none() | _presentations,
 )  # fmt: skip
 """Records of all kinds, of requests that could not even be read too; no text in them is harmless."""

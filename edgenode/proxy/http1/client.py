@@ -10,6 +10,7 @@ from typing import Protocol
 
 from edgenode.model.errors import OriginError
 from edgenode.model.exchange import Headers
+from edgenode.model.presentation import Presentation
 from edgenode.net.deadlines import NEVER, Deadlines
 from edgenode.net.transport import Transport
 from edgenode.proxy.http1.bodies import MalformedBody
@@ -18,6 +19,7 @@ from edgenode.proxy.http1.reader import ResponseReader
 from edgenode.proxy.http1.writer import chunk, last_chunk, request_head
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.origin import Origin
+from edgenode.proxy.origin.refusals import ended
 from edgenode.proxy.streams import NO_CONTENT, ResponseReceiver
 
 _WITH_BODY = frozenset(
@@ -44,23 +46,32 @@ class OriginConnection:
 
     :ivar server: the server.
     :ivar transport: the transport below; its receiver is this object.
+    :ivar presented: what became of our certificate on it; ``None`` without TLS.
     :ivar served: how many requests have been sent on it.
     :ivar deadline: when to lose patience, on the clock of ``deadlines``.
     """
 
     __slots__ = (
         "_asked", "_chunked", "_deadlines", "_ended", "_keeper", "_last", "_origin", "_paused", "_reader", "_receiver",
-        "_request_done", "_sent", "deadline", "released", "served", "server", "transport",
+        "_request_done", "_sent", "deadline", "presented", "released", "served", "server",
+        "transport",
     )  # fmt: skip
 
     def __init__(
-        self, keeper: Keeper, server: Balanced, origin: Origin, transport: Transport, deadlines: Deadlines
+        self,
+        keeper: Keeper,
+        server: Balanced,
+        origin: Origin,
+        transport: Transport,
+        deadlines: Deadlines,
+        presented: Presentation | None = None,
     ) -> None:
         self._keeper = keeper
         self.server = server
         self._origin = origin
         self.transport = transport
         self._deadlines = deadlines
+        self.presented = presented
         self._reader = ResponseReader(origin.max_header_size)
         self._receiver: ResponseReceiver | None = None
         self._request_done = True
@@ -205,7 +216,8 @@ class OriginConnection:
         self._keeper.gone(self)
         if receiver is not None:
             where = "before the response" if self._reader.head is None else "in the middle of the response"
-            receiver.failed(OriginError(502, "reset", f"connection ended {where}: {reason or 'closed'}", sent=True))
+            first = self.served == 1 and not self._reader.begun
+            receiver.failed(ended(reason, self.presented, where, first))
 
     def expired(self, now: float) -> None:
         """The deadline has passed."""

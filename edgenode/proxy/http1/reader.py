@@ -208,6 +208,11 @@ class ResponseReader:
         return isinstance(self._body, EndlessBody)
 
     @property
+    def begun(self) -> bool:
+        """Whether any byte of a response has come since the request was sent."""
+        return self.head is not None or self._interim > 0 or bool(self._buffered)
+
+    @property
     def unfinished(self) -> bool:
         """Whether bytes of the body have come that were not read yet: see ``BodyReader.feed``."""
         return self._body is not None and bool(self._buffered)

@@ -143,6 +143,11 @@ class AgentRequest(Attempts):
 
     # -- the attempts ------------------------------------------------------------------------------------------------
 
+    @property
+    def whole(self) -> bool:
+        """Whether the producer of the body has not begun."""
+        return self._upload is None or not self._upload.started
+
     def send(self, stream: OriginStream) -> None:
         """Send the request; its body follows from its producer."""
         upload, method = self._upload, self._request.method

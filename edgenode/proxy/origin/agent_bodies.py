@@ -43,13 +43,14 @@ class Upload:
     """The body of a request, from its producer to the connection, as fast as the connection takes it.
 
     :ivar length: in bytes, ``None`` if it is not known in advance.
+    :ivar started: whether its producer has been asked to begin.
     :raises ValueError: if its length is no length.
     """
 
     def __init__(self, producer: IBodyProducer) -> None:
         self._producer = producer
         self._stream: OriginStream | None = None
-        self._paused = False
+        self._paused = self.started = False
         self.length: int | None = None
         if isinstance(producer.length, int) and producer.length >= 0:
             self.length = producer.length
@@ -61,6 +62,7 @@ class Upload:
         """Begin; this cannot be repeated, nor can the request from here on."""
         self._stream = stream
         self._failed = failed
+        self.started = True
         maybeDeferred(self._producer.startProducing, self).addCallbacks(self._produced, self._broken)
 
     def stop(self) -> None:

@@ -1,8 +1,10 @@
 """The attempts at one request to an origin: a connection is borrowed, the request sent, and if that fails tried again.
 
-Law: what may have reached a server is sent again only if it has no side effects and no body: nginx's
-``proxy_next_upstream``, narrowed. A server has failed by what ``next-upstream`` names, and by nothing else. The
-proxy's exchanges and the agent's requests are subclasses: they say what is sent, and what becomes of the response.
+Law: what a server may have acted on is sent again only if it has no side effects and no body: nginx's
+``proxy_next_upstream``, narrowed. A server that refuses our certificate has not acted on the request, though in TLS 1.3
+it was sent: that goes on like one that was not, unless some of its body is gone. A server has failed by what
+``next-upstream`` names, and by nothing else. The proxy's exchanges and the agent's requests are subclasses: they say
+what is sent, and what becomes of the response.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Mapping
 
 from edgenode.model.errors import OriginError
 from edgenode.model.exchange import Headers
+from edgenode.model.presentation import Presentation
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.pool import Opening, OriginPool
 from edgenode.proxy.streams import OriginStream, ResponseHead
@@ -42,6 +45,7 @@ class Attempts:
     :ivar balanced: the server that was asked last.
     :ivar tries: how many servers were asked.
     :ivar reused: whether the last was asked on a kept connection.
+    :ivar presented: what became of our certificate on the connection to it; ``None`` without TLS.
     :ivar origin_status: the status that it answered; 0 if it did not.
     :ivar origin_error: why the last attempt failed.
     :ivar responded_to: whether a response has begun, so that there can be no other.
@@ -53,6 +57,7 @@ class Attempts:
     balanced: Balanced | None = None
     tries: int = 0
     reused: bool = False
+    presented: Presentation | None = None
     origin_status: int = 0
     origin_error: OriginError | None = None
     _opening: Opening | None = None
@@ -97,6 +102,11 @@ class Attempts:
             stream.reset()
 
     @property
+    def whole(self) -> bool:
+        """Whether nothing of the request's body has gone with a connection, so that all of it can be sent again."""
+        return True
+
+    @property
     def attempting(self) -> bool:
         """Whether a connection is being opened, or the request is under way on one."""
         return self.stream is not None or self._opening is not None
@@ -115,6 +125,7 @@ class Attempts:
             self._opening = None
         self.stream = stream
         self.balanced = server
+        self.presented = stream.presented
         self.origin_status = 0
         try:
             self.send(stream)
@@ -130,6 +141,7 @@ class Attempts:
         """
         if server is not None:
             self.balanced = server
+            self.presented = error.presented
             self.origin_status = 0
             if self._opening is None:  # it failed from within :meth:`attempt`
                 self.tries += 1
@@ -153,6 +165,8 @@ class Attempts:
         status = self.origin_status = head.status
         pool, server = self.pool, self.balanced
         assert server is not None
+        if not self.reused and self.stream is not None and self.presented is not None:
+            self.presented = self.stream.presented = self.presented.answered()
         if done:
             self.stream = None  # it is back in its pool, and may be another's already
         if status >= 400 and f"http-{status}" in pool.origin.next_upstream:
@@ -167,9 +181,11 @@ class Attempts:
     def failed(self, error: OriginError) -> None:
         """The connection failed."""
         self.stream = None
+        if error.presented is not None:
+            self.presented = error.presented
         if self.responded_to:
             self.response_broken(error)
-        elif self.reused and error.kind == "reset" and self.repeatable:
+        elif self.reused and error.kind in ("reset", "handshake") and self.repeatable:
             # The origin closed a kept connection just as it was used: that is no failure of the server, and no try.
             self.tries -= 1
             self.attempt(fresh=True)
@@ -194,10 +210,10 @@ class Attempts:
         """Go to another server, if the request may and there is one.
 
         :param condition: of ``next-upstream``.
-        :param sent: whether any byte of the request may have reached the server.
+        :param sent: whether the server may have acted on the request.
         """
         origin = self.pool.origin
-        if condition not in origin.next_upstream or (sent and not self.repeatable):
+        if condition not in origin.next_upstream or (sent and not self.repeatable) or not self.whole:
             return False
         self._tried = (*self._tried, server)
         if len(self._tried) >= min(origin.next_upstream_tries, len(origin.servers)):

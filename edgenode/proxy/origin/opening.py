@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import socket
 
+from attrs import evolve
 from OpenSSL import SSL
 
 from edgenode.model.errors import OriginError
 from edgenode.net.connecting import Connecting
 from edgenode.net.deadlines import NEVER
+from edgenode.net.errors import alert_in, describe
 from edgenode.net.plain import Plain
 from edgenode.net.transport import Transport
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.pool import Borrower, OriginPool
+from edgenode.proxy.origin.refusals import refusal
 from edgenode.proxy.origin.resolver import is_address
-from edgenode.tls.verification import Record
+from edgenode.tls.presenting import OriginRecord
 
 
 class TLSOpening:
@@ -35,7 +38,8 @@ class TLSOpening:
         self._transport: Transport | None = None
         self._addresses: list[str] = []
         self._until = NEVER
-        self._record = Record()
+        self._connection: SSL.Connection | None = None
+        self._record = OriginRecord()
         self.deadline = NEVER
 
     def begin(self) -> None:
@@ -53,6 +57,8 @@ class TLSOpening:
         """Give up, and tell who wants it."""
         borrower, self._borrower = self._borrower, None
         self._end()
+        if self._connection is not None and error.presented is None:
+            error = evolve(error, presented=self._record.presentation(self._connection, done=False))
         if borrower is not None:
             borrower.not_lent(self._server, error)
 
@@ -92,7 +98,8 @@ class TLSOpening:
             connection = self._tls(sock) if self._server.server.tls else Plain(sock)
         except (SSL.Error, UnicodeError) as error:
             sock.close()
-            self.fail(OriginError(502, "handshake", f"no TLS with {self._server} as {self._name}: {error}"))
+            reason = str(error) if isinstance(error, UnicodeError) else describe(error)
+            self.fail(OriginError(502, "handshake", f"no TLS with {self._server} as {self._name}: {reason}"))
             return
         self._transport = Transport(self._pool.reactor, sock, connection, self)
         self._transport.start()
@@ -104,6 +111,7 @@ class TLSOpening:
             connection.set_tlsext_host_name(self._name.encode("ascii"))
         connection.set_app_data(self._record)
         connection.set_connect_state()
+        self._connection = connection
         return connection
 
     @property
@@ -123,7 +131,11 @@ class TLSOpening:
                 self.fail(error)
                 return
         pool = self._pool
-        connection = OriginConnection(pool, self._server, pool.origin, transport, pool.deadlines)
+        presented = None
+        if self._connection is not None:
+            presented = self._record.presentation(self._connection, done=True)
+            transport.wary = True
+        connection = OriginConnection(pool, self._server, pool.origin, transport, pool.deadlines, presented)
         transport.receiver = connection
         self._transport = None
         self._borrower = None
@@ -145,8 +157,11 @@ class TLSOpening:
     def lost(self, reason: str, clean: bool) -> None:
         """The handshake failed."""
         self._transport = None
+        alert = alert_in(reason)
         if self._record.errors:
             error = OriginError(502, "certificate", f"the certificate of {self._server}: {self._record.reason}")
+        elif alert and self._connection is not None:
+            error = refusal(alert, self._record.presentation(self._connection, done=False), sent=False)
         else:
             error = OriginError(502, "handshake", f"no TLS with {self._server}: {reason or 'closed'}")
         self.fail(error)

@@ -164,6 +164,7 @@ class OriginPool:
         if self._closed or self._idle_count >= self.origin.max_idle:
             connection.close()
             return
+        connection.transport.wary = False
         self._idle[connection.server].append(connection)
         self._idle_count += 1
         connection.released = self.reactor.polls

@@ -18,6 +18,8 @@ from tests.support.loop import Loop
 class FakeTransport:
     """In place of a transport: it is aborted, and its connection gone."""
 
+    wary = True
+
     def __init__(self, connection: FakeConnection) -> None:
         self._connection = connection
 
@@ -41,6 +43,7 @@ class FakeConnection:
         self.ended = ""
         self.released = 0
         self.fresh = True
+        self.presented = None
 
     def usable(self, look: bool) -> bool:
         """Whether it may be lent."""

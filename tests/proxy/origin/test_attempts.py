@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.model.errors import OriginError
+from edgenode.model.presentation import Presentation
 from edgenode.proxy.origin.attempts import CONDITIONS, SAFE, Attempts
 from edgenode.proxy.origin.balancing import Balanced, Balancer
 from edgenode.proxy.origin.origin import NEXT_UPSTREAM, Origin, Server
@@ -21,6 +22,7 @@ class Stream:
 
     def __init__(self) -> None:
         self.is_reset = False
+        self.presented: Presentation | None = None
 
     def reset(self) -> None:
         """Given up."""
