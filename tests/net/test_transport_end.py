@@ -436,3 +436,16 @@ def test_a_wary_write_goes_out_if_nothing_has_come() -> None:
         assert (ends.left.queued, ends.told[0].data) == (3, b"")
         ends.loop.settle()
         assert (ends.told[0].data, ends.told[1].data) == (b"an answer", b"onetwo")
+
+
+def test_a_failed_write_is_the_reason_whatever_the_receiver_does_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is read behind it: OpenSSL would only say that the connection is broken."""
+    with talking("TLS") as ends:
+        refuse(ends)
+        monkeypatch.setattr(Transport, "_heard", lambda _: False)
+        ends.left.write(b"a request")
+        ends.left.pause()
+        ends.left.resume()
+        ends.left.doRead()
+        ends.loop.settle()
+        assert ends.told[0].ends == [("alert unread", False)]

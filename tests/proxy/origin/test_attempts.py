@@ -186,15 +186,16 @@ def test_a_status_that_may_not_be_repeated_still_blames_the_server() -> None:
     assert pool.balancer.servers[0].out_until > 0
 
 
-def test_a_kept_connection_that_was_stale_is_no_try() -> None:
-    """The request goes to the same origin on a new connection, once, and nobody is blamed."""
+@pytest.mark.parametrize("kind", ["reset", "handshake"])
+def test_a_kept_connection_that_was_stale_is_no_try(kind: str) -> None:
+    """The request goes to the same origin on a new connection, once, and nobody is blamed; by an alert too."""
     attempts, pool = trying(reused=True, count=1, max_fails=1)
-    attempts.failed(failure())
+    attempts.failed(failure(kind))
     assert pool.fresh == [False, True]
     assert (attempts.tries, attempts.reused) == (1, False)
     assert pool.balancer.servers[0].out_until == 0
-    attempts.failed(failure())
-    assert attempts.outcome == ["reset"]
+    attempts.failed(failure(kind))
+    assert attempts.outcome == [kind]
 
 
 def test_a_stale_connection_ends_what_cannot_be_repeated() -> None:

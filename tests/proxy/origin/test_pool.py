@@ -455,3 +455,12 @@ def test_the_last_used_of_those_that_kept_silent_is_lent() -> None:
     """One that was given back after the last poll may have more to tell: it is lent only if there is no other."""
     idle: list[Any] = [Kept(1), Kept(2), Kept(3), Kept(4)]
     assert [_quiet(idle, 3).released for _ in range(4)] == [2, 1, 4, 3]
+
+
+def test_a_connection_that_has_served_is_no_longer_wary() -> None:
+    """An origin that has answered has accepted the handshake: nobody looks before each write any more."""
+    pooled = Pooled()
+    connection = pooled.take()
+    assert connection.transport.wary
+    pooled.pool.release(connection)  # type: ignore[arg-type]
+    assert not connection.transport.wary
