@@ -37,6 +37,16 @@ def refused(connection: SSL.Connection, name: str) -> bool:
     return False
 
 
+ODD_TEXTS = ("DNS:*", "DNS:10.0.0.5", "DNS:", "DNS:a..test", "DNS:*.*.test", "DNS:12")
+
+
+def reason(connection: SSL.Connection, name: str) -> str:
+    """Why the name check refuses; it has to."""
+    with pytest.raises(OriginError) as caught:
+        verify_origin(connection, name)
+    return caught.value.reason
+
+
 @pytest.mark.parametrize(("sans", "name", "right"), [
     (["DNS:origin.test"], "origin.test", True),
     (["DNS:origin.test"], "ORIGIN.test", True),
@@ -54,6 +64,14 @@ def refused(connection: SSL.Connection, name: str) -> bool:
     (["DNS:or*gin.origin.test"], "origin.origin.test", False),
     (["DNS:*.*.test"], "a.b.test", False),
     (["DNS:origin.test", "DNS:*.test"], "other.test", False),
+    (["DNS:origin.test", "DNS:*.test"], "origin.test", True),
+    ([*ODD_TEXTS, "DNS:origin.test"], "origin.test", True),
+    ([*ODD_TEXTS, "DNS:origin.test"], "12", False),
+    (["DNS:*", "DNS:10.0.0.5", "DNS:", "IP:192.0.2.1"], "192.0.2.1", True),
+    (["DNS:*", "DNS:10.0.0.5", "DNS:", "IP:192.0.2.1"], "10.0.0.5", False),
+    (["DNS: origin.test"], "origin.test", False),
+    (["DNS:origin.test\x00"], "origin.test", False),
+    (["DNS:origin.test\x00.evil.test", "DNS:a.test"], "origin.test", False),
     (["IP:192.0.2.1"], "192.0.2.1", True),
     (["IP:192.0.2.1"], "192.0.2.2", False),
     (["DNS:192.0.2.1"], "192.0.2.1", False),
@@ -77,9 +95,7 @@ def test_a_certificate_without_san_is_refused_whatever_its_cn(root: Issued) -> N
     """The hole in Twisted's check: a leaf with the right CN, no SAN and no EKU, as private CAs issue them."""
     pair = connect(root, root.issue("origin.test", eku=None))
     assert pair.done, "the chain alone is fine"
-    with pytest.raises(OriginError) as caught:
-        verify_origin(pair.client, "origin.test")
-    assert "CertificateError" in caught.value.reason
+    assert reason(pair.client, "origin.test") == "the origin's certificate does not fit: it names no host"
 
 
 def test_a_san_that_cannot_be_parsed_is_refused(root: Issued) -> None:
@@ -96,10 +112,71 @@ def test_any_exception_is_a_refusal(root: Issued, monkeypatch: pytest.MonkeyPatc
     def fail(*_: object) -> None:
         raise failure
 
-    monkeypatch.setattr(hostnames, "verify_certificate_hostname", fail)
-    assert refused(
-        connect(root, root.issue("origin.test", eku=[SERVER], sans=["DNS:origin.test"])).client, "origin.test"
-    )
+    pair = connect(root, root.issue("origin.test", eku=[SERVER], sans=["DNS:origin.test"]))
+    for library in ("DNS_ID", "_names"):
+        with monkeypatch.context() as patched:
+            patched.setattr(hostnames, library, fail)
+            assert refused(pair.client, "origin.test")
+
+
+ODD = {
+    "an address of five bytes": b"\x87\x05\x0a\x00\x00\x05\x01",
+    "an address of no bytes": b"\x87\x00",
+    "a name that is no ASCII": b"\x82\x03\xfc\x62\x65",
+    "a name with a zero": b"\x82\x05a\x00b.c",
+    "a mailbox that is no ASCII": b"\x81\x02\xff\xfe",
+    "a URI that is none": b"\x86\x01\xff",
+    "another name of an unknown kind": b"\xa0\x08\x06\x02\x2a\x03\xa0\x02\x05\x00",
+    "an X.400 address": b"\xa3\x02\x30\x00",
+    "a name of an EDI party": b"\xa5\x04\xa1\x02\x0c\x00",
+    "a registered ID": b"\x88\x03\x2a\x03\x04",
+}
+"""By what they are, DER: names that a library may choke on."""
+
+
+def with_names(root: Issued, names: bytes) -> Pair:
+    """A handshake with an origin whose subject alternative names are these bytes."""
+    value = b"\x30" + bytes((len(names),)) + names
+    extension = x509.UnrecognizedExtension(ObjectIdentifier("2.5.29.17"), value)
+    return connect(root, root.issue("origin.test", eku=[SERVER], extensions=[extension]))
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("first", [True, False])
+def test_an_odd_name_spoils_no_other(root: Issued, odd: str, first: bool) -> None:
+    """The name that matches may stand before it or behind it; and the odd one matches nothing."""
+    good = b"\x82\x0borigin.test\x87\x04\xc0\x00\x02\x01"
+    pair = with_names(root, ODD[odd] + good if first else good + ODD[odd])
+    assert pair.done
+    verify_origin(pair.client, "origin.test")
+    verify_origin(pair.client, "192.0.2.1")
+    for name in ("other.test", "10.0.0.5", "b.c", "192.0.2.2"):
+        assert refused(pair.client, name)
+
+
+@pytest.mark.parametrize("names", [b"\x82\x0corigin.test", b"\x82\x81", b"\x82", b"\x82\x0borigin.test\x9f\x01\x00"])
+def test_names_that_do_not_end_are_none(root: Issued, names: bytes) -> None:
+    """A broken structure is no odd name: nobody knows what else stands in it."""
+    pair = with_names(root, names)
+    assert not pair.done or refused(pair.client, "origin.test")
+
+
+@pytest.mark.parametrize(("sans", "name", "said"), [
+    (["DNS:a.internal", "DNS:b.internal"], "app.internal", "it names a.internal, b.internal; not app.internal"),
+    (["DNS:a.internal", "IP:10.0.0.5", "IP:2001:db8::1"], "b", "it names a.internal, 10.0.0.5, 2001:db8::1; not b"),
+    (["DNS:10.0.0.5"], "10.0.0.5", "it names 10.0.0.5 as a DNS name; not 10.0.0.5"),
+    (["DNS:", "DNS:*"], "app.internal", "it names an empty name, *; not app.internal"),
+    (["DNS:a\nb"], "app.internal", "it names a\\nb; not app.internal"),
+    ([f"DNS:{number}.test" for number in range(10)], "a.test",
+        "it names 0.test, 1.test, 2.test, 3.test, 4.test, 5.test, 6.test, 7.test, 2 more; not a.test"),
+    ([f"DNS:{'n' * 200}.test"], "a.test", f"it names {'n' * 100}; not a.test"),
+    (["URI:https://app.internal", "email:a@app.internal"], "app.internal", "it names no host"),
+    ([], "app.internal", "it names no host"),
+])  # fmt: skip
+def test_a_refusal_says_whom_the_certificate_names(root: Issued, sans: Sequence[str], name: str, said: str) -> None:
+    """And whom it does not; without a line break of a stranger, and no novel."""
+    pair = connect(root, root.issue("app.internal", eku=[SERVER], sans=sans))
+    assert reason(pair.client, name) == f"the origin's certificate does not fit: {said}"
 
 
 def test_an_untrusted_or_expired_origin_does_not_get_as_far(root: Issued) -> None:

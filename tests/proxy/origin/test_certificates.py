@@ -18,13 +18,13 @@ from tests.support.pools import pool_to
 PAGE = b"502 Bad Gateway\n"
 NAMED: Mapping[str, Any] = {"eku": [SERVER], "sans": ["DNS:origin.test"]}
 WRONG: Mapping[str, tuple[Mapping[str, Any], str]] = {
-    "another-name": ({"sans": ["DNS:other.test"]}, "not for origin.test"),
-    "a-longer-name": ({"sans": ["DNS:origin.test.evil"]}, "not for origin.test"),
-    "an-address-only": ({"sans": ["IP:127.0.0.1"]}, "not for origin.test"),
-    "a-wildcard-of-the-top": ({"sans": ["DNS:*.test"]}, "not for origin.test"),
-    "a-uri-only": ({"sans": ["URI:https://origin.test/"]}, "not for origin.test"),
-    "no-name": ({"subject": "somebody", "sans": []}, "not for origin.test"),
-    "a-common-name-only": ({"subject": "origin.test", "sans": []}, "not for origin.test"),
+    "another-name": ({"sans": ["DNS:other.test"]}, "it names other.test; not origin.test"),
+    "a-longer-name": ({"sans": ["DNS:origin.test.evil"]}, "; not origin.test"),
+    "an-address-only": ({"sans": ["IP:127.0.0.1"]}, "; not origin.test"),
+    "a-wildcard-of-the-top": ({"sans": ["DNS:*.test"]}, "; not origin.test"),
+    "a-uri-only": ({"sans": ["URI:https://origin.test/"]}, "it names no host"),
+    "no-name": ({"subject": "somebody", "sans": []}, "it names no host"),
+    "a-common-name-only": ({"subject": "origin.test", "sans": []}, "it names no host"),
     "expired": ({"not_after": now() - datetime.timedelta(hours=1)}, "has expired"),
     "not-yet-valid": ({"not_before": now() + datetime.timedelta(hours=1)}, "not yet valid"),
     "for-clients": ({"eku": [CLIENT]}, "purpose"),
@@ -134,7 +134,7 @@ async def test_an_address_is_looked_for_among_addresses_only(pki: PKI, sans: lis
     """An address written as a DNS name is no address."""
     pki.servers.issue("odd", eku=[SERVER], sans=sans).write(pki.folder, "odd")
     with Origin(pki, stem="odd") as origin:
-        await assert_refused(pki, origin, "not for 127.0.0.1", {"origin origin": {"server-name": None}})
+        await assert_refused(pki, origin, "; not 127.0.0.1", {"origin origin": {"server-name": None}})
 
 
 # -- versions ----------------------------------------------------------------------------------------------------------
