@@ -86,7 +86,7 @@ class Record(Protocol):
 
     @property
     def server(self) -> str | None:
-        """The server of the origin that was asked last, as ``host:port``."""
+        """The server of the origin that was asked last, as ``host:port`` or ``unix:/path``."""
 
     @property
     def left_out(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A TCP connection being opened, without a byte sent on it."""
+"""A connection being opened, over TCP or to a Unix socket, without a byte sent on it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from zope.interface import implementer
 from edgenode.net.poller import Reactor
 
 
+def _address(host: str, port: int) -> tuple[socket.AddressFamily, str | tuple[str, int]]:
+    if host.startswith("/"):
+        return socket.AF_UNIX, host
+    return socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port)
+
+
 @implementer(IWriteDescriptor)
 class Connecting:
-    """A TCP connection being opened.
+    """A connection being opened.
 
-    :param host: an IP address, not a name.
+    :param host: an IP address, not a name; or the absolute path of a Unix socket, and then the port is nothing.
     :param connected: called with the non-blocking socket.
     :param failed: called with the reason, never from within the constructor.
     """
@@ -38,16 +44,18 @@ class Connecting:
         self._failed = failed
         self._socket: socket.socket | None = None
         self._fd = -1
+        family, address = _address(host, port)
         try:
-            self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+            self._socket = socket.socket(family, socket.SOCK_STREAM)
         except OSError as error:  # no more descriptors
             reactor.callLater(0, failed, os.strerror(error.errno or 0))
             return
         self._socket.setblocking(False)
-        # Without it Nagle and delayed acknowledgements add 40 ms to every other request.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family != socket.AF_UNIX:
+            # Without it Nagle and delayed acknowledgements add 40 ms to every other request.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._fd = self._socket.fileno()
-        number = self._socket.connect_ex((host, port))
+        number = self._socket.connect_ex(address)
         if number not in (0, errno.EINPROGRESS):
             # Not from within the constructor: who opens it does not have it yet.
             reactor.callLater(0, self._refused, os.strerror(number))

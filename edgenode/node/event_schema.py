@@ -248,7 +248,7 @@ class EventOrigin(TypedDict):
     """The origin; ``null`` if none was asked."""
 
     name: Annotated[Text, "origin", "The origin by name."]
-    server: Annotated[Text | None, "server", "The server asked last, as address and port."]
+    server: Annotated[Text | None, "server", "The server asked last: address and port, or ``unix:`` and a path."]
     status: Annotated[Number | None, "origin_status", "The status that it answered; ``null`` for none."]
     tries: Annotated[Number, "tries", "How many servers were tried."]
     reused: Annotated[Flag, "reused", "Whether on a kept connection."]

@@ -21,7 +21,6 @@ from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.tagging import AUTOMATIC
 from edgenode.proxy.headers import answered_here
 from edgenode.proxy.judging import TOO_LARGE, refuse
-from edgenode.proxy.origin.origin import Server
 from edgenode.proxy.routing import ServedGroup
 from edgenode.rules.language.texts import to_string
 from edgenode.rules.matching.explaining import Found, Trace, closeness, simplified
@@ -132,14 +131,9 @@ def _route(configuration: Configuration, judged: Judged) -> dict[str, Any]:
         route["passed_over"] = names if path_map is None else names[: names.index(path_map.name)]
     if path_map is not None:
         section = configuration.path_maps[path_map.name]
-        servers = [_written(server) for server in configuration.origins[section.origin].servers]
+        servers = [str(server) for server in configuration.origins[section.origin].servers]
         route |= {"path_map": path_map.name, "origin": section.origin, "servers": servers}
     return route
-
-
-def _written(server: Server) -> str:
-    host = f"[{server.host}]" if ":" in server.host else server.host
-    return f"{'https' if server.tls else 'http'}://{host}:{server.port}"
 
 
 def _tags(

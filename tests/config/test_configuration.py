@@ -91,7 +91,6 @@ def test_a_configuration_holds_every_section_by_name(load: Load) -> None:
 FILTER = "[global-filter f]\naction = block\n"
 MTLS = "certificate = server\nmtls = on\ntrust-store = clients"
 CLIENTS = "[trust-store clients]\nauthorities = ca.pem\n"
-EXPECTED_SERVER = "expected https://host:port, with weight=N behind it if wanted"
 
 ERRORS: dict[str, tuple[dict[str, str], list[str]]] = {
     "unknown kind": (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import pathlib
 import resource
 import socket
 from collections.abc import Callable, Iterator
@@ -54,6 +56,40 @@ def test_a_connection_is_opened(family: socket.AddressFamily) -> None:
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert sock.fileno() == opened.connecting.fileno()
         assert opened.reasons == []
+        opened.end()
+
+
+def test_a_unix_socket_is_opened(tmp_path: pathlib.Path) -> None:
+    """Its path is the host."""
+    path = str(tmp_path / "app.sock")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(path)
+        listening.listen()
+        opened = Opened(path, 0)
+        opened.loop.until(lambda: opened.socks)
+        (sock,) = opened.socks
+        assert (sock.getpeername(), sock.getblocking(), opened.reasons) == (path, False, [])
+        opened.end()
+
+
+@pytest.mark.parametrize(("kind", "reason"), [
+    ("none", errno.ENOENT), ("nobody's", errno.ECONNREFUSED), ("a file", errno.ECONNREFUSED), ("busy", errno.EAGAIN),
+])  # fmt: skip
+def test_a_unix_socket_that_cannot_be_opened_says_why(tmp_path: pathlib.Path, kind: str, reason: int) -> None:
+    """A full backlog does too: a Unix socket does not wait for room in it."""
+    path = tmp_path / "app.sock"
+    with contextlib.ExitStack() as stack:
+        if kind == "a file":
+            path.touch()
+        elif kind != "none":
+            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(str(path))
+            if kind == "busy":
+                listening.listen(0)
+                stack.enter_context(socket.socket(socket.AF_UNIX)).connect(str(path))
+        opened = Opened(str(path), 0)
+        opened.loop.until(lambda: opened.reasons)
+        assert (opened.socks, opened.reasons) == ([], [os.strerror(reason)])
         opened.end()
 
 

@@ -29,17 +29,19 @@ def pool_to(
     trust_store: LoadedTrustStore | None = None,
     tls: bool = True,
     weights: Sequence[int] = (),
+    server: Server | None = None,
     **settings: Any,
 ) -> Iterator[OriginPool]:
     """A pool to servers on this host, or elsewhere if written ``host:port``; nothing of it is left at the end.
 
     :param certificate: the client certificate; ``edge as a client`` if absent.
     :param trust_store: whom to believe; the authority of the servers if absent.
+    :param server: one that is no port.
     :param settings: keys of ``[origin]``.
     """
     from twisted.internet import reactor  # only now: pytest-twisted installs it
 
-    servers = []
+    servers = [] if server is None else [server]
     for number, port in enumerate(ports):
         host, _, end = str(port).rpartition(":")
         servers.append(Server(tls, host or "127.0.0.1", int(end), weights[number] if weights else 1))

@@ -37,7 +37,7 @@ def names(configuration: Sections) -> Iterator[Problem]:
     for origin_name, origin in configuration.origins.items():
         header = f"origin {origin_name}"
         for server in origin.servers:
-            if not _SERVER_NAME.fullmatch(server.host):
+            if not _SERVER_NAME.fullmatch(server.name):
                 yield Problem(header, "servers", "expected a host name or an IP address", server.host, 0)
         if origin.server_name is not None and not _SERVER_NAME.fullmatch(origin.server_name):
             yield Problem(header, "server-name", "expected a host name or an IP address", origin.server_name, 0)

@@ -24,12 +24,11 @@ class Balanced:
     :ivar on_trial: whether it was passed over, and its next success brings it back.
     """
 
-    __slots__ = ("_host", "_text", "counted_from", "current", "fails", "on_trial", "out_until", "server")
+    __slots__ = ("_text", "counted_from", "current", "fails", "on_trial", "out_until", "server")
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self._host = f"[{server.host}]" if ":" in server.host else server.host
-        self._text = f"{self._host}:{server.port}"
+        self._text = server.address
         self.current = 0
         self.fails = 0
         self.counted_from = 0.0
@@ -42,7 +41,10 @@ class Balanced:
     @property
     def authority(self) -> str:
         """The server as a Host field names it: without the port if that is its scheme's own."""
-        return self._host if self.server.port == (443 if self.server.tls else 80) else str(self)
+        server = self.server
+        if server.is_socket:
+            return server.name
+        return self._text.rpartition(":")[0] if server.port == (443 if server.tls else 80) else self._text
 
 
 class Balancer:

@@ -46,7 +46,11 @@ class TLSOpening:
         """Start."""
         self.deadline = self._until = self._pool.deadlines.clock() + self._pool.origin.connect_timeout
         self._pool.deadlines.watch(self)
-        self._pool.resolver.resolve(self._server.server.host, self._resolved, self._unreachable)
+        server = self._server.server
+        if server.is_socket:
+            self._resolved((server.host,))
+        else:
+            self._pool.resolver.resolve(server.host, self._resolved, self._unreachable)
 
     def cancel(self) -> None:
         """Nobody wants it any more."""
@@ -116,7 +120,7 @@ class TLSOpening:
 
     @property
     def _name(self) -> str:
-        return self._pool.origin.server_name or self._server.server.host
+        return self._pool.origin.server_name or self._server.server.name
 
     def handshaken(self) -> None:
         """The TLS handshake is done: verify whom we talk to, and hand the connection over."""

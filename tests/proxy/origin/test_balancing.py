@@ -198,10 +198,36 @@ def test_what_was_tried_is_not_chosen_again(weights: list[int], data: st.DataObj
         ("http://a.test", Server(False, "a.test", 80)),
         ("https://10.0.0.1:8443/ weight=3", Server(True, "10.0.0.1", 8443, 3)),
         ("https://[2001:db8::1]:1", Server(True, "2001:db8::1", 1)),
+        ("http://unix:80", Server(False, "unix", 80)),
+        ("unix:/run/app.sock", Server(False, "/run/app.sock", 0)),
+        ("unix:/run/app.sock weight=2", Server(False, "/run/app.sock", 0, 2)),
+        ("http://unix:/run/app.sock", Server(False, "/run/app.sock", 0)),
+        ("http://unix:/run/app.sock: weight=2", Server(False, "/run/app.sock", 0, 2)),
+        ("https://unix:/run/app.sock", Server(True, "/run/app.sock", 0)),
+        ("unix:///run/app.sock", Server(False, "/run/app.sock", 0)),
+        ("https://unix:/run/app.sock:/", Server(True, "/run/app.sock", 0)),
+        (f"unix:/{'x' * 106}", Server(False, f"/{'x' * 106}", 0)),
     ],
 )
 def test_a_server_is_read(text: str, server: Server) -> None:
-    """Scheme, host, port and weight; the port is the scheme's own if absent."""
+    """Scheme, host, port and weight, the port the scheme's own if absent; or a socket, in both notations of nginx."""
+    assert Server.from_text(text) == server
+
+
+@pytest.mark.parametrize(
+    ("server", "text", "shown", "authority"),
+    [
+        (Server(True, "a.test", 443), "https://a.test:443", "a.test:443", "a.test"),
+        (Server(False, "a.test", 443), "http://a.test:443", "a.test:443", "a.test:443"),
+        (Server(False, "2001:db8::1", 80), "http://[2001:db8::1]:80", "[2001:db8::1]:80", "[2001:db8::1]"),
+        (Server(True, "2001:db8::1", 80), "https://[2001:db8::1]:80", "[2001:db8::1]:80", "[2001:db8::1]:80"),
+        (Server(False, "/run/app.sock", 0), "http://unix:/run/app.sock", "unix:/run/app.sock", "localhost"),
+        (Server(True, "/run/app.sock", 0), "https://unix:/run/app.sock", "unix:/run/app.sock", "localhost"),
+    ],
+)
+def test_a_server_is_written(server: Server, text: str, shown: str, authority: str) -> None:
+    """As it may be read again, as events have it, and as a Host field does."""
+    assert (str(server), str(Balanced(server)), Balanced(server).authority) == (text, shown, authority)
     assert Server.from_text(text) == server
 
 
@@ -210,10 +236,29 @@ def test_a_server_is_read(text: str, server: Server) -> None:
     [
         "a.test", "ftp://a.test", "https://", "https://a.test:0", "https://a.test:65536", "https://a.test/path",
         "https://user@a.test", "https://a.test weight=0", "https://a.test weight=1001", "https://a.test heavy=1",
-        "https://b\xfccher.test", "https://a.test weight=1.5", "https://a b", "https://[a.test]",
+        "https://b\xfccher.test", "https://a.test weight=1.5", "https://a b", "https://[a.test]", "10.0.0.1:80",
+        "unix:", "unix:/", "unix:run/app.sock", "unix://run", "ftp://unix:/run/app.sock", "unix:/run/app.sock:/uri",
+        "unix:/run/app.sock heavy=1", "https://unix:/run/app.sock weight=0", "unix:/run/a b", f"unix:/{'x' * 107}",
     ],
 )  # fmt: skip
 def test_what_is_no_server_is_refused(text: str) -> None:
     """Nothing is guessed; names are ASCII, as SNI and certificates have them."""
     with pytest.raises(InvalidValue):
         Server.from_text(text)
+
+
+@pytest.mark.parametrize(("text", "sentence", "at"), [
+    ("https://a.test/path", "a server has no path: the request's own is sent to it", "/path"),
+    ("http://unix:/run/app.sock:/path", "a server has no path: the request's own is sent to it", "/path"),
+    ("unix:run/app.sock", "the path of a socket begins with /", "run"),
+    ("unix://run/app.sock", "the path of a socket begins with /", "run"),
+    (f"https://unix:/{'x' * 107}", "the path of a socket has at most 107 bytes", "/x"),
+    ("https://a.test weight=0", "the only parameter is weight=N, from 1 to 1000", "weight"),
+    ("a.test:80", "expected http:// or https:// with host:port, unix:/path, or", "a.test"),
+])  # fmt: skip
+def test_what_is_wrong_with_a_server_is_said(text: str, sentence: str, at: str) -> None:
+    """With what would be right, and where it goes wrong."""
+    with pytest.raises(InvalidValue) as caught:
+        Server.from_text(text)
+    assert caught.value.sentence.startswith(sentence)
+    assert caught.value.column == text.index(at)
