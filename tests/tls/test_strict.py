@@ -10,7 +10,8 @@ import pytest
 from attrs import evolve, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from edgenode.model.exchange import ClientIdentity
 from edgenode.tls import admission as admission_module
@@ -21,18 +22,20 @@ from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
 from tests.support.certificates import (
+    CLIENT,
     DAY,
     Issued,
     general_name,
     key_identifier,
     make,
     make_authority,
+    name,
     new_key,
     now,
 )
 from tests.support.handshakes import server_group, shake, trusted
 
-GROUP = server_group(verify_depth=2)
+GROUP = server_group(verify_depth=4)
 ROOT = make_authority("Root")
 BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
@@ -137,6 +140,37 @@ def _unreadable() -> Issued:
     return conforming(ROOT, extensions=[information])
 
 
+def _names(*permitted: x509.GeneralName) -> x509.NameConstraints:
+    return x509.NameConstraints(permitted, None)
+
+
+def _of_a_root(extension: x509.ExtensionType, *, critical: bool = True, subject: str = "client") -> Issued:
+    """The certificate of a client whose authority has another extension."""
+    key = new_key()
+    full = make_authority("Root of its own", key=key).certificate
+    builder = x509.CertificateBuilder(
+        full.issuer, full.subject, key.public_key(), full.serial_number, full.not_valid_before_utc,
+        full.not_valid_after_utc, list(full.extensions),
+    ).add_extension(extension, critical)  # fmt: skip
+    root = Issued(builder.sign(key, hashes.SHA256()), key)
+    return root.issue(subject, sans=["DNS:a.test"], extensions=[key_identifier(root)])
+
+
+def _constrained_to_directory_names() -> list[Issued]:
+    permitted = x509.DirectoryName(x509.Name([*name("CN=client").rdns]))
+    inner = intermediate(ROOT, extensions=[x509.NameConstraints([permitted], None)])
+    return [conforming(inner), inner]
+
+
+def _self_issued() -> list[Issued]:
+    """An authority that gave itself a new key: its limit of one intermediate is none on itself (section 4.2.1.9)."""
+    root = make_authority("Limited", path_length=1)
+    renewed = make_authority("Limited", issuer=root, path_length=1, extensions=[key_identifier(root)])
+    inner = make_authority("inner", issuer=renewed, path_length=0, extensions=[key_identifier(renewed)])
+    again = make_authority("inner", issuer=inner, path_length=0, extensions=[key_identifier(inner)])
+    return [conforming(again), again, inner, renewed]
+
+
 @frozen
 class Case:
     """What OpenSSL lets pass.
@@ -159,7 +193,8 @@ CASES = [
         [conforming(inner := make_authority("inner", issuer=ROOT)), inner],
         "no authority key identifier",
     ),
-    Case("constraints that are not critical", constrained(critical=False), "not critical"),
+    Case("constraints of a root that are not critical", [_of_a_root(_names(x509.DNSName("a.test")), critical=False)],
+        "not critical"),
     Case("neither subject nor names", [built(ROOT, nameless=True)], "neither a subject"),
     Case("no subject, and names that are not critical", [built(ROOT, named(x509.DNSName("a.test")), nameless=True)],
         "neither a subject"),
@@ -173,7 +208,18 @@ CASES = [
     Case("a relative URI", [_misnamed("URI:a/b")], "malformed alternative name"),
     Case("an authority as a client", [conforming(ROOT, authority=True, key_usage=None)], "basicConstraints"),
     Case("constraints of a leaf", [conforming(
-        ROOT, extensions=[x509.NameConstraints([x509.DNSName("a.test")], None)])], "not critical"),
+        ROOT, extensions=[x509.NameConstraints([x509.DNSName("a.test")], None)])], "prohibited extension"),
+    Case("a root with extended key usages", [_of_a_root(x509.ExtendedKeyUsage([CLIENT]))], "a root with"),
+    Case("any usage", [conforming(ROOT, eku=[CLIENT, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE])], "client with any"),
+    Case("a wildcard that reaches into excluded names", [conforming(
+        above := intermediate(ROOT, extensions=[x509.NameConstraints(None, [x509.DNSName("b.a.test")])]),
+        sans=["DNS:*.a.test"]), above], "excluded name constraint"),
+    Case("constraints of an issuer's issuer", [conforming(
+        below := intermediate(above), sans=["DNS:*.a.test"]), below, above], "excluded name constraint"),
+    Case("constraints on names beside others on directory names", [conforming(
+        mixed := intermediate(ROOT, extensions=[x509.NameConstraints(
+            [x509.DirectoryName(name("client"))], [x509.DNSName("b.a.test")])]), sans=["DNS:*.a.test"]), mixed],
+        "excluded name constraint"),
     Case("an RSA key of 2052 bits", [_odd()], "whole number of bytes"),
     Case("malformed information on the authority", [_unreadable()], "it cannot be examined"),
     Case("an Ed25519 authority", [conforming(make_authority("Ed", key=new_key("ed25519")))], "public key algorithm"),
@@ -190,6 +236,16 @@ GOOD = {
     ],
     "an intermediate": [conforming(inner := intermediate(ROOT)), inner],
     "critical constraints": constrained(critical=True),
+    "constraints that are not critical": constrained(critical=False),
+    "constraints on directory names": _constrained_to_directory_names(),
+    "constraints of a root on directory names": [
+        _of_a_root(_names(x509.DirectoryName(name("client"))), subject="CN=client")
+    ],
+    "issuers without key usage": [
+        conforming(plain := intermediate(make_authority("Plain", key_usage=None), key_usage=None)),
+        plain,
+    ],
+    "self-issued certificates under a path length": _self_issued(),
     "no usage": [conforming(ROOT, eku=None)],
     "an RSA key": [conforming(ROOT, key=new_key("rsa"))],
     "an Ed25519 key": [conforming(ROOT, key=new_key("ed25519"))],
@@ -394,3 +450,27 @@ def test_a_path_that_is_refused_without_a_word_is_refused(monkeypatch: pytest.Mo
     """If nothing is left of the library's sentence there is still one."""
     monkeypatch.setattr(strict, "_QUOTED", re.compile(".*", re.DOTALL))
     assert path_fault(chained(conforming(ROOT), ROOT), now() + 800 * DAY) == "the path is not valid"
+
+
+def test_a_key_that_only_old_tls_takes_is_refused() -> None:
+    """A DSA key, with which a client can still shake hands in TLS 1.2; TLS 1.3 has no word for it."""
+    chain = [conforming(ROOT, key=dsa.generate_private_key(2048))]
+    assert shake(GROUP, chain, store(chain, "openssl"), version="1.2").verification.verified
+    verdict = shake(GROUP, chain, store(chain, "strict"), version="1.2").verification
+    assert (verdict.errors, verdict.reason) == ((50,), "strict verification: a DSA key")
+
+
+def test_a_path_is_no_longer_than_its_issuers_allow() -> None:
+    """Whoever is not self-issued counts, in all of the path."""
+    limited = make_authority("Limited", path_length=1)
+    one = make_authority("one", issuer=limited, extensions=[key_identifier(limited)])
+    two = make_authority("two", issuer=one, extensions=[key_identifier(one)])
+    assert path_fault(chained(conforming(one), one, limited), now()) == ""
+    assert "path length" in path_fault(chained(conforming(two), two, one, limited), now())
+
+
+def test_no_reason_names_a_type_of_the_library() -> None:
+    """A person reads it."""
+    for case in CASES:
+        reason = shake(GROUP, case.chain, store(case.chain, "strict")).verification.reason
+        assert not re.search(r"[{}]|::|\b(?:[A-Z][a-z]+){2,}\b(?<!keyCertSign)", reason.partition(": ")[2]), reason
