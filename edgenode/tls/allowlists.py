@@ -35,6 +35,7 @@ _LONGEST_URI = 2048
 _TYPES = frozenset(NAMES.values())
 _ATTRIBUTE = re.compile(r"([A-Za-z][A-Za-z0-9]*|[0-9]+(?:\.[0-9]+)+)=((?:[^\\,+]|\\[0-9A-F]{2}|\\.)*)")
 _ESCAPE = re.compile(r"\\([0-9A-F]{2}|.)")
+_BYTES = re.compile(r"((?:\\[89A-Fa-f][0-9A-Fa-f])+)|\\.", re.DOTALL)
 
 
 @frozen
@@ -187,7 +188,10 @@ class EmailPattern(NamePattern):
 
 @frozen
 class SubjectPattern(Entry):
-    """A subject's distinguished name as events write it: RFC 4514, one a line; multi-valued parts in any order."""
+    """A subject's distinguished name as events write it: RFC 4514, one a line; multi-valued parts in any order.
+
+    Characters beyond ASCII stand as they are, or as ``openssl`` prints them: each byte of their UTF-8 escaped.
+    """
 
     lines: ClassVar[bool] = True
 
@@ -195,6 +199,7 @@ class SubjectPattern(Entry):
 
     @classmethod
     def _checked(cls, text: str) -> str:
+        text = _BYTES.sub(_characters, text)
         column = 0
         while True:
             match = _ATTRIBUTE.match(text, column)
@@ -261,6 +266,18 @@ class AllowLists:
             version == address.version and int(address) >> host_bits in found
             for (version, host_bits), found in self._networks.items()
         )
+
+
+def _characters(escape: re.Match[str]) -> str:
+    """Escaped bytes beyond ASCII as what they encode; any other escape as it is."""
+    if escape[1] is None:
+        return escape[0]
+    try:
+        return bytes.fromhex(escape[1].replace("\\", "")).decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidValue(
+            "the bytes behind these backslashes are no UTF-8, as \\C3\\A9 for é", escape.start()
+        ) from None
 
 
 def _check_value(value: str, column: int) -> None:

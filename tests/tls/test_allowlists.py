@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
+import subprocess
 from typing import Any
 
 import pytest
@@ -190,6 +192,13 @@ CN, ORG, OU = NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATI
         ("CN=\\ Ali ce\\ ", [[(CN, " Ali ce ")]], True),
         ("CN=Jürgen", [[(CN, "Jürgen")]], True),
         ("CN=Jürgen", [[(CN, "Ju\u0308rgen")]], False),
+        ("CN=J\\C3\\BCrgen", [[(CN, "Jürgen")]], True),
+        ("CN=J\\c3\\bcrgen", [[(CN, "Jürgen")]], True),
+        ("CN=J\\C3\\BCrgen", [[(CN, "JÃ¼rgen")]], False),
+        ("CN=\\E6\\BC\\A2\\, \\F0\\9F\\98\\80", [[(CN, "漢, 😀")]], True),
+        ("CN=\\\\C3\\\\BC", [[(CN, "\\C3\\BC")]], True),
+        ("CN=\\\\\\C3\\BC", [[(CN, "\\ü")]], True),
+        ("CN=\\C2\\80", [[(CN, "\x80")]], True),
     ],
 )
 def test_subjects(pattern: str, written: list[list[tuple[x509.ObjectIdentifier, str]]], allowed: bool) -> None:
@@ -215,6 +224,27 @@ def test_what_events_write_can_be_listed(values: list[str]) -> None:
     """Whatever a subject holds, the text of the event is a pattern that means it."""
     written = subject(*([(ORG, value)] for value in values))
     assert SubjectPattern.from_text(written).allows(written)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+@pytest.mark.parametrize("options", ["RFC2253", "RFC2253,-esc_msb"])
+@pytest.mark.parametrize("value", ["José", "漢字 😀", 'a, "b" + c\\é', "#é", " é "])
+def test_what_openssl_prints_can_be_listed(value: str, options: str) -> None:
+    """The documented recipe, and the one that escapes what is beyond ASCII: both mean the certificate they are of."""
+    parts = [x509.NameAttribute(ORG, "Ünion"), x509.NameAttribute(CN, value)]
+    issued = make(x509.Name(parts).rfc4514_string())
+    command = ["openssl", "x509", "-noout", "-subject", "-nameopt", options]
+    printed = subprocess.run(command, input=issued.pem, capture_output=True, check=True).stdout.decode()
+    pattern = SubjectPattern.from_text(printed.removeprefix("subject=").removesuffix("\n"))
+    assert pattern.allows(describe(issued.der).subject)
+    assert str(pattern) == describe(issued.der).subject
+
+
+def test_no_hint_offers_what_is_in_no_certificate() -> None:
+    """A hint is the very text of the event, whatever the entry has of it in bytes."""
+    with pytest.raises(InvalidValue, match="events write this value as é\\\\;") as caught:
+        SubjectPattern.from_text("CN=\\C3\\A9;")
+    assert "Ã" not in caught.value.sentence
 
 
 @pytest.mark.parametrize(
@@ -258,6 +288,10 @@ def test_what_events_write_can_be_listed(values: list[str]) -> None:
         (SubjectPattern, "CN=a;b", 3),
         (SubjectPattern, "CN=a\\2Cb", 3),
         (SubjectPattern, "CN=a\\", 5),
+        (SubjectPattern, "CN=Jos\\E9", 6),
+        (SubjectPattern, "CN=Jos\\C3", 6),
+        (SubjectPattern, "CN=Jos\\C3x\\A9", 6),
+        (SubjectPattern, "CN=\\ED\\A0\\80", 3),
         (SubjectPattern, "CN=#0c01", 3),
         (CertificatePin, SHA256[:-1], None),
         (CertificatePin, SHA256[:40], None),
