@@ -43,8 +43,9 @@ def expiry_warnings(
 
 
 def _lists(header: str, store: LoadedTrustStore, now: datetime.datetime, *, past: bool) -> Iterator[Problem]:
-    for crl, decides in zip(store.crls, deciding(store.crls, now), strict=True):
-        begin, end = crl.last_update_utc, crl.next_update_utc
+    most = store.section.crl_max_age
+    for crl, decides in zip(store.crls, deciding(store.crls, most, now), strict=True):
+        begin, end = crl.begin, crl.last_second(most)
         # Lists are issued at regular intervals: the last tenth of the interval is late.
         if decides and end is not None and (past or end >= now) and end - now < (end - begin) / 10:
             follows = "" if store.section.crl_stale == "accept" else "; then whatever that authority issued is refused"

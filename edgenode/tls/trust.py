@@ -30,13 +30,11 @@ from edgenode.tls.verification import Record
 from edgenode.tls.verify_errors import (
     AUTHORITY_KEY_TOO_WEAK,
     CHAIN_TOO_LONG,
-    CRL_EXPIRED,
     EXPIRED,
     NOT_YET_VALID,
     REVOKED,
     SELF_SIGNED_LEAF,
     SIGNATURE_TOO_WEAK,
-    UNABLE_TO_GET_CRL,
     UNKNOWN_AUTHORITY,
     reason,
 )
@@ -92,9 +90,25 @@ class Trust:
         :param now: the time, UTC.
         :return: ``None`` if the client presented no certificate.
         """
+        if record.unlisted and self._revocation is not None:
+            self._ask_again(connection, record, now)
         largest = LARGEST_CHAIN if self.admission is None else self.admission.group.max_chain_size
         identity = identify(connection, record.verification(True), self.tags, record.path, largest)
         return identity if identity is None or self._revocation is None else self.dated(identity, now)
+
+    def _ask_again(self, connection: SSL.Connection, record: Record, now: datetime.datetime) -> None:
+        """Ask the lists again, now that OpenSSL shows what the client has sent: the signer of one may be among it."""
+        path, number = record.unlisted, len(record.errors)
+        sent = tuple(map(der_of, connection.get_peer_cert_chain() or ()))
+        assert self._revocation is not None
+        if len(list(self._revocation.faults(path, now))) != number or any(
+            self._revocation.faults(path, now, sent=sent)
+        ):
+            return  # something else is wrong as well, or still the same
+        objection = None if self.admission is None else self.admission.objection(path, now)
+        record.errors = [] if objection is None else [(objection.error, 0)]
+        record.objection, record.leaf = objection, None
+        record.complete, record.path = objection is None, path if objection is None else ()
 
     def until(self, identity: ClientIdentity, now: datetime.datetime) -> int:
         """The last second, since the epoch, in which the verdict on an identity holds if nothing is reloaded.
@@ -168,17 +182,12 @@ class Trust:
         # Trust stores that were replaced may hold its authority by now, and a list that revokes it.
         error, depth, _ = self._verify(identity, now)
         if error == SELF_SIGNED_LEAF and self._revocation is not None:
-            error = UNABLE_TO_GET_CRL
+            error, depth = next(self._revocation.faults((identity.leaf,), now, verified=False))
         return (0, 0, "") if error in UNKNOWN_AUTHORITY else (error, depth, reason(error))
 
     def _verify(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[int, int, tuple[bytes, ...]]:
         """What a handshake would find wrong with a chain: error, 0 for none; depth; and its issuers, DER."""
         error, depth, chain = self._path(identity, now)
-        revocation = self._revocation
-        stale = error == CRL_EXPIRED and revocation is not None and revocation.accepts_stale
-        if stale:
-            # Here OpenSSL ends at the first error: so the chain by itself, and then the lists.
-            error, depth, chain = self._path(identity, now, lists=False)
         if error:
             return error, depth, ()
         if len(chain) - 1 > self.verify_depth:
@@ -189,28 +198,26 @@ class Trust:
                 error = _weakness(der, is_last=depth == len(chain))
                 if error:
                     return error, depth, ()
-        error = revocation.error((identity.leaf, *chain), now, stale=stale) if revocation is not None else 0
-        return error, 0, () if error else chain
+        if self._revocation is not None:
+            path = (identity.leaf, *chain)
+            error, depth = next(self._revocation.faults(path, now, sent=identity.chain_sent), (0, 0))
+        return error, depth, () if error else chain
 
-    def _path(
-        self, identity: ClientIdentity, now: datetime.datetime, *, lists: bool = True
-    ) -> tuple[int, int, tuple[bytes, ...]]:
+    def _path(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[int, int, tuple[bytes, ...]]:
         """OpenSSL's first error and its depth, or the issuers it found, DER."""
         presented = (identity.leaf, *identity.chain_sent)
         leaf, *sent = (crypto.load_certificate(crypto.FILETYPE_ASN1, der) for der in presented)
         try:
-            found = crypto.X509StoreContext(self._store(now, lists=lists), leaf, sent).get_verified_chain()
+            found = crypto.X509StoreContext(self._store(now), leaf, sent).get_verified_chain()
         except crypto.X509StoreContextError as error:
             return error.errors[0], error.errors[1], ()
         return 0, 0, tuple(map(der_of, found[1:]))
 
-    def _store(self, now: datetime.datetime, *, lists: bool) -> crypto.X509Store:
+    def _store(self, now: datetime.datetime) -> crypto.X509Store:
         """A new store of OpenSSL's: to set the time of one a second time is of no effect, and no error."""
         store = crypto.X509Store()
         for authority in self._authorities:
             store.add_cert(authority)
-        if lists and self._revocation is not None:
-            self._revocation.add_to(store)
         # pyOpenSSL has no public word for it, and without it a certificate that is meant for servers only would do.
         if lib.X509_STORE_set_purpose(store._store, lib.X509_PURPOSE_SSL_CLIENT) != 1:
             raise RuntimeError("OpenSSL does not know the purpose of a TLS client")

@@ -9,28 +9,19 @@ from __future__ import annotations
 import datetime
 import pathlib
 from collections.abc import Iterator, Mapping
-from functools import cached_property
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from attrs import evolve, field, frozen
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
 from edgenode.model.errors import Problem
-from edgenode.model.settings import Choice, File, Tag, Word, setting
+from edgenode.model.settings import Choice, File, Seconds, Tag, Word, setting
 from edgenode.tls.certificates import extension, read_placed, validity_fault
+from edgenode.tls.crl import RevocationList
 from edgenode.tls.doubts import doubts
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.problems import Problems, in_words
-from edgenode.tls.revocation_lists import (
-    RevokedSince,
-    date_warnings,
-    faults,
-    missing_lists,
-    parsed,
-    read_crls,
-    revoked_elsewhere,
-)
+from edgenode.tls.revocation_lists import Sorted, date_warnings, missing_lists, read_crls, signs_lists_only
 
 
 @frozen
@@ -54,6 +45,11 @@ class TrustStore:
         "goes on with it, so who it revokes is refused, but nobody hears of those revoked since.",
         "refuse",
     )
+    crl_max_age: Seconds = setting(
+        "How long after its ``thisUpdate`` a list is in date, if its ``nextUpdate`` does not end it sooner: older "
+        "ones are past their date, and so are those without a ``nextUpdate``. ``0``: for ever.",
+        Seconds(0.0),
+    )
     advertise: bool = setting(
         "Whether the names of the authorities are sent to clients in the handshake. Those of all trust stores of a "
         "server group have 64,000 bytes together; with more none is sent, which means any.",
@@ -70,7 +66,7 @@ class TrustStore:
     )
 
 
-@frozen(slots=False)
+@frozen
 class LoadedTrustStore:
     """A trust store that was read and found in order.
 
@@ -78,24 +74,14 @@ class LoadedTrustStore:
     :ivar authorities: the trusted certificates, each once.
     :ivar crls: the revocation lists.
     :ivar section: the section without its files: where the same was read from makes no difference.
+    :ivar signers: certificates that sign revocation lists, and nothing else; no chain may end in them.
     """
 
     name: str = field(eq=False)
     authorities: tuple[x509.Certificate, ...]
-    crls: tuple[x509.CertificateRevocationList, ...] = field(
-        default=(), eq=lambda crls: tuple(crl.fingerprint(hashes.SHA256()) for crl in crls)
-    )
+    crls: tuple[RevocationList, ...] = field(default=(), eq=lambda crls: tuple(crl.digest for crl in crls))
     section: TrustStore = TrustStore(authorities=())
-
-    @cached_property
-    def revoked_elsewhere(self) -> RevokedSince:
-        """What the lists revoke that OpenSSL does not find."""
-        return revoked_elsewhere(self.crls)
-
-    @cached_property
-    def parsed_crls(self) -> tuple[Any, ...]:
-        """The lists as OpenSSL's ``X509_CRL``, shared by all contexts."""
-        return tuple(map(parsed, self.crls))
+    signers: tuple[x509.Certificate, ...] = ()
 
 
 def load(
@@ -109,10 +95,12 @@ def load(
     """
     now = now or datetime.datetime.now(datetime.UTC)
     problems = Problems(f"{trust_store.kind} {name}")
-    authorities: dict[x509.Certificate, None] = {}
+    authorities, signers = dict[x509.Certificate, None](), dict[x509.Certificate, None]()
     for path in trust_store.authorities:
         with problems.reading("authorities", path):
             placed = read_placed(path)
+            signers.update(dict.fromkeys(filter(signs_lists_only, placed.values())))
+            placed = {place: each for place, each in placed.items() if each not in signers}
             problems.error("authorities", *_authority_faults(path, placed))
             authorities.update(dict.fromkeys(placed.values()))
     with problems.reading("authorities", ", ".join(map(str, trust_store.authorities))):
@@ -120,20 +108,23 @@ def load(
             problems.warn("authorities", *doubts(tuple(authorities), trust_store.verification, now))
     if authorities and all(validity_fault(authority, now) for authority in authorities):
         problems.error("authorities", "none of the authorities is valid now")
-    placed_crls: list[tuple[pathlib.Path, x509.CertificateRevocationList]] = []
+    if signers and not authorities:
+        problems.error("authorities", "there is no authority, but only certificates that sign revocation lists")
+    lists: list[tuple[pathlib.Path, RevocationList]] = []
     for path in trust_store.crl:
         with problems.reading("crl", path):
-            lists = read_crls(path)
-            problems.error("crl", *faults(path, lists, tuple(authorities)))
-            placed_crls += ((path, crl) for crl in lists)
-    crls = tuple(crl for _, crl in placed_crls)
-    section = evolve(trust_store, authorities=(), crl=())
-    loaded = LoadedTrustStore(name, tuple(authorities), crls, section)
+            lists += ((path, crl) for crl in read_crls(path))
+    used: tuple[RevocationList, ...] = ()
     with problems.reading("crl", ", ".join(map(str, trust_store.crl))):
-        if crls and not problems.fatal:
-            problems.warn("crl", *date_warnings(placed_crls, trust_store.crl_stale, now))
-            problems.warn("crl", *missing_lists(tuple(authorities), crls, trust_store.crl_check))
-            _ = loaded.parsed_crls, loaded.revoked_elsewhere  # what cannot be used is found now, and not when it is
+        crls = Sorted.of(lists, (*authorities, *signers))
+        used = crls.used
+        problems.error("crl", *crls.errors)
+        problems.warn("crl", *crls.warnings)
+        if lists and not problems.fatal:
+            problems.warn("crl", *date_warnings(lists, trust_store.crl_stale, trust_store.crl_max_age, now))
+            problems.warn("crl", *missing_lists(tuple(authorities), used, trust_store.crl_check))
+    section = evolve(trust_store, authorities=(), crl=())
+    loaded = LoadedTrustStore(name, tuple(authorities), used, section, tuple(signers))
     return (None if problems.fatal or not authorities else loaded), problems.found
 
 

@@ -10,23 +10,29 @@ and only the chain of a verified client is then written as DER.
 from __future__ import annotations
 
 import datetime
+import threading
 from collections.abc import Sequence
+from typing import Any
 
 from attrs import frozen
 from OpenSSL import SSL, crypto
+from OpenSSL._util import ffi, lib
 
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_CERTIFICATE, Verification
 from edgenode.tls.admission import Admission, Objection
 from edgenode.tls.bounds import COSTLY, MOST_COMPARISONS, MOST_IN_VAIN, is_costly
-from edgenode.tls.identity import UNREADABLE, der_of
+from edgenode.tls.identity import der_of
 from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.verify_errors import (
     APPLICATION_VERIFICATION,
-    CRL_EXPIRED,
+    CRL_SIGNATURE_FAILURE,
+    DIFFERENT_CRL_SCOPE,
+    EXPIRED,
+    NOT_YET_VALID,
     REVOKED,
-    SELF_SIGNED_LEAF,
+    SIGNATURE_FAILURE,
     UNABLE_TO_GET_CRL,
     UNABLE_TO_GET_ISSUER,
     UNABLE_TO_VERIFY_LEAF,
@@ -36,6 +42,15 @@ from edgenode.tls.verify_errors import (
 )
 
 _VERIFIED = Verification(presented=True, verified=True)
+
+_UNVERIFIED = UNKNOWN_AUTHORITY | {SIGNATURE_FAILURE}
+"""The errors after which nothing is known of who issued a certificate."""
+
+_UNLISTED = frozenset({UNABLE_TO_GET_CRL, CRL_SIGNATURE_FAILURE, DIFFERENT_CRL_SCOPE})
+"""The errors of a certificate about which no list is known to say anything."""
+
+_LATER = frozenset({SIGNATURE_FAILURE, NOT_YET_VALID, EXPIRED, UNABLE_TO_VERIFY_LEAF})
+"""The errors that OpenSSL finds last."""
 
 
 class Record:
@@ -47,19 +62,20 @@ class Record:
     :ivar failure: what our own callback raised, if it did.
     :ivar leaf: the peer's leaf, if something is wrong with it: after a failed handshake nobody else has it.
     :ivar chain: the certificates that OpenSSL has looked at so far, by their depth; empty once it reached the leaf.
+    :ivar unlisted: the chain of a client whom OpenSSL verified, if nothing is wrong but that no list is about it:
+        whoever has signed one may come with the client.
     :ivar objection: why admission refuses a client that OpenSSL verified.
-    :ivar stale: the errors for revocation lists past their date that may yet be accepted, likewise.
     """
 
-    __slots__ = ("chain", "complete", "errors", "failure", "leaf", "objection", "path", "stale")
+    __slots__ = ("chain", "complete", "errors", "failure", "leaf", "objection", "path", "unlisted")
 
     def __init__(self) -> None:
         self.leaf: crypto.X509 | None = None
         self.chain: dict[int, crypto.X509] = {}
         self.path: tuple[bytes, ...] = ()
+        self.unlisted: tuple[bytes, ...] = ()
         self.objection: Objection | None = None
         self.errors: list[tuple[int, int]] = []
-        self.stale: list[tuple[int, int]] = []
         self.complete = False
         self.failure: BaseException | None = None
 
@@ -127,7 +143,7 @@ class Verifier:
                 return False
             record.chain[depth] = certificate
             if error or not ok:
-                return self._fault(record, certificate, error or UNSPECIFIED, depth)
+                return self._refused(record, certificate, error or UNSPECIFIED, depth)
             return depth > 0 or self._leaf_reached(record)
         except BaseException as failure:
             # An exception that leaves a callback ends the connection without an alert, and pyOpenSSL may raise it on
@@ -140,17 +156,20 @@ class Verifier:
     def _leaf_reached(self, record: Record) -> bool:
         """The whole chain has been looked at, all but its name constraints: now whatever needs it is asked."""
         chain, record.chain = record.chain, {}  # the record lives as long as its connection
+        now = datetime.datetime.now(datetime.UTC)
         path = tuple(map(der_of, map(chain.__getitem__, range(len(chain)))))
         if is_costly(path, MOST_IN_VAIN if record.errors else MOST_COMPARISONS):
             # OpenSSL would go on with just that, and nothing but the end of the handshake keeps it from it.
             record.objection = Objection(APPLICATION_VERIFICATION, COSTLY)
             self._refused(record, chain[0], APPLICATION_VERIFICATION, 0)
             return False
+        if self.revocation is not None and not self._ask_lists(self.revocation, record, chain[0], path, now):
+            return False
         if record.errors:
             path = ()
             objection = None if self.admission is None else self.admission.unverified(der_of(chain[0]))
         else:
-            objection = self._objection(path, stale=bool(record.stale))
+            objection = None if self.admission is None else self.admission.objection(path, now)
         if objection is not None:
             record.objection = objection
             return self._refused(record, chain[0], objection.error, 0)
@@ -160,41 +179,67 @@ class Verifier:
             return True
         return self.mode == "optional-no-ca" and only_unknown_authority([number for number, _ in record.errors])
 
-    def _fault(self, record: Record, certificate: crypto.X509, error: int, depth: int) -> bool:
-        """OpenSSL found an error."""
-        if error == CRL_EXPIRED and self.revocation is not None and self.revocation.accepts_stale:
-            # Whose list it is cannot be seen here; at the leaf the whole chain is known, and its lists are looked at
-            # again. Among other errors it is one more, but not the reason.
-            (record.errors or record.stale).insert(0, (error, depth))
-            return True
-        return self._refused(record, certificate, error, depth)
-
     def _refused(self, record: Record, certificate: crypto.X509, error: int, depth: int) -> bool:
-        record.errors += [*record.stale, (error, depth)]
-        record.stale = []
+        record.errors.append((error, depth))
         if depth == 0:
             record.leaf = certificate
-        if error == SELF_SIGNED_LEAF and self.revocation is not None:
-            # OpenSSL 4 no longer asks for its revocation list; OpenSSL 3 did, and so nginx refuses it without one.
-            record.errors.append((UNABLE_TO_GET_CRL, depth))
         return self.over_http or (self.mode == "optional-no-ca" and _may_be_forgiven(record.errors))
 
-    def _objection(self, path: Sequence[bytes], *, stale: bool) -> Objection | None:
-        now = datetime.datetime.now(datetime.UTC)
-        if self.revocation is not None:
-            try:
-                error = self.revocation.error(path, now, stale=stale)
-            except ValueError:
-                return Objection(APPLICATION_VERIFICATION, UNREADABLE)
-            if error:
-                return Objection(error, reason(error))
-        return None if self.admission is None else self.admission.objection(path, now)
+    def _ask_lists(
+        self,
+        revocation: Revocation,
+        record: Record,
+        leaf: crypto.X509,
+        path: tuple[bytes, ...],
+        now: datetime.datetime,
+    ) -> bool:
+        """Put what the revocation lists say where OpenSSL would: before dates and signatures, which it looks at last.
+
+        :return: whether the handshake may go on.
+        """
+        verified = not _UNVERIFIED.intersection(number for number, _ in record.errors)
+        at = next((at for at, (number, _) in enumerate(record.errors) if number in _LATER), len(record.errors))
+        found = list(revocation.faults(path, now, verified=verified))
+        if not found:
+            return True
+        if not record.errors and _UNLISTED.issuperset(number for number, _ in found):
+            record.unlisted = path
+        record.errors[at:at] = found
+        record.leaf, _alert.error = leaf, found[0][0]
+        return self.over_http or (self.mode == "optional-no-ca" and _may_be_forgiven(record.errors))
 
 
 def set_verifier(context: SSL.Context, flags: int, verifier: Verifier) -> None:
     """Have a context verify its peers, by ``SSL.VERIFY_PEER`` and its kin, with a verifier as its callback."""
     context.set_app_data(verifier)
     context.set_verify(flags, _callback)
+    # pyOpenSSL hands its callback no X509_STORE_CTX, and OpenSSL takes the alert from there; see _Alert.
+    helper = context._verify_helper
+    assert helper is not None
+    helper.callback = _telling(helper.callback)
+    lib.SSL_CTX_set_verify(context._context, flags, helper.callback)
+
+
+class _Alert(threading.local):
+    """The error for which our callback has just refused a chain that OpenSSL has found good: it chooses the alert."""
+
+    error = 0
+
+
+_alert = _Alert()
+
+
+def _telling(callback: Any) -> Any:
+    """A callback of OpenSSL's that tells it why the one of pyOpenSSL's says no."""
+
+    def verify(ok: int, context: Any) -> int:
+        _alert.error = 0
+        answer: int = callback(ok, context)
+        if not answer and _alert.error:
+            lib.X509_STORE_CTX_set_error(context, _alert.error)
+        return answer
+
+    return ffi.callback("int(int, X509_STORE_CTX *)", verify)
 
 
 def _callback(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, ok: int) -> bool:

@@ -9,12 +9,14 @@ from typing import Any
 
 from attrs import define, field
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from OpenSSL._util import lib
 
 from edgenode.model.exchange import ClientIdentity, Verification
 from edgenode.model.settings import Word
 from edgenode.tls import certificates, truststores
+from edgenode.tls.crl import RevocationList
 from edgenode.tls.identity import identify
 from edgenode.tls.policies import server_context
 from edgenode.tls.servergroups import ServerGroup
@@ -47,6 +49,11 @@ def loaded(name: str, issued: Issued) -> certificates.LoadedCertificate:
     return certificates.LoadedCertificate(name, issued.certificate, chain, issued.key)
 
 
+def listed(crl: x509.CertificateRevocationList) -> RevocationList:
+    """A revocation list as if it had been loaded."""
+    return RevocationList.read(crl.public_bytes(Encoding.DER))
+
+
 def trusted(
     *authorities: Issued,
     crls: Iterable[x509.CertificateRevocationList] = (),
@@ -66,7 +73,7 @@ def trusted(
         crl_stale=stale,
     )
     certificates_ = tuple(authority.certificate for authority in authorities)
-    return truststores.LoadedTrustStore("store", certificates_, tuple(crls), section)
+    return truststores.LoadedTrustStore("store", certificates_, tuple(map(listed, crls)), section)
 
 
 def client(

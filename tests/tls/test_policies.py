@@ -19,7 +19,7 @@ from edgenode.tls.servergroups import CIPHERS, ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
 from edgenode.tls.verification import judge
 from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, name, new_key, now, write_pem
-from tests.support.handshakes import VERSIONS, Pair, client, loaded, resumed, server, server_group, trusted
+from tests.support.handshakes import VERSIONS, Pair, client, listed, loaded, resumed, server, server_group, trusted
 
 BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
@@ -362,7 +362,7 @@ def test_a_store_without_crl_beside_one_with_is_an_error(root: Issued, leaf: Iss
 
 def test_equal_policies_are_those_that_judge_clients_alike(root: Issued) -> None:
     """Whatever judges a client makes policies differ; names, certificates and hosts do not."""
-    store, crl = trusted(root), root.crl()
+    store, crl = trusted(root), listed(root.crl())
     base = group("on", trust_store=("store",))
     policy = TLSPolicy.of(base, [store])
     assert policy == TLSPolicy.of(
@@ -465,7 +465,7 @@ def test_a_context_that_is_dropped_keeps_no_revocation_list(root: Issued, leaf: 
     """It goes with the context, without the garbage collector: lists are large, and new ones come for years."""
     store = trusted(root, crls=[root.crl()])
     made = context(leaf, group("on", trust_store=("store",)), store)
-    left = weakref.ref(store.parsed_crls[0])
+    left = weakref.ref(store.crls[0])
     gc.disable()
     try:
         del store

@@ -16,7 +16,6 @@ from edgenode.tls import admission, verify_errors
 from edgenode.tls.allowlists import DNSPattern
 from edgenode.tls.identity import UNREADABLE
 from edgenode.tls.policies import server_context
-from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.verification import Record, Verifier, judge, only_unknown_authority
 from edgenode.tls.verify_errors import reason
@@ -385,32 +384,6 @@ def test_of_errors_at_several_depths_the_last_one_s_counts(scene: Scene) -> None
     step(verifier, record, scene.clients["good"][0], 26, 0)
     verdict = record.verification(presented=True)
     assert (verdict.first_error, verdict.last_error, verdict.depth) == (10, 26, 0)
-
-
-def test_an_old_list_stands_once_among_the_errors(scene: Scene) -> None:
-    """A list past its date that could have been accepted is the first error once there is another, and only one."""
-    revocation = Revocation.of([trusted(scene.root, crls=[scene.crl], stale="accept")])
-    record, verifier = Record(), Verifier("on", over_http=True, revocation=revocation)
-    leaf = scene.clients["good"][0]
-    for error, depth in ((12, 1), (10, 0), (26, 0)):
-        assert step(verifier, record, leaf, error, depth)
-    assert record.errors == [(12, 1), (10, 0), (26, 0)]
-
-
-def test_lists_are_looked_at_again_only_if_one_was_old(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To verify the chain a second time is for lists past their date alone."""
-    asked: list[bool] = []
-
-    def error(*_: object, stale: bool) -> int:
-        asked.append(stale)
-        return 0
-
-    monkeypatch.setattr(Revocation, "error", error)
-    old = scene.root.crl(last_update=now() - 9 * DAY, next_update=now() - DAY)
-    for crl in (scene.root.crl(), old):
-        store = trusted(scene.root, crls=[crl], stale="accept")
-        assert shake(group(), scene.clients["good"], store).verification.verified
-    assert asked == [False, True]
 
 
 def test_a_context_without_a_verifier_fails_closed(scene: Scene) -> None:
