@@ -289,7 +289,8 @@ def main(argv: Sequence[str]) -> int:
         print(f"edgenode demo: cannot listen on {where}; {hint}", file=sys.stderr)
         return 1
     except (PkiError, OSError, ConfigurationError) as error:
-        print(f"edgenode demo: {error}", file=sys.stderr)
+        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        print(f"edgenode demo: {reason}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

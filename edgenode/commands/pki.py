@@ -55,7 +55,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         written = _run(arguments)
     except (PkiError, OSError) as error:
-        sys.stderr.write(f"edgenode pki: {error}\n")
+        reason = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+        sys.stderr.write(f"edgenode pki: {reason}\n")
         return 1
     sys.stdout.writelines(f"{path}\n" for path in written)
     return 0

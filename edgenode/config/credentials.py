@@ -114,9 +114,12 @@ def getting_old(credentials: Credentials, now: datetime.datetime, *, past: bool 
     )
     found = list[Problem]()
     for loaded in dated:
-        kind = Certificate.kind if isinstance(loaded, LoadedCertificate) else TrustStore.kind
-        found += _attempted(f"{kind} {loaded.name}", partial(expiry.expiry_warnings, loaded, now, past=past))
+        found += _attempted(f"{_kind(loaded)} {loaded.name}", partial(expiry.expiry_warnings, loaded, now, past=past))
     return found
+
+
+def _kind(loaded: LoadedCertificate | LoadedTrustStore) -> str:
+    return Certificate.kind if isinstance(loaded, LoadedCertificate) else TrustStore.kind
 
 
 def signatures(configuration: Sections) -> dict[str, Signature]:
@@ -140,6 +143,13 @@ def refresh(
     :returns: what can be used, and every problem, warnings too.
     """
     read, problems = _read(configuration, headers, now)
+    for key, in_use in ("chain", running.certificates), ("authorities", running.trust_stores):
+        for name, each in in_use.items():
+            header = f"{_kind(each)} {name}"
+            loaded = read[header][1] if header in read else None
+            if isinstance(loaded, type(each)) and each.is_valid(now) and not loaded.is_valid(now):
+                problems.append(Problem(header, key, "its dates are wrong, and those of what is in use are right"))
+                del read[header]
     credentials = running
     while read:
         credentials = running.renewed(read)

@@ -243,6 +243,6 @@ def unpack(data: bytes, most: int) -> bytes:
                 if len(unpacked) > most:
                     raise FetchError("unpacked it is larger than max-size")
                 at += len(piece) - len(member.unused_data)
-    except zlib.error as error:
-        raise FetchError(f"its gzip is damaged: {error}") from None
+    except zlib.error:
+        raise FetchError("its gzip is damaged") from None
     return bytes(unpacked)

@@ -19,6 +19,7 @@ from edgenode.model.errors import InvalidValue, Problem
 from edgenode.model.exchange import Geography
 from edgenode.model.settings import File, setting
 from edgenode.tls.certificates import read
+from edgenode.tls.problems import in_words
 
 if TYPE_CHECKING:
     from maxminddb import Reader
@@ -136,7 +137,7 @@ class _Database:
                 return None
             if not self.complained:  # the next addresses are likely to meet the same
                 self.complained = True
-                _log.error("[geo] {key}: a record cannot be read: {error}", key=self.key, error=str(error))
+                _log.error("[geo] {key}: a record cannot be read: {error}", key=self.key, error=in_words(error))
             return None
 
 

@@ -458,7 +458,8 @@ class Transport:
             self._end(describe(error), clean=False, close=gone or not self._keep_refused)
             return
         except Exception as error:  # whatever a callback of the handshake raised: fail closed, without a traceback
-            self._end(f"{type(error).__name__} in the handshake", clean=False)
+            _log.debug("in a handshake: {error}", error=repr(error))
+            self._end("something of our own failed in the handshake", clean=False)
             return
         self.established = True
         if isinstance(self.connection, SSL.Connection):

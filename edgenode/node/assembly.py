@@ -191,6 +191,7 @@ class _Builder:
             group.security_policy,
             path_maps,
             uris_of(certificates),
+            min(each.not_after for each in certificates),
         )
 
     def path_maps(self, group: str) -> tuple[ServedPathMap, ...]:

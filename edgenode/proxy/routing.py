@@ -6,6 +6,7 @@ are tried in the order written, on the normalised path and never on the query; w
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,8 @@ from edgenode.rules.sections import Section
 from edgenode.tls.policies import TLSPolicy
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
+
+_NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 
 @frozen
@@ -135,6 +138,7 @@ class ServedGroup:
     :ivar security_policy: the name of its security policy.
     :ivar path_maps: the path maps of that policy, in the order written.
     :ivar uris: the URIs in its certificates: who we are, to an origin that is told of a client.
+    :ivar not_after: when the first of its certificates expires, with what is sent behind it, UTC.
     """
 
     name: str
@@ -145,6 +149,7 @@ class ServedGroup:
     security_policy: str
     path_maps: tuple[ServedPathMap, ...]
     uris: tuple[str, ...] = ()
+    not_after: datetime.datetime = _NEVER
 
     def locate(self, address: str) -> Geography | None:
         """Where an address is; ``None`` without ``[geo]``."""

@@ -31,6 +31,7 @@ from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.proxy.routing import ServedGroup, ServedPathMap
 from edgenode.proxy.streams import RequestHead
 from edgenode.tls.identity import identity_of
+from edgenode.tls.problems import in_words
 
 
 class NetworkNeeded(Exception):
@@ -166,4 +167,4 @@ def client_of(data: bytes, group: ServedGroup, now: datetime.datetime) -> Client
         # One look ends at the first error, and a stranger's certificate may have expired as well.
         return judged if judged.verification.verified else group.trust.look_again(judged, now)[0]
     except (crypto.Error, x509.InvalidVersion) as error:
-        raise ValueError(f"not a certificate: {error}") from None
+        raise ValueError(f"not a certificate: {in_words(error)}") from None

@@ -85,6 +85,15 @@ class LoadedCertificate:
     authorities: tuple[x509.Certificate, ...] = ()
 
     @property
+    def not_after(self) -> datetime.datetime:
+        """When the first certificate of the chain expires, UTC."""
+        return min(each.not_valid_after_utc for each in (self.leaf, *self.chain))
+
+    def is_valid(self, now: datetime.datetime) -> bool:
+        """Whether the whole chain is, at a time, UTC."""
+        return not any(validity_fault(each, now) for each in (self.leaf, *self.chain))
+
+    @property
     def key_type(self) -> str:
         """``RSA``, ``ECDSA`` or ``Ed25519``: a TLS server holds one certificate of each."""
         if isinstance(self.key, rsa.RSAPrivateKey):
@@ -106,7 +115,8 @@ def load(
     chain: tuple[x509.Certificate, ...] = ()
     with problems.reading("chain", certificate.chain):
         chain = read_certificates(certificate.chain, beside_keys=True)
-        problems.error("chain", *_chain_faults(certificate.chain, chain, now))
+        problems.error("chain", *_chain_faults(certificate.chain, chain))
+        problems.warn("chain", *_date_faults(certificate.chain, chain, now))
     authorities: list[x509.Certificate] = []
     for path in certificate.authorities:
         authorities += problems.attempt("authorities", read_certificates, path) or ()
@@ -130,19 +140,15 @@ def load(
 def check_for_origin(loaded: LoadedCertificate) -> tuple[Problem, ...]:
     """What is wrong with a certificate as one that is presented to an origin.
 
-    The EKU clientAuth must be there (RFC 5280, section 4.2.1.12), and the issuer in the CA bundle: that of
-    ``authorities``, or else the rest of the chain file; with neither nobody can tell, which is a warning.
+    The EKU clientAuth must be there (RFC 5280, section 4.2.1.12).
     """
     problems = Problems(f"{Certificate.kind} {loaded.name}")
-    subject, issuer = _subject(loaded.leaf), _issuer(loaded.leaf)
+    subject = _subject(loaded.leaf)
     usages: x509.ExtendedKeyUsage | tuple[()] = ()
     with problems.reading("chain", f"the extensions of {subject} cannot be read"):
         usages = extension(loaded.leaf, x509.ExtendedKeyUsage) or ()
     if not problems.found and ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
         problems.error("chain", f"{subject} is presented to an origin but lacks the extended key usage clientAuth")
-    if not loaded.chain and not loaded.authorities:
-        # Where there is either, load() has found the issuer in it.
-        problems.warn("authorities", f"there is no CA bundle to find the issuer of {subject} in: {issuer}")
     return problems.found
 
 
@@ -229,10 +235,14 @@ def validity_fault(certificate: x509.Certificate, now: datetime.datetime) -> str
     return None
 
 
-def _chain_faults(path: pathlib.Path, chain: Sequence[x509.Certificate], now: datetime.datetime) -> Iterator[str]:
+def _date_faults(path: pathlib.Path, chain: Sequence[x509.Certificate], now: datetime.datetime) -> Iterator[str]:
+    """A node that does not start serves nobody; one with an expired certificate serves whoever does not look at it."""
     for certificate in chain:
         if fault := validity_fault(certificate, now):
-            yield f"{path}: {fault}"
+            yield f"{path}: {fault}; whoever verifies it refuses every connection"
+
+
+def _chain_faults(path: pathlib.Path, chain: Sequence[x509.Certificate]) -> Iterator[str]:
     for certificate, following in pairwise(chain):
         if not signed_by(certificate, following):
             yield (

@@ -83,6 +83,10 @@ class LoadedTrustStore:
     section: TrustStore = TrustStore(authorities=())
     signers: tuple[x509.Certificate, ...] = ()
 
+    def is_valid(self, now: datetime.datetime) -> bool:
+        """Whether any of the authorities is, at a time, UTC."""
+        return any(validity_fault(each, now) is None for each in self.authorities)
+
 
 def load(
     name: str, trust_store: TrustStore, now: datetime.datetime | None = None
@@ -107,7 +111,7 @@ def load(
         if not problems.fatal:
             problems.warn("authorities", *doubts(tuple(authorities), trust_store.verification, now))
     if authorities and all(validity_fault(authority, now) for authority in authorities):
-        problems.error("authorities", "none of the authorities is valid now")
+        problems.warn("authorities", "none of the authorities is valid now")
     if signers and not authorities:
         problems.error("authorities", "there is no authority, but only certificates that sign revocation lists")
     lists: list[tuple[pathlib.Path, RevocationList]] = []

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
-from tests.support.certificates import DAY, make_authority, now
+from tests.support.certificates import make_authority
 from tests.support.node import PKI, Behaviour, Client, Origin, Refused, answering, connect, get, ini
 from tests.support.twistd import twistd
 
@@ -156,8 +156,8 @@ def test_a_configuration_forges_no_line(pki: PKI) -> None:
 
 def test_a_certificate_of_ours_forges_no_line(pki: PKI) -> None:
     """A problem that names a certificate says its names in printable characters."""
-    pki.servers.issue(EVIL, not_before=now() - 9 * DAY, not_after=now() - DAY).write(pki.folder, "evil")
-    text = ini(1, {"certificate edge": {"chain": "evil.pem", "key": "evil.key"}})
+    pki.servers.issue(EVIL).write(pki.folder, "evil")
+    text = ini(1, {"certificate edge": {"chain": "evil.pem"}})
     with pytest.raises(ConfigurationError) as raised:
         Configuration.from_text(text, pki.folder, {})
     (line,) = str(raised.value).splitlines()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -11,14 +13,18 @@ import pytest
 
 from tests.e2e.test_life_cycle import command, read_until
 from tests.support.certificates import (
+    CLIENT,
+    DAY,
+    SERVER,
     Issued,
     constrained_to_an_address,
     list_of_version_3,
     make_authority,
+    now,
     pem,
     write_pem,
 )
-from tests.support.node import PKI, Changes, Client, Origin, get, ini
+from tests.support.node import PKI, Changes, Client, Origin, connect, get, ini
 from tests.support.twistd import ROOT, failing, twistd
 
 Odd = Callable[[PKI, Issued], tuple[str, bytes, str]]
@@ -149,3 +155,38 @@ def test_a_start_with_an_odd_file_ends_with_a_sentence(pki: PKI, odd: Issued, or
         assert sentence.replace("FOLDER", str(pki.folder)) in written
         assert "Traceback" not in written
     assert checked.returncode == 1
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_an_expired_certificate_of_our_own_keeps_no_node_down(
+    pki: PKI, origin: Origin, version: ssl.TLSVersion
+) -> None:
+    """After a reboot it starts, warns in the check and in the log, and serves who does not verify; an event says of who
+    does why he left, and a reload goes on likewise."""
+    file = pki.folder / "edgenode.ini"
+    file.write_text(ini(origin.port, {"edge": {"events": "events"}}))
+    for name in "edge", "edge-client":
+        old = {"not_before": now() - 9 * DAY, "not_after": now() - DAY}
+        eku = [SERVER] if name == "edge" else [CLIENT]
+        pki.servers.issue(name, eku=eku, sans=["DNS:open.test"], **old).write(pki.folder, name)
+    checked = subprocess.run(
+        [sys.executable, "-m", "edgenode", "check", str(file)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    sentence = f"[certificate edge] chain: {pki.folder}/edge.pem: CN=edge expired on "
+    assert checked.returncode == 0
+    assert f"warning: {sentence}" in checked.stderr
+    assert "[certificate edge-client] chain: " in checked.stderr
+    context = ssl.create_default_context(cafile=str(pki.folder / "servers.pem"))
+    context.minimum_version = context.maximum_version = version
+    with twistd(file) as node:
+        assert f"warning: {sentence}" in node.log
+        with Client(node.port) as client:
+            assert client.ask(get()).status in (200, 502)  # for the origin verifies us
+        with pytest.raises(ssl.SSLCertVerificationError, match="expired"), connect(node.port) as sock:
+            context.wrap_socket(sock, server_hostname="open.test")
+        done = command("--pid", str(node.process.pid))
+        assert (done.returncode, sentence in done.stdout) == (0, True)
+    events = [json.loads(line) for line in (pki.folder / "events").read_text().splitlines()]
+    (reason,) = (event["error"]["reason"] for event in events if event["status"] == 0)
+    assert reason.startswith("TLS handshake: the client refuses our certificate: certificate expired; it expired on ")
+    assert "Traceback" not in node.log

@@ -22,7 +22,7 @@ from edgenode.config.credentials import Credentials
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.node import watch
-from tests.support.certificates import DAY, SERVER, Issued, now, write_pem
+from tests.support.certificates import DAY, SERVER, Issued, make_authority, now, write_pem
 from tests.support.node import GROUPS, PKI, Answer, Changes, Client, Node, Origin, get, in_thread, ini, started, until
 from tests.support.threads import AtOnce
 
@@ -256,6 +256,40 @@ async def test_what_does_not_go_together_stays_as_it_was(pki: PKI, origin: Origi
         with await in_thread(node.client) as client:
             assert (await ask(client)).status == 200
     assert origin.peers == ["edge, again"]
+
+
+async def test_an_expired_certificate_replaces_none_that_is_valid(pki: PKI, origin: Origin, said: Said) -> None:
+    """A node starts with an expired one rather than not at all; but while it runs it has something better."""
+    expired = renewed(pki, not_before=now() - 9 * DAY, not_after=now() - DAY)
+    new, newer = renewed(pki), renewed(pki)
+    expired.write(pki.folder, "edge")
+    async with started(pki, origin, WATCHED) as node:
+        assert await shown(node) == expired.certificate
+        new.write(pki.folder, "edge")
+        await until(lambda: "read anew: [certificate edge]" in said)
+        assert await shown(node) == new.certificate
+        said.clear()
+        expired.write(pki.folder, "edge")
+        await until(lambda: "the old files stay in use: [certificate edge]" in said)
+        assert any("its dates are wrong, and those of what is in use are right" in line for line in said)
+        assert await shown(node) == new.certificate
+        newer.write(pki.folder, "edge")
+        await until(lambda: "read anew: [certificate edge]" in said)
+        assert await shown(node) == newer.certificate
+
+
+def test_expired_authorities_replace_none_that_are_valid(pki: PKI) -> None:
+    """At a start they are taken, and refuse their clients."""
+    old = make_authority("Clients", not_before=now() - 9 * DAY, not_after=now() - DAY)
+    configuration = Configuration.from_text(ini(1), pki.folder, {})
+    write_pem(pki.folder / "clients.pem", [old])
+    following, problems = configuration.refreshed(configuration.changed())
+    assert following.credentials is configuration.credentials
+    assert [(each.section, each.key) for each in problems if not each.warning] == [
+        ("trust-store clients", "authorities")
+    ]
+    started = Configuration.from_text(ini(1), pki.folder, {})
+    assert started.credentials.trust_stores["clients"].authorities == (old.certificate,)
 
 
 async def test_only_credentials_are_read_and_only_if_wanted(pki: PKI, origin: Origin, said: Said) -> None:

@@ -22,6 +22,7 @@ from zope.interface import implementer
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Address, ClientIdentity, Connection, Exchange
 from edgenode.net.deadlines import Deadlines
+from edgenode.net.errors import alert_in
 from edgenode.net.receiver import Receiver
 from edgenode.net.transport import Transport
 from edgenode.proxy.event_record import EventRecord
@@ -46,6 +47,11 @@ _PLAIN = b"HTTP/1.1 400 Bad Request\r\n%bContent-Length: %d\r\nConnection: close
     _PLAIN_PAGE,
 )
 _MISSING_CERTIFICATE = "peer did not return a certificate"
+_REFUSES_OURS = frozenset({
+    "unknown ca", "bad certificate", "unsupported certificate", "certificate revoked", "certificate expired",
+    "certificate unknown",
+})  # fmt: skip
+"""The alerts with which a client refuses our certificate (RFC 8446, section 6.2)."""
 
 
 class Speaker(Receiver, Protocol):
@@ -341,6 +347,10 @@ class ClientConnection:
             return ClientError(495, f"client certificate: {self._record.reason}")
         if _MISSING_CERTIFICATE in reason:
             return ClientError(496, "no required client certificate was sent")
+        if alert_in(reason) in _REFUSES_OURS:
+            reason = f"the client refuses our certificate: {alert_in(reason)}"
+            if self._group is not None and self._group.not_after < datetime.datetime.now(datetime.UTC):
+                reason += f"; it expired on {self._group.not_after:%Y-%m-%d %H:%M} UTC"
         return ClientError(400, f"TLS handshake: {reason or 'the client closed the connection'}")
 
     def _refused_client(self) -> ClientIdentity | None:

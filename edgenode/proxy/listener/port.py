@@ -161,7 +161,8 @@ class Port:
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor gave the listening socket up."""
-        _log.error("the listening socket failed: {reason}", reason=reason.getErrorMessage())
+        said = getattr(reason.value, "strerror", None) or "the reactor has given it up"
+        _log.error("the listening socket failed: {reason}", reason=said)
 
     def doRead(self) -> None:
         """Connections wait to be accepted."""

@@ -61,7 +61,7 @@ class Resolver:
 
     def _failed(self, host: str, failure: Failure) -> None:
         for _, failed in self._asking.pop(host):
-            failed(f"{host} cannot be resolved: {failure.getErrorMessage()}")
+            failed(f"{host} cannot be resolved: {getattr(failure.value, 'strerror', None) or 'the resolver failed'}")
 
 
 def _addresses(host: str) -> tuple[str, ...]:
