@@ -41,8 +41,9 @@ _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _CONTENT_TYPES = range(20, 25)
 """The types of records: change_cipher_spec, alert, handshake, application_data, heartbeat (RFC 6520)."""
 
-_SERVER_NAME, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS = 0, 13, 16, 43
-_VERSIONS = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3"}
+_SERVER_NAME, _SUPPORTED_GROUPS, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS = 0, 10, 13, 16, 43
+_TLS13 = 0x0304
+_VERSIONS = {_TLS13: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3"}
 _GREASE = frozenset(0x0A0A + 0x1010 * index for index in range(16))
 """The values of RFC 8701, sent only to keep servers tolerant; JA4 leaves them out."""
 
@@ -78,12 +79,15 @@ class ClientHello:
     :ivar alpn: the application protocols it offers, the one it prefers first.
     :ivar version: the highest protocol version it offers, as on the wire: 0x0304 is TLS 1.3.
     :ivar fingerprint: its JA4, 36 ASCII characters.
+    :ivar groups: the key exchanges that it knows, and the curves of keys, if it offers TLS 1.2 at the most (RFC 8422,
+        section 5.1.1): by TLS 1.3 they say nothing of keys.
     """
 
     server_name: str | None
     alpn: tuple[bytes, ...]
     version: int
     fingerprint: str
+    groups: tuple[int, ...] = ()
 
 
 def read_client_hello(data: bytes) -> ClientHello | int:
@@ -195,7 +199,11 @@ def _read_fields(body: bytes) -> ClientHello:
         schemes = _list(body, extensions[_SIGNATURE_ALGORITHMS])
     name = _server_name(_list(body, extensions[_SERVER_NAME])) if _SERVER_NAME in extensions else None
     alpn = _protocols(_list(body, extensions[_ALPN])) if _ALPN in extensions else ()
-    return ClientHello(name, alpn, version, _ja4(version, name, alpn, ciphers, extensions.keys(), schemes))
+    groups: tuple[int, ...] = ()
+    if version < _TLS13 and _SUPPORTED_GROUPS in extensions:
+        listed = _list(body, extensions[_SUPPORTED_GROUPS])
+        groups = _numbers(listed, len(listed))
+    return ClientHello(name, alpn, version, _ja4(version, name, alpn, ciphers, extensions.keys(), schemes), groups)
 
 
 def _list(body: bytes, start: int) -> bytes:

@@ -50,6 +50,10 @@ GROUPS = b"X25519MLKEM768/X25519:prime256v1/secp384r1"
 """The key exchanges of Mozilla's "intermediate" in OpenSSL's notation, in the order of its own default; without X448,
 P-521 and finite fields, which cost a server more and are no client's only choice."""
 
+_P521 = 25
+_EXCHANGES = frozenset((29, 23, 24))
+"""Of :data:`GROUPS`, as a ClientHello has them, those of TLS 1.2."""
+
 
 @frozen
 class TLSPolicy:
@@ -175,8 +179,7 @@ def server_context(
     context.set_options(SSL.OP_CIPHER_SERVER_PREFERENCE)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     # pyOpenSSL has no public word for more than one group: its set_tmp_ecdh would leave out the post-quantum one.
-    if lib.SSL_CTX_set1_curves_list(context._context, GROUPS) != 1:
-        raise RuntimeError(f"OpenSSL does not know the groups {GROUPS.decode()}")
+    _set_groups(lib.SSL_CTX_set1_curves_list(context._context, GROUPS))
     context.set_alpn_select_callback(_selector(tuple(protocols)))
     # Always set, and never the same twice: without it resumption under VERIFY_PEER fails the handshake instead.
     context.set_session_id(secrets.token_bytes(32))
@@ -187,6 +190,25 @@ def server_context(
         context.set_options(SSL.OP_NO_TICKET)
         _request_certificate(context, group, trust_stores)
     return context
+
+
+def accept_keys(connection: SSL.Connection, group: ServerGroup, groups: Collection[int]) -> None:
+    """Let a client of TLS 1.2 authenticate with a key on P-521, as nginx does.
+
+    OpenSSL takes a key of a client in TLS 1.2 only on a curve that it would exchange keys on itself (RFC 8422, section
+    5.1.1, asks that of the client's list alone). So P-521 is added, as the last, for those who know a better exchange
+    too, and thus get that one. By TLS 1.3 a key has nothing to do with the exchange.
+
+    :param connection: before its handshake.
+    :param groups: those of the ClientHello.
+    """
+    if group.mtls != "off" and _P521 in groups and not _EXCHANGES.isdisjoint(groups):
+        _set_groups(lib.SSL_set1_curves_list(connection._ssl, GROUPS + b"/secp521r1"))
+
+
+def _set_groups(result: int) -> None:
+    if result != 1:
+        raise RuntimeError(f"OpenSSL does not know the groups {GROUPS.decode()}")
 
 
 def client_context(

@@ -99,7 +99,11 @@ class ServerGroup:
     minimum_rsa_bits: Annotated[int, Between(1024, 16384)] = setting(
         "The smallest RSA key of a client and its intermediates. OpenSSL's own limit stands behind it.", 2048
     )
-    minimum_ec_bits: Annotated[int, Between(192, 521)] = setting("The same for keys on elliptic curves.", 224)
+    minimum_ec_bits: Annotated[int, Between(192, 521)] = setting(
+        "The same for keys on elliptic curves. A client's own is on P-256, P-384 or P-521 in any case, or by TLS 1.3 "
+        "on one of Brainpool's: a handshake has no others, here as with nginx.",
+        224,
+    )
     signature_algorithms: tuple[Annotated[str, Choice(SIGNATURES)], ...] = setting(
         "How a client's certificate and its intermediates may be signed; whatever OpenSSL lets pass without it.", ()
     )

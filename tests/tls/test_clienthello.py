@@ -181,6 +181,17 @@ def test_the_version_is_the_highest_offered(versions: tuple[int, ...], legacy: i
     assert (found.version, found.fingerprint[1:3]) == (version, mark)
 
 
+def test_the_groups_are_those_of_a_client_of_tls_1_2() -> None:
+    """By TLS 1.3 they say nothing of its keys, and are not looked at."""
+    groups = extension(10, vector(numbers(29, 23, 25), 2))
+    assert read(hello(groups)).groups == (29, 23, 25)
+    assert read(hello()).groups == ()
+    assert read(hello(groups, extension(43, vector(numbers(0x0304, 0x0303), 1)))).groups == ()
+    for wrong in (extension(10, vector(b"\0", 2)), extension(10, b"\0\4\0\x17")):
+        with pytest.raises(MalformedClientHello):
+            read_client_hello(hello(wrong))
+
+
 def test_another_message_in_the_same_record_is_not_looked_at() -> None:
     """The ClientHello ends where it says; what follows it in its record is OpenSSL's to judge."""
     whole = hello(server_name(b"open.test"))

@@ -35,6 +35,7 @@ from edgenode.proxy.routing import ServedGroup
 from edgenode.proxy.streams import ClientStream, RequestHead
 from edgenode.tls.clienthello import ClientHello, MalformedClientHello, NotTLS
 from edgenode.tls.identity import identity_of
+from edgenode.tls.policies import accept_keys
 from edgenode.tls.verification import Record
 
 _UNRECOGNIZED_NAME = 112
@@ -212,7 +213,7 @@ class ClientConnection:
                 self._wait()
             else:
                 self._hello = hello
-                self._choose_group(hello.server_name)
+                self._choose_group(hello)
 
     def _wait(self) -> None:
         if not self._reading:
@@ -274,11 +275,11 @@ class ClientConnection:
 
     # -- the handshake -----------------------------------------------------------------------------------------------
 
-    def _choose_group(self, server_name: str | None) -> None:
+    def _choose_group(self, hello: ClientHello) -> None:
         """Begin the handshake under the policy of the server group that the ClientHello, or else the address, names."""
-        group = self._port.context.router.named(server_name, self._local.host)
+        group = self._port.context.router.named(hello.server_name, self._local.host)
         if group is None:
-            named = server_name or "none"
+            named = hello.server_name or "none"
             self._turn_away(
                 ClientError(421, f"no server group for the server name: {named}"), _alert(_UNRECOGNIZED_NAME)
             )
@@ -290,6 +291,8 @@ class ClientConnection:
         tls = SSL.Connection(group.context, self._socket)
         tls.set_accept_state()
         tls.set_app_data(self._record)
+        if hello.groups:
+            accept_keys(tls, group.group, hello.groups)
         self.stage = Stage.HANDSHAKE
         self.transport = Transport(self._port.reactor, self._socket, tls, self, keep_refused=True)
         self._port.deadlines.watch(self)
