@@ -119,7 +119,7 @@ class _Filtering:
             peer = connection.peer.host
             self._record = record = EventRecord("", Exchange(connection, client=peer), began=began)
             record.received, body = _body(request, self._filter.pipeline.inspects)
-            ours = evolve(_read(request, record.received), body=body)
+            ours = evolve(_read(request, record.received, connection), body=body)
             if self._filter.trusted_proxies.contains(peer):
                 reported = Forwarded.reported(ours, peer, self._filter.trusted_proxies)
                 peer, ours.scheme = reported.client, reported.scheme
@@ -225,13 +225,18 @@ def _body(request: server.Request, wanted: int) -> tuple[int, Body | None]:
     return size, Body(data, size, size > wanted)
 
 
-def _read(request: server.Request, size: int) -> Request:
+def _read(request: server.Request, size: int, connection: Connection) -> Request:
     """A request as our own reader reads it, from a head that is put together again.
 
     :param size: of its body.
+    :param connection: says whom it is for if it does not, which only HTTP/1.0 may.
     :raises ClientError: if the node would not take it.
     """
     fields = [(name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values]
+    if request.clientproto == b"HTTP/1.0" and not request.requestHeaders.hasHeader(b"host"):
+        address = connection.local.host
+        name = connection.server_name or (f"[{address}]" if ":" in address else address)
+        fields.append((b"Host", name.encode("ascii")))
     http2 = request.clientproto == b"HTTP/2"
     version = b"HTTP/1.1" if http2 else request.clientproto
     start = b"%b %b %b\r\n" % (request.method, request.uri, version)

@@ -40,6 +40,7 @@ from tests.support.hostile import DECLINED, MALFORMED, SERVED, Hostile
 from tests.support.hostile_requests import FAMILIES
 from tests.support.listening import listening
 from tests.support.node import PATIENCE, PKI, Answer, Client, Events, connect, fields, get, in_thread, ini, until
+from tests.support.strategies import CONNECTION
 
 # Twisted's own pages for what there is not.
 pytestmark = pytest.mark.filterwarnings("ignore:.*_Unsafe.*was deprecated:DeprecationWarning")
@@ -547,6 +548,25 @@ async def test_a_listener_of_ours_vouches_for_its_clients(pki: PKI) -> None:
     assert events.told[0]["certificate"]["verify"] == "SUCCESS"
 
 
+@pytest.mark.parametrize("group", ["open.test", "optional.test"])
+async def test_who_says_no_host_is_judged_for_the_one_of_the_handshake(pki: PKI, group: str) -> None:
+    """HTTP/1.0 need not say one: rules and the inner resource see the server name."""
+    inner, events = Inner(), Events()
+    site = Site(FilteredResource(pipeline_of(pki), inner, events=events))
+
+    def talk(client: Client) -> bytes:
+        with client:
+            client.send(b"GET / HTTP/1.0\r\n\r\n")
+            return client.rest()
+
+    async with listening(pki, site) as served:
+        received = await in_thread(lambda: talk(served.client(group)))
+        await served.events(1)
+    assert received.split(b" ")[1] == b"200"
+    assert [seen.headers[b"host"] for seen in inner.seen] == [[group.encode()]]
+    assert events.told[0]["server_group"] == group.removesuffix(".test")
+
+
 @pytest.mark.parametrize("host", ["strict.test", "optional.test", "none.test"])
 async def test_a_host_behind_another_door_is_not_served(pki: PKI, host: str) -> None:
     """Whoever shook hands with a server group that asks for nothing cannot ask for the host of another: 421."""
@@ -769,7 +789,7 @@ def test_no_line_would_pass_if_it_could_be_smuggled_in(path: str, method: str) -
         method=method.encode(), uri=path.encode(), clientproto=b"HTTP/2", requestHeaders=headers, isSecure=lambda: True
     )
     with pytest.raises(ClientError):
-        _read(request, 0)
+        _read(request, 0, CONNECTION)
 
 
 def _reactor() -> Any:
