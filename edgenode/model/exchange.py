@@ -59,6 +59,7 @@ class Verification:
     :ivar depth: the depth in the chain, 0 the leaf, at which the last error arose.
     :ivar reason: the last error in OpenSSL's words, empty if there was none.
     :ivar errors: the numbers of all errors, in the order found.
+    :ivar whose: the issuer whose revocation list the last error is about; empty if it is about none.
     """
 
     presented: bool = False
@@ -69,6 +70,12 @@ class Verification:
     depth: int = 0
     reason: str = ""
     errors: tuple[int, ...] = ()
+    whose: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The reason for people: the same, and whose list it is about."""
+        return f"{self.reason}: the list of {self.whose}" if self.whose else self.reason
 
     def __str__(self) -> str:
         """nginx's word for it: ``SUCCESS``, ``FAILED:reason`` or ``NONE``."""

@@ -31,12 +31,15 @@ _NO_CHECK_TIME = 0x200000
 _DAY = datetime.timedelta(days=1)
 
 
-def doubts(authorities: Sequence[x509.Certificate], verification: str, now: datetime.datetime) -> Iterator[str]:
+def doubts(
+    authorities: Sequence[x509.Certificate], verification: str, now: datetime.datetime, *, partial: bool = False
+) -> Iterator[str]:
     """Warnings about authorities of a trust store that can verify nobody, or not everybody whom they have issued.
 
     :param authorities: in the order of their files.
     :param verification: ``openssl`` or ``strict``.
     :param now: the time, UTC.
+    :param partial: whether chains may end in any of them.
     """
     store = crypto.X509Store()
     for authority in authorities:
@@ -48,8 +51,9 @@ def doubts(authorities: Sequence[x509.Certificate], verification: str, now: date
         description = describe(authority.public_bytes(Encoding.DER))
         sentence = (
             _weak_key(authority, description)
-            or _broken_path(authority, authorities, store)
-            or _weak_signature(authority, description)
+            # A chain that ends in it says nothing of its issuer, and its signature does not count.
+            or ("" if partial else _broken_path(authority, authorities, store))
+            or ("" if partial else _weak_signature(authority, description))
             or (_strictness(authority, now) if verification == "strict" else "")
         )
         if sentence:
@@ -108,7 +112,7 @@ def _weak_key(authority: x509.Certificate, description: ClientIdentity) -> str:
 
 def _broken_path(authority: x509.Certificate, authorities: Sequence[x509.Certificate], store: crypto.X509Store) -> str:
     """Why OpenSSL finds no way from an authority to a self-signed one, at which a chain must end, as in nginx."""
-    if _is_self_signed(authority):
+    if is_self_signed(authority):
         return ""
     subject, issuer = distinguished_name(authority.subject), distinguished_name(authority.issuer)
     try:
@@ -127,7 +131,7 @@ def _broken_path(authority: x509.Certificate, authorities: Sequence[x509.Certifi
     return f"the issuer of {subject} is not among the authorities: {issuer}; {end}"
 
 
-def _is_self_signed(certificate: x509.Certificate) -> bool:
+def is_self_signed(certificate: x509.Certificate) -> bool:
     """As OpenSSL sees it: by its names and key identifiers. The signature of a trusted one is not looked at."""
     said = describe(certificate.public_bytes(Encoding.DER))
     return certificate.subject == certificate.issuer and said.issuer_ski in ("", said.ski)
@@ -135,7 +139,7 @@ def _is_self_signed(certificate: x509.Certificate) -> bool:
 
 def _weak_signature(authority: x509.Certificate, description: ClientIdentity) -> str:
     """The signature of who signed himself does not count: he is trusted for his key."""
-    if _is_self_signed(authority) or has_strong_signature(description):
+    if is_self_signed(authority) or has_strong_signature(description):
         return ""
     algorithm = description.signature_algorithm
     return f"{description.subject} is signed with {algorithm}, which is too weak; nothing that it issued is accepted"

@@ -21,13 +21,13 @@ from OpenSSL._util import lib
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.tls.admission import Admission
 from edgenode.tls.certificates import LoadedCertificate
-from edgenode.tls.doubts import namesakes
+from edgenode.tls.doubts import is_self_signed, namesakes
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.presenting import watch
 from edgenode.tls.problems import Problems
 from edgenode.tls.revocation import Revocation, fill_store
 from edgenode.tls.servergroups import ServerGroup
-from edgenode.tls.truststores import LoadedTrustStore
+from edgenode.tls.truststores import LoadedTrustStore, allow_partial_chains
 from edgenode.tls.verification import Verifier, set_verifier
 
 VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
@@ -100,6 +100,7 @@ def check_group(
     if group.mtls in _LETS_IN_OTHERS:
         for key in group.asked_of_verified_clients:
             problems.error(key, _LETS_IN_OTHERS[group.mtls])
+    problems.error("trust-store", *_partly_partial(trust_stores))
     problems.warn("trust-store", *_shared(trust_stores))
     if len(trust_stores) > 1:
         now = datetime.datetime.now(datetime.UTC)
@@ -132,6 +133,16 @@ _LETS_IN_OTHERS = {
     "off": "asks nobody while mtls is off: every client is let in",
     "optional-no-ca": "asks verified clients alone, while optional-no-ca lets in others too; use optional or on",
 }
+
+
+def _partly_partial(trust_stores: Sequence[LoadedTrustStore]) -> Iterator[str]:
+    partial = ", ".join(store.name for store in trust_stores if store.section.partial_chains)
+    for store in trust_stores if partial else ():
+        if not store.section.partial_chains and not all(map(is_self_signed, store.authorities)):
+            yield (
+                f"{partial} lets chains end in an intermediate, and {store.name} does not but has some: OpenSSL would "
+                f"let them end there too; give both the same partial-chains, or groups of their own"
+            )
 
 
 def _shared(trust_stores: Sequence[LoadedTrustStore]) -> Iterator[str]:
@@ -235,6 +246,7 @@ def client_context(
         return context
     trust_stores = () if trust_store is None else (trust_store,)
     fill_store(context.get_cert_store(), trust_stores)
+    allow_partial_chains(context.get_cert_store(), trust_stores)
     if trust_store is None:
         context.set_default_verify_paths()
     set_verifier(context, SSL.VERIFY_PEER, Verifier("on", revocation=Revocation.of(trust_stores)))
@@ -256,6 +268,7 @@ def _context(method: int, minimum_version: str, certificates: Sequence[LoadedCer
 
 def _request_certificate(context: SSL.Context, group: ServerGroup, trust_stores: Sequence[LoadedTrustStore]) -> None:
     fill_store(context.get_cert_store(), trust_stores)
+    allow_partial_chains(context.get_cert_store(), trust_stores)
     names, size = _names(trust_stores)
     for authority in names if size <= MOST_NAMES else ():
         context.add_client_ca(authority)

@@ -227,6 +227,7 @@ class Revocation:
             return False
         store = crypto.X509Store()
         store.add_cert(_x509(path.anchor))
+        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)  # that chains may end there is settled
         store.set_time(now)
         others = (*self._authorities, *map(_x509, path.sent))
         try:

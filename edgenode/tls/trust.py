@@ -25,8 +25,8 @@ from edgenode.tls.identity import der_of, describe, identify, issuer_serial
 from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.strength import has_strong_key, has_strong_signature
-from edgenode.tls.truststores import LoadedTrustStore
-from edgenode.tls.verification import Record
+from edgenode.tls.truststores import LoadedTrustStore, allow_partial_chains
+from edgenode.tls.verification import Record, whose
 from edgenode.tls.verify_errors import (
     AUTHORITY_KEY_TOO_WEAK,
     CHAIN_TOO_LONG,
@@ -162,6 +162,7 @@ class Trust:
                 last_error=error,
                 depth=depth,
                 reason=why,
+                whose=whose(error, next(iter((identity.leaf, *identity.chain_verified)[depth : depth + 1]), b"")),
                 errors=(*verdict.errors, error),
             )
             return evolve(identity, verification=failed, chain_verified=(), issuer_serial="", tags=()), FOREVER
@@ -218,6 +219,7 @@ class Trust:
         store = crypto.X509Store()
         for authority in self._authorities:
             store.add_cert(authority)
+        allow_partial_chains(store, self.trust_stores)
         # pyOpenSSL has no public word for it, and without it a certificate that is meant for servers only would do.
         if lib.X509_STORE_set_purpose(store._store, lib.X509_PURPOSE_SSL_CLIENT) != 1:
             raise RuntimeError("OpenSSL does not know the purpose of a TLS client")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import datetime
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar
 
 from attrs import evolve, field, frozen
 from cryptography import x509
+from OpenSSL import crypto
 
 from edgenode.model.errors import Problem
 from edgenode.model.settings import Choice, File, Seconds, Tag, Word, setting
@@ -61,6 +62,11 @@ class TrustStore:
         "private authorities issue; switch it on with a new PKI.",
         "openssl",
     )
+    partial_chains: bool = setting(
+        "Whether a chain may end in any of the authorities, an intermediate too, whose own issuer is not trusted then "
+        "and whose own revocation is not asked for. Without it it ends in a root, as in nginx.",
+        False,
+    )
     tags: tuple[Annotated[Word, Tag()], ...] = setting(
         "Tags put on every request of a client whose verified chain ends in one of the authorities.", ()
     )
@@ -88,6 +94,12 @@ class LoadedTrustStore:
         return any(validity_fault(each, now) is None for each in self.authorities)
 
 
+def allow_partial_chains(store: crypto.X509Store | None, trust_stores: Sequence[LoadedTrustStore]) -> None:
+    """Let chains end in any of the authorities, if a trust store says so: OpenSSL knows no difference between them."""
+    if store is not None and any(each.section.partial_chains for each in trust_stores):
+        store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)
+
+
 def load(
     name: str, trust_store: TrustStore, now: datetime.datetime | None = None
 ) -> tuple[LoadedTrustStore | None, tuple[Problem, ...]]:
@@ -109,7 +121,10 @@ def load(
             authorities.update(dict.fromkeys(placed.values()))
     with problems.reading("authorities", ", ".join(map(str, trust_store.authorities))):
         if not problems.fatal:
-            problems.warn("authorities", *doubts(tuple(authorities), trust_store.verification, now))
+            problems.warn(
+                "authorities",
+                *doubts(tuple(authorities), trust_store.verification, now, partial=trust_store.partial_chains),
+            )
     if authorities and all(validity_fault(authority, now) for authority in authorities):
         problems.warn("authorities", "none of the authorities is valid now")
     if signers and not authorities:
@@ -126,7 +141,9 @@ def load(
         problems.warn("crl", *crls.warnings)
         if lists and not problems.fatal:
             problems.warn("crl", *date_warnings(lists, trust_store.crl_stale, trust_store.crl_max_age, now))
-            problems.warn("crl", *missing_lists(tuple(authorities), used, trust_store.crl_check))
+            # Where a chain ends in any authority, none that stands above another there is asked about it.
+            crl_check = "leaf" if trust_store.partial_chains else trust_store.crl_check
+            problems.warn("crl", *missing_lists(tuple(authorities), used, crl_check))
     section = evolve(trust_store, authorities=(), crl=())
     loaded = LoadedTrustStore(name, tuple(authorities), used, section, tuple(signers))
     return (None if problems.fatal or not authorities else loaded), problems.found

@@ -22,10 +22,11 @@ from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_CERTIFICATE, Verification
 from edgenode.tls.admission import Admission, Objection
 from edgenode.tls.bounds import COSTLY, MOST_COMPARISONS, MOST_IN_VAIN, is_costly
-from edgenode.tls.identity import der_of
+from edgenode.tls.identity import der_of, describe
 from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.verify_errors import (
+    ABOUT_LISTS,
     APPLICATION_VERIFICATION,
     CRL_SIGNATURE_FAILURE,
     DIFFERENT_CRL_SCOPE,
@@ -64,16 +65,18 @@ class Record:
     :ivar chain: the certificates that OpenSSL has looked at so far, by their depth; empty once it reached the leaf.
     :ivar unlisted: the chain of a client whom OpenSSL verified, if nothing is wrong but that no list is about it:
         whoever has signed one may come with the client.
+    :ivar whose: the issuer whose revocation list the lists' last error is about.
     :ivar objection: why admission refuses a client that OpenSSL verified.
     """
 
-    __slots__ = ("chain", "complete", "errors", "failure", "leaf", "objection", "path", "unlisted")
+    __slots__ = ("chain", "complete", "errors", "failure", "leaf", "objection", "path", "unlisted", "whose")
 
     def __init__(self) -> None:
         self.leaf: crypto.X509 | None = None
         self.chain: dict[int, crypto.X509] = {}
         self.path: tuple[bytes, ...] = ()
         self.unlisted: tuple[bytes, ...] = ()
+        self.whose = ""
         self.objection: Objection | None = None
         self.errors: list[tuple[int, int]] = []
         self.complete = False
@@ -107,6 +110,7 @@ class Record:
             depth=self.errors[-1][1] if errors else 0,
             reason=self.reason,
             errors=errors,
+            whose=self.whose if errors and errors[-1] in ABOUT_LISTS else "",
         )
 
 
@@ -205,6 +209,7 @@ class Verifier:
         if not record.errors and _UNLISTED.issuperset(number for number, _ in found):
             record.unlisted = path
         record.errors[at:at] = found
+        record.whose = whose(found[-1][0], path[found[-1][1]])
         record.leaf, _alert.error = leaf, found[0][0]
         return self.over_http or (self.mode == "optional-no-ca" and _may_be_forgiven(record.errors))
 
@@ -249,6 +254,19 @@ def _callback(connection: SSL.Connection, certificate: crypto.X509, error: int, 
     return isinstance(verifier, Verifier) and verifier(connection, certificate, error, depth, ok)
 
 
+def whose(error: int, certificate: bytes) -> str:
+    """The issuer of a certificate, DER, for a sentence, if an error is about a revocation list; else empty."""
+    if error not in ABOUT_LISTS:
+        return ""
+    try:
+        return "".join(each for each in describe(certificate).issuer if each.isprintable())[:_LONGEST_NAME]
+    except Exception:
+        return ""
+
+
+_LONGEST_NAME = 100
+
+
 def _may_be_forgiven(errors: Sequence[tuple[int, int]]) -> bool:
     """Whether :func:`only_unknown_authority` may still come true once the whole chain has been looked at."""
     # Error 21 is still to come if it is the leaf's own issuer that is unknown.
@@ -286,4 +304,4 @@ def judge(group: ServerGroup, verification: Verification) -> ClientError | None:
         return None
     if group.mtls == "optional-no-ca" and only_unknown_authority(verification.errors):
         return None
-    return ClientError(495, f"client certificate: {verification.reason or 'it was not verified on this connection'}")
+    return ClientError(495, f"client certificate: {verification.sentence or 'it was not verified on this connection'}")

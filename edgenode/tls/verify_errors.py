@@ -29,6 +29,9 @@ APPLICATION_VERIFICATION = 50
 AUTHORITY_KEY_TOO_WEAK = 67
 SIGNATURE_TOO_WEAK = 68
 
+ABOUT_LISTS = frozenset({3, 8, 11, 12, 13, 15, 16, 33, 35, 36, 44, 54})
+"""The errors that are about a revocation list, and not about a certificate."""
+
 UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
 """The errors that ``optional-no-ca`` forgives; nginx's ``ngx_ssl_verify_error_optional``."""
 

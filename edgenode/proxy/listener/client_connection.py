@@ -347,7 +347,7 @@ class ClientConnection:
 
     def _handshake_error(self, reason: str) -> ClientError:
         if self._record is not None and (self._record.errors or self._record.failure is not None):
-            return ClientError(495, f"client certificate: {self._record.reason}")
+            return ClientError(495, f"client certificate: {self._record.verification(True).sentence}")
         if _MISSING_CERTIFICATE in reason:
             return ClientError(496, "no required client certificate was sent")
         if alert_in(reason) in _REFUSES_OURS:
