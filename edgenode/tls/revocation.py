@@ -137,14 +137,18 @@ class Revocation:
         return cls(tuple(sorted(changes)), whole_chain, lists, indirect, known, signers, dates)
 
     def dates(self, issuer: str, now: datetime.datetime) -> tuple[datetime.datetime | None, datetime.datetime | None]:
-        """``thisUpdate`` and ``nextUpdate`` of an issuer's revocation list, UTC; ``None`` if there is none.
+        """When an issuer's revocation list was issued, and when it ends, UTC; ``None`` where nothing says so.
 
         :param issuer: its distinguished name.
         :param now: the time, UTC; of the complete lists that have begun the latest counts.
         """
         begun = [each for each in self._dates.get(_folded(issuer), ()) if each.begin <= now.timestamp()]
         latest = max(begun, key=lambda each: each.begin, default=None)
-        return (None, None) if latest is None else (latest.crl.begin, latest.crl.end)
+        if latest is None:
+            return None, None
+        return latest.crl.begin, None if latest.end is None else datetime.datetime.fromtimestamp(
+            latest.end, datetime.UTC
+        )
 
     def faults(
         self, path: Sequence[bytes], now: datetime.datetime, *, verified: bool = True, sent: Sequence[bytes] = ()

@@ -498,6 +498,10 @@ WARNINGS: dict[str, tuple[dict[str, str], list[str]]] = {
         {"certificate = server": MTLS, "": f"{CLIENTS}crl-stale = accept"},
         ["[trust-store clients] crl-stale: has no effect without crl: there is no list to be out of date"],
     ),
+    "a greatest age of lists without a list": (
+        {"certificate = server": MTLS, "": f"{CLIENTS}crl-max-age = 7d"},
+        ["[trust-store clients] crl-max-age: has no effect without crl: there is no list to be out of date"],
+    ),
     "more for each client than for all": (
         {"endpoint = tcp:0": "endpoint = tcp:0\nmax-requests = 5\nmax-requests-per-client = 6\nmax-connections = 7"},
         ["[listener public] max-requests-per-client: has no effect: it is more than max-requests, 5"],

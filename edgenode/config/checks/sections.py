@@ -151,9 +151,10 @@ def without_mtls(configuration: Sections) -> Iterator[Problem]:
 def keys_without_effect(configuration: Sections) -> Iterator[Problem]:
     """Keys that have no effect beside the others of their section."""
     for name, store in configuration.trust_stores.items():
-        if store.crl_stale != "refuse" and not store.crl:
-            sentence = "has no effect without crl: there is no list to be out of date"
-            yield Problem(f"trust-store {name}", "crl-stale", sentence, warning=True)
+        for key, given in (("crl-stale", store.crl_stale != "refuse"), ("crl-max-age", store.crl_max_age > 0)):
+            if given and not store.crl:
+                sentence = "has no effect without crl: there is no list to be out of date"
+                yield Problem(f"trust-store {name}", key, sentence, warning=True)
     for name, listener in configuration.listeners.items():
         for kind, most, each in (
             ("connections", listener.max_connections, listener.max_connections_per_client),
