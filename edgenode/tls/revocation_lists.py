@@ -45,7 +45,7 @@ def read_crls(path: pathlib.Path) -> tuple[RevocationList, ...]:
 def _crl(where: str, read_der: Callable[[], bytes]) -> RevocationList:
     try:
         return RevocationList.read(read_der())
-    except ValueError as error:
+    except Exception as error:
         raise InvalidValue(f"{where}: a malformed revocation list: {in_words(error)}") from error
 
 

@@ -33,7 +33,7 @@ ODD: Mapping[str, Odd] = {
     "a revocation list of version 3": lambda pki, issuer: (
         "odd.crl",
         pki.folder.joinpath("odd.crl").read_bytes() + pem("X509 CRL", list_of_version_3(issuer)),
-        "[trust-store odd] crl: FOLDER/odd.crl, line 7: a malformed revocation list: its version is none that X.509 ",
+        "[trust-store odd] crl: FOLDER/odd.crl, line 7: a malformed revocation list: its version ",
     ),
     "a name constraint of 4 bytes": lambda pki, issuer: (
         "odd.pem",
