@@ -8,7 +8,7 @@ from __future__ import annotations
 import pathlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field, frozen
@@ -29,6 +29,7 @@ from edgenode.config.value_readers import Scope
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.model.urls import read_address
 from edgenode.policy.actions import PREDEFINED, ActionSection
+from edgenode.proxy.headers import request_header_fault, response_header_fault
 
 _BLOCKS: Mapping[str, int] = {
     "action-global-filter-block": 470,
@@ -50,7 +51,22 @@ _SENTENCE = 1000
 """Characters of a sentence about a loss, which may quote what was read."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
-_TEMPLATES = {"${ip}": "${ip.src}", "${method}": "${http.request.method}", "${uri}": "${raw.http.request.uri}"}
+_VALUES: Mapping[str, str] = {
+    "ip": "ip.src",
+    "method": "http.request.method",
+    "uri": "raw.http.request.uri",
+    "path": "raw.http.request.uri.path",
+    "query": "http.request.uri.query",
+    "authority": "edge.authority",
+    "asn": "ip.src.asnum",
+    "country": "ip.src.country",
+    "tags": 'join(edge.tags, ",")',
+}
+"""What a template can name: the value here."""
+
+_OF_A_NAME = {"args": "edge.arguments", "headers": "http.request.headers", "cookies": "edge.cookies"}
+_NAMED = re.compile(r"(args|headers|cookies)\.([!#$%&'*+.^_`|~0-9A-Za-z \[\]-]+)")
+_TEMPLATE = re.compile(r"\$\{([^}]*)\}?")
 
 
 @frozen
@@ -78,7 +94,7 @@ class Importer:
     losses: list[str] = field(factory=list)
     remarks: list[str] = field(factory=list)
     _names: set[tuple[str, str]] = field(factory=lambda: {("action", name) for name in PREDEFINED})
-    _written: dict[str, tuple[str | None, list[str]]] = field(factory=dict)
+    _written: dict[str, tuple[str | None, list[str], list[str]]] = field(factory=dict)
 
     def name(self, kind: str, text: str) -> str:
         """A name that no other section of this kind has."""
@@ -98,7 +114,7 @@ class Importer:
         read = [Reading(self.name("global-filter", name), each) for name, each in zip(names, objects, strict=True)]
         _look_for_tags(read)
         parts = [self._lines(reading) for reading in read]
-        actions = [lines for name, lines in self._written.values() if name]
+        actions = [lines for name, lines, _ in self._written.values() if name]
         return [*actions, *(lines for part in reversed(parts) for lines in part)]
 
     def _lines(self, reading: Reading) -> list[list[str]]:
@@ -146,18 +162,20 @@ class Importer:
             return _SAME[key], []
         if key not in self._written:
             try:
-                kind, keys = self._described(key)
+                losses: list[str] = []
+                kind, keys = self._described(key, losses)
                 name = self.name("action", key.removeprefix("action-"))
-                self._written[key] = name, _read_back([f"[action {name}]", f"type = {kind}", *keys])
+                lines = _read_back([f"[action {name}]", f"type = {kind}", *keys])
+                self._written[key] = name, lines, [f"action {plain(key)}: {loss}" for loss in losses]
             except InvalidValue as why:
-                self._written[key] = None, [f"action {plain(key)}: {why}; the filter only sets its tags"]
-        written, lines = self._written[key]
-        return written, [] if written else lines
+                self._written[key] = None, [], [f"action {plain(key)}: {why}; the filter only sets its tags"]
+        written, _, lost = self._written[key]
+        return written, lost
 
-    def _described(self, key: str) -> tuple[str, list[str]]:
+    def _described(self, key: str, losses: list[str]) -> tuple[str, list[str]]:
         if key in self.actions:
             try:
-                return _custom(self.actions[key])
+                return _custom(self.actions[key], losses)
             except InvalidValue:
                 raise
             except (TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -187,14 +205,13 @@ def _look_for_tags(read: Sequence[Reading]) -> None:
         later -= Counter(tags)
 
 
-def _custom(document: Any) -> tuple[str, list[str]]:
+def _custom(document: Any, losses: list[str]) -> tuple[str, list[str]]:
     kind, given = str(document.get("type")), document.get("params") or {}
-    losses: list[str] = []
     tags = own_tags(document.get("tags") or [], losses)
     tags = [tag for tag in tags if not tag.startswith("action:")]
     keys = [f"tags = {' '.join(tags)}"] if tags else []
     headers = {str(name): str(value) for name, value in (given.get("headers") or {}).items()}
-    written = [f"    {name}: {_template(value)}" for name, value in headers.items()]
+    written = list(_headers(kind, headers, losses))
     if kind == "skip":
         return "skip", keys
     if kind == "monitor":
@@ -206,16 +223,29 @@ def _custom(document: Any) -> tuple[str, list[str]]:
         location = {name.lower(): value for name, value in headers.items()}.get("location")
         if location is None:
             raise InvalidValue("it redirects to nowhere")
+        keys += ["headers =", *written] if written else []
         return "redirect", [*keys, f"status = {status}", f"location = {_template(location)}"]
-    if not 400 <= status <= 599:
-        raise InvalidValue(f"it answers with {status}, and a block has a status from 400 to 599")
     types = [value for name, value in headers.items() if name.lower() == "content-type"]
-    rest = [line for line in written if not line.strip().lower().startswith("content-type:")]
+    if any(name.lower() == "location" for name in headers):
+        losses.append(f"header location: an answer with {status} leads nowhere")
     keys += [f"status = {status}", *(f"content-type = {value}" for value in types[:1])]
-    keys += ["headers =", *rest] if rest else []
+    keys += ["headers =", *written] if written else []
     body = [" ".join(_template(line).split()) for line in str(given.get("content") or "blocked").splitlines()]
     first, *more = [line for line in body if line] or [""]
     return "block", [*keys, f"body = {first}", *(f"    {line}" for line in more)]
+
+
+def _headers(kind: str, headers: Mapping[str, str], losses: list[str]) -> Iterator[str]:
+    """The lines of an action's header fields, but for those that have a key of their own."""
+    fault = request_header_fault if kind == "monitor" else response_header_fault
+    for name, value in headers.items():
+        if kind != "monitor" and name.lower() in ("location", "content-type"):
+            continue
+        sentence = fault(name.lower().encode("ascii", "replace"))
+        if sentence:
+            losses.append(f"header {plain(name)}: {sentence}")
+        else:
+            yield f"    {name}: {_template(value)}"
 
 
 def _read_back(lines: list[str]) -> list[str]:
@@ -243,13 +273,18 @@ def _check_lines(lines: Sequence[str]) -> None:
 
 
 def _template(text: str) -> str:
-    text = text.replace("\\", "\\\\").replace("#", "\\#")
-    for theirs, ours in _TEMPLATES.items():
-        text = text.replace(theirs, ours)
-    unknown = [part for part in text.split("${")[1:] if f"${{{part.partition('}')[0]}}}" not in _TEMPLATES.values()]
-    if unknown:
-        raise InvalidValue(f"the template ${{{plain(unknown[0].partition('}')[0])}}} is not known")
-    return text
+    return _TEMPLATE.sub(_value, text.replace("\\", "\\\\").replace("#", "\\#"))
+
+
+def _value(template: re.Match[str]) -> str:
+    written = template[1]
+    named = _NAMED.fullmatch(written)
+    if named is not None:
+        name = named[2].lower() if named[1] == "headers" else named[2]
+        return f'${{{_OF_A_NAME[named[1]]}["{name}"][0]}}'
+    if written not in _VALUES:
+        raise InvalidValue(f"the template ${{{plain(written)}}} is not known")
+    return f"${{{_VALUES[written]}}}"
 
 
 def convert(filters: Any, actions: Any, source: str) -> Imported:

@@ -211,7 +211,9 @@ class Reading:
         return self.document.get("active") is True
 
     def rule(self, rule: Any, path: str) -> Rule:
-        """Read a rule list."""
+        """Read a rule list; a single entry is one as well."""
+        if isinstance(rule, list):
+            rule = {"relation": "AND", "entries": [rule]}
         if not isinstance(rule, dict) or str(rule.get("relation", "")).upper() not in ("AND", "OR"):
             self.losses.append(f"{path or 'the rule list'}: not a rule with a relation AND or OR")
             return Rule("or")

@@ -211,9 +211,9 @@ class ActionSection:
         "other: of those the strongest is taken all the same.",
         (),
     )
-    status: Annotated[int, Between(301, 599)] | None = setting(
-        "The HTTP status: of ``block`` from 400 to 599, without the key 403; of ``redirect`` 301, 302, 303, 307 or "
-        "308, without the key 302.",
+    status: Annotated[int, Between(200, 599)] | None = setting(
+        "The HTTP status: of ``block`` from 200 to 299 or 400 to 599, without the key 403; of ``redirect`` 301, 302, "
+        "303, 307 or 308, without the key 302.",
         None,
     )
     headers: tuple[HeaderField, ...] = setting(
@@ -265,8 +265,8 @@ Argument = tuple[str, Any]
 
 
 def _status(section: ActionSection, status: int) -> Argument:
-    if section.type == "block" and not 400 <= status <= 599:
-        raise InvalidValue("that of an action of type block is a number from 400 to 599")
+    if section.type == "block" and not (200 <= status < 300 or 400 <= status < 600):
+        raise InvalidValue("that of an action of type block is a number from 200 to 299 or from 400 to 599")
     if section.type == "redirect" and status not in _REDIRECTS:
         raise InvalidValue(f"that of an action of type redirect is one of {', '.join(map(str, _REDIRECTS))}")
     return "status", status

@@ -268,9 +268,9 @@ def test_a_filter_with_a_loss_is_inactive(folder: pathlib.Path, document: Any, l
         ("action-challenge", [], "there are no challenges here yet"),
         ("other", [], "it is not known"),
         ("mine", [{"id": "mine", "type": "challenge"}], "there is no type challenge"),
-        ("mine", [{"id": "mine", "type": "custom", "params": {"status": 200}}], "status from 400 to 599"),
+        ("mine", [{"id": "mine", "type": "custom", "params": {"status": 304}}], "from 200 to 299 or from 400 to 599"),
         ("mine", [{"id": "mine", "type": "custom", "params": {"status": 302}}], "redirects to nowhere"),
-        ("mine", [{"id": "mine", "type": "custom", "params": {"content": "${tags}"}}], "the template ${tags}"),
+        ("mine", [{"id": "mine", "type": "custom", "params": {"content": "${tag.x}"}}], "the template ${tag.x}"),
         ("mine", [{"id": "mine", "type": "custom", "params": {"status": "x"}}], "it cannot be read"),
     ],
 )
@@ -288,6 +288,8 @@ def test_without_its_action_a_filter_only_sets_its_tags(
     ("params", "answer"),
     [
         ({}, (503, b"blocked\n")),
+        ({"status": 200, "content": "fine"}, (200, b"fine\n")),
+        ({"content": "${method} [${headers.X-A}]"}, (503, b"GET []\n")),
         ({"status": 418, "content": "# no\n$5 \\ ${ip}"}, (418, b"# no\n$5 \\ 192.0.2.7\n")),
         ({"status": 307, "headers": {"Location": "https://www.test/"}}, (307, b"")),
         ({"status": 403, "headers": {"Content-Type": "text/html", "X-A": "b"}, "content": "<p>"}, (403, b"<p>\n")),
@@ -309,6 +311,50 @@ def test_actions_of_ones_own_answer_as_they_did(
     assert {"mine", "action:mine"} <= decision.tags
     names = {name.lower() for name, _ in outcome.response.headers}
     assert {name.lower().encode() for name in params.get("headers", {})} <= names
+
+
+def test_templates_name_what_they_did(folder: pathlib.Path) -> None:
+    """Arguments, headers and cookies by their names, and the tags; what cannot be named is told."""
+    content = "${args.x}|${args.y}|${path}|${query}|${authority}|${tags}"
+    document = {"id": "mine", "type": "custom", "params": {"content": content}}
+    imported = convert([a_filter(["path", ".", ""], action="mine")], [document], "x")
+    assert not imported.losses
+    sent = Sent("/p?x=a%20b")
+    outcome = decided(Configuration.from_text(INI + imported.text, folder), sent).outcome(sent.exchange())
+    assert isinstance(outcome, Respond)
+    assert outcome.response.body.startswith(b"a b||/p|x=a%20b|www.test|")
+    assert b",all," in outcome.response.body
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "header", "why"),
+    [
+        ("monitor", {"headers": {"x_a": "1", "X-B": "2"}}, "x_a", "letters, digits and hyphens"),
+        ("custom", {"status": 503, "headers": {"Location": "/x", "X-B": "2"}}, "location", "leads nowhere"),
+        ("custom", {"status": 503, "headers": {"Via": "x", "X-B": "2"}}, "Via", "the node's own"),
+        ("custom", {"status": 302, "headers": {"Location": "/x", "Via": "x", "X-B": "2"}}, "Via", "the node's own"),
+    ],
+)
+def test_a_header_that_is_not_the_configuration_s_to_set_is_lost_alone(
+    folder: pathlib.Path, kind: str, params: dict[str, Any], header: str, why: str
+) -> None:
+    """What the node would refuse to load is not written; the other headers of the action are."""
+    document = {"id": "mine", "type": kind, "params": params}
+    imported = convert([a_filter(["path", ".", ""], action="mine")], [document], "x")
+    (loss,) = imported.losses
+    assert f"action mine: header {header}: " in loss
+    assert why in loss
+    (action,) = Configuration.from_text(INI + imported.text, folder).actions.values()
+    assert [each.name.lower() for each in action.headers] == ["x-b"]
+
+
+def test_a_rule_may_be_one_entry(folder: pathlib.Path) -> None:
+    """``["ip", ...]`` in place of a list of entries."""
+    document = {**a_filter(), "rule": ["ip", "192.0.2.7", "one"]}
+    imported = convert([document], [], "x")
+    assert not imported.losses
+    assert "ip = 192.0.2.7 # one" in imported.text
+    Configuration.from_text(INI + imported.text, folder)
 
 
 def test_a_feed_stays_a_feed(folder: pathlib.Path) -> None:

@@ -66,8 +66,14 @@ def test_an_action_becomes_its_outcome(section: ActionSection, outcome: Outcome)
             "content-type: has no meaning for an action of type redirect",
         ),
         ({"type": "block", "location": text("/")}, "location: has no meaning for an action of type block"),
-        ({"type": "block", "status": 399}, "status: that of an action of type block is a number from 400 to 599"),
-        ({"type": "block", "status": 600}, "status: that of an action of type block is a number from 400 to 599"),
+        (
+            {"type": "block", "status": 399},
+            "status: that of an action of type block is a number from 200 to 299 or from 400 to 599",
+        ),
+        (
+            {"type": "block", "status": 600},
+            "status: that of an action of type block is a number from 200 to 299 or from 400 to 599",
+        ),
         ({"type": "block", "content_type": "text"}, "content-type: expected a media type, such as text/html; "),
         ({"type": "block", "content_type": "text/html\r\nx: y"}, "content-type: expected a media type, such as "),
         ({"type": "redirect"}, "location: an action of type redirect needs one"),
