@@ -162,6 +162,7 @@ records = st.builds(
     FakeRecord, _exchanges, _decisions, st.none() | st.builds(FakeStanding), _words,
     st.lists(st.sampled_from(EVENT_HEADERS), unique=True).map(tuple), _octets, _numbers, _errors, _words,
     st.none() | _words, st.integers(0, 3), st.booleans(), _numbers, _numbers, _numbers,
-    st.floats(0, 1e11), _clocks, _clocks, _clocks, _clocks, st.none() | _presentations,
+    st.floats(0, 1e11), _clocks, _clocks, _clocks, _clocks,
+    st.lists(_words, max_size=2).map(tuple), st.none() | _presentations,
 )  # fmt: skip
 """Records of all kinds, of requests that could not even be read too; no text in them is harmless."""
