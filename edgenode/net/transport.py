@@ -67,8 +67,9 @@ class Transport:
     :ivar lost: whether the connection is over.
     :ivar side: the same number for those whose first receiver was of the same class: clients', origins'.
     :ivar sent: the bytes that the socket has taken so far, to see progress by.
-    :ivar wary: whether the other side may still refuse the handshake, as a TLS 1.3 server may whose client takes it for
-        done: then nothing is written before what has come is read, for after a failed write OpenSSL reads no alert.
+    :ivar wary: whether the other side may end this before it has read everything, as a TLS 1.3 server may that refuses
+        our certificate, or an upload: then no record is written before what has come is read. For after a failed write
+        OpenSSL reads nothing, neither an alert nor an answer.
     """
 
     __slots__ = (
@@ -146,10 +147,14 @@ class Transport:
         queue, clock = self._queue, self._reactor.clock
         assert queue is not None
         end = clock() + SLICE
+        wary = self.wary
+        step = RECORD if wary else CHUNK
         try:
             while queue:
+                if wary and self._heard():
+                    return  # it is read first, in the next round
                 data = queue[0]
-                count = self.connection.send(data if len(data) <= CHUNK else memoryview(data)[:CHUNK])
+                count = self.connection.send(data if len(data) <= step else memoryview(data)[:step])
                 self.sent += count
                 self.queued -= count
                 if count < len(data):
@@ -161,7 +166,7 @@ class Transport:
         except (SSL.WantWriteError, SSL.WantReadError):
             return
         except SSL.Error as error:
-            self._end(self._not_sent(error), clean=False)
+            self._broken(self._not_sent(error))
             return
         if not queue:
             self._all_sent()
@@ -190,13 +195,8 @@ class Transport:
         if not self._read:
             if not look:
                 return
-            try:
-                self.sock.recv(1, socket.MSG_PEEK)
-            except BlockingIOError:
-                if not self.connection.pending():
-                    return
-            except OSError:
-                pass  # the read says what it is
+            if self._peek() is None and not self.connection.pending():
+                return
             self.doRead()
         self.deliver()
 
@@ -253,26 +253,20 @@ class Transport:
         """Send bytes now; queue what the socket does not take."""
         size = len(data)
         at = 0
-        if self.wary and size and self._heard():
-            self._direct = False
-            self._enqueue(data)
-            self._want_write()  # the poller has what is there read first
-            return
+        wary = self.wary
+        step = RECORD if wary else CHUNK
         try:
-            if 0 < size <= CHUNK:  # nothing is no record: what OpenSSL does with it is undefined
+            if 0 < size <= CHUNK and not wary:  # nothing is no record: what OpenSSL does with it is undefined
                 at = self.connection.send(data)
-            while at < size and at < WRITE_AHEAD:
-                at += self.connection.send(memoryview(data)[at : at + CHUNK])
+            while at < size and at < WRITE_AHEAD and not (wary and self._heard()):
+                at += self.connection.send(memoryview(data)[at : at + step])
         except (SSL.WantWriteError, SSL.WantReadError):
             pass
         except SSL.Error as error:
             # The receiver is in the middle of writing: let it finish before it hears of the end.
             self._closing = True
             self._direct = False
-            if isinstance(self.connection, SSL.Connection):
-                self._ended = True  # OpenSSL reads nothing any more, and would not say why
-                self._open = False
-            self._reactor.callLater(0, self._end, self._not_sent(error), False)
+            self._reactor.callLater(0, self._broken, self._not_sent(error))
             return
         self.sent += at
         if at < size:
@@ -491,19 +485,32 @@ class Transport:
             self._writing = False
             self._reactor.removeWriter(self)
 
-    def _heard(self) -> bool:
-        """Whether there is something to read, or the end."""
+    def _peek(self) -> bytes | None:
+        """A byte that waits in the socket; empty at its end, ``None`` if there is neither."""
         try:
-            self.sock.recv(1, socket.MSG_PEEK)
+            return self.sock.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
-            return False
-        except OSError:
-            pass
-        return True
+            return None
+        except OSError:  # reading says what it is
+            return b""
+
+    def _heard(self) -> bool:
+        """Whether there is something to read, or the end, and it will be read."""
+        return not (self._paused or self._ended) and self._peek() is not None
 
     def _not_sent(self, error: SSL.Error) -> str:
         """Why a write has failed: what the other side has said last, if that is known."""
+        if isinstance(self.connection, SSL.Connection):
+            self._ended = True  # OpenSSL reads nothing any more, and would not say why
+            self._open = False
         return (self.wary and unread_alert(self.sock)) or describe(error)
+
+    def _broken(self, reason: str) -> None:
+        """End, since a write has failed; first hand on what has come, if it can still be read: without TLS."""
+        if self._open and self._peek():
+            self.doRead()
+            self.deliver()
+        self._end(reason, clean=False)
 
     def _all_sent(self) -> None:
         self._stop_writing()

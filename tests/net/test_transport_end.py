@@ -449,3 +449,46 @@ def test_a_failed_write_is_the_reason_whatever_the_receiver_does_next(monkeypatc
         ends.left.doRead()
         ends.loop.settle()
         assert ends.told[0].ends == [("alert unread", False)]
+
+
+def test_without_tls_what_has_come_is_told_though_a_write_fails() -> None:
+    """An answer to an upload that the other side did not want to read."""
+    with talking("plain") as ends:
+        ends.right.write(b"an answer")
+        ends.right.abort()
+        ends.left.write(b"an upload")
+        ends.loop.settle()
+        assert ends.told[0].data == b"an answer"
+        assert ends.told[0].ends == [("Broken pipe", False)]
+
+
+def test_who_is_wary_and_paused_writes_on() -> None:
+    """What has come waits for the receiver, and that may wait for the other side, which waits for what is written."""
+    with talking("TLS") as ends:
+        ends.left.wary = True
+        ends.left.pause()
+        ends.right.write(b"an answer")
+        ends.left.write(bytes(100_000))
+        ends.loop.until(lambda: len(ends.told[1].data) == 100_000)
+        assert ends.told[0].data == b""
+        ends.left.resume()
+        ends.loop.settle()
+        assert ends.told[0].data == b"an answer"
+
+
+def test_a_wary_upload_stops_at_an_answer() -> None:
+    """Not a record more is written before it is read, neither at once nor from the queue."""
+    with talking("TLS") as ends:
+        ends.left.wary = True
+        ends.right.pause()
+        while not ends.left.queued:
+            ends.left.write(bytes(1_000_000))
+        ends.right.write(b"an answer")
+        ends.right.resume()
+        ends.right.doAgain()
+        ends.right.doRead()
+        watched = ends.watch(ends.left)
+        ends.left.doWrite()
+        assert watched.sends == []
+        ends.loop.until(lambda: not ends.left.queued)
+        assert ends.told[0].data == b"an answer"

@@ -109,6 +109,8 @@ class OriginConnection:
             # Likewise one that answers without having asked for the body: it may not read what comes of it.
             self._asked, self._last = not self._last, True
             lines += _EXPECT
+        if not done and self.presented is not None:
+            self.transport.wary = True  # it may be answered, and the connection reset, before all of it is sent
         self._receiver = receiver
         self._reader.expect(method)
         self.served += 1

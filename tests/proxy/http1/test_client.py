@@ -11,13 +11,14 @@ from twisted.internet.task import Clock
 
 from edgenode.model.errors import OriginError
 from edgenode.model.exchange import Headers
+from edgenode.model.presentation import Presentation
 from edgenode.model.settings import Seconds, Size
 from edgenode.net.deadlines import NEVER, Deadlines
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.origin import Origin, Server
 from edgenode.proxy.streams import NO_CONTENT, ResponseHead
-from tests.proxy.http1.asking import Asking, asking
+from tests.proxy.http1.asking import Asking, Receiver, asking
 
 PART = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345"
 
@@ -288,3 +289,12 @@ def test_a_single_byte_that_is_unsent_makes_a_writer_wait(setting: Setting) -> N
     assert not setting.connection.full
     setting.wire.queued = 1
     assert setting.connection.full
+
+
+@pytest.mark.parametrize(("tls", "done", "wary"), [(True, False, True), (True, True, False), (False, False, False)])
+def test_an_upload_over_tls_is_written_warily(tls: bool, done: bool, wary: bool) -> None:
+    """It may be answered before it is sent, and OpenSSL reads no answer once a write has failed."""
+    with asking(tls=tls) as made:
+        made.connection.presented = Presentation(asked=False) if tls else None
+        made.connection.begin(Receiver(), b"POST", b"/", b"a", b"", 5, b"12345" if done else b"", done)
+        assert made.transport.wary is wary

@@ -188,6 +188,7 @@ async def test_a_reset_behind_the_alert_is_no_other_kind(pki: PKI, delay: float,
 def two(pki: PKI, **settings: str) -> Iterator[tuple[Origin, Origin, Changes]]:
     """An origin that refuses our certificate, one that does not ask, and a node's changes for the two as one."""
     with Abrupt(pki) as strict, Origin(pki, demand=False) as open:
+        strict.delay = 0.02  # so that the alert is read, and what follows from it is certain
         servers = f"https://127.0.0.1:{strict.port} weight=9, https://127.0.0.1:{open.port}"
         yield strict, open, {"origin origin": {"certificate": None, "servers": servers, **settings}}
 
