@@ -47,7 +47,8 @@ class Edge:
     strict: bool = setting("Whether no server group and no path map may have a looser mode.", False)
     system_filters: bool = setting("Whether the system-managed filters are judged.", True)
     events: Output | None = setting(
-        "Where to write one JSON line for each exchange; ``-`` is standard output, without the key there are none.",
+        "Where to write one JSON line for each exchange; ``-`` is standard output. Without the key, as with "
+        "``off``, there are none.",
         None,
     )
     event_headers: tuple[Word, ...] = setting(

@@ -14,7 +14,7 @@ import configparser
 import re
 from collections.abc import Collection, Iterator, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 
 from edgenode.model.errors import Problem
 
@@ -35,11 +35,13 @@ class IniSection:
     :ivar kind: the first word of its header.
     :ivar name: the second word, or an empty string.
     :ivar values: the text of each key in the order written; the lines of a value are joined by ``\\n``.
+    :ivar lines: the numbers of the lines of each value, and of the header by the empty key; none if it is in no file.
     """
 
     kind: str
     name: str
     values: Mapping[str, str]
+    lines: Mapping[str, tuple[int, ...]] = field(factory=dict, eq=False)
 
     @property
     def header(self) -> str:
@@ -92,11 +94,11 @@ def read(text: str, kinds: Collection[str]) -> tuple[list[IniSection], list[Prob
     lines = text.replace("\r\n", "\n").split("\n")
     problems = list(_misleading(lines, kinds))
     parser = _parse([_printable(line) for line in lines], problems)
-    sections: dict[str, IniSection] = {}
+    places, sections = _places(lines), dict[str, IniSection]()
     for header in parser.sections():
         if header.startswith(_ASIDE):
             continue
-        section = _section(header, dict(parser.items(header)), problems)
+        section = _section(header, dict(parser.items(header)), places.get(header, {}), problems)
         if section is None:
             continue
         if section.header in sections:
@@ -113,7 +115,8 @@ def _printable(line: str) -> str:
 def _problem(number: int, sentence: str, line: str, column: int | None = None) -> Problem:
     """A problem of a line, which begins where its text does if no column is given."""
     indent = len(line) - len(line.lstrip())
-    return Problem("", "", f"line {number}: {sentence}", _printable(line), indent if column is None else column)
+    where = indent if column is None else column
+    return Problem("", "", f"line {number}: {sentence}", _printable(line), where, line=number)
 
 
 def _misleading(lines: list[str], kinds: Collection[str]) -> Iterator[Problem]:
@@ -140,14 +143,15 @@ def _parse(lines: list[str], problems: list[Problem]) -> configparser.RawConfigP
             number = error.lineno or 1
             lines[number - 1] = f"[{_ASIDE}{number}]"
             header = " ".join(error.section.split())
-            problems.append(Problem(header, "", f"line {number}: the section is written twice"))
+            problems.append(Problem(header, "", f"line {number}: the section is written twice", line=number))
         except configparser.DuplicateOptionError as error:
             number = error.lineno or 1
             line = lines[number - 1]
             indent = line[: len(line) - len(line.lstrip())]
             lines[number - 1] = f"{indent}{_ASIDE}{number} ={line.partition('=')[2]}"
             header = " ".join(error.section.split())
-            problems.append(Problem(header, error.option, f"line {number}: the key is written twice"))
+            sentence = f"line {number}: the key is written twice"
+            problems.append(Problem(header, error.option, sentence, line=number))
         except configparser.MissingSectionHeaderError as error:
             problems.append(_problem(error.lineno, _UNREADABLE, lines[error.lineno - 1]))
             lines[error.lineno - 1] = f"[{_ASIDE}{error.lineno}]"
@@ -159,7 +163,30 @@ def _parse(lines: list[str], problems: list[Problem]) -> configparser.RawConfigP
             return parser
 
 
-def _section(header: str, values: dict[str, str], problems: list[Problem]) -> IniSection | None:
+def _places(lines: list[str]) -> dict[str, dict[str, tuple[int, ...]]]:
+    """The numbers of the lines of each value, by header and key, as ``configparser`` divides them."""
+    places: dict[str, dict[str, tuple[int, ...]]] = {}
+    section: dict[str, tuple[int, ...]] = {}
+    key, depth = "", 0
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if text.startswith("#") or (not text and not key):
+            continue
+        indent = len(line) - len(line.lstrip())
+        if key and (not text or indent > depth):
+            section[key] = (*section[key], number)
+            continue
+        header, key, depth = _Parser.SECTCRE.match(text), "", indent
+        if header is not None:
+            section = places.setdefault(header["header"], {"": (number,)})
+        elif "=" in text and (name := text.partition("=")[0].rstrip()) not in section:
+            key, section[name] = name, (number,)
+    return places
+
+
+def _section(
+    header: str, values: dict[str, str], lines: Mapping[str, tuple[int, ...]], problems: list[Problem]
+) -> IniSection | None:
     words = header.split()
     if not 1 <= len(words) <= 2:
         problems.append(Problem(header.strip(), "", "a header is [kind name], and a name is a single word"))
@@ -169,4 +196,4 @@ def _section(header: str, values: dict[str, str], problems: list[Problem]) -> In
         sentence = "a name consists of ASCII letters, digits, '.', '_' and '-', and begins with a letter or digit"
         problems.append(Problem(f"{kind} {name}", "", sentence))
         return None
-    return IniSection(kind, name, {key: value for key, value in values.items() if not key.startswith(_ASIDE)})
+    return IniSection(kind, name, {key: value for key, value in values.items() if not key.startswith(_ASIDE)}, lines)

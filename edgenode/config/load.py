@@ -15,7 +15,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
-from edgenode.config import credentials, feed_contents, ini, schema
+from edgenode.config import credentials, feed_contents, foreign, ini, schema
 from edgenode.config.checks import catalogue
 from edgenode.config.checks.compiling import compile_rules
 from edgenode.config.checks.feeds import faults
@@ -26,6 +26,7 @@ from edgenode.config.feed_contents import Contents
 from edgenode.config.file_signatures import Signature
 from edgenode.config.ini import IniSection
 from edgenode.config.notation import suggestion
+from edgenode.config.places import placed
 from edgenode.config.system_filters import with_system_filters
 from edgenode.config.value_readers import Scope
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
@@ -68,7 +69,7 @@ class Configuration(Sections):
         except OSError as error:
             raise ConfigurationError([Problem("", "", f"cannot read {file}: {error.strerror}")]) from None
         text, problems = ini.decode(data)
-        return _load(text, Scope(file.parent, os.environ), _now(), problems, before)
+        return _load(text, Scope(file.parent, os.environ), _now(), problems, before, str(file))
 
     @classmethod
     def from_text(
@@ -152,12 +153,22 @@ def _now() -> datetime.datetime:
 
 
 def _load(
-    text: str, scope: Scope, now: datetime.datetime, problems: list[Problem], before: Configuration | None
+    text: str,
+    scope: Scope,
+    now: datetime.datetime,
+    problems: list[Problem],
+    before: Configuration | None,
+    file: str = "",
 ) -> Configuration:
     """Read a text, with the files that it names.
 
     :param problems: those of its encoding.
+    :param file: where it stands, as problems tell it.
+    :raises ConfigurationError: with every problem, if there is any error; with that alone if it is of another program.
     """
+    stranger = foreign.recognized(text)
+    if stranger:
+        raise ConfigurationError([Problem("", "", stranger, file=file)])
     in_file, found = ini.read(text, KINDS)
     problems += found
     written, found = with_system_filters(in_file)
@@ -183,6 +194,8 @@ def _load(
     if all(problem.warning for problem in problems):
         problems += [problem for check in catalogue.OF_THE_WHOLE for problem in check(formulas)]
     problems = _in_order(problems, in_file)
+    if file:
+        problems = placed(problems, in_file, text, file)
     if rules is None or not all(problem.warning for problem in problems):
         raise ConfigurationError(problems)
     return Configuration(**values, credentials=files, contents=contents, rules=rules, warnings=tuple(problems))

@@ -109,7 +109,7 @@ NOTATIONS: Mapping[Any, Notation] = {
     settings.Size: Notation("size", values.size, write=values.write_size),
     settings.Network: Notation("network", values.network),
     File: Notation("file", values.file),
-    settings.Output: Notation("file to write", values.output),
+    settings.Output: Notation("file to write", values.output, write=lambda path: "off" if path is None else str(path)),
     settings.Folder: Notation("folder", values.folder),
     settings.Source: Notation("source", values.source),
     Template: Notation("template", _template, free=True),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -75,10 +75,13 @@ def has_entries(cls: type) -> bool:
     return any(field.metadata.get("entries") for field in attrs.fields(cls))
 
 
-def located(section: str, key: str, text: str, problem: InvalidValue, whole: bool = False) -> Problem:
+def located(
+    section: str, key: str, text: str, problem: InvalidValue, whole: bool = False, lines: Sequence[int] = ()
+) -> Problem:
     """The problem of a value, with that line of it in which the trouble is.
 
     :param whole: whether the lines of the text are one value, so that the sentence says which line it is.
+    :param lines: the numbers of the lines of the text in its file, if they are known.
     """
     if problem.column is None or not text:
         return Problem(section, key, problem.sentence)
@@ -86,7 +89,8 @@ def located(section: str, key: str, text: str, problem: InvalidValue, whole: boo
     line, column = text[start:].partition("\n")[0].replace("\t", " "), problem.column - start
     number = text.count("\n", 0, start) + 1
     where = f" (line {number} of the value, column {column + 1})" if whole and "\n" in text else ""
-    return Problem(section, key, problem.sentence + where, line, column)
+    in_file = lines[number - 1] if number <= len(lines) else 0
+    return Problem(section, key, problem.sentence + where, line, column, line=in_file)
 
 
 def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, list[Problem]]:
@@ -115,7 +119,9 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
             homes = " and ".join(f"[{each}]" for each in scope.homes.get(key, ()))
             hint = f"; it is a key of {homes}" if homes else notation.suggestion(key, _keys(cls))
             found = [InvalidValue(f"unknown key{hint}")]
-        problems += [located(written.header, key, text, problem, whole) for problem in found]
+        problems += [
+            located(written.header, key, text, problem, whole, written.lines.get(key, ())) for problem in found
+        ]
     for setting in known.values():
         if setting.required and setting.key not in written.values:
             problems.append(Problem(written.header, setting.key, "this key is required"))
@@ -129,7 +135,9 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
         key = problem.which
         if key:
             problem = attrs.evolve(problem, column=problem.column or 0)
-        return None, [located(written.header, key, written.values.get(key, ""), problem)]
+        return None, [
+            located(written.header, key, written.values.get(key, ""), problem, lines=written.lines.get(key, ()))
+        ]
 
 
 def _keys(cls: type) -> list[str]:

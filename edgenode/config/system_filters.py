@@ -50,9 +50,10 @@ def with_system_filters(written: Sequence[IniSection]) -> tuple[list[IniSection]
     off = any(each.kind == Edge.kind and each.values.get("system-filters") in _NO for each in written)
     sections = [each for each in written if each.name not in changes or each.kind != GlobalFilter.kind]
     for name, section in shipped().items():
-        own = changes[name].values if name in changes else {}
+        own, lines = (changes[name].values, changes[name].lines) if name in changes else ({}, {})
         if off and own and "active" not in own:
             sentence = "is not judged, for [edge] system-filters is no; with active = yes it is all the same"
             problems.append(Problem(section.header, "", sentence, warning=True))
-        sections.append(evolve(section, values={**section.values, **({"active": "no"} if off else {}), **own}))
+        values = {**section.values, **({"active": "no"} if off else {}), **own}
+        sections.append(evolve(section, values=values, lines=lines))
     return sections, problems

@@ -106,10 +106,10 @@ def file(text: str, scope: Scope) -> pathlib.Path:
     return path
 
 
-def output(text: str, scope: Scope) -> pathlib.Path:
-    """Likewise, in a folder that exists; ``-`` is standard output."""
-    if text == "-":
-        return pathlib.Path("-")
+def output(text: str, scope: Scope) -> pathlib.Path | None:
+    """Likewise, in a folder that exists; ``-`` is standard output, ``off`` is none."""
+    if text in ("-", "off"):
+        return pathlib.Path("-") if text == "-" else None
     path = _path(text, scope)
     try:
         if path.is_dir():

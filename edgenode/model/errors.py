@@ -23,6 +23,8 @@ class Problem:
     :ivar text: the text that ``column`` points into, or ``None``.
     :ivar column: the offset in ``text``, from 0, at which the trouble begins.
     :ivar warning: true if the configuration can be used all the same.
+    :ivar file: the file, as it was named; empty if it is not known, or what is meant stands in no file.
+    :ivar line: the number of the line in it, from 1; 0 if the file as a whole is meant.
     """
 
     section: str
@@ -31,6 +33,8 @@ class Problem:
     text: str | None = None
     column: int | None = None
     warning: bool = False
+    file: str = field(default="", eq=False, kw_only=True)
+    line: int = field(default=0, eq=False, kw_only=True)
 
     def __str__(self) -> str:
         where = f"[{self.section}]" if self.section else ""
@@ -39,6 +43,8 @@ class Problem:
         line = f"{where}: {sentence}" if where else sentence
         if self.warning:
             line = f"warning: {line}"
+        if self.file:  # as compilers do, so that editors find the place
+            line = f"{printable(self.file)}:{f'{self.line}:' if self.line else ''} {line}"
         if self.text is None or self.column is None:
             return line
         return f"{line}\n    {self.text}\n    {' ' * self.column}^"

@@ -29,7 +29,7 @@ File = NewType("File", pathlib.Path)
 """A file that must exist and be readable; a relative path starts at the configuration file's folder."""
 
 Output = NewType("Output", pathlib.Path)
-"""A file to be written, relative as :data:`File`; ``-`` is standard output."""
+"""A file to be written, relative as :data:`File`; ``-`` is standard output, ``off`` none."""
 
 
 Folder = NewType("Folder", pathlib.Path)

@@ -24,6 +24,7 @@ from twisted.python.failure import Failure
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.node import control, systemd
+from edgenode.node.privileges import HOW
 from edgenode.node.service import EdgeService
 from edgenode.proxy.listener.binding import sentence
 
@@ -55,7 +56,8 @@ class Node(MultiService):
         try:
             super().privilegedStartService()
         except CannotListenError as error:
-            raise SystemExit(f"edgenode: {sentence(error)}") from error
+            how = f"; {HOW}" if isinstance(error.socketError, PermissionError) else ""
+            raise SystemExit(f"edgenode: {sentence(error)}{how}") from error
 
     def startService(self) -> None:
         """Serve; root has been given up by now."""

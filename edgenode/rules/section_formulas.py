@@ -62,7 +62,7 @@ class SectionFormulas:
 
     def _named(self, name: str, path: tuple[str, ...]) -> tuple[Formula, int]:
         if name in path[1:]:
-            raise InvalidValue(f"sections stand inside one another in a circle: {' → '.join((*path, name))}")
+            raise self._circle(path[path.index(name, 1) :])
         if len(path) >= DEEPEST:
             raise InvalidValue(f"sections stand inside one another more than {DEEPEST} deep: {' → '.join(path)}")
         if name not in self._definitions.sections:
@@ -70,6 +70,13 @@ class SectionFormulas:
         if name not in self._inner:
             self._inner[name] = self._formula(self._definitions.sections[name], (*path, name))
         return self._inner[name]
+
+    def _circle(self, names: tuple[str, ...]) -> InvalidValue:
+        """The same error wherever the circle is entered: it is told from the section that stands first in the file."""
+        first = min(names, key=list(self._definitions.sections).index)
+        start = names.index(first)
+        shown = " → ".join((*names[start:], *names[:start], first))
+        return InvalidValue(f"sections stand inside one another in a circle: {shown}", which=first)
 
 
 def entry_formula(entry: Entry, match_case: bool = True) -> Formula:

@@ -31,12 +31,12 @@ def test_errors_go_to_standard_error_and_the_status_is_1(
     assert command.main(["check", str(path)]) == 1
     assert capsys.readouterr() == (
         "",
-        "[edge] name: expected a single word\n"
+        f"{path}:2: [edge] name: expected a single word\n"
         "    a b\n"
         "     ^\n"
-        "[listener x] endpoint: this key is required\n"
-        "[listener x] server-groups: this key is required\n"
-        "warning: [global-filter f]: has neither tags nor an action, and so no effect\n"
+        f"{path}:3: [listener x] endpoint: this key is required\n"
+        f"{path}:3: [listener x] server-groups: this key is required\n"
+        f"{path}:4: warning: [global-filter f]: has neither tags nor an action, and so no effect\n"
         f"{path}: 3 errors\n",
     )
 
@@ -53,7 +53,7 @@ def test_check_in_a_process_of_its_own(tmp_path: pathlib.Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("line 1: expected [kind name]")
+    assert ended.stderr.startswith(f"{path}:1: expected [kind name]")
 
 
 def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,8 +53,10 @@ def test_the_example_can_be_used_as_it_stands(example: pathlib.Path, capsys: pyt
 
 def test_the_example_lacks_nothing_but_its_certificates(capsys: pytest.CaptureFixture[str]) -> None:
     """In a fresh clone every problem of the example is a missing file of the folder that is made, and nothing else."""
-    problems = re.findall(r"^\[.*$", capsys.readouterr().err, re.MULTILINE) if main(["check", str(EXAMPLE)]) else []
-    assert all("/etc/pki/" in problem for problem in problems)
+    problems = (
+        re.findall(r"^\S+:\d+: \[.*$", capsys.readouterr().err, re.MULTILINE) if main(["check", str(EXAMPLE)]) else []
+    )
+    assert all("etc/pki/" in problem for problem in problems)
 
 
 def test_the_example_shows_every_key_and_every_category() -> None:

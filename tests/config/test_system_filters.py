@@ -226,6 +226,6 @@ def test_the_effective_configuration_shows_what_the_file_does_not(
 def test_check_counts_the_filters_of_the_file(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Those of the system are not the author's."""
     path = folder / "counted.ini"
-    path.write_text(changed({"key = server.key": "key = server.key\npassphrase = s3cret"}))
+    path.write_text(changed({"": "[edge]\nevents = off", "key = server.key": "key = server.key\npassphrase = s3cret"}))
     assert main(["check", str(path)]) == 0
     assert ", 0 global filters, 0 warnings" in capsys.readouterr().out

@@ -102,7 +102,9 @@ def test_the_command_reloads_and_says_so(origin: Origin, file: pathlib.Path) -> 
         done = command("--pid", str(node.process.pid))
         assert client.ask(get()).status == 403
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == (f"warning: [origin unused]: nothing refers to this section\n{file}: reloaded\n")
+        number = file.read_text().splitlines().index("[origin unused]") + 1
+        warning = f"{file}:{number}: warning: [origin unused]: nothing refers to this section"
+        assert done.stdout == f"{warning}\n{file}: reloaded\n"
 
 
 def test_a_named_pipe_is_no_configuration(origin: Origin, file: pathlib.Path) -> None:

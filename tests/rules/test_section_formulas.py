@@ -197,11 +197,11 @@ def test_an_expression_is_one_more_entry() -> None:
 
 
 def test_sections_in_a_circle_are_refused_by_name() -> None:
-    """A section inside itself is named with the way there."""
+    """A section inside itself is named with the way round, from the first of the file, wherever one comes in."""
     named = {"a": Section(sections=("b",)), "b": Section(sections=("a",))}
     with pytest.raises(InvalidValue) as refused:
-        formula_of(Section(sections=("a",)), Definitions(named), "filter")
-    assert refused.value.sentence == "sections stand inside one another in a circle: filter → a → b → a"
+        formula_of(Section(sections=("b",)), Definitions(named), "filter")
+    assert refused.value.sentence == "sections stand inside one another in a circle: a → b → a"
 
 
 @pytest.mark.parametrize("order", [1, -1])

@@ -20,12 +20,14 @@ def compile_rules(formulas: Formulas) -> tuple[CompiledRules | None, list[Proble
         return None, []
     if not named_lists(configuration) <= configuration.lists.keys() or any(lists_of_other_values(formulas)):
         return None, []
-    problems = []
+    found: dict[str, Problem] = {}
     for header, section in rule_lists.items():
         try:
             formulas.section_formulas.formula(section, header)
-        except InvalidValue as problem:
-            problems.append(Problem(header, "sections", problem.sentence))
+        except InvalidValue as problem:  # once for each circle, and not again for whatever leads into it
+            where = f"section {problem.which}" if problem.which else header
+            found.setdefault(problem.which, Problem(where, "sections", problem.sentence))
+    problems = list(found.values())
     known = (None, *PREDEFINED, *configuration.actions)
     if problems or any(actions(configuration)) or any(filter.action not in known for filter in filters.values()):
         return None, problems

@@ -1,0 +1,34 @@
+"""Where in its file a problem stands: file and line, for whoever has to mend it.
+
+Law: no problem points at a line that it is not about; one of what stands in no line has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import evolve
+
+from edgenode.config.ini import IniSection
+from edgenode.model.errors import Problem
+
+
+def placed(problems: Iterable[Problem], written: Sequence[IniSection], text: str, file: str) -> list[Problem]:
+    """The same problems with the file, and the line as far as there is one.
+
+    :param written: the sections as they stand in the file.
+    :param text: of the file.
+    :param file: its name.
+    """
+    sections, lines = {section.header: section.lines for section in written}, text.split("\n")
+    return [_placed(problem, sections.get(problem.section, {}), lines, file) for problem in problems]
+
+
+def _placed(problem: Problem, places: Mapping[str, tuple[int, ...]], lines: Sequence[str], file: str) -> Problem:
+    if problem.line:  # what is wrong with the notation is told with its line already
+        sentence = problem.sentence.removeprefix(f"line {problem.line}: ")
+        return evolve(problem, sentence=sentence, file=file)
+    own = places.get(problem.key) or places.get("") or (0,)
+    shown = (problem.text or "").strip()
+    with_text = (number for number in own if shown and shown in lines[number - 1])
+    return evolve(problem, file=file, line=next(with_text, own[0]))
