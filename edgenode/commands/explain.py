@@ -1,11 +1,13 @@
-"""``python -m edgenode explain``: what a configuration would make of a request, and why."""
+"""``edgenode explain``: what a configuration would make of a request, and why; and whether that is what is expected."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import printable
@@ -16,12 +18,18 @@ from edgenode.simulation.explain import Question, explain
 from edgenode.simulation.explain_text import lines
 from edgenode.simulation.simulator import NetworkNeeded, Simulator
 
+_STATUS = re.compile(r"[1-9][0-9]{2}")
+
 _CIPHERS = {"1.2": "ECDHE-ECDSA-AES128-GCM-SHA256", "1.3": "TLS_AES_256_GCM_SHA384"}
 """What each version of TLS agrees on here."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Explain a request: 0; 1 if the configuration or the request cannot be used; 3 if there is a disagreement."""
+    """Explain a request.
+
+    :returns: 0; 1 if the configuration or the request cannot be used; 3 if there is a disagreement; 4 if something else
+        was expected.
+    """
     options = _parser().parse_intermixed_args(argv)
     try:
         simulator = Simulator.of(Configuration.load(options.file))
@@ -30,7 +38,35 @@ def main(argv: Sequence[str]) -> int:
         print(printable(str(error)), file=sys.stderr)
         return 1
     print(json.dumps(told, indent=2) if options.json else "\n".join(map(printable, lines(told))))
-    return 0 if told.get("agrees", True) else 3
+    if not told.get("agrees", True):
+        return 3
+    missed = [each for each in options.expect if not _met(each, told)]
+    for each in missed:
+        print(printable(f"expected {each}, and it is {_summary(told)}"), file=sys.stderr)
+    return 4 if missed else 0
+
+
+def _met(expected: str, told: Mapping[str, Any]) -> bool:
+    """Whether an expectation is met; what is neither ``forward``, ``block`` nor a status is a tag."""
+    forwarded: bool = told["outcome"]["kind"] == "forward"
+    if expected in ("forward", "block"):
+        return forwarded == (expected == "forward")
+    if _STATUS.fullmatch(expected):
+        return expected in _statuses(told)
+    return expected in (each["tag"] for each in told.get("tags", ()))
+
+
+def _statuses(told: Mapping[str, Any]) -> Sequence[str]:
+    """What the client reads, and what the event says if that is another: nginx's 444 and 495 to 497 are never sent."""
+    outcome, refusal = told["outcome"], told.get("refusal")
+    read = outcome.get("status", 444 if outcome["kind"] == "close" and refusal is None else None)
+    return [str(each) for each in (read, None if refusal is None else refusal["status"]) if each is not None]
+
+
+def _summary(told: Mapping[str, Any]) -> str:
+    what = " and ".join((told["outcome"]["kind"], *_statuses(told)))
+    tags = " ".join(each["tag"] for each in told.get("tags", ()))
+    return f"{what}, {f'with the tags {tags}' if tags else 'without tags'}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,6 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--listener", metavar="NAME", help="where; without it the first that serves the host")
     parser.add_argument("--tls", default="1.3", choices=tuple(_CIPHERS), help="the version of TLS")
     parser.add_argument("--ja4", default="", metavar="FINGERPRINT", help="the fingerprint of the ClientHello")
+    parser.add_argument("--filter", default="", metavar="NAME", help="this filter alone, also if it did not match: why")
+    parser.add_argument(
+        "--expect", action="append", default=[], metavar="forward|block|STATUS|TAG",
+        help="end with status 4 if it is not so; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="as JSON; curl's --json is -H and -d")
     curl.add_options(parser)
     return parser
@@ -66,4 +107,4 @@ def _question(options: argparse.Namespace, simulator: Simulator) -> Question:
     listener, listeners = options.listener or simulator.listener_for(connection), simulator.configuration.listeners
     if listener not in listeners:
         raise InvalidRequest(f"there is no [listener {listener}]; there is {', '.join(listeners)}")
-    return Question(asked, listener, connection, curl.moment(options.at), certificate)
+    return Question(asked, listener, connection, curl.moment(options.at), certificate, options.filter)

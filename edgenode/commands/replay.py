@@ -1,4 +1,4 @@
-"""``python -m edgenode replay``: what a configuration would have decided for recorded requests, and what changes."""
+"""``edgenode replay``: what a configuration would have decided for recorded requests, and what changes."""
 
 from __future__ import annotations
 
@@ -10,33 +10,41 @@ from typing import Any
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import printable
-from edgenode.simulation.replay import Replayer, Tally, read, replay
+from edgenode.simulation.event_files import Unreadable, opened, with_progress
+from edgenode.simulation.replay import Replayer, Tally, missed, read, replay
 
 
 def main(argv: Sequence[str]) -> int:
-    """Replay events: 0, or 1 if a configuration or the file cannot be used."""
+    """Replay events: 0; 1 if a configuration or the file cannot be used; 4 if it is not the same as expected."""
     parser = argparse.ArgumentParser(
         "edgenode replay", description="What a configuration would have decided for recorded requests."
     )
     parser.add_argument("file", metavar="FILE", help="the configuration file")
-    parser.add_argument("events", metavar="EVENTS", help="events, one a line, as the node writes them; - is stdin")
+    parser.add_argument("events", metavar="EVENTS", help="events as the node writes them, also .gz or .zst; - is stdin")
     parser.add_argument("--against", metavar="OTHER", help="another configuration: what changes from FILE to OTHER")
     parser.add_argument("--examples", type=int, default=3, metavar="N", help="examples of each kind")
+    parser.add_argument("--expect-same", action="store_true", help="end with status 4 unless every verdict is the same")
+    parser.add_argument(
+        "--allow-uncertain", action="store_true", help="with --expect-same: but for what is not certain"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
     options = parser.parse_args(argv)
     tally = Tally(max(0, options.examples))
     try:
         of = Replayer(Configuration.load(options.file))
         against = None if options.against is None else Replayer(Configuration.load(options.against))
-        with open(0 if options.events == "-" else options.events, "rb", closefd=options.events != "-") as file:
-            replay(read(file), of, against, tally)
-    except OSError as error:
-        print(printable(f"cannot read {options.events}: {error.strerror}"), file=sys.stderr)
+        with opened(options.events) as (file, share):
+            replay(with_progress(read(file), share), of, against, tally)
+    except Unreadable as error:
+        print(printable(str(error)), file=sys.stderr)
         return 1
     names = (options.file, options.against) if against is not None else ("recorded", options.file)
     told = {"before": names[0], "after": names[1], **tally.told()}
     print(json.dumps(told, indent=2) if options.json else "\n".join(map(printable, _lines(told))))
-    return 0
+    why = missed(told, options.allow_uncertain) if options.expect_same else ""
+    if why:
+        print(f"expected the same: {why}", file=sys.stderr)
+    return 4 if why else 0
 
 
 def _lines(told: Mapping[str, Any]) -> Iterator[str]:

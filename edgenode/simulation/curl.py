@@ -15,6 +15,7 @@ import re
 import urllib.parse
 from collections.abc import Sequence
 
+import idna
 from attrs import frozen
 
 from edgenode.model.exchange import Address
@@ -100,6 +101,7 @@ def request_of(options: argparse.Namespace) -> CurlRequest:
     if not text:
         raise InvalidRequest("a URL is missing")
     scheme, authority, rest = _split(text)
+    authority = _ascii(authority)
     data = [_datum(option, value) for option, value in options.data or ()]
     target = rest if rest.startswith("/") else f"/{rest}"
     body, media_type = _body(data, options)
@@ -123,6 +125,25 @@ def _split(url: str) -> tuple[str, str, str]:
     if "@" in authority:
         raise InvalidRequest("a name and password are given with -u, not in the URL")
     return scheme, authority, rest
+
+
+def _ascii(authority: str) -> str:
+    """An authority as curl sends it: A-labels for what is not ASCII (UTS #46), without escapes."""
+    if authority.startswith("["):
+        return authority
+    host, colon, port = authority.partition(":")
+    try:
+        host = urllib.parse.unquote(host, errors="strict") if "%" in host else host
+        if not host.isascii():
+            labels = idna.uts46_remap(host, std3_rules=False, transitional=False).split(".")
+            host = ".".join(
+                each if each.isascii() else f"xn--{each.encode('punycode').decode('ascii')}" for each in labels
+            )
+    except UnicodeError as error:
+        raise InvalidRequest(f"this is no host name: {host}: {error}") from None
+    if any(each <= " " or each in "/?#@:%\\\x7f" for each in host):
+        raise InvalidRequest(f"this is no host name: {host}")
+    return f"{host}{colon}{port}"
 
 
 def _host(authority: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from edgenode.config.load import Configuration
+from edgenode.config.notation import suggestion
 from edgenode.model.decision import Decision, Forward, Outcome, Respond
 from edgenode.model.errors import ClientError, printable
 from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Headers, Response
@@ -40,6 +41,7 @@ class Question:
     :ivar connection: on what, without the client's certificate.
     :ivar at: when, seconds since the epoch.
     :ivar certificate: the client's, PEM, with the chain that it sends; empty for none.
+    :ivar filter: the global filter that is asked about, whether it matches or not; empty for none.
     """
 
     asked: CurlRequest
@@ -47,13 +49,26 @@ class Question:
     connection: Connection
     at: float
     certificate: bytes = b""
+    filter: str = ""
 
 
 def explain(simulator: Simulator, question: Question) -> dict[str, Any]:
     """What becomes of a request, as JSON has it.
 
     :raises NetworkNeeded: if a stage of the pipeline waits for the network.
+    :raises InvalidRequest: if there is no filter of the name that is asked about.
     """
+    wanted, known = question.filter, simulator.configuration.global_filters
+    if wanted and wanted not in known:
+        raise InvalidRequest(f"there is no [global-filter {wanted}]{suggestion(wanted, known)}")
+    told = _explained(simulator, question)
+    if wanted and "filter" not in told:
+        why = "the request is refused before any filter is judged"
+        told["filter"] = _asked_about(wanted, known[wanted]) | {"judged": False, "why": why}
+    return told
+
+
+def _explained(simulator: Simulator, question: Question) -> dict[str, Any]:
     name = question.connection.server_name
     told: dict[str, Any] = {"listener": question.listener, "peer": question.connection.peer.host, "sni": name}
     group = simulator.group(question.listener, question.connection)
@@ -74,7 +89,7 @@ def explain(simulator: Simulator, question: Question) -> dict[str, Any]:
         client = simulator.client(question.listener, connection, group, question.at)
         judged = simulator.judge(client, head, body)
     answer = None if judged.path_map is None else answered_here(head, judged.path_map.allow)
-    return told | _judged(simulator.configuration, judged, group, body.size, answer)
+    return told | _judged(simulator.configuration, judged, group, body.size, answer, question.filter)
 
 
 def _client(question: Question, group: ServedGroup) -> ClientIdentity | None:
@@ -87,12 +102,18 @@ def _client(question: Question, group: ServedGroup) -> ClientIdentity | None:
 
 
 def _judged(
-    configuration: Configuration, judged: Judged, handshake_group: ServedGroup, size: int, here: Response | None
+    configuration: Configuration,
+    judged: Judged,
+    handshake_group: ServedGroup,
+    size: int,
+    here: Response | None,
+    wanted: str,
 ) -> dict[str, Any]:
     """The route, the tags, the filters, the actions and the outcome.
 
     :param size: of the body that comes.
     :param here: what the node answers itself instead of forwarding the request, if it does.
+    :param wanted: the filter that is asked about, if there is one.
     """
     exchange, decision = judged.exchange, judged.decision
     told: dict[str, Any] = {"client": exchange.client, "request": _request(exchange)}
@@ -110,6 +131,8 @@ def _judged(
     traces = filters.traces(exchange.tagged(automatic.tags)) if asked else {}
     told["tags"] = list(_tags(configuration, exchange, automatic.tags, filters, traces, decision))
     told["filters"] = _filters(filters.filters, traces)
+    if wanted:
+        told["filter"] = _one(configuration, wanted, traces.get(wanted), asked)
     told["actions"] = list(_actions(configuration, filters.filters, traces, decision))
     told["agrees"] = _agrees(traces, decision)
     told["timings"] = {stage: round(microseconds) for stage, microseconds in decision.timings}
@@ -174,16 +197,26 @@ def _place(tag: str) -> tuple[int, str]:
     return families.index(family) if family in families else len(families), tag
 
 
+def _asked_about(name: str, section: GlobalFilter) -> dict[str, Any]:
+    tags, description = list(section.tags), section.description
+    return {"name": name, "description": description, "tags": tags, "action": section.action}
+
+
+def _one(configuration: Configuration, name: str, trace: Trace | None, asked: bool) -> dict[str, Any]:
+    """A filter that is asked about: what each of its parts found, or why it was not judged."""
+    section = configuration.global_filters[name]
+    told = _asked_about(name, section) | {"judged": trace is not None}
+    if trace is not None:
+        return told | {"rule": _traced(simplified(trace))}
+    inactive = (
+        "active = no" if configuration.edge.system_filters else "it is not active, or [edge] system-filters is no"
+    )
+    return told | {"why": "mode = off" if not asked and section.active else inactive}
+
+
 def _filters(filters: Mapping[str, GlobalFilter], traces: Mapping[str, Trace]) -> dict[str, Any]:
     def told(name: str) -> dict[str, Any]:
-        section = filters[name]
-        return {
-            "name": name,
-            "description": section.description,
-            "tags": list(section.tags),
-            "action": section.action,
-            "rule": _traced(simplified(traces[name])),
-        }
+        return _asked_about(name, filters[name]) | {"rule": _traced(simplified(traces[name]))}
 
     nearly = [name for name, trace in traces.items() if trace.nearly]
     nearly.sort(key=lambda name: -closeness(traces[name]))

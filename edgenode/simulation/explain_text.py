@@ -16,6 +16,9 @@ _LONGEST = 120
 _NEARLY = 10
 """Filters that nearly matched, as many as are shown to people."""
 
+_MOST_VALUES = 50
+"""Values that are shown to people of each part of the filter that they ask about."""
+
 _LEFT, _RIGHT = "«", "»"
 
 
@@ -35,8 +38,10 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     if "tags" in told:
         yield from ("", "tags")
         yield from _table((each["tag"], f"{each['from']} {each['name']}".rstrip()) for each in told["tags"])
-        yield from _filter_lines(told)
+        yield from _filter_lines(told) if "filter" not in told else ()
         yield from _action_lines(told)
+    if "filter" in told:
+        yield from _asked_about(told["filter"])
     yield from _outcome_lines(told)
     if "timings" in told:
         took = ", ".join(f"{stage} {microseconds} µs" for stage, microseconds in told["timings"].items())
@@ -80,20 +85,29 @@ def _filter_lines(told: Mapping[str, Any]) -> Iterator[str]:
             yield from _one_filter(each)
 
 
-def _one_filter(each: Mapping[str, Any]) -> Iterator[str]:
+def _asked_about(each: Mapping[str, Any]) -> Iterator[str]:
+    """The filter that was asked about, with all that its parts looked at."""
+    if each["judged"]:
+        yield from ("", f"the filter {'matched' if each['rule']['holds'] else 'did not match'}")
+        yield from _one_filter(each, _MOST_VALUES)
+    else:
+        yield from ("", f"the filter {each['name']} was not judged: {each['why']}")
+
+
+def _one_filter(each: Mapping[str, Any], most: int = 3) -> Iterator[str]:
     proposed = f" -> {each['action']}" if each["action"] else ""
     tags = f"  [{' '.join(each['tags'])}]" if each["tags"] else ""
     yield f"  {each['name']}{proposed}{tags}"
     rule = each["rule"]
     if "text" in rule:
-        yield from _rule_lines(rule, 2)
+        yield from _rule_lines(rule, 2, most)
     elif not rule["parts"]:
         yield f"    {_holds(rule)}  no conditions"
     else:
         if len(rule["parts"]) > 1:
             yield f"    {_RELATIONS[rule['relation']]}"
         for part in rule["parts"]:
-            yield from _rule_lines(part, 2 if len(rule["parts"]) == 1 else 3)
+            yield from _rule_lines(part, 2 if len(rule["parts"]) == 1 else 3, most)
 
 
 _RELATIONS = {"and": "all of", "or": "any of", "xor": "an odd number of", "not": "none of"}
@@ -103,7 +117,7 @@ def _holds(rule: Mapping[str, Any]) -> str:
     return "yes" if rule["holds"] else "no "
 
 
-def _rule_lines(rule: Mapping[str, Any], depth: int) -> Iterator[str]:
+def _rule_lines(rule: Mapping[str, Any], depth: int, most: int) -> Iterator[str]:
     words = [f"[section {rule['section']}]"] if "section" in rule else []
     if "text" in rule:
         words.append(printable(rule["text"]))
@@ -111,20 +125,20 @@ def _rule_lines(rule: Mapping[str, Any], depth: int) -> Iterator[str]:
         words.append(_RELATIONS[rule["relation"]])
     if rule.get("annotation"):
         words.append(f"# {printable(rule['annotation'])}")
-    yield f"{'  ' * depth}{_holds(rule)}  {' '.join(words)}{_because(rule)}"
+    yield f"{'  ' * depth}{_holds(rule)}  {' '.join(words)}{_because(rule, most)}"
     for part in rule.get("parts", ()):
-        yield from _rule_lines(part, depth + 2)
+        yield from _rule_lines(part, depth + 2, most)
 
 
-def _because(rule: Mapping[str, Any]) -> str:
-    """The values that decided it."""
+def _because(rule: Mapping[str, Any], most: int) -> str:
+    """The values that decided it, if they are no more than some."""
     if "looked_at" not in rule:
         return ""
     if not rule["looked_at"]:
         return "   there is none"
     if rule["found"]:
-        return f"   {', '.join(_marked(found) for found in rule['found'][:3])}"
-    if len(rule["looked_at"]) > 3:
+        return f"   {', '.join(_marked(found) for found in rule['found'][:most])}"
+    if len(rule["looked_at"]) > most:
         return f"   none of {len(rule['looked_at'])} values"
     return f"   {', '.join(map(_quoted, rule['looked_at']))}"
 

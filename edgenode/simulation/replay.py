@@ -255,6 +255,21 @@ def _other_terms(of: Replayer, against: Replayer, recorded: Recorded) -> bool:
     return recorded.connection.client is not None or (one.group.mtls == "off") != (other.group.mtls == "off")
 
 
+def missed(told: Mapping[str, Any], uncertain: bool) -> str:
+    """What speaks against every verdict being the same, or nothing. Of what cannot be told nobody knows that it is.
+
+    :param told: the results.
+    :param uncertain: whether verdicts that are not certain are let pass.
+    """
+    found = [f"{sum(each['count'] for each in told['changed'])} changed"] if told["changed"] else []
+    if told["not_certain"] and not uncertain:
+        found.append(f"{sum(each['count'] for each in told['not_certain'])} not certain")
+    unread = sum(each["count"] for each in told["passed_over"] if each["why"] == "not read")
+    found += [f"{unread} not read"] if unread else []
+    found += ["no event was compared"] if not told["same"] and not found else []
+    return ", ".join(found)
+
+
 def read(file: IO[bytes]) -> Iterator[tuple[int, str]]:
     """The lines of a file with their numbers; of a line that is too long only its beginning is kept in memory."""
     number = 0

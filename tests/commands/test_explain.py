@@ -309,3 +309,84 @@ def test_a_disagreement_is_said_loudly(
     file = str(folder / "examples" / "seeing-why" / "explain.ini")
     assert command.main(["explain", file, "https://shop.example.com/"]) == 3
     assert capsys.readouterr().out.startswith("*** The engine and the explanation disagree")
+
+
+# -- one filter, and what is expected ----------------------------------------------------------------------------------
+
+
+def asked(folder: pathlib.Path, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """The status of the command, and what it says to people."""
+    file = str(folder / "examples" / "seeing-why" / "explain.ini")
+    status = command.main(["explain", file, *words])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_a_filter_that_did_not_match_says_why(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Entry by entry with the values that were looked at, also of one entry, which never nearly matches."""
+    told = asked(folder, capsys, "--filter", "old-links", "https://shop.example.com/new")[1]
+    assert 'the filter did not match\n  old-links -> moved\n    no   path: ^/old(/|$)   "/new"\n' in told
+    assert "filters that" not in told
+    told = asked(folder, capsys, "--filter", "scripts-that-write", "https://shop.example.com/", "-A", "x")[1]
+    lines = [line.strip()[:3] for line in told.partition("did not match\n")[2].splitlines()[1:5]]
+    assert lines == ["all", "no ", "no ", "yes"]
+    assert '"GET"' in told
+    assert '"protocol:https"' in told  # each of the tags that there were, instead of their number
+
+
+def test_a_filter_that_matched_is_told_alike(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what was found."""
+    told = explained(folder, capsys, "--filter", "old-links", "https://shop.example.com/old/x")["filter"]
+    assert (told["judged"], told["rule"]["holds"], told["action"]) == (True, True, "moved")
+
+
+def test_a_filter_that_was_not_judged_says_so(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Because it is not active, because the request was refused before, or because there is none."""
+    assert (
+        "old-links was not judged: the request is refused before"
+        in asked(folder, capsys, "--filter", "old-links", "https://nobody.example.com/")[1]
+    )
+    status, _, err = asked(folder, capsys, "--filter", "old-link", "https://shop.example.com/")
+    assert (status, err) == (1, 'there is no [global-filter old-link]; did you mean "old-links"?\n')
+    file = folder / "examples" / "seeing-why" / "inactive.ini"
+    text = (file.parent / "explain.ini").read_text()
+    file.write_text(text.replace("[global-filter old-links]\n", "[global-filter old-links]\nactive = no\n"))
+    assert command.main(["explain", str(file), "--filter", "old-links", "https://shop.example.com/old"]) == 0
+    assert "the filter old-links was not judged: active = no" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("expected", "words", "met"),
+    [
+        ("forward", ("https://shop.example.com/",), True),
+        ("block", ("https://shop.example.com/",), False),
+        ("script", ("https://shop.example.com/",), True),
+        ("protocol:https", ("https://shop.example.com/",), True),
+        ("nobody", ("https://shop.example.com/",), False),
+        ("block", ("https://shop.example.com/cart", "-d", "x=1"), True),
+        ("403", ("https://shop.example.com/cart", "-d", "x=1"), True),
+        ("200", ("https://shop.example.com/cart", "-d", "x=1"), False),
+        ("action:forbid", ("https://shop.example.com/cart", "-d", "x=1"), True),
+        ("forward", ("https://shop.example.com/cart", "-d", "x=1"), False),
+        ("497", ("http://shop.example.com/",), True),
+        ("400", ("http://shop.example.com/",), True),
+        ("block", ("https://nobody.example.com/",), True),
+        ("script", ("https://nobody.example.com/",), False),
+    ],
+)
+def test_what_is_expected_becomes_the_status(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], expected: str, words: tuple[str, ...], met: bool
+) -> None:
+    """0 if it is so, and 4 with a sentence if not; as JSON too."""
+    for more in (), ("--json",):
+        status, out, err = asked(folder, capsys, *words, "--expect", expected, *more)
+        assert (status, bool(out)) == (0 if met else 4, True)
+        assert err == "" if met else err.startswith(f"expected {expected}, and it is ")
+
+
+def test_several_expectations_must_all_be_met(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each that is not has a line."""
+    url = "https://shop.example.com/"
+    assert asked(folder, capsys, url, "--expect", "forward", "--expect", "script")[0] == 0
+    status, _, err = asked(folder, capsys, url, "--expect", "forward", "--expect", "404", "--expect", "x")
+    assert (status, len(err.splitlines())) == (4, 2)

@@ -29,6 +29,12 @@ def head(*words: str) -> tuple[list[bytes], bytes]:
         (["-I", "-u", "a:b", "a.test"], [b"HEAD / HTTP/1.1", b"Authorization: Basic YTpi"], b""),
         (["-H", "Host: other", "-H", "X;", "a.test:8443"], [b"Host: other", b"X:"], b""),
         (["-k", "-sS", "-0", "a.test/%2e/../x"], [b"GET /%2e/../x HTTP/1.0"], b""),
+        (["https://B\u00fccher.test:8443/"], [b"Host: xn--bcher-kva.test:8443"], b""),
+        (["https://b%C3%BCcher.test/"], [b"Host: xn--bcher-kva.test"], b""),
+        (["https://fa\u00df.test/"], [b"Host: xn--fa-hia.test"], b""),
+        (["https://\u4f8b\u3048\u3002\u30c6\u30b9\u30c8/"], [b"Host: xn--r8jz45g.xn--zckzah"], b""),
+        (["https://\u2603.test/"], [b"Host: xn--n3h.test"], b""),
+        (["https://Shop.test/"], [b"Host: Shop.test"], b""),
         (["-X", "PUT", "--data-raw", "@x", "a.test"], [b"PUT / HTTP/1.1"], b"@x"),
     ],
 )
@@ -37,6 +43,13 @@ def test_requests_are_those_of_curl(words: list[str], lines: list[bytes], body: 
     made, sent = head(*words)
     assert set(lines) <= set(made)
     assert sent == body
+
+
+@pytest.mark.parametrize("url", ["https://a%2fb.test/", "https://%ff.test/", "https://a%00.test/", "https://a\u00a0b/"])
+def test_what_is_no_host_name_is_refused(url: str) -> None:
+    """As curl does: nothing of it becomes a part of the path or a further line of the head."""
+    with pytest.raises(InvalidRequest, match="no host name"):
+        head(url)
 
 
 def test_a_form_has_parts(tmp_path: pathlib.Path) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import importlib.util
+import io
 import json
 import pathlib
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +30,7 @@ from edgenode.node.event_record import event_line
 from edgenode.proxy.event_record import EventRecord
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.matching.certainty import NotKnown
+from edgenode.simulation.event_files import with_progress
 from edgenode.simulation.recorded import NoEvent, NotJudged, Recorded, Verdict
 from edgenode.simulation.replay import Certain, NotCertain, Replayer
 from edgenode.simulation.simulator import Judged, Simulator
@@ -422,6 +428,94 @@ def test_a_huge_file_is_read_line_by_line(
         tracemalloc.stop()
     assert "600 the same" in capsys.readouterr().out
     assert peak < 10 << 20
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "told"),
+    [
+        ((), 0, ""),
+        (("--against", "stricter.ini"), 4, "expected the same: 3 changed, 4 not certain\n"),
+        (("--against", "stricter.ini", "--allow-uncertain"), 4, "expected the same: 3 changed\n"),
+    ],
+)
+def test_the_same_can_be_expected(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...], status: int, told: str,
+) -> None:  # fmt: skip
+    """The status says whether it is; what is not certain is not the same, unless that is allowed."""
+    monkeypatch.chdir(folder / "examples" / "seeing-why")
+    assert command.main(["replay", "explain.ini", "events.jsonl", "--expect-same", *options]) == status
+    assert capsys.readouterr().err == told
+    assert command.main(["replay", "explain.ini", "events.jsonl", *options[:2]]) == 0
+
+
+@pytest.mark.parametrize(("content", "why"), [("", "no event was compared"), ("{}\n", "1 not read")])
+def test_nothing_compared_is_not_the_same(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path, content: str, why: str
+) -> None:
+    """An empty file, or one of something else, meets no expectation."""
+    (tmp_path / "events").write_text(content)
+    ini = str(folder / "examples" / "seeing-why" / "explain.ini")
+    assert command.main(["replay", ini, str(tmp_path / "events"), "--expect-same"]) == 4
+    assert capsys.readouterr().err == f"expected the same: {why}\n"
+
+
+def test_rotated_files_are_read_as_they_are(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
+) -> None:
+    """By gzip, in several members and whatever they are called; of a file without its end nothing is told."""
+    why = folder / "examples" / "seeing-why"
+    lines = (why / "events.jsonl").read_bytes().splitlines(keepends=True)
+    rotated = tmp_path / "events.1"
+    rotated.write_bytes(gzip.compress(b"".join(lines[:5])) + gzip.compress(b"".join(lines[5:])))
+    assert command.main(["replay", str(why / "explain.ini"), str(rotated)]) == 0
+    assert "14 events\n  13 the same" in capsys.readouterr().out
+    rotated.write_bytes(gzip.compress(b"".join(lines))[:-100])
+    assert command.main(["replay", str(why / "explain.ini"), str(rotated)]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.startswith(f"cannot read {rotated}: ")) == ("", True)
+
+
+def zstd(data: bytes) -> bytes:
+    """Data, compressed by the command of that name."""
+    return subprocess.run(["zstd", "-q"], input=data, capture_output=True, check=True).stdout
+
+
+@pytest.mark.skipif(shutil.which("zstd") is None, reason="there is no zstd here")
+def test_zstandard_is_read_or_says_what_it_needs(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
+) -> None:
+    """With Python 3.14 or the package, several frames and all; else a sentence."""
+    why, rotated = folder / "examples" / "seeing-why", tmp_path / "events.zst"
+    lines = (why / "events.jsonl").read_bytes().splitlines(keepends=True)
+    rotated.write_bytes(zstd(b"".join(lines[:5])) + zstd(b"".join(lines[5:])))
+    can = any(importlib.util.find_spec(name) for name in ("zstandard", "compression"))
+    assert command.main(["replay", str(why / "explain.ini"), str(rotated)]) == (0 if can else 1)
+    out, err = capsys.readouterr()
+    assert (
+        "14 events\n  13 the same" in out if can else err.endswith("or the package zstandard (pip install zstandard)\n")
+    )
+    rotated.write_bytes(zstd(b"".join(lines))[:-100])
+    assert command.main(["replay", str(why / "explain.ini"), str(rotated)]) == 1
+
+
+class Terminal(io.StringIO):
+    """Standard error, as a terminal."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+def test_long_files_show_their_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a second, how much of the file has been read; at the end the line is empty. Elsewhere there is none."""
+    lines, times = [(number, "") for number in range(1024)], iter([0.0, 0.5, 1.5, 1.6, 1.7, 3.0, 3.0])
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert list(with_progress(iter(lines), lambda: 0.5, lambda: next(times))) == lines
+    assert terminal.getvalue() == "\r 50%  512 events\033[K\r 50%  1,024 events\033[K\r\033[K"
+    monkeypatch.setattr(sys, "stderr", quiet := io.StringIO())
+    assert list(with_progress(iter(lines), lambda: 0.5)) == lines
+    assert quiet.getvalue() == ""
 
 
 def test_what_cannot_be_read_is_said(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
