@@ -120,9 +120,10 @@ def load(
     authorities: list[x509.Certificate] = []
     for path in certificate.authorities:
         authorities += problems.attempt("authorities", read_certificates, path) or ()
-    if authorities and chain and not any(signed_by(chain[-1], authority) for authority in authorities):
-        bundle = ", ".join(map(str, certificate.authorities))
-        problems.error("authorities", f"{bundle} lacks the issuer of {certificate.chain}: {_issuer(chain[-1])}")
+    bundle = ", ".join(map(str, certificate.authorities))
+    with problems.reading("authorities", bundle):
+        if authorities and chain and not any(signed_by(chain[-1], authority) for authority in authorities):
+            problems.error("authorities", f"{bundle} lacks the issuer of {certificate.chain}: {_issuer(chain[-1])}")
     key = None
     with problems.reading("passphrase-file", certificate.passphrase_file):
         passphrase = _passphrase(certificate)

@@ -104,6 +104,9 @@ def _weak_key(authority: x509.Certificate, description: ClientIdentity) -> str:
         SSL.Context(SSL.TLS_METHOD).use_certificate(authority)
     except SSL.Error:
         kind, bits = description.key_type, description.key_bits
+        if not bits:
+            sentence = f"the key of {description.subject} is of a kind or on a curve that is not known"
+            return f"{sentence}; nothing that it issued is accepted"
         least = f"; {LEAST_BITS[kind]} would do" if kind in LEAST_BITS else ""
         sentence = f"the key of {description.subject}, {kind} of {bits} bits, is too weak{least}"
         return f"{sentence}; nothing that it issued is accepted"

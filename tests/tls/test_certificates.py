@@ -17,7 +17,18 @@ from cryptography.x509.oid import ObjectIdentifier
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import File, Secret
 from edgenode.tls.certificates import Certificate, check_for_origin, load
-from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, new_key, now, sequence, write_pem
+from tests.support.certificates import (
+    CLIENT,
+    DAY,
+    SERVER,
+    Issued,
+    make_authority,
+    new_key,
+    now,
+    pem,
+    sequence,
+    write_pem,
+)
 
 Write = Callable[..., Certificate]
 
@@ -335,3 +346,14 @@ def test_the_clock_is_read_if_no_time_is_given(write: Write, root: Issued) -> No
     """Without a time the certificate is judged by the present."""
     issued = root.issue(not_after=now() - datetime.timedelta(seconds=5))
     assert "expired on" in warnings(write(issued))[0][1]
+
+
+def test_an_issuer_that_cannot_be_written_is_a_problem_of_the_bundle(
+    write: Write, root: Issued, tmp_path: pathlib.Path
+) -> None:
+    """OpenSSL takes a string of an odd type in a name, and the library raises once the name is asked for."""
+    bundle = File(write_pem(tmp_path / "bundle.pem", [root]))
+    issued = root.issue()
+    certificate = write(issued, authorities=(bundle,))
+    certificate.chain.write_bytes(pem("CERTIFICATE", issued.der.replace(b"\x0c\x04Root", b"\x08\x04Root", 1)))
+    assert errors(certificate) == [("authorities", f"{bundle}: it is no valid DER")]
