@@ -69,13 +69,13 @@ async def served(client: Client) -> None:
     assert [(await ask(client)).status for _ in range(2)] == [200, 200]
 
 
-async def refused(node: Any, client: Client, words: str) -> None:
+async def refused(node: Any, client: Client, words: str, more: str = "") -> None:
     """The next request on the connection is refused, never reaches the origin, and the event says why."""
     await node.events.take(len(node.events.told))
     answer = await ask(client)
     assert (answer.status, answer.body) == (400, REFUSED)
     (event,) = await node.events.take()
-    assert event["error"] == {"fault": "client", "status": 495, "reason": f"client certificate: {words}"}
+    assert event["error"] == {"fault": "client", "status": 495, "reason": f"client certificate: {words}{more}"}
     assert event["certificate"]["verify"] == f"FAILED:{words}"
     assert event["certificate"]["revoked"] is (words == "certificate revoked")
     assert await in_thread(client.rest) == b""
@@ -180,7 +180,7 @@ async def test_a_list_that_goes_stale(pki: PKI, origin: Origin, clock: Clock, st
             await served(other)
             clock.ahead = 2 * HOUR
             if stale == "refuse":
-                await refused(node, client, "CRL has expired")
+                await refused(node, client, "CRL has expired", ": the list of CN=Clients")
                 return
             await served(client)
             await node.reload(origin, with_crl("old.crl", **{"crl-stale": stale}))

@@ -339,7 +339,7 @@ def test_all_that_rules_read_of_a_certificate_is_in_an_event() -> None:
     assert held == {each.name for each in attrs.fields(ClientIdentity)} - nested - {"leaf"}
     names = {each.name for each in attrs.fields(Verification)}
     assert {row.of.rpartition(".")[2] for row in ALL_ROWS.values() if ".verification." in row.of} == (
-        names - {"presented", "verified", "reason", "whose"}  # three are in its word, and no rule reads the last
+        names - {"presented", "verified", "reason", "whose"}  # those are in its word, or in the reason of the refusal
     )
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import hashlib
 import shutil
 import subprocess
 
 import pytest
+from hypothesis import given, settings, strategies
 from OpenSSL import crypto
 
 from edgenode.model.exchange import ClientIdentity
 from edgenode.tls.allowlists import SubjectPattern
+from edgenode.tls.bounds import is_costly
 from edgenode.tls.identity import UNREADABLE, describe
 from edgenode.tls.policies import server_context
 from edgenode.tls.servergroups import ServerGroup
@@ -109,3 +113,17 @@ def test_a_strict_store_refuses_what_is_not_written_as_the_rfc_demands() -> None
         assert "asn1" not in pair.verification.reason
         refused += pair.verification.reason == UNREADABLE
     assert refused > len(READ) / 2
+
+
+@settings(max_examples=300)
+@given(strategies.sampled_from([each.der for each in ALL]), strategies.data())
+def test_whatever_stands_in_a_certificate_it_is_read_or_refused(der: bytes, data: strategies.DataObject) -> None:
+    """With some bytes changed it is malformed in a known way, or an identity; and its cost is known, or too much."""
+    changed = bytearray(der)
+    for _ in range(data.draw(strategies.integers(1, 4))):
+        changed[data.draw(strategies.integers(0, len(der) - 1))] = data.draw(strategies.integers(0, 255))
+    with contextlib.suppress(ValueError):
+        client = describe(bytes(changed))
+        assert client.subject.isprintable() or not client.subject.isascii()
+        assert client.not_before.tzinfo is client.not_after.tzinfo is datetime.UTC
+    assert is_costly([bytes(changed), bytes(changed)]) in (True, False)
