@@ -7,9 +7,8 @@ within two of its looks.
 from __future__ import annotations
 
 import argparse
-import datetime
+import pathlib
 import sys
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,8 +20,11 @@ from edgenode.feeds.contents import Content, Fed
 from edgenode.feeds.fetch import Fetcher
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
-from edgenode.node.feed_updates import ask, pause, remote, status_of
-from edgenode.rules.feeds import without_query
+from edgenode.node import control
+from edgenode.node.feed_listing import listing
+from edgenode.node.feed_updates import ask, remote
+
+_PID_FILE = pathlib.Path("twistd.pid")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,15 +36,21 @@ def main(arguments: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     update = commands.add_parser("update", help="ask the sources now")
     update.add_argument("file", metavar="FILE", help="the configuration file")
-    update.add_argument("names", metavar="NAME", nargs="*", help="of the lists and filters; all of them without any")
+    names = "of the lists and filters, also of those switched off; without any all that are in use"
+    update.add_argument("names", metavar="NAME", nargs="*", help=names)
     update.add_argument("--shrink", action="store_true", help="accept a content however much of it is gone")
-    listing = commands.add_parser("list", help="list what is fed, and from where")
-    listing.add_argument("file", metavar="FILE", help="the configuration file")
+    shown = commands.add_parser("list", help="list what a running node uses, from where, and how old it is")
+    shown.add_argument("file", metavar="FILE", nargs="?", help="the configuration file, for when no node runs")
+    which = shown.add_mutually_exclusive_group()
+    which.add_argument("--pid", type=int, help="the node's process")
+    which.add_argument(
+        "--pid-file", type=pathlib.Path, metavar="FILE", help="the file in which twistd has written it (twistd.pid)"
+    )
+    shown.add_argument("--all", action="store_true", help="of a file: also the filters that are switched off")
     options = parser.parse_args(arguments)
-    configuration = Configuration.load(options.file)
     if options.command == "list":
-        _list(configuration)
-        return 0
+        return _list(options)
+    configuration = Configuration.load(options.file)
     headers = {header: header.partition(" ")[2] for header in remote(configuration)}
     unknown = [name for name in options.names if name not in headers.values()]
     for name in unknown:
@@ -50,11 +58,17 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{name}: {sentence}", file=sys.stderr)
     if unknown:
         return 1
-    chosen = [header for header, name in headers.items() if not options.names or name in options.names]
+    fed = remote(configuration)
+    chosen = [
+        header
+        for header, name in headers.items()
+        if name in options.names or (not options.names and getattr(fed[header], "active", True))
+    ]
     try:
         task.react(_update, (configuration, chosen, options.shrink))
     except SystemExit as end:
         return int(end.code or 0)
+    return 0
 
 
 async def _update(reactor: Any, configuration: Configuration, headers: list[str], shrink: bool) -> None:
@@ -76,27 +90,19 @@ async def _update(reactor: Any, configuration: Configuration, headers: list[str]
     raise SystemExit(int(failed))
 
 
-def _list(configuration: Configuration) -> None:
-    """One line for each: header, source, values, age, next."""
-    now = time.time()
-    rows = [("section", "source", "values", "age", "next")]
-    for header, section in configuration.fed():
-        if section.source is None:
-            continue
-        content = configuration.contents.read.get(header)
-        size = "none" if content is None else f"{content.size}"
-        age = after = "-"
-        if section.remote:
-            status = status_of(configuration, header, section)
-            age = _span(now - status.confirmed) if status.confirmed else "never"
-            seconds = pause(section, status, content is not None, now)
-            after = "by hand" if seconds is None else f"in {_span(seconds)}"
-            after += f" ({status.problem.splitlines()[0]})" if status.problem else ""
-        rows.append((header, without_query(str(section.source)), size, age, after))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(map(str.ljust, row, widths)).rstrip())
-
-
-def _span(seconds: float) -> str:
-    return str(datetime.timedelta(seconds=round(max(0.0, seconds))))
+def _list(options: argparse.Namespace) -> int:
+    """What a running node holds; without one what the file and the folder ``state`` say."""
+    given = options.pid is not None or options.pid_file is not None
+    try:
+        pid = int((options.pid_file or _PID_FILE).read_text()) if options.pid is None else options.pid
+        report = control.ask(pid, request=control.FEEDS)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else "there is no process number in it"
+        if given or options.file is None:
+            print(f"edgenode feeds: no node can be asked: {reason}", file=sys.stderr)
+            return 1
+        print(f"no node can be asked ({reason}): this is what one would use", file=sys.stderr)
+        print(listing(Configuration.load(options.file), everything=options.all))
+        return 0
+    print(report.text, file=sys.stdout if report.done else sys.stderr)
+    return 0 if report.done else 1

@@ -19,7 +19,6 @@ from edgenode.policy import stages
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.proxy.routing import PathMap
-from edgenode.rules import filter_feeds
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import All, AnyOf, Formula
 from edgenode.rules.matching.contradictions import Conjunction, conjunctions
@@ -86,11 +85,11 @@ class Formulas:
         """The formula of each active global filter and of each path map, by its header."""
         judged = {}
         for header, each in self.lists.items():
-            if isinstance(each, PathMap) or (isinstance(each, GlobalFilter) and each.active):
+            if isinstance(each, PathMap):
                 judged[header] = self.section_formulas.formula(each, header)
-            if isinstance(each, GlobalFilter) and each.active and each.feed is not None:
-                members = self.contents.feeds[header.partition(" ")[2]]
-                judged[header] = filter_feeds.formula(each.feed, members, str(each.source))
+            elif isinstance(each, GlobalFilter) and each.active:
+                name = header.partition(" ")[2]
+                judged[header] = each.formula(name, self.section_formulas, self.contents.feeds)
         return judged
 
     @cached_property

@@ -66,11 +66,14 @@ class Sections:
                 yield header, section
 
     def fed(self) -> Iterator[tuple[str, List | GlobalFilter]]:
-        """Every section that has a content: lists, and global filters with a source, by its header."""
+        """Every section that has a content: lists, and global filters with a source, by its header.
+
+        Those that are switched off have none without a place to keep what is fetched for them.
+        """
         for name, each in self.lists.items():
             yield f"{each.kind} {name}", each
         for name, filter in self.global_filters.items():
-            if filter.source is not None:
+            if filter.sources and (filter.active or not filter.remote or self.edge.state is not None):
                 yield f"{filter.kind} {name}", filter
 
     def mode(self, path_map: str, server_group: str | None = None) -> str:

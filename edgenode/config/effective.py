@@ -49,7 +49,7 @@ def _lines(section: Any, written: Mapping[str, str]) -> Iterator[str]:
     known = schema.settings(type(section))
     for key, setting in known.items():
         value = getattr(section, setting.attribute)
-        vain = isinstance(section, Feed) and section.source is None and setting.attribute in _OF_FEEDS
+        vain = isinstance(section, Feed) and not section.sources and setting.attribute in _OF_FEEDS
         if key in written:
             yield _line(key, written[key])
         elif value not in (None, (), "") and not vain:

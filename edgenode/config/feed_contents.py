@@ -88,14 +88,14 @@ def load(
 
 def signatures(configuration: Sections) -> dict[str, Signature]:
     """The signatures of the files that are read, as they are now, by the header of the section."""
-    sourced = ((header, section) for header, section in configuration.fed() if section.source is not None)
+    sourced = ((header, section) for header, section in configuration.fed() if section.sources)
     return {header: _signature(configuration, header, section) for header, section in sourced}
 
 
 def files(configuration: Sections) -> Iterator[pathlib.Path]:
     """The files that sources name."""
-    sources = (section.source for _, section in configuration.fed())
-    return (source.path for source in sources if source is not None and source.path is not None)
+    sources = (source for _, section in configuration.fed() for source in section.sources)
+    return (source.path for source in sources if source.path is not None)
 
 
 def refresh(configuration: Sections, contents: Contents, headers: Collection[str]) -> tuple[Contents, list[Problem]]:
@@ -136,5 +136,5 @@ def _read(
 
 
 def _signature(configuration: Sections, header: str, section: Feed) -> Signature:
-    path = feeds.content_path(configuration.edge.state, header, section)
-    return () if path is None else file_state(path)
+    states = [file_state(path) for path in feeds.content_paths(configuration.edge.state, header, section)]
+    return tuple(states)

@@ -135,10 +135,10 @@ def folder(text: str, scope: Scope) -> pathlib.Path:
 _PREFIX = "file:"
 
 
-def source(text: str, scope: Scope) -> Source | None:
+def source(text: str, scope: Scope) -> Source:
     """``https://HOST/PATH``, ``file:PATH``, or ``self-managed`` for none. There is no ``http``."""
     if text == "self-managed":
-        return None
+        return Source()
     if text.startswith(_PREFIX):
         name = text.removeprefix(_PREFIX)
         if name.startswith("//") and not name.startswith("///"):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 
 from attrs import evolve, frozen
 
@@ -17,7 +18,7 @@ from edgenode.model.errors import InvalidValue, Problem
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.rules import filter_feeds, lists
 from edgenode.rules.feed_formats import Format, Values
-from edgenode.rules.feeds import Feed
+from edgenode.rules.feeds import Feed, without_query
 from edgenode.rules.filter_feeds import FeedCategory
 from edgenode.rules.lists import List, ListType, Members
 
@@ -39,17 +40,22 @@ class Content:
     """What a list or a filter holds.
 
     :ivar members: in the form in which it is looked up.
-    :ivar size: how many values it has; one that stands there twice counts once.
+    :ivar size: how many values came from its sources, or stand in a list without one; one that stands there twice
+        counts once.
     :ivar identity: of what it was read, and how; equal ones have equal members.
-    :ivar etag: the source's own mark for it, empty without one.
-    :ivar last_modified: likewise.
+    :ivar marks: of each source its own marks for it, ETag and Last-Modified, empty without one.
+    :ivar skipped: the lines that could not be read and were left out, some of them in full; all warnings.
     """
 
     members: Members
     size: int
     identity: tuple[object, ...]
-    etag: str = ""
-    last_modified: str = ""
+    marks: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[Problem, ...] = ()
+
+    def __str__(self) -> str:
+        left_out = "; ".join(problem.sentence for problem in self.skipped)
+        return counted(self.size) + (f"; left out: {left_out}" if left_out else "")
 
 
 class Refused(Exception):
@@ -68,14 +74,15 @@ class Refused(Exception):
         return f"{first.sentence}{quoted}{' (and more)' if len(self.problems) > 1 else ''}"
 
 
-def read_download(header: str, section: Fed, stored: Stored, known: Content | None) -> Content:
-    """Make a content of what came from a source.
+def read_download(header: str, section: Fed, parts: Sequence[Stored], known: Content | None) -> Content:
+    """Make a content of what came from its sources.
 
+    :param parts: what came, of each.
     :param known: what we have: it is returned if it is the same.
     :raises Refused: if that cannot be done.
     """
-    content = _content(header, section, stored.data, "", known)
-    return content if content is known else _marked(content, stored)
+    content = _content(header, section, [part.data for part in parts], "", known)
+    return content if content is known else _marked(content, parts)
 
 
 def check_share(header: str, section: Feed, content: Content, known: Content | None) -> None:
@@ -103,24 +110,36 @@ def _whole(content: Content, version: int, bits: int) -> bool:
     return len(lows) == 1 and lows[0] == 0 and highs[0] == (1 << bits) - 1
 
 
-def stored(folder: pathlib.Path, header: str, section: Feed) -> Stored | None:
-    """What was last fetched for a section, if anything.
+def content_paths(folder: pathlib.Path | None, header: str, section: Feed) -> Iterator[pathlib.Path]:
+    """The files that the content of a section is read from.
 
     :param folder: ``[edge] state``.
+    """
+    for index, source in enumerate(section.sources):
+        if source.path is not None:
+            yield source.path
+        elif folder is not None:
+            yield store.content_path(folder, header, index)
+
+
+def kept(folder: pathlib.Path | None, header: str, section: Feed, index: int) -> Stored | None:
+    """What a file holds, or what was last fetched from a source, if anything.
+
+    :param folder: ``[edge] state``; needed if the source is remote.
+    :param index: of the source.
     :raises InvalidValue: if there is something that cannot be believed.
+    :raises Refused: if a file cannot be read.
     """
-    assert section.source is not None
-    return store.read(folder, header, section.source.url, section.max_size)
+    source = section.sources[index]
+    if source.path is not None:
+        return Stored(str(source), _file(header, source.path, section.max_size))
+    assert folder is not None
+    return store.read(folder, header, source.url, section.max_size, index)
 
 
-def content_path(folder: pathlib.Path | None, header: str, section: Feed) -> pathlib.Path | None:
-    """The file that the content of a section is read from, if there is one.
-
-    :param folder: ``[edge] state``.
-    """
-    if section.source is None:
-        return None
-    return section.source.path or (None if folder is None else store.content_path(folder, header))
+def digest(data: bytes) -> bytes:
+    """What the identity of a content has of the bytes of each of its sources."""
+    return hashlib.sha256(data).digest()
 
 
 def read(
@@ -128,27 +147,28 @@ def read(
 ) -> tuple[Content | None, list[Problem]]:
     """Read the content of a section, or take it over if it would be the same.
 
-    :param folder: ``[edge] state``; needed if the source is remote.
+    :param folder: ``[edge] state``; needed if a source is remote.
     :param known: what we have.
-    :returns: ``None`` if nothing has ever come from the source; and warnings.
+    :returns: ``None`` if nothing has ever come from a source; and warnings.
     :raises Refused: if it cannot be used.
     """
-    if section.source is None:
-        assert isinstance(section, List)
-        return _items(header, section), []
-    if not section.remote:
-        assert section.source.path is not None
-        return _content(header, section, _file(header, section.source.path, section.max_size), "", known), []
-    assert folder is not None
+    if isinstance(section, List):
+        own = _items(header, section)
+        if not section.sources:
+            return own, []
     try:
-        found = stored(folder, header, section)
-        if found is not None:
-            content = _content(header, section, found.data, "what was kept of it: ", known)
-            return _marked(content, found), []
+        parts = [kept(folder, header, section, index) for index in range(len(section.sources))]
+        there = [part for part in parts if part is not None]
+        if len(there) == len(parts):
+            where = "what was kept of it: " if section.remote else ""
+            content = _content(header, section, [part.data for part in there], where, known)
+            return _marked(content, there), [*content.skipped]
         sentence = "nothing has come from there yet"
     except InvalidValue as problem:
         sentence = problem.sentence
     except Refused as refusal:
+        if not section.remote:
+            raise
         sentence = str(refusal)
     if known is not None and is_of(known, header, section):
         return known, [Problem(header, "source", f"{sentence}; what is in use stays in use", warning=True)]
@@ -157,10 +177,9 @@ def read(
     return None, [Problem(header, "source", f"{sentence}; until it has come it matches nothing", warning=True)]
 
 
-def _marked(content: Content, stored: Stored) -> Content:
-    if (content.etag, content.last_modified) == (stored.etag, stored.last_modified):
-        return content
-    return evolve(content, etag=stored.etag, last_modified=stored.last_modified)
+def _marked(content: Content, parts: Sequence[Stored]) -> Content:
+    marks = tuple((part.etag, part.last_modified) for part in parts)
+    return content if content.marks == marks else evolve(content, marks=marks)
 
 
 def _file(header: str, path: pathlib.Path, most: int) -> bytes:
@@ -182,53 +201,108 @@ def _items(header: str, section: List) -> Content:
     twice = (index for index, text in enumerate(values.texts) if seen.setdefault(text, index) != index)
     again = InvalidValue("this is written twice", 0)
     problems = [_problem(header, "items", values, index, again) for index in islice(twice, _MOST_FAULTS + 1)]
-    members = _members(header, section, values, "items", "", problems)
+    members = _members(header, section, [_Part(values)], "items", problems)
     return Content(evolve(members, annotations=values.annotations), len(values.texts), ())
 
 
-def _content(header: str, section: Fed, data: bytes, where: str, known: Content | None = None) -> Content:
+@frozen
+class _Part:
+    """What was read of one source.
+
+    :ivar where: what stands before the place of a fault.
+    """
+
+    values: Values
+    where: str = ""
+
+
+def _content(header: str, section: Fed, data: Sequence[bytes], where: str, known: Content | None = None) -> Content:
     """Make a content of bytes.
 
+    :param data: of each source.
     :param where: what stands before the place of a fault.
     """
-    identity = (hashlib.sha256(data).digest(), *_way(header, section))
+    identity = (tuple(map(digest, data)), *_way(header, section))
     if known is not None and known.identity == identity:
         return known
+    skip = section.bad_lines == "skip"
+    parts = [_part(header, section, index, each, where, skip) for index, each in enumerate(data)]
+    skipped: list[Problem] = []
+    if skip:
+        parts = [_without_bad_lines(header, section, part, skipped) for part in parts]
+    for part in parts:
+        if not part.values.texts and section.most_shrink < 100:
+            raise Refused([Problem(header, "source", f"{part.where}it is empty")])
+    size = len({text for part in parts for text in part.values.texts})  # set() would hold up other threads
+    annotations: Mapping[str, str] = {}
+    if isinstance(section, List) and section.items:
+        own = Format().read(section.items.encode("utf-8", "surrogatepass"), _kind(section).words)
+        parts, annotations = [*parts, _Part(own)], own.annotations
+    members = evolve(_members(header, section, parts, "source", []), annotations=annotations)
+    return Content(members, size, identity, skipped=tuple(skipped))
+
+
+def _part(header: str, section: Fed, index: int, data: bytes, where: str, skip: bool) -> _Part:
+    if len(section.sources) > 1:
+        where = f"{where}{without_query(str(section.sources[index]))}: "
     try:
-        values = worker.read(section.format, data, _kind(section).words)
+        return _Part(worker.read(section.format, data, _kind(section).words, skip), where)
     except InvalidValue as problem:
         raise Refused([Problem(header, "source", f"{where}{problem.sentence}")]) from None
-    if not values.texts and section.most_shrink < 100:
-        raise Refused([Problem(header, "source", f"{where}it is empty")])
-    size = len({text for text in values.texts})  # noqa: C416  # set() would hold up other threads
-    return Content(_members(header, section, values, "source", where, []), size, identity)
+
+
+def _without_bad_lines(header: str, section: Fed, part: _Part, skipped: list[Problem]) -> _Part:
+    """A part without the lines that cannot be read.
+
+    :param skipped: gets those.
+    :raises Refused: if they are more than the others: then it is not what it should be.
+    """
+    values, where = part.values, part.where
+    faults = dict(lists.faults(_kind(section).check, values.texts))
+    unread = (Problem(header, "source", f"{where}line {line}: {sentence}") for line, sentence in values.bad)
+    found = chain(unread, (_problem(header, "source", values, *fault, where) for fault in faults.items()))
+    problems, count = list(islice(found, _MOST_FAULTS)), len(values.bad) + len(faults)
+    if count > len(values.texts) - len(faults):
+        raise Refused([Problem(header, "source", f"{where}more bad lines than good ones: {count}"), *problems])
+    if count > len(problems):
+        problems.append(Problem(header, "source", f"{where}and {count - len(problems)} more lines"))
+    skipped += [evolve(problem, warning=True) for problem in problems]
+    if not faults:
+        return part
+    left = [index for index in range(len(values.texts)) if index not in faults]
+    texts, places = [values.texts[index] for index in left], [values.places[index] for index in left]
+    return _Part(evolve(values, texts=texts, places=places), where)
 
 
 def is_of(content: Content, header: str, section: Fed) -> bool:
-    """Whether a content came from the source of a section, and was read as that one is."""
+    """Whether a content came from the sources of a section, and was read as that one is."""
     return content.identity[1:] == _way(header, section)
 
 
 def _way(header: str, section: Fed) -> tuple[object, ...]:
     """Where a content comes from, and how it is read."""
-    how = (section.type,) if isinstance(section, List) else (section.feed, section.match_case)
-    return header, str(section.source), section.format, *how
+    how = (section.type, section.items) if isinstance(section, List) else (section.feed, section.match_case)
+    return header, section.whence, section.format, section.bad_lines, *how
 
 
-def _members(header: str, section: Fed, values: Values, key: str, where: str, problems: list[Problem]) -> Members:
+def _members(header: str, section: Fed, parts: Sequence[_Part], key: str, problems: list[Problem]) -> Members:
+    texts = parts[0].values.texts if len(parts) == 1 else [text for part in parts for text in part.values.texts]
     try:
         if isinstance(section, List):
-            members = lists.members(_name(header), section.type, values.texts)
+            members = lists.members(_name(header), section.type, texts)
         else:
             assert section.feed is not None
-            members = filter_feeds.members(header, section.feed, values.texts, section.match_case)
+            members = filter_feeds.members(header, section.feed, texts, section.match_case)
     except InvalidValue as problem:
         # Of a million bad lines all but the first are left where they are.
-        found = islice(lists.faults(_kind(section).check, values.texts), _MOST_FAULTS + 1)
-        faults = [_problem(header, key, values, *fault, where) for fault in found]
-        problems = [*problems, *faults] if faults else [*problems, Problem(header, key, f"{where}{problem.sentence}")]
+        found = ((part, *fault) for part in parts for fault in lists.faults(_kind(section).check, part.values.texts))
+        faults = [
+            _problem(header, key, part.values, index, fault, part.where)
+            for part, index, fault in islice(found, _MOST_FAULTS + 1)
+        ]
+        problems = [*problems, *(faults or [Problem(header, key, f"{parts[0].where}{problem.sentence}")])]
     if problems:
-        more = [Problem(header, key, f"{where}and more of this kind")] if len(problems) > _MOST_FAULTS else []
+        more = [Problem(header, key, f"{parts[0].where}and more of this kind")] if len(problems) > _MOST_FAULTS else []
         raise Refused([*problems[:_MOST_FAULTS], *more])
     return members
 
@@ -245,8 +319,13 @@ def _name(header: str) -> str:
 
 
 def nothing(header: str, section: Fed) -> Members:
-    """The members of a section without a content: none."""
-    return Members(_name(header), section.type) if isinstance(section, List) else Members(header)
+    """The members of a section for which nothing has come yet: the items of a list, or none."""
+    if not isinstance(section, List):
+        return Members(header)
+    try:
+        return _items(header, section).members
+    except Refused:  # which has been reported
+        return Members(_name(header), section.type)
 
 
 def _problem(header: str, key: str, values: Values, index: int, problem: InvalidValue, where: str = "") -> Problem:

@@ -48,7 +48,7 @@ class Stored:
 class Status:
     """What has come of asking a source.
 
-    :ivar source: which one.
+    :ivar source: which one; several, a line each.
     :ivar asked: when it was last asked, seconds since 1970; 0 never.
     :ivar confirmed: when it last said that our content is its own.
     :ivar failures: how often it has failed since.
@@ -62,9 +62,12 @@ class Status:
     problem: str = ""
 
 
-def content_path(folder: pathlib.Path, header: str) -> pathlib.Path:
-    """The file of a section's content: ``list.office.feed``."""
-    return folder / f"{header.replace(' ', '.', 1)}.feed"
+def content_path(folder: pathlib.Path, header: str, index: int = 0) -> pathlib.Path:
+    """The file of the content of a section's source: ``list.office.feed``, of further ones ``list.office.feed.2``.
+
+    :param index: of the source, from 0.
+    """
+    return folder / f"{header.replace(' ', '.', 1)}.feed{f'.{index + 1}' if index else ''}"
 
 
 def _status_path(folder: pathlib.Path, header: str) -> pathlib.Path:
@@ -84,14 +87,15 @@ def check_folder(folder: pathlib.Path) -> None:
         raise InvalidValue(f"everybody can write into {folder}, and so into what rules are made of")
 
 
-def read(folder: pathlib.Path, header: str, source: str, max_size: int) -> Stored | None:
-    """Read the content of a section; ``None`` if there is none of this source.
+def read(folder: pathlib.Path, header: str, source: str, max_size: int, index: int = 0) -> Stored | None:
+    """Read the content of a section's source; ``None`` if there is none of this one.
 
     :param header: the section's header.
+    :param index: of the source, from 0.
     :param source: where it must have come from.
     :raises InvalidValue: if there is one that cannot be believed.
     """
-    path = content_path(folder, header)
+    path = content_path(folder, header, index)
     try:
         data = _read(path, _HEAD + max_size, folder.stat().st_uid)
     except FileNotFoundError:
@@ -107,6 +111,15 @@ def read(folder: pathlib.Path, header: str, source: str, max_size: int) -> Store
     return Stored(source, content, _text(head, "etag"), _text(head, "last_modified"))
 
 
+def digest(folder: pathlib.Path, header: str, index: int = 0) -> bytes | None:
+    """The SHA-256 of what is kept of a section's source, as its first line says; ``None`` if nothing is."""
+    try:
+        with content_path(folder, header, index).open("rb") as file:
+            return bytes.fromhex(_text(_object(file.readline(_HEAD)), "sha256")) or None
+    except (OSError, ValueError):
+        return None
+
+
 def stage(folder: pathlib.Path, stored: Stored) -> pathlib.Path:
     """Write a content beside the one that is there: :func:`publish` or :func:`discard` it.
 
@@ -117,12 +130,13 @@ def stage(folder: pathlib.Path, stored: Stored) -> pathlib.Path:
     return _written(folder, json.dumps(head).encode() + b"\n" + stored.data)
 
 
-def publish(staged: pathlib.Path, header: str) -> None:
+def publish(staged: pathlib.Path, header: str, index: int = 0) -> None:
     """Put a content in the place of the one that is there.
 
+    :param index: of the source, from 0.
     :raises OSError: if that cannot be done.
     """
-    _replace(staged, content_path(staged.parent, header))
+    _replace(staged, content_path(staged.parent, header, index))
 
 
 def discard(staged: pathlib.Path) -> None:

@@ -36,13 +36,13 @@ _VALUE = re.compile("[^\0]+")
 _CHILD = "import sys; sys.path[:] = sys.argv[3:]; from edgenode.feeds.worker import main; main(*sys.argv[1:3])"
 
 
-def read(format: Format, data: bytes, words: bool) -> Values:
+def read(format: Format, data: bytes, words: bool, skip: bool = False) -> Values:
     """Read a content, as :meth:`Format.read` does.
 
     :raises InvalidValue: if it is not written so, or takes too long.
     """
     if format.name != "json" or len(data) <= _SMALL:
-        return format.read(data, words)
+        return format.read(data, words, skip)
     package = pathlib.Path(__file__).parents[2]
     command = [sys.executable, "-I", "-c", _CHILD, str(format), str(_MOST_MEMORY), str(package), *sys.path]
     try:

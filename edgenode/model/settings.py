@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pathlib
 import re
-from typing import Any, NewType
+from typing import Any, ClassVar, NewType
 
 import attrs
 from attrs import frozen
@@ -50,14 +50,16 @@ class Source:
     """Where values come from that stand in no section.
 
     :ivar url: an ``https`` address; empty for a file.
-    :ivar path: the file; ``None`` for an address.
+    :ivar path: the file; ``None`` for an address; neither for ``self-managed``.
     """
+
+    lines: ClassVar[bool] = True
 
     url: str = ""
     path: pathlib.Path | None = None
 
     def __str__(self) -> str:
-        return self.url or f"file:{self.path}"
+        return self.url or ("self-managed" if self.path is None else f"file:{self.path}")
 
 
 Word = NewType("Word", str)

@@ -1,11 +1,11 @@
-"""A running node is asked to read its configuration again, and answers with what came of it.
+"""A running node is asked to read its configuration again, or what its lists hold, and answers.
 
 ``python -m edgenode reload`` talks to the node over a Unix socket without a file, in Linux's abstract namespace, named
 after the node's process. Law: the kernel says who is at the other end. A node obeys nobody but root and its own user.
 The command believes nobody but the process that it asked for, if that is root's or of its own user.
 
-The protocol: the command sends :data:`REQUEST`; the node answers with a line, ``done`` or ``failed``, and the report in
-UTF-8 behind it, and closes.
+The protocol: the command sends :data:`REQUEST` or :data:`FEEDS`; the node answers with a line, ``done`` or ``failed``,
+and the report in UTF-8 behind it, and closes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -27,6 +27,7 @@ from twisted.protocols.policies import TimeoutMixin
 from twisted.python.failure import Failure
 
 REQUEST = b"reload\n"
+FEEDS = b"feeds\n"
 _DONE, _FAILED = b"done\n", b"failed\n"
 
 PATIENCE = 5
@@ -43,15 +44,18 @@ _log = Logger()
 
 @frozen
 class Report:
-    """What came of a reload.
+    """What came of a reload, or what lists and datafeeds hold.
 
     :ivar done: whether the new configuration is in use, and all that its files hold.
-    :ivar text: every problem, warnings too, or that there is none.
+    :ivar text: every problem, warnings too, or that there is none; the lists.
     """
 
     done: bool
     text: str
 
+
+Answer = Callable[[], Deferred[Report]]
+"""Does what a command asks for."""
 
 PeerOf = Callable[[socket.socket], tuple[int, int]]
 """Says which process and which user is at the other end of a socket."""
@@ -67,14 +71,16 @@ def process_and_user(sock: socket.socket) -> tuple[int, int]:
 
 
 def listen(
-    reactor: Any, reload: Callable[[], Deferred[Report]], peer_of: PeerOf = process_and_user
+    reactor: Any, reload: Answer, peer_of: PeerOf = process_and_user, feeds: Answer | None = None
 ) -> IListeningPort | None:
-    """Wait to be asked for a reload.
+    """Wait to be asked.
 
     :param reload: reads the configuration again.
+    :param feeds: says what lists and datafeeds hold.
     :returns: the port; ``None``, and a line in the log, if somebody else has taken the name.
     """
-    callers = _Callers.forProtocol(_Caller, reactor, reload, peer_of)
+    answers = {REQUEST: reload} if feeds is None else {REQUEST: reload, FEEDS: feeds}
+    callers = _Callers.forProtocol(_Caller, reactor, answers, peer_of)
     try:
         port: IListeningPort = reactor.listenUNIX(_name(os.getpid()), callers)
     except CannotListenError as error:
@@ -91,8 +97,8 @@ class _Callers(Factory):
 
     noisy = False
 
-    def __init__(self, reactor: Any, reload: Callable[[], Deferred[Report]], peer_of: PeerOf) -> None:
-        self.reactor, self.reload, self.peer_of = reactor, reload, peer_of
+    def __init__(self, reactor: Any, answers: Mapping[bytes, Answer], peer_of: PeerOf) -> None:
+        self.reactor, self.answers, self.peer_of = reactor, answers, peer_of
         self.connected = 0
 
 
@@ -119,19 +125,21 @@ class _Caller(Protocol, TimeoutMixin):
         self.setTimeout(PATIENCE)
 
     def dataReceived(self, data: bytes) -> None:
-        """Reload once the whole request is there; what follows it is ignored, and anything else ends the connection."""
-        if not self._counted or self._received == REQUEST:
+        """Answer once the whole request is there; what follows it is ignored, and anything else ends the connection."""
+        answers = self.factory.answers
+        if not self._counted or self._received in answers:
             return
         self._received += data
-        if self._received == REQUEST:
+        if self._received in answers:
             self.setTimeout(None)
-            self.factory.reload().addCallbacks(self._answer, self._fail)
-        elif not REQUEST.startswith(self._received):
+            answers[self._received]().addCallbacks(self._answer, self._fail)
+        elif not any(request.startswith(self._received) for request in answers):
             self.transport.abortConnection()
 
     def _fail(self, failure: Failure) -> None:
-        _log.failure("a reload failed", failure=failure)
-        self._answer(Report(False, "the reload failed; the node's log says why"))
+        what = self._received.decode().strip()
+        _log.failure("the command {what} failed", what=what, failure=failure)
+        self._answer(Report(False, f"the {what} failed; the node's log says why"))
 
     def _answer(self, report: Report) -> None:
         if self.connected:
@@ -154,10 +162,11 @@ class _Caller(Protocol, TimeoutMixin):
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
-def ask(pid: int, peer_of: PeerOf = process_and_user) -> Report:
-    """Ask a node for a reload; this blocks.
+def ask(pid: int, peer_of: PeerOf = process_and_user, request: bytes = REQUEST) -> Report:
+    """Ask a node; this blocks.
 
     :param pid: its process.
+    :param request: what for.
     :raises OSError: if there is no such node, it does not answer, or it is not the one that does.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
@@ -171,7 +180,7 @@ def ask(pid: int, peer_of: PeerOf = process_and_user) -> Report:
             raise PermissionError(0, "somebody else answers in its place")
         answer = b""
         with contextlib.suppress(ConnectionError):
-            sock.sendall(REQUEST)
+            sock.sendall(request)
             answer = b"".join(iter(lambda: sock.recv(65536), b""))
     status, end, text = answer.partition(b"\n")
     if status + end not in (_DONE, _FAILED):

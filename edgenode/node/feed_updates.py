@@ -6,6 +6,7 @@ source asked sooner: when it was asked last is known from the folder ``state``.
 
 from __future__ import annotations
 
+import pathlib
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -20,12 +21,13 @@ from twisted.python.failure import Failure
 from edgenode.config.load import Configuration
 from edgenode.feeds import contents, store
 from edgenode.feeds.contents import Content, Fed, Refused
-from edgenode.feeds.fetch import Document, Fetcher, FetchError, Validators
+from edgenode.feeds.fetch import Fetcher, FetchError, Validators
 from edgenode.feeds.store import Status, Stored
 from edgenode.model.errors import ConfigurationError, InvalidValue
 from edgenode.model.urls import read_address
 from edgenode.node.watch import Change
 from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.rules.feeds import without_query
 from edgenode.tls.policies import client_context
 
 _FIRST_RETRY = 60.0
@@ -69,8 +71,8 @@ def remote(configuration: Configuration) -> dict[str, Fed]:
 
 def status_of(configuration: Configuration, header: str, section: Fed) -> Status:
     """What has come of asking a section's source so far."""
-    assert configuration.edge.state is not None and section.source is not None
-    return store.read_status(configuration.edge.state, header, section.source.url)
+    assert configuration.edge.state is not None
+    return store.read_status(configuration.edge.state, header, section.whence)
 
 
 def pause(section: Fed, status: Status, has_content: bool, now: float) -> float | None:
@@ -97,29 +99,22 @@ async def ask(configuration: Configuration, header: str, fetcher: Fetcher, take:
     """
     section = remote(configuration)[header]
     folder = configuration.edge.state
-    assert folder is not None and section.source is not None
-    url = section.source.url
+    assert folder is not None
     known = configuration.contents.read.get(header)
     in_thread = fetcher.in_thread
     status = await in_thread(status_of, configuration, header, section)
     asked = evolve(status, asked=time.time())
     try:
-        document = await _fetched(configuration, section, fetcher, known)
+        fetched = await _fetched(configuration, header, section, fetcher, known)
         content = known
-        if document is not None:
-            stored = Stored(url, document.data, document.validators.etag, document.validators.last_modified)
-            content = await in_thread(_read, header, section, stored, known, shrink)
+        if fetched:
+            content = await in_thread(_read, header, section, [each.stored for each in fetched], known, shrink)
             if content is not known:
-                staged = await in_thread(store.stage, folder, stored)
-                try:
-                    await take(header, section, content)
-                except BaseException:
-                    store.discard(staged)
-                    raise
-                await in_thread(store.publish, staged, header)
+                new = [each for each in fetched if each.new]
+                await _use(fetcher, folder, header, new, partial(take, header, section, content))
         assert content is not None  # a source that was not told of any cannot say that it is the same still
         word = "not changed" if content is known else "changed"
-        outcome = Outcome(word, contents.counted(content.size), Status(url, asked.asked, asked.asked))
+        outcome = Outcome(word, str(content), Status(section.whence, asked.asked, asked.asked))
     except (FetchError, Refused, InvalidValue, OSError) as error:
         reason = f"cannot be kept in {folder}: {error.strerror}" if isinstance(error, OSError) else str(error)
         failed = evolve(asked, failures=asked.failures + 1, problem=reason)
@@ -131,21 +126,87 @@ async def ask(configuration: Configuration, header: str, fetcher: Fetcher, take:
     return outcome
 
 
+@frozen
+class _Fetched:
+    """What a source holds.
+
+    :ivar index: of the source.
+    :ivar new: whether it has come over the network now.
+    """
+
+    index: int
+    stored: Stored
+    new: bool
+
+
+async def _use(
+    fetcher: Fetcher, folder: pathlib.Path, header: str, new: list[_Fetched], take: Callable[[], Awaitable[object]]
+) -> None:
+    """Put a content to use, and then keep what came."""
+    staged: list[pathlib.Path] = []
+    try:
+        for each in new:
+            staged += [await fetcher.in_thread(store.stage, folder, each.stored)]
+        await take()
+    except BaseException:
+        for path in staged:
+            store.discard(path)
+        raise
+    for path, each in zip(staged, new, strict=True):
+        await fetcher.in_thread(store.publish, path, header, each.index)
+
+
 async def _fetched(
-    configuration: Configuration, section: Fed, fetcher: Fetcher, known: Content | None
-) -> Document | None:
-    assert section.source is not None
+    configuration: Configuration, header: str, section: Fed, fetcher: Fetcher, known: Content | None
+) -> list[_Fetched]:
+    """What all sources of a section hold; nothing if none of them has changed."""
     stores = configuration.credentials.trust_stores
     trust_store = None if section.trust_store is None else stores[section.trust_store]
     # Reading the system's authorities takes a while.
     context = await fetcher.in_thread(partial(client_context, trust_store=trust_store))
-    validators = Validators() if known is None else Validators(known.etag, known.last_modified)
-    address = read_address(section.source.url)
-    return await fetcher.fetch(address, context, section.max_size, section.fetch_timeout, validators)
+    keep = partial(contents.kept, configuration.edge.state, header, section)
+
+    async def fetch(index: int, marks: tuple[str, str]) -> _Fetched | None:
+        source = section.sources[index]
+        if source.path is not None:
+            stored = await fetcher.in_thread(keep, index)
+            assert stored is not None
+            return _Fetched(index, stored, new=False)
+        address, validators = read_address(source.url), Validators(*marks)
+        try:
+            document = await fetcher.fetch(address, context, section.max_size, section.fetch_timeout, validators)
+        except FetchError as error:
+            where = f"{without_query(source.url)}: " if len(section.sources) > 1 else ""
+            raise FetchError(f"{where}{error}") from None
+        if document is None:
+            return None
+        etag, last_modified = document.validators.etag, document.validators.last_modified
+        return _Fetched(index, Stored(source.url, document.data, etag, last_modified), new=True)
+
+    marks = known.marks if known is not None and contents.is_of(known, header, section) else ()
+    found = [await fetch(index, mark) for index, mark in enumerate(marks or (("", ""),) * len(section.sources))]
+    if not any(each is not None for each in found):
+        return []
+    for index, each in enumerate(found):
+        if each is None:  # what has not changed is read from where it was kept, or comes anew
+            assert known is not None
+            found[index] = await fetcher.in_thread(_unchanged, keep, index, known) or await fetch(index, ("", ""))
+    return [each for each in found if each is not None]
 
 
-def _read(header: str, section: Fed, stored: Stored, known: Content | None, shrink: bool) -> Content:
-    content = contents.read_download(header, section, stored, known)
+def _unchanged(keep: Callable[[int], Stored | None], index: int, known: Content) -> _Fetched | None:
+    try:
+        stored = keep(index)
+    except InvalidValue:
+        return None
+    digests = known.identity[0]
+    assert isinstance(digests, tuple)
+    same = stored is not None and contents.digest(stored.data) == digests[index]
+    return _Fetched(index, stored, new=False) if stored is not None and same else None
+
+
+def _read(header: str, section: Fed, parts: list[Stored], known: Content | None, shrink: bool) -> Content:
+    content = contents.read_download(header, section, parts, known)
     if not shrink:
         contents.check_share(header, section, content, known)
     return content

@@ -12,18 +12,21 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.node import control, systemd
+from edgenode.node.feed_listing import listing
 from edgenode.node.privileges import HOW
 from edgenode.node.service import EdgeService
 from edgenode.proxy.listener.binding import sentence
@@ -63,7 +66,7 @@ class Node(MultiService):
         """Serve; root has been given up by now."""
         for warning in self._edge.configuration.warnings:
             _log.warn("{problem}", problem=str(warning))
-        self._control = control.listen(self._reactor, self.reload)
+        self._control = control.listen(self._reactor, self.reload, feeds=self._feeds)
         super().startService()
         # What has been built now stays. Without this the collector walks all of it again and again, for the objects of
         # requests, which hold no cycles, look to it like growth.
@@ -114,6 +117,11 @@ class Node(MultiService):
         if not self._reloading:
             self._read_again()
         return asked
+
+    def _feeds(self) -> Deferred[control.Report]:
+        """What lists and datafeeds hold; the files that are looked at for this may be on a slow disk."""
+        listed = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), listing, self._edge.configuration)
+        return listed.addCallback(partial(control.Report, True))
 
     def _read_again(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -8,7 +8,6 @@ from attrs import frozen
 
 from edgenode.model.exchange import Exchange
 from edgenode.policy.globalfilters import GlobalFilter
-from edgenode.rules import filter_feeds
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import Formula, Reads
 from edgenode.rules.lists import Members
@@ -36,12 +35,7 @@ class Filters:
         """Of filters that can be compiled: see :meth:`edgenode.policy.globalfilters.GlobalFilters.of`."""
         active = {name: each for name, each in filters.items() if each.active}
         known = SectionFormulas(definitions)
-        formulas = {
-            name: known.formula(each, name)
-            if each.feed is None
-            else filter_feeds.formula(each.feed, feeds[name], str(each.source))
-            for name, each in active.items()
-        }
+        formulas = {name: each.formula(name, known, feeds) for name, each in active.items()}
         names = list(active)
         reads = [Reads.of(formula) for formula in formulas.values()]
         computing = [index for index, each in enumerate(reads) if each.computes]

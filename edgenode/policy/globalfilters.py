@@ -21,7 +21,7 @@ from edgenode.rules import filter_feeds
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.feeds import Feed
 from edgenode.rules.filter_feeds import FeedCategory
-from edgenode.rules.formulas import Evidence
+from edgenode.rules.formulas import Evidence, Formula
 from edgenode.rules.lists import Members
 from edgenode.rules.matching.compiling import FormulaSet, compile_formulas
 from edgenode.rules.section_formulas import SectionFormulas
@@ -31,8 +31,8 @@ from edgenode.rules.tags import canonical
 
 @frozen
 class GlobalFilter(Section, Feed):
-    """A rule list for every request of the node: tags for those that match, and an action. With a source its rules are
-    the lines that come from there."""
+    """A rule list for every request of the node: tags for those that match, and an action. With a source the lines that
+    come from there are one more of its rules: any of them."""
 
     kind: ClassVar[str] = "global-filter"
 
@@ -52,15 +52,15 @@ class GlobalFilter(Section, Feed):
 
     def __attrs_post_init__(self) -> None:
         """:raises InvalidValue: if a tag is not in canonical form, or is an automatic tag; if a source is without the
-        category of its lines, or besides other rules.
+        category of its lines, or entries of that category have to match besides.
         """
-        if self.source is not None and self.feed is None:
+        if self.sources and self.feed is None:
             raise InvalidValue("a source needs feed, the category of its lines, such as ip", which="source")
-        if self.source is None and self.feed is not None:
+        if not self.sources and self.feed is not None:
             raise InvalidValue("has no meaning without a source", which="feed")
-        if self.source is not None and not super().empty:
-            sentence = "a filter with a source has no entries, sections or expression of its own"
-            raise InvalidValue(sentence, which="source")
+        if self.feed is not None and self.relation == "and" and any(e.key == str(self.feed) for e in self.entries):
+            sentence = "entries of the category of its feed, beside a source, are for relation = or"
+            raise InvalidValue(sentence, which="relation")
         for tag in self.tags:
             try:
                 check_own_tag(tag)
@@ -71,6 +71,18 @@ class GlobalFilter(Section, Feed):
     def empty(self) -> bool:
         """Whether it has no condition at all."""
         return self.feed is None and super().empty
+
+    def formula(self, name: str, known: SectionFormulas, feeds: Mapping[str, Members]) -> Formula:
+        """What it comes down to: its own rules and its feed, joined by its relation.
+
+        :param name: its own.
+        :param known: makes the formula of its own rules.
+        :param feeds: what the filters with a source hold, by the filter's name.
+        """
+        own = known.formula(self, name)
+        if self.feed is None:
+            return own
+        return filter_feeds.joined(own, filter_feeds.formula(self.feed, feeds[name], self.whence))
 
 
 _NO_STAGES: frozenset[str] = frozenset()
@@ -163,12 +175,7 @@ class GlobalFilters:
             if each.action is not None and each.action not in actions:
                 raise InvalidValue(f"the global filter {name} names an action that does not exist: {each.action}")
         known = known or SectionFormulas(definitions)
-        formulas = [
-            known.formula(each, name)
-            if each.feed is None
-            else filter_feeds.formula(each.feed, feeds[name], str(each.source))
-            for name, each in active.items()
-        ]
+        formulas = [each.formula(name, known, feeds) for name, each in active.items()]
         compiled = compile_formulas(formulas, [each.tags for each in active.values()], tuple(active))
         consequences = [
             _Consequence.of(name, each, None if each.action is None else actions[each.action], ways)

@@ -19,9 +19,7 @@ from edgenode.policy import escaping
 from edgenode.policy.actions import TEXT, Block, Monitor, Skip
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.templates import Template
-from edgenode.rules.categories import value_of
 from edgenode.rules.formulas import needs_of
-from edgenode.rules.language import expression_formulas
 from edgenode.rules.section_formulas import SectionFormulas
 
 UNINSPECTED = ("refuse", "pass")
@@ -60,9 +58,8 @@ def _refuses(action: Action) -> bool:
 
 
 def _needs(name: str, filter: GlobalFilter, formulas: SectionFormulas) -> frozenset[str]:
-    if filter.feed is not None:
-        return expression_formulas.needs(value_of(filter.feed.entry))
-    return needs_of(formulas.formula(filter, name))
+    fed = frozenset() if filter.feed is None else filter.feed.needs
+    return fed | needs_of(formulas.formula(filter, name))
 
 
 @frozen(eq=False)

@@ -1,8 +1,9 @@
-"""How a list or a datafeed is written: lines, CSV or JSON; from bytes to values, each with its place.
+"""How a list or a datafeed is written: lines, columns, CSV or JSON; from bytes to values, each with its place.
 
-Law: what cannot be read is an error with its place. Nothing is passed over but comments, empty lines, and what the path
-of a JSON format says may be missing. And reading holds up no other thread for long: lines and rows have a greatest
-length, for one is handled in one go. A JSON document is, too, so a large one is for another process.
+Law: what cannot be read is an error with its place, or is reported and left out where its section says so. Nothing is
+passed over but comments, empty lines, and what a format selects otherwise or says may be missing. And reading holds up
+no other thread for long: lines and rows have a greatest length, for one is handled in one go. A JSON document is, too,
+so a large one is for another process.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import csv
 import json
 import re
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import count
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain, count
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from edgenode.model.errors import InvalidValue
-
-Key = str | int | None
-"""A step of a path: into an object by its key, into an array by its index, or into all of either."""
+from edgenode.rules import json_paths
+from edgenode.rules.feed_columns import Columns
+from edgenode.rules.json_paths import Path
 
 
 @frozen
@@ -31,47 +33,38 @@ class Values:
     :ivar places: the number of each, from 1.
     :ivar unit: what is numbered: ``line`` or ``value``.
     :ivar annotations: what is said of a value behind ``#``, by the value.
+    :ivar bad: the lines that could not be read and were left out, each with why.
     """
 
     texts: list[str]
     places: Sequence[int]
     unit: str = "line"
     annotations: Mapping[str, str] = field(factory=dict)
+    bad: Sequence[tuple[int, str]] = ()
 
 
-@frozen
-class Step:
-    """One step of a path through a JSON document.
+Bad = Callable[[int, str], None]
+"""Is told of the number of a line that cannot be read, and why; raises :class:`InvalidValue` if none may be."""
 
-    :ivar key: where to.
-    :ivar optional: whether it may lead nowhere: written with ``?`` behind it.
-    """
-
-    key: Key
-    optional: bool = False
-
-
-_KEY = r"[A-Za-z_][A-Za-z0-9_-]*"
-_BRACKETS = r'\[(?:\*|[0-9]{1,9}|"[^"\\]*")\]'
-_PATH = re.compile(rf"(?:{_KEY}|{_BRACKETS})\??(?:(?:\.{_KEY}|{_BRACKETS})\??)*")
-_STEP = re.compile(rf"\.?(?:({_KEY})|({_BRACKETS}))(\??)")
-_BETWEEN_PATHS = re.compile(r"\s*(?:,\s*|\Z)")
+_SEPARATOR = re.compile(r"(tab|space|[^\w\s#\"']{1,4})\s+(\S.*)", re.ASCII)
 
 
 @frozen
 class Format:
     """How a source is written.
 
-    :ivar name: ``lines``, ``csv`` or ``json``.
-    :ivar argument: what stands behind it: the column, or the paths.
-    :ivar column: of CSV: the number of the column, from 1, or its name in the first row.
+    :ivar name: ``lines``, ``csv``, ``separated``, ``json`` or ``json-lines``.
+    :ivar argument: what stands behind it.
+    :ivar separator: of ``separated``: what stands between columns; empty for white space.
+    :ivar columns: of ``csv`` and ``separated``.
     :ivar paths: of JSON: where the values are.
     """
 
     name: str = "lines"
     argument: str = ""
-    column: int | str = 0
-    paths: tuple[tuple[Step, ...], ...] = ()
+    separator: str = ""
+    columns: Columns = field(factory=partial(Columns, "1"))
+    paths: tuple[Path, ...] = ()
 
     @classmethod
     def from_text(cls, text: str) -> Format:
@@ -82,40 +75,65 @@ class Format:
         name, _, argument = text.partition(" ")
         argument = argument.strip()
         if name not in READERS:
-            raise InvalidValue("expected lines, csv COLUMN or json PATH", 0)
+            raise InvalidValue(
+                "expected lines, csv COLUMN, separated SEPARATOR COLUMN, json PATH or json-lines PATH", 0
+            )
         if name == "lines":
             if argument:
                 raise InvalidValue("lines have no argument", text.index(argument))
             return cls()
         if not argument:
-            what = "a column, its number or its name" if name == "csv" else "a path, such as prefixes[*].ip_prefix"
+            what = "a path, such as prefixes[*].ip_prefix" if "json" in name else "a column, its number or its name"
             raise InvalidValue(f"{name} needs {what}", len(text))
+        at = len(name) + text[len(name) :].index(argument)
+        if "json" in name:
+            return cls(name, argument, paths=tuple(json_paths.paths(argument, at)))
         if name == "csv":
-            column = int(argument) if re.fullmatch(r"[0-9]{1,4}", argument) else argument
-            if column == 0:
-                raise InvalidValue("columns are numbered from 1", text.index(argument))
-            return cls(name, argument, column)
-        return cls(name, argument, paths=tuple(_paths(argument, text.index(argument))))
+            return cls(name, argument, columns=Columns.from_text(argument, at))
+        separated = _SEPARATOR.fullmatch(argument)
+        if separated is None:
+            raise InvalidValue("expected tab, space or a separator such as ;, and behind it a column", at)
+        separator = {"tab": "\t", "space": ""}.get(separated[1], separated[1])
+        return cls(name, argument, separator, Columns.from_text(separated[2], at + separated.start(2)))
 
     def __str__(self) -> str:
         return f"{self.name} {self.argument}".strip()
 
-    def read(self, data: bytes, words: bool = True) -> Values:
+    def read(self, data: bytes, words: bool = True, skip: bool = False) -> Values:
         """Read a content, UTF-8.
 
         :param words: whether no value has white space in it; then a comment may stand behind ``;`` too.
+        :param skip: whether lines that cannot be read are left out; a JSON document has none.
         :raises InvalidValue: if it is not written so; the sentence says where.
         """
-        return READERS[self.name](self, _decoded(data), words)
+        faults: list[tuple[int, str]] = []
+
+        def bad(line: int, sentence: str) -> None:
+            if not skip:
+                raise InvalidValue(f"line {line}: {sentence}")
+            faults.append((line, sentence))
+
+        values = READERS[self.name](self, _decoded(data, None if self.name == "json" else bad), words, bad)
+        return evolve(values, bad=tuple(sorted(faults)))
 
 
-def _decoded(data: bytes) -> str:
+def _decoded(data: bytes, bad: Bad | None) -> str:
+    """The text of a content; what is wrong in a line of it is told, and the line is empty."""
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        number = data.count(b"\n", 0, error.start) + 1
-        raise InvalidValue(f"line {number}: not UTF-8") from None
+        if bad is None:
+            number = data.count(b"\n", 0, error.start) + 1
+            raise InvalidValue(f"line {number}: not UTF-8") from None
+    lines = []
+    for number, line in enumerate(data.split(b"\n"), 1):
+        try:
+            lines.append(line.decode())
+        except UnicodeDecodeError:
+            bad(number, "not UTF-8")
+            lines.append("")
+    return "\n".join(lines)
 
 
 LONGEST = 1 << 18
@@ -140,7 +158,7 @@ _COMMENT = re.compile(r"\s#")
 _COMMENT_BEHIND_WORDS = re.compile(r"\s[#;]")
 
 
-def _lines(format: Format, text: str, words: bool) -> Values:
+def _lines(format: Format, text: str, words: bool, bad: Bad) -> Values:
     mark = _COMMENT_BEHIND_WORDS if words else _COMMENT
     texts: list[str] = []
     places = array("L")
@@ -158,10 +176,23 @@ def _lines(format: Format, text: str, words: bool) -> Values:
     return Values(texts, places, "line", annotations)
 
 
-# -- CSV (RFC 4180) --------------------------------------------------------------------------------------------------
+# -- columns ---------------------------------------------------------------------------------------------------------
 
 
-def _csv(format: Format, text: str, words: bool) -> Values:
+def _separated(format: Format, text: str, words: bool, bad: Bad) -> Values:
+    separator = format.separator or None
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        for number, whole in enumerate(_each_line(text), 1):
+            line = whole.strip("\r\n" if separator == "\t" else None)
+            if line.strip() and line[0] not in "#;":
+                yield number, [cell.strip() for cell in line.split(separator)]
+
+    return _columns(format, rows(), bad)
+
+
+def _csv(format: Format, text: str, words: bool, bad: Bad) -> Values:
+    """RFC 4180; white space may stand between a comma and a quote."""
     length = 0
 
     def lines() -> Iterator[str]:
@@ -172,108 +203,99 @@ def _csv(format: Format, text: str, words: bool) -> Values:
                 raise InvalidValue(f"line {reader.line_num + 1}: the row has more than {LONGEST} characters")
             yield line
 
-    reader = csv.reader(lines(), strict=True)
+    reader = csv.reader(lines(), strict=True, skipinitialspace=True)
+
+    def rows() -> Iterator[tuple[int, list[str]]]:
+        nonlocal length
+        while True:
+            length = 0
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                bad(reader.line_num, f"not CSV: {error}")
+                continue
+            if row and not row[0].startswith("#"):
+                yield reader.line_num, [*map(str.strip, row)]
+
+    return _columns(format, rows(), bad)
+
+
+def _columns(format: Format, rows: Iterator[tuple[int, list[str]]], bad: Bad) -> Values:
     texts: list[str] = []
     places = array("L")
-    column = format.column
-    try:
-        for row in reader:
-            length = 0
-            if not row or row[0].startswith("#"):
-                continue
-            if isinstance(column, str):
-                if row.count(column) != 1:
-                    raise InvalidValue(f'line {reader.line_num}: the first row names no column "{column}", or several')
-                column = row.index(column) + 1
-                continue
-            if len(row) < column or not row[column - 1].strip():
-                raise InvalidValue(f"line {reader.line_num}: there is nothing in column {column}")
-            texts.append(row[column - 1].strip())
-            places.append(reader.line_num)
-    except csv.Error as error:
-        raise InvalidValue(f"line {reader.line_num}: not CSV: {error}") from None
+    read = None if format.columns.named else format.columns.reader(None)
+    for number, row in rows:
+        if read is None:
+            try:
+                read = format.columns.reader(row)
+            except InvalidValue as problem:
+                raise InvalidValue(f"line {number}: {problem.sentence}") from None
+            continue
+        try:
+            value = read(row)
+        except InvalidValue as problem:
+            bad(number, problem.sentence)
+            continue
+        if value is not None:
+            texts.append(value)
+            places.append(number)
     return Values(texts, places)
 
 
 # -- JSON (RFC 8259) -------------------------------------------------------------------------------------------------
 
-
-def _paths(text: str, column: int) -> Iterator[tuple[Step, ...]]:
-    """Read paths, separated by commas.
-
-    :param column: where the text begins, for errors.
-    """
-    at = 0
-    while True:
-        path = _PATH.match(text, at)
-        between = None if path is None else _BETWEEN_PATHS.match(text, path.end())
-        if path is None or between is None:
-            raise InvalidValue("expected a path, such as prefixes[*].ip_prefix", column + (path.end() if path else at))
-        yield tuple(_step(*step.groups()) for step in _STEP.finditer(path[0]))
-        at = between.end()
-        if at == len(text) and "," not in between[0]:
-            return
-
-
-def _step(key: str | None, brackets: str | None, optional: str) -> Step:
-    if brackets is None:
-        return Step(key, bool(optional))
-    inside = brackets[1:-1]
-    return Step(None if inside == "*" else int(inside) if inside.isdigit() else inside[1:-1], bool(optional))
-
-
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 """Half a character: JSON can escape it, and UTF-8 has no form for it; and what stands between values elsewhere."""
 
 
-def _json(format: Format, text: str, words: bool) -> Values:
+def _document(text: str) -> Any:
     try:
-        document = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise InvalidValue(f"line {error.lineno}: not JSON: {error.msg}") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; arrays within arrays
         raise InvalidValue(f"not JSON that can be read: {error}") from None
-    texts: list[str] = []
-    for path in format.paths:
-        for value in _found(document, path):
-            if isinstance(value, bool) or not isinstance(value, (str, int)):
-                raise InvalidValue(f"value {len(texts) + 1}: expected a text or a whole number")
-            texts.append(str(value).strip())
-            if not texts[-1] or len(texts[-1]) > LONGEST or _NO_TEXT.search(texts[-1]):
-                raise InvalidValue(f"value {len(texts)}: it is empty, too long, or no text")
+
+
+def _values(format: Format, document: Any) -> Iterator[str]:
+    found = chain.from_iterable(json_paths.found(document, path) for path in format.paths)
+    for number, value in enumerate(found, 1):
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise InvalidValue(f"value {number}: expected a text or a whole number")
+        text = str(value).strip()
+        if not text or len(text) > LONGEST or _NO_TEXT.search(text):
+            raise InvalidValue(f"value {number}: it is empty, too long, or no text")
+        yield text
+
+
+def _json(format: Format, text: str, words: bool, bad: Bad) -> Values:
+    texts = list(_values(format, _document(text)))
     return Values(texts, range(1, len(texts) + 1), "value")
 
 
-def _found(document: Any, path: Iterable[Step]) -> list[Any]:
-    """Every value that a path leads to."""
-    found = [document]
-    for step in path:
-        further: list[Any] = []
-        for each in found:
-            reached = _reached(each, step.key)
-            if reached is None and not step.optional:
-                raise InvalidValue(f"the path leads nowhere: there is no {_written(step.key)}")
-            further += reached or ()
-        found = further
-    return found
+def _json_lines(format: Format, text: str, words: bool, bad: Bad) -> Values:
+    texts: list[str] = []
+    places = array("L")
+    for number, line in enumerate(_each_line(text), 1):
+        if not line.strip():
+            continue
+        try:
+            found = list(_values(format, _document(line)))
+        except InvalidValue as problem:
+            bad(number, problem.sentence.removeprefix("line 1: "))
+            continue
+        texts += found
+        places.extend([number] * len(found))
+    return Values(texts, places)
 
 
-def _reached(value: Any, key: Key) -> Sequence[Any] | None:
-    """What a step leads to; ``None`` if it leads nowhere."""
-    if isinstance(value, dict):
-        if key is None:
-            return list(value.values())
-        return [value[key]] if isinstance(key, str) and key in value else None
-    if isinstance(value, list):
-        if key is None:
-            return value
-        return [value[key]] if isinstance(key, int) and key < len(value) else None
-    return None
-
-
-def _written(key: Key) -> str:
-    return "[*]" if key is None else f"[{key}]" if isinstance(key, int) else f'"{key}"'
-
-
-READERS: Mapping[str, Callable[[Format, str, bool], Values]] = {"lines": _lines, "csv": _csv, "json": _json}
+READERS: Mapping[str, Callable[[Format, str, bool, Bad], Values]] = {
+    "lines": _lines,
+    "csv": _csv,
+    "separated": _separated,
+    "json": _json,
+    "json-lines": _json_lines,
+}
 """How each format is read."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from attrs import frozen
 
-from edgenode.model.settings import Between, Reference, Seconds, Size, Source, setting
+from edgenode.model.settings import Between, Choice, Reference, Seconds, Size, Source, setting
 from edgenode.rules.feed_formats import Format
 
 
@@ -14,12 +14,15 @@ from edgenode.rules.feed_formats import Format
 class Feed:
     """Where values come from, and how much of it is believed."""
 
-    source: Source | None = setting(
-        "Where its values come from: ``https://…``, ``file:PATH``, or ``self-managed``: from this file.", None
+    source: tuple[Source, ...] = setting(
+        "Where its values come from, one source a line: ``https://…``, ``file:PATH``, or ``self-managed``: from this "
+        "file. What several hold is one content.",
+        (),
     )
     format: Format = setting(
         "How the source is written: ``lines``, one value each; ``csv COLUMN``, its number or its name in the first "
-        "row; ``json PATH``, such as ``prefixes[*].ip_prefix``.",
+        "row; ``separated SEPARATOR COLUMN``, such as ``separated tab 2``; ``json PATH``, such as "
+        "``prefixes[*].ip_prefix``; ``json-lines PATH``, a document each.",
         Format(),
     )
     refresh: Seconds = setting(
@@ -36,12 +39,28 @@ class Feed:
         50,
     )
 
+    bad_lines: Annotated[str, Choice(("refuse", "skip"))] = setting(
+        "What becomes of a content in which a line cannot be read: ``refuse`` all of it, or ``skip`` such lines with a "
+        "warning. More bad lines than good ones are refused all the same.",
+        "refuse",
+    )
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources that there are: ``self-managed`` is none."""
+        return tuple(each for each in self.source if each != Source())
+
     @property
     def remote(self) -> bool:
-        """Whether the source is somewhere else."""
-        return self.source is not None and self.source.path is None
+        """Whether a source is somewhere else."""
+        return any(each.url for each in self.source)
+
+    @property
+    def whence(self) -> str:
+        """All sources, a line each."""
+        return "\n".join(map(str, self.sources))
 
 
 def without_query(source: str) -> str:
-    """A source as it may be shown: its query may hold a key."""
-    return source.partition("?")[0]
+    """Sources as they may be shown: their queries may hold keys."""
+    return ", ".join(each.partition("?")[0] for each in source.split("\n"))

@@ -10,7 +10,8 @@ from edgenode.model.errors import InvalidValue
 from edgenode.rules import categories, notations, regexes
 from edgenode.rules.categories import category_of, sought_of, value_of
 from edgenode.rules.feeds import without_query
-from edgenode.rules.formulas import Formula, Leaf, Predicate, Sought
+from edgenode.rules.formulas import All, AnyOf, Formula, Leaf, Predicate, Sought
+from edgenode.rules.language import expression_formulas
 from edgenode.rules.language.expression_formulas import subject
 from edgenode.rules.lists import Members
 from edgenode.rules.networks import Networks
@@ -59,6 +60,11 @@ class FeedCategory:
     def words(self) -> bool:
         """Whether no value of it has white space in it."""
         return category_of(self.entry).notation in (notations.ADDRESS, notations.ASN)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What it takes to read what its lines are compared with: see :class:`edgenode.rules.fields.Field`."""
+        return expression_formulas.needs(value_of(self.entry))
 
     def check(self, value: str) -> None:
         """Check a line.
@@ -112,10 +118,19 @@ def _size(sought: Sought) -> int:
 
 
 def formula(of: FeedCategory, found: Members, source: str) -> Formula:
-    """What a filter with a source comes down to: any line of it.
+    """What a source of a filter comes down to: any line of it.
 
     :param source: what to show if one is true; without its query, which may hold a key.
     """
     shown = evolve(of.entry, value=without_query(source))
     match = "regex" if found.regexes else category_of(of.entry).match
     return Leaf(Predicate(subject(value_of(of.entry)), match, found), (shown,))
+
+
+def joined(own: Formula, fed: Formula) -> Formula:
+    """The own rules of a filter and its feed.
+
+    :param own: of a section, whose relation joins the feed too.
+    """
+    assert isinstance(own, All | AnyOf)
+    return type(own)((*own.parts, fed)) if own.parts else fed

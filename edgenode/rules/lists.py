@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Choice, check_dns_name, setting
 from edgenode.rules.feeds import Feed
 from edgenode.rules.language.types import BYTES, INT, IP, Type
-from edgenode.rules.networks import Networks, network
+from edgenode.rules.networks import Networks, network_range
 
 
 @frozen(eq=False)
@@ -27,8 +27,8 @@ class Members:
     :ivar type: what it is a list of: ``ip``, ``string``, ``hostname`` or ``asn``; empty for a datafeed of a filter.
     :ivar networks: for ``network``: all address ranges.
     :ivar words: for ``equal``: all values, exactly.
-    :ivar suffixes: for ``equal``: the hostnames written ``*.example.com``, as ``.example.com``; each is true of every
-        name that ends in it, at any depth, and not of ``example.com``.
+    :ivar suffixes: for ``equal``: the hostnames written ``*.example.com`` or ``.example.com``, as ``.example.com``;
+        each is true of every name that ends in it, at any depth; ``words`` have ``example.com`` for the second.
     :ivar numbers: for ``range``: all numbers.
     :ivar regexes: for ``regex``: all patterns.
     :ivar annotations: the annotation or description of a line, by the line; only those that have one.
@@ -76,7 +76,13 @@ def autonomous_system(text: str) -> int:
 
 
 def _check_hostname(text: str) -> None:
-    check_dns_name(text.lower(), "host name", "a host name, or *. and a host name")
+    dotted = text.startswith(".")
+    try:
+        check_dns_name(text[dotted:].lower(), "host name", "a host name, or *. or . and a host name")
+    except InvalidValue as problem:
+        raise evolve(problem, column=None if problem.column is None else problem.column + dotted) from None
+    if text.startswith(".*"):
+        raise InvalidValue("expected a host name, or *. or . and a host name", 1)
 
 
 def _check_string(text: str) -> None:
@@ -87,12 +93,12 @@ def _check_string(text: str) -> None:
 
 def _hostnames(values: Sequence[str]) -> Mapping[str, frozenset[bytes]]:
     names = [value.lower().encode("ascii") for value in values]
-    suffixes = frozenset(name[1:] for name in names if name.startswith(b"*."))
-    return {"words": frozenset(name for name in names if not name.startswith(b"*.")), "suffixes": suffixes}
+    suffixes = frozenset(name.removeprefix(b"*") for name in names if name[:1] in b"*.")
+    return {"words": frozenset(name.removeprefix(b".") for name in names if name[:1] != b"*"), "suffixes": suffixes}
 
 
 TYPES: Mapping[str, ListType] = {
-    "ip": ListType(IP, network, lambda values: {"networks": Networks(values)}),
+    "ip": ListType(IP, network_range, lambda values: {"networks": Networks(values)}),
     "string": ListType(
         BYTES, _check_string, lambda values: {"words": frozenset(value.encode() for value in values)}, words=False
     ),
@@ -143,6 +149,7 @@ class List(Feed):
 
     type: Annotated[str, Choice(tuple(TYPES))] = setting(
         "What it is a list of: ``ip`` addresses and networks, ``string``: exact texts, ``hostname``: host names, and "
-        "``*.example.com`` for all below one, ``asn``: numbers of autonomous systems."
+        "``*.example.com`` for all below one, ``.example.com`` for it and all below, ``asn``: numbers of autonomous "
+        "systems."
     )
     items: str = setting("Its items, one a line; ``value # annotation``.", "")

@@ -39,8 +39,8 @@ class Networks:
 
     :ivar lows: by version, 4 and 6, the first address of each range.
     :ivar highs: likewise the last.
-    :param lines: an address or a network each.
-    :raises InvalidValue: if one is neither; the sentence begins with the number of its line, from 1.
+    :param lines: an address, a network or a range each.
+    :raises InvalidValue: if one is none of them; the sentence begins with the number of its line, from 1.
     """
 
     def __init__(self, lines: Iterable[str] = ()) -> None:
@@ -147,11 +147,12 @@ def _read(lines: Iterable[str]) -> tuple[list[int], list[int]]:
                 raise ValueError
         except (KeyError, ValueError):
             try:
-                found = network(line)
+                version, first, last = network_range(line)
             except InvalidValue as problem:
                 raise InvalidValue(f"line {place}: {problem.sentence}", problem.column) from None
-            first, hosts = int(found.network_address), found.num_addresses - 1
-            family, bits = (v4, 32) if found.version == 4 else (v6, 128)
+            family, bits = (v4, 32) if version == 4 else (v6, 128)
+            family.append(first << bits | last)
+            continue
         family.append(first << bits | first | hosts)
     return v4, v6
 
@@ -204,9 +205,22 @@ _PREFIX = re.compile(r"[0-9]{1,3}", re.ASCII)
 
 
 def network_range(text: str) -> Range:
-    """Read an address or a CIDR network, as :func:`network` does, as the range of its addresses."""
-    found = network(text)
-    return Range(found.version, int(found.network_address), int(found.broadcast_address))
+    """Read an address or a CIDR network, as :func:`network` does, or two addresses with ``-`` between, as the range of
+    its addresses.
+
+    :raises InvalidValue: if it is none of them.
+    """
+    low, dash, high = text.partition("-")
+    if not dash:
+        found = network(text)
+        return Range(found.version, int(found.network_address), int(found.broadcast_address))
+    first, last = network(low.rstrip()), network(high.lstrip())
+    version, lowest, highest = first.version, int(first.network_address), int(last.network_address)
+    if "/" in text or version != last.version or lowest > highest:
+        raise InvalidValue("a range is two addresses of one family, the lower one first", 0)
+    if version == 6 and lowest <= _MAPPED_TO and highest >= _MAPPED_FROM:
+        raise InvalidValue("the IPv4 addresses within IPv6 are written as IPv4", 0)
+    return Range(version, lowest, highest)
 
 
 def network(text: str) -> IPNetwork:

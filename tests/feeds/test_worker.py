@@ -55,9 +55,9 @@ def test_other_threads_go_on_while_a_document_is_read() -> None:
 
     def refused() -> None:
         with pytest.raises(Refused):
-            read_download("list a", section, Stored("", EMPTY), None)
+            read_download("list a", section, [Stored("", EMPTY)], None)
 
-    section = List(type="ip", source=Source("https://a/"), format=ALL)
+    section = List(type="ip", source=(Source("https://a/"),), format=ALL)
     reading = threading.Thread(target=refused)
     began = last = time.perf_counter()
     longest = 0.0

@@ -16,14 +16,24 @@ from edgenode.rules.filter_feeds import FeedCategory
 from edgenode.rules.lists import TYPES, List
 
 _URL = "https://feeds.example.net/feed"
-_FORMATS = ("lines", "csv 2", "csv item", "json [*]", "json prefixes[*].ip_prefix?, hosts[*]", 'json ["a b"][0].c')
+_FORMATS = (
+    "separated tab a/b",
+    "separated ; 1-2",
+    'json-lines a[b="c"]?',
+    "lines",
+    "csv 2",
+    "csv item",
+    "json [*]",
+    "json prefixes[*].ip_prefix?, hosts[*]",
+    'json ["a b"][0].c',
+)
 _CATEGORIES = ("ip", "asn", "country", "path", "header.user-agent", "certificate.fingerprint")
 
 _LISTS = tuple(
-    List(type=type, source=Source(_URL), format=Format.from_text(format)) for format in _FORMATS for type in TYPES
+    List(type=type, source=(Source(_URL),), format=Format.from_text(format)) for format in _FORMATS for type in TYPES
 )
 _FILTERS = tuple(
-    GlobalFilter(source=Source(_URL), feed=FeedCategory.from_text(category), format=Format.from_text(format))
+    GlobalFilter(source=(Source(_URL),), feed=FeedCategory.from_text(category), format=Format.from_text(format))
     for format in _FORMATS
     for category in _CATEGORIES
 )
@@ -35,12 +45,13 @@ def check(data: bytes) -> None:
     """Read it in one of the formats, by its first byte, and unpack it."""
     section = _SECTIONS[data[0] % len(_SECTIONS)] if data else _SECTIONS[0]
     try:
-        content = read_download("list a", section, Stored(_URL, data[1:]), None)
+        content = read_download("list a", section, [Stored(_URL, data[1:])], None)
     except Refused as refusal:
         _check_refusal(refusal)
     else:
         members = content.members
-        count = sum(map(len, (members.words, members.suffixes, members.numbers, members.regexes)))
+        names = members.words | {suffix.removeprefix(b".") for suffix in members.suffixes}  # .example.com is in both
+        count = sum(map(len, (names, members.numbers, members.regexes)))
         assert count <= content.size <= len(data)
         assert content.size or section.most_shrink == 100
     try:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 from attrs import Factory, define
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
@@ -25,6 +25,8 @@ from edgenode.feeds.store import Status
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
+from edgenode.node import control
+from edgenode.node.feed_listing import listing
 from edgenode.node.feed_updates import FeedUpdates, Outcome, ask, pause, remote
 from edgenode.rules import filter_feeds
 from tests.support.certificates import SERVER
@@ -234,7 +236,7 @@ STATE: Changes = {"edge": {"state": "state"}}
         ({"list a-b": {"type": "ip", "items": "::1"}}, "the name of a list consists of a-z, 0-9, _ and dots"),
         ({"list a": {"type": "ip"}}, "has neither items nor a source"),
         ({"list a": {"type": "ipv4"}}, "expected one of ip, string, hostname, asn"),
-        ({"list a": {"type": "ip", "items": "::1", **SOURCE}, **STATE}, "has no items of its own"),
+        ({"list a": {"type": "ip", **SOURCE, "bad-lines": "no"}, **STATE}, "expected one of refuse, skip"),
         ({"list a": {"type": "ip", **SOURCE}}, "needs [edge] state"),
         ({"list a": {"type": "ip", "source": "http://127.0.0.1/x"}, **STATE}, "the source must be https"),
         ({"list a": {"type": "ip", "source": "ftp://127.0.0.1/x"}, **STATE}, "expected https://HOST/PATH"),
@@ -246,7 +248,7 @@ STATE: Changes = {"edge": {"state": "state"}}
         ({"list a": {"type": "ip", "source": "https://[:::::]/"}, **STATE}, "expected a host name or an IP address"),
         ({"list a": {"type": "ip", "source": "https://1.2.3/"}, **STATE}, "expected a host name or an IP address"),
         ({"list a": {"type": "ip", "source": "https://a.1/"}, **STATE}, "expected a host name or an IP address"),
-        ({"list a": {"type": "ip", **SOURCE, "format": "xml"}, **STATE}, "expected lines, csv COLUMN or json PATH"),
+        ({"list a": {"type": "ip", **SOURCE, "format": "xml"}, **STATE}, "expected lines, csv COLUMN, separated"),
         ({"list a": {"type": "ip", **SOURCE, "trust-store": "none"}, **STATE}, "there is no [trust-store none]"),
         ({"list a": {"type": "ip", "items": "::1", "refresh": "1h"}}, "has no effect without a source"),
         ({"list a": {"type": "ip", "source": "file:list.txt", "refresh": "1h"}}, "has no effect without an https"),
@@ -254,7 +256,7 @@ STATE: Changes = {"edge": {"state": "state"}}
         ({"global-filter a": {"tags": "a", "feed": "ip"}}, "has no meaning without a source"),
         ({"global-filter a": {"tags": "a", "feed": "tag", **SOURCE}, **STATE}, "cannot be of the category tag"),
         ({"global-filter a": {"tags": "a", "feed": "ipp", **SOURCE}, **STATE}, "did you mean ip?"),
-        ({"global-filter a": {"tags": "a", "feed": "ip", "path": "x", **SOURCE}, **STATE}, "has no entries"),
+        ({"global-filter a": {"tags": "a", "feed": "ip", "ip": "::1", **SOURCE}, **STATE}, "are for relation = or"),
         ({"edge": {"state": "none"}}, "there is no such folder"),
         ({"edge": {"state": "edge.pem"}}, "there is no such folder"),
     ],
@@ -880,3 +882,205 @@ async def test_content_that_the_node_cannot_use_is_not_kept(pki: PKI, said: Said
     assert [each.name for each in (pki.folder / "state").iterdir()] == ["global-filter.bad.status"]
     assert [line for line in said if str(problem) in line]
     updates.stop()
+
+
+# -- several sources, own entries, bad lines -------------------------------------------------------------------------
+
+
+def two(server: Origin, **keys: str) -> Changes:
+    """A node whose filter ``bad`` blocks who is in one of two feeds."""
+    url = f"https://127.0.0.1:{server.port}/"
+    return fed_from(f"\n  {url}v4.txt?key=hidden\n  {url}v6.txt", **keys)
+
+
+def by_path(served: Served, pages: dict[str, tuple[str, bytes]]) -> None:
+    """Answer with a body by the path, which has an ETag; a path that is not there is 503."""
+    while (request := served.request()) is not None:
+        path = request.split(b" ")[1].decode().partition("?")[0]
+        etag, body = pages.get(path, ("", b""))
+        if not etag:
+            served.send(b"HTTP/1.1 503 Unavailable\r\nContent-Length: 0\r\n\r\n")
+        elif fields(request, "if-none-match") == [f'"{etag}"'.encode()]:
+            served.send(f'HTTP/1.1 304 Not Modified\r\nETag: "{etag}"\r\n\r\n'.encode())
+        else:
+            head = f'HTTP/1.1 200 OK\r\nETag: "{etag}"\r\nContent-Length: {len(body)}\r\n\r\n'
+            served.send(head.encode() + body)
+
+
+async def test_several_sources_are_one_content(pki: PKI, asking: Asking) -> None:
+    """Each is asked with its own ETag, and what has not changed is read from where it was kept."""
+    pages = {"/v4.txt": ("a", b"192.0.2.1\n192.0.2.2\n"), "/v6.txt": ("b", b"2001:db8::/32\n")}
+    with Origin(pki, lambda served: by_path(served, pages), stem="feeds", demand=False) as server:
+        changes = two(server)
+        outcome, configuration = await asking(configured(pki, changes))
+        assert str(outcome) == "changed: 3 values"
+        assert len(configuration.contents.feeds["bad"].networks) == 2
+        outcome, _ = await asking(configuration)
+        assert str(outcome) == "not changed: 3 values"
+        pages["/v6.txt"] = ("c", b"2001:db8::/32\n2001:db9::/32\n2001:dba::1\n")
+        outcome, configuration = await asking(configuration)
+        assert str(outcome) == "changed: 5 values"
+        assert size(configured(pki, changes)) == 5  # after a restart
+        (pki.folder / "state" / "global-filter.bad.feed").write_bytes(b"damaged")
+        pages["/v6.txt"] = ("d", b"2001:db8::/32\n2001:db9::/32\n")
+        outcome, configuration = await asking(configuration)
+        assert str(outcome) == "changed: 4 values"
+
+
+async def test_one_of_several_sources_that_fails_leaves_all_as_it_was(pki: PKI, asking: Asking) -> None:
+    """The sentence says which, without its query; nothing of the other is used alone."""
+    pages = {"/v4.txt": ("a", MANY), "/v6.txt": ("b", b"2001:db8::/32\n")}
+    with Origin(pki, lambda served: by_path(served, pages), stem="feeds", demand=False) as server:
+        _, configuration = await asking(configured(pki, two(server)))
+        pages["/v4.txt"], pages["/v6.txt"] = ("", b""), ("c", b"2001:db9::/32\n")
+        outcome, after = await asking(configuration)
+        assert str(outcome) == f"kept old: https://127.0.0.1:{server.port}/v4.txt: the server answers 503"
+        assert after is configuration
+        pages["/v4.txt"], pages["/v6.txt"] = ("a", MANY), ("c", b"x\n")
+        outcome, after = await asking(configuration)
+        assert str(outcome).startswith(f"kept old: https://127.0.0.1:{server.port}/v6.txt: line 1: {AN_ADDRESS}")
+        assert after is configuration
+
+
+def test_several_files_are_one_list(pki: PKI) -> None:
+    """A line each; a file of them that changes is noticed."""
+    (pki.folder / "a.txt").write_bytes(b"192.0.2.1\n")
+    (pki.folder / "b.txt").write_bytes(b"198.51.100.1\n")
+    changes: Changes = {"list a": {"type": "ip", "source": "\n file:a.txt\n file:b.txt"}}
+    configuration = configured(pki, changes)
+    assert size(configuration, "list a") == 2
+    (pki.folder / "b.txt").write_bytes(b"198.51.100.1\n198.51.100.9\n")
+    assert list(configuration.changed()) == ["list a"]
+    (pki.folder / "b.txt").write_bytes(b"x\n")
+    (found,) = (each for each in problems(pki, changes) if "nothing refers" not in each)
+    assert f"file:{pki.folder}/b.txt: line 1: {AN_ADDRESS}" in found
+
+
+def test_a_list_may_have_items_beside_its_source(pki: PKI, server: Origin) -> None:
+    """They are its members even before anything has come, with their annotations."""
+    url = f"https://127.0.0.1:{server.port}/x"
+    both: dict[str, str | None] = {"type": "ip", "items": "\n 192.0.2.1 # office", "source": "file:list.txt"}
+    members = configured(pki, {"list a": both}).contents.lists["a"]
+    assert (len(members.networks), members.annotations) == (2, {"192.0.2.1": "office"})
+    configuration = configured(pki, {"list a": {**both, "source": url}, "edge": {"state": "state"}})
+    assert len(configuration.contents.lists["a"].networks) == 1
+    found = problems(pki, {"list a": {**both, "items": "\n 1.2.3.4/8"}})
+    assert any("[list a] items: line 2: host bits" in each for each in found)
+
+
+@pytest.mark.parametrize(
+    ("keys", "path", "status"),
+    [
+        ({"relation": "or", "ip": "127.0.0.1 # us", "list": "::1"}, "/", 403),
+        ({"relation": "or", "ip": "::1", "list": "127.0.0.0-127.0.0.255"}, "/", 403),
+        ({"relation": "or", "ip": "::1", "list": "::2"}, "/", 200),
+        ({"path": "^/admin", "list": "127.0.0.1"}, "/admin", 403),
+        ({"path": "^/admin", "list": "127.0.0.1"}, "/", 200),
+        ({"path": "^/admin", "list": "::1"}, "/admin", 200),
+        ({"expression": 'http.request.uri.path eq "/x"', "list": "127.0.0.1"}, "/x", 403),
+    ],
+)  # fmt: skip
+async def test_a_filter_may_have_rules_beside_its_source(
+    pki: PKI, origin: Origin, keys: dict[str, str], path: str, status: int
+) -> None:
+    """Its relation joins them: ``or`` for entries like those of the feed, ``and`` to narrow it."""
+    (pki.folder / "list.txt").write_text(keys["list"])
+    own: dict[str, str | None] = {key: value for key, value in keys.items() if key != "list"}
+    section = {"action": "block", "source": "file:list.txt", "feed": "ip", **own}
+    async with started(pki, origin, {"global-filter bad": section}) as node:
+
+        def look() -> int:
+            with node.client() as client:
+                return client.ask(get(path)).status
+
+        assert await in_thread(look) == status
+
+
+BAD = b"192.0.2.1\nnobody\n192.0.2.3\n\xff\n192.0.2.5\n"
+
+
+def test_one_bad_line_is_skipped_where_the_section_says_so(pki: PKI) -> None:
+    """And reported, with its line; by default all is refused."""
+    (pki.folder / "list.txt").write_bytes(BAD)
+    section: dict[str, str | None] = {"type": "ip", "source": "file:list.txt"}
+    assert any("line 4: not UTF-8" in each for each in problems(pki, {"list a": section}))
+    changes: Changes = {"list a": {**section, "bad-lines": "skip"}}
+    assert size(configured(pki, changes), "list a") == 3
+    found = [each for each in problems(pki, changes) if "nothing refers" not in each]
+    assert found == [
+        "warning: [list a] source: line 4: not UTF-8",
+        f"warning: [list a] source: line 2: {AN_ADDRESS}\n    nobody\n    ^",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keys", "data", "left", "out"),
+    [
+        ({"format": "csv 2"}, b'a,192.0.2.1\nb\n"c"d,x\ne,192.0.2.2\nf,192.0.2.3\n', 3, 2),
+        ({"format": "csv ip"}, b"ip\n192.0.2.1\nx\n192.0.2.2\n", 2, 1),
+        ({"format": "separated tab 1"}, b"192.0.2.1\ta\nStart\tb\n192.0.2.2\tc\n", 2, 1),
+        ({"format": "json-lines a"}, b'{"a":"192.0.2.1"}\n{"b":1}\n{\n{"a":"192.0.2.2"}\n{"a":"::1"}\n', 3, 2),
+        ({"format": "json [*]"}, b'["192.0.2.1", "x", "192.0.2.2"]', 2, 1),
+        ({"type": "hostname"}, b"a.example\nb..example\n.c.example\n", 2, 1),
+        ({"type": "asn"}, b"AS1\nASN\n2\n", 2, 1),
+    ],
+)
+def test_bad_lines_of_any_format_are_skipped(
+    pki: PKI, keys: dict[str, str | None], data: bytes, left: int, out: int
+) -> None:
+    """Whether they cannot be taken apart, or hold no value of the type."""
+    (pki.folder / "list.txt").write_bytes(data)
+    changes: Changes = {"list a": {"type": "ip", "source": "file:list.txt", "bad-lines": "skip", **keys}}
+    assert size(configured(pki, changes), "list a") == left
+    assert sum("warning: [list a] source: " in each for each in problems(pki, changes)) == out
+
+
+@pytest.mark.parametrize("most_shrink", ["50", "100"])
+async def test_what_is_mostly_bad_lines_is_not_the_feed(
+    pki: PKI, asking: Asking, server: Origin, pages: Pages, most_shrink: str
+) -> None:
+    """A page that says sorry is refused all the same, and so is what has no good line left."""
+    configuration = configured(pki, fed(server, bad_lines="skip", most_shrink=most_shrink))
+    pages.body = MANY + b"<b>sorry</b>\n"
+    outcome, configuration = await asking(configuration)
+    assert str(outcome) == f"changed: 100 values; left out: line 101: {AN_ADDRESS}"
+    for page in (b"<html>\n<body>\nsorry\n", b"192.0.2.1\n<html>\n<body>\n"):
+        pages.body = page
+        outcome, configuration = await asking(configuration)
+        assert str(outcome).startswith("kept old: more bad lines than good ones: ")
+
+
+async def test_the_command_shows_what_the_running_node_uses(pki: PKI, server: Origin, pages: Pages) -> None:
+    """Not what is in the file or the folder; what has come since is said to be another."""
+    from twisted.internet import reactor
+
+    pages.body = MANY
+    changes = {**fed(server), "list office": {"type": "ip", "source": "file:list.txt"}}
+    await in_thread(command, pki, changes, "update")
+    running = configured(pki, changes)
+
+    def feeds() -> Deferred[control.Report]:
+        return succeed(control.Report(True, listing(running)))
+
+    port: Any = control.listen(reactor, feeds, feeds=feeds)
+    try:
+        done = await in_thread(command, pki, changes, "list", "--pid", str(os.getpid()))
+        first, second = (line.split(None, 5) for line in done.stdout.splitlines()[1:])
+        assert first[:4] == ["list", "office", f"file:{pki.folder}/list.txt", "1"]
+        assert second[3] == "100"
+        assert second[4].startswith("0:00:0")
+        pages.body = LOCAL
+        await in_thread(command, pki, changes, "update", "bad", "--shrink")
+        (pki.folder / "list.txt").write_text("::1\n::2\n")
+        done = await in_thread(command, pki, changes, "list", "--pid", str(os.getpid()))
+        first, second = (line.split(None, 5) for line in done.stdout.splitlines()[1:])
+        assert (first[3], second[3]) == ("1", "100")
+        assert "its file has changed, and that is not in use" in first[5]
+        assert "another content has come, and is not in use" in second[5]
+    finally:
+        await maybeDeferred(port.stopListening)
+    done = await in_thread(command, pki, changes, "list", "--pid", str(os.getpid()))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "edgenode feeds: no node can be asked: no node runs there\n"
+    done = await in_thread(command, pki, changes, "list")
+    assert done.stderr.endswith("this is what one would use\n")

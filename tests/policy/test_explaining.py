@@ -95,7 +95,7 @@ def test_tags_of_other_filters_are_seen() -> None:
 @pytest.mark.parametrize(("client", "holds"), [("192.0.2.7", True), ("192.0.3.7", False)])
 def test_a_filter_with_a_source_is_explained_by_what_it_holds(client: str, holds: bool) -> None:
     """Its formula is the engine's, and the evidence its feed; it has no entries to be taken apart."""
-    fed = GlobalFilter(source=Source(path=pathlib.Path("addresses")), feed=FeedCategory.from_text("ip"))
+    fed = GlobalFilter(source=(Source(path=pathlib.Path("addresses")),), feed=FeedCategory.from_text("ip"))
     feeds = {"fed": Members("global-filter fed", networks=Networks(["192.0.2.0/24"]))}
     exchange = Exchange(CONNECTION, None, client)
     trace = Filters.of({"fed": fed}, Definitions({}), feeds).traces(exchange)["fed"]

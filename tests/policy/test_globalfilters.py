@@ -112,14 +112,15 @@ def test_an_inactive_filter_is_as_good_as_absent() -> None:
 
 
 def test_a_filter_has_rules_or_a_source() -> None:
-    """A source with the category of its lines and nothing else, or neither."""
-    source, feed = Source(path=pathlib.Path("addresses")), FeedCategory.from_text("ip")
-    assert GlobalFilter(source=source, feed=feed).feed == feed
+    """A source with the category of its lines, or neither; own entries of that category are for ``or``."""
+    source, feed = (Source(path=pathlib.Path("addresses")),), FeedCategory.from_text("ip")
+    assert GlobalFilter(source=source, feed=feed, entries=(API,)).feed == feed
+    assert GlobalFilter(source=source, feed=feed, relation="or", entries=(entry("ip", "::1"),)).feed == feed
     for options, which, sentence in (
         ({"source": source}, "source", "a source needs feed, the category of its lines, such as ip"),
         ({"feed": feed}, "feed", "has no meaning without a source"),
-        ({"source": source, "feed": feed, "entries": (API,)}, "source", "a filter with a source has no entries"),
-        ({"source": source, "feed": feed, "sections": ("a",)}, "source", "a filter with a source has no entries"),
+        ({"source": (Source(),), "feed": feed}, "feed", "has no meaning without a source"),
+        ({"source": source, "feed": feed, "entries": (entry("ip", "::1"),)}, "relation", "entries of the category of"),
     ):
         with pytest.raises(InvalidValue, match=f"^{sentence}") as caught:
             GlobalFilter(**options)

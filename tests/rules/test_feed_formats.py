@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from edgenode.model.errors import InvalidValue
 from edgenode.rules import lists
-from edgenode.rules.feed_formats import LONGEST, Format, Step
+from edgenode.rules.feed_formats import LONGEST, Format
 from edgenode.rules.filter_feeds import FeedCategory, members
 from edgenode.rules.filter_feeds import formula as filter_formula
 from edgenode.rules.formulas import Leaf
+from edgenode.rules.json_paths import Step
 from edgenode.rules.lists import Members
 
 
@@ -194,7 +195,9 @@ def test_no_json(path: str, text: str, sentence: str) -> None:
     [
         ("xml", 0), ("", 0), ("lines 2", 6), ("csv", 3), ("csv 0", 4), ("json", 4), ("json .a", 5), ("json a..b", 6),
         ("json a b", 6), ("json a,", 7), ("json a[b]", 6), ("json a[-1]", 6), ('json a["b', 6), ("json a.[*]", 6),
-        ("json [*]a", 8), ("json a??", 7), ("json ,a", 5),
+        ("json [*]a", 8), ("json a??", 7), ("json ,a", 5), ("json a[b=c]", 6),
+        ("separated", 9), ("separated 2", 10), ("separated tab 0", 14), ("separated x 1", 10), ("csv 0-1", 4),
+        ('csv 1[name="x"]', 4), ('csv a[2="x"]', 4), ("json-lines", 10), ("json-lines a b", 12),
     ],
 )  # fmt: skip
 def test_no_format(text: str, column: int) -> None:
@@ -206,7 +209,16 @@ def test_no_format(text: str, column: int) -> None:
 
 def test_a_format_is_written_as_it_is_read() -> None:
     """The text of a format reads as the same."""
-    for text in ("lines", "csv 2", "csv first seen", 'json a["b c"][*].d?, e[0]'):
+    for text in (
+        "lines",
+        "separated tab a/b",
+        "separated || 2",
+        'csv a[b="c d"]',
+        'json-lines a[b="c"].d',
+        "csv 2",
+        "csv first seen",
+        'json a["b c"][*].d?, e[0]',
+    ):
         assert str(Format.from_text(text)) == text
     assert Format.from_text('json a["b"][*][3].c?').paths == (
         (Step("a"), Step("b"), Step(None), Step(3), Step("c", True)),
@@ -243,7 +255,10 @@ def test_lists_of_autonomous_systems() -> None:
 @pytest.mark.parametrize(
     ("type", "value", "column"),
     [
-        ("ip", "192.0.2.1/24", 10), ("ip", "192.0.2", 0), ("ip", "example.com", 0), ("ip", "10.0.0.1-10.0.0.9", 0),
+        ("ip", "192.0.2.1/24", 10), ("ip", "192.0.2", 0), ("ip", "example.com", 0), ("ip", "10.0.0.9-10.0.0.1", 0),
+        ("ip", "10.0.0.0/8-10.0.0.9", 0), ("ip", "10.0.0.1-::1", 0),
+        ("ip", "::-::ffff:0:9", 0), ("ip", "10.0.0.1-", 0),
+        ("hostname", "..a", 1), ("hostname", ".*.a", 1), ("hostname", ".", 1),
         ("hostname", "a..b", 2), ("hostname", "a*.b", 0), ("hostname", "ä.de", None), ("hostname", "*.", 2),
         ("asn", "ASN1", 0), ("asn", "4294967296", 0), ("asn", "-1", 0), ("string", "a\x00", 1), ("asn", "\u0661", 0),
     ],

@@ -17,7 +17,7 @@ from edgenode.rules.language.nodes import Listed, listed
 from edgenode.rules.language.types import Type
 
 _OF_REMOTE = ("refresh", "trust-store", "fetch-timeout")
-_OF_SOURCES = ("format", *_OF_REMOTE, "max-size", "most-shrink")
+_OF_SOURCES = ("format", *_OF_REMOTE, "max-size", "most-shrink", "bad-lines")
 
 
 def faults(configuration: Sections) -> Iterator[Problem]:
@@ -28,9 +28,7 @@ def faults(configuration: Sections) -> Iterator[Problem]:
             lists.check_name(name)
         except InvalidValue as problem:
             yield Problem(header, "", problem.sentence)
-        if each.items.strip() and each.source is not None:
-            yield Problem(header, "items", "a list with a source has no items of its own")
-        elif not each.items.strip() and each.source is None:
+        if not each.items.strip() and not each.sources:
             yield Problem(header, "", "has neither items nor a source, and so no members", warning=True)
     for header, section in configuration.written():
         if isinstance(section, Feed):
@@ -43,15 +41,15 @@ def faults(configuration: Sections) -> Iterator[Problem]:
 
 
 def _faults_of_source(configuration: Sections, header: str, section: Feed) -> Iterator[Problem]:
-    for key in () if section.remote else _OF_SOURCES if section.source is None else _OF_REMOTE:
+    for key in () if section.remote else _OF_REMOTE if section.sources else _OF_SOURCES:
         setting = schema.settings(type(section))[key]
         if getattr(section, setting.attribute) != setting.default:
-            what = "a source" if section.source is None else "an https source"
+            what = "an https source" if section.sources else "a source"
             yield Problem(header, key, f"has no effect without {what}", warning=True)
-    if section.remote and configuration.edge.state is None:
+    if section.remote and configuration.edge.state is None and getattr(section, "active", True):
         sentence = "needs [edge] state: the folder where its last content is kept, for the time after a restart"
         yield Problem(header, "source", sentence)
-    if section.source is not None and not section.max_size:
+    if section.sources and not section.max_size:
         yield Problem(header, "max-size", "no content is so small: a size is 1 byte or more")
     if section.remote and 0 < section.refresh < 1:
         yield Problem(header, "refresh", "a source is asked at most once a second")

@@ -15,9 +15,7 @@ from edgenode.model.errors import Problem
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.inspection import Inspection
 from edgenode.proxy.routing import PathMap
-from edgenode.rules.categories import value_of
 from edgenode.rules.formulas import needs_of
-from edgenode.rules.language import expression_formulas
 from edgenode.rules.sections import Section
 
 
@@ -68,6 +66,5 @@ def uninspected(formulas: Formulas) -> Iterator[Problem]:
 
 
 def _needs(section: Section, formulas: Formulas) -> frozenset[str]:
-    if isinstance(section, GlobalFilter) and section.feed is not None:
-        return expression_formulas.needs(value_of(section.feed.entry))
-    return needs_of(formulas.section_formulas.formula(section, ""))
+    fed = section.feed.needs if isinstance(section, GlobalFilter) and section.feed is not None else frozenset()
+    return fed | needs_of(formulas.section_formulas.formula(section, ""))

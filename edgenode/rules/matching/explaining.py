@@ -17,7 +17,7 @@ from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Leaf, Not, Odd, Predicate, Sought
 from edgenode.rules.language import expression_formulas
 from edgenode.rules.lists import Members
-from edgenode.rules.networks import Range, network
+from edgenode.rules.networks import Range, network_range
 from edgenode.rules.regexes import compile_regex
 from edgenode.rules.section_formulas import entry_formula
 from edgenode.rules.sections import Section
@@ -196,7 +196,10 @@ def _member(match: str, members: Members, value: Any) -> Found | None:
 
 
 def _listed(value: Any, span: tuple[int, int] | None, line: str, members: Members) -> Found:
-    return Found(value, span, line, members.annotations.get(line, ""))
+    said = members.annotations
+    return Found(
+        value, span, line, said.get(line) or said.get(line.removeprefix("*"), "")
+    )  # *.example.com, .example.com
 
 
 def _annotated_network(members: Members, value: tuple[int, int]) -> str:
@@ -204,12 +207,12 @@ def _annotated_network(members: Members, value: tuple[int, int]) -> str:
     found = []
     for line in members.annotations:
         try:
-            each = network(line)
-        except InvalidValue:  # a range of addresses, or what only looks like a network
+            version, first, last = network_range(line)
+        except InvalidValue:  # what only looks like a network
             continue
-        if each.version == value[0] and int(each.network_address) <= value[1] <= int(each.broadcast_address):
-            found.append((each.prefixlen, line))
-    return max(found, default=(0, ""))[1]
+        if version == value[0] and first <= value[1] <= last:
+            found.append((last - first, line))
+    return min(found, default=(0, ""))[1]
 
 
 def simplified(trace: Trace) -> Trace:
