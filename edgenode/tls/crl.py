@@ -103,7 +103,7 @@ class RevocationList:
             raise ValueError("it is no revocation list")
         tbs, algorithm, _ = whole
         parts = list(elements(der, tbs[1], tbs[2]))
-        second = der[parts[0][0]] == INTEGER
+        second = bool(parts) and der[parts[0][0]] == INTEGER
         if second and der[parts[0][1] : parts[0][2]] != b"\1":
             raise ValueError("its version is neither 1 nor 2")
         rest = parts[second:]

@@ -2,8 +2,8 @@
 
 The law: what a certificate says is worth nothing without the verdict, so the two travel together in a
 :class:`~edgenode.model.exchange.ClientIdentity`. Text taken from a certificate breaks no line and no field of a log or
-header. What depends on the DER alone is read once and remembered by the DER, in :func:`describe` and nowhere else; no
-verdict is remembered with it.
+header. What depends on the DER alone is read once and remembered by the DER, in :func:`describe`, or for revocation
+lists in :func:`~edgenode.tls.crl_facts.facts`, and nowhere else; no verdict is remembered with it.
 """
 
 from __future__ import annotations

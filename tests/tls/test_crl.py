@@ -148,6 +148,14 @@ WHOLE = ROOT.crl(
 ).public_bytes(Encoding.DER)
 
 
+@pytest.mark.parametrize("fields", ["", "020101", "020101 3000", "020101 3000 3000", "3000 3000", "3000 3000 170d"])
+def test_a_list_without_its_fields_is_a_value_error(fields: str) -> None:
+    """Nothing in it, or a part."""
+    tbs = sequence(bytes.fromhex(fields))
+    with pytest.raises(ValueError, match=r"cut short|no valid DER"):
+        RevocationList.read(sequence(tbs + bytes.fromhex("3000 030100")))
+
+
 @settings(max_examples=400)
 @given(st.integers(0, 10_000), st.integers(0, 255))
 def test_a_mutated_certificate_has_facts_or_is_a_value_error(place: int, byte: int) -> None:
