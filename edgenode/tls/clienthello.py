@@ -41,7 +41,7 @@ _HANDSHAKE, _CLIENT_HELLO = 22, 1
 _CONTENT_TYPES = range(20, 25)
 """The types of records: change_cipher_spec, alert, handshake, application_data, heartbeat (RFC 6520)."""
 
-_SERVER_NAME, _SUPPORTED_GROUPS, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS = 0, 10, 13, 16, 43
+_SERVER_NAME, _SUPPORTED_GROUPS, _SIGNATURE_ALGORITHMS, _ALPN, _SUPPORTED_VERSIONS, _KEY_SHARE = 0, 10, 13, 16, 43, 51
 _TLS13 = 0x0304
 _VERSIONS = {_TLS13: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3"}
 _GREASE = frozenset(0x0A0A + 0x1010 * index for index in range(16))
@@ -81,6 +81,7 @@ class ClientHello:
     :ivar fingerprint: its JA4, 36 ASCII characters.
     :ivar groups: the key exchanges that it knows, and the curves of keys, if it offers TLS 1.2 at the most (RFC 8422,
         section 5.1.1): by TLS 1.3 they say nothing of keys.
+    :ivar shares: the key exchanges that it begins at once (RFC 8446, section 4.2.8).
     """
 
     server_name: str | None
@@ -88,6 +89,7 @@ class ClientHello:
     version: int
     fingerprint: str
     groups: tuple[int, ...] = ()
+    shares: tuple[int, ...] = ()
 
 
 def read_client_hello(data: bytes) -> ClientHello | int:
@@ -203,7 +205,9 @@ def _read_fields(body: bytes) -> ClientHello:
     if version < _TLS13 and _SUPPORTED_GROUPS in extensions:
         listed = _list(body, extensions[_SUPPORTED_GROUPS])
         groups = _numbers(listed, len(listed))
-    return ClientHello(name, alpn, version, _ja4(version, name, alpn, ciphers, extensions.keys(), schemes), groups)
+    shares = _shares(body, extensions[_KEY_SHARE]) if _KEY_SHARE in extensions else ()
+    fingerprint = _ja4(version, name, alpn, ciphers, extensions.keys(), schemes)
+    return ClientHello(name, alpn, version, fingerprint, groups, shares)
 
 
 def _list(body: bytes, start: int) -> bytes:
@@ -228,6 +232,18 @@ def _numbers(data: bytes, size: int) -> tuple[int, ...]:
     if size % 2:
         raise MalformedClientHello("a list of 16-bit numbers of odd length")
     return struct.unpack(f">{size // 2}H", data)
+
+
+def _shares(body: bytes, start: int) -> tuple[int, ...]:
+    """The groups of key shares, as far as they can be read: OpenSSL refuses the rest."""
+    found = []
+    end = start + _uint16(body, start - 2)[0]
+    at = start + 2
+    while at + 4 <= end:
+        group, size = _extension_header(body, at)
+        found.append(group)
+        at += 4 + size
+    return tuple(found)
 
 
 def _server_name(names: bytes) -> str:

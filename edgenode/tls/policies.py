@@ -21,6 +21,7 @@ from OpenSSL._util import lib
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.tls.admission import Admission
 from edgenode.tls.certificates import LoadedCertificate
+from edgenode.tls.clienthello import ClientHello
 from edgenode.tls.doubts import is_self_signed, namesakes
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.presenting import watch
@@ -49,6 +50,9 @@ sections 4.2.4 and 4.3.2; RFC 5246, section 7.4.4), and with more no handshake s
 GROUPS = b"X25519MLKEM768/X25519:prime256v1/secp384r1"
 """The key exchanges of Mozilla's "intermediate" in OpenSSL's notation, in the order of its own default; without X448,
 P-521 and finite fields, which cost a server more and are no client's only choice."""
+
+_FIRST = frozenset((0x11EC, 29))
+"""The first two of :data:`GROUPS`, as a ClientHello has them: who begins with one of them, or both, gets it."""
 
 _P521 = 25
 _EXCHANGES = frozenset((29, 23, 24))
@@ -201,6 +205,11 @@ def server_context(
         context.set_options(SSL.OP_NO_TICKET)
         _request_certificate(context, group, trust_stores)
     return context
+
+
+def ends_soon(group: ServerGroup, hello: ClientHello) -> bool:
+    """Whether all that a client may yet send in its handshake is short: no certificates, and no other ClientHello."""
+    return group.mtls == "off" and (hello.version < VERSIONS["1.3"] or not _FIRST.isdisjoint(hello.shares))
 
 
 def accept_keys(connection: SSL.Connection, group: ServerGroup, groups: Collection[int]) -> None:

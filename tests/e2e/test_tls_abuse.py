@@ -12,6 +12,7 @@ from OpenSSL import SSL
 from tests.support.handshakes import client as client_context
 from tests.support.node import PKI, Alone, Client, Origin, alone, connect, get
 from tests.support.tls_records import ALERT, APPLICATION_DATA, Secrets, Writer
+from tests.tls.test_clienthello import extension, hello, numbers, record, server_name, vector
 
 WARNING = b"\x01\x5a"
 """A warning alert: user_canceled (RFC 8446, section 6.1)."""
@@ -121,3 +122,32 @@ def test_handshakes_left_at_the_servers_turn_cost_nothing_while_they_wait(proces
         _served(process)
         assert process.seconds_of_waiting() <= 0.05
         _served(process)
+
+
+def _asked_again(padding: int) -> bytes:
+    """A ClientHello without a key share, after which a server asks for another one (RFC 8446, section 4.1.4)."""
+    content = {
+        10: vector(numbers(23), 2),
+        13: vector(numbers(0x0403, 0x0804, 0x0401), 2),
+        43: vector(numbers(0x0304), 1),
+        51: vector(b"", 2),
+        **({21: bytes(padding)} if padding else {}),
+    }
+    return hello(server_name(b"open.test"), *(extension(kind, data) for kind, data in content.items()))[5:]
+
+
+def test_a_second_hello_in_tiny_records_holds_nobody_up(process: Alone) -> None:
+    """60 KB in as many records, which OpenSSL would read in one go for a fifth of a second: the node takes few at a
+    time, and cuts who sends thousands."""
+    _served(process)
+    with connect(process.port) as sock:
+        sock.sendall(record(_asked_again(0)))
+        assert sock.recv(65536)[:1] == b"\x16", "HelloRetryRequest"
+        message = _asked_again(60_000)
+        before, answer = process.seconds(), b""
+        with contextlib.suppress(OSError):
+            sock.sendall(b"".join(record(message[at : at + 1]) for at in range(len(message))))
+            answer = sock.recv(65536)
+    assert answer == b"", "OpenSSL has read all of it"
+    _served(process)
+    assert process.seconds() - before < 0.15

@@ -23,6 +23,7 @@ from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Address, ClientIdentity, Connection, Exchange
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.errors import alert_in
+from edgenode.net.handshaking import SteppedConnection
 from edgenode.net.receiver import Receiver
 from edgenode.net.transport import Transport
 from edgenode.proxy.event_record import EventRecord
@@ -35,7 +36,7 @@ from edgenode.proxy.routing import ServedGroup
 from edgenode.proxy.streams import ClientStream, RequestHead
 from edgenode.tls.clienthello import ClientHello, MalformedClientHello, NotTLS
 from edgenode.tls.identity import identity_of
-from edgenode.tls.policies import accept_keys
+from edgenode.tls.policies import accept_keys, ends_soon
 from edgenode.tls.verification import Record
 
 _UNRECOGNIZED_NAME = 112
@@ -288,7 +289,8 @@ class ClientConnection:
         self._first.end()
         self._group = group
         self._record = Record()
-        tls = SSL.Connection(group.context, self._socket)
+        kind = SSL.Connection if ends_soon(group.group, hello) else SteppedConnection
+        tls = kind(group.context, self._socket)
         tls.set_accept_state()
         tls.set_app_data(self._record)
         if hello.groups:

@@ -14,6 +14,7 @@ from edgenode.model.errors import OriginError
 from edgenode.net.connecting import Connecting
 from edgenode.net.deadlines import NEVER
 from edgenode.net.errors import alert_in, describe
+from edgenode.net.handshaking import SteppedConnection
 from edgenode.net.plain import Plain
 from edgenode.net.transport import Transport
 from edgenode.proxy.http1.client import OriginConnection
@@ -110,7 +111,7 @@ class TLSOpening:
 
     def _tls(self, sock: socket.socket) -> SSL.Connection:
         assert self._pool.context is not None
-        connection = SSL.Connection(self._pool.context, sock)
+        connection = SteppedConnection(self._pool.context, sock)
         if not is_address(self._name):
             connection.set_tlsext_host_name(self._name.encode("ascii"))
         connection.set_app_data(self._record)
