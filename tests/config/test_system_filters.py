@@ -122,6 +122,25 @@ def test_what_is_hidden_behind_the_limit_can_be_forbidden(folder: pathlib.Path) 
     assert refused.name == "block"
 
 
+@pytest.mark.parametrize(
+    ("lines", "refused"),
+    [
+        (("GET / HTTP/1.1", "X-HTTP-Method-Override: DELETE"), True),
+        (("GET / HTTP/1.1", "x-method-override: PUT"), True),
+        (("GET / HTTP/1.1", "X-Http-Method: PATCH"), True),
+        (("GET /?_method=%0adelete HTTP/1.1",), True),
+        (("GET /?method=delete HTTP/1.1", "X-Method: PUT"), False),
+    ],
+)
+def test_requests_for_another_method_can_be_forbidden(
+    folder: pathlib.Path, lines: tuple[str, ...], refused: bool
+) -> None:
+    """The filter on overridden methods is shipped, and waits to be activated."""
+    assert decide(load(folder), *lines).action is None
+    active = load(folder, "[global-filter system.method-override]\nactive = yes\n")
+    assert (decide(active, *lines).action is not None) is refused
+
+
 @pytest.mark.parametrize("word", ["no", "off", "false"])
 def test_all_of_them_are_switched_off_by_one_key(folder: pathlib.Path, word: str) -> None:
     """Those too that the file changes, of which there is a warning."""

@@ -129,6 +129,26 @@ def test_csv_reads_what_was_written(rows: list[tuple[str, str]]) -> None:
         assert read(f"csv {column}", file.getvalue()) == [row[column - 1] for row in rows]
 
 
+@pytest.mark.parametrize(
+    ("format", "text", "values"),
+    [
+        ("separated tab 2", "# a\tb\n1\t192.0.2.1\tx y\n\n; c\n2\t192.0.2.2\n", ["192.0.2.1", "192.0.2.2"]),
+        ("separated tab 1", " a\tb\nc\t\t\n", ["a", "c"]),
+        ("separated space 2", "127.0.0.1   a.example\r\n0.0.0.0\tb.example\r\n", ["a.example", "b.example"]),
+        ("separated | 3", "64496  |  EXAMPLE  |  192.0.2.1  |  x\n", ["192.0.2.1"]),
+        ("separated tab Start/Netmask", "Start\tEnd\tNetmask\n192.0.2.0\t192.0.2.255\t24\n", ["192.0.2.0/24"]),
+        ("separated ; 1-2", "192.0.2.0;192.0.2.9\n", ["192.0.2.0-192.0.2.9"]),
+        ("csv a-b", "a-b,c\n1,2\n", ["1"]),
+        ('csv value[type="ip-src"]', "type,value\nip-src,192.0.2.1\nmd5,x\n,\n", ["192.0.2.1"]),
+        ('separated ; 1[3="on"]', "a;b;on\nc;d;off\ne\n", ["a"]),
+        ("csv 2", '"a", "192.0.2.1", "x"\n', ["192.0.2.1"]),
+    ],
+)
+def test_columns_and_rows_of_them(format: str, text: str, values: list[str]) -> None:
+    """Between any separators; of two columns one value; and only the rows in which another column says so."""
+    assert read(format, text) == values
+
+
 # -- JSON ------------------------------------------------------------------------------------------------------------
 
 AMAZON = json.dumps(
@@ -155,6 +175,13 @@ GOOGLE = json.dumps({"prefixes": [{"ipv4Prefix": "192.0.2.0/24"}, {"ipv6Prefix":
         ('["a b"].c[1]', '{"a b": {"c": ["x", "y"]}}', ["y"]),
         ("[*][*]", '{"a": {"x": 1}, "b": {"y": 2, "z": 3}}', ["1", "2", "3"]),
         ("a[*]", '{"a": []}', []),
+        ('prefixes[region="a"].ip_prefix', AMAZON, ["192.0.2.0/24"]),
+        ('prefixes[region="b"]?.ip_prefix', AMAZON, []),
+        (
+            '["a b"][n="1"].v, ["a b"][n="true"].v',
+            '{"a b": {"x": {"n": 1, "v": "y"}, "z": {"n": true, "v": 2}}}',
+            ["y", "2"],
+        ),
     ],
 )
 def test_json(path: str, text: str, values: list[str]) -> None:
@@ -174,6 +201,8 @@ def test_json(path: str, text: str, values: list[str]) -> None:
         ("[*].a", '[{"a": 1}, {}]', 'the path leads nowhere: there is no "a"'),
         ("[2]", "[1, 2]", r"the path leads nowhere: there is no \[2\]"),
         ("a[*]", '{"a": "text"}', r"the path leads nowhere: there is no \[\*\]"),
+        ('[a="b"]', '[{"a": "c"}, "b"]', 'the path leads nowhere: there is no element whose "a" is "b"'),
+        ('[a="b"]', '"b"', 'the path leads nowhere: there is no element whose "a" is "b"'),
         ("[*]", "[1, true]", "value 2: expected a text or a whole number"),
         ("[*]", "[1.5]", "value 1: expected a text or a whole number"),
         ("[*]", "[null]", "value 1: expected a text or a whole number"),
@@ -188,6 +217,15 @@ def test_json(path: str, text: str, values: list[str]) -> None:
 def test_no_json(path: str, text: str, sentence: str) -> None:
     """What the path does not find is an error, unless it says that it may be missing."""
     assert re.fullmatch(sentence, refused(f"json {path}", text))
+
+
+def test_json_lines() -> None:
+    """A document each; what one lacks may be missing; the place is the line."""
+    text = '{"cidr":"192.0.2.0/24"}\n\n{"cidr":"192.0.2.9"}\n{"type":"metadata"}\n'
+    values = Format.from_text("json-lines cidr?").read(text.encode())
+    assert (values.texts, list(values.places)) == (["192.0.2.0/24", "192.0.2.9"], [1, 3])
+    assert refused("json-lines cidr", text) == 'line 4: the path leads nowhere: there is no "cidr"'
+    assert refused("json-lines cidr?", text + "{").startswith("line 5: not JSON: ")
 
 
 @pytest.mark.parametrize(
@@ -236,6 +274,17 @@ def test_lists_of_addresses() -> None:
     assert len(members.networks.lows[6]) == 1
 
 
+def test_lists_of_ranges() -> None:
+    """From the first address to the last, both in it; IPv4 within IPv6 is IPv4."""
+    ranges = ["192.0.2.1-192.0.2.9", "2001:db8::1 - 2001:db8::3", "::ffff:198.51.100.1-::ffff:198.51.100.1"]
+    networks = lists.members("$a", "ip", ranges).networks
+    assert [tuple(each) for each in networks.ranges()] == [
+        (4, 0xC0000201, 0xC0000209),
+        (4, 0xC6336401, 0xC6336401),
+        (6, (0x20010DB8 << 96) + 1, (0x20010DB8 << 96) + 3),
+    ]
+
+
 def test_lists_of_texts() -> None:
     """Each exactly as it is written, in UTF-8."""
     assert lists.members("$a", "string", ["a b", "ä", "A"]).words == {b"a b", "ä".encode(), b"A"}
@@ -243,8 +292,9 @@ def test_lists_of_texts() -> None:
 
 def test_lists_of_host_names() -> None:
     """In lower case; those below a name stand aside."""
-    members = lists.members("$a", "hostname", ["Example.com", "*.example.org"])
-    assert (members.words, members.suffixes) == (frozenset({b"example.com"}), frozenset({b".example.org"}))
+    members = lists.members("$a", "hostname", ["Example.com", "*.example.org", ".Example.net"])
+    assert members.words == {b"example.com", b"example.net"}
+    assert members.suffixes == {b".example.org", b".example.net"}
 
 
 def test_lists_of_autonomous_systems() -> None:
