@@ -107,6 +107,21 @@ def test_the_command_reloads_and_says_so(origin: Origin, file: pathlib.Path) -> 
         assert done.stdout == f"{warning}\n{file}: reloaded\n"
 
 
+def test_feeds_list_shows_what_the_running_node_uses(origin: Origin, file: pathlib.Path) -> None:
+    """Not what the file says meanwhile; with the age of its content."""
+    feed = file.parent / "bad.txt"
+    feed.write_text("192.0.2.1\n192.0.2.7-192.0.2.9\n")
+    fed = {"action": "block", "feed": "ip", "source": "file:bad.txt"}
+    file.write_text(ini(origin.port, {"global-filter bad": fed}))
+    with twistd(file) as node:
+        file.write_text(ini(origin.port, {"global-filter other": fed}))
+        surroundings = {**os.environ, "PYTHONPATH": str(ROOT)}
+        whole = [sys.executable, "-m", "edgenode", "feeds", "list", "--pid", str(node.process.pid), str(file)]
+        done = subprocess.run(whole, env=surroundings, capture_output=True, text=True, timeout=60, check=True)
+        (line,) = done.stdout.splitlines()[1:]
+        assert re.fullmatch(rf"global-filter bad +file:{re.escape(str(feed))} +2 +0:0[01]:[0-9]{{2}} +-", line)
+
+
 def test_a_named_pipe_is_no_configuration(origin: Origin, file: pathlib.Path) -> None:
     """A reload does not wait for its writer: neither the next one nor the end of the node would ever come."""
     with twistd(file) as node, Client(node.port) as client:

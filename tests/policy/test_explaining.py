@@ -22,6 +22,7 @@ from edgenode.rules.language.expressions import Expression
 from edgenode.rules.lists import Members
 from edgenode.rules.matching.explaining import closeness, simplified
 from edgenode.rules.networks import Networks
+from edgenode.rules.sections import Entry
 from tests.support.strategies import CONNECTION, exchanges, section_trees
 
 ACTIONS = {name: Action(name, priority=priority) for name, priority in (("weak", 1), ("strong", 2), ("also", 2))}
@@ -102,3 +103,23 @@ def test_a_filter_with_a_source_is_explained_by_what_it_holds(client: str, holds
     assert trace.holds is holds
     decision = GlobalFilters.of({"fed": fed}, Definitions({}), {}, feeds).decide(exchange)
     assert [str(each) for each in trace.evidence or ()] == [each.entry for each in decision.reasons]
+
+
+@pytest.mark.parametrize(
+    ("client", "evidence"),
+    [("192.0.2.7", "ip: file:addresses"), ("192.0.3.7", "ip: 192.0.3.7"), ("192.0.4.7", None)],
+)
+def test_entries_beside_a_source_are_explained_with_it(client: str, evidence: str | None) -> None:
+    """Whichever of them is true is the evidence, as the engine has it."""
+    fed = GlobalFilter(
+        source=(Source(path=pathlib.Path("addresses")),),
+        feed=FeedCategory.from_text("ip"),
+        relation="or",
+        entries=(Entry("ip", "", "192.0.3.7"),),
+    )
+    feeds = {"fed": Members("global-filter fed", networks=Networks(["192.0.2.0/24"]))}
+    exchange = Exchange(CONNECTION, None, client)
+    trace = Filters.of({"fed": fed}, Definitions({}), feeds).traces(exchange)["fed"]
+    decision = GlobalFilters.of({"fed": fed}, Definitions({}), {}, feeds).decide(exchange)
+    assert [str(each) for each in trace.evidence or ()] == [each.entry for each in decision.reasons]
+    assert [each.entry for each in decision.reasons] == ([] if evidence is None else [evidence])
