@@ -114,26 +114,29 @@ class Format:
             faults.append((line, sentence))
 
         values = READERS[self.name](self, _decoded(data, None if self.name == "json" else bad), words, bad)
-        return evolve(values, bad=tuple(sorted(faults)))
+        return evolve(values, bad=faults)
 
 
 def _decoded(data: bytes, bad: Bad | None) -> str:
-    """The text of a content; what is wrong in a line of it is told, and the line is empty."""
+    """The text of a content; of lines that are no text it is told, and they are empty."""
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
         if bad is None:
-            number = data.count(b"\n", 0, error.start) + 1
             raise InvalidValue(f"line {number}: not UTF-8") from None
-    lines = []
-    for number, line in enumerate(data.split(b"\n"), 1):
+        start = data.rfind(b"\n", 0, error.start) + 1  # up to here all is well
+    lines = [data[:start].decode()]
+    while start < len(data):
+        end = data.find(b"\n", start) + 1 or len(data)
         try:
-            lines.append(line.decode())
+            lines.append(data[start:end].decode())
         except UnicodeDecodeError:
             bad(number, "not UTF-8")
-            lines.append("")
-    return "\n".join(lines)
+            lines.append("\n")
+        start, number = end, number + 1
+    return "".join(lines)
 
 
 LONGEST = 1 << 18
