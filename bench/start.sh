@@ -43,6 +43,7 @@ filter() {
 [edge]
 name   = bench
 events = events.jsonl
+access-log = off
 
 [listener bench]
 endpoint           = tcp:$port:interface=127.0.0.1:backlog=4096

@@ -7,7 +7,6 @@ nothing is deleted but what it has made itself.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime
 import importlib.resources
 import json
@@ -31,9 +30,6 @@ from twisted.web.server import Site
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
-from edgenode.model.interfaces import Record
-from edgenode.node.event_record import event_line
-from edgenode.node.events import EventLog
 from edgenode.node.service import EdgeService
 from edgenode.tls.authority import Authority, PkiError
 from edgenode.tls.names import distinguished_name
@@ -191,29 +187,6 @@ def serve_origin(reactor: Any, pki: pathlib.Path) -> Port:
 # -- the terminal ----------------------------------------------------------------------------------------------------
 
 
-def shown(record: Record) -> str:
-    """The line of an event for the log, and a shorter one on the terminal."""
-    line = event_line(record)
-    with contextlib.suppress(OSError):  # the terminal may be gone: the log shall have the event all the same
-        print(summary(json.loads(line)), flush=True)
-    return line
-
-
-def summary(event: dict[str, Any]) -> str:
-    """An event in a line: when, what, who, and why."""
-    request, who, fault, origin = (event[key] for key in ("request", "certificate", "error", "origin"))
-    what = "no request" if request is None else f"{request['method']} {request['authority']}{request['target']}"
-    why = [f"{each['filter']}: {each['entry']} # {each['annotation']}" for each in event["reasons"]]
-    why += [f"tag {tag}" for tag in event["tags"] if tag != "all" and ":" not in tag]
-    why += [f"action {event['action']}"] if event["action"] is not None else []
-    why += [f"{fault['status']}: {fault['reason']}"] if fault is not None else []
-    why += [f"forwarded to {origin['name']}"] if origin is not None else []
-    whom = who["subject"] or "no certificate"
-    line = f"{event['time'][11:19]}  {event['status']}  {what} | {whom} | {'; '.join(why)}"
-    # What a client sends, a certificate's subject among it, must not steer the terminal.
-    return "".join(each if " " <= each <= "~" else "?" for each in line)
-
-
 def greeting(state: pathlib.Path, port: int, made: bool) -> str:
     """What is printed first: where everything is, and what to try."""
     lines = [
@@ -247,8 +220,7 @@ def start(reactor: Any, state: pathlib.Path, port: int) -> None:
     ini = state / "edgenode.ini"
     ini.write_text(INI.read_text().format(port=port, origin=origin.getHost().port))
     configuration = Configuration.load(ini)
-    log = EventLog(configuration.edge.events, reactor, shown)
-    service = EdgeService(configuration, reactor, log)
+    service = EdgeService(configuration, reactor)
     service.privilegedStartService()
     service.startService()
 
@@ -256,7 +228,7 @@ def start(reactor: Any, state: pathlib.Path, port: int) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)  # a second Ctrl-C does not wait for open requests
         print("\nStopping.", flush=True)
-        return service.stopService().addCallback(lambda _: origin.stopListening()).addCallback(lambda _: log.close())
+        return service.stopService().addCallback(lambda _: origin.stopListening())
 
     reactor.addSystemEventTrigger("before", "shutdown", stop)
     print(greeting(state, service.ports["public"].getHost().port, made), flush=True)

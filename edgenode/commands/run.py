@@ -29,7 +29,7 @@ class Options(usage.Options):
     def postOptions(self) -> None:
         """Read the configuration.
 
-        :raises usage.UsageError: with all its problems.
+        :raises SystemExit: with all its problems, and not with the usage: the command line was right.
         """
         # What a library tells programmers about somebody's certificate is not for the log of a node.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
@@ -37,7 +37,7 @@ class Options(usage.Options):
         try:
             self.configuration = Configuration.load(self.path)
         except ConfigurationError as error:
-            raise usage.UsageError(f"{self['config']} cannot be used:\n{error}") from error
+            raise SystemExit(f"edgenode: {self['config']} cannot be used:\n{error}") from error
         if self["check"]:
             for warning in self.configuration.warnings:
                 print(warning, file=sys.stderr)

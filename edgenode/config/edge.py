@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
 from typing import Annotated, ClassVar
 
@@ -50,6 +51,15 @@ class Edge:
         "Where to write one JSON line for each exchange; ``-`` is standard output. Without the key, as with "
         "``off``, there are none.",
         None,
+    )
+    access_log: Output | None = setting(
+        "Where to write a line for each exchange, whatever ``events`` says: ``-`` is standard output, ``off`` nowhere.",
+        Output(pathlib.Path("-")),
+    )
+    access_log_format: Annotated[str, Choice(("line", "common", "combined", "json"))] = setting(
+        "How: ``line`` is for people, and says why; ``common`` and ``combined`` are those of Apache httpd and nginx; "
+        "``json`` is the event.",
+        "line",
     )
     event_headers: tuple[Word, ...] = setting(
         "The header fields whose values events tell; what rules read of others cannot be replayed. ``Authorization`` "

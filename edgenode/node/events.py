@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import select
 import socket
 import stat
 import sys
@@ -52,6 +53,7 @@ class EventLog:
     :param reactor: its timers.
     :param line: makes a line of a record, in ASCII and without its end.
     :param clock: seconds, for the length of a turn.
+    :ivar line: makes a line of a record from now on.
     :raises OSError: if the file cannot be opened.
     """
 
@@ -63,7 +65,7 @@ class EventLog:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._reactor = reactor
-        self._line = line
+        self.line = line
         self._clock = clock
         self._path = path
         self._output = None if path is None else _Output(path)
@@ -155,7 +157,7 @@ class EventLog:
         for record in self._waiting:
             taken += 1
             try:
-                lines.append(self._line(record))
+                lines.append(self.line(record))
             except Exception:
                 if self._drop(1, "they could not be written as JSON"):
                     _log.failure("an event could not be written as JSON")
@@ -230,6 +232,9 @@ class _Output:
     def __init__(self, path: pathlib.Path) -> None:
         self._descriptor = _open(path)
         self._socket: socket.socket | None = None
+        mode = os.fstat(self._descriptor).st_mode
+        # A pipe or a terminal that somebody else has opened, and that others write to as well, stays as it is.
+        self._may_block = os.get_blocking(self._descriptor) and not stat.S_ISREG(mode)
         if stat.S_ISSOCK(os.fstat(self._descriptor).st_mode):
             self._socket = socket.socket(fileno=self._descriptor)
 
@@ -238,6 +243,10 @@ class _Output:
 
         :raises OSError: if nothing can be.
         """
+        if self._socket is None and self._may_block:
+            if not select.select((), (self._descriptor,), (), 0)[1]:
+                raise BlockingIOError
+            return os.write(self._descriptor, data[: select.PIPE_BUF])  # what fits for certain (pipe(7))
         if self._socket is None:
             return os.write(self._descriptor, data)
         return self._socket.send(data, socket.MSG_DONTWAIT)
@@ -261,8 +270,13 @@ def _open(path: pathlib.Path) -> int:
     if str(path) != "-":
         # Events name people and certificates: they are for the node's owner and group only.
         return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
+    if sys.__stdout__ is None:  # it was closed, and its number may be that of any other file
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    stdout = sys.__stdout__.fileno()  # ``sys.stdout`` may be a log by now
+    if stat.S_ISREG(os.fstat(stdout).st_mode):
+        return os.dup(stdout)  # the others that write there and we go on where the other has ended
     try:
         # Opened anew, and not duplicated: the others that write there shall not find it non-blocking as well.
         return os.open("/dev/stdout", os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:  # a socket, as of journald, cannot be opened by a name
-        return os.dup(sys.stdout.fileno())
+    except OSError:  # a socket, as of journald, cannot be opened by a name, nor what is another user's
+        return os.dup(stdout)

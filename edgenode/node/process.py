@@ -6,6 +6,7 @@ Law: who reloads is told every problem; who interrupts a second time does not wa
 from __future__ import annotations
 
 import gc
+import importlib.metadata
 import os
 import pathlib
 import resource
@@ -28,10 +29,21 @@ from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.node import control, systemd
 from edgenode.node.feed_listing import listing
 from edgenode.node.privileges import HOW
+from edgenode.node.quiet_port import QuietReactor
 from edgenode.node.service import EdgeService
 from edgenode.proxy.listener.binding import sentence
 
 _log = Logger()
+
+_WHERE = {"None": "off", "-": "to standard output"}
+
+
+def version() -> str:
+    """The version of the package."""
+    try:
+        return importlib.metadata.version("edgenode")
+    except importlib.metadata.PackageNotFoundError:  # a checkout that nobody has installed
+        return "(not installed)"
 
 
 class Node(MultiService):
@@ -61,12 +73,21 @@ class Node(MultiService):
         except CannotListenError as error:
             how = f"; {HOW}" if isinstance(error.socketError, PermissionError) else ""
             raise SystemExit(f"edgenode: {sentence(error)}{how}") from error
+        except ConfigurationError as error:
+            raise SystemExit(f"edgenode: {self._path} cannot be used:\n{error}") from error
 
     def startService(self) -> None:
         """Serve; root has been given up by now."""
+        edge = self._edge.configuration.edge
+        _log.info("edgenode {version}, PID {pid}", version=version(), pid=os.getpid())
+        logs = ", ".join(
+            f"{what} {_WHERE.get(str(path), path)}"
+            for what, path in (("events", edge.events), ("access log", edge.access_log))
+        )
+        _log.info("configuration {path}: {logs}", path=self._path, logs=logs)
         for warning in self._edge.configuration.warnings:
             _log.warn("{problem}", problem=str(warning))
-        self._control = control.listen(self._reactor, self.reload, feeds=self._feeds)
+        self._control = control.listen(QuietReactor(self._reactor), self.reload, feeds=self._feeds)
         super().startService()
         # What has been built now stays. Without this the collector walks all of it again and again, for the objects of
         # requests, which hold no cycles, look to it like growth.

@@ -23,8 +23,8 @@ from edgenode.model.interfaces import IEventSink
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
-from edgenode.node.events import EventLog
 from edgenode.node.feed_updates import FeedUpdates
+from edgenode.node.logs import Logs
 from edgenode.node.watch import Watch
 from edgenode.proxy.listener.binding import sentence
 from edgenode.proxy.listener.port import Port
@@ -38,7 +38,7 @@ class EdgeService(Service):
 
     :param configuration: what it does.
     :param reactor: a reactor with descriptors, timers and a thread pool.
-    :param events: who takes the events; the file that the configuration names if absent.
+    :param events: who takes the events; the files that the configuration names if absent, the access log among them.
     :ivar ports: the port of each listener, by name.
     """
 
@@ -49,19 +49,25 @@ class EdgeService(Service):
         reactor = self._reactor
         self._deadlines = Deadlines(reactor)
         self._assembly = Assembly.of(configuration, reactor, self._deadlines)
-        self._log: EventLog | None = None
-        if events is None:
-            events = self._log = EventLog(configuration.edge.events, reactor)
-        self._events = events
+        self._logs = Logs(configuration.edge, reactor) if events is None else None
+        self._own = events
         self._reloading = DeferredLock()
         self._watch = Watch(reactor, lambda: self.configuration, self.change)
         self._feeds = FeedUpdates(Fetcher(reactor, self._deadlines), lambda: self.configuration, self.change)
         self._leaving: set[Port] = set()
         self._retired: weakref.WeakSet[OriginPool] = weakref.WeakSet()
         self.ports: dict[str, Port] = {
-            name: Port(listener, self._assembly.context(name, events), reactor, self._deadlines)
+            name: Port(listener, self._assembly.context(name, self._events), reactor, self._deadlines)
             for name, listener in configuration.listeners.items()
         }
+
+    @property
+    def _events(self) -> IEventSink:
+        """Who takes the events now."""
+        if self._logs is not None:
+            return self._logs.sink
+        assert self._own is not None
+        return self._own
 
     @property
     def configuration(self) -> Configuration:
@@ -79,8 +85,11 @@ class EdgeService(Service):
         """Bind every port, while the process may still be root.
 
         :raises CannotListenError: if one cannot be had.
+        :raises ConfigurationError: if the access log cannot be written.
         """
         super().privilegedStartService()
+        if self._logs is not None:
+            self._logs.open()
         for port in self.ports.values():
             port.bind()
 
@@ -90,9 +99,13 @@ class EdgeService(Service):
         :raises CannotListenError: if a port that was not bound yet cannot be had.
         """
         super().startService()
+        if self._logs is not None:
+            self._logs.open()
         for name, port in self.ports.items():
             port.startListening()
-            _log.info("listener {name} on {address}", name=name, address=port.getHost())
+            host, groups = port.getHost(), ", ".join(port.listener.server_groups)
+            address = f"[{host.host}]:{host.port}" if ":" in host.host else f"{host.host}:{host.port}"
+            _log.info("listener {name} on {address}: {groups}", name=name, address=address, groups=groups)
         self._watch.start()
         self._feeds.start()
 
@@ -106,8 +119,8 @@ class EdgeService(Service):
             for pool in (*self.pools.values(), *self._retired):
                 pool.abort()
             self._deadlines.stop()
-            if self._log is not None:
-                self._log.close()
+            if self._logs is not None:
+                self._logs.close()
 
         return self._drain({*self.ports.values(), *self._leaving}).addCallback(end)
 
@@ -177,7 +190,7 @@ class EdgeService(Service):
         configuration = assembly.configuration
         kept = {port.listener.endpoint.place(name): port for name, port in self.ports.items()}
         opened: dict[str, Port] = {}
-        problems = []
+        problems: list[Problem] = []
         for name, listener in configuration.listeners.items():
             if listener.endpoint.place(name) not in kept:
                 port = Port(listener, assembly.context(name, self._events), self._reactor, self._deadlines)
@@ -188,10 +201,10 @@ class EdgeService(Service):
                     problems.append(Problem(f"listener {name}", "endpoint", sentence(error)))
         try:
             # A refresh of credentials leaves it alone: it shall not fail for what it has nothing to do with.
-            if self._log is not None and not problems and configuration.edge is not before.configuration.edge:
-                self._log.reopen(configuration.edge.events)
-        except OSError as error:
-            problems.append(Problem("edge", "events", f"cannot write {configuration.edge.events}: {error.strerror}"))
+            if self._logs is not None and not problems and configuration.edge is not before.configuration.edge:
+                self._logs.renew(configuration.edge)
+        except ConfigurationError as error:
+            problems += error.problems
         if problems:
             for port in opened.values():
                 port.stopListening()

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.node import OK, PKI, Changes, Client, Origin, Served, get, ini
-from tests.support.twistd import ROOT, Twistd, failing, twistd
+from tests.support.node import GROUPS, OK, PKI, Changes, Client, Origin, Served, get, ini
+from tests.support.twistd import COMMAND, LISTENING, ROOT, Twistd, failing, twistd
 
 NOBODY = pwd.getpwnam("nobody").pw_uid
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give root up")
@@ -418,3 +418,52 @@ def test_what_is_no_listening_socket_is_not_adopted(origin: Origin, file: pathli
     assert "cannot listen on systemd:index=0: systemd has passed no such socket" in failing(file)
     with socket.socket() as deaf, pytest.raises(AssertionError, match="else than a listening TCP socket"):
         activated(file, deaf).__enter__()
+
+
+# -- what a node says of itself ----------------------------------------------------------------------------------------
+
+
+def test_a_node_says_what_it_is_and_one_line_for_each_exchange(origin: Origin, file: pathlib.Path) -> None:
+    """Version and process, configuration and logs, each listener with its groups; and nothing of a library."""
+    file.write_text(ini(origin.port, {"edge": {"access-log": None}}))
+    with twistd(file) as node, Client(node.port) as client:
+        assert client.ask(get()).status == 200
+        read_until(node, "GET open.test/")
+    said = [line.partition("] ")[2] for line in node.log.splitlines() if "[edgenode.node." in line]
+    assert re.fullmatch(rf"edgenode \S+, PID {node.process.pid}", said[0])
+    assert said[1:3] == [
+        f"configuration {file}: events off, access log to standard output",
+        f"listener public on 127.0.0.1:{node.port}: {', '.join(GROUPS)}",
+    ]
+    shown = r"[-\d]{10}T[:\d]{8}Z  200  127\.0\.0\.1  GET open\.test/ \| no certificate \| .*forwarded to origin"
+    assert len(re.findall(rf"^{shown}$", node.log, re.MULTILINE)) == 1
+    for noise in ("starting on", "_Callers", "IPv4Address", "Closed)"):
+        assert noise not in node.log
+
+
+def test_a_log_that_is_a_file_keeps_every_line(origin: Origin, file: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """The access log and the node's own, both to standard output: neither writes over the other."""
+    file.write_text(ini(origin.port, {"edge": {"access-log": None}}))
+    with (tmp_path / "out").open("wb") as out:
+        surroundings = {**os.environ, "PYTHONPATH": str(ROOT)}
+        whole = [*COMMAND, "edgenode", "--config", str(file)]
+        with subprocess.Popen(whole, env=surroundings, cwd=tmp_path, stdout=out, stderr=out) as node:
+            while (found := LISTENING.search((tmp_path / "out").read_text())) is None:
+                assert node.poll() is None
+                time.sleep(0.05)
+            with Client(int(found[2])) as client:
+                assert [client.ask(get()).status for _ in range(20)] == [200] * 20
+            node.send_signal(signal.SIGTERM)
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert sum("GET open.test/" in line for line in lines) == 20
+    assert all(re.match(r"\d{4}-\d\d-\d\dT", line) for line in lines)
+    assert lines[-1].endswith("Server Shut Down.")
+
+
+def test_a_wrong_file_prints_its_errors_alone(file: pathlib.Path) -> None:
+    """And not how twistd is used, for the command line was right."""
+    file.write_text("[edge]\nnome = x\n")
+    written = failing(file)
+    assert f"{file}:2: [edge] nome: unknown key" in written
+    assert "Usage" not in written
+    assert "--config" not in written

@@ -54,7 +54,7 @@ def running(folder: pathlib.Path, *command: str) -> Iterator[int]:
         try:
             for line in process.stdout:
                 said += line
-                match = re.search(r"listening on port (\d+)|listener public on .*port=(\d+)", line)
+                match = re.search(r"listening on port (\d+)|listener public on \S*:(\d+): ", line)
                 if match is not None:
                     yield int(match[1] or match[2])
                     break

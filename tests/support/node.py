@@ -81,7 +81,7 @@ class PKI:
 def sections(port: int) -> dict[str, dict[str, str | None]]:
     """The sections of a node with every mode of mTLS, in front of an origin on a port of this host."""
     found: dict[str, dict[str, str | None]] = {
-        "edge": {"name": "edge-test", "drain-timeout": "1s"},
+        "edge": {"name": "edge-test", "drain-timeout": "1s", "access-log": "off"},
         "listener public": {
             "endpoint": "tcp:0:interface=127.0.0.1",
             "server-groups": ", ".join(GROUPS),

@@ -23,7 +23,7 @@ PATIENCE = 30.0
 BYTES = "latin-1"
 """Reads any output as it is, each byte a character."""
 
-LISTENING = re.compile(r"listener (\S+) on .*\bport=(\d+)\b")
+LISTENING = re.compile(r"listener (\S+) on \S*:(\d+): ")
 
 
 @define
