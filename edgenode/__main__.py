@@ -1,4 +1,4 @@
-"""``python -m edgenode``: the commands besides running the node, which is ``twistd edgenode``.
+"""``edgenode``, or ``python -m edgenode``: every command; ``twistd edgenode`` runs the node as well.
 
 The module owns the list of commands; each is imported only when it is called. A configuration that cannot be used ends
 every one of them alike: with all its problems, and 1.
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from cryptography.utils import CryptographyDeprecationWarning
 
 from edgenode.model.errors import ConfigurationError
+from edgenode.model.version import version
 
 COMMANDS = {
     "check": ("check", "check a configuration file and report every problem of it"),
@@ -25,9 +26,10 @@ COMMANDS = {
     "feeds": ("feeds", "ask the sources of lists and datafeeds now, or list them"),
     "import": ("import_", "make sections of the rules of another product"),
     "pki": ("pki", "make certificates for development and tests"),
-    "reference": ("reference", "print the reference of the configuration"),
+    "reference": ("reference", "print the reference of the configuration, or of one key"),
     "reload": ("reload", "have a running node read its configuration file again"),
     "replay": ("replay", "tell what would have been decided for recorded requests"),
+    "run": ("run", "run the node in the foreground"),
 }
 """Every command by its name: its module in ``edgenode.commands``, and what it does. The module's ``main`` takes the
 arguments behind the name, and returns the exit status."""
@@ -39,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         "edgenode", epilog=f"commands:\n{listing}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--version", action="version", version=f"edgenode {version()}")
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see COMMAND --help")
     options = parser.parse_args(arguments)

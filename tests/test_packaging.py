@@ -84,6 +84,15 @@ def test_twistd_lists_edgenode_of_a_wheel(wheel: pathlib.Path, python: pathlib.P
     assert "edgenode" in commands_of_twistd(python, tmp_path)
 
 
+def test_a_wheel_brings_the_command(wheel: pathlib.Path, python: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """``edgenode`` stands beside the interpreter, knows its version, and is what ``python -m edgenode`` is."""
+    pip("install", "--no-deps", "--no-index", wheel, folder=tmp_path, python=python)
+    command = python.with_name("edgenode")
+    assert run(command, "--version", folder=tmp_path) == f"edgenode {wheel.name.split('-')[1]}\n"
+    for words in ("--help",), ("run", "--help"), ("reference", "access-log"):
+        assert run(command, *words, folder=tmp_path) == run(python, "-m", "edgenode", *words, folder=tmp_path)
+
+
 def test_twistd_lists_edgenode_of_a_checkout(
     checkout: pathlib.Path, python: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -1,16 +1,62 @@
-"""``python -m edgenode reference``: the reference of the configuration, as reStructuredText."""
+"""``edgenode reference``: the reference of the configuration as reStructuredText, or one name of it for a terminal."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
 
+from edgenode.config import schema
+from edgenode.config.data import SECTIONS
+from edgenode.config.notation import suggestion
 from edgenode.config.reference import reference
+from edgenode.rules.categories import CATEGORIES
+from edgenode.rules.fields import FIELDS
+from edgenode.rules.language.functions import FUNCTIONS
+
+_TABLES = (("category of rules", CATEGORIES), ("field", FIELDS), ("function", FUNCTIONS))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the reference."""
+    """Print the reference: 0, or 1 if there is nothing of the name that is asked for."""
     parser = argparse.ArgumentParser("edgenode reference", description="print the reference of the configuration")
-    parser.parse_args(arguments)
-    print(reference(), end="")
+    parser.add_argument(
+        "name", nargs="?", metavar="KEY", help="of this key, kind of section, category, field or function"
+    )
+    name = parser.parse_args(arguments).name
+    if name is None:
+        print(reference(), end="")
+        return 0
+    found = list(_of(name))
+    if not found:
+        print(f"there is no {name}{suggestion(name, _names())}", file=sys.stderr)
+        return 1
+    print("\n\n".join(found))
     return 0
+
+
+def _names() -> list[str]:
+    keys = [key for cls in SECTIONS for key in schema.settings(cls)]
+    return [*keys, *(cls.kind for cls in SECTIONS), *(name for _, table in _TABLES for name in table)]
+
+
+def _of(name: str) -> Iterator[str]:
+    """What there is of this name; a kind of section with all of its keys."""
+    for cls in SECTIONS:
+        for key, each in schema.settings(cls).items():
+            if name in (key, cls.kind):
+                default = "required" if each.required else f"default: {_default(each)}"
+                yield _paragraph(f"[{cls.kind}] {key} = {each.notation.title} ({default})", each.help)
+    for what, table in _TABLES:
+        if name in table:
+            yield _paragraph(f"{name}: {what}", table[name].help)
+
+
+def _default(setting: schema.Setting) -> str:
+    empty = setting.default is None or setting.default == () or setting.default == ""
+    return "none" if empty else " ".join(setting.notation.write(setting.default).split())
+
+
+def _paragraph(title: str, help: str) -> str:
+    return "\n".join((title.replace("``", ""), textwrap.indent(textwrap.fill(help.replace("``", ""), 96), "    ")))

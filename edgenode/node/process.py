@@ -6,7 +6,6 @@ Law: who reloads is told every problem; who interrupts a second time does not wa
 from __future__ import annotations
 
 import gc
-import importlib.metadata
 import os
 import pathlib
 import resource
@@ -26,6 +25,7 @@ from twisted.python.failure import Failure
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError, Problem
+from edgenode.model.version import version
 from edgenode.node import control, systemd
 from edgenode.node.feed_listing import listing
 from edgenode.node.privileges import HOW
@@ -36,14 +36,6 @@ from edgenode.proxy.listener.binding import sentence
 _log = Logger()
 
 _WHERE = {"None": "off", "-": "to standard output"}
-
-
-def version() -> str:
-    """The version of the package."""
-    try:
-        return importlib.metadata.version("edgenode")
-    except importlib.metadata.PackageNotFoundError:  # a checkout that nobody has installed
-        return "(not installed)"
 
 
 class Node(MultiService):

@@ -15,6 +15,7 @@ from edgenode import __main__ as command
 from edgenode.config import schema
 from edgenode.config.data import SECTIONS
 from edgenode.config.reference import reference
+from edgenode.model.version import version
 from edgenode.rules.categories import CATEGORIES
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.functions import FUNCTIONS
@@ -99,6 +100,42 @@ def test_the_reference_is_valid_restructuredtext(capsys: pytest.CaptureFixture[s
     assert command.main(["reference"]) == 0
     page = capsys.readouterr().out.replace(":ref:", "")
     docutils.core.publish_doctree(page, settings_overrides={"halt_level": 2, "report_level": 2})
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("next-upstream", "[origin] next-upstream = list: error | timeout"),
+        ("access-log", "[edge] access-log = file to write (default: -)\n    Where to write a line"),
+        ("edge", "[edge] drain-timeout = duration (default: 30s)"),
+        ("http.host", "http.host: field\n    The host asked for"),
+        ("header", "header: category of rules\n"),
+        ("lower", "lower: function\n"),
+    ],
+)
+def test_the_reference_of_one_name(capsys: pytest.CaptureFixture[str], name: str, shown: str) -> None:
+    """A key in each section that has it, all keys of a section, and what rules may name."""
+    assert command.main(["reference", name]) == 0
+    out = capsys.readouterr().out
+    assert shown in out
+    assert "``" not in out
+
+
+def test_every_name_of_the_reference_is_found(capsys: pytest.CaptureFixture[str]) -> None:
+    """None of them is unknown to the command; of another it says what may be meant."""
+    for name in (*(key for cls in SECTIONS for key in schema.settings(cls)), *CATEGORIES, *FIELDS, *FUNCTIONS):
+        assert command.main(["reference", name]) == 0
+    capsys.readouterr()
+    assert command.main(["reference", "acces-log"]) == 1
+    assert capsys.readouterr() == ("", 'there is no acces-log; did you mean "access-log"?\n')
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without loading anything else."""
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"edgenode {version()}\n"
 
 
 def test_a_reader_that_has_seen_enough_is_no_trouble() -> None:

@@ -460,6 +460,31 @@ def test_a_log_that_is_a_file_keeps_every_line(origin: Origin, file: pathlib.Pat
     assert lines[-1].endswith("Server Shut Down.")
 
 
+def test_run_is_a_node_in_the_foreground(origin: Origin, file: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    """It serves, reloads by command, drains by SIGTERM with status 0; its log has nothing but its own words."""
+    file.write_text(ini(origin.port, {"edge": {"access-log": None}}))
+    line = [sys.executable, "-m", "edgenode", "run", str(file)]
+    surroundings = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (tmp_path / "access").open("wb") as access, subprocess.Popen(
+        line, env=surroundings, cwd=tmp_path, stdout=access, stderr=subprocess.PIPE, text=True
+    ) as node:  # fmt: skip
+        assert node.stderr is not None
+        log = [node.stderr.readline() for _ in range(3)]
+        found = LISTENING.search(log[2])
+        assert found is not None, log
+        assert f", PID {node.pid}\n" in log[0]
+        with Client(int(found[2])) as client:
+            assert client.ask(get()).status == 200
+            file.write_text(blocking(origin))
+            assert command("--pid", str(node.pid)).returncode == 0
+            assert client.ask(get()).status == 403
+        node.send_signal(signal.SIGTERM)
+        rest = node.stderr.read()
+        assert node.wait() == 0
+    assert all(each.partition("] ")[0].rpartition("[")[2].startswith("edgenode.") for each in rest.splitlines()), rest
+    assert [each.split("  ")[1] for each in (tmp_path / "access").read_text().splitlines()] == ["200"]
+
+
 def test_a_wrong_file_prints_its_errors_alone(file: pathlib.Path) -> None:
     """And not how twistd is used, for the command line was right."""
     file.write_text("[edge]\nnome = x\n")
