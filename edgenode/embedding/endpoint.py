@@ -22,6 +22,7 @@ from zope.interface import implementer
 from edgenode.config.load import Configuration
 from edgenode.embedding.protocol_transport import ProtocolTransport
 from edgenode.model.errors import ConfigurationError, Problem
+from edgenode.model.exchange import Address
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
@@ -118,7 +119,14 @@ class EdgePort:
         self._shutdown = self._reactor.addSystemEventTrigger("before", "shutdown", self._stop)
         self._factory.doStart()
         self._watch.start()
-        _log.info("listener {name} on {address}", name=self._name, address=self.getHost())
+        host = self.getHost()
+        groups = ", ".join(self._assembly.configuration.listeners[self._name].server_groups)
+        _log.info(
+            "listener {name} on {address}: {groups}",
+            name=self._name,
+            address=Address(host.host, host.port),
+            groups=groups,
+        )
 
     def stopListening(self) -> Deferred[None]:
         """Accept no more. As with every port of Twisted's, open connections go on; they are watched to their end."""

@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from edgenode.config.load import Configuration
 from edgenode.feeds.fetch import Fetcher
 from edgenode.model.errors import ConfigurationError, Problem
+from edgenode.model.exchange import Address
 from edgenode.model.interfaces import IEventSink
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
@@ -104,7 +105,7 @@ class EdgeService(Service):
         for name, port in self.ports.items():
             port.startListening()
             host, groups = port.getHost(), ", ".join(port.listener.server_groups)
-            address = f"[{host.host}]:{host.port}" if ":" in host.host else f"{host.host}:{host.port}"
+            address = Address(host.host, host.port)
             _log.info("listener {name} on {address}: {groups}", name=name, address=address, groups=groups)
         self._watch.start()
         self._feeds.start()
