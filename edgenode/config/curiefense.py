@@ -123,7 +123,7 @@ class Importer:
         title = plain(document.get("name") or document.get("id") or "a filter without a name")
         about = ": ".join(dict.fromkeys(each for each in (title, plain(document.get("description") or "")) if each))
         action, lost_action = self._action(document.get("action"))
-        source, lost_source = self._source(document)
+        source, lost_source = self._source(reading)
         losses = [plain(loss, _SENTENCE) for loss in (*reading.losses, *lost_source, *lost_action)]
         remarks = [plain(remark, _SENTENCE) for remark in reading.remarks]
         self.losses += [f"{title}: {loss}" for loss in losses]
@@ -134,13 +134,13 @@ class Importer:
         lines += [] if reading.active and not reading.losses and not lost_source else ["active = no"]
         lines += [f"tags = {' '.join(reading.own)}"] if reading.own else []
         lines += [f"action = {action}"] if action else []
-        if source:
-            return [[*lines, *source]]
+        lines += source
         inner = [[f"[section {name}]", *section.written()] for name, section in reading.sections.items()]
         return [[*lines, *reading.root.written()], *inner]
 
-    def _source(self, document: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        """The keys of a datafeed, and what is lost of it."""
+    def _source(self, reading: Reading) -> tuple[list[str], list[str]]:
+        """The keys of a datafeed, and what is lost of it; its entries, those of the last refresh, stand beside it."""
+        document = reading.document
         source = str(document.get("source") or "self-managed")
         if source == "self-managed":
             return [], []
@@ -150,10 +150,12 @@ class Importer:
                 raise InvalidValue("only https")
             if not category:
                 raise InvalidValue("its entries do not say of which category its lines are")
+            if reading.root.relation != "or":
+                raise InvalidValue("its entries are joined by and")
             read_address(source)
         except InvalidValue as problem:
             return [], [f"source {plain(source)}: {problem.sentence}; the entries are those of the last refresh"]
-        return [f"source = {source}", f"feed = {category}", "match-case = no"], []
+        return [f"source = {source}", f"feed = {category}"], []
 
     def _action(self, identifier: Any) -> tuple[str | None, list[str]]:
         """The name of the section of an action, if it can be expressed, and what is lost of it."""

@@ -358,12 +358,16 @@ def test_a_rule_may_be_one_entry(folder: pathlib.Path) -> None:
 
 
 def test_a_feed_stays_a_feed(folder: pathlib.Path) -> None:
-    """With its source, if all its entries are of one category."""
+    """With its source, if all its entries are of one category; none of the last refresh is lost."""
     entries = [["ip", "192.0.2.1", ""], ["ip", "192.0.2.2", ""]]
-    imported = convert([a_filter(*entries, source="https://feeds.example.net/x")], [], "x")
+    document = a_filter(*entries, source="https://feeds.example.net/x")
+    document["rule"]["relation"] = "OR"
+    imported = convert([document], [], "x")
     assert not imported.losses
     found = Configuration.from_text(INI + imported.text, folder).global_filters["F"]
-    assert (str(found.source), str(found.feed)) == ("https://feeds.example.net/x", "ip")
+    assert [str(each) for each in found.entries] == ["ip: 192.0.2.1", "ip: 192.0.2.2"]
+    (source,) = found.source
+    assert (source.url, str(found.feed)) == ("https://feeds.example.net/x", "ip")
 
 
 def test_names_and_comments_cannot_write_sections(folder: pathlib.Path) -> None:
