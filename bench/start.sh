@@ -43,7 +43,7 @@ filter() {
 [edge]
 name   = bench
 events = events.jsonl
-access-log = off
+$(grep -q access_log "$here/edgenode/config/edge.py" && echo 'access-log = off')
 
 [listener bench]
 endpoint           = tcp:$port:interface=127.0.0.1:backlog=4096

@@ -1,4 +1,4 @@
-"""``python -m edgenode demo``: a node, an origin and a throw-away PKI in one process, to try out.
+"""``edgenode demo``: a node, an origin and a throw-away PKI in one process, to try out.
 
 The module owns the demo's state folder. The law: every line that it prints works as it is printed, from any folder; and
 nothing is deleted but what it has made itself.
