@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from cryptography.utils import CryptographyDeprecationWarning
 
+from edgenode.commands.terminal import shown
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.version import version
 
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except ConfigurationError as error:
-        print(*error.problems, sep="\n", file=sys.stderr)
+        for problem in error.problems:
+            print(shown(problem, sys.stderr), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

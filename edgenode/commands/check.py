@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgenode.commands.terminal import shown
 from edgenode.config import ini
 from edgenode.config.data import Sections
 from edgenode.config.effective import effective
@@ -44,13 +45,10 @@ def main(arguments: Sequence[str]) -> int:
         counts = {} if configuration is None else {name: len(part) for name, part in _parts(configuration).items()}
         print(json.dumps({"file": options.file, "ok": not failed, "problems": told, "sections": counts}, indent=2))
         return int(failed)
-    print(
-        *problems,
-        *(f"note: {note}" for note in notes),
-        sep="\n",
-        file=sys.stderr,
-        end="\n" if problems or notes else "",
-    )
+    for problem in problems:
+        print(shown(problem, sys.stderr), file=sys.stderr)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     errors = sum(not problem.warning for problem in problems)
     if failed:
         warnings = _counted(len(problems) - errors, "warning") if options.strict else ""

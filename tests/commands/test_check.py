@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pathlib
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import pytest
 
 from edgenode.__main__ import main
+from edgenode.commands.terminal import shown
 from edgenode.config import ini
+from edgenode.model.errors import Problem
 from edgenode.node import privileges
 from tests.support.configurations import MINIMAL, changed, write_server
 
@@ -201,3 +204,25 @@ def test_a_node_without_events_is_warned_of(folder: pathlib.Path, capsys: pytest
     assert check(folder, MINIMAL, "--strict")[0] == 1
     assert "warning: [edge] events: nothing of what the node decides is recorded" in capsys.readouterr().err
     assert check(folder, WITH_EVENTS, "--strict")[0] == 0
+
+
+class Terminal(io.StringIO):
+    """A stream that is a terminal."""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+
+def test_a_terminal_has_colours_unless_it_says_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the line that says what is wrong, and nowhere else."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    error, warning = Problem("edge", "name", "is wrong", "a b", 1), Problem("edge", "", "is odd", warning=True)
+    assert shown(error, Terminal()) == "\033[31m[edge] name: is wrong\033[0m\n    a b\n     ^"
+    assert shown(warning, Terminal()) == "\033[33mwarning: [edge]: is odd\033[0m"
+    assert shown(error, io.StringIO()) == str(error)
+    for name, value in ("NO_COLOR", "1"), ("TERM", "dumb"):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            assert shown(error, Terminal()) == str(error)
