@@ -1084,3 +1084,27 @@ async def test_the_command_shows_what_the_running_node_uses(pki: PKI, server: Or
     assert done.stderr == "edgenode feeds: no node can be asked: no node runs there\n"
     done = await in_thread(command, pki, changes, "list")
     assert done.stderr.endswith("this is what one would use\n")
+
+
+async def test_a_shipped_feed_is_updated_by_command_and_switched_on(pki: PKI, origin: Origin, server: Origin) -> None:
+    """Only if it is named is it asked while it is off; once on it has its content at once, and own entries beside."""
+    keys: dict[str, str | None] = {"source": f"https://127.0.0.1:{server.port}/tor", "trust-store": "servers"}
+    changes: Changes = {"edge": {"state": "state"}, "global-filter system.tor-exits": keys}
+    done = await in_thread(command, pki, changes, "update")
+    assert (done.returncode, done.stdout, server.requests) == (0, "", [])
+    done = await in_thread(command, pki, changes, "update", "system.tor-exits")
+    assert (done.returncode, done.stdout) == (0, "global-filter system.tor-exits: changed: 1 value\n")
+    done = await in_thread(command, pki, changes, "list", "--all")
+    (line,) = (each for each in done.stdout.splitlines() if "system.tor-exits" in each)
+    assert line.endswith("switched off")
+    on = {**keys, "active": "yes", "action": "block", "relation": "or", "ip": "::1"}
+    async with started(pki, origin, {**changes, "global-filter system.tor-exits": on}) as node:
+        assert await answered(node) == 403
+    assert len(server.requests) == 1
+
+
+def test_shipped_feeds_need_no_folder_until_they_are_switched_on(pki: PKI) -> None:
+    """And then they say that they do."""
+    assert problems(pki, {}) == []
+    found = problems(pki, {"global-filter system.aws": {"active": "yes"}})
+    assert any("needs [edge] state" in each for each in found)
