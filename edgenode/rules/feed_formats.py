@@ -114,7 +114,7 @@ class Format:
             faults.append((line, sentence))
 
         values = READERS[self.name](self, _decoded(data, None if self.name == "json" else bad), words, bad)
-        return evolve(values, bad=faults)
+        return evolve(values, bad=tuple(faults))
 
 
 def _decoded(data: bytes, bad: Bad | None) -> str:
