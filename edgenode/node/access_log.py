@@ -35,7 +35,11 @@ def line(record: Record) -> str:
         what = "no request"
     else:
         what = (b"%b %b%b" % (request.method, request.authority, request.target)).decode("latin-1")
-    whom = (client.subject if client is not None else "") or "no certificate"
+    whom = "no certificate"
+    if client is not None:
+        whom = client.subject.replace("|", "\\x7c") or "no name"  # what is behind the bar is ours
+        if not client.verification.verified:
+            whom = f"not verified: {whom}"
     address = exchange.client or exchange.connection.peer.host
     parts = f"{_second(int(record.time))}  {record.status}  {address}  {what} | {whom} | {'; '.join(_why(record))}"
     return parts if parts.isascii() and parts.isprintable() else _escaped(parts)

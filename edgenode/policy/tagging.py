@@ -16,7 +16,7 @@ from edgenode.model.decision import Decision
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Geography, Verification, host_of
 from edgenode.rules.tags import canonical, check_tag
-from edgenode.rules.views import bodies
+from edgenode.rules.views import bodies, charsets
 from edgenode.rules.views.pairs import MOST_PAIRS, has_more_pairs
 
 AUTOMATIC: Mapping[str, str] = MappingProxyType(
@@ -103,15 +103,17 @@ class Tagging:
         if query:
             arguments = _items(query, b"&", b"&&")
             tags.append(_ARGUMENTS[arguments] if arguments < _COUNTED else f"args:{arguments}")
-            if len(query) >= MOST_PAIRS and has_more_pairs(query):
+            if len(query) >= MOST_PAIRS // 8 and has_more_pairs(query, bodies.most_pairs(request)):
                 tags.append("args:truncated")
         else:
             tags.append("args:0")
+        if query and b"content-type" in fields and charsets.is_unknown(fields[b"content-type"]):
+            tags.append("body:unknown-charset")  # some servers read the query by it as well
+        elif body is not None and body.size and bodies.charset_unknown(request):
+            tags.append("body:unknown-charset")
         if body is not None and body.size:
             if bodies.truncated(request):
                 tags.append("body:truncated")
-            if bodies.charset_unknown(request):
-                tags.append("body:unknown-charset")
             if bodies.coding_unknown(request):
                 tags.append("body:unknown-coding")
         return Decision(standing.union(tags))

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from edgenode.config.edge import Edge
 from edgenode.model.decision import Decision, Reason
 from edgenode.model.errors import ClientError, ConfigurationError
-from edgenode.model.exchange import Connection, Exchange
+from edgenode.model.exchange import Connection, Exchange, Verification
 from edgenode.node.access_log import FORMATS, combined, common, line
 from edgenode.node.event_record import event_line
 from edgenode.node.logs import Logs
@@ -49,6 +49,19 @@ def test_a_connection_without_a_request_has_a_line() -> None:
     told.error = ClientError(495, "unknown")
     assert line(told) == f"{AT}  0  192.0.2.7  no request | CN=\\x1b]0;owned\\x07\\xe9 | 495: unknown"
     assert common(told).endswith(f'{CLF} "-" 0 1024')
+
+
+def test_who_only_claims_to_be_somebody_is_not_shown_as_him() -> None:
+    """A certificate that was not verified says so, and no subject writes the column behind its own."""
+    told = record(known=True)
+    connection = told.exchange.connection
+    client = evolve(CLIENT, verification=Verification(presented=True, reason="self-signed certificate"))
+    told.exchange = evolve(told.exchange, connection=evolve(connection, client=client))
+    assert " | not verified: CN=acme,O=Acme | " in line(told)
+    told.exchange = evolve(
+        told.exchange, connection=evolve(connection, client=evolve(CLIENT, subject="CN=a | blocked"))
+    )
+    assert r" | CN=a \x7c blocked | " in line(told)
 
 
 def test_common_and_combined_are_those_of_web_servers() -> None:

@@ -49,7 +49,8 @@ def next_one(node: MemoryNode, *, same: bool) -> None:
 
 @pytest.mark.parametrize("lines", BODIES)
 def test_the_origin_says_that_it_wants_the_body(node: MemoryNode, lines: tuple[str, ...]) -> None:
-    """Its 100 is the client's, and comes once; then all goes on as ever, and the connection serves others."""
+    """Its 100 is the client's, and comes once; the connection serves no other request: see
+    ``e2e/test_bodies_that_origins_overlook.py``."""
     client = node.client()
     client.send(asking(*lines))
     origin = node.origin()
@@ -63,7 +64,7 @@ def test_the_origin_says_that_it_wants_the_body(node: MemoryNode, lines: tuple[s
     assert origin.read() == BODIES[lines]
     origin.send(OK)
     assert client.answer().body == b"ok"
-    next_one(node, same=True)
+    next_one(node, same=False)
 
 
 @pytest.mark.parametrize("status", [401, 413, 307, 200])
@@ -111,7 +112,7 @@ def test_an_origin_that_says_nothing_is_not_waited_for(node: MemoryNode) -> None
     assert origin.read() == b"body"
     origin.send(OK)
     assert client.answer().status == 200
-    next_one(node, same=True)
+    next_one(node, same=False)
 
 
 def test_who_sends_its_body_with_the_head_waits_for_nothing(node: MemoryNode) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 import zlib
 from collections.abc import Callable
 
@@ -78,6 +79,32 @@ def test_what_comes_out_is_bounded(write: object) -> None:
     assert (len(data), more) == (MOST_DECODED, True)
     assert "body:truncated" in Tagging.of({}).decide(Exchange(CONNECTION, request(bomb, coding))).tags
     assert decoded(write(bytes(MOST_DECODED)), [coding]) == (bytes(MOST_DECODED), False)
+
+
+def test_members_behind_zeros_are_read() -> None:
+    """Python's gzip and gzip(1) do so."""
+    written = gzip.compress(b"a=1") + bytes(3) + gzip.compress(b"&q=attack")
+    assert decoded(written, [b"gzip"]) == (gzip.decompress(written), False)
+
+
+def test_a_broken_member_is_not_passed_over() -> None:
+    """A reader that minds no checksum has its content."""
+    broken = bytearray(gzip.compress(b"&q=attack"))
+    broken[-5] ^= 1
+    with pytest.raises(NotDecoded):
+        decoded(gzip.compress(b"a=1") + bytes(broken), [b"gzip"])
+
+
+def test_what_is_two_things_as_deflate_is_not_known() -> None:
+    """A harmless text in the frame of RFC 1950, and another one without it."""
+    compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9, zlib.Z_FIXED)
+    attack = compressor.compress(b"&q=attack") + compressor.flush()
+    inner = struct.pack("<H", 0xFFFF ^ 0xFE63) + b"a=1&b=" + b"x" * (0x019C - 8)
+    both = b"\x78\x9c\x01" + struct.pack("<H", 0xFE63) + inner + attack
+    assert b"&q=attack" in zlib.decompressobj(-15).decompress(both)
+    assert b"attack" not in zlib.decompressobj(15).decompress(both)
+    with pytest.raises(NotDecoded):
+        decoded(both, [b"deflate"])
 
 
 def test_many_members_count_as_more() -> None:

@@ -245,6 +245,41 @@ def test_json_is_read_as_its_first_bytes_say(codec: str) -> None:
         assert text.encode() in found, found
 
 
+@pytest.mark.parametrize(
+    ("of_request", "of_part", "encoding", "value"),
+    [
+        ("; charset=utf-7", "", "", b"+AGEAdAB0AGEAYwBr-"),
+        ("; charset=utf-16le", "", "", "attack".encode("utf-16-le")),
+        ("; charset=utf-8", "; charset=utf-16le", "", "attack".encode("utf-16-le")),
+        ("", "; charset=utf-16le", "base64", base64.b64encode("attack".encode("utf-16-le"))),
+    ],
+)
+def test_parts_are_read_in_the_character_set_of_the_whole_as_well(
+    of_request: str, of_part: str, encoding: str, value: bytes
+) -> None:
+    """Django takes that for theirs; and what a part is transferred in is undone first."""
+    more = f"Content-Type: text/plain{of_part}\r\nContent-Transfer-Encoding: {encoding}\r\n".encode()
+    body = b'--b\r\nContent-Disposition: form-data; name="q"\r\n' + more + b"\r\n" + value + b"\r\n--b--\r\n"
+    asked = request("/", f"Content-Type: multipart/form-data; boundary=b{of_request}", body=body)
+    assert b"attack" in read("edge.arguments", asked)[b"q"]
+
+
+def test_where_each_is_read_in_further_character_sets_fewer_arguments_are_looked_at() -> None:
+    """It takes so much longer; who sends more of them is told of as who sends too many."""
+    for charset, count, truncated in (("utf-8", 513, False), ("utf-16", 511, False), ("utf-16", 513, True)):
+        asked = request("/?" + "&".join(["a=1"] * count), f"{FORM}; charset={charset}")
+        tags = Tagging.of({}).decide(Exchange(CONNECTION, asked)).tags
+        assert ("args:truncated" in tags) is truncated
+
+
+def test_names_of_many_readings_have_a_bound_together() -> None:
+    """A thousand parts whose names each have ten readings would take a tenth of a second."""
+    names = b"; ".join(b'name*%d="a%d\\\\b"' % (n, n) for n in range(4)) + b'; name="x\\\\y"; name="z\\\\w"'
+    part = b"--b\r\nContent-Disposition: form-data; " + names + b"\r\n\r\n1\r\n"
+    asked = request("/", MULTIPART, body=part * 999)
+    assert read("http.request.body.truncated", asked)
+
+
 def test_a_form_is_not_read_by_its_first_bytes() -> None:
     """No reader of forms does so."""
     asked = request("/", FORM, body="a=1".encode("utf-16-le"))

@@ -29,6 +29,7 @@ _WITH_BODY = frozenset(
 
 
 _EXPECT = b"Expect: 100-continue\r\n"
+_CLOSE = b"Connection: close\r\n"
 
 
 class Keeper(Protocol):
@@ -52,7 +53,7 @@ class OriginConnection:
     """
 
     __slots__ = (
-        "_asked", "_chunked", "_deadlines", "_ended", "_keeper", "_last", "_origin", "_paused", "_reader", "_receiver",
+        "_chunked", "_deadlines", "_ended", "_keeper", "_last", "_origin", "_paused", "_reader", "_receiver",
         "_request_done", "_sent", "deadline", "presented", "released", "served", "server",
         "transport",
     )  # fmt: skip
@@ -77,7 +78,7 @@ class OriginConnection:
         self._request_done = True
         self._chunked = False
         self._paused = False
-        self._last = self._asked = False
+        self._last = False
         self._ended = False
         self._sent = 0
         self.served = self.released = 0
@@ -107,8 +108,10 @@ class OriginConnection:
         self._last = length != NO_CONTENT and length != 0 and method not in _WITH_BODY
         if expects:
             # Likewise one that answers without having asked for the body: it may not read what comes of it.
-            self._asked, self._last = not self._last, True
+            self._last = True
             lines += _EXPECT
+        if self._last:
+            lines += _CLOSE  # who overlooks the body must not read on: it may be a request that nobody has judged
         if not done and self.presented is not None:
             self.transport.wary = True  # it may be answered, and the connection reset, before all of it is sent
         self._receiver = receiver
@@ -268,8 +271,6 @@ class OriginConnection:
             if head.status >= 200:
                 break
             self._wait()
-            if head.status == 100 and self._asked:
-                self._asked = self._last = False
             receiver.interim(head)
             if self._receiver is not receiver:
                 return

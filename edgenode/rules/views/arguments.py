@@ -61,25 +61,29 @@ def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
 
 def _decoded(request: Request) -> Iterator[tuple[bytes, bytes]]:
     codecs = charsets.codecs(request.fields.get(b"content-type", ()))
+    most = bodies.most_pairs(request)
     texts = (request.query, *bodies.form_texts(request))
-    for name, value in (pair for text in texts if text for pair in _divided(text)):
+    for name, value in (pair for text in texts if text for pair in _divided(text, most)):
         name, value = form_decoded(name), form_decoded(value)
         yield from ((each, value) for each in _names(name))
         yield from ((recoded(name, codec), recoded(value, codec)) for codec in codecs)
     for part in bodies.parts(request) or ():
-        codecs = charsets.codecs(part.content_types)
-        values = [*bodies.contents(part), *(recoded(part.value, codec) for codec in codecs)]
-        names = dict.fromkeys(each for name in part.names for each in _names(name))
+        contents = tuple(bodies.contents(part))
+        # Django and Java's servers take the character set of the whole for that of the parts.
+        every = dict.fromkeys((*charsets.codecs(part.content_types), *codecs))
+        values = [*contents, *(recoded(each, codec) for each in contents for codec in every)]
+        written = (each for name in part.names for each in (name, *(recoded(name, codec) for codec in codecs)))
+        names = dict.fromkeys(each for name in written for each in _names(name))
         yield from ((name, value) for name in names for value in dict.fromkeys(values))
 
 
-def _divided(text: bytes) -> Pairs:
+def _divided(text: bytes, most: int) -> Pairs:
     """The pairs of a text, and those that it has if ``;`` divides them too."""
-    found = split_pairs(text)
+    found = split_pairs(text, most)
     if _SEMICOLON not in text:
         return found
     known = set(found)
-    return (*found, *[pair for pair in split_pairs(text.replace(b";", b"&")) if pair not in known])
+    return (*found, *[pair for pair in split_pairs(text.replace(b";", b"&"), most) if pair not in known])
 
 
 _ODD_NAME = re.compile(rb"[\0\[\]. ]|\A[\t\n\v\f\r]")

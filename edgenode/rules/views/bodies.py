@@ -13,7 +13,7 @@ from edgenode.model.exchange import NO_BODY, Body, Request
 from edgenode.rules.views import charsets
 from edgenode.rules.views.codings import NotDecoded, codings, decoded
 from edgenode.rules.views.multipart import Part, read_parts
-from edgenode.rules.views.pairs import Pairs, Values, collected, has_more_pairs, split_pairs
+from edgenode.rules.views.pairs import MOST_PAIRS, Pairs, Values, collected, has_more_pairs, split_pairs
 from edgenode.rules.views.parameters import first_word
 from edgenode.rules.views.view import view
 
@@ -56,7 +56,13 @@ def truncated(request: Request) -> bool | None:
     found = body(request)
     if found is None or found.truncated or not found.data:
         return None if found is None else found.truncated
-    return any(map(has_more_pairs, form_texts(request))) or _parts(request)[1]
+    most = most_pairs(request)
+    return any(has_more_pairs(text, most) for text in form_texts(request)) or _parts(request)[1]
+
+
+def most_pairs(request: Request) -> int:
+    """As many are looked at in a query or a form: fewer where each is read in further character sets."""
+    return MOST_PAIRS // 8 if charsets.codecs(request.fields.get(b"content-type", ())) else MOST_PAIRS
 
 
 def charset_unknown(request: Request) -> bool:

@@ -5,6 +5,7 @@ Law: what comes out is bounded, however much a few bytes could become; what cann
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 
 MOST_DECODED = 128 * 1024
@@ -13,6 +14,7 @@ MOST_DECODED = 128 * 1024
 _MOST_CODINGS = 4
 _MOST_MEMBERS = 64
 _GZIP, _ZLIB, _RAW = 31, 15, -15
+_MAGIC = b"\x1f\x8b"
 _WINDOWS = {b"gzip": (_GZIP,), b"x-gzip": (_GZIP,), b"deflate": (_ZLIB, _RAW)}
 """By its name, the formats that readers take a coding for: some know ``deflate`` without the frame of RFC 1950."""
 
@@ -44,12 +46,13 @@ def decoded(data: bytes, names: list[bytes]) -> tuple[bytes, bool]:
 
 
 def _inflated(data: bytes, windows: tuple[int, ...]) -> tuple[bytes, bool]:
+    found = []
     for window in windows:
-        try:
-            return _members(data, window)
-        except zlib.error:
-            continue
-    raise NotDecoded
+        with contextlib.suppress(zlib.error):
+            found.append(_members(data, window))
+    if len(found) != 1:  # it is nothing of what it says, or two things to two readers
+        raise NotDecoded
+    return found[0]
 
 
 def _members(data: bytes, window: int) -> tuple[bytes, bool]:
@@ -60,12 +63,12 @@ def _members(data: bytes, window: int) -> tuple[bytes, bool]:
         try:
             part = reader.decompress(data, room)
         except zlib.error:
-            if not number:
+            if not number or data.startswith(_MAGIC):
                 raise
             break
         parts.append(part)
         room -= len(part)
-        data = reader.unused_data
+        data = reader.unused_data.lstrip(b"\0")  # Python's gzip, and gzip(1), read on behind them
         if not data or room <= 0 or window != _GZIP:
             break
     found = b"".join(parts)

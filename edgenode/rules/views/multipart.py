@@ -19,6 +19,7 @@ MOST_PARTS = 1000
 """As many are looked at; PHP and Django, as they are shipped, take no more fields than that."""
 
 _MOST_DELIMITERS = MOST_PARTS + 1
+_MOST_NAMES = 2 * MOST_PARTS  # and names of files; who writes them so that each has ten readings has fewer parts read
 
 _END_OF_DELIMITER = {
     b"\n": re.compile(rb"(--)?[ \t]*(?=\r?\n|\r?\Z)"),
@@ -70,7 +71,14 @@ def read_parts(content_type: bytes, data: bytes) -> tuple[tuple[Part, ...], bool
             _add(contents, _contents(pieces[: _MOST_DELIMITERS + 1], boundary, line_end))
     if boundary := loose_boundary(content_type):
         _add(contents, islice(_contents_in_php(boundary, data), MOST_PARTS + 1))
-    return tuple(map(_part, contents[:MOST_PARTS])), more or len(contents) > MOST_PARTS
+    parts: list[Part] = []
+    room = _MOST_NAMES
+    for content in contents[:MOST_PARTS]:
+        parts.append(_part(content))
+        room -= len(parts[-1].names) + len(parts[-1].filenames)
+        if room < 0:
+            break
+    return tuple(parts), more or len(contents) > len(parts)
 
 
 def _add(contents: list[bytes], reading: Iterable[bytes]) -> None:

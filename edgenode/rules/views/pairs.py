@@ -17,14 +17,14 @@ MOST_PAIRS = 4096
 """As many are looked at, empty ones counted: what Rack takes, and more than most others do."""
 
 
-def split_pairs(text: bytes) -> Pairs:
+def split_pairs(text: bytes, most: int = MOST_PAIRS) -> Pairs:
     """Read ``a=1&b``: up to the first ``=`` is the name; what has none has an empty value, what is empty is no pair."""
-    return tuple([part.partition(b"=")[::2] for part in text.split(b"&", MOST_PAIRS)[:MOST_PAIRS] if part])
+    return tuple([part.partition(b"=")[::2] for part in text.split(b"&", most)[:most] if part])
 
 
-def has_more_pairs(text: bytes) -> bool:
+def has_more_pairs(text: bytes, most: int = MOST_PAIRS) -> bool:
     """Whether there are more of them than are looked at, or would be if ``;`` divided them as well."""
-    return len(text) >= MOST_PAIRS and text.count(b"&") + text.count(b";") >= MOST_PAIRS
+    return len(text) >= most and text.count(b"&") + text.count(b";") >= most
 
 
 def collected(pairs: Iterable[tuple[bytes, bytes]]) -> Values:
