@@ -21,7 +21,7 @@ from edgenode.rules import filter_feeds
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.feeds import Feed
 from edgenode.rules.filter_feeds import FeedCategory
-from edgenode.rules.formulas import Evidence, Formula
+from edgenode.rules.formulas import Evidence, Formula, needs_of
 from edgenode.rules.lists import Members
 from edgenode.rules.matching.compiling import FormulaSet, compile_formulas
 from edgenode.rules.section_formulas import SectionFormulas
@@ -71,6 +71,15 @@ class GlobalFilter(Section, Feed):
     def empty(self) -> bool:
         """Whether it has no condition at all."""
         return self.feed is None and super().empty
+
+    def looks_at(self, name: str, known: SectionFormulas) -> frozenset[str]:
+        """What its rules and its feed look at: see :attr:`edgenode.rules.fields.Field.needs`.
+
+        :param name: its own.
+        :param known: makes the formula of its own rules.
+        """
+        fed = frozenset[str]() if self.feed is None else self.feed.needs
+        return fed | needs_of(known.formula(self, name))
 
     def formula(self, name: str, known: SectionFormulas, feeds: Mapping[str, Members]) -> Formula:
         """What it comes down to: its own rules and its feed, joined by its relation.

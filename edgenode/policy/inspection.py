@@ -19,7 +19,6 @@ from edgenode.policy import escaping
 from edgenode.policy.actions import TEXT, Block, Monitor, Skip
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.templates import Template
-from edgenode.rules.formulas import needs_of
 from edgenode.rules.section_formulas import SectionFormulas
 
 UNINSPECTED = ("refuse", "pass")
@@ -57,11 +56,6 @@ def _refuses(action: Action) -> bool:
     return not isinstance(action, Skip | Monitor)
 
 
-def _needs(name: str, filter: GlobalFilter, formulas: SectionFormulas) -> frozenset[str]:
-    fed = frozenset() if filter.feed is None else filter.feed.needs
-    return fed | needs_of(formulas.formula(filter, name))
-
-
 @frozen(eq=False)
 class Inspection:
     """Refuses what rules should have seen and could not.
@@ -87,7 +81,7 @@ class Inspection:
         active = {name: each for name, each in filters.items() if each.active}
         if not any(_refuses(actions[each.action]) for each in active.values() if each.action is not None):
             return cls(frozenset())
-        needs = frozenset[str]().union(*(_needs(name, each, formulas) for name, each in active.items()))
+        needs = frozenset[str]().union(*(each.looks_at(name, formulas) for name, each in active.items()))
         return cls(frozenset(tag for tag, (need, *_) in _UNSEEN.items() if need in needs))
 
     def decide(self, exchange: Exchange) -> Decision:

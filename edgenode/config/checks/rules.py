@@ -66,5 +66,5 @@ def uninspected(formulas: Formulas) -> Iterator[Problem]:
 
 
 def _needs(section: Section, formulas: Formulas) -> frozenset[str]:
-    fed = section.feed.needs if isinstance(section, GlobalFilter) and section.feed is not None else frozenset()
-    return fed | needs_of(formulas.section_formulas.formula(section, ""))
+    known = formulas.section_formulas
+    return section.looks_at("", known) if isinstance(section, GlobalFilter) else needs_of(known.formula(section, ""))

@@ -28,8 +28,8 @@ _WITH_BODY = frozenset(
 """Methods whose requests have a body by their definition: every server expects it."""
 
 
-_EXPECT = b"Expect: 100-continue\r\n"
 _CLOSE = b"Connection: close\r\n"
+_EXPECT_AND_CLOSE = b"Expect: 100-continue\r\n" + _CLOSE
 
 
 class Keeper(Protocol):
@@ -104,14 +104,11 @@ class OriginConnection:
         expects: bool = False,
     ) -> None:
         """Send a request's head: see :class:`~edgenode.proxy.streams.OriginStream`."""
-        # An origin that overlooks such a body answers it as a request of its own, and that would be the next one's.
-        self._last = length != NO_CONTENT and length != 0 and method not in _WITH_BODY
-        if expects:
-            # Likewise one that answers without having asked for the body: it may not read what comes of it.
-            self._last = True
-            lines += _EXPECT
+        # An origin that overlooks a body, or answers an expectation without it, takes it for the next request. Nobody
+        # has judged that, and its answer would be another client's: so there is no next one, and the origin is told.
+        self._last = expects or (length != NO_CONTENT and length != 0 and method not in _WITH_BODY)
         if self._last:
-            lines += _CLOSE  # who overlooks the body must not read on: it may be a request that nobody has judged
+            lines += _EXPECT_AND_CLOSE if expects else _CLOSE
         if not done and self.presented is not None:
             self.transport.wary = True  # it may be answered, and the connection reset, before all of it is sent
         self._receiver = receiver

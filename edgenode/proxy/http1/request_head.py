@@ -91,11 +91,9 @@ def read_request_head(
         host = read_authority(hosts[0])
     elif hosts or version == (1, 1) or presumed is None:
         raise ClientError(400, "the Host field is repeated" if hosts else "the Host field is missing")
-    else:
+    else:  # it is read as though it had one
         host = read_authority(presumed()) if authority is None else authority
-        names.insert(0, b"host")
-        lines = b"Host: %b\r\n%b" % (host, lines)
-        fields[b"host"] = (host,)
+        names, fields[b"host"], lines = [b"host", *names], (host,), b"Host: %b\r\n%b" % (host, lines)
     if authority is None:
         authority = host
     else:
@@ -103,10 +101,8 @@ def read_request_head(
     origin_target = target
     if len(target) != len(path) + (0 if query is None else len(query) + 1):  # it is absolute, or had dot segments
         origin_target = path if query is None else b"%b?%b" % (path, query)
-    if b"content-length" in fields or b"transfer-encoding" in fields:
-        length = _body_length(fields, version)
-    else:
-        length = 0
+    has_body = b"content-length" in fields or b"transfer-encoding" in fields
+    length = _body_length(fields, version) if has_body else 0
     connection = fields.get(b"connection")
     keep_alive, options = (version == (1, 1), NO_OPTIONS) if connection is None else persistence(connection, version)
     upgrade = b"upgrade" in options and version == (1, 1) and _asks_for_websocket(fields)
