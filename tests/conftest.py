@@ -16,7 +16,7 @@ import signal
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_twisted
@@ -28,6 +28,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from tests.support.node import PKI, Origin
 
 DEADLINE = 30.0
 """Seconds that the Deferred of a test may take."""
@@ -180,3 +183,23 @@ def pytest_collection_finish() -> None:
     """Set aside what was imported, so that looking for lost Deferreds after every test takes no time."""
     gc.collect()
     gc.freeze()
+
+
+# -- what most tests of a node begin with ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
+    """The certificates of a node, in a folder that its configuration may stand in."""
+    from tests.support.node import PKI
+
+    return PKI.make(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+def origin(pki: PKI) -> Iterator[Origin]:
+    """An origin that says OK."""
+    from tests.support.node import Origin
+
+    with Origin(pki) as origin:
+        yield origin

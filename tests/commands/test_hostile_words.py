@@ -60,12 +60,6 @@ ANSWERS: dict[str, Behaviour] = {
 """Origins that do."""
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates of a node."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 Visit = Callable[[int, Origin], None]
 
 

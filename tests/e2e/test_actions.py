@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from twisted.web.resource import Resource
@@ -44,13 +44,6 @@ ACTIONS: Changes = {
 def pki(tmp_path: pathlib.Path) -> PKI:
     """The certificates."""
     return PKI.make(tmp_path)
-
-
-@pytest.fixture
-def origin(pki: PKI) -> Iterator[Origin]:
-    """An origin that says OK."""
-    with Origin(pki) as origin:
-        yield origin
 
 
 def several(node: Node, *requests: bytes, name: str = "open.test") -> list[tuple[int, bytes, bytes]]:

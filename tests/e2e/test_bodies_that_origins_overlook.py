@@ -13,12 +13,6 @@ from tests.support.node import PKI, Changes, in_thread, started
 SMUGGLED = b"DELETE /admin HTTP/1.1\r\nHost: open.test\r\n\r\n"
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 class Overlooking(ThreadingHTTPServer):
     """Python's own server, whose handlers here read no body, and what it was asked."""
 

@@ -14,12 +14,6 @@ from tests.support.node import PKI, Alone, Client, Hand, Origin, Refused, alone,
 from tests.support.waiting import wait_for
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 def _garbage(port: int, pki: PKI) -> None:
     with connect(port) as sock:
         sock.sendall(b"\x80\x2e\x01\0\x02" * 10)

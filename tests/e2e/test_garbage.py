@@ -25,12 +25,6 @@ CHANGES: dict[str, dict[str, str | None]] = {
 OF_A_CONNECTION = (ClientConnection, ProxyExchange, OriginConnection, ServerConnection, Transport, ClientSession)
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 def _behave(served: Served) -> None:
     while (request := served.request()) is not None:
         if request.startswith(b"GET /reset "):

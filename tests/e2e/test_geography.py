@@ -5,7 +5,6 @@ from __future__ import annotations
 import pathlib
 import shutil
 import textwrap
-from collections.abc import Iterator
 
 import pytest
 from attrs import evolve
@@ -45,13 +44,6 @@ def pki(tmp_path: pathlib.Path) -> PKI:
     """The certificates, and the databases beside them."""
     write_databases(tmp_path, PLACES, OWNERS)
     return PKI.make(tmp_path)
-
-
-@pytest.fixture
-def origin(pki: PKI) -> Iterator[Origin]:
-    """An origin that says OK."""
-    with Origin(pki) as origin:
-        yield origin
 
 
 def ask(node: Node, *clients: str) -> list[int]:

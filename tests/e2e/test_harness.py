@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.support.node import PKI, Origin, get, started
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
 
 
 async def test_a_request_reaches_the_origin_and_its_answer_the_client(pki: PKI) -> None:

@@ -27,12 +27,6 @@ OURS = {
 """What the node writes itself."""
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @frozen
 class Told:
     """What a client was told: the status of each answer, and how the connection ended, empty if it did not."""

@@ -37,13 +37,6 @@ def pki() -> Iterator[PKI]:
 
 
 @pytest.fixture
-def origin(pki: PKI) -> Iterator[Origin]:
-    """An origin that says OK."""
-    with Origin(pki) as origin:
-        yield origin
-
-
-@pytest.fixture
 def file(pki: PKI, origin: Origin) -> pathlib.Path:
     """A good configuration file."""
     file = pki.folder / "edgenode.ini"

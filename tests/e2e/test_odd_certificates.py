@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from edgenode.tls.bounds import COSTLY, LARGEST_CHAIN
@@ -17,19 +15,6 @@ BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
 PAGE = b"400 The SSL certificate error\n"
 
 pytestmark = pytest.mark.filterwarnings("ignore:Parsed a")
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture
-def origin(pki: PKI) -> Iterator[Origin]:
-    """An origin that says OK."""
-    with Origin(pki) as origin:
-        yield origin
 
 
 @BOTH

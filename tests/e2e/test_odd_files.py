@@ -7,7 +7,7 @@ import pathlib
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -79,13 +79,6 @@ def odd(pki: PKI) -> Issued:
     write_pem(pki.folder / "clients.crl", [pki.clients.crl()])
     (pki.folder / "addresses").write_text("192.0.2.1\n")
     return issuer
-
-
-@pytest.fixture
-def origin(pki: PKI) -> Iterator[Origin]:
-    """An origin that says OK."""
-    with Origin(pki) as origin:
-        yield origin
 
 
 def changes(interval: str) -> Changes:

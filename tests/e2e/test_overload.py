@@ -32,12 +32,6 @@ from tests.support.node import (
 LISTENER = "listener public"
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @frozen
 class Slow:
     """An origin's behaviour: ``/slow`` is answered when it is released, everything else at once."""

@@ -26,12 +26,6 @@ KEPT, FLEETING = 6, 2
 FORWARDED, JUDGED = get("/forwarded"), get("/judged")
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 def answer(served: Served) -> None:
     """An origin's behaviour that keeps no record."""
     while served.head() is not None:

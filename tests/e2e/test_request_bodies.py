@@ -52,12 +52,6 @@ class Looking:
         return BLOCK if body is not None and b"attack" in body.data else NOTHING
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @contextlib.asynccontextmanager
 async def looking(pki: PKI, origin: Origin, stage: Looking, changes: Changes | None = None) -> AsyncIterator[Node]:
     """A node with one more stage in its pipelines."""

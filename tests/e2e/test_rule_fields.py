@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,13 +18,6 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
     issued = now() - datetime.timedelta(hours=2)
     write_pem(pki.folder / "clients.crl", [pki.clients.crl(last_update=issued, next_update=now() + 7 * DAY)])
     return pki
-
-
-@pytest.fixture
-def origin(pki: PKI) -> Iterator[Origin]:
-    """An origin that says OK."""
-    with Origin(pki) as origin:
-        yield origin
 
 
 ENTRIES = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,13 +24,6 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
     pki = PKI.make(tmp_path_factory.mktemp("pki"))
     write_pem(pki.folder / "empty.crl", [pki.clients.crl()])
     return pki
-
-
-@pytest.fixture
-def origin(pki: PKI) -> Iterator[Origin]:
-    """An origin that says OK."""
-    with Origin(pki) as origin:
-        yield origin
 
 
 class Clock:

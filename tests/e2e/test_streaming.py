@@ -13,12 +13,6 @@ GIB = 1 << 30
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @pytest.fixture
 def origin(pki: PKI) -> Iterator[Origin]:
     """An origin that keeps no connection, and still has to be told what to do."""

@@ -25,12 +25,6 @@ from tests.support.node import PKI, Client, connect, in_thread, until
 SECOND = datetime.timedelta(seconds=1)
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 class Asked(Protocol):
     """Says ``ok`` to everything."""
 

@@ -36,12 +36,6 @@ from tests.support.node import PKI, Client, Refused, connect, get, in_thread, in
 SECOND = datetime.timedelta(seconds=1)
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates, and the folder of the configurations."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 def transport_of(talk: Talk) -> ProtocolTransport:
     """The transport of a protocol, as what it is."""
     assert isinstance(talk.transport, ProtocolTransport)

@@ -55,12 +55,6 @@ FILTERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @frozen
 class Seen:
     """What the inner resource has seen of a request."""

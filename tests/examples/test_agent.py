@@ -6,18 +6,10 @@ import pathlib
 import subprocess
 import sys
 
-import pytest
-
 from tests.support.node import PKI, Origin, ini
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 EXAMPLE = ROOT / "examples" / "treq_over_an_origin.py"
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates, and the folder of the configuration."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
 
 
 def run(pki: PKI, port: int, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -50,13 +50,6 @@ def pki(tmp_path: pathlib.Path) -> PKI:
     return pki
 
 
-@pytest.fixture
-def origin(pki: PKI) -> Iterator[Origin]:
-    """An origin that says OK."""
-    with Origin(pki) as origin:
-        yield origin
-
-
 @define(eq=False)
 class Pages:
     """What a server of feeds answers: by path, a body and an ETag, or a whole answer."""

@@ -7,7 +7,6 @@ import pathlib
 import socket
 import threading
 import weakref
-from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
@@ -37,19 +36,6 @@ from tests.support.node import (
 )
 
 BLOCKED: Changes = {"global-filter all": {"action": "block", "path": "^/"}}
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
-@pytest.fixture
-def origin(pki: PKI) -> Iterator[Origin]:
-    """An origin that says OK."""
-    with Origin(pki) as origin:
-        yield origin
 
 
 def free_port() -> int:

@@ -39,13 +39,6 @@ def pki(tmp_path: pathlib.Path) -> PKI:
     return PKI.make(tmp_path)
 
 
-@pytest.fixture
-def origin(pki: PKI) -> Iterator[Origin]:
-    """An origin that says OK."""
-    with Origin(pki) as origin:
-        yield origin
-
-
 @implementer(ILogObserver)
 class Said(list[str]):
     """What has been logged, a sentence each."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,12 +15,6 @@ from tests.support.node import PKI, get
 
 CHANGES = {"path-map all": {"max-body-size": "1g"}}
 SIZES = st.sampled_from((0, 1, 50, 3000, 20_000, 200_000))
-
-
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
 
 
 @define

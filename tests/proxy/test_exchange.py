@@ -28,12 +28,6 @@ BLOCK = Decision(action=PREDEFINED["block"])
 CHUNKED = "Transfer-Encoding: chunked"
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @pytest.fixture
 def node(pki: PKI) -> Iterator[MemoryNode]:
     """A node that says nothing special."""

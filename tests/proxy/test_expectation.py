@@ -17,12 +17,6 @@ BODIES = {LENGTH: b"body", CHUNKED: b"4\r\nbody\r\n0\r\n\r\n"}
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @pytest.fixture
 def node(pki: PKI) -> Iterator[MemoryNode]:
     """A node whose origin has a second."""

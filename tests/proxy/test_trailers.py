@@ -12,12 +12,6 @@ from tests.proxy.http1.test_request_head import read
 from tests.support.node import PKI, Answer, Origin, answering, get, in_thread, started
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @pytest.mark.parametrize(
     ("lines", "takes"),
     [

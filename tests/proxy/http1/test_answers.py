@@ -12,12 +12,6 @@ from tests.support.node import OK, PATIENCE, PKI, Answer, Client, Origin, Served
 BRIEF = "300ms"
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 # -- whole -----------------------------------------------------------------------------------------------------------
 
 

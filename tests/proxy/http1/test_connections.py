@@ -16,12 +16,6 @@ POST = ("Content-Length: 4",)
 BLOCK = {"global-filter blocked": {"action": "block", "path": "^/blocked"}}
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 def _echo_path(served: Served) -> None:
     """Answer each request with its own target."""
     while request := served.request():

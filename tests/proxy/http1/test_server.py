@@ -643,12 +643,6 @@ def test_limits_are_those_of_now() -> None:
 # -- the same over TLS -------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @pytest.mark.parametrize("end", [memory.ClientEnd.notify, memory.ClientEnd.fin], ids=["close_notify", "FIN"])
 def test_a_client_that_ends_its_side_over_tls_gets_its_answers(pki: PKI, end: object) -> None:
     """By close_notify or by FIN alone, as from nginx; then the node closes properly."""

@@ -175,12 +175,6 @@ MOST = 128 * 1024
 """Bytes that a connection holds at the most, beyond what the kernel does."""
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 def held(client: ClientEnd) -> int:
     """What a connection holds: of what has come, and of what is to be sent."""
     speaker = client.speaker

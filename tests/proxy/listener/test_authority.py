@@ -11,12 +11,6 @@ from tests.support.node import OK, PKI, Changes, Origin, answering, fields, get,
 BARE = b"GET /health HTTP/1.0\r\n\r\n"
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 def group(hosts: str) -> Changes:
     """A node whose default server group has these hosts."""
     return {

@@ -18,12 +18,6 @@ from tests.support.memory import MemoryNode
 from tests.support.node import OK, PKI, get
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @pytest.fixture
 def node(pki: PKI) -> Iterator[MemoryNode]:
     """A node whose clients have the usual time."""

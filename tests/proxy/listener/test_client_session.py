@@ -19,12 +19,6 @@ from tests.support.memory import MemoryNode
 from tests.support.node import PKI, Changes, fields, get
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @define
 class Clock:
     """The time of sessions.

@@ -16,12 +16,6 @@ from tests.support.node import PKI, Origin, get, started
 LISTENER = "listener public"
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 def _has_ipv6() -> bool:
     try:
         with socket.socket(socket.AF_INET6) as sock:

@@ -42,12 +42,6 @@ pytestmark = pytest.mark.lasting
 URI = b"https://shop.example/a?b"
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @define
 class Fixture:
     """An origin, and the agent to it."""

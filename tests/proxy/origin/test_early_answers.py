@@ -10,12 +10,6 @@ TOO_LARGE = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\nConnection:
 UPLOAD = get("/", "open.test", "Content-Length: 1000000", method="POST", close=True, body=bytes(1_000_000))
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @pytest.mark.parametrize("kept", [False, True])
 async def test_an_answer_is_read_though_a_write_fails(pki: PKI, kept: bool) -> None:
     """On a new connection and on a kept one. (With TLS it has to be read before the write: OpenSSL cannot do it after.

@@ -16,12 +16,6 @@ from tests.support.node import OK, PKI, Behaviour, Node, Origin, Served, answeri
 BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy"
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 def resetting(served: Served) -> None:
     """Take a request, and reset the connection."""
     served.request()

@@ -17,12 +17,6 @@ PAGES = {502: b"502 Bad Gateway\n", 504: b"504 Gateway Timeout\n"}
 SLOW = {"origin origin": {"read-timeout": "400ms"}}
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @pytest.mark.parametrize("name", MISBEHAVIOURS)
 def test_whatever_the_origin_does_the_client_gets_one_clear_answer(pki: PKI, name: str) -> None:
     """A bad head is 502, silence is 504, a bad body is a cut response, all in time; what follows is right again."""

@@ -26,12 +26,6 @@ from tests.support.pools import pool_to
 pytestmark = pytest.mark.lasting
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @define(eq=False)
 class Exchange:
     """One GET on a pool: borrower and receiver in one.

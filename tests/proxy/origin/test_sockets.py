@@ -21,12 +21,6 @@ pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is 
 PLAIN: dict[str, str | None] = {"certificate": None, "trust-store": None, "server-name": None}
 
 
-@pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> PKI:
-    """The certificates."""
-    return PKI.make(tmp_path_factory.mktemp("pki"))
-
-
 @pytest.fixture(scope="module", autouse=True)
 def port(pki: PKI) -> Iterator[int]:
     """Of the nginx; beside the certificates are its ``plain.sock``, and ``tls.sock``, which asks for ours as well."""
