@@ -92,11 +92,6 @@ class ClientHello:
     shares: tuple[int, ...] = ()
 
 
-def read_client_hello(data: bytes) -> ClientHello | int:
-    """Read a ClientHello from the first bytes of a connection: see :meth:`ClientHelloReader.read`."""
-    return ClientHelloReader().read(data)
-
-
 class ClientHelloReader:
     """Reads a ClientHello from the first bytes of a connection while they come.
 

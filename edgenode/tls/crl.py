@@ -28,8 +28,6 @@ _UNDERSTOOD = frozenset({
 })  # fmt: skip
 """The extensions of a list that may be critical."""
 
-_WHOLE = bytes((SEQUENCE, SEQUENCE, BIT_STRING))
-
 _REASONS = frozenset(x509.ReasonFlags) - {x509.ReasonFlags.unspecified, x509.ReasonFlags.remove_from_crl}
 Reasons = frozenset[x509.ReasonFlags]
 ALL_REASONS: Reasons = _REASONS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from edgenode.tls.clienthello import MOST_BYTES, MalformedClientHello, NotTLS, read_client_hello
+from edgenode.tls.clienthello import MOST_BYTES, ClientHelloReader, MalformedClientHello, NotTLS
 from tests.tls.test_clienthello import extension, hello, numbers, openssl, record, server_name, split, vector
 
 _JA4 = re.compile(r"t(?:1[0-3]|s3|00)[di][0-9]{4}[0-9A-Za-z]{2}_[0-9a-f]{12}_[0-9a-f]{12}")
@@ -27,7 +27,7 @@ def check(data: bytes) -> None:
 def _read(data: bytes) -> int | str:
     """How many bytes are needed, or a text that says what was read."""
     try:
-        found = read_client_hello(data)
+        found = ClientHelloReader().read(data)
     except (NotTLS, MalformedClientHello) as error:
         return repr(error)
     if isinstance(found, int):

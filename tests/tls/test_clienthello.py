@@ -13,7 +13,6 @@ from edgenode.tls.clienthello import (
     ClientHelloReader,
     MalformedClientHello,
     NotTLS,
-    read_client_hello,
 )
 from tests.support.handshakes import client
 
@@ -76,7 +75,7 @@ def openssl(name: bytes | None = b"open.test", *alpn: bytes) -> bytes:
 
 def read(data: bytes) -> ClientHello:
     """A whole ClientHello."""
-    found = read_client_hello(data)
+    found = ClientHelloReader().read(data)
     assert isinstance(found, ClientHello)
     return found
 
@@ -154,7 +153,7 @@ def test_a_name_has_a_largest_size() -> None:
     """253 characters (RFC 1035, section 3.1)."""
     assert read(hello(server_name(b"a" * 253))).server_name == "a" * 253
     with pytest.raises(MalformedClientHello):
-        read_client_hello(hello(server_name(b"a" * 254)))
+        ClientHelloReader().read(hello(server_name(b"a" * 254)))
 
 
 def test_what_fingerprints_are_remembered_by_is_bounded() -> None:
@@ -189,7 +188,7 @@ def test_the_groups_are_those_of_a_client_of_tls_1_2() -> None:
     assert read(hello(groups, extension(43, vector(numbers(0x0304, 0x0303), 1)))).groups == ()
     for wrong in (extension(10, vector(b"\0", 2)), extension(10, b"\0\4\0\x17")):
         with pytest.raises(MalformedClientHello):
-            read_client_hello(hello(wrong))
+            ClientHelloReader().read(hello(wrong))
 
 
 def test_another_message_in_the_same_record_is_not_looked_at() -> None:
@@ -212,7 +211,7 @@ def test_another_message_in_the_same_record_is_not_looked_at() -> None:
 def test_no_list_reaches_into_the_next_extension(reaching: bytes) -> None:
     """The length of a list is held to its extension, not to the whole ClientHello."""
     with pytest.raises(MalformedClientHello):
-        read_client_hello(hello(reaching, extension(21, bytes(8))))
+        ClientHelloReader().read(hello(reaching, extension(21, bytes(8))))
 
 
 def test_what_stands_behind_the_list_of_an_extension_does_not_count() -> None:
@@ -248,7 +247,7 @@ def test_a_part_of_a_hello_asks_for_more(data: strategies.DataObject) -> None:
     """Every proper beginning of a ClientHello asks for more bytes than it has, and for none that will not come."""
     whole = split(openssl(b"open.test"), data.draw(strategies.integers(1, 2000)))
     at = data.draw(strategies.integers(0, len(whole) - 1))
-    wanted = read_client_hello(whole[:at])
+    wanted = ClientHelloReader().read(whole[:at])
     assert isinstance(wanted, int)
     assert at < wanted <= len(whole)
 
@@ -288,7 +287,7 @@ def test_a_broken_hello(data: strategies.DataObject) -> None:
 
 def _never_surprised(data: bytes) -> None:
     try:
-        found = read_client_hello(data)
+        found = ClientHelloReader().read(data)
     except (NotTLS, MalformedClientHello):
         return
     if isinstance(found, int):
@@ -303,7 +302,7 @@ def _never_surprised(data: bytes) -> None:
 def test_what_is_no_tls(data: bytes) -> None:
     """The first bytes tell that it is not TLS, as early as they can."""
     with pytest.raises(NotTLS):
-        read_client_hello(data)
+        ClientHelloReader().read(data)
 
 
 @pytest.mark.parametrize(
@@ -375,7 +374,7 @@ NAME = vector(b"open.test", 2)
 def test_malformed(data: bytes) -> None:
     """A length that points outside, a name that is none, anything twice: no hello, rather than half of one."""
     with pytest.raises(MalformedClientHello):
-        read_client_hello(data)
+        ClientHelloReader().read(data)
 
 
 @pytest.mark.parametrize(
@@ -403,5 +402,5 @@ def test_alerts(data: bytes, alert: int) -> None:
     """Another message or record than a ClientHello is unexpected_message, a record of more than 2^14 bytes is
     record_overflow, and what is in a ClientHello that is none decode_error (RFC 8446, sections 5.1 and 6.2)."""
     with pytest.raises(MalformedClientHello) as raised:
-        read_client_hello(data)
+        ClientHelloReader().read(data)
     assert raised.value.alert == alert

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgenode.tls.clienthello import MAX_SIZE, MOST_BYTES, MOST_RECORDS, MalformedClientHello, read_client_hello
+from edgenode.tls.clienthello import MAX_SIZE, MOST_BYTES, MOST_RECORDS, ClientHelloReader, MalformedClientHello
 
 
 def hello(ciphers: int, padding: int, size: int = 2**14, session: int = 0, methods: int = 1) -> bytes:
@@ -23,7 +23,7 @@ def test_the_largest_hello_that_there_can_be_is_read() -> None:
     largest = hello(0x7FFF, 0xFFFB, session=32, methods=255)
     assert len(largest) == MAX_SIZE + 5 * 9
     assert MAX_SIZE == 131_396 + 4
-    assert not isinstance(read_client_hello(largest), int)
+    assert not isinstance(ClientHelloReader().read(largest), int)
 
 
 def test_one_that_says_that_it_is_larger_is_refused_by_its_header() -> None:
@@ -32,17 +32,17 @@ def test_one_that_says_that_it_is_larger_is_refused_by_its_header() -> None:
         data = b"\x16\x03\x01\0\4\1" + size.to_bytes(3, "big")
         if refused:
             with pytest.raises(MalformedClientHello):
-                read_client_hello(data)
+                ClientHelloReader().read(data)
         else:
-            assert read_client_hello(data) == len(data) + 5
+            assert ClientHelloReader().read(data) == len(data) + 5
 
 
 def test_the_number_of_records_is_bounded() -> None:
     """Each costs OpenSSL as much as a long one."""
     padding = MOST_RECORDS - (len(hello(1, 0)) - 5)
-    assert not isinstance(read_client_hello(hello(1, padding, 1)), int)
+    assert not isinstance(ClientHelloReader().read(hello(1, padding, 1)), int)
     with pytest.raises(MalformedClientHello):
-        read_client_hello(hello(1, padding + 1, 1))
+        ClientHelloReader().read(hello(1, padding + 1, 1))
 
 
 def test_no_more_is_ever_asked_for_than_is_looked_at() -> None:
