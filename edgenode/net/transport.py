@@ -253,13 +253,15 @@ class Transport:
         """Send bytes now; queue what the socket does not take."""
         size = len(data)
         at = 0
-        wary = self.wary
-        step = RECORD if wary else CHUNK
         try:
-            if 0 < size <= CHUNK and not wary:  # nothing is no record: what OpenSSL does with it is undefined
+            if self.wary:
+                while at < size and at < WRITE_AHEAD and not self._heard():
+                    at += self.connection.send(memoryview(data)[at : at + RECORD])
+            elif 0 < size <= CHUNK:  # nothing is no record: what OpenSSL does with it is undefined
                 at = self.connection.send(data)
-            while at < size and at < WRITE_AHEAD and not (wary and self._heard()):
-                at += self.connection.send(memoryview(data)[at : at + step])
+            else:
+                while at < size and at < WRITE_AHEAD:
+                    at += self.connection.send(memoryview(data)[at : at + CHUNK])
         except (SSL.WantWriteError, SSL.WantReadError):
             pass
         except SSL.Error as error:

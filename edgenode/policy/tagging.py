@@ -17,7 +17,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Geography, Verification, host_of
 from edgenode.rules.tags import canonical, check_tag
 from edgenode.rules.views import bodies, charsets
-from edgenode.rules.views.pairs import MOST_PAIRS, has_more_pairs
+from edgenode.rules.views.pairs import FEWER_PAIRS, has_more_pairs
 
 AUTOMATIC: Mapping[str, str] = MappingProxyType(
     {
@@ -103,19 +103,19 @@ class Tagging:
         if query:
             arguments = _items(query, b"&", b"&&")
             tags.append(_ARGUMENTS[arguments] if arguments < _COUNTED else f"args:{arguments}")
-            if len(query) >= MOST_PAIRS // 8 and has_more_pairs(query, bodies.most_pairs(request)):
+            if len(query) >= FEWER_PAIRS and has_more_pairs(query, bodies.most_pairs(request)):
                 tags.append("args:truncated")
         else:
             tags.append("args:0")
-        if query and b"content-type" in fields and charsets.is_unknown(fields[b"content-type"]):
-            tags.append("body:unknown-charset")  # some servers read the query by it as well
-        elif body is not None and body.size and bodies.charset_unknown(request):
-            tags.append("body:unknown-charset")
         if body is not None and body.size:
             if bodies.truncated(request):
                 tags.append("body:truncated")
+            if bodies.charset_unknown(request):
+                tags.append("body:unknown-charset")
             if bodies.coding_unknown(request):
                 tags.append("body:unknown-coding")
+        elif b"content-type" in fields and query and charsets.is_unknown(fields[b"content-type"]):
+            tags.append("body:unknown-charset")  # some servers read the query by it as well
         return Decision(standing.union(tags))
 
     def standing(self, exchange: Exchange) -> frozenset[str]:

@@ -207,10 +207,11 @@ class ProxyExchange(JudgedRequest, Attempts):
     def _forward(self) -> None:
         path_map, head = self.path_map, self.head
         assert path_map is not None
-        answer = answered_here(head, path_map.allow)
-        if answer is not None:
-            self._respond(answer)
-            return
+        if b"max-forwards" in head.fields:
+            answer = answered_here(head, path_map.allow)
+            if answer is not None:
+                self._respond(answer)
+                return
         length = head.length
         if length != 0:
             if (len(self._pending) if length is None else length) > path_map.max_body_size:

@@ -13,7 +13,7 @@ from edgenode.model.exchange import NO_BODY, Body, Request
 from edgenode.rules.views import charsets
 from edgenode.rules.views.codings import NotDecoded, codings, decoded
 from edgenode.rules.views.multipart import Part, read_parts
-from edgenode.rules.views.pairs import MOST_PAIRS, Pairs, Values, collected, has_more_pairs, split_pairs
+from edgenode.rules.views.pairs import FEWER_PAIRS, MOST_PAIRS, Pairs, Values, collected, has_more_pairs, split_pairs
 from edgenode.rules.views.parameters import first_word
 from edgenode.rules.views.view import view
 
@@ -61,8 +61,8 @@ def truncated(request: Request) -> bool | None:
 
 
 def most_pairs(request: Request) -> int:
-    """As many are looked at in a query or a form: fewer where each is read in further character sets."""
-    return MOST_PAIRS // 8 if charsets.codecs(request.fields.get(b"content-type", ())) else MOST_PAIRS
+    """As many are looked at in a query or a form."""
+    return FEWER_PAIRS if charsets.codecs(request.fields.get(b"content-type", ())) else MOST_PAIRS
 
 
 def charset_unknown(request: Request) -> bool:

@@ -16,6 +16,9 @@ Values = Mapping[bytes, tuple[bytes, ...]]
 MOST_PAIRS = 4096
 """As many are looked at, empty ones counted: what Rack takes, and more than most others do."""
 
+FEWER_PAIRS = MOST_PAIRS // 8
+"""As many where each is read in further character sets."""
+
 
 def split_pairs(text: bytes, most: int = MOST_PAIRS) -> Pairs:
     """Read ``a=1&b``: up to the first ``=`` is the name; what has none has an empty value, what is empty is no pair."""
