@@ -173,6 +173,7 @@ class Connection:
     :ivar cipher: OpenSSL's name of the cipher suite; empty without TLS.
     :ivar fingerprint: JA4 of the ClientHello; empty without TLS.
     :ivar client: the client's identity, ``None`` if it presented no certificate.
+    :ivar expired: since when our own certificate had expired at the handshake, UTC; ``None`` if it had not.
     """
 
     peer: Address
@@ -183,6 +184,7 @@ class Connection:
     cipher: str = ""
     fingerprint: str = ""
     client: ClientIdentity | None = None
+    expired: datetime.datetime | None = None
 
     @property
     def verification(self) -> Verification:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 from attrs import define, evolve, field
 
 
@@ -12,6 +14,7 @@ class Presentation:
     :ivar asked: whether the origin asked for one.
     :ivar subject: the subject of the one that it was sent (RFC 4514); ``None`` if it was sent none.
     :ivar serial: its serial number, hexadecimal; likewise.
+    :ivar expired: since when that one had expired at the handshake, UTC; ``None`` if it had not.
     :ivar accepted: whether the origin accepts what it got. ``None`` if it did not ask, and while that is not known: in
         TLS 1.3 until it answers.
     :ivar alert: the alert with which it ended the connection instead, such as ``unknown ca`` (RFC 8446, section 6.2).
@@ -23,6 +26,7 @@ class Presentation:
     serial: str | None = None
     accepted: bool | None = None
     alert: str | None = None
+    expired: datetime.datetime | None = None
     event_text: str = field(default="", init=False, eq=False, repr=False)
 
     def answered(self) -> Presentation:

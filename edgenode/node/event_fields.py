@@ -24,6 +24,7 @@ class Row:
     :ivar names: the attributes that lead there from what the object around it describes.
     :ivar type: its type.
     :ivar optional: whether the key may be absent.
+    :ivar omitted: whether it is absent by itself, where its value would be ``None``, and not with others.
     :ivar kind: how its values are written and read.
     :ivar help: what it says, for the reference; of an object its class says it.
     :ivar unit: the unit of a number.
@@ -37,6 +38,7 @@ class Row:
     names: tuple[str, ...]
     type: Any
     optional: bool
+    omitted: bool
     kind: Kind
     help: str
     unit: str
@@ -48,7 +50,8 @@ def _rows(cls: Any, path: str = "", of: str = "") -> Iterator[Row]:
     types = get_type_hints(cls)
     for name, hint in get_type_hints(cls, include_extras=True).items():
         annotated = get_args(hint)[0] if get_origin(hint) is NotRequired else hint
-        optional = name in cls.__optional_keys__ or annotated is not hint
+        omitted = annotated is not hint
+        optional = omitted or name in cls.__optional_keys__
         written, *said = get_args(annotated)
         within_union = [each for member in get_args(written) for each in get_args(member)]
         kind = next((each for each in (*said, *within_union) if isinstance(each, Kind)), OBJECT)
@@ -58,7 +61,7 @@ def _rows(cls: Any, path: str = "", of: str = "") -> Iterator[Row]:
         there = ".".join(filter(None, (of, place))) if held or place != COMPUTED else COMPUTED
         inner = () if held is None else tuple(_rows(held, within, there))
         names = tuple(filter(None, place.split(".")))
-        yield Row(name, within[:-1], there, names, types[name], optional, kind, help, unit, held, inner)
+        yield Row(name, within[:-1], there, names, types[name], optional, omitted, kind, help, unit, held, inner)
 
 
 ROWS = tuple(_rows(Event))
@@ -119,9 +122,10 @@ def attributes(values: Values, of: str, *, whole: bool = False) -> dict[str, Any
     """The attributes of a part of a record, as far as an event holds them.
 
     :param of: where the part stands in the record, such as ``exchange.connection``.
-    :param whole: whether none of them may be missing; else a ``ValueError`` is raised.
+    :param whole: whether none of them may be missing, but those omitted by themselves; else a ``ValueError`` is raised.
     """
-    return {name: values[row.path] for name, row in ATTRIBUTES.get(of, {}).items() if whole or row.path in values}
+    rows = ATTRIBUTES.get(of, {}).items()
+    return {name: values[row.path] for name, row in rows if row.path in values or (whole and not row.omitted)}
 
 
 def _conforms(value: object, hint: Any) -> bool:

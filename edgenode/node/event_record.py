@@ -132,6 +132,6 @@ def _fixed(rows: Iterable[Row], owner: object) -> str:
             value = getattr(value, name)
         if row.inner and there:
             members.append(f'"{row.name}":{{{_fixed(row.inner, value)}}}')
-        elif there or not row.optional:
+        elif value is not None or not row.optional or (there and not row.omitted):
             members.append(f'"{row.name}":{"null" if value is None else row.kind.write(value)}')
     return ",".join(members)

@@ -137,6 +137,9 @@ class EventTls(TypedDict):
     server_name: Annotated[Text | None, "server_name", "The server name asked for (SNI); ``null`` for none."]
     alpn: Annotated[Text, "alpn", "The application protocol agreed on by ALPN."]
     fingerprint: Annotated[Text, "fingerprint", "JA4 of the ClientHello."]
+    certificate_expired: NotRequired[
+        Annotated[Moment, "expired", "Since when one of the server group had expired, or what is sent behind it."]
+    ]
 
 
 class EventNames(TypedDict):
@@ -242,6 +245,7 @@ class EventOriginCertificate(TypedDict):
     alert: Annotated[
         Text | None, "alert", "The TLS alert with which it refused, such as ``certificate required``; else ``null``."
     ]
+    expired: NotRequired[Annotated[Moment, "expired", "Since when the one that it was sent had expired."]]
 
 
 class EventOrigin(TypedDict):

@@ -151,6 +151,11 @@ class ServedGroup:
     uris: tuple[str, ...] = ()
     not_after: datetime.datetime = _NEVER
 
+    @property
+    def expired(self) -> datetime.datetime | None:
+        """Since when the first of its certificates, or of what is sent behind it, has expired; ``None`` if none has."""
+        return self.not_after if self.not_after < datetime.datetime.now(datetime.UTC) else None
+
     def locate(self, address: str) -> Geography | None:
         """Where an address is; ``None`` without ``[geo]``."""
         locate = self.path_maps[0].pipeline.locate if self.path_maps else None

@@ -5,6 +5,8 @@ No public interface tells; OpenSSL's state machine does, step by step, and does 
 
 from __future__ import annotations
 
+import datetime
+
 from OpenSSL import SSL
 
 from edgenode.model.presentation import Presentation
@@ -38,7 +40,8 @@ class OriginRecord(Record):
         ours = connection.get_certificate() if self.sent else None
         if ours is not None:
             identity = describe(der_of(ours))
-            presentation = Presentation(self.asked, identity.subject, identity.serial)
+            expired = identity.not_after if identity.not_after < datetime.datetime.now(datetime.UTC) else None
+            presentation = Presentation(self.asked, identity.subject, identity.serial, expired=expired)
         # In TLS 1.2 the end of the handshake is the origin's, and it has looked at the certificate before.
         known = done and connection.get_protocol_version() < SSL.TLS1_3_VERSION
         return presentation.answered() if known else presentation

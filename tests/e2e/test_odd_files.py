@@ -155,7 +155,7 @@ def test_an_expired_certificate_of_our_own_keeps_no_node_down(
     pki: PKI, origin: Origin, version: ssl.TLSVersion
 ) -> None:
     """After a reboot it starts, warns in the check and in the log, and serves who does not verify; an event says of who
-    does why he left, and a reload goes on likewise."""
+    does why he left, and each that it had expired, as does what the origin was shown; a reload goes on likewise."""
     file = pki.folder / "edgenode.ini"
     file.write_text(ini(origin.port, {"edge": {"events": "events"}}))
     for name in "edge", "edge-client":
@@ -182,4 +182,7 @@ def test_an_expired_certificate_of_our_own_keeps_no_node_down(
     events = [json.loads(line) for line in (pki.folder / "events").read_text().splitlines()]
     (reason,) = (event["error"]["reason"] for event in events if event["status"] == 0)
     assert reason.startswith("TLS handshake: the client refuses our certificate: certificate expired; it expired on ")
+    written = f"{old['not_after']:%Y-%m-%dT%H:%M:%S}Z"
+    assert {event["tls"]["certificate_expired"] for event in events} == {written}
+    assert {event["origin"]["certificate"]["expired"] for event in events if event["origin"] is not None} == {written}
     assert "Traceback" not in node.log

@@ -365,7 +365,8 @@ def test_a_probe_is_the_exchange_as_it_was_routed() -> None:
 # -- other versions ----------------------------------------------------------------------------------------------------
 
 NEEDED = [
-    "time", "id", "listener", "client", "peer", "local", *(path for path in ALL_ROWS if path.startswith("tls.")), "tls",
+    "time", "id", "listener", "client", "peer", "local", "tls",
+    *(path for path, row in ALL_ROWS.items() if path.startswith("tls.") and not row.omitted),
     "certificate", "certificate.verify", "certificate.revoked", "certificate.first_error", "certificate.last_error",
     "certificate.depth", "certificate.errors", "request.method", "request.scheme", "request.authority",
     "request.target", "request.version", "request.length", "request.headers", "tags", "reasons", "action", "status",
@@ -389,6 +390,15 @@ def test_an_event_without_what_is_needed_is_none_of_this_version(path: str) -> N
     """It is named; nothing is put in its place."""
     with pytest.raises(NoEvent, match=rf"not an event of this version: {path}[a-z_.]* is missing"):
         Recorded.of(without(path))
+
+
+def test_an_event_without_our_expiry_says_that_nothing_had_expired() -> None:
+    """As those of older versions do; with it, it is read back, and judged as any other."""
+    expired = evolve(CONNECTION, expired=CLIENT.not_before)
+    read = recorded(connection=expired)
+    assert read.connection.expired == read.probe_connection.expired == CLIENT.not_before
+    older = Recorded.of(without("tls.certificate_expired", connection=expired))
+    assert (older.connection.expired, older.verdict) == (None, read.verdict)
 
 
 def test_an_event_without_mode_origin_or_path_map_is_none_where_they_matter() -> None:

@@ -131,8 +131,9 @@ _clients = st.builds(
     st.none() | _moments, st.none() | _moments,
 )  # fmt: skip
 _connections = st.builds(
-    Connection, _addresses, _addresses, st.none() | _words, _words, _words, _words, _words, st.none() | _clients
-)
+    Connection, _addresses, _addresses, st.none() | _words, _words, _words, _words, _words, st.none() | _clients,
+    st.none() | _moments,
+)  # fmt: skip
 _requests = st.builds(
     Request, _octets, _octets, _octets, _octets, _octets, st.none() | _octets, _octets,
     st.lists(st.tuples(st.sampled_from((b"host", *EVENT_HEADERS)), _octets), max_size=5).map(tuple),
@@ -155,8 +156,9 @@ _errors = (
 )
 _clocks = st.floats(0, 1e6)
 _presentations = st.builds(
-    Presentation, st.booleans(), st.none() | _longer, st.none() | _words, st.none() | st.booleans(), st.none() | _words
-)
+    Presentation, st.booleans(), st.none() | _longer, st.none() | _words, st.none() | st.booleans(), st.none() | _words,
+    st.none() | _moments,
+)  # fmt: skip
 
 records = st.builds(
     FakeRecord, _exchanges, _decisions, st.none() | st.builds(FakeStanding), _words,

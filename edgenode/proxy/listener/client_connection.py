@@ -316,6 +316,7 @@ class ClientConnection:
             tls.get_cipher_name() or "",
             hello.fingerprint,
             client,
+            group.expired,
         )
         port = self._port
         self.session = ClientSession(connection, group, port.context)
@@ -354,8 +355,8 @@ class ClientConnection:
             return ClientError(496, "no required client certificate was sent")
         if alert_in(reason) in _REFUSES_OURS:
             reason = f"the client refuses our certificate: {alert_in(reason)}"
-            if self._group is not None and self._group.not_after < datetime.datetime.now(datetime.UTC):
-                reason += f"; it expired on {self._group.not_after:%Y-%m-%d %H:%M} UTC"
+            if self._group is not None and self._group.expired is not None:
+                reason += f"; it expired on {self._group.expired:%Y-%m-%d %H:%M} UTC"
         return ClientError(400, f"TLS handshake: {reason or 'the client closed the connection'}")
 
     def _refused_client(self) -> ClientIdentity | None:
@@ -398,7 +399,14 @@ class ClientConnection:
         if session is not None:
             facts, group = session.connection, session.handshake_group
         elif hello is not None:
-            facts = Connection(self.peer, self._local, hello.server_name, fingerprint=hello.fingerprint, client=client)
+            facts = Connection(
+                self.peer,
+                self._local,
+                hello.server_name,
+                fingerprint=hello.fingerprint,
+                client=client,
+                expired=None if group is None else group.expired,
+            )
         else:
             facts = Connection(self.peer, self._local)
         name = "" if group is None else group.name
