@@ -13,7 +13,7 @@ import os
 import socket
 
 from OpenSSL import SSL
-from OpenSSL._util import lib
+from OpenSSL._util import ffi, lib
 
 AT_ONCE = 64
 """Records that one step takes, a few microseconds each besides what is in them: more than most handshakes have."""
@@ -23,7 +23,6 @@ MOST = 4096
 
 _HEADER = 5
 _PIECE = 4096
-_CHANGE_CIPHER_SPEC, _HANDSHAKE = 20, 22
 _CONTENT_TYPES = range(20, 25)
 
 
@@ -45,40 +44,36 @@ class SteppedConnection(SSL.Connection):
     def do_handshake(self) -> None:
         """Go a step further; the handshake is done if nothing is raised.
 
-        :raises SSL.WantReadError: if a record is not all there, or if this was enough for one step: the socket says.
+        :raises SSL.WantReadError: if more records are needed, which may be there: the socket says.
         :raises SSL.WantWriteError: if the socket takes no more.
         :raises SSL.Error: if it has failed.
         """
         self._send()
-        until = self._records + AT_ONCE
-        while self._records < until:
-            if self._waits:
-                self._read()
-            try:
-                super().do_handshake()
-            except SSL.WantReadError:
-                self._waits = True
-                self._take()
-            except Exception:
-                with contextlib.suppress(SSL.Error):
-                    self._take()  # the alert
-                raise
-            else:
-                self._waits = False
-                self._take()
-                # pyOpenSSL gives a socket only to a new connection. This frees the buffers that were in its place.
-                self._into_ssl = self._from_ssl = None
-                lib.SSL_set_fd(self._ssl, self._sock.fileno())
-                return
-        raise SSL.WantReadError
+        given = self._give() if self._waits else 0
+        try:
+            super().do_handshake()
+        except SSL.WantReadError:
+            self._waits = True
+            self._sock.recv(given)
+            self._take()
+            raise
+        except Exception:
+            self._sock.recv(given)
+            with contextlib.suppress(SSL.Error):
+                self._take()  # the alert
+            raise
+        self._sock.recv(given - lib.BIO_get_mem_data(self._into_ssl, ffi.NULL))
+        self._waits = False
+        self._take()
+        # pyOpenSSL gives a socket only to a new connection. This frees the buffers that were in its place.
+        self._into_ssl = self._from_ssl = None
+        lib.SSL_set_fd(self._ssl, self._sock.fileno())
 
     def _take(self) -> None:
         """Send what OpenSSL has written, if it has."""
-        with contextlib.suppress(SSL.WantReadError):
-            while len(data := self.bio_read(_PIECE)) == _PIECE:
-                self._unsent += data
-            self._unsent += data
-        self._send()
+        if size := lib.BIO_get_mem_data(self._from_ssl, ffi.NULL):
+            self._unsent += self.bio_read(size)
+            self._send()
 
     def _send(self) -> None:
         try:
@@ -89,53 +84,39 @@ class SteppedConnection(SSL.Connection):
         except OSError as error:
             raise _broken(error) from error
 
-    def _read(self) -> None:
-        """Hand records to OpenSSL, one at the least."""
-        whole = False
-        while not whole:
-            try:
-                data = self._sock.recv(_PIECE, socket.MSG_PEEK)
-                size, whole = self._split(data)
-                self._sock.recv(size)
-            except BlockingIOError:
-                raise SSL.WantReadError from None
-            except OSError as error:
-                raise _broken(error) from error
-            if not data:
-                raise SSL.SysCallError(-1, "Unexpected EOF")
-            if self._records > MOST:
-                raise SSL.Error([("", "", "too many records in a handshake")])
-            self.bio_write(data[:size])
+    def _give(self) -> int:
+        """Show OpenSSL records that are in the socket, and say how many bytes: those that it reads are taken after."""
+        try:
+            data = self._sock.recv(_PIECE, socket.MSG_PEEK)
+        except BlockingIOError:
+            raise SSL.WantReadError from None
+        except OSError as error:
+            raise _broken(error) from error
+        if not data:
+            raise SSL.SysCallError(-1, "Unexpected EOF")
+        data = data[: self._step(data)]
+        if self._records > MOST:
+            raise SSL.Error([("", "", "too many records in a handshake")])
+        return self.bio_write(data)
 
-    def _split(self, data: bytes) -> tuple[int, bool]:
-        """How many of these bytes the handshake needs in any case, and whether a record is whole with them.
-
-        Those are all handshake records, for TLS 1.2 has another type behind them; but of the encrypted ones of TLS 1.3
-        each may be the last.
-        """
-        at = min(self._missing, len(data))
+    def _step(self, data: bytes) -> int:
+        """How many of these bytes one step takes: those of so many records, the last of which need not be whole."""
+        kept = len(self._header)
+        records, self._header = self._header + data, b""
+        size = len(records)
+        at = min(self._missing, size)
         self._missing -= at
-        if at:
-            return at, not self._missing
-        whole, first = False, _CHANGE_CIPHER_SPEC
-        while at < len(data):
-            header = self._header + data[at : at + _HEADER - len(self._header)]
-            if len(header) < _HEADER:
-                if not whole:
-                    self._header, at = header, len(data)
-                break
-            kind, end = header[0], at + _HEADER - len(self._header) + int.from_bytes(header[3:], "big")
-            if whole and (end > len(data) or (kind != _HANDSHAKE and first != _CHANGE_CIPHER_SPEC)):
-                break
-            self._header = b""
+        for _ in range(AT_ONCE):
+            if at + _HEADER > size:
+                self._header = records[at:]
+                return len(data)
             self._records += 1
-            if kind not in _CONTENT_TYPES or header[1] != 3:
-                return len(data), True  # this is no TLS, and OpenSSL says so
-            whole, first = end <= len(data), max(first, kind)
-            self._missing, at = max(end - len(data), 0), min(end, len(data))
-            if kind not in (_CHANGE_CIPHER_SPEC, _HANDSHAKE):
-                break
-        return at, whole
+            if records[at] not in _CONTENT_TYPES or records[at + 1] != 3:
+                return len(data)  # this is no TLS, and OpenSSL says so
+            end = at + _HEADER + (records[at + 3] << 8 | records[at + 4])
+            at = min(end, size)
+            self._missing = end - at
+        return at - kept
 
 
 def _broken(error: OSError) -> SSL.SysCallError:

@@ -6,7 +6,9 @@ event can be forged within another. What is the same for many exchanges of a con
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Request
@@ -27,7 +29,7 @@ def event_line(record: Record) -> str:
     exchange, decision, standing = record.exchange, record.decision, record.standing
     prefix = "" if standing is None else standing.event_prefix
     if not prefix:
-        prefix = _fixed(_FIXED_ROWS, record)
+        prefix = _fixed(record)
         if standing is not None:
             standing.event_prefix = prefix
     request, action, error = exchange.request, decision.action, record.error
@@ -68,7 +70,7 @@ def event_line(record: Record) -> str:
 
 def _presented(presentation: Presentation) -> str:
     if not presentation.event_text:
-        presentation.event_text = f"{{{_fixed(_PRESENTED_ROWS, presentation)}}}"
+        presentation.event_text = f"{{{_of_presentation(presentation)}}}"
     return presentation.event_text
 
 
@@ -107,8 +109,6 @@ def _template(rows: Iterable[Row], *, optional: bool = True) -> str:
     return f"{{{','.join(members)}}}"
 
 
-_FIXED_ROWS = tuple(ALL_ROWS[path] for path in _FIXED)
-_PRESENTED_ROWS = ALL_ROWS["origin.certificate"].inner
 _EVENT = _template(ROWS)
 _REQUEST = _template(ALL_ROWS["request"].inner)
 _ORIGIN = _template(ALL_ROWS["origin"].inner, optional=False)
@@ -117,21 +117,43 @@ _ORIGIN_ERROR = _template(ALL_ROWS["error"].inner)
 _CLIENT_ERROR = _template(ALL_ROWS["error"].inner, optional=False)
 
 
-def _fixed(rows: Iterable[Row], owner: object) -> str:
-    """Fields that are the same for many exchanges; without those that may be absent of what there is not.
+def _members(rows: Iterable[Row]) -> Callable[[object], str]:
+    """What writes fields that are the same for many exchanges; without those that may be absent of what there is not.
 
-    :param owner: what the places of the rows are counted from: the record, or what the object around them describes.
+    :return: given what the places of the rows are counted from, the record or what the object around them describes,
+        the members of a JSON object. Every new connection needs it.
     """
-    members = []
-    for row in rows:
-        value, there = owner, True
-        for name in row.names:
-            there = value is not None
-            if not there:
-                break
-            value = getattr(value, name)
-        if row.inner and there:
-            members.append(f'"{row.name}":{{{_fixed(row.inner, value)}}}')
-        elif value is not None or not row.optional or (there and not row.omitted):
-            members.append(f'"{row.name}":{"null" if value is None else row.kind.write(value)}')
-    return ",".join(members)
+    parts = []
+    for place, of_one in itertools.groupby(rows, lambda row: row.names[:-1]):
+        together = tuple(of_one)
+        written = [(row.names[-1], f'"{row.name}":', _write(row), "" if row.omitted else "null") for row in together]
+        parts.append((place, written, [f'"{row.name}":null' for row in together if not row.optional]))
+
+    def members(owner: object) -> str:
+        found: list[str] = []
+        for place, rows, absent in parts:
+            value = owner
+            for name in place:
+                value = None if value is None else getattr(value, name)
+            if value is None:
+                found += absent
+                continue
+            for name, label, write, nothing in rows:
+                if (inner := getattr(value, name)) is not None:
+                    found.append(label + write(inner))
+                elif nothing:
+                    found.append(label + nothing)
+        return ",".join(found)
+
+    return members
+
+
+def _write(row: Row) -> Callable[[Any], str]:
+    if not row.inner:
+        return row.kind.write
+    members = _members(row.inner)
+    return lambda value: f"{{{members(value)}}}"
+
+
+_fixed = _members(ALL_ROWS[path] for path in _FIXED)
+_of_presentation = _members(ALL_ROWS["origin.certificate"].inner)

@@ -10,7 +10,6 @@ around it; of an object it is where what it describes stands, and its class has 
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Callable
 from typing import Annotated, Any, Final, NotRequired, TypedDict
 
@@ -104,8 +103,8 @@ OBJECT = Kind(text)
 """Of an object, which is written field by field."""
 
 Text = Annotated[str, Kind(text)]
-Number = Annotated[int, Kind(json.dumps)]
-Flag = Annotated[bool, Kind(json.dumps)]
+Number = Annotated[int, Kind(str)]
+Flag = Annotated[bool, Kind(lambda value: "true" if value else "false")]
 Texts = Annotated[list[str], Kind(texts, tuple)]
 Numbers = Annotated[list[int], Kind(lambda values: f"[{','.join(map(str, values))}]", tuple)]
 Octets = Annotated[str, Kind(octets, lambda value: value.encode("latin-1"))]

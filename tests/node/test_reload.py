@@ -405,7 +405,7 @@ async def test_fifty_reloads_leave_nothing_behind(pki: PKI, origin: Origin) -> N
                 gc.collect()
                 counts.append(len(gc.get_objects()))
             # The reactor's pool may start a thread, whose objects stay: now and then, not at every round of changes.
-            assert median(after - before for before, after in zip(counts[2:], counts[5:], strict=False)) == 0
+            assert median(after - before for before, after in zip(counts[2:], counts[5:], strict=False)) <= 0
 
 
 def _references(node: Node) -> list[weakref.ref[Any]]:
