@@ -25,6 +25,7 @@ from edgenode.feeds.geo import Databases, Geo
 from edgenode.model.errors import Problem
 from edgenode.tls import certificates, expiry, truststores
 from edgenode.tls.certificates import Certificate, LoadedCertificate
+from edgenode.tls.paths import path_warnings
 from edgenode.tls.policies import check_group, client_context
 from edgenode.tls.problems import Problems
 from edgenode.tls.revocation import fill_store
@@ -262,6 +263,9 @@ def _origin(configuration: Sections, credentials: Credentials, name: str) -> Ite
         yield Problem(f"origin {name}", "trust-store", sentence)
     if origin.certificate is not None and origin.certificate in credentials.certificates:
         yield from certificates.check_for_origin(credentials.certificates[origin.certificate])
+    trusted = credentials.trust_stores.get(origin.trust_store or "")
+    if trusted is not None:
+        yield from path_warnings([trusted], servers=True)
 
 
 def _server_group(configuration: Sections, credentials: Credentials, name: str) -> Iterator[Problem]:
@@ -270,6 +274,8 @@ def _server_group(configuration: Sections, credentials: Credentials, name: str) 
     stores = [credentials.trust_stores[each] for each in group.trust_store if each in credentials.trust_stores]
     read = {"certificate": len(own) == len(group.certificate), "trust-store": len(stores) == len(group.trust_store)}
     yield from (problem for problem in check_group(name, group, own, stores) if read.get(problem.key, True))
+    if read["trust-store"] and group.mtls != "off":
+        yield from path_warnings(stores, group.verify_depth)
 
 
 def _host_names(configuration: Sections, credentials: Credentials, name: str) -> Iterator[Problem]:

@@ -1,5 +1,7 @@
 """What becomes of the clients of each authority, told when a trust store is loaded and not in a client's handshake.
 
+This is what can be said of it by itself; what stands above it is looked at by :mod:`edgenode.tls.paths`.
+
 The law: both judges themselves are asked, OpenSSL and the strict verification, so that nothing is said of an authority
 but what its clients would meet; and this refuses nobody.
 """
@@ -15,18 +17,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from edgenode.model.exchange import ClientIdentity
 from edgenode.tls.certificates import extension, validity_fault
 from edgenode.tls.identity import describe
+from edgenode.tls.name_keys import NameKey, name_key
 from edgenode.tls.names import distinguished_name
 from edgenode.tls.strength import LEAST_BITS, has_strong_key, has_strong_signature
 from edgenode.tls.strict import path_fault
-from edgenode.tls.verify_errors import SIGNATURE_FAILURE, UNABLE_TO_GET_ISSUER, reason
-
-_NO_CHECK_TIME = 0x200000
-"""``X509_V_FLAG_NO_CHECK_TIME``: what is past its date is told by itself."""
 
 _DAY = datetime.timedelta(days=1)
 
@@ -41,18 +40,13 @@ def doubts(
     :param now: the time, UTC.
     :param partial: whether chains may end in any of them.
     """
-    store = crypto.X509Store()
-    for authority in authorities:
-        store.add_cert(crypto.X509.from_cryptography(authority))
-    store.set_flags(_NO_CHECK_TIME)
     for authority in authorities:
         if fault := validity_fault(authority, now):
             yield f"{fault}; nothing that it issued is accepted"
         description = describe(authority.public_bytes(Encoding.DER))
         sentence = (
             _weak_key(authority, description)
-            # A chain that ends in it says nothing of its issuer, and its signature does not count.
-            or ("" if partial else _broken_path(authority, authorities, store))
+            # The signature of one in which a chain ends does not count.
             or ("" if partial else _weak_signature(authority, description))
             or (_strictness(authority, now) if verification == "strict" else "")
         )
@@ -69,16 +63,17 @@ def namesakes(authorities: Sequence[x509.Certificate], now: datetime.datetime) -
 
     :param authorities: in the order in which OpenSSL gets them.
     """
-    met: dict[x509.Name, list[x509.Certificate]] = {}
+    met: dict[NameKey, list[x509.Certificate]] = {}
     for authority in authorities:
         if validity_fault(authority, now) is None:
-            met.setdefault(authority.subject, []).append(authority)
-    for subject, others in met.items():
+            met.setdefault(name_key(authority.subject.public_bytes()), []).append(authority)
+    for others in met.values():
         first = others[0]
-        rest = [each for each in others if _key(each) != _key(first)]
-        if rest and not all(map(_key_identifier, others)):
+        keys = {_key(each) for each in others}
+        told_apart = all(map(key_identifier, others)) and len(set(map(key_identifier, others))) == len(keys)
+        if len(keys) > 1 and not told_apart:
             yield (
-                f"authorities of different keys are called {distinguished_name(subject)}, and no subject key "
+                f"authorities of different keys are called {distinguished_name(first.subject)}, and no subject key "
                 f"identifiers tell them apart: what the first has issued is accepted, and what the others have is "
                 f"refused; let trust stores and server groups of their own trust them"
             )
@@ -88,7 +83,8 @@ def _key(certificate: x509.Certificate) -> str:
     return describe(certificate.public_bytes(Encoding.DER)).spki_sha256
 
 
-def _key_identifier(certificate: x509.Certificate) -> bytes:
+def key_identifier(certificate: x509.Certificate) -> bytes:
+    """Its subject key identifier; empty if it has none, or none that can be read."""
     try:
         identifier = extension(certificate, x509.SubjectKeyIdentifier)
     except Exception:  # extensions that cannot be read are told as such
@@ -113,27 +109,6 @@ def _weak_key(authority: x509.Certificate, description: ClientIdentity) -> str:
     return ""
 
 
-def _broken_path(authority: x509.Certificate, authorities: Sequence[x509.Certificate], store: crypto.X509Store) -> str:
-    """Why OpenSSL finds no way from an authority to a self-signed one, at which a chain must end, as in nginx."""
-    if is_self_signed(authority):
-        return ""
-    subject, issuer = distinguished_name(authority.subject), distinguished_name(authority.issuer)
-    try:
-        crypto.X509StoreContext(store, crypto.X509.from_cryptography(authority)).verify_certificate()
-    except crypto.X509StoreContextError as error:
-        number, depth = error.errors[:2]
-    else:
-        return ""
-    end = "no chain through it can be verified"
-    if depth or number not in (UNABLE_TO_GET_ISSUER, SIGNATURE_FAILURE):
-        return (
-            f"{subject}: {end}: {reason(number)}, {depth} above it" if depth else f"{subject}: {end}: {reason(number)}"
-        )
-    if any(each.subject == authority.issuer for each in authorities):
-        return f"{subject} is signed with another key than that of {issuer} that is among the authorities; {end}"
-    return f"the issuer of {subject} is not among the authorities: {issuer}; {end}"
-
-
 def is_self_signed(certificate: x509.Certificate) -> bool:
     """As OpenSSL sees it: by its names and key identifiers. The signature of a trusted one is not looked at."""
     said = describe(certificate.public_bytes(Encoding.DER))
@@ -154,7 +129,7 @@ def _strictness(authority: x509.Certificate, now: datetime.datetime) -> str:
         max(now, authority.not_valid_before_utc), authority.not_valid_after_utc
     )  # its dates are told by themselves
     try:
-        fault = path_fault([_client_of(authority, at), authority], at)
+        fault = path_fault([stand_in(authority, at)[0], authority], at)
     except Exception:
         fault = "it cannot be examined"
     if not fault or fault.endswith("signature does not match"):  # for it is ours: all else has been found in order
@@ -171,17 +146,24 @@ def _our_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def _client_of(authority: x509.Certificate, now: datetime.datetime) -> x509.Certificate:
-    """A client's certificate that names an authority as its issuer."""
-    key = _our_key()
-    builder = x509.CertificateBuilder().issuer_name(authority.subject).public_key(key.public_key()).serial_number(1)
-    builder = builder.subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "client")]))
+def stand_in(
+    issuer: x509.Certificate | None, now: datetime.datetime
+) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """A client or server with whom nothing is wrong but that the issuer that is named has not signed the certificate.
+
+    :param issuer: ``None`` for one that names nobody of ours.
+    :param now: when it is valid, UTC.
+    :return: the certificate and its key.
+    """
+    key, subject = _our_key(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "client")])
+    builder = x509.CertificateBuilder().issuer_name(subject if issuer is None else issuer.subject)
+    builder = builder.subject_name(subject).public_key(key.public_key()).serial_number(1)
     builder = builder.not_valid_before(now - _DAY).not_valid_after(now + _DAY)
-    identifier = _key_identifier(authority) or b"none"
+    identifier = b"" if issuer is None else key_identifier(issuer)
     for value in (
-        x509.AuthorityKeyIdentifier(identifier, None, None),
-        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]),
+        x509.AuthorityKeyIdentifier(identifier or b"none", None, None),
+        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH]),
     ):
         builder = builder.add_extension(value, critical=False)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    return builder.sign(key, hashes.SHA256())
+    return builder.sign(key, hashes.SHA256()), key

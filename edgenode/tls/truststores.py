@@ -128,11 +128,16 @@ def load(
     if authorities and all(validity_fault(authority, now) for authority in authorities):
         problems.warn("authorities", "none of the authorities is valid now")
     if signers and not authorities:
-        problems.error("authorities", "there is no authority, but only certificates that sign revocation lists")
+        names = ", ".join(distinguished_name(each.subject) for each in signers)
+        sentence = f"there is no authority, but only certificates that sign revocation lists: {names}"
+        problems.error("authorities", f"{sentence}; an authority has CA:TRUE, and keyCertSign among its keyUsage")
     lists: list[tuple[pathlib.Path, RevocationList]] = []
     for path in trust_store.crl:
         with problems.reading("crl", path):
             lists += ((path, crl) for crl in read_crls(path))
+    for signer in () if trust_store.crl else signers:
+        sentence = f"{distinguished_name(signer.subject)} is no authority but signs revocation lists, and there is none"
+        problems.warn("authorities", f"{sentence}; nothing that it issued is accepted")
     used: tuple[RevocationList, ...] = ()
     with problems.reading("crl", ", ".join(map(str, trust_store.crl))):
         crls = Sorted.of(lists, (*authorities, *signers))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from OpenSSL._util import ffi, lib
 
 UNSPECIFIED = 1
+UNABLE_TO_GET_ISSUER_OF_ISSUER = 2
 UNABLE_TO_GET_CRL = 3
 SIGNATURE_FAILURE = 7
 CRL_SIGNATURE_FAILURE = 8

@@ -164,7 +164,11 @@ def test_a_signer_of_lists_stands_among_the_authorities(scene: Scene, tmp_path: 
     assert store.signers == (signer.certificate,)
     store, problems = loaded(tmp_path, [signer], [list_of(signer)])
     assert store is None
-    assert ("there is no authority, but only certificates that sign revocation lists", False) in problems
+    sentence = "there is no authority, but only certificates that sign revocation lists: CN=Inner; an authority has "
+    assert [(each.startswith(sentence), warning) for each, warning in problems] == [(True, False)]
+    section = TrustStore(authorities=(File(write_pem(tmp_path / "ca.pem", [scene.root, signer])),))
+    (problem,) = load("store", section)[1]
+    assert (problem.warning, problem.sentence.partition(" but ")[0]) == (True, "CN=Inner is no authority")
 
 
 def test_a_root_alone_with_the_lists_of_its_intermediates(scene: Scene, tmp_path: pathlib.Path) -> None:

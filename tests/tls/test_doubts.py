@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, padding, r
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 
 from edgenode.tls.doubts import doubts
+from edgenode.tls.paths import path_warnings
 from edgenode.tls.policies import check_group, server_context
 from tests.support.certificates import (
     CLIENT,
     DAY,
+    SERVER,
     Issued,
     elements,
     make_authority,
@@ -29,13 +31,26 @@ from tests.support.handshakes import Pair, client, server_certificate, server_gr
 
 
 def authority(
-    subject: str = "X", key: Any = None, issuer: Issued | None = None, *, named: bool = True, **options: Any
+    subject: str = "X",
+    key: Any = None,
+    issuer: Issued | None = None,
+    *,
+    named: bool = True,
+    length: int | None = None,
+    further: Sequence[tuple[x509.ExtensionType, bool]] = (),
+    **options: Any,
 ) -> Issued:
-    """An authority; ``named`` says whether it has a subject key identifier, and its issuer's beside it."""
+    """An authority; ``named`` says whether it has a subject key identifier, and its issuer's beside it.
+
+    :param length: its path length.
+    :param further: extensions, and whether they are critical.
+    """
     key = key or new_key()
     usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
-    builder = _builder(subject, key, issuer, x509.BasicConstraints(True, None), **options)
+    builder = _builder(subject, key, issuer, x509.BasicConstraints(True, length), **options)
     builder = builder.add_extension(usage, critical=True)
+    for extension, critical in further:
+        builder = builder.add_extension(extension, critical=critical)
     if named:
         builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     if named and issuer is not None:
@@ -85,11 +100,34 @@ def with_sha1(issued: Issued) -> Issued:
 
 
 RSA, ROOT = authority("RSA root", key=new_key("rsa")), authority("Root")
+FOR_SERVERS = ((x509.ExtendedKeyUsage([SERVER]), False),)
+UNHEARD_OF = ((x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4.5"), b"\x05\x00"), True),)
+ABOVE: Mapping[str, tuple[Issued, str]] = {
+    "weak": (authority("Other", key=new_key("rsa1024")), "CA certificate key too weak"),
+    "expired": (authority("Other", age=10 * DAY), "certificate has expired"),
+    "not to be stood below": (authority("Other", length=0), "path length constraint exceeded"),
+    "for servers": (authority("Other", further=FOR_SERVERS), "unsuitable certificate purpose"),
+    "unheard of": (authority("Other", further=UNHEARD_OF), "unhandled critical extension"),
+}
+"""Roots, and why nobody is verified whom an authority that they have issued has issued."""
+
+DEEP = [ROOT]
+for _number in range(4):
+    DEEP.append(authority(f"{_number + 1}", issuer=DEEP[-1]))
+
+THROUGH = "no chain through it can be verified: {}"
 WEAK = "is too weak; {} would do; nothing that it issued is accepted"
 STRICTLY = "verification = strict refuses whatever it issued: {}"
 KIND = STRICTLY.format("its key is {}, on a curve or of a kind not allowed")
 
 Case = tuple[Callable[[], Sequence[Issued]], str, str]
+
+
+def below(other: Issued, why: str) -> Case:
+    """An authority that another one has issued, with which something is wrong."""
+    inner = authority("Inner", issuer=other)
+    return lambda: [inner, other], f"CN=Inner: {THROUGH.format(why)}: CN=Other", "="
+
 
 CASES: Mapping[str, Case] = {
     "P-256": (lambda: [ROOT], "", ""),
@@ -138,6 +176,22 @@ CASES: Mapping[str, Case] = {
     ),
     "a new key with the old one": (lambda: [authority("Root", issuer=ROOT), ROOT], "", ""),
     "expired": (lambda: [authority(age=10 * DAY), ROOT], "CN=X expired on ", "="),
+    "for servers alone": (
+        lambda: [authority(further=FOR_SERVERS)],
+        f"CN=X: {THROUGH.format('unsuitable certificate purpose')}",
+        "=",
+    ),
+    "with an extension that nobody knows": (
+        lambda: [authority(further=UNHEARD_OF)],
+        f"CN=X: {THROUGH.format('unhandled critical extension')}",
+        "=",
+    ),
+    "deeper than the verify-depth": (
+        lambda: [*reversed(DEEP)],
+        f"CN=4: with verify-depth = 3 {THROUGH.format('certificate chain too long')}",
+        "=",
+    ),
+    **{f"below one that is {what}": below(*ABOVE[what]) for what in ABOVE},
 }
 """The authorities, of which the first has issued the client; what OpenSSL has against it, and strict verification."""
 
@@ -151,9 +205,13 @@ def test_a_warning_of_an_authority_is_what_its_clients_meet(
     several = authorities()
     words = by_openssl if verification == "openssl" or strictly == "=" else strictly
     sentences = list(doubts([each.certificate for each in several], verification, now()))
-    assert len(sentences) == bool(words)
-    assert words in "".join(sentences)
     store = trusted(*several, verification=verification)
+    above = list(path_warnings([store], 3))
+    assert {(each.section, each.key, each.warning) for each in above} <= {("trust-store store", "authorities", True)}
+    subject = several[0].certificate.subject.rfc4514_string()
+    sentences = [each for each in (*sentences, *(each.sentence for each in above)) if subject in each]
+    assert len(sentences) == bool(words) or (words and verification == "strict")
+    assert words in "".join(sentences)
     context = server_context(server_group("optional", verify_depth=3), [server_certificate()], [store])
     pair = Pair.of(context, client(chain=[client_of(several[0])]))
     assert pair.verification.verified is not bool(words), pair.verification
@@ -183,6 +241,36 @@ def test_two_authorities_of_one_name(first: bool, second: bool, warned: bool) ->
             server_context(group, [server_certificate()], stores), client(chain=[client_of(twin, named=not warned)])
         )
         assert pair.verification.verified is (served or not warned)
+
+
+@pytest.mark.parametrize("other", ["TWIN", " twin  "])
+def test_names_that_are_the_same_to_openssl_are_one_name(other: str) -> None:
+    """It does not look at case, nor at white space."""
+    twins = [authority("Twin", named=False), authority(other, named=False)]
+    (sentence,) = doubts([each.certificate for each in twins], "openssl", now())
+    assert "called CN=Twin" in sentence
+    context = server_context(server_group("optional"), [server_certificate()], [trusted(*twins)])
+    refused = Pair.of(context, client(chain=[client_of(twins[1], named=False)])).verification
+    assert (refused.verified, refused.reason) == (False, "certificate signature failure")
+
+
+def test_one_key_identifier_tells_nobody_apart() -> None:
+    """Of different keys it is somebody's invention."""
+    same = (x509.SubjectKeyIdentifier(b"same"), False)
+    twins = [authority("Twin", named=False, further=[same]) for _ in range(2)]
+    (sentence,) = doubts([each.certificate for each in twins], "openssl", now())
+    assert "no subject key identifiers tell them apart" in sentence
+
+
+def test_what_is_trusted_together_is_looked_at_together() -> None:
+    """A root in one store and what it has issued in another; and what is no authority for clients may be one for
+    servers."""
+    inner = authority("Inner", issuer=ROOT)
+    assert list(path_warnings([trusted(inner), trusted(ROOT)])) == []
+    assert len(list(path_warnings([trusted(inner)]))) == 1
+    for_servers = trusted(authority(further=FOR_SERVERS))
+    assert len(list(path_warnings([for_servers]))) == 1
+    assert list(path_warnings([for_servers], servers=True)) == []
 
 
 def test_twins_are_told_of_once() -> None:

@@ -231,14 +231,6 @@ def test_expired_authorities(write: Write, root: Issued) -> None:
     assert other == "none of the authorities is valid now"
 
 
-def test_an_intermediate_without_its_root_is_a_warning(write: Write, root: Issued) -> None:
-    """A chain must end in a self-signed authority; without one nothing below can be verified."""
-    inner = make_authority("inner", issuer=root)
-    (sentence,) = warnings(write([inner]))
-    assert "the issuer of CN=inner is not among the authorities: CN=Root" in sentence
-    assert warnings(write([inner, root])) == []
-
-
 @pytest.mark.parametrize(("check", "named"), [("chain", ["CN=Root"]), ("leaf", [])])
 def test_an_authority_without_a_list_beside_one_with_is_a_warning(
     write: Write, root: Issued, check: str, named: list[str]
