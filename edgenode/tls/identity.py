@@ -21,7 +21,7 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from edgenode.model.exchange import NO_CERTIFICATE, AlternativeNames, ClientIdentity, Verification
-from edgenode.tls.bounds import LARGEST_CHAIN, too_large
+from edgenode.tls.bounds import CROWDED, LARGEST_CHAIN, is_crowded, too_large
 from edgenode.tls.der import BOOLEAN, INTEGER, SEQUENCE, UTC_TIME, Element, Fields, element, elements, fields, only
 from edgenode.tls.names import legacy_name, name_text
 from edgenode.tls.verify_errors import APPLICATION_VERIFICATION
@@ -40,6 +40,16 @@ def describe(der: bytes) -> ClientIdentity:
     :raises ValueError: if it is malformed.
     """
     return _remembered(der) if len(der) <= LARGEST_REMEMBERED else _read(der)
+
+
+def _of_a_stranger(leaf: bytes) -> ClientIdentity:
+    """The same for whatever a client presents.
+
+    :raises ValueError: also if reading it would take too long.
+    """
+    if is_crowded(leaf):
+        raise ValueError(CROWDED)
+    return describe(leaf)
 
 
 def _read(der: bytes) -> ClientIdentity:
@@ -227,7 +237,7 @@ def identify(
         return _refused(leaf, verification, too_large(size, largest))
     try:
         return _with(
-            describe(leaf),
+            _of_a_stranger(leaf),
             verification=verification,
             chain_sent=sent,
             chain_verified=path[1:],
@@ -247,7 +257,7 @@ def _refused(leaf: bytes, verdict: Verification, why: str) -> ClientIdentity:
         first, errors = verdict.first_error or APPLICATION_VERIFICATION, (*verdict.errors, APPLICATION_VERIFICATION)
         verdict = Verification(True, False, verdict.revoked, first, APPLICATION_VERIFICATION, 0, why, errors)
     try:
-        return _with(describe(leaf), verification=verdict)
+        return _with(_of_a_stranger(leaf), verification=verdict)
     except Exception:
         sha256, sha1 = hashlib.sha256(leaf).hexdigest(), hashlib.sha1(leaf, usedforsecurity=False).hexdigest()
         return ClientIdentity(leaf, (), "", "", "", sha256, _BEGINNING, _END, verdict, fingerprint_sha1=sha1)
@@ -263,7 +273,7 @@ def identity_of(certificate: crypto.X509, verification: Verification) -> ClientI
 
     :raises ValueError: if it is malformed.
     """
-    return _with(describe(der_of(certificate)), verification=verification)
+    return _with(_of_a_stranger(der_of(certificate)), verification=verification)
 
 
 _NAMES = tuple(each.name for each in attrs.fields(ClientIdentity))

@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import crypto
 
+from edgenode.tls.bounds import is_crowded
 from edgenode.tls.crl import ALL_REASONS, Reasons, RevocationList
 from edgenode.tls.crl_facts import Facts, facts
 from edgenode.tls.identity import der_of
@@ -337,7 +338,7 @@ def _lists(stores: Sequence[LoadedTrustStore]) -> Iterator[_List]:
 
 def _is_readable(der: bytes) -> bool:
     try:
-        return bool(facts(der))
+        return not is_crowded(der) and bool(facts(der))
     except ValueError:
         return False
 

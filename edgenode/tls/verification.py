@@ -21,7 +21,7 @@ from OpenSSL._util import ffi, lib
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_CERTIFICATE, Verification
 from edgenode.tls.admission import Admission, Objection
-from edgenode.tls.bounds import COSTLY, MOST_COMPARISONS, MOST_IN_VAIN, is_costly
+from edgenode.tls.bounds import COSTLY, CROWDED, MOST_COMPARISONS, MOST_IN_VAIN, is_costly, is_crowded
 from edgenode.tls.identity import der_of, describe
 from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
@@ -167,6 +167,9 @@ class Verifier:
             record.objection = Objection(APPLICATION_VERIFICATION, COSTLY)
             self._refused(record, chain[0], APPLICATION_VERIFICATION, 0)
             return False
+        if any(map(is_crowded, path if record.errors else path[:-1] or path)):  # the authority is not the client's
+            record.objection = Objection(APPLICATION_VERIFICATION, CROWDED)
+            return self._refused(record, chain[0], APPLICATION_VERIFICATION, 0)
         if self.revocation is not None and not self._ask_lists(self.revocation, record, chain[0], path, now):
             return False
         if record.errors:

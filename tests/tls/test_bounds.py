@@ -8,17 +8,29 @@ from typing import Any
 import pytest
 from attrs import evolve
 from cryptography import x509
+from OpenSSL import crypto
 
 from edgenode.model.errors import InvalidValue
+from edgenode.model.exchange import NO_CERTIFICATE
 from edgenode.model.settings import Size
 from edgenode.tls.admission import Admission
 from edgenode.tls.allowlists import DNSPattern, EmailPattern, NamePattern, URIPattern
-from edgenode.tls.bounds import COSTLY, LARGEST_CHAIN, MOST_COMPARISONS, MOST_IN_VAIN, is_costly
-from edgenode.tls.identity import describe
+from edgenode.tls.bounds import (
+    COSTLY,
+    CROWDED,
+    LARGEST_CHAIN,
+    MOST_COMPARISONS,
+    MOST_ELEMENTS,
+    MOST_IN_VAIN,
+    is_costly,
+    is_crowded,
+)
+from edgenode.tls.der import OCTET_STRING, SEQUENCE, element
+from edgenode.tls.identity import describe, identity_of
 from edgenode.tls.policies import client_context, server_context
 from edgenode.tls.trust import Trust
 from edgenode.tls.verification import judge
-from tests.support.certificates import SERVER, Issued, key_identifier, make_authority, now
+from tests.support.certificates import SERVER, Issued, key_identifier, make_authority, name, now
 from tests.support.handshakes import Pair, client, server, server_certificate, server_group, shake, trusted
 
 ROOT = make_authority("Root")
@@ -180,6 +192,69 @@ def test_the_size_is_a_key_of_the_server_group() -> None:
         assert pair.record.reason == f"its chain has {size} bytes, and may have {size - 1}"
         looked, _ = Trust.of(smaller, [store]).look_again(inside.identity(), now())
         assert judge(smaller, looked.verification) is not None
+
+
+def of_elements(count: int, content: bytes = b"") -> x509.UnrecognizedExtension:
+    """An extension that holds so many elements, each one that holds no other."""
+    oid = x509.ObjectIdentifier("1.3.6.1.4.1.55555.1")
+    return x509.UnrecognizedExtension(oid, element(SEQUENCE, element(OCTET_STRING, content) * count))
+
+
+POINT = x509.DistributionPoint([x509.UniformResourceIdentifier("a:")], None, None, None)
+CROWDS: dict[str, list[x509.ExtensionType]] = {
+    "names": [x509.SubjectAlternativeName([x509.DNSName("")] * 14_000)],
+    "parts of a name": [x509.SubjectAlternativeName([x509.DirectoryName(name(",".join(["O=a"] * 2000)))])],
+    "distribution points": [x509.CRLDistributionPoints([POINT] * 2000)],
+    "what nobody knows": [of_elements(14_000)],
+}  # fmt: skip
+
+
+@BOTH
+@pytest.mark.parametrize("mode", ["on", "optional", "optional-no-ca"])
+@pytest.mark.parametrize("crowd", CROWDS)
+@pytest.mark.parametrize("issuer", [ROOT, FORGER], ids=["good", "forged"])
+def test_thousands_of_elements_are_not_read(issuer: Issued, crowd: str, mode: str, version: str) -> None:
+    """Reading what fits into the bytes that a client may send took up to 70 milliseconds, of a stranger too. It is
+    refused over HTTP, and nothing is known of it but its fingerprint."""
+    group, leaf = server_group(mode), issuer.issue("leaf", extensions=CROWDS[crowd])
+    assert len(leaf.der) < LARGEST_CHAIN
+    assert is_crowded(leaf.der)
+    pair = shake(group, [leaf], trusted(ROOT), version=version)
+    assert pair.done
+    identity = Trust.of(group, [trusted(ROOT)]).identify(pair.server, pair.record, now())
+    assert identity is not None
+    assert (identity.subject, len(identity.fingerprint_sha256)) == ("", 64)
+    refusal = judge(group, identity.verification)
+    assert refusal is not None
+    assert (refusal.status, refusal.reason) == (495, f"client certificate: {CROWDED}")
+
+
+def test_nor_is_one_of_the_chain_and_the_handshake_may_end() -> None:
+    """An intermediate's elements count likewise; and where refusals are in the handshake it fails."""
+    inner = make_authority("inner", issuer=ROOT, extensions=CROWDS["names"])
+    chain = [inner.issue("leaf"), inner]
+    assert shake(server_group("on"), chain, trusted(ROOT)).record.reason == CROWDED
+    pair = shake(server_group("on", mtls_refusal="handshake"), chain, trusted(ROOT))
+    assert (pair.done, pair.alerts, pair.record.reason) == (False, ["internal_error"], CROWDED)
+    with pytest.raises(ValueError, match="elements"):
+        identity_of(crypto.X509.from_cryptography(inner.certificate), NO_CERTIFICATE)
+
+
+def test_an_authority_may_have_as_many_as_it_likes() -> None:
+    """It is its owner's, and read when it is loaded."""
+    root = make_authority("Root", extensions=CROWDS["names"])
+    assert shake(server_group("on"), [root.issue("leaf")], trusted(root)).verification.verified
+
+
+def test_elements_are_counted_in_large_certificates() -> None:
+    """Those that hold others too; 500 names are not many."""
+    bulk = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.2"), b"\x04\x82\x10\0" + bytes(4096))
+    few = next(n for n in range(1900, 2100) if is_crowded(ROOT.issue("leaf", extensions=[bulk, of_elements(n)]).der))
+    assert not is_crowded(ROOT.issue("leaf", extensions=[bulk, of_elements(few - 1)]).der)
+    assert MOST_ELEMENTS - 100 < few < MOST_ELEMENTS
+    many = ROOT.issue("leaf", sans=[f"DNS:host{i}.example.test" for i in range(500)])
+    assert shake(server_group("on"), [many], trusted(ROOT)).verification.verified
+    assert not is_crowded(b"\x30\x80" * 4000)
 
 
 @pytest.mark.parametrize("size", [0, 1023, 100 * 1024 + 1])
