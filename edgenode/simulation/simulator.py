@@ -163,8 +163,6 @@ def client_of(data: bytes, group: ServedGroup, now: datetime.datetime) -> Client
         certificate = crypto.X509.from_cryptography(leaf)
         sent = tuple(each.public_bytes(Encoding.DER) for each in chain)
         unjudged = identity_of(certificate, Verification(presented=True, verified=True))
-        judged, _ = group.trust.look_again(evolve(unjudged, chain_sent=sent), now)
-        # One look ends at the first error, and a stranger's certificate may have expired as well.
-        return judged if judged.verification.verified else group.trust.look_again(judged, now)[0]
+        return group.trust.look_again(evolve(unjudged, chain_sent=sent), now)[0]
     except (crypto.Error, x509.InvalidVersion) as error:
         raise ValueError(f"not a certificate: {in_words(error)}") from None

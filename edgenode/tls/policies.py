@@ -12,6 +12,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
 
+import attrs
 from attrs import evolve, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -101,6 +102,8 @@ def check_group(
     problems.attempt("ciphers", check_ciphers, group.ciphers)
     if group.mtls != "off" and not trust_stores:
         problems.error("trust-store", f"mtls = {group.mtls} needs a trust store")
+    if group.mtls == "optional-no-ca" and group.mtls_refusal != _REFUSAL:
+        problems.warn("mtls-refusal", "says nothing: optional-no-ca refuses no certificate, the rules do")
     if group.mtls in _LETS_IN_OTHERS:
         for key in group.asked_of_verified_clients:
             problems.error(key, _LETS_IN_OTHERS[group.mtls])
@@ -132,6 +135,8 @@ def check_group(
         )
     return problems.found
 
+
+_REFUSAL = attrs.fields(ServerGroup).mtls_refusal.default
 
 _LETS_IN_OTHERS = {
     "off": "asks nobody while mtls is off: every client is let in",
@@ -258,7 +263,7 @@ def client_context(
     allow_partial_chains(context.get_cert_store(), trust_stores)
     if trust_store is None:
         context.set_default_verify_paths()
-    set_verifier(context, SSL.VERIFY_PEER, Verifier("on", revocation=Revocation.of(trust_stores)))
+    set_verifier(context, SSL.VERIFY_PEER, Verifier(revocation=Revocation.of(trust_stores)))
     return context
 
 
@@ -281,12 +286,12 @@ def _request_certificate(context: SSL.Context, group: ServerGroup, trust_stores:
     names, size = _names(trust_stores)
     for authority in names if size <= MOST_NAMES else ():
         context.add_client_ca(authority)
-    over_http = group.mtls_refusal != "handshake"
+    lets_through = group.mtls_refusal != "handshake" or group.mtls == "optional-no-ca"
     flags = SSL.VERIFY_PEER
-    if group.mtls == "on" and not over_http:
+    if group.mtls == "on" and not lets_through:
         flags |= SSL.VERIFY_FAIL_IF_NO_PEER_CERT
     admission, revocation = Admission.of(group, trust_stores), Revocation.of(trust_stores)
-    set_verifier(context, flags, Verifier(group.mtls, over_http, admission, revocation))
+    set_verifier(context, flags, Verifier(lets_through, admission, revocation))
     context.set_verify_depth(group.verify_depth)
 
 

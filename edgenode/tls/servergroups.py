@@ -50,7 +50,8 @@ class ServerGroup:
     )
     mtls: Annotated[str, Choice(("off", "optional", "optional-no-ca", "on"))] = setting(
         "Whether a client certificate is asked for, and what happens without a good one: nginx's "
-        "``ssl_verify_client``.",
+        "``ssl_verify_client``. With ``optional-no-ca`` nobody is refused: whether there is a certificate, and what is "
+        "wrong with it, is for rules.",
         "off",
     )
     mtls_refusal: Annotated[str, Choice(REFUSALS)] = setting(

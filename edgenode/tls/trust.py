@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import datetime
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
-from typing import Self
+from typing import NamedTuple, Self
 
 from attrs import evolve, field, frozen
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -21,6 +22,7 @@ from OpenSSL._util import lib
 from edgenode.model.exchange import ClientIdentity
 from edgenode.tls.admission import Admission
 from edgenode.tls.bounds import LARGEST_CHAIN
+from edgenode.tls.crl_facts import facts
 from edgenode.tls.identity import der_of, describe, identify, issuer_serial
 from edgenode.tls.revocation import Revocation
 from edgenode.tls.servergroups import ServerGroup
@@ -31,15 +33,24 @@ from edgenode.tls.verify_errors import (
     AUTHORITY_KEY_TOO_WEAK,
     CHAIN_TOO_LONG,
     EXPIRED,
+    LATER,
     NOT_YET_VALID,
     REVOKED,
-    SELF_SIGNED_LEAF,
     SIGNATURE_TOO_WEAK,
     UNKNOWN_AUTHORITY,
+    UNVERIFIED,
     reason,
 )
 
 FOREVER = 2**62
+
+
+class _Fault(NamedTuple):
+    """Something wrong with a client: OpenSSL's number, the depth, and the sentence if it is not OpenSSL's."""
+
+    error: int
+    depth: int
+    sentence: str = ""
 
 
 @frozen(eq=False, slots=False)
@@ -94,7 +105,11 @@ class Trust:
             self._ask_again(connection, record, now)
         largest = LARGEST_CHAIN if self.admission is None else self.admission.group.max_chain_size
         identity = identify(connection, record.verification(True), self.tags, record.path, largest)
-        return identity if identity is None or self._revocation is None else self.dated(identity, now)
+        if identity is None or self._revocation is None:
+            return identity
+        if CHAIN_TOO_LONG in identity.verification.errors:
+            return self.look_again(identity, now)[0]  # OpenSSL has not looked far enough up to ask any list
+        return self.dated(identity, now)
 
     def _ask_again(self, connection: SSL.Connection, record: Record, now: datetime.datetime) -> None:
         """Ask the lists again, now that OpenSSL shows what the client has sent: the signer of one may be among it."""
@@ -113,16 +128,18 @@ class Trust:
     def until(self, identity: ClientIdentity, now: datetime.datetime) -> int:
         """The last second, since the epoch, in which the verdict on an identity holds if nothing is reloaded.
 
-        :param identity: as this trust has verified it.
+        :param identity: as this trust has judged it.
         :param now: when that was, UTC.
         """
-        ends = [identity.not_after, *(describe(der).not_after for der in identity.chain_verified)]
-        end = int(min(ends).timestamp())
-        if self._revocation is None or not identity.verification.verified:
-            return end
-        changes = self._revocation.changes
-        following = bisect_left(changes, int(now.timestamp()))
-        return min((end, *changes[following : following + 1]))
+        # Who is not verified, and past the date, can no more than be revoked.
+        ended = EXPIRED in identity.verification.errors
+        ends = () if ended else (identity, *map(describe, identity.chain_verified))
+        moments = [int(each.not_after.timestamp()) for each in ends]
+        if self._revocation is not None:
+            changes = self._revocation.changes
+            following = bisect_left(changes, int(now.timestamp()))
+            moments += changes[following : following + 1]
+        return min(moments, default=FOREVER)
 
     def dated(self, identity: ClientIdentity, now: datetime.datetime) -> ClientIdentity:
         """The identity with the dates of the revocation list that covers it; itself, if it has those already."""
@@ -141,78 +158,86 @@ class Trust:
         """
         identity = self.dated(identity, now)
         verdict = identity.verification
-        if verdict.verified:
-            error, depth, chain = self._verify(identity, now)
-            why = reason(error)
-            if not error and self.admission is not None:
-                objection = self.admission.objection((identity.leaf, *chain), now)
-                if objection is not None:
-                    error, why = objection.error, objection.reason
-        else:
-            error, depth, why = self._doubt(identity, now)
-            chain = identity.chain_verified
-        if error in verdict.errors:
-            return identity, FOREVER  # nothing that was not known in the handshake
-        if error:
+        faults, chain = self._verify(identity, now)
+        # Which authority a stranger's chain lacks is no news.
+        known = verdict.errors if verdict.verified else UNKNOWN_AUTHORITY.union(verdict.errors)
+        if news := [fault for fault in faults if fault.error not in known]:
+            error, depth, sentence = news[-1]
+            errors = (*verdict.errors, *(fault.error for fault in news))
             failed = evolve(
                 verdict,
                 verified=False,
-                revoked=verdict.revoked or error == REVOKED,
-                first_error=verdict.first_error or error,
+                revoked=verdict.revoked or REVOKED in errors,
+                first_error=verdict.first_error or errors[0],
                 last_error=error,
                 depth=depth,
-                reason=why,
-                whose=whose(error, next(iter((identity.leaf, *identity.chain_verified)[depth : depth + 1]), b"")),
-                errors=(*verdict.errors, error),
+                reason=sentence or reason(error),
+                whose=whose(error, next(iter((identity.leaf, *chain)[depth : depth + 1]), b"")),
+                errors=errors,
             )
-            return evolve(identity, verification=failed, chain_verified=(), issuer_serial="", tags=()), FOREVER
-        tags = self.tags.get((identity.leaf, *chain)[-1], ()) if verdict.verified else ()
-        if (chain, tags) != (identity.chain_verified, identity.tags):
-            serial = issuer_serial((identity.leaf, *chain)) if verdict.verified else ""
-            identity = evolve(identity, chain_verified=chain, issuer_serial=serial, tags=tags)
+            identity = evolve(identity, verification=failed, chain_verified=(), issuer_serial="", tags=())
+        elif verdict.verified:
+            tags = self.tags.get((identity.leaf, *chain)[-1], ())
+            if (chain, tags) != (identity.chain_verified, identity.tags):
+                serial = issuer_serial((identity.leaf, *chain))
+                identity = evolve(identity, chain_verified=chain, issuer_serial=serial, tags=tags)
         return identity, self.until(identity, now)
 
-    def _doubt(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[int, int, str]:
-        """What is wrong with a client that was not verified, its authority left aside: error, depth and reason."""
-        error = EXPIRED if now > identity.not_after else NOT_YET_VALID if now < identity.not_before else 0
-        if error:
-            return error, 0, reason(error)
-        objection = self.admission.unverified(identity.leaf) if self.admission is not None else None
-        if objection is not None:
-            return objection.error, 0, objection.reason
-        # Trust stores that were replaced may hold its authority by now, and a list that revokes it.
-        error, depth, _ = self._verify(identity, now)
-        if error == SELF_SIGNED_LEAF and self._revocation is not None:
-            error, depth = next(self._revocation.faults((identity.leaf,), now, verified=False))
-        return (0, 0, "") if error in UNKNOWN_AUTHORITY else (error, depth, reason(error))
+    def _verify(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[list[_Fault], tuple[bytes, ...]]:
+        """All that is wrong with a client, in the order of a handshake, and its issuers, DER."""
+        found, chain = self._path(identity, now)
+        known = UNVERIFIED.isdisjoint(fault.error for fault in found)
+        if not found:
+            found += self._limits(identity, chain)
+        elif known:
+            # OpenSSL ends at its first error outside of a handshake, and what is revoked counts whatever else is wrong.
+            chain = self._issuers(identity)
+        date = EXPIRED if now > identity.not_after else NOT_YET_VALID if now < identity.not_before else 0
+        if date and found and all(fault.error != date for fault in found):
+            found.append(_Fault(date, 0))
+        if self._revocation is not None and known and chain:
+            at = next((at for at, fault in enumerate(found) if fault.error in LATER), len(found))
+            listed = self._revocation.faults((identity.leaf, *chain), now, sent=identity.chain_sent)
+            found[at:at] = [_Fault(error, depth) for error, depth in listed]
+        if self.admission is not None:
+            good = identity.verification.verified and not found
+            ask = self.admission
+            objection = ask.objection((identity.leaf, *chain), now) if good else ask.unverified(identity.leaf)
+            found += [] if objection is None else [_Fault(objection.error, 0, objection.reason)]
+        return found, chain
 
-    def _verify(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[int, int, tuple[bytes, ...]]:
-        """What a handshake would find wrong with a chain: error, 0 for none; depth; and its issuers, DER."""
-        error, depth, chain = self._path(identity, now)
-        if error:
-            return error, depth, ()
+    def _limits(self, identity: ClientIdentity, chain: Sequence[bytes]) -> Iterator[_Fault]:
+        """What a handshake has against a chain that OpenSSL finds good outside of one."""
         if len(chain) - 1 > self.verify_depth:
-            return CHAIN_TOO_LONG, len(chain), ()
+            yield _Fault(CHAIN_TOO_LONG, len(chain))
         for depth, der in enumerate(chain, 1):
             # The handshake has checked the strength of its own chain.
-            if der not in identity.chain_verified:
-                error = _weakness(der, is_last=depth == len(chain))
-                if error:
-                    return error, depth, ()
-        if self._revocation is not None:
-            path = (identity.leaf, *chain)
-            error, depth = next(self._revocation.faults(path, now, sent=identity.chain_sent), (0, 0))
-        return error, depth, () if error else chain
+            if der not in identity.chain_verified and (error := _weakness(der, is_last=depth == len(chain))):
+                yield _Fault(error, depth)
 
-    def _path(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[int, int, tuple[bytes, ...]]:
-        """OpenSSL's first error and its depth, or the issuers it found, DER."""
+    def _issuers(self, identity: ClientIdentity) -> tuple[bytes, ...]:
+        """The way from a client that is not verified to an authority, DER, by names alone; empty if there is none.
+
+        It is for the lists: signatures are not looked at, for nobody is trusted by it.
+        """
+        partial = any(store.section.partial_chains for store in self.trust_stores)
+        way = list[bytes]()
+        with suppress(ValueError, StopIteration):  # a certificate that cannot be read; no issuer
+            last, others = facts(identity.leaf), [*self.tags, *identity.chain_sent]
+            while not way or not (last.is_self_issued or (partial and way[-1] in self.tags)):
+                way.append(next(each for each in others if each not in way and facts(each).subject == last.issuer))
+                last = facts(way[-1])
+        return tuple(way) if way and way[-1] in self.tags else ()
+
+    def _path(self, identity: ClientIdentity, now: datetime.datetime) -> tuple[list[_Fault], tuple[bytes, ...]]:
+        """OpenSSL's first error, or none and the issuers it found, DER."""
         presented = (identity.leaf, *identity.chain_sent)
         leaf, *sent = (crypto.load_certificate(crypto.FILETYPE_ASN1, der) for der in presented)
         try:
             found = crypto.X509StoreContext(self._store(now), leaf, sent).get_verified_chain()
         except crypto.X509StoreContextError as error:
-            return error.errors[0], error.errors[1], ()
-        return 0, 0, tuple(map(der_of, found[1:]))
+            return [_Fault(*error.errors[:2])], ()
+        return [], tuple(map(der_of, found[1:]))
 
     def _store(self, now: datetime.datetime) -> crypto.X509Store:
         """A new store of OpenSSL's: to set the time of one a second time is of no effect, and no error."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
@@ -30,28 +29,18 @@ from edgenode.tls.verify_errors import (
     APPLICATION_VERIFICATION,
     CRL_SIGNATURE_FAILURE,
     DIFFERENT_CRL_SCOPE,
-    EXPIRED,
-    NOT_YET_VALID,
+    LATER,
     REVOKED,
-    SIGNATURE_FAILURE,
     UNABLE_TO_GET_CRL,
-    UNABLE_TO_GET_ISSUER,
-    UNABLE_TO_VERIFY_LEAF,
-    UNKNOWN_AUTHORITY,
     UNSPECIFIED,
+    UNVERIFIED,
     reason,
 )
 
 _VERIFIED = Verification(presented=True, verified=True)
 
-_UNVERIFIED = UNKNOWN_AUTHORITY | {SIGNATURE_FAILURE}
-"""The errors after which nothing is known of who issued a certificate."""
-
 _UNLISTED = frozenset({UNABLE_TO_GET_CRL, CRL_SIGNATURE_FAILURE, DIFFERENT_CRL_SCOPE})
 """The errors of a certificate about which no list is known to say anything."""
-
-_LATER = frozenset({SIGNATURE_FAILURE, NOT_YET_VALID, EXPIRED, UNABLE_TO_VERIFY_LEAF})
-"""The errors that OpenSSL finds last."""
 
 
 class Record:
@@ -118,14 +107,13 @@ class Record:
 class Verifier:
     """The verify callback of one policy, see :func:`set_verifier`.
 
-    :ivar mode: ``optional``, ``optional-no-ca`` or ``on``.
-    :ivar over_http: let every certificate through the handshake, to be refused by :func:`judge` over HTTP.
+    :ivar lets_through: let every certificate through the handshake: :func:`judge` refuses it over HTTP, or it is left
+        to the rules.
     :ivar admission: asked once OpenSSL has verified the client; ``None`` for origins.
     :ivar revocation: asked about the revocation lists, if there are any.
     """
 
-    mode: str
-    over_http: bool = False
+    lets_through: bool = False
     admission: Admission | None = None
     revocation: Revocation | None = None
 
@@ -181,16 +169,13 @@ class Verifier:
             record.objection = objection
             return self._refused(record, chain[0], objection.error, 0)
         record.complete, record.path = True, path
-        # Only here is it known that a missing revocation list went with an unknown authority.
-        if self.over_http or not record.errors:
-            return True
-        return self.mode == "optional-no-ca" and only_unknown_authority([number for number, _ in record.errors])
+        return self.lets_through or not record.errors
 
     def _refused(self, record: Record, certificate: crypto.X509, error: int, depth: int) -> bool:
         record.errors.append((error, depth))
         if depth == 0:
             record.leaf = certificate
-        return self.over_http or (self.mode == "optional-no-ca" and _may_be_forgiven(record.errors))
+        return self.lets_through
 
     def _ask_lists(
         self,
@@ -204,8 +189,8 @@ class Verifier:
 
         :return: whether the handshake may go on.
         """
-        verified = not _UNVERIFIED.intersection(number for number, _ in record.errors)
-        at = next((at for at, (number, _) in enumerate(record.errors) if number in _LATER), len(record.errors))
+        verified = UNVERIFIED.isdisjoint(number for number, _ in record.errors)
+        at = next((at for at, (number, _) in enumerate(record.errors) if number in LATER), len(record.errors))
         found = list(revocation.faults(path, now, verified=verified))
         if not found:
             return True
@@ -214,7 +199,7 @@ class Verifier:
         record.errors[at:at] = found
         record.whose = whose(found[-1][0], path[found[-1][1]])
         record.leaf, _alert.error = leaf, found[0][0]
-        return self.over_http or (self.mode == "optional-no-ca" and _may_be_forgiven(record.errors))
+        return self.lets_through
 
 
 def set_verifier(context: SSL.Context, flags: int, verifier: Verifier) -> None:
@@ -270,30 +255,11 @@ def whose(error: int, certificate: bytes) -> str:
 _LONGEST_NAME = 100
 
 
-def _may_be_forgiven(errors: Sequence[tuple[int, int]]) -> bool:
-    """Whether :func:`only_unknown_authority` may still come true once the whole chain has been looked at."""
-    # Error 21 is still to come if it is the leaf's own issuer that is unknown.
-    unknown = (UNABLE_TO_GET_ISSUER, 0) in errors
-    forgiven = UNKNOWN_AUTHORITY | {UNABLE_TO_GET_CRL} if unknown else UNKNOWN_AUTHORITY
-    return forgiven.issuperset(number for number, _ in errors)
-
-
-def only_unknown_authority(errors: Sequence[int]) -> bool:
-    """Whether nothing is wrong but that no known authority vouches for the certificate.
-
-    nginx looks at the last error alone, and so forgives a wrong purpose that came before. Here all errors count; only
-    the revocation list that an unknown authority cannot have is forgiven, where nginx forgives it too: with error 21.
-
-    :param errors: the numbers of all errors, in the order found.
-    """
-    forgiven = UNKNOWN_AUTHORITY | {UNABLE_TO_GET_CRL} if UNABLE_TO_VERIFY_LEAF in errors else UNKNOWN_AUTHORITY
-    return bool(errors) and errors[-1] in UNKNOWN_AUTHORITY and forgiven.issuperset(errors)
-
-
 def judge(group: ServerGroup, verification: Verification) -> ClientError | None:
     """Whether a client's certificate, or its absence, is refused by its server group.
 
-    To be asked whatever ``mtls-refusal`` says: what was refused in the handshake is refused here once more.
+    To be asked whatever ``mtls-refusal`` says: what was refused in the handshake is refused here once more. With
+    ``optional-no-ca`` every fault of a certificate is a fact for rules; one at which nobody has looked has none.
 
     :param verification: the verdict on the client, as of now.
     :return: the refusal with nginx's status, 495 for a bad certificate and 496 for a missing one; ``None`` if the
@@ -305,6 +271,6 @@ def judge(group: ServerGroup, verification: Verification) -> ClientError | None:
         return ClientError(496, "no required client certificate was sent") if group.mtls == "on" else None
     if verification.verified:
         return None
-    if group.mtls == "optional-no-ca" and only_unknown_authority(verification.errors):
+    if group.mtls == "optional-no-ca" and verification.errors:
         return None
     return ClientError(495, f"client certificate: {verification.sentence or 'it was not verified on this connection'}")

@@ -34,7 +34,13 @@ ABOUT_LISTS = frozenset({3, 8, 11, 12, 13, 15, 16, 33, 35, 36, 44, 54})
 """The errors that are about a revocation list, and not about a certificate."""
 
 UNKNOWN_AUTHORITY = frozenset({18, 19, 20, 21})
-"""The errors that ``optional-no-ca`` forgives; nginx's ``ngx_ssl_verify_error_optional``."""
+"""The errors of a chain that ends in no authority of ours; nginx's ``ngx_ssl_verify_error_optional``."""
+
+UNVERIFIED = UNKNOWN_AUTHORITY | {SIGNATURE_FAILURE}
+"""The errors after which nothing is known of who issued a certificate."""
+
+LATER = frozenset({SIGNATURE_FAILURE, NOT_YET_VALID, EXPIRED, UNABLE_TO_VERIFY_LEAF})
+"""The errors that OpenSSL finds last, behind what it would find in revocation lists."""
 
 _UNKNOWN = "unknown certificate verification error"
 

@@ -126,6 +126,10 @@ def a_filter(*lines: str, name: str = "f", action: str = "block") -> str:
     return "\n".join((f"[global-filter {name}]", f"action = {action}", *lines, ""))
 
 
+LEFT = NODE.replace("mtls = on", "mtls = optional-no-ca")
+"""A node that leaves all certificates to its rules."""
+
+
 def an_expression(text: str, action: str = "block") -> str:
     """A global filter of one expression."""
     return a_filter(f"expression = {text}", action=action)
@@ -147,6 +151,18 @@ FOUND = {
     "many repetitions in a head": (
         a_filter("relation = or", "header.x =\n" + "".join(f"    {SLOW}{each}\n" for each in range(10))),
         "header",
+    ),
+    # -- certificates that nobody judges
+    "nothing asks for the verdict": (
+        LEFT + an_expression('http.host eq "a.test"'),
+        "[server-group strict] mtls: optional-no-ca refuses no certificate, be it expired or revoked, and no rule",
+    ),
+    "only that there is one": (LEFT + an_expression("not cf.tls_client_auth.cert_presented"), "no rule asks"),
+    "only whose certificate it is": (LEFT + a_filter(f"certificate.fingerprint = !{UPPER}"), "no rule asks"),
+    "a refusal that never comes": (
+        LEFT.replace("mtls = optional", "mtls-refusal = 444\nmtls = optional")
+        + an_expression("not cf.tls_client_auth.cert_verified"),
+        "[server-group strict] mtls-refusal: says nothing: optional-no-ca refuses no certificate, the rules do",
     ),
     # -- never matches
     "two countries": (a_filter("country = DE", "sections = s") + "[section s]\ncountry = FR\n", "exclude each other"),
@@ -363,6 +379,11 @@ FINE = {
     "the right pin": an_expression(
         'not (cf.tls_client_auth.cert_verified and cf.tls_client_auth.cert_issuer_ski eq "A5AC")'
     ),
+    "verified is asked for": LEFT + an_expression("not cf.tls_client_auth.cert_verified"),
+    "the tag of the verdict is asked for": LEFT + a_filter("tag = mtls:failed"),
+    "the verdict is asked for by a computation": LEFT
+    + an_expression('concat("x", edge.tls_client_auth.verification) ne "xSUCCESS"'),
+    "the origin is told": LEFT.replace("mtls = optional", "certificate-headers = nginx\nmtls = optional"),
     "revoked or unverified": an_expression("not cf.tls_client_auth.cert_verified or cf.tls_client_auth.cert_revoked"),
     "the mistake where it refuses nobody": an_expression(
         'not cf.tls_client_auth.cert_verified and not cf.tls_client_auth.cert_serial eq "0A"', action="monitor"

@@ -75,18 +75,23 @@ def test_its_subject_is_what_openssl_prints(odd: Odd) -> None:
 @pytest.mark.parametrize("mode", ["on", "optional", "optional-no-ca"])
 @pytest.mark.parametrize("odd", UNREAD, ids=str)
 def test_what_cannot_be_read_is_refused_over_http(odd: Odd, mode: str, version: str) -> None:
-    """The handshake completes, the refusal has a reason, and of the identity there is at least the fingerprint."""
+    """The handshake completes, the refusal has a reason, and of the identity there is at least the fingerprint; with
+    ``optional-no-ca`` it is served as a certificate of which no more is known than that it is not verified."""
     group = server_group(mode)
     pair, client = shaken(odd, group, version)
     assert pair.done
     assert client is not None
     assert (client.subject, client.fingerprint_sha256) == ("", hashlib.sha256(odd.der).hexdigest())
     assert client.verification.errors == (50,)
-    refusal = judge(group, client.verification)
-    assert refusal is not None
-    assert (refusal.status, refusal.reason) == (495, f"client certificate: {UNREADABLE}")
     again = Trust.of(group, [trusted(ROOT)]).look_again(client, now())[0]
-    assert judge(group, again.verification) is not None
+    for verdict in (client.verification, again.verification):
+        assert (verdict.presented, verdict.verified) == (True, False)
+        refusal = judge(group, verdict)
+        if mode == "optional-no-ca":
+            assert refusal is None
+        else:
+            assert refusal is not None
+            assert (refusal.status, refusal.reason) == (495, f"client certificate: {UNREADABLE}")
 
 
 @pytest.mark.parametrize("odd", UNREAD, ids=str)

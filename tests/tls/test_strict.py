@@ -277,10 +277,10 @@ def test_over_http_only_the_strict_store_refuses(case: Case, version: str) -> No
 
 
 @BOTH
-@pytest.mark.parametrize("mode", ["on", "optional", "optional-no-ca"])
+@pytest.mark.parametrize("mode", ["on", "optional"])
 @pytest.mark.parametrize("case", CASES[:2], ids=lambda case: case.name)
 def test_in_the_handshake_it_is_refused_there(case: Case, mode: str, version: str) -> None:
-    """With refusal in the handshake the alert comes there, in every mode, and the record knows why and who."""
+    """With refusal in the handshake the alert comes there, and the record knows why and who."""
     group = evolve(GROUP, mtls=mode, mtls_refusal="handshake")
     assert shake(group, case.chain, store(case.chain, "openssl"), version=version).done
     pair = shake(group, case.chain, store(case.chain, "strict"), version=version)
@@ -313,8 +313,18 @@ def test_the_authority_decides_who_is_judged_strictly() -> None:
         assert not shake(GROUP, [lax.issue()], *both).verification.verified
 
 
-def test_a_stranger_is_still_forgiven_by_optional_no_ca() -> None:
-    """A certificate without a known authority is not verified strictly; it stays unverified."""
+def test_with_optional_no_ca_what_it_refuses_is_not_verified() -> None:
+    """It is served for the rules to judge, with the reason in the verdict."""
+    group = evolve(GROUP, mtls="optional-no-ca", mtls_refusal="handshake")
+    for case in CASES[:2]:
+        pair = shake(group, case.chain, store(case.chain, "strict"))
+        assert (pair.done, judge(group, pair.verification)) == (True, None)
+        assert (pair.verification.verified, pair.verification.errors) == (False, (50,))
+        assert case.words in pair.verification.reason
+
+
+def test_a_stranger_is_not_verified_strictly() -> None:
+    """A certificate without a known authority stays unverified for that."""
     group = evolve(GROUP, mtls="optional-no-ca", mtls_refusal="handshake")
     pair = shake(group, [make("stranger")], trusted(ROOT, verification="strict"))
     assert pair.done

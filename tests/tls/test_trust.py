@@ -80,8 +80,8 @@ def test_who_was_revoked_stays_so_whatever_comes_on_top(root: Issued) -> None:
     trust = Trust((trusted(root, crls=[root.crl([leaf])]),))
     revoked, _ = trust.look_again(identity(root, leaf), now())
     verdict = trust.look_again(revoked, now() + 400 * DAY)[0].verification
-    assert verdict.errors == (23, 10)
-    assert (verdict.revoked, verdict.first_error, verdict.last_error) == (True, 23, 10)
+    assert set(verdict.errors) >= {23, 10}
+    assert (verdict.revoked, verdict.first_error) == (True, 23)
 
 
 def test_the_same_serial_of_another_authority_is_not_revoked(root: Issued) -> None:
@@ -107,7 +107,7 @@ def test_a_list_out_of_date_refuses_everyone(root: Issued) -> None:
 
 
 def test_what_was_not_verified_stays_so() -> None:
-    """A stranger of ``optional-no-ca`` is not verified by looking again, and is refused once out of date, as if new."""
+    """A stranger of ``optional-no-ca`` is not verified by looking again, and out of date like anybody."""
     root, group = make_authority(), evolve(GROUP, mtls="optional-no-ca")
     stranger = identity(root, make_authority("Unknown").issue())
     stores = [trusted(root, crls=[root.crl(next_update=now() + DAY)])]
@@ -115,7 +115,7 @@ def test_what_was_not_verified_stays_so() -> None:
         verdict = look_again(stranger, stores, now() + days * DAY)
         assert not verdict.verified
         assert verdict.errors == errors
-        assert (judge(group, verdict) is None) is (errors == (20, 21))
+        assert judge(group, verdict) is None
 
 
 @pytest.mark.parametrize(
@@ -139,15 +139,15 @@ def test_a_stranger_gets_no_tags_from_a_store_that_knows_it_since(root: Issued) 
     assert judged.verification.errors == stranger.verification.errors
 
 
-def test_a_stranger_is_refused_for_what_would_refuse_a_new_one(root: Issued) -> None:
-    """A list that a self-signed one is not in, the revocation by an authority known since, a usage asked for."""
+def test_a_stranger_has_the_faults_that_a_new_one_would_have(root: Issued) -> None:
+    """The revocation by an authority known since, a usage asked for."""
     group, other = evolve(GROUP, mtls="optional-no-ca"), make_authority("Other")
     itself, stranger, unfit = make("itself"), other.issue("stranger"), other.issue("unfit", eku=None)
     listed, known = trusted(root, crls=[root.crl()]), trusted(root, other, crls=[root.crl(), other.crl([stranger])])
     asking = evolve(group, required_eku=("clientAuth",))
     for leaf, terms, stores, error in (
         (itself, group, [trusted(root)], 0),
-        (itself, group, [listed], 3),
+        (itself, group, [listed], 0),
         (stranger, asking, [listed], 0),
         (stranger, group, [known], 23),
         (unfit, group, [known], 0),
@@ -157,7 +157,7 @@ def test_a_stranger_is_refused_for_what_would_refuse_a_new_one(root: Issued) -> 
         judged, _ = Trust.of(terms, stores).look_again(client, now())
         assert not judged.verification.verified
         assert judged.verification.errors == client.verification.errors + ((error,) if error else ())
-        assert (judge(terms, judged.verification) is None) is (not error)
+        assert judge(terms, judged.verification) is None
 
 
 def test_a_certificate_sent_in_vain_does_not_count(root: Issued) -> None:
@@ -179,6 +179,35 @@ def test_the_verify_depth_of_now_counts_on_an_open_connection(depth: int, interm
     good = shake(server_group(verify_depth=9), [issuer.issue(), *above], trusted(root)).identity()
     judged, _ = Trust.of(server_group(verify_depth=depth), [trusted(root)]).look_again(good, now())
     assert (judged.verification.verified, judged.verification.last_error) == (error == 0, error)
+
+
+@pytest.mark.parametrize("fault", ["expired", "early", "for servers only", "beyond the constraints", "deep"])
+@pytest.mark.parametrize("who", ["leaf", "issuer"])
+def test_what_is_revoked_is_revoked_whatever_else_is_wrong(root: Issued, fault: str, who: str) -> None:
+    """In a handshake, on a connection that was open before, and in ``explain``, which has the certificate alone."""
+    constraints = [x509.NameConstraints([x509.DNSName("a.test")], None)]
+    issuer = make_authority("issuer", issuer=root, extensions=constraints)
+    leaf = {
+        "expired": lambda: issuer.issue(not_before=now() - 10 * DAY, not_after=now() - DAY),
+        "early": lambda: issuer.issue(not_before=now() + DAY),
+        "for servers only": lambda: issuer.issue(eku=[SERVER]),
+        "beyond the constraints": lambda: issuer.issue(sans=["DNS:b.test"]),
+        "deep": issuer.issue,
+    }[fault]()
+    group = evolve(GROUP, mtls="optional-no-ca", verify_depth=0 if fault == "deep" else 1)
+    of_root, of_issuer = ([], [leaf]) if who == "leaf" else ([issuer], [])
+    store = trusted(root, crls=[root.crl(of_root), issuer.crl(of_issuer)])
+    before = shake(group, (leaf, issuer), trusted(root)).identity()
+    assert (before.verification.verified, before.verification.revoked) == (False, False)
+    trust, pair = Trust.of(group, [store]), shake(group, (leaf, issuer), store)
+    new = trust.identify(pair.server, pair.record, now())
+    assert new is not None
+    open_before = trust.look_again(before, now())[0].verification
+    explained = trust.look_again(evolve(before, verification=Verification(True, True)), now())[0].verification
+    for verdict in (new.verification, open_before, explained):
+        assert (verdict.verified, verdict.revoked) == (False, True)
+        assert judge(group, verdict) is None
+        assert fault == "deep" or set(verdict.errors) == set(new.verification.errors)
 
 
 # -- trust stores that are replaced ------------------------------------------------------------------------------------
@@ -311,6 +340,18 @@ def test_a_verdict_holds_until_something_ends(root: Issued, inner: Issued) -> No
     assert until(root.crl(next_update=later), inner.crl(next_update=soon)) == soon.timestamp()
     next_one = inner.crl([leaf], last_update=soon, next_update=later)
     assert until(root.crl(next_update=later), inner.crl(next_update=later), next_one) == soon.timestamp() - 1
+
+
+@pytest.mark.parametrize("days", [-1, 9])
+def test_the_verdict_on_a_faulty_client_holds_until_a_list_may_revoke_it(root: Issued, days: int) -> None:
+    """Whether it has expired or will: not every request looks again, and the one after a new list has begun does."""
+    soon, leaf = now() + 5 * DAY, root.issue(not_before=now() - 9 * DAY, not_after=now() + days * DAY, eku=[SERVER])
+    lists = [root.crl(next_update=now() + 20 * DAY), root.crl([leaf], last_update=soon, next_update=now() + 20 * DAY)]
+    trust = Trust((trusted(root, crls=lists),))
+    judged, until = trust.look_again(identity(root, leaf), now())
+    assert (judged.verification.verified, judged.verification.revoked) == (False, False)
+    assert until == trust.until(identity(root, leaf), now()) == soon.timestamp() - 1
+    assert trust.look_again(judged, soon)[0].verification.revoked
 
 
 def test_a_list_that_has_ended_does_not_end_every_verdict(root: Issued) -> None:

@@ -12,7 +12,7 @@ from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
 from edgenode.model.errors import Problem
 from edgenode.policy.actions import Block, Close, Redirect
-from edgenode.rules.formulas import Evidence, needs_of
+from edgenode.rules.formulas import Computed, Evidence, Formula, Leaf, every, needs_of
 from edgenode.rules.matching.contradictions import Conjunction, Literal
 
 _VERIFIED = "cf.tls_client_auth.cert_verified"
@@ -31,11 +31,14 @@ _VERDICTS = frozenset(
 )
 """Subjects that tell of the verdict, and not whose certificate it is."""
 
+_FAULTS = tuple(key.removesuffix("[*]") for key in _VERDICTS - {"cf.tls_client_auth.cert_presented"})
+_TAGS = ("mtls:verified", "mtls:failed", "mtls:revoked")
+
 
 def without_mtls(formulas: Formulas) -> Iterator[Problem]:
     """Rules on client certificates where nobody is asked for one."""
     configuration = formulas.configuration
-    served = {name for listener in configuration.listeners.values() for name in listener.server_groups}
+    served = _served(configuration)
     asking = {name for name in served if configuration.server_groups[name].mtls != "off"}
     for header, formula in formulas.judged.items():
         if "certificate" not in needs_of(formula):
@@ -96,6 +99,35 @@ def passing_if_verified(formulas: Formulas) -> Iterator[Problem]:
                 sentence = f"lets every verified certificate pass, whatever {said} says: join the two by or"
                 yield Problem(header, "", sentence)
                 break
+
+
+def unjudged_certificates(formulas: Formulas) -> Iterator[Problem]:
+    """Server groups that leave all certificates to the rules, where neither rules nor origins hear of the verdict."""
+    configuration = formulas.configuration
+    groups = {name: configuration.server_groups[name] for name in _served(configuration)}
+    lax = [name for name, each in groups.items() if each.mtls == "optional-no-ca"]
+    for name in lax if not any(map(_asks_for_verdict, formulas.judged.values())) else ():
+        if set(groups[name].certificate_headers) == {"none"}:
+            sentence = (
+                "optional-no-ca refuses no certificate, be it expired or revoked, and no rule asks whether one is "
+                "verified: block where not cf.tls_client_auth.cert_verified, or use optional or on"
+            )
+            yield Problem(f"server-group {name}", "mtls", sentence)
+
+
+def _served(configuration: Sections) -> set[str]:
+    return {name for listener in configuration.listeners.values() for name in listener.server_groups}
+
+
+def _asks_for_verdict(formula: Formula) -> bool:
+    for part in every(formula):
+        if isinstance(part, Computed) and "certificate" in part.needs:
+            return True
+        if isinstance(part, Leaf):
+            key, sought = part.predicate.subject.key, part.predicate.sought
+            if sought in _TAGS or any(word in key for word in _FAULTS):
+                return True
+    return False
 
 
 def _says_verified(literal: Literal) -> bool:

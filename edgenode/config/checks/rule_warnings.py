@@ -10,7 +10,7 @@ from itertools import combinations, islice, product
 
 from attrs import evolve
 
-from edgenode.config.checks.certificate_rules import passing_if_verified, without_mtls
+from edgenode.config.checks.certificate_rules import passing_if_verified, unjudged_certificates, without_mtls
 from edgenode.config.checks.comparisons import impossible_comparisons, ne_of_missing
 from edgenode.config.checks.evidence import problem_at, shown
 from edgenode.config.checks.regex_cost import slow_to_search
@@ -193,6 +193,7 @@ WARNINGS: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
     _unset_tags,
     without_mtls,
     passing_if_verified,
+    unjudged_certificates,
     _duplicate_entries,
     _duplicate_filters,
     _vain_tags,
