@@ -188,6 +188,7 @@ class Reading:
     :ivar remarks: what is to be looked at.
     :ivar tags: the tags that it looks for.
     :ivar sections: the sections that it needs, by name.
+    :ivar arguments: whether it looks at arguments.
     :ivar own: the tags that it sets.
     :ivar root: its rule list.
     """
@@ -198,12 +199,13 @@ class Reading:
     remarks: list[str] = field(factory=list)
     tags: list[str] = field(factory=list)
     sections: dict[str, Rule] = field(factory=dict)
+    arguments: bool = False
     own: list[str] = field(init=False)
     root: Rule = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.own = own_tags(self.document.get("tags"), self.losses)
-        self.root = self.rule(self.document.get("rule"), "")
+        self.root = self.rule(rule_of(self.document), "")
 
     @property
     def active(self) -> bool:
@@ -217,9 +219,10 @@ class Reading:
         if not isinstance(rule, dict) or str(rule.get("relation", "")).upper() not in ("AND", "OR"):
             self.losses.append(f"{path or 'the rule list'}: not a rule with a relation AND or OR")
             return Rule("or")
+        if not {"entries", "sections"} & set(rule):
+            self.losses.append(f"{path or 'the rule list'}: it has no entries")
         read, seen = Rule(rule["relation"].lower()), set[tuple[str, str]]()
-        entries = rule.get("entries", [])
-        for number, each in enumerate(entries if isinstance(entries, list) else [entries], 1):
+        for number, each in enumerate(_parts(rule), 1):
             place = f"{path}entry {number}"
             if isinstance(each, dict):
                 name = f"{self.name}-{len(self.sections) + 1}"
@@ -255,12 +258,16 @@ class Reading:
             name, value = value
         if not isinstance(value, str | int) or not isinstance(name, str):
             raise InvalidValue("the value is no text")
+        if kind == "args" and name.endswith(":decoded"):
+            raise InvalidValue(f"what is base64 in {plain(name.removesuffix(':decoded'))} is not looked at here")
         if any("\ud800" <= each <= "\udfff" for each in f"{name}{value}"):
             raise InvalidValue("a character is only half there")
         negation, text = ("!", str(value)[1:]) if str(value).startswith("!") else ("", str(value))
         written = write(text)
         if kind == "tag":
             self.tags.append(written)
+        if kind == "args":
+            self.arguments = True
         if written != text and kind in ("tag", "securitypolicyname", "securitypolicyentryname"):
             self.remarks.append(f"{kind} {plain(text)} is written {written}")
         named = f"{key}.{name.lower() if kind == 'headers' else written_name(name.encode())}" if name else key
@@ -288,20 +295,54 @@ def is_automatic(tag: str) -> bool:
     return tag == "all" or (bool(colon) and family in AUTOMATIC)
 
 
+def rule_of(document: Mapping[str, Any]) -> Any:
+    """The rule list of a filter; in the first version of the API the filter is one itself."""
+    if "rule" in document or "entries" not in document:
+        return document.get("rule")
+    return {"relation": document.get("entries_relation"), "entries": document["entries"]}
+
+
+def _parts(rule: Mapping[str, Any]) -> list[Any]:
+    """What stands in a rule list; in the second version of the API that was called sections."""
+    found = [rule.get("entries", []), rule.get("sections", [])]
+    return [part for parts in found for part in (parts if isinstance(parts, list) else [parts])]
+
+
 def uniform(rule: Any) -> str:
-    """The category of all entries of a rule, if they have but one and no names; else empty."""
-    entries = rule.get("entries", []) if isinstance(rule, dict) else []
-    kinds = {each[0] for each in entries if isinstance(each, list) and each and isinstance(each[0], str)}
-    if len(kinds) != 1 or any(isinstance(each, dict) for each in entries):
-        return ""
-    kind = kinds.pop()
+    """The category of all entries of a rule, if they have but one, no names, and any of them will do; else empty."""
+    kinds = set(_kinds(rule))
+    kind = kinds.pop() if len(kinds) == 1 else ""
     return _VALUES[kind][0] if kind in _VALUES and kind != "tag" else ""
 
 
-def several(data: Any) -> Sequence[Any]:
-    """The documents in a file: a list, one of them, or an object with a list of them."""
-    if isinstance(data, dict) and "rule" not in data and "id" not in data:
-        lists = [value for value in data.values() if isinstance(value, list)]
-        if len(lists) == 1:
-            return lists[0]
+def _kinds(rule: Any) -> Iterator[str]:
+    if isinstance(rule, dict) and (str(rule.get("relation")).upper() == "OR" or len(_parts(rule)) == 1):
+        for part in _parts(rule):
+            yield from _kinds(part)
+    else:
+        yield str(rule[0]) if isinstance(rule, list) and rule else ""
+
+
+FILTERS = ("globalfilters", "global-filters", "tagrules", "tag-rules", "profilinglists", "profiling-lists")
+"""What the product has called global filters."""
+
+
+def several(data: Any, *names: str, alone: bool = False) -> Sequence[Any]:
+    """The documents in a file: a list of them, one, or an object with lists by their kinds, as a whole configuration.
+
+    :param names: of the kind.
+    :param alone: whether documents that are of no kind are of this one.
+    """
+    if isinstance(data, dict):
+        inside = data.get("documents", data)
+        lists = (
+            {name: each for name, each in inside.items() if isinstance(each, list)} if isinstance(inside, dict) else {}
+        )
+        for name in names:
+            if name in lists:
+                return lists[name]
+        if alone and len(lists) == 1 and not {"rule", "id", "entries"} & set(data):
+            return next(iter(lists.values()))
+    if not alone:
+        return ()
     return data if isinstance(data, list) else [data]

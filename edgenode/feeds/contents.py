@@ -174,7 +174,7 @@ def read(
         return known, [Problem(header, "source", f"{sentence}; what is in use stays in use", warning=True)]
     if isinstance(section, GlobalFilter) and not section.active:
         return None, []
-    return None, [Problem(header, "source", f"{sentence}; until it has come it matches nothing", warning=True)]
+    return None, [Problem(header, "source", f"{sentence}; until it has come nothing matches by it", warning=True)]
 
 
 def _marked(content: Content, parts: Sequence[Stored]) -> Content:

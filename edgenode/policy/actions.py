@@ -29,7 +29,7 @@ TEXT = "text/plain; charset=utf-8"
 EXEMPTIBLE = ("inspection", "flows", "dynamic-rules", "rate-limits", "acl", "content-filter")
 """The words for the stages that an action can exempt from; without effect where a node has no such stage."""
 
-_REDIRECTS = (301, 302, 303, 307, 308)
+REDIRECTS = (301, 302, 303, 307, 308)
 _CONTENT_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ -~]*[!-~])?", re.ASCII)
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
 
@@ -66,6 +66,7 @@ class Block(Action):
     :ivar body: the whole body.
     :ivar content_type: its media type.
     :ivar headers: further header fields of the answer.
+    :ivar location: where the answer leads, if it does.
     """
 
     default_priority: ClassVar[int] = 500
@@ -75,17 +76,21 @@ class Block(Action):
     body: Filled = field(default=escaping.body(Template.from_text("Forbidden.\n"), TEXT), kw_only=True)
     content_type: bytes = field(default=TEXT.encode(), kw_only=True)
     headers: Fields = field(default=(), kw_only=True)
+    location: Location | None = field(default=None, kw_only=True)
 
     @property
     def needs(self) -> frozenset[str]:
-        """What its body and its headers look at."""
-        return _needs(self.body, *(value for _, value in self.headers))
+        """What its body, its location and its headers look at."""
+        places = () if self.location is None else (self.location.rest,)
+        return _needs(self.body, *places, *(value for _, value in self.headers))
 
     def outcome(self, exchange: Exchange) -> Outcome:
         """The answer; no cache may keep it, or one client's refusal would be served to others."""
         headers: Headers = ((b"content-type", self.content_type), (b"cache-control", b"no-store"))
         if self.body.template.values:
             headers += ((b"x-content-type-options", b"nosniff"),)  # it is escaped as what it says it is
+        if self.location is not None:
+            headers += ((b"location", self.location.render(exchange)),)
         headers += _rendered(self.headers, exchange)
         return Respond(Response(self.status, headers, self.body.render(exchange)))
 
@@ -212,8 +217,7 @@ class ActionSection:
         (),
     )
     status: Annotated[int, Between(200, 599)] | None = setting(
-        "The HTTP status: of ``block`` from 200 to 299 or 400 to 599, without the key 403; of ``redirect`` 301, 302, "
-        "303, 307 or 308, without the key 302.",
+        "The HTTP status, of ``block`` without the key 403; of ``redirect`` 301, 302, 303, 307 or 308, without it 302.",
         None,
     )
     headers: tuple[HeaderField, ...] = setting(
@@ -223,7 +227,9 @@ class ActionSection:
     )
     body: Template | None = setting("The body of ``block``, sent as UTF-8 with a line feed at its end.", None)
     content_type: str | None = setting(f"The media type of that body; without the key ``{TEXT}``.", None)
-    location: Template | None = setting("Where ``redirect`` leads: http://, https://, or a path from ``/``.", None)
+    location: Template | None = setting(
+        "Where ``redirect`` leads, or the answer of ``block``: http://, https://, or a path from ``/``.", None
+    )
 
     def action(self, name: str) -> Action:
         """The action that this section describes.
@@ -255,8 +261,9 @@ class ActionSection:
                 read(self, value)
             except InvalidValue as problem:
                 yield key, problem
-        if self.type == "redirect" and self.location is None:
-            yield "location", InvalidValue("an action of type redirect needs one")
+        if self.location is None and (self.type == "redirect" or (self.type == "block" and self.status in REDIRECTS)):
+            which = "of type redirect" if self.type == "redirect" else f"with the status {self.status}"
+            yield "location", InvalidValue(f"an action {which} needs one")
 
 
 # -- how the keys are read; each gives an argument of the action's class ----------------------------------------------
@@ -265,10 +272,8 @@ Argument = tuple[str, Any]
 
 
 def _status(section: ActionSection, status: int) -> Argument:
-    if section.type == "block" and not (200 <= status < 300 or 400 <= status < 600):
-        raise InvalidValue("that of an action of type block is a number from 200 to 299 or from 400 to 599")
-    if section.type == "redirect" and status not in _REDIRECTS:
-        raise InvalidValue(f"that of an action of type redirect is one of {', '.join(map(str, _REDIRECTS))}")
+    if section.type == "redirect" and status not in REDIRECTS:
+        raise InvalidValue(f"that of an action of type redirect is one of {', '.join(map(str, REDIRECTS))}")
     return "status", status
 
 
@@ -320,7 +325,7 @@ _READERS: Mapping[str, Callable[[ActionSection, Any], Argument]] = MappingProxyT
 _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "skip": ("skip",),
-        "block": ("status", "headers", "body", "content_type"),
+        "block": ("status", "headers", "body", "content_type", "location"),
         "close": (),
         "redirect": ("status", "headers", "location"),
         "monitor": ("headers",),

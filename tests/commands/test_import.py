@@ -245,10 +245,8 @@ def a_filter(*entries: Any, **more: Any) -> dict[str, Any]:
         (a_filter(rule={"relation": "XOR", "entries": []}), "not a rule"),
         (a_filter(tags=["ip:1"]), "is set by the node alone"),
         (a_filter(source="http://feeds.example.net/x"), "only https"),
-        (
-            a_filter(["ip", "192.0.2.1", ""], ["path", "x", ""], source="https://feeds.example.net/x"),
-            "of which category",
-        ),
+        (a_filter(rule={"relation": "AND"}), "it has no entries"),
+        (a_filter(["args", ["x:decoded", "y"], ""]), "what is base64 in x is not looked at here"),
         (17, "not a rule"),
     ],
 )
@@ -268,8 +266,8 @@ def test_a_filter_with_a_loss_is_inactive(folder: pathlib.Path, document: Any, l
         ("action-challenge", [], "there are no challenges here yet"),
         ("other", [], "it is not known"),
         ("mine", [{"id": "mine", "type": "challenge"}], "there is no type challenge"),
-        ("mine", [{"id": "mine", "type": "custom", "params": {"status": 304}}], "from 200 to 299 or from 400 to 599"),
-        ("mine", [{"id": "mine", "type": "custom", "params": {"status": 302}}], "redirects to nowhere"),
+        ("mine", [{"id": "mine", "type": "custom", "params": {"status": 199}}], "expected a number from 200 to 599"),
+        ("mine", [{"id": "mine", "type": "custom", "params": {"status": 302}}], "with the status 302 needs one"),
         ("mine", [{"id": "mine", "type": "custom", "params": {"content": "${tag.x}"}}], "the template ${tag.x}"),
         ("mine", [{"id": "mine", "type": "custom", "params": {"status": "x"}}], "it cannot be read"),
     ],
@@ -292,6 +290,9 @@ def test_without_its_action_a_filter_only_sets_its_tags(
         ({"content": "${method} [${headers.X-A}]"}, (503, b"GET []\n")),
         ({"status": 418, "content": "# no\n$5 \\ ${ip}"}, (418, b"# no\n$5 \\ 192.0.2.7\n")),
         ({"status": 307, "headers": {"Location": "https://www.test/"}}, (307, b"")),
+        ({"status": 302, "headers": {"Location": "/${path}"}, "content": "see\nthere"}, (302, b"see\nthere\n")),
+        ({"status": 456, "headers": {"location": "http://www.test"}}, (456, b"blocked\n")),
+        ({"status": 323, "content": "a  b\n"}, (323, b"a  b\n")),
         ({"status": 403, "headers": {"Content-Type": "text/html", "X-A": "b"}, "content": "<p>"}, (403, b"<p>\n")),
     ],
 )
@@ -330,7 +331,7 @@ def test_templates_name_what_they_did(folder: pathlib.Path) -> None:
     ("kind", "params", "header", "why"),
     [
         ("monitor", {"headers": {"x_a": "1", "X-B": "2"}}, "x_a", "letters, digits and hyphens"),
-        ("custom", {"status": 503, "headers": {"Location": "/x", "X-B": "2"}}, "location", "leads nowhere"),
+        ("monitor", {"headers": {"Content-Type": "text/html", "X-B": "2"}}, "Content-Type", "for something else"),
         ("custom", {"status": 503, "headers": {"Via": "x", "X-B": "2"}}, "Via", "the node's own"),
         ("custom", {"status": 302, "headers": {"Location": "/x", "Via": "x", "X-B": "2"}}, "Via", "the node's own"),
     ],
@@ -346,6 +347,174 @@ def test_a_header_that_is_not_the_configuration_s_to_set_is_lost_alone(
     assert why in loss
     (action,) = Configuration.from_text(INI + imported.text, folder).actions.values()
     assert [each.name.lower() for each in action.headers] == ["x-b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "body"),
+    [
+        ("<p>\n  one\n</p>", b"<p>\none\n</p>\n"),
+        ("a\n\nb", b"a\nb\n"),
+        ("a\tb", b"a b\n"),
+        (" a", b"a\n"),
+    ],
+)
+def test_white_space_of_a_body_that_is_lost_is_told(folder: pathlib.Path, content: str, body: bytes) -> None:
+    """A configuration has none at the ends of lines; that of a text or of JSON may matter to a client."""
+    document = {"id": "mine", "type": "custom", "params": {"content": content}}
+    imported = convert([a_filter(["path", ".", ""], action="mine")], [document], "x")
+    assert [each.partition("content: ")[2] for each in imported.losses] == [
+        "white space at the ends of lines, tabs and empty lines"
+    ]
+    outcome = decided(Configuration.from_text(INI + imported.text, folder), Sent()).outcome(Sent().exchange())
+    assert isinstance(outcome, Respond)
+    assert outcome.response.body == body
+
+
+def test_what_answers_is_equally_strong_whether_it_redirects_or_not(folder: pathlib.Path) -> None:
+    """There the later filter's action is taken; here a redirection is weaker than a block unless it is said."""
+    actions = [
+        {"id": "away", "type": "custom", "params": {"status": 302, "headers": {"location": "/away"}}},
+        {"id": "no", "type": "custom", "params": {"status": 403}},
+    ]
+    for names in (("no", "away"), ("away", "no")):
+        documents = [a_filter(["path", ".", ""], action=name, name=f"f{number}") for number, name in enumerate(names)]
+        configuration = Configuration.from_text(INI + convert(documents, actions, "x").text, folder)
+        action = decided(configuration, Sent()).action
+        assert action is not None
+        assert action.name == names[1]
+
+
+def test_an_action_of_the_product_may_be_described(folder: pathlib.Path) -> None:
+    """What its own file says of it counts, and its own tag is the one that the node sets."""
+    actions = [
+        {"id": "action-monitor", "type": "monitor", "tags": ["action:monitor"], "params": {"headers": {}}},
+        {"id": "action-acl-block", "type": "custom", "tags": ["action:acl-block"], "params": {"status": 400}},
+    ]
+    documents = [
+        a_filter(["path", "^/a", ""], name="a"),
+        a_filter(["path", "^/b", ""], name="b", action="action-acl-block"),
+    ]
+    imported = convert(documents, actions, "x")
+    assert not imported.losses
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    assert configuration.global_filters["a"].action == "monitor"
+    decision = decided(configuration, Sent("/b"))
+    assert "action:acl-block" in decision.tags
+    outcome = decision.outcome(Sent("/b").exchange())
+    assert isinstance(outcome, Respond)
+    assert outcome.response.status == 400
+
+
+def test_a_filter_that_asks_for_a_lost_filter_s_tag_is_lost_too(folder: pathlib.Path) -> None:
+    """``!seen`` would be true of everybody once nothing sets it."""
+    documents = [
+        a_filter(["plugins", ["jwt.iss", "x"], ""], name="a", tags=["seen"]),
+        a_filter(["tag", "!seen", ""], name="b", action="action-global-filter-block"),
+    ]
+    imported = convert(documents, [], "x")
+    assert [each.rpartition(": ")[2] for each in imported.losses] == [
+        "there is no category for plugins",
+        "a filter that sets it is not active here",
+    ]
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    assert not any(each.active for each in configuration.global_filters.values())
+
+
+def test_bodies_that_the_product_reads_are_told_of() -> None:
+    """Its arguments are in bodies of JSON, too."""
+    imported = convert([a_filter(["args", ["x", "y"], ""]), a_filter(["path", "x", ""], name="G")], [], "x")
+    assert [each.partition(": ")[0] for each in imported.remarks] == ["F"]
+    assert "JSON" in imported.remarks[0]
+    assert not imported.losses
+
+
+ENTRIES = [["ip", "192.0.2.7", "one"], ["path", "^/old", None], ["headers", ["X-One", "on+e"]]]
+SECTION = {"relation": "AND", "entries": [["path", "^/a", ""], ["method", "GET", ""]]}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"name": "F", "active": True, "tags": ["f"], "entries_relation": "OR", "entries": ENTRIES, "notes": "n"},
+        {"name": "F", "active": True, "tags": ["f"], "rule": {"relation": "OR", "sections": [
+            {"relation": "OR", "entries": ENTRIES}]}, "notes": "n", "action": {"type": "monitor"}},
+        {"name": "F", "active": True, "tags": ["f"], "rule": {"relation": "OR", "entries": ENTRIES},
+         "entries_relation": "AND", "description": "n"},
+    ],
+)  # fmt: skip
+def test_filters_of_every_version_of_the_api_are_read(folder: pathlib.Path, document: dict[str, Any]) -> None:
+    """The first had entries in the filter itself, the second sections of entries, the third rules within rules."""
+    imported = convert([document], [], "x")
+    assert not imported.losses
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    assert configuration.global_filters["F"].description == "F: n"
+    found = [
+        "f" in decided(configuration, sent).tags
+        for sent in (Sent(), Sent("/old", ip="192.0.2.8"), Sent(ip="192.0.2.8"),
+                     Sent(ip="192.0.2.8", headers=(("x-one", "one"),)))
+    ]  # fmt: skip
+    assert found == [True, True, False, True]
+
+
+def test_sections_of_the_second_version_are_joined_by_their_relation(folder: pathlib.Path) -> None:
+    """Each by its own, and all of them by that of the rule: nothing of it is an empty rule, which is always true."""
+    rule = {"relation": "AND", "sections": [{"relation": "OR", "entries": ENTRIES}, SECTION]}
+    imported = convert([{"name": "F", "active": True, "tags": ["f"], "rule": rule}], [], "x")
+    assert not imported.losses
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    assert ["f" in decided(configuration, each).tags for each in (Sent("/a"), Sent("/b"), Sent("/a", "POST"))] == [
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("action", "answer", "losses"),
+    [
+        ({"type": "default"}, (503, b"curiefense - request denied\n"), 0),
+        ({}, (503, b"curiefense - request denied\n"), 0),
+        ({"type": "default", "params": {"status": "403"}}, (403, b"curiefense - request denied\n"), 0),
+        ({"type": "response", "params": {"status": "418", "content": "no"}}, (418, b"no\n"), 0),
+        ({"type": "response", "params": {"content_type": "application/json", "content": "{}"}}, (503, b"{}\n"), 0),
+        ({"type": "redirect", "params": {"status": "301", "location": "/x"}}, (301, b""), 0),
+        ({"type": "redirect", "params": {"location": "/x"}}, (503, b"blocked\n"), 0),
+        ({"type": "ban", "params": {"action": {"type": "response", "params": {"content": "x"}}}}, (503, b"x\n"), 1),
+        ({"type": "ban"}, (503, b"curiefense - request denied\n"), 1),
+        ({"type": "challenge"}, None, 1),
+        ({"type": "response", "params": {"status": "123"}}, None, 1),
+        ({"type": "request_header", "params": {"headers": {"h1": "${ip}"}}}, None, 1),
+        ({"type": "monitor", "params": {}}, None, 0),
+    ],
+)
+def test_actions_that_stood_in_their_filters_are_read(
+    folder: pathlib.Path, action: dict[str, Any], answer: tuple[int, bytes] | None, losses: int
+) -> None:
+    """As they did before there was a file of actions; two filters with the same one share a section."""
+    documents = [a_filter(["path", ".", ""], action=action), a_filter(["path", "x", ""], action=action, name="G")]
+    imported = convert(documents, [], "x")
+    assert len(imported.losses) == 2 * losses
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    assert len(configuration.actions) <= 1
+    outcome = decided(configuration, Sent()).outcome(Sent().exchange())
+    found = (outcome.response.status, outcome.response.body) if isinstance(outcome, Respond) else None
+    assert found == answer
+
+
+def test_a_whole_configuration_is_read(folder: pathlib.Path) -> None:
+    """What the API gives of one has filters and actions among other documents."""
+    filters = [a_filter(["path", ".", ""], action="mine")]
+    documents = {
+        "aclprofiles": [{"id": "F", "type": "custom"}],
+        "globalfilters": filters,
+        "actions": [{"id": "mine", "type": "custom", "params": {"status": 418}}],
+    }
+    for data in ({"meta": {"id": "prod"}, "documents": documents, "blobs": {}}, documents):
+        imported = convert(data, [], "x")
+        assert not imported.losses
+        outcome = decided(Configuration.from_text(INI + imported.text, folder), Sent()).outcome(Sent().exchange())
+        assert isinstance(outcome, Respond)
+        assert outcome.response.status == 418
 
 
 def test_a_rule_may_be_one_entry(folder: pathlib.Path) -> None:
@@ -368,6 +537,40 @@ def test_a_feed_stays_a_feed(folder: pathlib.Path) -> None:
     assert [str(each) for each in found.entries] == ["ip: 192.0.2.1", "ip: 192.0.2.2"]
     (source,) = found.source
     assert (source.url, str(found.feed)) == ("https://feeds.example.net/x", "ip")
+    assert found.bad_lines == "skip"  # the product takes what it knows of a source
+    assert "with format" in imported.remarks[0]
+
+
+@pytest.mark.parametrize(
+    ("rule", "feed"),
+    [
+        ({"relation": "OR", "entries": [{"relation": "OR", "entries": [["ip", "192.0.2.7"]]}]}, "ip"),
+        ({"relation": "OR", "sections": [{"relation": "AND", "entries": [["ip", "192.0.2.7"]]}]}, "ip"),
+        ({"relation": "OR", "entries": [["ip", "192.0.2.7"], ["path", "x"]]}, ""),
+        ({"relation": "AND", "entries": [["ip", "192.0.2.7"]]}, ""),
+        ({"relation": "OR", "entries": [["tag", "all"], ["ip", "192.0.2.7"]]}, ""),
+        ({"relation": "OR", "entries": [{"relation": "AND", "entries": [["ip", "192.0.2.7"], ["ip", "192.0.2.0/24"]]}]},
+         ""),
+    ],
+)  # fmt: skip
+def test_entries_of_a_feed_count_whatever_becomes_of_its_source(
+    folder: pathlib.Path, rule: dict[str, Any], feed: str
+) -> None:
+    """Those of the last refresh are in force, as there; a source that could not be expressed is told."""
+    imported = convert([a_filter(rule=rule, source="https://feeds.example.net/x")], [], "x")
+    assert len(imported.losses) == (not feed)
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    found = configuration.global_filters["F"]
+    assert (found.active, str(found.feed or "")) == (True, feed)
+    assert "f" in decided(configuration, Sent()).tags
+
+
+@pytest.mark.parametrize("source", ["self-managed", "self", "reblaze-managed", "", None])
+def test_what_stands_for_no_source_is_none(folder: pathlib.Path, source: str | None) -> None:
+    """The versions of the API have several words for it."""
+    imported = convert([a_filter(["path", "x", ""], source=source)], [], "x")
+    assert not imported.losses
+    assert not Configuration.from_text(INI + imported.text, folder).global_filters["F"].sources
 
 
 def test_names_and_comments_cannot_write_sections(folder: pathlib.Path) -> None:

@@ -59,7 +59,12 @@ WRONG = {
         "connection: close",
         "connection",
     ),
-    "a status of another type": (("type = block", "status = 301"), "[action a] status: that of an", "301", "301"),
+    "a status of another type": (
+        ("type = redirect", "location = /", "status = 300"),
+        "[action a] status: that of an",
+        "300",
+        "300",
+    ),
     "a scope of another type": (("type = block", "skip = acl flows"), "[action a] skip: has no", "acl flows", "acl"),
     "a tag of the node": (("type = block", "tags = a ip:1"), "[action a] tags: the tag ip:1", "a ip:1", "ip:1"),
     "no media type": (("type = block", "content-type = html"), "[action a] content-type: expected", "html", "html"),
@@ -70,6 +75,12 @@ WRONG = {
         "everything",
     ),
 }
+
+
+def test_a_redirection_without_a_location_is_told_without_a_value(folder: pathlib.Path) -> None:
+    """Nothing is written that could be shown."""
+    found = wrong(folder, "type = block", "status = 301")
+    assert found == ["[action a] location: an action with the status 301 needs one"]
 
 
 @pytest.mark.parametrize(("lines", "sentence", "shown", "place"), WRONG.values(), ids=WRONG)

@@ -299,6 +299,10 @@ FOUND = {
         a_filter("ip =\n    10.1.0.0/16\n    10.0.0.0/8", "relation = or"),
         "[global-filter f] ip: is within ip: 10.0.0.0/8\n    10.1.0.0/16\n    ^",
     ),
+    "many networks in others": (
+        a_filter("ip =\n    10.1.0.0/16\n    10.2.0.1\n    10.3.0.1\n    10.4.0.1\n    10.0.0.0/8", "relation = or"),
+        "[global-filter f] ip: is within ip: 10.0.0.0/8, and 3 others are within others\n    10.1.0.0/16\n    ^",
+    ),
     "two filters": (
         a_filter("path = ^/a", "method = ^GET$") + a_filter("method = ^GET$", "path = ^/a", name="g"),
         "[global-filter g]: has the same rules and the same action as [global-filter f]",

@@ -405,7 +405,7 @@ async def test_a_node_without_content_asks_for_it_at_once(
     pages.held.clear()
     async with started(pki, origin, fed(server)) as node:
         (warning,) = node.service.configuration.warnings
-        assert "nothing has come from there yet; until it has come it matches nothing" in str(warning)
+        assert "nothing has come from there yet; until it has come nothing matches by it" in str(warning)
         assert await answered(node) == 200
         pages.held.set()
         await until(lambda: size(node.service.configuration) == 1)
@@ -636,7 +636,7 @@ async def test_kept_content_is_checked_like_a_download(pki: PKI, server: Origin,
     configuration = configured(pki, fed(server))
     assert size(configuration) is None
     (warning,) = configuration.warnings
-    assert "is damaged, or larger than max-size; until it has come it matches nothing" in str(warning)
+    assert "is damaged, or larger than max-size; until it has come nothing matches by it" in str(warning)
     outcome, configuration = await asking(configuration)
     assert str(outcome) == "changed: 1 value"
     (warning,) = configured(pki, fed(server, feed="certificate.fingerprint")).warnings

@@ -22,6 +22,9 @@ def actions(configuration: Sections) -> Iterator[Problem]:
         header = f"action {name}"
         for key, problem in section.faults():
             value = getattr(section, key.replace("-", "_"))
+            if value is None:
+                yield Problem(header, key, problem.sentence)
+                continue
             text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
             yield schema.located(header, key, text, evolve(problem, column=problem.column or 0))
         fault = request_header_fault if section.type == "monitor" else response_header_fault

@@ -76,6 +76,9 @@ def _unset_tags(formulas: Formulas) -> Iterator[Problem]:
                 yield problem_at(header, leaf.evidence, f"nothing sets the tag {tag}")
 
 
+_MANY = 3
+"""More networks within others than that, as feeds have them, are told of in one warning."""
+
 # -- twice, and in vain ------------------------------------------------------------------------------------------------
 
 
@@ -98,13 +101,17 @@ def _within_others(header: str, formulas: tuple[Formula, ...]) -> Iterator[Probl
         ((*each.predicate.sought, each) for each in leaves if isinstance(each.predicate.sought, tuple)),
         key=lambda range: (range[0], range[1], -range[2]),
     )
-    wide = None
+    wide, within = None, list[tuple[Leaf, Leaf]]()
     for version, first, last, leaf in ranges:
         if wide is not None and wide[0] == version and first >= wide[1] and last <= wide[2]:
             if (first, last) != wide[1:3]:
-                yield problem_at(header, leaf.evidence, f"is within {shown(wide[3].evidence)}")
+                within.append((leaf, wide[3]))
         else:
             wide = version, first, last, leaf
+    shown_each = within if len(within) <= _MANY else within[:1]
+    more = f", and {len(within) - 1} others are within others" if len(within) > _MANY else ""
+    for leaf, other in shown_each:
+        yield problem_at(header, leaf.evidence, f"is within {shown(other.evidence)}{more}")
 
 
 def _duplicate_filters(formulas: Formulas) -> Iterator[Problem]:
