@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import pathlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 
@@ -17,7 +18,7 @@ from edgenode.feeds.store import Stored
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.rules import filter_feeds, lists
-from edgenode.rules.feed_formats import Format, Values
+from edgenode.rules.feed_formats import MOST_BAD, TOO_MANY_BAD, Format, Values
 from edgenode.rules.feeds import Feed, without_query
 from edgenode.rules.filter_feeds import FeedCategory
 from edgenode.rules.lists import List, ListType, Members
@@ -30,6 +31,9 @@ _MOST_FAULTS = 10
 
 _LONGEST_QUOTED = 100
 """Characters of a line that are shown."""
+
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,99}<(?:!doctype\s+html|html)\b", re.IGNORECASE)
+"""What servers send in a feed's place, often with 200; where any text is a value, its lines would be values."""
 
 _FAMILIES = {4: 32, 6: 128}
 """The versions of IP, and the bits of an address of each."""
@@ -245,6 +249,8 @@ def _content(header: str, section: Fed, data: Sequence[bytes], where: str, known
 def _part(header: str, section: Fed, index: int, data: bytes, where: str, skip: bool) -> _Part:
     if len(section.sources) > 1:
         where = f"{where}{without_query(str(section.sources[index]))}: "
+    if _PAGE.match(data):
+        raise Refused([Problem(header, "source", f"{where}it is an HTML page")])
     try:
         return _Part(worker.read(section.format, data, _kind(section).words, skip), where)
     except InvalidValue as problem:
@@ -258,7 +264,9 @@ def _without_bad_lines(header: str, section: Fed, part: _Part, skipped: list[Pro
     :raises Refused: if they are more than the others: then it is not what it should be.
     """
     values, where = part.values, part.where
-    faults = dict(lists.faults(_kind(section).check, values.texts))
+    faults = dict(islice(lists.faults(_kind(section).check, values.texts), MOST_BAD + 1))
+    if len(faults) > MOST_BAD:
+        raise Refused([Problem(header, "source", f"{where}{TOO_MANY_BAD}")])
     unread = (Problem(header, "source", f"{where}line {line}: {sentence}") for line, sentence in values.bad)
     found = chain(unread, (_problem(header, "source", values, *fault, where) for fault in faults.items()))
     problems, count = list(islice(found, _MOST_FAULTS)), len(values.bad) + len(faults)

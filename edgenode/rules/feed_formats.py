@@ -12,6 +12,7 @@ import csv
 import json
 import re
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, count
@@ -112,6 +113,8 @@ class Format:
             if not skip:
                 raise InvalidValue(f"line {line}: {sentence}")
             faults.append((line, sentence))
+            if len(faults) > MOST_BAD:
+                raise InvalidValue(TOO_MANY_BAD)
 
         values = READERS[self.name](self, _decoded(data, None if self.name == "json" else bad), words, bad)
         return evolve(values, bad=tuple(faults))
@@ -138,6 +141,11 @@ def _decoded(data: bytes, bad: Bad | None) -> str:
         start, number = end, number + 1
     return "".join(lines)
 
+
+MOST_BAD = 10_000
+"""Lines that may be left out: a page in the feed's place has millions, and each costs time and memory to tell of."""
+
+TOO_MANY_BAD = f"more than {MOST_BAD} bad lines"
 
 LONGEST = 1 << 18
 """Characters that a line, a row of CSV or a value of JSON may have."""
@@ -211,13 +219,14 @@ def _csv(format: Format, text: str, words: bool, bad: Bad) -> Values:
     def rows() -> Iterator[tuple[int, list[str]]]:
         nonlocal length
         while True:
-            length = 0
+            length, before = 0, reader.line_num
             try:
                 row = next(reader)
             except StopIteration:
                 return
             except csv.Error as error:
-                bad(reader.line_num, f"not CSV: {error}")
+                for number in range(before + 1, reader.line_num + 1):  # all that an open quote has swallowed
+                    bad(number, f"not CSV: {error}")
                 continue
             if row and not row[0].startswith("#"):
                 yield reader.line_num, [*map(str.strip, row)]
@@ -253,9 +262,21 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 """Half a character: JSON can escape it, and UTF-8 has no form for it; and what stands between values elsewhere."""
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; the values of a key that is there twice are read in one way here and in another one there."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        key = next(key for key, count in counts.items() if count > 1)
+        raise InvalidValue(f"a key is twice in one object: {key[:40]!r}")
+    return found
+
+
 def _document(text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
+    except InvalidValue:
+        raise
     except json.JSONDecodeError as error:
         raise InvalidValue(f"line {error.lineno}: not JSON: {error.msg}") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits; arrays within arrays

@@ -258,6 +258,8 @@ def test_recipes_read_the_right_values(sections: dict[str, Fed]) -> None:
     assert networks("list azure_front_door") == [(0xC0000200, 255), (0x20010DB8 << 96, (1 << 80) - 1)]
     assert networks("list dshield") == [(0xC0000200, 255), (0xC6336400, 255)]
     assert networks("list misp_ip_src") == networks("list misp_event") == [(0xC0000201, 0), (0xC6336401, 0)]
+    nameless = [Stored("https://feeds.dshield.org/block.txt", DSHIELD.replace("Start\tEnd", "#").encode())]
+    assert read_download("list dshield", sections["list dshield"], nameless, None).size == 2
     assert read(sections, "list spamhaus_asndrop").members.numbers == {64496, 64497}
     assert read(sections, "list abuse_ch_urlhaus").members.words == {b"123.example.net", b"198-macros.example"}
     assert set(read(sections, "global-filter system.crawlers").members.regexes) == {

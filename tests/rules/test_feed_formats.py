@@ -97,7 +97,7 @@ def test_a_column_by_name() -> None:
         ("csv ip", "a,b\n", 'line 1: the first row names no column "ip", or several'),
         ("csv a", "a,a\n", 'line 1: the first row names no column "a", or several'),
         ("csv 1", 'a\n"b"c\n', "line 2: not CSV: .*"),
-        ("csv 1", 'a\n"b\nc', "line 3: not CSV: .*"),
+        ("csv 1", 'a\n"b\nc', "line 2: not CSV: .*"),  # where the quote begins
         ("csv 1", "x" * 200_000, "line 1: not CSV: .*"),
         ("csv 1", "a\n" + "b," * LONGEST, "line 2: it has more than 262144 characters"),
         ("csv 1", '"b\n",' * LONGEST, "line [0-9]{5}: the row has more than 262144 characters"),
