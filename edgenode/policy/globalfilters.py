@@ -52,14 +52,15 @@ class GlobalFilter(Section, Feed):
 
     def __attrs_post_init__(self) -> None:
         """:raises InvalidValue: if a tag is not in canonical form, or is an automatic tag; if a source is without the
-        category of its lines, or entries of that category have to match besides.
+        category of its lines, or entries of that category have to match besides, which are not negated.
         """
         if self.sources and self.feed is None:
             raise InvalidValue("a source needs feed, the category of its lines, such as ip", which="source")
         if not self.sources and self.feed is not None:
             raise InvalidValue("has no meaning without a source", which="feed")
-        if self.feed is not None and self.relation == "and" and any(e.key == str(self.feed) for e in self.entries):
-            sentence = "entries of the category of its feed, beside a source, are for relation = or"
+        alike = [each for each in self.entries if self.feed is not None and each.key == str(self.feed)]
+        if self.relation == "and" and not all(each.negated for each in alike):
+            sentence = "entries of the category of its feed, beside a source, are for relation = or; with ! they except"
             raise InvalidValue(sentence, which="relation")
         for tag in self.tags:
             try:

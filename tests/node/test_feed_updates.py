@@ -971,12 +971,14 @@ def test_a_list_may_have_items_beside_its_source(pki: PKI, server: Origin) -> No
         ({"path": "^/admin", "list": "127.0.0.1"}, "/", 200),
         ({"path": "^/admin", "list": "::1"}, "/admin", 200),
         ({"expression": 'http.request.uri.path eq "/x"', "list": "127.0.0.1"}, "/x", 403),
+        ({"ip": "\n !127.0.0.1\n !::1", "list": "127.0.0.0/8"}, "/", 200),
+        ({"ip": "\n !127.0.0.2\n !::1", "list": "127.0.0.0/8"}, "/", 403),
     ],
 )  # fmt: skip
 async def test_a_filter_may_have_rules_beside_its_source(
     pki: PKI, origin: Origin, keys: dict[str, str], path: str, status: int
 ) -> None:
-    """Its relation joins them: ``or`` for entries like those of the feed, ``and`` to narrow it."""
+    """Its relation joins them: ``or`` for entries like those of the feed, ``and`` to narrow it or to except some."""
     (pki.folder / "list.txt").write_text(keys["list"])
     own: dict[str, str | None] = {key: value for key, value in keys.items() if key != "list"}
     section = {"action": "block", "source": "file:list.txt", "feed": "ip", **own}
