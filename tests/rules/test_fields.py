@@ -142,6 +142,9 @@ def read(name: str, asked: Request | None, **facts: Any) -> Any:
             request("/", 'Cookie: a="x;y"'), "edge.cookies",
             {b"a": (b'"x', b'"x;y"', b"x;y"), b'y"': (b"",)},
         ),
+        (request("/", "Cookie: a.b=1; a%5Bc]=2"), "edge.cookies",
+         {b"a.b": (b"1",), b"a_b": (b"1",), b"a%5Bc]": (b"2",), b"a%5Bc": (b"2",), b"a[c]": (b"2",), b"a": (b"2",),
+          b"a_c]": (b"2",)}),
         (request("/", r'Cookie: a="\157ld"'), "edge.cookies", {b"a": (rb'"\157ld"', rb"\157ld", b"old")}),
         (request("/", "Referer: r"), "http.referer", b"r"),
         (request(), "http.user_agent", b""),
@@ -278,6 +281,40 @@ def test_names_of_many_readings_have_a_bound_together() -> None:
     part = b"--b\r\nContent-Disposition: form-data; " + names + b"\r\n\r\n1\r\n"
     asked = request("/", MULTIPART, body=part * 999)
     assert read("http.request.body.truncated", asked)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "known"),
+    [
+        (FORM, b"q=%2BAGEAdAB0AGEAYwBr-&_charset_=utf-7", True),
+        (FORM, b"_%63harset%5f=UTF-7&q=+AGEAdAB0AGEAYwBr-".replace(b"+", b"%2B"), True),
+        (FORM, b"_charset_=utf-9&q=1", False),
+        (FORM, b"x_charset_=utf-9&q=1", True),
+        (MULTIPART, b'--b\r\nContent-Disposition: form-data; name="_charset_"\r\n\r\nutf-7\r\n'
+         b'--b\r\nContent-Disposition: form-data; name="q"\r\n\r\n+AGEAdAB0AGEAYwBr-\r\n--b--', True),
+        (MULTIPART, b'--b\r\nContent-Disposition: form-data; name="_charset_"\r\n\r\nutf-9\r\n--b--', False),
+    ],
+)  # fmt: skip
+def test_a_form_says_its_character_set_in_a_field(content_type: str, body: bytes, known: bool) -> None:
+    """HTML's ``_charset_``, whose name may be encoded; one that nobody knows is told."""
+    asked = request("/", content_type, body=body)
+    if b"7" in body:
+        assert b"attack" in read("edge.arguments", asked)[b"q"]
+        assert b"attack" in read("http.request.body.raw", asked) or content_type == FORM
+    assert ("body:unknown-charset" in Tagging.of({}).decide(Exchange(CONNECTION, asked)).tags) is not known
+
+
+def test_the_raw_body_has_what_a_part_says_in_a_character_set_of_its_own() -> None:
+    """Behind it, as it has what the whole says in one; and what a part is transferred in is undone."""
+    for kind, value in ((b"text/plain; charset=utf-16le", "attack".encode("utf-16-le")), (b"text/plain", b"YXR0YWNr")):
+        body = (
+            b'--b\r\nContent-Disposition: form-data; name="q"\r\nContent-Type: %b\r\n'
+            b"Content-Transfer-Encoding: base64\r\n\r\n%b\r\n--b--"
+            % (kind, base64.b64encode(value) if b"=" in kind else value)
+        )
+        raw = read("http.request.body.raw", request("/", MULTIPART, body=body))
+        assert raw.startswith(body)
+        assert b"attack" in raw
 
 
 def test_a_form_is_not_read_by_its_first_bytes() -> None:
@@ -653,11 +690,15 @@ def _written(pieces: tuple[str, ...], separators: tuple[str, ...]) -> st.SearchS
     return st.lists(pairs, max_size=4).map(lambda several: "".join(piece + end for piece, end in several))
 
 
-_NAMES = (b"a", b"a", b"a", b"session", b"a=b", b"x a", b"", b"a b")
+_NAMES = (b"a", b"a", b"a", b"session", b"a=b", b"x a", b"", b"a b", b"a_b", b"a_b")
 _COOKIES = _written(
     (
         "a=1",
         "a=2",
+        "a_b=3",
+        "a.b=4",
+        "a[b]=5",
+        "a b=6",
         "a",
         "xa=3",
         "ax=4",

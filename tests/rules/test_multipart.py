@@ -111,6 +111,8 @@ def test_every_boundary_that_a_type_may_name_is_tried(content_type: bytes, bound
         (b"form-data; name*=utf-8''%61", (b"a",)),
         (b'form-data; filename="; name=x"; name=a', (b"a",)),
         (b"form-data; name=a b", (b"a b", b"a")),
+        (b'form-data; name="a%22%0d%0Ab"', (b"a%22%0d%0Ab", b'a"\r\nb')),
+        (b'form-data; name="a%22%63"', (b"a%22%63", b'a"%63', b'a"c')),
         (b"form-data", ()),
     ],
 )

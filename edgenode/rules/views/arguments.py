@@ -7,13 +7,13 @@ same.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 
 from edgenode.model.exchange import NO_BODY, Exchange, Request
-from edgenode.rules.views import bodies, charsets
+from edgenode.rules.views import bodies
 from edgenode.rules.views.charsets import recoded
 from edgenode.rules.views.escapes import PERCENT, PLUS, form_decoded
+from edgenode.rules.views.names import readings
 from edgenode.rules.views.pairs import Pairs, Values, collected, split_pairs
 from edgenode.rules.views.view import view
 
@@ -60,21 +60,18 @@ def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
 
 
 def _decoded(request: Request) -> Iterator[tuple[bytes, bytes]]:
-    codecs = charsets.codecs(request.fields.get(b"content-type", ()))
+    codecs = bodies.codecs(request)
     most = bodies.most_pairs(request)
     texts = (request.query, *bodies.form_texts(request))
     for name, value in (pair for text in texts if text for pair in _divided(text, most)):
         name, value = form_decoded(name), form_decoded(value)
-        yield from ((each, value) for each in _names(name))
+        yield from ((each, value) for each in readings(name))
         yield from ((recoded(name, codec), recoded(value, codec)) for codec in codecs)
     for part in bodies.parts(request) or ():
-        contents = tuple(bodies.contents(part))
-        # Django and Java's servers take the character set of the whole for that of the parts.
-        every = dict.fromkeys((*charsets.codecs(part.content_types), *codecs))
-        values = [*contents, *(recoded(each, codec) for each in contents for codec in every)]
         written = (each for name in part.names for each in (name, *(recoded(name, codec) for codec in codecs)))
-        names = dict.fromkeys(each for name in written for each in _names(name))
-        yield from ((name, value) for name in names for value in dict.fromkeys(values))
+        names = dict.fromkeys(each for name in written for each in readings(name))
+        values = bodies.values(request, part)
+        yield from ((name, value) for name in names for value in values)
 
 
 def _divided(text: bytes, most: int) -> Pairs:
@@ -84,20 +81,3 @@ def _divided(text: bytes, most: int) -> Pairs:
         return found
     known = set(found)
     return (*found, *[pair for pair in split_pairs(text.replace(b";", b"&"), most) if pair not in known])
-
-
-_ODD_NAME = re.compile(rb"[\0\[\]. ]|\A[\t\n\v\f\r]")
-_BRACKETED = re.compile(rb"[\[\]]*([^\[\]]*)")
-_UNDERSCORES = bytes.maketrans(b". [", b"___")
-
-
-def _names(name: bytes) -> tuple[bytes, ...]:
-    """A name as it is; what stands before ``[`` in it, or in the first brackets, as PHP, Rack and qs divide names; and
-    as PHP registers it: without white space before it, up to a NUL, with ``_`` for spaces and dots."""
-    if _ODD_NAME.search(name) is None:
-        return (name,)
-    cut = name.lstrip().partition(b"\0")[0]
-    bare = _BRACKETED.match(cut)
-    readings = [cut, cut if bare is None else bare[1]]
-    readings += [each.translate(_UNDERSCORES) for each in readings]
-    return tuple(dict.fromkeys(each for each in (name, *readings) if each or not name))

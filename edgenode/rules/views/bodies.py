@@ -7,18 +7,24 @@ malformed or cut off gives what could be read, and what has more fields or parts
 from __future__ import annotations
 
 import binascii
+import re
 from collections.abc import Iterator
 
 from edgenode.model.exchange import NO_BODY, Body, Request
-from edgenode.rules.views import charsets
+from edgenode.rules.views import base64_values, charsets
 from edgenode.rules.views.codings import NotDecoded, codings, decoded
+from edgenode.rules.views.escapes import unescaped
 from edgenode.rules.views.multipart import Part, read_parts
 from edgenode.rules.views.pairs import FEWER_PAIRS, MOST_PAIRS, Pairs, Values, collected, has_more_pairs, split_pairs
 from edgenode.rules.views.parameters import first_word
 from edgenode.rules.views.view import view
 
 _FORMS = frozenset((b"application/x-www-form-urlencoded", b""))
-_NO_DIGITS = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
+_CHARSET = b"_charset_"
+_CHARSET_FIELD = re.compile(
+    rb"(?:\A|[&;])" + b"".join(b"(?:%c|%%(?i:%02x))" % (byte, byte) for byte in _CHARSET) + rb"=([^&;]*)"
+)
+_LONGEST_NAME = 64
 
 
 def received(request: Request) -> Body | None:
@@ -62,13 +68,34 @@ def truncated(request: Request) -> bool | None:
 
 def most_pairs(request: Request) -> int:
     """As many are looked at in a query or a form."""
-    return FEWER_PAIRS if charsets.codecs(request.fields.get(b"content-type", ())) else MOST_PAIRS
+    return FEWER_PAIRS if codecs(request) else MOST_PAIRS
 
 
 def charset_unknown(request: Request) -> bool:
-    """Whether the body, or a part of it, names a character set of which nobody knows what it makes of ASCII."""
+    """Whether the body, a part of it, or a field ``_charset_`` names a character set of which nobody knows what it
+    makes of ASCII."""
     types = request.fields.get(b"content-type", ())
-    return charsets.is_unknown(types) or any(charsets.is_unknown(part.content_types) for part in _parts(request)[0])
+    return (
+        charsets.is_unknown(types)
+        or charsets.is_unknown(_field_types(request))
+        or any(charsets.is_unknown(part.content_types) for part in _parts(request)[0])
+    )
+
+
+def codecs(request: Request) -> tuple[str, ...]:
+    """The codecs that the fields of a form may be in besides: those of its type, and of a field ``_charset_`` (HTML,
+    section 4.10.21.5)."""
+    return charsets.codecs(request.fields.get(b"content-type", ())) + charsets.codecs(_field_types(request))
+
+
+@view
+def _field_types(request: Request) -> tuple[bytes, ...]:
+    """What fields ``_charset_`` name, the first and the last of them, as if a type did."""
+    parts = _parts(request)[0]
+    named = [part.value for part in parts if _CHARSET in part.names]
+    if not named and not parts:
+        named = [unescaped(value) for value in _CHARSET_FIELD.findall(form_text(request) or b"")]
+    return tuple(b"text/plain; charset=" + name.strip()[:_LONGEST_NAME] for name in (*named[:1], *named[-1:]))
 
 
 @view
@@ -79,18 +106,30 @@ def readings(request: Request) -> tuple[bytes, ...]:
     if found is None or not found.data:
         return ()
     types = request.fields.get(b"content-type", ())
-    codecs = charsets.codecs(types)
-    if not codecs and _FORMS.isdisjoint(map(first_word, types)) and not _parts(request)[0]:
-        detected = charsets.detected(found.data)
-        codecs = () if detected is None else (detected,)
-    return (found.data, *[charsets.recoded(found.data, codec) for codec in codecs])
+    names = codecs(request)
+    if not names and _FORMS.isdisjoint(map(first_word, types)) and not _parts(request)[0]:
+        return texts(request)
+    return (found.data, *[charsets.recoded(found.data, codec) for codec in names])
+
+
+def texts(request: Request) -> tuple[bytes, ...]:
+    """The same, and what readers of JSON or XML would find that do not ask for the type."""
+    found = body(request)
+    if found is None or not found.data:
+        return ()
+    detected = charsets.detected(found.data)
+    names = (*charsets.codecs(request.fields.get(b"content-type", ())), *([] if detected is None else [detected]))
+    return (found.data, *[charsets.recoded(found.data, codec) for codec in dict.fromkeys(names)])
 
 
 def raw(request: Request) -> bytes | None:
-    """The body as received; behind it, each from a new line on, what it is without its codings, and what that says in
-    another character set."""
+    """The body as received; behind it, each from a new line on, what it is without its content codings, what that says
+    in another character set, and what a part says that is encoded by itself."""
     found = received(request)
-    return None if found is None else b"\n".join(dict.fromkeys((found.data, *readings(request))))
+    if found is None:
+        return None
+    encoded = [each for part in _parts(request)[0] for each in values(request, part)[1:]]
+    return b"\n".join(dict.fromkeys((found.data, *readings(request), *encoded)))
 
 
 def form_texts(request: Request) -> tuple[bytes, ...]:
@@ -143,18 +182,21 @@ def multipart(request: Request) -> Values | None:
     return None if found is None else collected((name, part.value) for part in found for name in part.names)
 
 
-def contents(part: Part) -> Iterator[bytes]:
+def values(request: Request, part: Part) -> tuple[bytes, ...]:
+    """Every reading of a part's content, as received first: without its encoding, and in UTF-8.
+
+    Django and Java's servers take the character set of the whole for that of the parts.
+    """
+    contents = tuple(_contents(part))
+    names = dict.fromkeys((*charsets.codecs(part.content_types), *codecs(request)))
+    return tuple(dict.fromkeys((*contents, *(charsets.recoded(each, codec) for each in contents for codec in names))))
+
+
+def _contents(part: Part) -> Iterator[bytes]:
     """The content of a part as received, and decoded as its Content-Transfer-Encoding says, which some servers do."""
     yield part.value
     encodings = set(map(first_word, part.content_transfer_encodings))
     if b"base64" in encodings:
-        digits = part.value.translate(None, _NO_DIGITS)
-        yield binascii.a2b_base64(digits[: len(digits) // 4 * 4] + _padded(digits))
+        yield base64_values.decoded(part.value)
     if b"quoted-printable" in encodings:
         yield binascii.a2b_qp(part.value)
-
-
-def _padded(digits: bytes) -> bytes:
-    """The last digits with padding; a single one is no byte."""
-    rest = digits[len(digits) // 4 * 4 :]
-    return rest + b"=" * (4 - len(rest)) if len(rest) > 1 else b""

@@ -101,11 +101,13 @@ _DETECTED = {
 
 
 def detected(data: bytes) -> str | None:
-    """The codec that readers of JSON take a body for by its first bytes, if it is not UTF-8: Python's and others."""
+    """The codec that readers of JSON or XML take a body for by its first bytes, if it is not UTF-8."""
     if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
         return "utf_32"
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf_16"
+    if data.startswith(b"\x4c\x6f\xa7\x94"):  # <?xm: XML 1.0, appendix F
+        return "cp037"
     beginning = data[:4]
     if 0 not in beginning:
         return None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from edgenode.model.exchange import Exchange, Request
 from edgenode.rules.views.escapes import PERCENT, unescaped
+from edgenode.rules.views.names import ODD_NAME, UNDERSCORES, folded, readings
 from edgenode.rules.views.pairs import Pairs, Values, collected
 from edgenode.rules.views.view import view
 
@@ -33,19 +34,21 @@ def cookies(request: Request) -> Values:
 
 @view
 def cookie_readings(request: Request) -> Values:
-    """Every value, by the name as received and decoded: as received, percent-decoded and without quotes."""
+    """Every value, by the name as received, decoded, and as PHP has it: as received, percent-decoded and without
+    quotes."""
     written = whole(request)
     loose = _is_loose(written)
     if PERCENT not in written and _QUOTE not in written and not loose:  # there is but one reading of them
-        parts = written.translate(None, b" ").split(b";")
-        return collected([part.partition(b"=")[::2] for part in parts if part not in _EMPTY])
+        plain = [part.partition(b"=")[::2] for part in written.translate(None, b" ").split(b";") if part not in _EMPTY]
+        if not any(ODD_NAME.search(name) for name, _ in plain):
+            return collected(plain)
     pairs = _pairs(request)
     if loose or _QUOTE in written:
         pairs = tuple(dict.fromkeys((*pairs, *_loose_pairs(request))))
     return collected(
         (name, value)
         for written, received in pairs
-        for name in dict.fromkeys((written, unescaped(written)))
+        for name in dict.fromkeys((*readings(written), *readings(unescaped(written))))
         for value in dict.fromkeys(_readings(received))
     )
 
@@ -53,9 +56,11 @@ def cookie_readings(request: Request) -> Values:
 def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
     """A reader of every value of one cookie, as :func:`cookie_readings` has them, that seldom has to read the others.
 
-    Only percent-encoding could write the name otherwise, and a name that is written once has but one value.
+    Only percent-encoding could write the name otherwise, and PHP an ``_``; and a name that is written once has but one
+    value.
     """
     begins, length, is_plain = name + b"=", len(name) + 1, name.find(b"=") < 0
+    underscored = b"_" in name
 
     def read(exchange: Exchange) -> tuple[bytes, ...] | None:
         request = exchange.request
@@ -64,6 +69,8 @@ def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
         written = b"; ".join(request.fields.get(b"cookie", ()))
         if PERCENT not in written:
             count = written.count(name)
+            if underscored and written.translate(UNDERSCORES).count(name) != count:
+                return cookie_readings(request).get(name)
             if not count:
                 return None
             if count == 1 and is_plain and _QUOTE not in written and not _is_loose(written):
@@ -72,6 +79,20 @@ def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
                     end = written.find(b";", start)
                     return (written[start + length :] if end < 0 else written[start + length : end],)
         return cookie_readings(request).get(name)
+
+    return read
+
+
+def in_any_case(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
+    """A reader of every value of the cookies of a name in any case."""
+    sought = folded(name)
+
+    def read(exchange: Exchange) -> tuple[bytes, ...] | None:
+        request = exchange.request
+        if request is None or b"cookie" not in request.fields:
+            return None
+        found = cookie_readings(request).items()
+        return tuple(value for key, values in found if folded(key) == sought for value in values) or None
 
     return read
 

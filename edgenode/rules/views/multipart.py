@@ -13,6 +13,7 @@ from itertools import islice
 
 from attrs import frozen
 
+from edgenode.rules.views.escapes import unescaped
 from edgenode.rules.views.parameters import loose_boundary, parameter, parameters, readings
 
 MOST_PARTS = 1000
@@ -34,13 +35,17 @@ _NO_FIELD = re.compile(rb"\r?\n(?=[\r\v\f]|[^:\s][^:\n]*(?:\n|\Z))")
 _FOLD = re.compile(rb"\r?\n[ \t]+")
 _FIELD = re.compile(rb"(?:\A|\n)[ \t]*content-(disposition|type|transfer-encoding)[ \t\r\v\f]*:([^\n]*)", re.IGNORECASE)
 
+_ESCAPED = re.compile(rb"%(?:22|0[AaDd])")
+_ESCAPES = {b"%22": b'"', b"%0A": b"\n", b"%0D": b"\r"}
+
 
 @frozen(cache_hash=True)
 class Part:
     """One part of a body.
 
-    :ivar names: every reading of its name; one, as a rule.
-    :ivar filenames: of the name of its file; none if it is no file.
+    :ivar names: every reading of its name; one, as a rule. Browsers percent-encode quotes and line ends in it (HTML,
+        section 4.10.21.8), and some servers undo that.
+    :ivar filenames: of the name of its file, likewise; none if it is no file.
     :ivar value: its content as received.
     :ivar content_types: the values of its fields of that name.
     :ivar content_dispositions: likewise.
@@ -128,6 +133,14 @@ def _contents_in_php(boundary: bytes, data: bytes) -> Iterator[bytes]:
         yield _NO_FIELD.sub(b"", text[begin:end]) + (b"\n\n" if head is None else head[0]) + content
 
 
+def _undone(names: Iterable[bytes]) -> Iterator[bytes]:
+    for name in names:
+        yield name
+        if b"%" in name:
+            yield _ESCAPED.sub(lambda escape: _ESCAPES[escape[0].upper()], name)
+            yield unescaped(name)
+
+
 def _part(content: bytes) -> Part:
     """Read a part, from the line end of its delimiter on."""
     end = _END_OF_HEAD.search(content)
@@ -138,8 +151,8 @@ def _part(content: bytes) -> Part:
     dispositions = tuple(fields.get(b"disposition", ()))
     read = [parameters(each) for each in dict.fromkeys((*dispositions[:1], *dispositions[-1:]))]
     return Part(
-        tuple(dict.fromkeys(name for each in read for name in readings(each, b"name"))),
-        tuple(dict.fromkeys(name for each in read for name in readings(each, b"filename"))),
+        tuple(dict.fromkeys(_undone(name for each in read for name in readings(each, b"name")))),
+        tuple(dict.fromkeys(_undone(name for each in read for name in readings(each, b"filename")))),
         value,
         tuple(fields.get(b"type", ())),
         dispositions,
