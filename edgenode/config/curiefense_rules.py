@@ -167,6 +167,8 @@ class Rule:
     def written(self) -> Iterator[str]:
         """Its keys."""
         yield "match-case = no"
+        if any(key.startswith("argument.") for key in self.lines):
+            yield "readings = json xml graphql base64"
         yield f"relation = {self.relation}"
         if self.sections:
             yield f"sections = {', '.join(self.sections)}"

@@ -79,7 +79,7 @@ class GlobalFilter(Section, Feed):
         :param name: its own.
         :param known: makes the formula of its own rules.
         """
-        fed = frozenset[str]() if self.feed is None else self.feed.needs
+        fed = frozenset[str]() if self.feed is None else self.feed.needs(self.readings)
         return fed | needs_of(known.formula(self, name))
 
     def formula(self, name: str, known: SectionFormulas, feeds: Mapping[str, Members]) -> Formula:
@@ -92,7 +92,7 @@ class GlobalFilter(Section, Feed):
         own = known.formula(self, name)
         if self.feed is None:
             return own
-        return filter_feeds.joined(own, filter_feeds.formula(self.feed, feeds[name], self.whence))
+        return filter_feeds.joined(own, filter_feeds.formula(self.feed, feeds[name], self.whence, self.readings))
 
 
 _NO_STAGES: frozenset[str] = frozenset()

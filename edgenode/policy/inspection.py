@@ -1,5 +1,5 @@
 """The stage that refuses requests of which rules have not seen all: more arguments, fields, parts or bytes than are
-looked at, or a character set or a content coding that nobody knows here.
+looked at, a character set or a content coding that nobody knows here, or JSON, XML or GraphQL that is none.
 
 Law: what is padded until rules see it no longer has not passed them. Where no rule looks, or none refuses, nothing is
 refused for it.
@@ -46,6 +46,11 @@ _UNSEEN: Mapping[str, tuple[str, str, Action]] = MappingProxyType(
             "body",
             "a content coding that rules cannot undo",
             _refusal(415, "The content coding is not known.\n"),
+        ),
+        "body:malformed": (
+            "structures",
+            "a body of JSON, XML or GraphQL that rules cannot read",
+            _refusal(400, "The body cannot be read.\n"),
         ),
     }
 )

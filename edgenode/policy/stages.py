@@ -20,6 +20,7 @@ from edgenode.policy.tagging import Tagging
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.lists import Members
 from edgenode.rules.section_formulas import SectionFormulas
+from edgenode.rules.views.structured import KINDS
 
 
 @frozen(eq=False)
@@ -43,7 +44,10 @@ class Rules:
 
 
 def _tagging(rules: Rules) -> Stage:
-    return Tagging.of(rules.policy_tags)
+    active = (each for each in rules.global_filters.values() if each.active)
+    lists = (*active, *rules.definitions.sections.values())
+    kinds = frozenset(each for found in lists for each in found.readings if each in KINDS)
+    return Tagging.of(rules.policy_tags, kinds)
 
 
 def _global_filters(rules: Rules) -> Stage:

@@ -6,7 +6,7 @@ certificate says of its holder, or a trust store of its clients, becomes a tag o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -14,9 +14,10 @@ from attrs import frozen
 
 from edgenode.model.decision import Decision
 from edgenode.model.errors import InvalidValue
-from edgenode.model.exchange import Exchange, Geography, Verification, host_of
+from edgenode.model.exchange import Exchange, Geography, Request, Verification, host_of
 from edgenode.rules.tags import canonical, check_tag
 from edgenode.rules.views import bodies, charsets
+from edgenode.rules.views.arguments import unread
 from edgenode.rules.views.pairs import FEWER_PAIRS, has_more_pairs
 
 AUTOMATIC: Mapping[str, str] = MappingProxyType(
@@ -33,7 +34,9 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
         "args": "The number of arguments in the query; and ``args:truncated`` if rules have not seen all.",
         "body": "``body:truncated`` if there is more of the body than rules have seen, or it has more than 4,096 "
         "fields or 1,000 parts; ``body:unknown-charset`` and ``body:unknown-coding`` if it names a character set "
-        "or a content coding that nobody knows here.",
+        "or a content coding that nobody knows here; ``body:malformed`` if a rule reads ``json``, ``xml`` or "
+        "``graphql`` and it is not well-formed, has a document type, stands more than 64 deep, or has more "
+        "than 4,096 values.",
         "geo-continent-code": "With ``[geo]``, the client's continent: ``geo-continent-code:eu``; like all that follow "
         "``nil`` if it is not known.",
         "geo-country": "Its country by name: ``geo-country:united-states``.",
@@ -71,16 +74,18 @@ class Tagging:
     needs: ClassVar[frozenset[str]] = frozenset()
 
     _own: Mapping[str, tuple[str, ...]]
+    _unread: Callable[[Request], bool] | None = None
 
     @classmethod
-    def of(cls, own: Mapping[str, Iterable[str]]) -> Tagging:
+    def of(cls, own: Mapping[str, Iterable[str]], kinds: frozenset[str] = frozenset()) -> Tagging:
         """The stage for the tags of security policies, by the name of each.
 
+        :param kinds: the kinds of bodies that rules read: of :data:`edgenode.rules.views.structured.KINDS`.
         :raises InvalidValue: if one is not in canonical form, or is an automatic tag.
         """
         for tag in (tag for tags in own.values() for tag in tags):
             check_own_tag(tag)
-        return cls({policy: tuple(tags) for policy, tags in own.items()})
+        return cls({policy: tuple(tags) for policy, tags in own.items()}, unread(kinds) if kinds else None)
 
     def decide(self, exchange: Exchange) -> Decision:
         """The automatic tags of an exchange, those of its security policy, and those of a verified client."""
@@ -116,6 +121,8 @@ class Tagging:
                 tags.append("body:unknown-coding")
         elif b"content-type" in fields and query and charsets.is_unknown(fields[b"content-type"]):
             tags.append("body:unknown-charset")  # some servers read the query by it as well
+        if self._unread is not None and self._unread(request):
+            tags.append("body:malformed")
         return Decision(standing.union(tags))
 
     def standing(self, exchange: Exchange) -> frozenset[str]:

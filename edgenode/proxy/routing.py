@@ -64,7 +64,8 @@ class PathMap(Section):
     uninspected: Annotated[str, Choice(UNINSPECTED)] = setting(
         "What becomes of a request of which rules have not seen all, if any looks at bodies or arguments and any "
         "refuses: ``refuse`` answers 400 for too many arguments, 413 for more of a body than they look at, 415 for a "
-        "character set or a content coding that nobody knows here; ``pass`` lets it through.",
+        "character set or a content coding that nobody knows here, 400 for JSON, XML or GraphQL that they cannot "
+        "read; ``pass`` lets it through.",
         "refuse",
     )
     mode: Annotated[str, Choice(MODES)] | None = setting(

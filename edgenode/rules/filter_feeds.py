@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from attrs import evolve, frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.rules import categories, notations, regexes
-from edgenode.rules.categories import category_of, sought_of, value_of
+from edgenode.rules.categories import category_of, sought_of
 from edgenode.rules.feeds import without_query
 from edgenode.rules.formulas import All, AnyOf, Formula, Leaf, Predicate, Sought
-from edgenode.rules.language import expression_formulas
-from edgenode.rules.language.expression_formulas import subject
 from edgenode.rules.lists import Members
 from edgenode.rules.networks import Networks
+from edgenode.rules.readings import subject_of
 from edgenode.rules.section_formulas import in_either_case
 from edgenode.rules.sections import Entry
 
@@ -61,10 +60,12 @@ class FeedCategory:
         """Whether no value of it has white space in it."""
         return category_of(self.entry).notation in (notations.ADDRESS, notations.ASN)
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """What it takes to read what its lines are compared with: see :class:`edgenode.rules.fields.Field`."""
-        return expression_formulas.needs(value_of(self.entry))
+    def needs(self, readings: Iterable[str]) -> frozenset[str]:
+        """What it takes to read what its lines are compared with: see :class:`edgenode.rules.fields.Field`.
+
+        :param readings: as of the filter.
+        """
+        return subject_of(self.entry, readings).needs
 
     def check(self, value: str) -> None:
         """Check a line.
@@ -117,14 +118,15 @@ def _size(sought: Sought) -> int:
     return size
 
 
-def formula(of: FeedCategory, found: Members, source: str) -> Formula:
+def formula(of: FeedCategory, found: Members, source: str, readings: Iterable[str] = ()) -> Formula:
     """What a source of a filter comes down to: any line of it.
 
+    :param readings: as of the filter.
     :param source: what to show if one is true; without its query, which may hold a key.
     """
     shown = evolve(of.entry, value=without_query(source))
     match = "regex" if found.regexes else category_of(of.entry).match
-    return Leaf(Predicate(subject(value_of(of.entry)), match, found), (shown,))
+    return Leaf(Predicate(subject_of(of.entry, readings), match, found), (shown,))
 
 
 def joined(own: Formula, fed: Formula) -> Formula:

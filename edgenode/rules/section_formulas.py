@@ -7,14 +7,17 @@ there is no value it is not true. Nothing that a section names is passed over, a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from attrs import define, field
 
 from edgenode.model.errors import InvalidValue
-from edgenode.rules.categories import category_of, sought_of, value_of
+from edgenode.rules.categories import category_of, sought_of
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import All, AnyOf, Formula, Leaf, Not, Predicate, Sought
 from edgenode.rules.language import expression_formulas
 from edgenode.rules.language.patterns import folded
+from edgenode.rules.readings import subject_of
 from edgenode.rules.sections import Entry, Section
 
 DEEPEST = 32
@@ -50,7 +53,7 @@ class SectionFormulas:
     def _formula(self, section: Section, path: tuple[str, ...]) -> tuple[Formula, int]:
         """The formula of a section that is reached by a path of names, and how many sections stand inside one another,
         itself included."""
-        parts = [entry_formula(entry, section.match_case) for entry in section.entries]
+        parts = [entry_formula(entry, section.match_case, section.readings) for entry in section.entries]
         if section.expression is not None:
             parts.append(expression_formulas.formula(section.expression, self._definitions))
         inner = [self._named(name, path) for name in dict.fromkeys(section.sections)]
@@ -79,9 +82,9 @@ class SectionFormulas:
         return InvalidValue(f"sections stand inside one another in a circle: {shown}", which=first)
 
 
-def entry_formula(entry: Entry, match_case: bool = True) -> Formula:
+def entry_formula(entry: Entry, match_case: bool = True, readings: Iterable[str] = ()) -> Formula:
     """The formula of an entry that has been checked."""
-    subject = expression_formulas.subject(value_of(entry))
+    subject = subject_of(entry, readings)
     match, sought = category_of(entry).match, sought_of(entry)
     if not match_case:
         match, sought = in_either_case(match, sought)

@@ -8,6 +8,10 @@ from attrs import field, frozen
 
 from edgenode.model.settings import Choice, Reference, setting
 from edgenode.rules.language.expressions import Expression
+from edgenode.rules.views.arguments import FURTHER
+
+READINGS = (*FURTHER, "method-override")
+"""What entries can look at besides."""
 
 
 @frozen(cache_hash=True)
@@ -62,9 +66,16 @@ class Section:
     )
     match_case: bool = setting(
         "Whether the values of its entries are compared case by case; with ``no`` they match in either case, as in "
-        "Link11's product. Names of arguments and cookies always are, names of headers never. It says nothing of the "
-        "expression, nor of the sections named.",
+        "Link11's product. Names of arguments and cookies always are, but for ``readings = any-case``, names of "
+        "headers never. It says nothing of the expression, nor of the sections named.",
         True,
+    )
+    readings: tuple[Annotated[str, Choice(READINGS)], ...] = setting(
+        "What its entries look at besides: ``argument`` at the values in bodies of ``json``, ``xml`` and ``graphql``, "
+        "at what values say in ``base64``, and at names in ``any-case``, as ``cookie`` does; ``method`` with "
+        "``method-override`` also at ``X-HTTP-Method-Override``, ``X-HTTP-Method``, ``X-Method-Override`` and the "
+        "argument ``_method``. It says nothing of the expression, nor of the sections named.",
+        (),
     )
     entries: tuple[Entry, ...] = field(default=(), kw_only=True, metadata={"entries": True})
 

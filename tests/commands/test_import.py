@@ -22,7 +22,7 @@ from edgenode.config.curiefense import convert
 from edgenode.config.load import Configuration
 from edgenode.config.system_filters import is_system
 from edgenode.model.decision import Decision, Respond
-from edgenode.model.exchange import Address, Connection, Exchange
+from edgenode.model.exchange import Address, Body, Connection, Exchange
 from tests.support.configurations import changed, write_server
 from tests.support.databases import write_databases
 from tests.support.requests import request_of
@@ -617,6 +617,31 @@ def test_what_could_write_a_section_is_a_loss(folder: pathlib.Path, document: An
     configuration = Configuration.from_text(INI + imported.text, folder)
     assert [name for name in configuration.global_filters if not name.startswith("system.")] == ["F"]
     assert "a" not in configuration.actions
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "found"),
+    [
+        ("application/json", b'{"a": {"b": ["x", "Evil"]}}', True),
+        ("application/json", b'{"a": {"b": ["x", "RXZpbA=="]}}', True),
+        ("text/xml", b"<a_b_1>evil</a_b_1>", True),
+        ("application/graphql", b'{ f(a: {b: [1, "evil"]}) }', True),
+        ("application/json", b'{"a": {"b": ["evil"]}}', False),
+    ],
+)
+def test_arguments_are_looked_for_in_bodies_as_the_product_does(
+    folder: pathlib.Path, kind: str, body: bytes, found: bool
+) -> None:
+    """By the names that it gives them, and what is Base64 decoded; where no argument is looked for nothing is read."""
+    imported = convert([a_filter(["args", ["a_b_1", "^evil$"], ""])], [], "x")
+    assert (imported.losses, imported.remarks) == ((), ())
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    exchange = Sent().exchange()
+    exchange.request = request_of("POST / HTTP/1.1", f"Content-Type: {kind}").with_body(Body(body, len(body)))
+    decision = configuration.pipeline("all").decide(exchange)
+    assert isinstance(decision, Decision)
+    assert ("f" in decision.tags) is found
+    assert "readings" not in convert([a_filter(["path", "^/a", ""])], [], "x").text
 
 
 @pytest.mark.parametrize(

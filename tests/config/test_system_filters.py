@@ -141,6 +141,23 @@ def test_requests_for_another_method_can_be_forbidden(
     assert (decide(active, *lines).action is not None) is refused
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "refused"),
+    [
+        ("application/x-www-form-urlencoded", b"_method=delete", True),
+        ("application/json", b'{"_method": "DELETE"}', True),
+        ("application/json", b'{"method": "DELETE"}', False),
+    ],
+)
+def test_another_method_is_asked_for_in_bodies_too(folder: pathlib.Path, kind: str, body: bytes, refused: bool) -> None:
+    """In what a filter on methods finds with ``readings = method-override json``: Laravel looks for it in JSON."""
+    lines = ("POST / HTTP/1.1", f"Content-Type: {kind}")
+    active = load(folder, "[global-filter system.method-override]\nactive = yes\n")
+    assert (decide(active, *lines, body=Body(body, len(body))).action is not None) is refused
+    mine = "[global-filter mine]\naction = block\nmethod = ^DELETE$\nreadings = method-override json\n"
+    assert (decide(load(folder, mine), *lines, body=Body(body, len(body))).action is not None) is refused
+
+
 @pytest.mark.parametrize("word", ["no", "off", "false"])
 def test_all_of_them_are_switched_off_by_one_key(folder: pathlib.Path, word: str) -> None:
     """Those too that the file changes, of which there is a warning."""

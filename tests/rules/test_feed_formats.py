@@ -373,6 +373,15 @@ def test_lines_in_either_case() -> None:
     assert str(formula.evidence[0]) == "certificate.eku: https://a/"
 
 
+def test_lines_look_where_their_filter_looks() -> None:
+    """A feed of a category has the readings of its filter, and needs what they need."""
+    category, found = FeedCategory.from_text("argument.a"), fed("argument.a", "^evil$")
+    formula = filter_formula(category, found, "https://a/", ("json",))
+    assert isinstance(formula, Leaf)
+    assert "structures" in formula.predicate.subject.needs == category.needs(("json",))
+    assert "structures" not in category.needs(())
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("path", "("), ("ip", "x"), ("asn", "x"), ("country", "ZZ"), ("path", "!a")]
 )

@@ -24,6 +24,8 @@ _EVERY_PATH = frozenset({"/", "^/", ".*", "^.*", "^.*$", "/.*", "^/.*", "^/.*$"}
 _EXPRESSIONS = ("path", "uri")
 """The categories whose entries are told to be within others by how their expressions begin."""
 
+_ARGUMENTS = FieldValue("edge.arguments", FIELDS["edge.arguments"].type, column=0)
+
 _NOT_YET: Mapping[str, str] = {
     "tags": "looks for a tag and never finds one: tags are put on only after a path map is chosen",
     "body": "looks at the body of a request, which is read only after a path map is chosen; for the arguments of the "
@@ -70,6 +72,7 @@ def _matches_every_path(section: Section) -> bool:
 
 def _items(section: Section) -> frozenset[tuple[str, ...]]:
     case = "" if section.match_case else "in either case"
+    case = " ".join((case, *sorted(section.readings)))
     entries = {(entry.category, entry.name, entry.value, case) for entry in section.entries}
     expression = {("expression", str(section.expression))} if section.expression is not None else set()
     return frozenset(entries | {("sections", name) for name in section.sections} | expression)
@@ -110,6 +113,8 @@ def _looked_at(section: Section, named: Mapping[str, Section]) -> Iterator[tuple
 def _roots(section: Section) -> Iterator[tuple[str, str, Node]]:
     for entry in section.entries:
         yield entry.key, entry.value, evolve(value_of(entry), column=0)
+        if entry.category == "method" and "method-override" in section.readings:
+            yield entry.key, entry.value, _ARGUMENTS
     if section.expression is not None:
         yield "expression", section.expression.text, section.expression.root
 

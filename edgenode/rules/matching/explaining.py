@@ -88,7 +88,7 @@ class Trace:
 
 def trace_section(section: Section, definitions: Definitions, exchange: Exchange) -> Trace:
     """What became of a section whose formula can be made: see :func:`edgenode.rules.section_formulas.formula_of`."""
-    parts = [trace(entry_formula(entry, section.match_case), exchange) for entry in section.entries]
+    parts = [trace(entry_formula(entry, section.match_case, section.readings), exchange) for entry in section.entries]
     if section.expression is not None:
         parts.append(trace(expression_formulas.formula(section.expression, definitions), exchange))
     for name in dict.fromkeys(section.sections):

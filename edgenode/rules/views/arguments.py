@@ -10,14 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from edgenode.model.exchange import NO_BODY, Exchange, Request
-from edgenode.rules.views import bodies
+from edgenode.rules.views import bodies, structured
+from edgenode.rules.views.base64_values import base64_readings
 from edgenode.rules.views.charsets import recoded
 from edgenode.rules.views.escapes import PERCENT, PLUS, form_decoded
-from edgenode.rules.views.names import readings
+from edgenode.rules.views.names import folded, readings
 from edgenode.rules.views.pairs import Pairs, Values, collected, split_pairs
 from edgenode.rules.views.view import view
 
 (_SEMICOLON,) = b";"
+
+FURTHER = (*structured.KINDS, "base64", "any-case")
+"""How arguments can be read besides: the values in such bodies, what is encoded, and names without case."""
+
+NOTHING = frozenset[str]()
 
 
 @view
@@ -38,13 +44,16 @@ def all_arguments(request: Request) -> Values:
     return collected(_decoded(request))
 
 
-def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
+def of_name(name: bytes, further: frozenset[str] = NOTHING) -> Callable[[Exchange], tuple[bytes, ...] | None]:
     """A reader of every value of one argument, as :func:`all_arguments` has them.
 
     Where the name is not even written in the query of a request without a body and its type, nothing is divided: only
     an encoding could write it otherwise, and PHP an ``_``.
+
+    :param further: of :data:`FURTHER`, how they are read besides.
     """
-    underscored = b"_" in name
+    underscored, read_all = b"_" in name, with_further(further)
+    name = folded(name) if "any-case" in further else name
 
     def read(exchange: Exchange) -> tuple[bytes, ...] | None:
         request = exchange.request
@@ -52,11 +61,70 @@ def of_name(name: bytes) -> Callable[[Exchange], tuple[bytes, ...] | None]:
             return None
         if request.body is NO_BODY and b"content-type" not in request.fields:
             query = request.query
-            if not query or (query.find(name) < 0 and PERCENT not in query and PLUS not in query and not underscored):
+            if not query or (
+                not further and query.find(name) < 0 and PERCENT not in query and PLUS not in query and not underscored
+            ):
                 return None
-        return all_arguments(request).get(name)
+        return read_all(request).get(name)
 
     return read
+
+
+def with_further(further: frozenset[str]) -> Callable[[Request], Values]:
+    """A reader of :func:`all_arguments`, and of what they are read as besides."""
+    if not further:
+        return all_arguments
+    key, kinds = f"{__name__} {' '.join(sorted(further))}", further.intersection(structured.KINDS)
+    structures = _structures(kinds)
+
+    def read(request: Request) -> Values:
+        kept = request.__dict__
+        if key not in kept:
+            found = [*_decoded(request)]
+            if kinds:
+                found += structures(request)[0]
+            if "base64" in further:
+                found += [*_from_base64(found)]
+            if "any-case" in further:
+                found = [(folded(name), value) for name, value in found]
+            kept[key] = collected(found)
+        return kept[key]  # type: ignore[no-any-return]
+
+    return read
+
+
+def unread(kinds: frozenset[str]) -> Callable[[Request], bool]:
+    """A reader of whether a body, or an argument of GraphQL, is of some kinds and cannot be read.
+
+    :param kinds: of :data:`edgenode.rules.views.structured.KINDS`.
+    """
+    read = _structures(kinds)
+    return lambda request: read(request)[1]
+
+
+def _structures(kinds: frozenset[str]) -> Callable[[Request], tuple[Pairs, bool]]:
+    in_body = structured.pairs_of(kinds)
+
+    def read(request: Request) -> tuple[Pairs, bool]:
+        if "graphql" not in kinds:
+            return in_body(request)
+        (pairs, unread), (more, failed) = in_body(request), _graphql(request)
+        return pairs + more, unread or failed
+
+    return read
+
+
+@view
+def _graphql(request: Request) -> tuple[Pairs, bool]:
+    return structured.of_arguments(_decoded(request))
+
+
+def _from_base64(pairs: Pairs | list[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """What values say in Base64, by the same name, and as the vendor's product calls it."""
+    for name, value in dict.fromkeys(pairs):
+        for decoded in base64_readings(value):
+            yield name, decoded
+            yield name + b":decoded", decoded
 
 
 def _decoded(request: Request) -> Iterator[tuple[bytes, bytes]]:

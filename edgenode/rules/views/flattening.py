@@ -1,0 +1,59 @@
+"""What has a structure, JSON or XML or GraphQL, as a flat list of names and values, within bounds.
+
+Law: what has more than is looked at is not looked at by half: it counts as unread, as does what is not well-formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attrs import define, field
+
+from edgenode.rules.views.pairs import MOST_PAIRS
+
+MOST_DEEP = 64
+"""As many structures may stand inside one another: what .NET's readers take, too."""
+
+MOST_NAMED = 1 << 20
+"""Bytes of all names: a long one in front of many would be written out with each of them."""
+
+
+class Unread(Exception):
+    """It is not well-formed, too deep, or has too many values."""
+
+
+@define
+class Flattening:
+    """Names and values that are being collected.
+
+    :ivar pairs: those found so far.
+    """
+
+    pairs: list[tuple[bytes, bytes]] = field(factory=list)
+    _values: int = field(default=MOST_PAIRS, init=False)
+    _named: int = field(default=MOST_NAMED, init=False)
+
+    def expect(self, depth: int, values: int, named: int) -> None:
+        """Take notice of values before they are made.
+
+        :param depth: in how many structures they stand.
+        :param values: how many there are.
+        :param named: how many characters of names there are to each.
+        :raises Unread: if there is too much of anything.
+        """
+        self._values -= values
+        self._named -= values * named
+        if depth > MOST_DEEP or self._values < 0 or self._named < 0:
+            raise Unread("it is too deep, or has too many values")
+
+    def add(self, names: Iterable[bytes], values: Sequence[bytes]) -> None:
+        """Add every value under every name."""
+        self.pairs += [(name, value) for name in names for value in values]
+
+
+def bytes_of(text: str) -> bytes:
+    """A text in UTF-8; what was not UTF-8 as it was received."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a pair of surrogates
+        return text.encode("utf-8", "surrogatepass")
