@@ -36,7 +36,7 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
         "fields or 1,000 parts; ``body:unknown-charset`` and ``body:unknown-coding`` if it names a character set "
         "or a content coding that nobody knows here; ``body:malformed`` if a rule reads ``json``, ``xml`` or "
         "``graphql`` and it is not well-formed, has a document type, stands more than 64 deep, or has more "
-        "than 4,096 values.",
+        "than 8,192 values.",
         "geo-continent-code": "With ``[geo]``, the client's continent: ``geo-continent-code:eu``; like all that follow "
         "``nil`` if it is not known.",
         "geo-country": "Its country by name: ``geo-country:united-states``.",

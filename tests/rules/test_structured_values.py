@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from edgenode.rules.views import graphql_values, json_values, xml_values
 from edgenode.rules.views.base64_values import base64_readings, decoded
-from edgenode.rules.views.flattening import MOST_DEEP, Flattening, Unread
-from edgenode.rules.views.pairs import MOST_PAIRS
+from edgenode.rules.views.flattening import MOST_DEEP, MOST_VALUES, Flattening, Unread
 
 Values = dict[str, list[str]]
 
@@ -85,8 +84,8 @@ def test_leaves_of_json_have_the_names_that_the_vendor_gives_them(text: bytes, v
     [
         b'{"a":NaN}', b'{"a":-Infinity}', b'{"a":1,}', b"{'a':1}", b"{a:1}", b'{"a":1}//', b'{"a":/**/1}', b'{"a":01}',
         b'{"a":"\n"}', b'{"a":1', b'{"a":1}x', b')]}\',\n{"a":1}', b'{"a":"\\x41"}', b'\x00{"a":1}', b"{" * 5000,
-        b"[" * (MOST_DEEP + 1) + b"]" * (MOST_DEEP + 1), b"[" + b"1," * MOST_PAIRS + b"1]",
-        b"[" + b"[]," * MOST_PAIRS + b"1]",
+        b"[" * (MOST_DEEP + 1) + b"]" * (MOST_DEEP + 1), b"[" + b"1," * MOST_VALUES + b"1]",
+        b"[" + b"[]," * MOST_VALUES + b"1]",
         b'{"' + b"a" * 10000 + b'":[' + b"1," * 2000 + b"1]}",
     ],
 )  # fmt: skip
@@ -202,7 +201,7 @@ def test_texts_and_attributes_of_xml_have_names(text: bytes, values: Values) -> 
     [
         b'<!DOCTYPE a [<!ENTITY x "evil">]><a>&x;</a>', b'<!DOCTYPE a SYSTEM "http://a/"><a/>', b"<!DOCTYPE a><a/>",
         b"<a>&x;</a>", b"<a>", b"<a></b>", b"<a/><b/>", b"", b"<a b='1' b='2'/>", b"a<a/>", b"<a>\0</a>",
-        b"<a>" * (MOST_DEEP + 1) + b"</a>" * (MOST_DEEP + 1), b"<a>" + b"<b/>" * MOST_PAIRS + b"</a>",
+        b"<a>" * (MOST_DEEP + 1) + b"</a>" * (MOST_DEEP + 1), b"<a>" + b"<b/>" * MOST_VALUES + b"</a>",
         b"<" + b"a" * 10000 + b">" + b"<b/>" * 1000 + b"</" + b"a" * 10000 + b">",
     ],
 )  # fmt: skip
@@ -284,7 +283,7 @@ def test_arguments_of_graphql_have_names(text: str, values: Values) -> None:
     [
         "{", "{a", "{a(b:)}", "{a(b:1}", '{a(b:"x)}', '{a(b:"x\n")}', "x{a}", "{a(1:b)}", "query(", "fragment F {a}",
         "{a}}", "{}x", '{a(b:"""x)}', "{a(b:" + "[" * 100 + "]" * 100 + ")}", "{a" * 100 + "}" * 100,
-        "{" + "a " * (MOST_PAIRS + 1) + "}",
+        "{" + "a " * (MOST_VALUES + 1) + "}",
     ],
 )  # fmt: skip
 def test_what_is_no_graphql_is_unread(text: str) -> None:

@@ -24,15 +24,15 @@ def decoded(text: bytes) -> bytes:
 
 def base64_readings(text: bytes) -> tuple[bytes, ...]:
     """What a text says: in the standard alphabet, and in the one that is safe in URLs; with ``+`` for spaces, which a
-    form has decoded; behind ``base64,``, as in a data URL; and what several padded texts say one behind another."""
+    form has decoded; in a data URL; and what several padded texts say one behind another."""
     return tuple(dict.fromkeys(filter(None, _readings(text)))) if len(text) > 1 else ()
 
 
 def _readings(text: bytes) -> Iterator[bytes]:
-    _, comma, rest = text.partition(b"base64,")
-    for written in (text, rest) if comma else (text,):
-        safe = written.translate(_SAFE)
-        for each in dict.fromkeys((written, safe, safe.replace(b" ", b"+"))):
-            yield decoded(each)
-            if b"=" in each.rstrip(b"= \r\n"):
-                yield b"".join(map(decoded, each.split(b"=")))
+    if text.startswith(b"data:"):
+        text = text.partition(b",")[2]
+    safe = text.translate(_SAFE)
+    for each in dict.fromkeys((text, safe, safe.replace(b" ", b"+"))):
+        yield decoded(each)
+        if b"=" in each.rstrip(b"= \r\n"):
+            yield b"".join(map(decoded, each.split(b"=")))

@@ -128,7 +128,7 @@ def raw(request: Request) -> bytes | None:
     found = received(request)
     if found is None:
         return None
-    encoded = [each for part in _parts(request)[0] for each in values(request, part)[1:]]
+    encoded = [each for readings_of_part in values(request) for each in readings_of_part[1:]]
     return b"\n".join(dict.fromkeys((found.data, *readings(request), *encoded)))
 
 
@@ -182,13 +182,19 @@ def multipart(request: Request) -> Values | None:
     return None if found is None else collected((name, part.value) for part in found for name in part.names)
 
 
-def values(request: Request, part: Part) -> tuple[bytes, ...]:
-    """Every reading of a part's content, as received first: without its encoding, and in UTF-8.
+@view
+def values(request: Request) -> tuple[tuple[bytes, ...], ...]:
+    """Every reading of each part's content, as received first: without its encoding, and in UTF-8.
 
     Django and Java's servers take the character set of the whole for that of the parts.
     """
+    of_all = codecs(request)
+    return tuple(_values(part, of_all) for part in _parts(request)[0])
+
+
+def _values(part: Part, of_all: tuple[str, ...]) -> tuple[bytes, ...]:
     contents = tuple(_contents(part))
-    names = dict.fromkeys((*charsets.codecs(part.content_types), *codecs(request)))
+    names = dict.fromkeys((*charsets.codecs(part.content_types), *of_all))
     return tuple(dict.fromkeys((*contents, *(charsets.recoded(each, codec) for each in contents for codec in names))))
 
 

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 
 from attrs import define, field
 
-from edgenode.rules.views.pairs import MOST_PAIRS
-
 MOST_DEEP = 64
 """As many structures may stand inside one another: what .NET's readers take, too."""
+
+MOST_VALUES = 8192
+"""As many are looked at, structures among them: more than 128 KiB of what programs write have."""
 
 MOST_NAMED = 1 << 20
 """Bytes of all names: a long one in front of many would be written out with each of them."""
@@ -30,7 +31,7 @@ class Flattening:
     """
 
     pairs: list[tuple[bytes, bytes]] = field(factory=list)
-    _values: int = field(default=MOST_PAIRS, init=False)
+    _values: int = field(default=MOST_VALUES, init=False)
     _named: int = field(default=MOST_NAMED, init=False)
 
     def expect(self, depth: int, values: int, named: int) -> None:

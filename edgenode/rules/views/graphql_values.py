@@ -99,6 +99,7 @@ class _Reader:
             name = self._name()
             self._take(":")
             while self._now not in ("=", "@", "$", ")", ""):
+                self._into.expect(0, 1, 0)
                 self._next()  # of its type
             if self._now == "=":
                 self._next()

@@ -8,13 +8,16 @@ text.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from edgenode.rules.views.flattening import Flattening, Unread, bytes_of
+from edgenode.rules.views.flattening import MOST_VALUES, Flattening, Unread, bytes_of
 
 _BETWEEN = " \t\n\r\x1e"
 """White space, and what stands between the texts of a sequence (RFC 7464)."""
+
+_ANY_BETWEEN = re.compile(f"[{_BETWEEN}]+")
 
 _LARGEST = 10**21
 """From here on JavaScript writes a number with an exponent."""
@@ -55,8 +58,10 @@ def documents(text: bytes) -> list[Any]:
         while place < len(written):
             document, place = _DECODER.raw_decode(written, place)
             found.append(document)
-            while place < len(written) and written[place] in _BETWEEN:
-                place += 1
+            if len(found) > MOST_VALUES:
+                raise Unread("there are too many texts")
+            between = _ANY_BETWEEN.match(written, place)
+            place = place if between is None else between.end()
     except (ValueError, RecursionError) as error:
         raise Unread(str(error)) from None
     return found

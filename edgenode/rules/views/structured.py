@@ -13,7 +13,7 @@ from attrs import define, field
 
 from edgenode.model.exchange import Request
 from edgenode.rules.views import bodies, charsets, graphql_values, json_values, xml_values
-from edgenode.rules.views.flattening import Flattening, Unread
+from edgenode.rules.views.flattening import MOST_VALUES, Flattening, Unread
 from edgenode.rules.views.pairs import Pairs
 from edgenode.rules.views.parameters import first_word
 
@@ -59,15 +59,15 @@ def _read(request: Request, kinds: frozenset[str]) -> tuple[Pairs, bool]:
     if found is None or not found.data.strip(_BLANK):
         return (), False
     reading, types = _Reading(kinds), request.fields.get(b"content-type", ())
+    whole = bodies.texts(request)
     for kind in KINDS:
-        texts = bodies.texts(request)
         declared = _declares(types, kind)
-        reading.read(kind, [text for text in texts if declared or _begins(text, kind)], b"", declared)
-    for part in bodies.parts(request) or ():
+        reading.read(kind, [text for text in whole if declared or _begins(text, kind)], b"", declared)
+    for part, texts in zip(bodies.parts(request) or (), bodies.values(request), strict=True):
         for kind in KINDS:
             if _declares(part.content_types, kind):
                 for name in part.names or (b"",):
-                    reading.read(kind, bodies.values(request, part), name, declared=not part.filenames)
+                    reading.read(kind, texts, name, declared=not part.filenames)
     return tuple(reading.into.pairs), reading.unread and not found.truncated
 
 
@@ -103,6 +103,7 @@ class _Reading:
         read = failed = False
         for text in texts if not within.isdisjoint(self.kinds) else ():
             try:
+                self.into.expect(0, 1, 0)
                 flatten(text, name, self.kinds, self.into)
                 read = True
             except Unread:
@@ -159,22 +160,30 @@ _FLATTEN: Mapping[str, tuple[Callable[[bytes, bytes, frozenset[str], Flattening]
 """What reads a text of a kind, and the kinds that are found in one."""
 
 
+_OF_OPERATIONS = frozenset((b"query", b"variables", b"operations"))
+_EACH = MOST_VALUES // 64
+"""What one of them counts for: nobody has more than one of each."""
+
+
 def of_arguments(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[Pairs, bool]:
     """What arguments say as GraphQL over HTTP has it: ``query``, ``variables``, and ``operations`` beside files; and
     whether there is something in them that could not be read."""
     into, unread = Flattening(), False
     for name, value in pairs:
+        if name not in _OF_OPERATIONS:
+            continue
         try:
+            into.expect(0, _EACH, 0)
             if name == b"query":
                 text = value.decode("utf-8", "surrogateescape")
                 if graphql_values.looks_like_it(text):
                     graphql_values.flatten(text, into)
-            elif name in (b"variables", b"operations"):
-                for document in json_values.documents(value):
-                    if name == b"variables":
-                        json_values.flatten(document, into)
-                    else:
-                        _operation(document, into)
+                continue
+            for document in json_values.documents(value):
+                if name == b"variables":
+                    json_values.flatten(document, into)
+                else:
+                    _operation(document, into)
         except Unread:
             unread = unread or name == b"query" or _EVIDENT.match(value) is not None
     return tuple(into.pairs), unread
