@@ -4,6 +4,7 @@
 #   make run     start the demo: https://localhost:8443, and curl lines to paste; make run PORT=8444 takes another port
 #   make test    ruff, mypy and all tests
 #   make check   ruff and mypy alone
+#   make wheel   the wheel to install elsewhere, into dist, with the manual page; make man for that page alone
 #   make docs    the documentation, into docs/_build/html
 #   make bench   compare with nginx: time for each request, and waits beside greedy clients; what rules cost
 #   make scan    look at the default TLS settings with sslyze and testssl.sh
@@ -21,7 +22,7 @@ BUILD  := setup.cfg pyproject.toml
 # twistd does not see plugins of setuptools' default editable install; "compat" puts this folder on the path.
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
 
-.PHONY: run test check docs bench scan fuzz soak clean
+.PHONY: run test check wheel man docs bench scan fuzz soak clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/.installed etc/pki
@@ -38,6 +39,20 @@ test: check etc/pki
 # No private key belongs in the repository: the first lines of the example say how to make those that it names.
 etc/pki: | $(VENV)/.installed
 	@sed -n 's|^#   $$ python |$(BIN)/python |p' etc/edgenode.ini | sh -e >/dev/null || { rm -rf $@; exit 1; }
+
+# What an earlier build has left in build/lib would be in the wheel, too.
+wheel: man
+	@rm -rf build/lib build/bdist.*
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@echo "to install it, in an environment of its own: pip install $$(ls -t dist/edgenode-*.whl | head -1)"
+
+man: build/man/edgenode.1
+
+build/man/edgenode.1: $(VENV)/.installed-man $(wildcard edgenode/commands/*.py) edgenode/simulation/curl.py
+	@mkdir -p build/man
+	$(BIN)/argparse-manpage --module edgenode.commands.tree --function tree --project-name edgenode \
+	  --version "$$($(BIN)/edgenode --version | cut -d ' ' -f 2)" --manual-title edgenode \
+	  --description 'an mTLS edge node' --format single-commands-section >$@
 
 docs: $(VENV)/.installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
@@ -85,4 +100,8 @@ $(VENV)/.installed-fuzz: $(VENV)/.installed-test
 
 $(VENV)/.installed-docs: $(VENV)/.installed
 	$(INSTALL) -e '.[docs]'
+	@touch $@
+
+$(VENV)/.installed-man: $(VENV)/.installed
+	$(INSTALL) -e '.[man]'
 	@touch $@

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -13,6 +15,26 @@ import zipfile
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
+LISTENS = re.compile(r"listener public on \S*:(\d+)")
+NODE = """
+[listener public]
+endpoint = tcp:0:interface=127.0.0.1
+server-groups = site
+[certificate site]
+chain = pki/site.pem
+key = pki/site.key
+[server-group site]
+hosts = localhost
+certificate = site
+mtls = off
+security-policy = site
+[security-policy site]
+path-maps = everything
+[path-map everything]
+origin = nobody
+[origin nobody]
+servers = http://127.0.0.1:9
+"""
 SOURCES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "edgenode", "twisted")
 
 
@@ -45,7 +67,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def wheel(checkout: pathlib.Path) -> pathlib.Path:
-    """The wheel built from the sources."""
+    """The wheel built from the sources, behind ``make man``."""
+    (checkout / "build" / "man").mkdir(parents=True)
+    (checkout / "build" / "man" / "edgenode.1").write_text(".TH EDGENODE 1\n")
     pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", "dist", ".", folder=checkout)
     (built,) = (checkout / "dist").glob("edgenode-*.whl")
     return built
@@ -75,6 +99,7 @@ def test_wheel_is_complete(wheel: pathlib.Path) -> None:
     assert {"edgenode/py.typed", "twisted/plugins/edgenode_plugin.py"} <= names
     assert {name for name in names if name.startswith("twisted/")} == {"twisted/plugins/edgenode_plugin.py"}
     assert not any(name.startswith(("tests/", "bench/", "docs/")) for name in names)
+    assert [name.partition(".data/")[2] for name in names if name.endswith(".1")] == ["data/share/man/man1/edgenode.1"]
 
 
 def test_twistd_lists_edgenode_of_a_wheel(wheel: pathlib.Path, python: pathlib.Path, tmp_path: pathlib.Path) -> None:
@@ -91,6 +116,34 @@ def test_a_wheel_brings_the_command(wheel: pathlib.Path, python: pathlib.Path, t
     assert run(command, "--version", folder=tmp_path) == f"edgenode {wheel.name.split('-')[1]}\n"
     for words in ("--help",), ("run", "--help"), ("reference", "access-log"):
         assert run(command, *words, folder=tmp_path) == run(python, "-m", "edgenode", *words, folder=tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the node is asked with curl")
+@pytest.mark.parametrize("command", ["edgenode run node.ini", "twistd -n --pidfile= edgenode --config node.ini"])
+def test_a_node_runs_from_a_wheel(
+    wheel: pathlib.Path, python: pathlib.Path, tmp_path: pathlib.Path, command: str
+) -> None:
+    """In an environment and a folder with nothing else of ours: certificates, a node that answers, and its end."""
+    pip("install", "--no-deps", "--no-index", wheel, folder=tmp_path, python=python)
+    program, *words = command.split()
+    if program == "twistd":  # Twisted is not installed there, only seen
+        line = [str(python), "-c", "from twisted.scripts.twistd import run; run()", *words]
+    else:
+        line = [str(python.with_name(program)), *words]
+    for made in ("ca", "pki"), ("server", "pki", "site", "--san", "DNS:localhost"):
+        run(python.with_name("edgenode"), "pki", *made, folder=tmp_path)
+    (tmp_path / "node.ini").write_text(NODE)
+    with subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as node:
+        try:
+            assert node.stdout is not None
+            port = next(found[1] for found in map(LISTENS.search, node.stdout) if found)
+            asked = f"curl -sS --cacert pki/ca.pem -w %{{http_code}} https://localhost:{port}/"
+            assert run(*asked.split(), folder=tmp_path) == "502 Bad Gateway\n502"
+        finally:
+            node.send_signal(signal.SIGTERM)
+        rest = node.stdout.read()
+    assert node.returncode == 0, rest
+    assert "GET localhost" in rest
 
 
 def test_twistd_lists_edgenode_of_a_checkout(

@@ -25,18 +25,18 @@ WITHOUT_EVENTS = (
 )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Report every problem of a configuration file: 0 if it can be used, else 1; with ``--strict`` 1 for warnings."""
-    parser = argparse.ArgumentParser(
-        "edgenode check", description="check a configuration file and report every problem of it"
-    )
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Give a parser this command's arguments."""
+    parser.description = "Report every problem of a configuration file. The exit status is 0 if it can be used, else 1."
     parser.add_argument("file", metavar="FILE", help="the configuration file")
-    parser.add_argument("--effective", action="store_true", help="print the whole configuration as it is in effect")
     parser.add_argument("--strict", action="store_true", help="fail for warnings, too")
-    parser.add_argument("--json", action="store_true", help="as JSON, on standard output")
-    options = parser.parse_args(arguments)
-    if options.json and options.effective:
-        parser.error("--effective prints a configuration, and not JSON")
+    printed = parser.add_mutually_exclusive_group()
+    printed.add_argument("--effective", action="store_true", help="print the whole configuration as it is in effect")
+    printed.add_argument("--json", action="store_true", help="as JSON, on standard output")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Report every problem of a configuration file: 0 if it can be used, else 1; with ``--strict`` 1 for warnings."""
     configuration, problems = _loaded(options.file)
     notes = () if configuration is None else _notes(configuration, options.file)
     failed = configuration is None or (options.strict and bool(problems))

@@ -234,19 +234,25 @@ def start(reactor: Any, state: pathlib.Path, port: int) -> None:
     print(greeting(state, service.ports["public"].getHost().port, made), flush=True)
 
 
-def main(argv: Sequence[str]) -> int:
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Give a parser this command's arguments."""
+    parser.add_argument("--port", type=_port, default=8443, help="the port to listen on; 0 for any free one (8443)")
+    parser.add_argument(
+        "--state", metavar="DIR", type=pathlib.Path, default="state/demo", help="the folder for everything (state/demo)"
+    )
+
+
+def _port(word: str) -> int:
+    if word.isdecimal() and int(word) <= 65535:
+        return int(word)
+    raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+
+
+def main(arguments: argparse.Namespace) -> int:
     """Run the demo until it is interrupted.
 
     :return: the exit status: 0, or 1 with one sentence if it cannot start.
     """
-    parser = argparse.ArgumentParser(prog="edgenode demo", description="A node, an origin and a throw-away PKI.")
-    parser.add_argument("--port", type=int, default=8443, help="the port to listen on; 0 for any free one (8443)")
-    parser.add_argument(
-        "--state", metavar="DIR", type=pathlib.Path, default="state/demo", help="the folder for everything (state/demo)"
-    )
-    arguments = parser.parse_args(argv)
-    if not 0 <= arguments.port <= 65535:
-        parser.error("a port is a number from 0 to 65535")
     from twisted.internet import reactor
 
     observer = logger.FilteringLogObserver(

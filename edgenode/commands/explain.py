@@ -24,13 +24,37 @@ _CIPHERS = {"1.2": "ECDHE-ECDSA-AES128-GCM-SHA256", "1.3": "TLS_AES_256_GCM_SHA3
 """What each version of TLS agrees on here."""
 
 
-def main(argv: Sequence[str]) -> int:
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Give a parser this command's arguments."""
+    parser.description = (
+        "Tell what would become of a request, and why. The exit status is 0; 1 if the configuration or the request "
+        "cannot be used; 3 if what judges all filters at once and what explains each of them disagree; 4 if --expect "
+        "is not met."
+    )
+    parser.add_argument("file", metavar="FILE", help="the configuration file")
+    parser.add_argument("--from", dest="peer", default="192.0.2.7", metavar="IP", help="the address that it comes from")
+    parser.add_argument("-E", "--cert", metavar="FILE", help="the client's certificate and its chain, PEM")
+    parser.add_argument("--sni", metavar="NAME", help="the server name in the handshake; without it the URL's host")
+    parser.add_argument("--no-sni", action="store_true", help="no server name in the handshake")
+    parser.add_argument("--at", metavar="TIME", help="when: 2026-11-21T12:00:00Z, or seconds since 1970")
+    parser.add_argument("--listener", metavar="NAME", help="where; without it the first that serves the host")
+    parser.add_argument("--tls", default="1.3", choices=tuple(_CIPHERS), help="the version of TLS")
+    parser.add_argument("--ja4", default="", metavar="FINGERPRINT", help="the fingerprint of the ClientHello")
+    parser.add_argument("--filter", default="", metavar="NAME", help="this filter alone, also if it did not match: why")
+    parser.add_argument(
+        "--expect", action="append", default=[], metavar="forward|block|STATUS|TAG",
+        help="end with status 4 if it is not so; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="as JSON; curl's --json is -H and -d")
+    curl.add_options(parser)
+
+
+def main(options: argparse.Namespace) -> int:
     """Explain a request.
 
     :returns: 0; 1 if the configuration or the request cannot be used; 3 if there is a disagreement; 4 if something else
         was expected.
     """
-    options = _parser().parse_intermixed_args(argv)
     try:
         simulator = Simulator.of(Configuration.load(options.file))
         told = explain(simulator, _question(options, simulator))
@@ -67,29 +91,6 @@ def _summary(told: Mapping[str, Any]) -> str:
     what = " and ".join((told["outcome"]["kind"], *_statuses(told)))
     tags = " ".join(each["tag"] for each in told.get("tags", ()))
     return f"{what}, {f'with the tags {tags}' if tags else 'without tags'}"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "edgenode explain", description="What becomes of a request, and why.", allow_abbrev=False
-    )
-    parser.add_argument("file", metavar="FILE", help="the configuration file")
-    parser.add_argument("--from", dest="peer", default="192.0.2.7", metavar="IP", help="the address that it comes from")
-    parser.add_argument("-E", "--cert", metavar="FILE", help="the client's certificate and its chain, PEM")
-    parser.add_argument("--sni", metavar="NAME", help="the server name in the handshake; without it the URL's host")
-    parser.add_argument("--no-sni", action="store_true", help="no server name in the handshake")
-    parser.add_argument("--at", metavar="TIME", help="when: 2026-11-21T12:00:00Z, or seconds since 1970")
-    parser.add_argument("--listener", metavar="NAME", help="where; without it the first that serves the host")
-    parser.add_argument("--tls", default="1.3", choices=tuple(_CIPHERS), help="the version of TLS")
-    parser.add_argument("--ja4", default="", metavar="FINGERPRINT", help="the fingerprint of the ClientHello")
-    parser.add_argument("--filter", default="", metavar="NAME", help="this filter alone, also if it did not match: why")
-    parser.add_argument(
-        "--expect", action="append", default=[], metavar="forward|block|STATUS|TAG",
-        help="end with status 4 if it is not so; may be repeated",
-    )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="as JSON; curl's --json is -H and -d")
-    curl.add_options(parser)
-    return parser
 
 
 def _question(options: argparse.Namespace, simulator: Simulator) -> Question:

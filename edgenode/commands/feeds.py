@@ -1,4 +1,4 @@
-"""``python -m edgenode feeds``: has sources asked now, and says what is known of them.
+"""``edgenode feeds``: has sources asked now, and says what is known of them.
 
 What is fetched here goes where a running node looks for it: it takes the new content over as it does with certificates,
 within two of its looks.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import pathlib
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet import task
@@ -27,12 +26,8 @@ from edgenode.node.feed_updates import ask, remote
 _PID_FILE = pathlib.Path("twistd.pid")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Ask sources, or list them.
-
-    :return: 0; 1 if the configuration cannot be used, or a source could not be had or not be believed.
-    """
-    parser = argparse.ArgumentParser("edgenode feeds", description="The datafeeds of a configuration.")
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Give a parser this command's arguments."""
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     update = commands.add_parser("update", help="ask the sources now")
     update.add_argument("file", metavar="FILE", help="the configuration file")
@@ -47,7 +42,13 @@ def main(arguments: Sequence[str]) -> int:
         "--pid-file", type=pathlib.Path, metavar="FILE", help="the file in which twistd has written it (twistd.pid)"
     )
     shown.add_argument("--all", action="store_true", help="of a file: also the filters that are switched off")
-    options = parser.parse_args(arguments)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Ask sources, or list them.
+
+    :return: 0; 1 if the configuration cannot be used, or a source could not be had or not be believed.
+    """
     if options.command == "list":
         return _list(options)
     configuration = Configuration.load(options.file)

@@ -1,4 +1,4 @@
-"""``python -m edgenode import``: the rules of another product, as sections of a configuration here."""
+"""``edgenode import``: the rules of another product, as sections of a configuration here."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ import argparse
 import json
 import pathlib
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 from edgenode.config.curiefense import convert
 from edgenode.model.errors import InvalidValue
 
 
-def main(argv: Sequence[str]) -> int:
-    """Import rules: 0; 1 if something could not be expressed, or a file cannot be read."""
-    parser = argparse.ArgumentParser("edgenode import", description="The rules of another product, as sections here.")
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Give a parser this command's arguments."""
+    parser.description = (
+        "Make sections of the rules of another product. The exit status is 1 if something could not be expressed; "
+        "standard error says what."
+    )
     parser.add_argument("product", choices=("curiefense",), help="curiefense, or Link11 WAAP")
     parser.add_argument("file", metavar="FILE", help="its global filters, JSON")
     parser.add_argument("--actions", metavar="FILE", help="its actions, JSON")
-    options = parser.parse_args(argv)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Import rules: 0; 1 if something could not be expressed, or a file cannot be read."""
     try:
         filters = _load(options.file)
         imported = convert(filters, _load(options.actions) if options.actions else [], pathlib.Path(options.file).name)

@@ -1,4 +1,4 @@
-"""``python -m edgenode pki``: a certificate authority in a folder, for development, demonstration and tests."""
+"""``edgenode pki``: a certificate authority in a folder, for development, demonstration and tests."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from edgenode.tls.authority import AUTHORITY_DAYS, CRL_DAYS, LEAF_DAYS, USAGES, Authority, PkiError
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="edgenode pki", description="A certificate authority in a folder.")
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Give a parser this command's arguments."""
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     folder = argparse.ArgumentParser(add_help=False)
     folder.add_argument("folder", metavar="DIR", type=pathlib.Path, help="the folder of the authority")
@@ -29,7 +29,6 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("revoke", parents=[folder, name], help="revoke a certificate and write the revocation list")
     crl = commands.add_parser("crl", parents=[folder], help="write the revocation list anew")
     crl.add_argument("--days", type=int, default=CRL_DAYS, help="how long it is good for")
-    return parser
 
 
 def _run(arguments: argparse.Namespace) -> Sequence[pathlib.Path]:
@@ -46,12 +45,11 @@ def _run(arguments: argparse.Namespace) -> Sequence[pathlib.Path]:
     return authority.issue(arguments.command, arguments.name, sans, arguments.days)
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run ``pki`` with its arguments; the paths written go to standard output, an error is one sentence.
+def main(arguments: argparse.Namespace) -> int:
+    """Run ``pki``; the paths written go to standard output, an error is one sentence.
 
-    :return: the exit status: 0, or 1 for an error; wrong usage exits with 2, as ``argparse`` does.
+    :return: the exit status: 0, or 1 for an error.
     """
-    arguments = _parser().parse_args(argv)
     try:
         written = _run(arguments)
     except (PkiError, OSError) as error:

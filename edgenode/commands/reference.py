@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from edgenode.config import schema
 from edgenode.config.data import SECTIONS
@@ -18,25 +18,29 @@ from edgenode.rules.language.functions import FUNCTIONS
 _TABLES = (("category of rules", CATEGORIES), ("field", FIELDS), ("function", FUNCTIONS))
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print the reference: 0, or 1 if there is nothing of the name that is asked for."""
-    parser = argparse.ArgumentParser("edgenode reference", description="print the reference of the configuration")
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Give a parser this command's arguments."""
     parser.add_argument(
         "name", nargs="?", metavar="KEY", help="of this key, kind of section, category, field or function"
     )
-    name = parser.parse_args(arguments).name
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print the reference: 0, or 1 if there is nothing of the name that is asked for."""
+    name = options.name
     if name is None:
         print(reference(), end="")
         return 0
     found = list(_of(name))
     if not found:
-        print(f"there is no {name}{suggestion(name, _names())}", file=sys.stderr)
+        print(f"there is no {name}{suggestion(name, names())}", file=sys.stderr)
         return 1
     print("\n\n".join(found))
     return 0
 
 
-def _names() -> list[str]:
+def names() -> list[str]:
+    """Everything that the reference can be asked for."""
     keys = [key for cls in SECTIONS for key in schema.settings(cls)]
     return [*keys, *(cls.kind for cls in SECTIONS), *(name for _, table in _TABLES for name in table)]
 

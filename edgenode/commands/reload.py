@@ -1,22 +1,16 @@
-"""``python -m edgenode reload``: has a running node read its configuration file again, and says what came of it."""
+"""``edgenode reload``: has a running node read its configuration file again, and says what came of it."""
 
 from __future__ import annotations
 
 import argparse
 import pathlib
 import sys
-from collections.abc import Sequence
 
 from edgenode.node.control import ask
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Have a node read its configuration again.
-
-    :return: 0 if the new one is in use, files and all; 1 if not: the last line says whether nothing has changed, or
-        of which sections the old files stay in use.
-    """
-    parser = argparse.ArgumentParser("edgenode reload", description="Have a running node read its configuration again.")
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Give a parser this command's arguments."""
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--pid", type=int, help="the node's process")
     which.add_argument(
@@ -26,7 +20,14 @@ def main(arguments: Sequence[str]) -> int:
         default="twistd.pid",
         help="the file in which twistd has written it (twistd.pid)",
     )
-    options = parser.parse_args(arguments)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Have a node read its configuration again.
+
+    :return: 0 if the new one is in use, files and all; 1 if not: the last line says whether nothing has changed, or
+        of which sections the old files stay in use.
+    """
     try:
         pid = options.pid if options.pid is not None else int(options.pid_file.read_text())
     except OSError as error:

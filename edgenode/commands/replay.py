@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edgenode.config.load import Configuration
@@ -14,10 +14,11 @@ from edgenode.simulation.event_files import Unreadable, opened, with_progress
 from edgenode.simulation.replay import Replayer, Tally, missed, read, replay
 
 
-def main(argv: Sequence[str]) -> int:
-    """Replay events: 0; 1 if a configuration or the file cannot be used; 4 if it is not the same as expected."""
-    parser = argparse.ArgumentParser(
-        "edgenode replay", description="What a configuration would have decided for recorded requests."
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Give a parser this command's arguments."""
+    parser.description = (
+        "Tell what a configuration would have decided for recorded requests. The exit status is 0; 1 if a "
+        "configuration or the events cannot be read; 4 if --expect-same is not met."
     )
     parser.add_argument("file", metavar="FILE", help="the configuration file")
     parser.add_argument("events", metavar="EVENTS", help="events as the node writes them, also .gz or .zst; - is stdin")
@@ -28,7 +29,10 @@ def main(argv: Sequence[str]) -> int:
         "--allow-uncertain", action="store_true", help="with --expect-same: but for what is not certain"
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
-    options = parser.parse_args(argv)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Replay events: 0; 1 if a configuration or the file cannot be used; 4 if it is not the same as expected."""
     tally = Tally(max(0, options.examples))
     try:
         of = Replayer(Configuration.load(options.file))

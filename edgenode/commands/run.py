@@ -6,7 +6,6 @@ import argparse
 import pathlib
 import sys
 import warnings
-from collections.abc import Sequence
 
 from cryptography.utils import CryptographyDeprecationWarning
 from twisted.application.service import IService
@@ -62,17 +61,18 @@ def makeService(options: Options) -> IService:
     return _node(options.path, options.configuration)
 
 
-def main(arguments: Sequence[str]) -> int:
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Give a parser this command's arguments."""
+    parser.description = "Run the node in the foreground. SIGHUP reloads it; SIGTERM and SIGINT let open requests end."
+    parser.add_argument("file", nargs="?", default=DEFAULT, metavar="FILE", help=f"the configuration file ({DEFAULT})")
+
+
+def main(arguments: argparse.Namespace) -> int:
     """Run a node in the foreground until it is interrupted: its log goes to standard error.
 
     :return: 0; 1 if the configuration cannot be used, or a port or a file cannot be had.
     """
-    parser = argparse.ArgumentParser(
-        "edgenode run",
-        description="Run the node in the foreground; SIGHUP reloads it, SIGTERM and SIGINT let it drain.",
-    )
-    parser.add_argument("file", nargs="?", default=DEFAULT, metavar="FILE", help=f"the configuration file ({DEFAULT})")
-    path = pathlib.Path(parser.parse_args(arguments).file).absolute()
+    path = pathlib.Path(arguments.file).absolute()
     configuration = Configuration.load(path)
     from twisted.internet import reactor
 

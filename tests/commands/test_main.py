@@ -1,12 +1,10 @@
-"""The command line: ``python -m edgenode check``, ``reference``, and the commands that other modules own."""
+"""The command line: ``edgenode check``, ``reference``, and how every command ends."""
 
 from __future__ import annotations
 
 import pathlib
 import subprocess
 import sys
-from collections.abc import Sequence
-from types import SimpleNamespace
 
 import docutils.core  # type: ignore[import-untyped]
 import pytest
@@ -63,19 +61,6 @@ def test_an_unknown_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -
         command.main(["chekc"])
     assert ended.value.code == 2
     assert "check" in capsys.readouterr().err
-
-
-def test_commands_of_other_modules_get_their_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A delegated command hands on everything behind its name, options too, and its status."""
-    received: list[Sequence[str]] = []
-
-    def main(argv: Sequence[str]) -> int:
-        received.append(argv)
-        return 7
-
-    monkeypatch.setitem(sys.modules, "edgenode.commands.demo", SimpleNamespace(main=main))
-    assert command.main(["demo", "--port", "1", "-h"]) == 7
-    assert received == [["--port", "1", "-h"]]
 
 
 def test_the_reference_names_every_key_with_its_type_default_and_help() -> None:

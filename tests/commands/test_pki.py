@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pathlib
 import stat
+from collections.abc import Sequence
 
 import pytest
 from attrs import evolve
 from cryptography import x509
 from hypothesis import given, strategies
 
-from edgenode.commands.pki import main
+from edgenode import __main__ as edgenode
 from edgenode.model.settings import File
 from edgenode.tls import certificates, truststores
 from edgenode.tls.authority import Authority, PkiError
@@ -18,6 +19,12 @@ from edgenode.tls.hostnames import verify_origin
 from edgenode.tls.policies import client_context, server_context
 from edgenode.tls.servergroups import ServerGroup
 from tests.support.handshakes import Pair
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run ``edgenode pki`` with these arguments."""
+    return edgenode.main(["pki", *arguments])
+
 
 GROUP = ServerGroup(
     certificate=("server",), mtls="on", mtls_refusal="handshake", trust_store=("ca",), security_policy="all",

@@ -196,9 +196,9 @@ def test_many_who_ask_at_once_are_all_told(origin: Origin, file: pathlib.Path) -
 def test_a_node_obeys_no_stranger(file: pathlib.Path) -> None:
     """Another user's command is refused, and changes nothing."""
     with twistd(file) as node:
-        stranger = f"import os, sys; from edgenode.commands import reload; os.setuid({NOBODY}); "
-        stranger += "sys.exit(reload.main(sys.argv[1:]))"
-        arguments = [sys.executable, "-c", stranger, "--pid", str(node.process.pid)]
+        stranger = "import os, sys; from edgenode.__main__ import main; import edgenode.commands.reload; "
+        stranger += f"os.setuid({NOBODY}); sys.exit(main())"
+        arguments = [sys.executable, "-c", stranger, "reload", "--pid", str(node.process.pid)]
         done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1
         assert "it takes no orders from this user" in done.stderr
