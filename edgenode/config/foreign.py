@@ -10,6 +10,7 @@ import re
 _OURS = re.compile(r"^\[[a-z-]+(?:[ \t][^\[\]]*)?\][ \t\r]*$", re.MULTILINE)
 
 _SIGNS = (
+    ("a binary file, or text in another encoding than UTF-8", "", r"[\0-\x08]"),
     ("the configuration of nginx", "see the page on migrating from nginx",
      r"^\s*(?:(?:http|server|events|stream|upstream\s+\S+|location\s[^{}\n]*)\s*\{"
      r"|(?:listen|server_name|proxy_pass|ssl_certificate|worker_processes)\s[^\n]*;)"),

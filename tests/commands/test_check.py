@@ -139,6 +139,8 @@ OTHERS = {
     "Envoy": ("YAML", "static_resources:\n  listeners:\n  - name: x\n"),
     "a list of rules": ("JSON", '[{"id": "x", "name": "y"}]'),
     "Caddy": ("Caddyfile", "shop.example {\n    reverse_proxy localhost:8080\n}\n"),
+    "something compressed": ("binary file", "\x1f\x8b\x08\x00\x00\n\x00\n"),
+    "text of Windows": ("UTF-8", "[edge]\n".encode("utf-16").decode("latin-1")),
     "a certificate": ("certificate", "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"),
 }
 
