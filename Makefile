@@ -91,7 +91,7 @@ $(VENV)/.installed: $(BIN)/python $(BUILD)
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(INSTALL) -e '.[test,redis,geo]'
+	$(INSTALL) -e '.[test,redis,geo,docs]'
 	@touch $@
 
 $(VENV)/.installed-fuzz: $(VENV)/.installed-test

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import configparser
 import pathlib
+import re
 import sys
 
+from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.domains.std import GenericObject
 
 ROOT = pathlib.Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
@@ -18,11 +21,28 @@ extensions = ["myst_parser"]
 project = "edgenode"
 author = "the edgenode authors"
 release = version = _setup["metadata"]["version"]
-html_theme = "alabaster"
-html_theme_options = {"description": _setup["metadata"]["description"], "fixed_sidebar": True}
+html_theme = "furo"
+html_title = project
+html_static_path = ["static"]
+html_css_files = ["edgenode.css"]
+html_copy_source = False
+_muted = {"color-api-pre-name": "var(--color-foreground-muted)"}
+html_theme_options = {"light_css_variables": _muted, "dark_css_variables": _muted}
 html_show_copyright = False
 exclude_patterns = ["_build"]
 nitpicky = True
+primary_domain = None  # "function" is ours, and none of Python's
+
+OBJECTS = {
+    "key": "key",
+    "category": "category of rules",
+    "field": "field of expressions",
+    "function": "function of expressions",
+    "event-field": "field of events",
+}
+"""What is defined one by one: the names of the directives, and what the index and the search call each."""
+
+_SIGNATURE = re.compile(r"(\[[^]]+\] )?([^ (]+)(\(.*)?")
 
 
 def _write_reference(app: Sphinx, page: str, source: list[str]) -> None:
@@ -37,6 +57,31 @@ def _write_reference(app: Sphinx, page: str, source: list[str]) -> None:
         source[0] += fields_of_events()
 
 
+class Named(GenericObject):
+    """The definition of a key, a field or a function: an anchor, an entry of the index, and one of the search."""
+
+    def handle_signature(self, sig: str, signode: addnodes.desc_signature) -> str:
+        """``[edge] events``, ``http.host``, ``lower(Bytes)``: the name is what the definition is found by."""
+        before, name, behind = _SIGNATURE.fullmatch(sig).groups("")
+        signode += addnodes.desc_addname(before, before)
+        signode += addnodes.desc_name(name, name)
+        if behind:
+            signode += addnodes.desc_addname(behind, behind)
+        return before + name
+
+    def add_target_and_index(self, name: str, sig: str, signode: addnodes.desc_signature) -> None:
+        """In the index a key stands under its own name, and not under its section's."""
+        super().add_target_and_index(name, sig, signode)
+        before, word, _ = _SIGNATURE.fullmatch(name).groups("")
+        entry = f"{word} ({before}{OBJECTS[self.objtype]})"
+        self.indexnode["entries"].append(("single", entry, signode["ids"][0], "", None))
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("source-read", _write_reference)
+    app.connect("env-get-outdated", lambda *_: ["configuration", "events"])  # their files do not tell of a change
+    for name, described in OBJECTS.items():
+        app.add_object_type(name, name, objname=described)
+        app.add_directive_to_domain("std", name, Named, override=True)
+        app.registry.domain_object_types["std"][name].attrs["searchprio"] = 0  # found before pages that mention it

@@ -1,13 +1,14 @@
 """The reference of the configuration, written from its schema: nothing of it is kept anywhere else.
 
-The module owns the form of the page, reStructuredText. Its law: every key of every section is there, with its type, its
-default and its help.
+The module owns the form of the page, reStructuredText with the directives ``key``, ``category``, ``field`` and
+``function``, of which Sphinx makes anchors and entries of the index (docs/conf.py). Its law: every key of every section
+is there, with its type, its default and its help.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edgenode.config import notation, schema
@@ -73,7 +74,7 @@ Fields
 ------
 
 What expressions look at, see :ref:`the language <rules-language>`. Those of Cloudflare have its names; ``edge.`` is
-ours. The last column says what a rule needs besides the head of a request: the ``body``, whose beginning is then read
+ours. *Needs* says what a rule looks at besides the head of a request: the ``body``, whose beginning is then read
 before the request is judged; the ``clock``; the ``tags`` put on so far; the ``geography`` of ``[geo]``; a client
 ``certificate``; and whether it looks at ``arguments``, of which not more than 4,096 are looked at. ``Bytes`` is
 Cloudflare's ``String``.
@@ -101,42 +102,84 @@ _RETURNS: Mapping[object, str] = {
 
 def reference() -> str:
     """The whole reference, one page of reStructuredText."""
-    categories = (
-        (f"``{each.name}{'.NAME' if each.named else ''}``", each.notation.title, each.help)
-        for each in CATEGORIES.values()
-    )
-    fields = (
-        (f"``{each.name}``", f"``{each.type}``", each.help, ", ".join(sorted(each.needs))) for each in FIELDS.values()
-    )
-    functions = ((f"``{each.name}({_arguments(each)})``", _returned(each), each.help) for each in FUNCTIONS.values())
-    types = ((each.title, _first_paragraph(each.read)) for each in notation.NOTATIONS.values())
     parts = [
         _INTRODUCTION,
+        _contents(),
         *map(_section, SECTIONS),
         _CATEGORIES,
-        _table(("key", "match", "meaning"), categories),
+        *_categories(),
         _FIELDS,
-        _table(("field", "type", "meaning", "needs"), fields),
+        *_fields(),
         _FUNCTIONS,
-        _table(("function", "gives", "meaning"), functions),
+        *_functions(),
         _titled("Types"),
-        _table(("type", "notation"), types),
+        *_types(),
     ]
     return "\n".join(parts)
+
+
+def _categories() -> Iterator[str]:
+    for each in CATEGORIES.values():
+        name = f"{each.name}.NAME" if each.named else each.name
+        yield described("category", name, each.help, Match=each.notation.title)
+
+
+def _fields() -> Iterator[str]:
+    for each in FIELDS.values():
+        needs = ", ".join(sorted(each.needs))
+        yield described("field", each.name, each.help, Type=f"``{each.type}``", Needs=needs)
+
+
+def _functions() -> Iterator[str]:
+    for each in FUNCTIONS.values():
+        yield described("function", f"{each.name}({_arguments(each)})", each.help, Gives=_returned(each))
+
+
+def _types() -> Iterator[str]:
+    for each in notation.NOTATIONS.values():
+        yield f"_`{each.title}`\n    {_first_paragraph(each.read)}\n"
+
+
+def described(directive: str, name: str, help: str, **facts: str) -> str:
+    """A definition: what is defined, short facts about it, and what it means.
+
+    :param facts: those that are empty are left out.
+    """
+    lines = [f":{fact}: {value}" for fact, value in facts.items() if value]
+    return "\n".join([f".. {directive}:: {name}", "", *(f"   {line}" for line in lines), "", f"   {help}", ""])
 
 
 def _titled(title: str) -> str:
     return f"{title}\n{'-' * len(title)}\n"
 
 
+def _title(cls: type[Any]) -> str:
+    return f"[{cls.kind}]" if cls in UNNAMED.values() else f"[{cls.kind} NAME]"
+
+
+def _contents() -> str:
+    """Links to all sections: the page is long."""
+    titles = [*map(_title, SECTIONS), "Categories", "Fields", "Functions", "Types"]
+    return "On this page: " + ",\n".join(f"`{title}`_" for title in titles) + ".\n"
+
+
 def _section(cls: type[Any]) -> str:
-    title = _titled(f"[{cls.kind}]" if cls in UNNAMED.values() else f"[{cls.kind} NAME]")
+    title = _titled(_title(cls))
     entries = [_ENTRIES] if schema.has_entries(cls) else []
-    rows = (
-        (f"``{each.key}``", each.notation.title, _default(each), each.help) for each in schema.settings(cls).values()
+    keys = (
+        described(
+            "key", f"[{cls.kind}] {each.key}", each.help, Type=_linked(each.notation.title), Default=_default(each)
+        )
+        for each in schema.settings(cls).values()
     )
-    table = _table(("key", "type", "default", "meaning"), rows)
-    return "\n".join([title, inspect.cleandoc(cls.__doc__ or ""), "", *entries, table])
+    return "\n".join([title, inspect.cleandoc(cls.__doc__ or ""), "", *entries, *keys])
+
+
+def _linked(title: str) -> str:
+    """The name of a type, or of a list of them, with a link to where it is described."""
+    start, colon, item = title.rpartition(": ")
+    known = any(item == each.title for each in notation.NOTATIONS.values())
+    return f"{start}{colon}`{item}`_" if known else title
 
 
 def _default(setting: Setting) -> str:
@@ -166,11 +209,3 @@ def _arguments(function: Function) -> str:
 def _argument(parameter: Parameter) -> str:
     word = "|".join(str(each) for each in parameter.types) or "value"
     return f"literal {word}" if parameter.kind == "literal" else word
-
-
-def _table(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [".. list-table::", "   :header-rows: 1", ""]
-    for row in (titles, *rows):
-        for mark, cell in zip(("*", *" " * len(row)), row, strict=False):
-            lines.append(f"   {mark} - {cell}".rstrip())
-    return "\n".join([*lines, ""])

@@ -11,6 +11,7 @@ from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints
 
 from attrs import frozen
 
+from edgenode.config.reference import described
 from edgenode.node.event_schema import COMPUTED, OBJECT, UNKNOWN, Event, Kind
 
 
@@ -157,14 +158,11 @@ _WORDS = {str: "text", int: "number", bool: "true or false", NoneType: "null"}
 
 
 def reference() -> str:
-    """A table of all fields, reStructuredText."""
-    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 26 18 56", ""]
-    for cells in (("Field", "Type", "What it says"), *map(_cells, ALL_ROWS.values())):
-        lines += [f"   {mark} - {cell}" for mark, cell in zip("*  ", cells, strict=True)]
-    return "\n".join([*lines, ""])
+    """The definitions of all fields, reStructuredText."""
+    return "\n".join(map(_definition, ALL_ROWS.values()))
 
 
-def _cells(row: Row) -> tuple[str, str, str]:
+def _definition(row: Row) -> str:
     words = row.help or row.object.__doc__
     kind = [_described(row.type), row.unit, "or absent" if row.optional else ""]
-    return f"``{row.path}``", ", ".join(filter(None, kind)), " ".join(words.split())
+    return described("event-field", row.path, " ".join(words.split()), Type=", ".join(filter(None, kind)))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import subprocess
 import sys
 
 import docutils.core  # type: ignore[import-untyped]
+import docutils.nodes  # type: ignore[import-untyped]
+import docutils.parsers.rst.directives  # type: ignore[import-untyped]
 import pytest
 
 from edgenode import __main__ as command
@@ -70,18 +73,34 @@ def test_the_reference_names_every_key_with_its_type_default_and_help() -> None:
         title = f"[{cls.kind} NAME]" if cls.kind not in ("edge", "geo") else f"[{cls.kind}]"
         part = text.partition(f"\n{title}\n")[2].partition("\n[")[0]
         for setting in schema.settings(cls).values():
-            row = part.partition(f"\n   * - ``{setting.key}``\n")[2].partition("\n   * - ")[0]
+            row = part.partition(f"\n.. key:: [{cls.kind}] {setting.key}\n")[2].partition("\n.. ")[0]
             assert setting.help in row, (cls, setting.key)
-            assert setting.notation.title in row
+            assert setting.notation.title in re.sub(r"(?<!`)`([^`]+)`_", r"\1", row)
             assert ("*required*" in row) == setting.required
-    for table in (CATEGORIES, FIELDS, FUNCTIONS):
+    for directive, table in (("category", CATEGORIES), ("field", FIELDS), ("function", FUNCTIONS)):
         for name, each in table.items():
-            assert f"   * - ``{name}" in text
+            assert f"\n.. {directive}:: {name}" in text
             assert each.help in text
+
+
+class Definition(docutils.parsers.rst.Directive):
+    """What Sphinx makes of ``.. key::`` and the like, as far as docutils is concerned: a name, and what is below it."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+    has_content = True
+
+    def run(self) -> list[docutils.nodes.Node]:
+        """Read what is below."""
+        node = docutils.nodes.container()
+        self.state.nested_parse(self.content, self.content_offset, node)
+        return [node]
 
 
 def test_the_reference_is_valid_restructuredtext(capsys: pytest.CaptureFixture[str]) -> None:
     """The command prints a page that docutils reads without a complaint."""
+    for name in ("key", "category", "field", "function"):
+        docutils.parsers.rst.directives.register_directive(name, Definition)
     assert command.main(["reference"]) == 0
     page = capsys.readouterr().out.replace(":ref:", "")
     docutils.core.publish_doctree(page, settings_overrides={"halt_level": 2, "report_level": 2})

@@ -46,7 +46,7 @@ async def test_every_field_of_an_event_is_documented(tmp_path: pathlib.Path) -> 
         async with started(pki, origin) as node:
             await in_thread(_visit, node, pki)
             (event,) = await node.events.take()
-    documented = [name for name in re.findall(r"^   \* - ``([^`]+)``$", reference(), re.MULTILINE) if name in ALL_ROWS]
+    documented: list[str] = re.findall(r"^\.\. event-field:: (\S+)$", reference(), re.MULTILINE)
     fields = [name for name in documented if not ALL_ROWS[name].inner or name == "reasons"]
     within = {name for name in fields if name.startswith(("error.", "reasons.")) or ALL_ROWS[name].omitted}
     assert set(fields) - within | {"error"} == set(leaves(event)), json.dumps(event, indent=1)
