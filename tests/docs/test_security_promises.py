@@ -15,7 +15,7 @@ NAMED = re.compile(r"`([\w/]+\.py)::(test_\w+)`")
 
 def promises() -> list[str]:
     """The promises, each with the names of its tests."""
-    text = PAGE.partition("## What is promised")[2].partition("## What is not promised")[0]
+    text = PAGE.partition("\n## Promises\n")[2].partition("\n## Limits of the promises\n")[0]
     return [" ".join(item.split()) for item in re.findall(r"^- (.*(?:\n  .*)*)", text, re.MULTILINE)]
 
 
