@@ -50,6 +50,25 @@ def test_the_example_can_be_used_as_it_stands(example: pathlib.Path, capsys: pyt
     assert capsys.readouterr() == (f"{example}: ok, {counts}\n", "")
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.rst"])
+def test_the_problems_that_a_page_shows_are_those_of_the_example(
+    example: pathlib.Path, page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A copy with three mistakes has the problems, at the lines, that the README and the tutorial print."""
+    text = EXAMPLE.read_text()
+    for right, wrong in (("= on\n", "= maybe\n"), ("\nservers ", "\nserverz "), ("= ^/old/\n", "= ^/old/(\n")):
+        text = text.replace(right, wrong, 1)
+    (example.parent / "broken.ini").write_text(text)
+    monkeypatch.chdir(example.parent.parent)
+    assert main(["check", "etc/broken.ini"]) == 1
+    assert _lines(capsys.readouterr().err) in _lines((EXAMPLE.parent.parent / page).read_text())
+
+
+def _lines(text: str) -> str:
+    """The lines of a text without what they are indented by."""
+    return "\n".join(line.strip() for line in text.splitlines())
+
+
 def test_the_example_lacks_nothing_but_its_certificates(capsys: pytest.CaptureFixture[str]) -> None:
     """In a fresh clone every problem of the example is a missing file of the folder that is made, and nothing else."""
     problems = (
