@@ -22,7 +22,20 @@ from OpenSSL import SSL, crypto
 
 from edgenode.model.exchange import NO_CERTIFICATE, AlternativeNames, ClientIdentity, Verification
 from edgenode.tls.bounds import CROWDED, LARGEST_CHAIN, is_crowded, too_large
-from edgenode.tls.der import BOOLEAN, INTEGER, SEQUENCE, UTC_TIME, Element, Fields, element, elements, fields, only
+from edgenode.tls.der import (
+    BOOLEAN,
+    INTEGER,
+    SEQUENCE,
+    UTC_TIME,
+    Element,
+    Fields,
+    element,
+    elements,
+    extension_values,
+    fields,
+    only,
+)
+from edgenode.tls.der_offsets import oid
 from edgenode.tls.names import legacy_name, name_text
 from edgenode.tls.verify_errors import APPLICATION_VERIFICATION
 
@@ -55,7 +68,7 @@ def _of_a_stranger(leaf: bytes) -> ClientIdentity:
 def _read(der: bytes) -> ClientIdentity:
     parts = fields(der)
     certificate = _parsed(der, parts)
-    extensions = _extensions(certificate)
+    extensions = _extensions(certificate) or _extensions(_lenient(parts))
     ski, aki = extensions.get(x509.SubjectKeyIdentifier), extensions.get(x509.AuthorityKeyIdentifier)
     begin, end = map(_moment, elements(only(parts.validity)))
     return ClientIdentity(
@@ -80,7 +93,7 @@ def _read(der: bytes) -> ClientIdentity:
         fingerprint_sha1=hashlib.sha1(der, usedforsecurity=False).hexdigest(),
         ski=_hexadecimal(None if ski is None else ski.digest),
         issuer_ski=_hexadecimal(None if aki is None else aki.key_identifier),
-        extended_key_usages=tuple(usage.dotted_string for usage in extensions.get(x509.ExtendedKeyUsage, ())),
+        extended_key_usages=_extended_key_usages(parts),
     )
 
 
@@ -91,7 +104,11 @@ def _parsed(der: bytes, parts: Fields) -> x509.Certificate:
     except Exception:
         # OpenSSL is more lenient, and it alone decides whether a certificate is good: so once more without what only
         # the library minds.
-        return x509.load_der_x509_certificate(_plain(parts))
+        return _lenient(parts)
+
+
+def _lenient(parts: Fields) -> x509.Certificate:
+    return x509.load_der_x509_certificate(_plain(parts))
 
 
 def _plain(parts: Fields) -> bytes:
@@ -120,11 +137,14 @@ _PKCS_1 = bytes.fromhex("2a864886f70d0101")
 
 
 def _without_default(extension: bytes) -> bytes:
-    """An extension that says whether it is critical only if it is."""
+    """An extension that says whether it is critical, or an authority's, only if it is."""
     kind, *critical, value = elements(only(extension))
-    return element(
-        SEQUENCE, kind.der, *(element(BOOLEAN, b"\xff") for each in critical if any(each.content)), value.der
-    )
+    plain = _NO_AUTHORITY if kind.content == _BASIC_CONSTRAINTS and value.der == _NO_AUTHORITY_IN_FULL else value.der
+    return element(SEQUENCE, kind.der, *(element(BOOLEAN, b"\xff") for each in critical if any(each.content)), plain)
+
+
+_BASIC_CONSTRAINTS, _EXTENDED_KEY_USAGE = b"\x55\x1d\x13", b"\x55\x1d\x25"
+_NO_AUTHORITY, _NO_AUTHORITY_IN_FULL = bytes.fromhex("04023000"), bytes.fromhex("04053003010100")
 
 
 def _moment(time: Element) -> datetime.datetime:
@@ -165,6 +185,15 @@ def _hexadecimal(data: bytes | None) -> str:
     return (data or b"").hex().upper()
 
 
+def _extended_key_usages(certificate: Fields) -> tuple[str, ...]:
+    """Read by themselves: who may not be told by its names, for another extension cannot be read, has a usage still."""
+    try:
+        values = extension_values(certificate, _EXTENDED_KEY_USAGE)
+        return tuple(oid(each.content) for value in values for each in elements(only(value)))
+    except ValueError:
+        return ()
+
+
 def _alternative_names(names: x509.SubjectAlternativeName | None) -> AlternativeNames:
     if names is None:
         return AlternativeNames()
@@ -187,18 +216,18 @@ def _key_bits(certificate: x509.Certificate) -> int:
 
 
 def _signature_algorithm(certificate: x509.Certificate) -> str:
-    oid = certificate.signature_algorithm_oid
-    if oid != x509.SignatureAlgorithmOID.RSASSA_PSS:
-        return _named(SIGNATURE_ALGORITHMS, oid)
+    algorithm = certificate.signature_algorithm_oid
+    if algorithm != x509.SignatureAlgorithmOID.RSASSA_PSS:
+        return _named(SIGNATURE_ALGORITHMS, algorithm)
     try:
         digest = certificate.signature_hash_algorithm
     except Exception:  # parameters that the library does not know
         digest = None
-    return oid.dotted_string if digest is None else f"rsa-pss-{digest.name}"
+    return algorithm.dotted_string if digest is None else f"rsa-pss-{digest.name}"
 
 
-def _named(names: Mapping[str, str], oid: x509.ObjectIdentifier) -> str:
-    return names.get(oid.dotted_string, oid.dotted_string)
+def _named(names: Mapping[str, str], kind: x509.ObjectIdentifier) -> str:
+    return names.get(kind.dotted_string, kind.dotted_string)
 
 
 def identify(

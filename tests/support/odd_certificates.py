@@ -106,6 +106,9 @@ def odd(authority: Issued) -> Iterator[Odd]:
     backwards = [attribute(0x0C, b"b", ORGANIZATION), attribute(0x0C, b"a")]
     yield made("an RDN out of order", "CN=a+O=b", subject=named(backwards))
     yield made("critical FALSE written out", "CN=client", extensions=tlv(0xA3, tlv(0x30, *map(written_out, each))))
+    in_full = tlv(0x30, tlv(0x06, b"\x55\x1d\x13"), tlv(0x04, tlv(0x30, tlv(0x01, b"\0"))))
+    others = [extension for extension in each if b"\x55\x1d\x13" not in extension]
+    yield made("cA FALSE written out", "CN=client", extensions=tlv(0xA3, tlv(0x30, in_full, *others)))
     yield made("ECDSA with NULL parameters", "CN=client", algorithm=with_null)
     for number in (0, 1, 3, 99, 255):
         yield made(f"version {number}", "CN=client", version=tlv(0xA0, tlv(0x02, bytes([number]))))

@@ -45,7 +45,7 @@ def shaken(odd: Odd, group: ServerGroup, version: str = "1.3") -> tuple[Pair, Cl
 def test_what_says_who_the_client_is_is_served(odd: Odd, version: str) -> None:
     """In every kind of refusal: it is verified, and its identity has all that a plain one has."""
     for refusal in ("400", "handshake"):
-        group = server_group("on", mtls_refusal=refusal)
+        group = server_group("on", mtls_refusal=refusal, required_eku=("clientAuth",))
         pair, client = shaken(odd, group, version)
         assert pair.done, pair.alerts
         assert client is not None
@@ -56,6 +56,7 @@ def test_what_says_who_the_client_is_is_served(odd: Odd, version: str) -> None:
         assert client.fingerprint_sha256 == hashlib.sha256(odd.der).hexdigest()
         assert client.sans.dns == (() if "twice" in odd.what and "extension" in odd.what else ("a.test",))
         assert client.not_after > now() > client.not_before
+        assert client.extended_key_usages == ("1.3.6.1.5.5.7.3.2",)
         assert Trust.of(group, [trusted(ROOT, tags=["root"])]).look_again(client, now())[0] is client
 
 
