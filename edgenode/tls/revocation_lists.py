@@ -33,9 +33,11 @@ def read_crls(path: pathlib.Path) -> tuple[RevocationList, ...]:
     """
     data = read(path)
     if data.startswith(b"\x30"):
-        if len(data) > pem.der_length(data):
+        length = pem.der_length(data)
+        only = _crl(f"{path}", lambda: data[:length])
+        if len(data) > length:
             raise InvalidValue(f"{path} goes on behind its revocation list: in DER a file holds one, in PEM several")
-        return (_crl(f"{path}", lambda: data),)
+        return (only,)
     found = pem.blocks(path, data, pem.REVOCATION_LIST)
     if not found:
         raise InvalidValue(f"{path} holds no revocation list")
@@ -43,10 +45,21 @@ def read_crls(path: pathlib.Path) -> tuple[RevocationList, ...]:
 
 
 def _crl(where: str, read_der: Callable[[], bytes]) -> RevocationList:
+    der = b""
     try:
-        return RevocationList.read(read_der())
+        der = read_der()
+        return RevocationList.read(der)
     except Exception as error:
-        raise InvalidValue(f"{where}: a malformed revocation list: {in_words(error)}") from error
+        why = "it is a certificate" if _is_certificate(der) else in_words(error)
+        raise InvalidValue(f"{where}: a malformed revocation list: {why}") from error
+
+
+def _is_certificate(der: bytes) -> bool:
+    try:
+        x509.load_der_x509_certificate(der)
+    except Exception:
+        return False
+    return True
 
 
 def signs_lists_only(certificate: x509.Certificate) -> bool:

@@ -81,6 +81,9 @@ STRANGE: Mapping[str, tuple[bytes, str]] = {
         pem("PKCS7", b"\x30\x00"),
         "a PKCS #7 bundle does not belong here: openssl pkcs7 -print_certs writes its certificates",
     ),
+    "a request": (pem("NEW CERTIFICATE REQUEST", b"\x30\x00"), "a request for a certificate does not belong here"),
+    "attributes": (pem("ATTRIBUTE CERTIFICATE", b"\x30\x00"), "an attribute certificate does not belong here"),
+    "parameters": (pem("DH PARAMETERS", b"\x30\x00"), "a block with parameters of keys does not belong here"),
     "an unknown kind": (pem("SECRET", b""), "a block of an unknown kind, SECRET, does not belong here"),
     "in small letters": (pem("certificate", ROOT.der), "a block of an unknown kind, certificate, does not belong here"),
     "the wrong end": (ROOT.pem.replace(b"END CERTIFICATE", b"END X509 CERTIFICATE"), "a certificate without an end"),
@@ -116,9 +119,10 @@ def test_a_certificate_is_no_revocation_list(tmp_path: pathlib.Path) -> None:
     """Nor a list with the label of another."""
     lists = ROOT.crl().public_bytes(Encoding.PEM)
     assert store(tmp_path, ROOT.pem, ROOT.pem + lists)[1] == ["FOLDER/crl, line 1: a certificate does not belong here"]
-    assert store(tmp_path, ROOT.pem, pem("X509 CRL", ROOT.der))[1][0].startswith(
-        "FOLDER/crl, line 1: a malformed revocation list: "
-    )
+    sentence = "a malformed revocation list: it is a certificate"
+    assert store(tmp_path, ROOT.pem, pem("X509 CRL", ROOT.der))[1] == [f"FOLDER/crl, line 1: {sentence}"]
+    for der in ROOT.der, ROOT.der + ROOT.crl().public_bytes(Encoding.DER):
+        assert store(tmp_path, ROOT.pem, der)[1] == [f"FOLDER/crl: {sentence}"]
 
 
 def test_explanations_stand_between_blocks(tmp_path: pathlib.Path) -> None:
