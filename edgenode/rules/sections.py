@@ -74,7 +74,8 @@ class Section:
         "What its entries look at besides: ``argument`` at the values in bodies of ``json``, ``xml`` and ``graphql``, "
         "at what values say in ``base64``, and at names in ``any-case``, as ``cookie`` does; ``method`` with "
         "``method-override`` also at ``X-HTTP-Method-Override``, ``X-HTTP-Method``, ``X-Method-Override`` and the "
-        "argument ``_method``. It says nothing of the expression, nor of the sections named.",
+        "arguments ``_method`` and ``X-HTTP-Method-Override``, in any case. It says "
+        "nothing of the expression, nor of the sections named.",
         (),
     )
     entries: tuple[Entry, ...] = field(default=(), kw_only=True, metadata={"entries": True})

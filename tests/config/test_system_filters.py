@@ -146,6 +146,8 @@ def test_requests_for_another_method_can_be_forbidden(
     [
         ("application/x-www-form-urlencoded", b"_method=delete", True),
         ("application/json", b'{"_method": "DELETE"}', True),
+        ("application/x-www-form-urlencoded", b"X-HTTP-Method-Override=DELETE", True),
+        ("application/x-www-form-urlencoded", b"_METHOD=DELETE", True),
         ("application/json", b'{"method": "DELETE"}', False),
     ],
 )

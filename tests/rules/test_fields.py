@@ -145,6 +145,8 @@ def read(name: str, asked: Request | None, **facts: Any) -> Any:
         (request("/", "Cookie: a.b=1; a%5Bc]=2"), "edge.cookies",
          {b"a.b": (b"1",), b"a_b": (b"1",), b"a%5Bc]": (b"2",), b"a%5Bc": (b"2",), b"a[c]": (b"2",), b"a": (b"2",),
           b"a_c]": (b"2",)}),
+        (request("/", 'Cookie: a=j:"x"; b=j%3A%22y%22; c=j:"'), "edge.cookies",
+         {b"a": (b'j:"x"', b"x"), b"b": (b"j%3A%22y%22", b'j:"y"', b"y"), b"c": (b'j:"',)}),
         (request("/", r'Cookie: a="\157ld"'), "edge.cookies", {b"a": (rb'"\157ld"', rb"\157ld", b"old")}),
         (request("/", "Referer: r"), "http.referer", b"r"),
         (request(), "http.user_agent", b""),

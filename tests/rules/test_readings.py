@@ -73,6 +73,7 @@ def part(name: str, kind: str, value: bytes, more: str = "") -> bytes:
         ("json", "q_cmd", request(EVIL, "text/plain")),
         ("json", "q_cmd", request(EVIL, FORM)),
         ("json", "q_cmd", request(EVIL)),
+        ("json", "q_cmd", request(b"[1, " + EVIL + b"]", "text/plain")),
         ("json", "q_cmd", request(EVIL.decode().encode("utf-16"), JSON)),
         ("json", "q_cmd", request(EVIL.decode().encode("utf-16-le"), FORM)),
         ("json", "q_cmd", request(EVIL.decode().encode("utf-7"), f"{JSON}; charset=utf-7")),
@@ -83,12 +84,15 @@ def part(name: str, kind: str, value: bytes, more: str = "") -> bytes:
         ("xml", "r1cmd1", request(XML, "application/soap+xml")),
         ("xml", "cmd", request(b'<?xml version="1.0"?>' + XML, "text/plain")),
         ("xml", "cmd", request(XML)),
+        ("xml", "cmd", request(b"<!-- x --><?y z?>\n" + XML)),
+        ("xml", "cmd", request(b"<!DOCTYPE r>" + XML, "text/plain")),
         ("xml", "cmd", request(XML.decode().encode("utf-16"), "text/xml")),
         ("xml", "cmd", request((b'<?xml version="1.0"?>' + XML).decode().encode("cp037"), "text/xml")),
         ("xml", "cmd", request(b'<?xml version="1.0" encoding="utf-7"?><r><cmd>+AGUAdgBpAGw-</cmd></r>', "text/xml")),
         ("graphql", "cmd", request(GRAPHQL, "application/graphql")),
         ("graphql", "cmd", request(json.dumps({"query": GRAPHQL.decode()}).encode(), JSON)),
         ("graphql", "cmd", request(json.dumps([{"query": "{a}", "variables": {"cmd": "evil"}}]).encode(), JSON)),
+        ("graphql", "cmd", request(b'{"variables":"{\\"cmd\\":\\"evil\\"}"}', JSON)),
         ("graphql", "cmd", request(query=b'query={run(cmd:"evil")}', method=b"GET")),
         ("graphql", "cmd", request(query=b'query={a}&variables={"cmd":"evil"}', method=b"GET")),
         ("graphql", "cmd", request(part("operations", "text/plain", b'{"variables":{"cmd":"evil"}}'), MULTIPART)),
@@ -119,7 +123,12 @@ def test_readings_go_together() -> None:
         ("json", b'{"a":NaN}', JSON, True), ("json", b"{'a':1}", "text/plain", True), ("json", b'{"a":1', FORM, True),
         ("json", b"hello", JSON, True), ("json", b"hello", "text/plain", False), ("json", b"[0]=1", FORM, False),
         ("json", b" ", JSON, False), ("json", b"<a", "text/xml", False), ("json", b"[" * 100, JSON, True),
-        ("xml", b"<a>", "text/xml", True), ("xml", b"<!DOCTYPE a><a/>", "text/plain", True),
+        ("xml", b"<a>", "text/xml", True), ("xml", b"<!DOCTYPE a []><a/>", "text/plain", True),
+        ("xml", b'<!DOCTYPE html [<!ENTITY x "y">]><a>&x;</a>', "text/html", True),
+        ("xml", b"<!DOCTYPE html><br>", None, False),
+        ("xml", b"<a>" * 70 + b"</a>" * 70, "text/plain", True), ("xml", b"<r>" + b"<a/>" * 9000 + b"</r>", None, True),
+        ("json", b'[1,{"a":NaN}]', "text/plain", True), ("json", b"[" * 70 + b"]" * 70, None, True),
+        ("graphql", b'{"query":"type T {a: B} {a(cmd: 1)}"}', JSON, True),
         ("xml", b"<!doctype html><br>", "text/html", False), ("xml", b"<p>a<br></p>", "text/html", False),
         ("xml", b'<?xml version="1.0" encoding="x-odd"?><a/>', "text/xml", True), ("xml", b"{", JSON, False),
         ("graphql", b"{", "application/graphql", True), ("graphql", b'{"query":"{a("}', JSON, True),
@@ -133,7 +142,7 @@ def test_readings_go_together() -> None:
     ],
 )  # fmt: skip
 def test_a_body_that_cannot_be_read_is_refused_where_a_rule_reads_such(
-    reading: str, body: bytes, kind: str, refused: bool
+    reading: str, body: bytes, kind: str | None, refused: bool
 ) -> None:
     """With a reason, and unless ``uninspected`` is ``pass``; what is not of the kind is not looked at."""
     asked = request(body, kind)
@@ -151,7 +160,8 @@ def test_a_body_that_cannot_be_read_is_refused_where_a_rule_reads_such(
         request(x_http_method_override="DELETE"), request(x_http_method="delete"),
         request(x_method_override=" delete , x"),
         request(query=b"_method=Delete"), request(b"_method=DELETE", FORM), request(b'{"_method": "DELETE"}', JSON),
-        request(part("_method", "text/plain", b"DELETE"), MULTIPART),
+        request(part("_method", "text/plain", b"DELETE"), MULTIPART), request(b"_METHOD=DELETE", FORM),
+        request(query=b"X-HTTP-Method-Override=DELETE"),
     ],
 )  # fmt: skip
 def test_another_method_that_is_asked_for_is_one(asked: Request) -> None:

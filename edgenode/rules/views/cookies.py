@@ -5,6 +5,8 @@ Law: a rule on a cookie sees each form in which some server may read its value.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Callable, Iterator
 
@@ -124,6 +126,9 @@ def _readings(value: bytes) -> Iterator[bytes]:
     if len(value) > 1 and value.startswith(b'"') and value.endswith(b'"'):
         yield unescaped(value[1:-1])
         yield _BACKSLASH.sub(_character, value[1:-1])  # as Python's http.cookies, octal escapes among them
+    if (written := unescaped(value)).startswith(b'j:"'):  # Express
+        with contextlib.suppress(ValueError):
+            yield str(json.loads(written[2:])).encode("utf-8", "surrogatepass")
 
 
 def _character(match: re.Match[bytes]) -> bytes:

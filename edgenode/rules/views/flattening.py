@@ -20,7 +20,11 @@ MOST_NAMED = 1 << 20
 
 
 class Unread(Exception):
-    """It is not well-formed, too deep, or has too many values."""
+    """It is not well-formed."""
+
+
+class Beyond(Unread):
+    """It may be well-formed, and has more than is looked at, or what could mean anything."""
 
 
 @define
@@ -40,12 +44,12 @@ class Flattening:
         :param depth: in how many structures they stand.
         :param values: how many there are.
         :param named: how many characters of names there are to each.
-        :raises Unread: if there is too much of anything.
+        :raises Beyond: if there is too much of anything.
         """
         self._values -= values
         self._named -= values * named
         if depth > MOST_DEEP or self._values < 0 or self._named < 0:
-            raise Unread("it is too deep, or has too many values")
+            raise Beyond("it is too deep, or has too many values")
 
     def add(self, names: Iterable[bytes], values: Sequence[bytes]) -> None:
         """Add every value under every name."""

@@ -25,7 +25,10 @@ _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _OPERATIONS = ("query", "mutation", "subscription")
 
-_LOOKS = re.compile(r"[\s,\ufeff]*(?:#|\{|(?:query|mutation|subscription|fragment)\b[^{]*\{)")
+_LOOKS = re.compile(
+    r'[\s,\ufeff]*+(?:#|\{|"""|(?:"[^"{]*+"[\s,\ufeff]*+)?(?:query|mutation|subscription|fragment|type|schema|scalar'
+    r"|interface|union|enum|input|extend|directive)\b[^{]*+\{)"
+)
 
 
 def looks_like_it(text: str) -> bool:
@@ -56,6 +59,8 @@ class _Reader:
         """Operations and fragments."""
         self._next()
         while self._now:
+            if self._now.startswith('"'):
+                self._next()  # the description of what follows
             word, prefix = self._now, "gdir"
             if word == "fragment":
                 self._next()

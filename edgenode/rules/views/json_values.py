@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from edgenode.rules.views.flattening import MOST_VALUES, Flattening, Unread, bytes_of
+from edgenode.rules.views.flattening import MOST_VALUES, Beyond, Flattening, Unread, bytes_of
 
 _BETWEEN = " \t\n\r\x1e"
 """White space, and what stands between the texts of a sequence (RFC 7464)."""
@@ -59,10 +59,12 @@ def documents(text: bytes) -> list[Any]:
             document, place = _DECODER.raw_decode(written, place)
             found.append(document)
             if len(found) > MOST_VALUES:
-                raise Unread("there are too many texts")
+                raise Beyond("there are too many texts")
             between = _ANY_BETWEEN.match(written, place)
             place = place if between is None else between.end()
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise Beyond(str(error)) from None
+    except ValueError as error:
         raise Unread(str(error)) from None
     return found
 

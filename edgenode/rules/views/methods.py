@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgenode.model.exchange import Exchange
+from edgenode.model.exchange import NO_BODY, Exchange
 from edgenode.rules.views import arguments
 
-HEADERS = (b"x-http-method-override", b"x-http-method", b"x-method-override")
-ARGUMENT = b"_method"
+_HEADERS = (b"x-http-method-override", b"x-http-method", b"x-method-override")
+_ARGUMENTS = (b"_method", b"x-http-method-override")
+"""In any case: Slim has ``_METHOD``, and ASP.NET MVC looks for the header's name in forms and queries."""
 
 
 def overridden(further: frozenset[str]) -> Callable[[Exchange], tuple[bytes, ...] | None]:
@@ -20,18 +21,20 @@ def overridden(further: frozenset[str]) -> Callable[[Exchange], tuple[bytes, ...
 
     :param further: how arguments are read.
     """
-    of_argument = arguments.of_name(ARGUMENT, further)
+    read_all = arguments.with_further(further | {"any-case"})
 
     def read(exchange: Exchange) -> tuple[bytes, ...] | None:
         request = exchange.request
         if request is None:
             return None
         fields = request.fields
-        written = [value for name in HEADERS for value in fields.get(name, ())]
-        written += of_argument(exchange) or ()
-        found = [request.method]
+        written = [value for name in _HEADERS for value in fields.get(name, ())]
+        if request.query or request.body is not NO_BODY:
+            found = read_all(request)
+            written += [value for name in _ARGUMENTS for value in found.get(name, ())]
+        methods = [request.method]
         for each in written:
-            found += (each, *(word.strip().upper() for word in each.split(b",")))
-        return tuple(dict.fromkeys(found)) if written else (request.method,)
+            methods += (each, *(word.strip().upper() for word in each.split(b",")))
+        return tuple(dict.fromkeys(methods))
 
     return read

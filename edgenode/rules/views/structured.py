@@ -13,7 +13,7 @@ from attrs import define, field
 
 from edgenode.model.exchange import Request
 from edgenode.rules.views import bodies, charsets, graphql_values, json_values, xml_values
-from edgenode.rules.views.flattening import MOST_VALUES, Flattening, Unread
+from edgenode.rules.views.flattening import MOST_VALUES, Beyond, Flattening, Unread, bytes_of
 from edgenode.rules.views.pairs import Pairs
 from edgenode.rules.views.parameters import first_word
 
@@ -27,12 +27,14 @@ _DECLARED = {
 """What a media type has in it that says so."""
 
 _BEGINNINGS = {
-    "json": re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*[\"'}/]|\[\s*[\[{\"/])"),
-    "xml": re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml\b|!DOCTYPE\s+(?!html\b)|[A-Za-z_][^<>\s]*[\s/>])"),
+    "json": re.compile(rb"(?:\xef\xbb\xbf)?\s*[{\[]"),
+    "xml": re.compile(rb"(?:\xef\xbb\xbf)?\s*<[A-Za-z_:?!\x80-\xff]"),
 }
 """How one begins whose type says something else."""
 
-_EVIDENT = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:[{\[]|<\?xml\b|<!DOCTYPE\s)")
+_EVIDENT = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml\b|\{\s*[\"'}/]|\[\s*(?:[\[{\"'/]|(?:-?[\d.eE+-]+|true|false|null|-?Infinity|NaN)\s*,))"
+)
 """How one begins that nobody sends as something else; what only might be XML may be HTML, or anything."""
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
@@ -106,8 +108,9 @@ class _Reading:
                 self.into.expect(0, 1, 0)
                 flatten(text, name, self.kinds, self.into)
                 read = True
-            except Unread:
-                failed = failed or declared or (not name and _EVIDENT.match(text) is not None)
+            except Unread as error:
+                evident = isinstance(error, Beyond) or (not name and _EVIDENT.match(text) is not None)
+                failed = failed or declared or evident
         self.unread = self.unread or (failed and not read)
 
 
@@ -128,7 +131,8 @@ def _operation(document: object, into: Flattening) -> None:
         if name == "query" and isinstance(value, str) and graphql_values.looks_like_it(value):
             graphql_values.flatten(value, into)
         elif name == "variables":
-            json_values.flatten(value, into)
+            for each in json_values.documents(bytes_of(value)) if isinstance(value, str) else (value,):
+                json_values.flatten(each, into)
 
 
 def _xml(text: bytes, name: bytes, kinds: frozenset[str], into: Flattening) -> None:

@@ -1,18 +1,17 @@
 """XML as names and values: those of attributes and of the texts in elements, named by the way that leads to them.
 
 Law: no entity is expanded but the five that XML has itself. A document type could define others, of which every reader
-makes something else, and so a text with one is unread; nothing outside of the text is ever asked for.
+makes something else, and so a text with such a one is unread; nothing outside of the text is ever asked for.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NoReturn
 from xml.parsers import expat
 
 from attrs import define, field
 
-from edgenode.rules.views.flattening import Flattening, Unread
+from edgenode.rules.views.flattening import Beyond, Flattening, Unread
 
 _ENCODING = re.compile(rb"""\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*["']([^"'>]{1,64})["']""")
 
@@ -84,9 +83,10 @@ class _Reader:
         """A piece of a text."""
         self._pieces.append(text)
 
-    def document_type(self, *declared: object) -> NoReturn:
-        """A document type is declared."""
-        raise Unread("a document type")
+    def document_type(self, name: str, system: str | None, public: str | None, inner: bool) -> None:
+        """A document type is declared; only of one that has nothing but a name it is known what it says."""
+        if system or public or inner:
+            raise Beyond("a document type")
 
     def _end_of_text(self) -> None:
         if self._pieces:
