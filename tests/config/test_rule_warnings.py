@@ -196,7 +196,7 @@ FOUND = {
     # -- values that never come
     "a path without a slash": (a_filter("path = ^admin"), f"[global-filter f] path: {PATH}"),
     "a path that begins with none": (a_filter("path = ^[^/]"), PATH),
-    "an empty path": (an_expression('http.request.uri.path matches "^$"'), PATH),
+    "an empty path": (an_expression('http.request.uri.path matches "^$"'), "it is never empty"),
     "an exact path without a slash": (an_expression('http.request.uri.path eq "admin"'), "a path begins with /"),
     "a capital host": (an_expression('http.host eq "Open.test"'), "the host is in lower case"),
     "a host with a port": (an_expression('http.host in {"open.test:8443"}'), "the host is in lower case"),
@@ -347,7 +347,54 @@ FOUND = {
 }
 """What is found, and a part of what is said of it."""
 
+NOT_FILLED_IN = "looks like a value that was never filled in"
+FOUND |= {
+    f"nothing in a field that is never empty: {text}": (an_expression(text), "this never comes: it is never empty")
+    for text in (
+        'http.host in {""} and ssl', 'http.host eq ""', 'http.host ne ""', 'not http.host in {""}',
+        'http.host in {"www.a.test" ""}', 'lower(http.host) in {""}', "len(http.host) eq 0",
+        "len(lower(http.host)) lt 1", 'http.host wildcard ""', 'http.host matches "^$"', 'http.request.method in {""}',
+        'http.request.uri in {""}',
+        'http.request.uri.path in {"" "/a"}', 'http.request.full_uri eq ""', 'http.request.version eq ""',
+        'ip.src.country in {""}', 'edge.authority eq ""', 'edge.server_group eq ""', 'edge.path_map in {""}',
+        'edge.sni eq ""', 'any(http.request.headers.names[*] eq "")',
+    )
+} | {
+    f"nothing in an entry: {line}": (a_filter(line), "this never comes: it is never empty")
+    for line in ("authority = ^$", "method = ^$", "path = ^$", "uri = ^$")
+} | {
+    f"a value that nobody has filled in: {text}": (an_expression(text), NOT_FILLED_IN)
+    for text in (
+        'http.user_agent in {""}', 'cf.tls_client_auth.cert_serial in {"0A" ""} and cf.tls_client_auth.cert_verified',
+        'any(http.request.headers["x"][*] in {""})', 'http.host contains ""', 'http.host matches ""',
+        'starts_with(http.host, "")', 'ends_with(http.request.uri.path, "")',
+        'any(http.request.uri.args["a"][*] contains "")',
+    )
+} | {
+    f"a form that never comes: {text}": (text, sentence)
+    for text, sentence in (
+        (an_expression('http.host in {"*.a.test"}'), "without *, its port"),
+        (an_expression('http.host eq "a.test,b.test"'), "without *, its port"),
+        (a_filter(r"authority = ^a\.test:443$"), "its port, unless that is 443"),
+        (a_filter(r"authority = ^A\.test"), "the host in lower case"),
+        (an_expression('edge.authority eq "*"'), "without *, and its port"),
+        (a_filter('method = "GET"'), "a method is one word: GET"),
+        (an_expression('http.request.method in {"GET POST"}'), "a method is one word: GET"),
+        (an_expression('edge.tls_client_auth.verification eq "FAILED"'), "FAILED: and the reason"),
+    )
+}  # fmt: skip
+
 FINE = {
+    "no user agent": an_expression('http.user_agent eq ""'),
+    "nothing in a query": an_expression('http.request.uri.query eq ""'),
+    "an empty header": a_filter("header.x = ^$"),
+    "any method but one word": a_filter("method = !^GET$"),
+    "a host in either case": a_filter("match-case = no", r"authority = ^A\.test$"),
+    "an authority with its port": a_filter(r"authority = ^a\.test:8443$"),
+    "the beginning of a host": a_filter(r"authority = ^a\."),
+    "an address": an_expression('http.host in {"192.0.2.1" "[2001:db8::1]" "a_b.test"}'),
+    "every host": an_expression('http.host wildcard "*"'),
+    "the verdict": an_expression('edge.tls_client_auth.verification in {"NONE" "FAILED:certificate revoked"}'),
     "repetitions in a head": a_filter(f"header.x = {SLOW}"),
     "few repetitions in a body": a_filter(r"argument.x = ^(?P<id>[0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9a-f]{32})$"),
     "many expressions without any": a_filter(
@@ -356,7 +403,7 @@ FINE = {
     "two regexes": a_filter("path = ^/a", 'expression = http.request.uri.path matches "b$"'),
     "small letters in lower case": an_expression('lower(http.host) in {"a" "b"}'),
     "a header in small letters": an_expression('any(http.request.headers["x-foo"][*] eq "A")'),
-    "a length that may be": an_expression("len(http.host) le 0"),
+    "a length that may be": an_expression("len(http.user_agent) le 0"),
     "a path map behind another": NODE.replace("path-maps = open", "path-maps = wide, open").replace(
         "[path-map open]", "[path-map wide]\norigin = shop\npath = ^/api/?v1\n[path-map open]\npath = ^/api/v1"
     ),

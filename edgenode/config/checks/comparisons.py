@@ -20,9 +20,11 @@ from edgenode.rules.language.nodes import (
     Literal,
     Node,
     OneOf,
+    Pattern,
     Value,
     walk,
 )
+from edgenode.rules.matching.impossible import is_never_empty
 
 _HEADERS = "http.request.headers"
 _CASES = {"lower": bytes.lower, "upper": bytes.upper}
@@ -38,8 +40,20 @@ def impossible_comparisons(formulas: Formulas) -> Iterator[Problem]:
                 yield _located(header, expression, node, sentence)
 
 
+_ALL = ("contains", "starts_with", "ends_with", "matches")
+_FILLED_IN = 'looks like a value that was never filled in: write what is meant, or eq "" for what is empty or left out'
+
+
 def _never(node: Node) -> str:
     match node:
+        case Comparison(operator="in", value=value, constant=OneOf(items=items)) if b"" in items and _may_be_empty(
+            value
+        ):
+            return f'"" {_FILLED_IN}'
+        case Comparison(operator=operator, constant=Literal(value=b"") | Pattern(text=b"")) if operator in _ALL:
+            return f'{operator} "" is true of every value: it {_FILLED_IN}'
+        case Call(function=function, arguments=(_, Literal(value=b""))) if function in _ALL:
+            return f'{function} "" is true of every value: it {_FILLED_IN}'
         case Index(value=FieldValue(name=name), key=bytes(key)) if name == _HEADERS and key != key.lower():
             return f'names of headers are in lower case here, so this is always missing: write "{_text(key.lower())}"'
         case Call(function="has_key", arguments=(FieldValue(name=name), Literal(value=bytes(key)))):
@@ -53,6 +67,10 @@ def _never(node: Node) -> str:
                 if function in _CASES and isinstance(text, bytes) and text != _CASES[function](text):
                     return f'{function}(...) never gives this: write "{_text(_CASES[function](text))}"'
     return ""
+
+
+def _may_be_empty(value: Value) -> bool:
+    return not any(is_never_empty(each.name) for each in walk(value) if isinstance(each, FieldValue))
 
 
 def _function(value: Value) -> str:

@@ -58,10 +58,31 @@ _RAW_PATH = evolve(_PATH, within=lambda text: _in_a_path(text.replace(b"//", b"/
 _URI = evolve(_PATH, within=_in_a_normal_form)
 _ANY_URI = evolve(_PATH, within=_in_any)
 _FULL_URI = _Form(lambda text: text.startswith(_SCHEMES), "it begins with https:// or http://")
-_HOST = _Form(
-    lambda host: host == host.lower() and (b":" not in host or host.endswith(b"]")) and not host.endswith(b"."),
-    "the host is in lower case, without its port and a final dot",
+
+
+def _of_characters(characters: bytes, sentence: str) -> Callable[[bytes], str]:
+    """A text within a value that has these characters alone."""
+    return lambda text: sentence if text.strip(characters) else ""
+
+
+_NAME = rb"(?:[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])"
+_IN_NAMES = b"abcdefghijklmnopqrstuvwxyz0123456789_-.:[]"
+_HOST_WORDS = "the host is in lower case, without *, its port and a final dot"
+_HOST = _Form(re.compile(_NAME).fullmatch, _HOST_WORDS, _of_characters(_IN_NAMES, _HOST_WORDS))
+_AUTHORITY_WORDS = "it is the host in lower case, without *, and its port, unless that is 443"
+_AUTHORITY = _Form(
+    re.compile(_NAME + rb"(?::(?!443$)[0-9]+)?").fullmatch,
+    _AUTHORITY_WORDS,
+    _of_characters(_IN_NAMES, _AUTHORITY_WORDS),
 )
+_TOKEN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~"
+_METHOD_WORDS = "a method is one word: GET"
+_METHOD = _Form(lambda text: text and not text.strip(_TOKEN), _METHOD_WORDS, _of_characters(_TOKEN, _METHOD_WORDS))
+_VERDICT = _Form(
+    lambda text: text in (b"NONE", b"SUCCESS") or text.startswith(b"FAILED:"),
+    "it is NONE, SUCCESS, or FAILED: and the reason",
+)
+_NEVER_EMPTY = _Form(bool, "it is never empty")
 _LOWER_HEX = _Form(re.compile(rb"[0-9a-f]*").fullmatch, "it is in lower-case hexadecimal, without colons")
 _UPPER_HEX = _Form(re.compile(rb"[0-9A-F]*").fullmatch, "it is in upper-case hexadecimal, without colons")
 _COUNTRY = _Form(
@@ -73,9 +94,20 @@ _QUERY = _Form(lambda text: not text.startswith(b"?"), "a query is without its ?
 _VERSION = _Form(lambda text: text in (b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2"), "it is HTTP/1.0, HTTP/1.1 or HTTP/2")
 
 _FORMS: Mapping[str, _Form] = {
+    "cf.ray_id": _NEVER_EMPTY,
+    "edge.alpn": _NEVER_EMPTY,
+    "edge.authority": _AUTHORITY,
     "edge.path": _PATH,
+    "edge.path_map": _NEVER_EMPTY,
     "edge.paths[*]": _PATH,
+    "edge.security_policy": _NEVER_EMPTY,
+    "edge.server_group": _NEVER_EMPTY,
+    "edge.sni": _NEVER_EMPTY,
+    "edge.tags[*]": _NEVER_EMPTY,
+    "edge.tls_client_auth.verification": _VERDICT,
     "edge.uri[*]": _ANY_URI,
+    "http.request.headers.names[*]": _NEVER_EMPTY,
+    "http.request.method": _METHOD,
     "http.request.uri": _URI,
     "http.request.uri.path": _NORMAL_PATH,
     "http.request.full_uri": _FULL_URI,
@@ -99,6 +131,9 @@ _FORMS: Mapping[str, _Form] = {
 }
 """The form of each field that has one that is easily missed."""
 
+_SAME_CHARACTERS = ("lower(", "upper(")
+_EMPTY = ("^$", r"\A\z", r"^\z", r"\A$", r"^(?:$|\n\z)")
+
 _NEVER_NEGATIVE = ("len(", "http.request.")
 """How subjects begin that are no negative number."""
 
@@ -109,6 +144,8 @@ def impossible(predicate: Predicate) -> str:
     key = predicate.subject.key
     if key.startswith(_NEVER_NEGATIVE) and isinstance(sought, tuple) and predicate.match == "range" and sought[1] < 0:
         return "this never comes: it is never negative"
+    if _asks_for_nothing(predicate):
+        return "this never comes: it is never empty"
     rule = _FORMS.get(key)
     if rule is None:
         return ""
@@ -121,7 +158,26 @@ def impossible(predicate: Predicate) -> str:
     return ""
 
 
-_LITERAL = re.compile(r"(\^|\\A)?((?:[A-Za-z0-9/_~%&=:;,!@ -]|\\x[0-9A-F]{2}|\\[^A-Za-z0-9])*)(?:\$|\\z)?")
+def is_never_empty(key: str) -> bool:
+    """Whether a subject always has a text, or is missing."""
+    rule = _FORMS.get(key)
+    return rule is not None and not rule.possible(b"")
+
+
+def _asks_for_nothing(predicate: Predicate) -> bool:
+    """Whether it is the empty text that is sought, of a value that always has one."""
+    key, sought, counted = predicate.subject.key, predicate.sought, False
+    while key.startswith((*_SAME_CHARACTERS, "len(")):
+        counted = counted or key.startswith("len(")
+        key = key.partition("(")[2].removesuffix(")")
+    if not is_never_empty(key):
+        return False
+    if counted:
+        return predicate.match == "range" and isinstance(sought, tuple) and sought[1] == 0
+    return sought == b"" if predicate.match == "equal" else predicate.match == "regex" and sought in _EMPTY
+
+
+_LITERAL = re.compile(r"(\^|\\A)?((?:[A-Za-z0-9/_~%&=:;,!@\"' -]|\\x[0-9A-F]{2}|\\[^A-Za-z0-9])*)(\$|\\z)?")
 _WRITTEN = re.compile(r"\\x([0-9A-F]{2})|\\(.)")
 
 
@@ -135,5 +191,7 @@ def _never_matched(rule: _Form, pattern: str) -> str:
         return ""
     text = _WRITTEN.sub(lambda each: chr(int(each[1], 16)) if each[1] else each[2], literal[2]).encode("latin-1")
     if rule is _FULL_URI and literal[1] and not any(each.startswith(text[: len(each)]) for each in _SCHEMES):
+        return rule.sentence
+    if literal[1] and literal[3] and not rule.possible(text):
         return rule.sentence
     return rule.within(text)
