@@ -113,14 +113,16 @@ class CompiledRules:
     stages: tuple[Stage, ...]
 
     @classmethod
-    def of(cls, formulas: Formulas) -> CompiledRules:
+    def of(cls, formulas: Formulas, before: CompiledRules | None = None) -> CompiledRules:
         """Compile the rules of sections.
 
+        :param before: the rules that they succeed; what has not changed since is not compiled again.
         :raises InvalidValue: if they cannot be compiled together; ``which`` names the global filter, if it is one.
         """
         configuration = formulas.configuration
         definitions, actions = formulas.definitions, formulas.actions
         tags = {name: policy.tags for name, policy in configuration.security_policies.items()}
         feeds, compiled = formulas.contents.feeds, formulas.section_formulas
-        rules = stages.Rules(tags, configuration.global_filters, definitions, actions, feeds, compiled)
+        known = () if before is None else before.stages
+        rules = stages.Rules(tags, configuration.global_filters, definitions, actions, feeds, compiled, known)
         return cls(definitions, actions, stages.compiled(rules))

@@ -145,7 +145,7 @@ class Configuration(Sections):
             return self
         if contents.read == self.contents.read:
             return evolve(self, contents=contents)
-        return evolve(self, contents=contents, rules=CompiledRules.of(Formulas(self, contents)))
+        return evolve(self, contents=contents, rules=CompiledRules.of(Formulas(self, contents), self.rules))
 
 
 def _now() -> datetime.datetime:
@@ -186,7 +186,7 @@ def _load(
     formulas = Formulas(sections, contents)
     problems += [problem for check in catalogue.OF_SECTIONS for problem in check(sections)]
     problems += [problem for check in catalogue.OF_RULES for problem in check(formulas)]
-    rules, found = compile_rules(formulas)
+    rules, found = compile_rules(formulas, None if before is None else before.rules)
     problems += found
     in_use = None if before is None else before.credentials.of(sections, before)
     files, found = credentials.load(sections, now, in_use)

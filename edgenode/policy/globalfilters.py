@@ -168,6 +168,7 @@ class GlobalFilters:
         actions: Mapping[str, Action],
         feeds: Mapping[str, Members] = MappingProxyType({}),
         known: SectionFormulas | None = None,
+        before: GlobalFilters | None = None,
     ) -> GlobalFilters:
         """Compile the active ones of these filters.
 
@@ -176,6 +177,7 @@ class GlobalFilters:
         :param actions: the actions that they name, the predefined ones among them.
         :param feeds: what the filters with a source hold, by the filter's name.
         :param known: formulas with these definitions that have been made before.
+        :param before: those that these succeed; what has not changed since is not compiled again.
         :raises InvalidValue: if something is named that does not exist, or as
             :func:`edgenode.rules.section_formulas.formula_of` and
             :func:`edgenode.rules.matching.compiling.compile_formulas` do.
@@ -186,7 +188,8 @@ class GlobalFilters:
                 raise InvalidValue(f"the global filter {name} names an action that does not exist: {each.action}")
         known = known or SectionFormulas(definitions)
         formulas = [each.formula(name, known, feeds) for name, each in active.items()]
-        compiled = compile_formulas(formulas, [each.tags for each in active.values()], tuple(active))
+        automata = MappingProxyType({}) if before is None else before._formulas.automata
+        compiled = compile_formulas(formulas, [each.tags for each in active.values()], tuple(active), automata)
         consequences = [
             _Consequence.of(name, each, None if each.action is None else actions[each.action], ways)
             for (name, each), ways in zip(active.items(), compiled.ways, strict=True)

@@ -33,6 +33,7 @@ class Rules:
     :ivar actions: every action by its name, the predefined ones among them.
     :ivar feeds: what the filters with a source hold, by the filter's name.
     :ivar formulas: those of sections with these definitions, as far as they have been made; ``None`` for none.
+    :ivar before: the stages that these succeed.
     """
 
     policy_tags: Mapping[str, Sequence[str]] = field(factory=dict)
@@ -41,6 +42,7 @@ class Rules:
     actions: Mapping[str, Action] = field(factory=dict)
     feeds: Mapping[str, Members] = field(factory=dict)
     formulas: SectionFormulas | None = None
+    before: Sequence[Stage] = ()
 
 
 def _tagging(rules: Rules) -> Stage:
@@ -51,7 +53,8 @@ def _tagging(rules: Rules) -> Stage:
 
 
 def _global_filters(rules: Rules) -> Stage:
-    return GlobalFilters.of(rules.global_filters, rules.definitions, rules.actions, rules.feeds, rules.formulas)
+    before = next((stage for stage in rules.before if isinstance(stage, GlobalFilters)), None)
+    return GlobalFilters.of(rules.global_filters, rules.definitions, rules.actions, rules.feeds, rules.formulas, before)
 
 
 def _inspection(rules: Rules) -> Stage:

@@ -15,9 +15,9 @@ from edgenode.model.errors import InvalidValue
 from edgenode.rules import regexes
 from edgenode.rules.lists import Members
 from edgenode.rules.matching import engines, sets
-from edgenode.rules.matching.engines import ENGINES, Linear, Scan, Vectored, note
+from edgenode.rules.matching.engines import ENGINES, Engine, Linear, Vectored, Workshop, compiled
 from edgenode.rules.matching.hyperscan import alike
-from edgenode.rules.matching.sets import EqualSet, NetworkSet, PredicateSet, RangeSet, scans
+from edgenode.rules.matching.sets import EqualSet, NetworkSet, PredicateSet, RangeSet, patterns
 from edgenode.rules.networks import Networks, Range
 from edgenode.rules.regexes import check_regex, compile_regex
 from edgenode.rules.tags import canonical, check_tag
@@ -41,12 +41,12 @@ def find(predicates: PredicateSet, values: Collection[Any]) -> set[int]:
     return hits
 
 
-def search(several: Sequence[Scan], *values: bytes) -> set[int]:
+def search(several: Sequence[Engine], *values: bytes) -> set[int]:
     """The numbers of the expressions that match any of these values."""
     hits: set[int] = set()
-    for scan in several:
+    for engine in several:
         for value in values:
-            scan(value, note, 0, hits)
+            engine.scan(value, engine.note, 0, hits)
     return hits
 
 
@@ -118,6 +118,11 @@ def test_words_are_found_if_equal_and_names_below_a_domain(
     assert find(found, judged) == expected | ({7} if in_list else set())
 
 
+def searching(predicates: Sequence[Any], chosen: tuple[engines.Take, ...] = ENGINES) -> tuple[Engine, ...]:
+    """What searches for expressions, or lists of them, each with its number."""
+    return compiled(patterns(predicates), chosen, Workshop())
+
+
 def test_a_name_of_nothing_but_dots_costs_no_more_than_the_longest_suffix() -> None:
     """What a client sends is looked at only as far as suffixes reach."""
     found = EqualSet.of([(Members("$list", suffixes=frozenset((b".example.com",))), 7)])
@@ -147,16 +152,14 @@ _values = st.lists(st.text("abA\n\x00\xff/", max_size=5).map(lambda text: text.e
 
 @given(st.sampled_from((ENGINES, (Linear.take,))), st.lists(st.sampled_from(_PATTERNS), max_size=6), _values)
 def test_a_set_of_regexes_matches_as_each_one_by_itself(
-    chosen: tuple[engines.Take, ...], patterns: list[str], values: list[bytes]
+    chosen: tuple[engines.Take, ...], expressions: list[str], values: list[bytes]
 ) -> None:
     """Every value is searched for every expression, byte by byte, with ``.`` matching any byte."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engines, "ENGINES", chosen)
-        found = scans([*numbered(patterns), (Members("$list", regexes=("^a", "B$")), 7)])
+    found = searching([*numbered(expressions), (Members("$list", regexes=("^a", "B$")), 7)], chosen)
     listed = any(value.startswith(b"a") or value.endswith(b"B") for value in values)
     expected = {
         100 + index
-        for index, pattern in enumerate(patterns)
+        for index, pattern in enumerate(expressions)
         for value in values
         if compile_regex(pattern).search(value)
     }
@@ -190,22 +193,44 @@ def test_hyperscan_finds_what_re2_finds(pattern: str, values: list[bytes]) -> No
         check_regex(pattern)
     except InvalidValue:
         return
-    engine, left = Vectored.take([(pattern, 1)])
+    engine, left = Vectored.take([(pattern, 1)], Workshop())
     assert bool(engine) is not bool(left)
     if engine is not None:
         assert alike(pattern) is not None
         alone = compile_regex(pattern).search
-        assert [search([engine.scan], value) for value in values] == [
-            {1} if alone(value) else set() for value in values
-        ]
+        assert [search([engine], value) for value in values] == [{1} if alone(value) else set() for value in values]
+
+
+@pytest.mark.parametrize("chosen", [ENGINES, (Linear.take,)])
+def test_many_expressions_find_what_each_by_itself_finds(chosen: tuple[engines.Take, ...]) -> None:
+    """Hyperscan is told to compile large sets otherwise, and what it is told with is found nowhere."""
+    several = [f"^/{number}/" for number in range(100)] + [f"{number}.*(x|y)$" for number in range(100)] + ["$^"]
+    values = [b"/7/", b"/7", b"7 x", b"77\n-y", b"77 x\n", b"", b"x" * 100 + b"9y", b"\x00\x01\x02\x03"]
+    found = searching(numbered(several), chosen)
+    for value in values:
+        expected = {100 + place for place, pattern in enumerate(several) if compile_regex(pattern).search(value)}
+        assert search(found, value) - {-1} == expected
+
+
+def test_what_was_compiled_before_is_not_compiled_again() -> None:
+    """Whatever says the same, wherever it stands now; and nothing is kept that nobody has asked for again."""
+    first = Workshop()
+    first.engines({"path": [("a", 1), ("[[:alpha:]]", 2)], "query": [("q", 3)]})
+    second = Workshop(first.automata)
+    found = second.engines({"path": [("a", 8), ("[[:alpha:]]", 9)], "query": [("r", 1)]})
+    for (engine, expressions), automaton in second.automata.items():
+        assert (first.automata.get((engine, expressions)) is automaton) is ("r" not in expressions)
+    assert search(found["path"], b"a") == {8, 9}
+    assert search(found["query"], b"r") == {1}
+    assert not any("q" in expressions for _, expressions in second.automata)
 
 
 @pytest.mark.skipif(not engines.INSTALLED, reason="the extra hyperscan is not installed")
 def test_what_hyperscan_refuses_is_left_to_re2() -> None:
     """One expression that it does not take leaves it the others."""
-    engine, left = Vectored.take([("a", 1), ("a^b", 2), ("(a{200}){200}", 3), ("[[:alpha:]]", 4), ("b", 5)])
+    engine, left = Vectored.take([("a", 1), ("a^b", 2), ("(a{200}){200}", 3), ("[[:alpha:]]", 4), ("b", 5)], Workshop())
     assert engine is not None
-    assert search([engine.scan], b"ab") == {1, 5}
+    assert search([engine], b"ab") == {1, 5}
     assert [number for _, number in left] == [2, 3, 4]
 
 
@@ -226,12 +251,12 @@ def test_what_is_not_known_to_be_read_alike_is_not_translated(pattern: str) -> N
 )
 def test_no_byte_ends_a_match(pattern: str, value: bytes) -> None:
     """Invalid UTF-8 or a line feed in a value does not slip by a rule."""
-    assert search(scans([(pattern, 1)]), value) == {1}
+    assert search(searching([(pattern, 1)]), value) == {1}
 
 
 def test_a_dollar_does_not_stand_before_a_final_line_feed() -> None:
     """``$`` is the end of the value, not of its last line."""
-    assert search(scans([("b$", 1)]), b"ab\n") == set()
+    assert search(searching([("b$", 1)]), b"ab\n") == set()
 
 
 def test_a_set_that_cannot_be_searched_is_a_failure_and_no_mismatch() -> None:
@@ -243,8 +268,8 @@ def test_a_set_that_cannot_be_searched_is_a_failure_and_no_mismatch() -> None:
 
     for matching in (None, [], [0]):  # the last index, 1, stands for what matches always
         with pytest.raises(RuntimeError, match="not enough memory"):
-            search([Linear(Exhausted(matching), (7,)).scan], b"x")
-    assert search([Linear(Exhausted([0, 1]), (7,)).scan], b"x") == {7}
+            search([Linear(Exhausted(matching), (7,))], b"x")
+    assert search([Linear(Exhausted([0, 1]), (7,))], b"x") == {7}
 
 
 def test_regexes_that_are_too_large_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,14 +277,14 @@ def test_regexes_that_are_too_large_together_are_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr(regexes, "_SET", 1 << 10)
     monkeypatch.setattr(regexes, "_SET_EACH", 0)
     with pytest.raises(InvalidValue, match="these 2 regular expressions are too large together"):
-        Linear.take([("a{1000}", 1), ("b{1000}", 2)])
+        Linear.take([("a{1000}", 1), ("b{1000}", 2)], Workshop())
 
 
 def test_ten_thousand_regexes_are_one_set() -> None:
     """The memory that a set is given grows with it."""
     several = [(f"^/path-{number}/([0-9a-f]{{8}}-){{8}}(new|old)$", number) for number in range(10_000)]
-    found, _ = Linear.take(several)
-    assert search([found.scan], b"/path-4711/" + b"0123abcd-" * 8 + b"old") == {4711}
+    found, _ = Linear.take(several, Workshop())
+    assert search([found], b"/path-4711/" + b"0123abcd-" * 8 + b"old") == {4711}
 
 
 def test_re2_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
@@ -274,10 +299,10 @@ def test_the_memory_of_verdicts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(engines, "MOST_REMEMBERED", 10)
     monkeypatch.setattr(engines, "MOST_REMEMBERED_BYTES", 500)
     monkeypatch.setattr(engines, "LONGEST_REMEMBERED", 100)
-    found, _ = Linear.take([("x$", 1)])
+    found, _ = Linear.take([("x$", 1)], Workshop())
     for number in range(200):
         value = b"%d" % number * (number % 60) + b"x"
-        assert search([found.scan], value) == {1}
+        assert search([found], value) == {1}
         remembered = found._verdicts
         assert len(remembered) <= 10
         assert sum(map(len, remembered)) <= 500
@@ -308,7 +333,7 @@ def test_a_wrong_expression_is_soon_refused(pattern: str) -> None:
 def test_long_repetitions_are_for_hyperscan(pattern: str) -> None:
     """RE2 would take seconds for a hostile body; both find the same."""
     check_regex(pattern)
-    engine, left = Vectored.take([(pattern, 0)])
+    engine, left = Vectored.take([(pattern, 0)], Workshop())
     assert engine is not None
     assert not left
     for value in (
@@ -319,4 +344,4 @@ def test_long_repetitions_are_for_hyperscan(pattern: str) -> None:
         b"ab" * 500,
         b"ab" * 499 + b"c",
     ):
-        assert (search([engine.scan], value) == {0}) == (compile_regex(pattern).search(value) is not None)
+        assert (search([engine], value) == {0}) == (compile_regex(pattern).search(value) is not None)

@@ -9,9 +9,12 @@ from edgenode.model.errors import InvalidValue, Problem
 from edgenode.policy.actions import PREDEFINED
 
 
-def compile_rules(formulas: Formulas) -> tuple[CompiledRules | None, list[Problem]]:
+def compile_rules(
+    formulas: Formulas, before: CompiledRules | None = None
+) -> tuple[CompiledRules | None, list[Problem]]:
     """Compile the rules, as far as all that they name could be read.
 
+    :param before: the rules that they succeed.
     :returns: ``None`` if that cannot be; and what only shows here: circles, and expressions too large together.
     """
     configuration = formulas.configuration
@@ -32,7 +35,7 @@ def compile_rules(formulas: Formulas) -> tuple[CompiledRules | None, list[Proble
     if problems or any(actions(configuration)) or any(filter.action not in known for filter in filters.values()):
         return None, problems
     try:
-        return CompiledRules.of(formulas), []
+        return CompiledRules.of(formulas, before), []
     except InvalidValue as problem:
         if problem.which not in filters:
             return None, [Problem("", "", f"the global filters together: {problem.sentence}")]

@@ -11,15 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from heapq import heappop, heappush
 from operator import itemgetter
+from types import MappingProxyType
 
 from attrs import frozen
 
 from edgenode.model.exchange import Exchange
-from edgenode.rules.formulas import Evidence, Formula
+from edgenode.rules.formulas import Evidence, Formula, Subject
+from edgenode.rules.matching.engines import Automata, Patterns, Workshop
 from edgenode.rules.matching.evaluators import Test
-from edgenode.rules.matching.looks import Looks
+from edgenode.rules.matching.looks import Looks, Sought
 from edgenode.rules.matching.numbering import Numbering, Part
 from edgenode.rules.matching.ordering import by_tags
+from edgenode.rules.matching.sets import patterns
 
 
 @frozen
@@ -49,6 +52,7 @@ class FormulaSet:
     :ivar needs: what they look at besides the head of a request: see :attr:`edgenode.rules.fields.Field.needs`.
     :ivar ways: of each formula, in the order given, every evidence that it can have, the very object that
         :meth:`matching` returns; without what has to be put together while it is judged.
+    :ivar automata: what its regular expressions were compiled to.
     """
 
     needs: frozenset[str]
@@ -59,6 +63,7 @@ class FormulaSet:
     _by_trigger: Mapping[int, tuple[int, ...]]
     _untriggered: tuple[int, ...]
     _computing: bool
+    automata: Automata
 
     def matching(self, exchange: Exchange) -> Sequence[tuple[int, Evidence]]:
         """The index of each formula that is true, with the evidence, in the order given.
@@ -104,13 +109,17 @@ class FormulaSet:
 
 
 def compile_formulas(
-    formulas: Sequence[Formula], tags: Sequence[Collection[str]] = (), names: Sequence[str] = ()
+    formulas: Sequence[Formula],
+    tags: Sequence[Collection[str]] = (),
+    names: Sequence[str] = (),
+    before: Automata = MappingProxyType({}),
 ) -> FormulaSet:
     """Compile formulas that are judged together.
 
     :param formulas: the formulas.
     :param tags: the tags that each sets if it is true, which others see; none if left out.
     :param names: what they are called in errors.
+    :param before: what regular expressions were compiled to for those that these succeed.
     :raises InvalidValue: if tags are set and looked for in a circle, or if the regular expressions are too large.
     """
     tags = tags or ((),) * len(formulas)
@@ -121,8 +130,10 @@ def compile_formulas(
     parts = [numbering.part(formula) for formula in formulas]
     computing = [index for index, part in enumerate(parts) if part.computes]
     order = by_tags(names, [part.tags for part in parts], tags, computing)
-    always = _looked_at_always(parts)
-    later = numbering.sought(numbering.everything - always)
+    numbers = _looked_at_always(parts)
+    always, later = numbering.sought(numbers), numbering.sought(numbering.everything - numbers)
+    workshop = Workshop(before)
+    searching = [workshop.engines(_regexes(each)) for each in (always, later)]
     places = {subject: place for place, subject in enumerate(later)}
     by_trigger: dict[int, list[int]] = {}
     judged = []
@@ -130,19 +141,25 @@ def compile_formulas(
         part = parts[index]
         for trigger in () if part.triggers is None else part.triggers.numbers:
             by_trigger.setdefault(trigger, []).append(rank)
-        looks = {places[numbering.subject_of(number)] for number in part.numbers - always}
+        looks = {places[numbering.subject_of(number)] for number in part.numbers - numbers}
         gives = frozenset(numbering.tags[tag] for tag in tags[index] if tag in numbering.tags)
         judged.append(_Judged(index, part.test, tuple(sorted(looks)), gives, frozenset(tags[index]), part.computes))
     return FormulaSet(
         frozenset[str]().union(*(part.needs for part in parts)),
         tuple(part.ways for part in parts),
-        Looks.of(numbering.sought(always).items()),
-        tuple(Looks.of([each]) for each in later.items()),
+        Looks.of(always.items(), searching[0]),
+        tuple(Looks.of([each], searching[1]) for each in later.items()),
         tuple(judged),
         {trigger: tuple(ranks) for trigger, ranks in by_trigger.items()},
         tuple(rank for rank, index in enumerate(order) if parts[index].triggers is None),
         bool(computing),
+        workshop.automata,
     )
+
+
+def _regexes(sought: Mapping[Subject, Sought]) -> dict[Subject, Patterns]:
+    """The regular expressions that are sought, by the subject."""
+    return {subject: patterns(by_match["regex"]) for subject, by_match in sought.items() if "regex" in by_match}
 
 
 def _looked_at_always(parts: Sequence[Part]) -> frozenset[int]:

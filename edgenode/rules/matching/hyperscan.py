@@ -28,20 +28,22 @@ _TOKEN = re.compile(
 )
 
 
+_UNNAMED = re.sub(r"\(\?P<\w+>", "(?:", _TOKEN.pattern)  # Python's atomic groups do not work with others in them
+_ALL_TOKENS = re.compile(rf"(?>{_UNNAMED})*+", re.VERBOSE | re.ASCII)
+"""One token behind another, each as it is read first."""
+
+
 def alike(pattern: str) -> str | None:
     """A checked expression as Hyperscan is to read it; ``None`` if it might read it otherwise."""
-    caseless = _CASELESS.search(pattern) is not None
-    written = []
-    position = 0
-    while position < len(pattern):
-        token = _TOKEN.match(pattern, position)
-        if token is None or token.lastgroup is None:
-            return None
-        if caseless and _BEYOND_ASCII.search(token[0]):
-            return None  # RE2 knows the case of letters beyond ASCII, in Latin-1; Hyperscan does not
-        written.append(_TRANSLATIONS.get(token.lastgroup, str)(token[0]))
-        position = token.end()
-    return "".join(written)
+    if not _ALL_TOKENS.fullmatch(pattern):
+        return None
+    if _BEYOND_ASCII.search(pattern) and _CASELESS.search(pattern):
+        return None  # RE2 knows the case of letters beyond ASCII, in Latin-1; Hyperscan does not
+    return _TOKEN.sub(_translated, pattern) if "$" in pattern or r"\s" in pattern else pattern
+
+
+def _translated(token: re.Match[str]) -> str:
+    return _TRANSLATIONS.get(token.lastgroup or "", str)(token[0])
 
 
 _TRANSLATIONS: Mapping[str, Callable[[str], str]] = {

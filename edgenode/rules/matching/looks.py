@@ -14,8 +14,8 @@ from attrs import define, field
 
 from edgenode.model.exchange import Exchange, Request
 from edgenode.rules.formulas import Read, Subject
-from edgenode.rules.matching.engines import FAILURES, Scan, note
-from edgenode.rules.matching.sets import SETS, EqualSet, Find, Numbered, PredicateSet, scans
+from edgenode.rules.matching.engines import FAILURES, Engine, Note, Scan
+from edgenode.rules.matching.sets import SETS, EqualSet, Find, Numbered, PredicateSet
 
 Sought = Mapping[str, Numbered]
 """What is sought of one subject, by the kind of match."""
@@ -34,35 +34,35 @@ class Looks:
     :ivar finds: all other predicates.
     """
 
-    headers: list[tuple[bytes, Scan]] = field(factory=list)
-    parts: list[tuple[_ReadOne, Scan]] = field(factory=list)
+    headers: list[tuple[bytes, Scan, Note]] = field(factory=list)
+    parts: list[tuple[_ReadOne, Scan, Note]] = field(factory=list)
     words: list[tuple[_ReadOne, Mapping[Any, Sequence[int]]]] = field(factory=list)
-    scans: list[tuple[Read, Scan]] = field(factory=list)
+    scans: list[tuple[Read, Scan, Note]] = field(factory=list)
     finds: list[tuple[Read, Find]] = field(factory=list)
 
     @classmethod
-    def of(cls, subjects: Iterable[tuple[Subject, Sought]]) -> Looks:
+    def of(cls, subjects: Iterable[tuple[Subject, Sought]], searching: Mapping[Subject, Iterable[Engine]]) -> Looks:
         """Compile what is sought.
 
-        :raises InvalidValue: if regular expressions are too large together.
+        :param searching: what searches for the regular expressions in each subject.
         """
         looks = cls()
         for subject, by_match in subjects:
             for match, sought in by_match.items():
                 if match == "regex":
-                    looks._add_scans(subject, scans(sought))
+                    looks._add_engines(subject, searching[subject])
                 else:
                     looks._add_set(subject, SETS[match].of(sought))
         return looks
 
-    def _add_scans(self, subject: Subject, several: Iterable[Scan]) -> None:
-        for scan in several:
+    def _add_engines(self, subject: Subject, several: Iterable[Engine]) -> None:
+        for engine in several:
             if subject.header is not None:
-                self.headers.append((subject.header, scan))
+                self.headers.append((subject.header, engine.scan, engine.note))
             elif subject.of_request is not None:
-                self.parts.append((subject.of_request, scan))
+                self.parts.append((subject.of_request, engine.scan, engine.note))
             else:
-                self.scans.append((subject.read, scan))
+                self.scans.append((subject.read, engine.scan, engine.note))
 
     def _add_set(self, subject: Subject, compiled: PredicateSet) -> None:
         if subject.of_request is not None and isinstance(compiled, EqualSet) and compiled.plain:
@@ -78,7 +78,7 @@ class Looks:
         try:
             if exchange.request is not None:
                 self._look_at_request(exchange.request, hits)
-            for read, scan in self.scans:
+            for read, scan, note in self.scans:
                 for value in read(exchange) or ():
                     scan(value, note, 0, hits)
         except FAILURES as error:
@@ -91,10 +91,10 @@ class Looks:
     def _look_at_request(self, request: Request, hits: set[int]) -> None:
         if self.headers:
             fields = request.fields
-            for name, scan in self.headers:
+            for name, scan, note in self.headers:
                 for value in fields.get(name, ()):
                     scan(value, note, 0, hits)
-        for read, scan in self.parts:
+        for read, scan, note in self.parts:
             value = read(request)
             if value is not None:
                 scan(value, note, 0, hits)

@@ -13,8 +13,7 @@ from typing import Any, Protocol, Self
 from attrs import define, field, frozen
 
 from edgenode.rules.lists import Members
-from edgenode.rules.matching import engines
-from edgenode.rules.matching.engines import Scan
+from edgenode.rules.matching.engines import Patterns
 from edgenode.rules.networks import Range
 
 Numbers = tuple[int, ...]
@@ -234,15 +233,13 @@ SETS: Mapping[str, type[PredicateSet]] = {
 """The set for each kind of match but ``regex``, for which there are engines."""
 
 
-def scans(predicates: Numbered) -> tuple[Scan, ...]:
-    """What searches for regular expressions.
+def patterns(predicates: Numbered) -> Patterns:
+    """The expressions that are sought, each with its number.
 
     :param predicates: checked expressions, or lists of them.
-    :raises InvalidValue: if they are too large together.
     """
-    patterns = [
+    return [
         (pattern, number)
         for sought, number in predicates
         for pattern in (sought.regexes if isinstance(sought, Members) else (sought,))
     ]
-    return tuple(engine.scan for engine in engines.compiled(patterns, engines.ENGINES))
