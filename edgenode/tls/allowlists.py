@@ -199,12 +199,12 @@ class SubjectPattern(Entry):
 
     @classmethod
     def _checked(cls, text: str) -> str:
-        text = _BYTES.sub(_characters, text)
+        text = _LAST_SPACE.sub(r"\1 ", _BYTES.sub(_characters, text))
         column = 0
         while True:
             match = _ATTRIBUTE.match(text, column)
             if match is None or (match[1] not in _TYPES and not match[1][0].isdigit()):
-                raise InvalidValue("expected TYPE=value as events write it, such as CN=Alice,O=Example", column)
+                raise InvalidValue(_LOST_SPACE if column == len(text) and text.endswith("\\") else _EXPECTED, column)
             _check_value(match[2], match.start(2))
             column = match.end()
             if column == len(text):
@@ -266,6 +266,12 @@ class AllowLists:
             version == address.version and int(address) >> host_bits in found
             for (version, host_bits), found in self._networks.items()
         )
+
+
+_EXPECTED = "expected TYPE=value as events write it, such as CN=Alice,O=Example"
+_LOST_SPACE = "a space at the end is written \\20, for none stands at the end of a line"
+_LAST_SPACE = re.compile(r"((?<!\\)(?:\\\\)*\\)20\Z")
+"""An escaped space at the end, where none stands in a file."""
 
 
 def _characters(escape: re.Match[str]) -> str:

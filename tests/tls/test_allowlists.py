@@ -197,6 +197,9 @@ CN, ORG, OU = NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME, NameOID.ORGANIZATI
         ("CN=J\\C3\\BCrgen", [[(CN, "JÃ¼rgen")]], False),
         ("CN=\\E6\\BC\\A2\\, \\F0\\9F\\98\\80", [[(CN, "漢, 😀")]], True),
         ("CN=\\\\C3\\\\BC", [[(CN, "\\C3\\BC")]], True),
+        ("CN=\\ é\\20", [[(CN, " é ")]], True),
+        ("CN=a\\\\\\20", [[(CN, "a\\ ")]], True),
+        ("CN=a\\\\20", [[(CN, "a\\20")]], True),
         ("CN=\\\\\\C3\\BC", [[(CN, "\\ü")]], True),
         ("CN=\\C2\\80", [[(CN, "\x80")]], True),
     ],
@@ -245,6 +248,8 @@ def test_no_hint_offers_what_is_in_no_certificate() -> None:
     with pytest.raises(InvalidValue, match="events write this value as é\\\\;") as caught:
         SubjectPattern.from_text("CN=\\C3\\A9;")
     assert "Ã" not in caught.value.sentence
+    with pytest.raises(InvalidValue, match="a space at the end is written"):
+        SubjectPattern.from_text("CN=\\ é\\")
 
 
 @pytest.mark.parametrize(
