@@ -292,6 +292,8 @@ def test_names_of_many_readings_have_a_bound_together() -> None:
         (FORM, b"_%63harset%5f=UTF-7&q=+AGEAdAB0AGEAYwBr-".replace(b"+", b"%2B"), True),
         (FORM, b"_charset_=utf-9&q=1", False),
         (FORM, b"x_charset_=utf-9&q=1", True),
+        (f"{FORM}; charset=utf-16", b"_charset_=utf-32&q=1", True),
+        (f"{FORM}; charset=utf-16; charset=hz", b"_charset_=utf-32&q=1", False),
         (MULTIPART, b'--b\r\nContent-Disposition: form-data; name="_charset_"\r\n\r\nutf-7\r\n'
          b'--b\r\nContent-Disposition: form-data; name="q"\r\n\r\n+AGEAdAB0AGEAYwBr-\r\n--b--', True),
         (MULTIPART, b'--b\r\nContent-Disposition: form-data; name="_charset_"\r\n\r\nutf-9\r\n--b--', False),
@@ -300,9 +302,9 @@ def test_names_of_many_readings_have_a_bound_together() -> None:
 def test_a_form_says_its_character_set_in_a_field(content_type: str, body: bytes, known: bool) -> None:
     """HTML's ``_charset_``, whose name may be encoded; one that nobody knows is told."""
     asked = request("/", content_type, body=body)
-    if b"7" in body:
+    if b"-7" in body.lower():
         assert b"attack" in read("edge.arguments", asked)[b"q"]
-        assert b"attack" in read("http.request.body.raw", asked) or content_type == FORM
+        assert b"attack" in read("http.request.body.raw", asked) or content_type.startswith(FORM)
     assert ("body:unknown-charset" in Tagging.of({}).decide(Exchange(CONNECTION, asked)).tags) is not known
 
 

@@ -73,11 +73,12 @@ def most_pairs(request: Request) -> int:
 
 def charset_unknown(request: Request) -> bool:
     """Whether the body, a part of it, or a field ``_charset_`` names a character set of which nobody knows what it
-    makes of ASCII."""
+    makes of ASCII; or they name more than are tried."""
     types = request.fields.get(b"content-type", ())
     return (
         charsets.is_unknown(types)
         or charsets.is_unknown(_field_types(request))
+        or len(_codecs(request)) > charsets.MOST
         or any(charsets.is_unknown(part.content_types) for part in _parts(request)[0])
     )
 
@@ -85,7 +86,12 @@ def charset_unknown(request: Request) -> bool:
 def codecs(request: Request) -> tuple[str, ...]:
     """The codecs that the fields of a form may be in besides: those of its type, and of a field ``_charset_`` (HTML,
     section 4.10.21.5)."""
-    return charsets.codecs(request.fields.get(b"content-type", ())) + charsets.codecs(_field_types(request))
+    return _codecs(request)[: charsets.MOST]
+
+
+def _codecs(request: Request) -> tuple[str, ...]:
+    types = request.fields.get(b"content-type", ())
+    return tuple(dict.fromkeys((*charsets.codecs(types), *charsets.codecs(_field_types(request)))))
 
 
 @view

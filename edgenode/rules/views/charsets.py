@@ -62,14 +62,14 @@ _ASCII = {name for name, codec in _BY_NAME.items() if codec not in _NO_TEXT and 
 """Names of those in which it is, as far as Python, the Encoding Standard, Java, PHP and .NET know them."""
 
 
-_MOST = 4
+MOST = 4
 """As many codecs are tried: of two names, servers take the first or the last."""
 
 
 def codecs(content_types: tuple[bytes, ...]) -> tuple[str, ...]:
     """The codecs that the first or the last of some ``Content-Type`` name; none of those in which ASCII is ASCII."""
     found = (codec for name in _named(content_types) for codec in _CODECS.get(name, ()))
-    return tuple(dict.fromkeys(found))[:_MOST]
+    return tuple(dict.fromkeys(found))[:MOST]
 
 
 def is_unknown(content_types: tuple[bytes, ...]) -> bool:
