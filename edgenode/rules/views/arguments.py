@@ -135,7 +135,8 @@ def _decoded(request: Request) -> Iterator[tuple[bytes, bytes]]:
         name, value = form_decoded(name), form_decoded(value)
         yield from ((each, value) for each in readings(name))
         yield from ((recoded(name, codec), recoded(value, codec)) for codec in codecs)
-    for part, values in zip(bodies.parts(request) or (), bodies.values(request), strict=True):
+    parts = bodies.parts(request)
+    for part, values in zip(parts, bodies.values(request), strict=True) if parts else ():
         written = (each for name in part.names for each in (name, *(recoded(name, codec) for codec in codecs)))
         names = dict.fromkeys(each for name in written for each in readings(name))
         yield from ((name, value) for name in names for value in values)

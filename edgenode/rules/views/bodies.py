@@ -86,21 +86,26 @@ def charset_unknown(request: Request) -> bool:
 def codecs(request: Request) -> tuple[str, ...]:
     """The codecs that the fields of a form may be in besides: those of its type, and of a field ``_charset_`` (HTML,
     section 4.10.21.5)."""
+    if request.body is NO_BODY:
+        types = request.fields.get(b"content-type")
+        return charsets.codecs(types) if types else ()
     return _codecs(request)[: charsets.MOST]
 
 
+@view
 def _codecs(request: Request) -> tuple[str, ...]:
-    types = request.fields.get(b"content-type", ())
-    return tuple(dict.fromkeys((*charsets.codecs(types), *charsets.codecs(_field_types(request)))))
+    found, named = charsets.codecs(request.fields.get(b"content-type", ())), _field_types(request)
+    return tuple(dict.fromkeys((*found, *charsets.codecs(named)))) if named else found
 
 
 @view
 def _field_types(request: Request) -> tuple[bytes, ...]:
     """What fields ``_charset_`` name, the first and the last of them, as if a type did."""
     parts = _parts(request)[0]
-    named = [part.value for part in parts if _CHARSET in part.names]
-    if not named and not parts:
-        named = [unescaped(value) for value in _CHARSET_FIELD.findall(form_text(request) or b"")]
+    if parts:
+        named = [part.value for part in parts if _CHARSET in part.names]
+    else:
+        named = list(map(unescaped, _CHARSET_FIELD.findall(form_text(request) or b"")))
     return tuple(b"text/plain; charset=" + name.strip()[:_LONGEST_NAME] for name in (*named[:1], *named[-1:]))
 
 
