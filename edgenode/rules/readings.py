@@ -24,7 +24,7 @@ def subject_of(entry: Entry, readings: Iterable[str]) -> Subject:
     :param readings: of :data:`edgenode.rules.sections.READINGS`.
     """
     plain = expression_formulas.subject(value_of(entry))
-    further = _OF_CATEGORY.get(category_of(entry).name, arguments.NOTHING).intersection(readings)
+    further = OF_CATEGORY.get(category_of(entry).name, arguments.NOTHING).intersection(readings)
     if not further:
         return plain
     name, needs = unescaped(entry.name.encode("utf-8")), plain.needs
@@ -44,8 +44,9 @@ def subject_of(entry: Entry, readings: Iterable[str]) -> Subject:
     return evolve(plain, key=key, read=read, needs=needs, of_request=None)
 
 
-_OF_CATEGORY: Mapping[str, frozenset[str]] = {
+OF_CATEGORY: Mapping[str, frozenset[str]] = {
     "argument": frozenset(arguments.FURTHER),
     "cookie": frozenset(("any-case",)),
     "method": frozenset((*arguments.FURTHER, "method-override")),
 }
+"""The readings that entries of a category have."""

@@ -475,6 +475,13 @@ WARNINGS: dict[str, tuple[dict[str, str], list[str]]] = {
         {"": "[global-filter f]\npath = x"},
         ["[global-filter f]: has neither tags nor an action, and so no effect"],
     ),
+    "readings without effect": (
+        {
+            "": f"{FILTER}path = x\nmethod = x\nreadings = json method-override any-case\n"
+            f"[global-filter g]\naction = block\ncookie.a = x\nreadings = json any-case"
+        },
+        ["[global-filter g] readings: has no effect: none of its entries has the reading json"],
+    ),
     "a filter for everything": (
         {"": FILTER},
         ["[global-filter f]: has neither entries nor sections, and so matches every request"],

@@ -8,7 +8,7 @@ import pytest
 
 from edgenode.tls.identity import describe
 from tests.support.certificates import CLIENT, DAY, now, write_pem
-from tests.support.node import PKI, Changes, Origin, in_thread, started
+from tests.support.node import PKI, Changes, Origin, get, in_thread, started
 
 
 @pytest.fixture
@@ -71,3 +71,35 @@ async def test_every_filter_is_true_of_a_real_request(pki: PKI, origin: Origin) 
         (event,) = await node.events.take()
     missing = [rule for number, rule in enumerate(rules) if f"f{number}" not in event["tags"]]
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("body", "lines", "status", "tag"),
+    [
+        (b'{"q": [{"cmd": "evil"}]}', ("Content-Type: application/json",), 403, "action:block"),
+        (b'{"q": [{"cmd": "evil"}]}', (), 403, "action:block"),
+        (b'{"q": [{"cmd": "ZXZpbA"}]}', ("Content-Type: text/plain",), 403, "action:block"),
+        (b"<q><cmd>evil</cmd></q>", ("Content-Type: text/xml",), 403, "action:block"),
+        (b'{"q": [{"cmd": "evil",}]}', ("Content-Type: application/json",), 400, "body:malformed"),
+        (b'<!DOCTYPE q [<!ENTITY e "evil">]><q><cmd>&e;</cmd></q>', (), 400, "body:malformed"),
+        (b'{"q": [{"cmd": "good"}]}', ("Content-Type: application/json",), 200, "args:0"),
+        (b"", ("X-HTTP-Method-Override: delete",), 403, "action:block"),
+        (b'{"_method": "DELETE"}', ("Content-Type: application/json",), 403, "action:block"),
+    ],
+)
+async def test_further_readings_of_a_real_request(
+    pki: PKI, origin: Origin, body: bytes, lines: tuple[str, ...], status: int, tag: str
+) -> None:
+    """What a body says in JSON, XML and Base64 is refused before the origin is asked; what cannot be read as well."""
+    readings = "json xml base64 method-override"
+    changes: Changes = {
+        "global-filter commands": {"action": "block", "readings": readings, "argument.q_cmd": "^evil$"},
+        "global-filter deletes": {"action": "block", "readings": readings, "method": "^DELETE$"},
+    }
+    async with started(pki, origin, changes) as node:
+        asked = get("/", "open.test", f"Content-Length: {len(body)}", *lines, method="POST", body=body)
+        client = await in_thread(node.client)
+        with client:
+            assert (await in_thread(client.ask, asked)).status == status
+        (event,) = await node.events.take()
+    assert tag in event["tags"]

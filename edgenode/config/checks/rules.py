@@ -16,6 +16,7 @@ from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.inspection import Inspection
 from edgenode.proxy.routing import PathMap
 from edgenode.rules.formulas import needs_of
+from edgenode.rules.readings import OF_CATEGORY
 from edgenode.rules.sections import Section
 
 
@@ -28,6 +29,13 @@ def without_effect(configuration: Sections) -> Iterator[Problem]:
         if section.empty and not header.startswith("path-map"):
             matches = "every request" if section.relation == "and" else "nothing"
             yield Problem(header, "", f"has neither entries nor sections, and so matches {matches}", warning=True)
+        feed = section.feed if isinstance(section, GlobalFilter) else None
+        categories = {each.category for each in (*section.entries, *([] if feed is None else [feed.entry]))}
+        known = frozenset[str]().union(*(OF_CATEGORY.get(each, ()) for each in categories))
+        idle = [reading for reading in section.readings if reading not in known]
+        if idle:
+            sentence = f"has no effect: none of its entries has the reading {', '.join(idle)}"
+            yield Problem(header, "readings", sentence, warning=True)
 
 
 def unknown_names(formulas: Formulas) -> Iterator[Problem]:
