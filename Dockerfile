@@ -1,4 +1,5 @@
-# The node from this tree: docker build -t edgenode . && docker run -v ./etc:/etc/edgenode:ro -p 443:8443 edgenode
+# The node from this tree, with the example (make etc/pki): docker build -t edgenode . &&
+# docker run --rm --network host --user "$(id -u):$(id -g)" -v ./etc:/etc/edgenode:ro edgenode
 # The configuration is /etc/edgenode/edgenode.ini; its certificates lie beside it. Ports below 1024 are mapped, not opened.
 
 FROM debian:bookworm-slim AS build

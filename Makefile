@@ -10,7 +10,8 @@
 #   make scan    look at the default TLS settings with sslyze and testssl.sh
 #   make fuzz    run the fuzz targets of tests/fuzz, each for a minute; make fuzz SECONDS=600 for ten
 #   make soak    ten minutes of all that clients do, good and bad; make soak SECONDS=60 for one
-#   make etc/pki certificates for the example, etc/edgenode.ini; run and test make them too
+#   make etc/pki certificates for the example, etc/edgenode.ini; run and test make them too; make examples/pki,
+#                examples/how-do-i/pki and examples/migrating/certs those of the other examples
 #   make clean   forget the virtual environment and everything that was built
 
 PYTHON ?= python3
@@ -20,7 +21,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 BUILD  := setup.cfg pyproject.toml
 # twistd does not see plugins of setuptools' default editable install; "compat" puts this folder on the path.
-INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --config-settings editable_mode=compat
 
 .PHONY: run test check wheel man docs bench scan fuzz soak clean
 .DELETE_ON_ERROR:
@@ -36,9 +37,13 @@ check: $(VENV)/.installed-test
 test: check etc/pki
 	PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest -n 2 --dist worksteal
 
-# No private key belongs in the repository: the first lines of the example say how to make those that it names.
-etc/pki: | $(VENV)/.installed
-	@sed -n 's|^#   $$ python |$(BIN)/python |p' etc/edgenode.ini | sh -e >/dev/null || { rm -rf $@; exit 1; }
+# No private key belongs in the repository: the first lines of an example say how to make those that it names.
+etc/pki: INI := etc/edgenode.ini
+examples/pki: INI := examples/embedding.ini
+examples/how-do-i/pki: INI := examples/how-do-i/edgenode.ini
+examples/migrating/certs: INI := examples/migrating/from-nginx.ini
+etc/pki examples/pki examples/how-do-i/pki examples/migrating/certs: | $(VENV)/.installed
+	@sed -n 's|^#   $$ python |$(BIN)/python |p' $(INI) | sh -e >/dev/null || { rm -rf $@; exit 1; }
 
 # What an earlier build has left in build/lib would be in the wheel, too.
 wheel: man
@@ -77,16 +82,18 @@ fuzz: $(VENV)/.installed-fuzz
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 clean:
-	rm -rf $(VENV) etc/pki build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) etc/pki examples/pki examples/*/pki examples/migrating/certs build dist *.egg-info docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
+	@echo "1/2 a virtual environment in $(VENV)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "edgenode needs Python 3.11 or newer, and $(PYTHON) is not: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \
 	  { echo "$(PYTHON) cannot make a virtual environment; Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	$(PYTHON) -m venv --clear $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV)
 
 $(VENV)/.installed: $(BIN)/python $(BUILD)
+	@echo "2/2 edgenode, and what it needs, in $(VENV): half a minute, more on a slow line"
 	$(INSTALL) -e .
 	@touch $@
 

@@ -5,9 +5,9 @@
 and then ``curl http://localhost:8080/`` and ``curl http://localhost:8080/partners/``. The endpoint may be any; with
 ``edgenode:examples/embedding.ini:listener=public`` the filters know who the client is:
 
-    curl --cacert examples/pki/ca.pem https://localhost:8443/partners/
+    curl --cacert examples/pki/ca.pem https://localhost:8446/partners/
     curl --cacert examples/pki/ca.pem --cert examples/pki/acme.pem --key examples/pki/acme.key \
-        https://localhost:8443/partners/
+        https://localhost:8446/partners/
 
 examples/embedding.ini says how to make the certificates.
 """

@@ -4,7 +4,7 @@
 
 examples/embedding.ini says how to make the certificates. Then, in another terminal:
 
-    openssl s_client -quiet -connect localhost:8443 -servername partners.localhost -CAfile examples/pki/ca.pem \
+    openssl s_client -quiet -connect localhost:8446 -servername partners.localhost -CAfile examples/pki/ca.pem \
         -cert examples/pki/acme.pem -key examples/pki/acme.key
 """
 

@@ -83,7 +83,7 @@ VISITS = (
 # -- what is in the state folder -------------------------------------------------------------------------------------
 
 PLAN = """\
-Throw-away certificates of `python -m edgenode demo`, which makes them anew if it wants others than these:
+Throw-away certificates of `edgenode demo`, which makes them anew if it wants others than these:
 public server edge DNS:localhost,DNS:optional.localhost,DNS:strict.localhost
 partners client acme
 partners client former

@@ -191,7 +191,7 @@ def convert(filters: Any, actions: Any, source: str) -> Imported:
     written = importer.filters(documents)
     losses = [f"#   {loss}" for loss in importer.losses]
     head = [
-        f"# {len(documents)} global filters of {plain(source)}, by python -m edgenode import curiefense.",
+        f"# {len(documents)} global filters of {plain(source)}, by edgenode import curiefense.",
         "# The last is first, for there of two equally strong actions the later one is taken, and here the earlier.",
     ]
     if any(re.match(rf"(?:{'|'.join(PLACED)}) =", line) for lines in written for line in lines):

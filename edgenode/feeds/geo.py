@@ -36,7 +36,7 @@ _log = Logger()
 @frozen
 class Geo:
     """The databases of addresses, in MaxMind's format (GeoLite2, GeoIP2, DB-IP, IPinfo): where a client is, and whose
-    its network is. They need the package ``maxminddb`` (``edgenode[geo]``). The section has no name and may be left
+    its network is. They need the package ``maxminddb``. The section has no name and may be left
     out."""
 
     kind: ClassVar[str] = "geo"
@@ -200,7 +200,7 @@ def load(section: Geo) -> tuple[Databases | None, tuple[Problem, ...]]:
         except InvalidValue as problem:
             problems.append(Problem(Geo.kind, key, problem.sentence))
         except ImportError:
-            sentence = "a database of addresses needs the package maxminddb: pip install 'edgenode[geo]'"
+            sentence = "a database of addresses needs the package maxminddb: pip install maxminddb"
             problems.append(Problem(Geo.kind, key, sentence))
         except Exception:  # whatever a reader of damaged files may raise; its words name a descriptor, not the file
             problems.append(Problem(Geo.kind, key, f"{path} is no database in MaxMind's format, or damaged"))

@@ -1,6 +1,6 @@
 """A running node is asked to read its configuration again, or what its lists hold, and answers.
 
-``python -m edgenode reload`` talks to the node over a Unix socket without a file, in Linux's abstract namespace, named
+``edgenode reload`` talks to the node over a Unix socket without a file, in Linux's abstract namespace, named
 after the node's process. Law: the kernel says who is at the other end. A node obeys nobody but root and its own user.
 The command believes nobody but the process that it asked for, if that is root's or of its own user.
 
@@ -84,7 +84,7 @@ def listen(
     try:
         port: IListeningPort = reactor.listenUNIX(_name(os.getpid()), callers)
     except CannotListenError as error:
-        _log.error("python -m edgenode reload is not offered: {reason}", reason=str(error.socketError))
+        _log.error("edgenode reload is not offered: {reason}", reason=str(error.socketError))
         return None
     return port
 

@@ -26,7 +26,7 @@ class Feed:
         Format(),
     )
     refresh: Seconds = setting(
-        "How often an ``https`` source is asked; ``0``: only by ``python -m edgenode feeds update``.", Seconds(86400.0)
+        "How often an ``https`` source is asked; ``0``: only by ``edgenode feeds update``.", Seconds(86400.0)
     )
     trust_store: Annotated[str, Reference("trust-store")] | None = setting(
         "Whom to believe about the server of the source; without one the system's authorities.", None

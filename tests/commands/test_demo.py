@@ -1,4 +1,4 @@
-"""``python -m edgenode demo``, as a user meets it: started, its lines pasted into a shell, and interrupted."""
+"""``edgenode demo``, as a user meets it: started, its lines pasted into a shell, and interrupted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m edgenode explain``, as it is used; and that it says what the node does."""
+"""``edgenode explain``, as it is used; and that it says what the node does."""
 
 from __future__ import annotations
 
@@ -152,12 +152,12 @@ def test_what_never_reaches_a_rule_is_told_as_well(folder: pathlib.Path, capsys:
 def test_the_command_as_the_documentation_has_it(folder: pathlib.Path) -> None:
     """Each command of docs/explain.rst prints what stands below it there, but for the time that it took."""
     blocks = re.findall(
-        r"^   \$ python (.*)\n((?:   .*\n|\n)*)", (ROOT / "docs" / "explain.rst").read_text(), re.MULTILINE
+        r"^   \$ edgenode (.*)\n((?:   .*\n|\n)*)", (ROOT / "docs" / "explain.rst").read_text(), re.MULTILINE
     )
     assert len(blocks) >= 2
     for line, expected in blocks:
         ended = subprocess.run(
-            [sys.executable, *shlex.split(line)],
+            [sys.executable, "-m", "edgenode", *shlex.split(line)],
             cwd=folder,
             env=ENVIRONMENT,
             capture_output=True,

@@ -1,4 +1,4 @@
-"""``python -m edgenode import curiefense``: what is written means what it meant, and nothing is lost in silence."""
+"""``edgenode import curiefense``: what is written means what it meant, and nothing is lost in silence."""
 
 from __future__ import annotations
 
@@ -674,9 +674,9 @@ def test_control_characters_in_an_expression_are_written_as_escapes(
 def test_the_example_is_what_the_documentation_shows(folder: pathlib.Path) -> None:
     """The command of docs/migrating-from-curiefense.rst prints the file and the list that stand there."""
     text = (ROOT / "docs" / "migrating-from-curiefense.rst").read_text()
-    block = re.search(r"^   \$ python (.*) > filters.ini\n((?:   .*\n)*)", text, re.MULTILINE)
+    block = re.search(r"^   \$ edgenode (.*) > filters.ini\n((?:   .*\n)*)", text, re.MULTILINE)
     assert block is not None
-    line = [sys.executable, *shlex.split(block[1])]
+    line = [sys.executable, "-m", "edgenode", *shlex.split(block[1])]
     ended = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert ended.stderr.split() == block[2].split()

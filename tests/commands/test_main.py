@@ -44,7 +44,7 @@ def test_errors_go_to_standard_error_and_the_status_is_1(
 
 
 def test_check_in_a_process_of_its_own(tmp_path: pathlib.Path) -> None:
-    """``python -m edgenode check`` ends with the status, and installs no reactor."""
+    """``edgenode check`` ends with the status, and installs no reactor."""
     path = tmp_path / "broken.ini"
     path.write_text("nonsense")
     script = (
@@ -143,7 +143,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_reader_that_has_seen_enough_is_no_trouble() -> None:
-    """``python -m edgenode reference | head -1`` ends as any program in a pipe does, and quietly."""
+    """``edgenode reference | head -1`` ends as any program in a pipe does, and quietly."""
     line = [sys.executable, "-m", "edgenode", "reference"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

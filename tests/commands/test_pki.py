@@ -1,4 +1,4 @@
-"""``python -m edgenode pki`` makes certificates that our own listeners and origins accept."""
+"""``edgenode pki`` makes certificates that our own listeners and origins accept."""
 
 from __future__ import annotations
 

@@ -70,7 +70,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """The certificates, under the names that the examples give them."""
     folder = tmp_path_factory.mktemp("migrating")
     certs = folder / "certs"
-    certs.mkdir()
+    public, internal, partners = (certs / name for name in ("public", "internal", "partners"))
+    for each in (public, internal, partners):
+        each.mkdir(parents=True)
     pki = PKI.make(certs)
     past = {"not_before": now() - 10 * DAY, "not_after": now() - DAY}
     issued = {
@@ -80,14 +82,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
         "stranger": make_authority("Strangers").issue("Stranger"),
         "server": pki.clients.issue("server", eku=[SERVER]),
     }
-    pki.servers.issue("edge", eku=[SERVER], sans=[f"DNS:{API}", f"DNS:{SHOP}"]).write(certs, "edge")
+    pki.servers.issue("edge", eku=[SERVER], sans=[f"DNS:{API}", f"DNS:{SHOP}"]).write(public, "edge")
+    pki.servers.issue("edge as a client").write(internal, "edge-client")
     pki.servers.issue("origin", eku=[SERVER], sans=["DNS:api.internal"]).write(certs, "origin")
-    write_pem(certs / "internal-ca.pem", [pki.servers])
-    write_pem(certs / "partners-ca.pem", [pki.clients])
-    write_pem(certs / "partners-ca.crl.pem", [pki.clients.crl([issued["revoked"]])])
-    for stem in ("edge", "edge-client"):
-        both = (certs / f"{stem}.pem").read_bytes() + (certs / f"{stem}.key").read_bytes()
-        (certs / f"{stem}.both.pem").write_bytes(both)
+    write_pem(internal / "ca.pem", [pki.servers])
+    write_pem(partners / "ca.pem", [pki.clients])
+    write_pem(partners / "ca.crl.pem", [pki.clients.crl([issued["revoked"]])])
+    for stem in (public / "edge", internal / "edge-client"):
+        both = stem.with_suffix(".pem").read_bytes() + stem.with_suffix(".key").read_bytes()
+        stem.with_suffix(".both.pem").write_bytes(both)
     shutil.copy(EXAMPLES / "crt-list.txt", certs)
     clients: dict[str, pathlib.Path | None] = {"none": None}
     for kind, client in issued.items():

@@ -55,7 +55,7 @@ def blocking(origin: Origin) -> str:
 
 
 def command(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-    """``python -m edgenode reload``."""
+    """``edgenode reload``."""
     whole = [sys.executable, "-m", "edgenode", "reload", *arguments]
     surroundings = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(whole, env=surroundings, capture_output=True, text=True, timeout=60, **options)  # type: ignore[call-overload, no-any-return]

@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         subprocess.run(
             [sys.executable, *shlex.split(command)], cwd=folder, env=ENVIRONMENT, check=True, capture_output=True
         )
-    ini.write_text(text.replace("tcp:8443:", "tcp:0:"))
+    ini.write_text(text.replace("tcp:8446:", "tcp:0:"))
     return folder
 
 

@@ -280,7 +280,7 @@ def test_what_is_no_file_is_no_database(tmp_path: pathlib.Path) -> None:
 def test_without_the_package_it_is_said_what_to_install(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing else needs it, so it may be missing."""
     monkeypatch.setitem(sys.modules, "maxminddb", None)
-    assert broken(write(OWNER)) == ["a database of addresses needs the package maxminddb: pip install 'edgenode[geo]'"]
+    assert broken(write(OWNER)) == ["a database of addresses needs the package maxminddb: pip install maxminddb"]
 
 
 @pytest.mark.parametrize(

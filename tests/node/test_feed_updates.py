@@ -718,7 +718,7 @@ def test_when_a_source_is_asked(
 
 
 def command(pki: PKI, changes: Changes, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m edgenode feeds``."""
+    """Run ``edgenode feeds``."""
     file = pki.folder / "edgenode.ini"
     file.write_text(ini(1, changes))
     action, *options = arguments

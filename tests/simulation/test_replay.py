@@ -1,4 +1,4 @@
-"""``python -m edgenode replay``: what would have been decided, what changes, and what nobody can know."""
+"""``edgenode replay``: what would have been decided, what changes, and what nobody can know."""
 
 from __future__ import annotations
 
@@ -380,7 +380,7 @@ def test_the_commands_as_the_documentation_has_them(
 ) -> None:
     """Each command of docs/replay.rst prints what stands below it there."""
     text = (ROOT / "docs" / "replay.rst").read_text()
-    blocks = re.findall(r"^   \$ python -m edgenode (.*)\n((?:   .*\n|\n)*)", text, re.MULTILINE)
+    blocks = re.findall(r"^   \$ edgenode (.*)\n((?:   .*\n|\n)*)", text, re.MULTILINE)
     assert len(blocks) == 2
     monkeypatch.chdir(folder)
     for line, expected in blocks:

@@ -44,7 +44,7 @@ def slow_to_search(formulas: Formulas) -> Iterator[Problem]:
             sentence = (
                 f"the repetitions in the regular expressions on {subject.key} could keep the node busy for "
                 f"{length * work * _EACH:.1f} s with one value of {length} bytes: write them shorter, or install "
-                "edgenode[hyperscan], which searches all but the rarest of them at once"
+                "the package hyperscan, which searches all but the rarest of them at once"
             )
             yield problem_at(header, leaf.evidence, sentence)
 
