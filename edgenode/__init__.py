@@ -1,6 +1,6 @@
 """An edge node for mutual TLS on Twisted.
 
-Every module stands in a room, a folder that answers one question: ``docs/architecture.rst`` has the table of rooms, and
+Every module stands in a room, a folder with one subject: ``docs/architecture.rst`` has the table of rooms, and
 of what each may import.
 
 The names below are the public ones; everything else may change. They are loaded when they are first asked for, so that

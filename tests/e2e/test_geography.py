@@ -114,7 +114,7 @@ def test_a_pipeline_by_itself_sees_the_same(pki: PKI) -> None:
 def test_the_example_of_the_page_is_right(pki: PKI) -> None:
     """What docs/geo.rst shows can be used as it stands, but for its paths."""
     page = (pathlib.Path(__file__).parent.parent.parent / "docs" / "geo.rst").read_text()
-    shown = textwrap.dedent(page.partition(".. code-block:: ini\n")[2].partition("\nThe client is")[0])
+    shown = textwrap.dedent(page.partition(".. code-block:: ini\n")[2].partition("\nThe client's address")[0])
     shown = shown.replace("/var/lib/GeoIP/GeoLite2-", "").replace("City", "city").replace("ASN", "asn")
     text = f"{ini(1, {'edge': {'events': '-'}})}\n{shown}"
     configuration = Configuration.from_text(text, pki.folder, {})
