@@ -59,7 +59,7 @@ def _of(name: str) -> Iterator[str]:
 
 def _default(setting: schema.Setting) -> str:
     empty = setting.default is None or setting.default == () or setting.default == ""
-    return "none" if empty else " ".join(setting.notation.write(setting.default).split())
+    return "not set" if empty else " ".join(setting.notation.write(setting.default).split())
 
 
 def _paragraph(title: str, help: str) -> str:

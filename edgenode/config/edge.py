@@ -25,13 +25,15 @@ class Edge:
 
     name: Word = setting("The node's name: in events, and in Via (RFC 9110, section 7.6.3).", Word("edgenode"))
     trusted_proxies: tuple[Network, ...] = setting(
-        "Networks of proxies in front of the node. Only they are believed about the client: see ``client-address``.",
+        "Networks of trusted proxies in front of the node. Only these may report a client's address: see "
+        "``client-address``.",
         (),
     )
     client_address: Annotated[str, Choice((X_FORWARDED_FOR, FORWARDED))] = setting(
-        "The header in which those proxies report the client's address, walked from right to left up to the first "
-        "address that is not one of them. All of them must write it: what a client sends in it would count otherwise. "
-        "The other one is ignored; with ``forwarded`` so are ``X-Forwarded-Proto`` and ``X-Forwarded-Host``.",
+        "The header in which ``trusted-proxies`` report the client's address. It is read from right to "
+        "left, up to the first address that is not one of theirs. All of them must write it, or a client "
+        "could write it itself. The other header is ignored; with ``forwarded`` so are "
+        "``X-Forwarded-Proto`` and ``X-Forwarded-Host``.",
         X_FORWARDED_FOR,
     )
     failure: Annotated[str, Choice(("closed", "open"))] = setting(
@@ -40,13 +42,14 @@ class Edge:
         "closed",
     )
     mode: Annotated[str, Choice(MODES)] = setting(
-        "The mode of filtration: ``off`` judges nothing, under ``monitoring`` every decision is made, tagged and "
-        "recorded and nothing is refused, ``block`` means it. ``[server-group]`` and ``[path-map]`` may say another. "
-        "Client certificates are judged in every mode.",
+        "The mode of filters: with ``off`` none is evaluated; with ``monitoring`` they are, tags are set "
+        "and events say what would have been done, and nothing is refused; with ``block`` decisions are "
+        "enforced. ``[server-group]`` and ``[path-map]`` may have another mode. Client certificates are "
+        "verified in every mode.",
         "block",
     )
-    strict: bool = setting("Whether no server group and no path map may have a looser mode.", False)
-    system_filters: bool = setting("Whether the system-managed filters are judged.", True)
+    strict: bool = setting("Whether server groups and path maps are forbidden to have a looser mode.", False)
+    system_filters: bool = setting("Whether system-managed filters are evaluated.", True)
     events: Output | None = setting(
         "Where to write one JSON line for each exchange; ``-`` is standard output. Without the key, as with "
         "``off``, there are none.",
@@ -57,29 +60,31 @@ class Edge:
         Output(pathlib.Path("-")),
     )
     access_log_format: Annotated[str, Choice(("line", "common", "combined", "json"))] = setting(
-        "How: ``line`` is for people, and says why; ``common`` and ``combined`` are those of Apache httpd and nginx; "
-        "``json`` is the event.",
+        "The format of the access log: ``line`` is for people, with the reasons; ``common`` and "
+        "``combined`` are those of Apache httpd and nginx; ``json`` is the event.",
         "line",
     )
     event_headers: tuple[Word, ...] = setting(
-        "The header fields whose values events tell; what rules read of others cannot be replayed. ``Authorization`` "
-        "and ``Cookie`` are told only if they are named here, and then events are secrets.",
+        "The header fields whose values are in events; ``replay`` is uncertain about rules on others. "
+        "``Authorization`` and ``Cookie`` are in events only if they are named here, and then events are "
+        "secrets.",
         tuple(Word(name.decode("ascii")) for name in EVENT_HEADERS),
     )
     drain_timeout: Seconds = setting("How long a stopping node lets open requests finish.", Seconds(30.0))
     watch_interval: Seconds = setting(
-        "How often the files of certificates, trust stores and ``[geo]`` are looked at; 0 never. When they have "
-        "changed, and stay the same for one look more, they are read anew: a broken one leaves the old one in use.",
+        "How often the files of certificates, trust stores and ``[geo]`` are checked; 0 never. A file that "
+        "has changed, and is unchanged at the next check, is read again; if it cannot be used, the old one "
+        "stays in use.",
         Seconds(1.0),
     )
     state: Folder | None = setting(
-        "Where the node keeps what it has fetched: the last good content of each ``https`` source. Nobody but its user "
-        "should be able to write there.",
+        "Where the node keeps the last good content of each ``https`` source. Nobody but its user should be "
+        "able to write there.",
         None,
     )
     missing_not_equal: bool = setting(
-        "Whether ``ne`` in an expression is true of a value that is missing, as in bare wirefilter. Without it every "
-        "comparison with what is missing is false, as at Cloudflare.",
+        "Whether ``ne`` in an expression is true of a missing value, as in wirefilter. With ``no`` every "
+        "comparison with a missing value is false, as at Cloudflare.",
         False,
     )
 

@@ -10,7 +10,7 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
@@ -129,7 +129,7 @@ def _marked(mark: object) -> Notation | None:
     match mark:
         case Choice(words=words):
             expected = f"expected one of {', '.join(words)}"
-            return Notation(" | ".join(f"``{each}``" for each in words), lambda text, _: _known(text, words, expected))
+            return Notation(_alternatives(words), lambda text, _: _known(text, words, expected))
         case Reference(kind=kind):
             return Notation(f"``[{kind}]``", partial(_name, kind), refers_to=kind)
         case Between(least=least, most=most):
@@ -137,6 +137,16 @@ def _marked(mark: object) -> Notation | None:
         case Tag():
             return Notation("tag", _tag)
     return None
+
+
+def _alternatives(words: Sequence[str]) -> str:
+    """The words for the reference; of more than three numbers in a row the first and the last."""
+    runs: list[list[str]] = []
+    for word in words:
+        follows = bool(runs) and word.isdecimal() and runs[-1][-1].isdecimal() and int(word) == int(runs[-1][-1]) + 1
+        runs = [*runs[:-1], [*runs[-1], word]] if follows else [*runs, [word]]
+    shown = [[f"{run[0]}`` to ``{run[-1]}"] if len(run) > 3 else run for run in runs]
+    return " | ".join(f"``{each}``" for run in shown for each in run)
 
 
 def _known(text: str, names: Collection[str], sentence: str, column: int | None = None) -> str:

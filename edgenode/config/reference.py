@@ -24,12 +24,13 @@ _INTRODUCTION = """\
 Configuration
 =============
 
-A configuration is one file of sections ``[kind name]``. Sections never nest; they name one another. Every key is listed
-here with its type and its default; a key without a default is required. Relative paths start at the file's own folder.
+A configuration is one file of sections ``[kind name]``. Sections do not nest; they name one another. Every key is
+listed here with its type, its default and its meaning; a *required* key has to be written, and one that is *not set*
+has no value unless it is. Relative paths start at the file's own folder.
 
 ``#`` begins a comment only as the first character of a line. A line that is indented deeper than its key continues the
 value. Lists of words are separated by white space or commas, lists of files and servers by commas or lines.
-``${NAME}`` stands for an environment variable in a secret, and nowhere else.
+``${NAME}`` stands for an environment variable in values of the type *secret*, and in no other.
 """
 
 _ENTRIES = """\
@@ -43,7 +44,7 @@ Categories
 ----------
 
 The entries of ``[section]``, ``[global-filter]`` and ``[path-map]``. A value is one line, or several that are
-indented; each is an entry of its own. Behind white space and ``#`` stands its annotation, which the event shows when
+indented; each is an entry of its own. Text behind white space and ``#`` is its annotation, which the event shows when
 the entry has matched::
 
     relation = or
@@ -52,19 +53,19 @@ the entry has matched::
         ^/metrics$
 
 A ``#`` at the beginning of a regular expression, or behind white space in it, is written ``\\#``. A value with ``!`` in
-front matches where the category has a value and none is the one looked for; what is absent never matches.
+front matches if the category has a value and none is the one looked for; a missing value never matches.
 
-The names of arguments and cookies are exact, in their own case, and decoded; what a key cannot hold is percent-encoded:
-``argument.a%3Db`` is the argument ``a=b``, and ``%`` itself is ``%25``. The names of headers have no case. Where one
-thing can be read in several ways, as an argument or a cookie can, each reading is looked at; so a negated value matches
-only if no reading is the one looked for.
+The names of arguments and cookies are decoded, and letter case matters in them; characters that a key cannot contain
+are percent-encoded: ``argument.a%3Db`` is the argument ``a=b``, and ``%`` itself is ``%25``. Letter case does not
+matter in names of headers. Where a value can be read in several ways, as an argument or a cookie can, all readings
+are compared; so a negated value matches only if none of the readings is the one looked for.
 
-A country is written by its ISO 3166-1 code or its English name, in any case; ``XX`` is the unknown, and an autonomous
-system that is unknown is 0. Hexadecimal may have colons and either case. A number is one, ``1..9``, ``3072..`` or
-``..30``.
+A country is written as its ISO 3166-1 code or its English name, in any case; ``XX`` is the unknown country, and 0 the
+unknown autonomous system. Hexadecimal values may have colons, and either case. A number is a single one or a range:
+``1..9``, ``3072..`` or ``..30``.
 
-``certificate.`` looks at what a client certificate says, verified or not: add ``certificate.verified = yes`` where it
-is to be believed.
+Categories that begin with ``certificate.`` look at the client's certificate, verified or not: add
+``certificate.verified = yes`` where its content must be trusted.
 """
 
 _FIELDS = """\
@@ -73,11 +74,11 @@ _FIELDS = """\
 Fields
 ------
 
-What expressions look at, see :ref:`the language <rules-language>`. Those of Cloudflare have its names; ``edge.`` is
-ours. *Needs* says what a rule looks at besides the head of a request: the ``body``, whose beginning is then read
-before the request is judged; the ``clock``; the ``tags`` put on so far; the ``geography`` of ``[geo]``; a client
-``certificate``; and whether it looks at ``arguments``, of which not more than 4,096 are looked at. ``Bytes`` is
-Cloudflare's ``String``.
+The fields of expressions, see :ref:`the language <rules-language>`. Those of Cloudflare have Cloudflare's names; names
+that begin with ``edge.`` are the node's own. *Needs* says what a rule looks at besides the head of a request: the
+``body``, whose beginning is then read before the rules are evaluated; the ``clock``; the ``tags`` set so far; the
+``geography`` of ``[geo]``; the client's ``certificate``; ``arguments``, of which rules see at most 4,096. The type
+``Bytes`` is Cloudflare's ``String``.
 """
 
 _FUNCTIONS = """\
@@ -86,8 +87,8 @@ _FUNCTIONS = """\
 Functions
 ---------
 
-The functions of expressions, see :ref:`the language <rules-language>`. What is missing goes in and comes out as
-missing, unless it says otherwise. A ``literal`` is written out; in brackets stands what can be left out.
+The functions of expressions, see :ref:`the language <rules-language>`. If an argument is missing, so is the result,
+unless the function says otherwise. A ``literal`` argument is a constant; arguments in brackets can be left out.
 """
 
 _RETURNS: Mapping[object, str] = {
@@ -186,11 +187,11 @@ def _default(setting: Setting) -> str:
     if setting.required:
         return "*required*"
     written = "" if setting.default in (None, ()) else setting.notation.write(setting.default)
-    return f"``{written}``" if written else ""
+    return f"``{written}``" if written else "*not set*"
 
 
 def _first_paragraph(read: object) -> str:
-    return (inspect.getdoc(read) or "").partition("\n\n")[0]
+    return " ".join((inspect.getdoc(read) or "").partition("\n\n")[0].split())
 
 
 def _returned(function: Function) -> str:

@@ -65,7 +65,7 @@ def write_seconds(value: float) -> str:
 
 
 def size(text: str, scope: Scope) -> int:
-    """Bytes: ``512``, ``16k``, ``8m``, ``1g``, in powers of 1024."""
+    """A number of bytes: ``512``, ``16k``, ``8m``, ``1g``, in powers of 1024."""
     match = _SIZE.fullmatch(text)
     if match is None:
         raise InvalidValue("expected a number of bytes such as 512, 16k, 8m or 1g")
@@ -107,7 +107,8 @@ def file(text: str, scope: Scope) -> pathlib.Path:
 
 
 def output(text: str, scope: Scope) -> pathlib.Path | None:
-    """Likewise, in a folder that exists; ``-`` is standard output, ``off`` is none."""
+    """A file in a folder that exists; ``-`` is standard output, ``off`` is none. A relative path starts at the
+    configuration's own folder."""
     if text in ("-", "off"):
         return pathlib.Path("-") if text == "-" else None
     path = _path(text, scope)
@@ -122,7 +123,7 @@ def output(text: str, scope: Scope) -> pathlib.Path | None:
 
 
 def folder(text: str, scope: Scope) -> pathlib.Path:
-    """Likewise, a folder that exists."""
+    """A folder that exists. A relative path starts at the configuration's own folder."""
     path = _path(text, scope)
     try:
         if not path.is_dir():
@@ -136,7 +137,7 @@ _PREFIX = "file:"
 
 
 def source(text: str, scope: Scope) -> Source:
-    """``https://HOST/PATH``, ``file:PATH``, or ``self-managed`` for none. There is no ``http``."""
+    """``https://HOST/PATH``, ``file:PATH``, or ``self-managed`` for none. ``http`` is not accepted."""
     if text == "self-managed":
         return Source()
     if text.startswith(_PREFIX):
@@ -168,7 +169,7 @@ def secret(text: str, scope: Scope) -> Secret:
 
 
 def word(text: str, scope: Scope) -> str:
-    """No white space in it."""
+    """A text without white space."""
     space = re.search(r"\s", text)
     if space is not None:
         raise InvalidValue("expected a single word", space.start())
@@ -176,7 +177,7 @@ def word(text: str, scope: Scope) -> str:
 
 
 def host_name(text: str, scope: Scope) -> str:
-    """In lower case: ``example.com``, ``*.example.com``, ``192.0.2.1``, ``[2001:db8::1]``.
+    """A host name or an address, in lower case: ``example.com``, ``*.example.com``, ``192.0.2.1``, ``[2001:db8::1]``.
 
     As in RFC 1123, section 2.1; an underscore is accepted, as in browsers.
     """
@@ -209,7 +210,7 @@ def _dotted(text: str) -> None:
 
 
 def boolean(text: str, scope: Scope) -> bool:
-    """Also ``true``, ``on``, ``false``, ``off``."""
+    """``yes`` or ``no``; also ``true``, ``on``, ``false``, ``off``."""
     if text not in _BOOLEANS:
         raise InvalidValue("expected yes or no")
     return _BOOLEANS[text]
@@ -223,5 +224,5 @@ def integer(text: str, scope: Scope) -> int:
 
 
 def text(text: str, scope: Scope) -> str:
-    """Any text, also of several lines."""
+    """Any text, also on several lines."""
     return text

@@ -35,15 +35,14 @@ _log = Logger()
 
 @frozen
 class Geo:
-    """The databases of addresses, in MaxMind's format (GeoLite2, GeoIP2, DB-IP, IPinfo): where a client is, and whose
-    its network is. They need the package ``maxminddb``. The section has no name and may be left
-    out."""
+    """Databases of the places and networks of addresses, in MaxMind's format (GeoLite2, GeoIP2, DB-IP, IPinfo). They
+    need the package ``maxminddb``. The section has no name and may be left out."""
 
     kind: ClassVar[str] = "geo"
 
     country: File | None = setting("The country and continent of an address; not needed beside ``city``.", None)
-    city: File | None = setting("Its country and continent, and its regions, city and coordinates.", None)
-    asn: File | None = setting("The autonomous system that it belongs to, by number and organization.", None)
+    city: File | None = setting("The country, continent, regions, city and coordinates of an address.", None)
+    asn: File | None = setting("The autonomous system of an address, by number and organization.", None)
 
     def __bool__(self) -> bool:
         """Whether it names a database."""

@@ -131,120 +131,197 @@ Headers = Annotated[dict[str, list[str]], Kind(lambda found: headers(found, tupl
 class EventTls(TypedDict):
     """The TLS handshake; before its end the texts are empty."""
 
-    version: Annotated[Text, "tls_version", "The version agreed on: ``TLSv1.3``."]
+    version: Annotated[Text, "tls_version", "The TLS version: ``TLSv1.3``."]
     cipher: Annotated[Text, "cipher", "OpenSSL's name of the cipher suite."]
-    server_name: Annotated[Text | None, "server_name", "The server name asked for (SNI); ``null`` for none."]
-    alpn: Annotated[Text, "alpn", "The application protocol agreed on by ALPN."]
+    server_name: Annotated[Text | None, "server_name", "The server name in the handshake (SNI); ``null`` for none."]
+    alpn: Annotated[Text, "alpn", "The application protocol chosen by ALPN."]
     fingerprint: Annotated[Text, "fingerprint", "JA4 of the ClientHello."]
     certificate_expired: NotRequired[
-        Annotated[Moment, "expired", "Since when one of the server group had expired, or what is sent behind it."]
+        Annotated[
+            Moment,
+            "expired",
+            "The expiry of the server group's certificate, or of one in its chain, if that had expired.",
+        ]
     ]
 
 
 class EventNames(TypedDict):
     """Subject alternative names; ``null`` for a kind that has more than 1024 characters."""
 
-    dns: Annotated[Names | None, "dns", "DNS names."]
-    uri: Annotated[Names | None, "uri", "URIs, SPIFFE IDs among them."]
-    email: Annotated[Names | None, "email", "Mailboxes."]
-    ip: Annotated[Names | None, "ip", "IP addresses."]
+    dns: Annotated[Names | None, "dns", "The DNS names in the client's certificate."]
+    uri: Annotated[Names | None, "uri", "The URIs in the client's certificate, such as SPIFFE IDs."]
+    email: Annotated[Names | None, "email", "The mailboxes in the client's certificate."]
+    ip: Annotated[Names | None, "ip", "The IP addresses in the client's certificate."]
 
 
 class _Verdict(TypedDict):
     verify: Annotated[
         Verdict, "verification", "``SUCCESS``, ``NONE`` or ``FAILED:`` and the reason: nginx's ``$ssl_client_verify``."
     ]
-    subject: Annotated[Name | None, "client.subject", "Its subject (RFC 4514), at most 1024 characters, or ``null``."]
-    issuer: Annotated[Name | None, "client.issuer", "Its issuer, likewise."]
-    serial: Annotated[Text | None, "client.serial", "Its serial number, hexadecimal."]
-    fingerprint: Annotated[Text | None, "client.fingerprint_sha256", "SHA-256 of it, hexadecimal."]
-    revoked: Annotated[Flag, "verification.revoked", "Whether a revocation list revokes it."]
-    first_error: Annotated[Number, "verification.first_error", "OpenSSL's number of the first error; 0 for none."]
-    last_error: Annotated[Number, "verification.last_error", "That of the last error."]
-    depth: Annotated[Number, "verification.depth", "Where in the chain that one was; 0 is the leaf."]
+    subject: Annotated[
+        Name | None,
+        "client.subject",
+        "The subject of the client's certificate (RFC 4514), at most 1024 characters, or ``null``.",
+    ]
+    issuer: Annotated[
+        Name | None,
+        "client.issuer",
+        "The issuer of the client's certificate (RFC 4514), at most 1024 characters, or ``null``.",
+    ]
+    serial: Annotated[Text | None, "client.serial", "The serial number of the certificate, hexadecimal."]
+    fingerprint: Annotated[
+        Text | None, "client.fingerprint_sha256", "The SHA-256 of the client's certificate, hexadecimal."
+    ]
+    revoked: Annotated[
+        Flag,
+        "verification.revoked",
+        "Whether a revocation list revokes the client's certificate or one of its issuers.",
+    ]
+    first_error: Annotated[
+        Number,
+        "verification.first_error",
+        "OpenSSL's number of the first error of the client's certificate; 0 for none.",
+    ]
+    last_error: Annotated[
+        Number, "verification.last_error", "OpenSSL's number of the last error of the client's certificate; 0 for none."
+    ]
+    depth: Annotated[
+        Number, "verification.depth", "The depth in the chain of the last error; 0 is the client's certificate."
+    ]
 
 
 class EventCertificate(_Verdict, total=False):
-    """The client certificate. What follows ``depth`` is there only if there was one: with it, what a rule can read of a
-    certificate can be replayed."""
+    """The client's certificate. The fields after ``depth`` are there only if the client has sent one; they are what
+    rules can read of it."""
 
-    errors: Annotated[Numbers, "client.verification.errors", "OpenSSL's numbers of all errors, in the order found."]
-    tags: Annotated[Texts, "client.tags", "Tags of the trust stores that vouch for it."]
-    subject_legacy: Annotated[Name, "client.subject_legacy", "In OpenSSL's one-line form, at most 1024 characters."]
-    issuer_legacy: Annotated[Name, "client.issuer_legacy", "The issuer, likewise."]
-    issuer_serial: Annotated[Text, "client.issuer_serial", "Its direct issuer's serial number; empty unless verified."]
-    fingerprint_sha1: Annotated[Text, "client.fingerprint_sha1", "SHA-1 of it, hexadecimal."]
-    ski: Annotated[Text, "client.ski", "Its subject key identifier, hexadecimal; empty if it has none."]
-    issuer_ski: Annotated[Text, "client.issuer_ski", "Its authority key identifier, likewise."]
-    not_before: Annotated[Moment, "client.not_before", "The start of its validity; RFC 3339, UTC."]
-    not_after: Annotated[Moment, "client.not_after", "The end of its validity."]
+    errors: Annotated[
+        Numbers,
+        "client.verification.errors",
+        "OpenSSL's numbers of all errors of the client's certificate, in the order found.",
+    ]
+    tags: Annotated[Texts, "client.tags", "The tags of the trust stores in which the client's chain ends."]
+    subject_legacy: Annotated[
+        Name, "client.subject_legacy", "The subject in OpenSSL's old one-line form, at most 1024 characters."
+    ]
+    issuer_legacy: Annotated[
+        Name, "client.issuer_legacy", "The issuer in OpenSSL's old one-line form, at most 1024 characters."
+    ]
+    issuer_serial: Annotated[
+        Text,
+        "client.issuer_serial",
+        "The serial number of the direct issuer's certificate; empty unless the client is verified.",
+    ]
+    fingerprint_sha1: Annotated[Text, "client.fingerprint_sha1", "The SHA-1 of the client's certificate, hexadecimal."]
+    ski: Annotated[
+        Text, "client.ski", "The subject key identifier of the client's certificate, hexadecimal; empty if it has none."
+    ]
+    issuer_ski: Annotated[
+        Text,
+        "client.issuer_ski",
+        "The authority key identifier of the client's certificate, hexadecimal; empty if it has none.",
+    ]
+    not_before: Annotated[Moment, "client.not_before", "When the client's certificate becomes valid; RFC 3339, UTC."]
+    not_after: Annotated[Moment, "client.not_after", "When the client's certificate expires; RFC 3339, UTC."]
     sans: Annotated[EventNames, "client.sans"]
     extended_key_usages: Annotated[
-        Names | None, "client.extended_key_usages", "Dotted numbers; ``null`` if they have more than 1024 characters."
+        Names | None,
+        "client.extended_key_usages",
+        "The extended key usages as dotted numbers; ``null`` if they have more than 1024 characters.",
     ]
-    spki_sha256: Annotated[Text, "client.spki_sha256", "SHA-256 of its public key (SPKI), hexadecimal."]
-    key_type: Annotated[Text, "client.key_type", "``RSA``, ``ECDSA``, ``Ed25519``, ..."]
-    key_bits: Annotated[Number, "client.key_bits", "The size of its key, 0 if it is not known.", "bits"]
-    signature_algorithm: Annotated[Text, "client.signature_algorithm", "Such as ``ecdsa-sha256``."]
-    chain_sent: Annotated[Chain, "client.chain_sent", "How many further certificates the client sent."]
-    chain_verified: Annotated[Chain, "client.chain_verified", "How many the verified chain has behind the leaf."]
+    spki_sha256: Annotated[
+        Text, "client.spki_sha256", "The SHA-256 of the public key (SPKI) of the client's certificate, hexadecimal."
+    ]
+    key_type: Annotated[
+        Text, "client.key_type", "The key type of the client's certificate: ``RSA``, ``ECDSA``, ``Ed25519``, ..."
+    ]
+    key_bits: Annotated[
+        Number,
+        "client.key_bits",
+        "The size of the key of the client's certificate in bits; 0 if it is not known.",
+        "bits",
+    ]
+    signature_algorithm: Annotated[
+        Text, "client.signature_algorithm", "The signature algorithm of the client's certificate: ``ecdsa-sha256``."
+    ]
+    chain_sent: Annotated[Chain, "client.chain_sent", "The number of further certificates that the client sent."]
+    chain_verified: Annotated[
+        Chain, "client.chain_verified", "The number of certificates in the verified chain after the client's own."
+    ]
     crl_this_update: Annotated[
-        Moment | None, "client.crl_this_update", "When the list that covers it was issued; ``null`` if none does."
+        Moment | None,
+        "client.crl_this_update",
+        "When the revocation list that covers the client's certificate was issued; ``null`` if none does.",
     ]
     crl_next_update: Annotated[
-        Moment | None, "client.crl_next_update", "When a newer one is due; ``null`` if not said."
+        Moment | None,
+        "client.crl_next_update",
+        "When a newer revocation list is due; ``null`` if the list does not say it.",
     ]
 
 
 class EventRequest(TypedDict):
     """The head of the request; ``null`` if it could not be read."""
 
-    method: Annotated[Octets, "method", "As sent."]
+    method: Annotated[Octets, "method", "The method as it was sent."]
     scheme: Annotated[Octets, "scheme", "``https`` or ``http``."]
-    authority: Annotated[Octets, "authority", "Host and port asked for, in normal form."]
+    authority: Annotated[Octets, "authority", "The host and port asked for, in normal form."]
     target: Annotated[Octets, "target", "The request target in origin form, as sent."]
     version: Annotated[Version, "version", "``HTTP/1.1``, ``HTTP/1.0`` or ``HTTP/2.0``."]
     length: Annotated[Number | None, "length", "The length of the body; ``null`` if not known in advance.", "bytes"]
     headers: Annotated[
-        Headers, "fields", "All values of each field that ``[edge] event-headers`` names, none of one that is absent."
+        Headers, "fields", "All values of each header field that ``[edge] event-headers`` names and the request has."
     ]
 
 
 class EventReason(TypedDict):
     """A filter that matched, or another reason of a stage."""
 
-    stage: Annotated[Text, COMPUTED, "The stage that judged."]
+    stage: Annotated[Text, COMPUTED, "The stage of the pipeline."]
     filter: Annotated[Text, COMPUTED, "The filter by name."]
-    entry: Annotated[Text, COMPUTED, "The entries that made it match; of a datafeed its source."]
-    annotation: Annotated[Text, COMPUTED, "The annotations of those entries."]
-    action: Annotated[Text, COMPUTED, "The action that it proposes; empty if it only tags."]
+    entry: Annotated[Text, COMPUTED, "The entries that made the filter match; of a datafeed its source."]
+    annotation: Annotated[Text, COMPUTED, "The annotations of the entries that matched."]
+    action: Annotated[Text, COMPUTED, "The action that the filter proposes; empty if it only sets tags."]
 
 
 class EventError(TypedDict):
     """What failed; ``null`` if nothing did."""
 
-    fault: Annotated[Text, COMPUTED, "``client`` or ``origin``."]
-    kind: NotRequired[Annotated[Text, "kind", "Of an origin: ``connect``, ``handshake``, ``timeout``, ..."]]
-    status: Annotated[Number, "status", "495, 496, 497 and others, also where the client got another status."]
-    reason: Annotated[Text, "reason", "A sentence; the client never gets it."]
+    fault: Annotated[Text, COMPUTED, "Who caused the error: ``client`` or ``origin``."]
+    kind: NotRequired[
+        Annotated[Text, "kind", "The kind of an origin's error: ``connect``, ``handshake``, ``timeout``, ..."]
+    ]
+    status: Annotated[
+        Number, "status", "The exact status: 495, 496, 497 and others, also where the client got another one."
+    ]
+    reason: Annotated[Text, "reason", "The reason in a sentence; it is not sent to the client."]
 
 
 class EventOriginCertificate(TypedDict):
-    """Our client certificate on the last connection to it; ``null`` without TLS, or if it came to no handshake."""
+    """The node's client certificate on the last connection to the origin; ``null`` without TLS, or without a
+    handshake."""
 
-    asked: Annotated[Flag, "asked", "Whether the origin asked for one."]
-    subject: Annotated[Name | None, "subject", "The subject of the one that it was sent; ``null`` if it was sent none."]
-    serial: Annotated[Text | None, "serial", "Its serial number, hexadecimal."]
+    asked: Annotated[Flag, "asked", "Whether the origin asked for a client certificate."]
+    subject: Annotated[
+        Name | None, "subject", "The subject of the client certificate that the origin was sent; ``null`` for none."
+    ]
+    serial: Annotated[Text | None, "serial", "The serial number of the certificate, hexadecimal."]
     accepted: Annotated[
         Flag | None,
         "accepted",
-        "Whether TLS let us pass with it, or with none; ``null`` if the origin did not ask, or did not say: in TLS 1.3 "
-        "that is until it answers. nginx refuses later, with a status 400 of its own.",
+        "Whether the origin accepted the client certificate, or its absence, in TLS; ``null`` if it did not "
+        "ask, or is not known to have accepted: with TLS 1.3 that is until it answers. nginx refuses later, "
+        "with a status 400.",
     ]
     alert: Annotated[
-        Text | None, "alert", "The TLS alert with which it refused, such as ``certificate required``; else ``null``."
+        Text | None,
+        "alert",
+        "The TLS alert with which the origin refused, such as ``certificate required``; else ``null``.",
     ]
-    expired: NotRequired[Annotated[Moment, "expired", "Since when the one that it was sent had expired."]]
+    expired: NotRequired[
+        Annotated[
+            Moment, "expired", "The expiry of the client certificate that the origin was sent, if it had expired."
+        ]
+    ]
 
 
 class EventOrigin(TypedDict):
@@ -252,57 +329,64 @@ class EventOrigin(TypedDict):
 
     name: Annotated[Text, "origin", "The origin by name."]
     server: Annotated[Text | None, "server", "The server asked last: address and port, or ``unix:`` and a path."]
-    status: Annotated[Number | None, "origin_status", "The status that it answered; ``null`` for none."]
-    tries: Annotated[Number, "tries", "How many servers were tried."]
-    reused: Annotated[Flag, "reused", "Whether on a kept connection."]
+    status: Annotated[Number | None, "origin_status", "The status that the origin answered; ``null`` for none."]
+    tries: Annotated[Number, "tries", "The number of servers that were tried."]
+    reused: Annotated[Flag, "reused", "Whether the request was sent on a kept connection."]
     certificate: Annotated[EventOriginCertificate | None, "presented"]
     left_out: NotRequired[
-        Annotated[Texts, "left_out", "The certificate headers that it was not sent, for they would be too long."]
+        Annotated[
+            Texts, "left_out", "The certificate headers that the origin was not sent, because they would be too long."
+        ]
     ]
 
 
 class EventBytes(TypedDict):
-    """Of the bodies."""
+    """The sizes of the bodies."""
 
-    received: Annotated[Number, "received", "Of the request's body.", "bytes"]
-    sent: Annotated[Number, "sent", "Of the response's body.", "bytes"]
+    received: Annotated[Number, "received", "The size of the request's body.", "bytes"]
+    sent: Annotated[Number, "sent", "The size of the response's body.", "bytes"]
 
 
 class EventTimings(TypedDict):
-    """How long it took."""
+    """The times that the exchange took."""
 
-    decision: Annotated[Number, COMPUTED, "From the beginning to the decision.", "µs"]
-    origin: Annotated[Number, COMPUTED, "From there to the origin's answer.", "µs"]
-    response: Annotated[Number, COMPUTED, "From there to the end.", "µs"]
-    total: Annotated[Number, COMPUTED, "All together.", "µs"]
+    decision: Annotated[Number, COMPUTED, "The time from the beginning to the decision.", "µs"]
+    origin: Annotated[Number, COMPUTED, "The time from the decision to the beginning of the origin's answer.", "µs"]
+    response: Annotated[Number, COMPUTED, "The time from the beginning of the origin's answer to the end.", "µs"]
+    total: Annotated[Number, COMPUTED, "The time from the beginning to the end.", "µs"]
 
 
 class Event(TypedDict):
     """What happened in one exchange, as a line of JSON says it."""
 
     time: Annotated[Instant, "time", "When the exchange began; RFC 3339, UTC, microseconds."]
-    id: Annotated[Octets, "identifier", "What the origin got as ``X-Request-Id``; empty if none was made."]
+    id: Annotated[Octets, "identifier", "The ``X-Request-Id`` that the origin got; empty if none was made."]
     listener: Annotated[Text, "listener", "The listener by name."]
     client: Annotated[
         Text,
         "exchange.client",
         "The client's address, as a trusted proxy reports it if there is one; then it may be ``unknown``.",
     ]
-    peer: Annotated[Where, "exchange.connection.peer", "The other end of the connection, address and port."]
-    local: Annotated[Where, "exchange.connection.local", "This end of the connection."]
+    peer: Annotated[Where, "exchange.connection.peer", "The address and port at the other end of the connection."]
+    local: Annotated[Where, "exchange.connection.local", "The node's address and port of the connection."]
     tls: Annotated[EventTls, "exchange.connection"]
     certificate: Annotated[EventCertificate, "exchange.connection"]
-    server_group: Annotated[Text, "exchange.server_group", "The server group; empty if it did not get that far."]
-    security_policy: Annotated[Text, "exchange.security_policy", "The security policy, likewise."]
-    path_map: Annotated[Text, "exchange.path_map", "The path map, likewise."]
+    server_group: Annotated[Text, "exchange.server_group", "The server group; empty if none was chosen."]
+    security_policy: Annotated[Text, "exchange.security_policy", "The security policy; empty if none was chosen."]
+    path_map: Annotated[Text, "exchange.path_map", "The path map; empty if none was chosen."]
     request: Annotated[EventRequest | None, "exchange.request"]
     tags: Annotated[Tags, "decision.tags", "All tags at the end, sorted."]
     reasons: Annotated[list[EventReason], Kind(reasons, _read_reasons), "decision.reasons", "All filters that matched."]
-    action: Annotated[Text | None, "decision.action.name", "The action that won; ``null`` if there was none."]
-    mode: Annotated[Text, "decision.mode", "The mode; if it is not ``block``, the action is what would have been."]
-    stages: Annotated[Stages, "decision.timings", "What each stage took.", "µs"]
+    action: Annotated[Text | None, "decision.action.name", "The action that was taken; ``null`` if there was none."]
+    mode: Annotated[
+        Text, "decision.mode", "The mode of filters; if it is not ``block``, the action was not carried out."
+    ]
+    stages: Annotated[Stages, "decision.timings", "The time that each stage took.", "µs"]
     status: Annotated[
-        Number, "status", "What the client got; 444 closed without answer, 499 the client left, 0 nothing was answered."
+        Number,
+        "status",
+        "The status that the client got; 444: the connection was closed without an answer, 499: the client "
+        "disconnected, 0: nothing was answered.",
     ]
     error: Annotated[EventError | None, "error"]
     origin: Annotated[EventOrigin | None, COMPUTED]

@@ -206,14 +206,14 @@ class ActionSection:
         "the connection without a byte, ``redirect`` sends the client elsewhere, ``monitor`` only reports."
     )
     priority: Annotated[int, Between(1, 1000)] | None = setting(
-        f"Its strength; the higher wins. Without the key its type's: {_STRENGTHS}.", None
+        f"The action of highest priority is taken. Without the key it is that of the type: {_STRENGTHS}.", None
     )
     tags: tuple[Annotated[Word, Tag()], ...] = setting(
         "Tags for the requests that it is taken for, besides ``action:NAME``.", ()
     )
     skip: tuple[Annotated[str, Choice(EXEMPTIBLE)], ...] = setting(
-        "The stages that ``skip`` exempts from; without the key all that remain. With it the action competes with no "
-        "other: of those the strongest is taken all the same.",
+        "The stages that ``skip`` exempts from; without the key all that remain. With the key the action "
+        "does not compete with others: the one of highest priority is taken in addition.",
         (),
     )
     status: Annotated[int, Between(200, 599)] | None = setting(
@@ -228,7 +228,9 @@ class ActionSection:
     body: Template | None = setting("The body of ``block``, sent as UTF-8 with a line feed at its end.", None)
     content_type: str | None = setting(f"The media type of that body; without the key ``{TEXT}``.", None)
     location: Template | None = setting(
-        "Where ``redirect`` leads, or the answer of ``block``: http://, https://, or a path from ``/``.", None
+        "The ``Location`` of ``redirect``, or of the answer of ``block``: http://, https://, or a path that "
+        "begins with ``/``.",
+        None,
     )
 
     def action(self, name: str) -> Action:

@@ -36,18 +36,18 @@ class GlobalFilter(Section, Feed):
 
     kind: ClassVar[str] = "global-filter"
 
-    active: bool = setting("Whether it is judged at all.", True)
+    active: bool = setting("Whether the filter is evaluated.", True)
     description: str = setting("What it is for; shown to people only.", "")
     tags: tuple[Annotated[Word, Tag()], ...] = setting(
-        "Tags for the requests that it matches: words of a-z, 0-9, hyphens and colons. Other filters see them, "
-        "wherever they stand in the file.",
+        "Tags for the requests that it matches: words of a-z, 0-9, hyphens and colons. Other filters can "
+        "match them, wherever they are in the file.",
         (),
     )
     action: Annotated[str, Reference("action")] | None = setting(
         "The action proposed for the requests that it matches; without one they are only tagged.", None
     )
     feed: FeedCategory | None = setting(
-        "The category of what its source holds, one entry a line, such as ``ip`` or ``header.user-agent``.", None
+        "The category of the values of its source, such as ``ip`` or ``header.user-agent``.", None
     )
 
     def __attrs_post_init__(self) -> None:

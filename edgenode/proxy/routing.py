@@ -36,7 +36,7 @@ class SecurityPolicy:
 
     kind: ClassVar[str] = "security-policy"
 
-    tags: tuple[Annotated[Word, Tag()], ...] = setting("Tags put on every request, before any filter looks at it.", ())
+    tags: tuple[Annotated[Word, Tag()], ...] = setting("Tags for every request, set before filters are evaluated.", ())
     path_maps: tuple[Annotated[str, Reference("path-map")], ...] = setting(
         "The path maps; the first whose entries match is taken. A request that none matches gets 404."
     )
@@ -48,28 +48,30 @@ class PathMap(Section):
 
     kind: ClassVar[str] = "path-map"
 
-    origin: Annotated[str, Reference("origin")] = setting("The origin that serves it.")
+    origin: Annotated[str, Reference("origin")] = setting("The origin to which its requests are forwarded.")
     methods: tuple[Word, ...] = setting(
-        "The methods that are served, in capitals and each by its name: ``GET HEAD POST``; any other is refused with "
-        "405. Without the key every method is served but TRACE, which shows the client what the origin is told of it; "
-        "CONNECT never is.",
+        "The methods that are allowed, in capitals: ``GET HEAD POST``; others are refused with 405. Without "
+        "the key all are allowed except TRACE, which would show the client what the origin is told about "
+        "it. CONNECT is always refused.",
         (),
     )
     max_body_size: Size = setting("The largest request body; a larger one is refused with 413.", Size(1024 * 1024))
     inspect_body_size: Size = setting(
-        "How much of a request body is held back for rules that look at bodies; without such rules it flows through. "
-        "If there is more of it, they see its beginning, and the request has the tag ``body:truncated``.",
+        "How much of a request body is held back for rules that look at bodies; without such rules it is "
+        "streamed. Of a longer body rules see the beginning, and the request has the tag "
+        "``body:truncated``.",
         Size(128 * 1024),
     )
     uninspected: Annotated[str, Choice(UNINSPECTED)] = setting(
-        "What becomes of a request of which rules have not seen all, if any looks at bodies or arguments and any "
-        "refuses: ``refuse`` answers 400 for too many arguments, 413 for more of a body than they look at, 415 for a "
-        "character set or a content coding that nobody knows here, 400 for JSON, XML or GraphQL that they cannot "
-        "read; ``pass`` lets it through.",
+        "What happens to a request of which rules cannot see all, if any rule looks at bodies or arguments "
+        "and any can refuse: ``refuse`` answers 400 for too many arguments, 413 for a body longer than "
+        "rules see, 415 for an unknown character set or content coding, 400 for JSON, XML or GraphQL that "
+        "cannot be parsed; ``pass`` lets it through.",
         "refuse",
     )
     mode: Annotated[str, Choice(MODES)] | None = setting(
-        "Its mode of filtration; without the key that of the server group, or of ``[edge]``.", None
+        "The mode of filters for this part of the site; without the key that of the server group, or of ``[edge]``.",
+        None,
     )
 
     def __attrs_post_init__(self) -> None:

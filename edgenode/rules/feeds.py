@@ -15,33 +15,34 @@ class Feed:
     """Where values come from, and how much of it is believed."""
 
     source: tuple[Source, ...] = setting(
-        "Where its values come from, one source a line: ``https://…``, ``file:PATH``, or ``self-managed``: from this "
-        "file. What several hold is one content.",
+        "Where its values come from, one source a line: ``https://…``, ``file:PATH``, or ``self-managed``: "
+        "from this file only. The values of all sources together are one content.",
         (),
     )
     format: Format = setting(
-        "How the source is written: ``lines``, one value each; ``csv COLUMN``, its number or its name in the first "
-        "row; ``separated SEPARATOR COLUMN``, such as ``separated tab 2``; ``json PATH``, such as "
-        "``prefixes[*].ip_prefix``; ``json-lines PATH``, a document each.",
+        "The format of the source: ``lines``, one value a line; ``csv COLUMN``, the column's number or its "
+        "name in the first row; ``separated SEPARATOR COLUMN``, such as ``separated tab 2``; ``json PATH``, "
+        "such as ``prefixes[*].ip_prefix``; ``json-lines PATH``, one document a line.",
         Format(),
     )
     refresh: Seconds = setting(
-        "How often an ``https`` source is asked; ``0``: only by ``edgenode feeds update``.", Seconds(86400.0)
+        "How often an ``https`` source is fetched; ``0``: only by ``edgenode feeds update``.",
+        Seconds(86400.0),
     )
     trust_store: Annotated[str, Reference("trust-store")] | None = setting(
-        "Whom to believe about the server of the source; without one the system's authorities.", None
+        "The authorities that are trusted for the server of the source; without the key the system's.", None
     )
-    fetch_timeout: Seconds = setting("How long a download may take, from the first packet to the last.", Seconds(60.0))
+    fetch_timeout: Seconds = setting("The time for a download, from the first packet to the last.", Seconds(60.0))
     max_size: Size = setting("The largest content, uncompressed; a larger one is refused.", Size(32 * 1024 * 1024))
     most_shrink: Annotated[int, Between(0, 100)] = setting(
-        "The share of its values, in percent, that may be gone when it is refreshed; if more are, the old content "
-        "stays in use. An empty content has lost all.",
+        "The percentage of values that new content may lack; if more are gone, the old content stays in "
+        "use. Empty content lacks all.",
         50,
     )
 
     bad_lines: Annotated[str, Choice(("refuse", "skip"))] = setting(
-        "What becomes of a content in which a line cannot be read: ``refuse`` all of it, or ``skip`` such lines with a "
-        "warning. More bad lines than good ones are refused all the same.",
+        "What happens if a line of new content cannot be read: ``refuse`` all of it, or ``skip`` such lines "
+        "with a warning. Content with more bad lines than good ones is refused in any case.",
         "refuse",
     )
 

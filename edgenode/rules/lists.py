@@ -148,8 +148,8 @@ class List(Feed):
     kind: ClassVar[str] = "list"
 
     type: Annotated[str, Choice(tuple(TYPES))] = setting(
-        "What it is a list of: ``ip`` addresses and networks, ``string``: exact texts, ``hostname``: host names, and "
-        "``*.example.com`` for all below one, ``.example.com`` for it and all below, ``asn``: numbers of autonomous "
-        "systems."
+        "The type of its items. ``ip``: addresses and networks; ``string``: exact texts; ``hostname``: host "
+        "names, ``*.example.com`` for all names below one, ``.example.com`` for the name and all below; "
+        "``asn``: numbers of autonomous systems."
     )
-    items: str = setting("Its items, one a line; ``value # annotation``.", "")
+    items: str = setting("The items of the list, one a line: ``value # annotation``.", "")

@@ -65,17 +65,17 @@ class Section:
         "One more entry: an expression in Cloudflare's Rules language, joined by the same relation.", None
     )
     match_case: bool = setting(
-        "Whether the values of its entries are compared case by case; with ``no`` they match in either case, as in "
-        "Link11's product. Names of arguments and cookies always are, but for ``readings = any-case``, names of "
-        "headers never. It says nothing of the expression, nor of the sections named.",
+        "Whether letter case matters in the values of its entries; in Link11's product it does not. It "
+        "always matters in names of arguments and cookies, unless ``readings`` has ``any-case``, and never "
+        "in names of headers. The key has no effect on the expression or on the sections named.",
         True,
     )
     readings: tuple[Annotated[str, Choice(READINGS)], ...] = setting(
-        "What its entries look at besides: ``argument`` at the values in bodies of ``json``, ``xml`` and ``graphql``, "
-        "at what values say in ``base64``, and at names in ``any-case``, as ``cookie`` does; ``method`` with "
-        "``method-override`` also at ``X-HTTP-Method-Override``, ``X-HTTP-Method``, ``X-Method-Override`` and the "
-        "arguments ``_method`` and ``X-HTTP-Method-Override``, in any case. It says "
-        "nothing of the expression, nor of the sections named.",
+        "Where its entries look as well: ``argument`` in bodies of ``json``, ``xml`` and ``graphql``, in "
+        "values decoded from ``base64``, and at names in ``any-case``, as ``cookie`` does; ``method``, with "
+        "``method-override``, at ``X-HTTP-Method-Override``, ``X-HTTP-Method``, ``X-Method-Override`` and "
+        "the arguments ``_method`` and ``X-HTTP-Method-Override``, in any case. The key has no effect on "
+        "the expression or on the sections named.",
         (),
     )
     entries: tuple[Entry, ...] = field(default=(), kw_only=True, metadata={"entries": True})

@@ -50,15 +50,17 @@ class Certificate:
     kind: ClassVar[str] = "certificate"
 
     chain: File = setting("PEM: the leaf first, then the intermediates in order. RSA and ECDSA keys are supported.")
-    key: File = setting("PEM: the private key of the leaf; readable by its owner, and at most one group, alone.")
+    key: File = setting(
+        "PEM: the private key of the leaf. Only its owner, and at most one group, should be able to read it."
+    )
     passphrase: Secret | None = setting("The passphrase of the private key.", None)
     passphrase_file: File | None = setting(
-        "The same from a file, its first line, read with the key: ``LoadCredential=`` of systemd, a secret of a "
-        "container. Readable as the key.",
+        "A file whose first line is the passphrase of the private key: for ``LoadCredential=`` of systemd, "
+        "or a secret of a container. Its permissions should be those of the key.",
         None,
     )
     authorities: tuple[File, ...] = setting(
-        "PEM: the CA bundle that must contain the issuer. Checked when the file is loaded, never sent.", ()
+        "PEM: CA certificates that must include the issuer. Only checked when the file is loaded, never sent.", ()
     )
 
     def __attrs_post_init__(self) -> None:

@@ -34,93 +34,111 @@ CERTIFICATE_HEADERS = ("none", "rfc9440", "xfcc", "nginx")
 
 @frozen
 class ServerGroup:
-    """A virtual host: the names it serves, the certificates it presents, and how it judges those of its clients."""
+    """A virtual host: its names, the certificates that it presents, and its settings for client certificates."""
 
     kind: ClassVar[str] = "server-group"
 
     hosts: tuple[HostName, ...] = setting(
-        "The host names it serves: exact, or ``*.example.com`` for one label more; or addresses, ``192.0.2.1`` and "
-        "``[2001:db8::1]``. A client that connects to an address names no server in its handshake: it gets the group "
-        "that has the address at which the connection has arrived, here and not before a NAT. A group without any is "
-        "served only as a listener's default.",
+        "The host names of the group: exact, or ``*.example.com`` for one label more; or addresses, "
+        "``192.0.2.1`` and ``[2001:db8::1]``. A client that connects to an address names no server in its "
+        "handshake: it gets the group that has the local address of the connection, which behind a NAT is "
+        "the address of this machine. A group without host names is used only as a listener's default.",
         (),
     )
     certificate: tuple[Annotated[str, Reference("certificate")], ...] = setting(
-        "The certificates to present, at most one for each key type; RSA and ECDSA stand side by side."
+        "The certificates to present, at most one for each key type: RSA, ECDSA."
     )
     mtls: Annotated[str, Choice(("off", "optional", "optional-no-ca", "on"))] = setting(
         "Whether a client certificate is asked for, and what happens without a good one: nginx's "
-        "``ssl_verify_client``. With ``optional-no-ca`` nobody is refused: whether there is a certificate, and what is "
-        "wrong with it, is for rules.",
+        "``ssl_verify_client``. With ``optional-no-ca`` nobody is refused: rules decide on missing and bad "
+        "certificates.",
         "off",
     )
     mtls_refusal: Annotated[str, Choice(REFUSALS)] = setting(
-        "How a client is refused: in the ``handshake`` by a TLS alert, or over HTTP with a status. 495 and 496 are "
-        "nginx's style: the client gets 400 and the event says which; so does 400. 444 closes without a byte.",
+        "How a client is refused: in the ``handshake`` by a TLS alert, or over HTTP with a status. With "
+        "400, 495 or 496 the client gets 400, as from nginx, and the event says 495 or 496. 444 closes the "
+        "connection without a byte.",
         "400",
     )
     trust_store: tuple[Annotated[str, Reference("trust-store")], ...] = setting(
-        "Whose certificates of clients are trusted; required unless ``mtls`` is ``off``.", ()
+        "The authorities that are trusted to issue client certificates; required unless ``mtls`` is ``off``.", ()
     )
     verify_depth: Annotated[int, Between(0, 100)] = setting(
         "How many intermediate certificates may stand between a client's certificate and an authority.", 1
     )
     max_chain_size: Size = setting(
-        "The most bytes of a client's certificate and the intermediates that it sends; at most 100k, OpenSSL's bound.",
+        "The maximum size of a client's certificate and the intermediates that it sends; at most 100k, "
+        "OpenSSL's own limit.",
         Size(LARGEST_CHAIN),
     )
     required_eku: tuple[Annotated[str, Choice(("clientAuth",))], ...] = setting(
-        "Extended key usages that a client's leaf must name itself. Without this a leaf that names none is accepted, "
-        "as OpenSSL does; one that names others only is always refused.",
+        "Extended key usages that a client's certificate must name. Without the key a certificate that "
+        "names none is accepted, as by OpenSSL; one that names only others is always refused.",
         (),
     )
     allow_dns: tuple[DNSPattern, ...] = setting(
-        "DNS names of the clients that are let in, exact or ``*.example.com`` for one label more. With any of the "
-        "``allow-`` lists a verified client needs one name that is on one of them.",
+        "DNS names of the clients that are accepted, exact or ``*.example.com`` for one label more. With "
+        "any of the ``allow-`` lists a verified client needs one name that is on one of them.",
         (),
     )
     allow_uri: tuple[URIPattern, ...] = setting(
-        "The same for URIs, exact or ``spiffe://example.org/*`` for all that have further path segments.", ()
+        "URIs of the clients that are accepted, exact or ``spiffe://example.org/*`` for all with further "
+        "path segments; see ``allow-dns``.",
+        (),
     )
     allow_email: tuple[EmailPattern, ...] = setting(
-        "The same for mailboxes, exact or ``@example.com`` for all of that domain.", ()
+        "Mailboxes of the clients that are accepted, exact or ``@example.com`` for all of that domain; see "
+        "``allow-dns``.",
+        (),
     )
-    allow_ip: tuple[Network, ...] = setting("The same for IP addresses that a certificate names.", ())
+    allow_ip: tuple[Network, ...] = setting(
+        "Networks of the IP addresses that the certificates of accepted clients name; see ``allow-dns``.", ()
+    )
     allow_subject: tuple[SubjectPattern, ...] = setting(
-        "The same for whole subjects, as events write them: ``CN=Alice,O=Example``, one a line.", ()
+        "Whole subjects of the clients that are accepted, as events write them: ``CN=Alice,O=Example``, one "
+        "a line; see ``allow-dns``.",
+        (),
     )
     pin_certificate: tuple[CertificatePin, ...] = setting(
-        "The SHA-256 of each certificate that is let in, hexadecimal. With any pin of either kind a client's "
-        "certificate or its key must be pinned, besides what the ``allow-`` lists say.",
+        "The SHA-256 of each certificate that is accepted, hexadecimal. With any ``pin-certificate`` or "
+        "``pin-spki`` a client's certificate or its key must be pinned, in addition to the ``allow-`` "
+        "lists.",
         (),
     )
     pin_spki: tuple[KeyPin, ...] = setting(
-        "The SHA-256 of the SubjectPublicKeyInfo of each key that is let in, hexadecimal or base64.", ()
+        "The SHA-256 of the SubjectPublicKeyInfo of each key that is accepted, hexadecimal or base64; see "
+        "``pin-certificate``.",
+        (),
     )
     minimum_rsa_bits: Annotated[int, Between(1024, 16384)] = setting(
-        "The smallest RSA key of a client and its intermediates. OpenSSL's own limit stands behind it.", 2048
+        "The minimum size of RSA keys of a client and its intermediates. OpenSSL's own minimum applies as well.", 2048
     )
     minimum_ec_bits: Annotated[int, Between(192, 521)] = setting(
-        "The same for keys on elliptic curves. A client's own is on P-256, P-384 or P-521 in any case, or by TLS 1.3 "
-        "on one of Brainpool's: a handshake has no others, here as with nginx.",
+        "The minimum size of keys on elliptic curves of a client and its intermediates. In any case a "
+        "client's own key has to be on P-256, P-384 or P-521, or with TLS 1.3 on a Brainpool curve: a "
+        "handshake has no others, as with nginx.",
         224,
     )
     signature_algorithms: tuple[Annotated[str, Choice(SIGNATURES)], ...] = setting(
-        "How a client's certificate and its intermediates may be signed; whatever OpenSSL lets pass without it.", ()
+        "The signature algorithms allowed for a client's certificate and its intermediates; without the key "
+        "all that OpenSSL accepts.",
+        (),
     )
-    minimum_version: Annotated[str, Choice(("1.2", "1.3"))] = setting("The lowest TLS version spoken.", "1.2")
+    minimum_version: Annotated[str, Choice(("1.2", "1.3"))] = setting("The lowest TLS version.", "1.2")
     ciphers: str = setting("TLS 1.2 cipher suites in OpenSSL's notation.", CIPHERS)
     certificate_headers: tuple[Annotated[str, Choice(CERTIFICATE_HEADERS)], ...] = setting(
-        "What origins are told of the client's certificate, in one style or several: RFC 9440's ``Client-Cert``, "
-        "Envoy's ``X-Forwarded-Client-Cert``, or ``SSL_CLIENT_VERIFY`` and its kin as nginx fills them. No such header "
-        "ever crosses from a client.",
+        "The headers that tell origins about the client's certificate, in one or several styles: "
+        "``Client-Cert`` of RFC 9440, Envoy's ``X-Forwarded-Client-Cert``, or ``SSL_CLIENT_VERIFY`` and "
+        "others with the values of nginx's variables. Such headers of a client are always removed.",
         ("none",),
     )
-    security_policy: Annotated[str, Reference("security-policy")] = setting("The security policy of its requests.")
-    mode: Annotated[str, Choice(MODES)] | None = setting(
-        "Its mode of filtration; without the key that of ``[edge]``.", None
+    security_policy: Annotated[str, Reference("security-policy")] = setting(
+        "The security policy for the requests of the group."
     )
-    strict: bool = setting("Whether no path map may have a looser mode for it.", False)
+    mode: Annotated[str, Choice(MODES)] | None = setting(
+        "The mode of filters for this group; without the key that of ``[edge]``.", None
+    )
+    strict: bool = setting("Whether path maps are forbidden to have a looser mode in this group.", False)
 
     def __attrs_post_init__(self) -> None:
         if not 1024 <= self.max_chain_size <= LARGEST_OF_OPENSSL:

@@ -33,42 +33,44 @@ class TrustStore:
 
     authorities: tuple[File, ...] = setting("PEM: one or more files of CA certificates.")
     crl: tuple[File, ...] = setting(
-        "PEM or DER: revocation lists, one or more a file, each signed by one of the authorities. Delta lists stand "
-        "beside the complete ones.",
+        "PEM or DER: files of revocation lists, each list signed by one of the authorities. Delta lists are "
+        "named beside the complete ones.",
         (),
     )
     crl_check: Annotated[str, Choice(("leaf", "chain"))] = setting(
-        "Whether the leaf alone needs a revocation list or every certificate of its chain; as nginx, the chain.",
+        "Whether only the client's certificate needs a revocation list, or every certificate of its chain, "
+        "as in nginx.",
         "chain",
     )
     crl_stale: Annotated[str, Choice(("refuse", "accept"))] = setting(
-        "What a list is worth past its ``nextUpdate``: ``refuse`` refuses all whom it could have named; ``accept`` "
-        "goes on with it, so who it revokes is refused, but nobody hears of those revoked since.",
+        "What happens past the ``nextUpdate`` of a list: ``refuse`` refuses all clients that it covers; "
+        "``accept`` continues to use it, so that those it revokes are refused, and those revoked since are "
+        "not.",
         "refuse",
     )
     crl_max_age: Seconds = setting(
-        "How long after its ``thisUpdate`` a list is in date, if its ``nextUpdate`` does not end it sooner: older "
-        "ones are past their date, and so are those without a ``nextUpdate``. ``0``: for ever.",
+        "The maximum age of a list, from its ``thisUpdate``: an older one counts as past its "
+        "``nextUpdate``, even if that is later or missing. ``0``: no maximum.",
         Seconds(0.0),
     )
     advertise: bool = setting(
-        "Whether the names of the authorities are sent to clients in the handshake. Those of all trust stores of a "
-        "server group have 64,000 bytes together; with more none is sent, which means any.",
+        "Whether the names of the authorities are sent to clients in the handshake. If those of all trust "
+        "stores of a server group are more than 64,000 bytes, none is sent, which means any.",
         True,
     )
     verification: Annotated[str, Choice(("openssl", "strict"))] = setting(
-        "Who judges a client's chain: ``openssl`` alone, as in nginx, or a second, stricter path validation "
-        "behind it. ``strict`` refuses what RFC 5280 forbids and OpenSSL lets pass, and so also much of what older "
-        "private authorities issue; switch it on with a new PKI.",
+        "How a client's chain is verified: by ``openssl`` alone, as in nginx, or with ``strict`` by a "
+        "second, stricter path validation as well. ``strict`` refuses what RFC 5280 forbids and OpenSSL "
+        "accepts, and so also many certificates of older private authorities; use it with a new PKI.",
         "openssl",
     )
     partial_chains: bool = setting(
-        "Whether a chain may end in any of the authorities, an intermediate too, whose own issuer is not trusted then "
-        "and whose own revocation is not asked for. Without it it ends in a root, as in nginx.",
+        "Whether a chain may end in an authority that is an intermediate; its issuer is then not trusted, "
+        "and its own revocation not checked. With ``no`` a chain ends in a root, as in nginx.",
         False,
     )
     tags: tuple[Annotated[Word, Tag()], ...] = setting(
-        "Tags put on every request of a client whose verified chain ends in one of the authorities.", ()
+        "Tags for every request of a client whose verified chain ends in one of the authorities.", ()
     )
 
 

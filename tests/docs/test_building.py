@@ -20,6 +20,7 @@ from edgenode.rules.language.functions import FUNCTIONS
 DOCS = pathlib.Path(__file__).parent.parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.[rm][sd]*"))
 KEYS = [f"[{cls.kind}] {key}" for cls in SECTIONS for key in schema.settings(cls)]
+RELATIVE = re.compile(r"^(The same(?! as ``)|That |Those |Its |It |How:|For )|[Ll]ikewise")
 TITLE = re.compile(r"^(\S.*)\n([=~-])\2+$|^#+ (.*)$", re.MULTILINE)
 
 
@@ -86,3 +87,11 @@ def test_titles_name_the_thing(page: pathlib.Path) -> None:
             continue
         assert "?" not in title
         assert not re.match(r"(What|Where|When|Why|Who|How|In|Once|By|Between)\b", title), title
+
+
+def test_a_definition_is_understood_without_the_one_above_it() -> None:
+    """A reader comes to it by the search: nothing in it refers to what stands before it."""
+    helps = {f"[{cls.kind}] {key}": each.help for cls in SECTIONS for key, each in schema.settings(cls).items()}
+    helps |= {name: each.help for table in (CATEGORIES, FIELDS, FUNCTIONS) for name, each in table.items()}
+    helps |= {path: row.help for path, row in ALL_ROWS.items()}
+    assert [name for name, help in helps.items() if RELATIVE.search(help)] == []

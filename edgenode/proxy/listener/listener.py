@@ -81,7 +81,7 @@ def _systemd_endpoint(text: str, words: list[str]) -> Endpoint:
 
 @frozen
 class Listener:
-    """A TLS port: the server groups behind it, and the limits on time, size and number that every client must keep."""
+    """A TLS port: its server groups, and the limits on time, size and number for clients."""
 
     kind: ClassVar[str] = "listener"
 
@@ -89,57 +89,68 @@ class Listener:
         "A Twisted endpoint: ``tcp:443``, ``tcp:8443:interface=127.0.0.1``, or ``systemd:name=NAME`` for a socket that "
         "systemd has opened."
     )
-    protocol: Annotated[str, Choice(("http",))] = setting("What is spoken inside TLS.", "http")
+    protocol: Annotated[str, Choice(("http",))] = setting("The protocol inside TLS.", "http")
     server_groups: tuple[Annotated[str, Reference("server-group")], ...] = setting("The server groups served here.")
     default_server_group: Annotated[str, Reference("server-group")] | None = setting(
-        "The server group for a client that names an unknown server, or none while no group has the address that it "
-        "has connected to. Without one such a handshake ends with the alert ``unrecognized_name``.",
+        "The server group for clients that name an unknown server, or none while no group has the address "
+        "to which they have connected. Without one such a handshake ends with the alert "
+        "``unrecognized_name``.",
         None,
     )
     handshake_timeout: Seconds = setting(
-        "From the first packet to the end of the handshake, ClientHello included.", Seconds(10.0)
+        "The time for a TLS handshake, from the first packet to its end.", Seconds(10.0)
     )
-    header_timeout: Seconds = setting(
-        "For a whole request head, however slowly it trickles in; then 408.", Seconds(15.0)
-    )
+    header_timeout: Seconds = setting("The time for a whole request head; then 408.", Seconds(15.0))
     body_timeout: Seconds = setting(
-        "For a whole request body, not counting the time that we keep the client waiting; then 408.", Seconds(300.0)
+        "The time for a whole request body, not counting the time in which the node does not read it; then 408.",
+        Seconds(300.0),
     )
-    send_timeout: Seconds = setting("For a client that takes nothing of what is being sent to it.", Seconds(60.0))
-    keepalive_timeout: Seconds = setting("For an idle connection between two requests.", Seconds(75.0))
+    send_timeout: Seconds = setting(
+        "The time after which a client is disconnected that accepts none of the bytes sent to it.", Seconds(60.0)
+    )
+    keepalive_timeout: Seconds = setting(
+        "The time for which a connection may be idle between two requests.", Seconds(75.0)
+    )
     keepalive_requests: Annotated[int, Between(1, 2**31)] = setting(
-        "Requests on one connection before it is closed.", 10_000
+        "The number of requests on one connection, after which it is closed.", 10_000
     )
-    max_connections: Annotated[int, Between(1, 10**6)] = setting("Connections that are served at a time.", 4096)
+    max_connections: Annotated[int, Between(1, 10**6)] = setting("The maximum number of open connections.", 4096)
     max_connections_per_client: Annotated[int, Between(1, 10**6)] = setting(
-        "The same from one client's network. Keep it well below an origin's ``max-connections``, or one client can "
-        "take them all; a proxy in front of the node, or everybody behind one NAT, is one client here.",
+        "The maximum number of open connections from one client's network. Keep it well below an origin's "
+        "``max-connections``, or one client can take them all; a proxy in front of the node, or everybody "
+        "behind one NAT, is one client here.",
         512,
     )
     max_excess_connections: Annotated[int, Between(0, 10**6)] = setting(
-        "Connections at a time that are accepted on top of these two limits, with little patience, to be answered 503 "
-        "with ``Retry-After`` and closed; one client has at the most an eighth of them. The answer costs a handshake, "
-        "so few get it: enough that clients and load balancers learn to wait. With all of them taken, further ones are "
-        "closed at once if their client has too many, and wait in the kernel's queue otherwise; ``0`` does so always.",
+        "The maximum number of connections beyond ``max-connections`` and ``max-connections-per-client`` "
+        "that are accepted, with short timeouts, only to be answered 503 with ``Retry-After`` and closed; "
+        "one client can have at most an eighth of them. Beyond this number, or with ``0``, further "
+        "connections are closed at once if their client has too many, and wait in the kernel's queue "
+        "otherwise.",
         64,
     )
     max_requests: Annotated[int, Between(1, 10**6)] | None = setting(
-        "Requests under way at a time, from their heads to the end of their responses; further ones are answered 503 "
-        "with ``Retry-After``. Without the key there are as many as ``max-connections`` allows.",
+        "The maximum number of requests in progress, from their heads to the end of their responses; "
+        "further ones are answered 503 with ``Retry-After``. Without the key only ``max-connections`` "
+        "limits them.",
         None,
     )
     max_requests_per_client: Annotated[int, Between(1, 10**6)] | None = setting(
-        "The same from one client's network; behind a trusted proxy the client is the one that it reports.", None
+        "The maximum number of requests in progress from one client's network; behind a trusted proxy the "
+        "client is the one that it reports.",
+        None,
     )
     client_prefix_ipv4: Annotated[int, Between(1, 32)] = setting(
-        "Clients whose IPv4 addresses have so many bits in common count as one.", 32
+        "IPv4 addresses that have this many leading bits in common count as one client.", 32
     )
     client_prefix_ipv6: Annotated[int, Between(1, 128)] = setting(
-        "The same for IPv6, where a customer usually has a /64 network to himself.", 64
+        "IPv6 addresses that have this many leading bits in common count as one client; a customer usually "
+        "has a /64 network.",
+        64,
     )
-    retry_after: Seconds = setting("What ``Retry-After`` says, rounded up to whole seconds.", Seconds(1.0))
+    retry_after: Seconds = setting("The value of ``Retry-After``, rounded up to whole seconds.", Seconds(1.0))
     max_target_size: Size = setting("The longest request target; a longer one is refused with 414.", Size(8 * 1024))
     max_header_size: Size = setting("The largest request head; a larger one is refused with 431.", Size(32 * 1024))
     max_headers: Annotated[int, Between(1, 10_000)] = setting(
-        "Header fields of a request; more are refused with 431.", 100
+        "The maximum number of header fields of a request; more are refused with 431.", 100
     )

@@ -124,7 +124,7 @@ class Origin:
         "weight. The host of a socket is ``localhost``."
     )
     server_name: Word | None = setting(
-        "The name sent as SNI and looked for in the origin's certificate; without it the server's own host.", None
+        "The name sent as SNI and required in the origin's certificate; without the key the host of the server.", None
     )
     host: Word = setting(
         "The Host field sent: ``client`` keeps the client's, ``server`` sends the server name, anything else is sent "
@@ -135,38 +135,44 @@ class Origin:
         "The client certificate presented to the origin; it needs the EKU clientAuth.", None
     )
     trust_store: Annotated[str, Reference("trust-store")] | None = setting(
-        "Whom to believe about the origin; without one the system's authorities.", None
+        "The authorities that are trusted to issue the origin's certificate; without the key the system's.", None
     )
     verify: bool = setting("Whether the origin's certificate and name are verified. Leave it on.", True)
-    minimum_version: Annotated[str, Choice(("1.2", "1.3"))] = setting("The lowest TLS version spoken.", "1.2")
-    connect_timeout: Seconds = setting("For the TCP connection and the TLS handshake.", Seconds(5.0))
-    send_timeout: Seconds = setting("For an origin that takes nothing of what is being sent to it.", Seconds(60.0))
-    read_timeout: Seconds = setting("Between two reads of a response; also for its first byte.", Seconds(60.0))
+    minimum_version: Annotated[str, Choice(("1.2", "1.3"))] = setting("The lowest TLS version.", "1.2")
+    connect_timeout: Seconds = setting("The time for the TCP connection and the TLS handshake.", Seconds(5.0))
+    send_timeout: Seconds = setting(
+        "The time after which a request fails if the origin accepts none of the bytes sent to it.", Seconds(60.0)
+    )
+    read_timeout: Seconds = setting("The time between two reads of a response, and for its first byte.", Seconds(60.0))
     continue_timeout: Seconds = setting(
-        "For an origin that is asked by ``Expect: 100-continue`` whether it wants a body; then the client is told to "
-        "send it.",
+        "The time for an origin to answer ``Expect: 100-continue``; then the node tells the client to send the body.",
         Seconds(1.0),
     )
     idle_timeout: Seconds = setting(
         "How long an unused connection is kept; keep it below the origin's own.", Seconds(60.0)
     )
-    max_idle: Annotated[int, Between(0, 100_000)] = setting("Unused connections kept.", 128)
+    max_idle: Annotated[int, Between(0, 100_000)] = setting(
+        "The maximum number of unused connections that are kept.", 128
+    )
     max_connections: Annotated[int, Between(1, 100_000)] = setting(
-        "Connections at a time; a request beyond that is answered with 503.", 1024
+        "The maximum number of open connections; a request that would need another is answered with 503.", 1024
     )
     max_fails: Annotated[int, Between(0, 1000)] = setting(
-        "Failures within ``fail-timeout`` after which a server is passed over; 0 never.", 1
+        "The number of failures within ``fail-timeout`` after which a server is not used for a while; 0: it "
+        "is always used.",
+        1,
     )
     fail_timeout: Seconds = setting(
-        "The time in which failures are counted, and for which a server is then passed over.", Seconds(10.0)
+        "The time in which failures are counted, and for which a server is then not used.", Seconds(10.0)
     )
     next_upstream: tuple[Annotated[str, Choice(NEXT_UPSTREAM)], ...] = setting(
-        "On what a request goes to the next server: nginx's ``proxy_next_upstream``. A request that was sent goes "
-        "again only if its method is safe, and nothing of an answer has reached the client.",
+        "On which failures a request is sent to the next server: nginx's ``proxy_next_upstream``. A request "
+        "that was sent is sent again only if its method is safe, and nothing of an answer has reached the "
+        "client.",
         ("error", "timeout"),
     )
     next_upstream_tries: Annotated[int, Between(1, 100)] = setting(
-        "Servers tried for one request, the first included.", 3
+        "The maximum number of servers tried for one request, including the first.", 3
     )
     max_header_size: Size = setting(
         "The largest response head; a larger one is an error of the origin.", Size(64 * 1024)

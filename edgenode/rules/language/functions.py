@@ -103,7 +103,8 @@ _TABLE = (
     ),
     Function(
         "cidr6", (Parameter((IP,), "field"), _V6_BITS), 2, IP, lambda address, bits: cidr(address, 32, bits),
-        "The same for IPv6; an IPv4 address stays as it is.",
+        "The first address of the network of an IPv6 address, by the prefix length; an IPv4 address stays "
+"as it is.",
     ),
     Function(
         "coalesce", (_PRIMITIVE,), 2, signatures.alike, texts.coalesce,
@@ -111,12 +112,13 @@ _TABLE = (
     ),
     Function(
         "concat", (Parameter(()),), 2, signatures.joinable, texts.concat,
-        "All arguments in one, texts or arrays; those that are missing are left out.", repeated=True,
+        "All arguments joined into one, texts or arrays; those that are missing are left out.", repeated=True,
         takes_missing=True,
     ),
     Function(
         "decode_base64", (_TEXT_FIELD,), 1, BYTES, digests.decode_base64,
-        "The text decoded from Base64, in either alphabet; other characters are passed over. Missing if it cannot be.",
+        "The text decoded from Base64, in either alphabet; other characters are ignored. Missing if it "
+"cannot be decoded.",
     ),
     Function(
         "encode_base64", (_TEXT, _flags("up")), 1, BYTES, digests.encode_base64,
@@ -136,7 +138,7 @@ _TABLE = (
         "hash_in_range",
         (_literal(-_INT64 - 1, _INT64), _literal(-_INT64 - 1, _INT64), Parameter(signatures.PRIMITIVES, "field")),
         3, INT, digests.hash_in_range,
-        "A number from the first up to, and without, the second, always the same for the same values.",
+        "A number from the first up to, but not including, the second; always the same for the same values.",
         repeated=True, check=signatures.increasing,
     ),
     Function(
@@ -150,7 +152,7 @@ _TABLE = (
     Function(
         "join", (Parameter((STRINGS,), "field"), _TEXT_LITERAL), 2, BYTES,
         lambda items, separator: separator.join(items),
-        "The texts of an array in one, with a separator between them.",
+        "The texts of an array joined into one, with a separator between them.",
     ),
     Function(
         "len", (_ANYTHING,), 1, signatures.measurable, len, "The bytes of a text, or the elements of an array.",
@@ -161,7 +163,7 @@ _TABLE = (
     ),
     Function(
         "lookup_json_string", (_TEXT_FIELD, _STEP), 2, BYTES, jsontexts.lookup_string,
-        "The string in a JSON text, likewise.", repeated=True,
+        "The string in a JSON text at a path of names and indexes from 0; of a repeated name the last.", repeated=True,
     ),
     Function("lower", (_TEXT_FIELD,), 1, BYTES, bytes.lower, "The text with A to Z in lower case."),
     Function(
@@ -183,14 +185,14 @@ _TABLE = (
         "split",
         (_TEXT_FIELD, Parameter((BYTES,), "literal", signatures.some), _literal(1, 128)), 3, STRINGS,
         lambda text, separator, limit: tuple(text.split(separator, limit - 1)),
-        "The parts of a text between separators, at most so many; the last has the rest.",
+        "The parts of a text between separators, at most as many as given; the last has the rest.",
     ),
     Function(
         "starts_with", (_TEXT_FIELD, _TEXT), 2, BOOL, bytes.startswith, "Whether the text begins with another.",
     ),
     Function(
         "substring", (_TEXT_FIELD, _NUMBER, _NUMBER), 2, BYTES, lambda text, start, end=None: text[start:end],
-        "The bytes from one index up to, and without, another; negative ones count from the end.",
+        "The bytes from one index up to, but not including, another; negative ones count from the end.",
     ),
     Function(
         "to_string", (Parameter((INT, BOOL, IP), "field"),), 1, BYTES, texts.to_string,
@@ -208,8 +210,8 @@ _TABLE = (
     ),
     Function(
         "wildcard_replace", (_TEXT_FIELD, _WILDCARD, _TEMPLATE, _flags("s")), 3, BYTES, replacing.wildcard_replace,
-        "The text rewritten if the whole of it matches a wildcard, in either case unless ``s``; ``${1}`` to ``${8}`` "
-        "are what its stars stand for, each as short as can be.",
+        "The replacement if the whole text matches a wildcard, else the text; letter case matters with "
+"``s`` only; ``${1}`` to ``${8}`` are what the stars stand for, each as short as possible.",
         check=signatures.wildcard_groups,
     ),
 )  # fmt: skip
