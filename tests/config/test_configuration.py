@@ -482,6 +482,13 @@ WARNINGS: dict[str, tuple[dict[str, str], list[str]]] = {
         },
         ["[global-filter g] readings: has no effect: none of its entries has the reading json"],
     ),
+    "readings of a path map": (
+        {"[path-map all]": "[path-map all]\nreadings = json"},
+        [
+            "[path-map all] readings: has no effect: none of its entries has the reading json; "
+            "filters have readings of their own"
+        ],
+    ),
     "a filter for everything": (
         {"": FILTER},
         ["[global-filter f]: has neither entries nor sections, and so matches every request"],

@@ -35,6 +35,7 @@ def without_effect(configuration: Sections) -> Iterator[Problem]:
         idle = [reading for reading in section.readings if reading not in known]
         if idle:
             sentence = f"has no effect: none of its entries has the reading {', '.join(idle)}"
+            sentence += "; filters have readings of their own" if isinstance(section, PathMap) else ""
             yield Problem(header, "readings", sentence, warning=True)
 
 
