@@ -13,6 +13,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.interfaces import EVENT_HEADERS
 from edgenode.model.settings import Choice, Folder, Network, Output, Seconds, Word, setting
 from edgenode.proxy.trusted_proxies import FORWARDED, X_FORWARDED_FOR
+from edgenode.rules.sections import READINGS
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110, section 5.6.2
 
@@ -81,6 +82,11 @@ class Edge:
         "Where the node keeps the last good content of each ``https`` source. Nobody but its user should be "
         "able to write there.",
         None,
+    )
+    readings: tuple[Annotated[str, Choice(READINGS)], ...] = setting(
+        "What the entries of all global filters and sections look at besides, as if each of them said so: see "
+        "``readings`` of ``[global-filter]``.",
+        (),
     )
     missing_not_equal: bool = setting(
         "Whether ``ne`` in an expression is true of a missing value, as in wirefilter. With ``no`` every "

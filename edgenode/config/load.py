@@ -177,6 +177,7 @@ def _load(
         scope = evolve(scope, in_use=frozenset((*credentials.files(before), *feed_contents.files(before))))
     values, found = _read_sections(written, scope)
     problems += found
+    _add_readings(values)
     sections = Sections(**values)
     found = list(faults(sections))
     problems += found
@@ -228,6 +229,14 @@ def _read_sections(written: Sequence[IniSection], scope: Scope) -> tuple[dict[st
                 values[attribute][section.name] = value
         problems += found
     return values, problems
+
+
+def _add_readings(values: dict[str, Any]) -> None:
+    """Give the filters and sections the readings of ``[edge]`` besides their own; a path map has only its own."""
+    further = values["edge"].readings if "edge" in values else ()
+    for attribute in ("global_filters", "sections") if further else ():
+        for name, each in values[attribute].items():
+            values[attribute][name] = evolve(each, readings=tuple(dict.fromkeys((*each.readings, *further))))
 
 
 def _in_order(problems: Sequence[Problem], written: Sequence[IniSection]) -> list[Problem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision, Respond
 from edgenode.model.exchange import NO_BODY, Body, Exchange, Request
 from edgenode.policy.actions import PREDEFINED
@@ -19,6 +21,7 @@ from edgenode.policy.stages import Rules, compiled, pipeline_of
 from edgenode.rules.categories import entry
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.sections import READINGS, Section
+from tests.support.configurations import changed, write_server
 from tests.support.strategies import CONNECTION
 
 EVIL = b'{"q": {"cmd": "evil"}}'
@@ -190,6 +193,21 @@ def test_a_reading_is_of_the_section_that_names_it() -> None:
     assert status(judge, request(b'{"cmd":', JSON)) == 400
     rules = evolve(rules, definitions=Definitions({"inner": evolve(inner, readings=())}))
     assert status(pipeline_of(compiled(rules)), request(b'{"cmd":"evil"}', JSON)) == 0
+
+
+def test_the_node_has_readings_for_all_of_its_filters(tmp_path: pathlib.Path) -> None:
+    """Besides their own, and for sections as well; the entries of path maps have only theirs."""
+    write_server(tmp_path, "www.test")
+    head = changed({"hosts = shop.example": "hosts = www.test"})
+    rules = "[global-filter f]\naction = block\nargument.cmd = ^evil$\nreadings = base64\n"
+    rules += "[global-filter g]\naction = block\nsections = s\n[section s]\nargument.x = ^evil$\n"
+    rules += "[path-map p]\norigin = shop\n"
+    for edge, found in (("", 0), ("[edge]\nreadings = json method-override\n", 403)):
+        configuration = Configuration.from_text(edge + head + rules, tmp_path)
+        for body in (b'{"cmd": "ZXZpbA=="}', b'{"x": "evil"}'):
+            assert status(configuration.pipeline("all"), request(body, JSON)) == found
+        assert configuration.path_maps["p"].readings == ()
+        assert not [each for each in configuration.warnings if each.key == "readings"]
 
 
 @settings(max_examples=200)

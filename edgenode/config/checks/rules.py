@@ -32,6 +32,7 @@ def without_effect(configuration: Sections) -> Iterator[Problem]:
         feed = section.feed if isinstance(section, GlobalFilter) else None
         categories = {each.category for each in (*section.entries, *([] if feed is None else [feed.entry]))}
         known = frozenset[str]().union(*(OF_CATEGORY.get(each, ()) for each in categories))
+        known |= frozenset(configuration.edge.readings)
         idle = [reading for reading in section.readings if reading not in known]
         if idle:
             sentence = f"has no effect: none of its entries has the reading {', '.join(idle)}"
