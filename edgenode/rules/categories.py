@@ -61,7 +61,13 @@ _TABLE = (
     ),
     Category("cookie", "edge.cookies", REGEX, "A cookie, as sent, percent-decoded and without quotes.", True, True),
     Category("country", "ip.src.country", notations.COUNTRY, "The client's country; ``XX`` if it is unknown."),
-    Category("header", "http.request.headers", REGEX, "A header; letter case does not matter in its name.", True),
+    Category(
+        "header",
+        "http.request.headers",
+        REGEX,
+        "A header; letter case does not matter in its name, nor in its value without ``match-case = yes``.",
+        True,
+    ),
     Category("ip", "ip.src", notations.ADDRESS, "The client's address: an address or a CIDR network."),
     Category("method", "http.request.method", REGEX, "The method as sent."),
     Category(

@@ -14,7 +14,7 @@ from edgenode.rules.formulas import All, AnyOf, Formula, Leaf, Predicate, Sought
 from edgenode.rules.lists import Members
 from edgenode.rules.networks import Networks
 from edgenode.rules.readings import subject_of
-from edgenode.rules.section_formulas import in_either_case
+from edgenode.rules.section_formulas import in_either_case, minds_case
 from edgenode.rules.sections import Entry
 
 _OF_THE_CONFIGURATION = ("tag", "path-matching-name", "security-policy-name")
@@ -78,7 +78,7 @@ class FeedCategory:
         _size(sought_of(evolve(self.entry, value=value)))
 
 
-def members(name: str, of: FeedCategory, values: Sequence[str], match_case: bool) -> Members:
+def members(name: str, of: FeedCategory, values: Sequence[str], match_case: bool | None) -> Members:
     """Make members of the lines of a feed.
 
     :param name: the header of the filter.
@@ -88,7 +88,7 @@ def members(name: str, of: FeedCategory, values: Sequence[str], match_case: bool
     empty, match = Members(name), category_of(of.entry).match
     if match == "network":
         return evolve(empty, networks=Networks(values))  # it checks as it goes, and faster
-    found: dict[object, None] = {}
+    minds, found = minds_case(of.entry, match_case), dict[object, None]()
     size = 0
     for value in values:
         of.check(value)
@@ -96,7 +96,7 @@ def members(name: str, of: FeedCategory, values: Sequence[str], match_case: bool
         size += _size(sought)
         if size > _MOST_OF_ALL:
             raise InvalidValue(f"its regular expressions have more than {_MOST_OF_ALL} instructions in all")
-        if not match_case:
+        if not minds:
             match, sought = in_either_case(category_of(of.entry).match, sought)
         found[sought] = None
     match match:

@@ -82,11 +82,19 @@ class SectionFormulas:
         return InvalidValue(f"sections stand inside one another in a circle: {shown}", which=first)
 
 
-def entry_formula(entry: Entry, match_case: bool = True, readings: Iterable[str] = ()) -> Formula:
-    """The formula of an entry that has been checked."""
+def minds_case(entry: Entry, match_case: bool | None) -> bool:
+    """Whether the value of an entry is compared case by case.
+
+    :param match_case: what its section says; without a word those of headers are not.
+    """
+    return entry.category != "header" if match_case is None else match_case
+
+
+def entry_formula(entry: Entry, match_case: bool | None = None, readings: Iterable[str] = ()) -> Formula:
+    """The formula of an entry that has been checked, in a section with this ``match-case`` and these readings."""
     subject = subject_of(entry, readings)
     match, sought = category_of(entry).match, sought_of(entry)
-    if not match_case:
+    if not minds_case(entry, match_case):
         match, sought = in_either_case(match, sought)
     leaf = Leaf(Predicate(subject, match, sought), (entry,))
     if not entry.negated:

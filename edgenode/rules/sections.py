@@ -64,11 +64,12 @@ class Section:
     expression: Expression | None = setting(
         "One more entry: an expression in Cloudflare's Rules language, joined by the same relation.", None
     )
-    match_case: bool = setting(
-        "Whether letter case matters in the values of its entries; in Link11's product it does not. It "
+    match_case: bool | None = setting(
+        "Whether letter case matters in the values of its entries: with ``yes`` in all, as a secret in a header needs "
+        "it, with ``no`` in none. Without the key it matters in all but those of headers. It "
         "always matters in names of arguments and cookies, unless ``readings`` has ``any-case``, and never "
         "in names of headers. The key has no effect on the expression or on the sections named.",
-        True,
+        None,
     )
     readings: tuple[Annotated[str, Choice(READINGS)], ...] = setting(
         "Where its entries look as well: ``argument`` in bodies of ``json``, ``xml`` and ``graphql``, in "

@@ -135,6 +135,22 @@ async def test_tags_separated_by_spaces(decided: Decide) -> None:
     assert ("office", "the office") in [(each.filter, each.annotation) for each in decision.reasons]
 
 
+CURL = """
+[global-filter scripts]
+tags              = script
+header.User-Agent = ^CURL/
+"""
+
+
+async def test_values_of_headers_have_no_case(decided: Decide) -> None:
+    """ "Most Rule criteria are case sensitive. The exception is Header, where the criteria are not case sensitive."."""
+    for value, matched in (("curl/8.1", True), ("Curl/8.1", True), ("Lynx/2", False)):
+        assert ("script" in (await decided(CURL, f"user-agent: {value}")).tags) is matched
+    exact = f"{CURL}match-case = yes\n"
+    for value, matched in (("CURL/8.1", True), ("curl/8.1", False)):
+        assert ("script" in (await decided(exact, f"user-agent: {value}")).tags) is matched
+
+
 UNENCRYPTED = """
 [action upgrade]
 type     = redirect

@@ -348,7 +348,7 @@ def test_a_million_lines_are_read_within_seconds() -> None:
 # -- feeds of filters ------------------------------------------------------------------------------------------------
 
 
-def fed(category: str, *values: str, match_case: bool = True) -> Members:
+def fed(category: str, *values: str, match_case: bool | None = True) -> Members:
     """The members of a feed of a category."""
     return members("f", FeedCategory.from_text(category), values, match_case)
 
@@ -358,6 +358,8 @@ def test_lines_of_a_filter_are_entries_of_its_category() -> None:
     assert fed("country", "DE", "France").words == {b"DE", b"FR"}
     assert fed("asn", "AS1", "2").numbers == {1, 2}
     assert fed("header.User-Agent", "^curl/", "^Wget").regexes == ("^curl/", "^Wget")
+    assert fed("header.user-agent", "^curl/", match_case=None).regexes == ("(?i:^curl/)",)
+    assert fed("path", "^/a", match_case=None).regexes == ("^/a",)
     assert fed("path", "^/a", match_case=False).regexes == ("(?i:^/a)",)
     assert list(fed("ip", "10.0.0.0/8").networks.highs[4]) == [0x0AFFFFFF]
     assert FeedCategory.from_text("ip").words

@@ -35,7 +35,8 @@ def slow_entry(exchange: Exchange, looked: Entry) -> bool:
         case "equal":
             hit = looked.pattern in values
         case "regex":
-            hit = any(re.search(looked.pattern.encode(), value, re.DOTALL) for value in values)
+            flags = re.DOTALL | re.IGNORECASE if looked.category == "header" else re.DOTALL
+            hit = any(re.search(looked.pattern.encode(), value, flags) for value in values)
         case _:
             hit = any(inside(value, looked.pattern) for value in values)
     if looked.negated:
@@ -167,6 +168,24 @@ def test_without_match_case_entries_match_in_either_case(key: str, value: str, m
     section = Section(entries=(entry(key, value),), match_case=False)
     assert (matches(section, judged) is not None) is matched
     assert (matches(evolve(section, match_case=True), judged) is not None) is value.startswith("!")
+
+
+@pytest.mark.parametrize(("match_case", "found"), [(None, {"header.x"}), (True, set()), (False, None)])
+def test_without_a_word_on_case_the_values_of_headers_have_none(
+    match_case: bool | None, found: set[str] | None
+) -> None:
+    """ "Most Rule criteria are case sensitive. The exception is Header": Link11's manual, and the default here."""
+    query = Request(b"GET", b"https", b"a.test", b"/ad?d=one", b"/ad", b"d=one", b"/ad", ((b"x", b"one"),
+                    (b"cookie", b"c=one")))  # fmt: skip
+    judged = Exchange(CONNECTION, query, "192.0.2.7")
+    values = {"header.x": "^ONE$", "argument.d": "^ONE$", "cookie.c": "^ONE$", "path": "^/AD$", "method": "^get$",
+              "authority": r"^A\.", "query": "^D", "uri": "^/AD"}  # fmt: skip
+    matched = {
+        key
+        for key, value in values.items()
+        if matches(Section(entries=(entry(key, value),), match_case=match_case), judged) is not None
+    }
+    assert matched == (set(values) if found is None else found)
 
 
 def test_match_case_is_of_a_section_and_not_of_those_that_it_names() -> None:

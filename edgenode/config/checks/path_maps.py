@@ -16,6 +16,7 @@ from edgenode.rules.categories import value_of
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.nodes import FieldValue, Node, walk
 from edgenode.rules.matching.contradictions import BEGINNING
+from edgenode.rules.section_formulas import minds_case
 from edgenode.rules.sections import Section
 
 _EVERY_PATH = frozenset({"/", "^/", ".*", "^.*", "^.*$", "/.*", "^/.*", "^/.*$"})
@@ -71,9 +72,11 @@ def _matches_every_path(section: Section) -> bool:
 
 
 def _items(section: Section) -> frozenset[tuple[str, ...]]:
-    case = "" if section.match_case else "in either case"
-    case = " ".join((case, *sorted(section.readings)))
-    entries = {(entry.category, entry.name, entry.value, case) for entry in section.entries}
+    readings = " ".join(sorted(section.readings))
+    entries = {
+        (entry.category, entry.name, entry.value, f"{minds_case(entry, section.match_case)} {readings}")
+        for entry in section.entries
+    }
     expression = {("expression", str(section.expression))} if section.expression is not None else set()
     return frozenset(entries | {("sections", name) for name in section.sections} | expression)
 
