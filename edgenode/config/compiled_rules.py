@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 from edgenode.config.data import Sections
 from edgenode.config.feed_contents import Contents
@@ -18,6 +18,7 @@ from edgenode.model.interfaces import Stage
 from edgenode.policy import stages
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.stages import Rules
 from edgenode.proxy.routing import PathMap
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import All, AnyOf, Formula
@@ -106,11 +107,13 @@ class CompiledRules:
     :ivar definitions: what they may name.
     :ivar actions: every action by its name, the predefined ones among them.
     :ivar stages: the stages of every pipeline, in the order in which they judge.
+    :ivar compiled: what they were compiled from.
     """
 
     definitions: Definitions
     actions: Mapping[str, Action]
     stages: tuple[Stage, ...]
+    compiled: Rules
 
     @classmethod
     def of(cls, formulas: Formulas, before: CompiledRules | None = None) -> CompiledRules:
@@ -119,10 +122,12 @@ class CompiledRules:
         :param before: the rules that they succeed; what has not changed since is not compiled again.
         :raises InvalidValue: if they cannot be compiled together; ``which`` names the global filter, if it is one.
         """
-        configuration = formulas.configuration
-        definitions, actions = formulas.definitions, formulas.actions
+        configuration, definitions, actions = formulas.configuration, formulas.definitions, formulas.actions
         tags = {name: policy.tags for name, policy in configuration.security_policies.items()}
-        feeds, compiled = formulas.contents.feeds, formulas.section_formulas
+        filters = configuration.global_filters
+        rules = Rules(tags, filters, definitions, actions, formulas.contents.feeds)
+        if before is not None and before.compiled.same(rules):
+            return before
         known = () if before is None else before.stages
-        rules = stages.Rules(tags, configuration.global_filters, definitions, actions, feeds, compiled, known)
-        return cls(definitions, actions, stages.compiled(rules))
+        made = stages.compiled(evolve(rules, formulas=formulas.section_formulas, before=known))
+        return cls(definitions, actions, made, rules)

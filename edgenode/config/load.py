@@ -7,13 +7,15 @@ reported at once and all together, in the order of the file.
 from __future__ import annotations
 
 import datetime
+import gc
 import os
 import pathlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
 from edgenode.config import credentials, feed_contents, foreign, ini, schema
 from edgenode.config.checks import catalogue
@@ -32,12 +34,30 @@ from edgenode.config.value_readers import Scope
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.policy import stages
 from edgenode.policy.actions import PREDEFINED
+from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.pipeline import Pipeline
+from edgenode.rules.sections import Section
 
 _ATTRIBUTES: Mapping[str, str] = {cls.kind: attribute for attribute, cls in (*UNNAMED.items(), *NAMED.items())}
 _KEYS = {key for cls in SECTIONS for key in schema.settings(cls)}
 _HOMES = {key: [cls.kind for cls in SECTIONS if key in schema.settings(cls)] for key in _KEYS}
 """The kinds of section that have a key, by the key."""
+
+
+_RULE_LISTS = (GlobalFilter.kind, Section.kind)
+_NAMED_BY_RULES = ("action", "section", "list")
+
+
+@define(eq=False)
+class RuleLists:
+    """Sections that are rules alone: what they are read as depends on what is written, and on the names there are.
+
+    :ivar names: the names that they may name, by the kind.
+    :ivar sections: what is written of each and what it was read as, by its header; without those that name a file.
+    """
+
+    names: Mapping[str, tuple[str, ...]] = field(factory=dict)
+    sections: dict[str, tuple[Mapping[str, str], Section]] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -47,12 +67,14 @@ class Configuration(Sections):
     :ivar credentials: what the files of certificates and trust stores held when they were checked.
     :ivar contents: what lists and datafeeds hold.
     :ivar rules: the rules, compiled.
+    :ivar rule_lists: its sections that are rules alone, as they are written, for the configuration that succeeds it.
     :ivar warnings: what is doubtful, but can be used.
     """
 
     credentials: Credentials
     contents: Contents
     rules: CompiledRules = field(repr=False)
+    rule_lists: RuleLists = field(repr=False, eq=False)
     warnings: tuple[Problem, ...] = ()
 
     @classmethod
@@ -166,6 +188,26 @@ def _load(
     :param file: where it stands, as problems tell it.
     :raises ConfigurationError: with every problem, if there is any error; with that alone if it is of another program.
     """
+    with _uncollected():
+        return _read(text, scope, now, problems, before, file)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector, which would walk all that is there again and again while it grows, and holds
+    up every other thread meanwhile. What is made here has no cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read(
+    text: str, scope: Scope, now: datetime.datetime, problems: list[Problem], before: Configuration | None, file: str
+) -> Configuration:
     stranger = foreign.recognized(text)
     if stranger:
         raise ConfigurationError([Problem("", "", stranger, file=file)])
@@ -175,7 +217,8 @@ def _load(
     problems += found
     if before is not None:
         scope = evolve(scope, in_use=frozenset((*credentials.files(before), *feed_contents.files(before))))
-    values, found = _read_sections(written, scope)
+    rule_lists = RuleLists()
+    values, found = _read_sections(written, scope, rule_lists, None if before is None else before.rule_lists)
     problems += found
     _add_readings(values)
     sections = Sections(**values)
@@ -199,17 +242,32 @@ def _load(
         problems = placed(problems, in_file, text, file)
     if rules is None or not all(problem.warning for problem in problems):
         raise ConfigurationError(problems)
-    return Configuration(**values, credentials=files, contents=contents, rules=rules, warnings=tuple(problems))
+    return Configuration(
+        **values,
+        credentials=files,
+        contents=contents,
+        rules=rules,
+        rule_lists=rule_lists,
+        warnings=tuple(problems),
+    )
 
 
-def _read_sections(written: Sequence[IniSection], scope: Scope) -> tuple[dict[str, Any], list[Problem]]:
-    """Read each section into its class; the values are the arguments of :class:`Sections`."""
+def _read_sections(
+    written: Sequence[IniSection], scope: Scope, rule_lists: RuleLists, before: RuleLists | None
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Read each section into its class; the values are the arguments of :class:`Sections`.
+
+    :param rule_lists: keeps those that may be taken over.
+    :param before: those that may be.
+    """
     names: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for section in written:
         names.setdefault(section.kind, []).extend([section.name] if section.name else [])
     names["action"] += PREDEFINED
     problems = [] if names["listener"] else [Problem("", "", "there is no [listener NAME], and so nothing to do")]
     scope = evolve(scope, names=names, homes=_HOMES)
+    rule_lists.names = {kind: (*names[kind],) for kind in _NAMED_BY_RULES}
+    known = before.sections if before is not None and before.names == rule_lists.names else {}
     values: dict[str, Any] = {attribute: {} for attribute in NAMED}
     for section in written:
         attribute = _ATTRIBUTES.get(section.kind, "")
@@ -224,9 +282,15 @@ def _read_sections(written: Sequence[IniSection], scope: Scope) -> tuple[dict[st
         elif not section.name:
             found = [Problem(section.header, "", f"a name is missing: [{section.kind} NAME]")]
         else:
-            value, found = schema.read(section, NAMED[attribute], scope)
+            text, value = known.get(section.header, (None, None))
+            if text == section.values:
+                found = []
+            else:
+                value, found = schema.read(section, NAMED[attribute], scope)
             if value is not None:
                 values[attribute][section.name] = value
+                if section.kind in _RULE_LISTS and "source" not in section.values:
+                    rule_lists.sections[section.header] = section.values, value
         problems += found
     return values, problems
 

@@ -147,9 +147,11 @@ class Node(MultiService):
         if os.path.exists(self._path) and not os.path.isfile(self._path):
             # Whoever waits for the writer of a named pipe holds up every further reload, and the end of the node.
             raise ConfigurationError([Problem("", "", f"cannot read {self._path}: it is no regular file")])
+        gc.disable()  # until what has been built is out of its sight: see startService
         return Configuration.load(self._path, running)
 
     def _reloaded(self, configuration: Configuration) -> control.Report:
+        gc.freeze()
         for problem in configuration.warnings:
             _log.warn("{problem}", problem=str(problem))
         kept = ", ".join(f"[{header}]" for header in configuration.kept)
@@ -174,6 +176,7 @@ class Node(MultiService):
 
     def _answer(self, report: control.Report, waiting: Iterable[Deferred[control.Report]]) -> None:
         self._reloading = False
+        gc.enable()
         for each in waiting:
             each.callback(report)
         if self._waiting:

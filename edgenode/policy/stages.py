@@ -44,6 +44,14 @@ class Rules:
     formulas: SectionFormulas | None = None
     before: Sequence[Stage] = ()
 
+    def same(self, other: Rules) -> bool:
+        """Whether others say the same, in the same order, of the same contents of lists and feeds."""
+        return (
+            [*self.global_filters.items()] == [*other.global_filters.items()]
+            and self.definitions == other.definitions
+            and (self.policy_tags, self.actions, self.feeds) == (other.policy_tags, other.actions, other.feeds)
+        )
+
 
 def _tagging(rules: Rules) -> Stage:
     active = (each for each in rules.global_filters.values() if each.active)

@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.rules import notations
@@ -202,11 +202,10 @@ def entry(key: str, value: str, annotation: str = "") -> Entry:
     word, _, part = of.name.partition(".")
     found = Entry(word, name or part, value.strip(), " ".join(annotation.split()))
     try:
-        _check_value(found)
+        return evolve(found, sought=_checked_value(found))
     except InvalidValue as problem:
         indent = len(value) - len(value.lstrip())
         raise InvalidValue(problem.sentence, None if problem.column is None else indent + problem.column) from None
-    return found
 
 
 def parse(key: str, line: str) -> Entry:
@@ -270,10 +269,13 @@ def value_of(entry: Entry) -> Value:
 
 
 def sought_of(entry: Entry) -> Sought:
-    """What an entry that has been checked looks for, in the form that its predicate compares with.
+    """What an entry looks for, in the form that its predicate compares with; read once, when it is checked.
 
     In a text that was decoded ``$`` is what it is to PCRE; a negated entry, which would let more through, is exact.
     """
+    if entry.sought is not None:
+        sought: Sought = entry.sought
+        return sought
     category = category_of(entry)
     found = category.notation.read(entry.pattern)
     return ending_as_in_pcre(found) if category.decoded and not entry.negated and isinstance(found, str) else found
@@ -288,7 +290,7 @@ def _unknown(word: str, name: str) -> str:
     return f"there is no category {prefix}{wrong}; {guess}" if wrong else f"{word} needs a name: {guess}"
 
 
-def _check_value(found: Entry) -> None:
+def _checked_value(found: Entry) -> Sought:
     value, pattern = found.value, found.pattern
     if not pattern:
         raise InvalidValue("a value is missing", 0)
@@ -301,7 +303,7 @@ def _check_value(found: Entry) -> None:
     if mark is not None:
         raise InvalidValue(r"a # here would begin an annotation: write \#", mark.end() - 1)
     try:
-        sought_of(found)
+        return sought_of(found)
     except InvalidValue as problem:
         before = len(value) - len(pattern)
         raise InvalidValue(problem.sentence, None if problem.column is None else before + problem.column) from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from typing import Any
 
 from attrs import field, frozen
 
@@ -10,7 +11,7 @@ from edgenode.rules.lists import Members
 from edgenode.rules.sections import Section
 
 
-@frozen(eq=False)
+@frozen
 class Definitions:
     """The sections and lists that rules name.
 
@@ -18,8 +19,10 @@ class Definitions:
     :ivar lists: the members of every ``[list]`` by its name.
     :ivar missing_not_equal: whether ``ne`` is true of what is missing, as in bare wirefilter; at Cloudflare, and here
         unless it is switched, every comparison with what is missing is false.
+    :ivar subjects: what :func:`edgenode.rules.language.expression_formulas.subject` has made of values, by the value.
     """
 
     sections: Mapping[str, Section] = field(factory=dict)
     lists: Mapping[str, Members] = field(factory=dict)
     missing_not_equal: bool = False
+    subjects: dict[Hashable, Any] = field(factory=dict, init=False, eq=False, repr=False)

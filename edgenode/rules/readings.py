@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from attrs import evolve
 
 from edgenode.rules.categories import category_of, value_of
+from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import Subject
 from edgenode.rules.language import expression_formulas
@@ -18,12 +19,12 @@ from edgenode.rules.views import arguments, cookies, methods, structured
 from edgenode.rules.views.escapes import unescaped
 
 
-def subject_of(entry: Entry, readings: Iterable[str]) -> Subject:
+def subject_of(entry: Entry, readings: Iterable[str], definitions: Definitions | None = None) -> Subject:
     """What an entry that has been checked looks at.
 
     :param readings: of :data:`edgenode.rules.sections.READINGS`.
     """
-    plain = expression_formulas.subject(value_of(entry))
+    plain = expression_formulas.subject(value_of(entry), definitions)
     further = OF_CATEGORY.get(category_of(entry).name, arguments.NOTHING).intersection(readings)
     if not further:
         return plain

@@ -38,6 +38,9 @@ def _options(max_mem: int) -> re2.Options:
     return options
 
 
+_ALONE = _options(_SINGLE)
+
+
 def check_regex(pattern: str) -> None:
     """Check a regular expression.
 
@@ -60,7 +63,7 @@ def check_regex(pattern: str) -> None:
 
 def _refusal(pattern: str) -> str | None:
     try:
-        re2.compile(pattern.encode("ascii"), _options(_SINGLE))
+        re2.compile(pattern.encode("ascii"), _ALONE)
     except re2.error as error:
         message = error.args[0]
         return message.decode("ascii", "backslashreplace") if isinstance(message, bytes) else str(message)
@@ -113,7 +116,7 @@ def is_plain(pattern: str) -> bool:
 
 def compile_regex(pattern: str) -> Any:
     """Compile a checked expression by itself; what it gives has Python's methods ``search`` and ``groups``."""
-    return re2.compile(pattern.encode("latin-1"), _options(_SINGLE))
+    return re2.compile(pattern.encode("latin-1"), _ALONE)
 
 
 def compile_set(patterns: Sequence[str]) -> re2.Set:

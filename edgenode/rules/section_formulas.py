@@ -53,7 +53,9 @@ class SectionFormulas:
     def _formula(self, section: Section, path: tuple[str, ...]) -> tuple[Formula, int]:
         """The formula of a section that is reached by a path of names, and how many sections stand inside one another,
         itself included."""
-        parts = [entry_formula(entry, section.match_case, section.readings) for entry in section.entries]
+        parts = [
+            entry_formula(entry, section.match_case, section.readings, self._definitions) for entry in section.entries
+        ]
         if section.expression is not None:
             parts.append(expression_formulas.formula(section.expression, self._definitions))
         inner = [self._named(name, path) for name in dict.fromkeys(section.sections)]
@@ -90,9 +92,14 @@ def minds_case(entry: Entry, match_case: bool | None) -> bool:
     return entry.category != "header" if match_case is None else match_case
 
 
-def entry_formula(entry: Entry, match_case: bool | None = None, readings: Iterable[str] = ()) -> Formula:
+def entry_formula(
+    entry: Entry,
+    match_case: bool | None = None,
+    readings: Iterable[str] = (),
+    definitions: Definitions | None = None,
+) -> Formula:
     """The formula of an entry that has been checked, in a section with this ``match-case`` and these readings."""
-    subject = subject_of(entry, readings)
+    subject = subject_of(entry, readings, definitions)
     match, sought = category_of(entry).match, sought_of(entry)
     if not minds_case(entry, match_case):
         match, sought = in_either_case(match, sought)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from attrs import field, frozen
 
@@ -22,12 +22,14 @@ class Entry:
     :ivar name: what stands behind the dot in ``header.NAME``; empty for categories without names.
     :ivar value: the text to look for as it is written, in the category's own kind of match; ``!`` in front negates it.
     :ivar annotation: the label that is shown when the entry has matched.
+    :ivar sought: what its value was read as when it was checked; ``None`` if it was not.
     """
 
     category: str
     name: str
     value: str
     annotation: str = ""
+    sought: Any = field(default=None, eq=False, repr=False)
 
     @property
     def key(self) -> str:

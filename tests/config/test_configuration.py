@@ -742,3 +742,41 @@ def test_any_text_is_a_configuration_or_a_configuration_error(text: str) -> None
     except ConfigurationError as error:
         problems, usable = list(error.problems), False
     assert usable == all(problem.warning for problem in problems)
+
+
+def test_rules_that_stay_are_not_compiled_again(folder: pathlib.Path) -> None:
+    """A configuration that succeeds another takes from it what is written the same: all rules, or each that stays."""
+    file = folder / "edge.ini"
+    written = MINIMAL + "\n[global-filter one]\npath = ^/one/\n[global-filter two]\nmethod = ^PUT$\n"
+    file.write_text(written)
+    first = Configuration.load(file)
+    again = Configuration.load(file, first)
+    assert again.rules is first.rules
+    file.write_text(written.replace("^/one/", "^/three/"))
+    changed = Configuration.load(file, first)
+    assert changed.rules is not first.rules
+    assert changed.global_filters["two"] is first.global_filters["two"]
+    assert changed.global_filters["one"].entries[0].value == "^/three/"
+    assert Configuration.load(file).global_filters == changed.global_filters
+
+
+def test_filters_in_another_order_are_other_rules(folder: pathlib.Path) -> None:
+    """Of equal actions that of the earlier filter wins, so their order counts."""
+    file = folder / "edge.ini"
+    one, two = "\n[global-filter one]\npath = ^/\n", "\n[global-filter two]\npath = ^/\n"
+    written = MINIMAL
+    file.write_text(written + one + two)
+    first = Configuration.load(file)
+    file.write_text(written + two + one)
+    assert Configuration.load(file, first).rules is not first.rules
+
+
+def test_a_name_that_is_gone_is_missed_in_a_filter_that_stays(folder: pathlib.Path) -> None:
+    """What is written the same may be wrong all the same, for what it names is no more."""
+    file = folder / "edge.ini"
+    written = MINIMAL + "\n[global-filter one]\nsections = named\n"
+    file.write_text(written + "\n[section named]\npath = ^/\n")
+    first = Configuration.load(file)
+    file.write_text(written)
+    with pytest.raises(ConfigurationError, match="named"):
+        Configuration.load(file, first)

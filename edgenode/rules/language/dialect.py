@@ -17,6 +17,9 @@ _OUTSIDE = re.compile(rf"{_ESCAPE}|\[\^?\]?|\{{[0-9]+(?:,[0-9]*)?\}}|.", re.DOTA
 _IN_CLASS = re.compile(rf"{_ESCAPE}|\[:\^?[a-z]+:\]|&&|--|~~|.", re.DOTALL)
 """What is read in one go outside of classes, and in one."""
 
+_ALIKE = re.compile(r"(?:[^\\\[{]|\\[^sS<>Q])*+", re.DOTALL)
+"""What has nothing in it that is refused or written otherwise: no class, no repetition, and none of those escapes."""
+
 _SPACES = {r"\s": r"[\x09-\x0D\x20]", r"\S": r"[^\x09-\x0D\x20]"}
 _SPACES_IN_CLASS = {r"\s": "[:space:]", r"\S": "[:^space:]"}
 _REFUSED_ESCAPES = {
@@ -49,6 +52,8 @@ def in_re2(pattern: str) -> str:
 
     :raises InvalidValue: if RE2 would read it otherwise, with its column.
     """
+    if _ALIKE.fullmatch(pattern):
+        return pattern
     at, in_class, written = 0, False, list[str]()
     while token := (_IN_CLASS if in_class else _OUTSIDE).match(pattern, at):
         word, at = token[0], token.end()

@@ -60,7 +60,6 @@ from edgenode.rules.networks import Range
 TAGS = Each(FieldValue("edge.tags", STRINGS), STRINGS)
 """What entries and expressions look at for tags."""
 
-_NOTHING_DEFINED = Definitions()
 _LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 _LAST_ADDRESS = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
 _ENDS = {"starts_with": ("\\A", ""), "ends_with": ("", "\\z")}
@@ -71,11 +70,19 @@ def needs(node: Node) -> frozenset[str]:
     return frozenset().union(*(FIELDS[each.name].needs for each in walk(node) if isinstance(each, FieldValue)))
 
 
-def subject(value: Node, definitions: Definitions = _NOTHING_DEFINED) -> Subject:
-    """A value as what predicates look at.
+def subject(value: Node, definitions: Definitions | None = None) -> Subject:
+    """A value as what predicates look at; with the same definitions it is the same object.
 
     :raises InvalidValue: if it names a list that there is not.
     """
+    definitions = definitions or Definitions()
+    if value not in definitions.subjects:
+        definitions.subjects[value] = _subject(value, definitions)
+    found: Subject = definitions.subjects[value]
+    return found
+
+
+def _subject(value: Node, definitions: Definitions) -> Subject:
     if value == TAGS:
         return Subject(format(value), BYTES, attrgetter("tags"), needs(value), FIELDS["edge.tags"].breadth)
     type, read = element_type(value), reader(value, definitions)
