@@ -18,9 +18,12 @@ from attrs import field, frozen
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import crypto
+from OpenSSL._util import ffi, lib
 
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.model.settings import File, Secret, setting
@@ -267,14 +270,20 @@ def _passphrase(certificate: Certificate) -> bytes | None:
 
 def _read_key(path: pathlib.Path, passphrase: bytes | None) -> PrivateKey:
     data = read(path)
-    if len(pem.blocks(path, data, pem.PRIVATE_KEY, pem.CERTIFICATE | pem.PARAMETERS)) > 1:
+    found = pem.blocks(path, data, pem.PRIVATE_KEY, pem.CERTIFICATE | pem.PARAMETERS)
+    if len(found) > 1:
         raise InvalidValue(f"{path} holds more than one private key")
     try:
-        key = load_pem_private_key(data, passphrase)
+        # The library holds up all threads meanwhile: to open a key takes as long as whoever locked it has chosen, and
+        # to look whether RSA's numbers are prime 70 ms, or a second of 4096 bits.
+        if passphrase and [block.label for block in found] == ["ENCRYPTED PRIVATE KEY"]:
+            key = load_der_private_key(_opened(data, passphrase), None, unsafe_skip_rsa_key_validation=True)
+        else:
+            key = load_pem_private_key(data, passphrase, unsafe_skip_rsa_key_validation=True)
     except TypeError as error:
         reason = "it is not encrypted, but a passphrase is given" if passphrase else "it needs a passphrase"
         raise InvalidValue(f"{path} cannot be used: {reason}") from error
-    except ValueError as error:
+    except (ValueError, crypto.Error) as error:
         # The library's own words are kept out: they may quote the file.
         reason = "wrong passphrase, or not a PEM private key" if passphrase else "it is not a PEM private key"
         raise InvalidValue(f"{path} cannot be used: {reason}") from error
@@ -282,7 +291,33 @@ def _read_key(path: pathlib.Path, passphrase: bytes | None) -> PrivateKey:
         raise InvalidValue(f"{path} cannot be used: the kind of its key is not supported") from error
     if not isinstance(key, PrivateKey):
         raise InvalidValue(f"{path} cannot be used: only RSA, ECDSA and Ed25519 keys are supported")
+    if isinstance(key, rsa.RSAPrivateKey) and not _signs(key):
+        raise InvalidValue(f"{path} cannot be used: its numbers do not belong together")
     return key
+
+
+def _opened(data: bytes, passphrase: bytes) -> bytes:
+    """A key without its encryption, DER: OpenSSL lets other threads go on while it hashes the passphrase.
+
+    :raises crypto.Error: if it is the wrong one.
+    """
+    key = crypto.load_privatekey(crypto.FILETYPE_PEM, data, passphrase)
+    output = ffi.gc(lib.BIO_new(lib.BIO_s_mem()), lib.BIO_free)  # pyOpenSSL's own way to write it is deprecated
+    start = ffi.new("char **")
+    if not lib.i2d_PrivateKey_bio(output, key._pkey):
+        raise ValueError
+    size = lib.BIO_get_mem_data(output, start)
+    return bytes(ffi.buffer(start[0], size))
+
+
+def _signs(key: rsa.RSAPrivateKey) -> bool:
+    """Whether what a key signs is what its public key verifies: all that is asked of it later."""
+    padding, digest = PKCS1v15(), SHA256()
+    try:
+        key.public_key().verify(key.sign(b"", padding, digest), b"", padding, digest)
+    except Exception:
+        return False
+    return True
 
 
 def _key_faults(certificate: Certificate, key: PrivateKey, leaf: x509.Certificate | None) -> Iterator[str]:

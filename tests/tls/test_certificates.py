@@ -6,12 +6,17 @@ import base64
 import datetime
 import os
 import pathlib
+import shutil
+import subprocess
+import threading
+import timeit
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 from cryptography.x509.oid import ObjectIdentifier
 
 from edgenode.model.errors import InvalidValue
@@ -194,6 +199,53 @@ def test_a_passphrase_may_stand_in_a_file(
     else:
         key, sentence = error
         assert errors(certificate) == [(key, sentence.replace("FILE", str(path)).replace("KEY", str(certificate.key)))]
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_a_key_that_is_slow_to_open_holds_nobody_up(write: Write, root: Issued) -> None:
+    """Two million rounds of hashing take a second, in which the node would stand still at every reload; as with nginx
+    they only delay what waits for the key."""
+    issued, ticks, done = root.issue("own", eku=[SERVER]), list[None](), threading.Event()
+    files = write(issued)
+    certificate = Certificate(chain=files.chain, key=files.key, passphrase=Secret("right"))
+    command = ["openssl", "pkcs8", "-topk8", "-iter", "2000000", "-passout", "pass:right", "-out", str(files.key)]
+    subprocess.run(command, input=issued.key_pem(), check=True)
+
+    def tick() -> None:
+        while not done.wait(0.001):
+            ticks.append(None)
+
+    other = threading.Thread(target=tick)
+    other.start()
+    loaded, _ = load("own", certificate)
+    done.set()
+    other.join()
+    assert loaded is not None
+    assert len(ticks) > 20, "it was a few"
+
+
+def test_the_numbers_of_an_rsa_key_are_not_factored_anew(write: Write, root: Issued) -> None:
+    """To look whether they are prime takes longer than all else, 70 ms of 2048 bits and a second of 4096."""
+    certificate = write(root.issue("own", eku=[SERVER], key=new_key("rsa")))
+    data = certificate.key.read_bytes()
+    found = []
+    for read in (lambda: load("own", certificate), lambda: load_pem_private_key(data, None)):
+        took = timeit.repeat(read, number=1, repeat=5)
+        found.append(min(took))
+    assert found[0] < found[1] / 2
+
+
+def test_an_rsa_key_that_signs_wrongly_is_an_error(write: Write, root: Issued) -> None:
+    """Two of its numbers are not those of the others."""
+    key = new_key("rsa")
+    assert isinstance(key, rsa.RSAPrivateKey)
+    numbers = key.private_numbers()
+    own = {name: getattr(numbers, name) for name in ("p", "q", "d", "dmp1", "dmq1", "iqmp", "public_numbers")}
+    wrong = rsa.RSAPrivateNumbers(**{**own, "d": own["d"] + 2, "dmp1": own["dmp1"] + 2})
+    certificate = write(root.issue("own", eku=[SERVER], key=key))
+    bad = wrong.private_key(unsafe_skip_rsa_key_validation=True)
+    certificate.key.write_bytes(bad.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    assert errors(certificate) == [("key", f"{certificate.key} cannot be used: its numbers do not belong together")]
 
 
 def test_a_passphrase_file_is_as_private_as_the_key(write: Write, root: Issued, tmp_path: pathlib.Path) -> None:
