@@ -149,6 +149,8 @@ def _xml(text: bytes, name: bytes, kinds: frozenset[str], into: Flattening) -> N
         except Unread as error:
             failed.append(error)
     if len(failed) == len(readings):
+        for reading in readings:
+            xml_values.guess(reading, into)
         raise failed[0]
 
 

@@ -6,14 +6,20 @@ makes something else, and so a text with such a one is unread; nothing outside o
 
 from __future__ import annotations
 
+import contextlib
+import html
 import re
 from xml.parsers import expat
 
 from attrs import define, field
 
-from edgenode.rules.views.flattening import Beyond, Flattening, Unread
+from edgenode.rules.views.flattening import Beyond, Flattening, Unread, bytes_of
 
 _ENCODING = re.compile(rb"""\s*<\?xml\b[^>]{0,200}?\bencoding\s*=\s*["']([^"'>]{1,64})["']""")
+
+
+_TEXT_OF_TAG = re.compile(rb"<(?:[^\s<>/:!?]+:)?([^\s<>/:!?]+)[^<>]*>([^<]*)")
+_ATTRIBUTE = re.compile(rb"""\s(?:[\w.-]+:)?([\w.-]+)\s*=\s*(?:"([^"<]*)"|'([^'<]*)')""")
 
 
 def encoding_named(text: bytes) -> bytes:
@@ -108,6 +114,22 @@ class _Reader:
         bare = written.strip()
         names = {name, path, inner} - {b""}
         self.into.add(names, (written,) if bare == written else (written, bare))
+
+
+def guess(text: bytes, into: Flattening) -> None:
+    """Add what stands behind each tag, and in attributes, of a text that is not well-formed, as readers would take it
+    that know no better.
+
+    :raises Beyond: if there is too much of it.
+    """
+    for pattern in (_TEXT_OF_TAG, _ATTRIBUTE):
+        for found in pattern.finditer(text):
+            into.expect(0, 1, len(found[1]))
+            value = b"".join(each or b"" for each in found.groups()[1:])
+            decoded = value.decode("utf-8", "surrogateescape").strip()
+            with contextlib.suppress(ValueError):  # of a reference to a character of thousands of digits
+                decoded = html.unescape(decoded)
+            into.add((found[1],), tuple(dict.fromkeys((value, bytes_of(decoded)))))
 
 
 def flatten(text: bytes, into: Flattening, name: bytes = b"") -> None:
