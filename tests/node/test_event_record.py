@@ -412,14 +412,12 @@ def test_a_verdict_is_read_from_its_word(verdict: str) -> None:
 
 def test_every_field_is_in_the_reference() -> None:
     """Once, in order, with its type and a sentence; numbers with their unit."""
-    cells = re.findall(r"^   (?:\*|\s) -(?: (.*))?$", reference(), re.MULTILINE)
-    rows = [cells[place : place + 3] for place in range(0, len(cells), 3)]
-    assert rows[0] == ["Field", "Type", "What it says"]
-    assert [row[0] for row in rows[1:]] == [f"``{path}``" for path in ALL_ROWS]
-    assert all(kind and words.endswith(".") for _, kind, words in rows[1:])
-    assert ["``timings.total``", "number, µs", "All together."] in rows
-    assert ["``request.length``", "number or null, bytes", ALL_ROWS["request.length"].help] in rows
-    assert ["``certificate.ski``", "text, or absent", ALL_ROWS["certificate.ski"].help] in rows
+    rows = re.findall(r"^\.\. event-field:: (\S+)\n\n   :Type: (.+)\n\n   (.+\.)$", reference(), re.MULTILINE)
+    assert [path for path, _, _ in rows] == list(ALL_ROWS)
+    helps = {path: row.help for path, row in ALL_ROWS.items()}
+    assert ("timings.total", "number, µs", helps["timings.total"]) in rows
+    assert ("request.length", "number or null, bytes", helps["request.length"]) in rows
+    assert ("certificate.ski", "text, or absent", helps["certificate.ski"]) in rows
 
 
 def test_the_reasons_of_an_event_are_the_reasons_of_a_decision() -> None:
