@@ -91,7 +91,6 @@ class Importer:
         document = reading.document
         title = plain(document.get("name") or document.get("id") or "a filter without a name")
         note = plain(document.get("description") or document.get("notes") or "")
-        about = ": ".join(dict.fromkeys(each for each in (title, note) if each))
         action, lost_action = self._action(document.get("action"))
         source, lost_source = self._source(reading)
         losses = [plain(loss, _SENTENCE) for loss in (*reading.losses, *lost_source, *lost_action)]
@@ -102,7 +101,8 @@ class Importer:
         self.remarks += [f"{title}: {remark}" for remark in remarks]
         lines = [f"# not expressed: {loss}" for loss in losses]
         lines += [f"# look at this: {remark}" for remark in remarks]
-        lines += [f"[global-filter {reading.name}]", f"description = {about}"]
+        lines += [f"[global-filter {reading.name}]", f"name = {title}"]
+        lines += [f"description = {note}"] if note and note != title else []
         kept = not reading.losses and (not lost_source or reading.root.lines or reading.root.sections)
         lines += [] if reading.active and kept else ["active = no"]
         lines += [f"tags = {' '.join(reading.own)}"] if reading.own else []

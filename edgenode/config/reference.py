@@ -52,6 +52,13 @@ the entry has matched::
         ^/admin/    # the back office
         ^/metrics$
 
+An annotation on the line of the key itself is that of all entries below it that have none of their own; items of lists
+may have one likewise::
+
+    ip = # branch offices
+        198.51.100.0/24
+        203.0.113.0/24    # Lyon
+
 A ``#`` at the beginning of a regular expression, or behind white space in it, is written ``\\#``. A value with ``!`` in
 front matches if the category has a value and none is the one looked for; a missing value never matches.
 

@@ -155,9 +155,12 @@ def _indented_keys(cls: type, text: str, like: re.Pattern[str]) -> Iterator[Inva
 def _read_entries(key: str, text: str) -> tuple[list[Entry], list[InvalidValue]]:
     entries: list[Entry] = []
     problems: list[InvalidValue] = []
-    for line in _LINE.finditer(text):
+    lines = list(_LINE.finditer(text))
+    # On the line of the key itself, for on one of its own it would be a comment.
+    common = lines.pop(0)[0][1:] if text.startswith("#") else ""
+    for line in lines:
         try:
-            entry = categories.parse(key, line[0])
+            entry = categories.parse(key, line[0], common)
             if any(entry.value == other.value for other in entries):
                 raise InvalidValue("this is written twice")
             entries.append(entry)

@@ -199,8 +199,18 @@ def _file(header: str, path: pathlib.Path, most: int) -> bytes:
     return data
 
 
-def _items(header: str, section: List) -> Content:
+def _own_items(section: List) -> Values:
+    """What stands in a list itself; an annotation on the line of its key is that of all items that have no other."""
     values = Format().read(section.items.encode("utf-8", "surrogatepass"), lists.TYPES[section.type].words)
+    first, _, _ = section.items.partition("\n")
+    common = first[1:].strip() if first.startswith("#") else ""
+    return (
+        evolve(values, annotations={**dict.fromkeys(values.texts, common), **values.annotations}) if common else values
+    )
+
+
+def _items(header: str, section: List) -> Content:
+    values = _own_items(section)
     seen: dict[str, int] = {}
     twice = (index for index, text in enumerate(values.texts) if seen.setdefault(text, index) != index)
     again = InvalidValue("this is written twice", 0)
@@ -240,7 +250,7 @@ def _content(header: str, section: Fed, data: Sequence[bytes], where: str, known
     size = len({text for part in parts for text in part.values.texts})  # set() would hold up other threads
     annotations: Mapping[str, str] = {}
     if isinstance(section, List) and section.items:
-        own = Format().read(section.items.encode("utf-8", "surrogatepass"), _kind(section).words)
+        own = _own_items(section)
         parts, annotations = [*parts, _Part(own)], own.annotations
     members = evolve(_members(header, section, parts, "source", []), annotations=annotations)
     return Content(members, size, identity, skipped=tuple(skipped))

@@ -96,6 +96,7 @@ class Reason:
     :ivar entry: the matching entry as ``category: value``; several are joined with ``and``.
     :ivar annotation: the annotations of those entries.
     :ivar action: the name of the action that the filter proposes, or an empty string.
+    :ivar display_name: what people call the filter; empty if it has no other name.
     """
 
     stage: str
@@ -103,11 +104,13 @@ class Reason:
     entry: str = ""
     annotation: str = ""
     action: str = ""
+    display_name: str = ""
 
     @functools.cached_property
     def json(self) -> str:
         """It as a JSON object in printable ASCII, for events: kept with it, for filters match again and again."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        told = {name: value for name, value in asdict(self).items() if value or name != "display_name"}
+        return json.dumps(told, separators=(",", ":"))
 
 
 _NO_TAGS: frozenset[str] = frozenset()

@@ -94,9 +94,9 @@ _REASON_NAMES = tuple(each.name for each in fields(Reason))
 
 
 def _read_reasons(values: list[dict[str, str]]) -> tuple[Reason, ...]:
-    if not all(each.keys() >= set(_REASON_NAMES) for each in values):
+    if not all(each.keys() >= set(_REASON_NAMES[:-1]) for each in values):
         raise ValueError("a reason of which a part is missing")
-    return tuple(Reason(*map(each.__getitem__, _REASON_NAMES)) for each in values)
+    return tuple(Reason(*(each.get(name, "") for name in _REASON_NAMES)) for each in values)
 
 
 OBJECT = Kind(text)
@@ -281,6 +281,7 @@ class EventReason(TypedDict):
     entry: Annotated[Text, COMPUTED, "The entries that made the filter match; of a datafeed its source."]
     annotation: Annotated[Text, COMPUTED, "The annotations of the entries that matched."]
     action: Annotated[Text, COMPUTED, "The action that the filter proposes; empty if it only sets tags."]
+    display_name: NotRequired[Annotated[Text, COMPUTED, "The ``name`` of the filter for people, if it has one."]]
 
 
 class EventError(TypedDict):

@@ -37,6 +37,11 @@ class GlobalFilter(Section, Feed):
     kind: ClassVar[str] = "global-filter"
 
     active: bool = setting("Whether the filter is evaluated.", True)
+    name: str = setting(
+        "The filter's name for people, with spaces: ``Scripts that write``. Events and ``explain`` show it beside the "
+        "name of the section. Nothing refers to it, and no tag is made of it.",
+        "",
+    )
     description: str = setting("What it is for; shown to people only.", "")
     tags: tuple[Annotated[Word, Tag()], ...] = setting(
         "Tags for the requests that it matches: words of a-z, 0-9, hyphens and colons. Other filters can "
@@ -52,8 +57,11 @@ class GlobalFilter(Section, Feed):
 
     def __attrs_post_init__(self) -> None:
         """:raises InvalidValue: if a tag is not in canonical form, or is an automatic tag; if a source is without the
-        category of its lines, or entries of that category have to match besides, which are not negated.
+        category of its lines, or entries of that category have to match besides, which are not negated; if its name is
+        more than a line.
         """
+        if len(self.name) > _LONGEST_NAME or not self.name.isprintable():
+            raise InvalidValue(f"a name is one line of up to {_LONGEST_NAME} characters", which="name")
         if self.sources and self.feed is None:
             raise InvalidValue("a source needs feed, the category of its lines, such as ip", which="source")
         if not self.sources and self.feed is not None:
@@ -95,6 +103,7 @@ class GlobalFilter(Section, Feed):
         return filter_feeds.joined(own, filter_feeds.formula(self.feed, feeds[name], self.whence, self.readings))
 
 
+_LONGEST_NAME = 200
 _NO_STAGES: frozenset[str] = frozenset()
 
 
@@ -103,6 +112,7 @@ class _Consequence:
     """What follows if a filter matches.
 
     :ivar filter: the name of the filter.
+    :ivar display_name: what people call it.
     :ivar tags: what it puts on.
     :ivar action: the action that competes with those of others.
     :ivar strength: that of this action.
@@ -114,6 +124,7 @@ class _Consequence:
     """
 
     filter: str
+    display_name: str
     tags: frozenset[str]
     action: Action | None
     strength: int
@@ -130,17 +141,18 @@ class _Consequence:
         :param ways: every evidence that it can have, as far as that is known beforehand.
         """
         tags, named = frozenset[str](filter.tags), "" if action is None else action.name
-        reasons = {id(way): _reason(name, named, way) for way in ways}
+        reasons = {id(way): _reason(name, filter.name, named, way) for way in ways}
         exempt, taken = _NO_STAGES, frozenset[str]()
         if action is not None and action.exempts:
             tags, exempt, action = tags | action.tags, action.exempts, None
         elif action is not None:
             taken = action.tags | {canonical(f"action:{named}")}
         alone = {way: Decision(tags | taken, (reason,), action, (), exempt) for way, reason in reasons.items()}
-        return cls(name, tags, action, 0 if action is None else action.strength, named, exempt, taken, reasons, alone)
+        strength = 0 if action is None else action.strength
+        return cls(name, filter.name, tags, action, strength, named, exempt, taken, reasons, alone)
 
 
-def _reason(filter: str, action: str, evidence: Evidence) -> Reason:
+def _reason(filter: str, display_name: str, action: str, evidence: Evidence) -> Reason:
     """Why a filter matched."""
     return Reason(
         GlobalFilters.name,
@@ -148,6 +160,7 @@ def _reason(filter: str, action: str, evidence: Evidence) -> Reason:
         " and ".join(map(str, evidence)),
         ", ".join(dict.fromkeys(each.annotation for each in evidence if each.annotation)),
         action,
+        display_name,
     )
 
 
@@ -220,7 +233,8 @@ class GlobalFilters:
             consequence = self._consequences[index]
             tags.append(consequence.tags)
             reason = consequence.reasons.get(id(evidence))
-            reasons.append(reason or _reason(consequence.filter, consequence.named, evidence))
+            display_name, named = consequence.display_name, consequence.named
+            reasons.append(reason or _reason(consequence.filter, display_name, named, evidence))
             if consequence.exempt:
                 exempt |= consequence.exempt
             if consequence.action is not None and (winner is None or consequence.strength > winner.strength):

@@ -208,14 +208,15 @@ def entry(key: str, value: str, annotation: str = "") -> Entry:
         raise InvalidValue(problem.sentence, None if problem.column is None else indent + problem.column) from None
 
 
-def parse(key: str, line: str) -> Entry:
+def parse(key: str, line: str, common: str = "") -> Entry:
     """Read an entry as it is written on a line: ``value # annotation``, with white space before the ``#``.
 
+    :param common: the annotation of an entry that has none of its own.
     :raises InvalidValue: if anything is wrong with it; the column points into ``line``.
     """
     mark = _ANNOTATION.search(line)
     value, annotation = (line, "") if mark is None else (line[: mark.start()], line[mark.end() :])
-    return entry(key, value, annotation)
+    return entry(key, value, annotation if annotation.strip() else common)
 
 
 def format(entry: Entry) -> tuple[str, str]:

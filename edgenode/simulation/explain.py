@@ -198,8 +198,8 @@ def _place(tag: str) -> tuple[int, str]:
 
 
 def _asked_about(name: str, section: GlobalFilter) -> dict[str, Any]:
-    tags, description = list(section.tags), section.description
-    return {"name": name, "description": description, "tags": tags, "action": section.action}
+    told = {"name": name, "display_name": section.name, "description": section.description}
+    return told | {"tags": list(section.tags), "action": section.action}
 
 
 def _one(configuration: Configuration, name: str, trace: Trace | None, asked: bool) -> dict[str, Any]:

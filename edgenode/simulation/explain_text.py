@@ -97,7 +97,8 @@ def _asked_about(each: Mapping[str, Any]) -> Iterator[str]:
 def _one_filter(each: Mapping[str, Any], most: int = 3) -> Iterator[str]:
     proposed = f" -> {each['action']}" if each["action"] else ""
     tags = f"  [{' '.join(each['tags'])}]" if each["tags"] else ""
-    yield f"  {each['name']}{proposed}{tags}"
+    called = f' "{printable(each["display_name"])}"' if each["display_name"] else ""
+    yield f"  {each['name']}{called}{proposed}{tags}"
     rule = each["rule"]
     if "text" in rule:
         yield from _rule_lines(rule, 2, most)

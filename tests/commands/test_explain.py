@@ -103,6 +103,37 @@ def test_filters_that_nearly_matched_say_what_was_wanting(
     assert told["outcome"]["kind"] == "forward"
 
 
+@pytest.mark.parametrize("relation", ["and", "or"])
+def test_every_entry_that_did_not_match_is_told(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], relation: str
+) -> None:
+    """Not only the first one that was missing; with the name that people call the filter by, and tags as before."""
+    file = folder / "examples" / "seeing-why" / "explain.ini"
+    other = file.with_name("missing.ini")
+    entries = "method = ^PUT$\npath = ^/x\nheader.x = # both\n    ^1$\n    ^2$\n"
+    named = f"[global-filter far-off]\nname = Far \x1b[31moff\ntags = far\nrelation = {relation}\n{entries}"
+    if relation == "and":
+        named += "authority = ^shop"
+    other.write_text(f"{file.read_text()}\n{named}\n".replace("\x1b", ""))
+    words = ["explain", str(other), "https://shop.example.com/", "-H", "X: 3", "--filter", "far-off"]
+    assert command.main([*words, "--json"]) == 0
+    asked = json.loads(capsys.readouterr().out)["filter"]
+    missing = [(part["text"], part["annotation"]) for part in asked["rule"]["parts"] if not part["holds"]]
+    assert missing == [
+        ("method: ^PUT$", ""), ("path: ^/x", ""), ("header.x: ^1$", "both"), ("header.x: ^2$", "both"),
+    ]  # fmt: skip
+    assert (asked["display_name"], asked["tags"]) == ("Far [31moff", ["far"])
+    assert command.main(words) == 0
+    text = capsys.readouterr().out
+    assert '  far-off "Far [31moff"  [far]' in text
+    for entry, _ in missing:
+        assert f"no   {entry}" in text
+    if relation == "and":
+        assert command.main(words[:-2]) == 0
+        nearly = capsys.readouterr().out
+        assert all(f"no   {entry}" in nearly for entry, _ in missing)
+
+
 def test_a_certificate_is_judged_by_the_trust_store_of_its_group(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

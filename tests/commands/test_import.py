@@ -447,7 +447,7 @@ def test_filters_of_every_version_of_the_api_are_read(folder: pathlib.Path, docu
     imported = convert([document], [], "x")
     assert not imported.losses
     configuration = Configuration.from_text(INI + imported.text, folder)
-    assert configuration.global_filters["F"].description == "F: n"
+    assert (configuration.global_filters["F"].name, configuration.global_filters["F"].description) == ("F", "n")
     found = [
         "f" in decided(configuration, sent).tags
         for sent in (Sent(), Sent("/old", ip="192.0.2.8"), Sent(ip="192.0.2.8"),

@@ -96,7 +96,7 @@ def test_the_line_is_this_to_the_byte() -> None:
 def test_an_event_has_the_fields_of_the_schema_in_their_order() -> None:
     """All of them, and no other."""
     assert json.dumps(keys(event_of(WHOLE))) == json.dumps(whole(ROWS))
-    assert set(keys(event_of(WHOLE)["reasons"][0])) == set(EventReason.__annotations__)
+    assert set(keys(event_of(WHOLE)["reasons"][0])) == set(EventReason.__annotations__) - {"display_name"}
 
 
 def test_what_there_is_not_is_null_or_absent() -> None:
@@ -432,6 +432,15 @@ def test_a_reason_keeps_its_text() -> None:
     assert why.json is why.json
     assert why == Reason("a", "b", "\u20ac")
     assert hash(why) == hash(Reason("a", "b", "\u20ac"))
+
+
+def test_what_people_call_a_filter_stands_in_its_reason_if_it_is_called_so() -> None:
+    """An event without it is read as one of a filter that has no such name."""
+    named = Reason("a", "b", "c", "d", "e", "Old scripts")
+    told = json.loads(named.json)
+    assert told["display_name"] == "Old scripts"
+    del told["display_name"]
+    assert ALL_ROWS["reasons"].kind.read([told]) == (Reason("a", "b", "c", "d", "e"),)
     assert NOTHING.reasons == ()
 
 

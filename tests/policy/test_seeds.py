@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import product
@@ -13,6 +14,7 @@ from OpenSSL import crypto
 
 from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision
+from edgenode.model.errors import ConfigurationError
 from edgenode.model.exchange import NO_BODY, Address, Connection, Exchange, Verification
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import read_request_head
@@ -65,7 +67,12 @@ def decided(folder: Path) -> Decide:
 
 
 async def _decided(
-    folder: Path, rules: str, *headers: str, host: str = "api.example.com", over: Connection = ENCRYPTED
+    folder: Path,
+    rules: str,
+    *headers: str,
+    host: str = "api.example.com",
+    over: Connection = ENCRYPTED,
+    client: str = "192.0.2.7",
 ) -> Decision:
     lines = ["GET /widgets HTTP/1.1", f"Host: {host}", *headers, "", ""]
     limits = HeadLimits(8192, 16384, 100)
@@ -73,7 +80,7 @@ async def _decided(
         "\r\n".join(lines).encode(), limits, b"https" if over.tls_version else b"http"
     ).with_body(NO_BODY)
     pipeline = Configuration.from_text(BASE + rules, folder, {}).pipeline("all")
-    return await pipeline.decide(Exchange(over, request, "192.0.2.7"))
+    return await pipeline.decide(Exchange(over, request, client))
 
 
 # -- Link11, Global Filters --------------------------------------------------------------------------------------------
@@ -133,6 +140,51 @@ async def test_tags_separated_by_spaces(decided: Decide) -> None:
     decision = await decided(TEAM)
     assert {"internal", "team-devops"} <= decision.tags
     assert ("office", "the office") in [(each.filter, each.annotation) for each in decision.reasons]
+
+
+OFFICES = """
+[global-filter offices]
+tags   = office
+relation = or
+ip     = # branch offices
+    192.0.2.0/24
+    203.0.113.7     # Lyon
+header.x-office = # by its header
+    ^one$
+    ^two$ # the second
+"""
+
+
+async def test_several_entries_are_made_with_one_annotation(decided: Decide) -> None:
+    """ "If individual annotations are not provided, then L11WAAP will assign the content of the Annotation field"."""
+    for header, client, annotation in (
+        ("X: y", "192.0.2.7", "branch offices"),
+        ("X: y", "203.0.113.7", "Lyon"),
+        ("X-Office: one", "198.51.100.7", "by its header"),
+        ("X-Office: two", "198.51.100.7", "the second"),
+    ):
+        decision = await decided(OFFICES, header, client=client)
+        (reason,) = [each for each in decision.reasons if each.filter == "offices"]
+        assert reason.annotation == annotation
+
+
+CALLED = """
+[global-filter scripts-that-write]
+name   = Scripts that write, "old" ones # too
+tags   = script
+path   = ^/
+"""
+
+
+async def test_a_name_is_what_people_call_a_filter(decided: Decide) -> None:
+    """ "Name. A description that will be displayed within the L11WAAP interface": it makes no tag."""
+    decision = await decided(CALLED)
+    (reason,) = [each for each in decision.reasons if each.filter == "scripts-that-write"]
+    assert reason.display_name == 'Scripts that write, "old" ones # too'
+    assert json.loads(reason.json)["display_name"] == reason.display_name
+    assert decision.tags == (await decided(CALLED.replace("name ", "description "))).tags
+    with pytest.raises(ConfigurationError, match="a name is one line of up to 200 characters"):
+        await decided(CALLED.replace("# too", "x" * 200))
 
 
 CURL = """
