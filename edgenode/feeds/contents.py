@@ -35,9 +35,6 @@ _LONGEST_QUOTED = 100
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,99}<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 """What servers send in a feed's place, often with 200; where any text is a value, its lines would be values."""
 
-_FAMILIES = {4: 32, 6: 128}
-"""The versions of IP, and the bits of an address of each."""
-
 
 @frozen(eq=False)
 class Content:
@@ -94,8 +91,8 @@ def check_share(header: str, section: Feed, content: Content, known: Content | N
 
     :raises Refused: if it has shrunk by more than its section allows; or if suddenly everybody is in it.
     """
-    for version, bits in _FAMILIES.items():
-        if section.remote and _whole(content, version, bits) and not (known and _whole(known, version, bits)):
+    for version in (4, 6):
+        if section.remote and _whole(content, version) and not (known and _whole(known, version)):
             raise Refused([Problem(header, "source", f"every IPv{version} address is in it")])
     if known is None:
         return
@@ -108,10 +105,9 @@ def check_share(header: str, section: Feed, content: Content, known: Content | N
         raise Refused([Problem(header, "source", sentence)])
 
 
-def _whole(content: Content, version: int, bits: int) -> bool:
+def _whole(content: Content, version: int) -> bool:
     """Whether all addresses of a family are in it."""
-    lows, highs = content.members.networks.lows[version], content.members.networks.highs[version]
-    return len(lows) == 1 and lows[0] == 0 and highs[0] == (1 << bits) - 1
+    return content.members.networks.whole(version)
 
 
 def content_paths(folder: pathlib.Path | None, header: str, section: Feed) -> Iterator[pathlib.Path]:

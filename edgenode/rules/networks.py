@@ -11,7 +11,7 @@ import ipaddress
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -36,9 +36,8 @@ class Range(NamedTuple):
 
 class Networks:
     """Many ranges of addresses in little memory: for each family the sorted, disjoint, merged first and last numbers.
+    But single addresses of IPv6 are a set, for so they are found in a quarter of the time.
 
-    :ivar lows: by version, 4 and 6, the first address of each range.
-    :ivar highs: likewise the last.
     :param lines: an address, a network or a range each.
     :raises InvalidValue: if one is none of them; the sentence begins with the number of its line, from 1.
     """
@@ -49,9 +48,12 @@ class Networks:
         self._narrow = array("I", lows), array("I", highs)
         self._samples = lows[::_STEP]
         lows, highs = _merged(v6, 128)
-        self._wide = WideArray(lows), WideArray(highs)
-        self.lows: Mapping[int, array[int] | WideArray] = {4: self._narrow[0], 6: self._wide[0]}
-        self.highs: Mapping[int, array[int] | WideArray] = {4: self._narrow[1], 6: self._wide[1]}
+        hosts = [low for low, high in zip(lows, highs, strict=True) if low == high]
+        self._hosts = set[int]()
+        for start in range(0, len(hosts), _PIECE):
+            self._hosts.update(hosts[start : start + _PIECE])
+        wide = [each for each in zip(lows, highs, strict=True) if each[0] != each[1]] if hosts else ()
+        self._wide = _Wide([low for low, _ in wide], [high for _, high in wide]) if hosts else _Wide(lows, highs)
 
     def __contains__(self, address: tuple[int, int]) -> bool:
         """Whether an address, as its version and number, is in any of the ranges."""
@@ -62,61 +64,65 @@ class Networks:
                 return False
             lows, highs = self._narrow
             return number <= highs[bisect_right(lows, number, block - _STEP, min(block, len(lows))) - 1]
-        wide_lows, wide_highs = self._wide
-        index = wide_lows.place(number) - 1
-        return index >= 0 and wide_highs.reaches(index, number)
+        return number in self._hosts or number in self._wide
 
     def __len__(self) -> int:
         """How many ranges are left once those that touch have been merged."""
-        return len(self.lows[4]) + len(self.lows[6])
+        return len(self._narrow[0]) + len(self._hosts) + len(self._wide)
 
     def ranges(self) -> Iterator[Range]:
-        """All of them."""
-        for version, lows in self.lows.items():
-            yield from (Range(version, low, high) for low, high in zip(lows, self.highs[version], strict=True))
+        """All of them, those of IPv4 first, in order."""
+        yield from (Range(4, low, high) for low, high in zip(*self._narrow, strict=True))
+        hosts = ((number, number) for number in _in_order([*self._hosts]))
+        yield from (Range(6, low, high) for low, high in heapq.merge(self._wide, hosts))
+
+    def whole(self, version: int) -> bool:
+        """Whether every address of a family is in it."""
+        bits = {4: 32, 6: 128}[version]
+        ranges = zip(*self._narrow, strict=True) if version == 4 else iter(self._wide)
+        return next(ranges, None) == (0, (1 << bits) - 1)
 
 
 _STEP = 64
 """Of so many numbers one is kept as Python's own, for an array makes one anew whenever it is asked."""
 
 
-class WideArray:
-    """Sorted numbers of 128 bits, in little more than 16 bytes each."""
+class _Wide:
+    """Sorted, disjoint ranges of numbers of 128 bits, in little more than 32 bytes each."""
 
-    def __init__(self, numbers: Sequence[int]) -> None:
-        self._upper = array("Q", [number >> 64 for number in numbers])
-        self._lower = array("Q", [number & _LOWER for number in numbers])
-        self._samples = numbers[::_STEP]
+    def __init__(self, lows: Sequence[int], highs: Sequence[int]) -> None:
+        self._lows = _halves(lows)
+        self._highs = _halves(highs)
+        self._samples = lows[::_STEP]
 
-    def place(self, number: int) -> int:
-        """How many of them are at most this number, as :func:`bisect.bisect_right` says."""
+    def __contains__(self, number: int) -> bool:
         block = bisect_right(self._samples, number) * _STEP
         if not block:
-            return 0
-        uppers, upper, start = self._upper, number >> 64, block - _STEP
-        after = bisect_right(uppers, upper, start, min(block, len(uppers)))
-        if uppers[after - 1] != upper:
-            return after
-        lowers, lower = self._lower, number & _LOWER
-        if lowers[after - 1] <= lower:  # as in most cases, for few numbers share their upper half
-            return after
-        if uppers[after - 2] != upper:
-            return after - 1
-        return bisect_right(lowers, lower, bisect_left(uppers, upper, start, after), after)
-
-    def reaches(self, index: int, number: int) -> bool:
-        """Whether the one at an index is at least this number."""
-        upper = self._upper[index]
-        return upper > number >> 64 or (upper == number >> 64 and self._lower[index] >= number & _LOWER)
+            return False
+        (uppers, lowers), start, upper, lower = self._lows, block - _STEP, number >> 64, number & _LOWER
+        at = bisect_right(uppers, upper, start, min(block, len(uppers))) - 1
+        if uppers[at] == upper and lowers[at] > lower:  # several share their upper half
+            at = bisect_right(lowers, lower, bisect_left(uppers, upper, start, at), at) - 1
+        uppers, lowers = self._highs
+        last = uppers[at]
+        return last > upper or (last == upper and lowers[at] >= lower)
 
     def __len__(self) -> int:
-        return len(self._upper)
+        return len(self._lows[0])
 
-    def __getitem__(self, index: int) -> int:
-        return self._upper[index] << 64 | self._lower[index]
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(_whole(self._lows), _whole(self._highs), strict=True)
 
-    def __iter__(self) -> Iterator[int]:
-        return map(self.__getitem__, range(len(self)))
+
+_Halves = tuple["array[int]", "array[int]"]
+
+
+def _halves(numbers: Sequence[int]) -> _Halves:
+    return array("Q", [number >> 64 for number in numbers]), array("Q", [number & _LOWER for number in numbers])
+
+
+def _whole(halves: _Halves) -> Iterator[int]:
+    return (upper << 64 | lower for upper, lower in zip(*halves, strict=True))
 
 
 _LOWER = (1 << 64) - 1

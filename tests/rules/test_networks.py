@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import edgenode.rules.networks
 from edgenode.model.errors import InvalidValue
-from edgenode.rules.networks import IPNetwork, Networks, Range, WideArray, address, network
+from edgenode.rules.networks import IPNetwork, Networks, Range, address, network
 
 # Few bits vary, so that networks contain one another and addresses fall on their edges.
 _numbers = {
@@ -89,13 +89,37 @@ def test_a_line_that_is_no_network_is_named_by_its_number() -> None:
         Networks(["10.0.0.0/8", "2001:db8::/32", "10.0.0.1/8"])
 
 
-@given(st.lists(st.integers(0, 2**128 - 1) | st.integers(0, 2**66)), st.integers(0, 2**128 - 1) | st.integers(0, 2**66))
-def test_a_wide_array_is_a_sorted_list(numbers: list[int], sought: int) -> None:
-    """Elements and places are those of a list."""
-    numbers.sort()
-    found = WideArray(numbers)
-    assert list(found) == numbers == [found[index] for index in range(len(found))]
-    assert found.place(sought) == sum(number <= sought for number in numbers)
+_SIX = 0x2001 << 112
+"""Where the numbers of these addresses begin; they are near one another, and share their halves."""
+_near = st.builds(lambda upper, lower: _SIX | upper << 64 | lower, st.integers(0, 2), st.integers(0, 300))
+
+
+@given(st.lists(_near, max_size=300), st.lists(_near, max_size=20), st.lists(_near, min_size=1, max_size=20))
+def test_an_address_is_in_a_list_if_it_is_in_one_of_its_ranges(
+    hosts: list[int], ends: list[int], asked: list[int]
+) -> None:
+    """Single addresses and ranges, more than a block of them, with equal upper halves or others."""
+    ends.sort()
+    pairs = [*zip(ends[::2], ends[1::2], strict=False), *((host, host) for host in hosts)]
+    lines = [f"{ipaddress.IPv6Address(low)}-{ipaddress.IPv6Address(high)}" for low, high in pairs]
+    networks = Networks(lines)
+    numbers = {each + step for each in (*asked, *ends, *hosts[:20]) for step in (-1, 0, 1, 1 << 64)}
+    for number in numbers:
+        assert ((6, number) in networks) is any(low <= number <= high for low, high in pairs)
+    ranges = list(networks.ranges())
+    assert ranges == sorted(ranges)
+    assert len(ranges) == len(networks)
+    assert all(one.last + 1 < other.first for one, other in itertools.pairwise(ranges))
+
+
+def test_a_list_of_every_address_is_known() -> None:
+    """Of either family, in one line or in two."""
+    assert Networks(["0.0.0.0/0"]).whole(4)
+    assert Networks(["::/0", "::1"]).whole(6)
+    assert Networks(["::/1", "c000::/2", "8000::/2"]).whole(6)
+    assert not Networks(["0.0.0.0/1", "::1"]).whole(4)
+    assert not Networks(["::1"]).whole(6)
+    assert not Networks().whole(6)
 
 
 @pytest.mark.parametrize(

@@ -74,5 +74,4 @@ def _is_member(match: str, members: Members, value: Any) -> bool:
 def in_networks(networks: Networks, address: tuple[int, int]) -> bool:
     """Whether an address is in any of the ranges, looked at one by one."""
     version, number = address
-    pairs = zip(networks.lows[version], networks.highs[version], strict=True)
-    return any(low <= number <= high for low, high in pairs)
+    return any(each.version == version and each.first <= number <= each.last for each in networks.ranges())
