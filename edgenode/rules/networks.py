@@ -46,7 +46,9 @@ class Networks:
         v4, v6 = _read(lines)
         lows, highs = _merged(v4, 32)
         self._narrow = array("I", lows), array("I", highs)
-        self._samples = lows[::_STEP]
+        self._shift = 32 - max(0, len(lows).bit_length() - _FEW)
+        beginnings = ((top << self._shift) for top in range((1 << 32 - self._shift) + 1))
+        self._places = array("I", [bisect_left(lows, each) for each in beginnings])
         lows, highs = _merged(v6, 128)
         hosts = [low for low, high in zip(lows, highs, strict=True) if low == high]
         self._hosts = set[int]()
@@ -59,11 +61,9 @@ class Networks:
         """Whether an address, as its version and number, is in any of the ranges."""
         version, number = address
         if version == 4:
-            block = bisect_right(self._samples, number) * _STEP
-            if not block:
-                return False
-            lows, highs = self._narrow
-            return number <= highs[bisect_right(lows, number, block - _STEP, min(block, len(lows))) - 1]
+            (lows, highs), places, top = self._narrow, self._places, number >> self._shift
+            at = bisect_right(lows, number, places[top], places[top + 1]) - 1
+            return at >= 0 and number <= highs[at]
         return number in self._hosts or number in self._wide
 
     def __len__(self) -> int:
@@ -82,6 +82,10 @@ class Networks:
         ranges = zip(*self._narrow, strict=True) if version == 4 else iter(self._wide)
         return next(ranges, None) == (0, (1 << bits) - 1)
 
+
+_FEW = 3
+"""Of IPv4, where the addresses with the same first bits begin is known, for so many bits that two to the power of this
+many ranges begin with the same, on the average."""
 
 _STEP = 64
 """Of so many numbers one is kept as Python's own, for an array makes one anew whenever it is asked."""
