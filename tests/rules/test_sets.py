@@ -215,13 +215,14 @@ def test_many_expressions_find_what_each_by_itself_finds(chosen: tuple[engines.T
 def test_what_was_compiled_before_is_not_compiled_again() -> None:
     """Whatever says the same, wherever it stands now; and nothing is kept that nobody has asked for again."""
     first = Workshop()
-    first.engines({"path": [("a", 1), ("[[:alpha:]]", 2)], "query": [("q", 3)]})
+    with first.engines({"path": [("a", 1), ("[[:alpha:]]", 2)], "query": [("q", 3)]}):
+        pass
     second = Workshop(first.automata)
-    found = second.engines({"path": [("a", 8), ("[[:alpha:]]", 9)], "query": [("r", 1)]})
+    with second.engines({"path": [("a", 8), ("[[:alpha:]]", 9)], "query": [("r", 1)]}) as engines_of:
+        assert search(engines_of("path"), b"a") == {8, 9}
+        assert search(engines_of("query"), b"r") == {1}
     for (engine, expressions), automaton in second.automata.items():
         assert (first.automata.get((engine, expressions)) is automaton) is ("r" not in expressions)
-    assert search(found["path"], b"a") == {8, 9}
-    assert search(found["query"], b"r") == {1}
     assert not any("q" in expressions for _, expressions in second.automata)
 
 

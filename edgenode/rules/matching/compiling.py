@@ -133,23 +133,16 @@ def compile_formulas(
     numbers = _looked_at_always(parts)
     always, later = numbering.sought(numbers), numbering.sought(numbering.everything - numbers)
     workshop = Workshop(before)
-    searching = [workshop.engines(_regexes(each)) for each in (always, later)]
-    places = {subject: place for place, subject in enumerate(later)}
-    by_trigger: dict[int, list[int]] = {}
-    judged = []
-    for rank, index in enumerate(order):
-        part = parts[index]
-        for trigger in () if part.triggers is None else part.triggers.numbers:
-            by_trigger.setdefault(trigger, []).append(rank)
-        looks = {places[numbering.subject_of(number)] for number in part.numbers - numbers}
-        gives = frozenset(numbering.tags[tag] for tag in tags[index] if tag in numbering.tags)
-        judged.append(_Judged(index, part.test, tuple(sorted(looks)), gives, frozenset(tags[index]), part.computes))
+    with workshop.engines(_regexes(always, later)) as engines:
+        judged, by_trigger = _ranked(numbering, parts, order, tags, numbers, [*later])
+        looks = Looks.of(always.items(), lambda subject: engines((True, subject)))
+        others = tuple(Looks.of([each], lambda subject: engines((False, subject))) for each in later.items())
     return FormulaSet(
         frozenset[str]().union(*(part.needs for part in parts)),
         tuple(part.ways for part in parts),
-        Looks.of(always.items(), searching[0]),
-        tuple(Looks.of([each], searching[1]) for each in later.items()),
-        tuple(judged),
+        looks,
+        others,
+        judged,
         {trigger: tuple(ranks) for trigger, ranks in by_trigger.items()},
         tuple(rank for rank, index in enumerate(order) if parts[index].triggers is None),
         bool(computing),
@@ -157,9 +150,36 @@ def compile_formulas(
     )
 
 
-def _regexes(sought: Mapping[Subject, Sought]) -> dict[Subject, Patterns]:
-    """The regular expressions that are sought, by the subject."""
-    return {subject: patterns(by_match["regex"]) for subject, by_match in sought.items() if "regex" in by_match}
+def _ranked(
+    numbering: Numbering,
+    parts: Sequence[Part],
+    order: Sequence[int],
+    tags: Sequence[Collection[str]],
+    always: frozenset[int],
+    later: Sequence[Subject],
+) -> tuple[tuple[_Judged, ...], dict[int, list[int]]]:
+    """The formulas in the order of judging, and their places in it by their triggers."""
+    places = {subject: place for place, subject in enumerate(later)}
+    by_trigger: dict[int, list[int]] = {}
+    judged = []
+    for rank, index in enumerate(order):
+        part = parts[index]
+        for trigger in () if part.triggers is None else part.triggers.numbers:
+            by_trigger.setdefault(trigger, []).append(rank)
+        looks = {places[numbering.subject_of(number)] for number in part.numbers - always}
+        gives = frozenset(numbering.tags[tag] for tag in tags[index] if tag in numbering.tags)
+        judged.append(_Judged(index, part.test, tuple(sorted(looks)), gives, frozenset(tags[index]), part.computes))
+    return tuple(judged), by_trigger
+
+
+def _regexes(always: Mapping[Subject, Sought], later: Mapping[Subject, Sought]) -> dict[tuple[bool, Subject], Patterns]:
+    """The regular expressions that are sought, by whether they always are, and by the subject."""
+    return {
+        (sought is always, subject): patterns(by_match["regex"])
+        for sought in (always, later)
+        for subject, by_match in sought.items()
+        if "regex" in by_match
+    }
 
 
 def _looked_at_always(parts: Sequence[Part]) -> frozenset[int]:

@@ -8,8 +8,9 @@ for they are the client's to choose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import re2
@@ -98,16 +99,19 @@ class Workshop:
         self.automata[key] = found
         return found
 
-    def engines(self, several: Mapping[K, Patterns]) -> dict[K, tuple[Engine, ...]]:
-        """The engines that search for each of several sets; large ones are compiled side by side.
+    @contextmanager
+    def engines(self, several: Mapping[K, Patterns]) -> Iterator[Callable[[K], tuple[Engine, ...]]]:
+        """What gives the engines that search for each of several sets. Many are compiled in threads, for Hyperscan
+        leaves Python's lock to others meanwhile; what is given waits for them.
 
-        :raises InvalidValue: if some are too large together.
+        :raises InvalidValue: if expressions are too large together; whatever is given does so too.
         """
         if sum(map(len, several.values())) < _MANY:
-            return {key: compiled(patterns, ENGINES, self) for key, patterns in several.items()}
-        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:  # Hyperscan leaves Python's lock to others meanwhile
-            found = pool.map(lambda patterns: compiled(patterns, ENGINES, self), several.values())
-            return dict(zip(several, found, strict=True))
+            yield {key: compiled(patterns, ENGINES, self) for key, patterns in several.items()}.__getitem__
+            return
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            found = {key: pool.submit(compiled, patterns, ENGINES, self) for key, patterns in several.items()}
+            yield lambda key: found[key].result()
 
 
 @define

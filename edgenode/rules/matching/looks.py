@@ -41,16 +41,16 @@ class Looks:
     finds: list[tuple[Read, Find]] = field(factory=list)
 
     @classmethod
-    def of(cls, subjects: Iterable[tuple[Subject, Sought]], searching: Mapping[Subject, Iterable[Engine]]) -> Looks:
+    def of(cls, subjects: Iterable[tuple[Subject, Sought]], searching: Callable[[Subject], Iterable[Engine]]) -> Looks:
         """Compile what is sought.
 
-        :param searching: what searches for the regular expressions in each subject.
+        :param searching: gives what searches for the regular expressions in a subject.
         """
         looks = cls()
         for subject, by_match in subjects:
             for match, sought in by_match.items():
                 if match == "regex":
-                    looks._add_engines(subject, searching[subject])
+                    looks._add_engines(subject, searching(subject))
                 else:
                     looks._add_set(subject, SETS[match].of(sought))
         return looks
