@@ -104,7 +104,7 @@ _PLACES = {
 }
 """The fields of certificates and lists as the parser calls them, and as RFC 5280 does."""
 
-_INTERNAL = re.compile(r"[\[\]{}<>():_]|[a-z][A-Z]|Error|asn1|[Pp]lease|cryptography|Python|^$")
+_INTERNAL = re.compile(r"[\[\]{}<>():_]|\bb'|[a-z][A-Z]|Error|asn1|[Pp]lease|cryptography|Python|^$")
 """What only the words of programs to programmers have."""
 
 

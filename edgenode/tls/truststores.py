@@ -133,6 +133,7 @@ def load(
         names = ", ".join(distinguished_name(each.subject) for each in signers)
         sentence = f"there is no authority, but only certificates that sign revocation lists: {names}"
         problems.error("authorities", f"{sentence}; an authority has CA:TRUE, and keyCertSign among its keyUsage")
+    known = not problems.fatal  # or nobody could say whose the lists are
     lists: list[tuple[pathlib.Path, RevocationList]] = []
     for path in trust_store.crl:
         with problems.reading("crl", path):
@@ -142,7 +143,7 @@ def load(
         problems.warn("authorities", f"{sentence}; nothing that it issued is accepted")
     used: tuple[RevocationList, ...] = ()
     with problems.reading("crl", ", ".join(map(str, trust_store.crl))):
-        crls = Sorted.of(lists, (*authorities, *signers))
+        crls = Sorted.of(lists if known else (), (*authorities, *signers))
         used = crls.used
         problems.error("crl", *crls.errors)
         problems.warn("crl", *crls.warnings)

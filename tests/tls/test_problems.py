@@ -39,6 +39,7 @@ WORDS: Mapping[str, tuple[BaseException, str]] = {
     "of OpenSSL's": (ValueError("OpenSSL cannot read a name"), "OpenSSL cannot read a name"),
     "a queue of OpenSSL's": (crypto.Error([("asn1 encoding routines", "", "wrong tag")]), "it is malformed"),
     "a class by name": (TypeError("IPAddress name constraints must be an IPv4Network object"), "it is malformed"),
+    "bytes of Python's": (ValueError("b'12' does not appear to be an IPv4 or IPv6 address"), "it is malformed"),
     "a version": (x509.InvalidVersion("3 is not a valid CRL version", 3), "its version is none that X.509 has"),
     "a curve": (
         UnsupportedAlgorithm("Curve 1.2.3 is not supported"),

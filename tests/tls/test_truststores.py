@@ -164,6 +164,15 @@ def test_a_foreign_revocation_list_is_an_error(write: Write, root: Issued) -> No
     )
 
 
+def test_whose_a_list_is_is_not_asked_if_an_authority_cannot_be_read(root: Issued, tmp_path: pathlib.Path) -> None:
+    """What is wrong is said, and nothing that follows from it: the list may be that authority's."""
+    authorities, lists = File(tmp_path / "ca.pem"), File(tmp_path / "ca.crl")
+    authorities.write_bytes(root.pem + b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
+    write_pem(lists, [root.crl()])
+    _, problems = load("own", TrustStore(authorities=(authorities,), crl=(lists,)))
+    assert [problem.key for problem in problems] == ["authorities"]
+
+
 def test_a_forged_revocation_list_is_an_error(write: Write, root: Issued) -> None:
     """A list with an authority's name and another's signature is an error, not a way to lift a revocation."""
     store = write([root], [root.crl(key=make_authority("Root").key)])
