@@ -237,6 +237,7 @@ def _read(
     problems += found
     if all(problem.warning for problem in problems):
         problems += [problem for check in catalogue.OF_THE_WHOLE for problem in check(formulas)]
+    formulas.forget()
     problems = _in_order(problems, in_file)
     if file:
         problems = placed(problems, in_file, text, file)

@@ -50,6 +50,11 @@ class SectionFormulas:
             known = self._whole[id(section)] = section, found  # the object keeps its id taken
         return known[1]
 
+    def forget(self) -> None:
+        """Free the formulas, one after another: no other thread runs while many are freed in one go."""
+        while self._whole:
+            self._whole.popitem()
+
     def _formula(self, section: Section, path: tuple[str, ...]) -> tuple[Formula, int]:
         """The formula of a section that is reached by a path of names, and how many sections stand inside one another,
         itself included."""

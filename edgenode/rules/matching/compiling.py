@@ -137,7 +137,7 @@ def compile_formulas(
         judged, by_trigger = _ranked(numbering, parts, order, tags, numbers, [*later])
         looks = Looks.of(always.items(), lambda subject: engines((True, subject)))
         others = tuple(Looks.of([each], lambda subject: engines((False, subject))) for each in later.items())
-    return FormulaSet(
+    found = FormulaSet(
         frozenset[str]().union(*(part.needs for part in parts)),
         tuple(part.ways for part in parts),
         looks,
@@ -148,6 +148,10 @@ def compile_formulas(
         bool(computing),
         workshop.automata,
     )
+    numbering.forget()
+    while parts:
+        parts.pop()
+    return found
 
 
 def _ranked(

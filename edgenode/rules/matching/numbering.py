@@ -105,6 +105,11 @@ class Numbering:
             )
         return subjects
 
+    def forget(self) -> None:
+        """Free what has been compiled, one after another: no other thread runs while much is freed in one go."""
+        while self._parts:
+            self._parts.popitem()
+
     def part(self, formula: Formula) -> Part:
         """Compile a formula, once those that it is judged with have been counted too."""
         known = self._parts.get(id(formula))
