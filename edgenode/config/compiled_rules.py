@@ -17,7 +17,7 @@ from edgenode.model.decision import Action
 from edgenode.model.interfaces import Stage
 from edgenode.policy import stages
 from edgenode.policy.actions import PREDEFINED
-from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.stages import Rules
 from edgenode.proxy.routing import PathMap
 from edgenode.rules.definitions import Definitions
@@ -121,6 +121,11 @@ class CompiledRules:
     actions: Mapping[str, Action]
     stages: tuple[Stage, ...]
     compiled: Rules
+
+    @property
+    def pieces(self) -> list[object]:
+        """Most of what they are made of: see :attr:`edgenode.policy.globalfilters.GlobalFilters.pieces`."""
+        return [piece for stage in self.stages if isinstance(stage, GlobalFilters) for piece in stage.pieces]
 
     @classmethod
     def of(cls, formulas: Formulas, before: CompiledRules | None = None) -> CompiledRules:

@@ -33,6 +33,9 @@ from edgenode.proxy.origin.pool import OriginPool
 
 _log = Logger()
 
+_AT_ONCE = 500
+"""Pieces that are freed in one turn."""
+
 
 class EdgeService(Service):
     """The whole node: ``EdgeService(configuration, reactor).setServiceParent(application)``.
@@ -227,6 +230,14 @@ class EdgeService(Service):
                 pool.close()
                 self._retired.add(pool)
         self._feeds.renew()
+        if configuration.rules is not before.configuration.rules:
+            self._let_go(before.configuration.rules.pieces)
+
+    def _let_go(self, pieces: list[object]) -> None:
+        """Free what was replaced, a little in each turn of the reactor: many filters at once take too long for one."""
+        del pieces[-_AT_ONCE:]
+        if pieces:
+            self._reactor.callLater(0, self._let_go, pieces)
 
     def _leave(self, ports: Collection[Port]) -> None:
         """Listeners that are no more."""

@@ -210,6 +210,11 @@ class GlobalFilters:
         return cls(compiled, tuple(consequences))
 
     @property
+    def pieces(self) -> list[object]:
+        """Most of what it is made of, in many pieces: who frees a large one holds those, and lets them go by and by."""
+        return [*self._formulas.pieces, *self._consequences]
+
+    @property
     def needs(self) -> frozenset[str]:
         """What the filters and their actions look at besides the head of a request."""
         actions = (each.action for each in self._consequences)

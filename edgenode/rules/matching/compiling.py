@@ -65,6 +65,11 @@ class FormulaSet:
     _computing: bool
     automata: Automata
 
+    @property
+    def pieces(self) -> Sequence[object]:
+        """Most of what it is made of, in many pieces."""
+        return self._judged
+
     def matching(self, exchange: Exchange) -> Sequence[tuple[int, Evidence]]:
         """The index of each formula that is true, with the evidence, in the order given.
 
