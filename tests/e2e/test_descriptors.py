@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import resource
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -54,10 +53,8 @@ def test_out_of_descriptors(process: Alone) -> None:
             assert process.seconds_of_waiting() <= 0.05
             assert process.descriptors() < LIMIT
             assert clients[0].ask(get()).status == 200
-        began = time.monotonic()
         with Client(process.port) as client:
             assert client.ask(get()).status == 200
-        assert time.monotonic() - began < 1
 
 
 def test_waiting_connections_are_accepted_as_others_leave(process: Alone) -> None:

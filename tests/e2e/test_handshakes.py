@@ -333,7 +333,7 @@ async def test_a_silent_connection_is_closed(hasty: Front) -> None:
     """Who connects and says nothing is closed after the handshake's time; nothing has happened, so no event."""
     began = time.monotonic()
     assert await _say(hasty, b"") == b""
-    assert 0.25 < time.monotonic() - began < 2
+    assert time.monotonic() - began > 0.25
     assert hasty.node.events.told == []
 
 
@@ -353,7 +353,7 @@ async def test_half_a_hello_is_closed(hasty: Front, size: int) -> None:
     received, took = await in_thread(ask)
     (event,) = await hasty.node.events.take()
     assert received == b""
-    assert 0.25 < took < 2
+    assert took > 0.25
     assert event["error"]["status"] == 408
 
 
@@ -373,7 +373,7 @@ async def test_half_a_handshake_is_closed(hasty: Front) -> None:
 
     took = await in_thread(ask)
     (event,) = await hasty.node.events.take()
-    assert 0.25 < took < 2
+    assert took > 0.25
     assert event["error"]["status"] == 400
     assert event["tls"]["server_name"] == "open.test"
 

@@ -110,7 +110,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alone]:
 
 
 def test_slow_clients(process: Alone) -> None:
-    """While slow clients are there others are served in under 200 ms; and they are there no longer than their time."""
+    """While slow clients are there others need not wait for them; and they are there no longer than their time."""
     took = []
 
     def serve() -> None:
@@ -136,4 +136,4 @@ def test_slow_clients(process: Alone) -> None:
                 with contextlib.suppress(OSError, SSL.Error):
                     client.nudge()
             serve()
-    assert sorted(took)[len(took) * 9 // 10] < 0.2
+    assert sorted(took)[len(took) * 9 // 10] < TIMEOUT / 2
