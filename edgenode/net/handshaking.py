@@ -63,8 +63,9 @@ class SteppedConnection(SSL.Connection):
             with contextlib.suppress(SSL.Error):
                 self._take()  # the alert
             raise
-        self._sock.recv(given - lib.BIO_get_mem_data(self._into_ssl, ffi.NULL))
-        self._waits = False
+        if self._waits:  # not, if only what OpenSSL has written last was still to be sent
+            self._sock.recv(given - lib.BIO_get_mem_data(self._into_ssl, ffi.NULL))
+            self._waits = False
         self._take()
         # pyOpenSSL gives a socket only to a new connection. This frees the buffers that were in its place.
         self._into_ssl = self._from_ssl = None

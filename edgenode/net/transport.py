@@ -280,9 +280,8 @@ class Transport:
         """Deliver nothing until :meth:`resume`."""
         self._paused = True
         self._open = False
-        if self._reading and self.established:
-            self._reading = False
-            self._reactor.removeReader(self)
+        if self.established:
+            self._stop_reading()
 
     def resume(self) -> None:
         """Deliver again; bytes already decrypted come in the reactor's next round, for no poll tells of them."""
@@ -405,9 +404,7 @@ class Transport:
     def _other_side_ended(self) -> None:
         self._ended = True
         self._open = False
-        if self._reading:
-            self._reading = False
-            self._reactor.removeReader(self)
+        self._stop_reading()
         if not self._closing:
             self._tell(self.receiver.ended)
         elif not self.queued:
@@ -448,6 +445,7 @@ class Transport:
             return
         except SSL.WantWriteError:
             self._want_write()
+            self._stop_reading()  # what comes is not read before all is sent, and would wake us up again and again
             return
         except SSL.Error as error:
             gone = isinstance(error, (SSL.SysCallError, SSL.ZeroReturnError))
@@ -480,6 +478,11 @@ class Transport:
         if not self._writing:
             self._writing = True
             self._reactor.addWriter(self)
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._reactor.removeReader(self)
 
     def _stop_writing(self) -> None:
         """A socket is nearly always writable: whoever waits for something else must not be woken up for that."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from array import array
 from collections.abc import Iterator
@@ -233,4 +234,27 @@ def test_what_the_socket_does_not_take_waits() -> None:
     while fill > 0:
         fill -= len(pair.theirs.recv(min(fill, 65536)) or bytes(fill))
     pair.shake()
+    pair.close()
+
+
+def test_what_comes_behind_the_last_message_waits_while_ours_is_not_sent() -> None:
+    """The last step has to be taken up again, and what stands in the socket by then is still read from it."""
+    pair = Pair("1.2")
+    assert not pair.step(pair.other)
+    assert not pair.step(pair.tls)
+    assert not pair.step(pair.other)
+    pair.theirs.send(b"\x17\3\3\0\5early")
+    pair.ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    fill = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            fill += pair.ours.send(bytes(1000))
+    for _ in range(2):
+        with pytest.raises(SSL.WantWriteError):
+            pair.tls.do_handshake()
+    while fill > 0:
+        fill -= len(pair.theirs.recv(min(fill, 65536)) or bytes(fill))
+    pair.tls.do_handshake()
+    assert pair.step(pair.other)
+    assert pair.unread == 10
     pair.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from typing import Any
 
@@ -364,3 +365,25 @@ def test_an_established_connection_is_closed_after_an_early_write(ends: Ends) ->
     ends.loop.until(lambda: ends.told[0].ends)
     assert sent == [b"early"]
     assert ends.told[0].ends == [("", True)]
+
+
+def test_who_does_not_read_our_handshake_wakes_nobody() -> None:
+    """While our messages wait for the socket, what a client sends is not read, and the loop is not told of it."""
+    ends = Ends(certificate())
+    ends.right.start()
+    assert ends.registered(ends.right) == (True, False)
+    with pytest.raises(SSL.WantReadError):
+        ends.left.connection.do_handshake()
+    fill = 0
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            fill += ends.right.sock.send(bytes(1000))
+    ends.loop.turn()
+    assert ends.registered(ends.right) == (False, True)
+    while fill > 0:
+        fill -= len(ends.left.sock.recv(min(fill, 65536)) or bytes(fill))
+    ends.left.start()
+    ends.loop.until(lambda: ends.left.established and ends.right.established)
+    assert ends.registered(ends.right) == (True, False)
+    ends.left.abort()
+    ends.right.abort()
