@@ -53,11 +53,12 @@ class RuleLists:
     """Sections that are rules alone: what they are read as depends on what is written, and on the names there are.
 
     :ivar names: the names that they may name, by the kind.
-    :ivar sections: what is written of each and what it was read as, by its header; without those that name a file.
+    :ivar sections: what is written of each, in its order, and what it was read as, by its header; without those that
+        name a file.
     """
 
     names: Mapping[str, tuple[str, ...]] = field(factory=dict)
-    sections: dict[str, tuple[Mapping[str, str], Section]] = field(factory=dict)
+    sections: dict[str, tuple[tuple[tuple[str, str], ...], Section]] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -283,15 +284,15 @@ def _read_sections(
         elif not section.name:
             found = [Problem(section.header, "", f"a name is missing: [{section.kind} NAME]")]
         else:
-            text, value = known.get(section.header, (None, None))
-            if text == section.values:
+            text, (known_text, value) = (*section.values.items(),), known.get(section.header, (None, None))
+            if text == known_text:
                 found = []
             else:
                 value, found = schema.read(section, NAMED[attribute], scope)
             if value is not None:
                 values[attribute][section.name] = value
                 if section.kind in _RULE_LISTS and "source" not in section.values:
-                    rule_lists.sections[section.header] = section.values, value
+                    rule_lists.sections[section.header] = text, value
         problems += found
     return values, problems
 

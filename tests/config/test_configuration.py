@@ -771,6 +771,20 @@ def test_filters_in_another_order_are_other_rules(folder: pathlib.Path) -> None:
     assert Configuration.load(file, first).rules is not first.rules
 
 
+def test_entries_in_another_order_are_told_in_that_order(folder: pathlib.Path) -> None:
+    """Of several entries that match the first is told as the reason, after a reload as after a start."""
+    file = folder / "edge.ini"
+    uri, path = "uri = ^/\n", "path = ^/\n"
+    file.write_text(f"{MINIMAL}\n[global-filter one]\naction = block\n{uri}{path}")
+    first = Configuration.load(file)
+    file.write_text(f"{MINIMAL}\n[global-filter one]\naction = block\n{path}{uri}")
+    told = [
+        each.pipeline("all").decide(exchange(b"/"))
+        for each in (Configuration.load(file, first), Configuration.load(file))
+    ]
+    assert told[0] == told[1]
+
+
 def test_a_name_that_is_gone_is_missed_in_a_filter_that_stays(folder: pathlib.Path) -> None:
     """What is written the same may be wrong all the same, for what it names is no more."""
     file = folder / "edge.ini"
