@@ -111,16 +111,12 @@ def test_a_pipeline_by_itself_sees_the_same(pki: PKI) -> None:
         assert (decision.action.name if decision.action else None) == action
 
 
-QUIET: Changes = {"server-group lenient": {"mtls": "optional"}}
-"""With ``optional-no-ca`` there would be a warning that no rule asks for the verdict on a certificate."""
-
-
 def test_the_example_of_the_page_is_right(pki: PKI) -> None:
     """What docs/geo.rst shows can be used as it stands, but for its paths."""
     page = (pathlib.Path(__file__).parent.parent.parent / "docs" / "geo.rst").read_text()
     shown = textwrap.dedent(page.partition(".. code-block:: ini\n")[2].partition("\nThe client's address")[0])
     shown = shown.replace("/var/lib/GeoIP/GeoLite2-", "").replace("City", "city").replace("ASN", "asn")
-    text = f"{ini(1, {'edge': {'events': '-'}, **QUIET})}\n{shown}"
+    text = f"{ini(1, {'edge': {'events': '-'}})}\n{shown}"
     configuration = Configuration.from_text(text, pki.folder, {})
     assert configuration.global_filters.keys() >= {"embargo", "hosted-scripts", "elsewhere"}
     assert configuration.warnings == ()
@@ -133,7 +129,7 @@ def problems(pki: PKI, changes: Changes) -> list[str]:
     """Every problem of a configuration, warnings too."""
     try:
         return [
-            str(problem) for problem in Configuration.from_text(ini(1, {**QUIET, **changes}), pki.folder, {}).warnings
+            str(problem) for problem in Configuration.from_text(ini(1, changes), pki.folder, {}).warnings
         ]
     except ConfigurationError as error:
         return [str(problem) for problem in error.problems]

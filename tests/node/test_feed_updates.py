@@ -194,7 +194,7 @@ def test_items_of_a_list(pki: PKI) -> None:
     configuration = configured(pki, {"list office": {"type": "ip", "items": items}})
     members = configuration.contents.lists["office"]
     assert (members.name, members.type) == ("$office", "ip")
-    assert [each.first for each in members.networks.ranges()] == [0xC0000200]
+    assert [each.first for each in members.networks.ranges()] == [0xC0000200, 0x20010DB8 << 96 | 1]
     assert members.annotations == {"192.0.2.0/24": "office"}
     assert configuration.rules.definitions.lists == {"office": members}
 
