@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from bench import fairness, interpreters, processes, proxy, rules
+from bench import fairness, interpreters, processes, proxy, reload, rules
 from bench.load import Report
 from bench.peers import bench
 from bench.tables import table
@@ -211,6 +211,12 @@ def test_everything_is_measured_and_judged(capsys: pytest.CaptureFixture[str]) -
     assert all(column in printed for column in rules.COLUMNS)
     assert "a hostile request over 5 filters" in printed
     assert "µs per look-up in 100 prefixes" in printed
+
+
+def test_reloads_are_measured(capfd: pytest.CaptureFixture[str]) -> None:
+    """A node with every kind of filter of this bench is reloaded; how long its loop was blocked is not judged here."""
+    assert reload.main(["--filters", "5", "--reloads", "1"]) in (0, 1)
+    assert "the loop was blocked for" in capfd.readouterr().out
 
 
 def test_limits_of_rules() -> None:
