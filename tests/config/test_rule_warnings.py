@@ -221,6 +221,32 @@ FOUND = {
         an_expression(r'http.request.full_uri matches r"^a\.test/"'),
         "it begins with https://",
     ),
+    "its beginning by a wildcard": (
+        an_expression('http.request.full_uri wildcard "www.a.test/*"'),
+        "it begins with https://",
+    ),
+    "a beginning without a slash": (
+        an_expression('starts_with(http.request.uri.path, "admin")'),
+        "this never matches: a path begins with /",
+    ),
+    "the same by a wildcard": (an_expression('http.request.uri.path wildcard "admin*"'), "a path begins with /"),
+    "a query in a wildcard": (an_expression('http.request.uri.path wildcard "/a?b=*"'), "look at http.request.uri"),
+    "a query in an entry": (a_filter(r"path = \.php\?id="), "this is found only where a client has encoded its ?"),
+    "a dot segment": (an_expression('http.request.uri.path contains "/../"'), "dot segments are resolved"),
+    "a space": (an_expression('http.request.uri.path contains "a b"'), "percent-encoded there, or refused"),
+    "the mark of a query": (an_expression('starts_with(http.request.uri.query, "?a")'), "a query is without its ?"),
+    "capitals in a host": (an_expression('http.host contains "Example"'), "the host is in lower case"),
+    "an extension with its dot": (
+        an_expression('ends_with(http.request.uri.path.extension, ".php")'),
+        "without the dot",
+    ),
+    "the United Kingdom": (an_expression('ip.src.country eq "UK"'), "GB for the United Kingdom"),
+    "no continent": (an_expression('ip.src.continent eq "T1"'), "it is one of AF, AN, AS"),
+    "no version of TLS": (an_expression('cf.tls_version eq "TLS 1.3"'), "it is TLSv1.2 or TLSv1.3"),
+    "a media type that is not told": (
+        an_expression('http.request.body.mime eq "application/json"'),
+        'look at http.request.headers["content-type"]',
+    ),
     "a negative length": (an_expression("len(http.host) lt 0"), "this never comes: it is never negative"),
     "a header in capitals": (
         an_expression('ssl and any(http.request.headers["X-Foo"][*] eq "a")'),
@@ -492,7 +518,7 @@ def _located(folder: pathlib.Path) -> None:
 @pytest.mark.parametrize(("text", "sentence"), FOUND.values(), ids=FOUND)
 def test_a_doubt_is_told_where_it_belongs(folder: pathlib.Path, text: str, sentence: str) -> None:
     """One warning, with its section, and with its key and column where it has one."""
-    if "country" in text:
+    if "ip.src.co" in text or "country =" in text:
         text = f"[geo]\ncity = city.mmdb\n{text}"
     found = told(folder, text)
     assert len(found) == 1

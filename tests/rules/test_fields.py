@@ -595,8 +595,16 @@ def test_every_field_of_cloudflare_s_is_one_here_or_has_a_reason() -> None:
                 Expression.from_text(name)
 
 
+@pytest.mark.parametrize("name", ["cf.tls_client_ciphers_sha1", "cf.bot_management.ja3_hash", "cf.bot_detection.score"])
+def test_fields_that_its_parser_lacks_have_a_reason_too(name: str) -> None:
+    """Its documentation has more of them."""
+    with pytest.raises(InvalidValue, match=r"look at .*cf\.bot_management\.ja4"):
+        Expression.from_text(name)
+
+
 def test_older_names_of_fields_are_read() -> None:
     """``ip.geoip.country`` is ``ip.src.country``: Cloudflare's own examples still have it."""
+    assert str(Expression.from_text("cf.edge.client_port lt 1024")) == "edge.peer_port lt 1024"
     assert str(Expression.from_text('ip.geoip.country eq "DE" or ip.geoip.asnum in {1}')) == (
         'ip.src.country eq "DE" or ip.src.asnum in {1}'
     )

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from edgenode.rules.fields import FIELDS
 
 ALIASES: Mapping[str, str] = {
-    name.replace("ip.src.", "ip.geoip."): name for name in FIELDS if name.startswith("ip.src.")
+    "cf.edge.client_port": "edge.peer_port",
+    **{name.replace("ip.src.", "ip.geoip."): name for name in FIELDS if name.startswith("ip.src.")},
 }
-"""Older names by which Cloudflare's own documentation still has fields, with today's."""
+"""Other names of fields that Cloudflare's documentation has: older ones, and of what is a field of ours."""
 
 _BOTS = "bots are not told from people here: look at http.user_agent, cf.bot_management.ja4 or ip.src in $name"
 _SCORES = "nothing is scored here: write what is looked for as entries or with matches"
@@ -24,7 +25,9 @@ _ZONES = "there are no zones here: look at edge.server_group, edge.security_poli
 
 _REASONS: Mapping[str, str] = {
     "cf.api_gateway": "schemas of an interface are not checked here: write what a request must have as entries",
+    "cf.bot_detection": _BOTS,
     "cf.bot_management": _BOTS,
+    "cf.bot_management.ja3_hash": "JA3 is not made here: look at cf.bot_management.ja4",
     "cf.client.bot": _BOTS,
     "cf.colo": "there are no data centres of Cloudflare here: look at cf.edge.server_ip",
     "cf.edge.l4": _TIMINGS,
@@ -35,6 +38,7 @@ _REASONS: Mapping[str, str] = {
     "cf.threat_score": "addresses are not scored here: look at ip.src in $name, with a list or a datafeed of addresses",
     "cf.timings": _TIMINGS,
     "cf.tls_ciphers_sha1": "look at cf.bot_management.ja4, which is made of the ciphers and extensions",
+    "cf.tls_client_ciphers_sha1": "look at cf.bot_management.ja4, which is made of the ciphers and extensions",
     "cf.tls_client_extensions_sha1": "look at cf.bot_management.ja4, which is made of the ciphers and extensions",
     "cf.tls_client_extensions_sha1_le": "look at cf.bot_management.ja4, which is made of the ciphers and extensions",
     "cf.tls_client_hello_length": "look at cf.bot_management.ja4, which is made of the ClientHello",

@@ -49,6 +49,9 @@ _SIGNATURES: tuple[tuple[bytes, bytes], ...] = (
     (rb"<\?xml", b"text/xml"),
 )  # fmt: skip
 
+MEDIA_TYPES = frozenset(name for _, name in _SIGNATURES) | {b""}
+"""All that there are."""
+
 _ANY = re.compile(b"|".join(b"(%b)" % signature for signature, _ in _SIGNATURES), re.DOTALL)
 _BEFORE_TEXT = re.compile(rb"(?:\xEF\xBB\xBF)?[ \t\r\n]*")
 _LOOKED_AT = 512
