@@ -32,8 +32,6 @@ from edgenode.policy.actions import PREDEFINED
 _OF_NOBODY = ("self-managed", "self", "reblaze-managed")
 """What stands for a source where there is none."""
 
-_BODIES = "args: there also in bodies of JSON, XML and GraphQL; here in the query and in forms"
-
 _SENTENCE = 1000
 """Characters of a sentence about a loss, which may quote what was read."""
 
@@ -94,8 +92,6 @@ class Importer:
         action, lost_action = self._action(document.get("action"))
         source, lost_source = self._source(reading)
         losses = [plain(loss, _SENTENCE) for loss in (*reading.losses, *lost_source, *lost_action)]
-        if reading.arguments:
-            reading.remarks.append(_BODIES)
         remarks = [plain(remark, _SENTENCE) for remark in reading.remarks]
         self.losses += [f"{title}: {loss}" for loss in losses]
         self.remarks += [f"{title}: {remark}" for remark in remarks]

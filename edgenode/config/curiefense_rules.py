@@ -190,7 +190,6 @@ class Reading:
     :ivar remarks: what is to be looked at.
     :ivar tags: the tags that it looks for.
     :ivar sections: the sections that it needs, by name.
-    :ivar arguments: whether it looks at arguments.
     :ivar own: the tags that it sets.
     :ivar root: its rule list.
     """
@@ -201,7 +200,6 @@ class Reading:
     remarks: list[str] = field(factory=list)
     tags: list[str] = field(factory=list)
     sections: dict[str, Rule] = field(factory=dict)
-    arguments: bool = False
     own: list[str] = field(init=False)
     root: Rule = field(init=False)
 
@@ -260,16 +258,12 @@ class Reading:
             name, value = value
         if not isinstance(value, str | int) or not isinstance(name, str):
             raise InvalidValue("the value is no text")
-        if kind == "args" and name.endswith(":decoded"):
-            raise InvalidValue(f"what is base64 in {plain(name.removesuffix(':decoded'))} is not looked at here")
         if any("\ud800" <= each <= "\udfff" for each in f"{name}{value}"):
             raise InvalidValue("a character is only half there")
         negation, text = ("!", str(value)[1:]) if str(value).startswith("!") else ("", str(value))
         written = write(text)
         if kind == "tag":
             self.tags.append(written)
-        if kind == "args":
-            self.arguments = True
         if written != text and kind in ("tag", "securitypolicyname", "securitypolicyentryname"):
             self.remarks.append(f"{kind} {plain(text)} is written {written}")
         named = f"{key}.{name.lower() if kind == 'headers' else written_name(name.encode())}" if name else key

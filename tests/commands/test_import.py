@@ -246,7 +246,6 @@ def a_filter(*entries: Any, **more: Any) -> dict[str, Any]:
         (a_filter(tags=["ip:1"]), "is set by the node alone"),
         (a_filter(source="http://feeds.example.net/x"), "only https"),
         (a_filter(rule={"relation": "AND"}), "it has no entries"),
-        (a_filter(["args", ["x:decoded", "y"], ""]), "what is base64 in x is not looked at here"),
         (17, "not a rule"),
     ],
 )
@@ -420,12 +419,16 @@ def test_a_filter_that_asks_for_a_lost_filter_s_tag_is_lost_too(folder: pathlib.
     assert not any(each.active for each in configuration.global_filters.values())
 
 
-def test_bodies_that_the_product_reads_are_told_of() -> None:
-    """Its arguments are in bodies of JSON, too."""
-    imported = convert([a_filter(["args", ["x", "y"], ""]), a_filter(["path", "x", ""], name="G")], [], "x")
-    assert [each.partition(": ")[0] for each in imported.remarks] == ["F"]
-    assert "JSON" in imported.remarks[0]
+def test_what_is_base64_in_an_argument_has_the_product_s_name(folder: pathlib.Path) -> None:
+    """``NAME:decoded``, beside the argument itself."""
+    imported = convert([a_filter(["args", ["x:decoded", "^deny$"], ""])], [], "x")
     assert not imported.losses
+    assert not imported.remarks
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    found = [
+        "f" in decided(configuration, Sent(target)).tags for target in ("/?x=ZGVueQ%3D%3D", "/?x=deny", "/?x=YQ%3D%3D")
+    ]
+    assert found == [True, False, False]
 
 
 ENTRIES = [["ip", "192.0.2.7", "one"], ["path", "^/old", None], ["headers", ["X-One", "on+e"]]]
