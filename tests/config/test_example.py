@@ -54,7 +54,7 @@ def test_the_example_can_be_used_as_it_stands(example: pathlib.Path, capsys: pyt
 def test_the_problems_that_a_page_shows_are_those_of_the_example(
     example: pathlib.Path, page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A copy with three mistakes has the problems that the README and the tutorial print, whatever their lines are now."""
+    """A copy with three mistakes has the problems that the README and the tutorial print, at whatever lines."""
     text = EXAMPLE.read_text()
     for right, wrong in (("= on\n", "= maybe\n"), ("\nservers ", "\nserverz "), ("= ^/old/\n", "= ^/old/(\n")):
         text = text.replace(right, wrong, 1)

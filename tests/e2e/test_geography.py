@@ -128,9 +128,7 @@ def test_the_example_of_the_page_is_right(pki: PKI) -> None:
 def problems(pki: PKI, changes: Changes) -> list[str]:
     """Every problem of a configuration, warnings too."""
     try:
-        return [
-            str(problem) for problem in Configuration.from_text(ini(1, changes), pki.folder, {}).warnings
-        ]
+        return [str(problem) for problem in Configuration.from_text(ini(1, changes), pki.folder, {}).warnings]
     except ConfigurationError as error:
         return [str(problem) for problem in error.problems]
 
