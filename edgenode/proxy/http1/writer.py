@@ -8,7 +8,13 @@ from edgenode.model.exchange import Headers
 from edgenode.proxy.headers import header_lines, http_date
 from edgenode.proxy.streams import NO_CONTENT
 
-_PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
+_PHRASES = {status.value: status.phrase.encode("ascii") for status in HTTPStatus} | {
+    # Those of RFC 9110, section 15, which Python has from 3.13 on.
+    413: b"Content Too Large",
+    414: b"URI Too Long",
+    416: b"Range Not Satisfiable",
+    422: b"Unprocessable Content",
+}
 _STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, phrase) for status, phrase in _PHRASES.items()}
 
 

@@ -7,6 +7,7 @@ import threading
 import pytest
 from twisted.internet.defer import Deferred
 
+from edgenode.proxy.http1.writer import error_response, status_line
 from tests.support.node import OK, PATIENCE, PKI, Answer, Client, Origin, Served, answering, get, in_thread, started
 
 BRIEF = "300ms"
@@ -265,3 +266,12 @@ async def test_a_node_that_stops_finishes_open_requests(pki: PKI) -> None:
                 await stopping
             await node.events.take()
     assert (answer.status, answer.fields("connection")) == (200, [b"close"])
+
+
+@pytest.mark.parametrize(
+    ("status", "phrase"), [(413, b"Content Too Large"), (414, b"URI Too Long"), (404, b"Not Found")]
+)
+def test_phrases_are_those_of_rfc_9110(status: int, phrase: bytes) -> None:
+    """Whatever Python's own are: they were renamed in 3.13; and the page says the same."""
+    assert status_line(status) == b"HTTP/1.1 %d %b\r\n" % (status, phrase)
+    assert error_response(status).endswith(b"\r\n\r\n%d %b\n" % (status, phrase))
