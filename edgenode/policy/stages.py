@@ -20,7 +20,7 @@ from edgenode.policy.tagging import Tagging
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.lists import Members
 from edgenode.rules.section_formulas import SectionFormulas
-from edgenode.rules.views.structured import KINDS
+from edgenode.rules.views.arguments import READ_ANEW
 
 
 @frozen(eq=False)
@@ -56,8 +56,8 @@ class Rules:
 def _tagging(rules: Rules) -> Stage:
     active = (each for each in rules.global_filters.values() if each.active)
     lists = (*active, *rules.definitions.sections.values())
-    kinds = frozenset(each for found in lists for each in found.readings if each in KINDS)
-    return Tagging.of(rules.policy_tags, kinds)
+    further = frozenset(each for found in lists for each in found.readings if each in READ_ANEW)
+    return Tagging.of(rules.policy_tags, further)
 
 
 def _global_filters(rules: Rules) -> Stage:

@@ -33,10 +33,11 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
         "cookies": "The number of cookies.",
         "args": "The number of arguments in the query; and ``args:truncated`` if rules have not seen all.",
         "body": "``body:truncated`` if there is more of the body than rules have seen, or it has more than 4,096 "
-        "fields or 1,000 parts; ``body:unknown-charset`` and ``body:unknown-coding`` if it names a character set "
+        "fields or 1,000 parts, or is a form of more than 16 KiB in ``utf-16`` or "
+        "the like; ``body:unknown-charset`` and ``body:unknown-coding`` if it names a character set "
         "or a content coding that nobody knows here; ``body:malformed`` if a rule reads ``json``, ``xml`` or "
         "``graphql`` and it is not well-formed, has a document type, stands more than 64 deep, or has more "
-        "than 8,192 values.",
+        "than 8,192 values, or too many ways to read them in Base64 or by several names.",
         "geo-continent-code": "With ``[geo]``, the client's continent: ``geo-continent-code:eu``; like all that follow "
         "``nil`` if it is not known.",
         "geo-country": "Its country by name: ``geo-country:united-states``.",
@@ -77,15 +78,15 @@ class Tagging:
     _unread: Callable[[Request], bool] | None = None
 
     @classmethod
-    def of(cls, own: Mapping[str, Iterable[str]], kinds: frozenset[str] = frozenset()) -> Tagging:
+    def of(cls, own: Mapping[str, Iterable[str]], further: frozenset[str] = frozenset()) -> Tagging:
         """The stage for the tags of security policies, by the name of each.
 
-        :param kinds: the kinds of bodies that rules read: of :data:`edgenode.rules.views.structured.KINDS`.
+        :param further: how rules read arguments: of :data:`edgenode.rules.views.arguments.READ_ANEW`.
         :raises InvalidValue: if one is not in canonical form, or is an automatic tag.
         """
         for tag in (tag for tags in own.values() for tag in tags):
             check_own_tag(tag)
-        return cls({policy: tuple(tags) for policy, tags in own.items()}, unread(kinds) if kinds else None)
+        return cls({policy: tuple(tags) for policy, tags in own.items()}, unread(further) if further else None)
 
     def decide(self, exchange: Exchange) -> Decision:
         """The automatic tags of an exchange, those of its security policy, and those of a verified client."""

@@ -15,7 +15,7 @@ from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import Subject
 from edgenode.rules.language import expression_formulas
 from edgenode.rules.sections import Entry
-from edgenode.rules.views import arguments, cookies, methods, structured
+from edgenode.rules.views import arguments, cookies, methods
 from edgenode.rules.views.escapes import unescaped
 
 
@@ -39,7 +39,7 @@ def subject_of(entry: Entry, readings: Iterable[str], definitions: Definitions |
         case _:
             read = methods.overridden(further & frozenset(arguments.FURTHER))
             needs = FIELDS["edge.arguments"].needs
-    if not further.isdisjoint(structured.KINDS):
+    if not further.isdisjoint(arguments.READ_ANEW):
         needs |= {"structures"}
     key = f"{plain.key} with {', '.join(sorted(further))}"
     return evolve(plain, key=key, read=read, needs=needs, of_request=None)

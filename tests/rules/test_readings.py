@@ -122,6 +122,10 @@ def test_readings_go_together() -> None:
     assert status(judge, request('{"CMD\u017f": "ZXZpbA"}'.encode(), JSON)) == 403
 
 
+AMBIGUOUS = b"&".join(b"a=a%d-_ b=cQ=Z" % number for number in range(4000))
+"""Each value says something else in each alphabet, and in pieces."""
+
+
 @pytest.mark.parametrize(
     ("reading", "body", "kind", "refused"),
     [
@@ -145,6 +149,12 @@ def test_readings_go_together() -> None:
         ("json", part("p", JSON, b"{"), MULTIPART, True), ("json", part("p", "text/plain", b"{"), MULTIPART, False),
         ("json", part("p", JSON, b"{", '; filename="x"'), MULTIPART, False),
         ("base64", b"{", JSON, False),
+        ("base64", b"&".join([b"a=cmQ"] * 4090), FORM, False), ("base64", AMBIGUOUS, FORM, True),
+        ("json", b"[" + b"1.5," * 8000 + b"1]", JSON, False), ("json", b"[" + b"1e2," * 4100 + b"1]", JSON, True),
+        ("xml", b"<r>" + b"<a>b</a>" * 4000 + b"</r>", None, False),
+        ("xml", b"<r>" + b"<a> b</a>" * 3000 + b"</r>", None, True),
+        ("graphql", b"{a" + b"@b" * 9000 + b"}", "application/graphql", True),
+        ("json", part("p", JSON, b"1").removesuffix(b"--b--\r\n") * 600 + b"--b--\r\n", MULTIPART, True),
     ],
 )  # fmt: skip
 def test_a_body_that_cannot_be_read_is_refused_where_a_rule_reads_such(

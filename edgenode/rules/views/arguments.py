@@ -8,12 +8,14 @@ same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from edgenode.model.exchange import NO_BODY, Exchange, Request
 from edgenode.rules.views import bodies, structured
 from edgenode.rules.views.base64_values import base64_readings
 from edgenode.rules.views.charsets import recoded
 from edgenode.rules.views.escapes import PERCENT, PLUS, form_decoded
+from edgenode.rules.views.flattening import MOST_VALUES
 from edgenode.rules.views.names import folded, readings
 from edgenode.rules.views.pairs import Pairs, Values, collected, split_pairs
 from edgenode.rules.views.view import view
@@ -23,7 +25,13 @@ from edgenode.rules.views.view import view
 FURTHER = (*structured.KINDS, "base64", "any-case")
 """How arguments can be read besides: the values in such bodies, what is encoded, and names without case."""
 
+READ_ANEW = frozenset((*structured.KINDS, "base64"))
+"""Those of them in which there may be more than is looked at."""
+
 NOTHING = frozenset[str]()
+
+MOST_DECODED = 4 * MOST_VALUES
+"""As many pairs are looked at that Base64 says: of a value two, and up to twelve if it can be read in many ways."""
 
 
 @view
@@ -74,42 +82,46 @@ def with_further(further: frozenset[str]) -> Callable[[Request], Values]:
     """A reader of :func:`all_arguments`, and of what they are read as besides."""
     if not further:
         return all_arguments
-    key, kinds = f"{__name__} {' '.join(sorted(further))}", further.intersection(structured.KINDS)
-    structures = _structures(kinds)
+    key, read_all = f"{__name__} {' '.join(sorted(further))}", _pairs_of(further & READ_ANEW)
 
     def read(request: Request) -> Values:
         kept = request.__dict__
         if key not in kept:
-            found = [*_decoded(request)]
-            if kinds:
-                found += structures(request)[0]
-            if "base64" in further:
-                found += [*_from_base64(found)]
-            if "any-case" in further:
-                found = [(folded(name), value) for name, value in found]
-            kept[key] = collected(found)
+            found = read_all(request)[0]
+            kept[key] = collected([(folded(name), value) for name, value in found] if "any-case" in further else found)
         return kept[key]  # type: ignore[no-any-return]
 
     return read
 
 
-def unread(kinds: frozenset[str]) -> Callable[[Request], bool]:
-    """A reader of whether a body, or an argument of GraphQL, is of some kinds and cannot be read.
+def unread(further: frozenset[str]) -> Callable[[Request], bool]:
+    """A reader of whether a body, or an argument of GraphQL, is of some kinds and cannot be read; or there is more in
+    Base64 than is looked at.
 
-    :param kinds: of :data:`edgenode.rules.views.structured.KINDS`.
+    :param further: of :data:`READ_ANEW`.
     """
-    read = _structures(kinds)
+    read = _pairs_of(further)
     return lambda request: read(request)[1]
 
 
-def _structures(kinds: frozenset[str]) -> Callable[[Request], tuple[Pairs, bool]]:
-    in_body = structured.pairs_of(kinds)
+def _pairs_of(further: frozenset[str]) -> Callable[[Request], tuple[Pairs, bool]]:
+    """A reader of all arguments with what they are read as besides, and of whether there is something unread."""
+    key, kinds = f"{__name__} pairs {' '.join(sorted(further))}", further.intersection(structured.KINDS)
+    readers = [structured.pairs_of(kinds)] if kinds else []
+    readers += [_graphql] if "graphql" in kinds else []
 
     def read(request: Request) -> tuple[Pairs, bool]:
-        if "graphql" not in kinds:
-            return in_body(request)
-        (pairs, unread), (more, failed) = in_body(request), _graphql(request)
-        return pairs + more, unread or failed
+        kept = request.__dict__
+        if key not in kept:
+            found, is_unread = _decoded(request), False
+            for each in readers:
+                pairs, failed = each(request)
+                found, is_unread = found + pairs, is_unread or failed
+            if "base64" in further:
+                decoded = tuple(islice(_from_base64(found), MOST_DECODED + 1))
+                found, is_unread = found + decoded, is_unread or len(decoded) > MOST_DECODED
+            kept[key] = found, is_unread
+        return kept[key]  # type: ignore[no-any-return]
 
     return read
 
@@ -119,15 +131,23 @@ def _graphql(request: Request) -> tuple[Pairs, bool]:
     return structured.of_arguments(_decoded(request))
 
 
-def _from_base64(pairs: Pairs | list[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+def _from_base64(pairs: Pairs) -> Iterator[tuple[bytes, bytes]]:
     """What values say in Base64, by the same name, and as the vendor's product calls it."""
+    known: dict[bytes, tuple[bytes, ...]] = {}
     for name, value in dict.fromkeys(pairs):
-        for decoded in base64_readings(value):
+        if value not in known:
+            known[value] = base64_readings(value)
+        for decoded in known[value]:
             yield name, decoded
             yield name + b":decoded", decoded
 
 
-def _decoded(request: Request) -> Iterator[tuple[bytes, bytes]]:
+@view
+def _decoded(request: Request) -> Pairs:
+    return tuple(_as_applications_do(request))
+
+
+def _as_applications_do(request: Request) -> Iterator[tuple[bytes, bytes]]:
     codecs = bodies.codecs(request)
     most = bodies.most_pairs(request)
     texts = (request.query, *bodies.form_texts(request))

@@ -26,6 +26,10 @@ _CHARSET_FIELD = re.compile(
 )
 _LONGEST_NAME = 64
 
+LONGEST_RECODED = 16 * 1024
+"""Bytes of a form that are looked at if it may be in further character sets: each field is read in each of them, in
+each reading of the whole."""
+
 
 def received(request: Request) -> Body | None:
     """The body as it was sent; ``None`` if there is one that nobody has read."""
@@ -62,6 +66,8 @@ def truncated(request: Request) -> bool | None:
     found = body(request)
     if found is None or found.truncated or not found.data:
         return None if found is None else found.truncated
+    if len(found.data) > LONGEST_RECODED and codecs(request) and form_text(request):
+        return True
     most = most_pairs(request)
     return any(has_more_pairs(text, most) for text in form_texts(request)) or _parts(request)[1]
 
@@ -120,9 +126,11 @@ def readings(request: Request) -> tuple[bytes, ...]:
     names = codecs(request)
     if not names and _FORMS.isdisjoint(map(first_word, types)) and not _parts(request)[0]:
         return texts(request)
-    return (found.data, *[charsets.recoded(found.data, codec) for codec in names])
+    data = found.data[:LONGEST_RECODED] if form_text(request) else found.data
+    return (found.data, *[charsets.recoded(data, codec) for codec in names])
 
 
+@view
 def texts(request: Request) -> tuple[bytes, ...]:
     """The same, and what readers of JSON or XML would find that do not ask for the type."""
     found = body(request)
@@ -130,7 +138,8 @@ def texts(request: Request) -> tuple[bytes, ...]:
         return ()
     detected = charsets.detected(found.data)
     names = (*charsets.codecs(request.fields.get(b"content-type", ())), *([] if detected is None else [detected]))
-    return (found.data, *[charsets.recoded(found.data, codec) for codec in dict.fromkeys(names)])
+    recoded = (charsets.recoded(found.data, codec) for codec in dict.fromkeys(names))
+    return tuple(dict.fromkeys((found.data, *recoded)))
 
 
 def raw(request: Request) -> bytes | None:
@@ -145,7 +154,10 @@ def raw(request: Request) -> bytes | None:
 
 def form_texts(request: Request) -> tuple[bytes, ...]:
     """Every reading of the body, if it is ``application/x-www-form-urlencoded``."""
-    return readings(request) if form_text(request) else ()
+    if not form_text(request):
+        return ()
+    found = readings(request)
+    return tuple(each[:LONGEST_RECODED] for each in found) if codecs(request) else found
 
 
 def form_text(request: Request) -> bytes | None:

@@ -8,6 +8,7 @@ knows here might be of either kind.
 from __future__ import annotations
 
 import re
+from codecs import charmap_decode
 from collections.abc import Iterator, Mapping
 from encodings.aliases import aliases
 
@@ -86,8 +87,13 @@ def _named(content_types: tuple[bytes, ...]) -> Iterator[bytes]:
 
 def recoded(text: bytes, codec: str) -> bytes:
     """What a text says in its character set, in UTF-8; what says nothing is U+FFFD, a byte order mark is left out."""
-    return text.decode(codec, "replace").removeprefix("\ufeff").encode("utf-8", "replace")
+    table = _TABLES.get(codec)
+    said = text.decode(codec, "replace") if table is None else charmap_decode(text, "replace", table)[0]
+    return said.removeprefix("\ufeff").encode("utf-8", "replace")
 
+
+_TABLES = {page: bytes(range(256)).decode(page, "replace") for page in ("cp864", *(f"cp{each}" for each in _EBCDIC))}
+"""What each byte says, U+FFFD for nothing: an error would take ten times as long as a character."""
 
 _DETECTED = {
     (0, 0, 0, 1): "utf_32_be",

@@ -5,7 +5,7 @@ Law: what has more than is looked at is not looked at by half: it counts as unre
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from attrs import define, field
 
@@ -17,6 +17,10 @@ MOST_VALUES = 8192
 
 MOST_NAMED = 1 << 20
 """Bytes of all names: a long one in front of many would be written out with each of them."""
+
+
+MOST_PAIRS = 2 * MOST_VALUES
+"""As many pairs of a name and a value: nearly every value has one name, or two."""
 
 
 class Unread(Exception):
@@ -37,6 +41,7 @@ class Flattening:
     pairs: list[tuple[bytes, bytes]] = field(factory=list)
     _values: int = field(default=MOST_VALUES, init=False)
     _named: int = field(default=MOST_NAMED, init=False)
+    _pairs: int = field(default=MOST_PAIRS, init=False)
 
     def expect(self, depth: int, values: int, named: int) -> None:
         """Take notice of values before they are made.
@@ -51,8 +56,15 @@ class Flattening:
         if depth > MOST_DEEP or self._values < 0 or self._named < 0:
             raise Beyond("it is too deep, or has too many values")
 
-    def add(self, names: Iterable[bytes], values: Sequence[bytes]) -> None:
-        """Add every value under every name."""
+    def add(self, names: Collection[bytes], values: Sequence[bytes]) -> None:
+        """Add every reading of a value under every name.
+
+        :raises Beyond: if there are too many: each reading but the first counts as one more value.
+        """
+        self._values -= len(values) - 1
+        self._pairs -= len(names) * len(values)
+        if self._values < 0 or self._pairs < 0:
+            raise Beyond("it has too many values, by too many names")
         self.pairs += [(name, value) for name in names for value in values]
 
 

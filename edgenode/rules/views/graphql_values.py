@@ -115,6 +115,7 @@ class _Reader:
     def _directives(self, prefix: str) -> bool:
         number = 0
         while self._now == "@":
+            self._into.expect(0, 1, 0)
             self._next()
             self._arguments(f"{prefix}-d{number}-{self._name()}")
             number += 1

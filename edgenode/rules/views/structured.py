@@ -81,6 +81,10 @@ def _begins(text: bytes, kind: str) -> bool:
     return kind in _BEGINNINGS and _BEGINNINGS[kind].match(text) is not None
 
 
+_ATTEMPT = 16
+"""What a text counts for besides its values: to begin takes as long as so many of them."""
+
+
 @define
 class _Reading:
     """What has been found in a body.
@@ -105,7 +109,7 @@ class _Reading:
         read = failed = False
         for text in texts if not within.isdisjoint(self.kinds) else ():
             try:
-                self.into.expect(0, 1, 0)
+                self.into.expect(0, _ATTEMPT, 0)
                 flatten(text, name, self.kinds, self.into)
                 read = True
             except Unread as error:
