@@ -83,6 +83,7 @@ def part(name: str, kind: str, value: bytes, more: str = "") -> bytes:
         ("json", "q_cmd", request(b"\xef\xbb\xbf" + EVIL, JSON)),
         ("json", "p_q_cmd", request(part("p", JSON, EVIL), MULTIPART)),
         ("json", "p_q_cmd", request(part("p", JSON, EVIL, '; filename="x.json"'), MULTIPART)),
+        ("json", "p_q_cmd", request(part("p", JSON, EVIL + b" x", '; filename="x.json"'), MULTIPART)),
         ("xml", "cmd", request(XML, "text/xml")),
         ("xml", "r1cmd1", request(XML, "application/soap+xml")),
         ("xml", "cmd", request(b'<?xml version="1.0"?>' + XML, "text/plain")),
@@ -101,7 +102,11 @@ def part(name: str, kind: str, value: bytes, more: str = "") -> bytes:
         ("graphql", "cmd", request(query=b'query={run(cmd:"evil")}', method=b"GET")),
         ("graphql", "cmd", request(query=b'query={a}&variables={"cmd":"evil"}', method=b"GET")),
         ("graphql", "cmd", request(part("operations", "text/plain", b'{"variables":{"cmd":"evil"}}'), MULTIPART)),
+        ("graphql", "cmd", request(json.dumps({"QUERY": GRAPHQL.decode()}).encode(), JSON)),
+        ("graphql", "cmd", request('{"Variable\u017f":{"cmd":"evil"}}'.encode(), JSON)),
+        ("graphql", "cmd", request(query=b'Query={run(cmd:"evil")}', method=b"GET")),
         ("base64", "cmd", request(query=b"cmd=ZXZpbA==", method=b"GET")),
+        ("base64", "cmd", request(query=b"cmd=DATA:text/plain;base64,ZXZpbA==", method=b"GET")),
         ("base64", "cmd:decoded", request(b"cmd=ZXZpbA", FORM)),
         ("any-case", "cmd", request(query=b"CMD=evil", method=b"GET")),
         ("any-case", "Cmd", request(b"cMD=evil", FORM)),
@@ -186,6 +191,8 @@ def test_another_method_that_is_asked_for_is_one(asked: Request) -> None:
     assert status(judge, evolve(asked)) == 403
     assert status(judge, request()) == 0
     assert status(judge, request(method=b"DELETE")) == 403
+    for name in (b"x_http_method_override", b"x-http_method"):
+        assert status(judge, evolve(request(), fields={name: (b"DELETE",)})) == 403
     assert status(pipeline(blocking("method", "^DELETE$", "json")), evolve(asked)) == 0
 
 

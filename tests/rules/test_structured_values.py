@@ -152,7 +152,7 @@ def test_what_python_takes_for_json_is_read_and_nothing_else_but_several(pieces:
         expected = json.loads(text, parse_constant=_refused)
     except ValueError:
         try:
-            assert len(json_values.documents(text.encode())) != 1
+            assert len(list(json_values.documents(text.encode()))) != 1
         except Unread:
             pass
         return

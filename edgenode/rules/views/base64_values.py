@@ -29,7 +29,7 @@ def base64_readings(text: bytes) -> tuple[bytes, ...]:
 
 
 def _readings(text: bytes) -> Iterator[bytes]:
-    if text.startswith(b"data:"):
+    if text[:5].lower() == b"data:":
         text = text.partition(b",")[2]
     safe = text.translate(_SAFE)
     for each in dict.fromkeys((text, safe, safe.replace(b" ", b"+"))):

@@ -45,20 +45,21 @@ _DECODER = json.JSONDecoder(
 )
 
 
-def documents(text: bytes) -> list[Any]:
+def documents(text: bytes) -> Iterator[Any]:
     """The values of a text, one behind another: as a rule one, and in JSON lines or a sequence several.
 
-    Some readers stop behind the first, and others take them all.
+    Some readers stop behind the first, whatever comes then, and others take them all.
 
-    :raises Unread: if it is not well-formed, or stands too deep.
+    :raises Unread: behind those in front of what is not well-formed, or stands too deep.
     """
     written = text.decode("utf-8", "surrogateescape").lstrip("\ufeff").strip(_BETWEEN)
-    found, place = [], 0
+    found = place = 0
     try:
         while place < len(written):
             document, place = _DECODER.raw_decode(written, place)
-            found.append(document)
-            if len(found) > MOST_VALUES:
+            found += 1
+            yield document
+            if found > MOST_VALUES:
                 raise Beyond("there are too many texts")
             between = _ANY_BETWEEN.match(written, place)
             place = place if between is None else between.end()
@@ -66,7 +67,6 @@ def documents(text: bytes) -> list[Any]:
         raise Beyond(str(error)) from None
     except ValueError as error:
         raise Unread(str(error)) from None
-    return found
 
 
 def flatten(document: Any, into: Flattening, name: str = "") -> None:

@@ -7,11 +7,17 @@ ASP.NET and others for DELETE; a rule on the method sees what any of them would.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 from edgenode.model.exchange import NO_BODY, Exchange
 from edgenode.rules.views import arguments
 
-_HEADERS = (b"x-http-method-override", b"x-http-method", b"x-method-override")
+_HEADERS = frozenset(
+    words[0] + b"".join(map(b"".join, zip(signs, words[1:], strict=True)))
+    for words in ((b"x", b"http", b"method", b"override"), (b"x", b"http", b"method"), (b"x", b"method", b"override"))
+    for signs in product((b"-", b"_"), repeat=len(words) - 1)
+)
+"""Also with underscores, which are hyphens to CGI, WSGI and PHP."""
 _ARGUMENTS = (b"_method", b"x-http-method-override")
 """In any case: Slim has ``_METHOD``, and ASP.NET MVC looks for the header's name in forms and queries."""
 
@@ -28,7 +34,7 @@ def overridden(further: frozenset[str]) -> Callable[[Exchange], tuple[bytes, ...
         if request is None:
             return None
         fields = request.fields
-        written = [value for name in _HEADERS for value in fields.get(name, ())]
+        written = [value for name in fields.keys() & _HEADERS for value in fields[name]]
         if request.query or request.body is not NO_BODY:
             found = read_all(request)
             written += [value for name in _ARGUMENTS for value in found.get(name, ())]

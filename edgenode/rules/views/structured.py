@@ -130,8 +130,10 @@ def _json(text: bytes, name: bytes, kinds: frozenset[str], into: Flattening) -> 
 
 
 def _operation(document: object, into: Flattening) -> None:
-    """What an object says as GraphQL over HTTP has it: its query, and its variables by their own names."""
-    for name, value in json_values.members(document):
+    """What an object says as GraphQL over HTTP has it: its query, and its variables by their own names; all of those in
+    any case, as Go and .NET read them."""
+    for written, value in json_values.members(document):
+        name = written.casefold()
         if name == "query" and isinstance(value, str) and graphql_values.looks_like_it(value):
             graphql_values.flatten(value, into)
         elif name == "variables":
@@ -179,7 +181,8 @@ def of_arguments(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[Pairs, bool]:
     """What arguments say as GraphQL over HTTP has it: ``query``, ``variables``, and ``operations`` beside files; and
     whether there is something in them that could not be read."""
     into, unread = Flattening(), False
-    for name, value in pairs:
+    for written, value in pairs:
+        name = written.lower()
         if name not in _OF_OPERATIONS:
             continue
         try:
