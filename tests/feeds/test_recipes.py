@@ -263,9 +263,9 @@ def test_recipes_read_the_right_values(sections: dict[str, Fed]) -> None:
     assert read(sections, "list spamhaus_asndrop").members.numbers == {64496, 64497}
     assert read(sections, "list abuse_ch_urlhaus").members.words == {b"123.example.net", b"198-macros.example"}
     assert set(read(sections, "global-filter system.crawlers").members.regexes) == {
-        r"Googlebot\/",
-        "AdsBot-Google([^-]|$)",
-        "[wW]get",
+        r"(?i:Googlebot\/)",
+        "(?i:AdsBot-Google([^-]|$))",
+        "(?i:[wW]get)",
     }
 
 

@@ -83,7 +83,9 @@ def serial_of(issued: Issued) -> bytes:
 
 def padded(size: int) -> x509.Certificate:
     """A certificate with so many bytes in it that say nothing of its holder."""
-    padding = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), bytes(size))
+    padding = x509.UnrecognizedExtension(
+        x509.ObjectIdentifier("1.2.3"), b"\x04\x82%b" % size.to_bytes(2, "big") + bytes(size)
+    )
     return make("x", extensions=[padding]).certificate
 
 

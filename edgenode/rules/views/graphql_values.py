@@ -16,8 +16,9 @@ from edgenode.rules.views.flattening import Flattening, Unread, bytes_of
 _TOKEN = re.compile(
     r"[\s,\ufeff]*+(?:#[^\n\r]*+[\s,\ufeff]*+)*+"
     r'(\.\.\.|[!$&()\[\]:=@{|}]|[_A-Za-z][_0-9A-Za-z]*|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?'
-    r'|"""(?:[^"\\]++|\\"""|\\|"(?!""))*+"""|"(?!"")[^"\\\n\r]*+(?:\\.[^"\\\n\r]*+)*+"|\Z)'
+    r'|"""(?:[^"\\]++|\\"""|\\(?!""")|"(?!""))*"""|"(?!"")[^"\\\n\r]*+(?:\\.[^"\\\n\r]*+)*+"|\Z)'
 )  # fmt: skip
+# A possessive group in which there is something to go back to is wrong in Python before 3.11.5 (gh-106052).
 _NAME = re.compile(r"[_A-Za-z]", re.ASCII)
 _SCALAR = re.compile(r'["_A-Za-z0-9-]', re.ASCII)
 _ESCAPE = re.compile(r'\\(?:u\{([0-9A-Fa-f]{1,6})\}|u([0-9A-Fa-f]{4})|(["\\/bfnrt]))')
