@@ -18,7 +18,7 @@ from edgenode.rules.views.escapes import PERCENT, PLUS, form_decoded
 from edgenode.rules.views.flattening import MOST_VALUES
 from edgenode.rules.views.names import folded, readings
 from edgenode.rules.views.pairs import Pairs, Values, collected, split_pairs
-from edgenode.rules.views.view import view
+from edgenode.rules.views.view import uncollected, view
 
 (_SEMICOLON,) = b";"
 
@@ -84,11 +84,14 @@ def with_further(further: frozenset[str]) -> Callable[[Request], Values]:
         return all_arguments
     key, read_all = f"{__name__} {' '.join(sorted(further))}", _pairs_of(further & READ_ANEW)
 
+    def compute(request: Request) -> Values:
+        found = read_all(request)[0]
+        return collected([(folded(name), value) for name, value in found] if "any-case" in further else found)
+
     def read(request: Request) -> Values:
         kept = request.__dict__
         if key not in kept:
-            found = read_all(request)[0]
-            kept[key] = collected([(folded(name), value) for name, value in found] if "any-case" in further else found)
+            kept[key] = uncollected(compute, request)
         return kept[key]  # type: ignore[no-any-return]
 
     return read
@@ -110,17 +113,20 @@ def _pairs_of(further: frozenset[str]) -> Callable[[Request], tuple[Pairs, bool]
     readers = [structured.pairs_of(kinds)] if kinds else []
     readers += [_graphql] if "graphql" in kinds else []
 
+    def compute(request: Request) -> tuple[Pairs, bool]:
+        found, is_unread = _decoded(request), False
+        for each in readers:
+            pairs, failed = each(request)
+            found, is_unread = found + pairs, is_unread or failed
+        if "base64" in further:
+            decoded = tuple(islice(_from_base64(found), MOST_DECODED + 1))
+            found, is_unread = found + decoded, is_unread or len(decoded) > MOST_DECODED
+        return found, is_unread
+
     def read(request: Request) -> tuple[Pairs, bool]:
         kept = request.__dict__
         if key not in kept:
-            found, is_unread = _decoded(request), False
-            for each in readers:
-                pairs, failed = each(request)
-                found, is_unread = found + pairs, is_unread or failed
-            if "base64" in further:
-                decoded = tuple(islice(_from_base64(found), MOST_DECODED + 1))
-                found, is_unread = found + decoded, is_unread or len(decoded) > MOST_DECODED
-            kept[key] = found, is_unread
+            kept[key] = uncollected(compute, request)
         return kept[key]  # type: ignore[no-any-return]
 
     return read
