@@ -16,6 +16,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from statistics import median
 
@@ -242,7 +243,8 @@ def built(count: int, with_loop: bool) -> Built:
     before, started, began = memory(), time.process_time(), time.perf_counter()
     gc.disable()
     several = filters(count)
-    stage = GlobalFilters.of(several, Definitions(), PREDEFINED)
+    with ThreadPoolExecutor(2) as pool:
+        stage = GlobalFilters.of(several, Definitions(), PREDEFINED, start=lambda work: pool.submit(work).result)
     seconds, held = (time.perf_counter() - began, time.process_time() - started), memory() - before
     changed = {"new": a_filter(count), **several}
     started = time.process_time()

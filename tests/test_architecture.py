@@ -22,7 +22,7 @@ TWISTED_IN_PURE = frozenset(("twisted.internet.defer", "twisted.logger"))
 NOT_IN_PURE = frozenset(
     """
     OpenSSL treq httptools time os io pathlib shutil tempfile socket ssl select selectors signal subprocess threading
-    multiprocessing asyncio random secrets builtins importlib
+    multiprocessing concurrent asyncio random secrets builtins importlib
     """.split()  # noqa: SIM905
 )
 """The reactor, the network, the clock, the environment and the file system; and the ways around this test."""

@@ -7,6 +7,7 @@ configuration is loaded, for what has been compiled does not need them and they 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 from attrs import define, evolve, frozen
@@ -23,6 +24,7 @@ from edgenode.proxy.routing import PathMap
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.formulas import All, AnyOf, Formula
 from edgenode.rules.matching.contradictions import Conjunction, conjunctions
+from edgenode.rules.matching.engines import Start
 from edgenode.rules.section_formulas import SectionFormulas
 from edgenode.rules.sections import Section
 
@@ -141,5 +143,16 @@ class CompiledRules:
         if before is not None and before.compiled.same(rules):
             return before
         known = () if before is None else before.stages
-        made = stages.compiled(evolve(rules, formulas=formulas.section_formulas, before=known))
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            beside = evolve(rules, formulas=formulas.section_formulas, before=known, start=_in(pool))
+            made = stages.compiled(beside)
         return cls(definitions, actions, made, rules)
+
+
+_SIDE_BY_SIDE = 2
+"""Sets of regular expressions that are compiled at once."""
+
+
+def _in(pool: ThreadPoolExecutor) -> Start:
+    """Begins work in the threads of a pool."""
+    return lambda work: pool.submit(work).result

@@ -7,12 +7,10 @@ reported at once and all together, in the order of the file.
 from __future__ import annotations
 
 import datetime
-import gc
 import os
 import pathlib
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -32,6 +30,7 @@ from edgenode.config.places import placed
 from edgenode.config.system_filters import with_system_filters
 from edgenode.config.value_readers import Scope
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
+from edgenode.model.garbage import uncollected
 from edgenode.policy import stages
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter
@@ -189,21 +188,8 @@ def _load(
     :param file: where it stands, as problems tell it.
     :raises ConfigurationError: with every problem, if there is any error; with that alone if it is of another program.
     """
-    with _uncollected():
+    with uncollected():
         return _read(text, scope, now, problems, before, file)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the garbage collector, which would walk all that is there again and again while it grows, and holds
-    up every other thread meanwhile. What is made here has no cycles."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _read(

@@ -24,6 +24,7 @@ from edgenode.rules.filter_feeds import FeedCategory
 from edgenode.rules.formulas import Evidence, Formula, needs_of
 from edgenode.rules.lists import Members
 from edgenode.rules.matching.compiling import FormulaSet, compile_formulas
+from edgenode.rules.matching.engines import Start, Workshop, at_once
 from edgenode.rules.section_formulas import SectionFormulas
 from edgenode.rules.sections import Section
 from edgenode.rules.tags import canonical
@@ -182,6 +183,7 @@ class GlobalFilters:
         feeds: Mapping[str, Members] = MappingProxyType({}),
         known: SectionFormulas | None = None,
         before: GlobalFilters | None = None,
+        start: Start = at_once,
     ) -> GlobalFilters:
         """Compile the active ones of these filters.
 
@@ -191,6 +193,7 @@ class GlobalFilters:
         :param feeds: what the filters with a source hold, by the filter's name.
         :param known: formulas with these definitions that have been made before.
         :param before: those that these succeed; what has not changed since is not compiled again.
+        :param start: how the compiling of large sets of regular expressions is begun.
         :raises InvalidValue: if something is named that does not exist, or as
             :func:`edgenode.rules.section_formulas.formula_of` and
             :func:`edgenode.rules.matching.compiling.compile_formulas` do.
@@ -201,8 +204,8 @@ class GlobalFilters:
                 raise InvalidValue(f"the global filter {name} names an action that does not exist: {each.action}")
         known = known or SectionFormulas(definitions)
         formulas = [each.formula(name, known, feeds) for name, each in active.items()]
-        automata = MappingProxyType({}) if before is None else before._formulas.automata
-        compiled = compile_formulas(formulas, [each.tags for each in active.values()], tuple(active), automata)
+        workshop = Workshop({} if before is None else before._formulas.automata, start)
+        compiled = compile_formulas(formulas, [each.tags for each in active.values()], tuple(active), workshop)
         consequences = [
             _Consequence.of(name, each, None if each.action is None else actions[each.action], ways)
             for (name, each), ways in zip(active.items(), compiled.ways, strict=True)

@@ -19,6 +19,7 @@ from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import Tagging
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.lists import Members
+from edgenode.rules.matching.engines import Start, at_once
 from edgenode.rules.section_formulas import SectionFormulas
 from edgenode.rules.views.arguments import READ_ANEW
 
@@ -34,6 +35,7 @@ class Rules:
     :ivar feeds: what the filters with a source hold, by the filter's name.
     :ivar formulas: those of sections with these definitions, as far as they have been made; ``None`` for none.
     :ivar before: the stages that these succeed.
+    :ivar start: how the compiling of large sets of regular expressions is begun.
     """
 
     policy_tags: Mapping[str, Sequence[str]] = field(factory=dict)
@@ -43,6 +45,7 @@ class Rules:
     feeds: Mapping[str, Members] = field(factory=dict)
     formulas: SectionFormulas | None = None
     before: Sequence[Stage] = ()
+    start: Start = at_once
 
     def same(self, other: Rules) -> bool:
         """Whether others say the same, in the same order, of the same contents of lists and feeds."""
@@ -62,7 +65,9 @@ def _tagging(rules: Rules) -> Stage:
 
 def _global_filters(rules: Rules) -> Stage:
     before = next((stage for stage in rules.before if isinstance(stage, GlobalFilters)), None)
-    return GlobalFilters.of(rules.global_filters, rules.definitions, rules.actions, rules.feeds, rules.formulas, before)
+    return GlobalFilters.of(
+        rules.global_filters, rules.definitions, rules.actions, rules.feeds, rules.formulas, before, rules.start
+    )
 
 
 def _inspection(rules: Rules) -> Stage:

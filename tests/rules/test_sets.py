@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pytest
@@ -215,15 +215,30 @@ def test_many_expressions_find_what_each_by_itself_finds(chosen: tuple[engines.T
 def test_what_was_compiled_before_is_not_compiled_again() -> None:
     """Whatever says the same, wherever it stands now; and nothing is kept that nobody has asked for again."""
     first = Workshop()
-    with first.engines({"path": [("a", 1), ("[[:alpha:]]", 2)], "query": [("q", 3)]}):
-        pass
+    first.engines({"path": [("a", 1), ("[[:alpha:]]", 2)], "query": [("q", 3)]})
     second = Workshop(first.automata)
-    with second.engines({"path": [("a", 8), ("[[:alpha:]]", 9)], "query": [("r", 1)]}) as engines_of:
-        assert search(engines_of("path"), b"a") == {8, 9}
-        assert search(engines_of("query"), b"r") == {1}
+    engines_of = second.engines({"path": [("a", 8), ("[[:alpha:]]", 9)], "query": [("r", 1)]})
+    assert search(engines_of("path"), b"a") == {8, 9}
+    assert search(engines_of("query"), b"r") == {1}
     for (engine, expressions), automaton in second.automata.items():
         assert (first.automata.get((engine, expressions)) is automaton) is ("r" not in expressions)
     assert not any("q" in expressions for _, expressions in second.automata)
+
+
+@pytest.mark.parametrize(("count", "begun"), [(10, 0), (100, 2)])
+def test_many_expressions_are_begun_as_the_caller_says(count: int, begun: int) -> None:
+    """One piece of work for each set, whose end is waited for when it is asked for; a few are compiled at once."""
+    started: list[Callable[[], object]] = []
+
+    def start(work: Callable[[], object]) -> Callable[[], object]:
+        started.append(work)
+        return work
+
+    sets = {name: [(f"{name}{number}$", number) for number in range(count // 2)] for name in ("a", "b")}
+    workshop = Workshop(start=start)
+    engines_of = workshop.engines(sets)
+    assert (len(started), bool(workshop.automata)) == (begun, not begun)
+    assert [search(engines_of(name), f"{name}3".encode()) for name in sets] == [{3}, {3}]
 
 
 @pytest.mark.skipif(not engines.INSTALLED, reason="the extra hyperscan is not installed")

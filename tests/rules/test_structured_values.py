@@ -306,11 +306,12 @@ def test_what_is_no_graphql_is_unread(text: str) -> None:
     ).map(b"".join),
 )
 def test_nothing_is_an_error_but_unread(read: Callable[[bytes], Values], data: bytes) -> None:
-    """Whatever the bytes are."""
+    """Whatever the bytes are; and what is read has the bounds of its values."""
     try:
-        read(data)
+        found = read(data)
     except Unread:
-        pass
+        return
+    assert sum(map(len, found.values())) <= MOST_VALUES
 
 
 # -- Base64 ------------------------------------------------------------------------------------------------------------

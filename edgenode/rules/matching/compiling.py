@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from heapq import heappop, heappush
 from operator import itemgetter
-from types import MappingProxyType
 
 from attrs import frozen
 
@@ -117,14 +116,14 @@ def compile_formulas(
     formulas: Sequence[Formula],
     tags: Sequence[Collection[str]] = (),
     names: Sequence[str] = (),
-    before: Automata = MappingProxyType({}),
+    workshop: Workshop | None = None,
 ) -> FormulaSet:
     """Compile formulas that are judged together.
 
     :param formulas: the formulas.
     :param tags: the tags that each sets if it is true, which others see; none if left out.
     :param names: what they are called in errors.
-    :param before: what regular expressions were compiled to for those that these succeed.
+    :param workshop: where regular expressions are compiled; one of their own if absent.
     :raises InvalidValue: if tags are set and looked for in a circle, or if the regular expressions are too large.
     """
     tags = tags or ((),) * len(formulas)
@@ -137,11 +136,11 @@ def compile_formulas(
     order = by_tags(names, [part.tags for part in parts], tags, computing)
     numbers = _looked_at_always(parts)
     always, later = numbering.sought(numbers), numbering.sought(numbering.everything - numbers)
-    workshop = Workshop(before)
-    with workshop.engines(_regexes(always, later)) as engines:
-        judged, by_trigger = _ranked(numbering, parts, order, tags, numbers, [*later])
-        looks = Looks.of(always.items(), lambda subject: engines((True, subject)))
-        others = tuple(Looks.of([each], lambda subject: engines((False, subject))) for each in later.items())
+    workshop = workshop or Workshop()
+    engines = workshop.engines(_regexes(always, later))
+    judged, by_trigger = _ranked(numbering, parts, order, tags, numbers, [*later])
+    looks = Looks.of(always.items(), lambda subject: engines((True, subject)))
+    others = tuple(Looks.of([each], lambda subject: engines((False, subject))) for each in later.items())
     found = FormulaSet(
         frozenset[str]().union(*(part.needs for part in parts)),
         tuple(part.ways for part in parts),

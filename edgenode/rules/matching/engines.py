@@ -8,9 +8,8 @@ for they are the client's to choose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import re2
@@ -40,8 +39,15 @@ LONGEST_REMEMBERED = 2048
 MOST_REMEMBERED = 4096
 """Verdicts kept of one set; then all are forgotten."""
 
-_SIDE_BY_SIDE = 2
-"""Sets that are compiled at once."""
+Start = Callable[[Callable[[], Any]], Callable[[], Any]]
+"""Begins some work, and returns what waits for its end and gives what came of it."""
+
+
+def at_once(work: Callable[[], Any]) -> Callable[[], Any]:
+    """Do it before anything else."""
+    found = work()
+    return lambda: found
+
 
 MOST_REMEMBERED_BYTES = 1 << 20
 """The size of the values whose verdicts are kept of one set; then all are forgotten."""
@@ -84,10 +90,12 @@ class Workshop:
     """Compiles, and takes what another configuration has compiled.
 
     :ivar before: what that has.
+    :ivar start: how many sets are begun; others may go on meanwhile, for Hyperscan leaves Python's lock to them.
     :ivar automata: all that has been asked for.
     """
 
     before: Automata = field(factory=dict)
+    start: Start = at_once
     automata: dict[tuple[str, tuple[str, ...]], Any] = field(factory=dict, init=False)
 
     def automaton(self, engine: str, expressions: Sequence[str], make: Callable[[Sequence[str]], T]) -> T:
@@ -99,19 +107,14 @@ class Workshop:
         self.automata[key] = found
         return found
 
-    @contextmanager
-    def engines(self, several: Mapping[K, Patterns]) -> Iterator[Callable[[K], tuple[Engine, ...]]]:
-        """What gives the engines that search for each of several sets. Many are compiled in threads, for Hyperscan
-        leaves Python's lock to others meanwhile; what is given waits for them.
+    def engines(self, several: Mapping[K, Patterns]) -> Callable[[K], tuple[Engine, ...]]:
+        """What gives the engines that search for each of several sets, once they are compiled.
 
         :raises InvalidValue: if expressions are too large together; whatever is given does so too.
         """
-        if sum(map(len, several.values())) < _MANY:
-            yield {key: compiled(patterns, ENGINES, self) for key, patterns in several.items()}.__getitem__
-            return
-        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
-            found = {key: pool.submit(compiled, patterns, ENGINES, self) for key, patterns in several.items()}
-            yield lambda key: found[key].result()
+        start = self.start if sum(map(len, several.values())) >= _MANY else at_once
+        found = {key: start(partial(compiled, patterns, ENGINES, self)) for key, patterns in several.items()}
+        return lambda key: found[key]()
 
 
 @define

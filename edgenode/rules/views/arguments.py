@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from edgenode.model.exchange import NO_BODY, Exchange, Request
+from edgenode.model.garbage import uncollected
 from edgenode.rules.views import bodies, structured
 from edgenode.rules.views.base64_values import base64_readings
 from edgenode.rules.views.charsets import recoded
@@ -18,7 +19,7 @@ from edgenode.rules.views.escapes import PERCENT, PLUS, form_decoded
 from edgenode.rules.views.flattening import MOST_VALUES
 from edgenode.rules.views.names import folded, readings
 from edgenode.rules.views.pairs import Pairs, Values, collected, split_pairs
-from edgenode.rules.views.view import uncollected, view
+from edgenode.rules.views.view import kept, view
 
 (_SEMICOLON,) = b";"
 
@@ -82,19 +83,14 @@ def with_further(further: frozenset[str]) -> Callable[[Request], Values]:
     """A reader of :func:`all_arguments`, and of what they are read as besides."""
     if not further:
         return all_arguments
-    key, read_all = f"{__name__} {' '.join(sorted(further))}", _pairs_of(further & READ_ANEW)
+    read_all = _pairs_of(further & READ_ANEW)
 
+    @uncollected()
     def compute(request: Request) -> Values:
         found = read_all(request)[0]
         return collected([(folded(name), value) for name, value in found] if "any-case" in further else found)
 
-    def read(request: Request) -> Values:
-        kept = request.__dict__
-        if key not in kept:
-            kept[key] = uncollected(compute, request)
-        return kept[key]  # type: ignore[no-any-return]
-
-    return read
+    return kept(f"{__name__} {' '.join(sorted(further))}", compute)
 
 
 def unread(further: frozenset[str]) -> Callable[[Request], bool]:
@@ -109,10 +105,11 @@ def unread(further: frozenset[str]) -> Callable[[Request], bool]:
 
 def _pairs_of(further: frozenset[str]) -> Callable[[Request], tuple[Pairs, bool]]:
     """A reader of all arguments with what they are read as besides, and of whether there is something unread."""
-    key, kinds = f"{__name__} pairs {' '.join(sorted(further))}", further.intersection(structured.KINDS)
+    kinds = further.intersection(structured.KINDS)
     readers = [structured.pairs_of(kinds)] if kinds else []
     readers += [_graphql] if "graphql" in kinds else []
 
+    @uncollected()
     def compute(request: Request) -> tuple[Pairs, bool]:
         found, is_unread = _decoded(request), False
         for each in readers:
@@ -123,13 +120,7 @@ def _pairs_of(further: frozenset[str]) -> Callable[[Request], tuple[Pairs, bool]
             found, is_unread = found + decoded, is_unread or len(decoded) > MOST_DECODED
         return found, is_unread
 
-    def read(request: Request) -> tuple[Pairs, bool]:
-        kept = request.__dict__
-        if key not in kept:
-            kept[key] = uncollected(compute, request)
-        return kept[key]  # type: ignore[no-any-return]
-
-    return read
+    return kept(f"{__name__} pairs {' '.join(sorted(further))}", compute)
 
 
 @view

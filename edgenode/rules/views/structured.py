@@ -16,6 +16,7 @@ from edgenode.rules.views import bodies, charsets, graphql_values, json_values, 
 from edgenode.rules.views.flattening import MOST_VALUES, Beyond, Flattening, Unread, bytes_of
 from edgenode.rules.views.pairs import Pairs
 from edgenode.rules.views.parameters import first_word
+from edgenode.rules.views.view import kept
 
 KINDS = ("json", "xml", "graphql")
 
@@ -45,15 +46,7 @@ def pairs_of(kinds: frozenset[str]) -> Callable[[Request], tuple[Pairs, bool]]:
 
     :param kinds: of :data:`KINDS`; what is of another kind is not looked at.
     """
-    key = f"{__name__} {' '.join(sorted(kinds))}"
-
-    def read(request: Request) -> tuple[Pairs, bool]:
-        kept = request.__dict__
-        if key not in kept:
-            kept[key] = _read(request, kinds)
-        return kept[key]  # type: ignore[no-any-return]
-
-    return read
+    return kept(f"{__name__} {' '.join(sorted(kinds))}", lambda request: _read(request, kinds))
 
 
 def _read(request: Request, kinds: frozenset[str]) -> tuple[Pairs, bool]:

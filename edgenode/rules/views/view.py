@@ -6,7 +6,6 @@ it is no view.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from functools import wraps
 from typing import TypeVar
@@ -20,29 +19,20 @@ U = TypeVar("U")
 
 def view(compute: Callable[[Request], T]) -> Callable[[Request], T]:
     """The same function, computed once for each request; a request is never changed, so it cannot go stale."""
-    name = f"{compute.__module__}.{compute.__qualname__}"
+    return wraps(compute)(kept(f"{compute.__module__}.{compute.__qualname__}", compute))
 
-    @wraps(compute)
+
+def kept(name: str, compute: Callable[[Request], T]) -> Callable[[Request], T]:
+    """A view of this name, of which there may be several that are computed likewise."""
+
     def read(request: Request) -> T:
-        kept = request.__dict__
-        found = kept.get(name, kept)  # nothing is a view of itself
-        if found is kept:
-            found = kept[name] = compute(request)
+        views = request.__dict__
+        found = views.get(name, views)  # nothing is a view of itself
+        if found is views:
+            found = views[name] = compute(request)
         return found  # type: ignore[no-any-return]
 
     return read
-
-
-def uncollected(compute: Callable[[Request], T], request: Request) -> T:
-    """What is computed from a request, without the garbage collector: of many thousand names and values, none of which
-    is in a cycle, it would look at all again and again while they grow, and take as long as all the rest."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        return compute(request)
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def then(read: Callable[[S], T | None], step: Callable[[T], U]) -> Callable[[S], U | None]:
