@@ -12,11 +12,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL, crypto
 
 from edgenode.model.errors import Problem
 from edgenode.tls.doubts import is_self_signed, stand_in
+from edgenode.tls.identity import describe
 from edgenode.tls.names import distinguished_name
+from edgenode.tls.problems import in_words
 from edgenode.tls.revocation import fill_store
 from edgenode.tls.truststores import LoadedTrustStore, TrustStore, allow_partial_chains
 from edgenode.tls.verify_errors import (
@@ -63,10 +66,15 @@ def path_warnings(
     contexts: tuple[SSL.Context, SSL.Context] | None = None
     for store in trust_stores:
         for authority in store.authorities:
-            if is_self_signed(authority) and _is_plain(authority):
-                continue
-            contexts = contexts or _contexts(trust_stores, depth)
-            if sentence := _sentence(authority, _faults(contexts, authority, servers), trust_stores, depth):
+            try:
+                if is_self_signed(authority) and _is_plain(authority):
+                    continue
+                contexts = contexts or _contexts(trust_stores, depth)
+                sentence = _sentence(authority, _faults(contexts, authority, servers), trust_stores, depth)
+            except Exception as error:  # OpenSSL has read it, and more strict readers do not: a name, or an extension
+                subject = describe(authority.public_bytes(Encoding.DER)).subject
+                sentence = f"{subject}: nobody can say whether a chain through it can be verified: {in_words(error)}"
+            if sentence:
                 yield Problem(f"{TrustStore.kind} {store.name}", "authorities", sentence, warning=True)
 
 

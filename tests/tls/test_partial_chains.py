@@ -34,6 +34,18 @@ def partial(*authorities: Issued, **options: Any) -> LoadedTrustStore:
     return evolve(store, section=evolve(store.section, partial_chains=True))
 
 
+def test_what_cannot_be_examined_is_a_warning() -> None:
+    """An authority that OpenSSL has read, and whose issuer stricter readers cannot: nothing else is held up by it."""
+    name = b"\x0c\x04Root"
+    assert INNER.der.count(name) == 1
+    odd = x509.load_der_x509_certificate(INNER.der.replace(name, b"\x30" + name[1:]))
+    store = partial(INNER, LOWER)
+    (warning,) = path_warnings([evolve(store, authorities=(odd, *store.authorities[1:]))])
+    assert warning.warning
+    assert warning.sentence.startswith("CN=inner: nobody can say whether a chain through it can be verified: ")
+    assert "ParseError" not in warning.sentence
+
+
 @BOTH
 @pytest.mark.parametrize("verification", ["openssl", "strict"])
 @pytest.mark.parametrize("sent", [[CLIENT], [CLIENT, INNER], [CLIENT, INNER, ROOT]])
