@@ -20,6 +20,8 @@ FORWARDED = "forwarded"
 _PAIR = rb"""([!#$%&'*+.^_`|~0-9A-Za-z-]++)=("(?:[^"\\]|\\.)*+"|[^\s",;\\]*+)"""
 _PAIRS = re.compile(_PAIR)
 _ELEMENT = re.compile(rb"[ \t]*+(?:%b)?+(?:[ \t]*+;[ \t]*+(?:%b)?+)*+[ \t]*+" % (_PAIR, _PAIR))  # RFC 7239, section 4
+_PORT = r"(?::(?:[0-9]{1,5}|_[\w.-]+))?"
+_NODE = re.compile(rf"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)){_PORT}|([0-9A-Fa-f:.]+)", re.ASCII)  # RFC 7239, section 6
 
 
 class TrustedProxies:
@@ -88,15 +90,12 @@ def _reported(value: bytes) -> Iterator[bytes]:
 def _address(hop: bytes) -> str:
     """The address in a hop, without its port; that of nobody if there is none in it, and not that of the proxy: what is
     let in from the proxy's network would be open to everybody."""
-    text = hop.decode("latin-1")
-    if "%" in text:  # a zone: an address of another host's link, with any text at all behind it
+    node = _NODE.fullmatch(hop.decode("latin-1"))
+    if node is None:  # as with a zone: an address of another host's link, with any text at all behind it
         return UNKNOWN_CLIENT
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    bracketed, version4, version6 = node.groups()
     try:
-        ip = ipaddress.ip_address(text)
+        ip = ipaddress.IPv4Address(version4) if version4 else ipaddress.IPv6Address(bracketed or version6)
     except ValueError:
         return UNKNOWN_CLIENT
     return str(getattr(ip, "ipv4_mapped", None) or ip)
