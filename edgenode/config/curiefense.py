@@ -35,6 +35,12 @@ _OF_NOBODY = ("self-managed", "self", "reblaze-managed")
 _SENTENCE = 1000
 """Characters of a sentence about a loss, which may quote what was read."""
 
+_NEEDS = {
+    "|".join(PLACED): "Some filters look at where a client is: that takes the databases of [geo].",
+    "source": "Some filters have a source: that takes a folder, state in [edge].",
+}
+"""What the rest of the configuration must have, by the keys of a filter or section that need it."""
+
 
 @frozen
 class Imported:
@@ -190,10 +196,11 @@ def convert(filters: Any, actions: Any, source: str) -> Imported:
         f"# {len(documents)} global filters of {plain(source)}, by edgenode import curiefense.",
         "# The last is first, for there of two equally strong actions the later one is taken, and here the earlier.",
     ]
-    if any(re.match(rf"(?:{'|'.join(PLACED)}) =", line) for lines in written for line in lines):
-        head += ["#", "# Some look at where a client is: that takes the databases of [geo]."]
+    lines = [line for section in written for line in section]
+    needs = [need for keys, need in _NEEDS.items() if any(re.match(rf"(?:{keys}) =", line) for line in lines)]
+    head += ["#", *(f"# {need}" for need in needs)] if needs else []
     head += ["#", "# Not expressed:", *losses] if losses else []
-    for lines in (head, *written):
-        check_lines(lines)
-    text = "\n\n".join("\n".join(lines) for lines in (head, *written)) + "\n"
-    return Imported(text, tuple(importer.losses), tuple(importer.remarks))
+    for section in (head, *written):
+        check_lines(section)
+    text = "\n\n".join("\n".join(section) for section in (head, *written)) + "\n"
+    return Imported(text, tuple(importer.losses), (*importer.remarks, *needs))

@@ -542,6 +542,7 @@ def test_a_feed_stays_a_feed(folder: pathlib.Path) -> None:
     assert (source.url, str(found.feed)) == ("https://feeds.example.net/x", "ip")
     assert found.bad_lines == "skip"  # the product takes what it knows of a source
     assert "with format" in imported.remarks[0]
+    assert imported.remarks[-1] == "Some filters have a source: that takes a folder, state in [edge]."
 
 
 @pytest.mark.parametrize(
