@@ -50,7 +50,7 @@ def test_out_of_descriptors(process: Alone) -> None:
             for client in clients:
                 client.send(get())  # all at the same time, and each needs a connection to the origin of its own
             assert [client.answer().status for client in clients] == [200] * len(clients)
-            assert process.seconds_of_waiting() <= 0.05
+            assert process.share_while_waiting() <= 0.1
             assert process.descriptors() < LIMIT
             assert clients[0].ask(get()).status == 200
         with Client(process.port) as client:

@@ -231,7 +231,7 @@ def test_sigterm_lets_requests_end(origin: Origin, file: pathlib.Path) -> None:
     """What is under way is answered, nothing new is accepted, and the status is 0."""
     asked, let = threading.Event(), threading.Event()
     origin.behaviour = lambda served: _stalling(asked, let, served)
-    file.write_text(ini(origin.port, {"edge": {"drain-timeout": "20s"}}))
+    file.write_text(ini(origin.port, {"edge": {"drain-timeout": "1h"}}))
     with twistd(file) as node, Client(node.port) as client:
         client.send(get())
         assert asked.wait(10)
@@ -253,16 +253,14 @@ def test_a_second_sigterm_does_not_wait(origin: Origin, file: pathlib.Path) -> N
     """Whatever the ``drain-timeout``, and the status is 0 all the same."""
     asked, let = threading.Event(), threading.Event()
     origin.behaviour = lambda served: _stalling(asked, let, served)
-    file.write_text(ini(origin.port, {"edge": {"drain-timeout": "20s"}}))
+    file.write_text(ini(origin.port, {"edge": {"drain-timeout": "1h"}}))
     with twistd(file) as node, Client(node.port) as client:
         client.send(get())
         assert asked.wait(10)
         node.process.send_signal(signal.SIGTERM)
         read_until(node, "SIGTERM")
-        began = time.monotonic()
         node.process.send_signal(signal.SIGTERM)
-        assert node.process.wait(15) == 0
-        assert time.monotonic() - began < 10
+        assert node.process.wait(60) == 0
         assert client.rest() == b""
         let.set()
 

@@ -26,6 +26,16 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alone]:
         yield node
 
 
+@pytest.fixture(scope="module")
+def hundred(process: Alone) -> float:
+    """The CPU time of a hundred clients that ask once: what an attack costs is measured by it."""
+    _served(process)
+    before = process.seconds()
+    for _ in range(100):
+        _served(process)
+    return process.seconds() - before
+
+
 class Records(Writer):
     """A client after its handshake, whose records are written by hand."""
 
@@ -51,8 +61,8 @@ FLOODS: dict[str, tuple[int, Callable[[Records], bytes]]] = {
 
 
 @pytest.mark.parametrize("flood", FLOODS)
-def test_floods_within_tls_are_cut(process: Alone, flood: str) -> None:
-    """Thousands of records that carry nothing: the connection ends early, at little cost, and others are served."""
+def test_floods_within_tls_are_cut(process: Alone, hundred: float, flood: str) -> None:
+    """Thousands of records that carry nothing: the connection ends early, at no more than others cost."""
     _served(process)
     records = Records(process.port)
     count, make = FLOODS[flood]
@@ -63,7 +73,7 @@ def test_floods_within_tls_are_cut(process: Alone, flood: str) -> None:
         while records.client.sock.recv(65536):
             pass
     _served(process)
-    assert process.seconds() - before < 0.3
+    assert process.seconds() - before < hundred
 
 
 def test_a_few_of_them_are_nothing_unusual(process: Alone) -> None:
@@ -86,7 +96,7 @@ def test_a_request_byte_by_byte_in_records_of_its_own(process: Alone) -> None:
         assert client.answer().status == 200
 
 
-def test_renegotiation_is_refused(process: Alone) -> None:
+def test_renegotiation_is_refused(process: Alone, hundred: float) -> None:
     """A TLS 1.2 client that wants another handshake on the same connection gets none, however often it asks."""
     with Client(process.port, version="1.2") as client:
         before = process.seconds()
@@ -99,7 +109,7 @@ def test_renegotiation_is_refused(process: Alone) -> None:
                 refused = True
                 break
         assert refused
-        assert process.seconds() - before < 0.1
+        assert process.seconds() - before < hundred
     _served(process)
 
 
@@ -120,7 +130,7 @@ def test_handshakes_left_at_the_servers_turn_cost_nothing_while_they_wait(proces
         for _ in range(100):
             stack.callback(_hello_only(process).close)
         _served(process)
-        assert process.seconds_of_waiting() <= 0.05
+        assert process.share_while_waiting() <= 0.1
         _served(process)
 
 
@@ -136,7 +146,7 @@ def _asked_again(padding: int) -> bytes:
     return hello(server_name(b"open.test"), *(extension(kind, data) for kind, data in content.items()))[5:]
 
 
-def test_a_second_hello_in_tiny_records_holds_nobody_up(process: Alone) -> None:
+def test_a_second_hello_in_tiny_records_holds_nobody_up(process: Alone, hundred: float) -> None:
     """60 KB in as many records, which OpenSSL would read in one go for a fifth of a second: the node takes few at a
     time, and cuts who sends thousands."""
     _served(process)
@@ -150,4 +160,4 @@ def test_a_second_hello_in_tiny_records_holds_nobody_up(process: Alone) -> None:
             answer = sock.recv(65536)
     assert answer == b"", "OpenSSL has read all of it"
     _served(process)
-    assert process.seconds() - before < 0.15
+    assert process.seconds() - before < hundred

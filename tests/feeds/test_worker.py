@@ -51,7 +51,7 @@ def test_any_document_is_read_as_here(values: list[str | int]) -> None:
 
 
 def test_other_threads_go_on_while_a_document_is_read() -> None:
-    """Even one that takes a second: none waits for all of it."""
+    """Even one that takes a second: none waits for all of it, or for much of it at a time."""
 
     def refused() -> None:
         with pytest.raises(Refused):
@@ -59,14 +59,12 @@ def test_other_threads_go_on_while_a_document_is_read() -> None:
 
     section = List(type="ip", source=(Source("https://a/"),), format=ALL)
     reading = threading.Thread(target=refused)
-    began = last = time.perf_counter()
-    longest = 0.0
+    turns = 0
     reading.start()
     while reading.is_alive():
-        time.sleep(0.001)  # real time: what is measured is how long this thread is kept from running
-        now = time.perf_counter()
-        longest, last = max(longest, now - last), now
-    assert longest < max(0.25, (last - began) / 2)
+        time.sleep(0.001)  # gives the other thread the interpreter; one that keeps it leaves two turns or three
+        turns += 1
+    assert turns > 10
 
 
 def test_a_document_has_so_much_time_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:

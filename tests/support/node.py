@@ -288,14 +288,14 @@ class Alone:
         fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def seconds_of_waiting(self) -> float:
-        """The CPU time that it uses while nobody asks it anything, for half a second.
+    def share_while_waiting(self) -> float:
+        """The part of a core that it uses while nobody asks it anything.
 
         The time is real: what a process costs while it waits can be seen in no other.
         """
-        before = self.seconds()
+        before, began = self.seconds(), time.monotonic()
         time.sleep(0.5)
-        return self.seconds() - before
+        return (self.seconds() - before) / (time.monotonic() - began)
 
     def descriptors(self) -> int:
         """How many file descriptors it has open."""

@@ -56,14 +56,19 @@ def constrained(issuer: Issued, constraints: int, names: int, kind: str = "URI",
     return [inner.issue("leaf", eku=usage, extensions=[sans, key_identifier(inner)]), inner]
 
 
+def times_a_plain_one(chain: list[Issued], *stores: Any) -> float:
+    """How many times as long as with a plain certificate a handshake takes."""
+    return seconds(chain, *stores) / seconds([ROOT.issue("plain")], trusted(ROOT))
+
+
 def seconds(chain: list[Issued], *stores: Any) -> float:
     """How long a handshake takes, both sides together; the best of three."""
     context, presenting = server_context(server_group("on"), [server_certificate()], stores), client(chain=chain)
     found = []
     for _ in range(3):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         Pair.of(context, presenting)
-        found.append(time.perf_counter() - begin)
+        found.append(time.thread_time() - begin)
     return min(found)
 
 
@@ -89,7 +94,7 @@ def test_it_costs_about_what_a_plain_client_costs() -> None:
     leaf = inner.issue("leaf", extensions=[x509.SubjectAlternativeName(names)])
     assert sum(len(each.der) for each in (leaf, inner)) > 70_000
     for root in (ROOT, FORGER):
-        assert seconds([leaf, inner], trusted(root)) < 0.05
+        assert times_a_plain_one([leaf, inner], trusted(root)) < 20
 
 
 @BOTH
@@ -100,7 +105,7 @@ def test_nor_is_an_authenticated_client_with_too_many(verification: str, version
     store = trusted(ROOT, verification=verification)
     pair = shake(server_group("on"), chain, store, version=version)
     assert (pair.done, pair.alerts, pair.record.reason) == (False, ["internal_error"], COSTLY)
-    assert seconds(chain, store) < 0.05
+    assert times_a_plain_one(chain, store) < 20
 
 
 def test_what_people_use_passes() -> None:

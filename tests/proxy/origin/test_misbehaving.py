@@ -75,7 +75,7 @@ def test_what_has_no_end_takes_no_memory(pki: PKI) -> None:
             pass  # whatever it needs for eight connections at once is there
         before = node.memory("VmRSS")
         assert list(threads.map(_take, [node] * 4 * len(endless), endless * 4)) == [True] * 4 * len(endless)
-        assert node.memory("VmHWM") - before < 16 << 20
+        assert node.memory("VmHWM") < before * 1.3
         assert _take(node, "well")
 
 
