@@ -6,12 +6,11 @@ malformed or cut off gives what could be read, and what has more fields or parts
 
 from __future__ import annotations
 
-import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from edgenode.model.exchange import NO_BODY, Body, Request
-from edgenode.rules.views import base64_values, charsets
+from edgenode.rules.views import base64_values, charsets, email_parts
 from edgenode.rules.views.codings import NotDecoded, codings, decoded
 from edgenode.rules.views.escapes import unescaped
 from edgenode.rules.views.multipart import Part, read_parts
@@ -19,7 +18,8 @@ from edgenode.rules.views.pairs import FEWER_PAIRS, MOST_PAIRS, Pairs, Values, c
 from edgenode.rules.views.parameters import first_word
 from edgenode.rules.views.view import view
 
-_FORMS = frozenset((b"application/x-www-form-urlencoded", b""))
+_FORM = b"x-www-form-urlencoded"
+_ENCODINGS = frozenset((b"base64", b"quoted-printable", b"uue", b"uuencode", b"x-uue", b"x-uuencode"))
 _CHARSET = b"_charset_"
 _CHARSET_FIELD = re.compile(
     rb"(?:\A|[&;])" + b"".join(b"(?:%c|%%(?i:%02x))" % (byte, byte) for byte in _CHARSET) + rb"=([^&;]*)"
@@ -59,6 +59,13 @@ def _decoded(request: Request) -> tuple[Body | None, bool]:
     except NotDecoded:
         return found, True
     return Body(data, found.size, found.truncated or more), False
+
+
+def _coded(request: Request) -> tuple[bytes, ...]:
+    """The body as it was sent, if it came without its codings: most servers undo none, and the head of a gzip stream
+    may have a whole form in it."""
+    sent, found = received(request), body(request)
+    return () if sent is None or found is None or sent.data == found.data else (sent.data,)
 
 
 def truncated(request: Request) -> bool | None:
@@ -124,7 +131,7 @@ def readings(request: Request) -> tuple[bytes, ...]:
         return ()
     types = request.fields.get(b"content-type", ())
     names = codecs(request)
-    if not names and _FORMS.isdisjoint(map(first_word, types)) and not _parts(request)[0]:
+    if not names and not _is_form(types) and not _parts(request)[0]:
         return texts(request)
     data = found.data[:LONGEST_RECODED] if form_text(request) else found.data
     return (found.data, *[charsets.recoded(data, codec) for codec in names])
@@ -156,8 +163,8 @@ def form_texts(request: Request) -> tuple[bytes, ...]:
     """Every reading of the body, if it is ``application/x-www-form-urlencoded``."""
     if not form_text(request):
         return ()
-    found = readings(request)
-    return tuple(each[:LONGEST_RECODED] for each in found) if codecs(request) else found
+    found = dict.fromkeys((*readings(request), *_coded(request)))
+    return tuple(each[:LONGEST_RECODED] for each in found) if codecs(request) else tuple(found)
 
 
 def form_text(request: Request) -> bytes | None:
@@ -166,7 +173,12 @@ def form_text(request: Request) -> bytes | None:
     if found is None:
         return None
     types = request.fields.get(b"content-type", (b"",))
-    return found.data if not _FORMS.isdisjoint(map(first_word, types)) else b""
+    return found.data if _is_form(types) else b""
+
+
+def _is_form(types: Iterable[bytes]) -> bool:
+    """Whether a type can be taken for that of a form: Twisted even decodes words of RFC 2047 in it."""
+    return any(_FORM in each.lower() or b"=?" in each.partition(b";")[0] or not first_word(each) for each in types)
 
 
 @view
@@ -192,10 +204,15 @@ def parts(request: Request) -> tuple[Part, ...] | None:
 def _parts(request: Request) -> tuple[tuple[Part, ...], bool]:
     """The parts that are looked at, and whether there are more."""
     found = body(request)
+    parts: tuple[Part, ...] = ()
+    more = False
     for each in request.fields.get(b"content-type", ()):
         if found is not None and first_word(each).startswith(b"multipart/"):
-            return read_parts(each, found.data)
-    return (), False
+            for data in (found.data, *_coded(request)):
+                further, is_more = read_parts(each, data)
+                known, more = set(parts), more or is_more
+                parts += tuple(part for part in further if part not in known)
+    return parts, more
 
 
 @view
@@ -227,5 +244,6 @@ def _contents(part: Part) -> Iterator[bytes]:
     encodings = set(map(first_word, part.content_transfer_encodings))
     if b"base64" in encodings:
         yield base64_values.decoded(part.value)
-    if b"quoted-printable" in encodings:
-        yield binascii.a2b_qp(part.value)
+    if b"base64" in encodings:
+        yield base64_values.decoded(part.value)
+    yield from (email_parts.decoded(each, part.value) for each in sorted(encodings & _ENCODINGS))

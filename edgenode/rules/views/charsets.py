@@ -7,13 +7,16 @@ knows here might be of either kind.
 
 from __future__ import annotations
 
+import binascii
 import re
 from codecs import charmap_decode
 from collections.abc import Iterator, Mapping
 from encodings.aliases import aliases
 
+from edgenode.rules.views import base64_values
 from edgenode.rules.views.parameters import parameter
 
+_WORD = re.compile(rb"=\?([^?]*)\?([BbQq])\?([^?]*)\?=(?:\s+(?==\?))?")
 _BEFORE = re.compile(rb"x*(?:cs)?")
 _REST = bytes(set(range(256)) - set(b"abcdefghijklmnopqrstuvwxyz0123456789"))
 
@@ -94,6 +97,19 @@ def recoded(text: bytes, codec: str) -> bytes:
 
 _TABLES = {page: bytes(range(256)).decode(page, "replace") for page in ("cp864", *(f"cp{each}" for each in _EBCDIC))}
 """What each byte says, U+FFFD for nothing: an error would take ten times as long as a character."""
+
+
+def encoded_words(text: bytes) -> bytes:
+    """What a text says with the words of RFC 2047 in it, which Java's servers decode in the names of parts."""
+    return _WORD.sub(_word, text)
+
+
+def _word(word: re.Match[bytes]) -> bytes:
+    charset, encoding, said = word.groups()
+    said = base64_values.decoded(said) if encoding in b"Bb" else binascii.a2b_qp(said, header=True)
+    codecs = _CODECS.get(_squashed(charset.partition(b"*")[0]), ())
+    return recoded(said, codecs[0]) if codecs else said
+
 
 _DETECTED = {
     (0, 0, 0, 1): "utf_32_be",

@@ -13,6 +13,8 @@ from itertools import islice
 
 from attrs import frozen
 
+from edgenode.rules.views import email_parts
+from edgenode.rules.views.charsets import encoded_words
 from edgenode.rules.views.escapes import unescaped
 from edgenode.rules.views.parameters import loose_boundary, parameter, parameters, readings
 
@@ -32,8 +34,11 @@ _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _NO_FIELD = re.compile(rb"\r?\n(?=[\r\v\f]|[^:\s][^:\n]*(?:\n|\Z))")
 """What is in front of a line that is no field, which PHP takes for the rest of the line before."""
 
-_FOLD = re.compile(rb"\r?\n[ \t]+")
+_FOLD = re.compile(rb"(?:\r\n?|\n)[ \t]+")
 _FIELD = re.compile(rb"(?:\A|\n)[ \t]*content-(disposition|type|transfer-encoding)[ \t\r\v\f]*:([^\n]*)", re.IGNORECASE)
+
+_USUAL = re.compile(rb'form-data(?:; ?(?:file)?name=(?:"[ !#-\[\]-~]*"|[\w.-]+)){1,2}', re.ASCII)
+"""A disposition in which nobody finds other names."""
 
 _ESCAPED = re.compile(rb"%(?:22|0[AaDd])")
 _ESCAPES = {b"%22": b'"', b"%0A": b"\n", b"%0D": b"\r"}
@@ -76,14 +81,27 @@ def read_parts(content_type: bytes, data: bytes) -> tuple[tuple[Part, ...], bool
             _add(contents, _contents(pieces[: _MOST_DELIMITERS + 1], boundary, line_end))
     if boundary := loose_boundary(content_type):
         _add(contents, islice(_contents_in_php(boundary, data), MOST_PARTS + 1))
+    before = len(contents)
+    try:
+        read = email_parts.boundary_of(content_type, data)
+    except ValueError:
+        read, more = None, True
+    if read is not None:
+        _add(contents, islice(email_parts.contents(read, data, frozenset(contents)), MOST_PARTS + 1))
     parts: list[Part] = []
+    known: set[tuple[tuple[bytes, ...], bytes]] = set()
     room = _MOST_NAMES
-    for content in contents[:MOST_PARTS]:
-        parts.append(_part(content))
-        room -= len(parts[-1].names) + len(parts[-1].filenames)
+    for at, content in enumerate(contents[:MOST_PARTS]):
+        part = _part(content)
+        if at < before or (part.names, part.value) not in known:
+            parts.append(part)
+        known.add((part.names, part.value))
+        room -= len(part.names) + len(part.filenames)
+        more = more or any(len(each) > email_parts.LONGEST_HEADER for each in part.content_dispositions)
         if room < 0:
+            more = more or at + 1 < len(contents)
             break
-    return tuple(parts), more or len(contents) > len(parts)
+    return tuple(parts), more or len(contents) > MOST_PARTS
 
 
 def _add(contents: list[bytes], reading: Iterable[bytes]) -> None:
@@ -139,6 +157,8 @@ def _undone(names: Iterable[bytes]) -> Iterator[bytes]:
         if b"%" in name:
             yield _ESCAPED.sub(lambda escape: _ESCAPES[escape[0].upper()], name)
             yield unescaped(name)
+        if b"=?" in name:
+            yield encoded_words(name)
 
 
 def _part(content: bytes) -> Part:
@@ -150,8 +170,11 @@ def _part(content: bytes) -> Part:
         fields.setdefault(name.lower(), []).append(text.strip())
     dispositions = tuple(fields.get(b"disposition", ()))
     read = [parameters(each) for each in dict.fromkeys((*dispositions[:1], *dispositions[-1:]))]
+    names = [name for each in read for name in readings(each, b"name")]
+    if any(_USUAL.fullmatch(each) is None for each in dispositions):
+        names += email_parts.names(head)
     return Part(
-        tuple(dict.fromkeys(_undone(name for each in read for name in readings(each, b"name")))),
+        tuple(dict.fromkeys(_undone(names))),
         tuple(dict.fromkeys(_undone(name for each in read for name in readings(each, b"filename")))),
         value,
         tuple(fields.get(b"type", ())),
