@@ -125,6 +125,7 @@ class Configuration(Sections):
             inspect_body_size=self.path_maps[path_map].inspect_body_size,
             mode=self.mode(path_map, server_group),
             uninspected=self.path_maps[path_map].uninspected,
+            ambiguous_multipart=self.path_maps[path_map].ambiguous_multipart,
         )
 
     @property

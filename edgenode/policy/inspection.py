@@ -1,5 +1,6 @@
 """The stage that refuses requests of which rules have not seen all: more arguments, fields, parts or bytes than are
-looked at, a character set or a content coding that nobody knows here, or JSON, XML or GraphQL that is none.
+looked at, a character set or a content coding that nobody knows here, or JSON, XML or GraphQL that is none; and
+multipart that an origin may read otherwise than rules do.
 
 Law: what is padded until rules see it no longer has not passed them. Where no rule looks, or none refuses, nothing is
 refused for it.
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.exchange import Exchange
@@ -20,9 +21,12 @@ from edgenode.policy.actions import TEXT, Block, Monitor, Skip
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.templates import Template
 from edgenode.rules.section_formulas import SectionFormulas
+from edgenode.rules.views import bodies
 
 UNINSPECTED = ("refuse", "pass")
 """What becomes of such a request."""
+
+AMBIGUOUS = "body:ambiguous"
 
 
 def _refusal(status: int, page: str) -> Action:
@@ -52,9 +56,18 @@ _UNSEEN: Mapping[str, tuple[str, str, Action]] = MappingProxyType(
             "a body of JSON, XML or GraphQL that rules cannot read",
             _refusal(400, "The body cannot be read.\n"),
         ),
+        AMBIGUOUS: (
+            "body",
+            "a multipart body that two servers may read differently",
+            _refusal(400, "The body can be read in more than one way.\n"),
+        ),
     }
 )
 """By the tag of what rules have not seen: what a rule needs to have missed it, the reason, and the refusal."""
+
+
+UNSEEN = frozenset(_UNSEEN) - {AMBIGUOUS}
+"""The tags of what rules have not seen."""
 
 
 def _refuses(action: Action) -> bool:
@@ -89,11 +102,17 @@ class Inspection:
         needs = frozenset[str]().union(*(each.looks_at(name, formulas) for name, each in active.items()))
         return cls(frozenset(tag for tag, (need, *_) in _UNSEEN.items() if need in needs))
 
+    def without(self, tags: frozenset[str]) -> Inspection:
+        """The same stage, for which some tags are nothing to refuse."""
+        return self if self.unseen.isdisjoint(tags) else evolve(self, unseen=self.unseen - tags)
+
     def decide(self, exchange: Exchange) -> Decision:
         """The refusal of a request that has such a tag, by the first of them."""
         if self.unseen.isdisjoint(exchange.tags):
             return NOTHING
         tag = next(tag for tag in _UNSEEN if tag in self.unseen and tag in exchange.tags)
         _, sentence, action = _UNSEEN[tag]
+        if tag == AMBIGUOUS and exchange.request is not None:
+            sentence += f": {bodies.ambiguous(exchange.request)}"
         reason = Reason(self.name, "", f"tag: {tag}", sentence, action.name)
         return Decision(frozenset((f"action:{action.name}",)), (reason,), action)

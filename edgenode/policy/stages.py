@@ -14,7 +14,7 @@ from edgenode.model.decision import Action
 from edgenode.model.exchange import Geography
 from edgenode.model.interfaces import Stage
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
-from edgenode.policy.inspection import Inspection
+from edgenode.policy.inspection import AMBIGUOUS, UNSEEN, Inspection
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import Tagging
 from edgenode.rules.definitions import Definitions
@@ -97,11 +97,14 @@ def pipeline_of(
     inspect_body_size: int = 128 * 1024,
     mode: str = "block",
     uninspected: str = "refuse",
+    ambiguous_multipart: str = "refuse",
 ) -> Pipeline:
     """The pipeline of stages that have been :func:`compiled`; the parameters are attributes of
-    :class:`~edgenode.policy.pipeline.Pipeline`, and ``uninspected``, one of
-    :data:`edgenode.policy.inspection.UNINSPECTED`, says what becomes of requests of which rules have not seen all."""
-    tagging, *others = [
-        each for each in stages if not isinstance(each, Inspection) or (each.unseen and uninspected == "refuse")
-    ]
+    :class:`~edgenode.policy.pipeline.Pipeline`, and ``uninspected`` and ``ambiguous_multipart``, of
+    :data:`edgenode.policy.inspection.UNINSPECTED`, say what becomes of requests of which rules have not seen all, and
+    of multipart that an origin may read otherwise."""
+    passed = UNSEEN if uninspected == "pass" else frozenset[str]()
+    passed |= {AMBIGUOUS} if ambiguous_multipart == "pass" else frozenset()
+    tagging, *others = [each.without(passed) if isinstance(each, Inspection) else each for each in stages]
+    others = [each for each in others if not isinstance(each, Inspection) or each.unseen]
     return Pipeline(tagging, tuple(others), failure, clock, locate, inspect_body_size, mode)

@@ -35,7 +35,8 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
         "body": "``body:truncated`` if there is more of the body than rules have seen, or it has more than 4,096 "
         "fields or 1,000 parts, or is a form of more than 16 KiB in ``utf-16`` or "
         "the like; ``body:unknown-charset`` and ``body:unknown-coding`` if it names a character set "
-        "or a content coding that nobody knows here; ``body:malformed`` if a rule reads ``json``, ``xml`` or "
+        "or a content coding that nobody knows here; ``body:ambiguous`` if it is ``multipart`` that two servers may "
+        "read differently; ``body:malformed`` if a rule reads ``json``, ``xml`` or "
         "``graphql`` and it is not well-formed, has a document type, stands more than 64 deep, or has more "
         "than 8,192 values, or too many ways to read them in Base64 or by several names.",
         "geo-continent-code": "With ``[geo]``, the client's continent: ``geo-continent-code:eu``; like all that follow "
@@ -120,6 +121,8 @@ class Tagging:
                 tags.append("body:unknown-charset")
             if bodies.coding_unknown(request):
                 tags.append("body:unknown-coding")
+            if bodies.ambiguous(request):
+                tags.append("body:ambiguous")
         elif b"content-type" in fields and query and charsets.is_unknown(fields[b"content-type"]):
             tags.append("body:unknown-charset")  # some servers read the query by it as well
         if self._unread is not None and self._unread(request):

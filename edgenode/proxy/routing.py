@@ -69,6 +69,11 @@ class PathMap(Section):
         "cannot be parsed; ``pass`` lets it through.",
         "refuse",
     )
+    ambiguous_multipart: Annotated[str, Choice(UNINSPECTED)] = setting(
+        "What happens to a ``multipart`` body that two servers may read differently, if any rule looks at bodies and "
+        "any can refuse: ``refuse`` answers 400, ``pass`` lets it through. No browser and no usual client writes one.",
+        "refuse",
+    )
     mode: Annotated[str, Choice(MODES)] | None = setting(
         "The mode of filters for this part of the site; without the key that of the server group, or of ``[edge]``.",
         None,

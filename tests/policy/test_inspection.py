@@ -25,10 +25,12 @@ BY_TAG = GlobalFilter(entries=(entry("tag", "attack"),), action="block")
 PATH = GlobalFilter(entries=(entry("path", "^/x"),), action="block")
 
 
-def pipeline(*filters: GlobalFilter, mode: str = "block", uninspected: str = "refuse") -> Pipeline:
+def pipeline(
+    *filters: GlobalFilter, mode: str = "block", uninspected: str = "refuse", ambiguous: str = "refuse"
+) -> Pipeline:
     """The pipeline of these filters."""
     rules = Rules(global_filters={str(at): each for at, each in enumerate(filters)}, actions=PREDEFINED)
-    return pipeline_of(compiled(rules), mode=mode, uninspected=uninspected)
+    return pipeline_of(compiled(rules), mode=mode, uninspected=uninspected, ambiguous_multipart=ambiguous)
 
 
 def status(judge: Pipeline, query: bytes | None = None, body: Body | None = None, kind: bytes = FORM) -> int:
@@ -90,6 +92,28 @@ def test_a_body_that_rules_have_not_seen_whole_is_refused(
     assert status(pipeline(PATH), None, body, kind) == 0
 
 
+LINE_FEEDS = whole(b'--b\nContent-Disposition: form-data; name="q"\n\nx\n--b--\n')
+PARTS = b"multipart/form-data; boundary=b"
+
+
+@pytest.mark.parametrize("rule", [ARGUMENT, BODY])
+def test_multipart_that_two_servers_may_read_differently_is_refused_where_a_rule_looks_at_bodies(
+    rule: GlobalFilter,
+) -> None:
+    """With 400 and the reason, unless ``ambiguous-multipart`` is ``pass``; what else rules cannot see stays refused."""
+    assert status(pipeline(rule), None, LINE_FEEDS, PARTS) == 400
+    assert status(pipeline(PATH), None, LINE_FEEDS, PARTS) == 0
+    assert status(pipeline(rule, ambiguous="pass"), None, LINE_FEEDS, PARTS) == 0
+    assert status(pipeline(rule, uninspected="pass"), None, LINE_FEEDS, PARTS) == 400
+    assert status(pipeline(rule, ambiguous="pass"), None, Body(b"x" * 10, 20, True), PARTS) == 413
+    request = Request(*_head(None), ((b"content-type", PARTS),), length=LINE_FEEDS.size, body=LINE_FEEDS)
+    decision = pipeline(rule).decide(Exchange(CONNECTION, request))
+    assert isinstance(decision, Decision)
+    (reason,) = decision.reasons
+    assert (reason.stage, reason.entry, reason.action) == ("inspection", "tag: body:ambiguous", "uninspected")
+    assert reason.annotation.endswith("may read differently: it does not end with its boundary")
+
+
 def test_who_lets_it_pass_has_said_so() -> None:
     """``uninspected = pass``, the mode of filtration, and an action that exempts from the stage."""
     assert status(pipeline(ARGUMENT, uninspected="pass"), MANY) == 0
@@ -111,5 +135,5 @@ def test_the_reason_names_the_tag_and_a_stronger_filter_wins() -> None:
     assert {"args:truncated", "action:uninspected"} <= decision.tags
 
 
-def _head(query: bytes) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes, bytes]:
+def _head(query: bytes | None) -> tuple[bytes, bytes, bytes, bytes, bytes, bytes | None, bytes]:
     return b"GET", b"https", b"a", b"/", b"/", query, b"/"

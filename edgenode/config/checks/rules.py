@@ -13,7 +13,7 @@ from edgenode.config.data import Sections
 from edgenode.config.notation import suggestion
 from edgenode.model.errors import Problem
 from edgenode.policy.globalfilters import GlobalFilter
-from edgenode.policy.inspection import Inspection
+from edgenode.policy.inspection import AMBIGUOUS, Inspection
 from edgenode.proxy.routing import PathMap
 from edgenode.rules.formulas import needs_of
 from edgenode.rules.readings import OF_CATEGORY
@@ -69,10 +69,14 @@ def uninspected(formulas: Formulas) -> Iterator[Problem]:
     """Path maps in which what rules cannot see is let through."""
     configuration = formulas.configuration
     unseen = Inspection.of(configuration.global_filters, formulas.section_formulas, formulas.actions).unseen
+    ambiguous, unseen = AMBIGUOUS in unseen, unseen - {AMBIGUOUS}
     for name, path_map in configuration.path_maps.items():
         if unseen and path_map.uninspected == "pass":
             sentence = "lets through what filters look for if there is more in front of it than they look at: "
             yield Problem(f"path-map {name}", "uninspected", f"{sentence}{', '.join(sorted(unseen))}", warning=True)
+        if ambiguous and path_map.ambiguous_multipart == "pass":
+            sentence = "lets through what an origin may read otherwise than filters do"
+            yield Problem(f"path-map {name}", "ambiguous-multipart", sentence, warning=True)
 
 
 def _needs(section: Section, formulas: Formulas) -> frozenset[str]:

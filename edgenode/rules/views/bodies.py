@@ -16,6 +16,7 @@ from edgenode.rules.views.escapes import unescaped
 from edgenode.rules.views.multipart import Part, read_parts
 from edgenode.rules.views.pairs import FEWER_PAIRS, MOST_PAIRS, Pairs, Values, collected, has_more_pairs, split_pairs
 from edgenode.rules.views.parameters import first_word
+from edgenode.rules.views.strict_multipart import ambiguity
 from edgenode.rules.views.view import view
 
 _FORM = b"x-www-form-urlencoded"
@@ -213,6 +214,20 @@ def _parts(request: Request) -> tuple[tuple[Part, ...], bool]:
                 known, more = set(parts), more or is_more
                 parts += tuple(part for part in further if part not in known)
     return parts, more
+
+
+@view
+def ambiguous(request: Request) -> str | None:
+    """Why two servers may read the parts of a body differently; of another ``multipart`` than ``multipart/form-data``
+    some make arguments at all, and others none."""
+    found = body(request)
+    types = [each for each in request.fields.get(b"content-type", ()) if first_word(each).startswith(b"multipart/")]
+    if found is None or not found.data or not types:
+        return None
+    if any(first_word(each) != b"multipart/form-data" for each in types):
+        named = any(part.names for part in _parts(request)[0])
+        return "its type is not multipart/form-data, and its parts have names" if named else None
+    return "it has two types" if len(types) > 1 else ambiguity(types[0], found.data, truncated=found.truncated)
 
 
 @view
