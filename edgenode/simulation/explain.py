@@ -134,6 +134,11 @@ def _judged(
     if wanted:
         told["filter"] = _one(configuration, wanted, traces.get(wanted), asked)
     told["actions"] = list(_actions(configuration, filters.filters, traces, decision))
+    told["stages"] = [
+        {"stage": why.stage, "action": why.action, "entry": why.entry, "why": why.annotation}
+        for why in decision.reasons
+        if why.stage != GlobalFilters.name
+    ]
     told["agrees"] = _agrees(traces, decision)
     told["timings"] = {stage: round(microseconds) for stage, microseconds in decision.timings}
     outcome, length = decision.outcome(exchange), exchange.request.length

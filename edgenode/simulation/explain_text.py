@@ -172,6 +172,11 @@ def _action_lines(told: Mapping[str, Any]) -> Iterator[str]:
             for each in actions
         )  # fmt: skip
         yield from _table(rows)
+    if told["stages"]:
+        yield from ("", "of other stages")
+        yield from _table(
+            (each["stage"], printable(f"{each['entry']} -> {each['action']}: {each['why']}")) for each in told["stages"]
+        )
 
 
 def _outcome_lines(told: Mapping[str, Any]) -> Iterator[str]:

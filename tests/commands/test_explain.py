@@ -319,6 +319,27 @@ def test_a_body_that_is_too_large_to_be_judged_is_not(folder: pathlib.Path, caps
         assert json.loads(capsys.readouterr().out)["outcome"]["status"] == status
 
 
+def test_why_a_body_is_refused_of_which_rules_may_read_something_else_is_told(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the stage that refuses it, with what is ambiguous in it; and it is let through where the path map says so."""
+    file = folder / "examples" / "seeing-why" / "ambiguous.ini"
+    (folder / "body").write_bytes(b'--b\r\nContent-Disposition: form-data; name="q"\r\nattack\r\n--b--\r\n')
+    words = ["https://shop.example.com/", "-A", "x", "--data-binary", f"@{folder / 'body'}"]
+    words += ["-H", "Content-Type: multipart/form-data; boundary=b"]
+    text = (file.parent / "explain.ini").read_text() + "\n[global-filter looks]\nargument.q = ^evil$\naction = block\n"
+    why = "a multipart body that two servers may read differently: an empty line does not end the head of a part"
+    for key, status in (("", 400), ("\nambiguous-multipart = pass", None)):
+        file.write_text(text.replace("origin = shop", f"origin = shop{key}"))
+        assert command.main(["explain", str(file), "--json", *words]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["outcome"].get("status") == status
+        assert [each["why"] for each in told["stages"]] == [why] * (not key)
+        assert command.main(["explain", str(file), *words]) == 0
+        assert (f"  inspection  tag: body:ambiguous -> uninspected: {why}\n" in capsys.readouterr().out) is (not key)
+    assert "body:ambiguous" in [each["tag"] for each in told["tags"]]
+
+
 @pytest.mark.parametrize(("method", "status"), [("OPTIONS", 204), ("TRACE", 405)])
 def test_what_may_go_no_further_is_answered_here(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str], method: str, status: int
