@@ -259,6 +259,4 @@ def _contents(part: Part) -> Iterator[bytes]:
     encodings = set(map(first_word, part.content_transfer_encodings))
     if b"base64" in encodings:
         yield base64_values.decoded(part.value)
-    if b"base64" in encodings:
-        yield base64_values.decoded(part.value)
     yield from (email_parts.decoded(each, part.value) for each in sorted(encodings & _ENCODINGS))
