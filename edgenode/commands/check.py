@@ -111,6 +111,8 @@ def _parts(configuration: Sections) -> Mapping[str, Any]:
         "path map": configuration.path_maps,
         "origin": configuration.origins,
         "global filter": [name for name in configuration.global_filters if not is_system(name)],
+        **({"stage": configuration.stages} if configuration.stages else {}),
+        **({"sink": configuration.sinks} if configuration.sinks else {}),
     }
 
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 import argparse
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from edgenode.config import schema
 from edgenode.config.data import SECTIONS
+from edgenode.config.extensions import of_kind
 from edgenode.config.notation import suggestion
 from edgenode.config.reference import reference
+from edgenode.model.errors import InvalidValue
 from edgenode.rules.categories import CATEGORIES
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.functions import FUNCTIONS
 
-_TABLES = (("category of rules", CATEGORIES), ("field", FIELDS), ("function", FUNCTIONS))
+_TABLES: tuple[tuple[str, Mapping[str, Any]], ...] = (
+    ("category of rules", CATEGORIES),
+    ("field", FIELDS),
+    ("function", FUNCTIONS),
+)
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +49,8 @@ def main(options: argparse.Namespace) -> int:
 def names() -> list[str]:
     """Everything that the reference can be asked for."""
     keys = [key for cls in SECTIONS for key in schema.settings(cls)]
-    return [*keys, *(cls.kind for cls in SECTIONS), *(name for _, table in _TABLES for name in table)]
+    own = [each for cls in SECTIONS for name, _, found in of_kind(cls.kind) for each in (name, *found)]
+    return [*keys, *own, *(cls.kind for cls in SECTIONS), *(name for _, table in _TABLES for name in table)]
 
 
 def _of(name: str) -> Iterator[str]:
@@ -50,11 +58,24 @@ def _of(name: str) -> Iterator[str]:
     for cls in SECTIONS:
         for key, each in schema.settings(cls).items():
             if name in (key, cls.kind):
-                default = "required" if each.required else f"default: {_default(each)}"
-                yield _paragraph(f"[{cls.kind}] {key} = {each.notation.title} ({default})", each.help)
+                yield _key(f"[{cls.kind}] {key}", each)
+        for extension, help, own in of_kind(cls.kind):
+            if name == extension:
+                yield _paragraph(f"{extension}: extension, [{cls.kind}]", help)
+            for key, each in own.items():
+                if name in (key, extension):
+                    yield _key(f"[{cls.kind}] {key}", each, f" of the extension {extension}")
     for what, table in _TABLES:
         if name in table:
-            yield _paragraph(f"{name}: {what}", table[name].help)
+            try:
+                yield _paragraph(f"{name}: {what}", table[name].help)
+            except InvalidValue as problem:  # of an extension
+                yield _paragraph(f"{name}: {what}", problem.sentence)
+
+
+def _key(name: str, each: schema.Setting, whose: str = "") -> str:
+    default = "required" if each.required else f"default: {_default(each)}"
+    return _paragraph(f"{name} = {each.notation.title} ({default}){whose}", each.help)
 
 
 def _default(setting: schema.Setting) -> str:

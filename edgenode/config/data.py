@@ -13,6 +13,7 @@ from typing import Any
 from attrs import field, frozen
 
 from edgenode.config.edge import Edge
+from edgenode.config.extensions import SinkSection, StageSection
 from edgenode.feeds.geo import Geo
 from edgenode.policy.actions import ActionSection
 from edgenode.policy.globalfilters import GlobalFilter
@@ -50,6 +51,8 @@ class Sections:
     sections: Mapping[str, Section] = field(factory=dict)
     lists: Mapping[str, List] = field(factory=dict)
     actions: Mapping[str, ActionSection] = field(factory=dict)
+    stages: Mapping[str, StageSection] = field(factory=dict)
+    sinks: Mapping[str, SinkSection] = field(factory=dict)
 
     def written(self) -> Iterator[tuple[str, Any]]:
         """Every section with its header without brackets, those without a name first."""

@@ -46,9 +46,8 @@ def _notes(configuration: Sections, header: str, section: Any, changed: Mapping[
 
 
 def _lines(section: Any, written: Mapping[str, str]) -> Iterator[str]:
-    known = schema.settings(type(section))
-    for key, setting in known.items():
-        value = getattr(section, setting.attribute)
+    known = schema.values_of(section)
+    for key, (setting, value) in known.items():
         vain = isinstance(section, Feed) and not section.sources and setting.attribute in _OF_FEEDS
         if key in written:
             yield _line(key, written[key])

@@ -15,13 +15,14 @@ from typing import Any
 
 from attrs import define, evolve, field, frozen
 
-from edgenode.config import credentials, feed_contents, foreign, ini, schema
+from edgenode.config import credentials, extensions, feed_contents, foreign, ini, schema
 from edgenode.config.checks import catalogue
 from edgenode.config.checks.compiling import compile_rules
 from edgenode.config.checks.feeds import faults
 from edgenode.config.compiled_rules import CompiledRules, Formulas
 from edgenode.config.credentials import Credentials
 from edgenode.config.data import KINDS, NAMED, SECTIONS, UNNAMED, Sections
+from edgenode.config.extensions import Own
 from edgenode.config.feed_contents import Contents
 from edgenode.config.file_signatures import Signature
 from edgenode.config.ini import IniSection
@@ -31,10 +32,11 @@ from edgenode.config.system_filters import with_system_filters
 from edgenode.config.value_readers import Scope
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.model.garbage import uncollected
-from edgenode.policy import stages
+from edgenode.model.interfaces import Stage
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.pipeline import Pipeline
+from edgenode.policy.stages import Placed, pipeline_of
 from edgenode.rules.sections import Section
 
 _ATTRIBUTES: Mapping[str, str] = {cls.kind: attribute for attribute, cls in (*UNNAMED.items(), *NAMED.items())}
@@ -67,6 +69,8 @@ class Configuration(Sections):
     :ivar credentials: what the files of certificates and trust stores held when they were checked.
     :ivar contents: what lists and datafeeds hold.
     :ivar rules: the rules, compiled.
+    :ivar own_stages: every ``[stage]`` that has a factory, with the stage.
+    :ivar own_sinks: every ``[sink]`` with the sink.
     :ivar rule_lists: its sections that are rules alone, as they are written, for the configuration that succeeds it.
     :ivar warnings: what is doubtful, but can be used.
     """
@@ -75,6 +79,8 @@ class Configuration(Sections):
     contents: Contents
     rules: CompiledRules = field(repr=False)
     rule_lists: RuleLists = field(repr=False, eq=False)
+    own_stages: Own = field(factory=dict, repr=False)
+    own_sinks: Own = field(factory=dict, repr=False)
     warnings: tuple[Problem, ...] = ()
 
     @classmethod
@@ -111,14 +117,20 @@ class Configuration(Sections):
         scope = Scope(pathlib.Path(folder), os.environ if environment is None else environment)
         return _load(text, scope, now or _now(), [], None)
 
-    def pipeline(self, path_map: str, server_group: str | None = None) -> Pipeline:
+    def pipeline(
+        self, path_map: str, server_group: str | None = None, stages: Sequence[Stage | Placed] = ()
+    ) -> Pipeline:
         """The pipeline of a path map.
 
         :param server_group: the server group that it serves; with ``None`` no group has a say in its mode.
+        :param stages: stages of one's own, besides those of the configuration or for its sections without a factory.
         :raises KeyError: if there is no such path map, or no such server group.
+        :raises ConfigurationError: if a ``[stage]`` has no stage, or one that is given has a name that is taken.
         """
-        return stages.pipeline_of(
+        wanted = self.path_maps[path_map].stages
+        return pipeline_of(
             self.rules.stages,
+            extensions.placed(self.stages, self.own_stages, stages, wanted),
             failure=self.edge.failure,
             clock=time.perf_counter,
             locate=None if self.credentials.databases is None else self.credentials.databases.locate,
@@ -210,6 +222,10 @@ def _read(
     problems += found
     _add_readings(values)
     sections = Sections(**values)
+    own_stages, found = extensions.made("stage", sections.stages, {} if before is None else before.own_stages)
+    problems += found
+    own_sinks, found = extensions.made("sink", sections.sinks, {} if before is None else before.own_sinks)
+    problems += (*found, *extensions.faults())
     found = list(faults(sections))
     problems += found
     wrong = {problem.section for problem in found if not problem.warning}
@@ -237,6 +253,8 @@ def _read(
         contents=contents,
         rules=rules,
         rule_lists=rule_lists,
+        own_stages=own_stages,
+        own_sinks=own_sinks,
         warnings=tuple(problems),
     )
 

@@ -20,7 +20,8 @@ from edgenode.config import value_readers as values
 from edgenode.config.value_readers import Scope
 from edgenode.model import settings
 from edgenode.model.errors import InvalidValue
-from edgenode.model.settings import Between, Choice, File, Reference, Tag
+from edgenode.model.extensions import Factory, installed
+from edgenode.model.settings import Between, Choice, Extends, File, Reference, Tag
 from edgenode.policy.tagging import check_own_tag
 from edgenode.policy.templates import Template
 from edgenode.rules.language.expressions import Expression
@@ -44,6 +45,8 @@ class Notation:
     :ivar free: whether ``#`` has no meaning in it, and it may be empty.
     :ivar secret: whether it must not be printed.
     :ivar refers_to: the kind of section that it names, or an empty string.
+    :ivar extends: finds the extension of a text, whose keys stand beside this one; ``None`` for one that is built in.
+        Raises :class:`InvalidValue`.
     """
 
     title: str
@@ -53,6 +56,7 @@ class Notation:
     free: bool = False
     secret: bool = False
     refers_to: str = ""
+    extends: Callable[[str], Factory | None] | None = None
 
     def parse(self, text: str, scope: Scope) -> tuple[Any, list[InvalidValue]]:
         """Read a whole text.
@@ -127,9 +131,15 @@ NOTATIONS: Mapping[Any, Notation] = {
 def _marked(mark: object) -> Notation | None:
     """The notation of what is marked, if it is a mark of :mod:`edgenode.model.settings`."""
     match mark:
-        case Choice(words=words):
-            expected = f"expected one of {', '.join(words)}"
-            return Notation(_alternatives(words), lambda text, _: _known(text, words, expected))
+        case Choice(words=words, kind=kind):
+            return Notation(
+                " | ".join((_alternatives(words), *([f"``[{kind}]``"] if kind else ()))),
+                lambda text, scope: _one_of((*words, *scope.names.get(kind, ())), text),
+                refers_to=kind,
+            )
+        case Extends(kind=kind, words=words):
+            title = f"{_alternatives(words)} | extension" if words else "extension"
+            return Notation(title, lambda text, _: text, extends=partial(_factory, kind, words))
         case Reference(kind=kind):
             return Notation(f"``[{kind}]``", partial(_name, kind), refers_to=kind)
         case Between(least=least, most=most):
@@ -153,6 +163,18 @@ def _known(text: str, names: Collection[str], sentence: str, column: int | None 
     if text not in names:
         raise InvalidValue(sentence + suggestion(text, names), column)
     return text
+
+
+def _one_of(words: Sequence[str], text: str) -> str:
+    return _known(text, words, f"expected one of {', '.join(words)}")
+
+
+def _factory(kind: str, words: Sequence[str], text: str) -> Factory | None:
+    if text in words:
+        return None
+    if words and ":" not in text:
+        _one_of((*words, *installed(kind)), text)
+    return Factory.named(kind, text)
 
 
 def _name(kind: str, text: str, scope: Scope) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from edgenode.config import notation, schema
 from edgenode.config.data import SECTIONS, UNNAMED
+from edgenode.config.extensions import of_kind, usable
 from edgenode.config.schema import Setting
 from edgenode.rules.categories import CATEGORIES
 from edgenode.rules.fields import FIELDS
@@ -127,13 +128,13 @@ def reference() -> str:
 
 
 def _categories() -> Iterator[str]:
-    for each in CATEGORIES.values():
+    for each in usable(CATEGORIES):
         name = f"{each.name}.NAME" if each.named else each.name
         yield described("category", name, each.help, Match=each.notation.title)
 
 
 def _fields() -> Iterator[str]:
-    for each in FIELDS.values():
+    for each in usable(FIELDS):
         needs = ", ".join(sorted(each.needs))
         yield described("field", each.name, each.help, Type=f"``{each.type}``", Needs=needs)
 
@@ -174,13 +175,15 @@ def _contents() -> str:
 def _section(cls: type[Any]) -> str:
     title = _titled(_title(cls))
     entries = [_ENTRIES] if schema.has_entries(cls) else []
-    keys = (
-        described(
-            "key", f"[{cls.kind}] {each.key}", each.help, Type=_linked(each.notation.title), Default=_default(each)
-        )
-        for each in schema.settings(cls).values()
-    )
+    keys = [_key(f"[{cls.kind}] {each.key}", each) for each in schema.settings(cls).values()]
+    for name, help, own in of_kind(cls.kind):
+        keys.append(f"The extension ``{name}``: {help}\n")
+        keys += (_key(f"[{cls.kind}] {each.key} ({name})", each) for each in own.values())
     return "\n".join([title, inspect.cleandoc(cls.__doc__ or ""), "", *entries, *keys])
+
+
+def _key(name: str, each: Setting) -> str:
+    return described("key", name, each.help, Type=_linked(each.notation.title), Default=_default(each))
 
 
 def _linked(title: str) -> str:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
-from attrs import frozen
+from attrs import define, field, frozen
 
 from edgenode.config import notation
 from edgenode.config.ini import IniSection
 from edgenode.config.notation import Notation
 from edgenode.config.value_readers import Scope
 from edgenode.model.errors import InvalidValue, Problem
+from edgenode.model.extensions import Extension, Factory
 from edgenode.rules import categories
 from edgenode.rules.sections import Entry
 
@@ -101,23 +102,24 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
     problems: list[Problem] = []
     arguments: dict[str, Any] = {}
     entries: list[Entry] = []
-    known = settings(cls)
+    extending = _extending(written, cls)
+    known = {**extending.known, **extending.own}
     for key, text in written.values.items():
         whole = key in known and known[key].notation.items is None
-        found = list(_indented_keys(cls, text, _KEY_IN_WHOLE if whole else _KEY_LIKE))
+        found = list(_indented_keys(cls, known, text, _KEY_IN_WHOLE if whole else _KEY_LIKE))
         if key in known:
             value, wrong = known[key].notation.parse(text, scope)
-            arguments[known[key].attribute] = value
-            found = found or wrong
+            (extending.arguments if key in extending.own else arguments)[known[key].attribute] = value
+            found = found or wrong or ([extending.fault] if key == extending.key and extending.fault else [])
             if known[key].notation.secret:
                 found = [InvalidValue(problem.sentence) for problem in found]
-        elif has_entries(cls) and key.partition(".")[0] in categories.WORDS:
+        elif has_entries(cls) and categories.is_word(key.partition(".")[0]):
             read_entries, wrong = _read_entries(key, text)
             entries += read_entries
             found = found or wrong
-        else:
-            homes = " and ".join(f"[{each}]" for each in scope.homes.get(key, ()))
-            hint = f"; it is a key of {homes}" if homes else notation.suggestion(key, _keys(cls))
+        elif extending.fault is None:  # else it may be one of the extension's
+            homes = " and ".join(f"[{each}]" for each in scope.homes.get(key, ()) if each != written.kind)
+            hint = f"; it is a key of {homes}" if homes else notation.suggestion(key, _keys(cls, known))
             found = [InvalidValue(f"unknown key{hint}")]
         problems += [
             located(written.header, key, text, problem, whole, written.lines.get(key, ())) for problem in found
@@ -130,25 +132,106 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
     if has_entries(cls):
         arguments["entries"] = tuple(entries)
     try:
+        if extending.factory is not None:
+            arguments["extension"] = Extension(extending.factory, extending.keys())
         return cls(**arguments), []
     except InvalidValue as problem:
-        key = problem.which
-        if key:
-            problem = attrs.evolve(problem, column=problem.column or 0)
-        return None, [
-            located(written.header, key, written.values.get(key, ""), problem, lines=written.lines.get(key, ()))
-        ]
+        return None, [of_whole(written, problem)]
 
 
-def _keys(cls: type) -> list[str]:
-    return [*settings(cls), *(categories.WORDS if has_entries(cls) else ())]
+def of_whole(written: IniSection, problem: InvalidValue) -> Problem:
+    """The problem of a section as a whole, or of the key that it names."""
+    key = problem.which
+    if key:
+        problem = attrs.evolve(problem, column=problem.column or 0)
+    return located(written.header, key, written.values.get(key, ""), problem, lines=written.lines.get(key, ()))
 
 
-def _indented_keys(cls: type, text: str, like: re.Pattern[str]) -> Iterator[InvalidValue]:
+@define
+class _Extending:
+    """What an extension makes of a section.
+
+    :ivar known: the keys that the section's class has of its own.
+    :ivar key: the one that names the extension; empty if none can.
+    :ivar factory: the extension; ``None`` for none.
+    :ivar own: the extension's keys.
+    :ivar arguments: their values, by their attributes.
+    :ivar fault: why the extension cannot be used.
+    """
+
+    known: Mapping[str, Setting]
+    key: str = ""
+    factory: Factory | None = None
+    own: Mapping[str, Setting] = field(factory=dict)
+    arguments: dict[str, Any] = field(factory=dict)
+    fault: InvalidValue | None = None
+
+    def keys(self) -> Any:
+        """The extension's keys as its own class has them.
+
+        :raises InvalidValue: if they do not go together.
+        """
+        if self.factory is None or self.factory.keys is None:
+            return None
+        try:
+            return self.factory.keys(**self.arguments)
+        except InvalidValue:
+            raise
+        except Exception as error:
+            raise InvalidValue(f"{type(error).__name__}: {error}", which=self.key) from error
+
+
+def _extending(written: IniSection, cls: type) -> _Extending:
+    """The extension that a section names, if its class can be extended."""
+    known = settings(cls)
+    for key, setting in known.items():
+        if setting.notation.extends is None or not written.values.get(key):
+            continue
+        try:
+            factory = setting.notation.extends(written.values[key])
+            if factory is None:
+                break
+            common: Iterable[str] = getattr(cls, "common", known)
+            return _Extending({each: known[each] for each in common}, key, factory, keys_of(factory, common))
+        except InvalidValue as problem:
+            return _Extending(known, key, fault=attrs.evolve(problem, column=problem.column or 0))
+    return _Extending(known)
+
+
+def keys_of(factory: Factory, taken: Iterable[str]) -> Mapping[str, Setting]:
+    """The keys of an extension.
+
+    :param taken: those that the section has already.
+    :raises InvalidValue: if they cannot be read, or are among these.
+    """
+    if factory.keys is None:
+        return {}
+    try:
+        own = settings(factory.keys)
+    except (TypeError, NameError) as error:
+        raise InvalidValue(f"the keys of the extension: {error}", 0) from None
+    both = next((key for key in own if key in taken), None)
+    if both is not None:
+        raise InvalidValue(f"the extension has a key {both}, which is one of the section itself", 0)
+    return own
+
+
+def values_of(section: Any) -> Mapping[str, tuple[Setting, Any]]:
+    """The keys of a section that was read, with those of its extension, and their values."""
+    extension = getattr(section, "extension", None)
+    parts = (section,) if extension is None or extension.keys is None else (section, extension.keys)
+    return {key: (each, getattr(part, each.attribute)) for part in parts for key, each in settings(type(part)).items()}
+
+
+def _keys(cls: type, known: Iterable[str]) -> list[str]:
+    return [*known, *(categories.words() if has_entries(cls) else ())]
+
+
+def _indented_keys(cls: type, known: Iterable[str], text: str, like: re.Pattern[str]) -> Iterator[InvalidValue]:
     """A key that is indented below another would silently be taken for a line of that one's value."""
     for line in list(_LINE.finditer(text))[1:]:
         match = like.match(line[0])
-        if match is not None and match[1] in _keys(cls):
+        if match is not None and match[1] in _keys(cls, known):
             yield InvalidValue(f"the key {match[1]} may not be indented deeper than the key above it", line.start())
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Generator
 from typing import ClassVar
 
@@ -172,7 +173,33 @@ class Decision:
         if self.action is None:
             return FORWARD
         outcome = self.action.outcome(exchange if exchange.tags is self.tags else exchange.tagged(self.tags))
+        if outcome is not FORWARD:
+            _check(outcome)
         return outcome if self.mode == "block" or isinstance(outcome, Forward) else FORWARD
 
 
 NOTHING = Decision()
+
+_EMPTY = Response(200)
+_FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.1
+_NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # section 5.5
+
+
+def _check(outcome: object) -> None:
+    """Whether an outcome can be carried out: it may be that of an extension, and a line end in a header would be the
+    beginning of another answer.
+
+    :raises TypeError: if it is none.
+    :raises ValueError: if a header or a status of it is none.
+    """
+    if isinstance(outcome, Close):
+        return
+    if not isinstance(outcome, Forward | Respond):
+        raise TypeError(f"an action came to {type(outcome).__name__}, and not to Forward, Respond or Close")
+    headers = outcome.response.headers if isinstance(outcome, Respond) else outcome.headers
+    response = outcome.response if isinstance(outcome, Respond) else _EMPTY
+    if not 200 <= response.status <= 599 or not isinstance(response.body, bytes):
+        raise ValueError("an action answers with a status from 200 to 599, and a body of bytes")
+    for name, value in headers:
+        if not _FIELD.fullmatch(name) or _NO_VALUE.search(value):
+            raise ValueError(f"an action sets what is no header: {name!r}: {value!r}")

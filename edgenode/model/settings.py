@@ -107,9 +107,26 @@ class Tag:
 
 @frozen
 class Choice:
-    """Marks a ``str`` as one of several words: ``Annotated[str, Choice(("off", "on"))]``."""
+    """Marks a ``str`` as one of several words: ``Annotated[str, Choice(("off", "on"))]``.
+
+    :ivar words: the words.
+    :ivar kind: the kind of the sections of which a name may stand there as well; empty for none.
+    """
 
     words: tuple[str, ...]
+    kind: str = ""
+
+
+@frozen
+class Extends:
+    """Marks a ``str`` as what makes a section an extension: its further keys are those of the extension.
+
+    :ivar kind: of :data:`edgenode.model.extensions.GROUPS`.
+    :ivar words: those that are built in.
+    """
+
+    kind: str
+    words: tuple[str, ...] = ()
 
 
 @frozen

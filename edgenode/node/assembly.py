@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from attrs import field, frozen
 
 from edgenode.config.load import Configuration
-from edgenode.model.interfaces import IEventSink
+from edgenode.model.interfaces import IEventSink, Stage
 from edgenode.net.deadlines import Deadlines
+from edgenode.policy.stages import Placed
 from edgenode.proxy.certificate_headers import uris_of
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.origin.opening import TLSOpening
@@ -68,13 +69,20 @@ class Assembly:
 
     @classmethod
     def of(
-        cls, configuration: Configuration, reactor: Any, deadlines: Deadlines, before: Assembly | None = None
+        cls,
+        configuration: Configuration,
+        reactor: Any,
+        deadlines: Deadlines,
+        before: Assembly | None = None,
+        stages: Sequence[Stage | Placed] = (),
     ) -> Assembly:
         """Make it, for HTTP; this takes a while, and may be done in a thread.
 
         :param before: the one that it shall succeed.
+        :param stages: stages of one's own: see :meth:`edgenode.config.load.Configuration.pipeline`.
+        :raises ConfigurationError: if they do not fit the configuration.
         """
-        builder = _Builder(configuration, before)
+        builder = _Builder(configuration, before, stages)
         for name in configuration.origins:
             builder.add_pool(name, reactor, deadlines)
         return builder.assembly(configuration.listeners, PROTOCOLS, builder.path_maps)
@@ -118,6 +126,7 @@ class _Builder:
 
     configuration: Configuration
     before: Assembly | None
+    stages: Sequence[Stage | Placed] = ()
     pools: dict[str, OriginPool] = field(factory=dict)
     made: dict[_Identity, Any] = field(factory=dict)
     trusts: dict[TLSPolicy, Trust] = field(factory=dict)
@@ -203,7 +212,7 @@ class _Builder:
         section = self.configuration.path_maps[name]
         formula = formula_of(section, self.configuration.rules.definitions, f"path-map {name}")
         matches = None if formula == ALWAYS else compile_formula(formula)
-        pipeline = self.configuration.pipeline(name, group)
+        pipeline = self.configuration.pipeline(name, group, self.stages)
         methods = frozenset(method.encode("ascii") for method in section.methods) or None
         return ServedPathMap(name, matches, pipeline, self.pools[section.origin], section.max_body_size, methods)
 

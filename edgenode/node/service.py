@@ -7,7 +7,7 @@ either taken over as a whole, without a request dropped, or nothing has changed.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -20,13 +20,15 @@ from edgenode.config.load import Configuration
 from edgenode.feeds.fetch import Fetcher
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.model.exchange import Address
-from edgenode.model.interfaces import IEventSink
+from edgenode.model.interfaces import IEventSink, Stage
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
+from edgenode.node.extensions import Extensions, with_sinks
 from edgenode.node.feed_updates import FeedUpdates
 from edgenode.node.logs import Logs
 from edgenode.node.watch import Watch
+from edgenode.policy.stages import Placed
 from edgenode.proxy.listener.binding import sentence
 from edgenode.proxy.listener.port import Port
 from edgenode.proxy.origin.pool import OriginPool
@@ -43,18 +45,28 @@ class EdgeService(Service):
     :param configuration: what it does.
     :param reactor: a reactor with descriptors, timers and a thread pool.
     :param events: who takes the events; the files that the configuration names if absent, the access log among them.
+        The sinks of the configuration take them in either case.
+    :param stages: stages of one's own, for every configuration: see :meth:`Configuration.pipeline`.
     :ivar ports: the port of each listener, by name.
     """
 
     name = "edgenode"
 
-    def __init__(self, configuration: Configuration, reactor: Any, events: IEventSink | None = None) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        reactor: Any,
+        events: IEventSink | None = None,
+        stages: Sequence[Stage | Placed] = (),
+    ) -> None:
         self._reactor: Any = Poller(reactor)
         reactor = self._reactor
         self._deadlines = Deadlines(reactor)
-        self._assembly = Assembly.of(configuration, reactor, self._deadlines)
+        self._stages = tuple(stages)
+        self._assembly = Assembly.of(configuration, reactor, self._deadlines, stages=self._stages)
         self._logs = Logs(configuration.edge, reactor) if events is None else None
         self._own = events
+        self._extensions = Extensions(configuration)
         self._reloading = DeferredLock()
         self._watch = Watch(reactor, lambda: self.configuration, self.change)
         self._feeds = FeedUpdates(Fetcher(reactor, self._deadlines), lambda: self.configuration, self.change)
@@ -68,10 +80,9 @@ class EdgeService(Service):
     @property
     def _events(self) -> IEventSink:
         """Who takes the events now."""
-        if self._logs is not None:
-            return self._logs.sink
-        assert self._own is not None
-        return self._own
+        own = self._logs.sink if self._logs is not None else self._own
+        assert own is not None
+        return with_sinks(own, self.configuration)
 
     @property
     def configuration(self) -> Configuration:
@@ -110,6 +121,7 @@ class EdgeService(Service):
             host, groups = port.getHost(), ", ".join(port.listener.server_groups)
             address = Address(host.host, host.port)
             _log.info("listener {name} on {address}: {groups}", name=name, address=address, groups=groups)
+        self._extensions.start()
         self._watch.start()
         self._feeds.start()
 
@@ -119,12 +131,13 @@ class EdgeService(Service):
         self._watch.stop()
         self._feeds.stop()
 
-        def end(result: object) -> None:
+        def end(result: object) -> Deferred[Any]:
             for pool in (*self.pools.values(), *self._retired):
                 pool.abort()
             self._deadlines.stop()
             if self._logs is not None:
                 self._logs.close()
+            return self._extensions.stop()
 
         return self._drain({*self.ports.values(), *self._leaving}).addCallback(end)
 
@@ -180,7 +193,7 @@ class EdgeService(Service):
             configuration = change(before.configuration)
             if configuration is before.configuration:
                 return before
-            return Assembly.of(configuration, self._reactor, self._deadlines, before)
+            return Assembly.of(configuration, self._reactor, self._deadlines, before, self._stages)
 
         assembly = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), assemble)
         if not self.running:
@@ -215,6 +228,7 @@ class EdgeService(Service):
             raise ConfigurationError(problems)
         # From here on nothing can fail.
         self._assembly = assembly
+        self._extensions.renew(configuration)
         ports = {}
         for name, listener in configuration.listeners.items():
             if name in opened:

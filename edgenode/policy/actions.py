@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from edgenode.model import decision
 from edgenode.model.decision import FORWARD, Action, Forward, Outcome, Respond
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Headers, Response
-from edgenode.model.settings import Between, Choice, Tag, Word, setting
+from edgenode.model.extensions import Extension
+from edgenode.model.settings import Between, Choice, Extends, Tag, Word, setting
 from edgenode.policy import escaping
 from edgenode.policy.escaping import HeaderField, Location
 from edgenode.policy.tagging import check_own_tag
@@ -27,7 +28,8 @@ from edgenode.policy.templates import Filled, Template
 TEXT = "text/plain; charset=utf-8"
 
 EXEMPTIBLE = ("inspection", "flows", "dynamic-rules", "rate-limits", "acl", "content-filter")
-"""The words for the stages that an action can exempt from; without effect where a node has no such stage."""
+"""The words for the stages that an action can exempt from, besides stages of one's own; without effect where a node has
+no such stage."""
 
 REDIRECTS = (301, 302, 303, 307, 308)
 _CONTENT_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ -~]*[!-~])?", re.ASCII)
@@ -200,10 +202,13 @@ class ActionSection:
     """
 
     kind: ClassVar[str] = "action"
+    common: ClassVar[tuple[str, ...]] = ("type", "priority", "tags")
+    """The keys that actions of extensions have besides their own."""
 
-    type: Annotated[str, Choice(tuple(TYPES))] = setting(
+    type: Annotated[str, Extends("action", tuple(TYPES))] = setting(
         "``skip`` forwards at once and skips the remaining stages, ``block`` answers with a status, ``close`` closes "
-        "the connection without a byte, ``redirect`` sends the client elsewhere, ``monitor`` only reports."
+        "the connection without a byte, ``redirect`` sends the client elsewhere, ``monitor`` only reports. An "
+        "extension's type has the extension's keys, besides ``priority`` and ``tags``."
     )
     priority: Annotated[int, Between(1, 1000)] | None = setting(
         f"The action of highest priority is taken. Without the key it is that of the type: {_STRENGTHS}.", None
@@ -211,7 +216,7 @@ class ActionSection:
     tags: tuple[Annotated[Word, Tag()], ...] = setting(
         "Tags for the requests that it is taken for, besides ``action:NAME``.", ()
     )
-    skip: tuple[Annotated[str, Choice(EXEMPTIBLE)], ...] = setting(
+    skip: tuple[Annotated[str, Choice(EXEMPTIBLE, "stage")], ...] = setting(
         "The stages that ``skip`` exempts from; without the key all that remain. With the key the action "
         "does not compete with others: the one of highest priority is taken in addition.",
         (),
@@ -232,6 +237,7 @@ class ActionSection:
         "begins with ``/``.",
         None,
     )
+    extension: Extension | None = field(default=None, kw_only=True)
 
     def action(self, name: str) -> Action:
         """The action that this section describes.
@@ -241,9 +247,23 @@ class ActionSection:
         """
         for key, problem in self.faults():
             raise InvalidValue(f"{key}: {problem.sentence}")
+        if self.extension is not None:
+            return self._of_extension(self.extension, name)
         given = {key: getattr(self, key) for key in _KEYS[self.type]}
         read = {key: _READERS[key](self, value) for key, value in given.items() if value not in (None, ())}
         return TYPES[self.type](name, priority=self.priority, tags=frozenset(self.tags), **dict(read.values()))
+
+    def _of_extension(self, extension: Extension, name: str) -> Action:
+        made = extension.made(name)
+        if not isinstance(made, Action) or made.name != name or not isinstance(made.strength, int):
+            raise InvalidValue("the extension has made no Action of the name that it was given, with a strength", 0)
+        for tag in made.tags:
+            check_own_tag(tag)
+        priority = made.priority if self.priority is None else self.priority
+        try:
+            return evolve(made, priority=priority, tags=made.tags.union(self.tags))
+        except Exception as error:
+            raise InvalidValue(f"the extension's class of actions is no attrs class of its own: {error}", 0) from error
 
     def faults(self) -> Iterator[tuple[str, InvalidValue]]:
         """What is wrong, each with its key; the column points into the text of that."""
@@ -252,6 +272,12 @@ class ActionSection:
                 check_own_tag(tag)
             except InvalidValue as problem:
                 yield "tags", InvalidValue(problem.sentence)
+        if self.extension is not None:
+            try:
+                self._of_extension(self.extension, "tried")
+            except InvalidValue as problem:
+                yield problem.which or "type", problem
+            return
         for attribute, read in _READERS.items():
             key, value = attribute.replace("_", "-"), getattr(self, attribute)
             if value in (None, ()):

@@ -70,6 +70,11 @@ UNSEEN = frozenset(_UNSEEN) - {AMBIGUOUS}
 """The tags of what rules have not seen."""
 
 
+def _missed(needs: frozenset[str]) -> frozenset[str]:
+    """The tags of what rules with these needs can have missed."""
+    return frozenset(tag for tag, (need, *_) in _UNSEEN.items() if need in needs)
+
+
 def _refuses(action: Action) -> bool:
     return not isinstance(action, Skip | Monitor)
 
@@ -100,7 +105,14 @@ class Inspection:
         if not any(_refuses(actions[each.action]) for each in active.values() if each.action is not None):
             return cls(frozenset())
         needs = frozenset[str]().union(*(each.looks_at(name, formulas) for name, each in active.items()))
-        return cls(frozenset(tag for tag, (need, *_) in _UNSEEN.items() if need in needs))
+        return cls(_missed(needs))
+
+    def looking(self, needs: frozenset[str]) -> Inspection:
+        """The stage where stages of one's own judge as well, which may refuse whatever they look at.
+
+        :param needs: what those need.
+        """
+        return self if _missed(needs) <= self.unseen else Inspection(self.unseen | _missed(needs))
 
     def without(self, tags: frozenset[str]) -> Inspection:
         """The same stage, for which some tags are nothing to refuse."""

@@ -6,18 +6,21 @@ the automatic tags comes first, and is asked in every mode.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
 from edgenode.model.decision import Action
+from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Geography
 from edgenode.model.interfaces import Stage
+from edgenode.policy.actions import EXEMPTIBLE
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.inspection import AMBIGUOUS, UNSEEN, Inspection
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import Tagging
 from edgenode.rules.definitions import Definitions
+from edgenode.rules.fields import NEEDS
 from edgenode.rules.lists import Members
 from edgenode.rules.matching.engines import Start, at_once
 from edgenode.rules.section_formulas import SectionFormulas
@@ -88,8 +91,59 @@ def compiled(rules: Rules) -> tuple[Stage, ...]:
     return tuple(make(rules) for make in STAGES)
 
 
+NAMES = (Tagging.name, GlobalFilters.name, Inspection.name)
+"""The names of the stages that are built in, in the order in which they judge."""
+
+
+@frozen
+class Placed:
+    """A stage of one's own, and where it judges; without a place behind all that are built in.
+
+    Those with the same place judge in the order in which they are given.
+
+    :ivar stage: the stage.
+    :ivar before: the name of the built-in stage that it stands before, or an empty string.
+    :ivar after: likewise behind.
+    :raises InvalidValue: if there is no such place, or one of a built-in stage has its name.
+    """
+
+    stage: Stage
+    before: str = ""
+    after: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        name, needs = getattr(self.stage, "name", None), getattr(self.stage, "needs", None)
+        if not isinstance(name, str) or not isinstance(needs, frozenset | set):
+            raise InvalidValue("a stage has a name, and a set of what it needs")
+        if not needs <= NEEDS:
+            raise InvalidValue(f"the stage {name} needs what there is not: {', '.join(sorted(needs - NEEDS))}")
+        if name in (*NAMES, *EXEMPTIBLE):
+            raise InvalidValue(f"{name} is the name of a built-in stage")
+        check_place(self.before, self.after)
+
+
+def check_place(before: str, after: str) -> None:
+    """:raises InvalidValue: if a stage of one's own cannot stand there; ``which`` is the word that is wrong."""
+    if before and after:
+        raise InvalidValue("a stage stands before another or after one, and not both", which="after")
+    for which, name in (("before", before), ("after", after)):
+        if name and name not in NAMES:
+            raise InvalidValue(f"there is no built-in stage {name}: there are {', '.join(NAMES)}", which=which)
+    if before == Tagging.name:
+        raise InvalidValue("the automatic tags come first", which="before")
+
+
+def _in_order(stages: Sequence[Stage], own: Sequence[Placed]) -> Iterator[Stage]:
+    for stage in stages:
+        yield from (each.stage for each in own if each.before == stage.name)
+        yield stage
+        yield from (each.stage for each in own if each.after == stage.name)
+    yield from (each.stage for each in own if not each.before and not each.after)
+
+
 def pipeline_of(
     stages: Sequence[Stage],
+    own: Sequence[Placed] = (),
     *,
     failure: str = "closed",
     clock: Callable[[], float] | None = None,
@@ -99,12 +153,14 @@ def pipeline_of(
     uninspected: str = "refuse",
     ambiguous_multipart: str = "refuse",
 ) -> Pipeline:
-    """The pipeline of stages that have been :func:`compiled`; the parameters are attributes of
-    :class:`~edgenode.policy.pipeline.Pipeline`, and ``uninspected`` and ``ambiguous_multipart``, of
+    """The pipeline of stages that have been :func:`compiled`, and of those of one's own; the parameters are attributes
+    of :class:`~edgenode.policy.pipeline.Pipeline`, and ``uninspected`` and ``ambiguous_multipart``, of
     :data:`edgenode.policy.inspection.UNINSPECTED`, say what becomes of requests of which rules have not seen all, and
     of multipart that an origin may read otherwise."""
+    needs = frozenset[str]().union(*(each.stage.needs for each in own))
     passed = UNSEEN if uninspected == "pass" else frozenset[str]()
     passed |= {AMBIGUOUS} if ambiguous_multipart == "pass" else frozenset()
-    tagging, *others = [each.without(passed) if isinstance(each, Inspection) else each for each in stages]
+    ready = [each.looking(needs).without(passed) if isinstance(each, Inspection) else each for each in stages]
+    tagging, *others = _in_order(ready, own)
     others = [each for each in others if not isinstance(each, Inspection) or each.unseen]
     return Pipeline(tagging, tuple(others), failure, clock, locate, inspect_body_size, mode)

@@ -79,6 +79,6 @@ def _looks(formula: Formula) -> Iterator[tuple[object, _Reader]]:
 def _known(read: _Reader, exchange: Exchange) -> bool:
     try:
         read(exchange)
-    except NotKnown:
+    except (NotKnown, Exception):  # a field of an extension may fail
         return False
     return True

@@ -7,14 +7,18 @@ the request, the connection, the configuration and the clock, and on no request 
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from edgenode.model.decision import NOTHING, Decision, Outcome, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Body, Exchange, Response
+from edgenode.policy.actions import FAILURE
 from edgenode.proxy.headers import Forwarded
 from edgenode.proxy.listener.client_session import ClientSession, Site, Standing
 from edgenode.proxy.routing import UNSERVED, ServedPathMap
 from edgenode.proxy.streams import RequestHead
+
+_log = Logger()
 
 TOO_LARGE = "the request body is too large"
 
@@ -76,6 +80,11 @@ class JudgedRequest:
             self.error = error.with_traceback(None)
             self._tag()
             return None
+        except Exception:  # a field of an extension, which a path map looks at
+            _log.failure("a request could not be judged")
+            self.error = ClientError(503, "the request could not be judged")
+            self._tag()
+            return None
         if not isinstance(decision, Decision):  # to ask for Deferred, an abstract class, takes ten times as long
             return decision.addCallback(self._decided)
         self.decision = decision
@@ -130,8 +139,13 @@ class JudgedRequest:
         return None
 
     def outcome(self) -> Outcome:
-        """What the decision makes of the exchange."""
-        return self.decision.outcome(self.exchange)
+        """What the decision makes of the exchange; 503 if its action fails, whatever the failure policy: nobody knows
+        what it would have done."""
+        try:
+            return self.decision.outcome(self.exchange)
+        except Exception:
+            _log.failure("the action {action} failed", action=getattr(self.decision.action, "name", ""))
+            return FAILURE.outcome(self.exchange)
 
     def _decided(self, decision: Decision) -> Decision:
         self.decision = decision

@@ -78,6 +78,9 @@ class PathMap(Section):
         "The mode of filters for this part of the site; without the key that of the server group, or of ``[edge]``.",
         None,
     )
+    stages: tuple[Annotated[str, Choice(("none",), "stage")], ...] = setting(
+        "The stages of one's own that judge here: names of ``[stage]``, or ``none``. Without the key all of them.", ()
+    )
 
     def __attrs_post_init__(self) -> None:
         """:raises InvalidValue: if rules could see nothing of a body, if none would pass, or if a method is none."""
@@ -88,6 +91,8 @@ class PathMap(Section):
                 raise InvalidValue(f"methods are case-sensitive: {method.upper()}", which="methods")
             if method.upper() == "CONNECT":
                 raise InvalidValue("CONNECT asks for a tunnel, and there is none", which="methods")
+        if "none" in self.stages and len(self.stages) > 1:
+            raise InvalidValue("none stands alone", which="stages")
         if not self.inspect_body_size:
             raise InvalidValue("of 0 bytes no rule could see anything", which="inspect-body-size")
         if not self.max_body_size:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
 
 from attrs import evolve, frozen
 
 from edgenode.model.errors import InvalidValue
+from edgenode.model.extensions import Table
 from edgenode.rules import notations
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import Sought
@@ -179,11 +179,48 @@ _CERTIFICATE = (
     ),
 )
 
-CATEGORIES: Mapping[str, Category] = {each.name: each for each in (*_TABLE, *_CERTIFICATE)}
+_MATCHES = {"regex": "Bytes", "equal": "Bytes", "network": "Ip", "range": "Int", "true": "Bool"}
+"""The type of value that each match is for."""
+
+_KEY = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)
+
+
+def _of_extension(name: str, found: object) -> Category:
+    """A category of an extension, if it can be used: else a rule of it would never match, and nobody would know."""
+    if not isinstance(found, Category):
+        raise InvalidValue(f"the extension {name} is no Category, but of type {type(found).__name__}", 0)
+    if found.name != name or not _KEY.fullmatch(name):
+        raise InvalidValue(f"the category of the extension {name} has another name, or not one of a-z, 0-9 and -", 0)
+    if found.field not in FIELDS:
+        raise InvalidValue(f"the category {name} looks at a field that there is not: {found.field}", 0)
+    of = FIELDS[found.field].type
+    if found.named != (of.name == "Map"):
+        raise InvalidValue(f"the category {name} has a name behind a dot if its field is a map, and only then", 0)
+    while of.of is not None:
+        of = of.of
+    if _MATCHES.get(found.match) != of.name:
+        raise InvalidValue(f"the category {name} looks for {found.match}, and its field has values of type {of}", 0)
+    return found
+
+
+_BUILT_IN = {each.name: each for each in (*_TABLE, *_CERTIFICATE)}
+
+CATEGORIES: Table[Category] = Table("category", _BUILT_IN, _of_extension)
 """Every category by its name; those of certificates have a dot in theirs."""
 
-WORDS = tuple(dict.fromkeys(name.partition(".")[0] for name in CATEGORIES))
-"""What keys of entries begin with."""
+WORDS = tuple(dict.fromkeys(name.partition(".")[0] for name in _BUILT_IN))
+"""What keys of entries begin with, without those of extensions."""
+
+
+def is_word(word: str) -> bool:
+    """Whether keys of entries begin with a word."""
+    return word in WORDS or word in CATEGORIES
+
+
+def words() -> tuple[str, ...]:
+    """What keys of entries begin with, extensions among them."""
+    return tuple(dict.fromkeys(name.partition(".")[0] for name in CATEGORIES))
+
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+", re.ASCII)  # RFC 9110, section 5.6.2: a token
 _NO_NAME = re.compile(r"[=\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ufeff]|^\s|\s$")
@@ -284,7 +321,7 @@ def sought_of(entry: Entry) -> Sought:
 
 def _unknown(word: str, name: str) -> str:
     prefix = f"{word}." if word in WORDS else ""
-    known = [each.removeprefix(prefix) for each in (CATEGORIES if prefix else WORDS) if each.startswith(prefix)]
+    known = [each.removeprefix(prefix) for each in (CATEGORIES if prefix else words()) if each.startswith(prefix)]
     wrong = name if prefix else word
     near = difflib.get_close_matches(wrong, known, 1)
     guess = f"did you mean {prefix}{near[0]}?" if near else f"there are {', '.join(known)}"

@@ -7,13 +7,17 @@ Bytes stay bytes: what is decoded stands in a field of its own. No reader raises
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any
 
 from attrs import evolve, field, frozen
 
+from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Request
+from edgenode.model.extensions import Table
+from edgenode.rules.extension_values import checked
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
 from edgenode.rules.networks import address
 from edgenode.rules.views import arguments, bodies, certificates, cookies, geo, headers, uris
@@ -355,5 +359,36 @@ OF_KEY: Mapping[str, Callable[[bytes], Callable[[Exchange], Any]]] = {
 }
 """Of maps, by the name of the field, what makes a reader of the value of one key that does without the map."""
 
-FIELDS: Mapping[str, Field] = {each.name: each for each in _TABLE}
+# -- fields of extensions ----------------------------------------------------------------------------------------------
+
+NEEDS = frozenset(("arguments", "body", "certificate", "clock", "geography", "tags"))
+"""What fields may need."""
+
+_NAME = re.compile(r"(?!(?:cf|edge|http|ip|raw|ssl)\.)[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+", re.ASCII)
+
+
+def _of_extension(name: str, found: object) -> Field:
+    """A field of an extension, if it can be used; what its reader gives is checked each time.
+
+    Text in the place of bytes would equal nothing, and every rule on it would be passed.
+    """
+    if not isinstance(found, Field):
+        raise InvalidValue(f"the extension {name} is no Field, but of type {type(found).__name__}", 0)
+    if found.name != name:
+        raise InvalidValue(f"the field of the extension {name} has another name: {found.name}", 0)
+    if not _NAME.fullmatch(name):
+        expected = "words of a-z, 0-9 and _ with dots between, the first not cf, edge, http, ip, raw or ssl"
+        raise InvalidValue(f"the name of a field of an extension is {expected}: {name}", 0)
+    if not found.needs <= NEEDS:
+        raise InvalidValue(f"the field {name} needs what there is not: {', '.join(sorted(found.needs - NEEDS))}", 0)
+    check, read = checked(name, found.type), found.read
+
+    def checking(exchange: Exchange) -> Any:
+        value = read(exchange)
+        return None if value is None else check(value)
+
+    return evolve(found, read=checking, of_request=None)
+
+
+FIELDS: Table[Field] = Table("field", {each.name: each for each in _TABLE}, _of_extension)
 """Every field by its name."""

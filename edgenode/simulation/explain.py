@@ -7,7 +7,7 @@ compared with it: ``agrees`` is false where the two disagree. What a client sent
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, frozen
@@ -19,6 +19,7 @@ from edgenode.model.errors import ClientError, printable
 from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Headers, Response
 from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
+from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import AUTOMATIC
 from edgenode.proxy.headers import answered_here
 from edgenode.proxy.judging import TOO_LARGE, refuse
@@ -26,6 +27,7 @@ from edgenode.proxy.routing import ServedGroup
 from edgenode.rules.language.texts import to_string
 from edgenode.rules.matching.explaining import Found, Trace, closeness, simplified
 from edgenode.simulation.curl import CurlRequest, InvalidRequest
+from edgenode.simulation.overhearing import Overheard, before_filters, filters_judged, own_stages, stages_told
 from edgenode.simulation.simulator import Judged, Simulator, client_of
 
 _PLAIN = {"kind": "respond", "status": 400, "headers": [], "body": "400 The plain HTTP request was sent to HTTPS port"}
@@ -85,7 +87,8 @@ def _explained(simulator: Simulator, question: Question) -> dict[str, Any]:
     except ClientError as error:
         return told | _refused(error, "400")
     body = Body(question.asked.body, len(question.asked.body))
-    for _ in range(2):  # the first time all is new, and takes as long as no other request
+    # The first time all is new, and takes as long as no other request; but a stage of one's own may count.
+    for _ in range(1 if simulator.configuration.own_stages else 2):
         client = simulator.client(question.listener, connection, group, question.at)
         judged = simulator.judge(client, head, body)
     answer = None if judged.path_map is None else answered_here(head, judged.path_map.allow)
@@ -126,19 +129,18 @@ def _judged(
     assert path_map is not None and exchange.request is not None
     automatic = path_map.pipeline.tagging.decide(exchange)
     assert isinstance(automatic, Decision)
-    asked = decision.mode != "off"
+    asked = filters_judged(decision)
+    own = own_stages(path_map.pipeline)
+    earlier = frozenset[str]().union(*(stage.said.tags for stage in before_filters(path_map.pipeline)))
     filters = Filters.of(configuration.global_filters, configuration.rules.definitions, configuration.contents.feeds)
-    traces = filters.traces(exchange.tagged(automatic.tags)) if asked else {}
-    told["tags"] = list(_tags(configuration, exchange, automatic.tags, filters, traces, decision))
+    traces = filters.traces(exchange.tagged(automatic.tags | earlier)) if asked else {}
+    told["tags"] = list(_tags(configuration, exchange, automatic.tags, filters, traces, decision, own))
     told["filters"] = _filters(filters.filters, traces)
     if wanted:
-        told["filter"] = _one(configuration, wanted, traces.get(wanted), asked)
-    told["actions"] = list(_actions(configuration, filters.filters, traces, decision))
-    told["stages"] = [
-        {"stage": why.stage, "action": why.action, "entry": why.entry, "why": why.annotation}
-        for why in decision.reasons
-        if why.stage != GlobalFilters.name
-    ]
+        why = "" if asked else "mode = off" if decision.mode == "off" else "a stage has failed, or decided before"
+        told["filter"] = _one(configuration, wanted, traces.get(wanted), why)
+    told["stages"] = list(stages_told(path_map.pipeline, decision))
+    told["actions"] = list(_actions(configuration, filters.filters, traces, decision, path_map.pipeline))
     told["agrees"] = _agrees(traces, decision)
     told["timings"] = {stage: round(microseconds) for stage, microseconds in decision.timings}
     outcome, length = decision.outcome(exchange), exchange.request.length
@@ -171,6 +173,7 @@ def _tags(
     filters: Filters,
     traces: Mapping[str, Trace],
     decision: Decision,
+    own_stages: Sequence[Overheard],
 ) -> Iterator[dict[str, str]]:
     """Every tag in the order in which it came, and from whom."""
     client, policy = exchange.connection.client, exchange.security_policy
@@ -180,6 +183,7 @@ def _tags(
         ("security policy", policy, own),
         ("trust store", "", (tag for tag in vouched if tag in automatic)),
     ]
+    sources += [("stage", stage.name, sorted(stage.said.tags)) for stage in own_stages]
     sources += [("global filter", name, filters.filters[name].tags) for name, trace in traces.items() if trace.holds]
     matched = [filters.filters[name] for name, trace in traces.items() if trace.holds]
     actions = [configuration.rules.actions[each.action] for each in matched if each.action is not None]
@@ -207,8 +211,11 @@ def _asked_about(name: str, section: GlobalFilter) -> dict[str, Any]:
     return told | {"tags": list(section.tags), "action": section.action}
 
 
-def _one(configuration: Configuration, name: str, trace: Trace | None, asked: bool) -> dict[str, Any]:
-    """A filter that is asked about: what each of its parts found, or why it was not judged."""
+def _one(configuration: Configuration, name: str, trace: Trace | None, why: str) -> dict[str, Any]:
+    """A filter that is asked about: what each of its parts found, or why it was not judged.
+
+    :param why: why no filter was; empty if others were.
+    """
     section = configuration.global_filters[name]
     told = _asked_about(name, section) | {"judged": trace is not None}
     if trace is not None:
@@ -216,7 +223,7 @@ def _one(configuration: Configuration, name: str, trace: Trace | None, asked: bo
     inactive = (
         "active = no" if configuration.edge.system_filters else "it is not active, or [edge] system-filters is no"
     )
-    return told | {"why": "mode = off" if not asked and section.active else inactive}
+    return told | {"why": why if why and section.active else inactive}
 
 
 def _filters(filters: Mapping[str, GlobalFilter], traces: Mapping[str, Trace]) -> dict[str, Any]:
@@ -233,12 +240,21 @@ def _filters(filters: Mapping[str, GlobalFilter], traces: Mapping[str, Trace]) -
 
 
 def _actions(
-    configuration: Configuration, filters: Mapping[str, GlobalFilter], traces: Mapping[str, Trace], decision: Decision
+    configuration: Configuration,
+    filters: Mapping[str, GlobalFilter],
+    traces: Mapping[str, Trace],
+    decision: Decision,
+    pipeline: Pipeline,
 ) -> Iterator[dict[str, Any]]:
     """Every action that was proposed, strongest first and then in the order of the file; and why it was not taken."""
     actions, winner = configuration.rules.actions, decision.action
     names = [name for name in filters if name in traces and traces[name].holds]
-    proposed = [(actions[proposal], name) for name in names if (proposal := filters[name].action) is not None]
+    own = {f"stage {each.name}": each.said.action for each in own_stages(pipeline)}
+    first = [f"stage {each.name}" for each in before_filters(pipeline)]
+    by_filters = [(actions[proposal], name) for name in names if (proposal := filters[name].action) is not None]
+    by_stages = [(action, name) for name, action in own.items() if action is not None]
+    proposed = [each for each in by_stages if each[1] in first] + by_filters
+    proposed += [each for each in by_stages if each[1] not in first]
     taken = False
     for action, name in sorted(proposed, key=lambda each: -each[0].strength):
         won = not taken and winner is not None and action.name == winner.name and not action.exempts
@@ -250,7 +266,7 @@ def _actions(
         elif winner is not None and action.name == winner.name:
             why = "the same action"
         elif winner is not None and action.strength == winner.strength:
-            why = f"as strong as {winner.name}, but later in the file"
+            why = f"as strong as {winner.name}, but later{'' if name in own else ' in the file'}"
         else:
             why = f"weaker than {winner.name}" if winner is not None else ""
         yield {"action": action.name, "filter": name, "strength": action.strength, "taken": won, "why": why}

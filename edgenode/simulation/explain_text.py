@@ -38,6 +38,7 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     if "tags" in told:
         yield from ("", "tags")
         yield from _table((each["tag"], f"{each['from']} {each['name']}".rstrip()) for each in told["tags"])
+        yield from _stage_lines(told)
         yield from _filter_lines(told) if "filter" not in told else ()
         yield from _action_lines(told)
     if "filter" in told:
@@ -70,6 +71,20 @@ def _certificate_line(told: Mapping[str, Any]) -> str:
         return "not asked for: mtls = off"
     who = f" {printable(told['subject'])}" if "subject" in told else ""
     return f"{printable(told['verify'])}{who} (mtls = {told['mtls']})"
+
+
+def _stage_lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """The stages in order, if one of them says something that no filter has said, or is of one's own."""
+    if any(each["reasons"] or "tags" in each for each in told["stages"]):
+        yield from ("", "stages")
+        yield from _table((each["stage"], _said(each)) for each in told["stages"])
+
+
+def _said(told: Mapping[str, Any]) -> str:
+    why = [printable(" # ".join(filter(None, (each["entry"], each["annotation"])))) for each in told["reasons"]]
+    action = f"-> {told['action']}" if told.get("action") else ""
+    tags = f"[{' '.join(told['tags'])}]" if told.get("tags") else ""
+    return "  ".join(filter(None, (told["became"], action, tags, *why)))
 
 
 def _filter_lines(told: Mapping[str, Any]) -> Iterator[str]:
@@ -172,11 +187,6 @@ def _action_lines(told: Mapping[str, Any]) -> Iterator[str]:
             for each in actions
         )  # fmt: skip
         yield from _table(rows)
-    if told["stages"]:
-        yield from ("", "of other stages")
-        yield from _table(
-            (each["stage"], printable(f"{each['entry']} -> {each['action']}: {each['why']}")) for each in told["stages"]
-        )
 
 
 def _outcome_lines(told: Mapping[str, Any]) -> Iterator[str]:

@@ -12,15 +12,17 @@ from typing import IO, Any
 from attrs import define, field, frozen
 
 from edgenode.config.load import Configuration
-from edgenode.model.decision import Action, Close, Decision, Forward, Respond
+from edgenode.model.decision import Action, Close, Decision, Forward, Outcome, Respond
 from edgenode.model.exchange import Body, Exchange
+from edgenode.policy.actions import TYPES
 from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.uncertainty import UncertainFilters
 from edgenode.proxy.routing import ServedGroup, ServedPathMap
 from edgenode.rules.formulas import Formula
-from edgenode.rules.matching.certainty import Certainty, Unknown
+from edgenode.rules.matching.certainty import Certainty, NotKnown, Unknown
 from edgenode.rules.section_formulas import formula_of
+from edgenode.simulation.overhearing import before_filters, filters_judged, own_stages
 from edgenode.simulation.recorded import LONGEST_LINE, NoEvent, NotJudged, Recorded, Verdict
 from edgenode.simulation.simulator import Judged, NetworkNeeded, Simulator
 
@@ -84,6 +86,8 @@ class Replayer:
         listener = self._listener(recorded)
         client = self._simulator.client(listener, recorded.connection, group, recorded.time, settled=True)
         body = Body(b"", recorded.head.length or 0)
+        for _, stage in self._simulator.configuration.own_stages.values():
+            stage.probe = recorded.probe
         try:
             judged = self._simulator.judge(client, recorded.head, body, recorded.client)
         except NetworkNeeded:
@@ -96,7 +100,7 @@ class Replayer:
         verdict = Verdict("refused", status)
         if status in (495, 496) and not verdict.same(recorded.verdict):
             return NotCertain(frozenset(("certificate",)))  # who was let in was judged by others, or not asked
-        if status == 404:
+        if status in (404, 503):  # no path map matches, or one cannot be judged
             return self._route(judged, recorded.probe(judged.exchange)) or Certain(verdict)
         return Certain(verdict)
 
@@ -115,15 +119,24 @@ class Replayer:
     def _decided(self, judged: Judged, recorded: Recorded) -> Answer:
         decision, path_map = judged.decision, judged.path_map
         assert path_map is not None
+        own = own_stages(path_map.pipeline)
+        for stage in own:
+            if stage.missing:
+                return NotCertain(stage.missing, (f"stage {stage.name}",))
         matched = [why.filter for why in decision.reasons if why.stage == GlobalFilters.name and why.filter]
         depending: Mapping[str, Unknown] = {}
-        if decision.mode != "off":
+        if any(why.stage == GlobalFilters.name and not why.filter for why in decision.reasons):
+            return NotCertain(frozenset(("what a field fails for",)), (GlobalFilters.name,))
+        if filters_judged(decision):
             automatic = path_map.pipeline.tagging.decide(judged.exchange)
             assert isinstance(automatic, Decision)
-            probe = recorded.probe(judged.exchange.tagged(automatic.tags))
+            earlier = (stage.said.tags for stage in before_filters(path_map.pipeline))
+            probe = recorded.probe(judged.exchange.tagged(automatic.tags.union(*earlier)))
             depending = self._doubts.depending(probe, matched)
         certain = ((self._proposal(name), name) for name in matched if name not in depending)
+        # Where a stage of one's own proposes an action, what is not certain of a filter matters if it could win.
         proposed = [(action, name) for action, name in certain if action is not None and not action.exempts]
+        proposed += [(stage.said.action, f"stage {stage.name}") for stage in own if stage.said.action is not None]
         winner, by = max(proposed, key=lambda each: each[0].strength, default=(None, ""))  # the first of the strongest
         mattering = [name for name in depending if self._matters(name, winner, by)]
         if mattering:
@@ -144,13 +157,21 @@ class Replayer:
         if action.exempts or winner is None:
             return True
         names = list(self._filters.filters)
-        earlier = action.strength == winner.strength and names.index(name) < names.index(by)
+        earlier = action.strength == winner.strength and (by not in names or names.index(name) < names.index(by))
         return action.name != winner.name and (action.strength > winner.strength or earlier)
+
+    def _outcome(self, winner: Action, exchange: Exchange, recorded: Recorded) -> Outcome:
+        """What comes of an action: that of a type that is built in depends on nothing that may not be known."""
+        built_in = type(winner) in TYPES.values()
+        return Decision(action=winner).outcome(exchange if built_in else recorded.probe(exchange))
 
     def _verdict(self, judged: Judged, recorded: Recorded, winner: Action | None, by: str) -> Answer:
         exchange, decision, path_map = judged.exchange, judged.decision, judged.path_map
         assert path_map is not None and exchange.request is not None
-        outcome = Forward() if winner is None else winner.outcome(exchange.tagged(decision.tags))
+        try:
+            outcome = Forward() if winner is None else self._outcome(winner, exchange.tagged(decision.tags), recorded)
+        except NotKnown as unknown:
+            return NotCertain(frozenset((unknown.what,)), (by,))
         unmeasured, most = _unmeasured(recorded, path_map), path_map.max_body_size
         if isinstance(outcome, Respond | Close) and winner is not None and decision.mode == "block":
             if unmeasured and path_map.pipeline.inspects >= most:

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from edgenode.config.load import Configuration
-from edgenode.model.decision import Decision
+from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Verification
 from edgenode.net.deadlines import Deadlines
@@ -30,6 +30,7 @@ from edgenode.proxy.listener.limits import ClientLimits
 from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.proxy.routing import ServedGroup, ServedPathMap
 from edgenode.proxy.streams import RequestHead
+from edgenode.simulation.overhearing import overheard
 from edgenode.tls.identity import identity_of
 from edgenode.tls.problems import in_words
 
@@ -96,8 +97,12 @@ class Simulator:
 
     @classmethod
     def of(cls, configuration: Configuration) -> Self:
-        """Make all that serves it; nothing is opened, and nothing is asked."""
+        """Make all that serves it; nothing is opened, and nothing is asked.
+
+        :raises ConfigurationError: if one of its stages is given by a program.
+        """
         clock: Any = Clock()
+        configuration = overheard(configuration)
         assembly, events = Assembly.of(configuration, clock, Deadlines(clock)), EventLog(None, clock)
         return cls(configuration, {name: assembly.context(name, events) for name in configuration.listeners})
 
@@ -131,6 +136,8 @@ class Simulator:
         :param address: the client's; what trusted proxies report of it, or its connection's, if absent.
         :raises NetworkNeeded: if a stage waits for the network.
         """
+        for _, stage in self.configuration.own_stages.values():
+            stage.said, stage.missing = NOTHING, frozenset()
         judged = JudgedRequest()
         judged.arrive(client, head, client.now(), address)
         _at_once(judged.judge())

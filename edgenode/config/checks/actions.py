@@ -21,7 +21,7 @@ def actions(configuration: Sections) -> Iterator[Problem]:
     for name, section in configuration.actions.items():
         header = f"action {name}"
         for key, problem in section.faults():
-            value = getattr(section, key.replace("-", "_"))
+            value = getattr(section, key.replace("-", "_"), None)
             if value is None:
                 yield Problem(header, key, problem.sentence)
                 continue

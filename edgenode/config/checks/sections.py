@@ -189,11 +189,10 @@ def unused(formulas: Formulas) -> Iterator[Problem]:
     configuration = formulas.configuration
     referred: set[tuple[str, str]] = {("list", name) for name in named_lists(configuration)}
     for _, section in configuration.written():
-        for setting in schema.settings(type(section)).values():
-            value = getattr(section, setting.attribute)
+        for setting, value in schema.values_of(section).values():
             names = value if isinstance(value, tuple) else (value,)
             referred.update((setting.notation.refers_to, name) for name in names if setting.notation.refers_to)
     for header, _ in configuration.written():
         kind, _, name = header.partition(" ")
-        if kind not in ("edge", "geo", "listener", "global-filter") and (kind, name) not in referred:
+        if kind not in ("edge", "geo", "listener", "global-filter", "stage", "sink") and (kind, name) not in referred:
             yield Problem(header, "", "nothing refers to this section", warning=True)

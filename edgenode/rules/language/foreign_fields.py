@@ -12,7 +12,7 @@ from edgenode.rules.fields import FIELDS
 
 ALIASES: Mapping[str, str] = {
     "cf.edge.client_port": "edge.peer_port",
-    **{name.replace("ip.src.", "ip.geoip."): name for name in FIELDS if name.startswith("ip.src.")},
+    **{name.replace("ip.src.", "ip.geoip."): name for name in FIELDS.built_in if name.startswith("ip.src.")},
 }
 """Other names of fields that Cloudflare's documentation has: older ones, and of what is a field of ours."""
 

@@ -186,12 +186,18 @@ class _Parser:
         if name in FUNCTIONS and name not in QUANTIFIERS:
             value = self._call(name, column)
         elif (of := ALIASES.get(name, name)) in FIELDS:
-            value = FieldValue(of, FIELDS[of].type, column=column)
+            value = FieldValue(of, self._type(of, column), column=column)
         else:
             raise unknown(words, column, name)
         while words.take("["):
             value = self._indexed(value)
         return value
+
+    def _type(self, name: str, column: int) -> Type:
+        try:
+            return FIELDS[name].type
+        except InvalidValue as problem:  # of an extension
+            raise InvalidValue(problem.sentence, column) from None
 
     def _indexed(self, value: Value) -> Value:
         words, column = self.words, self.words.skip()

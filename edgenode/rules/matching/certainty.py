@@ -20,8 +20,8 @@ Unknown = frozenset[str]
 Answer = bool | Unknown
 
 
-class NotKnown(Exception):
-    """Something of an exchange is not known.
+class NotKnown(BaseException):
+    """Something of an exchange is not known; no reader of an extension shall take it for its own fault.
 
     :ivar what: its name, such as ``header cookie`` or ``body``.
     """
@@ -67,6 +67,8 @@ class Certainty:
                 return True
         except NotKnown as unknown:
             return frozenset((unknown.what,))
+        except Exception:  # a field of an extension fails
+            return frozenset((predicate.subject.key,))
         if "tags" in predicate.subject.needs and isinstance(predicate.sought, str):
             return self.possible.get(predicate.sought) or False
         return False
@@ -78,6 +80,8 @@ class Certainty:
             return formula.test(self.exchange)
         except NotKnown as unknown:
             return frozenset((unknown.what,))
+        except Exception:
+            return frozenset((" and ".join(map(str, formula.evidence)),))
 
 
 def _joined(answers: Iterable[Answer], *, decisive: bool) -> Answer:

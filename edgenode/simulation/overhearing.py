@@ -1,0 +1,103 @@
+"""Stages of one's own in a simulation: what each of them has said, and whether it looked at what nobody knows.
+
+Law: a stage is asked as often as the node would ask it, for it may count. Where it looks at what is not known, what it
+would have said is not known either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from attrs import asdict, define, evolve, field
+from twisted.internet.defer import Deferred
+
+from edgenode.config.load import Configuration
+from edgenode.model.decision import NOTHING, Decision
+from edgenode.model.exchange import Exchange
+from edgenode.model.interfaces import Stage
+from edgenode.policy.globalfilters import GlobalFilters
+from edgenode.policy.pipeline import Pipeline
+from edgenode.rules.matching.certainty import NotKnown, Unknown
+
+
+@define(eq=False)
+class Overheard:
+    """A stage of one's own in a simulation.
+
+    :ivar stage: the stage.
+    :ivar probe: makes of an exchange one that raises where something is not known.
+    :ivar said: what it has said of the last request; :data:`NOTHING` if it was not asked.
+    :ivar missing: what it looked at that is not known.
+    """
+
+    stage: Stage
+    probe: Callable[[Exchange], Exchange] = field(default=lambda exchange: exchange)
+    said: Decision = NOTHING
+    missing: Unknown = frozenset()
+
+    @property
+    def name(self) -> str:
+        """The stage's name."""
+        return self.stage.name
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the stage needs."""
+        return self.stage.needs
+
+    def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
+        """Ask the stage."""
+        try:
+            said = self.stage.decide(self.probe(exchange))
+        except NotKnown as unknown:
+            self.missing = frozenset((unknown.what,))
+            return NOTHING
+        except Exception:
+            self.missing = frozenset(("what it fails for",))
+            raise
+        if isinstance(said, Decision):
+            self.said = said
+        return said
+
+
+def overheard(configuration: Configuration) -> Configuration:
+    """The same configuration with its own stages overheard."""
+    own: dict[str, tuple[Any, Any]] = {
+        name: (section, Overheard(stage)) for name, (section, stage) in configuration.own_stages.items()
+    }
+    return evolve(configuration, own_stages=own) if own else configuration
+
+
+def before_filters(pipeline: Pipeline) -> Iterable[Overheard]:
+    """The stages of one's own of a pipeline that judge before the global filters."""
+    for stage in pipeline.stages:
+        if isinstance(stage, GlobalFilters):
+            return
+        if isinstance(stage, Overheard):
+            yield stage
+
+
+def own_stages(pipeline: Pipeline) -> list[Overheard]:
+    """Every stage of one's own of a pipeline, in order."""
+    return [stage for stage in pipeline.stages if isinstance(stage, Overheard)]
+
+
+def filters_judged(decision: Decision) -> bool:
+    """Whether the global filters were asked, and have answered."""
+    asked = any(stage == GlobalFilters.name for stage, _ in decision.timings)
+    return asked and not any(why.stage == GlobalFilters.name and not why.filter for why in decision.reasons)
+
+
+def stages_told(pipeline: Pipeline, decision: Decision) -> Iterator[dict[str, Any]]:
+    """Every stage in order, as JSON has it: what has become of it, and what it has said that no filter has."""
+    timed = {name for name, _ in decision.timings}
+    for stage in (pipeline.tagging, *pipeline.stages):
+        became = "asked" if stage.name in timed else "left out" if stage.name in decision.exempt else "not asked"
+        reasons = decision.reasons if became == "asked" else ()
+        own = [asdict(why) for why in reasons if why.stage == stage.name and not why.filter]
+        told: dict[str, Any] = {"stage": stage.name, "became": became, "reasons": own}
+        if isinstance(stage, Overheard):
+            action = stage.said.action
+            told |= {"tags": sorted(stage.said.tags), "action": None if action is None else action.name}
+        yield told
