@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -356,3 +358,43 @@ def test_the_example_is_strictly_typed_from_outside(tmp_path: pathlib.Path) -> N
         done = subprocess.run([*command, file], cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
         assert done.returncode == status, done.stdout + done.stderr
     assert 'Argument 1 to "Placed" has incompatible type "Quota"' in done.stdout
+
+
+LISTENS = re.compile(r"listener public on \S*:(\d+)")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the node is asked with curl")
+def test_the_example_runs_as_it_is(outside: Outside) -> None:
+    """The fourth request is over the quota, unless its key is a live one; the sink has the events of all."""
+    examples = outside.folder / "examples"
+    (examples / "pki").mkdir(parents=True)
+    for name in ("pem", "key"):
+        shutil.copy(outside.folder / f"server.{name}", examples / "pki" / f"site.{name}")
+    (examples / "extending").mkdir()
+    ini = examples / "extending" / "extending.ini"
+    ini.write_text(
+        EXAMPLE.replace("tcp:8446:", "tcp:0:").replace("hosts           = localhost", "hosts = shop.example")
+    )
+    command = [sys.executable, "-m", "edgenode", "run", str(ini)]
+    with subprocess.Popen(
+        command, cwd=outside.folder, env=outside.environment, stderr=subprocess.PIPE, text=True
+    ) as node:
+        assert node.stderr is not None
+        try:
+            port = next(found[1] for found in map(LISTENS.search, node.stderr) if found)
+            place = ["--resolve", f"shop.example:{port}:127.0.0.1"]
+
+            def status(path: str, key: str = "none") -> str:
+                curl = ["curl", "-sSk", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"X-Api-Key: {key}"]
+                url = f"https://shop.example:{port}/{path}"
+                return subprocess.run([*curl, *place, url], capture_output=True, text=True, check=True).stdout
+
+            assert [status("") for _ in range(4)] == ["502", "502", "502", "429"]
+            assert [status("", "live_1"), status("health"), status("", "test_1")] == ["502", "502", "503"]
+        finally:
+            node.send_signal(signal.SIGTERM)
+            rest = node.stderr.read()
+    assert node.returncode == 0, rest
+    events = [json.loads(line) for line in (examples / "extending" / "slow.json").read_text().splitlines()]
+    assert [event["status"] for event in events] == [502, 502, 502, 429, 502, 502, 503]
+    assert [event["action"] for event in events][3:] == ["quota", None, None, "later"]

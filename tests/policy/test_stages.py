@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from edgenode.model.decision import Decision
+from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.exchange import Exchange, Geography
 from edgenode.model.settings import Word
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter
-from edgenode.policy.stages import STAGES, Rules, compiled, pipeline_of
+from edgenode.policy.stages import STAGES, Placed, Rules, compiled, pipeline_of
 from edgenode.rules.categories import entry
 from tests.support.strategies import CONNECTION
 
@@ -42,3 +42,39 @@ def test_rules_reach_their_stages() -> None:
     assert isinstance(decision, Decision)
     assert {"partner", "seen", "action:block"} <= decision.tags
     assert decision.action is PREDEFINED["block"]
+
+
+class Own:
+    """A stage of one's own."""
+
+    def __init__(self, name: str, *needs: str) -> None:
+        self.name, self.needs = name, frozenset(needs)
+
+    def decide(self, exchange: Exchange) -> Decision:
+        """Nothing."""
+        return NOTHING
+
+
+def test_stages_of_ones_own_stand_where_they_are_placed() -> None:
+    """In the order given where they have the same place; also beside a stage that has nothing to do."""
+    own = [
+        Placed(Own("last")),
+        Placed(Own("one"), before="inspection"),
+        Placed(Own("two"), before="inspection"),
+        Placed(Own("first"), after="tagging"),
+        Placed(Own("behind"), after="inspection"),
+    ]
+    pipeline = pipeline_of(compiled(RULES), own)
+    assert [stage.name for stage in pipeline.stages] == ["first", "global-filters", "one", "two", "behind", "last"]
+
+
+def test_what_a_stage_of_ones_own_cannot_see_of_a_body_is_refused() -> None:
+    """As what filters cannot see; and not where the path map lets it pass."""
+    own = [Placed(Own("bodies", "body"))]
+    pipeline = pipeline_of(compiled(RULES), own)
+    assert [stage.name for stage in pipeline.stages] == ["global-filters", "inspection", "bodies"]
+    assert pipeline.inspects
+    assert [stage.name for stage in pipeline_of(compiled(RULES), own, uninspected="pass").stages] == [
+        "global-filters",
+        "bodies",
+    ]

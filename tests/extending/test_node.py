@@ -1,0 +1,370 @@
+"""Stages and sinks of one's own in a running node: where they judge, what exempts from them, what a reload keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import pytest
+from attrs import define, field, frozen
+from twisted.application.service import Service
+from twisted.internet import defer
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from edgenode import (
+    NOTHING,
+    Action,
+    Close,
+    Configuration,
+    ConfigurationError,
+    Decision,
+    EdgeService,
+    Exchange,
+    Forward,
+    IEventSink,
+    Outcome,
+    Placed,
+    Reason,
+    Record,
+    Respond,
+    Response,
+    Stage,
+    setting,
+)
+from tests.support.node import PKI, Changes, Events, Node, Origin, ini, started
+
+HERE = __name__
+
+
+@frozen
+class Refuse(Action):
+    """Answers 429."""
+
+    skips = True
+    default_priority = 450
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """The answer."""
+        return Respond(Response(429, (), b"slowly\n"))
+
+
+@frozen
+class Keys:
+    """How many are let through, and whether bodies are looked at."""
+
+    most: int = setting("Requests.", 1)
+    bodies: bool = setting("Whether bodies are looked at.", False)
+
+
+@define(eq=False)
+class Counting:
+    """Refuses what is more than some requests, or has a certain body."""
+
+    name: str
+    keys: Keys = Keys()
+    count: int = 0
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The body, if that is to be looked at."""
+        return frozenset(("body",) if self.keys.bodies else ())
+
+    def decide(self, exchange: Exchange) -> Decision:
+        """Count."""
+        self.count += 1
+        request = exchange.request
+        if self.keys.bodies and request is not None and request.body is not None and b"evil" in request.body.data:
+            return Decision(action=Refuse("evil"))
+        if self.count <= self.keys.most:
+            return Decision(frozenset((f"{self.name}-counted",)))
+        return Decision(frozenset(("over",)), (Reason(self.name, "", f"count: {self.count}"),), Refuse(self.name))
+
+
+def counting(name: str, keys: Keys) -> Stage:
+    """The factory as a function."""
+    return Counting(name, keys)
+
+
+@implementer(IEventSink)
+class Keeping(Service):
+    """Keeps the statuses of exchanges while it runs; all of its kind are known."""
+
+    all: ClassVar[list[Keeping]] = []
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.kept: list[int] = []
+        self.all.append(self)
+
+    def record(self, record: Record) -> None:
+        """Take a record."""
+        assert self.running
+        self.kept.append(record.status)
+
+
+@implementer(IEventSink)
+class Failing:
+    """A sink that fails."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def record(self, record: Record) -> None:
+        """Fail."""
+        raise RuntimeError(self.name)
+
+
+@frozen
+class Odd(Action):
+    """An action that fails, or comes to what is no outcome."""
+
+    skips = True
+    default_priority = 450
+    what: Any = field(default=None, kw_only=True)
+
+    def outcome(self, exchange: Exchange) -> Outcome:
+        """What it was given, or what that raises."""
+        if isinstance(self.what, Exception):
+            raise self.what
+        outcome: Outcome = self.what
+        return outcome
+
+
+REQUEST = b"GET /%b HTTP/1.1\r\nHost: open.test\r\nConnection: close\r\n\r\n"
+
+
+async def statuses(node: Node, *paths: str) -> list[int]:
+    """The statuses of requests, one after another."""
+    found = []
+    for path in paths:
+        answer = await node.exchange(REQUEST % path.encode())
+        found.append(int(answer.split()[1]) if answer else 0)
+    return found
+
+
+async def test_a_stage_by_ini_judges_where_it_is_placed(pki: PKI, origin: Origin) -> None:
+    """Behind the filters an action of the type skip exempts from it, as from one that is built in; a path map may go
+    without it; the event has its reason, its time and its tags."""
+    changes: Changes = {
+        "stage counting": {"factory": f"{HERE}:counting", "after": "global-filters", "most": "1"},
+        "action exempt": {"type": "skip", "skip": "counting"},
+        "global-filter friends": {"path": "^/friend", "action": "exempt"},
+        "global-filter counted": {"tag": "counting-counted", "tags": "seen"},
+        "security-policy all": {"path-maps": "health all"},
+        "path-map health": {"path": "^/health$", "origin": "origin", "stages": "none"},
+    }
+    async with started(pki, origin, changes) as node:
+        assert await statuses(node, "", "", "friend", "health") == [200, 429, 200, 200]
+        first, second, friend, health = await node.events.take(4)
+        assert [*first["stages"]] == ["tagging", "global-filters", "counting"]
+        assert "counting-counted" in first["tags"]
+        assert "seen" not in first["tags"], "it judges behind the filters"
+        assert (second["action"], second["reasons"][-1]["entry"]) == ("counting", "count: 2")
+        assert friend["reasons"][-1] == {
+            "stage": "counting", "filter": "", "entry": "left out", "annotation": "", "action": "",
+        }  # fmt: skip
+        assert "counting" not in health["stages"]
+
+
+async def test_a_stage_before_the_filters_gives_them_tags(pki: PKI, origin: Origin) -> None:
+    """As the automatic tags are."""
+    changes: Changes = {
+        "stage counting": {"factory": f"{HERE}:counting", "before": "global-filters", "most": "2"},
+        "global-filter counted": {"tag": "counting-counted", "action": "block", "path": "^/x", "relation": "and"},
+    }
+    async with started(pki, origin, changes) as node:
+        assert await statuses(node, "", "x", "x") == [200, 403, 429]
+        await node.events.take(3)
+
+
+async def test_a_stage_that_needs_bodies_gets_them(pki: PKI, origin: Origin) -> None:
+    """The beginning of a body is held back for it, and a longer body than it sees is refused, as for filters."""
+    changes: Changes = {
+        "stage bodies": {"factory": f"{HERE}:counting", "most": "9", "bodies": "yes"},
+        "path-map all": {"inspect-body-size": "16"},
+    }
+    post = b"POST / HTTP/1.1\r\nHost: open.test\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+    async with started(pki, origin, changes) as node:
+        for body, status in ((b"harmless", b"200"), (b"evil", b"429"), (b"x" * 17, b"413")):
+            assert (await node.exchange(post % (len(body), body))).split()[1] == status
+        await node.events.take(3)
+
+
+async def test_a_reload_keeps_a_stage_whose_section_is_the_same(pki: PKI, origin: Origin) -> None:
+    """What it has counted goes on; with other keys it is a new one."""
+    changes: dict[str, dict[str, str | None]] = {"stage counting": {"factory": f"{HERE}:counting", "most": "1"}}
+    async with started(pki, origin, changes) as node:
+        assert await statuses(node, "") == [200]
+        (pki.folder / "same.ini").write_text(ini(origin.port, changes))
+        await node.service.reload(Configuration.load(pki.folder / "same.ini", node.service.configuration))
+        assert await statuses(node, "") == [429]
+        changes["stage counting"]["most"] = "2"
+        (pki.folder / "other.ini").write_text(ini(origin.port, changes))
+        await node.service.reload(Configuration.load(pki.folder / "other.ini", node.service.configuration))
+        assert await statuses(node, "") == [200]
+        await node.events.take(3)
+
+
+def node_with(pki: PKI, origin: Origin, stages: Sequence[Stage | Placed], changes: Changes | None = None) -> Node:
+    """A node in a program that gives it stages, not started yet."""
+    from twisted.internet import reactor
+
+    events = Events()
+    configuration = Configuration.from_text(ini(origin.port, changes), pki.folder, {})
+    return Node(EdgeService(configuration, reactor, events, stages=stages), events, pki)
+
+
+async def test_a_program_gives_stages_with_their_places(pki: PKI, origin: Origin) -> None:
+    """In every path map and after every reload; a section without a factory says where, and lets skip and path maps
+    name it."""
+    changes: Changes = {
+        "stage declared": {"after": "tagging"},
+        "action exempt": {"type": "skip", "skip": "declared"},
+        "global-filter exempting": {"path": "^/exempt", "action": "exempt"},
+        "security-policy all": {"path-maps": "health all"},
+        "path-map health": {"path": "^/health$", "origin": "origin", "stages": "none"},
+    }
+    last, declared, first = (Counting(name, Keys(most=9)) for name in ("last", "declared", "first"))
+    node = node_with(pki, origin, [last, declared, Placed(first, before="inspection")], changes)
+    node.start()
+    try:
+        assert await statuses(node, "", "health") == [200, 200]
+        everything, health = await node.events.take(2)
+        assert [*everything["stages"]] == ["tagging", "declared", "global-filters", "first", "last"]
+        assert [*health["stages"]] == ["tagging", "global-filters", "first", "last"]
+        await node.reload(origin, changes)
+        assert await statuses(node, "") == [200]
+        assert (last.count, declared.count, first.count) == (3, 2, 3)
+        await node.events.take()
+        with pytest.raises(ConfigurationError, match=r"\[stage else\] factory: this key is required"):
+            await node.reload(origin, {**changes, "stage else": {}})
+    finally:
+        await node.stop()
+
+
+@pytest.mark.parametrize(
+    ("stages", "changes", "sentence"),
+    [
+        ([], {"stage declared": {}}, r"\[stage declared\] factory: this key is required: no program gives the stage"),
+        (
+            [Counting("by-ini")],
+            {"stage by-ini": {"factory": f"{HERE}:counting"}},
+            r"\[stage by-ini\] factory: the program gives one as well",
+        ),
+        ([Counting("twice"), Counting("twice")], {}, "the program gives two stages of one name"),
+    ],
+)
+def test_stages_that_do_not_fit_the_configuration(
+    pki: PKI, origin: Origin, stages: list[Stage], changes: Changes, sentence: str
+) -> None:
+    """Before anything is opened."""
+    with pytest.raises(ConfigurationError, match=sentence):
+        node_with(pki, origin, stages, changes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((Counting("x"), "global-filter"), "there is no built-in stage global-filter: there are tagging"),
+        ((Counting("x"), "inspection", "tagging"), "before another or after one, and not both"),
+        ((Counting("x"), "tagging"), "the automatic tags come first"),
+        ((Counting("global-filters"),), "global-filters is the name of a built-in stage"),
+        ((Counting("acl"),), "acl is the name of a built-in stage"),
+        ((object(),), "a stage has a name, and a set of what it needs"),
+    ],
+)  # fmt: skip
+def test_a_stage_has_a_name_and_a_place(arguments: tuple[Any, ...], sentence: str) -> None:
+    """An error where it is placed, and no surprise later."""
+    with pytest.raises(ValueError, match=sentence):
+        Placed(*arguments)
+
+
+async def test_a_sink_lives_with_the_node(pki: PKI, origin: Origin) -> None:
+    """Besides the events of the program; what a reload takes away ends, and what it brings begins."""
+    Keeping.all.clear()
+    async with started(pki, origin, {"sink one": {"factory": f"{HERE}:Keeping"}}) as node:
+        (one,) = Keeping.all
+        assert one.running
+        assert await statuses(node, "") == [200]
+        await node.events.take()
+        assert one.kept == [200]
+        await node.reload(origin, {"sink two": {"factory": f"{HERE}:Keeping"}})
+        _, two = Keeping.all
+        assert (one.running, two.running) == (0, 1)
+        assert await statuses(node, "") == [200]
+        await node.events.take()
+        assert (one.kept, two.kept) == ([200], [200])
+    assert not two.running
+
+
+async def test_a_sink_that_fails_takes_no_record_from_another(
+    pki: PKI, origin: Origin, flush_logged_errors: Callable[..., list[Failure]]
+) -> None:
+    """The exchange goes on, the others get the record, and the log says it once."""
+    Keeping.all.clear()
+    changes: Changes = {"sink bad": {"factory": f"{HERE}:Failing"}, "sink good": {"factory": f"{HERE}:Keeping"}}
+    async with started(pki, origin, changes) as node:
+        assert await statuses(node, "", "") == [200, 200]
+        await node.events.take(2)
+        assert Keeping.all[0].kept == [200, 200]
+    assert len(flush_logged_errors(RuntimeError)) == 1
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        RuntimeError("of an action"),
+        None,
+        "Close",
+        Respond(Response(200, ((b"x", b"a\r\nSet-Cookie: b=c"),))),
+        Respond(Response(200, ((b"x: y\r\nz", b"a"),))),
+        Respond(Response(99)),
+        Forward(((b"x", b"a\nb"),)),
+    ],
+    ids=repr,
+)  # fmt: skip
+async def test_an_action_that_fails_lets_nobody_pass(
+    pki: PKI, origin: Origin, flush_logged_errors: Callable[..., list[Failure]], what: Any
+) -> None:
+    """It raises, comes to what is no outcome, or sets what would be another header: 503 in any case."""
+
+    class Proposing:
+        name = "proposing"
+        needs: frozenset[str] = frozenset()
+
+        def decide(self, exchange: Exchange) -> Decision:
+            return Decision(action=Odd("odd", what=what))
+
+    node = node_with(pki, origin, [Proposing()], {"edge": {"failure": "open"}})
+    node.start()
+    try:
+        assert await statuses(node, "") == [503]
+        (event,) = await node.events.take()
+        assert event["action"] == "odd"
+    finally:
+        await node.stop()
+    assert len(flush_logged_errors(RuntimeError, TypeError, ValueError)) == 1
+
+
+async def test_a_stage_may_wait_and_close(pki: PKI, origin: Origin) -> None:
+    """A Deferred of its own, and an outcome without an answer."""
+
+    class Waiting:
+        name = "waiting"
+        needs: frozenset[str] = frozenset()
+
+        def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
+            request = exchange.request
+            if request is not None and request.path == b"/close":
+                return defer.succeed(Decision(action=Odd("gone", what=Close())))
+            return NOTHING
+
+    node = node_with(pki, origin, [Placed(Waiting(), after="tagging")])
+    node.start()
+    try:
+        assert await statuses(node, "", "close") == [200, 0]
+        assert [event["status"] for event in await node.events.take(2)] == [200, 444]
+    finally:
+        await node.stop()
