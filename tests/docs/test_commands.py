@@ -34,6 +34,7 @@ ELSEWHERE = {
     r"edgenode feeds update ": "asks other machines; tests/node/test_feed_updates.py",
     r"edgenode (feeds list|reload) --pid(-file)? (4711|/run/)": "tests/node/test_feed_updates.py and test_reload.py",
     r"edgenode explain edgenode\.ini ": "a test of the reader's own configuration; tests/commands/test_explain.py",
+    r"edgenode (check|explain) examples/extending/|edgenode reference quota": "needs pip; tests/extending",
     r"edgenode check /etc/edgenode/": "the reader's own configuration",
     r"edgenode import curiefense": "tests/commands/test_import.py",
 }
@@ -55,8 +56,8 @@ VOLATILE = (
 
 
 RUN = {
-    "docs/embedding.rst", "docs/explain.rst", "docs/how-do-i.rst", "docs/migrating-from-nginx.rst", "docs/mtls.rst",
-    "docs/replay.rst", "docs/tutorial.rst",
+    "docs/embedding.rst", "docs/explain.rst", "docs/extending.rst", "docs/how-do-i.rst", "docs/migrating-from-nginx.rst",
+    "docs/mtls.rst", "docs/replay.rst", "docs/tutorial.rst",
 }  # fmt: skip
 """The pages with commands that are run, besides README."""
 
