@@ -87,6 +87,11 @@ def _notes(configuration: Configuration, path: str) -> Sequence[Problem]:
         Problem(f"listener {name}", "endpoint", f"port {port} needs a privilege that this user does not have: {HOW}")
         for name, port in privileged(configuration).items()
     ]
+    problems += [
+        Problem(f"stage {name}", "", "the program in which the node is embedded has to give it; there is no factory")
+        for name, stage in configuration.stages.items()
+        if stage.factory is None
+    ]
     return placed(problems, ini.read(text, ())[0], text, path)
 
 

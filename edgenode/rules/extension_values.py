@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from edgenode.model.errors import InvalidValue
+from edgenode.model.exchange import Address, Connection, Exchange, Request
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, Type
 from edgenode.rules.networks import address
 
@@ -38,6 +39,33 @@ def checked(name: str, type: Type) -> Callable[[Any], Any]:
         raise InvalidValue(f"the field {name} is of a type that there is not: {type}", 0)
     expected = _TYPES[type]
     return lambda value: _instance(name, value, expected)
+
+
+class _Touched(BaseException):
+    """A reader looks at the body."""
+
+
+class _Body:
+    """A body that nobody may look at."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise _Touched
+
+
+def looks_at_body(read: Callable[[Exchange], Any]) -> bool:
+    """Whether a reader looks at the body of a plain request: that is there only for a field that says that it needs it,
+    and a reader that takes it for missing would let every request pass."""
+    body: Any = _Body()
+    host = ((b"host", b"a.example"), (b"content-length", b"1"))
+    request = Request(b"POST", b"https", b"a.example", b"/", b"/", None, b"/", host, length=1, body=body)
+    here = Address("192.0.2.1", 443)
+    try:
+        read(Exchange(Connection(here, here), request, "192.0.2.1"))
+    except _Touched:
+        return True
+    except Exception:  # of what is not there in so small a request
+        return False
+    return False
 
 
 def _instance(name: str, value: Any, expected: Any) -> Any:

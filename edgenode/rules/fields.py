@@ -17,7 +17,7 @@ from attrs import evolve, field, frozen
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Request
 from edgenode.model.extensions import Table
-from edgenode.rules.extension_values import checked
+from edgenode.rules.extension_values import checked, looks_at_body
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
 from edgenode.rules.networks import address
 from edgenode.rules.views import arguments, bodies, certificates, cookies, geo, headers, uris
@@ -381,6 +381,8 @@ def _of_extension(name: str, found: object) -> Field:
         raise InvalidValue(f"the name of a field of an extension is {expected}: {name}", 0)
     if not found.needs <= NEEDS:
         raise InvalidValue(f"the field {name} needs what there is not: {', '.join(sorted(found.needs - NEEDS))}", 0)
+    if "body" not in found.needs and looks_at_body(found.read):
+        raise InvalidValue(f"the field {name} looks at the body, and does not say that it needs it", 0)
     check, read = checked(name, found.type), found.read
 
     def checking(exchange: Exchange) -> Any:

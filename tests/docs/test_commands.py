@@ -56,8 +56,8 @@ VOLATILE = (
 
 
 RUN = {
-    "docs/embedding.rst", "docs/explain.rst", "docs/extending.rst", "docs/how-do-i.rst", "docs/migrating-from-nginx.rst",
-    "docs/mtls.rst", "docs/replay.rst", "docs/tutorial.rst",
+    "docs/embedding.rst", "docs/explain.rst", "docs/extending.rst", "docs/how-do-i.rst",
+    "docs/migrating-from-nginx.rst", "docs/mtls.rst", "docs/replay.rst", "docs/tutorial.rst",
 }  # fmt: skip
 """The pages with commands that are run, besides README."""
 

@@ -239,6 +239,7 @@ TYPE = Field("broken.type", BYTES, reader, "Help.", frozenset(("magic",)))
 NAME = Field("broken.other", BYTES, reader, "Help.")
 EDGE = Field("edge.mine", BYTES, reader, "Help.")
 INTEGER = Field("broken.integer", INT, reader, "Help.")
+OF_BODY = Field("broken.body", BYTES, lambda exchange: exchange.request.body and exchange.request.body.data, "Help.")
 OF_INTEGER = Category("of-integer", "broken.integer", REGEX, "Help.")
 OF_NOTHING = Category("of-nothing", "broken.nothing", REGEX, "Help.")
 """
@@ -249,6 +250,7 @@ broken.name = broken:NAME
 edge.mine = broken:EDGE
 broken.integer = broken:INTEGER
 broken.import = raising:FIELD
+broken.body = broken:OF_BODY
 broken.nothing = broken:NOTHING
 [edgenode.categories]
 of-integer = broken:OF_INTEGER
@@ -269,6 +271,10 @@ raising = raising:Action
         ('expression = edge.mine eq "x"', "the name of a field of an extension is words of a-z"),
         ("expression = broken.import eq 1", "the extension raising:FIELD cannot be loaded: RuntimeError: I am broken"),
         ("expression = broken.nothing eq 1", "the extension broken:NOTHING cannot be loaded: AttributeError"),
+        (
+            'expression = broken.body eq "x"',
+            "the field broken.body looks at the body, and does not say that it needs it",
+        ),
         ("of-integer = x", "the category of-integer looks for regex, and its field has values of type Int"),
         ("of-nothing = x", "the extension broken:NOTHING cannot be loaded: AttributeError"),
         ("raising = x", "the extension raising:CATEGORY cannot be loaded: RuntimeError: I am broken"),
@@ -307,10 +313,10 @@ def test_the_name_of_what_is_built_in_cannot_be_taken(outside: Outside) -> None:
     assert re.search(r"quota: several distributions declare it: acme-edge 1.0, twin 1.0", printed)
 
 
-@pytest.mark.parametrize("value", ['"text"', "7", 'b"x"[9]', "exchange.request.body.data"])
+@pytest.mark.parametrize("value", ['"text"', "7", 'b"x"[9]', "exchange.request.fields[b'x'].data"])
 @pytest.mark.parametrize("where", ["filter", "path-map"])
 def test_a_field_that_fails_lets_nobody_pass(outside: Outside, value: str, where: str) -> None:
-    """It raises, gives what is not of its type, or looks at a body that it does not need: 503, and never no match."""
+    """It raises, or gives what is not of its type: 503, and never no match; of recorded requests nothing is certain."""
     module = f"""
 from edgenode import BYTES, Exchange, Field
 
@@ -327,6 +333,21 @@ FIELD = Field("odd.value", BYTES, read, "Help.")
         (odd.folder / ini).write_text(f'{text}\n[path-map odd]\norigin = shop\nexpression = odd.value eq "x"\n')
     told = json.loads(odd.run("explain", ini, "https://shop.example/", "--json", "-d", "x").partition("\n}")[0] + "}")
     assert told["outcome"]["status"] == 503
+    plain = Configuration.from_text(MINIMAL.replace("shop.example", "www.test"), odd.folder)
+    (odd.folder / "events.json").write_text(event(plain).replace("www.test", "shop.example") + "\n")
+    printed = odd.run("replay", ini, "events.json")
+    assert "0 the same, 0 changed, 1 not certain" in printed
+
+
+def test_a_stage_without_a_factory_is_for_a_program(outside: Outside) -> None:
+    """``check`` says so; what judges alone cannot use the configuration, and says why."""
+    ini = outside.ini("[stage given]\n")
+    assert "note: node.ini:23: [stage given]: the program in which the node is embedded has to" in outside.run(
+        "check", ini
+    )
+    told = "[stage given] factory: this key is required: no program gives the stage"
+    assert told in outside.run("explain", ini, "https://shop.example/", status=1)
+    assert told in outside.run("run", ini, status=1)
 
 
 def test_code_of_an_extension_is_loaded_only_by_who_names_it(outside: Outside) -> None:
