@@ -15,6 +15,7 @@ from attrs import field, frozen
 from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Stage
 from edgenode.net.deadlines import Deadlines
+from edgenode.node.extensions import with_sinks
 from edgenode.policy.stages import Placed
 from edgenode.proxy.certificate_headers import uris_of
 from edgenode.proxy.listener.context import ListenerContext
@@ -107,7 +108,7 @@ class Assembly:
         """What all exchanges of a listener share.
 
         :param listener: its name.
-        :param events: takes the events.
+        :param events: takes the events, besides the sinks of the configuration.
         """
         edge = self.configuration.edge
         return ListenerContext(
@@ -115,7 +116,7 @@ class Assembly:
             self.routers[listener],
             edge.name.encode("ascii"),
             TrustedProxies(edge.trusted_proxies, edge.client_address),
-            events,
+            with_sinks(events, self.configuration),
             edge.told_headers,
         )
 

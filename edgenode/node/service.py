@@ -24,7 +24,7 @@ from edgenode.model.interfaces import IEventSink, Stage
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
-from edgenode.node.extensions import Extensions, with_sinks
+from edgenode.node.extensions import Extensions
 from edgenode.node.feed_updates import FeedUpdates
 from edgenode.node.logs import Logs
 from edgenode.node.watch import Watch
@@ -80,9 +80,10 @@ class EdgeService(Service):
     @property
     def _events(self) -> IEventSink:
         """Who takes the events now."""
-        own = self._logs.sink if self._logs is not None else self._own
-        assert own is not None
-        return with_sinks(own, self.configuration)
+        if self._logs is not None:
+            return self._logs.sink
+        assert self._own is not None
+        return self._own
 
     @property
     def configuration(self) -> Configuration:
