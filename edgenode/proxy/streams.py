@@ -22,6 +22,7 @@ exchange knows nothing else of either side. The law that every protocol keeps:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol
 
 from edgenode.model.errors import ClientError, OriginError
@@ -96,17 +97,14 @@ class RequestHead(Request):
         """The field lines without their ends, index by index."""
         return self.field_block.split(b"\r\n")[:-1]
 
-    def __getattr__(self, name: str) -> tuple[object, ...]:
-        """``headers`` and ``names``, from the field lines."""
-        if name == "headers":
-            self.headers = self._pairs()
-            return self.headers
-        if name == "names":
-            self.names = tuple([line.partition(b":")[0] for line in self.field_lines])
-            return self.names
-        raise AttributeError(name)
+    @cached_property
+    def names(self) -> tuple[bytes, ...]:  # type: ignore[override]  # who has one does not change it
+        """The names of its field lines as received."""
+        return tuple([line.partition(b":")[0] for line in self.field_lines])
 
-    def _pairs(self) -> Headers:
+    @cached_property
+    def headers(self) -> Headers:  # type: ignore[override]
+        """The header fields, names in lower case."""
         values = [line.partition(b": ")[2] for line in self.field_lines]
         pairs = zip(self.field_names, values, strict=True)
         host = self.fields[b"host"][0]  # of an absolute target, where it differs: RFC 9112, section 3.2.2

@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from twisted.internet.error import ConnectionLost
@@ -414,15 +413,6 @@ def test_a_descriptor_whose_file_is_another_can_be_removed(field: Field) -> None
     field.poller.removeReader(replaced)
     field.poller.removeWriter(replaced)
     assert not field.loop.readers
-
-
-def test_it_passes_on_what_else_a_reactor_has(field: Field) -> None:
-    """A poller stands for its reactor: timers and everything else are those of the reactor."""
-    poller: Any = field.poller
-    assert poller.later is field.loop.later
-    poller.callLater(0, field.log.append, "called")
-    field.loop.turn()
-    assert field.log == ["called"]
 
 
 def test_the_reactor_sees_a_descriptor(field: Field) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
 
 from edgenode.net.poller import Poller
 from tests.support.transports import Ends, certificate
@@ -70,3 +72,14 @@ async def test_what_goes_on_wakes_the_reactor(ends: Ends) -> None:
     ends.right.call_again()
     await until(lambda: right.pieces)
     assert right.pieces == [b""]
+
+
+async def test_a_poller_has_the_timers_and_the_threads_of_its_reactor() -> None:
+    """It stands for its reactor wherever one needs timers or threads, as Twisted's functions for them do."""
+    from twisted.internet import reactor
+
+    poller: Any = Poller(reactor)
+    await deferLater(poller, 0)
+    assert await deferToThreadPool(poller, poller.getThreadPool(), lambda: "from a thread") == "from a thread"
+    assert poller.getThreadPool() is reactor.getThreadPool()  # type: ignore[attr-defined]
+    assert poller.seconds() <= reactor.seconds()
