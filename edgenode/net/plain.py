@@ -18,17 +18,17 @@ class Plain:
     def do_handshake(self) -> None:
         """There is none."""
 
-    def recv(self, size: int) -> bytes:
-        """Up to ``size`` bytes; raises as ``SSL.Connection.recv`` does."""
+    def recv_into(self, buffer: memoryview) -> int:
+        """The number of bytes read into a buffer, at least one; raises as ``SSL.Connection.recv_into`` does."""
         try:
-            data = self._socket.recv(size)
+            count = self._socket.recv_into(buffer)
         except BlockingIOError as error:
             raise SSL.WantReadError from error
         except OSError as error:
             raise SSL.SysCallError(error.errno, os.strerror(error.errno or 0)) from error
-        if not data:
+        if not count:
             raise SSL.ZeroReturnError
-        return data
+        return count
 
     def send(self, data: bytes | memoryview) -> int:
         """Send what the socket takes; raises as ``SSL.Connection.send`` does."""

@@ -23,6 +23,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from edgenode.net.records import Space
+
 _READ, _WRITE = select.EPOLLIN, select.EPOLLOUT
 _ROUND = 128
 """Events asked for at once; the epoll tells of the others first when it is asked again."""
@@ -53,6 +55,7 @@ class Reactor(Timers, Protocol):
     :ivar batch: takes whoever has read something to be handed on later in the round; ``None``: hand it on at once.
     :ivar steps: likewise what is to be done once everybody's bytes were handed on, each with the transport it is for.
     :ivar unsent: likewise whoever has something to send.
+    :ivar space: where everybody reads to.
     """
 
     clock: Callable[[], float]
@@ -61,6 +64,7 @@ class Reactor(Timers, Protocol):
     batch: deque[Any] | None
     steps: deque[Step] | None
     unsent: list[Any] | None
+    space: Space
 
     def addReader(self, reader: Any) -> None:
         """Call ``reader.doRead`` whenever its descriptor is readable."""
@@ -104,6 +108,7 @@ class Poller:
         self.batch: deque[Any] | None = None
         self.steps: deque[Step] | None = None
         self.unsent: list[Any] | None = None
+        self.space = Space()
         self._waking = False
         self._whole = True  # whether the last poll has told of everybody
         self.polls = self.heard = 0

@@ -13,6 +13,7 @@ import contextlib
 import socket
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IReadDescriptor, IWriteDescriptor
@@ -24,13 +25,8 @@ from edgenode.net.errors import TOO_MANY_MESSAGES, describe, unread_alert
 from edgenode.net.plain import Plain
 from edgenode.net.poller import Reactor
 from edgenode.net.receiver import NOBODY, Receiver
+from edgenode.net.records import RECORD, Fill, Give, reading, writing
 from edgenode.net.tls_messages import Messages
-
-FIRST = 2048
-"""Bytes of the first read of a slice: nearly all requests and small responses fit."""
-
-RECORD = 16384
-"""The most plaintext that a TLS record holds (RFC 8446, section 5.1), and so the most that one read returns."""
 
 READ_AHEAD = 3 * RECORD
 """Bytes that one slice reads, and delivers as one, at most: a request head of 32 KiB, as much again of what follows it,
@@ -73,10 +69,14 @@ class Transport:
     """
 
     __slots__ = (
-        "_again", "_asked", "_closing", "_direct", "_ended", "_fd", "_half", "_keep_refused", "_messages", "_open",
-        "_paused", "_queue", "_reactor", "_read", "_reading", "_unsent", "_writing",
-        "connection", "established", "lost", "queued", "receiver", "sent", "side", "sock", "wary",
+        "_again", "_asked", "_closing", "_content", "_direct", "_ended", "_fd", "_fill", "_give", "_half",
+        "_keep_refused", "_messages", "_open", "_paused", "_queue", "_reactor", "_read", "_reading", "_unsent",
+        "_writing", "connection", "established", "lost", "queued", "receiver", "sent", "side", "sock", "wary",
     )  # fmt: skip
+
+    _content: Any  # like the two that follow set once the handshake is done
+    _fill: Fill
+    _give: Give
 
     def __init__(
         self,
@@ -123,13 +123,14 @@ class Transport:
                 self._handshake()
             return
         try:
-            data = self.connection.recv(FIRST)
-            if len(data) >= FIRST:
-                self._read_on(data)
+            size = self._fill(0, RECORD)
+            if size >= RECORD:
+                self._read_on(size)
             elif (batch := self._reactor.batch) is None:
-                self.receiver.received(data)  # that was all: OpenSSL decrypts no record before the last one is read
+                # That was all: OpenSSL decrypts no record before the last one is read.
+                self.receiver.received(self._content[:size])
             else:
-                self._read = data
+                self._read = self._content[:size]
                 batch.append(self)
         except SSL.Error as error:
             self._not_read(error)
@@ -154,7 +155,7 @@ class Transport:
                 if wary and self._heard():
                     return  # it is read first, in the next round
                 data = queue[0]
-                count = self.connection.send(data if len(data) <= step else memoryview(data)[:step])
+                count = self._give(data if len(data) <= step else memoryview(data)[:step])
                 self.sent += count
                 self.queued -= count
                 if count < len(data):
@@ -256,12 +257,12 @@ class Transport:
         try:
             if self.wary:
                 while at < size and at < WRITE_AHEAD and not self._heard():
-                    at += self.connection.send(memoryview(data)[at : at + RECORD])
+                    at += self._give(memoryview(data)[at : at + RECORD])
             elif 0 < size <= CHUNK:  # nothing is no record: what OpenSSL does with it is undefined
-                at = self.connection.send(data)
+                at = self._give(data)
             else:
                 while at < size and at < WRITE_AHEAD:
-                    at += self.connection.send(memoryview(data)[at : at + CHUNK])
+                    at += self._give(memoryview(data)[at : at + CHUNK])
         except (SSL.WantWriteError, SSL.WantReadError):
             pass
         except SSL.Error as error:
@@ -336,24 +337,20 @@ class Transport:
 
     # -- inside: reading ---------------------------------------------------------------------------------------------
 
-    def _read_on(self, data: bytes) -> None:
+    def _read_on(self, size: int) -> None:
         """Read on after a full read, as long as records are full; deliver everything as one."""
-        recv, clock, plain = self.connection.recv, self._reactor.clock, isinstance(self.connection, Plain)
+        fill, clock = self._fill, self._reactor.clock
         end = clock() + SLICE
-        parts, size = [data], len(data)
         failure = None
         try:
             while size < READ_AHEAD and clock() < end:
-                # The rest of a record, if it is full; or whatever there is.
-                rest = READ_AHEAD - size if plain else RECORD - size % RECORD
-                data = recv(rest)
-                parts.append(data)
-                size += len(data)
-                if len(data) < rest:
+                more = fill(size, RECORD)
+                size += more
+                if more < RECORD:
                     break
         except SSL.Error as error:
             failure = error.with_traceback(None)  # its traceback holds this frame, which holds the error
-        data = b"".join(parts)
+        data = self._content[:size]
         batch = self._reactor.batch
         if batch is not None and failure is None and size <= RECORD and not self.connection.pending():
             self._read = data
@@ -392,13 +389,13 @@ class Transport:
             if not more or not self._open:
                 return
             try:
-                data = self.connection.recv(FIRST)
+                size = self._fill(0, RECORD)
             except SSL.WantReadError:
                 continue
             except SSL.Error as error:
                 self._not_read(error)
             else:
-                self._read_on(data)
+                self._read_on(size)
             return
 
     def _other_side_ended(self) -> None:
@@ -456,6 +453,8 @@ class Transport:
             self._end("something of our own failed in the handshake", clean=False)
             return
         self.established = True
+        space = self._reactor.space
+        self._content, self._fill, self._give = space.content, reading(self.connection, space), writing(self.connection)
         if isinstance(self.connection, SSL.Connection):
             self._messages = Messages(self.connection, self.sock, self._reactor.clock)
         if self.queued:

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 from twisted.python.failure import Failure
 
-from edgenode.net.transport import FIRST, READ_AHEAD, RECORD, SLICE
-from tests.support.transports import Ends, certificate, numbered, talking
+from edgenode.net.records import RECORD
+from edgenode.net.transport import READ_AHEAD, SLICE, Transport
+from tests.support.transports import Ends, certificate, numbered, put, talking
 
 KINDS = pytest.mark.parametrize("kind", ["plain", "TLS"])
 
-SIZES = st.sampled_from([1, 2, 100, FIRST - 1, FIRST, FIRST + 1, 5000, RECORD - 1, RECORD, RECORD + 1, 40_000, 200_000])
+SIZES = st.sampled_from([1, 2, 100, 5000, RECORD - 1, RECORD, RECORD + 1, 40_000, 200_000])
 
 
 @given(
@@ -63,20 +64,21 @@ def test_a_small_message_is_one_read(kind: str) -> None:
     with talking(kind) as ends:
         watched = ends.watch(ends.right)
         for number in range(3):
-            ends.left.write(b"a" * (FIRST - 1))
+            ends.left.write(b"a" * (RECORD - 1))
             ends.loop.until(lambda: len(ends.told[1].pieces) > number)  # noqa: B023
-        assert watched.recvs == [FIRST] * 3
+        assert watched.recvs == [RECORD] * 3
         assert watched.raised == []
 
 
-def test_a_large_record_is_two_reads() -> None:
-    """What the first read leaves of a record is read with the second, and delivered with it."""
-    with talking() as ends:
+@KINDS
+def test_two_records_are_two_reads(kind: str) -> None:
+    """What the first read leaves is read with the second, and delivered with it."""
+    with talking(kind) as ends:
         watched = ends.watch(ends.right)
-        ends.left.write(numbered(5000))
+        ends.left.write(numbered(RECORD + 5000))
         ends.loop.until(lambda: ends.told[1].pieces)
-        assert ends.told[1].pieces == [numbered(5000)]
-        assert watched.recvs == [FIRST, RECORD - FIRST]
+        assert ends.told[1].pieces == [numbered(RECORD + 5000)]
+        assert watched.recvs == [RECORD, RECORD]
         assert watched.raised == []
 
 
@@ -94,8 +96,7 @@ def test_a_slice_delivers_everything_as_one_up_to_a_bound(kind: str) -> None:
         (piece,) = ends.told[1].pieces
         assert piece == numbered(1 << 20)[: len(piece)]
         assert len(piece) == READ_AHEAD == 49152
-        records = [FIRST, RECORD - FIRST] + [RECORD] * 2
-        assert watched.recvs == ([FIRST, READ_AHEAD - FIRST] if kind == "plain" else records)
+        assert watched.recvs == [RECORD] * 3
         assert ends.right.connection.pending() == 0
 
 
@@ -111,7 +112,7 @@ def test_a_slice_ends_when_its_time_is_up(cost: float) -> None:
         began = ends.loop.now
         ends.right.doRead()
         assert ends.loop.now - began <= 0.0011 + 2 * cost
-        assert len(watched.recvs) == min(4, 1 + max(1, round(SLICE / cost)))
+        assert len(watched.recvs) == min(3, 1 + max(1, round(SLICE / cost)))
         assert len(ends.told[1].pieces) == 1
         ends.loop.until(lambda: len(ends.told[1].data) == 100_000)
 
@@ -172,7 +173,7 @@ def test_resuming_delivers_what_is_decrypted_already() -> None:
     with talking() as ends:
         ends.right.pause()
         ends.left.write(b"decrypted already")
-        assert ends.right.connection.recv(1) == b"d"
+        assert (ends.right._fill(0, 1), ends.right._content[:1]) == (1, b"d")
         ends.right.resume()
         assert ends.told[1].pieces == []
         ends.loop.turn()
@@ -187,7 +188,7 @@ def test_what_is_decrypted_waits_for_who_pauses_again(then: str) -> None:
     with talking() as ends:
         ends.right.pause()
         ends.left.write(b"decrypted already")
-        assert ends.right.connection.recv(1) == b"d"
+        assert (ends.right._fill(0, 1), ends.right._content[:1]) == (1, b"d")
         ends.right.resume()
         getattr(ends.right, then)()
         ends.loop.settle()
@@ -202,17 +203,17 @@ def test_what_a_slice_leaves_decrypted_is_read_next() -> None:
     """Time is up in the middle of a record, and the socket is empty: the rest of the record comes in the next round."""
     with talking() as ends:
         ends.right.pause()
-        ends.left.write(numbered(FIRST + 1000))
+        ends.left.write(numbered(RECORD + 1000))
         ends.loop.settle()
         ends.right.resume()
         ends.watch(ends.right, SLICE * 2)
         ends.loop.poller.clock = iter(range(1000)).__next__
         ends.right.doRead()
-        assert ends.told[1].pieces == [numbered(FIRST + 1000)[:FIRST]]
+        assert ends.told[1].pieces == [numbered(RECORD + 1000)[:RECORD]]
         ends.loop.poller.clock = ends.loop.clock
         ends.loop.turn()
         ends.loop.turn()
-        assert ends.told[1].data == numbered(FIRST + 1000)
+        assert ends.told[1].data == numbered(RECORD + 1000)
 
 
 def test_resuming_without_a_pause_changes_nothing() -> None:
@@ -302,7 +303,7 @@ def test_going_on_delivers_what_is_decrypted_afterwards() -> None:
         told = ends.told[1]
         ends.right.pause()
         ends.left.write(b"decrypted already")
-        assert ends.right.connection.recv(1) == b"d"
+        assert (ends.right._fill(0, 1), ends.right._content[:1]) == (1, b"d")
         ends.right.call_again()
         ends.right.resume()
         ends.loop.settle()
@@ -391,41 +392,39 @@ def _provoke(ends: Ends, call: str) -> None:
 class Wants:
     """A connection whose reading has something to write first, once."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, transport: Transport) -> None:
+        self._connection = transport.connection
+        self._fill = transport._fill
         self.wants = True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
-    def recv(self, size: int) -> bytes:
+    def fill(self, at: int, size: int) -> int:
         if self.wants:
             self.wants = False
             raise SSL.WantWriteError
-        data: bytes = self._connection.recv(size)
-        return data
+        return self._fill(at, size)
 
 
 def test_a_receiver_that_ends_within_a_slice_waits_for_nothing() -> None:
     """It aborts when it gets its bytes; the slice ended with something to write, which is no longer watched for."""
     with talking() as ends:
         ends.right.pause()
-        ends.left.write(numbered(FIRST + 1000))
+        ends.left.write(numbered(RECORD + 1000))
         ends.right.resume()
         ends.loop.later.clear()
-        connection = ends.right.connection
-        wants: Any = Wants(connection)
-        wants.wants = False
-        ends.right.connection = wants
+        wants: Any = Wants(ends.right)
 
         def end() -> None:
             ends.right.abort("enough")
 
-        def want(size: int) -> bytes:
-            wants.wants = size != FIRST
-            return Wants.recv(wants, size)
+        def want(at: int, size: int) -> int:
+            wants.wants = at > 0
+            return Wants.fill(wants, at, size)
 
-        wants.recv = want
+        wants.fill = want
+        put(ends.right, wants)
         ends.told[1].then["received"] = end
         ends.right.doRead()
         assert ends.told[1].ends == [("enough", False)]
@@ -435,8 +434,7 @@ def test_a_receiver_that_ends_within_a_slice_waits_for_nothing() -> None:
 def test_a_read_that_has_to_write_first_goes_on_when_it_can() -> None:
     """TLS may answer something while it reads: reading goes on when the socket is writable, and nobody was drained."""
     with talking() as ends:
-        wants: Any = Wants(ends.right.connection)
-        ends.right.connection = wants
+        put(ends.right, Wants(ends.right))
         ends.left.write(b"after that")
         ends.right.doRead()
         assert ends.registered(ends.right) == (True, True)

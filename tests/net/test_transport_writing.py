@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
-from edgenode.net.transport import CHUNK, RECORD, SLICE, WRITE_AHEAD
-from tests.support.transports import Ends, certificate, numbered, talking
+from edgenode.net.plain import Plain
+from edgenode.net.records import RECORD
+from edgenode.net.transport import CHUNK, SLICE, WRITE_AHEAD
+from tests.support.transports import Ends, certificate, numbered, put, talking
 
 KINDS = pytest.mark.parametrize("kind", ["plain", "TLS"])
 
@@ -164,7 +166,7 @@ def test_a_slice_of_writing_ends_when_its_time_is_up() -> None:
         blocked(ends)
         ends.left.write(bytes(10 * CHUNK))
         connection = ends.left.connection
-        ends.left.connection = Everything()  # type: ignore[assignment]
+        put(ends.left, Everything())
         watched = ends.watch(ends.left, SLICE * 0.4)
         counts = []
         while ends.left.queued:
@@ -184,7 +186,7 @@ def test_a_write_sends_at_once_what_a_slice_may() -> None:
     """Of a megabyte 128 KiB are sent from within the write, though the socket would take more; the rest is queued."""
     with talking() as ends:
         connection, taking = ends.left.connection, Everything()
-        ends.left.connection = taking  # type: ignore[assignment]
+        put(ends.left, taking)
         ends.left.write(bytes(1 << 20))
         assert taking.sends == [CHUNK, CHUNK]
         assert (ends.left.sent, ends.left.queued) == (WRITE_AHEAD, (1 << 20) - WRITE_AHEAD)
@@ -240,7 +242,7 @@ def test_a_queue_whose_connection_breaks_is_dropped(kind: str) -> None:
         assert ends.left.queued == 0
 
 
-class Handshake:
+class Handshake(Plain):
     """A connection whose handshake raises what it is given, one after the other, and then succeeds."""
 
     def __init__(self, *errors: BaseException) -> None:
@@ -250,7 +252,7 @@ class Handshake:
         if self.errors:
             raise self.errors.pop(0)
 
-    def recv(self, size: int) -> bytes:
+    def recv_into(self, buffer: memoryview) -> int:
         raise SSL.WantReadError
 
     def shutdown(self) -> bool:

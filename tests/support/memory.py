@@ -23,7 +23,6 @@ from zope.interface import implementer
 from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.net.deadlines import Deadlines
-from edgenode.net.plain import Plain
 from edgenode.node.assembly import Assembly
 from edgenode.node.event_record import event_line
 from edgenode.proxy.http1.server import ServerConnection
@@ -38,6 +37,7 @@ from tests.support.handshakes import server
 from tests.support.loop import Loop, pair, tcp_pair
 from tests.support.misbehaviours import Misbehaviour
 from tests.support.node import PKI, Changes, ini
+from tests.support.transports import PlainPeer
 
 PLAIN: Changes = {
     "origin origin": {
@@ -72,7 +72,7 @@ class OriginEnd:
         self.address = address
         self.received = bytearray()
         self.ended = False
-        self.connection: Any = Plain(sock)
+        self.connection: Any = PlainPeer(sock)
         if context is not None:
             self.connection = SSL.Connection(context, sock)
             self.connection.set_accept_state()

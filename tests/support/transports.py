@@ -136,8 +136,9 @@ class Watched:
     :ivar shutdowns: how often it was shut down.
     """
 
-    def __init__(self, connection: Any, loop: Loop, cost: float = 0.0) -> None:
-        self._connection = connection
+    def __init__(self, transport: Transport, loop: Loop, cost: float = 0.0) -> None:
+        self._connection = transport.connection
+        self._fill, self._give = transport._fill, transport._give
         self._loop = loop
         self._cost = cost
         self.recvs: list[int] = []
@@ -148,23 +149,21 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
 
-    def recv(self, size: int) -> bytes:
-        """As a connection's."""
+    def fill(self, at: int, size: int) -> int:
+        """As :func:`edgenode.net.records.reading` has it."""
         self._loop.now += self._cost
         self.recvs.append(size)
         try:
-            data: bytes = self._connection.recv(size)
+            return self._fill(at, size)
         except SSL.Error as error:
             self.raised.append(error)
             raise
-        return data
 
     def send(self, data: bytes | memoryview) -> int:
         """As a connection's."""
         self._loop.now += self._cost
         self.sends.append(bytes(data))
-        count: int = self._connection.send(data)
-        return count
+        return self._give(data)
 
     def pending(self) -> int:
         """As a connection's."""
@@ -178,8 +177,24 @@ class Watched:
         return done
 
 
+class PlainPeer(Plain):
+    """A plain socket for one who reads as from an ``SSL.Connection``."""
+
+    def recv(self, size: int) -> bytes:
+        """As a connection's."""
+        space = bytearray(size)
+        return bytes(space[: self.recv_into(memoryview(space))])
+
+
 class WatchedPlain(Watched, Plain):
     """The same without TLS."""
+
+
+def put(transport: Transport, connection: Any) -> None:
+    """Let a transport read and write on another connection, which has ``fill`` and ``send``, or one of them."""
+    transport.connection = connection
+    transport._fill = getattr(connection, "fill", transport._fill)
+    transport._give = getattr(connection, "send", transport._give)
 
 
 class Ends:
@@ -219,8 +234,8 @@ class Ends:
     def watch(self, transport: Transport, cost: float = 0.0) -> Watched:
         """Count what a transport reads and writes from now on."""
         kind = WatchedPlain if isinstance(transport.connection, Plain) else Watched
-        watched = kind(transport.connection, self.loop, cost)
-        transport.connection = watched  # type: ignore[assignment]
+        watched = kind(transport, self.loop, cost)
+        put(transport, watched)
         return watched
 
     def registered(self, transport: Transport) -> tuple[bool, bool]:

@@ -12,6 +12,7 @@ from edgenode.net.plain import Plain
 from tests.support.certificates import SERVER, Issued, make_authority
 from tests.support.handshakes import client, server
 from tests.support.loop import Loop, pair
+from tests.support.transports import PlainPeer
 
 
 @functools.cache
@@ -78,7 +79,7 @@ def wire(loop: Loop, *, tls: bool = False, accepting: bool = True) -> tuple[sock
     """
     ours, theirs = pair()
     if not tls:
-        return ours, Plain(ours), Peer(loop, theirs, Plain(theirs))
+        return ours, Plain(ours), Peer(loop, theirs, PlainPeer(theirs))
     contexts = server(server_certificate()), client()
     if not accepting:
         contexts = contexts[::-1]
