@@ -7,6 +7,7 @@ event can be forged within another. What is the same for many exchanges of a con
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -44,7 +45,8 @@ def event_line(record: Record) -> str:
         values = text(record.origin), asked, record.origin_status or "null", record.tries, reused, presented
         left_out = record.left_out
         origin = _ORIGIN_IN_PART % (*values, texts(left_out)) if left_out else _ORIGIN % values
-    return _EVENT % (
+    line = _EVENT[:]
+    line[1::2] = (
         instant(record.time),
         octets(record.identifier),
         text(record.listener),
@@ -56,16 +58,17 @@ def event_line(record: Record) -> str:
         "null" if action is None else text(action.name),
         text(decision.mode),
         stages(decision.timings),
-        record.status,
+        f"{record.status}",
         "null" if error is None else _error(error),
         origin,
-        record.received,
-        record.sent,
-        (decided - began) * 1e6,
-        (answered - decided) * 1e6,
-        (ended - answered) * 1e6,
-        (ended - began) * 1e6,
+        f"{record.received}",
+        f"{record.sent}",
+        f"{int((decided - began) * 1e6)}",
+        f"{int((answered - decided) * 1e6)}",
+        f"{int((ended - answered) * 1e6)}",
+        f"{int((ended - began) * 1e6)}",
     )
+    return "".join(line)
 
 
 def _presented(presentation: Presentation) -> str:
@@ -76,15 +79,17 @@ def _presented(presentation: Presentation) -> str:
 
 def _request(request: Request, names: tuple[bytes, ...]) -> str:
     length = request.length
-    return _REQUEST % (
+    members = _REQUEST[:]
+    members[1::2] = (
         text(request.method.decode("latin-1")),
         text(request.scheme.decode("latin-1")),
         text(request.authority.decode("latin-1")),
         text(request.target.decode("latin-1")),
         version(request.version),
-        "null" if length is None else length,
+        "null" if length is None else f"{length}",
         headers(request.fields, names),
     )
+    return "".join(members)
 
 
 def _error(error: ClientError | OriginError) -> str:
@@ -109,8 +114,17 @@ def _template(rows: Iterable[Row], *, optional: bool = True) -> str:
     return f"{{{','.join(members)}}}"
 
 
-_EVENT = _template(ROWS)
-_REQUEST = _template(ALL_ROWS["request"].inner)
+def _parts(template: str) -> list[str]:
+    """A template, cut at its places: those are every second part, and to fill and join them takes a third of the time
+    that ``%`` does."""
+    around = re.split("%[sd]", template)
+    parts = [""] * (2 * len(around) - 1)
+    parts[::2] = around
+    return parts
+
+
+_EVENT = _parts(_template(ROWS))
+_REQUEST = _parts(_template(ALL_ROWS["request"].inner))
 _ORIGIN = _template(ALL_ROWS["origin"].inner, optional=False)
 _ORIGIN_IN_PART = _template(ALL_ROWS["origin"].inner)
 _ORIGIN_ERROR = _template(ALL_ROWS["error"].inner)

@@ -52,11 +52,16 @@ def tags(values: frozenset[str]) -> str:
     return f'["{joined}"]' if only_the_added_quotes else texts(sorted(values))
 
 
+@functools.lru_cache(64)
+def _label(stage: str) -> str:
+    return f"{text(stage)}:"
+
+
 def stages(timings: Iterable[tuple[str, float]]) -> str:
     """Stages, each with the whole microseconds that it took."""
     members = []  # not by a comprehension, which would make a function for every event
     for stage, taken in timings:
-        members.append(f"{text(stage)}:{round(taken)}")
+        members.append(f"{_label(stage)}{round(taken)}")
     return f"{{{','.join(members)}}}"
 
 

@@ -29,7 +29,6 @@ from edgenode.proxy.headers import (
 )
 from edgenode.proxy.judging import PAGES, TOO_LARGE, JudgedRequest, refuse
 from edgenode.proxy.listener.client_session import ClientSession
-from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.limits import Load
 from edgenode.proxy.origin.attempts import SAFE, Attempts
 from edgenode.proxy.streams import NO_CONTENT, ClientStream, OriginStream, RequestHead, ResponseHead
@@ -46,6 +45,8 @@ class ProxyExchange(JudgedRequest, Attempts):
     :param stream: the client's stream, for the response.
     :param head: the request.
     :ivar context: what it shares with others of its listener.
+    :ivar listener: the name of its listener.
+    :ivar event_headers: the names of the header fields whose values its event holds.
     :ivar identifier: the request's identifier.
     :ivar status: the status sent to the client; 444 closed by us, 499 by the client, 0 nothing was answered.
     :ivar received: bytes of the request body.
@@ -74,7 +75,9 @@ class ProxyExchange(JudgedRequest, Attempts):
     def __init__(self, session: ClientSession, load: Load, stream: ClientStream, head: RequestHead) -> None:
         self.time = now = session.now()
         self.began = time.perf_counter()
-        self.context: ListenerContext = session.context
+        self.context = context = session.context
+        self.listener = context.listener
+        self.event_headers = context.event_headers
         self._load = load
         self._client = stream
         self.arrive(session, head, now)
@@ -84,16 +87,6 @@ class ProxyExchange(JudgedRequest, Attempts):
             self._request_done = False
 
     # -- the record of its event -------------------------------------------------------------------------------------
-
-    @property
-    def listener(self) -> str:
-        """The name of its listener."""
-        return self.context.listener
-
-    @property
-    def event_headers(self) -> tuple[bytes, ...]:
-        """The names of the header fields whose values its event holds."""
-        return self.context.event_headers
 
     @property
     def origin(self) -> str:
