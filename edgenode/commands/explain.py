@@ -20,7 +20,7 @@ from edgenode.simulation.simulator import NetworkNeeded, Simulator
 
 _STATUS = re.compile(r"[1-9][0-9]{2}")
 
-_CIPHERS = {"1.2": "ECDHE-ECDSA-AES128-GCM-SHA256", "1.3": "TLS_AES_256_GCM_SHA384"}
+_CIPHERS = {"1.2": "ECDHE-ECDSA-AES128-GCM-SHA256", "1.3": "TLS_AES_128_GCM_SHA256"}
 """What each version of TLS agrees on here."""
 
 

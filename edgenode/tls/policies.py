@@ -52,6 +52,10 @@ GROUPS = b"X25519MLKEM768/X25519:prime256v1/secp384r1"
 """The key exchanges of Mozilla's "intermediate" in OpenSSL's notation, in the order of its own default; without X448,
 P-521 and finite fields, which cost a server more and are no client's only choice."""
 
+SUITES = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+"""The cipher suites of TLS 1.3: OpenSSL's own, in the order of Mozilla's "intermediate", as those of TLS 1.2 are. The
+first costs a quarter less than the second, and a handshake with it a twentieth."""
+
 _FIRST = frozenset((0x11EC, 29))
 """The first two of :data:`GROUPS`, as a ClientHello has them: who begins with one of them, or both, gets it."""
 
@@ -273,6 +277,7 @@ def _context(method: int, minimum_version: str, certificates: Sequence[LoadedCer
     context.set_min_proto_version(VERSIONS[minimum_version])
     context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_mode(SSL_MODE_NO_AUTO_CHAIN)
+    context.set_tls13_ciphersuites(SUITES)
     context.clear_mode(SSL_MODE_ENABLE_PARTIAL_WRITE)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     for certificate in certificates:

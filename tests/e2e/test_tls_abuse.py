@@ -42,6 +42,7 @@ class Records(Writer):
     def __init__(self, port: int) -> None:
         context, secrets = client_context(), Secrets()
         context.set_keylog_callback(secrets)
+        context.set_tls13_ciphersuites(b"TLS_AES_256_GCM_SHA384")  # the one that a writer knows
         self.client = Client(port, context=context)
         super().__init__(self.client.tls, secrets)
 

@@ -274,6 +274,19 @@ def test_server_preference_of_ciphers(leaf: Issued) -> None:
     assert pair.server.get_cipher_name() == ours
 
 
+def test_suites_of_tls_1_3_are_in_the_order_of_those_of_1_2(leaf: Issued) -> None:
+    """AES of 128 bits first, as in Mozilla's "intermediate", whatever a client prefers; who has only others gets those.
+
+    To an origin all are offered in this order, which is the one that decides where a server has none.
+    """
+    assert Pair.of(context(leaf, group()), client()).server.get_cipher_name() == "TLS_AES_128_GCM_SHA256"
+    assert Pair.of(server(leaf), client_context(verify=False)).server.get_cipher_name() == "TLS_AES_128_GCM_SHA256"
+    for suite in ("TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"):
+        theirs = client()
+        theirs.set_tls13_ciphersuites(suite.encode())
+        assert Pair.of(context(leaf, group()), theirs).server.get_cipher_name() == suite
+
+
 CURVES = {
     "P-256": (ec.SECP256R1(), True),
     "P-384": (ec.SECP384R1(), True),
