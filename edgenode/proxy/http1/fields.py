@@ -11,6 +11,9 @@ from edgenode.model.exchange import by_name
 LINE_BYTES = bytes(c for c in range(256) if c == 9 or 0x20 <= c != 0x7F)
 """Every byte that may stand in a line of a head."""
 
+_SPACE = 0x20
+"""Of the bytes that may stand in a line only the tab is less."""
+
 _TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
 
 Fields = dict[bytes, tuple[bytes, ...]]
@@ -33,16 +36,15 @@ def read_field_lines(block: bytes) -> tuple[list[bytes], Fields, bytes]:
     if len(block.translate(None, LINE_BYTES)) != 2 * len(lines):
         raise MalformedHead(stray(block))
     fields: Fields = {}
-    size = 4 * len(lines)
     try:
         for line in lines:
-            name, value = line.split(b": ", 1)
-            value = value.strip(b" \t")
-            size += len(name) + len(value)
+            name, _, value = line.partition(b": ")
+            if value[0] <= _SPACE or value[-1] <= _SPACE:
+                break
             fields[name.lower()] = (value,)
-    except ValueError:
-        return _read_one_by_one(lines)
-    as_usual = size == len(block) and len(fields) == len(lines) and b"" not in fields
+    except IndexError:
+        pass  # no value, or no colon with a space behind it
+    as_usual = len(fields) == len(lines) and b"" not in fields
     if as_usual and not b"".join(fields).translate(None, _TOKEN_BYTES):
         return list(fields), fields, block
     return _read_one_by_one(lines)
