@@ -7,13 +7,11 @@ whatever fails, fails closed: the resource is not asked.
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from weakref import WeakKeyDictionary
 
-from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ITransport
 from twisted.logger import Logger
@@ -22,23 +20,27 @@ from twisted.web import server
 from twisted.web.resource import IResource, getChildForRequest
 from zope.interface import implementer
 
-from edgenode.embedding.connection_facts import connection_of
+from edgenode.embedding.connection_facts import KnownConnections
 from edgenode.embedding.protocol_transport import ProtocolTransport
+from edgenode.embedding.site_request import read_arguments, read_body, read_head, show, transport_of
 from edgenode.model.decision import Close, Decision, Respond
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import NO_BODY, Body, Connection, Exchange, Request, Response, by_name
+from edgenode.model.exchange import UNKNOWN_CLIENT, Connection, Exchange, Response, by_name
 from edgenode.model.interfaces import IEventSink
 from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.event_record import EventRecord
-from edgenode.proxy.headers import Forwarded, header_lines, misleads
+from edgenode.proxy.headers import Forwarded
 from edgenode.proxy.judging import PAGES, refuse
-from edgenode.proxy.listener.limits import HeadLimits
-from edgenode.proxy.listener.speakers import read_request_head
+from edgenode.proxy.listener.client_session import Standing
+from edgenode.proxy.streams import RequestHead
 from edgenode.proxy.trusted_proxies import X_FORWARDED_FOR, TrustedProxies
 from edgenode.tls.verification import judge
 
-_LIMITS = HeadLimits(target=8 * 1024, head=32 * 1024, headers=100)
-"""Those that a listener has by default; Twisted has its own in front of them."""
+UNIX = "unix:"
+"""Among trusted proxies: whoever connects by a Unix socket, as nginx's ``set_real_ip_from`` has it."""
+
+_MOST_AUTHORITIES = 16
+"""So many are remembered of a connection, with what is the same for all of its requests to one."""
 
 _FAILED = Response(503, (), PAGES[503])
 
@@ -56,9 +58,16 @@ class FilteredResource:
     :param inner: the resource, and with it all its children; no other way may lead to it.
     :param verifies: the caller vouches that the site's TLS listener lets nobody in with a bad certificate, see
         :func:`~edgenode.embedding.connection_facts.connection_of`. A listener of ours says so itself.
-    :param trusted_proxies: networks of proxies that are believed about the client's address.
+    :param facts: takes a request and returns the facts of its connection, in place of ``connection_of``: on Unix
+        sockets, in tests, behind a proxy that says who the client is. It is asked for every request; if it raises, or
+        returns anything else, the answer is 503, and that of a ``ClientError`` its status. Nobody can check what it
+        says of a certificate.
+    :param trusted_proxies: networks of proxies that are believed about the client's address; ``unix:`` for those that
+        connect by a Unix socket.
     :param client_address: the header in which they report it, ``x-forwarded-for`` or ``forwarded``.
     :param events: takes one event for each request.
+    :raises TypeError: if ``facts`` cannot be called.
+    :raises ValueError: if ``verifies`` is said beside ``facts``, or a network is none.
     """
 
     isLeaf = True
@@ -70,15 +79,26 @@ class FilteredResource:
         inner: IResource,
         *,
         verifies: bool = False,
+        facts: Callable[[server.Request], Connection] | None = None,
         trusted_proxies: Sequence[str] = (),
         client_address: str = X_FORWARDED_FOR,
         events: IEventSink | None = None,
     ) -> None:
+        if facts is not None and not callable(facts):
+            raise TypeError("facts is called with a request, and returns a Connection")
+        if facts is not None and verifies:
+            raise ValueError(
+                "verifies is about facts that are read from the transport: with facts of your own, say it there"
+            )
         self.pipeline = pipeline
         self.inner = inner
-        self.verifies = verifies
-        self.trusted_proxies = TrustedProxies(trusted_proxies, client_address)
         self.events = events
+        self._facts = facts
+        self._known = KnownConnections(verifies=verifies)
+        networks = [network for network in trusted_proxies if network != UNIX]
+        self._trusted_proxies = TrustedProxies(networks, client_address)
+        self._trusts_unix = len(networks) < len(trusted_proxies)
+        self._standings: WeakKeyDictionary[Connection, dict[object, Standing]] = WeakKeyDictionary()
 
     def getChildWithDefault(self, name: bytes, request: server.Request) -> IResource:
         """Itself, whatever the name: to the children of the inner resource only :meth:`render` leads."""
@@ -97,11 +117,51 @@ class FilteredResource:
         _Filtering(self, request).start()
         return server.NOT_DONE_YET
 
+    # -- for one request at a time -----------------------------------------------------------------------------------
+
+    def connection(self, request: server.Request, transport: ITransport, now: float) -> Connection:
+        """The facts of a request's connection.
+
+        :param now: seconds since the epoch.
+        :raises TypeError: if the callable for them has returned anything else.
+        """
+        if self._facts is None:
+            return self._known.facts(transport, now)
+        connection = self._facts(request)
+        if not isinstance(connection, Connection):
+            raise TypeError(f"the callable for the facts of a connection has returned {connection!r}")
+        return connection
+
+    def trusts(self, peer: str) -> bool:
+        """Whether a peer, of this address, is a trusted proxy."""
+        return self._trusts_unix if peer == UNKNOWN_CLIENT else self._trusted_proxies.contains(peer)
+
+    def reported(self, head: RequestHead, peer: str) -> Forwarded:
+        """What a trusted proxy reports of a request."""
+        return Forwarded.reported(head, peer, self._trusted_proxies)
+
+    def standing(self, exchange: Exchange) -> Standing | None:
+        """What is the same for all requests on a connection of which the peer is the client, with one authority;
+        ``None`` if it has to be worked out."""
+        request, pipeline = exchange.request, self.pipeline
+        if pipeline.locate is not None or request is None:
+            return None
+        standings = self._standings.get(exchange.connection)
+        if standings is None:
+            standings = self._standings[exchange.connection] = {}
+        key = (pipeline, request.authority, request.scheme)
+        standing = standings.get(key)
+        if standing is None:
+            if len(standings) >= _MOST_AUTHORITIES:
+                standings.clear()
+            standing = standings[key] = Standing(pipeline.standing(exchange), b"")
+        return standing
+
 
 class _Filtering:
     """One request on its way through the filter."""
 
-    __slots__ = ("_record", "_filter", "_over", "_request")
+    __slots__ = ("_filter", "_over", "_record", "_request")
 
     def __init__(self, filter: FilteredResource, request: server.Request) -> None:
         self._filter = filter
@@ -111,21 +171,10 @@ class _Filtering:
 
     def start(self) -> None:
         """Judge the request."""
-        began, request = time.perf_counter(), self._request
-        request.notifyFinish().addCallbacks(lambda _: self._end(request.code), lambda _: self._end(499))
+        request = self._request
+        request.notifyFinish().addCallbacks(self._finished, self._lost)
         try:
-            transport = _transport(request)
-            connection = connection_of(transport, verifies=self._filter.verifies)
-            peer = connection.peer.host
-            self._record = record = EventRecord("", Exchange(connection, client=peer), began=began)
-            record.received, body = _body(request, self._filter.pipeline.inspects)
-            ours = evolve(_read(request, record.received, connection), body=body)
-            if self._filter.trusted_proxies.contains(peer):
-                reported = Forwarded.reported(ours, peer, self._filter.trusted_proxies)
-                peer, ours.scheme = reported.client, reported.scheme
-            record.exchange = _exchange(connection, ours, peer, transport)
-            _show(request, ours)
-            decision = self._filter.pipeline.judge(record.exchange)
+            decision = self._judge()
         except ClientError as error:
             self._refuse(error)
             return
@@ -133,10 +182,33 @@ class _Filtering:
             _log.failure("a request could not be judged")
             self._respond(_FAILED)
             return
-        if isinstance(decision, Deferred):
-            decision.addCallback(self._act).addErrback(self._failed)
-        else:
+        if isinstance(decision, Decision):
             self._act(decision)
+        else:
+            decision.addCallback(self._act).addErrback(self._failed)
+
+    def _judge(self) -> Decision | Deferred[Decision]:
+        began, now = time.perf_counter(), time.time()
+        request, filter = self._request, self._filter
+        transport = transport_of(request)
+        connection = filter.connection(request, transport, now)
+        peer = connection.peer.host
+        exchange = Exchange(connection, client=peer, time=now)
+        self._record = record = EventRecord("", exchange, now, began)
+        head = read_head(request, connection)
+        record.received = read_body(request, head, filter.pipeline.inspects)
+        read_arguments(request, head)
+        exchange.request = head
+        if behind_proxy := filter.trusts(peer):
+            reported = filter.reported(head, peer)
+            exchange.client, head.scheme = reported.client, reported.scheme
+        if isinstance(transport, ProtocolTransport):
+            _route(exchange, head, transport)
+        show(request, head, at_root=request.prepath == [] and getattr(request.site, "resource", None) is filter)
+        if not behind_proxy:
+            record.standing = standing = filter.standing(exchange)
+            exchange.standing = None if standing is None else standing.tags
+        return filter.pipeline.judge(exchange)
 
     def _act(self, decision: Decision) -> None:
         """Do what was decided, unless the client has gone meanwhile."""
@@ -146,7 +218,9 @@ class _Filtering:
         record.decided = time.perf_counter()
         record.decision = decision
         try:
-            exchange = record.exchange.tagged(decision.tags)
+            exchange = record.exchange
+            if exchange.tags is not decision.tags:
+                exchange = exchange.tagged(decision.tags)
             outcome = decision.outcome(exchange)
         except Exception:
             _log.failure("an action failed")
@@ -197,6 +271,12 @@ class _Filtering:
         else:
             self._request.processingFailed(failure)
 
+    def _finished(self, _: object) -> None:
+        self._end(self._request.code)
+
+    def _lost(self, _: Failure) -> None:
+        self._end(499)
+
     def _end(self, status: int) -> None:
         """The request is over: nothing more is done for it, and its event is written."""
         record, events = self._record, self._filter.events
@@ -206,81 +286,13 @@ class _Filtering:
             events.record(record)
 
 
-def _transport(request: server.Request) -> ITransport:
-    """The transport of a request's connection: with HTTP/2 Twisted gives a request none, and has no public way."""
-    channel: Any = request.channel
-    transport: ITransport = channel._conn.transport if request.transport is None else request.transport
-    return transport
-
-
-def _body(request: server.Request, wanted: int) -> tuple[int, Body | None]:
-    """The size of the body, and as much of it as rules want to see; ``None`` if they do not look at bodies."""
-    content: Any = request.content
-    size: int = content.seek(0, os.SEEK_END)
-    content.seek(0)
-    if not size or not wanted:
-        return size, None if size else NO_BODY
-    data = content.read(wanted)
-    content.seek(0)
-    return size, Body(data, size, size > wanted)
-
-
-def _read(request: server.Request, size: int, connection: Connection) -> Request:
-    """A request as our own reader reads it, from a head that is put together again.
-
-    :param size: of its body.
-    :param connection: says whom it is for if it does not, which only HTTP/1.0 may.
-    :raises ClientError: if the node would not take it.
-    """
-    fields = [(name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values]
-    if request.clientproto == b"HTTP/1.0" and not request.requestHeaders.hasHeader(b"host"):
-        address = connection.local.host
-        name = connection.server_name or (f"[{address}]" if ":" in address else address)
-        fields.append((b"Host", name.encode("ascii")))
-    http2 = request.clientproto == b"HTTP/2"
-    version = b"HTTP/1.1" if http2 else request.clientproto
-    start = b"%b %b %b\r\n" % (request.method, request.uri, version)
-    scheme = b"https" if request.isSecure() else b"http"
-    ours = read_request_head(b"%b%b\r\n" % (start, header_lines(fields)), _LIMITS, scheme).with_body(None)
-    if (ours.method, ours.target, len(ours.headers)) != (request.method, request.uri, len(fields)):
-        raise ClientError(400, "a line end where none may be")
-    if http2:
-        framed = b"content-length" in ours.fields or not size  # a body needs no length in HTTP/2
-        ours = evolve(ours, version=(2, 0), length=ours.length if framed else None)
-    if ours.length is not None and ours.length != size:
-        raise ClientError(400, "the body is not as long as its Content-Length says")
-    return ours
-
-
-def _exchange(connection: Connection, request: Request, client: str, transport: ITransport) -> Exchange:
-    """The exchange; on a listener of ours the request must be for a server group that the client was judged for.
+def _route(exchange: Exchange, head: RequestHead, transport: ProtocolTransport) -> None:
+    """On a listener of ours the request must be for a server group that the client was judged for.
 
     :raises ClientError: 421, if it is for another; 495 or 496, if the client is no longer let in.
     """
-    exchange = Exchange(connection, request, client, time=time.time())
-    if not isinstance(transport, ProtocolTransport):
-        return exchange
-    group = transport.route(request)
-    refusal = judge(group.group, connection.verification)
+    group = transport.route(head)
+    refusal = judge(group.group, exchange.connection.verification)
     if refusal is not None:
         raise refusal
-    return evolve(exchange, server_group=group.name, security_policy=group.security_policy)
-
-
-def _show(request: server.Request, ours: Request) -> None:
-    """Let the inner resource see what is judged: the resolved path, the authority, and no header that misleads.
-
-    :raises ClientError: 400, if the resolved path leads out of where the filter stands.
-    """
-    segments = list(map(unquote_to_bytes, ours.path[1:].split(b"/")))
-    above = request.prepath or []
-    if segments[: len(above)] != above:
-        raise ClientError(400, "the path leads to another resource than it seems")
-    request.postpath = segments[len(above) :]
-    request.path = ours.path
-    request.uri = ours.path if ours.query is None else b"%b?%b" % (ours.path, ours.query)
-    headers = request.requestHeaders
-    for name, _ in list(headers.getAllRawHeaders()):
-        if misleads(name.lower()):
-            headers.removeHeader(name)
-    headers.setRawHeaders(b"host", [ours.authority])
+    exchange.server_group, exchange.security_policy = group.name, group.security_policy

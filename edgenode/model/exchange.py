@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Self
 
 from attrs import Factory, define, field, frozen
@@ -208,6 +209,8 @@ class Body:
 
 NO_BODY = Body()
 
+_NO_ARGUMENTS: Mapping[bytes, Sequence[bytes]] = MappingProxyType({})
+
 
 @define(slots=False, unsafe_hash=True)
 class Request:
@@ -228,7 +231,11 @@ class Request:
     :ivar length: the body's length in bytes, 0 for none, ``None`` if it is not known in advance.
     :ivar body: its body, if it has none, or if a rule asked for it; else ``None``.
     :ivar fields: every value of every header by its lower-case name, a ``dict`` that nobody changes.
+    :ivar application_arguments: the arguments as the application behind has read them itself, decoded, if it is known:
+        Twisted's ``request.args``. Rules see them besides.
     """
+
+    application_arguments = _NO_ARGUMENTS
 
     method: bytes
     scheme: bytes

@@ -7,7 +7,7 @@ import time
 from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Exchange
-from edgenode.model.interfaces import EVENT_HEADERS
+from edgenode.model.interfaces import EVENT_HEADERS, Standing
 from edgenode.model.presentation import Presentation
 
 
@@ -20,7 +20,7 @@ class EventRecord:
     :param began: the same on ``time.perf_counter``.
     """
 
-    standing = None
+    standing: Standing | None = None
     event_headers: tuple[bytes, ...] = EVENT_HEADERS
     decision: Decision = NOTHING
     error: ClientError | OriginError | None = None

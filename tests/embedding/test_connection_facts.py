@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from OpenSSL import SSL
 from twisted.internet import ssl
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IProtocolNegotiationFactory, ISSLTransport, ITransport
 from twisted.internet.protocol import Factory, Protocol
@@ -17,7 +18,7 @@ from twisted.protocols.policies import WrappingFactory
 from zope.interface import implementer
 
 from edgenode.embedding.connection_facts import connection_of
-from edgenode.model.exchange import Address, Connection
+from edgenode.model.exchange import UNKNOWN_CLIENT, Address, Connection
 from tests.support.certificates import Issued, make_authority, now
 from tests.support.listening import listening
 from tests.support.node import PKI, Client, connect, in_thread, until
@@ -164,11 +165,35 @@ async def test_a_listener_of_ours_says_it_itself(pki: PKI) -> None:
     assert facts.fingerprint
 
 
-def test_a_transport_that_cannot_be_read_is_an_error() -> None:
-    """TLS without OpenSSL, or an address that is none: better no facts than wrong ones."""
+def test_of_tls_without_openssl_only_that_is_known() -> None:
+    """A transport of treq.testing has addresses and no more; nobody is verified by it."""
 
-    class Somewhere:
-        type, host, port = "TCP", "192.0.2.1", 1
+    class Elsewhere:
+        def getPeer(self) -> IPv4Address:
+            return IPv4Address("TCP", "192.0.2.1", 1)
+
+        getHost = getPeer
+
+    transport: Any = implementer(ISSLTransport)(Elsewhere)()
+    connection = connection_of(transport, verifies=True)
+    assert (connection.tls_version, connection.client, connection.peer.host) == ("TLS", None, "192.0.2.1")
+
+
+def test_at_a_unix_socket_nobody_knows_the_client() -> None:
+    """Its addresses are those that no rule on addresses matches."""
+
+    class Local:
+        def getPeer(self) -> UNIXAddress:
+            return UNIXAddress("/socket")
+
+        getHost = getPeer
+
+    connection = connection_of(implementer(ITransport)(Local)())
+    assert (connection.peer, connection.local) == (Address(UNKNOWN_CLIENT, 0), Address(UNKNOWN_CLIENT, 0))
+
+
+def test_a_transport_that_cannot_be_read_is_an_error() -> None:
+    """An address that is none: better no facts than wrong ones."""
 
     class Nowhere:
         name = "/socket"
@@ -177,9 +202,6 @@ def test_a_transport_that_cannot_be_read_is_an_error() -> None:
         def __init__(self, address: object) -> None:
             self.getPeer = self.getHost = lambda: address
 
-    secret = implementer(ISSLTransport)(type("Secret", (Other,), {}))
-    with pytest.raises(ValueError, match="without an OpenSSL connection"):
-        connection_of(secret(Somewhere()))
     plain: Any = implementer(ITransport)(type("Plain", (Other,), {}))
     with pytest.raises(ValueError, match="not an address"):
         connection_of(plain(Nowhere()))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import datetime
+import pathlib
 import re
 import socket
 import types
@@ -17,6 +19,7 @@ import h2.connection
 import h2.events
 import pytest
 from attrs import define, frozen
+from treq.testing import StubTreq
 from twisted.internet import ssl
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
@@ -24,22 +27,40 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.server import NOT_DONE_YET, Request, Site
+from twisted.web.vhost import NameVirtualHost
 from zope.interface.verify import verifyObject
 
 from edgenode.config.load import Configuration
-from edgenode.embedding.filtered_resource import FilteredResource, _read
+from edgenode.embedding.filtered_resource import FilteredResource
+from edgenode.embedding.site_request import BodyNotKept, read_arguments, read_head
 from edgenode.model.decision import NOTHING, Decision, Forward, Outcome
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Body, Exchange, Geography
 from edgenode.policy.actions import PREDEFINED, Monitor
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import Tagging
+from edgenode.proxy.http1.request_head import read_request_head
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.rules.views import arguments
 from tests.support.certificates import now
 from tests.support.hostile import DECLINED, MALFORMED, SERVED, Hostile
 from tests.support.hostile_requests import FAMILIES
 from tests.support.listening import listening
-from tests.support.node import PATIENCE, PKI, Answer, Client, Events, connect, fields, get, in_thread, ini, until
+from tests.support.node import (
+    PATIENCE,
+    PKI,
+    Answer,
+    Changes,
+    Client,
+    Events,
+    connect,
+    fields,
+    get,
+    in_thread,
+    ini,
+    until,
+)
 from tests.support.strategies import CONNECTION
 
 # Twisted's own pages for what there is not.
@@ -357,28 +378,129 @@ async def test_whatever_fails_fails_closed(
     assert len(flush_logged_errors(ZeroDivisionError)) == 1
 
 
-async def test_a_connection_that_is_not_known_fails_closed(
-    tmp_path_factory: pytest.TempPathFactory, flush_logged_errors: Callable[..., list[Failure]]
-) -> None:
-    """A Unix socket has no client's address, and so nothing that rules could judge."""
-    path = tmp_path_factory.mktemp("socket") / "s"
-    inner = Inner()
+@contextlib.asynccontextmanager
+async def serving_unix(folder: pathlib.Path, resource: Any) -> AsyncIterator[Callable[[bytes], Any]]:
+    """A site on a Unix socket, and what asks it."""
+    path = folder / "s"
 
-    def talk() -> bytes:
+    def talk(data: bytes) -> bytes:
         with socket.socket(socket.AF_UNIX) as sock:
             sock.connect(str(path))
-            sock.sendall(get(close=True))
-            return sock.recv(65536)
+            sock.sendall(data)
+            return b"".join(iter(lambda: sock.recv(65536), b""))
 
-    port = await serverFromString(_reactor(), f"unix:{path}").listen(
-        Site(FilteredResource(saying(lambda exchange: Decision()), inner))
-    )
+    port = await serverFromString(_reactor(), f"unix:{path}").listen(Site(resource))
     try:
-        assert status_of(await in_thread(talk)) == 503
+        yield lambda data: in_thread(talk, data)
     finally:
         await port.stopListening()
+
+
+@pytest.mark.parametrize(
+    ("more", "client"),
+    [
+        ({}, "unknown"),
+        ({"trusted_proxies": ["unix:"]}, "192.0.2.7"),
+        ({"trusted_proxies": ["127.0.0.1"]}, "unknown"),
+        ({"facts": lambda _: CONNECTION}, CONNECTION.peer.host),
+        ({"facts": lambda _: CONNECTION, "trusted_proxies": [CONNECTION.peer.host]}, "192.0.2.7"),
+    ],
+    ids=["as it is", "trusted", "another trusted", "own facts", "own facts trusted"],
+)
+async def test_a_unix_socket_is_served(
+    tmp_path_factory: pytest.TempPathFactory, pki: PKI, more: Any, client: str
+) -> None:
+    """Its client is not known, unless a proxy there is trusted, or the program says who it is."""
+    inner, events = Inner(), Events()
+    resource = FilteredResource(pipeline_of(pki), inner, events=events, **more)
+    async with serving_unix(tmp_path_factory.mktemp("socket"), resource) as talk:
+        assert status_of(await talk(get("/", "open.test", "X-Forwarded-For: 192.0.2.7", close=True))) == 200
+        assert status_of(await talk(get("/secret", close=True))) == 403
+    assert inner.seen[0].exchange.client == client
+    assert [event["status"] for event in events.told] == [200, 403]
+
+
+@pytest.mark.parametrize("said", [None, "192.0.2.7", ZeroDivisionError()], ids=["nothing", "text", "raises"])
+async def test_facts_that_are_none_fail_closed(said: Any, flush_logged_errors: Callable[..., list[Failure]]) -> None:
+    """503, and the log says what the callable has returned."""
+
+    def facts(request: Any) -> Any:
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    inner = Inner()
+    async with serving(FilteredResource(saying(lambda exchange: NOTHING), inner, facts=facts)) as port:
+        assert status_of(await ask(port, get(close=True))) == 503
     assert inner.seen == []
-    assert flush_logged_errors(ValueError)
+    assert len(flush_logged_errors(TypeError, ZeroDivisionError)) == 1
+
+
+def test_facts_are_a_callable_alone() -> None:
+    """What is wrong is told when the resource is made."""
+    pipeline: Any = saying(lambda exchange: NOTHING)
+    with pytest.raises(TypeError, match="called with a request"):
+        FilteredResource(pipeline, Inner(), facts=CONNECTION)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="verifies"):
+        FilteredResource(pipeline, Inner(), facts=lambda _: CONNECTION, verifies=True)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_stubs_of_treq_work(pki: PKI, scheme: str) -> None:
+    """``treq.testing`` has transports of its own, without OpenSSL."""
+    inner = Inner()
+    treq: Any = StubTreq(FilteredResource(pipeline_of(pki), inner))
+    for path, status in (("/fine", 200), ("/secret", 403)):
+        response = await treq.get(f"{scheme}://open.test{path}")
+        assert response.code == status
+    assert f"protocol:{scheme}" in inner.seen[0].decision.tags
+
+
+class Streaming(Request):
+    """Deals with the body as it comes."""
+
+    def handleContentChunk(self, data: bytes) -> None:
+        self.got = getattr(self, "got", 0) + len(data)
+
+
+class WithoutContent(Streaming):
+    """Has no content at all."""
+
+    def gotLength(self, length: int | None) -> None:
+        self.content = types.SimpleNamespace(tell=lambda: 0, seek=lambda *_: None, close=lambda: None)
+
+
+@pytest.mark.parametrize("kind", [Streaming, WithoutContent])
+@pytest.mark.parametrize("needs", [(), ("body",)], ids=["not looked at", "looked at"])
+async def test_a_request_may_stream_its_body_unless_rules_look_at_it(
+    kind: Any, needs: tuple[str, ...], flush_logged_errors: Callable[..., list[Failure]]
+) -> None:
+    """What nobody keeps cannot be judged: 503, and the log says why. A request without a body is served."""
+    got: list[int] = []
+
+    class Upload(Resource):
+        isLeaf = True
+
+        def render(self, request: Any) -> bytes:
+            got.append(getattr(request, "got", 0))
+            return b""
+
+    pipeline = Pipeline(Tagging.of({}), (Stage(lambda exchange: NOTHING, needs=frozenset(needs)),))
+    port = _reactor().listenTCP(0, Site(FilteredResource(pipeline, Upload()), requestFactory=kind))
+    asked = [
+        get("/", "open.test", "Content-Length: 5", method="POST", close=True, body=b"12345"),
+        get(close=True),
+        get("/", "open.test", "Transfer-Encoding: chunked", method="POST", close=True, body=b"3\r\nabc\r\n0\r\n\r\n"),
+    ]
+    try:
+        for data in asked:
+            await ask(port.getHost().port, data)
+    finally:
+        await port.stopListening()
+    assert got == ([0] if needs else [5, 0, 3])
+    refused = flush_logged_errors(BodyNotKept)
+    assert len(refused) == (2 if needs else 0)
+    assert all(kind.__qualname__ in str(failure.value) for failure in refused)
 
 
 async def test_an_inner_resource_may_answer_later(pki: PKI) -> None:
@@ -399,6 +521,75 @@ async def test_an_inner_resource_may_answer_later(pki: PKI) -> None:
 
 
 # -- what is judged is what is seen ----------------------------------------------------------------------------------
+
+
+PART = b'--b\r\nContent-Disposition: form-data; name="q"\r\n'
+TRICKS = {
+    "no blank line": PART + b"evil\r\n--b--\r\n",
+    "bare CR": PART.replace(b"\r\n", b"\r") + b"\revil\r--b--\r",
+    "x-uuencode": PART
+    + b"Content-Transfer-Encoding: x-uuencode\r\n\r\nbegin 666 -\n"
+    + binascii.b2a_uu(b"evil")
+    + b"`\nend\r\n--b--\r\n",
+    "as usual": PART + b"\r\nevil\r\n--b--\r\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+async def test_the_arguments_that_the_resource_reads_are_judged(pki: PKI, trick: str) -> None:
+    """Whatever ``email.message`` makes of a body is in ``request.args``, and so rules see it."""
+    changes: Changes = {"global-filter evil": {"action": "block", "argument.q": "^evil$"}}
+    body, typed = TRICKS[trick], "Content-Type: multipart/form-data; boundary=b"
+
+    class Arguments(Resource):
+        isLeaf = True
+
+        def render(self, request: Any) -> bytes:
+            return repr(request.args.get(b"q")).encode()
+
+    statuses, read = [], b""
+    for rules in (changes, {}):
+        pipeline = Configuration.from_text(ini(1, rules), pki.folder, {}).pipeline("all")
+        async with serving(FilteredResource(pipeline, Arguments())) as port:
+            sized = f"Content-Length: {len(body)}"
+            answer = await ask(port, get("/", "open.test", typed, sized, method="POST", close=True, body=body))
+            statuses.append(status_of(answer))
+            read = answer.partition(b"\r\n\r\n")[2]
+    assert read == b"[b'evil']"
+    assert statuses == [403, 200]
+
+
+def test_arguments_that_only_the_application_knows_are_judged() -> None:
+    """Read from wherever: of the bytes of the request nothing shows them."""
+    request = types.SimpleNamespace(args={b"q": [b"evil", None]})
+    head = read_request_head(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n", HeadLimits(1000, 1000, 10))
+    read_arguments(request, head)  # type: ignore[arg-type]
+    assert arguments.of_name(b"q")(Exchange(CONNECTION, head)) == (b"evil",)
+
+
+async def test_a_resource_chosen_by_host_is_not_reached_by_another_authority(pki: PKI) -> None:
+    """``NameVirtualHost`` looks at Host, the rules at the target (RFC 9112, section 3.2.2): where they differ, 400."""
+    inner = Inner()
+    filtered = FilteredResource(pipeline_of(pki), inner)
+    virtual = NameVirtualHost()
+    virtual.addHost(b"open.test", filtered)
+    asked = get("http://other.test/", "open.test", close=True)
+    async with serving(virtual) as port:
+        statuses = [
+            status_of(await ask(port, data)) for data in (asked, get("http://open.test/", "Open.Test", close=True))
+        ]
+    async with serving(filtered) as port:
+        statuses.append(status_of(await ask(port, asked)))
+    assert statuses == [400, 200, 200]
+    assert [seen.headers[b"host"] for seen in inner.seen] == [[b"open.test"], [b"other.test"]]
+
+
+async def test_cookies_are_one_field(pki: PKI) -> None:
+    """As HTTP/2 has them joined (RFC 9113, section 8.2.3); WSGI would join them with commas, and read other ones."""
+    inner = Inner()
+    async with serving(FilteredResource(pipeline_of(pki), inner)) as port:
+        await ask(port, get("/", "open.test", "Cookie: a=b", "Cookie: c=d", close=True))
+    assert inner.seen[0].headers[b"cookie"] == [b"a=b; c=d"]
 
 
 async def test_the_inner_resource_sees_the_path_that_was_judged(pki: PKI) -> None:
@@ -783,7 +974,7 @@ def test_no_line_would_pass_if_it_could_be_smuggled_in(path: str, method: str) -
         method=method.encode(), uri=path.encode(), clientproto=b"HTTP/2", requestHeaders=headers, isSecure=lambda: True
     )
     with pytest.raises(ClientError):
-        _read(request, 0, CONNECTION)
+        read_head(request, CONNECTION)
 
 
 def _reactor() -> Any:

@@ -141,7 +141,14 @@ def _from_base64(pairs: Pairs) -> Iterator[tuple[bytes, bytes]]:
 
 @view
 def _decoded(request: Request) -> Pairs:
-    return tuple(_as_applications_do(request))
+    found = tuple(_as_applications_do(request))
+    read = request.application_arguments
+    if not read:
+        return found
+    known = set(found)
+    theirs = ((name, value) for name, values in read.items() for value in values)
+    # Twisted has no bytes for a part that has parts itself.
+    return (*found, *[pair for pair in theirs if pair not in known and isinstance(pair[1], bytes)])
 
 
 def _as_applications_do(request: Request) -> Iterator[tuple[bytes, bytes]]:

@@ -1,0 +1,163 @@
+"""A request of twisted.web: read as the node would read it, and shown to resources as it was judged.
+
+Law: whatever a resource can ask of its request, the rules have seen in that reading. What Twisted has made of the body
+and the query is judged besides our own readings; where a resource could read something that is not judged, the request
+is refused, or what it would read is replaced by what was judged.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.interfaces import ITransport
+from twisted.web import http, server
+
+from edgenode.model.errors import ClientError
+from edgenode.model.exchange import NO_BODY, Body, Connection
+from edgenode.proxy.headers import FRAMING, HOP_BY_HOP, crosses_often, misleads
+from edgenode.proxy.listener.limits import HeadLimits
+from edgenode.proxy.listener.speakers import read_request_head
+from edgenode.proxy.streams import RequestHead
+from edgenode.proxy.targets import read_authority
+
+_LIMITS = HeadLimits(target=8 * 1024, head=32 * 1024, headers=100)
+"""Those that a listener has by default; Twisted has its own in front of them."""
+
+_OF_ONE_HOP = HOP_BY_HOP | FRAMING
+_PERCENT = b"%"
+_COOKIE = b"cookie"
+
+
+class BodyNotKept(Exception):
+    """Rules look at bodies, and the class of the request, or its site, keeps none in ``request.content``."""
+
+
+def transport_of(request: server.Request) -> ITransport:
+    """The transport of a request's connection: with HTTP/2 Twisted gives a request none, and has no public way."""
+    transport: Any = request.transport
+    if transport is None:
+        channel: Any = request.channel
+        transport = channel._conn.transport
+    found: ITransport = transport
+    return found
+
+
+def read_head(request: server.Request, connection: Connection) -> RequestHead:
+    """The head of a request as our own reader reads it, from field lines that are put together again.
+
+    :param connection: says whom it is for if it does not, which only HTTP/1.0 may.
+    :raises ClientError: if the node would not take it.
+    """
+    lines = [
+        b"%b: %b\r\n" % (name, value)
+        for name, values in request.requestHeaders.getAllRawHeaders()
+        for value in values
+    ]  # fmt: skip
+    block = b"".join(lines)
+    method, uri, version = request.method, request.uri, request.clientproto
+    http2 = version == b"HTTP/2"
+    start = b"%b %b %b\r\n" % (method, uri, b"HTTP/1.1" if http2 else version)
+    head = read_request_head(
+        b"%b%b\r\n" % (start, block),
+        _LIMITS,
+        b"https" if request.isSecure() else b"http",
+        lambda: _presumed(connection),
+    )
+    if head.method != method or head.target != uri or block.count(b"\n") != len(lines):
+        raise ClientError(400, "a line end where none may be")
+    if http2:
+        head.version = (2, 0)
+    return head
+
+
+def _presumed(connection: Connection) -> bytes:
+    address = connection.local.host
+    return (connection.server_name or (f"[{address}]" if ":" in address else address)).encode("ascii")
+
+
+def read_body(request: server.Request, head: RequestHead, wanted: int) -> int:
+    """Check the body of a request, and give its head as much of it as rules want to see.
+
+    :param wanted: so many bytes; 0 if they do not look at bodies.
+    :returns: its size.
+    :raises ClientError: 400, if it is not as long as it says.
+    :raises BodyNotKept: if it is wanted, and not there: the class of the request has dealt with it otherwise.
+    """
+    content: Any = request.content
+    try:
+        size = content.seek(0, os.SEEK_END)
+        content.seek(0)
+    except (AttributeError, TypeError, OSError, ValueError):
+        size = None
+    length = head.length
+    if length == 0 and size and head.version == (2, 0) and b"content-length" not in head.fields:
+        head.length = length = None  # a body needs no length in HTTP/2
+        head.body = None
+    if not isinstance(size, int) or (length is not None and size != length):
+        if isinstance(size, int) and not _streams(request):
+            raise ClientError(400, "the body is not as long as its Content-Length says")
+        return _streamed(request, length, wanted)
+    if not size:
+        if length is None and _streams(request):
+            return _streamed(request, length, wanted)
+        head.body = NO_BODY
+    elif wanted:
+        head.body = Body(content.read(wanted), size, size > wanted)
+        content.seek(0)
+    return size
+
+
+def _streamed(request: server.Request, length: int | None, wanted: int) -> int:
+    """The size of a body that the class of its request has dealt with otherwise, as far as it is known."""
+    if wanted and length != 0:
+        raise BodyNotKept(f"rules look at bodies, and {type(request).__qualname__} keeps none in request.content")
+    return length or 0
+
+
+def _streams(request: server.Request) -> bool:
+    """Whether the class of a request, or its site, has ways of its own with bodies."""
+    kind, site = type(request), getattr(request.channel, "site", None)
+    return (
+        kind.handleContentChunk is not http.Request.handleContentChunk
+        or kind.gotLength is not server.Request.gotLength
+        or hasattr(site, "getContentFile")
+    )
+
+
+def read_arguments(request: server.Request, head: RequestHead) -> None:
+    """Let rules see the arguments that Twisted has read: of the query, of a form, of ``multipart/form-data``."""
+    arguments = request.args
+    if arguments:
+        head.application_arguments = arguments
+        if head.query is None and head.length == 0:
+            head.body = Body()  # they are not those of the query: whoever looks for one has to look at all of them
+
+
+def show(request: server.Request, head: RequestHead, *, at_root: bool) -> None:
+    """Let resources see what is judged: the resolved path, the authority, one Cookie, and no header that misleads.
+
+    :param at_root: whether no other resource has looked at the request before.
+    :raises ClientError: 400, if the path, or the authority, is another than the one by which it has come here.
+    """
+    path, headers = head.path, request.requestHeaders
+    segments = path[1:].split(b"/")
+    if _PERCENT in path:
+        segments = [unquote_to_bytes(segment) for segment in segments]
+    above = request.prepath or []
+    if above and segments[: len(above)] != above:
+        raise ClientError(400, "the path leads to another resource than it seems")
+    request.postpath = segments[len(above) :]
+    request.path = path
+    request.uri = head.origin_target
+    for name in head.field_names:
+        if not crosses_often(name) and name not in _OF_ONE_HOP and misleads(name):
+            headers.removeHeader(name)
+    hosts = headers.getRawHeaders(b"host")
+    if hosts != [head.authority]:
+        if hosts and not at_root and read_authority(hosts[0]) != head.authority:
+            raise ClientError(400, "the target has another authority than Host, and that may have led here")
+        headers.setRawHeaders(b"host", [head.authority])
+    if len(cookies := head.fields.get(_COOKIE, ())) > 1:
+        headers.setRawHeaders(_COOKIE, [b"; ".join(cookies)])  # RFC 9113, section 8.2.3; WSGI would join them by commas
