@@ -81,10 +81,18 @@ def _stage_lines(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _said(told: Mapping[str, Any]) -> str:
-    why = [printable(" # ".join(filter(None, (each["entry"], each["annotation"])))) for each in told["reasons"]]
-    action = f"-> {told['action']}" if told.get("action") else ""
+    reasons, action = told["reasons"], told.get("action")
+    why = [
+        printable(f"{each['entry']}{_behind(' -> ', each['action'])}{_behind(': ', each['annotation'])}")
+        for each in reasons
+    ]
+    proposed = "" if any(each["action"] == action for each in reasons) else _behind("-> ", action)
     tags = f"[{' '.join(told['tags'])}]" if told.get("tags") else ""
-    return "  ".join(filter(None, (told["became"], action, tags, *why)))
+    return "  ".join(filter(None, (told["became"], proposed, tags, *why)))
+
+
+def _behind(mark: str, text: str | None) -> str:
+    return f"{mark}{text}" if text else ""
 
 
 def _filter_lines(told: Mapping[str, Any]) -> Iterator[str]:

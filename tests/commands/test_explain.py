@@ -334,9 +334,9 @@ def test_why_a_body_is_refused_of_which_rules_may_read_something_else_is_told(
         assert command.main(["explain", str(file), "--json", *words]) == 0
         told = json.loads(capsys.readouterr().out)
         assert told["outcome"].get("status") == status
-        assert [each["why"] for each in told["stages"]] == [why] * (not key)
+        assert [each["annotation"] for stage in told["stages"] for each in stage["reasons"]] == [why] * (not key)
         assert command.main(["explain", str(file), *words]) == 0
-        assert (f"  inspection  tag: body:ambiguous -> uninspected: {why}\n" in capsys.readouterr().out) is (not key)
+        assert (f"  tag: body:ambiguous -> uninspected: {why}\n" in capsys.readouterr().out) is (not key)
     assert "body:ambiguous" in [each["tag"] for each in told["tags"]]
 
 
