@@ -18,6 +18,7 @@ from zope.interface import implementer
 from edgenode.embedding.transport_facts import TransportFacts
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Exchange
+from edgenode.model.interfaces import IEdgeTransport
 from edgenode.net.poller import Timers
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.listener.client_connection import ClientConnection
@@ -30,7 +31,13 @@ _LINGER = 2.0
 """Seconds for which a client may read what it was sent, once its protocol has closed, before the connection is cut."""
 
 
-@implementer(interfaces.INegotiated, interfaces.IConsumer, interfaces.IPushProducer, interfaces.ILoggingContext)
+@implementer(
+    IEdgeTransport,
+    interfaces.INegotiated,
+    interfaces.IConsumer,
+    interfaces.IPushProducer,
+    interfaces.ILoggingContext,
+)
 class ProtocolTransport(TransportFacts):
     """The transport of a protocol on a TLS connection, with all that Twisted's own has, and the facts besides.
 

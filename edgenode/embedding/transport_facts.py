@@ -12,7 +12,7 @@ from OpenSSL import SSL, crypto
 from twisted.internet.address import IPv4Address, IPv6Address
 
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import Address, Connection, Request
+from edgenode.model.exchange import Address, ClientIdentity, Connection, Request
 from edgenode.net.transport import Transport
 from edgenode.proxy.listener.client_connection import ClientConnection
 from edgenode.proxy.listener.client_session import ClientSession
@@ -43,6 +43,11 @@ class TransportFacts:
         """The facts of the connection, with the verdict on its client as of now."""
         session = self._session
         return session.as_of_now(session.handshake_group)
+
+    @property
+    def client(self) -> ClientIdentity | None:
+        """The client's identity as of now; ``None`` if it presented no certificate."""
+        return self.connection.client
 
     @property
     def server_group(self) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
-from zope.interface import Interface
+from twisted.internet.interfaces import ISSLTransport
+from zope.interface import Attribute, Interface
 
 from edgenode.model.decision import Decision
 from edgenode.model.errors import ClientError, OriginError
-from edgenode.model.exchange import Exchange
+from edgenode.model.exchange import ClientIdentity, Connection, Exchange
 from edgenode.model.presentation import Presentation
 
 
@@ -141,5 +142,13 @@ class IEventSink(Interface):
     """Takes the record of every exchange."""
 
     def record(record: Record) -> None:
-        """Take a record, which may be kept: ``node.event_record.event_line`` makes a line of JSON of it when there is
-        time. It must not raise, and must not block."""
+        """Take a record, which may be kept: ``edgenode.event_of`` makes the event of it, and ``edgenode.event_line``
+        that as a line of JSON, when there is time. It must not raise, and must not block."""
+
+
+class IEdgeTransport(ISSLTransport):
+    """The transport of a protocol on a listener: Twisted's own with what the node knows of the client besides."""
+
+    connection: Connection = Attribute("The facts of the connection, with the verdict on its client as of now.")
+    client: ClientIdentity | None = Attribute("The client's identity as of now; ``None`` without a certificate.")
+    server_group: str = Attribute("The name of the server group by whose policy the client was verified.")

@@ -29,6 +29,7 @@ from zope.interface.verify import verifyObject
 from edgenode.embedding.connection_facts import connection_of
 from edgenode.embedding.protocol_transport import ProtocolTransport
 from edgenode.model.errors import ConfigurationError
+from edgenode.model.interfaces import IEdgeTransport
 from tests.support.certificates import make_authority, now, write_pem
 from tests.support.listening import Talk, Talks, listening
 from tests.support.node import PKI, Client, Refused, connect, get, in_thread, ini, until
@@ -69,8 +70,10 @@ async def test_a_protocol_greets_its_client_by_name(pki: PKI) -> None:
         for interface in (interfaces.INegotiated, interfaces.IConsumer, interfaces.IPushProducer):
             verifyObject(interface, transport)
         verifyObject(interfaces.ILoggingContext, transport)
+        verifyObject(IEdgeTransport, transport)
         facts = transport.connection
         assert facts.client is not None
+        assert transport.client == facts.client
         assert (facts.server_name, facts.alpn, facts.tls_version) == ("strict.test", "", "TLSv1.3")
         assert facts.verification.verified
         assert facts.fingerprint

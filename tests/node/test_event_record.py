@@ -18,6 +18,7 @@ from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import AlternativeNames, ClientIdentity, Connection, Verification
 from edgenode.model.presentation import Presentation
+from edgenode.node import event_record
 from edgenode.node.event_fields import ALL_ROWS, ROWS, Row, attributes, read_event, reference
 from edgenode.node.event_record import event_line
 from edgenode.node.event_schema import UNKNOWN, Event, EventReason
@@ -91,6 +92,13 @@ def keys(value: Any) -> Any:
 def test_the_line_is_this_to_the_byte() -> None:
     """Field by field: whoever has a program that reads lines has this one."""
     assert event_line(WHOLE) == LINE
+
+
+def test_the_typed_event_is_what_the_line_says() -> None:
+    """A sink has the same facts as a reader of the file."""
+    event: Event = event_record.event_of(WHOLE)
+    assert event == json.loads(LINE)
+    assert (event["status"], event["certificate"]["verify"]) == (200, "SUCCESS")
 
 
 def test_an_event_has_the_fields_of_the_schema_in_their_order() -> None:
