@@ -147,8 +147,11 @@ def test_no_import_leads_in_a_circle() -> None:
 
 
 def test_packages_are_empty() -> None:
-    """The ``__init__`` of a room is a docstring: what is in it would be imported with every module of the room."""
+    """The ``__init__`` of a room is a docstring: what is in it would be imported with every module of the room. That of
+    the tools for tests has their names, and imports none of them."""
     for path in ROOT.rglob("*/__init__.py"):
+        if path.parent.name == "testing":
+            continue
         assert [type(node) for node in ast.parse(path.read_text()).body] == [ast.Expr], path
 
 

@@ -50,6 +50,7 @@ class Reactor(Timers, Protocol):
     """What this room needs of a reactor: Twisted's ``IReactorFDSet`` and ``IReactorTime``, and the two of a poller.
 
     :ivar clock: monotonic seconds.
+    :ivar sockets: what takes the place of the operating system's sockets; ``None`` for nothing.
     :ivar polls: how often the epoll has been asked.
     :ivar heard: the last of these polls after which everybody who had anything to read has been read.
     :ivar batch: takes whoever has read something to be handed on later in the round; ``None``: hand it on at once.
@@ -59,6 +60,7 @@ class Reactor(Timers, Protocol):
     """
 
     clock: Callable[[], float]
+    sockets: Any
     polls: int
     heard: int
     batch: deque[Any] | None
@@ -91,13 +93,16 @@ class Poller:
 
     It has no ``__getattr__`` that passes everything else through, for that makes every attribute five times as slow.
 
-    :param reactor: the reactor to live in; its timers and threads are passed through.
-    :ivar clock: by which turns are measured, monotonic seconds.
+    :param reactor: the reactor to live in; its timers and threads are passed through. It may bring sockets of its own,
+        and a clock: see :class:`edgenode.testing.reactor.MemoryReactor`.
+    :ivar clock: by which turns and deadlines are measured, monotonic seconds.
+    :ivar sockets: what takes the place of the operating system's sockets; ``None`` for nothing.
     """
 
-    def __init__(self, reactor: Any, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, reactor: Any, clock: Callable[[], float] | None = None) -> None:
         self._reactor = reactor
-        self._epoll = select.epoll()
+        self.sockets: Any = getattr(reactor, "sockets", None)
+        self._epoll: select.epoll = select.epoll() if self.sockets is None else self.sockets.epoll()
         self._readers: dict[int, Any] = {}
         self._writers: dict[int, Any] = {}
         self._ready: Iterator[tuple[int, int]] = iter(())
@@ -112,7 +117,8 @@ class Poller:
         self._waking = False
         self._whole = True  # whether the last poll has told of everybody
         self.polls = self.heard = 0
-        self.clock = clock
+        of_the_reactor: Callable[[], float] = getattr(reactor, "clock", monotonic)
+        self.clock = clock or of_the_reactor
         self.callLater: Callable[..., Any] = reactor.callLater
 
     def seconds(self) -> float:

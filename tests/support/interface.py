@@ -21,7 +21,7 @@ from zope.interface import Interface
 from edgenode.node.event_fields import ROWS, Row
 
 FOLDER = pathlib.Path(__file__).parent.parent.parent / "docs" / "interface"
-MODULES = ("edgenode",)
+MODULES = ("edgenode", "edgenode.testing")
 """The modules whose ``__all__`` is public."""
 
 JSON_TYPES: Mapping[Any, str] = {str: "string", int: "integer", bool: "boolean", NoneType: "null"}
@@ -64,6 +64,7 @@ def _attributes(cls: type) -> Iterator[str]:
 def _members(cls: type) -> Iterator[str]:
     if not (has(cls) or is_typeddict(cls) or is_protocol(cls)):
         yield f"__init__{_signature(vars(cls)['__init__'])}"
+        yield from re.findall(r":ivar (\w+):", cls.__doc__ or "")
     for base in () if is_typeddict(cls) else cls.__mro__:  # what events have is in their schema
         if base.__module__.startswith("edgenode."):
             yield from _own(base)

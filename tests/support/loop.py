@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 
 from edgenode.net.poller import Poller
+from edgenode.testing.reactor import MemoryReactor
 
 _ENOUGH = 20_000
 """Turns after which something that never comes to rest has failed."""
@@ -43,38 +42,19 @@ def tcp_pair() -> tuple[socket.socket, socket.socket]:
     return first, second
 
 
-class _Reactor(Clock):
-    """As much of a reactor as a poller and a resolver need."""
+class _Reactor(MemoryReactor):
+    """As much of a reactor as a poller and a resolver need, with real sockets."""
+
+    sockets: Any = None
+
+    def __init__(self) -> None:
+        Clock.__init__(self)
 
     def addReader(self, poller: Poller) -> None:
         """The loop looks by itself."""
 
     def removeReader(self, poller: Poller) -> None:
         """Likewise."""
-
-    def getThreadPool(self) -> _Reactor:
-        """A pool of no threads."""
-        return self
-
-    def callInThreadWithCallback(
-        self, told: Callable[[bool, Any], object], function: Callable[..., Any], *arguments: Any, **options: Any
-    ) -> None:
-        """Call it, and tell of it, in the next turn."""
-        self.callLater(0, self._call, told, function, *arguments, **options)
-
-    def callFromThread(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Call it."""
-        function(*arguments)
-
-    def _call(
-        self, told: Callable[[bool, Any], object], function: Callable[..., Any], *arguments: Any, **options: Any
-    ) -> None:
-        try:
-            result = function(*arguments, **options)
-        except Exception:
-            told(False, Failure())
-        else:
-            told(True, result)
 
 
 class Loop(Poller):

@@ -25,6 +25,10 @@ def listening_socket(endpoint: Endpoint, reactor: Any) -> socket.socket:
 
     :raises CannotListenError: if the address cannot be had.
     """
+    sockets = getattr(reactor, "sockets", None)
+    if sockets is not None:
+        listening: socket.socket = sockets.listening(endpoint.interface, endpoint.port)
+        return listening
     try:
         sock = _inherited(endpoint.inherited, reactor) if endpoint.inherited else _bound(endpoint)
         try:

@@ -290,6 +290,8 @@ class ClientConnection:
         self._group = group
         self._record = Record()
         kind = SSL.Connection if ends_soon(group.group, hello) else SteppedConnection
+        if self._port.reactor.sockets is not None:
+            kind = self._port.reactor.sockets.tls
         tls = kind(group.context, self._socket)
         tls.set_accept_state()
         tls.set_app_data(self._record)

@@ -48,7 +48,7 @@ class TLSOpening:
         self.deadline = self._until = self._pool.deadlines.clock() + self._pool.origin.connect_timeout
         self._pool.deadlines.watch(self)
         server = self._server.server
-        if server.is_socket:
+        if server.is_socket or self._pool.reactor.sockets is not None:
             self._resolved((server.host,))
         else:
             self._pool.resolver.resolve(server.host, self._resolved, self._unreachable)
@@ -89,7 +89,8 @@ class TLSOpening:
         address = self._addresses.pop(0)
         now = self._pool.deadlines.clock()
         self.deadline = now + (self._until - now) / (len(self._addresses) + 1)
-        self._connecting = Connecting(
+        sockets = self._pool.reactor.sockets
+        self._connecting = (Connecting if sockets is None else sockets.connecting)(
             self._pool.reactor, address, self._server.server.port, self._connected, self._try_next
         )
 
@@ -111,7 +112,8 @@ class TLSOpening:
 
     def _tls(self, sock: socket.socket) -> SSL.Connection:
         assert self._pool.context is not None
-        connection = SteppedConnection(self._pool.context, sock)
+        sockets = self._pool.reactor.sockets
+        connection: SSL.Connection = (SteppedConnection if sockets is None else sockets.tls)(self._pool.context, sock)
         if not is_address(self._name):
             connection.set_tlsext_host_name(self._name.encode("ascii"))
         connection.set_app_data(self._record)
