@@ -20,6 +20,7 @@ from twisted.internet.error import CannotListenError, ConnectionAborted, Connect
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.task import deferLater
 from twisted.protocols import amp
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import Site
@@ -71,6 +72,7 @@ async def test_a_protocol_greets_its_client_by_name(pki: PKI) -> None:
             verifyObject(interface, transport)
         verifyObject(interfaces.ILoggingContext, transport)
         verifyObject(IEdgeTransport, transport)
+        assert isinstance(transport, TLSMemoryBIOProtocol)  # autobahn asks for that, and for no interface
         facts = transport.connection
         assert facts.client is not None
         assert transport.client == facts.client
