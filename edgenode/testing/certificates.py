@@ -110,7 +110,7 @@ class Issued:
         return self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
 
     def issue(self, subject: str = "client", **options: Any) -> Issued:
-        """A certificate signed by this one; options as of :func:`edgenode.testing.make`: ``sans``, ``eku``, ``not_after``, ..."""
+        """A certificate signed by this one; options as of :func:`make`: ``sans``, ``eku``, ``not_after``, ..."""
         return make(subject, issuer=self, **options)
 
     def crl(

@@ -71,9 +71,10 @@ class Sandbox:
     def make(cls, folder: str | pathlib.Path) -> Self:
         """Make them.
 
-        :param folder: exists, and has nothing in it that matters.
+        :param folder: made if it is not there; trial's ``mktemp`` names one.
         """
         folder = pathlib.Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         servers, clients = make_authority("Servers"), make_authority("Clients")
         servers.issue("edge", eku=[SERVER], sans=["DNS:www.test", "DNS:partners.test"]).write(folder, "edge")
         write_pem(folder / "clients.pem", [clients])
