@@ -21,7 +21,8 @@ import time
 from typing import Any
 
 SERVES = re.compile(
-    r"(?:make run|openssl s_server|\S*edgenode run|twistd|\S*/twistd|python examples/\w+(?:site|endpoint)\.py)\b"
+    r"(?:make run|openssl s_server|\S*edgenode run|twistd|\S*/twistd|"
+    r"python examples/[\w/]+(?:site|endpoint|protocol)\.py)\b"
 )
 SERVING = re.compile(r"listener \S+ on |listening on |starting on |Requests, as they come:|ACCEPT")
 PATIENCE = 30.0
