@@ -9,10 +9,12 @@ import pydoc
 import re
 import subprocess
 import sys
+from types import FunctionType, ModuleType
 
 import pytest
 
 import edgenode
+from edgenode import testing
 
 ROOT = pathlib.Path(__file__).parent.parent
 OUTSIDE = """
@@ -79,13 +81,16 @@ sink: IEventSink = Sink()
 """
 
 
-@pytest.mark.parametrize("name", edgenode.__all__)
-def test_every_public_name_is_there_and_documented(name: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "name"), [(module, name) for module in (edgenode, testing) for name in module.__all__]
+)
+def test_every_public_name_is_there_and_documented(module: ModuleType, name: str) -> None:
     """A name in ``__all__`` can be had, is what its own module calls so, and says what it is."""
-    found = getattr(edgenode, name)
+    found = getattr(module, name)
+    assert name in dir(module)
     if inspect.isroutine(found) or inspect.isclass(found):
         assert found.__name__ == name
-    if not isinstance(found, (tuple, type(edgenode.Outcome), edgenode.Decision)):
+    if isinstance(found, (type(edgenode.IEventSink), type, FunctionType)):
         assert found.__doc__
 
 
@@ -93,6 +98,8 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
     """As of any module."""
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
         _ = edgenode.Nothing  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = testing.Nothing  # type: ignore[attr-defined]
 
 
 def test_importing_the_package_loads_no_room_and_no_reactor() -> None:

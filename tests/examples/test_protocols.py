@@ -101,6 +101,15 @@ async def test_smtp_takes_mail_of_clients_with_certificates(folder: pathlib.Path
                 await in_thread(send, port)
 
 
+async def test_klein_is_filtered(folder: pathlib.Path) -> None:
+    """Its request has the judgement."""
+    with running(folder, sys.executable, "examples/klein_site.py", "examples/embedding.ini", ENDPOINT) as port:
+        said = curl(folder, *tls(port, "localhost", "/hello/you"))
+        assert said == "Hello, you. You are a script.\n200"
+        assert curl(folder, *tls(port, "localhost", "/partners/", client=True)) == "For partners.\n200"
+        assert curl(folder, *tls(port, "localhost", "/partners/")) == "Forbidden.\n403"
+
+
 async def test_a_wsgi_application_is_filtered(folder: pathlib.Path) -> None:
     """On TCP, and on our endpoint, where the filters know who the client is."""
     command = [sys.executable, "examples/wsgi_site.py", "examples/embedding.ini"]
