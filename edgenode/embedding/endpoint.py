@@ -101,9 +101,7 @@ class EdgePort:
         self._assembly = Assembly.for_protocol(configuration, name, self._protocols)
         context = self._assembly.context(name, self._events)
         speak = partial(ProtocolTransport, factory, reactor)
-        poller = Poller(reactor)
-        deadlines = Deadlines(reactor, poller.clock)
-        self._port = Port(configuration.listeners[name], context, poller, deadlines, speak)
+        self._port = Port(configuration.listeners[name], context, Poller(reactor), Deadlines(reactor), speak)
         self._watch = Watch(reactor, lambda: self._assembly.configuration, self._change)
         self._shutdown: Any = None
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import Any
 
 from twisted.internet import interfaces
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -33,13 +31,8 @@ _LINGER = 2.0
 """Seconds for which a client may read what it was sent, once its protocol has closed, before the connection is cut."""
 
 
-@implementer(
-    IEdgeTransport,
-    interfaces.INegotiated,
-    interfaces.IConsumer,
-    interfaces.IPushProducer,
-    interfaces.ILoggingContext,
-)
+@implementer(IEdgeTransport)
+@implementer(interfaces.INegotiated, interfaces.IConsumer, interfaces.IPushProducer, interfaces.ILoggingContext)
 class ProtocolTransport(TransportFacts):
     """The transport of a protocol on a TLS connection, with all that Twisted's own has, and the facts besides.
 
@@ -284,16 +277,7 @@ class ProtocolTransport(TransportFacts):
         if not self.disconnecting and interfaces.IHalfCloseableProtocol.providedBy(self._protocol):
             self._protocol.writeConnectionLost()
 
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:
-        """For ``isinstance`` a TLS transport of Twisted's as well: autobahn asks for that, and for no interface."""
-        return _LikeTwisteds
-
     def logPrefix(self) -> str:
         """What stands before log messages about the connection."""
         protocol = self._protocol
         return protocol.logPrefix() if interfaces.ILoggingContext.providedBy(protocol) else type(protocol).__name__
-
-
-class _LikeTwisteds(ProtocolTransport, TLSMemoryBIOProtocol):  # type: ignore[misc]
-    """What a transport says that it is; there are none of it."""

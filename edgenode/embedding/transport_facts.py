@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from typing import Any
 
 from OpenSSL import SSL, crypto
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Address, ClientIdentity, Connection, Request
@@ -28,6 +30,11 @@ class TransportFacts:
     def __init__(self, client: ClientConnection) -> None:
         self._client = client
         self.transport: Transport = client.transport
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """For ``isinstance`` a TLS transport of Twisted's as well: autobahn asks for that, and for no interface."""
+        return _LikeTwisteds
 
     # -- in our words ------------------------------------------------------------------------------------------------
 
@@ -117,6 +124,10 @@ class TransportFacts:
     def _set_option(self, level: int, option: int, enabled: bool) -> None:
         with contextlib.suppress(OSError):  # the client may be gone already
             self.transport.sock.setsockopt(level, option, enabled)
+
+
+class _LikeTwisteds(TransportFacts, TLSMemoryBIOProtocol):  # type: ignore[misc]
+    """What a transport says that it is; there are none of it."""
 
 
 def _address(address: Address) -> IPv4Address | IPv6Address:

@@ -48,12 +48,13 @@ class Deadlines:
     """The deadlines of all connections of a node.
 
     :param reactor: for its timers.
-    :ivar clock: the clock that deadlines are set by: monotonic seconds.
+    :ivar clock: the clock that deadlines are set by: monotonic seconds; the reactor's, if it has one of its own.
     """
 
-    def __init__(self, reactor: Timers, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, reactor: Timers, clock: Callable[[], float] | None = None) -> None:
         self._reactor = reactor
-        self.clock = clock
+        of_the_reactor: Callable[[], float] = getattr(reactor, "clock", time.monotonic)
+        self.clock = clock or of_the_reactor
         self._watched: set[Watched] = set()
         self._next: Any = None
 
