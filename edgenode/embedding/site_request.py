@@ -18,7 +18,7 @@ from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_BODY, Body, Connection
 from edgenode.proxy.headers import FRAMING, HOP_BY_HOP, crosses_often, misleads
 from edgenode.proxy.listener.limits import HeadLimits
-from edgenode.proxy.listener.speakers import read_request_head
+from edgenode.proxy.listener.speakers import MalformedHead, known_field_lines, read_request_head
 from edgenode.proxy.streams import RequestHead
 from edgenode.proxy.targets import read_authority
 
@@ -45,27 +45,25 @@ def transport_of(request: server.Request) -> ITransport:
 
 
 def read_head(request: server.Request, connection: Connection) -> RequestHead:
-    """The head of a request as our own reader reads it, from field lines that are put together again.
+    """The head of a request as our own reader reads it, with the fields that Twisted has read.
 
     :param connection: says whom it is for if it does not, which only HTTP/1.0 may.
     :raises ClientError: if the node would not take it.
     """
-    lines = [
-        b"%b: %b\r\n" % (name, value)
-        for name, values in request.requestHeaders.getAllRawHeaders()
-        for value in values
-    ]  # fmt: skip
-    block = b"".join(lines)
+    try:
+        names, fields, block = known_field_lines(request.requestHeaders.getAllRawHeaders())
+    except MalformedHead as error:
+        raise ClientError(400, f"malformed head: {error}") from error
     method, uri, version = request.method, request.uri, request.clientproto
     http2 = version == b"HTTP/2"
-    start = b"%b %b %b\r\n" % (method, uri, b"HTTP/1.1" if http2 else version)
     head = read_request_head(
-        b"%b%b\r\n" % (start, block),
+        b"%b %b %b\r\n%b\r\n" % (method, uri, b"HTTP/1.1" if http2 else version, block),
         _LIMITS,
         b"https" if request.isSecure() else b"http",
         lambda: _presumed(connection),
+        lambda _: (names, fields, block),
     )
-    if head.method != method or head.target != uri or block.count(b"\n") != len(lines):
+    if head.method != method or head.target != uri:
         raise ClientError(400, "a line end where none may be")
     if http2:
         head.version = (2, 0)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from bench import fairness, interpreters, processes, proxy, reload, rules
+from bench import fairness, interpreters, processes, proxy, reload, rules, site
 from bench.load import Report
 from bench.peers import bench
 from bench.tables import table
@@ -223,3 +223,13 @@ def test_limits_of_rules() -> None:
     """What is over its limit is not kept."""
     assert str(rules.Limit("x", 2.1, 2.0)).endswith("NOT KEPT")
     assert not str(rules.Limit("x", 2.0, 2.0)).endswith("NOT KEPT")
+
+
+def test_a_filtered_site_is_compared_with_a_bare_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both serve, every request has its event, and no two requests are the same."""
+    asked = site.requests(random.Random(1), 100)
+    assert len(set(asked)) == len(asked)
+    assert site.main(["--rounds", "1", "--requests", "24"]) in (0, 1)
+    bare, filtered = capsys.readouterr().out.splitlines()[1:3]
+    assert bare.startswith("bare ")
+    assert filtered.startswith("10 filters, events ")

@@ -6,6 +6,8 @@ before a colon, and no control character stands anywhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from edgenode.model.exchange import by_name
 
 LINE_BYTES = bytes(c for c in range(256) if c == 9 or 0x20 <= c != 0x7F)
@@ -79,6 +81,29 @@ def _read_one_by_one(lines: list[bytes]) -> tuple[list[bytes], Fields, bytes]:
     names = [name.lower() for name, _ in pairs]
     fields = by_name(tuple(zip(names, [value for _, value in pairs], strict=True)))
     return names, fields, b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+
+
+def known_field_lines(headers: Iterable[tuple[bytes, Sequence[bytes]]]) -> tuple[list[bytes], Fields, bytes]:
+    """The same of header fields that somebody else has read.
+
+    :param headers: names, each once, as they are written on a line, and the values of each.
+    :raises MalformedHead: if they would be read otherwise from the lines that are made of them.
+    """
+    names: list[bytes] = []
+    fields: Fields = {}
+    lines: list[bytes] = []
+    for name, values in headers:
+        lower = name.lower()
+        fields[lower] = tuple(values)
+        for value in values:
+            names.append(lower)
+            lines.append(b"%b: %b\r\n" % (name, value))
+    block = b"".join(lines)
+    if len(block.translate(None, LINE_BYTES)) != 2 * len(lines):
+        raise MalformedHead(stray(block))
+    if b"" in fields or b"".join(fields).translate(None, _TOKEN_BYTES):
+        raise MalformedHead("a name that is no token")
+    return names, fields, block
 
 
 END_TO_END = frozenset(

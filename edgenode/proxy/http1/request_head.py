@@ -13,6 +13,7 @@ from edgenode.model.errors import ClientError
 from edgenode.proxy.http1.fields import (
     LINE_BYTES,
     NO_OPTIONS,
+    Fields,
     MalformedHead,
     content_length,
     persistence,
@@ -53,7 +54,11 @@ def _no_request_line(line: bytes) -> ClientError:
 
 
 def read_request_head(
-    head: bytes, limits: HeadLimits, scheme: bytes = b"https", presumed: Callable[[], bytes] | None = None
+    head: bytes,
+    limits: HeadLimits,
+    scheme: bytes = b"https",
+    presumed: Callable[[], bytes] | None = None,
+    read_lines: Callable[[bytes], tuple[list[bytes], Fields, bytes]] = read_field_lines,
 ) -> RequestHead:
     """Read a request head.
 
@@ -80,7 +85,7 @@ def read_request_head(
     if head.count(b"\n") > limits.headers + 2:
         raise ClientError(431, "too many header fields")
     try:
-        names, fields, lines = read_field_lines(head[line.end() : -2])
+        names, fields, lines = read_lines(head[line.end() : -2])
     except MalformedHead as error:
         raise ClientError(400, f"malformed head: {error}") from error
     if b"content-type" in fields and len(fields[b"content-type"]) > 1:
