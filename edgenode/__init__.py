@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from edgenode.embedding.connection_facts import connection_of as connection_of
     from edgenode.embedding.endpoint import EdgeEndpoint as EdgeEndpoint
     from edgenode.embedding.filtered_resource import FilteredResource as FilteredResource
+    from edgenode.model.decision import NOTHING as NOTHING
     from edgenode.model.decision import Action as Action
     from edgenode.model.decision import Close as Close
     from edgenode.model.decision import Decision as Decision
     from edgenode.model.decision import Forward as Forward
-    from edgenode.model.decision import NOTHING as NOTHING
     from edgenode.model.decision import Outcome as Outcome
     from edgenode.model.decision import Reason as Reason
     from edgenode.model.decision import Respond as Respond
@@ -72,14 +72,14 @@ if TYPE_CHECKING:
     from edgenode.rules.language.types import BYTES as BYTES
     from edgenode.rules.language.types import INT as INT
     from edgenode.rules.language.types import IP as IP
-    from edgenode.rules.language.types import STRINGS as STRINGS
     from edgenode.rules.language.types import STRING_LISTS as STRING_LISTS
+    from edgenode.rules.language.types import STRINGS as STRINGS
     from edgenode.rules.language.types import Type as Type
     from edgenode.rules.notations import ADDRESS as ADDRESS
     from edgenode.rules.notations import NUMBER as NUMBER
-    from edgenode.rules.notations import Notation as Notation
     from edgenode.rules.notations import REGEX as REGEX
     from edgenode.rules.notations import YES as YES
+    from edgenode.rules.notations import Notation as Notation
 
 _HOMES = {
     "ADDRESS": "rules.notations",

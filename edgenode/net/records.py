@@ -28,6 +28,10 @@ Give = Callable[[bytes | memoryview], int]
 """Sends as ``SSL.Connection.send`` does."""
 
 
+class Indirect(SSL.Connection):
+    """A TLS connection that moves its records itself: it is read and written by its own methods, not by OpenSSL's."""
+
+
 class Space:
     """Where bytes are read to, by all connections of a poller in turn; they are copied from it at once.
 
@@ -47,7 +51,7 @@ class Space:
 def reading(connection: SSL.Connection | Plain, space: Space) -> Fill:
     """What reads from a connection."""
     content, pointer, most = space.content, space.pointer, space.size
-    if isinstance(connection, Plain):
+    if isinstance(connection, (Plain, Indirect)):
         view, receive = memoryview(content), connection.recv_into
         return lambda at, size: receive(view[at : min(at + size, most)])
     ssl, read, fail = connection._ssl, lib.SSL_read, connection._raise_ssl_error
@@ -64,7 +68,7 @@ def reading(connection: SSL.Connection | Plain, space: Space) -> Fill:
 
 def writing(connection: SSL.Connection | Plain) -> Give:
     """What writes to a connection."""
-    if isinstance(connection, Plain):
+    if isinstance(connection, (Plain, Indirect)):
         return connection.send
     ssl, write, fail, pointer_to = connection._ssl, lib.SSL_write, connection._raise_ssl_error, ffi.from_buffer
 

@@ -17,6 +17,8 @@ from typing import Any
 
 from OpenSSL import SSL
 
+from edgenode.net.records import Indirect
+
 _ROOM = 256 * 1024
 """Bytes that wait unread before nothing more is taken: about what a kernel has room for."""
 
@@ -76,6 +78,12 @@ class MemorySocket:
         if not flags & socket.MSG_PEEK:
             del self._unread[:size]
         return data
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Read what is there into a buffer."""
+        data = self.recv(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def send(self, data: bytes | memoryview) -> int:
         """Write all of it, if there is room."""
@@ -217,7 +225,7 @@ class MemoryEpoll:
         return self._number
 
 
-class MemoryTLS(SSL.Connection):
+class MemoryTLS(Indirect):
     """A TLS connection on a socket in memory: OpenSSL is given one record after the other, as it asks for them."""
 
     def __init__(self, context: SSL.Context, sock: MemorySocket) -> None:
@@ -234,6 +242,11 @@ class MemoryTLS(SSL.Connection):
         """Read what is there."""
         data: bytes = self._reading(super().recv, size)
         return data
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int | None = None) -> int:
+        """Read what is there into a buffer."""
+        count: int = self._reading(super().recv_into, buffer)
+        return count
 
     def send(self, data: bytes | memoryview, flags: int = 0) -> int:  # type: ignore[override]
         """Write all of it, if there is room."""

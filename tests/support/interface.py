@@ -50,7 +50,7 @@ def _described(path: str, value: Any) -> Iterator[str]:
     elif inspect.isfunction(value):
         yield f"def {path}{_signature(value)}"
     else:
-        yield f"{path} = {value}"
+        yield f"{path} = {re.sub(r' at 0x[0-9a-f]+', '', str(value))}"
 
 
 def _attributes(cls: type) -> Iterator[str]:
@@ -63,7 +63,7 @@ def _attributes(cls: type) -> Iterator[str]:
 
 def _members(cls: type) -> Iterator[str]:
     if not (has(cls) or is_typeddict(cls) or is_protocol(cls)):
-        yield f"__init__{_signature(vars(cls)['__init__'])}"
+        yield f"__init__{_signature(next(vars(base)['__init__'] for base in cls.__mro__ if '__init__' in vars(base)))}"
         yield from re.findall(r":ivar (\w+):", cls.__doc__ or "")
     for base in () if is_typeddict(cls) else cls.__mro__:  # what events have is in their schema
         if base.__module__.startswith("edgenode."):

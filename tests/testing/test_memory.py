@@ -12,9 +12,10 @@ import pytest
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
 from twisted.protocols import amp
 
-from edgenode import ClientError, Decision, EdgeEndpoint, Response, connection_of
+from edgenode import ClientError, Decision, EdgeEndpoint, Exchange, Response, connection_of
 from edgenode.testing import (
     SERVER,
     Client,
@@ -146,6 +147,27 @@ async def test_treq_speaks_to_it(sandbox: Sandbox) -> None:
         client = HTTPClient(node.client("www.test"))
         response = await client.get("https://www.test/")
         assert await response.json() == {"a": 1}
+
+
+def test_a_stage_of_ones_own_waits_on_the_clock_of_the_test(sandbox: Sandbox) -> None:
+    """A stage that takes three seconds takes them when the test lets them pass."""
+    reactor = MemoryReactor()
+
+    class Slow:
+        name = "slow"
+        needs: frozenset[str] = frozenset()
+
+        def decide(self, exchange: Exchange) -> Deferred[Decision]:
+            return deferLater(reactor, 3, lambda: Decision(frozenset(("waited",))))
+
+    with MemoryNode(sandbox.configuration(), {"app": FakeOrigin()}, reactor, stages=[Slow()]) as node:
+        waiting = node.client("www.test").request(b"GET", b"https://www.test/")
+        node.pass_time(2.5)
+        with pytest.raises(AssertionError, match="no result yet"):
+            result_of(waiting)
+        node.pass_time(1)
+        assert result_of(waiting).code == 200
+        assert "waited" in node.events[0]["tags"]
 
 
 def test_a_reload_needs_no_threads(sandbox: Sandbox) -> None:
