@@ -59,7 +59,7 @@ class EdgeEndpoint:
     def _listen(self, factory: interfaces.IProtocolFactory) -> interfaces.IListeningPort:
         configuration = Configuration.load(self._path)
         for warning in configuration.warnings:
-            _log.warn("{path}: {warning}", path=self._path, warning=str(warning))
+            _log.warn("{path}: {problem}", path=self._path, problem=str(warning))
         port = EdgePort(configuration, self._chosen(configuration), factory, self._reactor)
         port.startListening()
         return port
