@@ -38,7 +38,7 @@ def body(*parts: bytes, boundary: bytes = b"b", end: bytes = b"\r\n") -> bytes:
         (b"--b\r\n" + HEAD + b"\r\n\r\n1\r\n--b", [b"1"]),
         (b"--b\r\n" + HEAD, [b""]),
         (b"--b \t\r\n" + HEAD + b"\r\n\r\n1\r\n--b--  \r\n", [b"1"]),
-        (body(HEAD + b"\r\n\r\n--bx\r\nx--b\r\n"), [b"--bx\r\nx--b\r\n"]),
+        (body(HEAD + b"\r\n\r\n--bx\r\nx--b\r\n"), [b"--bx\r\nx--b\r\n", b""]),
         (body(HEAD + b"\r\n\r\n"), [b""]),
         (body(HEAD + b"\r\n\r\n1\r\n\r\n2"), [b"1\r\n\r\n2"]),
         (body(HEAD + b"\r\n\r\n\r"), [b"\r"]),

@@ -81,6 +81,7 @@ def read_parts(content_type: bytes, data: bytes) -> tuple[tuple[Part, ...], bool
             _add(contents, _contents(pieces[: _MOST_DELIMITERS + 1], boundary, line_end))
     if boundary := loose_boundary(content_type):
         _add(contents, islice(_contents_in_php(boundary, data), MOST_PARTS + 1))
+        _add(contents, _contents_in_django(b"--" + boundary, data))
     before = len(contents)
     try:
         read = email_parts.boundary_of(content_type, data)
@@ -149,6 +150,13 @@ def _contents_in_php(boundary: bytes, data: bytes) -> Iterator[bytes]:
         stop = start if start >= 0 else last if last >= value and mark.startswith(text[last:]) else len(text)
         content = text[value:stop].removesuffix(b"" if stop == len(text) else b"\r")
         yield _NO_FIELD.sub(b"", text[begin:end]) + (b"\n\n" if head is None else head[0]) + content
+
+
+def _contents_in_django(mark: bytes, data: bytes) -> Iterator[bytes]:
+    """The same in Django, for which a boundary is one wherever it stands in a line; nothing if all begin lines."""
+    pieces = data.split(mark, _MOST_DELIMITERS + 1)
+    if any(piece and not piece.endswith((b"\r", b"\n")) for piece in pieces[:-1]):
+        yield from (piece.removesuffix(b"\n").removesuffix(b"\r") for piece in pieces[1:])
 
 
 def _undone(names: Iterable[bytes]) -> Iterator[bytes]:

@@ -40,10 +40,9 @@ def ambiguity(content_type: bytes, data: bytes, *, truncated: bool = False) -> s
         return "it does not begin with its boundary"
     if pieces.pop() not in (b"--", b"--\r\n") and not truncated:
         return "it does not end with its boundary"
-    bare = line_end_mark[1:], b"\r" + line_end_mark[2:]
     for piece in pieces:
-        if not piece.startswith(b"\r\n") or any(mark in piece for mark in bare):
-            return "a line begins with its boundary and is no delimiter that ends in CR LF"
+        if not piece.startswith(b"\r\n") or line_end_mark[2:] in piece:
+            return "its boundary stands where it is no delimiter between CR LF"
         if reason := _ambiguity_of_part(piece[2:]):
             return reason
     return None
