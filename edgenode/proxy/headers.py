@@ -14,6 +14,8 @@ import os
 import re
 import time
 from collections.abc import Collection, Iterable, Iterator
+from itertools import compress
+from operator import not_
 
 from attrs import frozen
 
@@ -323,7 +325,7 @@ def response_lines(head: ResponseHead, pseudonym: bytes) -> bytes:
     """
     fields, options = head.fields, head.options
     unwanted = _NOT_TO_CLIENTS if options <= _NOT_TO_CLIENTS else _NOT_TO_CLIENTS | options
-    kept = [line for line, name in zip(head.field_lines, head.field_names, strict=True) if name not in unwanted]
+    kept = [*compress(head.field_lines, map(not_, map(unwanted.__contains__, head.field_names)))]
     if b"vary" in fields:
         kept = [_vary_line(line) if line[:5].lower() == b"vary:" else line for line in kept]
     received = fields.get(b"via")
