@@ -79,6 +79,11 @@ class Sections:
             if filter.sources and (filter.active or not filter.remote or self.edge.state is not None):
                 yield f"{filter.kind} {name}", filter
 
+    def path_maps_of(self, server_group: str) -> tuple[str, ...]:
+        """The names of the path maps of a server group; none if it has no security policy."""
+        policy = self.security_policies.get(self.server_groups[server_group].security_policy)
+        return () if policy is None else policy.path_maps
+
     def mode(self, path_map: str, server_group: str | None = None) -> str:
         """The mode of filtration of a path map.
 

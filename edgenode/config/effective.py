@@ -40,8 +40,8 @@ def _notes(configuration: Sections, header: str, section: Any, changed: Mapping[
     name = header.partition(" ")[2]
     if isinstance(section, GlobalFilter) and is_system(name):
         yield f"system-managed, changed: {', '.join(changed)}" if changed else "system-managed"
-    for group_name, group in configuration.server_groups.items() if isinstance(section, PathMap) else ():
-        if name in configuration.security_policies[group.security_policy].path_maps:
+    for group_name in configuration.server_groups if isinstance(section, PathMap) else ():
+        if name in configuration.path_maps_of(group_name):
             yield f"mode for [server-group {group_name}]: {configuration.mode(name, group_name)}"
 
 

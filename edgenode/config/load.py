@@ -84,11 +84,15 @@ class Configuration(Sections):
     warnings: tuple[Problem, ...] = ()
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], before: Configuration | None = None) -> Configuration:
+    def load(
+        cls, path: str | os.PathLike[str], before: Configuration | None = None, *, requests: bool = True
+    ) -> Configuration:
         """Read a file; secrets may name the variables of the process's environment.
 
         :param before: one whose lists and datafeeds are taken over where they are the same still, and whatever it has
             read of a section that is written the same, where the files of that cannot be used now.
+        :param requests: whether it is for HTTP requests: then every server group needs a security policy. Protocols
+            behind the endpoint ``edgenode:`` need none.
         :raises ConfigurationError: with every problem, if there is any error.
         """
         file = pathlib.Path(path)
@@ -97,7 +101,7 @@ class Configuration(Sections):
         except OSError as error:
             raise ConfigurationError([Problem("", "", f"cannot read {file}: {error.strerror}")]) from None
         text, problems = ini.decode(data)
-        return _load(text, Scope(file.parent, os.environ), _now(), problems, before, str(file))
+        return _load(text, Scope(file.parent, os.environ), _now(), problems, before, str(file), requests)
 
     @classmethod
     def from_text(
@@ -106,16 +110,19 @@ class Configuration(Sections):
         folder: str | os.PathLike[str] = ".",
         environment: Mapping[str, str] | None = None,
         now: datetime.datetime | None = None,
+        *,
+        requests: bool = True,
     ) -> Configuration:
         """Read a text.
 
         :param folder: where relative paths start.
         :param environment: the variables that secrets may name; the process's own if absent.
         :param now: the time to judge certificates by, UTC; the clock's if absent.
+        :param requests: as for :meth:`load`.
         :raises ConfigurationError: with every problem, if there is any error.
         """
         scope = Scope(pathlib.Path(folder), os.environ if environment is None else environment)
-        return _load(text, scope, now or _now(), [], None)
+        return _load(text, scope, now or _now(), [], None, "", requests)
 
     def pipeline(
         self, path_map: str, server_group: str | None = None, stages: Sequence[Stage | Placed] = ()
@@ -193,20 +200,27 @@ def _load(
     now: datetime.datetime,
     problems: list[Problem],
     before: Configuration | None,
-    file: str = "",
+    file: str,
+    requests: bool,
 ) -> Configuration:
     """Read a text, with the files that it names.
 
     :param problems: those of its encoding.
-    :param file: where it stands, as problems tell it.
+    :param file: where it stands, as problems tell it; may be empty.
     :raises ConfigurationError: with every problem, if there is any error; with that alone if it is of another program.
     """
     with uncollected():
-        return _read(text, scope, now, problems, before, file)
+        return _read(text, scope, now, problems, before, file, requests)
 
 
 def _read(
-    text: str, scope: Scope, now: datetime.datetime, problems: list[Problem], before: Configuration | None, file: str
+    text: str,
+    scope: Scope,
+    now: datetime.datetime,
+    problems: list[Problem],
+    before: Configuration | None,
+    file: str,
+    requests: bool,
 ) -> Configuration:
     stranger = foreign.recognized(text)
     if stranger:
@@ -232,7 +246,8 @@ def _read(
     contents, found = feed_contents.load(sections, wrong, None if before is None else before.contents)
     problems += found
     formulas = Formulas(sections, contents)
-    problems += [problem for check in catalogue.OF_SECTIONS for problem in check(sections)]
+    checks = (*catalogue.OF_SECTIONS, *(catalogue.OF_REQUESTS if requests else ()))
+    problems += [problem for check in checks for problem in check(sections)]
     problems += [problem for check in catalogue.OF_RULES for problem in check(formulas)]
     rules, found = compile_rules(formulas, None if before is None else before.rules)
     problems += found

@@ -3,18 +3,19 @@
 Law: a client of such a protocol is judged as the node's own clients are: the server group is chosen by the ClientHello,
 its TLS policy verifies the client in the handshake, the verdict is checked again before the protocol is built, and a
 client whose certificate expires or is revoked is disconnected. Every problem of the file is reported before the port is
-bound.
+bound. Once a port is stopped and its last connection over, nothing of it is left in the reactor.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from twisted.internet import defer, interfaces
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -35,34 +36,79 @@ _log = Logger()
 
 @implementer(interfaces.IStreamServerEndpoint)
 class EdgeEndpoint:
-    """A listener of a configuration file, for a protocol of one's own.
+    """A listener of a configuration, for a protocol of one's own.
 
     :param reactor: a reactor with descriptors, timers and a thread pool.
-    :param path: the configuration file; it is read when somebody listens.
-    :param listener: the name of the listener; may be left out if the file has only one.
+    :param source: the configuration, or the path of its file, which is then read whenever somebody listens.
+    :param listener: the name of the listener; may be left out if there is only one.
+    :param alpn: the ALPN protocols, the preferred first, in place of those that the factory names; as text with commas
+        between them. A client that offers only others is refused; with none nothing is negotiated.
     """
 
-    def __init__(self, reactor: Any, path: str, listener: str | None = None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        source: Configuration | str | os.PathLike[str],
+        listener: str | None = None,
+        alpn: str | Sequence[bytes] | None = None,
+    ) -> None:
         self._reactor = reactor
-        self._path = path
+        self._source = source
         self._listener = listener
+        if isinstance(alpn, str):
+            alpn = [name.strip().encode("ascii") for name in alpn.split(",") if name.strip()]
+        self._alpn = alpn
+        self._ports: list[EdgePort] = []
 
     def listen(self, protocolFactory: interfaces.IProtocolFactory) -> Deferred[interfaces.IListeningPort]:
-        """Listen with a factory; the ALPN protocols are those that it names (``IProtocolNegotiationFactory``).
+        """Listen with a factory; without ``alpn`` the protocols are those that it names
+        (``IProtocolNegotiationFactory``).
 
-        :return: fires at once, for this may need root and be the last moment to have it; fails with
-            :class:`~edgenode.model.errors.ConfigurationError` with all problems of the file, or with
-                ``CannotListenError``.
+        :return: fires at once, for this may need root and be the last moment to have it, with an :class:`EdgePort`;
+            fails with :class:`~edgenode.model.errors.ConfigurationError` with all problems of the file, or with
+            ``CannotListenError``.
         """
         return defer.execute(self._listen, protocolFactory)
 
     def _listen(self, factory: interfaces.IProtocolFactory) -> interfaces.IListeningPort:
-        configuration = Configuration.load(self._path)
-        for warning in configuration.warnings:
-            _log.warn("{path}: {problem}", path=self._path, problem=str(warning))
-        port = EdgePort(configuration, self._chosen(configuration), factory, self._reactor)
+        configuration = self._load(self._source)
+        self._warn(configuration)
+        port = EdgePort(configuration, self._chosen(configuration), factory, self._reactor, self._alpn)
         port.startListening()
+        self._ports.append(port)
+        port.when_over().addCallback(lambda _: self._ports.remove(port))
         return port
+
+    def reload(self, source: Configuration | str | os.PathLike[str] | None = None) -> Deferred[Configuration]:
+        """Go on with another configuration, with no connection cut: handshakes from now on are by the new one, and
+        open connections are judged again by it.
+
+        :param source: as in the constructor; what is left out is the same, so that a file is read again.
+        :return: fires with the configuration once it is in use; fails with
+            :class:`~edgenode.model.errors.ConfigurationError` if it cannot be used, and then nothing has changed.
+        """
+        return Deferred.fromCoroutine(self._reload(self._source if source is None else source))
+
+    async def _reload(self, source: Configuration | str | os.PathLike[str]) -> Configuration:
+        pool = self._reactor.getThreadPool()
+        configuration = await deferToThreadPool(self._reactor, pool, self._load, source)
+        self._chosen(configuration)
+        for port in tuple(self._ports):
+            await port.reload(configuration)
+        self._warn(configuration)
+        self._source = source
+        return configuration
+
+    def when_over(self) -> Deferred[None]:
+        """Fires once none of its ports listens, and all their connections are over; at once if that is so."""
+        return DeferredList([port.when_over() for port in self._ports]).addCallback(lambda _: None)
+
+    def _load(self, source: Configuration | str | os.PathLike[str]) -> Configuration:
+        return source if isinstance(source, Configuration) else Configuration.load(source, requests=False)
+
+    def _warn(self, configuration: Configuration) -> None:
+        for warning in () if isinstance(self._source, Configuration) else configuration.warnings:
+            _log.warn("{path}: {problem}", path=str(self._source), problem=str(warning))
 
     def _chosen(self, configuration: Configuration) -> str:
         names = [*configuration.listeners]
@@ -82,28 +128,40 @@ class EdgePort:
     :param configuration: the configuration, whose certificates and trust stores are read anew when they change.
     :param name: the listener.
     :param factory: builds the protocols.
+    :param alpn: the ALPN protocols; ``None`` for those that the factory names.
+    :ivar factory: builds the protocols.
+    :ivar reactor: the reactor.
     :raises ConfigurationError: if its events cannot be written.
     """
 
     def __init__(
-        self, configuration: Configuration, name: str, factory: interfaces.IProtocolFactory, reactor: Any
+        self,
+        configuration: Configuration,
+        name: str,
+        factory: interfaces.IProtocolFactory,
+        reactor: Any,
+        alpn: Sequence[bytes] | None = None,
     ) -> None:
         self._name = name
-        self._factory = factory
-        self._reactor = reactor
-        named = factory.acceptableProtocols() if interfaces.IProtocolNegotiationFactory.providedBy(factory) else ()
-        self._protocols: Sequence[bytes] = tuple(named)
+        self.factory = factory
+        self.reactor = reactor
+        if alpn is None and interfaces.IProtocolNegotiationFactory.providedBy(factory):
+            alpn = factory.acceptableProtocols()
+        self._protocols: Sequence[bytes] = tuple(alpn or ())
         try:
             self._events = EventLog(configuration.edge.events, reactor)
         except OSError as error:
-            sentence = f"cannot write {configuration.edge.events}: {error.strerror}"
-            raise ConfigurationError([Problem("edge", "events", sentence)]) from error
+            raise _unwritable(configuration, error) from error
         self._assembly = Assembly.for_protocol(configuration, name, self._protocols)
         context = self._assembly.context(name, self._events)
-        speak = partial(ProtocolTransport, factory, reactor)
-        self._port = Port(configuration.listeners[name], context, Poller(reactor), Deadlines(reactor), speak)
+        self._deadlines = Deadlines(reactor)
+        speak = partial(ProtocolTransport, self)
+        self._port = Port(configuration.listeners[name], context, Poller(reactor), self._deadlines, speak)
+        self._changing = DeferredLock()
         self._watch = Watch(reactor, lambda: self._assembly.configuration, self._change)
         self._shutdown: Any = None
+        self._is_over = False
+        self._waiting: list[Deferred[None]] = []
 
     def startListening(self) -> None:
         """Accept connections.
@@ -116,8 +174,8 @@ class EdgePort:
             self._events.close()
             raise
         # Before the reactor cuts all connections at its end: then each of them still has its event.
-        self._shutdown = self._reactor.addSystemEventTrigger("before", "shutdown", self._stop)
-        self._factory.doStart()
+        self._shutdown = self.reactor.addSystemEventTrigger("before", "shutdown", self._stop)
+        self.factory.doStart()
         self._watch.start()
         host = self.getHost()
         groups = ", ".join(self._assembly.configuration.listeners[self._name].server_groups)
@@ -131,9 +189,22 @@ class EdgePort:
     def stopListening(self) -> Deferred[None]:
         """Accept no more. As with every port of Twisted's, open connections go on; they are watched to their end."""
         if self._shutdown is not None:
-            self._reactor.removeSystemEventTrigger(self._shutdown)
+            self.reactor.removeSystemEventTrigger(self._shutdown)
             self._stop()
         return defer.succeed(None)
+
+    def when_over(self) -> Deferred[None]:
+        """Fires once it does not listen any more, and its last connection is over; at once if that is so."""
+        waiting: Deferred[None] = Deferred(self._waiting.remove)
+        if self._is_over:
+            waiting.callback(None)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def cut(self) -> None:
+        """End every connection now."""
+        self._port.abort()
 
     def getHost(self) -> IPv4Address | IPv6Address:
         """The address it listens on."""
@@ -142,27 +213,64 @@ class EdgePort:
     def _stop(self) -> None:
         self._shutdown = None
         self._port.stopListening().addCallback(self._over)
-        self._factory.doStop()
+        self.factory.doStop()
 
     def _over(self, _: None) -> None:
         self._watch.stop()
+        self._deadlines.stop()
         self._events.close()
+        self._is_over = True
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    def reload(self, configuration: Configuration) -> Deferred[Configuration]:
+        """Go on with another configuration, with no connection cut: see :meth:`EdgeEndpoint.reload`.
+
+        :return: fails with :class:`~edgenode.model.errors.ConfigurationError` if it has no such listener, or another
+            address for it, and then nothing has changed.
+        """
+        return self._change(lambda _: configuration)
 
     def _change(self, change: Callable[[Configuration], Configuration]) -> Deferred[Configuration]:
-        """Go on with other certificates and trust stores, on open connections too."""
+        """Go on with what a function, called in a thread, makes of the configuration."""
+        return self._changing.run(lambda: Deferred.fromCoroutine(self._changed(change)))
+
+    async def _changed(self, change: Callable[[Configuration], Configuration]) -> Configuration:
         before = self._assembly
 
         def assemble() -> Assembly:
             configuration = change(before.configuration)
             if configuration is before.configuration:
                 return before
+            _check(configuration, self._name, before.configuration)
             return Assembly.for_protocol(configuration, self._name, self._protocols, before)
 
-        def succeed(assembly: Assembly) -> Configuration:
-            if assembly is not before:
-                self._assembly = assembly
-                listener = assembly.configuration.listeners[self._name]
-                self._port.renew(listener, assembly.context(self._name, self._events))
-            return assembly.configuration
+        assembly = await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), assemble)
+        if assembly is not before and not self._is_over:
+            configuration = assembly.configuration
+            try:
+                self._events.reopen(configuration.edge.events)
+            except OSError as error:
+                raise _unwritable(configuration, error) from error
+            self._assembly = assembly
+            self._port.renew(configuration.listeners[self._name], assembly.context(self._name, self._events))
+        return assembly.configuration
 
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), assemble).addCallback(succeed)
+
+def _check(configuration: Configuration, name: str, before: Configuration) -> None:
+    """:raises ConfigurationError: if a port cannot go on with this configuration."""
+    problems = []
+    listener = configuration.listeners.get(name)
+    if listener is None:
+        problems.append(Problem(f"listener {name}", "", "is in use by an endpoint, and is missing now"))
+    elif listener.endpoint.place(name) != before.listeners[name].endpoint.place(name):
+        sentence = "is another than that of the port in use, which a reload keeps: stop it, and listen again"
+        problems.append(Problem(f"listener {name}", "endpoint", sentence))
+    if problems:
+        raise ConfigurationError(problems)
+
+
+def _unwritable(configuration: Configuration, error: OSError) -> ConfigurationError:
+    sentence = f"cannot write {configuration.edge.events}: {error.strerror}"
+    return ConfigurationError([Problem("edge", "events", sentence)])

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from typing import Any, Protocol
 
+from OpenSSL import SSL
 from twisted.internet import interfaces
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -19,10 +22,12 @@ from edgenode.embedding.transport_facts import TransportFacts
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Exchange
 from edgenode.model.interfaces import IEdgeTransport
-from edgenode.net.poller import Timers
+from edgenode.net.errors import describe
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.listener.client_connection import ClientConnection
 from edgenode.proxy.listener.limits import ClientLimits
+
+_log = Logger()
 
 _LOOK_AGAIN = 1.0
 """Seconds after which a client that sends nothing is judged again, and a client that takes nothing is looked at."""
@@ -31,39 +36,75 @@ _LINGER = 2.0
 """Seconds for which a client may read what it was sent, once its protocol has closed, before the connection is cut."""
 
 
+class Server(Protocol):
+    """The port that the connection came in by, as the transport needs it.
+
+    :ivar factory: builds the protocols.
+    :ivar reactor: for what must not happen at once.
+    """
+
+    factory: interfaces.IProtocolFactory
+    reactor: Any
+
+
 @implementer(IEdgeTransport)
-@implementer(interfaces.INegotiated, interfaces.IConsumer, interfaces.IPushProducer, interfaces.ILoggingContext)
+@implementer(
+    interfaces.INegotiated,
+    interfaces.ISystemHandle,
+    interfaces.IConsumer,
+    interfaces.IPushProducer,
+    interfaces.ILoggingContext,
+)
 class ProtocolTransport(TransportFacts):
     """The transport of a protocol on a TLS connection, with all that Twisted's own has, and the facts besides.
 
-    :param factory: builds the protocol.
-    :param reactor: for what must not happen at once.
+    :param server: the port.
     :param client: the client connection, whose handshake is done.
-    :ivar deadline: when it is looked at again.
+    :ivar protocol: who hears what is received; another may take its place. ``None`` before it is built and at the end.
+    :ivar server: the port.
+    :ivar factory: builds the protocols.
+    :ivar reactor: the reactor.
+    :ivar producer: the producer that is registered, if one is.
+    :ivar streamingProducer: whether it is a push producer.
     :ivar disconnecting: whether its protocol has closed it.
+    :ivar deadline: when it is looked at again.
     """
 
-    def __init__(self, factory: interfaces.IProtocolFactory, reactor: Timers, client: ClientConnection) -> None:
+    TLS = True
+
+    def __init__(self, server: Server, client: ClientConnection) -> None:
         super().__init__(client)
-        self._factory = factory
-        self._reactor = reactor
+        self.server = server
+        self.factory = server.factory
+        self.reactor = server.reactor
         self._deadlines = client.deadlines
         self._send_timeout = client.limits.timeouts.send
-        self._protocol: interfaces.IProtocol | None = None
+        self.protocol: interfaces.IProtocol | None = None
         self._error: ClientError | None = None
         self._began = self._began_at = 0.0
         self._received = 0
         self._written = 0
-        self._producer: interfaces.IProducer | None = None
-        self._streaming = False
+        self.producer: Any = None
+        self.streamingProducer = False
         self._producer_waits = False
         self._aborted = False
         self._half_closing = False
         self._half_closed = False
         self._closed = False
+        self._lingered = False
+        self._read_over = False
         self._progress = 0, 0.0
         self.disconnecting = False
         self.deadline = self._deadlines.clock() + _LOOK_AGAIN
+
+    @property
+    def wrappedProtocol(self) -> interfaces.IProtocol | None:
+        """The protocol, under its name in Twisted's TLS transport."""
+        return self.protocol
+
+    @wrappedProtocol.setter
+    def wrappedProtocol(self, protocol: interfaces.IProtocol) -> None:
+        self.protocol = protocol
 
     # -- the connection's side ---------------------------------------------------------------------------------------
 
@@ -76,7 +117,7 @@ class ProtocolTransport(TransportFacts):
             self._error = error
             self.transport.close()
             return
-        self._protocol = protocol = self._factory.buildProtocol(self.getPeer())
+        self.protocol = protocol = self.factory.buildProtocol(self.getPeer())
         if protocol is None:
             self.transport.close()
             return
@@ -86,21 +127,24 @@ class ProtocolTransport(TransportFacts):
 
     def received(self, data: bytes) -> None:
         """Bytes from the client, for the protocol unless it has closed."""
-        if not self.disconnecting and self._protocol is not None and self._admitted():
+        if not self.disconnecting and self.protocol is not None and self._admitted():
             self._received += len(data)
-            self._protocol.dataReceived(data)
+            self.protocol.dataReceived(data)
 
     def ended(self) -> None:
-        """The client sends no more: as with Twisted's own transports, only a half-closeable protocol goes on."""
-        if not self.disconnecting and interfaces.IHalfCloseableProtocol.providedBy(self._protocol):
-            self._protocol.readConnectionLost()
+        """The client sends no more. As with Twisted's own transports, only a half-closeable protocol goes on; and not
+        in TLS 1.2, which has close_notify answered at once (RFC 5246, section 7.2.1; RFC 8446, section 6.1)."""
+        protocol, old = self.protocol, self._session.connection.tls_version == "TLSv1.2"
+        if not self.disconnecting and not old and interfaces.IHalfCloseableProtocol.providedBy(protocol):
+            self._read_over = True
+            protocol.readConnectionLost()
         else:
             self.transport.close()
 
     def drained(self) -> None:
         """The client took everything."""
-        producer = self._producer
-        if producer is not None and (self._producer_waits or not self._streaming):
+        producer = self.producer
+        if producer is not None and (self._producer_waits or not self.streamingProducer):
             self._producer_waits = False
             self._resume(producer)
         self._close_when_done()
@@ -108,28 +152,36 @@ class ProtocolTransport(TransportFacts):
     def lost(self, reason: str, clean: bool) -> None:
         """The connection is over."""
         self._deadlines.forget(self)
-        if self._aborted:
-            why: Exception = ConnectionAborted()
-        else:
-            why = ConnectionDone() if clean or self.disconnecting else ConnectionLost(reason)
+        why = Failure(self._end(reason, clean))
         self.disconnecting = True
-        producer, self._producer = self._producer, None
-        protocol, self._protocol = self._protocol, None
+        producer, self.producer = self.producer, None
+        protocol, self.protocol = self.protocol, None
         try:
             if producer is not None:
                 producer.stopProducing()
         finally:
             try:
                 if protocol is not None:
-                    protocol.connectionLost(Failure(why))
+                    protocol.connectionLost(why)
             finally:
                 if self._began:
                     self._tell()
                 self._client.gone(reason)
 
+    def _end(self, reason: str, clean: bool) -> Exception:
+        """Why the connection is over, as Twisted's TLS transport has it."""
+        error = self.transport.error
+        if self._aborted:
+            return ConnectionAborted()
+        if clean or self._lingered:
+            return ConnectionDone()
+        # An end without close_notify, or a socket that fails, is no error of TLS to Twisted.
+        return error if type(error) is SSL.Error and error.args[0] and not _eof(error) else ConnectionLost(reason)
+
     def expired(self, now: float) -> None:
         """Time to look again: at the client's certificate, and whether it takes what it is sent."""
         if not self.transport.established or self._closed:
+            self._lingered = self._closed
             self.transport.abort("too slow")
             return
         if not self._admitted():
@@ -171,56 +223,66 @@ class ProtocolTransport(TransportFacts):
 
     # -- the protocol's side: writing --------------------------------------------------------------------------------
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes, in order; after the end, and after :meth:`loseConnection` without a producer, they are dropped.
 
         :raises TypeError: if it is something else than bytes.
         """
         if not isinstance(data, bytes):
-            raise TypeError("Data must be bytes")
+            if not isinstance(data, (bytearray, memoryview)):
+                raise TypeError("Data must be bytes")
+            data = bytes(data)
         over = self.transport.lost or self._aborted or self._half_closed
-        if over or (self.disconnecting and self._producer is None):
+        if over or (self.disconnecting and self.producer is None):
             return
         self._written += len(data)
         self.transport.write(data)
-        if self.transport.queued and self._streaming and not self._producer_waits:
+        if self.transport.queued and self.streamingProducer and not self._producer_waits:
             self._producer_waits = True
-            assert interfaces.IPushProducer.providedBy(self._producer)
-            self._producer.pauseProducing()
+            self.producer.pauseProducing()
 
-    def writeSequence(self, data: Iterable[bytes]) -> None:
+    def writeSequence(self, data: Iterable[bytes | bytearray | memoryview]) -> None:
         """Send several bytes as one."""
         self.write(b"".join(data))
+
+    # What a producer provides is not asked: as with Twisted's transports, ``streaming`` says which kind it is.
 
     def registerProducer(self, producer: interfaces.IProducer, streaming: bool) -> None:
         """Let a producer write as fast as the client reads, and no faster.
 
         :raises RuntimeError: if there is one already.
         """
-        if self._producer is not None:
-            raise RuntimeError(f"Cannot register producer {producer}, because {self._producer} was never unregistered.")
+        if self.producer is not None:
+            raise RuntimeError(f"Cannot register producer {producer}, because {self.producer} was never unregistered.")
         if self.transport.lost:
             producer.stopProducing()
             return
-        self._producer, self._streaming, self._producer_waits = producer, streaming, False
+        self.producer, self.streamingProducer, self._producer_waits = producer, streaming, False
         if not streaming:
-            self._pull(producer)
+            self.reactor.callLater(0, self._pull, producer)
 
     def unregisterProducer(self) -> None:
         """There is no more to come from it."""
-        self._producer, self._streaming = None, False
+        self.producer, self.streamingProducer = None, False
         self._close_when_done()
 
-    def _pull(self, producer: interfaces.IProducer) -> None:
+    def _pull(self, producer: Any) -> None:
         """Let a pull producer write once, if it is still there and all before it has been sent."""
-        if self._producer is producer and not self.transport.queued:
+        if self.producer is producer and not self.transport.queued:
             self._resume(producer)
 
-    def _resume(self, producer: interfaces.IProducer) -> None:
-        assert interfaces.IPushProducer.providedBy(producer) or interfaces.IPullProducer.providedBy(producer)
-        producer.resumeProducing()
-        if self._producer is producer and not self._streaming and not self.transport.queued:
-            self._reactor.callLater(0, self._pull, producer)  # all was sent at once, so nothing will be drained
+    def _resume(self, producer: Any) -> None:
+        if self.streamingProducer:
+            producer.resumeProducing()
+            return
+        try:
+            producer.resumeProducing()
+        except Exception:
+            _log.failure("while calling resumeProducing on {producer}", producer=producer)
+            if self.producer is producer:
+                self.unregisterProducer()
+        if self.producer is producer and not self.transport.queued:
+            self.reactor.callLater(0, self._pull, producer)  # all was sent at once, so nothing will be drained
 
     # -- the protocol's side: reading --------------------------------------------------------------------------------
 
@@ -256,17 +318,20 @@ class ProtocolTransport(TransportFacts):
         if not self._aborted and not self.transport.lost:
             self._aborted = self.disconnecting = True
             self.transport.pause()
-            self._reactor.callLater(0, self.transport.abort, "aborted by the protocol")
+            self.reactor.callLater(0, self.transport.abort, "aborted by the protocol")
 
     def _close_when_done(self) -> None:
         if not (self.disconnecting or self._half_closing) or self.transport.lost or self._aborted:
             return
-        if self._producer is not None or self.transport.queued:
+        if self.producer is not None or self.transport.queued:
             return  # whoever ends that comes here again
         if not self._half_closed:
             self._half_closed = True
-            self.transport.half_close()
-            self._reactor.callLater(0, self._tell_half_closed)
+            if self._read_over:  # then this is the end, and a protocol hears of that from no call of its own
+                self.reactor.callLater(0, self.transport.half_close)
+            else:
+                self.transport.half_close()
+            self.reactor.callLater(0, self._tell_half_closed)
         if self.disconnecting:
             # Unread bytes would turn a close into a reset, which can destroy what was sent last.
             self._closed = True
@@ -274,10 +339,14 @@ class ProtocolTransport(TransportFacts):
             self.transport.resume()
 
     def _tell_half_closed(self) -> None:
-        if not self.disconnecting and interfaces.IHalfCloseableProtocol.providedBy(self._protocol):
-            self._protocol.writeConnectionLost()
+        if not self.disconnecting and interfaces.IHalfCloseableProtocol.providedBy(self.protocol):
+            self.protocol.writeConnectionLost()
 
     def logPrefix(self) -> str:
         """What stands before log messages about the connection."""
-        protocol = self._protocol
+        protocol = self.protocol
         return protocol.logPrefix() if interfaces.ILoggingContext.providedBy(protocol) else type(protocol).__name__
+
+
+def _eof(error: SSL.Error) -> bool:
+    return "unexpected eof" in describe(error)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+from socket import socket as Socket
 from typing import Any
 
 from OpenSSL import SSL, crypto
@@ -81,6 +82,26 @@ class TransportFacts:
             raise refusal
 
     # -- in Twisted's ------------------------------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is there."""
+        return not self.transport.lost
+
+    @property
+    def disconnected(self) -> bool:
+        """Whether the connection is over."""
+        return self.transport.lost
+
+    @property
+    def socket(self) -> Socket:
+        """The socket; what is read and written there is TLS."""
+        return self.transport.sock
+
+    @property
+    def hostname(self) -> str:
+        """The client's address, as text."""
+        return self._session.connection.peer.host
 
     def getPeer(self) -> IPv4Address | IPv6Address:
         """The client's address."""

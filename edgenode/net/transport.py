@@ -57,6 +57,7 @@ class Transport:
         called, for the receiver to close: it may first read what would turn the close into a reset.
     :ivar sock: the socket; owned by the transport.
     :ivar connection: the TLS connection on it, or :class:`Plain`.
+    :ivar error: with which reading or writing has failed, if that has ended it.
     :ivar receiver: whom it tells what happens.
     :ivar established: whether the handshake is done.
     :ivar queued: the bytes that wait to be sent; while there are any, the writer should wait for ``drained``.
@@ -71,7 +72,7 @@ class Transport:
     __slots__ = (
         "_again", "_asked", "_closing", "_content", "_direct", "_ended", "_fd", "_fill", "_give", "_half",
         "_keep_refused", "_messages", "_open", "_paused", "_queue", "_reactor", "_read", "_reading", "_unsent",
-        "_writing", "connection", "established", "lost", "queued", "receiver", "sent", "side", "sock", "wary",
+        "_writing", "connection", "error", "established", "lost", "queued", "receiver", "sent", "side", "sock", "wary",
     )  # fmt: skip
 
     _content: Any  # like the two that follow set once the handshake is done
@@ -96,6 +97,7 @@ class Transport:
         self._messages: Messages | None = None
         self._read = self._unsent = b""  # of the round that the reactor is at
         self.queued = self.sent = 0
+        self.error: SSL.Error | None = None
         self.established = self.lost = self.wary = False
         self._open = self._direct = False  # what follows from all the others: may it read, may it send unqueued
         self._again = self._asked = self._paused = self._reading = self._writing = False
@@ -239,15 +241,14 @@ class Transport:
                 self._enqueue(data)
             return
         unsent = self._reactor.unsent
-        if unsent is not None and len(data) <= RECORD:
-            if self._unsent:
-                self._unsent += data
-            else:
-                self._unsent = data
+        before = self._unsent
+        if unsent is not None and len(before) + len(data) <= RECORD:
+            if not before:
                 unsent.append(self)
+            self._unsent = before + data
             return
-        if self._unsent:
-            data, self._unsent = self._unsent + data, b""
+        if before:
+            data, self._unsent = before + data, b""
         self._send(data)
 
     def _send(self, data: bytes) -> None:
@@ -377,6 +378,7 @@ class Transport:
         elif isinstance(error, SSL.ZeroReturnError):
             self._other_side_ended()
         else:
+            self.error = error.with_traceback(None)
             self._end(describe(error), clean=False)
 
     def _read_past(self, messages: Messages, more: bool) -> None:
@@ -504,6 +506,7 @@ class Transport:
 
     def _not_sent(self, error: SSL.Error) -> str:
         """Why a write has failed: what the other side has said last, if that is known."""
+        self.error = error.with_traceback(None)
         if isinstance(self.connection, SSL.Connection):
             self._ended = True  # OpenSSL reads nothing any more, and would not say why
             self._open = False

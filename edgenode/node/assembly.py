@@ -12,7 +12,9 @@ from typing import Any, TypeVar
 
 from attrs import field, frozen
 
+from edgenode.config.checks.sections import security_policies
 from edgenode.config.load import Configuration
+from edgenode.model.errors import ConfigurationError
 from edgenode.model.interfaces import IEventSink, Stage
 from edgenode.net.deadlines import Deadlines
 from edgenode.node.extensions import with_sinks
@@ -205,9 +207,14 @@ class _Builder:
         )
 
     def path_maps(self, group: str) -> tuple[ServedPathMap, ...]:
-        """The path maps of a server group, each with the pool of its origin."""
-        policy = self.configuration.security_policies[self.configuration.server_groups[group].security_policy]
-        return tuple(self._path_map(each, group) for each in policy.path_maps)
+        """The path maps of a server group, each with the pool of its origin.
+
+        :raises ConfigurationError: if the configuration was not read for requests, and has not what they need.
+        """
+        problems = [*security_policies(self.configuration)]
+        if problems:
+            raise ConfigurationError(problems)
+        return tuple(self._path_map(each, group) for each in self.configuration.path_maps_of(group))
 
     def _path_map(self, name: str, group: str) -> ServedPathMap:
         section = self.configuration.path_maps[name]

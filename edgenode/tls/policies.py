@@ -192,7 +192,8 @@ def server_context(
 ) -> SSL.Context:
     """The context of a server group; each connection on it needs its own ``Record`` as app data.
 
-    :param protocols: the ALPN protocols spoken, the preferred first.
+    :param protocols: the ALPN protocols spoken, the preferred first; with none of them nothing is negotiated, whatever
+        a client offers.
     :raises ConfigurationError: if :func:`check_group` finds an error.
     """
     problems = check_group("", group, certificates, trust_stores)
@@ -204,7 +205,8 @@ def server_context(
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     # pyOpenSSL has no public word for more than one group: its set_tmp_ecdh would leave out the post-quantum one.
     _set_groups(lib.SSL_CTX_set1_curves_list(context._context, GROUPS))
-    context.set_alpn_select_callback(_selector(tuple(protocols)))
+    if protocols:
+        context.set_alpn_select_callback(_selector(tuple(protocols)))
     # Always set, and never the same twice: without it resumption under VERIFY_PEER fails the handshake instead.
     context.set_session_id(secrets.token_bytes(32))
     if group.mtls == "off":

@@ -133,7 +133,9 @@ class ServerGroup:
         ("none",),
     )
     security_policy: Annotated[str, Reference("security-policy")] = setting(
-        "The security policy for the requests of the group."
+        "The security policy for the requests of the group; required, unless the file is only for the endpoint "
+        "``edgenode:``, which serves no requests.",
+        "",
     )
     mode: Annotated[str, Choice(MODES)] | None = setting(
         "The mode of filters for this group; without the key that of ``[edge]``.", None

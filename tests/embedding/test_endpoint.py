@@ -98,7 +98,7 @@ async def test_a_protocol_greets_its_client_by_name(pki: PKI) -> None:
         (event,) = await served.events(1)
     assert answer == b"hello CN=Alice,O=Partners"
     assert factory.talks[0].told == ["made", "lost"]
-    assert factory.talks[0].why.check(ConnectionDone)
+    assert factory.talks[0].why.check(ConnectionLost)  # the client has closed without a word
     assert (event["server_group"], event["certificate"]["verify"]) == ("strict", "SUCCESS")
     assert (event["request"], event["error"], event["listener"]) == (None, None, "public")
     assert event["bytes"] == {"received": 0, "sent": len(answer)}
@@ -296,7 +296,8 @@ async def test_a_handshake_that_takes_too_long_is_cut(pki: PKI) -> None:
 
 
 async def test_alpn_is_what_the_factory_says(pki: PKI) -> None:
-    """Who names protocols gets the first that both speak; who names none refuses clients that ask for another."""
+    """Who names protocols gets the first that both speak, and refuses clients that offer only others (RFC 7301, section
+    3.2); with none nothing is negotiated, and everybody served. ``alpn`` in the string says otherwise."""
 
     @implementer(interfaces.IProtocolNegotiationFactory)
     class Naming(Talks):
@@ -316,10 +317,18 @@ async def test_alpn_is_what_the_factory_says(pki: PKI) -> None:
         await served.events(3)
     assert (chosen, silent) == (b"two", b"none")
     async with listening(pki, Talks(answer)) as served:
-        with pytest.raises(Refused, match="no application protocol"):
-            await in_thread(served.client, alpn=[b"http/1.1"])
-        assert await in_thread(within, served.client, Client.rest) == b"none"
+        for offered in ([b"http/1.1"], []):
+            assert await in_thread(within, lambda a=offered: served.client(alpn=a), Client.rest) == b"none"
         await served.events(2)
+    async with listening(pki, Talks(answer), more=":alpn=one, three") as served:
+        chosen = await in_thread(within, lambda: served.client(alpn=[b"three", b"one"]), Client.rest)
+        with pytest.raises(Refused, match="no application protocol"):
+            await in_thread(served.client, alpn=[b"two"])
+        await served.events(2)
+    assert chosen == b"one"
+    async with listening(pki, Naming(answer), more=":alpn=") as served:
+        assert await in_thread(within, lambda: served.client(alpn=[b"two"]), Client.rest) == b"none"
+        await served.events(1)
 
 
 # -- the end ---------------------------------------------------------------------------------------------------------
@@ -461,7 +470,7 @@ async def test_a_client_that_takes_nothing_is_cut(pki: PKI) -> None:
         with await in_thread(served.client), await in_thread(served.client):
             await until(lambda: len(factory.talks) == 2)
             ends = [await talk.end() for talk in factory.talks]
-        assert [end.type for end in ends] == [ConnectionLost, ConnectionDone]
+        assert [end.type for end in ends] == [ConnectionLost, ConnectionLost]
         assert len(await served.events(2)) == 2
 
 

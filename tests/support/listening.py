@@ -51,8 +51,11 @@ class Listening:
 
 
 @contextlib.asynccontextmanager
-async def listening(pki: PKI, factory: Any, changes: Changes | None = None) -> AsyncIterator[Listening]:
-    """A listener with the server groups of :func:`tests.support.node.sections`; none of its connections may be left."""
+async def listening(pki: PKI, factory: Any, changes: Changes | None = None, more: str = "") -> AsyncIterator[Listening]:
+    """A listener with the server groups of :func:`tests.support.node.sections`; none of its connections may be left.
+
+    :param more: of the endpoint's string.
+    """
     from twisted.internet import reactor
 
     number = next(NUMBERS)
@@ -60,7 +63,7 @@ async def listening(pki: PKI, factory: Any, changes: Changes | None = None) -> A
     changes = changes or {}
     edge = {"events": str(events), "watch-interval": "0", **changes.get("edge", {})}
     file.write_text(ini(1, {**changes, "edge": edge}))
-    port: Any = await serverFromString(reactor, f"edgenode:{file}:listener=public").listen(factory)
+    port: Any = await serverFromString(reactor, f"edgenode:{file}:listener=public{more}").listen(factory)
     listening = Listening(port, port.getHost().port, events)
     try:
         yield listening

@@ -16,15 +16,21 @@ edgenode = ServiceMaker(
 
 @implementer(IPlugin, IStreamServerEndpointStringParser)
 class EdgeEndpointParser:
-    """Reads ``edgenode:FILE:listener=NAME``."""
+    """Reads ``edgenode:FILE:listener=NAME:alpn=PROTOCOLS``; both keys may be left out."""
 
     prefix = "edgenode"
 
     def parseStreamServer(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamServerEndpoint:
-        """The endpoint; its file is read when somebody listens."""
+        """The endpoint; its file is read when somebody listens.
+
+        :raises ValueError: if it is written in another way.
+        """
         from edgenode.embedding.endpoint import EdgeEndpoint
 
-        return EdgeEndpoint(reactor, *args, **kwargs)
+        file, *more = args or ("",)
+        if not file or more or not {*kwargs} <= {"listener", "alpn"} or not kwargs.get("alpn", "").isascii():
+            raise ValueError("expected edgenode:FILE:listener=NAME:alpn=PROTOCOLS, the latter two if they are needed")
+        return EdgeEndpoint(reactor, file, **kwargs)
 
 
 endpoint = EdgeEndpointParser()

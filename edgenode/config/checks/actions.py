@@ -43,8 +43,7 @@ def clamped_modes(configuration: Sections) -> Iterator[Problem]:
         if settled.clamped:
             sentence = f"[edge] is strict, and so it is {settled.mode}"
             yield Problem(f"server-group {name}", "mode", sentence, group.mode, 0, warning=True)
-        policy = configuration.security_policies.get(group.security_policy)
-        for path_map in () if policy is None else policy.path_maps:
+        for path_map in configuration.path_maps_of(name):
             section = configuration.path_maps.get(path_map)
             if section is None or not settle([edge, own, Level(section.mode)])[-1].clamped:
                 continue

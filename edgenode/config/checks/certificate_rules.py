@@ -59,8 +59,8 @@ def _groups_of(configuration: Sections, header: str) -> set[str]:
     kind, _, name = header.partition(" ")
     return {
         group_name
-        for group_name, group in configuration.server_groups.items()
-        if kind != "path-map" or name in configuration.security_policies[group.security_policy].path_maps
+        for group_name in configuration.server_groups
+        if kind != "path-map" or name in configuration.path_maps_of(group_name)
     }
 
 

@@ -138,6 +138,13 @@ def _may_be(host: str, interface: str) -> bool:
     return host.strip("[]") == str(ipaddress.ip_address(interface))
 
 
+def security_policies(configuration: Sections) -> Iterator[Problem]:
+    """Server groups whose requests nobody judges or forwards."""
+    for name, group in configuration.server_groups.items():
+        if not group.security_policy:
+            yield Problem(f"server-group {name}", "security-policy", "this key is required")
+
+
 def without_mtls(configuration: Sections) -> Iterator[Problem]:
     """Keys of client certificates where none is asked for."""
     for name, group in configuration.server_groups.items():

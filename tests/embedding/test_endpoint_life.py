@@ -1,0 +1,252 @@
+"""The endpoint from outside: what it needs of a file, reloads, and its end, after which nothing of it is left."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+
+from edgenode import Configuration, ConfigurationError, EdgeEndpoint, EdgeService
+from tests.support.listening import Talks
+from tests.support.node import PKI, Client, connect, in_thread, until
+
+ALONE = """
+[edge]
+events         = {events}
+access-log     = off
+watch-interval = {watch}
+
+[listener lines]
+endpoint             = tcp:0:interface=127.0.0.1
+server-groups        = partners
+default-server-group = partners
+
+[server-group partners]
+hosts       = strict.test
+certificate = {certificate}
+{mtls}
+
+[certificate {certificate}]
+chain = {certificate}.pem
+key   = {certificate}.key
+"""
+"""All that a protocol needs that has no requests."""
+
+MTLS = "mtls = on\ntrust-store = clients\n\n[trust-store clients]\nauthorities = clients.pem"
+
+
+def _reactor() -> Any:
+    from twisted.internet import reactor  # only now: pytest-twisted installs it
+
+    return reactor
+
+
+@pytest.fixture
+def write(pki: PKI, tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
+    """Writes the file, and says where it is."""
+
+    def write(certificate: str = "edge", mtls: str = "", events: str = "none", watch: str = "1h") -> pathlib.Path:
+        file = pki.folder / f"{tmp_path.name}.ini"
+        file.write_text(ALONE.format(certificate=certificate, mtls=mtls, events=events, watch=watch))
+        return file
+
+    return write
+
+
+def _certificate(port: Any) -> bytes:
+    """The name that the server's certificate has, in a new handshake."""
+    with Client(port.getHost().port, "strict.test") as client:
+        certificate = client.tls.get_peer_certificate(as_cryptography=True)
+        assert certificate is not None
+        return certificate.subject.rfc4514_string().encode()
+
+
+def _rest(port: Any) -> bytes:
+    """What a client without a certificate gets."""
+    with Client(port.getHost().port, "strict.test") as client:
+        return client.rest()
+
+
+def _left() -> list[Any]:
+    """What is in the reactor that is not the tests' own."""
+    reactor = _reactor()
+    calls = [call for call in reactor.getDelayedCalls() if call.func.__module__.startswith("edgenode")]
+    return [
+        *calls,
+        *(each for each in reactor.getReaders() + reactor.getWriters() if "Waker" not in type(each).__name__),
+    ]
+
+
+async def test_a_listener_alone_is_enough(write: Callable[..., pathlib.Path]) -> None:
+    """Neither security policy, path map nor origin: nothing is judged by its path, and nothing forwarded."""
+    file = write(mtls=MTLS)
+    port: Any = await serverFromString(_reactor(), f"edgenode:{file}").listen(Talks())
+    await port.stopListening()
+    await port.when_over()
+
+
+def test_a_node_needs_a_security_policy(write: Callable[..., pathlib.Path]) -> None:
+    """Such a file is refused wherever requests are to be served, also if it has been read for something else."""
+    problem = r"\[server-group partners\] security-policy: this key is required"
+    with pytest.raises(ConfigurationError, match=problem):
+        Configuration.load(write())
+    with pytest.raises(ConfigurationError, match=problem):
+        Configuration.from_text(write().read_text(), write().parent)
+    with pytest.raises(ConfigurationError, match=problem):
+        EdgeService(Configuration.load(write(), requests=False), _reactor())
+
+
+def test_errors_of_the_string_are_told_when_it_is_read(write: Callable[..., pathlib.Path]) -> None:
+    """In words that say how it is written."""
+    for string in ("edgenode:", "edgenode:a:b:c:d:e", "edgenode:a:listner=b", "edgenode:a:alpn=ä"):
+        with pytest.raises(ValueError, match=r"edgenode:FILE:listener=NAME:alpn=PROTOCOLS"):
+            serverFromString(_reactor(), string)
+
+
+async def test_a_reload_is_for_new_handshakes(pki: PKI, write: Callable[..., pathlib.Path]) -> None:
+    """They get the new certificate, or have to show one of their own; an open connection goes on."""
+    factory = Talks(then=lambda talk: talk.transport.write(b"ok"))  # type: ignore[union-attr]
+    endpoint = EdgeEndpoint(_reactor(), write())
+    port: Any = await endpoint.listen(factory)
+    client = await in_thread(Client, port.getHost().port, "strict.test")
+    with client:
+        assert await in_thread(_certificate, port) == b"CN=edge"
+        write("origin")
+        configuration = await endpoint.reload()
+        assert [*configuration.certificates] == ["origin"]
+        assert await in_thread(_certificate, port) == b"CN=origin"
+        assert (await in_thread(client.send, b"a"), await in_thread(client.receive)) == (None, b"ok")
+        write("origin", MTLS)
+        await endpoint.reload()
+        assert await in_thread(_rest, port) == b""
+        assert len(factory.talks) == 3
+        await endpoint.reload(Configuration.load(write("edge"), requests=False))
+        assert await in_thread(_certificate, port) == b"CN=edge"
+    await port.stopListening()
+    await port.when_over()
+
+
+async def test_a_reload_that_cannot_be_has_changed_nothing(write: Callable[..., pathlib.Path]) -> None:
+    """A file with errors, another address, no such listener, events that cannot be written: all are told."""
+    file = write()
+    endpoint = EdgeEndpoint(_reactor(), str(file))
+    port: Any = await endpoint.listen(Talks())
+    good = file.read_text()
+    for old, new, problem in (
+        ("endpoint  ", "endpiont  ", "unknown key"),
+        ("tcp:0:", "tcp:1:", r"\[listener lines\] endpoint: is another than that of the port in use"),
+        ("listener lines", "listener other", r"\[listener lines\]: is in use by an endpoint, and is missing now"),
+        ("= none", "= /nowhere/at/all", r"\[edge\] events: cannot write /nowhere/at/all"),
+        ("origin.key", "nothing.key", "nothing.key"),
+    ):
+        other = good.replace("edge.pem", "origin.pem").replace("edge.key", "origin.key")
+        file.write_text(other.replace(old, new))
+        with pytest.raises(ConfigurationError, match=problem):
+            await endpoint.reload()
+        assert await in_thread(_certificate, port) == b"CN=edge"
+    await port.stopListening()
+    await endpoint.when_over()
+
+
+async def test_nothing_is_left_in_the_reactor(write: Callable[..., pathlib.Path]) -> None:
+    """In the very turn in which the last connection ends; and who waits for that hears of it."""
+    reactor = _reactor()
+    over: list[str] = []
+    factory = Talks()
+    endpoint = EdgeEndpoint(reactor, Configuration.load(write(), requests=False))
+    endpoint.when_over().addCallback(lambda _: over.append("nothing yet"))
+    port: Any = await endpoint.listen(factory)
+    clients = []
+    for number in range(2):
+        clients.append(await in_thread(Client, port.getHost().port, "strict.test"))
+        await factory.built(number)
+    given_up: Deferred[None] = port.when_over().addErrback(lambda _: over.append("given up"))
+    given_up.cancel()
+    for waiting in (endpoint, port):
+        waiting.when_over().addCallback(lambda _: over.append("over"))
+    await port.stopListening()
+    clients[0].close()
+    await factory.talks[0].end()
+    assert over == ["nothing yet", "given up"]
+    assert len(_left()) > 2
+    left: list[Any] = []
+
+    async def look() -> None:
+        await factory.talks[1].end()
+        reactor.callLater(0, lambda: left.append(_left()))
+
+    ended = Deferred.fromCoroutine(look())
+    clients[1].close()
+    await until(lambda: left)
+    assert over == ["nothing yet", "given up", "over", "over"]
+    assert ended.called
+    assert left == [[]]
+    await endpoint.when_over()
+
+
+async def test_cut_ends_what_is_open(write: Callable[..., pathlib.Path]) -> None:
+    """For whoever cannot wait: connections, and handshakes too."""
+    factory = Talks()
+    port: Any = await EdgeEndpoint(_reactor(), write()).listen(factory)
+    client = await in_thread(Client, port.getHost().port, "strict.test")
+    with client, await in_thread(connect, port.getHost().port):
+        await factory.built(0)
+        await port.stopListening()
+        port.cut()
+        await port.when_over()
+    assert factory.talks[0].told == ["made", "lost"]
+
+
+TRIAL = """
+import sys
+from twisted.internet import reactor, ssl
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString, SSL4ClientEndpoint, connectProtocol
+from twisted.internet.protocol import Factory
+from twisted.internet.ssl import CertificateOptions
+from twisted.protocols.basic import LineReceiver
+from twisted.trial.unittest import TestCase
+
+class Says(LineReceiver):
+    def lineReceived(self, line):
+        self.sendLine(line.upper())
+
+class Hears(LineReceiver):
+    def __init__(self):
+        self.line, self.over = Deferred(), Deferred()
+    def lineReceived(self, line):
+        self.line.callback(line)
+    def connectionLost(self, reason):
+        self.over.callback(None)
+
+class Test(TestCase):
+    async def test_lines(self):
+        port = await serverFromString(reactor, "edgenode:FILE").listen(Factory.forProtocol(Says))
+        self.addCleanup(port.stopListening)
+        client = SSL4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port, CertificateOptions())
+        hears = await connectProtocol(client, Hears())
+        hears.sendLine(b"hello")
+        self.assertEqual(await hears.line, b"HELLO")
+        hears.transport.loseConnection()
+        await hears.over
+    test_again = test_lines
+"""
+
+
+@pytest.mark.parametrize("reactor", ["select", "poll", "epoll", "asyncio"])
+def test_a_test_of_trials_is_clean(
+    reactor: str, write: Callable[..., pathlib.Path], pki: PKI, tmp_path: pathlib.Path
+) -> None:
+    """On every reactor: no reactor left dirty, nothing logged as an error, and a warning of the file breaks nothing."""
+    file = write("edge", "\n[trust-store unused]\nauthorities = clients.pem", watch="50ms")
+    (tmp_path / "test_lines.py").write_text(TRIAL.replace("FILE", str(file)))
+    command = [sys.executable, "-m", "twisted.trial", f"--reactor={reactor}", "test_lines"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASSED (successes=2)" in done.stdout
