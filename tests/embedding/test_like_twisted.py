@@ -21,6 +21,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.ssl import Certificate
 from twisted.protocols.basic import FileSender, LineReceiver
 from twisted.protocols.policies import TimeoutFactory, WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer
 
@@ -706,6 +707,7 @@ class Asks(Scenario):
         for name in ("connected", "disconnecting", "disconnected"):
             self.seen[name] = bool(getattr(transport, name))
         self.seen["wrapped"] = transport.wrappedProtocol is self
+        self.seen["class"] = isinstance(transport, TLSMemoryBIOProtocol)
         self.seen["factory"] = interfaces.IProtocolFactory.providedBy(transport.factory)
         self.seen["producer"] = transport.producer, transport.streamingProducer
         self.seen["hostname"] = transport.hostname
