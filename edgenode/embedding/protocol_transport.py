@@ -244,7 +244,8 @@ class ProtocolTransport(TransportFacts):
             return
         self._written += len(data)
         self.transport.write(data)
-        if self.transport.queued and self.streamingProducer and not self._producer_waits:
+        full = self.transport.queued or self.transport.error is not None  # then it is stopped soon
+        if full and self.streamingProducer and not self._producer_waits:
             self._producer_waits = True
             self.producer.pauseProducing()
 
