@@ -194,10 +194,13 @@ class ProtocolTransport(TransportFacts):
         if not self._admitted():
             return
         sent, since = self._progress
-        if not self.transport.queued or self.transport.sent != sent:
+        if self.transport.sent != sent or not (self.transport.queued or self._read_over):
             self._progress = self.transport.sent, now
         elif now - since >= self._send_timeout:
-            self.transport.abort("the client takes nothing of what is sent")
+            if self.transport.queued:
+                self.transport.abort("the client takes nothing of what is sent")
+            else:
+                self.loseConnection()  # its protocol has no answer to the client's end
         self.deadline = now + _LOOK_AGAIN
 
     def renew(self, limits: ClientLimits) -> None:

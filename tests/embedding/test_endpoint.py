@@ -444,6 +444,32 @@ async def test_a_half_close_goes_on_reading(pki: PKI) -> None:
     assert (told[:2], told[-1]) == (["made", "data"], "lost")
 
 
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+async def test_a_clients_close_notify_is_answered(pki: PKI, version: str) -> None:
+    """A half-closeable protocol may answer first in TLS 1.3 (RFC 8446, section 6.1), but not for ever: ``send-timeout``
+    bounds the time in which it says nothing. In TLS 1.2 close_notify is the end (RFC 5246, section 7.2.1)."""
+
+    @implementer(interfaces.IHalfCloseableProtocol)
+    class Half(Talk):
+        def readConnectionLost(self) -> None:
+            self.told.append("read lost")
+            transport_of(self).write(b"an answer")
+
+        def writeConnectionLost(self) -> None:
+            """Of no interest."""
+
+    factory = Talks(kind=Half)
+    async with listening(pki, factory, {"listener public": {"send-timeout": "300ms"}}) as served:
+        with await in_thread(served.client, version=version) as client:
+            talk = await factory.built(0)
+            client.tls.shutdown()
+            assert await in_thread(client.rest) == (b"" if version == "1.2" else b"an answer")
+            assert client.ended == "close_notify"
+        assert (await talk.end()).check(ConnectionDone)
+        await served.events(1)
+    assert talk.told == (["made", "lost"] if version == "1.2" else ["made", "read lost", "lost"])
+
+
 async def test_a_client_that_closes_is_told_apart_from_one_that_breaks_off(pki: PKI) -> None:
     """``ConnectionDone`` after close_notify, ``ConnectionLost`` without."""
     factory = Talks()
