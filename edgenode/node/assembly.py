@@ -83,8 +83,12 @@ class Assembly:
 
         :param before: the one that it shall succeed.
         :param stages: stages of one's own: see :meth:`edgenode.config.load.Configuration.pipeline`.
-        :raises ConfigurationError: if they do not fit the configuration.
+        :raises ConfigurationError: if they do not fit the configuration, or if that was not read for requests, and has
+            not what they need.
         """
+        problems = [*security_policies(configuration)]
+        if problems:
+            raise ConfigurationError(problems)
         builder = _Builder(configuration, before, stages)
         for name in configuration.origins:
             builder.add_pool(name, reactor, deadlines)
@@ -207,13 +211,7 @@ class _Builder:
         )
 
     def path_maps(self, group: str) -> tuple[ServedPathMap, ...]:
-        """The path maps of a server group, each with the pool of its origin.
-
-        :raises ConfigurationError: if the configuration was not read for requests, and has not what they need.
-        """
-        problems = [*security_policies(self.configuration)]
-        if problems:
-            raise ConfigurationError(problems)
+        """The path maps of a server group, each with the pool of its origin."""
         return tuple(self._path_map(each, group) for each in self.configuration.path_maps_of(group))
 
     def _path_map(self, name: str, group: str) -> ServedPathMap:
