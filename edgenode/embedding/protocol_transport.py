@@ -15,7 +15,6 @@ from OpenSSL import SSL
 from twisted.internet import interfaces
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.logger import Logger
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -72,12 +71,6 @@ class ProtocolTransport(TransportFacts):
     """
 
     TLS = True
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        """For ``isinstance`` it is Twisted's TLS transport as well: there are libraries that ask for the class and not
-        for interfaces, such as autobahn, which would find no TLS here."""
-        return TLSMemoryBIOProtocol
 
     def __init__(self, server: Server, client: ClientConnection) -> None:
         super().__init__(client)
