@@ -42,6 +42,11 @@ class Edge:
         "pass.",
         "closed",
     )
+    judging_timeout: Seconds = setting(
+        "How long each stage of the pipeline may have a request wait; then it has failed. Only a stage of your own has "
+        "to wait for something; 0 waits for ever.",
+        Seconds(10.0),
+    )
     mode: Annotated[str, Choice(MODES)] = setting(
         "The mode of filters: with ``off`` none is evaluated; with ``monitoring`` they are, tags are set "
         "and events say what would have been done, and nothing is refused; with ``block`` decisions are "

@@ -33,6 +33,7 @@ from edgenode.config.value_readers import Scope
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.model.garbage import uncollected
 from edgenode.model.interfaces import Stage
+from edgenode.model.timers import Later, call_later
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.pipeline import Pipeline
@@ -125,12 +126,18 @@ class Configuration(Sections):
         return _load(text, scope, now or _now(), [], None, "", requests)
 
     def pipeline(
-        self, path_map: str, server_group: str | None = None, stages: Sequence[Stage | Placed] = ()
+        self,
+        path_map: str,
+        server_group: str | None = None,
+        stages: Sequence[Stage | Placed] = (),
+        *,
+        call_later: Later = call_later,
     ) -> Pipeline:
         """The pipeline of a path map.
 
         :param server_group: the server group that it serves; with ``None`` no group has a say in its mode.
         :param stages: stages of one's own, besides those of the configuration or for its sections without a factory.
+        :param call_later: the timers of ``judging-timeout``; those of the running reactor if absent.
         :raises KeyError: if there is no such path map, or no such server group.
         :raises ConfigurationError: if a ``[stage]`` has no stage, or one that is given has a name that is taken.
         """
@@ -145,6 +152,8 @@ class Configuration(Sections):
             mode=self.mode(path_map, server_group),
             uninspected=self.path_maps[path_map].uninspected,
             ambiguous_multipart=self.path_maps[path_map].ambiguous_multipart,
+            timeout=self.edge.judging_timeout,
+            call_later=call_later,
         )
 
     @property

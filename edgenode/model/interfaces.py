@@ -26,7 +26,8 @@ class Stage(Protocol):
         """What its rules look at besides the head of a request, such as ``body``: see ``rules.fields.Field.needs``."""
 
     def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
-        """Judge an exchange; it must not be changed. Return a Deferred only if something has to be waited for.
+        """Judge an exchange; it must not be changed. Return a Deferred only if something has to be waited for; this may
+        be an ``async def`` as well. It is cancelled after ``judging-timeout``, and when the client has gone.
 
         Later the exchange has the tags of this stage and of the stages behind it.
         """
@@ -143,7 +144,8 @@ class IEventSink(Interface):
 
     def record(record: Record) -> None:
         """Take a record, which may be kept: ``edgenode.event_of`` makes the event of it, and ``edgenode.event_line``
-        that as a line of JSON, when there is time. It must not raise, and must not block."""
+        that as a line of JSON, when there is time. It must not block. What it raises is
+        logged, once a minute, and counts as an event that is lost."""
 
 
 class IEdgeTransport(ISSLTransport):

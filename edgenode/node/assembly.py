@@ -16,6 +16,7 @@ from edgenode.config.checks.sections import security_policies
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.interfaces import IEventSink, Stage
+from edgenode.model.timers import Later, call_later
 from edgenode.net.deadlines import Deadlines
 from edgenode.node.extensions import with_sinks
 from edgenode.policy.stages import Placed
@@ -89,7 +90,7 @@ class Assembly:
         problems = [*security_policies(configuration)]
         if problems:
             raise ConfigurationError(problems)
-        builder = _Builder(configuration, before, stages)
+        builder = _Builder(configuration, before, stages, call_later=reactor.callLater)
         for name in configuration.origins:
             builder.add_pool(name, reactor, deadlines)
         return builder.assembly(configuration.listeners, PROTOCOLS, builder.path_maps)
@@ -134,6 +135,7 @@ class _Builder:
     configuration: Configuration
     before: Assembly | None
     stages: Sequence[Stage | Placed] = ()
+    call_later: Later = call_later
     pools: dict[str, OriginPool] = field(factory=dict)
     made: dict[_Identity, Any] = field(factory=dict)
     trusts: dict[TLSPolicy, Trust] = field(factory=dict)
@@ -218,7 +220,7 @@ class _Builder:
         section = self.configuration.path_maps[name]
         formula = formula_of(section, self.configuration.rules.definitions, f"path-map {name}")
         matches = None if formula == ALWAYS else compile_formula(formula)
-        pipeline = self.configuration.pipeline(name, group, self.stages)
+        pipeline = self.configuration.pipeline(name, group, self.stages, call_later=self.call_later)
         methods = frozenset(method.encode("ascii") for method in section.methods) or None
         return ServedPathMap(name, matches, pipeline, self.pools[section.origin], section.max_body_size, methods)
 

@@ -1,24 +1,26 @@
 """The pipeline: stages in order, each seeing the tags so far, joined into one decision.
 
-Law: tags only grow. A stage that fails follows the node's one failure policy. Stages that answer at once make no
-Deferred, and it makes no difference to the decision whether they did. What a decision would be does not depend on the
-mode, only what becomes of it; under ``off`` nothing but tagging is asked.
+Law: tags only grow. A stage that fails, or does not answer in time, follows the node's one failure policy. Stages that
+answer at once make no Deferred and no timer, and it makes no difference to the decision whether they did. What a
+decision would be does not depend on the mode, only what becomes of it; under ``off`` nothing but tagging is asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from attrs import field, frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from edgenode.model.decision import NOTHING, Decision, Reason
 from edgenode.model.exchange import Exchange, Geography
 from edgenode.model.interfaces import Stage
+from edgenode.model.timers import Later, call_later
 from edgenode.policy.actions import FAILURE
+from edgenode.policy.awaiting import Resume, Waiting, settled
 from edgenode.policy.tagging import Tagging
 
 _NO_STAGES: frozenset[str] = frozenset()
@@ -28,7 +30,7 @@ _FAILED = frozenset((f"action:{FAILURE.name}",))
 class _Asked(Protocol):
     """What can be asked for a decision: a stage, or the answer of one that had to wait."""
 
-    def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
+    def decide(self, exchange: Exchange) -> Any:
         """See :class:`edgenode.model.interfaces.Stage`."""
         ...
 
@@ -38,11 +40,11 @@ _Named = tuple[str, _Asked]
 
 @frozen
 class _Answered:
-    """A stage that has answered."""
+    """A stage that has answered, whatever that is."""
 
-    answer: Decision
+    answer: object
 
-    def decide(self, exchange: Exchange) -> Decision:
+    def decide(self, exchange: Exchange) -> object:
         """The answer."""
         return self.answer
 
@@ -61,6 +63,8 @@ class Pipeline:
     :ivar inspects: the same if a stage looks at bodies, else 0. An exchange with a body must then bring it along:
         rules find nothing in what is not there.
     :ivar mode: the mode of filtration: one of :data:`edgenode.model.decision.MODES`.
+    :ivar timeout: how long each stage may have the exchange wait, seconds; then it has failed. 0 is for ever.
+    :ivar call_later: the timers for that, such as ``reactor.callLater``; those of the running reactor if absent.
     """
 
     _log: ClassVar[Logger] = Logger()
@@ -72,6 +76,8 @@ class Pipeline:
     locate: Callable[[str], Geography] | None = None
     inspect_body_size: int = 128 * 1024
     mode: str = "block"
+    timeout: float = 10.0
+    call_later: Later = call_later
     _asked: tuple[tuple[str, Stage], ...] = field(init=False)
     inspects: int = field(init=False)
 
@@ -96,7 +102,8 @@ class Pipeline:
     def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
         """Judge an exchange, which stays as it is; the decision has all its tags, the automatic ones among them.
 
-        A Deferred comes back only if a stage has to wait; it never fails. Either can be awaited.
+        A Deferred comes back only if a stage has to wait; it never fails, unless it is cancelled, and then the stage
+        that is waited for is cancelled too. Either can be awaited.
         """
         return self.judge(exchange.tagged())
 
@@ -105,64 +112,89 @@ class Pipeline:
 
         Then its tags are those of the decision, and its geography is known if it can be.
         """
+        asked: Iterator[_Named] = iter(self._asked)
         if exchange.geography is None and self.locate is not None:
-            exchange.geography = self.locate(exchange.client)
-        decision = Decision(exchange.tags, (), None, (), _NO_STAGES, self.mode)
-        return self._go_on(exchange, decision, iter(self._asked))
+            try:
+                exchange.geography = self.locate(exchange.client)
+            except BaseException as error:
+                asked = chain((("geography", _Answered(self._failed("geography", error))),), asked)
+        return self._go_on(exchange, Decision(exchange.tags, (), None, (), _NO_STAGES, self.mode), asked)
 
     def _go_on(
-        self, exchange: Exchange, decision: Decision, remaining: Iterator[_Named], started: float | None = None
+        self,
+        exchange: Exchange,
+        decision: Decision,
+        remaining: Iterator[_Named],
+        answered: _Named | None = None,
+        started: float | None = None,
+        waiting: Waiting | None = None,
     ) -> Decision | Deferred[Decision]:
         """Ask the remaining stages.
 
+        :param answered: one that had to wait, and is heard before them.
         :param started: when the first of them was asked; ``None`` for now.
+        :param waiting: by what others were waited for, if they were.
         """
-        clock, exempt = self.clock, decision.exempt
+        clock, exempt, action = self.clock, decision.exempt, decision.action
         timings: list[tuple[str, float]] = []
         if clock is not None and started is None:
             started = clock()
-        for name, stage in remaining:
+        for name, stage in remaining if answered is None else chain((answered,), remaining):
             if name in exempt:
                 decision.reasons += (Reason(name, "", "left out"),)
                 continue
+            # Everything is caught: what passes the reactor, be it ``SystemExit``, has it drop the node's poller.
             try:
                 said = stage.decide(exchange)
-            except Exception as error:
+                if not isinstance(said, Decision):  # to ask for Deferred, an abstract class, takes ten times as long
+                    said = settled(said)
+                    if isinstance(said, Deferred):
+                        decision.timings += tuple(timings)
+                        waiting = waiting or Waiting(self.timeout, self.call_later)
+                        waiting.wait(said, self._resume(exchange, decision, name, started, remaining, waiting))
+                        return waiting.judged
+                    if not isinstance(said, Decision):
+                        raise TypeError(f"a stage answered with {type(said).__name__}")
+            except BaseException as error:
                 said = self._failed(name, error)
-            if not isinstance(said, Decision):  # to ask for Deferred, an abstract class, takes ten times as long
-                if isinstance(said, Deferred):
-                    decision.timings += tuple(timings)
-                    return self._wait(said, exchange, decision, name, started, remaining)
-                said = self._failed(name, TypeError(f"a stage answered with {type(said).__name__}"))
             if clock is not None and started is not None:
                 ended = clock()
                 timings.append((name, (ended - started) * 1e6))
                 started = ended
             if said is NOTHING:
                 continue
-            decision.add(said)
+            try:
+                decision.add(said)
+                skips = decision.action is not None and decision.action.skips
+            except BaseException as error:  # something in it is not what it should be
+                decision.action = action
+                decision.add(self._failed(name, error))
+                skips = decision.action is FAILURE
             exchange.tags, exempt, action = decision.tags, decision.exempt, decision.action
-            if action is not None and action.skips:
+            if skips:
                 break
         decision.mode = self.mode  # no stage has a say in it
         decision.timings += tuple(timings)
         return decision
 
-    def _wait(
+    def _resume(
         self,
-        said: Deferred[Decision],
         exchange: Exchange,
         decision: Decision,
         name: str,
         started: float | None,
         remaining: Iterator[_Named],
-    ) -> Deferred[Decision]:
-        """Go on once a stage has answered, as if it had answered at once."""
+        waiting: Waiting,
+    ) -> Resume:
+        """What goes on once a stage has answered, as if it had answered at once."""
 
-        def resume(answer: Decision) -> Decision | Deferred[Decision]:
-            return self._go_on(exchange, decision, chain(((name, _Answered(answer)),), remaining), started)
+        def resume(answer: object, error: BaseException | None) -> None:
+            said = answer if error is None else self._failed(name, error)
+            decided = self._go_on(exchange, decision, remaining, (name, _Answered(said)), started, waiting)
+            if isinstance(decided, Decision):
+                waiting.judged.callback(decided)
 
-        return said.addCallbacks(resume, lambda failure: resume(self._failed(name, failure.value)))
+        return resume
 
     def _failed(self, name: str, error: BaseException) -> Decision:
         """What counts as said by a stage that failed."""
@@ -172,7 +204,7 @@ class Pipeline:
             self._log.failure(
                 "The stage {stage} failed; the failure policy is {policy}.", stage=name, policy=self.failure
             )
-        failed = "failed: the log says why"
+        failed = "failed: no answer in time" if isinstance(error, TimeoutError) else "failed: the log says why"
         if self.failure == "open":
             return Decision(reasons=(Reason(name, "", failed),))
         return Decision(_FAILED, (Reason(name, "", failed, "", FAILURE.name),), FAILURE)

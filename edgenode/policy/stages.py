@@ -14,6 +14,7 @@ from edgenode.model.decision import Action
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Geography
 from edgenode.model.interfaces import Stage
+from edgenode.model.timers import Later, call_later
 from edgenode.policy.actions import EXEMPTIBLE
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.inspection import AMBIGUOUS, UNSEEN, Inspection
@@ -152,6 +153,8 @@ def pipeline_of(
     mode: str = "block",
     uninspected: str = "refuse",
     ambiguous_multipart: str = "refuse",
+    timeout: float = 10.0,
+    call_later: Later = call_later,
 ) -> Pipeline:
     """The pipeline of stages that have been :func:`compiled`, and of those of one's own; the parameters are attributes
     of :class:`~edgenode.policy.pipeline.Pipeline`, and ``uninspected`` and ``ambiguous_multipart``, of
@@ -163,4 +166,4 @@ def pipeline_of(
     ready = [each.looking(needs).without(passed) if isinstance(each, Inspection) else each for each in stages]
     tagging, *others = _in_order(ready, own)
     others = [each for each in others if not isinstance(each, Inspection) or each.unseen]
-    return Pipeline(tagging, tuple(others), failure, clock, locate, inspect_body_size, mode)
+    return Pipeline(tagging, tuple(others), failure, clock, locate, inspect_body_size, mode, timeout, call_later)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -164,6 +165,8 @@ class ProxyExchange(JudgedRequest, Attempts):
             self._close()
 
     def _failed_to_judge(self, failure: Failure) -> None:
+        if self._over and failure.check(CancelledError):
+            return
         _log.failure("a request could not be judged", failure=failure)
         if not self._over:
             self._refuse(ClientError(503, "the request could not be judged"))
@@ -310,6 +313,7 @@ class ProxyExchange(JudgedRequest, Attempts):
             self._cut(error)
         else:
             self._refuse(error)
+        self.unwanted()
 
     def origin_drained(self) -> None:
         """The origin has taken what was sent."""
@@ -399,6 +403,7 @@ class ProxyExchange(JudgedRequest, Attempts):
             self.status = 499
         self.give_up()
         self._end()
+        self.unwanted()
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

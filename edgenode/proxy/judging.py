@@ -9,10 +9,9 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from edgenode.model.decision import NOTHING, Decision, Outcome, Respond
+from edgenode.model.decision import NOTHING, Close, Decision, Forward, Outcome, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Body, Exchange, Response
-from edgenode.policy.actions import FAILURE
 from edgenode.proxy.headers import Forwarded
 from edgenode.proxy.listener.client_session import ClientSession, Site, Standing
 from edgenode.proxy.routing import UNSERVED, ServedPathMap
@@ -50,6 +49,7 @@ class JudgedRequest:
     error: ClientError | OriginError | None = None
     wants: int = 0
     decision: Decision = NOTHING
+    _waiting: Deferred[Decision] | None = None
 
     def arrive(self, session: ClientSession, head: RequestHead, now: float, client: str | None = None) -> None:
         """Begin with a request that has come.
@@ -80,13 +80,13 @@ class JudgedRequest:
             self.error = error.with_traceback(None)
             self._tag()
             return None
-        except Exception:  # a field of an extension, which a path map looks at
+        except BaseException:  # a field of an extension, which a path map looks at
             _log.failure("a request could not be judged")
             self.error = ClientError(503, "the request could not be judged")
             self._tag()
             return None
         if not isinstance(decision, Decision):  # to ask for Deferred, an abstract class, takes ten times as long
-            return decision.addCallback(self._decided)
+            return self._wait(decision)
         self.decision = decision
         return None
 
@@ -134,20 +134,30 @@ class JudgedRequest:
         exchange.tags = _NO_TAGS
         decision = path_map.pipeline.judge(exchange)
         if isinstance(decision, Deferred):
-            return decision.addCallback(self._decided)
+            return self._wait(decision)
         self.decision = decision
         return None
 
+    def unwanted(self) -> None:
+        """Nobody waits for the decision any more: what it is waited for is cancelled."""
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.cancel()
+
     def outcome(self) -> Outcome:
-        """What the decision makes of the exchange; 503 if its action fails, whatever the failure policy: nobody knows
-        what it would have done."""
+        """What the decision makes of the exchange: 503 if its action fails, whatever the failure policy."""
         try:
-            return self.decision.outcome(self.exchange)
-        except Exception:
-            _log.failure("the action {action} failed", action=getattr(self.decision.action, "name", ""))
-            return FAILURE.outcome(self.exchange)
+            return outcome_of(self.decision, self.exchange)
+        except ClientError as error:
+            self.error = error
+            return Respond(Response(error.status, (), PAGES[error.status]))
+
+    def _wait(self, decision: Deferred[Decision]) -> Deferred[Decision]:
+        self._waiting = decision
+        return decision.addCallback(self._decided)
 
     def _decided(self, decision: Decision) -> Decision:
+        self._waiting = None
         self.decision = decision
         return decision
 
@@ -157,6 +167,25 @@ class JudgedRequest:
         if group.path_maps:
             tagged = group.path_maps[0].pipeline.tagging.decide(self.exchange)
             self.decision = tagged if isinstance(tagged, Decision) else NOTHING
+
+
+def outcome_of(decision: Decision, exchange: Exchange) -> Outcome:
+    """What a decision makes of an exchange.
+
+    :raises ClientError: 503, if its action fails.
+    """
+    try:
+        outcome = decision.outcome(exchange)
+        if type(outcome) in _OUTCOMES:
+            return outcome
+        raise TypeError(f"an action made {type(outcome).__name__} of an exchange")
+    except BaseException:  # what passes the reactor, be it ``SystemExit``, has it drop the node's poller
+        name = "" if decision.action is None else decision.action.name
+        _log.failure("the action {name} failed", name=name)
+        raise ClientError(503, "an action failed") from None
+
+
+_OUTCOMES = frozenset((Forward, Respond, Close))
 
 
 def refuse(error: ClientError, style: str) -> Respond | None:

@@ -154,7 +154,9 @@ class Simulator:
 
 
 def _at_once(waiting: Deferred[Decision] | None) -> None:
-    if waiting is not None and not waiting.called:
+    if waiting is not None:
+        waiting.addErrback(lambda _: None)
+        waiting.cancel()
         raise NetworkNeeded("a stage of the pipeline asks the network; nothing can be said without it")
 
 

@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 from edgenode.config.load import Configuration
 from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import Exchange
+from edgenode.model.exchange import Exchange, Response
 from edgenode.net.transport import RECORD
-from edgenode.policy.actions import PREDEFINED
+from edgenode.policy.actions import PREDEFINED, Monitor
 from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.http1.bodies import ChunkedBody
 from tests.support import memory
@@ -111,6 +111,95 @@ def test_what_waits_to_be_judged_reaches_nobody(pki: PKI) -> None:
             assert client.answer().status == status
             assert statuses(node) == [status]
             assert len(node.opened) == (status == 200)
+
+
+@pytest.mark.parametrize("body", [b"", b"body"])
+@pytest.mark.parametrize("inspected", [False, True])
+@pytest.mark.parametrize("failure", ["closed", "open"])
+def test_a_stage_that_never_answers_is_not_waited_for(
+    pki: PKI, body: bytes, inspected: bool, failure: str, flush_logged_errors: Callable[..., list[Failure]]
+) -> None:
+    """After ``judging-timeout`` it is cancelled and the failure policy holds; the event says which stage it was."""
+    cancelled: list[object] = []
+    stage = Stage(lambda exchange: Deferred(cancelled.append), frozenset(("body",)) if inspected else frozenset())
+    changes = {"edge": {"judging-timeout": "3s", "failure": failure}}
+    with memory.node(pki, changes, staged(stage)) as node:
+        client = node.client()
+        client.send(get("/", "open.test", f"Content-Length: {len(body)}", method="POST", body=body))
+        node.loop.wait(2.5)
+        assert client.read() == b""
+        assert not cancelled
+        node.loop.wait(1)
+        if failure == "open":
+            node.origin().send(OK)
+        assert client.answer().status == (503 if failure == "closed" else 200)
+        assert len(cancelled) == 1
+        assert node.events[0]["reasons"][-1]["stage"] == "testing"
+        assert node.events[0]["reasons"][-1]["entry"] == "failed: no answer in time"
+        assert ("action:failure" in node.events[0]["tags"]) is (failure == "closed")
+        assert len(flush_logged_errors()) == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"body"])
+@pytest.mark.parametrize("inspected", [False, True])
+@pytest.mark.parametrize("end", ["close", "notify", "fin"])
+def test_a_stage_is_cancelled_when_the_client_goes(pki: PKI, body: bytes, inspected: bool, end: str) -> None:
+    """Nobody waits for its answer any more; one that comes all the same, or an error, is not heard."""
+    cancelled: list[object] = []
+    stage = Stage(lambda exchange: Deferred(cancelled.append), frozenset(("body",)) if inspected else frozenset())
+    with memory.node(pki, {"edge": {"judging-timeout": "60s"}}, staged(stage)) as node:
+        client = node.client()
+        client.send(get("/", "open.test", f"Content-Length: {len(body)}", method="POST", body=body))
+        assert stage.seen
+        getattr(client, end)()
+        node.loop.wait(6)
+        assert len(cancelled) == 1
+        assert statuses(node) == [499]
+        assert not node.opened
+
+
+@define
+class Broken(Monitor):
+    """An action that does not do what it should.
+
+    :ivar make: does what it does.
+    """
+
+    make: Callable[[], Any] = lambda: None
+
+    def outcome(self, exchange: Exchange) -> Any:
+        """Do it."""
+        return self.make()
+
+
+def _exit() -> None:
+    raise SystemExit
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("failure", ["closed", "open"])
+@pytest.mark.parametrize("make", [lambda: 1 / 0, _exit, lambda: None, lambda: Response(200, (), b"")])
+def test_an_action_that_fails_refuses_the_request(
+    pki: PKI, late: bool, failure: str, make: Callable[[], Any], flush_logged_errors: Callable[..., list[Failure]]
+) -> None:
+    """Whatever the failure policy, which is about stages: 503, and the connection stays."""
+    said = Decision(action=Broken("broken", make=make))
+    waits: list[Deferred[Decision]] = []
+
+    def say(exchange: Exchange) -> Any:
+        waits.append(Deferred())
+        return waits[-1] if late else said
+
+    with memory.node(pki, {"edge": {"failure": failure}}, staged(Stage(say))) as node:
+        client = node.client()
+        for count in (1, 2):
+            client.send(get())
+            if late:
+                waits[-1].callback(said)
+            assert client.answer().status == 503
+            assert [event["status"] for event in node.events] == [503] * count
+        assert not node.opened
+        assert len(flush_logged_errors()) == 2
 
 
 @pytest.mark.parametrize("body", [b"", b"body"])
