@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import ITransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -30,7 +30,7 @@ from edgenode.model.interfaces import IEventSink
 from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.headers import Forwarded
-from edgenode.proxy.judging import PAGES, refuse
+from edgenode.proxy.judging import PAGES, outcome_of, refuse
 from edgenode.proxy.listener.client_session import Standing
 from edgenode.proxy.streams import RequestHead
 from edgenode.proxy.trusted_proxies import X_FORWARDED_FOR, TrustedProxies
@@ -161,13 +161,14 @@ class FilteredResource:
 class _Filtering:
     """One request on its way through the filter."""
 
-    __slots__ = ("_filter", "_over", "_record", "_request")
+    __slots__ = ("_filter", "_over", "_record", "_request", "_waiting")
 
     def __init__(self, filter: FilteredResource, request: server.Request) -> None:
         self._filter = filter
         self._request = request
         self._record: EventRecord | None = None
         self._over = False
+        self._waiting: Deferred[Decision] | None = None
 
     def start(self) -> None:
         """Judge the request."""
@@ -185,6 +186,7 @@ class _Filtering:
         if isinstance(decision, Decision):
             self._act(decision)
         else:
+            self._waiting = decision
             decision.addCallback(self._act).addErrback(self._failed)
 
     def _judge(self) -> Decision | Deferred[Decision]:
@@ -221,9 +223,8 @@ class _Filtering:
             exchange = record.exchange
             if exchange.tags is not decision.tags:
                 exchange = exchange.tagged(decision.tags)
-            outcome = decision.outcome(exchange)
-        except Exception:
-            _log.failure("an action failed")
+            outcome = outcome_of(decision, exchange)
+        except ClientError:
             self._respond(_FAILED)
             return
         if isinstance(outcome, Respond):
@@ -267,7 +268,8 @@ class _Filtering:
     def _failed(self, failure: Failure) -> None:
         """The inner resource failed after a decision that had to be waited for."""
         if self._over:
-            _log.failure("a resource failed", failure=failure)
+            if not failure.check(CancelledError):
+                _log.failure("a resource failed", failure=failure)
         else:
             self._request.processingFailed(failure)
 
@@ -276,6 +278,8 @@ class _Filtering:
 
     def _lost(self, _: Failure) -> None:
         self._end(499)
+        if self._waiting is not None:  # nobody waits for the decision any more
+            self._waiting.cancel()
 
     def _end(self, status: int) -> None:
         """The request is over: nothing more is done for it, and its event is written."""

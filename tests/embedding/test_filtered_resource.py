@@ -18,7 +18,7 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 from treq.testing import StubTreq
 from twisted.internet import ssl
 from twisted.internet.defer import Deferred
@@ -338,6 +338,36 @@ async def test_nobody_is_asked_for_a_client_that_has_gone(pki: PKI, action: str)
         waiting[0].callback(Decision(action=PREDEFINED[action]))
     assert event["status"] == 499
     assert inner.seen == []
+
+
+async def test_a_stage_is_cancelled_when_the_client_goes() -> None:
+    """Without a word in the log."""
+    waiting: list[Deferred[Decision]] = []
+    cancelled: list[object] = []
+
+    def later(exchange: Exchange) -> Deferred[Decision]:
+        waiting.append(Deferred(cancelled.append))
+        return waiting[-1]
+
+    inner, events = Inner(), Events()
+    async with serving(FilteredResource(saying(later), inner, events=events)) as port:
+        with await in_thread(connect, port) as sock:
+            await in_thread(sock.sendall, get())
+            await until(lambda: waiting)
+        (event,) = await events.take()
+        await until(lambda: cancelled)
+    assert event["status"] == 499
+    assert inner.seen == []
+
+
+async def test_a_stage_that_never_answers_is_not_waited_for(flush_logged_errors: Callable[..., list[Failure]]) -> None:
+    """It has failed: 503."""
+    inner = Inner()
+    pipeline = evolve(saying(lambda exchange: Deferred()), timeout=0.01)
+    async with serving(FilteredResource(pipeline, inner)) as port:
+        assert status_of(await ask(port, get("/", close=True))) == 503
+    assert inner.seen == []
+    assert len(flush_logged_errors()) == 1
 
 
 # -- failures --------------------------------------------------------------------------------------------------------
