@@ -117,7 +117,7 @@ class EventLog:
         self._write()
 
     def close(self) -> None:
-        """Write what waits, as far as its reader takes it, and close."""
+        """Write what waits, as far as its reader takes it, and close; what comes is dropped until :meth:`reopen`."""
         self.flush()
         if self._unwritten:
             self._give_up("the node ends")
@@ -126,6 +126,7 @@ class EventLog:
         if self._output is not None:
             self._output.close()
             self._output = None
+        self._path = None
         if self._next is not None:
             self._next.cancel()
             self._next = None

@@ -35,7 +35,9 @@ class Extensions:
         self._running = False
 
     def start(self) -> None:
-        """Start them."""
+        """Start them, unless they still run: a node may be started before its last stop is over."""
+        if self._running:
+            return
         self._running = True
         for each in self._services:
             _start(each)
@@ -53,8 +55,8 @@ class Extensions:
 
     def stop(self) -> Deferred[Any]:
         """End them; the Deferred fires when all have ended, and does not fail."""
-        self._running = False
-        return DeferredList([_stop(each) for each in self._services])
+        running, self._running = self._running, False
+        return DeferredList([_stop(each) for each in self._services if running])
 
 
 def _services(configuration: Configuration) -> list[IService]:
@@ -96,7 +98,7 @@ class _Guarded:
     def record(self, record: Record) -> None:
         try:
             self._sink.record(record)
-        except Exception:
+        except BaseException:  # what passes the reactor, be it ``SystemExit``, has it drop the node's poller
             self._failed += 1
             now = time.monotonic()
             if now >= self._complain_at:

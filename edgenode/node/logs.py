@@ -33,16 +33,19 @@ class Logs:
         self._events = EventLog(edge.events, reactor)
         self._access = EventLog(None, reactor, FORMATS[edge.access_log_format])
         self._open = False
+        self._closed = False
         self._choose(edge)
 
     def open(self) -> None:
-        """Open the access log: only now, for a node that leaves its terminal has left it.
+        """Open the access log: only now, for a node that leaves its terminal has left it. Both, if they were closed.
 
-        :raises ConfigurationError: if it cannot be written.
+        :raises ConfigurationError: if one of them cannot be written.
         """
         if not self._open:
             self._reopen("access-log", self._access, self._edge)
-            self._open = True
+            if self._closed:
+                self._reopen("events", self._events, self._edge)
+            self._open, self._closed = True, False
 
     def renew(self, edge: Edge) -> None:
         """Write to where another configuration says, even if it has the old names: those may have been moved away.
@@ -64,6 +67,7 @@ class Logs:
         """Write what waits, and close."""
         self._events.close()
         self._access.close()
+        self._open, self._closed = False, True
 
     def _choose(self, edge: Edge) -> None:
         if edge.access_log is None:

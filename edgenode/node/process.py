@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThreadPool
@@ -55,6 +55,8 @@ class Node(MultiService):
         self._reloading = False
         self._waiting: list[Deferred[control.Report]] = []
         self._control: IListeningPort | None = None
+        self._closed: Deferred[Any] = succeed(None)
+        self._signals: dict[int, Any] = {}
 
     def privilegedStartService(self) -> None:
         """Bind every port, or end with one sentence."""
@@ -79,8 +81,12 @@ class Node(MultiService):
         _log.info("configuration {path}: {logs}", path=self._path, logs=logs)
         for warning in self._edge.configuration.warnings:
             _log.warn("{problem}", problem=str(warning))
-        self._control = control.listen(QuietReactor(self._reactor), self.reload, feeds=self._feeds)
+        self._terminated = False
+        for number, handler in self._signals.items():  # as they were before the last stop
+            signal.signal(number, handler)
+        self._signals.clear()
         super().startService()
+        self._closed.addCallback(self._listen)  # the name of an earlier life is free a turn after its stop
         # What has been built now stays. Without this the collector walks all of it again and again, for the objects of
         # requests, which hold no cycles, look to it like growth.
         gc.collect()
@@ -94,12 +100,18 @@ class Node(MultiService):
         """Let open requests end; whoever interrupts a second time does not want to wait for them."""
         systemd.stopping()
         # There is nothing left to reload, and systemd shall not hear of it.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, self._on(self._edge.cut))
-        if self._control is not None:
-            self._control.stopListening()
+        handlers: dict[int, Any] = {signal.SIGHUP: signal.SIG_IGN, signal.SIGINT: self._on(self._edge.cut)}
+        if not self._signals:
+            self._signals = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        port, self._control = self._control, None
+        if port is not None:
+            self._closed = maybeDeferred(port.stopListening)
         stopped: Deferred[Any] = super().stopService()
         return stopped
+
+    def _listen(self, _: object) -> None:
+        if self.running and self._control is None:
+            self._control = control.listen(QuietReactor(self._reactor), self.reload, feeds=self._feeds)
 
     def install_signal_handlers(self) -> None:
         """Reload on SIGHUP, which would end the process otherwise, and drain on SIGTERM, from now on."""

@@ -1,7 +1,8 @@
 """The node as one Twisted service: a configuration becomes contexts, pools, pipelines and ports.
 
 Law: everything that can fail for the configuration's sake has failed before the first port is opened; and a reload has
-either taken over as a whole, without a request dropped, or nothing has changed.
+either taken over as a whole, without a request dropped, or nothing has changed. A node may be started and stopped any
+number of times, also while an earlier stop still waits for its requests: each life has ports of its own.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
 from edgenode.node.extensions import Extensions
 from edgenode.node.feed_updates import FeedUpdates
+from edgenode.node.guarded_sink import GuardedSink
 from edgenode.node.logs import Logs
 from edgenode.node.watch import Watch
 from edgenode.policy.stages import Placed
 from edgenode.proxy.listener.binding import sentence
+from edgenode.proxy.listener.listener import Listener
 from edgenode.proxy.listener.port import Port
 from edgenode.proxy.origin.pool import OriginPool
 
@@ -47,7 +50,7 @@ class EdgeService(Service):
     :param events: who takes the events; the files that the configuration names if absent, the access log among them.
         The sinks of the configuration take them in either case.
     :param stages: stages of one's own, for every configuration: see :meth:`Configuration.pipeline`.
-    :ivar ports: the port of each listener, by name.
+    :ivar ports: the port of each listener, by name; look them up again after a reload, and after a stop.
     """
 
     name = "edgenode"
@@ -65,17 +68,24 @@ class EdgeService(Service):
         self._stages = tuple(stages)
         self._assembly = Assembly.of(configuration, reactor, self._deadlines, stages=self._stages)
         self._logs = Logs(configuration.edge, reactor) if events is None else None
-        self._own = events
+        self._own = None if events is None else GuardedSink(events)
         self._extensions = Extensions(configuration)
         self._reloading = DeferredLock()
         self._watch = Watch(reactor, lambda: self.configuration, self.change)
         self._feeds = FeedUpdates(Fetcher(reactor, self._deadlines), lambda: self.configuration, self.change)
         self._leaving: set[Port] = set()
         self._retired: weakref.WeakSet[OriginPool] = weakref.WeakSet()
-        self.ports: dict[str, Port] = {
-            name: Port(listener, self._assembly.context(name, self._events), reactor, self._deadlines)
-            for name, listener in configuration.listeners.items()
-        }
+        self._replaced: list[object] = []
+        self._freeing: Any = None
+        self._stopped = False
+        self.ports = self._new_ports()
+
+    def _new_ports(self) -> dict[str, Port]:
+        listeners = self.configuration.listeners
+        return {name: self._port(name, listener, self._assembly) for name, listener in listeners.items()}
+
+    def _port(self, name: str, listener: Listener, assembly: Assembly) -> Port:
+        return Port(listener, assembly.context(name, self._events), self._reactor, self._deadlines)
 
     @property
     def _events(self) -> IEventSink:
@@ -104,43 +114,76 @@ class EdgeService(Service):
         :raises ConfigurationError: if the access log cannot be written.
         """
         super().privilegedStartService()
-        if self._logs is not None:
-            self._logs.open()
-        for port in self.ports.values():
-            port.bind()
+        self._open()
 
     def startService(self) -> None:
-        """Accept connections.
+        """Accept connections. If that fails nothing is left open, and it may be tried again.
 
         :raises CannotListenError: if a port that was not bound yet cannot be had.
+        :raises ConfigurationError: if a log that was not open yet cannot be written.
         """
+        if self.running:
+            return
+        self._open()
         super().startService()
-        if self._logs is not None:
-            self._logs.open()
         for name, port in self.ports.items():
             port.startListening()
             host, groups = port.getHost(), ", ".join(port.listener.server_groups)
             address = Address(host.host, host.port)
             _log.info("listener {name} on {address}: {groups}", name=name, address=address, groups=groups)
+            if not self.running:  # whoever reads the log has stopped it
+                return
         self._extensions.start()
         self._watch.start()
         self._feeds.start()
 
+    def _open(self) -> None:
+        """Have all that a life needs: pools that lend, logs that can be written, ports that are bound."""
+        if self._stopped:
+            self._stopped = False
+            for pool in self.pools.values():
+                pool.reopen()
+            self.ports = self._new_ports()
+        try:
+            if self._logs is not None:
+                self._logs.open()
+            for port in self.ports.values():
+                port.bind()
+        except BaseException:
+            self._shut()
+            raise
+
+    def _shut(self) -> Deferred[Any]:
+        """End this life: accept no more, and close everything once the open requests are over."""
+        self._stopped = True
+        self._leaving.update(self.ports.values())
+        return self._drain({*self._leaving}).addCallback(self._close)
+
+    def _close(self, result: object) -> Deferred[Any] | None:
+        if not self._stopped or self._leaving:  # another life has begun meanwhile
+            return None
+        for pool in (*self.pools.values(), *self._retired):
+            pool.abort()
+        self._deadlines.stop()
+        self._replaced.clear()
+        if self._freeing is not None:
+            self._freeing.cancel()
+            self._freeing = None
+        if self._logs is not None:
+            self._logs.close()
+        if self._own is not None:
+            self._own.close()
+        return self._extensions.stop()
+
     def stopService(self) -> Deferred[Any]:
-        """Accept no more, let open requests finish within ``drain-timeout``, then end."""
+        """Accept no more, let open requests finish within ``drain-timeout``, then end.
+
+        :returns: fires when they are over; by then the node may have been started again.
+        """
         super().stopService()
         self._watch.stop()
         self._feeds.stop()
-
-        def end(result: object) -> Deferred[Any]:
-            for pool in (*self.pools.values(), *self._retired):
-                pool.abort()
-            self._deadlines.stop()
-            if self._logs is not None:
-                self._logs.close()
-            return self._extensions.stop()
-
-        return self._drain({*self.ports.values(), *self._leaving}).addCallback(end)
+        return self._shut()
 
     def cut(self) -> None:
         """End every connection now, whatever is under way on it."""
@@ -161,6 +204,7 @@ class EdgeService(Service):
         patience = self._reactor.callLater(self.configuration.edge.drain_timeout, cut)
 
         def end(result: object) -> None:
+            self._leaving.difference_update(ports)
             if patience.active():
                 patience.cancel()
 
@@ -211,7 +255,7 @@ class EdgeService(Service):
         problems: list[Problem] = []
         for name, listener in configuration.listeners.items():
             if listener.endpoint.place(name) not in kept:
-                port = Port(listener, assembly.context(name, self._events), self._reactor, self._deadlines)
+                port = self._port(name, listener, assembly)
                 try:
                     port.bind()
                     opened[name] = port
@@ -246,17 +290,18 @@ class EdgeService(Service):
                 self._retired.add(pool)
         self._feeds.renew()
         if configuration.rules is not before.configuration.rules:
-            self._let_go(before.configuration.rules.pieces)
+            self._replaced += before.configuration.rules.pieces
+            if self._freeing is None:
+                self._let_go()
 
-    def _let_go(self, pieces: list[object]) -> None:
+    def _let_go(self) -> None:
         """Free what was replaced, a little in each turn of the reactor: many filters at once take too long for one."""
-        del pieces[-_AT_ONCE:]
-        if pieces:
-            self._reactor.callLater(0, self._let_go, pieces)
+        del self._replaced[-_AT_ONCE:]
+        self._freeing = self._reactor.callLater(0, self._let_go) if self._replaced else None
 
     def _leave(self, ports: Collection[Port]) -> None:
         """Listeners that are no more."""
         gone = set(ports)
         if gone:
             self._leaving |= gone
-            self._drain(gone).addCallback(lambda _: self._leaving.difference_update(gone))
+            self._drain(gone)

@@ -68,7 +68,7 @@ class Watch:
             self._next = None
 
     def _schedule(self) -> None:
-        if self._watching:
+        if self._watching and self._next is None:  # a look from before a stop may end after the next start
             self._next = self._reactor.callLater(self._running().edge.watch_interval or _IDLE, self._look)
 
     def _look(self) -> None:

@@ -99,10 +99,12 @@ class Port:
     # -- listening ---------------------------------------------------------------------------------------------------
 
     def bind(self) -> None:
-        """Bind and listen, without accepting yet: this may need root, the rest does not.
+        """Bind and listen, unless that has been done, without accepting yet: this may need root, the rest does not.
 
         :raises CannotListenError: if the address cannot be had.
         """
+        if self._socket is not None:
+            return
         self._socket = listening_socket(self.listener.endpoint, self.reactor)
 
     def startListening(self) -> None:
@@ -110,8 +112,7 @@ class Port:
 
         :raises CannotListenError: if the address cannot be had.
         """
-        if self._socket is None:
-            self.bind()
+        self.bind()
         if self.listener.max_connections > DESCRIPTORS.most:
             _log.warn(
                 "{listener}: at most {most} connections at a time, for want of descriptors",

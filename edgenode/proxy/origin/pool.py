@@ -204,6 +204,10 @@ class OriginPool:
         for connection in tuple(self._connections):
             connection.transport.abort("the node stops")
 
+    def reopen(self) -> None:
+        """Lend again, after :meth:`abort`."""
+        self._closed = self._aborted = False
+
     def host(self, server: Balanced) -> bytes:
         """The Host field of requests to a server, where it is not the client's: what is written, or its name."""
         if self.origin.host != "server":

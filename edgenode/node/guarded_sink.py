@@ -1,0 +1,69 @@
+"""A sink of events that others have written, and that no exchange has to be afraid of.
+
+Law: whatever a sink raises, the exchange ends as if it had not. An event that it did not take is lost: it is counted,
+and the count is logged, once a minute at the most.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from inspect import iscoroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from edgenode.model.interfaces import IEventSink, Record
+
+_COMPLAINTS = 60.0
+"""Seconds between two lines in the log about events that are lost."""
+
+_log = Logger()
+
+
+@implementer(IEventSink)
+class GuardedSink:
+    """Hands records to a sink.
+
+    :param sink: the sink; its ``record`` may be an ``async def``, or return a Deferred, for which nothing waits.
+    :param clock: monotonic seconds.
+    :ivar lost: how many events it has failed to take.
+    """
+
+    def __init__(self, sink: IEventSink, clock: Callable[[], float] = time.monotonic) -> None:
+        self._sink: Any = sink
+        self._clock = clock
+        self.lost = self._logged = 0
+        self._complain_at = float("-inf")
+
+    def record(self, record: Record) -> None:
+        """Hand it on."""
+        try:
+            returned = self._sink.record(record)
+            if returned is not None:
+                self._follow(returned)
+        except BaseException:  # what passes the reactor, be it ``SystemExit``, has it drop the node's poller
+            self._failed(Failure())
+
+    def close(self) -> None:
+        """Say how many events were lost since the log said so last."""
+        if self.lost > self._logged:
+            self._logged = self.lost
+            _log.error("{count} events lost so far: in the last minute", count=self.lost)
+
+    def _follow(self, returned: object) -> None:
+        if iscoroutine(returned):
+            returned = Deferred.fromCoroutine(returned)
+        if isinstance(returned, Deferred):
+            returned.addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self.lost += 1
+        now = self._clock()
+        if now >= self._complain_at:
+            self._complain_at = now + _COMPLAINTS
+            self._logged = self.lost
+            _log.failure("{count} events lost so far: the event sink failed", failure=failure, count=self.lost)
