@@ -27,6 +27,7 @@ from edgenode.model.decision import Close, Decision, Respond
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import UNKNOWN_CLIENT, Connection, Exchange, Response, by_name
 from edgenode.model.interfaces import IEventSink
+from edgenode.node.guarded_sink import GuardedSink
 from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.headers import Forwarded
@@ -92,7 +93,7 @@ class FilteredResource:
             )
         self.pipeline = pipeline
         self.inner = inner
-        self.events = events
+        self.events = None if events is None else GuardedSink(events)
         self._facts = facts
         self._known = KnownConnections(verifies=verifies)
         networks = [network for network in trusted_proxies if network != UNIX]

@@ -370,6 +370,20 @@ async def test_a_stage_that_never_answers_is_not_waited_for(flush_logged_errors:
     assert len(flush_logged_errors()) == 1
 
 
+async def test_a_sink_that_raises_cuts_no_request(pki: PKI, flush_logged_errors: Callable[..., list[Failure]]) -> None:
+    """Its event is lost, and the log says so once."""
+
+    class Raising:
+        def record(self, record: Any) -> None:
+            raise SystemExit
+
+    events: Any = Raising()
+    async with serving(FilteredResource(pipeline_of(pki), Inner(), events=events)) as port:
+        answer = await ask(port, get("/1") + get("/2", close=True))
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"200"]
+    assert len(flush_logged_errors(SystemExit)) == 1
+
+
 # -- failures --------------------------------------------------------------------------------------------------------
 
 
