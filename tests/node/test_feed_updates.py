@@ -485,6 +485,21 @@ async def test_what_is_in_use_outlives_what_was_kept(pki: PKI, server: Origin, a
         assert size(Configuration.load(file, configuration)) is None
 
 
+async def test_a_node_that_is_started_again_asks_again(pki: PKI, origin: Origin, server: Origin, pages: Pages) -> None:
+    """Each source once, whatever was being asked for when it was stopped."""
+    pages.held.clear()
+    async with started(pki, origin, fed(server)) as node:
+        for count in (1, 2, 3):
+            await until(lambda: len(server.requests) == count)  # noqa: B023
+            await node.service.stopService()
+            node.service.startService()
+        await until(lambda: len(server.requests) == 4)
+        pages.held.set()
+        await until(lambda: size(node.service.configuration) == 1)
+        assert await answered(node) == 403
+    assert len(server.requests) == 4
+
+
 async def test_a_node_can_stop_while_it_asks(pki: PKI, origin: Origin, server: Origin, pages: Pages) -> None:
     """And can be reloaded to one without the filter."""
     pages.held.clear()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime
 import pathlib
+from typing import Any
 
 import pytest
+from attrs import evolve
 from cryptography.hazmat.primitives.serialization import Encoding
+from twisted.internet.defer import CancelledError, Deferred
 
 from edgenode.config.load import Configuration
-from edgenode.model.exchange import Address, Connection
+from edgenode.model.decision import Decision
+from edgenode.model.exchange import Address, Body, Connection, Exchange
 from edgenode.proxy.routing import ServedGroup
-from edgenode.simulation.simulator import Simulator, client_of
+from edgenode.simulation.simulator import NetworkNeeded, Simulator, client_of
 from tests.support.certificates import CLIENT, DAY, Issued, make_authority, now, write_pem
 from tests.support.configurations import changed, write_server
 
@@ -33,6 +37,37 @@ def group(tmp_path_factory: pytest.TempPathFactory, authority: Issued) -> Served
     found = Simulator.of(Configuration.from_text(text, pathlib.Path(folder), {})).group("public", connection)
     assert found is not None
     return found
+
+
+def test_a_stage_that_would_ask_the_network_is_cancelled(tmp_path: pathlib.Path) -> None:
+    """Nothing that it has begun goes on, and no timer is left; what a coroutine says at once is heard."""
+    folder = write_server(tmp_path)
+    cancelled: list[str] = []
+
+    class Asking:
+        name, needs, waits = "asking", frozenset[str](), True
+
+        async def decide(self, exchange: Exchange) -> Decision:
+            try:
+                return await Deferred() if self.waits else Decision(frozenset(("asked",)))
+            except CancelledError:
+                cancelled.append(exchange.client)
+                raise
+
+    stage: Any = Asking()
+    configuration = Configuration.from_text(changed({}), folder, {})
+    rules = evolve(configuration.rules, stages=(*configuration.rules.stages, stage))
+    simulator = Simulator.of(evolve(configuration, rules=rules))
+    connection = Connection(Address("192.0.2.7", 1), Address("192.0.2.1", 443), "shop.example")
+    group = simulator.group("public", connection)
+    assert group is not None
+    client = simulator.client("public", connection, group, 0)
+    head = simulator.read("public", b"GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n", client)
+    with pytest.raises(NetworkNeeded):
+        simulator.judge(client, head, Body(b"", 0))
+    assert cancelled == ["192.0.2.7"]
+    stage.waits = False
+    assert "asked" in simulator.judge(client, head, Body(b"", 0)).decision.tags
 
 
 def errors(group: ServedGroup, issued: Issued, at: datetime.datetime) -> tuple[int, ...]:
