@@ -85,7 +85,7 @@ class Deadlines:
             if watched in self._watched:  # unless another that expired has ended it
                 try:
                     watched.expired(now)
-                except Exception:
+                except BaseException:
                     _log.failure("a deadline failed")
                     watched.deadline = now + _AFTER_A_FAILURE
         self._next = self._reactor.callLater(pause, self._sweep) if self._watched else None

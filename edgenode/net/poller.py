@@ -6,7 +6,9 @@ is readable whenever any of theirs is ready.
 
 Law: nobody waits for more than one slice of each other descriptor. A round serves everyone of whom the epoll has told,
 once each and in its order; only then the epoll is asked again. A turn ends after about 10 ms, and the rest of its round
-comes first in the next turn. The reactor's own timers and descriptors are served between two turns.
+comes first in the next turn. The reactor's own timers and descriptors are served between two turns. Whatever a
+descriptor raises, ``SystemExit`` too, is its own end: if it reached the reactor that would drop the poller, and with it
+everybody.
 """
 
 from __future__ import annotations
@@ -196,7 +198,7 @@ class Poller:
         for descriptor in {*self._readers.values(), *self._writers.values()}:
             try:
                 descriptor.connectionLost(reason)
-            except Exception:
+            except BaseException:
                 _log.failure("a descriptor failed")
 
     def doRead(self) -> None:
@@ -218,7 +220,7 @@ class Poller:
                     if events != _READ and number in writers and number not in fresh:
                         descriptor = writers[number]
                         descriptor.doWrite()
-                except Exception:
+                except BaseException:
                     self._failed(descriptor)
                 if clock() > end:
                     over = True
@@ -273,14 +275,14 @@ class Poller:
                 if not transport.lost:
                     try:
                         call()
-                    except Exception:
+                    except BaseException:
                         transport.failed()
         finally:
             self.steps = self.unsent = None
             for transport in unsent:
                 try:
                     transport.flush()
-                except Exception:
+                except BaseException:
                     self._failed(transport)
 
     def _serve_again(self, end: float) -> bool:
@@ -290,7 +292,7 @@ class Poller:
             descriptor = again.popleft()
             try:
                 descriptor.doAgain()
-            except Exception:
+            except BaseException:
                 self._failed(descriptor)
             if self.clock() > end:
                 return False

@@ -136,7 +136,7 @@ class Transport:
                 batch.append(self)
         except SSL.Error as error:
             self._not_read(error)
-        except Exception:
+        except BaseException:
             self.failed()
 
     def doWrite(self) -> None:
@@ -185,7 +185,7 @@ class Transport:
         if data and not self.lost:
             try:
                 self.receiver.received(data)
-            except Exception:
+            except BaseException:
                 self.failed()
 
     def catch_up(self, look: bool) -> None:
@@ -426,7 +426,7 @@ class Transport:
     def _tell(self, told: Callable[..., None], *arguments: object) -> None:
         try:
             told(*arguments)
-        except Exception:
+        except BaseException:
             self.failed()
 
     def failed(self) -> None:
@@ -552,5 +552,5 @@ class Transport:
         receiver, self.receiver = self.receiver, NOBODY  # so that both can go without the garbage collector
         try:
             receiver.lost(reason, clean)
-        except Exception:
+        except BaseException:
             _log.failure("the receiver failed")

@@ -509,15 +509,16 @@ async def test_a_client_that_does_not_hang_up_is_cut(pki: PKI) -> None:
         await served.events(1)
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
 @pytest.mark.parametrize("where", ["built", "made", "received", "lost"])
 async def test_a_failing_protocol_ends_its_own_connection_alone(
-    pki: PKI, where: str, flush_logged_errors: Callable[..., list[Failure]]
+    pki: PKI, where: str, error: type[BaseException], flush_logged_errors: Callable[..., list[Failure]]
 ) -> None:
-    """The failure is logged, the connection cut, and the next client served."""
+    """The failure is logged, the connection cut, and the next client served; ``sys.exit()`` is a failure as others."""
 
     def fail(here: str) -> None:
         if here == where and len(factory.talks) == 1:
-            raise ZeroDivisionError
+            raise error
 
     class Fragile(Talk):
         def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -542,7 +543,7 @@ async def test_a_failing_protocol_ends_its_own_connection_alone(
                 assert await in_thread(client.receive) == answered
             await until(lambda: not factory.talks[-1].told or factory.talks[-1].told[-1] == "lost")
         await served.events(2)
-    assert len(flush_logged_errors(ZeroDivisionError)) == 1
+    assert len(flush_logged_errors(error)) == 1
 
 
 # -- producers -------------------------------------------------------------------------------------------------------

@@ -136,14 +136,18 @@ def test_what_another_ends_does_not_expire(clock: Clock, deadlines: Deadlines) -
     assert sorted(len(each.times) for each in pair) == [0, 1]
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
 def test_a_failure_is_not_repeated_at_once(
-    clock: Clock, deadlines: Deadlines, flush_logged_errors: Callable[..., list[Failure]]
+    clock: Clock,
+    deadlines: Deadlines,
+    error: type[BaseException],
+    flush_logged_errors: Callable[..., list[Failure]],
 ) -> None:
     """What fails when it expires is logged and left alone for a minute; the others expire."""
 
     def fail() -> None:
         failing.deadline = 0.0
-        raise ZeroDivisionError
+        raise error
 
     failing, others = Expiring(then=fail), [Expiring() for _ in range(5)]
     for each in (failing, *others):
@@ -152,7 +156,7 @@ def test_a_failure_is_not_repeated_at_once(
     assert [len(each.times) for each in (failing, *others)] == [1] * 6
     pump(clock, 15)
     assert len(failing.times) == 2
-    assert len(flush_logged_errors(ZeroDivisionError)) == 2
+    assert len(flush_logged_errors(error)) == 2
 
 
 class Turns(Clock):

@@ -344,15 +344,18 @@ def test_an_end_of_time_keeps_those_who_go_on(field: Field) -> None:
     assert field.log == ["a again", "b again", "c again"]
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit, KeyboardInterrupt, GeneratorExit])
 @pytest.mark.parametrize("how", ["read", "again"])
-def test_who_fails_is_dropped(field: Field, how: str, flush_logged_errors: Callable[..., list[Failure]]) -> None:
+def test_who_fails_is_dropped(
+    field: Field, how: str, error: type[BaseException], flush_logged_errors: Callable[..., list[Failure]]
+) -> None:
     """A descriptor that raises is told so, logged once and never called again; the others are served."""
     bad = field.descriptor("bad", ready=how == "read")
     field.poller.addWriter(bad)
     field.descriptor("good")
 
     def fail() -> None:
-        raise ZeroDivisionError
+        raise error
 
     bad.then = fail
     if how == "again":
@@ -361,8 +364,8 @@ def test_who_fails_is_dropped(field: Field, how: str, flush_logged_errors: Calla
     called = field.round() + field.round()
     assert called.count("bad") + called.count("bad again") == 1
     assert "good" in called
-    assert [each.check(ZeroDivisionError) for each in bad.lost] == [ZeroDivisionError]
-    assert len(flush_logged_errors(ZeroDivisionError)) == 1
+    assert [each.check(error) for each in bad.lost] == [error]
+    assert len(flush_logged_errors(error)) == 1
 
 
 def test_the_reactor_has_the_poller_as_long_as_it_has_somebody(field: Field) -> None:
