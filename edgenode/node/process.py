@@ -55,6 +55,7 @@ class Node(MultiService):
         self._reloading = False
         self._waiting: list[Deferred[control.Report]] = []
         self._control: IListeningPort | None = None
+        self._serving = False
         self._closed: Deferred[Any] = succeed(None)
         self._signals: dict[int, Any] = {}
 
@@ -85,8 +86,9 @@ class Node(MultiService):
         for number, handler in self._signals.items():  # as they were before the last stop
             signal.signal(number, handler)
         self._signals.clear()
-        super().startService()
+        self._serving = True
         self._closed.addCallback(self._listen)  # the name of an earlier life is free a turn after its stop
+        super().startService()
         # What has been built now stays. Without this the collector walks all of it again and again, for the objects of
         # requests, which hold no cycles, look to it like growth.
         gc.collect()
@@ -103,6 +105,7 @@ class Node(MultiService):
         handlers: dict[int, Any] = {signal.SIGHUP: signal.SIG_IGN, signal.SIGINT: self._on(self._edge.cut)}
         if not self._signals:
             self._signals = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        self._serving = False
         port, self._control = self._control, None
         if port is not None:
             self._closed = maybeDeferred(port.stopListening)
@@ -110,7 +113,7 @@ class Node(MultiService):
         return stopped
 
     def _listen(self, _: object) -> None:
-        if self.running and self._control is None:
+        if self._serving and self._control is None:
             self._control = control.listen(QuietReactor(self._reactor), self.reload, feeds=self._feeds)
 
     def install_signal_handlers(self) -> None:

@@ -337,18 +337,22 @@ node = Node(path, Configuration.load(path), reactor)
 node.install_signal_handlers()
 
 
+async def ask():
+    while node._control is None:  # the socket of the life before is closed a turn after its stop
+        await deferLater(reactor, 0)
+    return await deferToThread(control.ask, os.getpid())
+
+
 async def live():
     handlers = set()
     for _ in range(3):
         node.startService()
-        report = await deferToThread(control.ask, os.getpid())
+        report = await ask()
         print(report.done)
         handlers.add((signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGINT)))
         stopped = node.stopService()
-        node.startService()  # in the same turn: the socket of the life before is closed in the next
-        while node._control is None:
-            await deferLater(reactor, 0)
-        report = await deferToThread(control.ask, os.getpid())
+        node.startService()  # in the same turn
+        report = await ask()
         print(report.done)
         await stopped
         await node.stopService()
