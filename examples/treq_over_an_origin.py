@@ -2,8 +2,8 @@
 
     python examples/treq_over_an_origin.py etc/edgenode.ini shop /health
 
-The connection goes to the origin's servers, with the origin's client certificate, trust and name check; whatever fails
-is an ``OriginError`` that says what happened.
+The connection goes to the origin's servers, with the origin's client certificate, trust and name check; what fails is
+an exception of ``twisted.web.client.Agent``, whose ``OriginError`` says what happened.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ async def main(reactor: Any, path: str, origin: str, target: str = "/") -> None:
         # The authority becomes the Host field and nothing else.
         response = await client.get(f"https://{pool.origin.server_name or origin}{target}", timeout=10)
         sys.stdout.write(f"{response.code}\n{await response.text()}\n")
-    except OriginError as error:
-        raise SystemExit(f"{error.kind}: {error}") from None
+    except Exception as failed:  # what treq's users know: ConnectError, ResponseNeverReceived, ...
+        what = OriginError.of(failed)
+        if what is None:
+            raise
+        raise SystemExit(f"{what.kind}: {what}") from None
     finally:
         pool.abort()
 

@@ -110,8 +110,11 @@ class Fetcher:
             return await fetching.addTimeout(timeout, self.reactor)
         except TimeoutError:
             raise FetchError(f"not there within {timeout:g} s") from None
-        except OriginError as error:
-            raise FetchError(error.reason) from None
+        except Exception as error:
+            origin_error = OriginError.of(error)
+            if origin_error is None:
+                raise
+            raise FetchError(origin_error.reason) from None
 
     async def _follow(
         self, address: Address, context: SSL.Context, max_size: int, timeout: float, known: Validators

@@ -107,19 +107,34 @@ class ClientError(Exception):
 class OriginError(Exception):
     """The origin could not be reached, or did not answer as HTTP demands.
 
-    :ivar status: 502, or 504 if the origin was too slow (RFC 9110, sections 15.6.3 and 15.6.5).
+    :ivar status: 502; 503 if the origin is at its limit of connections; 504 if it was too slow (RFC 9110, sections
+        15.6.3 to 15.6.5).
     :ivar kind: one word for rules and metrics: ``connect``, ``handshake``, ``certificate``, ``timeout``, ``reset``,
         ``invalid``, ``unavailable``.
     :ivar reason: a sentence for the event; never sent to the client.
     :ivar sent: whether the origin may have acted on any byte of the request.
+    :ivar begun: whether a byte of the response had come.
     :ivar presented: what became of our certificate, if the connection came as far as a TLS handshake.
+    :ivar cause: the exception beneath it, as Twisted or pyOpenSSL know it: a ``ConnectError``, an ``SSL.Error``, ...
     """
 
     status: int
     kind: str
     reason: str
     sent: bool = field(default=False)
+    begun: bool = field(default=False, kw_only=True)
     presented: Presentation | None = field(default=None, kw_only=True, eq=False, repr=False)
+    cause: Exception | None = field(default=None, kw_only=True, eq=False, repr=False)
+
+    @classmethod
+    def of(cls, error: BaseException | None) -> OriginError | None:
+        """The one that an exception of an :class:`~edgenode.OriginAgent` carries as its ``__cause__``.
+
+        :return: ``None`` if it carries none, so that it was not the origin that failed.
+        """
+        while error is not None and not isinstance(error, cls):
+            error = error.__cause__
+        return error
 
     def __str__(self) -> str:
         return f"{self.status}: {self.reason}"

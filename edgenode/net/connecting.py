@@ -26,7 +26,7 @@ class Connecting:
 
     :param host: an IP address, not a name; or the absolute path of a Unix socket, and then the port is nothing.
     :param connected: called with the non-blocking socket.
-    :param failed: called with the reason, never from within the constructor.
+    :param failed: called with the reason and its ``errno``, never from within the constructor.
     """
 
     __slots__ = ("_connected", "_failed", "_fd", "_reactor", "_socket")
@@ -37,7 +37,7 @@ class Connecting:
         host: str,
         port: int,
         connected: Callable[[socket.socket], None],
-        failed: Callable[[str], None],
+        failed: Callable[[str, int], None],
     ) -> None:
         self._reactor = reactor
         self._connected = connected
@@ -48,7 +48,7 @@ class Connecting:
         try:
             self._socket = socket.socket(family, socket.SOCK_STREAM)
         except OSError as error:  # no more descriptors
-            reactor.callLater(0, failed, os.strerror(error.errno or 0))
+            reactor.callLater(0, failed, os.strerror(error.errno or 0), error.errno or 0)
             return
         self._socket.setblocking(False)
         if family != socket.AF_UNIX:
@@ -58,7 +58,7 @@ class Connecting:
         number = self._socket.connect_ex(address)
         if number not in (0, errno.EINPROGRESS):
             # Not from within the constructor: who opens it does not have it yet.
-            reactor.callLater(0, self._refused, os.strerror(number))
+            reactor.callLater(0, self._refused, os.strerror(number), number)
             return
         reactor.addWriter(self)
 
@@ -78,7 +78,7 @@ class Connecting:
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             sock.close()
-            self._failed(os.strerror(number))
+            self._failed(os.strerror(number), number)
         else:
             self._connected(sock)
 
@@ -92,11 +92,11 @@ class Connecting:
         if sock is not None:
             sock.close()
 
-    def _refused(self, reason: str) -> None:
+    def _refused(self, reason: str, number: int) -> None:
         sock = self._take()
         if sock is not None:
             sock.close()
-            self._failed(reason)
+            self._failed(reason, number)
 
     def _take(self) -> socket.socket | None:
         sock, self._socket = self._socket, None

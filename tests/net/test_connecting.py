@@ -26,8 +26,12 @@ class Opened:
         self.loop = Loop()
         self.socks: list[socket.socket] = []
         self.reasons: list[str] = []
-        self.connecting = Connecting(self.loop.poller, host, port, self.socks.append, self.reasons.append)
+        self.connecting = Connecting(self.loop.poller, host, port, self.socks.append, self._failed)
         assert (self.socks, self.reasons) == ([], [])
+
+    def _failed(self, reason: str, number: int) -> None:
+        assert reason == os.strerror(number)
+        self.reasons.append(reason)
 
     def end(self) -> None:
         """Nothing is left in the poller; what was opened is closed."""
@@ -131,7 +135,7 @@ def test_a_lack_of_descriptors_says_so() -> None:
     """There is no socket to connect; it is told later too."""
     loop, reasons = Loop(), list[str]()
     with no_more_descriptors():
-        connecting = Connecting(loop.poller, "127.0.0.1", 80, _unexpected, reasons.append)
+        connecting = Connecting(loop.poller, "127.0.0.1", 80, _unexpected, lambda reason, _: reasons.append(reason))
     assert reasons == []
     loop.turn()
     assert reasons == ["Too many open files"]

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from edgenode.model.errors import OriginError
 from edgenode.model.settings import Seconds, Word
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
@@ -19,6 +20,15 @@ from edgenode.tls.truststores import LoadedTrustStore
 from tests.support.certificates import Issued
 from tests.support.handshakes import loaded, trusted
 from tests.support.node import PKI
+
+
+def beneath(error: BaseException | None) -> OriginError:
+    """The origin's error that an agent's exception carries."""
+    told = OriginError.of(error)
+    assert told is not None, repr(error)
+    assert error is not None
+    assert error.__cause__ is told
+    return told
 
 
 @contextlib.contextmanager

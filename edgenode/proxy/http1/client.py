@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from twisted.internet.error import TimeoutError
+
 from edgenode.model.errors import OriginError
 from edgenode.model.exchange import Headers
 from edgenode.model.presentation import Presentation
@@ -185,7 +187,8 @@ class OriginConnection:
                 receiver.response_body(body, False, ())
             self._go_on()
         except (MalformedHead, MalformedBody) as error:
-            self._fail(OriginError(502, "invalid", f"the response is malformed: {error}", sent=True))
+            reason, cause = f"the response is malformed: {error}", error.with_traceback(None)
+            self._fail(OriginError(502, "invalid", reason, sent=True, begun=True, cause=cause))
         except Exception:
             # A defect. It ends this connection, but if the response was complete that tells its receiver nothing.
             if self._receiver is None:
@@ -218,8 +221,9 @@ class OriginConnection:
         self._keeper.gone(self)
         if receiver is not None:
             where = "before the response" if self._reader.head is None else "in the middle of the response"
-            first = self.served == 1 and not self._reader.begun
-            receiver.failed(ended(reason, self.presented, where, first))
+            begun = self._reader.begun
+            first = self.served == 1 and not begun
+            receiver.failed(ended(reason, self.presented, where, first, clean=clean, begun=begun))
 
     def expired(self, now: float) -> None:
         """The deadline has passed."""
@@ -231,7 +235,8 @@ class OriginConnection:
             else:
                 self.transport.close()
         else:
-            self._fail(OriginError(504, "timeout", "the origin was too slow", sent=True))
+            reason, begun, cause = "the origin was too slow", self._reader.begun, TimeoutError()
+            self._fail(OriginError(504, "timeout", reason, sent=True, begun=begun, cause=cause))
 
     # -- inside ------------------------------------------------------------------------------------------------------
 

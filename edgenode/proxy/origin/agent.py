@@ -7,10 +7,11 @@ dropped, for a second Content-Length is a second request to somebody.
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import AlreadyCalledError, Deferred, fail
 from twisted.internet.error import ConnectionAborted
 from twisted.python.failure import Failure
 from twisted.web.client import RequestGenerationFailed, ResponseFailed
@@ -22,6 +23,7 @@ from zope.interface import implementer
 from edgenode.model import exchange
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.proxy.headers import HOP_BY_HOP, header_lines
+from edgenode.proxy.origin import agent_errors
 from edgenode.proxy.origin.agent_bodies import OriginResponse, Upload
 from edgenode.proxy.origin.attempts import SAFE, Attempts
 from edgenode.proxy.origin.pool import OriginPool
@@ -53,12 +55,22 @@ class OriginAgent:
     ) -> Deferred[IResponse]:
         """Send a request; cancelling the Deferred closes its connection.
 
-        The Deferred fails with :class:`~edgenode.model.errors.OriginError` if there is no response, with
-        ``SchemeNotSupported`` or ``ValueError`` if the request cannot be sent as it is, and with
-        ``RequestGenerationFailed`` if the body's producer fails.
+        The Deferred fails as that of ``twisted.web.client.Agent`` does; where it is the origin that failed,
+        :meth:`OriginError.of <edgenode.model.errors.OriginError.of>` gives the details:
+
+        - ``ConnectError`` and its kinds, or ``DNSLookupError``: there is no connection;
+        - ``ResponseNeverReceived``, or ``RequestTransmissionFailed`` if the body was not sent yet: there was one, and
+          it ended, was refused in TLS, or took too long; the first of ``reasons`` is the ``SSL.Error``, the
+          ``VerificationError``, ``ConnectionLost``, ``ConnectionDone`` or ``TimeoutError``;
+        - ``ResponseFailed``: the response had begun, or was no HTTP;
+        - ``RequestNotSent``: nothing was tried, for the pool is closed, or the origin at its limit;
+        - ``RequestGenerationFailed``: the body's producer failed, or wrote another length;
+        - ``SchemeNotSupported`` or ``ValueError``: the request cannot be sent as it is;
+        - what is a ``CancelledError`` too: it was cancelled.
 
         :param uri: absolute, ``http`` or ``https``: which of the two is the origin's matter; the fragment is dropped.
-        :param headers: end-to-end fields; hop-by-hop fields, Host, Content-Length and Expect are dropped.
+        :param headers: end-to-end fields; hop-by-hop fields, Content-Length and Expect are dropped; a Host takes the
+            place of the URI's authority, as with ``Agent``.
         :param bodyProducer: the body; without a known length it goes in chunks.
         """
         try:
@@ -101,11 +113,20 @@ def _target_and_host(request: ClientRequest) -> tuple[bytes, bytes]:
         raise SchemeNotSupported(f"Unsupported scheme: {scheme!r}")
     if not _TOKEN.fullmatch(request.method) or request.method == b"CONNECT":
         raise ValueError(f"not a method to send: {request.method!r}")
-    try:
-        host = read_authority(authority)
-    except ClientError as error:
-        raise ValueError(f"{error.reason}: {authority!r}") from error
+    host = _authority(authority)
+    hosts = request.headers.getRawHeaders(b"host")
+    if hosts is not None:
+        if len(hosts) != 1:
+            raise ValueError(f"not one Host: {hosts!r}")
+        host = _authority(hosts[0])
     return target if target.startswith(b"/") else b"/" + target, host
+
+
+def _authority(text: bytes) -> bytes:
+    try:
+        return read_authority(text)
+    except ClientError as error:
+        raise ValueError(f"{error.reason}: {text!r}") from error
 
 
 def _fields(headers: Headers) -> list[tuple[bytes, bytes]]:
@@ -139,7 +160,7 @@ class AgentRequest(Attempts):
         self._lines = header_lines(_fields(request.headers))
         self._upload = upload
         self._response: OriginResponse | None = None
-        self.responded_with: Deferred[IResponse] = Deferred(lambda _: self._end())
+        self.responded_with: Deferred[IResponse] = Deferred(lambda _: self._cancel())
 
     # -- the attempts ------------------------------------------------------------------------------------------------
 
@@ -186,14 +207,15 @@ class AgentRequest(Attempts):
 
     def no_response(self, error: OriginError) -> None:
         """No server has answered."""
+        transmitting = self._transmitting
         self._end()
-        self.responded_with.errback(error)
+        self.responded_with.errback(agent_errors.no_response(error, transmitting))
 
     def response_broken(self, error: OriginError) -> None:
         """The response has begun and there will be no more of it."""
         self._end()
         assert self._response is not None
-        self._response.ended(ResponseFailed([Failure(error)], self._response))
+        self._response.ended(agent_errors.broken(error, self._response))
 
     # -- the response's side -----------------------------------------------------------------------------------------
 
@@ -213,7 +235,11 @@ class AgentRequest(Attempts):
             self._end()
             # Not at once: the protocol is in the middle of something, and expects the end to come from the reactor.
             lost = ResponseFailed([Failure(ConnectionAborted())], self._response)
-            self.pool.reactor.callLater(0, self._response.ended, lost)
+            self.pool.reactor.callLater(0, self._aborted, self._response, lost)
+
+    def _aborted(self, response: OriginResponse, lost: ResponseFailed) -> None:
+        with contextlib.suppress(AlreadyCalledError):  # readBody's own, when its Deferred was cancelled
+            response.ended(lost)
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -223,6 +249,18 @@ class AgentRequest(Attempts):
             self.responded_with.errback(RequestGenerationFailed([failure]))
         else:
             self._response.ended(ResponseFailed([failure], self._response))
+
+    @property
+    def _transmitting(self) -> bool:
+        """Whether there is more of the request to be sent."""
+        return self._upload is not None and not self._upload.finished
+
+    def _cancel(self) -> None:
+        """Nobody wants the response."""
+        balanced = self.balanced or self.pool.balancer.servers[0]
+        error = agent_errors.cancelled(balanced.server if self.stream is None else None, self._transmitting)
+        self._end()
+        self.responded_with.errback(error)
 
     def _end(self) -> None:
         """Give up what is under way."""

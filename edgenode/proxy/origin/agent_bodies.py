@@ -10,7 +10,9 @@ from typing import Protocol, cast
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.interfaces import IConsumer, IProducer, IProtocol, IPushProducer, ITransport
+from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web._newclient import WrongBodyLength  # which users of Agent import from there
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
@@ -20,9 +22,7 @@ from zope.interface import implementer
 from edgenode.proxy.headers import HOP_BY_HOP
 from edgenode.proxy.streams import OriginStream, ResponseHead
 
-
-class WrongBodyLength(Exception):
-    """A body producer wrote more bytes, or fewer, than its length said."""
+_log = Logger()
 
 
 class Download(Protocol):
@@ -44,13 +44,14 @@ class Upload:
 
     :ivar length: in bytes, ``None`` if it is not known in advance.
     :ivar started: whether its producer has been asked to begin.
+    :ivar finished: whether all of it was written.
     :raises ValueError: if its length is no length.
     """
 
     def __init__(self, producer: IBodyProducer) -> None:
         self._producer = producer
         self._stream: OriginStream | None = None
-        self._paused = self.started = False
+        self._paused = self.started = self.finished = False
         self.length: int | None = None
         if isinstance(producer.length, int) and producer.length >= 0:
             self.length = producer.length
@@ -69,7 +70,8 @@ class Upload:
         """Nobody wants the rest."""
         stream, self._stream = self._stream, None
         if stream is not None:
-            self._producer.stopProducing()
+            with _log.failuresHandled("a body producer could not be stopped"):
+                self._producer.stopProducing()
 
     def drained(self) -> None:
         """The connection takes more."""
@@ -108,6 +110,7 @@ class Upload:
         if self._left:
             self._failed(Failure(WrongBodyLength("the body is shorter than its length")))
         else:
+            self.finished = True
             stream.send_body(b"", True)
 
     def _broken(self, failure: Failure) -> None:

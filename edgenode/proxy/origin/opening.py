@@ -9,6 +9,7 @@ import socket
 
 from attrs import evolve
 from OpenSSL import SSL
+from twisted.internet.error import DNSLookupError, TimeoutError
 
 from edgenode.model.errors import OriginError
 from edgenode.net.connecting import Connecting
@@ -19,6 +20,7 @@ from edgenode.net.plain import Plain
 from edgenode.net.transport import Transport
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.origin.balancing import Balanced
+from edgenode.proxy.origin.causes import NOT_VERIFIED, connecting, losing, misnamed
 from edgenode.proxy.origin.pool import Borrower, OriginPool
 from edgenode.proxy.origin.refusals import refusal
 from edgenode.proxy.origin.resolver import is_address
@@ -51,7 +53,7 @@ class TLSOpening:
         if server.is_socket or self._pool.reactor.sockets is not None:
             self._resolved((server.host,))
         else:
-            self._pool.resolver.resolve(server.host, self._resolved, self._unreachable)
+            self._pool.resolver.resolve(server.host, self._resolved, self._unresolved)
 
     def cancel(self) -> None:
         """Nobody wants it any more."""
@@ -73,18 +75,19 @@ class TLSOpening:
             self._connecting.cancel()
             self._try_next("timed out")
             return
-        self.fail(OriginError(504, "timeout", f"no connection to {self._server} in time"))
+        reason = f"no connection to {self._server} in time"
+        self.fail(OriginError(504, "timeout", reason, cause=TimeoutError(string=reason)))
 
     def _resolved(self, addresses: tuple[str, ...]) -> None:
         self._addresses = list(addresses)
         self._try_next("no address")
 
-    def _try_next(self, reason: str) -> None:
+    def _try_next(self, reason: str, number: int = 0) -> None:
         self._connecting = None
         if self._borrower is None:
             return
         if not self._addresses:
-            self._unreachable(reason)
+            self._unreachable(reason, connecting(number, f"no connection to {self._server}"))
             return
         address = self._addresses.pop(0)
         now = self._pool.deadlines.clock()
@@ -94,8 +97,11 @@ class TLSOpening:
             self._pool.reactor, address, self._server.server.port, self._connected, self._try_next
         )
 
-    def _unreachable(self, reason: str) -> None:
-        self.fail(OriginError(502, "connect", f"no connection to {self._server}: {reason}"))
+    def _unresolved(self, reason: str) -> None:
+        self._unreachable(reason, DNSLookupError(reason))
+
+    def _unreachable(self, reason: str, cause: Exception) -> None:
+        self.fail(OriginError(502, "connect", f"no connection to {self._server}: {reason}", cause=cause))
 
     def _connected(self, sock: socket.socket) -> None:
         self._connecting = None
@@ -105,7 +111,8 @@ class TLSOpening:
         except (SSL.Error, UnicodeError) as error:
             sock.close()
             reason = str(error) if isinstance(error, UnicodeError) else describe(error)
-            self.fail(OriginError(502, "handshake", f"no TLS with {self._server} as {self._name}: {reason}"))
+            reason = f"no TLS with {self._server} as {self._name}: {reason}"
+            self.fail(OriginError(502, "handshake", reason, cause=error.with_traceback(None)))
             return
         self._transport = Transport(self._pool.reactor, sock, connection, self)
         self._transport.start()
@@ -135,7 +142,7 @@ class TLSOpening:
             try:
                 self._pool.verify(transport.connection, self._name)
             except OriginError as error:
-                self.fail(error)
+                self.fail(evolve(error, cause=misnamed(self._name)))
                 return
         pool = self._pool
         presented = None
@@ -166,11 +173,13 @@ class TLSOpening:
         self._transport = None
         alert = alert_in(reason)
         if self._record.errors:
-            error = OriginError(502, "certificate", f"the certificate of {self._server}: {self._record.reason}")
+            reason = f"the certificate of {self._server}: {self._record.reason}"
+            error = OriginError(502, "certificate", reason, cause=SSL.Error(NOT_VERIFIED))
         elif alert and self._connection is not None:
             error = refusal(alert, self._record.presentation(self._connection, done=False), sent=False)
         else:
-            error = OriginError(502, "handshake", f"no TLS with {self._server}: {reason or 'closed'}")
+            cause = losing(reason, clean)
+            error = OriginError(502, "handshake", f"no TLS with {self._server}: {reason or 'closed'}", cause=cause)
         self.fail(error)
 
     def _end(self) -> None:

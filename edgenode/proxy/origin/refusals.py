@@ -8,10 +8,12 @@ is told alike, and with the name of the alert.
 from __future__ import annotations
 
 from attrs import evolve
+from OpenSSL import SSL
 
 from edgenode.model.errors import OriginError
 from edgenode.model.presentation import Presentation
 from edgenode.net.errors import NAMELESS, UNREAD, alert_in
+from edgenode.proxy.origin.causes import closed
 
 OF_THE_CERTIFICATE = frozenset({
     "no certificate", "bad certificate", "unsupported certificate", "certificate revoked", "certificate expired",
@@ -51,21 +53,32 @@ def refusal(alert: str, presentation: Presentation, sent: bool) -> OriginError:
         if given:
             reason += " (it was sent our certificate)"
     processed = sent and alert not in OF_THE_HANDSHAKE
-    return OriginError(502, "handshake", reason, processed, presented=presentation.refused(alert))
+    cause = SSL.Error([("SSL routines", "", f"ssl/tls alert {alert}")])
+    return OriginError(502, "handshake", reason, processed, presented=presentation.refused(alert), cause=cause)
 
 
-def ended(reason: str, presentation: Presentation | None, where: str, first: bool) -> OriginError:
+def ended(
+    reason: str,
+    presentation: Presentation | None,
+    where: str,
+    first: bool,
+    *,
+    clean: bool = False,
+    begun: bool = False,
+) -> OriginError:
     """The error for a connection that ended while a response was due.
 
     :param reason: why, as the transport has it.
     :param presentation: what was known of our certificate on it; ``None`` without TLS.
     :param where: how far it had come, such as ``before the response``.
     :param first: whether it has served nobody before, and not a byte of a response has come on it.
+    :param clean: whether the origin has closed it as its protocol demands.
+    :param begun: whether a byte of this response has come.
     """
     alert = alert_in(reason)
     if presentation is not None and alert and (first or alert in OF_THE_CERTIFICATE):
         error = refusal(alert, presentation, sent=True)
-        return error if first else evolve(error, sent=True)
-    return OriginError(
-        502, "reset", f"connection ended {where}: {reason or 'closed'}", sent=True, presented=presentation
-    )
+        return error if first else evolve(error, sent=True, begun=begun)
+    told = f"connection ended {where}: {reason or 'closed'}"
+    cause = closed(reason, clean)
+    return OriginError(502, "reset", told, sent=True, begun=begun, presented=presentation, cause=cause)
