@@ -95,6 +95,10 @@ class Record(Protocol):
         """The certificate headers that it was not sent, for they would be too long."""
 
     @property
+    def queued(self) -> float:
+        """How long it waited for a connection to the origin, seconds."""
+
+    @property
     def tries(self) -> int:
         """How many servers were asked."""
 

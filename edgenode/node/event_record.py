@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from edgenode.model.errors import ClientError, OriginError
@@ -45,8 +45,9 @@ def event_line(record: Record) -> str:
         asked = "null" if server is None else text(server)
         presented = "null" if record.presented is None else _presented(record.presented)
         values = text(record.origin), asked, record.origin_status or "null", record.tries, reused, presented
-        left_out = record.left_out
-        origin = _ORIGIN_IN_PART % (*values, texts(left_out)) if left_out else _ORIGIN % values
+        origin = _ORIGIN % values
+        if record.left_out or record.queued:
+            origin = f"{origin[:-1]}{''.join(_in_part(record))}}}"
     line = _EVENT[:]
     line[1::2] = (
         instant(record.time),
@@ -80,6 +81,14 @@ def event_of(record: Record) -> Event:
     """
     event: Event = json.loads(event_line(record))
     return event
+
+
+def _in_part(record: Record) -> Iterator[str]:
+    """What is said of the origin only where there is something to say."""
+    if record.left_out:
+        yield f',"left_out":{texts(record.left_out)}'
+    if record.queued:
+        yield f',"queued":{record.queued * 1e6:.0f}'
 
 
 def _presented(presentation: Presentation) -> str:
@@ -137,7 +146,6 @@ def _parts(template: str) -> list[str]:
 _EVENT = _parts(_template(ROWS))
 _REQUEST = _parts(_template(ALL_ROWS["request"].inner))
 _ORIGIN = _template(ALL_ROWS["origin"].inner, optional=False)
-_ORIGIN_IN_PART = _template(ALL_ROWS["origin"].inner)
 _ORIGIN_ERROR = _template(ALL_ROWS["error"].inner)
 _CLIENT_ERROR = _template(ALL_ROWS["error"].inner, optional=False)
 

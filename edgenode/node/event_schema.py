@@ -339,6 +339,9 @@ class EventOrigin(TypedDict):
             Texts, "left_out", "The certificate headers that the origin was not sent, because they would be too long."
         ]
     ]
+    queued: NotRequired[
+        Annotated[Number, "queued", "The time that the request waited for a connection, if it had to.", "µs"]
+    ]
 
 
 class EventBytes(TypedDict):

@@ -31,7 +31,7 @@ class EventRecord:
     status = tries = origin_status = received = sent = 0
     reused = False
     presented: Presentation | None = None
-    decided = answered = 0.0
+    decided = answered = queued = 0.0
 
     def __init__(self, listener: str, exchange: Exchange, at: float = 0.0, began: float = 0.0) -> None:
         self.listener = listener

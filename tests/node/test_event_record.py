@@ -36,6 +36,7 @@ WHOLE = FakeRecord(
     error=OriginError(502, "reset", "it was reset"),
     time=1795262400.25,
     left_out=("Client-Cert",),
+    queued=0.25,
     presented=Presentation(True, "CN=edge", "0C", True, expired=EXPIRED),
 )
 """A record of which an event has every field."""
@@ -64,7 +65,7 @@ LINE = (
     '"error":{"fault":"origin","kind":"reset","status":502,"reason":"it was reset"},'
     '"origin":{"name":"shop","server":"10.0.0.11:8443","status":200,"tries":1,"reused":true,'
     '"certificate":{"asked":true,"subject":"CN=edge","serial":"0C","accepted":true,"alert":null,"expired":"2026-11-20T12:00:00Z"},'
-    '"left_out":["Client-Cert"]},'
+    '"left_out":["Client-Cert"],"queued":250000},'
     '"bytes":{"received":0,"sent":1024},'
     '"timings":{"decision":250000,"origin":500000,"response":250000,"total":1000000}}'
 )

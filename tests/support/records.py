@@ -55,6 +55,7 @@ class FakeRecord:
     ended: float = 101.0
     left_out: tuple[str, ...] = ()
     presented: Presentation | None = None
+    queued: float = 0.0
 
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)

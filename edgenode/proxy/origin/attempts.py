@@ -44,6 +44,7 @@ class Attempts:
     :ivar stream: where the request is under way; ``None`` while it is not, and once the response is complete.
     :ivar balanced: the server that was asked last.
     :ivar tries: how many servers were asked.
+    :ivar queued: how long it has waited for a connection, seconds.
     :ivar reused: whether the last was asked on a kept connection.
     :ivar presented: what became of our certificate on the connection to it; ``None`` without TLS.
     :ivar origin_status: the status that it answered; 0 if it did not.
@@ -60,6 +61,8 @@ class Attempts:
     presented: Presentation | None = None
     origin_status: int = 0
     origin_error: OriginError | None = None
+    queued: float = 0.0
+    _waits_since: float = 0.0
     _opening: Opening | None = None
     _tried: tuple[Balanced, ...] = ()
     responded_to: bool = False
@@ -81,22 +84,33 @@ class Attempts:
 
     # -- for a subclass ----------------------------------------------------------------------------------------------
 
-    def attempt(self, *, fresh: bool = False) -> None:
+    def attempt(self, *, fresh: bool = False, turn: bool = False) -> None:
         """Borrow a connection and send the request on it.
 
         :param fresh: whether only a new connection will do.
+        :param turn: whether the request has waited for one, and its turn has come.
         """
-        opening = self.pool.borrow(self, self._tried, fresh=fresh)
+        opening = self.pool.borrow(self, self._tried, fresh=fresh, turn=turn)
         if opening is not None:
-            self.tries += 1
-            self.reused = False
             self._opening = opening
+            if opening.waits:
+                self._waits_since = self.pool.deadlines.clock()
+            else:
+                self.tries += 1
+                self.reused = False
+
+    def _waited(self) -> None:
+        """It waits no longer for a connection."""
+        if self._waits_since:
+            self.queued += self.pool.deadlines.clock() - self._waits_since
+            self._waits_since = 0.0
 
     def give_up(self) -> None:
         """Nobody waits for the response, or for the rest of it, any more."""
         opening, self._opening = self._opening, None
         stream, self.stream = self.stream, None
         if opening is not None:
+            self._waited()
             opening.cancel()
         if stream is not None:
             stream.reset()
@@ -134,6 +148,12 @@ class Attempts:
             self.no_response(OriginError(502, "unavailable", "an internal error"))
             raise
 
+    def turn(self, fresh: bool) -> None:
+        """A connection has come free: borrow it."""
+        self._opening = None
+        self._waited()
+        self.attempt(fresh=fresh, turn=True)
+
     def not_lent(self, server: Balanced | None, error: OriginError) -> None:
         """No connection could be had.
 
@@ -147,6 +167,7 @@ class Attempts:
                 self.tries += 1
                 self.reused = False
         self._opening = None
+        self._waited()
         self._attempt_failed(error)
 
     # -- the stream's side -------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ The one place on the origin's side that knows which protocol is spoken.
 from __future__ import annotations
 
 import socket
+from typing import ClassVar
 
 from attrs import evolve
 from OpenSSL import SSL
@@ -21,7 +22,8 @@ from edgenode.net.transport import Transport
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.causes import NOT_VERIFIED, connecting, losing, misnamed
-from edgenode.proxy.origin.pool import Borrower, OriginPool
+from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.origin.queue import Borrower
 from edgenode.proxy.origin.refusals import refusal
 from edgenode.proxy.origin.resolver import is_address
 from edgenode.tls.presenting import OriginRecord
@@ -32,6 +34,8 @@ class TLSOpening:
 
     :ivar deadline: for all of it, or while there are further addresses to try, for a fair part of it.
     """
+
+    waits: ClassVar[bool] = False
 
     def __init__(self, pool: OriginPool, server: Balanced, borrower: Borrower) -> None:
         self._pool = pool

@@ -155,7 +155,15 @@ class Origin:
         "The maximum number of unused connections that are kept.", 128
     )
     max_connections: Annotated[int, Between(1, 100_000)] = setting(
-        "The maximum number of open connections; a request that would need another is answered with 503.", 1024
+        "The maximum number of open connections; a request that would need another waits for one.", 1024
+    )
+    max_queued: Annotated[int, Between(0, 100_000)] = setting(
+        "The maximum number of requests that wait for a connection, first come, first served; further ones are "
+        "answered with 503. 0: none waits.",
+        1024,
+    )
+    queue_timeout: Seconds = setting(
+        "The time that a request waits for a connection; then it is answered with 503.", Seconds(5.0)
     )
     max_fails: Annotated[int, Between(0, 1000)] = setting(
         "The number of failures within ``fail-timeout`` after which a server is not used for a while; 0: it "

@@ -9,34 +9,33 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Container
 from operator import attrgetter
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from OpenSSL import SSL
+from twisted.logger import Logger
 
 from edgenode.model.errors import OriginError
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.transport import Transport
 from edgenode.proxy.origin.balancing import Balanced, Balancer
 from edgenode.proxy.origin.origin import Origin
+from edgenode.proxy.origin.queue import Borrower, Queue
 from edgenode.proxy.origin.resolver import Resolver
 from edgenode.proxy.streams import OriginStream
+
+_log = Logger()
 
 Verify = Callable[[SSL.Connection, str], None]
 """Checks an origin's certificate against a name; raises :class:`OriginError`."""
 
 
-class Borrower(Protocol):
-    """What a pool tells who wants a connection."""
-
-    def lent(self, stream: OriginStream, server: Balanced, reused: bool) -> None:
-        """Here it is."""
-
-    def not_lent(self, server: Balanced | None, error: OriginError) -> None:
-        """None could be had."""
-
-
 class Opening(Protocol):
-    """A connection that is being opened for a borrower."""
+    """A connection that is being opened for a borrower, or its place in the queue.
+
+    :ivar waits: whether it is the latter, so that no server was asked.
+    """
+
+    waits: ClassVar[bool]
 
     def begin(self) -> None:
         """Start."""
@@ -113,6 +112,8 @@ class OriginPool:
         self._open = open
         self._idle: dict[Balanced, list[PooledConnection]] = {each: [] for each in self.balancer.servers}
         self._idle_count = 0
+        self._queue = Queue(origin, deadlines)
+        self._woken = False
         self._connections: set[PooledConnection] = set()
         self._opening: set[Opening] = set()
         self._closed = False
@@ -123,17 +124,29 @@ class OriginPool:
         """How many connections there are: idle, busy and being opened."""
         return len(self._connections) + len(self._opening)
 
-    def borrow(self, borrower: Borrower, tried: Container[Balanced] = (), *, fresh: bool = False) -> Opening | None:
-        """Get a connection: an idle one at once, or a new one later; either way through ``borrower``.
+    @property
+    def queued(self) -> int:
+        """How many wait for one."""
+        return len(self._queue)
+
+    def borrow(
+        self, borrower: Borrower, tried: Container[Balanced] = (), *, fresh: bool = False, turn: bool = False
+    ) -> Opening | None:
+        """Get a connection: an idle one at once, or a new one, or another's, later; always through ``borrower``.
 
         :param tried: servers that shall not be asked again.
         :param fresh: whether only a new connection will do, because an idle one has just turned out to be stale.
-        :returns: what opens a new one, if that has begun.
+        :param turn: whether it has waited, and its turn has come.
+        :returns: what opens a new one, or the place in the queue, if that has begun.
         """
         if self._aborted:
             borrower.not_lent(None, _stopped())
             return None
-        server = self.balancer.choose(self.deadlines.clock(), tried)
+        if self._queue and not turn:
+            return self._queue.join(borrower, tried, fresh)
+        now = self.deadlines.clock()
+        server = self._released(now, tried) if turn and not fresh else None
+        server = server or self.balancer.choose(now, tried)
         if server is None:
             borrower.not_lent(None, OriginError(502, "unavailable", "no server is left to try"))
             return None
@@ -145,12 +158,18 @@ class OriginPool:
                 borrower.lent(connection, server, True)
                 return None
         if self.open >= self.origin.max_connections and not self._close_idle():
-            borrower.not_lent(None, OriginError(503, "unavailable", "all connections to the origin are in use"))
-            return None
+            return self._queue.join(borrower, tried, fresh)
         opening = self._open(self, server, borrower)
         self._opening.add(opening)
         opening.begin()
         return opening if opening in self._opening else None
+
+    def _released(self, now: float, tried: Container[Balanced]) -> Balanced | None:
+        """A server that has a connection to spare, and may be asked: under load none is closed for a server's share."""
+        for server, idle in self._idle.items():
+            if idle and server not in tried and server.out_until <= now:
+                return server
+        return None
 
     def _close_idle(self) -> bool:
         """Make room by closing an unused connection, if there is one: the longest unused of some server."""
@@ -158,6 +177,20 @@ class OriginPool:
         if connection is not None:
             connection.close()
         return connection is not None
+
+    def _wake(self) -> None:
+        """Let those who wait have what has come free: not at once, for it may be in the middle of something."""
+        if not self._woken:
+            self._woken = True
+            self.reactor.again(self)
+
+    def doAgain(self) -> None:
+        """Serve those who wait, as many as there is room for."""
+        self._woken = False
+        while self._queue and (self._idle_count or self.open < self.origin.max_connections):
+            waiting = self._queue.next()
+            with _log.failuresHandled("a request that had waited for a connection failed"):
+                waiting.borrower.turn(waiting.fresh)
 
     def release(self, connection: PooledConnection) -> None:
         """Take a connection back."""
@@ -169,6 +202,8 @@ class OriginPool:
         self._idle_count += 1
         connection.released = self.reactor.polls
         connection.deadline = self.deadlines.clock() + self.origin.idle_timeout
+        if self._queue:
+            self._wake()
 
     def gone(self, connection: PooledConnection) -> None:
         """A connection is over."""
@@ -177,6 +212,8 @@ class OriginPool:
         if connection in idle:
             idle.remove(connection)
             self._idle_count -= 1
+        if self._queue:
+            self._wake()
 
     def opened(self, opening: Opening, connection: PooledConnection) -> None:
         """A connection is established and verified."""
@@ -187,6 +224,8 @@ class OriginPool:
     def unopened(self, opening: Opening) -> None:
         """A connection could not be established, or is no longer wanted."""
         self._opening.discard(opening)
+        if self._queue:
+            self._wake()
 
     def close(self) -> None:
         """Close what is idle now, and what is busy as soon as it is released."""
@@ -199,6 +238,7 @@ class OriginPool:
         """End every connection at once, and lend no more."""
         self._aborted = True
         self.close()
+        self._queue.fail(_stopped())
         for opening in tuple(self._opening):
             opening.fail(_stopped())
         for connection in tuple(self._connections):

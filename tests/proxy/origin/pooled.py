@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from attrs import Factory, define
 
@@ -10,7 +10,8 @@ from edgenode.model.errors import OriginError
 from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.origin import Origin, Server
-from edgenode.proxy.origin.pool import Borrower, OriginPool
+from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.origin.queue import Borrower
 from edgenode.proxy.streams import OriginStream
 from tests.support.loop import Loop
 
@@ -75,6 +76,7 @@ class FakeOpening:
     borrower: Borrower
     begun: bool = False
     cancelled: bool = False
+    waits: ClassVar[bool] = False
 
     def begin(self) -> None:
         """Wait for the test."""
@@ -108,6 +110,7 @@ class Borrowing:
 
     got: list[tuple[Any, bool]] = Factory(list)
     errors: list[OriginError] = Factory(list)
+    pool: Any = None
 
     def lent(self, stream: OriginStream, server: Balanced, reused: bool) -> None:
         """Here it is."""
@@ -116,6 +119,10 @@ class Borrowing:
     def not_lent(self, server: Balanced | None, error: OriginError) -> None:
         """There is none."""
         self.errors.append(error)
+
+    def turn(self, fresh: bool) -> None:
+        """It has waited."""
+        self.pool.borrow(self, fresh=fresh, turn=True)
 
 
 class Pooled:
@@ -137,7 +144,7 @@ class Pooled:
 
     def borrow(self, *, fresh: bool = False) -> Borrowing:
         """Borrow; what has to be opened is open at once."""
-        borrowing, before = Borrowing(), len(self.openings)
+        borrowing, before = Borrowing(pool=self.pool), len(self.openings)
         self.pool.borrow(borrowing, fresh=fresh)
         for opening in self.openings[before:]:
             opening.succeed()

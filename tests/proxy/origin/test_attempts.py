@@ -55,7 +55,7 @@ class Pool:
     def __attrs_post_init__(self) -> None:
         self.balancer = Balancer(self.origin.servers, self.origin.max_fails, self.origin.fail_timeout)
 
-    def borrow(self, borrower: Any, tried: Any = (), *, fresh: bool = False) -> None:
+    def borrow(self, borrower: Any, tried: Any = (), *, fresh: bool = False, turn: bool = False) -> None:
         """Lend, or say that no server is left."""
         server = self.balancer.choose(1.0, tried)
         if server is None:

@@ -587,7 +587,7 @@ async def test_a_body_s_protocol_that_raises(pki: PKI, which: str, flush_logged_
 
 
 async def test_reading_a_body_can_be_cancelled(pki: PKI) -> None:
-    """``readBody`` needs ``abortConnection`` for that, which ours has and Twisted's has not: the connection is closed."""
+    """``readBody`` needs ``abortConnection`` for that, which ours has and Twisted's has not."""
     with Origin(pki, head_then(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", end="stall"), tls=False) as origin:
         async with tried("ours", pki, origin.port) as agent:
             reading = readBody(await agent.request(b"GET", b"/"))

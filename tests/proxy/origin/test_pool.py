@@ -36,9 +36,11 @@ class Exchange:
 
     done: Deferred[int] = field(factory=Deferred)
     connection: OriginStream | None = None
+    pool: OriginPool | None = None
 
     def on(self, pool: OriginPool, **options: Any) -> Deferred[int]:
         """Borrow a connection and send the request."""
+        self.pool = pool
         pool.borrow(self, **options)
         return self.done
 
@@ -50,6 +52,11 @@ class Exchange:
     def not_lent(self, server: Balanced | None, error: OriginError) -> None:
         """There is no connection."""
         self.done.errback(error)
+
+    def turn(self, fresh: bool) -> None:
+        """It has waited."""
+        assert self.pool is not None
+        self.pool.borrow(self, fresh=fresh, turn=True)
 
     def interim(self, head: ResponseHead) -> None:
         """Nothing."""
@@ -140,10 +147,11 @@ def test_an_idle_connection_has_its_time_from_when_it_was_given_back() -> None:
 
 def test_openings_count_as_connections() -> None:
     """Until they have failed, or nobody wants them."""
-    pooled = Pooled(max_connections=2)
+    pooled = Pooled(max_connections=2, max_queued=0)
     waiting = [Borrowing() for _ in range(3)]
-    openings = [pooled.pool.borrow(each) for each in waiting]
+    openings: list[Any] = [pooled.pool.borrow(each) for each in waiting]
     assert openings == [*pooled.openings, None]
+    assert pooled.pool.queued == 0
     assert (waiting[2].errors[0].status, waiting[2].errors[0].kind) == (503, "unavailable")
     pooled.openings[0].cancel()
     pooled.openings[1].fail(OriginError(502, "connect", "for the test"))
@@ -153,7 +161,7 @@ def test_openings_count_as_connections() -> None:
 
 def test_an_idle_connection_makes_room_for_a_new_one() -> None:
     """To another server, or where only a new one will do; a busy one does not."""
-    pooled = Pooled(2, max_connections=1)
+    pooled = Pooled(2, max_connections=1, max_queued=0)
     first = pooled.take()
     pooled.pool.release(first)  # type: ignore[arg-type]
     second = pooled.take()
@@ -189,7 +197,7 @@ def test_the_host_of_a_request_is_what_the_section_says() -> None:
 
 async def test_max_connections_is_the_most_there_are(pki: PKI) -> None:
     """One more than allowed is refused at once with 503, and none is opened for it."""
-    with Origin(pki, Served.stall) as origin, pool_to(pki, origin.port, max_connections=2) as pool:
+    with Origin(pki, Served.stall) as origin, pool_to(pki, origin.port, max_connections=2, max_queued=0) as pool:
         asked = [Exchange().on(pool) for _ in range(2)]
         error = await error_of(Exchange().on(pool))
         assert (error.status, error.kind, error.sent, pool.open) == (503, "unavailable", False, 2)
