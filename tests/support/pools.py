@@ -10,6 +10,7 @@ from edgenode.model.errors import OriginError
 from edgenode.model.settings import Seconds, Word
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
+from edgenode.proxy.origin.agent import OriginAgent
 from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import Origin as OriginSection
 from edgenode.proxy.origin.origin import Server
@@ -29,6 +30,11 @@ def beneath(error: BaseException | None) -> OriginError:
     assert error is not None
     assert error.__cause__ is told
     return told
+
+
+def agent_to(pool: OriginPool) -> OriginAgent:
+    """An agent that may ask the origin as ``shop.example`` too."""
+    return OriginAgent(pool, ["shop.example", "shop.example:8443"])
 
 
 @contextlib.contextmanager

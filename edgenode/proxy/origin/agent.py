@@ -1,7 +1,8 @@
 """One origin as an agent of ``twisted.web``: ``treq.client.HTTPClient(OriginAgent(pool))`` speaks to it.
 
-Law: whatever a URI says, the request goes to the servers of this one origin, under its one identity; its authority is
-no more than the Host field. How a message is framed is decided here alone: what a caller's headers say of it is
+Law: a request goes to the servers of this one origin, under its one identity; a URI that is another's, such as the
+Location of a redirect, is an error, and nothing is sent.
+How a message is framed is decided here alone: what a caller's headers say of it is
 dropped, for a second Content-Length is a second request to somebody.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Callable, Iterable
 
 from attrs import frozen
 from twisted.internet.defer import AlreadyCalledError, Deferred, fail
@@ -42,13 +44,26 @@ _WITH_LENGTH = frozenset((b"POST", b"PUT", b"PATCH"))
 class OriginAgent:
     """The agent of one origin; connections, limits and timeouts are those of its pool.
 
-    A response that is neither read nor aborted keeps its connection.
+    The authority of a URI is the origin's name, its ``server-name``, a ``host`` that it names, or the host of one of
+    its servers, each without a port or with one of a server's; the scheme is that of its servers. A response that is
+    neither read nor aborted keeps its connection.
 
-    :param pool: the connections to the origin.
+    :param pool: the connections to the origin; or what gives those of now.
+    :param hosts: further authorities by which it may be asked, such as ``www.shop.example``.
+    :raises ValueError: if one of them is no authority.
     """
 
-    def __init__(self, pool: OriginPool) -> None:
-        self.pool = pool
+    def __init__(self, pool: OriginPool | Callable[[], OriginPool], hosts: Iterable[str] = ()) -> None:
+        self._pool = pool
+        self._hosts = frozenset(_authority(each.encode("ascii")) for each in hosts)
+        self._known: OriginPool | None = None
+        self._authorities: frozenset[bytes] = frozenset()
+        self._schemes: frozenset[bytes] = frozenset()
+
+    @property
+    def pool(self) -> OriginPool:
+        """The connections to the origin."""
+        return self._pool if isinstance(self._pool, OriginPool) else self._pool()
 
     def request(
         self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: IBodyProducer | None = None
@@ -65,10 +80,10 @@ class OriginAgent:
         - ``ResponseFailed``: the response had begun, or was no HTTP;
         - ``RequestNotSent``: nothing was tried, for the pool is closed, or the origin at its limit;
         - ``RequestGenerationFailed``: the body's producer failed, or wrote another length;
-        - ``SchemeNotSupported`` or ``ValueError``: the request cannot be sent as it is;
+        - ``SchemeNotSupported``, :class:`ForeignURI` or another ``ValueError``: the request cannot be sent as it is;
         - what is a ``CancelledError`` too: it was cancelled.
 
-        :param uri: absolute, ``http`` or ``https``: which of the two is the origin's matter; the fragment is dropped.
+        :param uri: absolute, of the origin; the fragment is dropped.
         :param headers: end-to-end fields; hop-by-hop fields, Content-Length and Expect are dropped; a Host takes the
             place of the URI's authority, as with ``Agent``.
         :param bodyProducer: the body; without a known length it goes in chunks.
@@ -76,12 +91,50 @@ class OriginAgent:
         try:
             upload = None if bodyProducer is None else Upload(bodyProducer)
             request = ClientRequest(method, uri, headers if headers is not None else Headers())
-            target, host = _target_and_host(request)
-            sending = AgentRequest(self.pool, request, target, host, upload)
+            pool = self.pool
+            target, host = self._target_and_host(request, pool)
+            sending = AgentRequest(pool, request, target, host, upload)
         except (ValueError, SchemeNotSupported):
             return fail()
         sending.attempt()
         return sending.responded_with
+
+    def _target_and_host(self, request: ClientRequest, pool: OriginPool) -> tuple[bytes, bytes]:
+        """The request target and the Host field of a request.
+
+        :raises SchemeNotSupported: if the URI's scheme is not that of the origin's servers.
+        :raises ForeignURI: if it is another host's.
+        :raises ValueError: if a part of it would not come through as one, such as a value with a line end.
+        """
+        match = _URI.fullmatch(request.absoluteURI)
+        if match is None:
+            raise ValueError(f"not an absolute URI: {request.absoluteURI!r}")
+        scheme, authority, target = match.groups()
+        if pool is not self._known:
+            self._authorities = _authorities(pool) | self._hosts
+            self._schemes = frozenset(b"https" if each.tls else b"http" for each in pool.origin.servers)
+            self._known = pool
+        if not _TOKEN.fullmatch(request.method) or request.method == b"CONNECT":
+            raise ValueError(f"not a method to send: {request.method!r}")
+        host = _authority(authority)
+        if scheme.lower() not in self._schemes:
+            spoken = b" and ".join(sorted(self._schemes)).decode()
+            raise SchemeNotSupported(f"the origin {pool.name!r} is asked by {spoken}, not {scheme.decode()}")
+        if host not in self._authorities:
+            known = b", ".join(sorted(self._authorities)).decode()
+            raise ForeignURI(f"{host.decode()} is not the origin {pool.name!r}, which is asked as {known}")
+        if pool.origin.host not in ("client", "server"):
+            host = pool.origin.host.encode("ascii")
+        hosts = request.headers.getRawHeaders(b"host")
+        if hosts is not None:
+            if len(hosts) != 1:
+                raise ValueError(f"not one Host: {hosts!r}")
+            host = _authority(hosts[0])
+        return target if target.startswith(b"/") else b"/" + target, host
+
+
+class ForeignURI(ValueError):
+    """A URI is not of the origin of the agent that was asked: of a redirect to another host, most likely."""
 
 
 @implementer(IClientRequest)
@@ -99,27 +152,19 @@ class ClientRequest:
     headers: Headers
 
 
-def _target_and_host(request: ClientRequest) -> tuple[bytes, bytes]:
-    """The request target and the Host field of a request.
-
-    :raises SchemeNotSupported: if the URI's scheme is neither http nor https.
-    :raises ValueError: if a part of it would not come through as one, such as a value with a line end.
-    """
-    match = _URI.fullmatch(request.absoluteURI)
-    if match is None:
-        raise ValueError(f"not an absolute URI: {request.absoluteURI!r}")
-    scheme, authority, target = match.groups()
-    if scheme.lower() not in (b"http", b"https"):
-        raise SchemeNotSupported(f"Unsupported scheme: {scheme!r}")
-    if not _TOKEN.fullmatch(request.method) or request.method == b"CONNECT":
-        raise ValueError(f"not a method to send: {request.method!r}")
-    host = _authority(authority)
-    hosts = request.headers.getRawHeaders(b"host")
-    if hosts is not None:
-        if len(hosts) != 1:
-            raise ValueError(f"not one Host: {hosts!r}")
-        host = _authority(hosts[0])
-    return target if target.startswith(b"/") else b"/" + target, host
+def _authorities(pool: OriginPool) -> frozenset[bytes]:
+    """By which names an origin is asked, in their normal form."""
+    origin = pool.origin
+    names = {pool.name, *(each.name for each in origin.servers), origin.server_name or pool.name}
+    if origin.host not in ("client", "server"):
+        names.add(origin.host)
+    found = set()
+    for name in names:
+        host = f"[{name}]" if name.count(":") > 1 and "[" not in name else name
+        for end in ("", *(f":{each.port}" for each in origin.servers)):
+            with contextlib.suppress(ValueError):  # of a name that is no host's
+                found.add(_authority(f"{host}{end}".encode()))
+    return frozenset(found)
 
 
 def _authority(text: bytes) -> bytes:

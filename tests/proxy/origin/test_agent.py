@@ -38,15 +38,16 @@ from zope.interface.verify import verifyObject
 
 from edgenode.model.errors import OriginError
 from edgenode.net.transport import READ_AHEAD
-from edgenode.proxy.origin.agent import OriginAgent
+from edgenode.proxy.origin.agent import ForeignURI, OriginAgent
 from tests.support import memory
 from tests.support.misbehaviours import MISBEHAVIOURS, RESET, misbehaving
 from tests.support.node import OK, PKI, Origin, Served, answering, fields
-from tests.support.pools import beneath, pool_to
+from tests.support.pools import agent_to, beneath, pool_to
 
 pytestmark = pytest.mark.lasting
 
 URI = b"https://shop.example/a?b"
+PLAIN_URI = b"http://shop.example/a?b"
 
 
 @define
@@ -102,7 +103,7 @@ def failure_of(asked: Deferred[Any]) -> BaseException | None:
 def one(pki: PKI) -> Any:
     """A well-behaved origin and its agent."""
     with Origin(pki) as origin, pool_to(pki, origin.port) as pool:
-        yield Fixture(origin, OriginAgent(pool))
+        yield Fixture(origin, agent_to(pool))
 
 
 @define
@@ -177,13 +178,45 @@ async def test_get_asks_the_origin_as_the_uri_says(one: Fixture) -> None:
     assert response.request.absoluteURI == b"https://shop.example:8443/a/b?c=d&e"
 
 
-@pytest.mark.parametrize("uri", [b"http://localhost:1/", b"https://other.example", b"https://[::1]:1/#there"])
-async def test_every_uri_leads_to_the_one_origin(one: Fixture, uri: bytes) -> None:
-    """Whatever authority and scheme a URI has, the connection is the origin's, made with its certificate."""
-    response = await one.agent.request(b"GET", uri)
+@pytest.mark.parametrize("uri", [b"https://origin.test/", b"https://ORIGIN/#there", b"https://127.0.0.1:%d"])
+async def test_the_origin_is_asked_by_its_names(one: Fixture, uri: bytes) -> None:
+    """Its own, its server-name's and its servers'; the connection is made with its certificate."""
+    response = await one.agent.request(b"GET", uri.replace(b"%d", b"%d" % one.origin.port))
     assert await readBody(response) == b"ok"
     assert one.origin.peers == ["edge as a client"]
     assert one.origin.requests[0].startswith(b"GET / HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    ("uri", "error"),
+    [
+        (b"https://other.example/", ForeignURI),
+        (b"https://origin.test:1/", ForeignURI),
+        (b"https://origin.test.evil/", ForeignURI),
+        (b"https://[::1]/", ForeignURI),
+        (b"http://origin.test/", SchemeNotSupported),
+    ],
+)
+async def test_nobody_else_is_asked(one: Fixture, uri: bytes, error: type[Exception]) -> None:
+    """A URI of another host, port or scheme is an error that names the origin, and no connection is opened."""
+    failed = await one.failed(b"GET", uri)
+    assert type(failed) is error
+    assert "the origin 'origin'" in str(failed)
+    assert (one.agent.pool.open, one.origin.connections) == (0, [])
+
+
+async def test_the_agent_goes_on_with_the_pool_of_now(pki: PKI) -> None:
+    """With what gives the pool a reload is followed: names too."""
+    with Origin(pki) as origin, pool_to(pki, origin.port) as one, pool_to(pki, origin.port, host="b.test") as two:
+        pools = [one]
+        agent = OriginAgent(lambda: pools[-1])
+        await readBody(await agent.request(b"GET", b"https://origin.test/"))
+        with pytest.raises(ForeignURI):
+            await agent.request(b"GET", b"https://b.test/")
+        pools.append(two)
+        await readBody(await agent.request(b"GET", b"https://b.test/"))
+        assert (one.open, two.open) == (1, 1)
+    assert [fields(request, "Host") for request in origin.requests] == [[b"origin.test"], [b"b.test"]]
 
 
 async def test_post_sends_the_body_with_one_length(one: Fixture) -> None:
@@ -303,7 +336,7 @@ async def test_a_body_ends_as_twisted_documents(
 ) -> None:
     """Whole, possibly whole, and not whole are three different ends, now and when the body is asked for late."""
     with Origin(pki, misbehaving()) as origin, pool_to(pki, origin.port, read_timeout=0.3) as pool:
-        response = await OriginAgent(pool).request(b"GET", b"https://shop.example/" + name.encode())
+        response = await agent_to(pool).request(b"GET", b"https://shop.example/" + name.encode())
         if late:
             await deferLater(pool.reactor, 0.15)
         sink = Sink()
@@ -326,15 +359,35 @@ async def test_a_body_is_delivered_once(one: Fixture) -> None:
 
 async def test_a_redirect_is_followed_only_if_wanted(one: Fixture) -> None:
     """Without redirects the 302 comes back; with them the new target is asked of the same origin."""
-    moved = b"HTTP/1.1 302 Found\r\nLocation: https://elsewhere.example/new\r\nContent-Length: 0\r\n\r\n"
+    moved = b"HTTP/1.1 302 Found\r\nLocation: https://origin.test/new\r\nContent-Length: 0\r\n\r\n"
     ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     one.origin.behaviour = answering(moved, moved, ok)
     response = await one.client.get("https://shop.example/", allow_redirects=False)
     assert (response.code, len(one.origin.take())) == (302, 1)
     response = await one.client.get("https://shop.example/")
     assert (response.code, [each.code for each in response.history()]) == (200, [302])
-    assert fields(one.origin.requests[1], "Host") == [b"elsewhere.example"]
-    assert one.origin.peers == ["edge as a client"]
+    assert fields(one.origin.requests[1], "Host") == [b"origin.test"]
+
+
+@pytest.mark.parametrize(
+    ("location", "error"),
+    [
+        (b"https://elsewhere.example/", ForeignURI),
+        (b"//elsewhere.example/", ForeignURI),
+        (b"https://shop.example:9/", ForeignURI),
+        (b"http://shop.example/", SchemeNotSupported),
+        (b"ftp://shop.example/", SchemeNotSupported),
+    ],
+)
+@pytest.mark.parametrize("browser", [False, True])
+async def test_a_redirect_to_another_host_or_scheme_is_an_error(
+    one: Fixture, location: bytes, error: type[Exception], browser: bool
+) -> None:
+    """Nothing is sent there, and nothing to the origin in its place."""
+    one.origin.behaviour = answering(b"HTTP/1.1 302 Found\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % location)
+    with pytest.raises(error, match="the origin 'origin'"):
+        await one.client.get("https://shop.example/", browser_like_redirects=browser)
+    assert len(one.origin.requests) == 1
 
 
 # -- streaming ---------------------------------------------------------------------------------------------------------
@@ -345,7 +398,7 @@ def test_a_paused_download_stands_still(pki: PKI, late: bool) -> None:
     """While the body's protocol pauses, or there is none yet, no more than two reads are held; then all of it comes."""
     body = b"x" * 2_000_000
     with memory.node(pki, {"origin origin": {"read-timeout": "1s"}}) as node:
-        answered = OriginAgent(node.pool).request(b"GET", URI)
+        answered = agent_to(node.pool).request(b"GET", PLAIN_URI)
         origin = node.origin()
         origin.read()
         whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
@@ -383,7 +436,7 @@ async def test_a_paused_upload_is_not_held_in_memory(pki: PKI) -> None:
     pieces = [bytes((number % 251,)) * 65536 for number in range(256)]
     producer = Pieces(UNKNOWN_LENGTH)
     with Origin(pki, slow) as origin, pool_to(pki, origin.port) as pool:
-        answered = OriginAgent(pool).request(b"PUT", URI, None, producer)
+        answered = agent_to(pool).request(b"PUT", URI, None, producer)
         await until(lambda: producer.consumer)
         verifyObject(IConsumer, producer.consumer)
         for piece in pieces:
@@ -511,7 +564,7 @@ def _big(served: Served) -> None:
 async def test_a_protocol_may_end_its_body(pki: PKI, how: str) -> None:
     """Ending the transport of a body closes the connection, and the protocol hears that it was not all."""
     with Origin(pki, _big) as origin, pool_to(pki, origin.port) as pool:
-        response = await OriginAgent(pool).request(b"GET", URI)
+        response = await agent_to(pool).request(b"GET", URI)
         sink = Sink()
         response.deliverBody(sink)
         getattr(sink.transport, how)()
@@ -539,12 +592,12 @@ def test_what_is_done_with_the_last_piece_does_nothing_to_the_connection(pki: PK
     with memory.node(pki) as node:
         for how in ("pauseProducing", "loseConnection"):
             sink = Sink(first=how)
-            answered = OriginAgent(node.pool).request(b"GET", URI)
+            answered = agent_to(node.pool).request(b"GET", PLAIN_URI)
             for piece in (OK[:-2], OK[-2:]) if in_two else (OK,):
                 node.asked().send(piece)
             result_of(answered).deliverBody(sink)
             assert isinstance(result_of(sink.ended), ResponseDone)
-            answered = OriginAgent(node.pool).request(b"GET", URI)
+            answered = agent_to(node.pool).request(b"GET", PLAIN_URI)
             node.asked().send(OK)
             assert result_of(readBody(result_of(answered))) == b"ok"
         assert len(node.opened) == 1
@@ -554,7 +607,7 @@ async def test_trailers_leave_the_connection_in_order(pki: PKI) -> None:
     """A response with trailers is read to its end, and its connection is used again."""
     with Origin(pki, misbehaving()) as origin, pool_to(pki, origin.port) as pool:
         for _ in range(3):
-            response = await OriginAgent(pool).request(b"GET", b"https://shop.example/with-trailers")
+            response = await agent_to(pool).request(b"GET", b"https://shop.example/with-trailers")
             await deferLater(pool.reactor, 0)
             assert await readBody(response) == b"ok"
         assert len(origin.connections) == 1
@@ -583,7 +636,7 @@ async def test_each_identity_has_connections_of_its_own(pki: PKI) -> None:
     ):
         for _ in range(3):
             for pool, name in ((one, b"first"), (two, b"second")):
-                response = await OriginAgent(pool).request(b"GET", URI)
+                response = await agent_to(pool).request(b"GET", URI)
                 assert await readBody(response) == name
         assert sorted(origin.peers) == ["first", "second"]
 
@@ -627,12 +680,12 @@ async def test_a_server_that_fails_is_followed_by_the_next(pki: PKI) -> None:
         with Origin(pki) as gone:
             port = gone.port
         with pool_to(pki, port, good.port) as pool:
-            response = await HTTPClient(OriginAgent(pool)).post("https://shop.example/", data=b"a body")
+            response = await HTTPClient(agent_to(pool)).post("https://shop.example/", data=b"a body")
             assert (response.code, good.take()[0][-6:]) == (200, b"a body")
         with pool_to(pki, bad.port, good.port) as pool:
-            assert (await OriginAgent(pool).request(b"GET", URI)).code == 200
+            assert (await agent_to(pool).request(b"GET", URI)).code == 200
         with pool_to(pki, bad.port, good.port) as pool, pytest.raises(ResponseNeverReceived):
-            await OriginAgent(pool).request(b"POST", URI)
+            await agent_to(pool).request(b"POST", URI)
         assert (len(bad.requests), len(good.requests)) == (2, 1)
 
 
@@ -642,7 +695,7 @@ async def test_a_busy_server_is_followed_by_the_next_if_there_is_one(pki: PKI) -
     with Origin(pki, busy) as one, Origin(pki) as two:
         for ports, status in (((one.port, two.port), 200), ((one.port,), 503)):
             with pool_to(pki, *ports, next_upstream=("http-503",)) as pool:
-                assert (await OriginAgent(pool).request(b"GET", URI)).code == status
+                assert (await agent_to(pool).request(b"GET", URI)).code == status
 
 
 def test_a_post_s_503_is_a_failure_of_its_server(pki: PKI) -> None:
@@ -651,7 +704,7 @@ def test_a_post_s_503_is_a_failure_of_its_server(pki: PKI) -> None:
     changes = {"origin origin": {"servers": servers, "next-upstream": "http-503", "max-fails": "1"}}
     with memory.node(pki, changes) as node:
         for expected in (503, 200, 200):
-            answered = OriginAgent(node.pool).request(b"POST", URI)
+            answered = agent_to(node.pool).request(b"POST", PLAIN_URI)
             origin = node.asked()
             origin.send(OK if origin.address[1] == 82 else OK.replace(b"200 OK", b"503 Busy"))
             assert result_of(answered).code == expected
@@ -666,7 +719,7 @@ def test_no_connection_is_kept_after_a_body_that_may_be_overlooked(pki: PKI, met
     with memory.node(pki) as node:
         for asked, kept in ((method, 0), (b"POST", 1)):
             producer = Pieces(length)
-            answered = OriginAgent(node.pool).request(asked, URI, None, producer)
+            answered = agent_to(node.pool).request(asked, PLAIN_URI, None, producer)
             origin = node.asked()
             producer.consumer.write(b"body")
             producer.done.callback(None)
@@ -681,7 +734,7 @@ async def test_no_server_is_an_origin_error(pki: PKI) -> None:
     with Origin(pki) as origin:
         port = origin.port
     with pool_to(pki, port) as pool, pytest.raises(ConnectionRefusedError) as caught:
-        await OriginAgent(pool).request(b"GET", URI)
+        await agent_to(pool).request(b"GET", URI)
     error = beneath(caught.value)
     assert (error.status, error.kind, error.sent) == (502, "connect", False)
 
@@ -692,7 +745,7 @@ def test_whatever_the_origin_does_the_caller_is_told(pki: PKI, name: str) -> Non
     expected = MISBEHAVIOURS[name]
     with memory.node(pki, {"origin origin": {"read-timeout": "400ms"}}, tls=True) as node:
         node.tcp = expected.then == RESET
-        answered = OriginAgent(node.pool).request(b"GET", b"https://shop.example/" + name.encode())
+        answered = agent_to(node.pool).request(b"GET", b"https://shop.example/" + name.encode())
         origin = node.origin()
         origin.read()
         origin.misbehave(expected)
@@ -720,7 +773,7 @@ def test_whatever_the_origin_does_the_caller_is_told(pki: PKI, name: str) -> Non
 async def test_what_never_ends_fills_no_memory(pki: PKI, name: str) -> None:
     """An answer that goes on for ever is given up with less than a megabyte of it in memory."""
     with Origin(pki, misbehaving()) as origin, pool_to(pki, origin.port) as pool:
-        client = OriginAgent(pool)
+        client = agent_to(pool)
         await readBody(await client.request(b"GET", URI))  # what is made once is made
         tracemalloc.start()
         try:

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from twisted.web.client import ResponseNeverReceived
 
-from edgenode.proxy.origin.agent import OriginAgent
 from tests.support.certificates import CLIENT, SERVER, Issued, make, make_authority, now, write_pem
 from tests.support.node import PKI, Origin, get, started
-from tests.support.pools import beneath, pool_to
+from tests.support.pools import agent_to, beneath, pool_to
 
 PAGE = b"502 Bad Gateway\n"
 NAMED: Mapping[str, Any] = {"eku": [SERVER], "sans": ["DNS:origin.test"]}
@@ -93,7 +92,7 @@ async def test_the_error_is_of_the_kind_certificate(pki: PKI, stem: str) -> None
     """Rules and metrics tell a wrong certificate from other failures, and know that nothing was sent."""
     with Origin(pki, stem=stem) as origin, pool_to(pki, origin.port) as pool:
         with pytest.raises(ResponseNeverReceived) as caught:
-            await OriginAgent(pool).request(b"POST", b"https://shop.example/")
+            await agent_to(pool).request(b"POST", b"https://shop.example/")
         error = beneath(caught.value)
         assert (error.status, error.kind, error.sent) == (502, "certificate", False)
 

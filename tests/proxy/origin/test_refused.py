@@ -16,11 +16,10 @@ from twisted.web.client import ResponseNeverReceived
 
 from edgenode.model.presentation import Presentation
 from edgenode.net.errors import NAMELESS, UNREAD
-from edgenode.proxy.origin.agent import OriginAgent
 from edgenode.proxy.origin.refusals import OF_THE_HANDSHAKE, ended
 from tests.support.certificates import make_authority, write_pem
 from tests.support.node import PKI, Changes, Node, Origin, Served, get, started
-from tests.support.pools import beneath, pool_to
+from tests.support.pools import agent_to, beneath, pool_to
 from tests.support.real_origins import nginx, s_server
 
 VERSIONS = ["-tls1_2", "-tls1_3"]
@@ -243,7 +242,7 @@ async def test_an_agent_hears_the_same(pki: PKI) -> None:
     """Its requests fail with the kind ``handshake``, and the certificate's fate."""
     stranger = make_authority("Strangers").issue("x")
     with Abrupt(pki) as origin, pool_to(pki, origin.port, certificate=stranger) as pool:
-        asked = OriginAgent(pool).request(b"POST", b"https://shop.example/")
+        asked = agent_to(pool).request(b"POST", b"https://shop.example/")
         with pytest.raises(ResponseNeverReceived) as caught:
             await asked
     error = beneath(caught.value)

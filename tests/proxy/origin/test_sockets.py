@@ -10,10 +10,9 @@ import pytest
 from twisted.web.client import readBody
 
 from edgenode.model.errors import ConfigurationError
-from edgenode.proxy.origin.agent import OriginAgent
 from edgenode.proxy.origin.origin import Server
 from tests.support.node import PKI, Node, get, started
-from tests.support.pools import pool_to
+from tests.support.pools import agent_to, pool_to
 from tests.support.real_origins import nginx
 
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
@@ -104,7 +103,7 @@ async def test_a_socket_and_a_port_are_one_origin(pki: PKI, port: int) -> None:
 async def test_an_agent_asks_a_socket(pki: PKI) -> None:
     """Host comes from the URI, whatever the server is."""
     with pool_to(pki, server=Server(True, str(pki.folder / "tls.sock"), 0)) as pool:
-        response = await OriginAgent(pool).request(b"POST", b"http://shop.example/")
+        response = await agent_to(pool).request(b"POST", b"https://shop.example/")
         assert response.code == 200
         assert await readBody(response) == b"CN=edge as a client POST shop.example"
 
