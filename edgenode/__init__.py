@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgenode.embedding.connection_facts import connection_of as connection_of
     from edgenode.embedding.endpoint import EdgeEndpoint as EdgeEndpoint
     from edgenode.embedding.filtered_resource import FilteredResource as FilteredResource
+    from edgenode.embedding.origin_agent import OriginAgent as OriginAgent
     from edgenode.model.decision import NOTHING as NOTHING
     from edgenode.model.decision import Action as Action
     from edgenode.model.decision import Close as Close
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from edgenode.node.service import EdgeService as EdgeService
     from edgenode.policy.pipeline import Pipeline as Pipeline
     from edgenode.policy.stages import Placed as Placed
-    from edgenode.proxy.origin.agent import OriginAgent as OriginAgent
+    from edgenode.proxy.origin.agent import ForeignURI as ForeignURI
     from edgenode.proxy.origin.pool import OriginPool as OriginPool
     from edgenode.rules.categories import Category as Category
     from edgenode.rules.fields import Field as Field
@@ -107,6 +108,7 @@ _HOMES = {
     "File": "model.settings",
     "FilteredResource": "embedding.filtered_resource",
     "Folder": "model.settings",
+    "ForeignURI": "proxy.origin.agent",
     "Forward": "model.decision",
     "Headers": "model.exchange",
     "HostName": "model.settings",
@@ -119,7 +121,7 @@ _HOMES = {
     "NUMBER": "rules.notations",
     "Network": "model.settings",
     "Notation": "rules.notations",
-    "OriginAgent": "proxy.origin.agent",
+    "OriginAgent": "embedding.origin_agent",
     "OriginError": "model.errors",
     "OriginPool": "proxy.origin.pool",
     "Outcome": "model.decision",

@@ -14,23 +14,22 @@ from typing import Any
 from treq.client import HTTPClient
 from twisted.internet.task import react
 
-from edgenode import Configuration, ConfigurationError, EdgeService, OriginAgent, OriginError
+from edgenode import ConfigurationError, OriginAgent, OriginError
 
 
 async def main(reactor: Any, path: str, origin: str, target: str = "/") -> None:
     """Print the status and the body of the origin's answer to GET."""
     try:
-        service = EdgeService(Configuration.load(path), reactor)
+        agent = OriginAgent.of(path, origin, reactor)
     except ConfigurationError as error:
         raise SystemExit(str(error)) from None
-    if origin not in service.pools:
-        raise SystemExit(f"{path} has no [origin {origin}]")
-    pool = service.pools[origin]
     # treq's client keeps cookies: one client for every identity of your own, never one for all your users.
-    client = HTTPClient(OriginAgent(pool))
+    client = HTTPClient(agent)
+    section = agent.pool.origin
+    scheme = "https" if section.servers[0].tls else "http"
     try:
-        # The authority becomes the Host field and nothing else.
-        response = await client.get(f"https://{pool.origin.server_name or origin}{target}", timeout=10)
+        # The authority becomes the Host field; the agent sends nothing to anybody but the origin.
+        response = await client.get(f"{scheme}://{section.server_name or origin}{target}", timeout=10)
         sys.stdout.write(f"{response.code}\n{await response.text()}\n")
     except Exception as failed:  # what treq's users know: ConnectError, ResponseNeverReceived, ...
         what = OriginError.of(failed)
@@ -38,7 +37,7 @@ async def main(reactor: Any, path: str, origin: str, target: str = "/") -> None:
             raise
         raise SystemExit(f"{what.kind}: {what}") from None
     finally:
-        pool.abort()
+        await agent.close()
 
 
 if __name__ == "__main__":

@@ -111,6 +111,24 @@ class Assembly:
         """
         return _Builder(configuration, before).assembly((listener,), protocols, lambda group: ())
 
+    @classmethod
+    def for_origin(
+        cls,
+        configuration: Configuration,
+        origin: str,
+        reactor: Any,
+        deadlines: Deadlines,
+        before: Assembly | None = None,
+    ) -> Assembly:
+        """Make it for one origin alone: without listeners.
+
+        :param origin: its name.
+        :param before: the one that it shall succeed.
+        """
+        builder = _Builder(configuration, before)
+        builder.add_pool(origin, reactor, deadlines)
+        return builder.assembly((), PROTOCOLS, lambda group: ())
+
     def context(self, listener: str, events: IEventSink) -> ListenerContext:
         """What all exchanges of a listener share.
 

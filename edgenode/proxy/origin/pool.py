@@ -117,7 +117,7 @@ class OriginPool:
         self._connections: set[PooledConnection] = set()
         self._opening: set[Opening] = set()
         self._closed = False
-        self._aborted = False
+        self._aborted = ""
 
     @property
     def open(self) -> int:
@@ -140,7 +140,7 @@ class OriginPool:
         :returns: what opens a new one, or the place in the queue, if that has begun.
         """
         if self._aborted:
-            borrower.not_lent(None, _stopped())
+            borrower.not_lent(None, _stopped(self._aborted))
             return None
         if self._queue and not turn:
             return self._queue.join(borrower, tried, fresh)
@@ -230,19 +230,26 @@ class OriginPool:
     def close(self) -> None:
         """Close what is idle now, and what is busy as soon as it is released."""
         self._closed = True
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Close what is idle."""
         for idle in self._idle.values():
             for connection in tuple(idle):
                 connection.close()
 
-    def abort(self) -> None:
-        """End every connection at once, and lend no more."""
-        self._aborted = True
+    def abort(self, reason: str = "the node stops") -> None:
+        """End every connection at once, and lend no more.
+
+        :param reason: what is told to those who have, or want, one.
+        """
+        self._aborted = reason
         self.close()
-        self._queue.fail(_stopped())
+        self._queue.fail(_stopped(self._aborted))
         for opening in tuple(self._opening):
-            opening.fail(_stopped())
+            opening.fail(_stopped(self._aborted))
         for connection in tuple(self._connections):
-            connection.transport.abort("the node stops")
+            connection.transport.abort(reason)
 
     def reopen(self) -> None:
         """Lend again, after :meth:`abort`."""
@@ -264,5 +271,5 @@ def _quiet(idle: list[PooledConnection], heard: int) -> PooledConnection:
     return idle.pop(bisect_left(idle, heard, key=_released) - 1)
 
 
-def _stopped() -> OriginError:
-    return OriginError(502, "unavailable", "the node stops")
+def _stopped(reason: str) -> OriginError:
+    return OriginError(502, "unavailable", reason)
