@@ -8,15 +8,15 @@ from typing import Any
 from treq.client import HTTPClient
 from twisted.internet.task import react
 
-from edgenode import Configuration, EdgeService, OriginAgent
+from edgenode import OriginAgent
 
 
 async def main(reactor: Any, path: str, origin: str) -> None:
     """Print what it says."""
-    pool = EdgeService(Configuration.load(path), reactor).pools[origin]
-    response = await HTTPClient(OriginAgent(pool)).get("https://origin.test/")
+    agent = OriginAgent.of(path, origin, reactor)
+    response = await HTTPClient(agent).get(f"https://{origin}/")
     sys.stdout.write(await response.text())
-    pool.abort()
+    await agent.close()
 
 
 react(main, sys.argv[1:])
