@@ -16,7 +16,7 @@ from edgenode.config.load import Configuration
 from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Exchange, Response
-from edgenode.net.transport import RECORD
+from edgenode.net.records import RECORD
 from edgenode.policy.actions import PREDEFINED, Monitor
 from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.http1.bodies import ChunkedBody

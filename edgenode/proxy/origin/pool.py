@@ -253,7 +253,8 @@ class OriginPool:
 
     def reopen(self) -> None:
         """Lend again, after :meth:`abort`."""
-        self._closed = self._aborted = False
+        self._closed = False
+        self._aborted = ""
 
     def host(self, server: Balanced) -> bytes:
         """The Host field of requests to a server, where it is not the client's: what is written, or its name."""
