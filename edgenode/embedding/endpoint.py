@@ -28,6 +28,7 @@ from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
 from edgenode.node.events import EventLog
+from edgenode.node.extensions import Extensions
 from edgenode.node.watch import Watch
 from edgenode.proxy.listener.port import Port
 
@@ -154,6 +155,7 @@ class EdgePort:
             raise _unwritable(configuration, error) from error
         self._assembly = Assembly.for_protocol(configuration, name, self._protocols)
         context = self._assembly.context(name, self._events)
+        self._extensions = Extensions(configuration)
         self._deadlines = Deadlines(reactor)
         speak = partial(ProtocolTransport, self)
         self._port = Port(configuration.listeners[name], context, Poller(reactor), self._deadlines, speak)
@@ -175,6 +177,7 @@ class EdgePort:
             raise
         # Before the reactor cuts all connections at its end: then each of them still has its event.
         self._shutdown = self.reactor.addSystemEventTrigger("before", "shutdown", self._stop)
+        self._extensions.start()
         self.factory.doStart()
         self._watch.start()
         host = self.getHost()
@@ -219,6 +222,9 @@ class EdgePort:
         self._watch.stop()
         self._deadlines.stop()
         self._events.close()
+        self._extensions.stop().addCallback(self._ended)
+
+    def _ended(self, _: object) -> None:
         self._is_over = True
         waiting, self._waiting = self._waiting, []
         for each in waiting:
@@ -254,6 +260,7 @@ class EdgePort:
             except OSError as error:
                 raise _unwritable(configuration, error) from error
             self._assembly = assembly
+            self._extensions.renew(configuration)
             self._port.renew(configuration.listeners[self._name], assembly.context(self._name, self._events))
         return assembly.configuration
 

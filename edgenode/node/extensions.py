@@ -6,7 +6,6 @@ taken over.
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from attrs import define
@@ -17,9 +16,7 @@ from zope.interface import implementer
 
 from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Record
-
-_COMPLAINTS = 60.0
-"""Seconds between two lines in the log about a sink that fails."""
+from edgenode.node.guarded_sink import GuardedSink
 
 _log = Logger()
 
@@ -82,35 +79,14 @@ def with_sinks(sink: IEventSink, configuration: Configuration) -> IEventSink:
     own = configuration.own_sinks
     if not own:
         return sink
-    return _Several(sink, tuple(_Guarded(name, each) for name, (_, each) in own.items()))
-
-
-@implementer(IEventSink)
-@define
-class _Guarded:
-    """A sink of an extension; what it raises is logged, and no fault of the exchange."""
-
-    _name: str
-    _sink: IEventSink
-    _failed: int = 0
-    _complain_at: float = 0.0
-
-    def record(self, record: Record) -> None:
-        try:
-            self._sink.record(record)
-        except BaseException:  # what passes the reactor, be it ``SystemExit``, has it drop the node's poller
-            self._failed += 1
-            now = time.monotonic()
-            if now >= self._complain_at:
-                self._complain_at = now + _COMPLAINTS
-                _log.failure("[sink {name}] failed for {count} events so far", name=self._name, count=self._failed)
+    return _Several(sink, tuple(GuardedSink(each, f"[sink {name}]") for name, (_, each) in own.items()))
 
 
 @implementer(IEventSink)
 @define
 class _Several:
     _first: IEventSink
-    _own: tuple[_Guarded, ...]
+    _own: tuple[GuardedSink, ...]
 
     def record(self, record: Record) -> None:
         self._first.record(record)

@@ -29,12 +29,16 @@ class GuardedSink:
     """Hands records to a sink.
 
     :param sink: the sink; its ``record`` may be an ``async def``, or return a Deferred, for which nothing waits.
+    :param name: of the sink, for the log.
     :param clock: monotonic seconds.
     :ivar lost: how many events it has failed to take.
     """
 
-    def __init__(self, sink: IEventSink, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, sink: IEventSink, name: str = "the event sink", clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._sink: Any = sink
+        self._name = name
         self._clock = clock
         self.lost = self._logged = 0
         self._complain_at = float("-inf")
@@ -52,7 +56,7 @@ class GuardedSink:
         """Say how many events were lost since the log said so last."""
         if self.lost > self._logged:
             self._logged = self.lost
-            _log.error("{count} events lost so far: in the last minute", count=self.lost)
+            _log.error("{count} events lost so far: {name} failed in the last minute", name=self._name, count=self.lost)
 
     def _follow(self, returned: object) -> None:
         if iscoroutine(returned):
@@ -66,4 +70,4 @@ class GuardedSink:
         if now >= self._complain_at:
             self._complain_at = now + _COMPLAINTS
             self._logged = self.lost
-            _log.failure("{count} events lost so far: the event sink failed", failure=failure, count=self.lost)
+            _log.failure("{count} events lost so far: {name} failed", failure, name=self._name, count=self.lost)

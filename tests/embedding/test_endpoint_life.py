@@ -6,13 +6,15 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
+from zope.interface import implementer
 
-from edgenode import Configuration, ConfigurationError, EdgeEndpoint, EdgeService
+from edgenode import Configuration, ConfigurationError, EdgeEndpoint, EdgeService, IEventSink, Record
 from tests.support.listening import Talks
 from tests.support.node import PKI, Client, connect, in_thread, until
 
@@ -206,6 +208,7 @@ async def test_cut_ends_what_is_open(write: Callable[..., pathlib.Path]) -> None
 TRIAL = """
 import sys
 from twisted.internet import reactor, ssl
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString, SSL4ClientEndpoint, connectProtocol
 from twisted.internet.protocol import Factory
@@ -250,3 +253,37 @@ def test_a_test_of_trials_is_clean(
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "PASSED (successes=2)" in done.stdout
+
+
+@implementer(IEventSink)
+class Keeping(Service):
+    """Keeps what events say while it runs."""
+
+    all: ClassVar[list[Keeping]] = []
+
+    def __init__(self, name: str) -> None:
+        self.kept: list[str] = []
+        self.all.append(self)
+
+    def record(self, record: Record) -> None:
+        """Take a record."""
+        assert self.running
+        self.kept.append(record.listener)
+
+
+async def test_a_sink_lives_with_the_port(write: Callable[..., pathlib.Path]) -> None:
+    """Those of its configuration begin when it listens, and end once its last connection is over."""
+    Keeping.all.clear()
+    file = write()
+    file.write_text(file.read_text() + f"\n[sink kept]\nfactory = {__name__}:Keeping\n")
+    factory, endpoint = Talks(), EdgeEndpoint(_reactor(), file)
+    port: Any = await endpoint.listen(factory)
+    sink = Keeping.all[-1]
+    assert sink.running
+    client = await in_thread(Client, port.getHost().port, "strict.test")
+    await factory.built(0)
+    client.close()
+    await until(lambda: sink.kept == ["lines"])
+    await port.stopListening()
+    await endpoint.when_over()
+    assert not sink.running

@@ -71,7 +71,7 @@ def test_what_a_sink_raises_is_logged_once_a_minute_and_counted(
 ) -> None:
     """At once, as a coroutine or in a Deferred; the events of the minute since are told of when it is closed."""
     clock, sink = Seconds(), Sink(lambda: how(error()))
-    guarded = GuardedSink(sink, clock)
+    guarded = GuardedSink(sink, clock=clock)
     with capturedLogs() as logged:
         for now in (0, 1, 59, 60, 119):
             clock.now = now
@@ -83,7 +83,7 @@ def test_what_a_sink_raises_is_logged_once_a_minute_and_counted(
     assert len(flush_logged_errors()) == 2
 
 
-@pytest.mark.parametrize("returned", [None, 5, "taken", succeed(None), Deferred()], ids=str)
+@pytest.mark.parametrize("returned", [None, 5, "taken", succeed(None), Deferred()])
 def test_what_a_sink_returns_is_nobodys_concern(returned: object) -> None:
     """It has taken the event."""
     guarded = GuardedSink(Sink(lambda: returned))
