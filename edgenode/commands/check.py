@@ -30,6 +30,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.description = "Report every problem of a configuration file. The exit status is 0 if it can be used, else 1."
     parser.add_argument("file", metavar="FILE", help="the configuration file")
     parser.add_argument("--strict", action="store_true", help="fail for warnings, too")
+    parser.add_argument(
+        "--endpoint", action="store_true", help="the file is for the endpoint edgenode: and needs nothing for requests"
+    )
     printed = parser.add_mutually_exclusive_group()
     printed.add_argument("--effective", action="store_true", help="print the whole configuration as it is in effect")
     printed.add_argument("--json", action="store_true", help="as JSON, on standard output")
@@ -37,7 +40,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Report every problem of a configuration file: 0 if it can be used, else 1; with ``--strict`` 1 for warnings."""
-    configuration, problems = _loaded(options.file)
+    configuration, problems = _loaded(options.file, requests=not options.endpoint)
     notes = () if configuration is None else _notes(configuration, options.file)
     failed = configuration is None or (options.strict and bool(problems))
     if options.json:
@@ -61,10 +64,10 @@ def main(options: argparse.Namespace) -> int:
     return int(failed)
 
 
-def _loaded(path: str) -> tuple[Configuration | None, Sequence[Problem]]:
+def _loaded(path: str, *, requests: bool) -> tuple[Configuration | None, Sequence[Problem]]:
     """The configuration, ``None`` if it cannot be used; and every problem."""
     try:
-        configuration = Configuration.load(path)
+        configuration = Configuration.load(path, requests=requests)
     except ConfigurationError as error:
         return None, error.problems
     return configuration, (*_without_events(configuration, path), *configuration.warnings)

@@ -228,3 +228,16 @@ def test_a_terminal_has_colours_unless_it_says_no(monkeypatch: pytest.MonkeyPatc
         with monkeypatch.context() as patch:
             patch.setenv(name, value)
             assert shown(error, Terminal()) == str(error)
+
+
+def test_a_file_for_the_endpoint_needs_nothing_for_requests(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No security policy, no path map and no origin: as the endpoint reads it, and no node could."""
+    text = (
+        "[edge]\nevents = off\n[listener public]\nendpoint = tcp:0\nserver-groups = shop\n"
+        "[server-group shop]\nhosts = shop.example\ncertificate = shop\n[certificate shop]\nchain = server.pem\nkey = server.key\n"
+    )
+    assert check(folder, text, "--endpoint")[0] == 0
+    assert check(folder, text)[0] == 1
+    assert "security-policy" in capsys.readouterr().err
