@@ -10,7 +10,7 @@ import datetime
 import os
 import pathlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -242,7 +242,7 @@ def _read(
         scope = evolve(scope, in_use=frozenset((*credentials.files(before), *feed_contents.files(before))))
     rule_lists = RuleLists()
     values, found = _read_sections(written, scope, rule_lists, None if before is None else before.rule_lists)
-    problems += found
+    problems += (*found, *(_of_requests(written) if requests else ()))
     _add_readings(values)
     sections = Sections(**values)
     own_stages, found = extensions.made("stage", sections.stages, {} if before is None else before.own_stages)
@@ -255,8 +255,7 @@ def _read(
     contents, found = feed_contents.load(sections, wrong, None if before is None else before.contents)
     problems += found
     formulas = Formulas(sections, contents)
-    checks = (*catalogue.OF_SECTIONS, *(catalogue.OF_REQUESTS if requests else ()))
-    problems += [problem for check in checks for problem in check(sections)]
+    problems += [problem for check in catalogue.OF_SECTIONS for problem in check(sections)]
     problems += [problem for check in catalogue.OF_RULES for problem in check(formulas)]
     rules, found = compile_rules(formulas, None if before is None else before.rules)
     problems += found
@@ -281,6 +280,13 @@ def _read(
         own_sinks=own_sinks,
         warnings=tuple(problems),
     )
+
+
+def _of_requests(written: Sequence[IniSection]) -> Iterator[Problem]:
+    """Server groups whose requests nobody would judge or forward, those too that could not be read."""
+    for section in written:
+        if section.kind == "server-group" and "security-policy" not in section.values:
+            yield Problem(section.header, "security-policy", "this key is required")
 
 
 def _read_sections(

@@ -236,7 +236,8 @@ def test_a_file_for_the_endpoint_needs_nothing_for_requests(
     """No security policy, no path map and no origin: as the endpoint reads it, and no node could."""
     text = (
         "[edge]\nevents = off\n[listener public]\nendpoint = tcp:0\nserver-groups = shop\n"
-        "[server-group shop]\nhosts = shop.example\ncertificate = shop\n[certificate shop]\nchain = server.pem\nkey = server.key\n"
+        "[server-group shop]\nhosts = shop.example\ncertificate = shop\n[certificate shop]\n"
+        "chain = server.pem\nkey = server.key\n"
     )
     assert check(folder, text, "--endpoint")[0] == 0
     assert check(folder, text)[0] == 1

@@ -25,9 +25,6 @@ OF_SECTIONS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
 )
 """The checks between sections; each leaves out what could not be read, which has been reported."""
 
-OF_REQUESTS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (sections.security_policies,)
-"""Likewise for those that serve requests."""
-
 OF_RULES: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (feeds.lists_of_other_values,)
 """Likewise those that need what lists hold."""
 
