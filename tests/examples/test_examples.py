@@ -182,7 +182,8 @@ def test_twistd_does_not_start_with_an_endpoint_that_cannot_be(folder: pathlib.P
     command = [*TWISTD, "-n", "web", "--listen", f"edgenode:examples/embedding.ini:listener={listener}", "--path", "."]
     done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
-    assert ("with a name of: public" if listener == "nobody" else "unknown") in done.stdout + done.stderr
+    sentence = "with a name of: public" if listener == "nobody" else "expected edgenode:FILE:listener=NAME"
+    assert sentence in done.stdout + done.stderr
 
 
 def test_the_examples_say_what_is_wrong(folder: pathlib.Path) -> None:

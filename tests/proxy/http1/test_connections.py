@@ -307,7 +307,7 @@ def test_who_pipelines_and_never_reads_is_cut_off(pki: PKI) -> None:
 
 def test_who_asks_to_close_and_never_reads_is_cut_off(pki: PKI) -> None:
     """Answers of one round are sent as one: if they are the last, and only a part is taken, there is a deadline too."""
-    page = {"action page": {"type": "block", "status": "403", "body": "x" * 1400}}
+    page = {"action page": {"type": "block", "status": "403", "body": "x" * 300}}
     blocked = {"global-filter blocked": {"action": "page", "path": "^/blocked"}}
     with memory.node(pki, {LISTENER: {"send-timeout": "10s"}, **page, **blocked}) as node:
         client = node.client()
