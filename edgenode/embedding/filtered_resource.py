@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from edgenode.embedding.connection_facts import KnownConnections
 from edgenode.embedding.protocol_transport import ProtocolTransport
-from edgenode.embedding.site_request import read_arguments, read_body, read_head, show, transport_of
+from edgenode.embedding.site_request import read_arguments, read_body, read_head, show, taken_over, transport_of
 from edgenode.model.decision import Close, Decision, Respond
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import UNKNOWN_CLIENT, Connection, Exchange, Response, by_name
@@ -241,6 +241,8 @@ class _Filtering:
             request.setComponent(Exchange, exchange)
             request.setComponent(Decision, decision)
             request.render(getChildForRequest(self._filter.inner, request))
+            if not self._over and taken_over(request):
+                self._end(101)
 
     def _refuse(self, error: ClientError) -> None:
         """Answer a request that was not even given to the pipeline; on HTTP/1 it was the connection's last."""

@@ -44,6 +44,16 @@ def transport_of(request: server.Request) -> ITransport:
     return found
 
 
+def taken_over(request: server.Request) -> bool:
+    """Whether a resource has given the connection of a request to another protocol, as resources for WebSocket do: then
+    Twisted tells nobody of the request's end."""
+    if request.transport is None:
+        return False  # HTTP/2, where a stream has no transport
+    channel: Any = request.channel
+    # autobahn takes the transport away; twisted.web.websocket sets other methods.
+    return channel.transport is None or "connectionLost" in vars(channel)
+
+
 def read_head(request: server.Request, connection: Connection) -> RequestHead:
     """The head of a request as our own reader reads it, with the fields that Twisted has read.
 

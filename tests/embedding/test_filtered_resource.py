@@ -23,6 +23,7 @@ from treq.testing import StubTreq
 from twisted.internet import ssl
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
@@ -382,6 +383,45 @@ async def test_a_sink_that_raises_cuts_no_request(pki: PKI, flush_logged_errors:
         answer = await ask(port, get("/1") + get("/2", close=True))
     assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"200"]
     assert len(flush_logged_errors(SystemExit)) == 1
+
+
+class Echo(Protocol):
+    """Another protocol than HTTP."""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(data)  # type: ignore[union-attr]
+
+
+class TakingOver(Resource):
+    """Gives the connection to another protocol, as autobahn's WebSocketResource does, or Twisted's own."""
+
+    isLeaf = True
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+
+    def render_GET(self, request: Any) -> int:
+        protocol, channel, transport = Echo(), request.channel, request.channel.transport
+        if self.way == "autobahn":
+            channel.transport = None
+            transport.protocol = protocol
+        else:
+            channel.dataReceived, channel.connectionLost = protocol.dataReceived, protocol.connectionLost
+        protocol.makeConnection(transport)
+        transport.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+        transport.loseConnection()
+        return NOT_DONE_YET
+
+
+@pytest.mark.parametrize("way", ["autobahn", "twisted"])
+async def test_a_connection_that_another_protocol_takes_over_has_its_event(pki: PKI, way: str) -> None:
+    """WebSocket: Twisted tells nobody of the end of such a request."""
+    events = Events()
+    async with serving(FilteredResource(pipeline_of(pki), TakingOver(way), events=events)) as port:
+        assert status_of(await ask(port, get("/"))) == 101
+        (event,) = await events.take()
+    assert event["status"] == 101
 
 
 # -- failures --------------------------------------------------------------------------------------------------------
