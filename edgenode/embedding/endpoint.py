@@ -60,6 +60,7 @@ class EdgeEndpoint:
             alpn = [name.strip().encode("ascii") for name in alpn.split(",") if name.strip()]
         self._alpn = alpn
         self._ports: list[EdgePort] = []
+        self._changing = DeferredLock()
 
     def listen(self, protocolFactory: interfaces.IProtocolFactory) -> Deferred[interfaces.IListeningPort]:
         """Listen with a factory; without ``alpn`` the protocols are those that it names
@@ -81,21 +82,28 @@ class EdgeEndpoint:
         return port
 
     def reload(self, source: Configuration | str | os.PathLike[str] | None = None) -> Deferred[Configuration]:
-        """Go on with another configuration, with no connection cut: handshakes from now on are by the new one, and
-        open connections are judged again by it.
+        """Go on with another configuration: handshakes from now on are by the new one, and open connections are judged
+        again by it. One that cannot be is ended: its server group is gone, or ``mtls`` was or is ``off``, or
+        ``minimum-version`` or ``ciphers`` are others. Calls take their turns.
 
         :param source: as in the constructor; what is left out is the same, so that a file is read again.
         :return: fires with the configuration once it is in use; fails with
             :class:`~edgenode.model.errors.ConfigurationError` if it cannot be used, and then nothing has changed.
         """
-        return Deferred.fromCoroutine(self._reload(self._source if source is None else source))
+        # One after the other, reading included, or what was read first could be what is taken last.
+        return self._changing.run(lambda: Deferred.fromCoroutine(self._reload(source)))
 
-    async def _reload(self, source: Configuration | str | os.PathLike[str]) -> Configuration:
+    async def _reload(self, source: Configuration | str | os.PathLike[str] | None) -> Configuration:
+        if source is None:
+            source = self._source
         pool = self._reactor.getThreadPool()
         configuration = await deferToThreadPool(self._reactor, pool, self._load, source)
         self._chosen(configuration)
-        for port in tuple(self._ports):
-            await port.reload(configuration)
+        renewed: set[EdgePort] = set()
+        while behind := [port for port in self._ports if port not in renewed]:  # one may have come meanwhile
+            for port in behind:
+                await port.reload(configuration)
+            renewed.update(behind)
         self._warn(configuration)
         self._source = source
         return configuration
@@ -231,7 +239,7 @@ class EdgePort:
             each.callback(None)
 
     def reload(self, configuration: Configuration) -> Deferred[Configuration]:
-        """Go on with another configuration, with no connection cut: see :meth:`EdgeEndpoint.reload`.
+        """Go on with another configuration, see :meth:`EdgeEndpoint.reload`.
 
         :return: fails with :class:`~edgenode.model.errors.ConfigurationError` if it has no such listener, or another
             address for it, and then nothing has changed.

@@ -108,12 +108,12 @@ class _Held:
         return self._assembly.pools[self._origin]
 
     def reload(self, source: Source | None) -> Deferred[None]:
+        return self._changing.run(lambda: Deferred.fromCoroutine(self._reloaded(source)))
+
+    async def _reloaded(self, source: Source | None) -> None:
         chosen = self._source if source is None else source
-
-        def done(_: Configuration) -> None:
-            self._source = chosen
-
-        return self._change(lambda _: _loaded(chosen)).addCallback(done)
+        await self._changed(lambda _: _loaded(chosen))
+        self._source = chosen
 
     def close(self) -> Deferred[None]:
         self._closed = True

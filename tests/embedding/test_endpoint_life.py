@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+import socket
+import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -132,6 +136,104 @@ async def test_a_reload_is_for_new_handshakes(pki: PKI, write: Callable[..., pat
         assert await in_thread(_certificate, port) == b"CN=edge"
     await port.stopListening()
     await port.when_over()
+
+
+async def test_a_connection_on_other_terms_ends_at_a_reload(write: Callable[..., pathlib.Path]) -> None:
+    """Whom nobody has asked for a certificate cannot be judged by one, and who would have needed one must not stay."""
+    endpoint = EdgeEndpoint(_reactor(), write())
+    port: Any = await endpoint.listen(Talks())
+    with await in_thread(Client, port.getHost().port, "strict.test") as client:
+        write(mtls=MTLS)
+        await endpoint.reload()
+        assert await in_thread(client.rest) == b""
+    await port.stopListening()
+    await port.when_over()
+
+
+async def test_a_handshake_that_has_begun_is_judged_by_the_reload(write: Callable[..., pathlib.Path]) -> None:
+    """The terms are those of its ClientHello, and the verdict is as of its end."""
+    factory = Talks()
+    endpoint = EdgeEndpoint(_reactor(), write(mtls=MTLS.replace("= on", "= optional")))
+    port: Any = await endpoint.listen(factory)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="strict.test")
+
+    def step(sock: socket.socket) -> None:
+        """Take what comes, until the client has something to send; the last flight is not sent yet."""
+        while True:
+            try:
+                tls.do_handshake()
+                return
+            except ssl.SSLWantReadError:
+                if hello := outgoing.read():
+                    sock.sendall(hello)
+                incoming.write(sock.recv(65536))
+
+    def finish(sock: socket.socket) -> bytes:
+        sock.sendall(outgoing.read())
+        while piece := sock.recv(65536):
+            incoming.write(piece)
+        incoming.write_eof()
+        with contextlib.suppress(ssl.SSLError):
+            return tls.read()
+        return b""
+
+    with connect(port.getHost().port) as sock:
+        await in_thread(step, sock)
+        write(mtls=MTLS)
+        await endpoint.reload()
+        assert await in_thread(finish, sock) == b""
+    await port.stopListening()
+    await port.when_over()
+    assert factory.talks == []
+
+
+async def test_reloads_take_their_turns(write: Callable[..., pathlib.Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read first, and slowly, is not what is in use in the end."""
+    endpoint, load, overtaken = EdgeEndpoint(_reactor(), write()), Configuration.load, threading.Event()
+    port: Any = await endpoint.listen(Talks())
+
+    def slowly(*arguments: Any, **keywords: Any) -> Configuration:
+        configuration = load(*arguments, **keywords)
+        first = not overtaken.is_set() and "edge" in configuration.certificates
+        if first:
+            write("origin")
+            overtaken.wait(0.5)
+        else:
+            overtaken.set()
+        return configuration
+
+    monkeypatch.setattr(Configuration, "load", slowly)
+    reloads = [endpoint.reload(), endpoint.reload()]
+    for reload in reloads:
+        await reload
+    assert await in_thread(_certificate, port) == b"CN=origin"
+    await port.stopListening()
+    await port.when_over()
+
+
+async def test_a_port_that_comes_in_a_reload_is_not_left_behind(
+    write: Callable[..., pathlib.Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would have the old configuration for good."""
+    old, new = (Configuration.load(write(name), requests=False) for name in ("edge", "origin"))
+    endpoint = EdgeEndpoint(_reactor(), old)
+    ports: list[Any] = [await endpoint.listen(Talks())]
+    reload = ports[0].reload
+
+    async def come(configuration: Configuration) -> None:
+        if len(ports) == 1:
+            ports.append(await endpoint.listen(Talks()))
+        await reload(configuration)
+
+    monkeypatch.setattr(ports[0], "reload", lambda configuration: Deferred.fromCoroutine(come(configuration)))
+    await endpoint.reload(new)
+    for port in ports:
+        assert await in_thread(_certificate, port) == b"CN=origin"
+        await port.stopListening()
+    await endpoint.when_over()
 
 
 async def test_a_reload_that_cannot_be_has_changed_nothing(write: Callable[..., pathlib.Path]) -> None:

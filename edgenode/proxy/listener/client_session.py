@@ -104,6 +104,7 @@ class Site:
 class ClientSession:
     """A client on one connection.
 
+    :param handshake_group: under whose TLS policy the handshake was; a reload may have come since it began.
     :ivar connection: the facts of the connection, with the verdict on the client as of its handshake.
     :ivar handshake_group: the server group under whose TLS policy it was judged, as of the last reload.
     :ivar context: what the exchanges of its listener share, as of the last reload.
@@ -116,7 +117,7 @@ class ClientSession:
 
     def __init__(self, connection: Connection, handshake_group: ServedGroup, context: ListenerContext) -> None:
         self.connection = connection
-        self.handshake_group = handshake_group
+        self.handshake_group = context.router.successor(handshake_group) or handshake_group
         self.context = context
         self.behind_proxy = context.trusted_proxies.contains(connection.peer.host)
         self._sites: dict[bytes, Site] = {}
@@ -188,5 +189,10 @@ class ClientSession:
         return self._as_of
 
     def admit(self) -> ClientError | None:
-        """Why the client is no longer let in for its certificate, if it is not."""
+        """Why the client is no longer let in, if it is not: for its certificate, or since its handshake was on terms
+        that are no longer those of its server group, as requests on it would be answered with 421."""
+        if self.context.router.successor(self.handshake_group) is not self.handshake_group:
+            return ClientError(
+                421, f"the connection was made on terms that {self.handshake_group.name} had before a reload"
+            )
         return judge(self.handshake_group.group, self.as_of_now(self.handshake_group).verification)
