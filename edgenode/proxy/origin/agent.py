@@ -116,10 +116,13 @@ class OriginAgent:
             self._known = pool
         if not _TOKEN.fullmatch(request.method) or request.method == b"CONNECT":
             raise ValueError(f"not a method to send: {request.method!r}")
-        host = _authority(authority)
         if scheme.lower() not in self._schemes:
             spoken = b" and ".join(sorted(self._schemes)).decode()
             raise SchemeNotSupported(f"the origin {pool.name!r} is asked by {spoken}, not {scheme.decode()}")
+        try:
+            host = _authority(authority)
+        except ValueError as error:  # of another's redirect, that is no reason for another exception
+            raise ForeignURI(str(error)) from error
         if host not in self._authorities:
             known = b", ".join(sorted(self._authorities)).decode()
             raise ForeignURI(f"{host.decode()} is not the origin {pool.name!r}, which is asked as {known}")
