@@ -207,7 +207,7 @@ class _Filtering:
             exchange.client, head.scheme = reported.client, reported.scheme
         if isinstance(transport, ProtocolTransport):
             _route(exchange, head, transport)
-        show(request, head, at_root=request.prepath == [] and getattr(request.site, "resource", None) is filter)
+        show(request, head, filter)
         if not behind_proxy:
             record.standing = standing = filter.standing(exchange)
             exchange.standing = None if standing is None else standing.tags

@@ -8,6 +8,7 @@ is refused, or what it would read is replaced by what was judged.
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -16,18 +17,18 @@ from twisted.web import http, server
 
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_BODY, Body, Connection
-from edgenode.proxy.headers import FRAMING, HOP_BY_HOP, crosses_often, misleads
+from edgenode.proxy.headers import HARMLESS, misleads
 from edgenode.proxy.listener.limits import HeadLimits
-from edgenode.proxy.listener.speakers import MalformedHead, known_field_lines, read_request_head
+from edgenode.proxy.listener.speakers import known_request_head
 from edgenode.proxy.streams import RequestHead
 from edgenode.proxy.targets import read_authority
 
 _LIMITS = HeadLimits(target=8 * 1024, head=32 * 1024, headers=100)
 """Those that a listener has by default; Twisted has its own in front of them."""
 
-_OF_ONE_HOP = HOP_BY_HOP | FRAMING
 _PERCENT = b"%"
 _COOKIE = b"cookie"
+_HOST = b"host"
 
 
 class BodyNotKept(Exception):
@@ -60,21 +61,16 @@ def read_head(request: server.Request, connection: Connection) -> RequestHead:
     :param connection: says whom it is for if it does not, which only HTTP/1.0 may.
     :raises ClientError: if the node would not take it.
     """
-    try:
-        names, fields, block = known_field_lines(request.requestHeaders.getAllRawHeaders())
-    except MalformedHead as error:
-        raise ClientError(400, f"malformed head: {error}") from error
-    method, uri, version = request.method, request.uri, request.clientproto
-    http2 = version == b"HTTP/2"
-    head = read_request_head(
-        b"%b %b %b\r\n%b\r\n" % (method, uri, b"HTTP/1.1" if http2 else version, block),
+    http2 = request.clientproto == b"HTTP/2"
+    head = known_request_head(
+        request.method,
+        request.uri,
+        b"HTTP/1.1" if http2 else request.clientproto,
+        request.requestHeaders.getAllRawHeaders(),
         _LIMITS,
         b"https" if request.isSecure() else b"http",
-        lambda: _presumed(connection),
-        lambda _: (names, fields, block),
+        partial(_presumed, connection),
     )
-    if head.method != method or head.target != uri:
-        raise ClientError(400, "a line end where none may be")
     if http2:
         head.version = (2, 0)
     return head
@@ -143,29 +139,34 @@ def read_arguments(request: server.Request, head: RequestHead) -> None:
             head.body = Body()  # they are not those of the query: whoever looks for one has to look at all of them
 
 
-def show(request: server.Request, head: RequestHead, *, at_root: bool) -> None:
+def show(request: server.Request, head: RequestHead, resource: object) -> None:
     """Let resources see what is judged: the resolved path, the authority, one Cookie, and no header that misleads.
 
-    :param at_root: whether no other resource has looked at the request before.
+    :param resource: who is asked for the request: if that is the site's own, no other one has looked at it before.
     :raises ClientError: 400, if the path, or the authority, is another than the one by which it has come here.
     """
     path, headers = head.path, request.requestHeaders
     segments = path[1:].split(b"/")
     if _PERCENT in path:
         segments = [unquote_to_bytes(segment) for segment in segments]
-    above = request.prepath or []
-    if above and segments[: len(above)] != above:
-        raise ClientError(400, "the path leads to another resource than it seems")
-    request.postpath = segments[len(above) :]
+    if above := request.prepath:
+        if segments[: len(above)] != above:
+            raise ClientError(400, "the path leads to another resource than it seems")
+        segments = segments[len(above) :]
+    request.postpath = segments
     request.path = path
     request.uri = head.origin_target
-    for name in head.field_names:
-        if not crosses_often(name) and name not in _OF_ONE_HOP and misleads(name):
-            headers.removeHeader(name)
-    hosts = headers.getRawHeaders(b"host")
-    if hosts != [head.authority]:
-        if hosts and not at_root and read_authority(hosts[0]) != head.authority:
-            raise ClientError(400, "the target has another authority than Host, and that may have led here")
-        headers.setRawHeaders(b"host", [head.authority])
+    if not HARMLESS.issuperset(head.field_names):
+        for name in head.field_names:
+            if name not in HARMLESS and misleads(name):
+                headers.removeHeader(name)
+    authority = head.authority
+    if head.fields[_HOST] != (authority,) or head.target[:1] != b"/" or head.version == (1, 0):  # it may say otherwise
+        hosts = headers.getRawHeaders(_HOST)
+        if hosts != [authority]:
+            at_root = above == [] and getattr(request.site, "resource", None) is resource
+            if hosts and not at_root and read_authority(hosts[0]) != authority:
+                raise ClientError(400, "the target has another authority than Host, and that may have led here")
+            headers.setRawHeaders(_HOST, [authority])
     if len(cookies := head.fields.get(_COOKIE, ())) > 1:
         headers.setRawHeaders(_COOKIE, [b"; ".join(cookies)])  # RFC 9113, section 8.2.3; WSGI would join them by commas

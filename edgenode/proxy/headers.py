@@ -164,6 +164,9 @@ _CROSSING = frozenset(
 
 _ONE_HOP = HOP_BY_HOP | FRAMING
 
+HARMLESS = _CROSSING | _ONE_HOP
+"""Names of request fields that are known not to mislead; of all others it is worked out each time."""
+
 crosses_often = _CROSSING.__contains__
 """Whether a request field of this name, lower case, is one of the known ones that cross."""
 

@@ -7,7 +7,7 @@ authority, the target's, or else the one Host's.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from edgenode.model.errors import ClientError
 from edgenode.proxy.http1.fields import (
@@ -16,6 +16,7 @@ from edgenode.proxy.http1.fields import (
     Fields,
     MalformedHead,
     content_length,
+    known_field_lines,
     persistence,
     read_field_lines,
     stray,
@@ -26,7 +27,12 @@ from edgenode.proxy.targets import read_authority, read_target
 
 _FURTHER_CODINGS = re.compile(rb"(?:(?!chunked)[!#$%&'*+.^_`|~0-9a-z-]+[ \t]*,[ \t]*)+chunked")
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^ \r\n]+) HTTP/(\d)\.(\d)\r\n")
+_METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LONGEST_METHOD = 64
+_VERSIONS = {b"HTTP/1.1": (1, 1), b"HTTP/1.0": (1, 0)}
+_OTHER_VERSION = "the version is neither HTTP/1.1 nor HTTP/1.0"
+_BETWEEN = len(b"  HTTP/1.1\r\n\r\n")
+"""Bytes of a head besides its method, its target and its field lines."""
 
 
 def check_unfinished_request(data: bytes, limits: HeadLimits, looked: int = 0) -> None:
@@ -54,11 +60,7 @@ def _no_request_line(line: bytes) -> ClientError:
 
 
 def read_request_head(
-    head: bytes,
-    limits: HeadLimits,
-    scheme: bytes = b"https",
-    presumed: Callable[[], bytes] | None = None,
-    read_lines: Callable[[bytes], tuple[list[bytes], Fields, bytes]] = read_field_lines,
+    head: bytes, limits: HeadLimits, scheme: bytes = b"https", presumed: Callable[[], bytes] | None = None
 ) -> RequestHead:
     """Read a request head.
 
@@ -74,20 +76,65 @@ def read_request_head(
         raise _no_request_line(head[: head.index(b"\r\n")])
     method, target, major, minor = line.groups()
     if major != b"1" or minor not in (b"1", b"0"):
-        raise ClientError(400 if major == b"0" else 505, "the version is neither HTTP/1.1 nor HTTP/1.0")
-    version = (1, 1) if minor == b"1" else (1, 0)
+        raise ClientError(400 if major == b"0" else 505, _OTHER_VERSION)
     if len(target) > limits.target:
         raise ClientError(414, "the request target is too long")
+    if head.count(b"\n") > limits.headers + 2:
+        raise ClientError(431, "too many header fields")
+    try:
+        names, fields, lines = read_field_lines(head[line.end() : -2])
+    except MalformedHead as error:
+        raise ClientError(400, f"malformed head: {error}") from error
+    return _read(method, target, (1, 1) if minor == b"1" else (1, 0), names, fields, lines, scheme, presumed)
+
+
+def known_request_head(
+    method: bytes,
+    target: bytes,
+    version: bytes,
+    headers: Iterable[tuple[bytes, Sequence[bytes]]],
+    limits: HeadLimits,
+    scheme: bytes,
+    presumed: Callable[[], bytes],
+) -> RequestHead:
+    """The same of a head of which somebody else has read the request line, and the header fields.
+
+    :param version: as in a request line.
+    :param headers: as :func:`edgenode.proxy.http1.fields.known_field_lines` takes them.
+    :raises ClientError: if the head that is made of them would be read otherwise, or refused.
+    """
+    try:
+        names, fields, lines = known_field_lines(headers)
+    except MalformedHead as error:
+        raise ClientError(400, f"malformed head: {error}") from error
+    if version not in _VERSIONS:
+        raise ClientError(400 if version.startswith(b"HTTP/0") else 505, _OTHER_VERSION)
+    if not _METHOD.fullmatch(method):  # whether the target is one is seen when it is read
+        raise ClientError(400, "the request line is malformed")
+    if len(method) + len(target) + len(lines) > limits.head - _BETWEEN:
+        raise ClientError(431, "the request head is too large")
+    if len(target) > limits.target:
+        raise ClientError(414, "the request target is too long")
+    if len(names) > limits.headers:
+        raise ClientError(431, "too many header fields")
+    return _read(method, target, _VERSIONS[version], names, fields, lines, scheme, presumed)
+
+
+def _read(
+    method: bytes,
+    target: bytes,
+    version: tuple[int, int],
+    names: list[bytes],
+    fields: Fields,
+    lines: bytes,
+    scheme: bytes,
+    presumed: Callable[[], bytes] | None,
+) -> RequestHead:
+    """What is meant by a head that is well-formed."""
     if method == b"CONNECT":
         raise ClientError(400, "CONNECT is not served")
     if len(method) > _LONGEST_METHOD:
         raise ClientError(501, "the method is longer than any")  # RFC 9112, section 3
-    if head.count(b"\n") > limits.headers + 2:
-        raise ClientError(431, "too many header fields")
-    try:
-        names, fields, lines = read_lines(head[line.end() : -2])
-    except MalformedHead as error:
-        raise ClientError(400, f"malformed head: {error}") from error
     if b"content-type" in fields and len(fields[b"content-type"]) > 1:
         raise ClientError(400, "the Content-Type field is repeated")
     authority, path, query, normalised = read_target(target, method)

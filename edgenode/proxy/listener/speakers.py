@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from OpenSSL import SSL
 
-from edgenode.proxy.http1.fields import MalformedHead as MalformedHead
-from edgenode.proxy.http1.fields import known_field_lines as known_field_lines
+from edgenode.proxy.http1.request_head import known_request_head as known_request_head
 from edgenode.proxy.http1.request_head import read_request_head as read_request_head
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.listener.client_connection import ClientConnection, Speaker
