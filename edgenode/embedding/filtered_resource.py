@@ -23,7 +23,7 @@ from zope.interface import implementer
 from edgenode.embedding.connection_facts import KnownConnections
 from edgenode.embedding.protocol_transport import ProtocolTransport
 from edgenode.embedding.site_request import read_arguments, read_body, read_head, show, taken_over, transport_of
-from edgenode.model.decision import Close, Decision, Respond
+from edgenode.model.decision import FORWARD, Close, Decision, Respond
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import UNKNOWN_CLIENT, Connection, Exchange, Response, by_name
 from edgenode.model.interfaces import IEventSink
@@ -99,7 +99,7 @@ class FilteredResource:
         networks = [network for network in trusted_proxies if network != UNIX]
         self._trusted_proxies = TrustedProxies(networks, client_address)
         self._trusts_unix = len(networks) < len(trusted_proxies)
-        self._standings: WeakKeyDictionary[Connection, dict[object, Standing]] = WeakKeyDictionary()
+        self._lines: WeakKeyDictionary[Connection, _Line] = WeakKeyDictionary()
 
     def getChildWithDefault(self, name: bytes, request: server.Request) -> IResource:
         """Itself, whatever the name: to the children of the inner resource only :meth:`render` leads."""
@@ -141,16 +141,32 @@ class FilteredResource:
         """What a trusted proxy reports of a request."""
         return Forwarded.reported(head, peer, self._trusted_proxies)
 
-    def standing(self, exchange: Exchange) -> Standing | None:
-        """What is the same for all requests on a connection of which the peer is the client, with one authority;
-        ``None`` if it has to be worked out."""
-        request, pipeline = exchange.request, self.pipeline
-        if pipeline.locate is not None or request is None:
+    def line(self, connection: Connection) -> _Line:
+        """What is the same for all requests of a connection."""
+        line = self._lines.get(connection)
+        if line is None:
+            line = self._lines[connection] = _Line(self.trusts(connection.peer.host))
+        return line
+
+
+class _Line:
+    """What is the same for all requests of a connection.
+
+    :ivar behind_proxy: whether its peer is a trusted proxy.
+    """
+
+    __slots__ = ("_standings", "behind_proxy")
+
+    def __init__(self, behind_proxy: bool) -> None:
+        self.behind_proxy = behind_proxy
+        self._standings: dict[object, Standing] = {}
+
+    def standing(self, pipeline: Pipeline, exchange: Exchange, head: RequestHead) -> Standing | None:
+        """What is the same for all of them with one authority if the peer is the client; ``None`` if it has to be
+        worked out."""
+        if pipeline.locate is not None:
             return None
-        standings = self._standings.get(exchange.connection)
-        if standings is None:
-            standings = self._standings[exchange.connection] = {}
-        key = (pipeline, request.authority, request.scheme)
+        standings, key = self._standings, (pipeline, head.authority, head.scheme)
         standing = standings.get(key)
         if standing is None:
             if len(standings) >= _MOST_AUTHORITIES:
@@ -195,21 +211,21 @@ class _Filtering:
         request, filter = self._request, self._filter
         transport = transport_of(request)
         connection = filter.connection(request, transport, now)
-        peer = connection.peer.host
+        line, peer = filter.line(connection), connection.peer.host
         exchange = Exchange(connection, client=peer, time=now)
         self._record = record = EventRecord("", exchange, now, began)
         head = read_head(request, connection)
         record.received = read_body(request, head, filter.pipeline.inspects)
         read_arguments(request, head)
         exchange.request = head
-        if behind_proxy := filter.trusts(peer):
+        if line.behind_proxy:
             reported = filter.reported(head, peer)
             exchange.client, head.scheme = reported.client, reported.scheme
         if isinstance(transport, ProtocolTransport):
             _route(exchange, head, transport)
         show(request, head, filter)
-        if not behind_proxy:
-            record.standing = standing = filter.standing(exchange)
+        if not line.behind_proxy:
+            record.standing = standing = line.standing(filter.pipeline, exchange, head)
             exchange.standing = None if standing is None else standing.tags
         return filter.pipeline.judge(exchange)
 
@@ -224,7 +240,7 @@ class _Filtering:
             exchange = record.exchange
             if exchange.tags is not decision.tags:
                 exchange = exchange.tagged(decision.tags)
-            outcome = outcome_of(decision, exchange)
+            outcome = FORWARD if decision.action is None else outcome_of(decision, exchange)
         except ClientError:
             self._respond(_FAILED)
             return
@@ -236,8 +252,9 @@ class _Filtering:
             line.abortConnection()
             self._end(444)
         else:
-            for name, values in by_name(outcome.headers).items():
-                request.requestHeaders.setRawHeaders(name, list(values))
+            if outcome.headers:
+                for name, values in by_name(outcome.headers).items():
+                    request.requestHeaders.setRawHeaders(name, list(values))
             request.setComponent(Exchange, exchange)
             request.setComponent(Decision, decision)
             request.render(getChildForRequest(self._filter.inner, request))
