@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import ITransport
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web import server
+from twisted.web import http, server
 from twisted.web.resource import IResource, getChildForRequest
 from zope.interface import implementer
 
@@ -44,6 +44,8 @@ _MOST_AUTHORITIES = 16
 """So many are remembered of a connection, with what is the same for all of its requests to one."""
 
 _FAILED = Response(503, (), PAGES[503])
+
+_NOTIFY_FINISH = http.Request.notifyFinish  # by a name of ours: the module's own are behind a proxy
 
 _log = Logger()
 
@@ -190,7 +192,10 @@ class _Filtering:
     def start(self) -> None:
         """Judge the request."""
         request = self._request
-        request.notifyFinish().addCallbacks(self._finished, self._lost)
+        if type(request).notifyFinish is _NOTIFY_FINISH:
+            request.notifications.append(cast(Any, self))  # what it does, without a Deferred to be called back by
+        else:
+            request.notifyFinish().addCallbacks(self.callback, self.errback)
         try:
             decision = self._judge()
         except ClientError as error:
@@ -293,10 +298,12 @@ class _Filtering:
         else:
             self._request.processingFailed(failure)
 
-    def _finished(self, _: object) -> None:
+    def callback(self, _: object) -> None:
+        """The answer is finished."""
         self._end(self._request.code)
 
-    def _lost(self, _: Failure) -> None:
+    def errback(self, _: Failure) -> None:
+        """The client has gone."""
         self._end(499)
         if self._waiting is not None:  # nobody waits for the decision any more
             self._waiting.cancel()
