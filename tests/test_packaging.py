@@ -76,8 +76,9 @@ def wheel(checkout: pathlib.Path) -> pathlib.Path:
 
 
 @pytest.fixture
-def python(tmp_path: pathlib.Path) -> pathlib.Path:
+def python(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
     """The interpreter of a virtual environment with all that is installed here, except edgenode."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # it may name the checkout
     folder = tmp_path / "venv"
     venv.create(folder, symlinks=True)
     (packages,) = folder.glob("lib/python*/site-packages")
