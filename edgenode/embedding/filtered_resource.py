@@ -45,6 +45,7 @@ _MOST_AUTHORITIES = 16
 
 _FAILED = Response(503, (), PAGES[503])
 
+_IS_SECURE = http.Request.isSecure
 _NOTIFY_FINISH = http.Request.notifyFinish  # by a name of ours: the module's own are behind a proxy
 
 _log = Logger()
@@ -143,6 +144,17 @@ class FilteredResource:
         """What a trusted proxy reports of a request."""
         return Forwarded.reported(head, peer, self._trusted_proxies)
 
+    def secure(self, request: server.Request, line: _Line) -> bool:
+        """Whether a request came over TLS, or is said to have done so by ``setHost``."""
+        if type(request).isSecure is not _IS_SECURE or getattr(request, "_forceSSL", True):
+            return bool(request.isSecure())
+        secure = line.secure
+        if secure is None:
+            secure = bool(request.isSecure())
+            if self._facts is None:  # else others may be told to be the same connection
+                line.secure = secure
+        return secure
+
     def line(self, connection: Connection) -> _Line:
         """What is the same for all requests of a connection."""
         line = self._lines.get(connection)
@@ -155,12 +167,14 @@ class _Line:
     """What is the same for all requests of a connection.
 
     :ivar behind_proxy: whether its peer is a trusted proxy.
+    :ivar secure: whether it has TLS; ``None`` if nobody has asked.
     """
 
-    __slots__ = ("_standings", "behind_proxy")
+    __slots__ = ("_standings", "behind_proxy", "secure")
 
     def __init__(self, behind_proxy: bool) -> None:
         self.behind_proxy = behind_proxy
+        self.secure: bool | None = None
         self._standings: dict[object, Standing] = {}
 
     def standing(self, pipeline: Pipeline, exchange: Exchange, head: RequestHead) -> Standing | None:
@@ -219,7 +233,7 @@ class _Filtering:
         line, peer = filter.line(connection), connection.peer.host
         exchange = Exchange(connection, client=peer, time=now)
         self._record = record = EventRecord("", exchange, now, began)
-        head = read_head(request, connection)
+        head = read_head(request, connection, filter.secure(request, line))
         record.received = read_body(request, head, filter.pipeline.inspects)
         read_arguments(request, head)
         exchange.request = head

@@ -55,10 +55,11 @@ def taken_over(request: server.Request) -> bool:
     return channel.transport is None or "connectionLost" in vars(channel)
 
 
-def read_head(request: server.Request, connection: Connection) -> RequestHead:
+def read_head(request: server.Request, connection: Connection, secure: bool) -> RequestHead:
     """The head of a request as our own reader reads it, with the fields that Twisted has read.
 
     :param connection: says whom it is for if it does not, which only HTTP/1.0 may.
+    :param secure: whether it came over TLS.
     :raises ClientError: if the node would not take it.
     """
     http2 = request.clientproto == b"HTTP/2"
@@ -68,7 +69,7 @@ def read_head(request: server.Request, connection: Connection) -> RequestHead:
         b"HTTP/1.1" if http2 else request.clientproto,
         request.requestHeaders.getAllRawHeaders(),
         _LIMITS,
-        b"https" if request.isSecure() else b"http",
+        b"https" if secure else b"http",
         partial(_presumed, connection),
     )
     if http2:

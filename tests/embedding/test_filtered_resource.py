@@ -540,6 +540,50 @@ async def test_stubs_of_treq_work(pki: PKI, scheme: str) -> None:
     assert f"protocol:{scheme}" in inner.seen[0].decision.tags
 
 
+async def test_each_request_of_a_connection_may_say_that_it_came_over_tls(pki: PKI) -> None:
+    """Behind a proxy a resource says so by ``setHost``: of one request, and not of those around it."""
+    inner = Inner()
+    filtered = FilteredResource(pipeline_of(pki), inner)
+
+    class Proxied(Resource):
+        isLeaf = True
+
+        def render(self, request: Any) -> int:
+            if request.getHeader("x-scheme") == "https":
+                request.setHost(b"open.test", 443, ssl=True)
+            return filtered.render(request)
+
+    async with serving(Proxied()) as port:
+        plain = get("/", "open.test")
+        await ask(port, plain + get("/", "open.test", "X-Scheme: https") + get("/", "open.test", close=True))
+    seen = [each.decision.tags & {"protocol:http", "protocol:https"} for each in inner.seen]
+    assert seen == [{"protocol:http"}, {"protocol:https"}, {"protocol:http"}]
+
+
+class Notifying(Request):
+    """Has a way of its own of saying that it is over."""
+
+    asked = 0
+
+    def notifyFinish(self) -> Deferred[None]:
+        Notifying.asked += 1
+        return super().notifyFinish()
+
+
+@pytest.mark.parametrize("kind", [Request, Notifying])
+async def test_the_event_is_written_at_the_end_whatever_the_class_of_the_request(pki: PKI, kind: Any) -> None:
+    """A class that overrides ``notifyFinish`` is asked by it; of none is there more than one event."""
+    asked, events = Notifying.asked, Events()
+    filtered = FilteredResource(pipeline_of(pki), Inner(), events=events)
+    port = _reactor().listenTCP(0, Site(filtered, requestFactory=kind))
+    try:
+        await ask(port.getHost().port, get("/", "open.test") + get("/secret", "open.test", close=True))
+    finally:
+        await port.stopListening()
+    assert [event["status"] for event in await events.take(2)] == [200, 403]
+    assert Notifying.asked - asked == (2 if kind is Notifying else 0)
+
+
 class Streaming(Request):
     """Deals with the body as it comes."""
 
@@ -1058,7 +1102,7 @@ def test_no_line_would_pass_if_it_could_be_smuggled_in(path: str, method: str) -
         method=method.encode(), uri=path.encode(), clientproto=b"HTTP/2", requestHeaders=headers, isSecure=lambda: True
     )
     with pytest.raises(ClientError):
-        read_head(request, CONNECTION)
+        read_head(request, CONNECTION, secure=True)
 
 
 def _reactor() -> Any:
