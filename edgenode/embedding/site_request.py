@@ -93,7 +93,8 @@ def read_body(request: server.Request, head: RequestHead, wanted: int) -> int:
     content: Any = request.content
     try:
         size = content.seek(0, os.SEEK_END)
-        content.seek(0)
+        if size != 0:
+            content.seek(0)
     except (AttributeError, TypeError, OSError, ValueError):
         size = None
     length = head.length

@@ -97,9 +97,10 @@ def known_field_lines(headers: Iterable[tuple[bytes, Sequence[bytes]]]) -> tuple
         fields[lower] = tuple(values)
         for value in values:
             names.append(lower)
-            lines.append(b"%b: %b\r\n" % (name, value))
-    block = b"".join(lines)
-    if len(block.translate(None, LINE_BYTES)) != 2 * len(lines):
+            lines.append(name + b": " + value)
+    lines.append(b"")
+    block = b"\r\n".join(lines)
+    if len(block.translate(None, LINE_BYTES)) != 2 * len(names):
         raise MalformedHead(stray(block))
     if b"" in fields or b"".join(fields).translate(None, _TOKEN_BYTES):
         raise MalformedHead("a name that is no token")
