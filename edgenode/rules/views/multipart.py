@@ -90,13 +90,15 @@ def read_parts(content_type: bytes, data: bytes) -> tuple[tuple[Part, ...], bool
     if read is not None:
         _add(contents, islice(email_parts.contents(read, data, frozenset(contents)), MOST_PARTS + 1))
     parts: list[Part] = []
-    known: set[tuple[tuple[bytes, ...], bytes]] = set()
+    known: set[object] = set()
     room = _MOST_NAMES
     for at, content in enumerate(contents[:MOST_PARTS]):
         part = _part(content)
-        if at < before or (part.names, part.value) not in known:
+        # Another encoding or type is another value.
+        read_alike = part.names, part.value, part.content_types, part.content_transfer_encodings
+        if at < before or read_alike not in known:
             parts.append(part)
-        known.add((part.names, part.value))
+        known.add(read_alike)
         room -= len(part.names) + len(part.filenames)
         more = more or any(len(each) > email_parts.LONGEST_HEADER for each in part.content_dispositions)
         if room < 0:
