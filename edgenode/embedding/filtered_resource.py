@@ -144,22 +144,12 @@ class FilteredResource:
         """What a trusted proxy reports of a request."""
         return Forwarded.reported(head, peer, self._trusted_proxies)
 
-    def secure(self, request: server.Request, line: _Line) -> bool:
-        """Whether a request came over TLS, or is said to have done so by ``setHost``."""
-        if type(request).isSecure is not _IS_SECURE or getattr(request, "_forceSSL", True):
-            return bool(request.isSecure())
-        secure = line.secure
-        if secure is None:
-            secure = bool(request.isSecure())
-            if self._facts is None:  # else others may be told to be the same connection
-                line.secure = secure
-        return secure
-
     def line(self, connection: Connection) -> _Line:
         """What is the same for all requests of a connection."""
         line = self._lines.get(connection)
         if line is None:
-            line = self._lines[connection] = _Line(self.trusts(connection.peer.host))
+            # The facts of a callable may be told to be those of several connections.
+            line = self._lines[connection] = _Line(self.trusts(connection.peer.host), self._facts is None)
         return line
 
 
@@ -167,15 +157,27 @@ class _Line:
     """What is the same for all requests of a connection.
 
     :ivar behind_proxy: whether its peer is a trusted proxy.
-    :ivar secure: whether it has TLS; ``None`` if nobody has asked.
+    :param one: whether it is certain to be a single one.
     """
 
-    __slots__ = ("_standings", "behind_proxy", "secure")
+    __slots__ = ("_one", "_secure", "_standings", "behind_proxy")
 
-    def __init__(self, behind_proxy: bool) -> None:
+    def __init__(self, behind_proxy: bool, one: bool) -> None:
         self.behind_proxy = behind_proxy
-        self.secure: bool | None = None
+        self._one = one
+        self._secure: bool | None = None
         self._standings: dict[object, Standing] = {}
+
+    def secure(self, request: server.Request) -> bool:
+        """Whether a request came over TLS, or is said to have done so by ``setHost``."""
+        if type(request).isSecure is not _IS_SECURE or getattr(request, "_forceSSL", True):
+            return bool(request.isSecure())
+        secure = self._secure
+        if secure is None:
+            secure = bool(request.isSecure())
+            if self._one:
+                self._secure = secure
+        return secure
 
     def standing(self, pipeline: Pipeline, exchange: Exchange, head: RequestHead) -> Standing | None:
         """What is the same for all of them with one authority if the peer is the client; ``None`` if it has to be
@@ -233,7 +235,7 @@ class _Filtering:
         line, peer = filter.line(connection), connection.peer.host
         exchange = Exchange(connection, client=peer, time=now)
         self._record = record = EventRecord("", exchange, now, began)
-        head = read_head(request, connection, filter.secure(request, line))
+        head = read_head(request, connection, line.secure(request))
         record.received = read_body(request, head, filter.pipeline.inspects)
         read_arguments(request, head)
         exchange.request = head
