@@ -34,7 +34,7 @@ from edgenode.proxy.headers import Forwarded
 from edgenode.proxy.judging import PAGES, outcome_of, refuse
 from edgenode.proxy.listener.client_session import Standing
 from edgenode.proxy.streams import RequestHead
-from edgenode.proxy.trusted_proxies import X_FORWARDED_FOR, TrustedProxies
+from edgenode.proxy.trusted_proxies import FORWARDED, X_FORWARDED_FOR, TrustedProxies
 from edgenode.tls.verification import judge
 
 UNIX = "unix:"
@@ -71,7 +71,8 @@ class FilteredResource:
     :param client_address: the header in which they report it, ``x-forwarded-for`` or ``forwarded``.
     :param events: takes one event for each request.
     :raises TypeError: if ``facts`` cannot be called.
-    :raises ValueError: if ``verifies`` is said beside ``facts``, or a network is none.
+    :raises ValueError: if ``verifies`` is said beside ``facts``, a network is none, or ``client_address`` is another
+        header.
     """
 
     isLeaf = True
@@ -94,6 +95,8 @@ class FilteredResource:
             raise ValueError(
                 "verifies is about facts that are read from the transport: with facts of your own, say it there"
             )
+        if client_address not in (X_FORWARDED_FOR, FORWARDED):
+            raise ValueError(f"client_address is {X_FORWARDED_FOR} or {FORWARDED}: {client_address}")
         self.pipeline = pipeline
         self.inner = inner
         self.events = None if events is None else GuardedSink(events)

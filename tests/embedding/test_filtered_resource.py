@@ -527,6 +527,8 @@ def test_facts_are_a_callable_alone() -> None:
         FilteredResource(pipeline, Inner(), facts=CONNECTION)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="verifies"):
         FilteredResource(pipeline, Inner(), facts=lambda _: CONNECTION, verifies=True)
+    with pytest.raises(ValueError, match="client_address is x-forwarded-for or forwarded: via"):
+        FilteredResource(pipeline, Inner(), client_address="via")
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
