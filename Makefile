@@ -35,7 +35,7 @@ check: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 test: check etc/pki
-	PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest -n 2 --dist worksteal
+	PATH="$$PATH:/usr/sbin" $(BIN)/python -m pytest -n 3 --dist worksteal
 
 # No private key belongs in the repository: the first lines of an example say how to make those that it names.
 etc/pki: INI := etc/edgenode.ini

@@ -140,19 +140,21 @@ def test_what_stages_actions_and_sinks_need_for_their_annotations_is_public(tmp_
     assert checked(tmp_path, OUTSIDE) == (0, "Success: no issues found in 1 source file\n")
 
 
-@pytest.mark.parametrize(
-    ("misspelt", "said"),
-    [
-        ("edgenode.FilteredResorce", 'has no attribute "FilteredResorce"'),
-        ("from edgenode import Forwrad", 'has no attribute "Forwrad"'),
-        ("health(edgenode.OriginPool.opened)", "incompatible type"),
-        ("event: Event = event_of(None)", "incompatible type"),
-        ("def f(event: Event) -> object:\n    return event['statsu']", 'has no key "statsu"'),
-        ("def g(transport: IEdgeTransport) -> str:\n    return transport.group", 'has no attribute "group"'),
-    ],
-)
-def test_mistakes_are_seen_by_a_type_checker(tmp_path: pathlib.Path, misspelt: str, said: str) -> None:
+MISTAKES = {
+    "edgenode.FilteredResorce": 'has no attribute "FilteredResorce"',
+    "from edgenode import Forwrad": 'has no attribute "Forwrad"',
+    "health(edgenode.OriginPool.opened)": "incompatible type",
+    "event: Event = event_of(None)": "incompatible type",
+    "def f(event: Event) -> object: return event['statsu']": 'has no key "statsu"',
+    "def g(transport: IEdgeTransport) -> str: return transport.group": 'has no attribute "group"',
+}
+
+
+def test_mistakes_are_seen_by_a_type_checker(tmp_path: pathlib.Path) -> None:
     """A misspelt name, key or attribute is an error of ``mypy --strict``, and not an object of any kind."""
-    status, output = checked(tmp_path, f"{OUTSIDE}\n{misspelt}\n")
+    source = "\n".join((OUTSIDE, *MISTAKES))
+    status, output = checked(tmp_path, source)
     assert status == 1
-    assert said in output
+    first = source.count("\n") + 2 - len(MISTAKES)
+    for line, said in enumerate(MISTAKES.values(), first):
+        assert re.search(rf"^program.py:{line}: error: .*{re.escape(said)}", output, re.MULTILINE), (said, output)
