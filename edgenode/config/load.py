@@ -203,6 +203,7 @@ def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
+@uncollected()
 def _load(
     text: str,
     scope: Scope,
@@ -218,19 +219,6 @@ def _load(
     :param file: where it stands, as problems tell it; may be empty.
     :raises ConfigurationError: with every problem, if there is any error; with that alone if it is of another program.
     """
-    with uncollected():
-        return _read(text, scope, now, problems, before, file, requests)
-
-
-def _read(
-    text: str,
-    scope: Scope,
-    now: datetime.datetime,
-    problems: list[Problem],
-    before: Configuration | None,
-    file: str,
-    requests: bool,
-) -> Configuration:
     stranger = foreign.recognized(text)
     if stranger:
         raise ConfigurationError([Problem("", "", stranger, file=file)])

@@ -253,14 +253,11 @@ class EdgePort:
     async def _changed(self, change: Callable[[Configuration], Configuration]) -> Configuration:
         before = self._assembly
 
-        def assemble() -> Assembly:
-            configuration = change(before.configuration)
-            if configuration is before.configuration:
-                return before
+        def make(configuration: Configuration) -> Assembly:
             _check(configuration, self._name, before.configuration)
             return Assembly.for_protocol(configuration, self._name, self._protocols, before)
 
-        assembly = await deferToThreadPool(self.reactor, self.reactor.getThreadPool(), assemble)
+        assembly = await before.successor(self.reactor, change, make)
         if assembly is not before and not self._is_over:
             configuration = assembly.configuration
             try:

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError, Problem
@@ -130,14 +129,11 @@ class _Held:
     async def _changed(self, change: Callable[[Configuration], Configuration]) -> Configuration:
         before = self._assembly
 
-        def assemble() -> Assembly:
-            configuration = change(before.configuration)
-            if configuration is before.configuration:
-                return before
+        def make(configuration: Configuration) -> Assembly:
             _check(configuration, self._origin)
             return Assembly.for_origin(configuration, self._origin, self._reactor, self._deadlines, before)
 
-        assembly = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), assemble)
+        assembly = await before.successor(self._reactor, change, make)
         pool, self._assembly = self.pool, assembly
         if self._closed:
             self.pool.abort("the agent is closed")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from attrs import field, frozen
+from twisted.internet.threads import deferToThreadPool
 
 from edgenode.config.checks.sections import security_policies
 from edgenode.config.load import Configuration
@@ -128,6 +129,24 @@ class Assembly:
         builder = _Builder(configuration, before)
         builder.add_pool(origin, reactor, deadlines)
         return builder.assembly((), PROTOCOLS, lambda group: ())
+
+    async def successor(
+        self,
+        reactor: Any,
+        change: Callable[[Configuration], Configuration],
+        make: Callable[[Configuration], Assembly],
+    ) -> Assembly:
+        """What is made of another configuration, in a thread of a reactor; itself if nothing shall change.
+
+        :param change: makes a configuration of this one, or returns it.
+        :param make: makes an assembly of the other.
+        """
+
+        def assemble() -> Assembly:
+            configuration = change(self.configuration)
+            return self if configuration is self.configuration else make(configuration)
+
+        return await deferToThreadPool(reactor, reactor.getThreadPool(), assemble)
 
     def context(self, listener: str, events: IEventSink) -> ListenerContext:
         """What all exchanges of a listener share.

@@ -14,7 +14,6 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, DeferredLock
 from twisted.internet.error import CannotListenError
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from edgenode.config.load import Configuration
@@ -234,13 +233,10 @@ class EdgeService(Service):
     async def _change(self, change: Callable[[Configuration], Configuration]) -> Configuration:
         before = self._assembly
 
-        def assemble() -> Assembly:
-            configuration = change(before.configuration)
-            if configuration is before.configuration:
-                return before
+        def make(configuration: Configuration) -> Assembly:
             return Assembly.of(configuration, self._reactor, self._deadlines, before, self._stages)
 
-        assembly = await deferToThreadPool(self._reactor, self._reactor.getThreadPool(), assemble)
+        assembly = await before.successor(self._reactor, change, make)
         if not self.running:
             raise ConfigurationError([Problem("", "", "the node is not running")])
         if assembly is not before:
