@@ -91,8 +91,9 @@ def _left() -> list[Any]:
 
 async def test_a_listener_alone_is_enough(write: Callable[..., pathlib.Path]) -> None:
     """Neither security policy, path map nor origin: nothing is judged by its path, and nothing forwarded."""
-    file = write(mtls=MTLS)
+    file = write()
     port: Any = await serverFromString(_reactor(), f"edgenode:{file}").listen(Talks())
+    assert await in_thread(_certificate, port) == b"CN=edge"
     await port.stopListening()
     await port.when_over()
 

@@ -145,6 +145,11 @@ async def test_every_stop_drains(pki: PKI) -> None:
 
 async def test_the_watch_goes_on_in_the_next_life(pki: PKI, origin: Origin, tmp_path: pathlib.Path) -> None:
     """Files that change are read, by one watch and not by two."""
+    from twisted.internet import reactor
+
+    def looks() -> int:
+        return sum("Watch._look" in str(call) for call in reactor.getDelayedCalls())
+
     listed = tmp_path / "listed"
     listed.write_text("192.0.2.1\n")
     edge = service(
@@ -155,7 +160,9 @@ async def test_the_watch_goes_on_in_the_next_life(pki: PKI, origin: Origin, tmp_
         before = edge.configuration
         listed.write_text("".join(f"192.0.2.{number}\n" for number in range(1, life + 1)))
         await until(lambda: edge.configuration is not before)  # noqa: B023
+        assert looks() <= 1
         await edge.stopService()
+        assert looks() == 0
 
 
 async def test_a_node_reloads_in_every_life_and_in_none_between(pki: PKI, origin: Origin) -> None:
