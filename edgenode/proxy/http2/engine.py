@@ -60,21 +60,30 @@ class Receiver(Protocol):
     def pong(self, data: bytes) -> None:
         """A PING of ours was answered."""
 
+    def settings(self) -> None:
+        """The peer's SETTINGS came, the first or others: see :attr:`Engine.capacity`."""
+
 
 class Engine(Protocol):
     """The frames of one connection.
 
     :ivar closed: whether nothing more is to be read or written once the last output is sent: the connection is over.
     :ivar error: why the connection has been ended with an error; empty while it has not.
-    :ivar open_streams: how many streams are open.
+    :ivar connect_protocol: whether the peer's SETTINGS offer extended CONNECT (RFC 8441; a client's engine alone).
     """
 
     closed: bool
     error: str
+    connect_protocol: bool
 
     @property
     def open_streams(self) -> int:
         """How many streams of the peer, or of ours towards an origin, are open."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """How many more streams the peer lets us begin now; 0 after its GOAWAY (a client's engine alone)."""
         ...
 
     def feed(self, data: bytes) -> None:
