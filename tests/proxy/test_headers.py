@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, strategies
 
 from edgenode.proxy import headers
+from edgenode.proxy.framing import END_TO_END
 from edgenode.proxy.headers import (
     HOP_BY_HOP,
     answered_here,
@@ -21,7 +22,6 @@ from edgenode.proxy.headers import (
     response_lines,
     via_line,
 )
-from edgenode.proxy.http1.fields import END_TO_END
 from edgenode.proxy.http1.response_head import read_response_head
 from tests.proxy.http1.test_request_head import read
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 
+from edgenode.proxy.framing import NO_OPTIONS, content_length, persistence
 from edgenode.proxy.http1.bodies import BodyReader, ChunkedBody, EndlessBody, LengthBody
-from edgenode.proxy.http1.fields import NO_OPTIONS, MalformedHead, content_length, persistence, read_field_lines
+from edgenode.proxy.http1.fields import MalformedHead, read_field_lines
 from edgenode.proxy.streams import ResponseHead
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?\r\n")
