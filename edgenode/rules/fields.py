@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -20,7 +20,7 @@ from edgenode.model.extensions import Table
 from edgenode.rules.extension_values import checked, looks_at_body
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
 from edgenode.rules.networks import address
-from edgenode.rules.views import arguments, bodies, certificates, cookies, geo, headers, uris
+from edgenode.rules.views import arguments, bodies, certificates, cookies, geo, grpc, headers, uris
 from edgenode.rules.views.certificates import of_client, verdict
 from edgenode.rules.views.media_type import media_type
 from edgenode.rules.views.pairs import names_of, values_of
@@ -291,6 +291,10 @@ _TABLE = (
         ("query", STRINGS, uris.query_readings, "The query as received, and decoded; missing if there is none."),
         ("uri", STRINGS, uris.uri_readings, "Path and query: as received, in normal form, and decoded."),
         ("cookies", STRING_LISTS, cookies.cookie_readings, "Cookies as sent, percent-decoded and without quotes."),
+        ("grpc.service", BYTES, then(grpc.call, itemgetter(0)),
+         "The service of a gRPC or gRPC-Web call with its package: ``shop.v1.Cart``; missing of other requests."),
+        ("grpc.method", BYTES, then(grpc.call, itemgetter(1)),
+         "The method of a gRPC or gRPC-Web call: ``AddItem``; missing of other requests."),
     ),
     *_requests(
         "edge.", "body arguments",

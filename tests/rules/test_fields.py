@@ -142,6 +142,20 @@ def read(name: str, asked: Request | None, **facts: Any) -> Any:
             request("/", 'Cookie: a="x;y"'), "edge.cookies",
             {b"a": (b'"x', b'"x;y"', b"x;y"), b'y"': (b"",)},
         ),
+        *(
+            (request(target, f"Content-Type: {kind}", method="POST"), f"edge.grpc.{field}", value)
+            for kind, target, service, method in (
+                ("application/grpc", "/shop.v1.Cart/AddItem", b"shop.v1.Cart", b"AddItem"),
+                ("Application/gRPC+json; charset=utf-8", "/shop.Cart/x/../%41dd?q", b"shop.Cart", b"Add"),
+                ("application/grpc-web-text+proto", "/Cart/Add", b"Cart", b"Add"),
+                ("application/grpcish", "/shop.Cart/Add", None, None),
+                ("application/json", "/shop.Cart/Add", None, None),
+                ("application/grpc", "/Add", None, None),
+                ("application/grpc", "/shop.Cart/", None, None),
+                ("application/grpc", "/api/shop.Cart/Add", None, None),
+            )
+            for field, value in (("service", service), ("method", method))
+        ),
         (request("/", "Cookie: a.b=1; a%5Bc]=2"), "edge.cookies",
          {b"a.b": (b"1",), b"a_b": (b"1",), b"a%5Bc]": (b"2",), b"a%5Bc": (b"2",), b"a[c]": (b"2",), b"a": (b"2",),
           b"a_c]": (b"2",)}),

@@ -66,7 +66,7 @@ def test_what_a_request_has_is_never_called_impossible(method: str, host: str, t
 TARGETS = (
     "/", "*", "/a", "/a//b/./c/../d?x=%c3%bc&y=a+b?c", "/%61dmin/%2F%2fx%3F%3fy%23/a%20b%C3%BC%e2%82%ac", "/?", "/?#",
     "/a.b/c.tar.GZ", "/x.PHP?", "/??a", "https://www.test/full?x", "/a;b=c/../d", "/~user/'a'(b)!$&*,:@", "/a%7Eb",
-    "/..a/a..", "/%25%32%46", "/a%0ab", "/a|b", "/a%5Cb",
+    "/..a/a..", "/%25%32%46", "/a%0ab", "/a|b", "/a%5Cb", "/shop.v1.Cart/Add%0aItem?x",
 )  # fmt: skip
 BODIES = (b"", b"{}", b"%PDF-1", b"<!DOCTYPE html>", b"\xff\xd8\xff")
 
@@ -77,7 +77,7 @@ def exchanges() -> list[Exchange]:
     for method, target in (("OPTIONS" if target == "*" else "GET", target) for target in TARGETS):
         for version, host in (("1.1", "WWW.test:8443"), ("1.0", "[2001:DB8::1]"), ("1.1", "xn--bcher-kva.test.")):
             try:
-                request = request_of(f"{method} {target} HTTP/{version}", host=host)
+                request = request_of(f"{method} {target} HTTP/{version}", "Content-Type: application/grpc", host=host)
             except ClientError:
                 continue
             request.body = Body(BODIES[len(found) % len(BODIES)])

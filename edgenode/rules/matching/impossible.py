@@ -110,6 +110,12 @@ _VERDICT = _Form(
     "it is NONE, SUCCESS, or FAILED: and the reason",
 )
 _NEVER_EMPTY = _Form(bool, "it is never empty")
+_SEGMENT_WORDS = "it is what stands between the slashes of the path, without them"
+_SEGMENT = _Form(
+    lambda text: text and b"/" not in text,
+    _SEGMENT_WORDS,
+    within=lambda text: _SEGMENT_WORDS if b"/" in text else "",
+)
 _LOWER_HEX = _Form(re.compile(rb"[0-9a-f]*").fullmatch, "it is in lower-case hexadecimal, without colons")
 _UPPER_HEX = _Form(re.compile(rb"[0-9A-F]*").fullmatch, "it is in upper-case hexadecimal, without colons")
 _COUNTRY = _Form(
@@ -142,6 +148,8 @@ FORMS: Mapping[str, _Form] = {
     "cf.ray_id": _NEVER_EMPTY,
     "edge.alpn": _NEVER_EMPTY,
     "edge.authority": _AUTHORITY,
+    "edge.grpc.method": _SEGMENT,
+    "edge.grpc.service": _SEGMENT,
     "edge.path": _DECODED_PATH,
     "edge.path_map": _NEVER_EMPTY,
     "edge.paths[*]": _DECODED_PATH,
