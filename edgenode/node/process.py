@@ -31,6 +31,7 @@ from edgenode.node.feed_listing import listing
 from edgenode.node.privileges import HOW
 from edgenode.node.quiet_port import QuietReactor
 from edgenode.node.service import EdgeService
+from edgenode.proxy.http2.engines import ENGINE
 from edgenode.proxy.listener.binding import sentence
 
 _log = Logger()
@@ -80,6 +81,7 @@ class Node(MultiService):
             for what, path in (("events", edge.events), ("access log", edge.access_log))
         )
         _log.info("configuration {path}: {logs}", path=self._path, logs=logs)
+        _log.info("HTTP/2 by {engine}", engine=ENGINE)
         for warning in self._edge.configuration.warnings:
             _log.warn("{problem}", problem=str(warning))
         self._terminated = False

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from edgenode.proxy.http2.engines import ENGINE
 from tests.support.node import GROUPS, OK, PKI, Changes, Client, Origin, Served, get, ini
 from tests.support.twistd import COMMAND, LISTENING, ROOT, Twistd, failing, twistd
 
@@ -422,8 +423,9 @@ def test_a_node_says_what_it_is_and_one_line_for_each_exchange(origin: Origin, f
         read_until(node, "GET open.test/")
     said = [line.partition("] ")[2] for line in node.log.splitlines() if "[edgenode.node." in line]
     assert re.fullmatch(rf"edgenode \S+, PID {node.process.pid}", said[0])
-    assert said[1:3] == [
+    assert said[1:4] == [
         f"configuration {file}: events off, access log to standard output",
+        f"HTTP/2 by {ENGINE}",
         f"listener public on 127.0.0.1:{node.port}: {', '.join(GROUPS)}",
     ]
     shown = r"[-\d]{10}T[:\d]{8}Z  200  127\.0\.0\.1  GET open\.test/ \| no certificate \| .*forwarded to origin"
@@ -460,8 +462,8 @@ def test_run_is_a_node_in_the_foreground(origin: Origin, file: pathlib.Path, tmp
         line, env=surroundings, cwd=tmp_path, stdout=access, stderr=subprocess.PIPE, text=True
     ) as node:  # fmt: skip
         assert node.stderr is not None
-        log = [node.stderr.readline() for _ in range(3)]
-        found = LISTENING.search(log[2])
+        log = [node.stderr.readline() for _ in range(4)]
+        found = LISTENING.search(log[3])
         assert found is not None, log
         assert f", PID {node.pid}\n" in log[0]
         with Client(int(found[2])) as client:

@@ -1,0 +1,302 @@
+"""The engine on ``h2``: the oracle of the other one in tests, and its substitute where ``ngh2`` has no wheel.
+
+Law: whatever ``h2`` raises ends a stream or the connection, and nothing is raised to who uses the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    DataReceived,
+    Event,
+    InformationalResponseReceived,
+    PingAckReceived,
+    RemoteSettingsChanged,
+    RequestReceived,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+)
+from h2.exceptions import H2Error
+from h2.settings import SettingCodes, Settings
+from hyperframe.frame import GoAwayFrame
+
+from edgenode.proxy.http2.engine import NO_ERROR, Fields, Receiver
+from edgenode.proxy.http2.limits import EngineLimits
+from edgenode.proxy.http2.streams import PEER_STREAMS, Streams
+
+_PREFACE, _HEAD = 24, 9
+_GOAWAY = 7
+_ANY_STREAM = 2**31 - 1
+_WINDOW = 65535
+"""The connection's window at its beginning (RFC 9113, section 6.9.2), bytes."""
+
+
+class _Body:
+    """What waits to be sent on a stream.
+
+    :ivar done: whether that is all of it.
+    :ivar ended: whether its end has been sent.
+    :ivar trailers: what follows the body; ``None`` if nothing does.
+    """
+
+    __slots__ = ("chunks", "done", "ended", "size", "trailers")
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+        self.size = 0
+        self.done = self.ended = False
+        self.trailers: Fields | None = None
+
+
+class HyperEngine(Streams):
+    """The frames of one connection, by ``h2``. See :class:`edgenode.proxy.http2.engine.Engine`."""
+
+    __slots__ = ("_bodies", "_connection", "_draining", "_goaway", "_greeted", "_partial", "_received", "_refused")
+
+    def __init__(self, server: bool, receiver: Receiver, limits: EngineLimits) -> None:
+        super().__init__(server, receiver, limits)
+        self._bodies: dict[int, _Body] = {}
+        self._received: dict[int, int] = {}
+        self._draining = self._refused = False
+        self._goaway = self._partial = b""
+        self._greeted = not server
+        self._connection = H2Connection(
+            H2Configuration(client_side=not server, header_encoding=None, validate_outbound_headers=False)
+        )
+        settings: dict[SettingCodes, int] = {
+            SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
+            SettingCodes.MAX_HEADER_LIST_SIZE: limits.max_header_list_size,
+        }
+        if server:
+            settings |= {SettingCodes.MAX_CONCURRENT_STREAMS: limits.max_concurrent_streams}
+            if limits.connect_protocol:
+                settings[SettingCodes.ENABLE_CONNECT_PROTOCOL] = 1
+        else:
+            settings[SettingCodes.ENABLE_PUSH] = 0
+        self._connection.local_settings = Settings(client=not server, initial_values=settings)
+        self._connection.decoder.max_header_list_size = limits.max_header_list_size
+        self._connection.initiate_connection()
+        if limits.connection_window > _WINDOW:
+            self._connection.increment_flow_control_window(limits.connection_window - _WINDOW)
+
+    def feed(self, data: bytes) -> None:
+        """Read bytes from the peer."""
+        if self.closed or self.error:
+            return
+        data = self._partial + data
+        at = 0
+        if self._greeted:
+            pass
+        elif len(data) < _PREFACE:
+            self._partial = data
+            return
+        else:
+            self._greeted = True
+            at = self._read(data[:_PREFACE])
+        while len(data) - at >= _HEAD and len(data) - at >= (size := _HEAD + int.from_bytes(data[at : at + 3], "big")):
+            frame = data[at : at + size]
+            at += size
+            if frame[3] == _GOAWAY and size >= _HEAD + 8 and not self.error:
+                # h2 reads nothing after it.
+                self._draining = True
+                last, code = int.from_bytes(frame[9:13], "big") & 2**31 - 1, int.from_bytes(frame[13:17], "big")
+                self._receiver.goaway(last, code)
+            else:
+                self._read(frame)
+        self._partial = data[at:]
+
+    def _read(self, data: bytes) -> int:
+        """Read one frame, or a client's preface; returns its size."""
+        if not self.error:
+            try:
+                events = self._connection.receive_data(data)
+            except H2Error as error:
+                self.error = str(error) or type(error).__name__
+                events = []
+            for at, event in enumerate(events):
+                self._tell(event, at + 1 < len(events) and isinstance(events[at + 1], StreamEnded))
+        return len(data)
+
+    def output(self) -> bytes:
+        """The bytes to be sent now."""
+        if self.closed:
+            return b""
+        for stream, body in [*self._bodies.items()]:
+            if not body.ended:
+                self._send(stream)
+        self._taken()
+        data, self._goaway = self._connection.data_to_send() + self._goaway, b""
+        self.closed = bool(self.error) or (self._draining and not self._live and not data)
+        return data
+
+    def _tell(self, event: Event, done: bool) -> None:
+        match event:
+            case RequestReceived():
+                if self._refused:
+                    self._guarded(lambda: self._connection.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM))
+                    return
+                self._head_came(event.stream_id, event.headers, done)
+            case ResponseReceived():
+                self._head_came(event.stream_id, event.headers, done)
+            case InformationalResponseReceived():
+                self._interim_came(event.stream_id, event.headers)
+            case DataReceived():
+                padding = event.flow_controlled_length - len(event.data)
+                self._guarded(lambda: self._connection.acknowledge_received_data(padding, event.stream_id))
+                self._received[event.stream_id] = self._received.get(event.stream_id, 0) + len(event.data)
+                self._data_came(event.stream_id, event.data, done)
+            case TrailersReceived():
+                self._trailers_came(event.stream_id, event.headers)
+            case StreamEnded():
+                self._check_ended(event.stream_id)
+            case StreamReset():
+                self._bodies.pop(event.stream_id, None)
+                self._reset_came(event.stream_id, int(event.error_code), not event.remote_reset)
+            case RemoteSettingsChanged():
+                settings = self._connection.remote_settings
+                self._peer_streams = settings.get(SettingCodes.MAX_CONCURRENT_STREAMS, PEER_STREAMS)
+                self.connect_protocol = settings.enable_connect_protocol == 1
+                self._receiver.settings()
+            case PingAckReceived():
+                self._receiver.pong(event.ping_data)
+
+    def _check_ended(self, stream: int) -> None:
+        """Forget a stream if both of its directions have ended."""
+        state = self._connection.streams.get(stream)
+        if state is None or state.closed:
+            self._bodies.pop(stream, None)
+            self._ended(stream)
+
+    def _guarded(self, call: Callable[[], None]) -> bool:
+        try:
+            call()
+        except (H2Error, ValueError):
+            return False  # it is over
+        return True
+
+    def _takes_requests(self) -> bool:
+        return not (self.closed or self.error or self._draining)
+
+    def request(self, fields: Fields, done: bool) -> int:
+        """Begin a stream with a request; 0 if the peer takes no more."""
+        if not self.capacity:
+            return 0
+        try:
+            stream = self._connection.get_next_available_stream_id()
+            self._connection.send_headers(stream, fields, end_stream=done)
+        except H2Error:
+            return 0
+        self._live.add(stream)
+        if not done:
+            self._bodies[stream] = _Body()
+        return stream
+
+    def respond(self, stream: int, fields: Fields, done: bool) -> None:
+        """Send the head of a final response."""
+        if stream in self._live and stream not in self._bodies and self._head(stream, fields, done) and not done:
+            self._bodies[stream] = _Body()
+
+    def interim(self, stream: int, fields: Fields) -> None:
+        """Send an interim response."""
+        if stream in self._live and stream not in self._bodies:
+            self._head(stream, fields, False)
+
+    def _head(self, stream: int, fields: Fields, done: bool) -> bool:
+        sent = self._guarded(lambda: self._connection.send_headers(stream, fields, end_stream=done))
+        if done:
+            self._check_ended(stream)
+        return sent
+
+    def data(self, stream: int, data: bytes, done: bool) -> None:
+        """Queue bytes of a body."""
+        body = self._bodies.get(stream)
+        if body is None or body.done:
+            return
+        body.done = done
+        if data:
+            body.chunks.append(data)
+            body.size += len(data)
+            self._unsent.add(stream)
+
+    def trailers(self, stream: int, fields: Fields) -> None:
+        """Queue trailers behind the body."""
+        body = self._bodies.get(stream)
+        if body is not None and not body.done:
+            body.done, body.trailers = True, fields
+
+    def _send(self, stream: int) -> None:
+        """Take as much of a stream's body into frames as the windows allow."""
+        body, connection = self._bodies[stream], self._connection
+        try:
+            while body.size:
+                room = min(connection.local_flow_control_window(stream), connection.max_outbound_frame_size)
+                if room <= 0:
+                    return
+                data = b"".join(body.chunks)
+                body.chunks = [data[room:]] if len(data) > room else []
+                body.size = max(0, len(data) - room)
+                body.ended = body.done and not body.size and body.trailers is None
+                connection.send_data(stream, data[:room], end_stream=body.ended)
+            if body.done and not body.ended:
+                body.ended = True
+                if body.trailers is None:
+                    connection.end_stream(stream)
+                else:
+                    connection.send_headers(stream, body.trailers, end_stream=True)
+        except H2Error:
+            del self._bodies[stream]
+        if body.ended:
+            self._check_ended(stream)
+
+    def reset(self, stream: int, code: int) -> None:
+        """End a stream at once."""
+        if stream in self._live:
+            self._forget(stream)
+            self._bodies.pop(stream, None)
+            self._guarded(lambda: self._connection.reset_stream(stream, code))
+
+    def consumed(self, stream: int, size: int) -> None:
+        """Give the place of so many bytes of a body back to the peer."""
+        size = min(size, self._received.get(stream, 0))
+        if not size:
+            return
+        self._received[stream] -= size
+        if not self._received[stream]:
+            del self._received[stream]
+        self._guarded(lambda: self._connection.acknowledge_received_data(size, stream))
+
+    def queued(self, stream: int) -> int:
+        """How many bytes of the stream's body wait to be taken into frames."""
+        body = self._bodies.get(stream)
+        return 0 if body is None else body.size
+
+    def ping(self, data: bytes) -> None:
+        """Send a PING with eight bytes."""
+        self._guarded(lambda: self._connection.ping(data))
+
+    def shutdown_notice(self) -> None:
+        """Announce that the connection will take no more streams soon."""
+        if self._server and not self._draining:
+            self._say_goaway(_ANY_STREAM, NO_ERROR)
+
+    def goaway(self, code: int) -> None:
+        """Take no more streams; with another code than 0 the connection ends."""
+        if self.closed or self.error:
+            return
+        self._say_goaway(self._connection.highest_inbound_stream_id if self._server else 0, code)
+        self._draining = self._refused = True
+        if code:
+            self._live.clear()
+            self._bodies.clear()
+            self._unsent.clear()
+
+    def _say_goaway(self, last: int, code: int) -> None:
+        # h2 knows only a GOAWAY after which nothing follows.
+        frame = GoAwayFrame(0, last, code)
+        self._goaway += frame.serialize()

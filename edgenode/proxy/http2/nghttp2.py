@@ -1,0 +1,228 @@
+"""The engine on libnghttp2, by ``ngh2``.
+
+Law: whatever ``ngh2`` raises ends a stream or the connection, and nothing is raised to who uses the engine: it may call
+for streams and connections that are over.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from ngh2 import (
+    Configuration,
+    Connection,
+    ConnectionClosed,
+    DataReceived,
+    Event,
+    GoAwayReceived,
+    InformationalResponseReceived,
+    NGH2Error,
+    PingAcknowledged,
+    RequestReceived,
+    ResponseReceived,
+    Role,
+    SettingsReceived,
+    StreamClosed,
+    StreamReset,
+    TrailersReceived,
+)
+
+from edgenode.proxy.http2.engine import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR, Fields, Receiver
+from edgenode.proxy.http2.limits import EngineLimits
+from edgenode.proxy.http2.streams import PEER_STREAMS, Streams
+
+_STREAMS, _CONNECT_PROTOCOL = 3, 8
+"""Of a peer's settings those that are looked at (RFC 9113, section 6.5.2; RFC 8441, section 3)."""
+
+_GOAWAY = struct.Struct("!HBBBIII")
+_FAILED = (NGH2Error, ValueError, MemoryError)
+
+
+class Nghttp2Engine(Streams):
+    """The frames of one connection, by libnghttp2. See :class:`edgenode.proxy.http2.engine.Engine`."""
+
+    __slots__ = ("_connection", "_last_words")
+
+    def __init__(self, server: bool, receiver: Receiver, limits: EngineLimits) -> None:
+        super().__init__(server, receiver, limits)
+        self._last_words = b""
+        self._connection = Connection(
+            Role.SERVER if server else Role.CLIENT,
+            Configuration(
+                auto_window_update=False,
+                peer_max_concurrent_streams=PEER_STREAMS,
+                max_continuations=limits.max_continuations,
+                max_inbound_header_list_size=limits.max_header_list_size,
+                max_inbound_header_count=limits.max_headers,
+            ),
+        )
+        settings = {4: limits.stream_window, 6: limits.max_header_list_size}
+        if server:
+            settings |= {_STREAMS: limits.max_concurrent_streams, 9: 1}
+            if limits.connect_protocol:
+                settings[_CONNECT_PROTOCOL] = 1
+        else:
+            settings[2] = 0
+        self._connection.initiate_connection(settings)
+        self._connection.set_local_window_size(limits.connection_window)
+
+    def feed(self, data: bytes) -> None:
+        """Read bytes from the peer."""
+        if self.closed or self._last_words:
+            return
+        try:
+            self._connection.receive_data(data)
+        except _FAILED as error:
+            self._fail(str(error))
+        self._tell(self._connection.events())
+
+    def _fail(self, error: str) -> None:
+        """Libnghttp2 has given the connection up without a word: say it in its place."""
+        self.error = error
+        self._last_words = _GOAWAY.pack(0, 8, 7, 0, 0, 0, ENHANCE_YOUR_CALM if "exceeds" in error else PROTOCOL_ERROR)
+
+    def output(self) -> bytes:
+        """The bytes to be sent now."""
+        if self._last_words or self.closed:
+            words, self._last_words, self.closed = self._last_words, b"", True
+            return words
+        try:
+            data = self._connection.data_to_send()
+        except _FAILED as error:
+            self._fail(str(error))
+            data = b""
+        events = self._connection.events()
+        if events:
+            self._tell(events)
+        self._taken()
+        return data
+
+    def _tell(self, events: list[Event]) -> None:
+        for event in events:
+            kind = type(event)
+            if kind is RequestReceived or kind is ResponseReceived:
+                assert isinstance(event, RequestReceived | ResponseReceived)
+                self._head_came(event.stream_id, event.headers, event.end_stream)
+            elif kind is StreamClosed:
+                assert isinstance(event, StreamClosed)
+                if event.error_code:
+                    self._reset_came(event.stream_id, event.error_code, True)
+                else:
+                    self._ended(event.stream_id)
+            elif kind is DataReceived:
+                assert isinstance(event, DataReceived)
+                self._data_came(event.stream_id, event.data, event.end_stream)
+            else:
+                self._tell_seldom(event)
+
+    def _tell_seldom(self, event: Event) -> None:
+        match event:
+            case TrailersReceived():
+                self._trailers_came(event.stream_id, event.headers)
+            case InformationalResponseReceived():
+                self._interim_came(event.stream_id, event.headers)
+            case StreamReset():
+                self._reset_came(event.stream_id, event.error_code, False)
+            case SettingsReceived():
+                self._peer_streams = event.settings.get(_STREAMS, self._peer_streams)
+                self.connect_protocol = event.settings.get(_CONNECT_PROTOCOL, self.connect_protocol) == 1
+                self._receiver.settings()
+            case GoAwayReceived():
+                self._receiver.goaway(event.last_stream_id, event.error_code)
+            case PingAcknowledged():
+                self._receiver.pong(event.opaque_data)
+            case ConnectionClosed():
+                self.closed = True
+                if event.error_code and not self.error:
+                    self.error = event.debug_data.decode("ascii", "replace") or f"error {event.error_code}"
+
+    def _takes_requests(self) -> bool:
+        try:
+            return self._connection.can_send_request
+        except NGH2Error:
+            return False
+
+    def request(self, fields: Fields, done: bool) -> int:
+        """Begin a stream with a request; 0 if the peer takes no more."""
+        if len(self._live) >= self._peer_streams:
+            return 0
+        try:
+            stream = self._connection.send_request(fields, end_stream=done)
+        except NGH2Error:
+            return 0
+        self._live.add(stream)
+        return stream
+
+    def respond(self, stream: int, fields: Fields, done: bool) -> None:
+        """Send the head of a final response."""
+        try:
+            self._connection.send_response(stream, fields, end_stream=done)
+        except NGH2Error:
+            pass  # it is over, here and below
+
+    def interim(self, stream: int, fields: Fields) -> None:
+        """Send an interim response."""
+        try:
+            self._connection.send_informational_response(stream, fields)
+        except NGH2Error:
+            pass
+
+    def data(self, stream: int, data: bytes, done: bool) -> None:
+        """Queue bytes of a body."""
+        try:
+            self._connection.send_data(stream, data, end_stream=done)
+        except NGH2Error:
+            return
+        if data:
+            self._unsent.add(stream)
+
+    def trailers(self, stream: int, fields: Fields) -> None:
+        """Queue trailers behind the body."""
+        try:
+            self._connection.send_trailers(stream, fields)
+        except NGH2Error:
+            pass
+
+    def reset(self, stream: int, code: int) -> None:
+        """End a stream at once."""
+        if stream in self._live:
+            self._forget(stream)
+            try:
+                self._connection.reset_stream(stream, code)
+            except NGH2Error:
+                pass
+
+    def consumed(self, stream: int, size: int) -> None:
+        """Give the place of so many bytes of a body back to the peer."""
+        try:
+            self._connection.acknowledge_received_data(size, stream)
+        except (NGH2Error, ValueError):
+            pass
+
+    def queued(self, stream: int) -> int:
+        """How many bytes of the stream's body wait to be taken into frames."""
+        return self._connection.queued_body_size(stream)
+
+    def ping(self, data: bytes) -> None:
+        """Send a PING with eight bytes."""
+        try:
+            self._connection.ping(data)
+        except NGH2Error:
+            pass
+
+    def shutdown_notice(self) -> None:
+        """Announce that the connection will take no more streams soon."""
+        try:
+            self._connection.send_shutdown_notice()
+        except NGH2Error:
+            pass
+
+    def goaway(self, code: int) -> None:
+        """Take no more streams; with another code than 0 the connection ends."""
+        try:
+            if code == NO_ERROR:
+                self._connection.send_goaway()
+            else:
+                self._connection.terminate_connection(code)
+        except NGH2Error:
+            pass
