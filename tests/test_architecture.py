@@ -27,9 +27,9 @@ NOT_IN_PURE = frozenset(
 )
 """The reactor, the network, the clock, the environment and the file system; and the ways around this test."""
 
-HTTP1 = "edgenode.proxy.http1"
-HTTP1_FACTORIES = frozenset(("edgenode.proxy.listener.speakers", "edgenode.proxy.origin.opening"))
-"""The modules that may name HTTP/1.1: the factories of a listener's and of an origin's connections."""
+VERSIONS = ("edgenode.proxy.http1", "edgenode.proxy.http2.server", "edgenode.proxy.http2.client")
+FACTORIES = frozenset(("edgenode.proxy.listener.speakers", "edgenode.proxy.origin.opening"))
+"""The modules that may name a version of HTTP: the factories of a listener's and of an origin's connections."""
 
 
 def table(page: str) -> dict[str, frozenset[str]]:
@@ -87,7 +87,10 @@ def misplaced(module: str, source: str) -> list[str]:
             if (
                 imported in TOP
                 or room_of(imported) not in ROOMS[room] | {room}
-                or (_within(imported, HTTP1) and not _within(module, HTTP1) and module not in HTTP1_FACTORIES)
+                or (
+                    module not in FACTORIES
+                    and any(_within(imported, version) and not _within(module, version) for version in VERSIONS)
+                )
             ):
                 found.append(imported)
         elif room in PURE:

@@ -33,7 +33,7 @@ from edgenode.rules.matching.compiling import compile_formula
 from edgenode.rules.section_formulas import formula_of
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.hostnames import verify_origin
-from edgenode.tls.policies import PROTOCOLS, TLSPolicy, client_context, server_context
+from edgenode.tls.policies import TLSPolicy, client_context, server_context
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
@@ -71,6 +71,7 @@ class Assembly:
     routers: Mapping[str, Router]
     _made: Mapping[_Identity, Any]
     _trusts: Mapping[TLSPolicy, Trust]
+    _protocols: tuple[bytes, ...] | None = None
 
     @classmethod
     def of(
@@ -94,7 +95,7 @@ class Assembly:
         builder = _Builder(configuration, before, stages, call_later=reactor.callLater)
         for name in configuration.origins:
             builder.add_pool(name, reactor, deadlines)
-        return builder.assembly(configuration.listeners, PROTOCOLS, builder.path_maps)
+        return builder.assembly(configuration.listeners, builder.path_maps)
 
     @classmethod
     def for_protocol(
@@ -110,7 +111,7 @@ class Assembly:
         :param protocols: the protocol's names for ALPN, the preferred first.
         :param before: the one that it shall succeed.
         """
-        return _Builder(configuration, before).assembly((listener,), protocols, lambda group: ())
+        return _Builder(configuration, before).assembly((listener,), lambda group: (), tuple(protocols))
 
     @classmethod
     def for_origin(
@@ -128,7 +129,7 @@ class Assembly:
         """
         builder = _Builder(configuration, before)
         builder.add_pool(origin, reactor, deadlines)
-        return builder.assembly((), PROTOCOLS, lambda group: ())
+        return builder.assembly((), lambda group: ())
 
     async def successor(
         self,
@@ -162,6 +163,7 @@ class Assembly:
             TrustedProxies(edge.trusted_proxies, edge.client_address),
             with_sinks(events, self.configuration),
             edge.told_headers,
+            self.configuration.listeners[listener].alpn if self._protocols is None else self._protocols,
         )
 
 
@@ -180,23 +182,24 @@ class _Builder:
     def assembly(
         self,
         listeners: Iterable[str],
-        protocols: Sequence[bytes],
         path_maps: Callable[[str], tuple[ServedPathMap, ...]],
+        protocols: tuple[bytes, ...] | None = None,
     ) -> Assembly:
-        """The assembly for some listeners, and for the ALPN protocols that are spoken there.
+        """The assembly for some listeners.
 
         :param path_maps: makes those of a server group.
+        :param protocols: the ALPN protocols that are spoken there, if they are not HTTP.
         """
         configuration, groups, routers = self.configuration, dict[str, ServedGroup](), dict[str, Router]()
         for name in listeners:
             listener = configuration.listeners[name]
             for each in listener.server_groups:
                 if each not in groups:
-                    groups[each] = self._group(each, protocols, path_maps(each))
+                    groups[each] = self._group(each, path_maps(each))
             default = None if listener.default_server_group is None else groups[listener.default_server_group]
             served = [groups[each] for each in listener.server_groups]
             routers[name] = Router(served, default)
-        return Assembly(configuration, self.pools, routers, self.made, self.trusts)
+        return Assembly(configuration, self.pools, routers, self.made, self.trusts, protocols)
 
     def _same(self, identity: _Identity, make: Callable[[], T]) -> T:
         """What is there already, or else is made."""
@@ -227,7 +230,7 @@ class _Builder:
 
         self.pools[name] = self._same(_Identity(name, origin, (certificate,), (trust_store,)), make)
 
-    def _group(self, name: str, protocols: Sequence[bytes], path_maps: tuple[ServedPathMap, ...]) -> ServedGroup:
+    def _group(self, name: str, path_maps: tuple[ServedPathMap, ...]) -> ServedGroup:
         """A server group; it is always a new object, for that is how a reload is noticed."""
         group, credentials = self.configuration.server_groups[name], self.configuration.credentials
         certificates = tuple(credentials.certificates[each] for each in group.certificate)
@@ -241,7 +244,7 @@ class _Builder:
             name,
             group,
             policy,
-            self._same(identity, lambda: server_context(group, certificates, stores, protocols)),
+            self._same(identity, lambda: server_context(group, certificates, stores)),
             self.trusts[policy],
             group.security_policy,
             path_maps,

@@ -10,7 +10,8 @@ import datetime
 import itertools
 import secrets
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
 
 import attrs
 from attrs import evolve, frozen
@@ -30,10 +31,9 @@ from edgenode.tls.problems import Problems
 from edgenode.tls.revocation import Revocation, fill_store
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore, allow_partial_chains
-from edgenode.tls.verification import Verifier, set_verifier
+from edgenode.tls.verification import Record, Verifier, set_verifier
 
 VERSIONS = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}
-PROTOCOLS = (b"http/1.1", b"http/1.0")
 
 SSL_MODE_NO_AUTO_CHAIN = 0x8
 """OpenSSL's constant, which pyOpenSSL does not name. Without it OpenSSL completes our own chain from the clients' trust
@@ -188,12 +188,9 @@ def server_context(
     group: ServerGroup,
     certificates: Sequence[LoadedCertificate],
     trust_stores: Sequence[LoadedTrustStore],
-    protocols: Sequence[bytes] = PROTOCOLS,
 ) -> SSL.Context:
     """The context of a server group; each connection on it needs its own ``Record`` as app data.
 
-    :param protocols: the ALPN protocols spoken, the preferred first; with none of them nothing is negotiated, whatever
-        a client offers.
     :raises ConfigurationError: if :func:`check_group` finds an error.
     """
     problems = check_group("", group, certificates, trust_stores)
@@ -205,8 +202,7 @@ def server_context(
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     # pyOpenSSL has no public word for more than one group: its set_tmp_ecdh would leave out the post-quantum one.
     _set_groups(lib.SSL_CTX_set1_curves_list(context._context, GROUPS))
-    if protocols:
-        context.set_alpn_select_callback(_selector(tuple(protocols)))
+    context.set_alpn_select_callback(_select_protocol)
     # Always set, and never the same twice: without it resumption under VERIFY_PEER fails the handshake instead.
     context.set_session_id(secrets.token_bytes(32))
     if group.mtls == "off":
@@ -330,14 +326,13 @@ def _certificate_faults(certificates: Sequence[LoadedCertificate]) -> Iterator[s
             yield f"{other} and {certificate.name} both hold {certificate.key_type}; only the last would be presented"
 
 
-def _selector(protocols: Sequence[bytes]) -> Callable[[SSL.Connection, list[bytes]], bytes]:
+def _select_protocol(connection: SSL.Connection, offered: list[bytes]) -> Any:
     """Chooses the application protocol (RFC 7301); a client that offers only others is refused: the ALPACA attack."""
-
-    def select(connection: SSL.Connection, offered: list[bytes]) -> bytes:
-        for protocol in protocols:
-            if protocol in offered:
-                return protocol
-        # Any exception becomes the alert no_application_protocol; this one then leaves do_handshake as it is.
-        raise SSL.Error([("SSL routines", "", "no application protocol")])
-
-    return select
+    record: Record = connection.get_app_data()
+    for protocol in record.protocols:
+        if protocol in offered:
+            return protocol
+    if not record.protocols:
+        return SSL.NO_OVERLAPPING_PROTOCOLS
+    # Any exception becomes the alert no_application_protocol; this one then leaves do_handshake as it is.
+    raise SSL.Error([("SSL routines", "", "no application protocol")])

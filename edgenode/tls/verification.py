@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
@@ -46,6 +47,8 @@ _UNLISTED = frozenset({UNABLE_TO_GET_CRL, CRL_SIGNATURE_FAILURE, DIFFERENT_CRL_S
 class Record:
     """What the verification of one connection found; put it on the ``SSL.Connection`` with ``set_app_data``.
 
+    :ivar protocols: the application protocols spoken on it, the preferred first; with none of them nothing is
+        negotiated, whatever a client offers.
     :ivar errors: every error and its depth in the chain (0 is the leaf), in the order found.
     :ivar complete: whether OpenSSL reached the leaf and found nothing wrong with it, nor our admission.
     :ivar path: the chain of a verified client, DER: the leaf, the intermediates, the authority; else empty.
@@ -58,9 +61,12 @@ class Record:
     :ivar objection: why admission refuses a client that OpenSSL verified.
     """
 
-    __slots__ = ("chain", "complete", "errors", "failure", "leaf", "objection", "path", "unlisted", "whose")
+    __slots__ = (
+        "chain", "complete", "errors", "failure", "leaf", "objection", "path", "protocols", "unlisted", "whose",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, protocols: Sequence[bytes] = ()) -> None:
+        self.protocols = protocols
         self.leaf: crypto.X509 | None = None
         self.chain: dict[int, crypto.X509] = {}
         self.path: tuple[bytes, ...] = ()

@@ -17,7 +17,7 @@ from edgenode.model.settings import HostName
 from edgenode.tls.policies import MOST_NAMES, TLSPolicy, check_ciphers, check_group, client_context, server_context
 from edgenode.tls.servergroups import CIPHERS, ServerGroup
 from edgenode.tls.truststores import LoadedTrustStore
-from edgenode.tls.verification import judge
+from edgenode.tls.verification import Record, judge
 from tests.support.certificates import CLIENT, DAY, SERVER, Issued, make_authority, name, new_key, now, write_pem
 from tests.support.handshakes import VERSIONS, Pair, client, listed, loaded, resumed, server, server_group, trusted
 
@@ -132,11 +132,21 @@ def test_the_minimum_version_holds(leaf: Issued, minimum: str, served: bool) -> 
 
 @BOTH
 @pytest.mark.parametrize(
-    ("offered", "agreed"), [((), b""), ((b"http/1.1",), b"http/1.1"), ((b"h2", b"http/1.0", b"http/1.1"), b"http/1.1")]
+    ("spoken", "offered", "agreed"),
+    [
+        ((b"h2", b"http/1.1"), (), b""),
+        ((b"h2", b"http/1.1"), (b"http/1.1",), b"http/1.1"),
+        ((b"h2", b"http/1.1"), (b"http/1.1", b"h2"), b"h2"),
+        ((b"http/1.1", b"h2"), (b"h2", b"http/1.0", b"http/1.1"), b"http/1.1"),
+        ((), (b"h2",), b""),
+    ],
 )
-def test_alpn_agrees_on_what_we_prefer(leaf: Issued, version: str, offered: tuple[bytes, ...], agreed: bytes) -> None:
-    """The protocol is the first of ours that the client offers; a client without ALPN is served."""
-    pair = Pair.of(context(leaf, group()), client(version=version, alpn=offered))
+def test_alpn_agrees_on_what_we_prefer(
+    leaf: Issued, version: str, spoken: tuple[bytes, ...], offered: tuple[bytes, ...], agreed: bytes
+) -> None:
+    """The protocol is the first of ours that the client offers; a client without ALPN is served, and so is every one
+    where nothing is named."""
+    pair = Pair.of(context(leaf, group()), client(version=version, alpn=offered), record=Record(spoken))
     assert pair.done
     assert pair.server.get_alpn_proto_negotiated() == agreed
 
@@ -145,10 +155,10 @@ def test_alpn_agrees_on_what_we_prefer(leaf: Issued, version: str, offered: tupl
 def test_alpn_without_overlap_is_no_application_protocol(leaf: Issued, version: str) -> None:
     """A client that offers only other protocols gets the right alert, as a TLS error, and the next client is served."""
     server = context(leaf, group())
-    pair = Pair.of(server, client(version=version, alpn=(b"h2", b"smtp")))
+    pair = Pair.of(server, client(version=version, alpn=(b"h2", b"smtp")), record=Record((b"http/1.1",)))
     assert isinstance(pair.server_error, SSL.Error)
     assert pair.alerts == ["no_application_protocol"]
-    assert Pair.of(server, client(version=version, alpn=(b"http/1.1",))).done
+    assert Pair.of(server, client(version=version, alpn=(b"http/1.1",)), record=Record((b"http/1.1",))).done
 
 
 @BOTH
@@ -462,7 +472,7 @@ def test_our_certificate_is_presented_to_an_origin_that_asks(root: Issued, leaf:
     """An origin that demands a client certificate gets ours, with its intermediate."""
     mine = make_authority("inner", issuer=root).issue("edge")
     asking = context(leaf, group("on", trust_store=("store",)), trusted(root))
-    pair = Pair.of(asking, client_context(certificate=loaded("edge", mine), trust_store=trusted(root)))
+    pair = Pair.of(asking, client_context(certificate=loaded("edge", mine), trust_store=trusted(root)), record=Record((b"http/1.1",)))
     assert pair.verification.verified
     assert pair.server.get_peer_certificate(as_cryptography=True) == mine.certificate
     assert pair.server.get_alpn_proto_negotiated() == b"http/1.1"

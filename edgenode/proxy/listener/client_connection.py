@@ -39,8 +39,12 @@ from edgenode.tls.identity import identity_of
 from edgenode.tls.policies import accept_keys, ends_soon
 from edgenode.tls.verification import Record
 
-_UNRECOGNIZED_NAME = 112
-"""An alert (RFC 6066, section 3)."""
+_UNRECOGNIZED_NAME, _NO_APPLICATION_PROTOCOL = 112, 120
+"""Alerts (RFC 6066, section 3; RFC 7301, section 3.2)."""
+
+_HTTP2_ALONE = (b"h2",)
+_WITHOUT_ALPN = b"http/1.1"
+"""What is spoken if the client has offered nothing."""
 
 _PLAIN_PAGE = b"400 The plain HTTP request was sent to HTTPS port\n"
 _PLAIN = b"HTTP/1.1 400 Bad Request\r\n%bContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (
@@ -285,10 +289,14 @@ class ClientConnection:
                 ClientError(421, f"no server group for the server name: {named}"), _alert(_UNRECOGNIZED_NAME)
             )
             return
+        protocols = self._port.context.protocols
+        if not hello.alpn and protocols == _HTTP2_ALONE:
+            self._turn_away(ClientError(400, "the client does not offer HTTP/2"), _alert(_NO_APPLICATION_PROTOCOL))
+            return
         self._stop_peeking()
         self._first.end()
         self._group = group
-        self._record = Record()
+        self._record = Record(protocols)
         kind = SSL.Connection if ends_soon(group.group, hello) else SteppedConnection
         if self._port.reactor.sockets is not None:
             kind = self._port.reactor.sockets.tls
@@ -424,6 +432,11 @@ class ClientConnection:
         """The listener's section is another now: what comes next on this connection is held to its limits."""
         if self._speaker is not None:
             self._speaker.renew(self.limits)
+            session, protocols = self.session, self.context.protocols
+            assert session is not None
+            spoken = session.connection.alpn.encode("latin-1") or _WITHOUT_ALPN
+            if protocols != session.context.protocols and spoken not in protocols:
+                self.drain()
 
     def drain(self) -> None:
         """End after the current request."""

@@ -18,6 +18,7 @@ class ListenerContext:
     :ivar via: the node's name, for Via.
     :ivar trusted_proxies: the proxies whose reports of the client are believed.
     :ivar events: takes the events.
+    :ivar protocols: the application protocols spoken, as ALPN names them, the preferred first.
     :ivar event_headers: the names, in lower case, of the header fields whose values events hold.
     """
 
@@ -27,3 +28,4 @@ class ListenerContext:
     trusted_proxies: TrustedProxies
     events: IEventSink
     event_headers: tuple[bytes, ...]
+    protocols: tuple[bytes, ...] = ()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+import types
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from attrs import frozen
@@ -79,6 +81,12 @@ def _systemd_endpoint(text: str, words: list[str]) -> Endpoint:
     return Endpoint(interface="", backlog=0, inherited=f"name={name}" if name else f"index={int(index)}")
 
 
+_ALPN: Mapping[str, tuple[bytes, ...]] = types.MappingProxyType(
+    {"h2": (b"h2",), "http/1.1": (b"http/1.1", b"http/1.0")}
+)
+"""For each version of HTTP its names in ALPN."""
+
+
 @frozen
 class Listener:
     """A TLS port: its server groups, and the limits on time, size and number for clients."""
@@ -90,6 +98,13 @@ class Listener:
         "systemd has opened."
     )
     protocol: Annotated[str, Choice(("http",))] = setting("The protocol inside TLS.", "http")
+    protocols: tuple[Annotated[str, Choice(tuple(_ALPN))], ...] = setting(
+        "The versions of HTTP that are spoken, the preferred first: ``h2`` and ``http/1.1``. A client names those that "
+        "it knows in its handshake (ALPN); one that names none speaks HTTP/1.1. Where that is not spoken its handshake "
+        "ends with the alert ``no_application_protocol``. After a reload an open connection that speaks another ends "
+        "as it would when the node stops.",
+        ("h2", "http/1.1"),
+    )
     server_groups: tuple[Annotated[str, Reference("server-group")], ...] = setting("The server groups served here.")
     default_server_group: Annotated[str, Reference("server-group")] | None = setting(
         "The server group for clients that name an unknown server, or none while no group has the address "
@@ -154,3 +169,13 @@ class Listener:
     max_headers: Annotated[int, Between(1, 10_000)] = setting(
         "The maximum number of header fields of a request; more are refused with 431.", 100
     )
+
+    def __attrs_post_init__(self) -> None:
+        """:raises InvalidValue: if no protocol is spoken."""
+        if not self.protocols:
+            raise InvalidValue("names none", which="protocols")
+
+    @property
+    def alpn(self) -> tuple[bytes, ...]:
+        """The names of its protocols in ALPN, the preferred first."""
+        return tuple(name for protocol in self.protocols for name in _ALPN[protocol])

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from OpenSSL import SSL
 
+from edgenode.net.deadlines import Deadlines
+from edgenode.net.transport import Transport
 from edgenode.proxy.http1.request_head import known_request_head as known_request_head
 from edgenode.proxy.http1.request_head import read_request_head as read_request_head
-from edgenode.proxy.http1.server import ServerConnection
+from edgenode.proxy.http1.server import ServerConnection as HTTP1
+from edgenode.proxy.http2.server import ServerConnection as HTTP2
 from edgenode.proxy.listener.client_connection import ClientConnection, Speaker
+from edgenode.proxy.listener.limits import ClientLimits
 
-SPEAKERS = {"": ServerConnection, "http/1.0": ServerConnection, "http/1.1": ServerConnection}
+SPEAKERS: dict[str, Callable[[ClientConnection, Transport, Deadlines, ClientLimits], Speaker]] = {
+    "": HTTP1,
+    "http/1.0": HTTP1,
+    "http/1.1": HTTP1,
+    "h2": HTTP2,
+}
 """The speaker for each protocol that ALPN may have agreed on; empty if the client has offered none."""
 
 
