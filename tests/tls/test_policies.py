@@ -472,7 +472,11 @@ def test_our_certificate_is_presented_to_an_origin_that_asks(root: Issued, leaf:
     """An origin that demands a client certificate gets ours, with its intermediate."""
     mine = make_authority("inner", issuer=root).issue("edge")
     asking = context(leaf, group("on", trust_store=("store",)), trusted(root))
-    pair = Pair.of(asking, client_context(certificate=loaded("edge", mine), trust_store=trusted(root)), record=Record((b"http/1.1",)))
+    pair = Pair.of(
+        asking,
+        client_context(certificate=loaded("edge", mine), trust_store=trusted(root)),
+        record=Record((b"http/1.1",)),
+    )
     assert pair.verification.verified
     assert pair.server.get_peer_certificate(as_cryptography=True) == mine.certificate
     assert pair.server.get_alpn_proto_negotiated() == b"http/1.1"

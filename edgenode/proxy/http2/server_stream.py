@@ -12,8 +12,8 @@ from typing import Protocol
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Headers
 from edgenode.net.deadlines import NEVER
-from edgenode.proxy.headers import http_date
 from edgenode.net.transport import Transport
+from edgenode.proxy.headers import http_date
 from edgenode.proxy.http2.engine import CANCEL, INTERNAL_ERROR, Engine, Fields
 from edgenode.proxy.http2.request_head import read_request_head
 from edgenode.proxy.judging import PAGES
