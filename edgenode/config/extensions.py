@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from edgenode.config.schema import Setting, keys_of
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
-from edgenode.model.extensions import GROUPS, Extension, Factory, Table, clashes, installed
+from edgenode.model.extensions import GROUPS, Extension, Factory, Table, clashes, failed, installed
 from edgenode.model.interfaces import IEventSink, Stage
 from edgenode.model.settings import Choice, Extends, setting
 from edgenode.policy.actions import EXEMPTIBLE, TYPES
@@ -87,6 +87,8 @@ def made(kind: str, sections: Mapping[str, Any], before: Own) -> tuple[Own, list
                 found[name] = section, _checked(kind, name, section)
             except InvalidValue as problem:
                 problems.append(Problem(f"{kind} {name}", problem.which or "factory", problem.sentence))
+            except Exception as error:  # an attribute of what it has made
+                problems.append(Problem(f"{kind} {name}", "factory", failed("the extension has made", error)))
     return found, problems
 
 
@@ -94,10 +96,10 @@ def _checked(kind: str, name: str, section: Any) -> Stage | IEventSink:
     extension: Extension = section.extension
     thing = extension.made(name)
     if kind == "sink":
-        if not IEventSink.providedBy(thing):
+        if not IEventSink.providedBy(thing) or not callable(getattr(thing, "record", None)):
             raise InvalidValue(f"the extension has made no IEventSink, but a {type(thing).__name__}")
         return thing
-    if not callable(getattr(thing, "decide", None)) or getattr(thing, "name", None) != name:
+    if getattr(thing, "name", None) != name:
         raise InvalidValue("the extension has made no stage of the name that it was given")
     return Placed(thing).stage
 

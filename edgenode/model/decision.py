@@ -11,9 +11,9 @@ import functools
 import json
 import re
 from collections.abc import Generator
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from attrs import asdict, define, field, frozen
+from attrs import asdict, astuple, define, field, frozen
 
 from edgenode.model.exchange import Exchange, Headers, Response
 
@@ -185,6 +185,43 @@ _FIELD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.1
 _NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # section 5.5
 
 
+def check_said(said: Decision) -> None:
+    """Whether all parts of a decision are what they should be: it may be that of an extension, and what is wrong in it
+    would otherwise fail where it is used, such as in the event, or make a rule on tags miss it.
+
+    :raises TypeError: if one is not.
+    """
+    _texts("tags", said.tags)
+    _texts("exempt", said.exempt)
+    action = said.action
+    if action is not None:
+        if not isinstance(action, Action) or not isinstance(action.name, str) or not isinstance(action.strength, int):
+            raise TypeError(f"a stage proposes what is no action with a name and a strength: {action!r}")
+        _texts("tags of the action", action.tags)
+        _texts("exempts of the action", action.exempts)
+    for why in _several("reasons", said.reasons):
+        if not isinstance(why, Reason) or not all(isinstance(value, str) for value in astuple(why)):
+            raise TypeError(f"a stage gives what is no reason of strings: {why!r}")
+    for taken in _several("timings", said.timings):
+        match taken:
+            case (str(), int() | float()):
+                continue
+        raise TypeError(f"a stage gives what is no timing: {taken!r}")
+    if said.mode not in MODES:
+        raise TypeError(f"a stage gives what is no mode: {said.mode!r}")
+
+
+def _texts(what: str, values: object) -> None:
+    if not isinstance(values, frozenset | set) or not all(isinstance(each, str) for each in values):
+        raise TypeError(f"a stage gives {what} that are no set of strings: {values!r}")
+
+
+def _several(what: str, values: object) -> tuple[Any, ...]:
+    if not isinstance(values, tuple):
+        raise TypeError(f"a stage gives {what} that are no tuple: {values!r}")
+    return values
+
+
 def _check(outcome: object) -> None:
     """Whether an outcome can be carried out: it may be that of an extension, and a line end in a header would be the
     beginning of another answer.
@@ -198,8 +235,13 @@ def _check(outcome: object) -> None:
         raise TypeError(f"an action came to {type(outcome).__name__}, and not to Forward, Respond or Close")
     headers = outcome.response.headers if isinstance(outcome, Respond) else outcome.headers
     response = outcome.response if isinstance(outcome, Respond) else _EMPTY
-    if not 200 <= response.status <= 599 or not isinstance(response.body, bytes):
+    status, body = response.status, response.body
+    if not isinstance(status, int) or not 200 <= status <= 599 or not isinstance(body, bytes):
         raise ValueError("an action answers with a status from 200 to 599, and a body of bytes")
+    if not isinstance(headers, tuple | list):
+        raise TypeError(f"an action gives headers that are no tuple: {headers!r}")
     for name, value in headers:
+        if isinstance(outcome, Forward) and name != name.lower():  # what the client sent would stay beside it
+            raise ValueError(f"an action sets a header whose name is not in lower case: {name!r}")
         if not _FIELD.fullmatch(name) or _NO_VALUE.search(value):
             raise ValueError(f"an action sets what is no header: {name!r}: {value!r}")

@@ -109,7 +109,13 @@ class Table(Mapping[str, T]):
         if found is None:
             if name not in installed(self._kind):
                 raise KeyError(name)
-            found = self._known[name] = self._accept(name, load(self._kind, name))
+            loaded = load(self._kind, name)
+            try:
+                found = self._known[name] = self._accept(name, loaded)
+            except InvalidValue:
+                raise
+            except Exception as error:  # an attribute of it is not what it should be
+                raise InvalidValue(failed(f"the {self._kind} {name} cannot be used", error), 0) from error
         return found
 
     def __contains__(self, name: object) -> bool:
@@ -185,4 +191,9 @@ class Extension:
         except InvalidValue:
             raise
         except Exception as error:
-            raise InvalidValue(printable(f"the extension failed: {type(error).__name__}: {error}")) from error
+            raise InvalidValue(failed("the extension failed", error)) from error
+
+
+def failed(what: str, error: Exception) -> str:
+    """What to say of code of somebody else's that has raised."""
+    return printable(f"{what}: {type(error).__name__}: {error}")

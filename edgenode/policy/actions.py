@@ -15,15 +15,16 @@ from typing import Annotated, Any, ClassVar
 from attrs import evolve, field, frozen
 
 from edgenode.model import decision
-from edgenode.model.decision import FORWARD, Action, Forward, Outcome, Respond
+from edgenode.model.decision import FORWARD, Action, Decision, Forward, Outcome, Respond, check_said
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Headers, Response
-from edgenode.model.extensions import Extension
+from edgenode.model.extensions import Extension, failed
 from edgenode.model.settings import Between, Choice, Extends, Tag, Word, setting
 from edgenode.policy import escaping
 from edgenode.policy.escaping import HeaderField, Location
 from edgenode.policy.tagging import check_own_tag
 from edgenode.policy.templates import Filled, Template
+from edgenode.rules.fields import NEEDS
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -255,8 +256,15 @@ class ActionSection:
 
     def _of_extension(self, extension: Extension, name: str) -> Action:
         made = extension.made(name)
-        if not isinstance(made, Action) or made.name != name or not isinstance(made.strength, int):
-            raise InvalidValue("the extension has made no Action of the name that it was given, with a strength", 0)
+        if not isinstance(made, Action) or made.name != name:
+            raise InvalidValue("the extension has made no Action of the name that it was given", 0)
+        try:
+            check_said(Decision(action=made))
+            unknown = frozenset(made.needs) - NEEDS
+        except Exception as error:
+            raise InvalidValue(failed("the extension has made an Action that cannot be used", error), 0) from error
+        if unknown:
+            raise InvalidValue(f"the action needs what there is not: {', '.join(sorted(map(str, unknown)))}", 0)
         for tag in made.tags:
             check_own_tag(tag)
         priority = made.priority if self.priority is None else self.priority

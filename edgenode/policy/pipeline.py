@@ -15,13 +15,18 @@ from attrs import field, frozen
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
-from edgenode.model.decision import NOTHING, Decision, Reason
+from edgenode.model.decision import NOTHING, Decision, Reason, check_said
 from edgenode.model.exchange import Exchange, Geography
 from edgenode.model.interfaces import Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.policy.actions import FAILURE
 from edgenode.policy.awaiting import Resume, Waiting, settled
+from edgenode.policy.globalfilters import GlobalFilters
+from edgenode.policy.inspection import Inspection
 from edgenode.policy.tagging import Tagging
+
+_BUILT_IN = (Tagging, GlobalFilters, Inspection)
+"""The stages whose decisions are what they should be; those of others are looked at."""
 
 _NO_STAGES: frozenset[str] = frozenset()
 _FAILED = frozenset((f"action:{FAILURE.name}",))
@@ -79,12 +84,17 @@ class Pipeline:
     timeout: float = 10.0
     call_later: Later = call_later
     _asked: tuple[tuple[str, Stage], ...] = field(init=False)
+    _own: frozenset[str] = field(init=False)
     inspects: int = field(init=False)
 
     @_asked.default
     def _tagging_first(self) -> tuple[tuple[str, Stage], ...]:
         stages = (self.tagging,) if self.mode == "off" else (self.tagging, *self.stages)
         return tuple((stage.name, stage) for stage in stages)
+
+    @_own.default
+    def _not_built_in(self) -> frozenset[str]:
+        return frozenset(name for name, stage in self._asked if not isinstance(stage, _BUILT_IN))
 
     @inspects.default
     def _if_bodies_are_looked_at(self) -> int:
@@ -135,7 +145,7 @@ class Pipeline:
         :param started: when the first of them was asked; ``None`` for now.
         :param waiting: by what others were waited for, if they were.
         """
-        clock, exempt, action = self.clock, decision.exempt, decision.action
+        clock, own, exempt, action = self.clock, self._own, decision.exempt, decision.action
         timings: list[tuple[str, float]] = []
         if clock is not None and started is None:
             started = clock()
@@ -164,6 +174,8 @@ class Pipeline:
             if said is NOTHING:
                 continue
             try:
+                if name in own:
+                    check_said(said)
                 decision.add(said)
                 skips = decision.action is not None and decision.action.skips
             except BaseException as error:  # something in it is not what it should be

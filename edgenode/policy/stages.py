@@ -114,10 +114,14 @@ class Placed:
 
     def __attrs_post_init__(self) -> None:
         name, needs = getattr(self.stage, "name", None), getattr(self.stage, "needs", None)
-        if not isinstance(name, str) or not isinstance(needs, frozenset | set):
+        if not name or not isinstance(name, str) or not isinstance(needs, frozenset | set):
             raise InvalidValue("a stage has a name, and a set of what it needs")
         if not needs <= NEEDS:
-            raise InvalidValue(f"the stage {name} needs what there is not: {', '.join(sorted(needs - NEEDS))}")
+            raise InvalidValue(
+                f"the stage {name} needs what there is not: {', '.join(sorted(map(str, needs - NEEDS)))}"
+            )
+        if not callable(getattr(self.stage, "decide", None)):
+            raise InvalidValue(f"the stage {name} has no method decide")
         if name in (*NAMES, *EXEMPTIBLE):
             raise InvalidValue(f"{name} is the name of a built-in stage")
         check_place(self.before, self.after)

@@ -162,9 +162,10 @@ _CROSSING = frozenset(
 """Names of request fields that cross and are frequent; of all others it is worked out each time."""
 
 
-_ONE_HOP = HOP_BY_HOP | FRAMING
+ONE_HOP = HOP_BY_HOP | FRAMING
+"""Fields of one hop, and of the framing."""
 
-HARMLESS = _CROSSING | _ONE_HOP
+HARMLESS = _CROSSING | ONE_HOP
 """Names of request fields that are known not to mislead; of all others it is worked out each time."""
 
 crosses_often = _CROSSING.__contains__
@@ -178,10 +179,10 @@ def crosses(name: bytes) -> bool:
     """
     if name in _CROSSING:
         return True
-    if name in _ONE_HOP:
+    if name in ONE_HOP:
         return False
     spelled = _SEPARATORS.sub(b"-", name).strip(b"-")
-    return not (misleads(name) or spelled in _ONE_HOP)
+    return not (misleads(name) or spelled in ONE_HOP)
 
 
 def request_lines(head: RequestHead, without: Collection[bytes] = ()) -> bytes:

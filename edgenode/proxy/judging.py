@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from edgenode.model.decision import NOTHING, Close, Decision, Forward, Outcome, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Body, Exchange, Response
-from edgenode.proxy.headers import Forwarded
+from edgenode.proxy.headers import ONE_HOP, Forwarded
 from edgenode.proxy.listener.client_session import ClientSession, Site, Standing
 from edgenode.proxy.routing import UNSERVED, ServedPathMap
 from edgenode.proxy.streams import RequestHead
@@ -177,6 +177,7 @@ def outcome_of(decision: Decision, exchange: Exchange) -> Outcome:
     try:
         outcome = decision.outcome(exchange)
         if type(outcome) in _OUTCOMES:
+            _check_framing(outcome)
             return outcome
         raise TypeError(f"an action made {type(outcome).__name__} of an exchange")
     except BaseException:  # what passes the reactor, be it ``SystemExit``, has it drop the node's poller
@@ -186,6 +187,20 @@ def outcome_of(decision: Decision, exchange: Exchange) -> Outcome:
 
 
 _OUTCOMES = frozenset((Forward, Respond, Close))
+
+
+def _check_framing(outcome: Outcome) -> None:
+    """Whether an action, which may be an extension's, leaves to us what says where a message ends: who reads another
+    end takes a part of it for the next message.
+
+    :raises ValueError: if it does not.
+    """
+    if isinstance(outcome, Close):
+        return
+    headers = outcome.response.headers if isinstance(outcome, Respond) else outcome.headers
+    for name, _ in headers:
+        if name.lower() in ONE_HOP:
+            raise ValueError(f"an action sets a header of one hop or of the framing: {name!r}")
 
 
 def refuse(error: ClientError, style: str) -> Respond | None:

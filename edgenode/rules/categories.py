@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from attrs import evolve, frozen
 
 from edgenode.model.errors import InvalidValue
-from edgenode.model.extensions import Table
+from edgenode.model.extensions import Table, failed
 from edgenode.rules import notations
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import Sought
 from edgenode.rules.language.nodes import Each, FieldValue, Index, Value
+from edgenode.rules.networks import Range
 from edgenode.rules.notations import REGEX, Notation
 from edgenode.rules.regexes import ending_as_in_pcre
 from edgenode.rules.sections import Entry
@@ -200,7 +203,42 @@ def _of_extension(name: str, found: object) -> Category:
         of = of.of
     if _MATCHES.get(found.match) != of.name:
         raise InvalidValue(f"the category {name} looks for {found.match}, and its field has values of type {of}", 0)
-    return found
+    return evolve(found, notation=evolve(found.notation, read=_checking(name, found.notation)))
+
+
+_SEEKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "regex": ("a regular expression, str", lambda sought: isinstance(sought, str)),
+    "equal": ("bytes", lambda sought: isinstance(sought, bytes)),
+    "network": ("a range of addresses", lambda sought: isinstance(sought, Range)),
+    "range": (
+        "a pair of int",
+        lambda sought: isinstance(sought, tuple) and len(sought) == 2 and all(isinstance(end, int) for end in sought),
+    ),
+    "true": ("None", lambda sought: sought is None),
+}
+"""What the reader of a notation comes to, by its match."""
+
+
+def _checking(name: str, notation: Notation) -> Callable[[str], Sought]:
+    """The reader of an extension's notation, with what it comes to checked: text in the place of bytes would equal
+    nothing, and every rule on it would be passed."""
+    expected, fits = _SEEKS[notation.match]
+
+    def read(text: str) -> Sought:
+        try:
+            sought = notation.read(text)
+        except InvalidValue:
+            raise
+        except Exception as error:
+            raise InvalidValue(failed(f"the category {name} cannot read this", error), 0) from error
+        if not fits(sought):
+            came = type(sought).__name__
+            raise InvalidValue(f"the category {name} has to make {expected}, of this, and makes {came}", 0)
+        if isinstance(sought, str) and notation.read is not REGEX.read:
+            return REGEX.read(sought)
+        return sought
+
+    return read
 
 
 _BUILT_IN = {each.name: each for each in (*_TABLE, *_CERTIFICATE)}

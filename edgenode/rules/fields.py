@@ -383,6 +383,8 @@ def _of_extension(name: str, found: object) -> Field:
     if not _NAME.fullmatch(name):
         expected = "words of a-z, 0-9 and _ with dots between, the first not cf, edge, http, ip, raw or ssl"
         raise InvalidValue(f"the name of a field of an extension is {expected}: {name}", 0)
+    if not callable(found.read):
+        raise InvalidValue(f"the field {name} has no reader", 0)
     if not found.needs <= NEEDS:
         raise InvalidValue(f"the field {name} needs what there is not: {', '.join(sorted(found.needs - NEEDS))}", 0)
     if "body" not in found.needs and looks_at_body(found.read):

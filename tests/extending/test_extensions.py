@@ -230,7 +230,9 @@ def test_faults_are_told_with_their_place(outside: Outside, text: str, problems:
 
 
 BROKEN = """
-from edgenode import BYTES, INT, REGEX, Category, Field
+import attrs
+from zope.interface import implementer
+from edgenode import BYTES, INT, REGEX, Action, Category, Field, IEventSink, Notation
 
 def reader(exchange):
     return None
@@ -242,6 +244,51 @@ INTEGER = Field("broken.integer", INT, reader, "Help.")
 OF_BODY = Field("broken.body", BYTES, lambda exchange: exchange.request.body and exchange.request.body.data, "Help.")
 OF_INTEGER = Category("of-integer", "broken.integer", REGEX, "Help.")
 OF_NOTHING = Category("of-nothing", "broken.nothing", REGEX, "Help.")
+LISTED = Field("broken.listed", BYTES, reader, "Help.", ["body"])
+UNTYPED = Field("broken.untyped", bytes, reader, "Help.")
+UNREAD = Field("broken.unread", BYTES, None, "Help.")
+
+def notation(name, read, match="equal"):
+    return Category(name, "acme.key_kind", Notation(match, "text", read), "Help.")
+
+TEXT = notation("text", lambda text: text)
+BYTES_REGEX = notation("bytes-regex", str.encode, "regex")
+WRONG_REGEX = notation("wrong-regex", lambda text: "(", "regex")
+FAILS = notation("fails", lambda text: 1 // 0)
+NO_NOTATION = Category("no-notation", "acme.key_kind", "regex", "Help.")
+
+@attrs.frozen
+class Odd(Action):
+    what: object = None
+    @property
+    def needs(self):
+        return self.what
+
+def action(**odd):
+    return lambda name: attrs.evolve(Odd(name, what=frozenset()), **odd)
+
+ACTIONS = {"number": action(tags=frozenset((7,))), "high": action(priority="high"), "none": action(what=None),
+           "magic": action(what={"magic"}), "no-action": lambda name: None, "other": lambda name: Odd("x")}
+globals().update({f"action_{name.replace('-', '_')}": value for name, value in ACTIONS.items()})
+
+@implementer(IEventSink)
+class Deaf:
+    def __init__(self, name):
+        pass
+
+class Sulking:
+    def __init__(self, name):
+        self.name = name
+    @property
+    def needs(self):
+        raise KeyError("needs")
+    def decide(self, exchange):
+        return None
+
+class Mute:
+    needs = frozenset()
+    def __init__(self, name):
+        self.name = name
 """
 POINTS = """
 [edgenode.fields]
@@ -252,7 +299,15 @@ broken.integer = broken:INTEGER
 broken.import = raising:FIELD
 broken.body = broken:OF_BODY
 broken.nothing = broken:NOTHING
+broken.listed = broken:LISTED
+broken.untyped = broken:UNTYPED
+broken.unread = broken:UNREAD
 [edgenode.categories]
+text = broken:TEXT
+bytes-regex = broken:BYTES_REGEX
+wrong-regex = broken:WRONG_REGEX
+fails = broken:FAILS
+no-notation = broken:NO_NOTATION
 of-integer = broken:OF_INTEGER
 of-nothing = broken:OF_NOTHING
 raising = raising:CATEGORY
@@ -263,35 +318,55 @@ raising = raising:Action
 """
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ('expression = broken.type eq "x"', "the field broken.type needs what there is not: magic"),
-        ('expression = broken.name eq "x"', "the field of the extension broken.name has another name: broken.other"),
-        ('expression = edge.mine eq "x"', "the name of a field of an extension is words of a-z"),
-        ("expression = broken.import eq 1", "the extension raising:FIELD cannot be loaded: RuntimeError: I am broken"),
-        ("expression = broken.nothing eq 1", "the extension broken:NOTHING cannot be loaded: AttributeError"),
-        (
-            'expression = broken.body eq "x"',
-            "the field broken.body looks at the body, and does not say that it needs it",
-        ),
-        ("of-integer = x", "the category of-integer looks for regex, and its field has values of type Int"),
-        ("of-nothing = x", "the extension broken:NOTHING cannot be loaded: AttributeError"),
-        ("raising = x", "the extension raising:CATEGORY cannot be loaded: RuntimeError: I am broken"),
-        ("[stage s]\nfactory = raising", "the extension raising:Stage cannot be loaded: RuntimeError: I am broken"),
-        ("[action a]\ntype = raising", "the extension raising:Action cannot be loaded: RuntimeError: I am broken"),
-    ],
+FAULTS = (
+    ('expression = broken.type eq "x"', "the field broken.type needs what there is not: magic"),
+    ('expression = broken.name eq "x"', "the field of the extension broken.name has another name: broken.other"),
+    ('expression = edge.mine eq "x"', "the name of a field of an extension is words of a-z"),
+    ("expression = broken.import eq 1", "the extension raising:FIELD cannot be loaded: RuntimeError: I am broken"),
+    ("expression = broken.nothing eq 1", "the extension broken:NOTHING cannot be loaded: AttributeError"),
+    (
+        'expression = broken.body eq "x"',
+        "the field broken.body looks at the body, and does not say that it needs it",
+    ),
+    ("of-integer = x", "the category of-integer looks for regex, and its field has values of type Int"),
+    ("of-nothing = x", "the extension broken:NOTHING cannot be loaded: AttributeError"),
+    ("raising = x", "the extension raising:CATEGORY cannot be loaded: RuntimeError: I am broken"),
+    ("[stage {0}]\nfactory = raising", "the extension raising:Stage cannot be loaded: RuntimeError: I am broken"),
+    ("[action {0}]\ntype = raising", "the extension raising:Action cannot be loaded: RuntimeError: I am broken"),
+    ('expression = broken.listed eq "x"', "the field broken.listed cannot be used: TypeError"),
+    ('expression = broken.untyped eq "x"', "the field broken.untyped cannot be used: AttributeError"),
+    ('expression = broken.unread eq "x"', "the field broken.unread has no reader"),
+    ("text = x", "the category text has to make bytes, of this, and makes str"),
+    ("bytes-regex = x", "the category bytes-regex has to make a regular expression, str, of this, and makes bytes"),
+    ("wrong-regex = x", "not a regular expression of RE2: missing ): ("),
+    ("fails = x", "the category fails cannot read this: ZeroDivisionError"),
+    ("no-notation = x", "the category no-notation cannot be used: AttributeError"),
+    ("[action {0}]\ntype = broken:action_number", "the extension has made an Action that cannot be used: TypeError"),
+    ("[action {0}]\ntype = broken:action_high", "the extension has made an Action that cannot be used: TypeError"),
+    ("[action {0}]\ntype = broken:action_none", "the extension has made an Action that cannot be used: TypeError"),
+    ("[action {0}]\ntype = broken:action_magic", "the action needs what there is not: magic"),
+    ("[action {0}]\ntype = broken:action_no_action", "the extension has made no Action of the name"),
+    ("[action {0}]\ntype = broken:action_other", "the extension has made no Action of the name"),
+    ("[sink {0}]\nfactory = broken:Deaf", "the extension has made no IEventSink, but a Deaf"),
+    ("[stage {0}]\nfactory = broken:Sulking", "the extension has made: KeyError"),
+    ("[stage {0}]\nfactory = broken:Mute", "the stage n27 has no method decide"),
 )
-def test_an_extension_that_cannot_be_used_is_a_fault_of_whoever_names_it(
-    outside: Outside, text: str, sentence: str
-) -> None:
-    """With its place; and of nobody else: a configuration that does not name it is not touched."""
+"""What names an extension that cannot be used, and what is said of it; ``{0}`` is the name of a section."""
+
+
+def test_an_extension_that_cannot_be_used_is_a_fault_of_whoever_names_it(outside: Outside) -> None:
+    """With its place, all of them at once; and of nobody else: a configuration that names none is not touched."""
     broken = outside.declaring("broken", BROKEN, POINTS).declaring("raising", 'raise RuntimeError("I am broken")\n', "")
-    ini = broken.ini(f"[global-filter f]\ntags = t\npath = x\n{text}\n")
-    printed = broken.run("check", ini, status=1)
-    assert re.search(
-        rf"^node\.ini:\d+: \[\S+ \S+\] [a-z-]+: {re.escape(sentence)}.*\n    .+\n +\^$", printed, re.MULTILINE
-    )
+    sections = [
+        text.format(f"n{number}") if text[0] == "[" else f"[global-filter n{number}]\ntags = t\npath = x\n{text}"
+        for number, (text, _) in enumerate(FAULTS)
+    ]
+    printed = broken.run("check", broken.ini("\n".join(sections)), status=1)
+    for number, (text, sentence) in enumerate(FAULTS):
+        caret = "" if "factory = broken" in text else r"\n    .+\n +\^"
+        told = rf"^node\.ini:\d+: \[\S+ n{number}\] [a-z-]+: {re.escape(sentence)}.*{caret}$"
+        assert re.search(told, printed, re.MULTILINE), sentence
+    assert f"node.ini: {len(FAULTS)} errors" in printed
     assert "ok" in broken.run("check", broken.ini(QUOTA))
 
 

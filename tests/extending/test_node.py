@@ -207,6 +207,14 @@ async def test_a_reload_keeps_a_stage_whose_section_is_the_same(pki: PKI, origin
         await node.events.take(3)
 
 
+@frozen
+class Needing:
+    """What is no stage, for it does not decide."""
+
+    name: str
+    needs: Any
+
+
 def node_with(pki: PKI, origin: Origin, stages: Sequence[Stage | Placed], changes: Changes | None = None) -> Node:
     """A node in a program that gives it stages, not started yet."""
     from twisted.internet import reactor
@@ -273,6 +281,9 @@ def test_stages_that_do_not_fit_the_configuration(
         ((Counting("global-filters"),), "global-filters is the name of a built-in stage"),
         ((Counting("acl"),), "acl is the name of a built-in stage"),
         ((object(),), "a stage has a name, and a set of what it needs"),
+        ((Counting(""),), "a stage has a name, and a set of what it needs"),
+        ((Needing("x", {7}),), "the stage x needs what there is not: 7"),
+        ((Needing("x", frozenset()),), "the stage x has no method decide"),
     ],
 )  # fmt: skip
 def test_a_stage_has_a_name_and_a_place(arguments: tuple[Any, ...], sentence: str) -> None:
@@ -312,6 +323,11 @@ async def test_a_sink_that_fails_takes_no_record_from_another(
     assert len(flush_logged_errors(RuntimeError)) == 1
 
 
+_forward: Any = Forward
+_respond: Any = Respond
+_response: Any = Response  # without their types
+
+
 @pytest.mark.parametrize(
     "what",
     [
@@ -322,6 +338,19 @@ async def test_a_sink_that_fails_takes_no_record_from_another(
         Respond(Response(200, ((b"x: y\r\nz", b"a"),))),
         Respond(Response(99)),
         Forward(((b"x", b"a\nb"),)),
+        Forward(((b"Authorization", b"none"),)),
+        Forward(((b"content-length", b"9"),)),
+        Forward(((b"host", b"other.test"),)),
+        _forward("headers"),
+        _forward(iter(())),
+        Respond(Response(200, ((b"Transfer-Encoding", b"chunked"),), b"x")),
+        Respond(Response(200, ((b"content-length", b"1"),), b"xy")),
+        Respond(_response(200, (("x", "y"),))),
+        Respond(_response(200.5)),
+        Respond(_response("200")),
+        Respond(_response(200, (), "text")),
+        _respond(None),
+        defer.succeed(Close()),
     ],
     ids=repr,
 )  # fmt: skip
@@ -345,7 +374,7 @@ async def test_an_action_that_fails_lets_nobody_pass(
         assert event["action"] == "odd"
     finally:
         await node.stop()
-    assert len(flush_logged_errors(RuntimeError, TypeError, ValueError)) == 1
+    assert len(flush_logged_errors(RuntimeError, TypeError, ValueError, AttributeError)) == 1
 
 
 async def test_a_stage_may_wait_and_close(pki: PKI, origin: Origin) -> None:

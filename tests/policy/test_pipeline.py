@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -135,13 +136,39 @@ def test_of_equal_actions_that_of_the_earlier_stage_is_taken(late: bool) -> None
     assert decision.action is first
 
 
-FAILING = {
+FAILING: dict[str, Callable[[], Any]] = {
     "raises": lambda: RuntimeError("broken"),
     "answers nonsense": lambda: None,
     "answers nonsense late": lambda: succeed(None),
     "fails late": lambda: _failed(RuntimeError("broken")),
     "is cancelled": lambda: _failed(CancelledError()),
+    "answers with a class": lambda: Decision,
+    "answers with a Deferred of text": lambda: succeed("block"),
 }
+
+_decision: Any = Decision
+_reason: Any = Reason
+_evolve: Any = evolve  # without their types
+BROKEN: dict[str, Callable[[], Any]] = {
+    "a tag that is a number": lambda: _decision(frozenset(("fine", 7))),
+    "a tag of bytes": lambda: _decision(frozenset((b"bytes",))),
+    "tags in a list": lambda: _decision(["tag"]),
+    "tags as text": lambda: _decision("tag"),
+    "no tags": lambda: _decision(None),
+    "a reason of text": lambda: _decision(reasons=("why",)),
+    "reasons in a list": lambda: _decision(frozenset(("fine",)), [Reason("broken", "")]),
+    "a reason of bytes": lambda: _decision(reasons=(_reason("broken", "", b"entry"),)),
+    "an action by its name": lambda: _decision(frozenset(("fine",)), action="block"),
+    "an action without a name": lambda: _decision(action=_evolve(PREDEFINED["block"], name=7)),
+    "an action without strength": lambda: _decision(action=_evolve(PREDEFINED["block"], priority="high")),
+    "an action with odd tags": lambda: _decision(action=_evolve(PREDEFINED["block"], tags=("tag",))),
+    "an exemption that is a number": lambda: _decision(exempt=frozenset((7,))),
+    "a timing without a number": lambda: _decision(timings=(("broken", "long"),)),
+    "timings of something else": lambda: _decision(timings=(7,)),
+    "a mode that there is not": lambda: _decision(mode="maybe"),
+}
+FAILING |= {f"gives {what}": said for what, said in BROKEN.items()}
+FAILING |= {f"gives {what} late": partial(lambda said: succeed(said()), said) for what, said in BROKEN.items()}
 
 
 def _failed(error: Exception) -> Deferred[Decision]:
@@ -167,7 +194,9 @@ def test_a_stage_that_fails_is_closed(way: str, failure: str, flush_logged_error
     assert decision.reasons[-1].entry.startswith("failed: ")
     assert "broken" not in decision.reasons[-1].entry
     assert last.saw is None
-    assert len(flush_logged_errors()) == 1
+    (logged,) = flush_logged_errors()
+    if way.startswith("gives"):
+        assert str(logged.value).startswith("a stage ")
 
 
 @pytest.mark.parametrize("way", FAILING)
