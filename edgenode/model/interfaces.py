@@ -76,7 +76,12 @@ class Record(Protocol):
 
     @property
     def status(self) -> int:
-        """The status sent to the client; 444 closed by the node, 499 closed by the client, 0 nothing was answered."""
+        """The status sent to the client, or what that stands for in gRPC; 444 closed by the node, 499 closed by the
+        client, 0 nothing was answered."""
+
+    @property
+    def grpc_status(self) -> int | None:
+        """The status of gRPC that the client was sent; ``None`` for none."""
 
     @property
     def error(self) -> ClientError | OriginError | None:

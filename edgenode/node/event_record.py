@@ -71,6 +71,8 @@ def event_line(record: Record) -> str:
         f"{int((ended - answered) * 1e6)}",
         f"{int((ended - began) * 1e6)}",
     )
+    if record.grpc_status is not None:
+        line[-1] = f'{line[-1][:-1]},"grpc_status":{record.grpc_status}}}'
     return "".join(line)
 
 
@@ -143,7 +145,7 @@ def _parts(template: str) -> list[str]:
     return parts
 
 
-_EVENT = _parts(_template(ROWS))
+_EVENT = _parts(_template(ROWS, optional=False))
 _REQUEST = _parts(_template(ALL_ROWS["request"].inner))
 _ORIGIN = _template(ALL_ROWS["origin"].inner, optional=False)
 _ORIGIN_ERROR = _template(ALL_ROWS["error"].inner)

@@ -389,10 +389,18 @@ class Event(TypedDict):
     status: Annotated[
         Number,
         "status",
-        "The status that the client got; 444: the connection was closed without an answer, 499: the client "
-        "disconnected, 0: nothing was answered.",
+        "The status that the client got, of a gRPC call that the node has refused the one that it stands for; 444: the "
+        "connection was closed without an answer, 499: the client disconnected, 0: nothing was answered.",
     ]
     error: Annotated[EventError | None, "error"]
     origin: Annotated[EventOrigin | None, COMPUTED]
     bytes: Annotated[EventBytes, COMPUTED]
     timings: Annotated[EventTimings, COMPUTED]
+    grpc_status: NotRequired[
+        Annotated[
+            Number,
+            "grpc_status",
+            "The status of gRPC that the client got, if it got one: the origin's, or the node's of a call that it has "
+            "refused.",
+        ]
+    ]

@@ -29,6 +29,7 @@ class EventRecord:
     server: str | None = None
     left_out: tuple[str, ...] = ()
     status = tries = origin_status = received = sent = 0
+    grpc_status: int | None = None
     reused = False
     presented: Presentation | None = None
     decided = answered = queued = 0.0

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from edgenode.model.decision import Forward, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Response
+from edgenode.proxy import grpc
 from edgenode.proxy.expectation import Expectation
 from edgenode.proxy.headers import (
     answered_here,
@@ -34,6 +35,7 @@ from edgenode.proxy.listener.limits import Load
 from edgenode.proxy.origin.attempts import SAFE, Attempts
 from edgenode.proxy.streams import NO_CONTENT, ClientStream, OriginStream, RequestHead, ResponseHead
 from edgenode.proxy.trailers import TRAILERS_WANTED, passing, passing_to_origin, takes_trailers
+from edgenode.rules.views.grpc import has_grpc, is_call
 
 _log = Logger()
 
@@ -49,7 +51,9 @@ class ProxyExchange(JudgedRequest, Attempts):
     :ivar listener: the name of its listener.
     :ivar event_headers: the names of the header fields whose values its event holds.
     :ivar identifier: the request's identifier.
-    :ivar status: the status sent to the client; 444 closed by us, 499 by the client, 0 nothing was answered.
+    :ivar status: the status sent to the client, or what it stands for in gRPC; 444 closed by us, 499 by the client, 0
+        nothing was answered.
+    :ivar grpc_status: the status of gRPC that the client was sent; ``None`` for none.
     :ivar received: bytes of the request body.
     :ivar sent: bytes of the response body.
     :ivar time: when it began, seconds since the epoch.
@@ -58,6 +62,7 @@ class ProxyExchange(JudgedRequest, Attempts):
     """
 
     status = 0
+    grpc_status: int | None = None
     received = 0
     sent = 0
     decided = 0.0
@@ -67,9 +72,10 @@ class ProxyExchange(JudgedRequest, Attempts):
     _counted = ""
     _pending: bytes | bytearray = b""
     _trailers: Headers = ()
-    _nominated: frozenset[bytes] = frozenset()
+    _answer: ResponseHead | None = None
     _request_done = True
     _expectation: Expectation | None = None
+    _call: grpc.CallDeadline | None = None
     _interim_waits = False
     _over = False
 
@@ -119,7 +125,8 @@ class ProxyExchange(JudgedRequest, Attempts):
                 self._counted = client
         if exceeded:
             self.error = ClientError(503, f"over the limit: {exceeded}")
-            self._respond(Response(503, ((b"retry-after", self._load.retry_after),), PAGES[503]))
+            refusal = Response(503, ((b"retry-after", self._load.retry_after),), PAGES[503])
+            self._respond(refusal, grpc.RESOURCE_EXHAUSTED)
             return False
         try:
             waiting = self.judge()
@@ -180,12 +187,18 @@ class ProxyExchange(JudgedRequest, Attempts):
             return
         if error.status in (421, 495, 496):
             self._client.last_request()
-        self._respond(answer.response)
+        self._respond(answer.response, grpc.status_of(error.status))
 
-    def _respond(self, response: Response) -> None:
-        """Answer from here; complete in itself."""
+    def _respond(self, response: Response, grpc_status: int = 0) -> None:
+        """Answer from here; complete in itself.
+
+        :param grpc_status: for a client of gRPC; 0 for that of the response's status.
+        """
         self.responded_to = True
-        self.status, body = response.status, response.body
+        self.status = response.status
+        if is_call(self.head):
+            response, self.grpc_status = grpc.trailers_only(response, grpc_status)
+        body = response.body
         self.sent = 0 if self.head.method == b"HEAD" else len(body)
         fields = [(name.title(), value) for name, value in response.headers]
         if body and all(name != b"content-type" for name, _ in response.headers):
@@ -216,6 +229,8 @@ class ProxyExchange(JudgedRequest, Attempts):
             if head.expects_continue and self._client.waits:  # no rule has wanted the body
                 pool = path_map.pool
                 self._expectation = Expectation(self._client, pool.deadlines, pool.origin.continue_timeout)
+            if is_call(head) and (timeout := grpc.timeout_of(head)) is not None:
+                self._call = grpc.CallDeadline(path_map.pool.deadlines, timeout, self._too_late)
         self.decided = time.perf_counter()
         self.pool = path_map.pool
         self.repeatable = length == 0 and head.method in SAFE
@@ -340,11 +355,13 @@ class ProxyExchange(JudgedRequest, Attempts):
         self.status = head.status
         self.sent = len(body)
         if done:
+            if b"grpc-status" in head.fields:
+                self.grpc_status = grpc.reported_status(head.headers)
             self._end()
         lines = response_lines(head, self.context.via)
         self._client.start_response(head.status, head.reason, lines, head.length, body, done)
         if not done:
-            self._nominated = head.options
+            self._answer = head
             if self.stream is not None and self._client.full:
                 self.stream.pause()
 
@@ -366,9 +383,12 @@ class ProxyExchange(JudgedRequest, Attempts):
         self.sent += len(body)
         if done:
             self.stream = None
+            if trailers:
+                self.grpc_status = grpc.reported_status(trailers)
             self._end()
             if trailers:
-                trailers = passing(trailers, self._nominated) if takes_trailers(self.head) else ()
+                assert self._answer is not None
+                trailers = passing(trailers, self._answer.options) if takes_trailers(self.head) else ()
             self._client.send_body(body, True, trailers)
             return
         self._client.send_body(body, False)
@@ -407,8 +427,25 @@ class ProxyExchange(JudgedRequest, Attempts):
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _cut(self, error: ClientError | OriginError) -> None:
+    def _too_late(self) -> None:
+        """The deadline of the call has passed, and the client has not cancelled it."""
+        self.give_up()
+        error = OriginError(504, "timeout", "no answer within the deadline of the call (grpc-timeout)")
+        if self.responded_to:
+            self._cut(error, grpc.DEADLINE_EXCEEDED)
+        else:
+            self.error = error
+            self._respond(Response(504, (), PAGES[504]), grpc.DEADLINE_EXCEEDED)
+
+    def _cut(self, error: ClientError | OriginError, grpc_status: int = 0) -> None:
+        """End a response that has begun so that nobody takes it for whole; a call of gRPC with its status."""
         self.error = error
+        answer = self._answer
+        if answer is not None and is_call(self.head) and has_grpc(answer.fields):
+            self.grpc_status = grpc_status or grpc.status_of(error.status)
+            self._end()
+            self._client.send_body(b"", True, grpc.trailers(self.grpc_status, grpc.phrase(error.status)))
+            return
         self._end()
         self._client.reset(error.reason)
 
@@ -418,6 +455,8 @@ class ProxyExchange(JudgedRequest, Attempts):
             self._over = True
             if self._expectation is not None:
                 self._expectation.over()
+            if self._call is not None:
+                self._call.over()
             if self._counted:
                 self._count_out()
             self.ended = time.perf_counter()

@@ -56,6 +56,7 @@ class FakeRecord:
     left_out: tuple[str, ...] = ()
     presented: Presentation | None = None
     queued: float = 0.0
+    grpc_status: int | None = None
 
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)
@@ -167,5 +168,6 @@ records = st.builds(
     st.none() | _words, st.integers(0, 3), st.booleans(), _numbers, _numbers, _numbers,
     st.floats(0, 1e11), _clocks, _clocks, _clocks, _clocks,
     st.lists(_words, max_size=2).map(tuple), st.none() | _presentations,
+    grpc_status=st.none() | st.integers(0, 999),
 )  # fmt: skip
 """Records of all kinds, of requests that could not even be read too; no text in them is harmless."""

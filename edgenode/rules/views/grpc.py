@@ -7,6 +7,7 @@ format (``+proto``) and parameters behind it (gRPC over HTTP/2, "Requests").
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from edgenode.model.exchange import Request
 from edgenode.rules.views.view import view
@@ -18,15 +19,20 @@ _CALL = re.compile(rb"/([^/]+)/([^/]+)")
 
 def is_call(request: Request) -> bool:
     """Whether who sends a request waits for an answer of gRPC: it came over HTTP/2, and is not gRPC-Web."""
-    return request.version >= (2, 0) and request.method == b"POST" and _says(request, _GRPC)
+    return request.version >= (2, 0) and request.method == b"POST" and has_grpc(request.fields)
+
+
+def has_grpc(fields: Mapping[bytes, tuple[bytes, ...]]) -> bool:
+    """Whether a message with these header fields is one of gRPC, and not of gRPC-Web."""
+    return _says(fields, _GRPC)
 
 
 @view
 def call(request: Request) -> tuple[bytes, bytes] | None:
     """The service with its package, and the method, that a call of gRPC or gRPC-Web is for; ``None`` if it is none."""
-    found = _CALL.fullmatch(request.normalised_path) if _says(request, _GRPC_OR_WEB) else None
+    found = _CALL.fullmatch(request.normalised_path) if _says(request.fields, _GRPC_OR_WEB) else None
     return None if found is None else (found[1], found[2])
 
 
-def _says(request: Request, content_type: re.Pattern[bytes]) -> bool:
-    return any(map(content_type.match, request.fields.get(b"content-type", ())))
+def _says(fields: Mapping[bytes, tuple[bytes, ...]], content_type: re.Pattern[bytes]) -> bool:
+    return any(map(content_type.match, fields.get(b"content-type", ())))
