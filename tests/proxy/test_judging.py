@@ -22,7 +22,7 @@ from tests.support.strategies import CONNECTION
         (408, "handshake", 408, b"408 Request Timeout\n"),
         (413, "400", 413, b"413 Content Too Large\n"),
         (421, "400", 421, b"421 Misdirected Request\n"),
-        (417, "400", 417, b"417\n"),
+        (417, "400", 417, b"417 Expectation Failed\n"),
         (503, "400", 503, b"503 Service Unavailable\n"),
         (495, "400", 400, b"400 The SSL certificate error\n"),
         (496, "400", 400, b"400 No required SSL certificate was sent\n"),

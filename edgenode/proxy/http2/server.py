@@ -254,6 +254,9 @@ class ServerConnection:
         if not self._streams:
             self._go_away()
 
+    def settings(self) -> None:
+        """The client's windows and limits are the engine's to keep."""
+
     def pong(self, data: bytes) -> None:
         """The client has read what was sent before our PING."""
         if self._closing and not self._gone_away:
