@@ -86,6 +86,17 @@ class Engine(Protocol):
         """How many more streams the peer lets us begin now; 0 after its GOAWAY (a client's engine alone)."""
         ...
 
+    @property
+    def midway(self) -> bool:
+        """Whether the peer is in the middle of a frame or of a header block, which should not take it long."""
+        ...
+
+    @property
+    def stalled(self) -> bool:
+        """Whether bytes of bodies wait for the peer's windows, now that there is no output: for them it should not
+        take long either."""
+        ...
+
     def feed(self, data: bytes) -> None:
         """Bytes from the peer; never raises for what the peer has done: see :attr:`error`."""
 

@@ -26,12 +26,12 @@ from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
-from edgenode.proxy.http2.engine import NO_ERROR, Fields, Receiver
+from edgenode.proxy.http2.engine import INTERNAL_ERROR, NO_ERROR, Fields, Receiver
+from edgenode.proxy.http2.fields import MalformedFields, check_outgoing, check_request
+from edgenode.proxy.http2.guard import GOAWAY, HEAD, PREFACE
 from edgenode.proxy.http2.limits import EngineLimits
 from edgenode.proxy.http2.streams import PEER_STREAMS, Streams
 
-_PREFACE, _HEAD = 24, 9
-_GOAWAY = 7
 _ANY_STREAM = 2**31 - 1
 _WINDOW = 65535
 """The connection's window at its beginning (RFC 9113, section 6.9.2), bytes."""
@@ -57,17 +57,22 @@ class _Body:
 class HyperEngine(Streams):
     """The frames of one connection, by ``h2``. See :class:`edgenode.proxy.http2.engine.Engine`."""
 
-    __slots__ = ("_bodies", "_connection", "_draining", "_goaway", "_greeted", "_partial", "_received", "_refused")
+    __slots__ = ("_bodies", "_connection", "_goaway", "_received", "_told_preface")
 
     def __init__(self, server: bool, receiver: Receiver, limits: EngineLimits) -> None:
         super().__init__(server, receiver, limits)
         self._bodies: dict[int, _Body] = {}
         self._received: dict[int, int] = {}
-        self._draining = self._refused = False
-        self._goaway = self._partial = b""
-        self._greeted = not server
+        self._goaway = b""
+        self._told_preface = False
         self._connection = H2Connection(
-            H2Configuration(client_side=not server, header_encoding=None, validate_outbound_headers=False)
+            H2Configuration(
+                client_side=not server,
+                header_encoding=None,
+                validate_outbound_headers=False,
+                validate_inbound_headers=False,
+                normalize_inbound_headers=False,
+            )
         )
         settings: dict[SettingCodes, int] = {
             SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
@@ -80,48 +85,50 @@ class HyperEngine(Streams):
         else:
             settings[SettingCodes.ENABLE_PUSH] = 0
         self._connection.local_settings = Settings(client=not server, initial_values=settings)
-        self._connection.decoder.max_header_list_size = limits.max_header_list_size
+        self._connection.decoder.max_header_list_size = 2 * limits.max_header_list_size
         self._connection.initiate_connection()
         if limits.connection_window > _WINDOW:
             self._connection.increment_flow_control_window(limits.connection_window - _WINDOW)
 
-    def feed(self, data: bytes) -> None:
-        """Read bytes from the peer."""
-        if self.closed or self.error:
-            return
-        data = self._partial + data
-        at = 0
-        if self._greeted:
-            pass
-        elif len(data) < _PREFACE:
-            self._partial = data
-            return
-        else:
-            self._greeted = True
-            at = self._read(data[:_PREFACE])
-        while len(data) - at >= _HEAD and len(data) - at >= (size := _HEAD + int.from_bytes(data[at : at + 3], "big")):
-            frame = data[at : at + size]
-            at += size
-            if frame[3] == _GOAWAY and size >= _HEAD + 8 and not self.error:
+    def _read(self, data: bytes, start: int, stop: int) -> None:
+        if start == 0 and self._server and not self._told_preface:
+            self._told_preface = True
+            self._hand_over(data[: len(PREFACE)])
+            start = len(PREFACE)
+        while start < stop and not self._deaf:
+            end = start + HEAD + int.from_bytes(data[start : start + 3], "big")
+            if data[start + 3] == GOAWAY and end - start >= HEAD + 8 and data[start + 5 : start + HEAD] == bytes(4):
                 # h2 reads nothing after it.
+                last, code = (int.from_bytes(data[start + at : start + at + 4], "big") for at in (9, 13))
                 self._draining = True
-                last, code = int.from_bytes(frame[9:13], "big") & 2**31 - 1, int.from_bytes(frame[13:17], "big")
-                self._receiver.goaway(last, code)
+                self._goaway_came(last & _ANY_STREAM, code)
             else:
-                self._read(frame)
-        self._partial = data[at:]
+                self._hand_over(data[start:end])
+            start = end
 
-    def _read(self, data: bytes) -> int:
-        """Read one frame, or a client's preface; returns its size."""
-        if not self.error:
-            try:
-                events = self._connection.receive_data(data)
-            except H2Error as error:
-                self.error = str(error) or type(error).__name__
-                events = []
-            for at, event in enumerate(events):
-                self._tell(event, at + 1 < len(events) and isinstance(events[at + 1], StreamEnded))
-        return len(data)
+    def _hand_over(self, data: bytes) -> None:
+        try:
+            events = self._connection.receive_data(data)
+        except (H2Error, ValueError) as error:
+            self.error = str(error) or type(error).__name__
+            self._deaf = True
+            return
+        for at, event in enumerate(events):
+            self._tell(event, at + 1 < len(events) and isinstance(events[at + 1], StreamEnded))
+
+    def _check_request(self, fields: Fields, done: bool) -> None:
+        check_request(fields, done, self._limits.connect_protocol)
+
+    def _window(self, stream: int) -> int:
+        found = self._connection.streams.get(stream)
+        return 0 if found is None else found.outbound_flow_control_window
+
+    def _terminate(self, code: int) -> None:
+        self._say_goaway(self._connection.highest_inbound_stream_id if self._server else 0, code)
+
+    def _send_reset(self, stream: int, code: int) -> None:
+        self._bodies.pop(stream, None)
+        self._guarded(lambda: self._connection.reset_stream(stream, code))
 
     def output(self) -> bytes:
         """The bytes to be sent now."""
@@ -130,15 +137,16 @@ class HyperEngine(Streams):
         for stream, body in [*self._bodies.items()]:
             if not body.ended:
                 self._send(stream)
-        self._taken()
+        if self._unsent:
+            self._taken()
         data, self._goaway = self._connection.data_to_send() + self._goaway, b""
-        self.closed = bool(self.error) or (self._draining and not self._live and not data)
+        self.closed = self._deaf = bool(self._deaf or (self._draining and not self._streams and not data))
         return data
 
     def _tell(self, event: Event, done: bool) -> None:
         match event:
             case RequestReceived():
-                if self._refused:
+                if event.stream_id not in self._streams:  # after our GOAWAY
                     self._guarded(lambda: self._connection.reset_stream(event.stream_id, ErrorCodes.REFUSED_STREAM))
                     return
                 self._head_came(event.stream_id, event.headers, done)
@@ -192,19 +200,19 @@ class HyperEngine(Streams):
             self._connection.send_headers(stream, fields, end_stream=done)
         except H2Error:
             return 0
-        self._live.add(stream)
+        self._begun(stream)
         if not done:
             self._bodies[stream] = _Body()
         return stream
 
     def respond(self, stream: int, fields: Fields, done: bool) -> None:
         """Send the head of a final response."""
-        if stream in self._live and stream not in self._bodies and self._head(stream, fields, done) and not done:
+        if stream in self._streams and stream not in self._bodies and self._head(stream, fields, done) and not done:
             self._bodies[stream] = _Body()
 
     def interim(self, stream: int, fields: Fields) -> None:
         """Send an interim response."""
-        if stream in self._live and stream not in self._bodies:
+        if stream in self._streams and stream not in self._bodies:
             self._head(stream, fields, False)
 
     def _head(self, stream: int, fields: Fields, done: bool) -> bool:
@@ -227,6 +235,11 @@ class HyperEngine(Streams):
     def trailers(self, stream: int, fields: Fields) -> None:
         """Queue trailers behind the body."""
         body = self._bodies.get(stream)
+        try:
+            check_outgoing(fields)
+        except MalformedFields:
+            self.reset(stream, INTERNAL_ERROR)
+            return
         if body is not None and not body.done:
             body.done, body.trailers = True, fields
 
@@ -254,13 +267,6 @@ class HyperEngine(Streams):
         if body.ended:
             self._check_ended(stream)
 
-    def reset(self, stream: int, code: int) -> None:
-        """End a stream at once."""
-        if stream in self._live:
-            self._forget(stream)
-            self._bodies.pop(stream, None)
-            self._guarded(lambda: self._connection.reset_stream(stream, code))
-
     def consumed(self, stream: int, size: int) -> None:
         """Give the place of so many bytes of a body back to the peer."""
         size = min(size, self._received.get(stream, 0))
@@ -287,14 +293,15 @@ class HyperEngine(Streams):
 
     def goaway(self, code: int) -> None:
         """Take no more streams; with another code than 0 the connection ends."""
-        if self.closed or self.error:
-            return
-        self._say_goaway(self._connection.highest_inbound_stream_id if self._server else 0, code)
-        self._draining = self._refused = True
-        if code:
-            self._live.clear()
-            self._bodies.clear()
-            self._unsent.clear()
+        if not self._deaf:
+            self._draining = True
+            self._deaf = code != NO_ERROR
+            self._terminate(code)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether bytes of bodies wait for the peer's windows, when there is no output."""
+        return any(body.size for body in self._bodies.values())
 
     def _say_goaway(self, last: int, code: int) -> None:
         # h2 knows only a GOAWAY after which nothing follows.

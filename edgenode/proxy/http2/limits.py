@@ -25,13 +25,15 @@ class EngineLimits:
     """What a peer may make an engine do or keep.
 
     :ivar max_concurrent_streams: how many streams of the peer may be open: a client's requests.
-    :ivar max_header_list_size: of one header list, as RFC 9113, section 10.5.1, counts; bytes.
-    :ivar max_headers: how many fields one header list may have.
+    :ivar max_header_list_size: of one header list, as RFC 9113, section 10.5.1, counts; bytes. Only a list of more than
+        twice the size ends the connection: one that is a little too large can be answered.
+    :ivar max_headers: how many fields one header list may have; likewise.
     :ivar max_continuations: how many CONTINUATION frames may follow one HEADERS frame.
     :ivar stream_window: how many bytes of a body may come before any of them are consumed.
     :ivar connection_window: the same of all bodies together.
-    :ivar resets: streams that the peer resets, or makes us reset.
-    :ivar glitches: frames that do no work: PING, SETTINGS, PRIORITY, empty DATA, and those of streams that are over.
+    :ivar resets: streams that a client resets, or makes us reset.
+    :ivar glitches: frames that do no work: PING, SETTINGS, PRIORITY, PRIORITY_UPDATE, empty DATA, tiny WINDOW_UPDATE,
+        unknown ones, and those of streams that are over.
     :ivar connect_protocol: whether WebSocket is offered (RFC 8441); a server's engine alone.
     """
 
@@ -41,7 +43,7 @@ class EngineLimits:
     max_continuations: int = 8
     stream_window: int = 65536
     connection_window: int = 1048576
-    resets: Rate = Rate(200, 20)
+    resets: Rate = Rate(200, 50)
     glitches: Rate = Rate(1000, 100)
     connect_protocol: bool = False
 

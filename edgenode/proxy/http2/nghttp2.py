@@ -27,7 +27,8 @@ from ngh2 import (
     TrailersReceived,
 )
 
-from edgenode.proxy.http2.engine import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR, Fields, Receiver
+from edgenode.proxy.http2.engine import ENHANCE_YOUR_CALM, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, Fields, Receiver
+from edgenode.proxy.http2.fields import MalformedFields, check_meaning, check_outgoing
 from edgenode.proxy.http2.limits import EngineLimits
 from edgenode.proxy.http2.streams import PEER_STREAMS, Streams
 
@@ -52,8 +53,11 @@ class Nghttp2Engine(Streams):
                 auto_window_update=False,
                 peer_max_concurrent_streams=PEER_STREAMS,
                 max_continuations=limits.max_continuations,
-                max_inbound_header_list_size=limits.max_header_list_size,
-                max_inbound_header_count=limits.max_headers,
+                max_inbound_header_list_size=2 * limits.max_header_list_size,
+                max_inbound_header_count=2 * limits.max_headers,
+                # Counted in front of it, by lower rates.
+                stream_reset_rate_limit=(1 << 30, 1 << 30),
+                glitch_rate_limit=(1 << 30, 1 << 30),
             ),
         )
         settings = {4: limits.stream_window, 6: limits.max_header_list_size}
@@ -66,35 +70,58 @@ class Nghttp2Engine(Streams):
         self._connection.initiate_connection(settings)
         self._connection.set_local_window_size(limits.connection_window)
 
-    def feed(self, data: bytes) -> None:
-        """Read bytes from the peer."""
-        if self.closed or self._last_words:
-            return
+    def _read(self, data: bytes, start: int, stop: int) -> None:
+        whole = start == 0 and stop == len(data)
         try:
-            self._connection.receive_data(data)
+            self._connection.receive_data(data if whole else memoryview(data)[start:stop])
         except _FAILED as error:
-            self._fail(str(error))
+            self._give_up(str(error))
         self._tell(self._connection.events())
 
-    def _fail(self, error: str) -> None:
+    def _give_up(self, error: str) -> None:
         """Libnghttp2 has given the connection up without a word: say it in its place."""
-        self.error = error
+        self.error = self.error or error
+        self._deaf = True
         self._last_words = _GOAWAY.pack(0, 8, 7, 0, 0, 0, ENHANCE_YOUR_CALM if "exceeds" in error else PROTOCOL_ERROR)
+
+    def _check_request(self, fields: Fields, done: bool) -> None:
+        check_meaning(fields)
+
+    def _window(self, stream: int) -> int:
+        try:
+            return self._connection.stream_remote_window_size(stream)
+        except NGH2Error:
+            return 0
+
+    def _terminate(self, code: int) -> None:
+        try:
+            self._connection.terminate_connection(code)
+        except NGH2Error:
+            self.closed = True
+
+    def _send_reset(self, stream: int, code: int) -> None:
+        try:
+            self._connection.reset_stream(stream, code)
+        except NGH2Error:
+            pass  # it is over, here and below
 
     def output(self) -> bytes:
         """The bytes to be sent now."""
-        if self._last_words or self.closed:
+        if self.closed:
+            return b""
+        if self._last_words:
             words, self._last_words, self.closed = self._last_words, b"", True
             return words
         try:
             data = self._connection.data_to_send()
         except _FAILED as error:
-            self._fail(str(error))
+            self._give_up(str(error))
             data = b""
         events = self._connection.events()
         if events:
             self._tell(events)
-        self._taken()
+        if self._unsent:
+            self._taken()
         return data
 
     def _tell(self, events: list[Event]) -> None:
@@ -128,11 +155,11 @@ class Nghttp2Engine(Streams):
                 self.connect_protocol = event.settings.get(_CONNECT_PROTOCOL, self.connect_protocol) == 1
                 self._receiver.settings()
             case GoAwayReceived():
-                self._receiver.goaway(event.last_stream_id, event.error_code)
+                self._goaway_came(event.last_stream_id, event.error_code)
             case PingAcknowledged():
                 self._receiver.pong(event.opaque_data)
             case ConnectionClosed():
-                self.closed = True
+                self.closed = self._deaf = True
                 if event.error_code and not self.error:
                     self.error = event.debug_data.decode("ascii", "replace") or f"error {event.error_code}"
 
@@ -144,13 +171,13 @@ class Nghttp2Engine(Streams):
 
     def request(self, fields: Fields, done: bool) -> int:
         """Begin a stream with a request; 0 if the peer takes no more."""
-        if len(self._live) >= self._peer_streams:
+        if len(self._streams) >= self._peer_streams:
             return 0
         try:
             stream = self._connection.send_request(fields, end_stream=done)
         except NGH2Error:
             return 0
-        self._live.add(stream)
+        self._begun(stream)
         return stream
 
     def respond(self, stream: int, fields: Fields, done: bool) -> None:
@@ -158,7 +185,7 @@ class Nghttp2Engine(Streams):
         try:
             self._connection.send_response(stream, fields, end_stream=done)
         except NGH2Error:
-            pass  # it is over, here and below
+            pass
 
     def interim(self, stream: int, fields: Fields) -> None:
         """Send an interim response."""
@@ -179,18 +206,14 @@ class Nghttp2Engine(Streams):
     def trailers(self, stream: int, fields: Fields) -> None:
         """Queue trailers behind the body."""
         try:
+            check_outgoing(fields)
+        except MalformedFields:
+            self.reset(stream, INTERNAL_ERROR)
+            return
+        try:
             self._connection.send_trailers(stream, fields)
         except NGH2Error:
             pass
-
-    def reset(self, stream: int, code: int) -> None:
-        """End a stream at once."""
-        if stream in self._live:
-            self._forget(stream)
-            try:
-                self._connection.reset_stream(stream, code)
-            except NGH2Error:
-                pass
 
     def consumed(self, stream: int, size: int) -> None:
         """Give the place of so many bytes of a body back to the peer."""
@@ -219,10 +242,17 @@ class Nghttp2Engine(Streams):
 
     def goaway(self, code: int) -> None:
         """Take no more streams; with another code than 0 the connection ends."""
+        self._draining = True
         try:
             if code == NO_ERROR:
                 self._connection.send_goaway()
             else:
+                self._deaf = True
                 self._connection.terminate_connection(code)
         except NGH2Error:
             pass
+
+    @property
+    def stalled(self) -> bool:
+        """Whether bytes of bodies wait for the peer's windows, when there is no output."""
+        return self._connection.queued_body_size() > 0
