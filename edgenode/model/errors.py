@@ -115,6 +115,7 @@ class OriginError(Exception):
     :ivar sent: whether the origin may have acted on any byte of the request.
     :ivar begun: whether a byte of the response had come.
     :ivar presented: what became of our certificate, if the connection came as far as a TLS handshake.
+    :ivar code: the error code of the stream, of HTTP/2 (RFC 9113, section 7); ``None`` if there was none.
     :ivar cause: the exception beneath it, as Twisted or pyOpenSSL know it: a ``ConnectError``, an ``SSL.Error``, ...
     """
 
@@ -123,6 +124,7 @@ class OriginError(Exception):
     reason: str
     sent: bool = field(default=False)
     begun: bool = field(default=False, kw_only=True)
+    code: int | None = field(default=None, kw_only=True)
     presented: Presentation | None = field(default=None, kw_only=True, eq=False, repr=False)
     cause: Exception | None = field(default=None, kw_only=True, eq=False, repr=False)
 

@@ -112,6 +112,10 @@ class Record(Protocol):
         """Whether the last of them on a connection that was kept."""
 
     @property
+    def origin_protocol(self) -> str:
+        """What was spoken to it: ``HTTP/2``; empty for HTTP/1.1, or if nothing was."""
+
+    @property
     def origin_status(self) -> int:
         """The status that the origin answered, 0 for none."""
 

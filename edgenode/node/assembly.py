@@ -24,7 +24,7 @@ from edgenode.policy.stages import Placed
 from edgenode.proxy.certificate_headers import uris_of
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.origin.opening import TLSOpening
-from edgenode.proxy.origin.origin import Origin
+from edgenode.proxy.origin.origin import OFFERED, Origin
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
 from edgenode.proxy.trusted_proxies import TrustedProxies
@@ -224,6 +224,7 @@ class _Builder:
                     certificate=certificate,
                     trust_store=trust_store,
                     verify=origin.verify,
+                    protocols=OFFERED[origin.protocol],
                 )
             verify = verify_origin if origin.verify else None
             return OriginPool(name, origin, context, verify, reactor, deadlines, TLSOpening)

@@ -46,7 +46,7 @@ def event_line(record: Record) -> str:
         presented = "null" if record.presented is None else _presented(record.presented)
         values = text(record.origin), asked, record.origin_status or "null", record.tries, reused, presented
         origin = _ORIGIN % values
-        if record.left_out or record.queued:
+        if record.left_out or record.queued or record.origin_protocol:
             origin = f"{origin[:-1]}{''.join(_in_part(record))}}}"
     line = _EVENT[:]
     line[1::2] = (
@@ -91,6 +91,8 @@ def _in_part(record: Record) -> Iterator[str]:
         yield f',"left_out":{texts(record.left_out)}'
     if record.queued:
         yield f',"queued":{record.queued * 1e6:.0f}'
+    if record.origin_protocol:
+        yield f',"protocol":{text(record.origin_protocol)}'
 
 
 def _presented(presentation: Presentation) -> str:

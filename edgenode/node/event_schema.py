@@ -342,6 +342,9 @@ class EventOrigin(TypedDict):
     queued: NotRequired[
         Annotated[Number, "queued", "The time that the request waited for a connection, if it had to.", "µs"]
     ]
+    protocol: NotRequired[
+        Annotated[Text, "origin_protocol", "The protocol spoken to the server, if it was not HTTP/1.1: ``HTTP/2``."]
+    ]
 
 
 class EventBytes(TypedDict):

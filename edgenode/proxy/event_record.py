@@ -25,7 +25,7 @@ class EventRecord:
     decision: Decision = NOTHING
     error: ClientError | OriginError | None = None
     identifier = b""
-    origin = ""
+    origin = origin_protocol = ""
     server: str | None = None
     left_out: tuple[str, ...] = ()
     status = tries = origin_status = received = sent = 0

@@ -334,9 +334,9 @@ def response_lines(head: ResponseHead, pseudonym: bytes) -> bytes:
         kept = [_vary_line(line) if line[:5].lower() == b"vary:" else line for line in kept]
     received = fields.get(b"via")
     if received is None:
-        kept.append(b"Via: 1.1 %b\r\n" % pseudonym)
+        kept.append(b"Via: %b %b\r\n" % (head.version, pseudonym))
     else:
-        kept.append(b"Via: %b, 1.1 %b\r\n" % (b", ".join(received), pseudonym))
+        kept.append(b"Via: %b, %b %b\r\n" % (b", ".join(received), head.version, pseudonym))
     lines = b"\r\n".join(kept)
     return lines if b"date" in fields or head.status < 200 else lines + http_date()
 

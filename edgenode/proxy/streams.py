@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import NO_BODY, Body, Headers, Request
@@ -132,6 +132,7 @@ class RequestHead(Request):
 class ResponseHead:
     """The head of an origin's response, or of an interim one.
 
+    :ivar version: of HTTP, as Via has it.
     :ivar status: the status code.
     :ivar reason: the reason phrase; empty if there is none.
     :ivar fields: every value of every field by its lower-case name.
@@ -141,6 +142,7 @@ class ResponseHead:
     :ivar options: the field names that its Connection field nominates as hop-by-hop.
     """
 
+    version: ClassVar[bytes] = b"1.1"
     __slots__ = ("field_block", "field_names", "fields", "length", "options", "reason", "status")
 
     def __init__(
@@ -245,9 +247,11 @@ class RequestHandler(Protocol):
 class OriginStream(Protocol):
     """One request and its response on an origin's connection, as the exchange writes to it.
 
+    :ivar protocol: what is spoken there: ``HTTP/2``, or empty for HTTP/1.1.
     :ivar presented: what became of our certificate on it; ``None`` without TLS.
     """
 
+    protocol: ClassVar[str]
     presented: Presentation | None
 
     @property

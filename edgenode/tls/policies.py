@@ -244,6 +244,7 @@ def client_context(
     certificate: LoadedCertificate | None = None,
     trust_store: LoadedTrustStore | None = None,
     verify: bool = True,
+    protocols: Sequence[bytes] = (b"http/1.1",),
 ) -> SSL.Context:
     """The context for connections to an origin; each connection on it needs its own ``OriginRecord`` as app data.
 
@@ -252,10 +253,11 @@ def client_context(
     :param minimum_version: the lowest TLS version spoken, ``1.2`` or ``1.3``.
     :param trust_store: the trusted authorities; without one the system's.
     :param verify: whether the origin's certificate is verified at all.
+    :param protocols: what is offered by ALPN, the best first.
     """
     context = _context(SSL.TLS_CLIENT_METHOD, minimum_version, () if certificate is None else (certificate,))
     context.set_options(SSL.OP_NO_TICKET)
-    context.set_alpn_protos([b"http/1.1"])
+    context.set_alpn_protos([*protocols])
     watch(context)
     if not verify:
         context.set_verify(SSL.VERIFY_NONE)

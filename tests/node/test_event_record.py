@@ -38,6 +38,7 @@ WHOLE = FakeRecord(
     left_out=("Client-Cert",),
     queued=0.25,
     grpc_status=14,
+    origin_protocol="HTTP/2",
     presented=Presentation(True, "CN=edge", "0C", True, expired=EXPIRED),
 )
 """A record of which an event has every field."""
@@ -66,7 +67,7 @@ LINE = (
     '"error":{"fault":"origin","kind":"reset","status":502,"reason":"it was reset"},'
     '"origin":{"name":"shop","server":"10.0.0.11:8443","status":200,"tries":1,"reused":true,'
     '"certificate":{"asked":true,"subject":"CN=edge","serial":"0C","accepted":true,"alert":null,"expired":"2026-11-20T12:00:00Z"},'
-    '"left_out":["Client-Cert"],"queued":250000},'
+    '"left_out":["Client-Cert"],"queued":250000,"protocol":"HTTP/2"},'
     '"bytes":{"received":0,"sent":1024},'
     '"timings":{"decision":250000,"origin":500000,"response":250000,"total":1000000},"grpc_status":14}'
 )

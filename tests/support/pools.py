@@ -12,8 +12,8 @@ from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.proxy.origin.agent import OriginAgent
 from edgenode.proxy.origin.opening import TLSOpening
+from edgenode.proxy.origin.origin import OFFERED, Server
 from edgenode.proxy.origin.origin import Origin as OriginSection
-from edgenode.proxy.origin.origin import Server
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.tls.hostnames import verify_origin
 from edgenode.tls.policies import client_context
@@ -68,6 +68,7 @@ def pool_to(
         certificate=loaded("edge", certificate or pki.servers.issue("edge as a client")),
         trust_store=trust_store or trusted(pki.servers),
         verify=section.verify,
+        protocols=OFFERED[section.protocol],
     )
     polled = Poller(reactor)
     pool = OriginPool(

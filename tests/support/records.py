@@ -57,6 +57,7 @@ class FakeRecord:
     presented: Presentation | None = None
     queued: float = 0.0
     grpc_status: int | None = None
+    origin_protocol: str = ""
 
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)

@@ -6,7 +6,7 @@ that can be read in two ways, an endless head, a flood of interim responses: eac
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from twisted.internet.error import TimeoutError
 
@@ -47,6 +47,8 @@ class Keeper(Protocol):
 class OriginConnection:
     """An established connection to one server of an origin, and the stream of its current request.
 
+    :ivar protocol: empty: it speaks HTTP/1.1.
+    :ivar shares: that it carries one request at a time.
     :ivar server: the server.
     :ivar transport: the transport below; its receiver is this object.
     :ivar presented: what became of our certificate on it; ``None`` without TLS.
@@ -54,6 +56,8 @@ class OriginConnection:
     :ivar deadline: when to lose patience, on the clock of ``deadlines``.
     """
 
+    protocol: ClassVar[str] = ""
+    shares: ClassVar[bool] = False
     __slots__ = (
         "_chunked", "_deadlines", "_ended", "_keeper", "_last", "_origin", "_paused", "_reader", "_receiver",
         "_request_done", "_sent", "deadline", "presented", "released", "served", "server",

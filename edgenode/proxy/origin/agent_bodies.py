@@ -133,7 +133,8 @@ class OriginResponse:
         self, download: Download, request: IClientRequest, head: ResponseHead, body: bytes, done: bool
     ) -> None:
         bodiless = done and not body
-        self.version = (b"HTTP", 1, 1)
+        multiplexed = head.version == b"2.0"
+        self.version = (b"HTTP", 2, 0) if multiplexed else (b"HTTP", 1, 1)
         self.code = head.status
         self.phrase = head.reason
         self.request = request
@@ -143,8 +144,8 @@ class OriginResponse:
             if name not in HOP_BY_HOP and (name != b"content-length" or request.method == b"HEAD"):
                 self.headers.addRawHeader(name, value)
         self.length: int | str = 0 if bodiless else UNKNOWN_LENGTH if head.length is None else head.length
-        endless = not bodiless and head.length is None and b"transfer-encoding" not in head.fields
-        self._end: Exception = PotentialDataLoss() if endless else ResponseDone()
+        framed = bodiless or multiplexed or head.length is not None or b"transfer-encoding" in head.fields
+        self._end: Exception = ResponseDone() if framed else PotentialDataLoss()
         self._transport = BodyTransport(download)
         self._protocol: IProtocol | None = None
         self._buffer = [body] if body else []

@@ -2,9 +2,10 @@
 
 Law: what a server may have acted on is sent again only if it has no side effects and no body: nginx's
 ``proxy_next_upstream``, narrowed. A server that refuses our certificate has not acted on the request, though in TLS 1.3
-it was sent: that goes on like one that was not, unless some of its body is gone. A server has failed by what
-``next-upstream`` names, and by nothing else. The proxy's exchanges and the agent's requests are subclasses: they say
-what is sent, and what becomes of the response.
+it was sent: that goes on like one that was not, unless some of its body is gone. So does one that a server of HTTP/2
+says it has not looked at, by REFUSED_STREAM or GOAWAY; and that is no failure of the server. A server has failed by
+what ``next-upstream`` names, and by nothing else. The proxy's exchanges and the agent's requests are subclasses: they
+say what is sent, and what becomes of the response.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from edgenode.model.errors import OriginError
 from edgenode.model.exchange import Headers
 from edgenode.model.presentation import Presentation
 from edgenode.proxy.origin.balancing import Balanced
-from edgenode.proxy.origin.pool import Opening, OriginPool
+from edgenode.proxy.origin.lending import Opening
+from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.streams import OriginStream, ResponseHead
 
 SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
@@ -36,6 +38,10 @@ CONDITIONS: Mapping[str, str] = types.MappingProxyType(
 of ``next-upstream``."""
 
 
+_MOST_REPEATS = 3
+"""How often a request is sent again because of its connection, not of its server."""
+
+
 class Attempts:
     """One request to an origin, and the attempts at it.
 
@@ -46,6 +52,7 @@ class Attempts:
     :ivar tries: how many servers were asked.
     :ivar queued: how long it has waited for a connection, seconds.
     :ivar reused: whether the last was asked on a kept connection.
+    :ivar origin_protocol: what was spoken to it: ``HTTP/2``, or empty for HTTP/1.1.
     :ivar presented: what became of our certificate on the connection to it; ``None`` without TLS.
     :ivar origin_status: the status that it answered; 0 if it did not.
     :ivar origin_error: why the last attempt failed.
@@ -58,11 +65,13 @@ class Attempts:
     balanced: Balanced | None = None
     tries: int = 0
     reused: bool = False
+    origin_protocol: str = ""
     presented: Presentation | None = None
     origin_status: int = 0
     origin_error: OriginError | None = None
     queued: float = 0.0
     _waits_since: float = 0.0
+    _repeats: int = 0
     _opening: Opening | None = None
     _tried: tuple[Balanced, ...] = ()
     responded_to: bool = False
@@ -130,15 +139,18 @@ class Attempts:
     def lent(self, stream: OriginStream, server: Balanced, reused: bool) -> None:
         """The pool has lent a connection.
 
-        :param reused: whether it has served before: then this comes from within :meth:`attempt`.
+        :param reused: whether it was opened for another request: then this may come from within :meth:`attempt`.
         """
-        if reused:
+        opening = self._opening
+        if reused or (opening is not None and opening.waits):
             self.tries += 1
-            self.reused = True
-        if self._opening is not None:
+            self.reused = reused
+        if opening is not None:
             self._opening = None
+            self._waited()
         self.stream = stream
         self.balanced = server
+        self.origin_protocol = stream.protocol
         self.presented = stream.presented
         self.origin_status = 0
         try:
@@ -163,7 +175,7 @@ class Attempts:
             self.balanced = server
             self.presented = error.presented
             self.origin_status = 0
-            if self._opening is None:  # it failed from within :meth:`attempt`
+            if self._opening is None or self._opening.waits:  # it failed from within :meth:`attempt`, or for others too
                 self.tries += 1
                 self.reused = False
         self._opening = None
@@ -206,14 +218,21 @@ class Attempts:
             self.presented = error.presented
         if self.responded_to:
             self.response_broken(error)
-        elif self.reused and error.kind in ("reset", "handshake") and self.repeatable:
-            # The origin closed a kept connection just as it was used: that is no failure of the server, and no try.
+        elif self._repeats < _MOST_REPEATS and self._unspent(error):
+            self._repeats += 1
             self.tries -= 1
-            self.attempt(fresh=True)
+            self.attempt(fresh=error.code is None)
         else:
             self._attempt_failed(error)
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _unspent(self, error: OriginError) -> bool:
+        """Whether an attempt has failed for no fault of the server, and can be made again as though it had not been."""
+        if error.code is not None:  # the origin has looked at no more than the stream's number
+            return not error.sent and self.whole
+        # The origin closed a kept connection just as it was used.
+        return self.reused and error.kind in ("reset", "handshake") and self.repeatable
 
     def _attempt_failed(self, error: OriginError) -> None:
         """An attempt failed before any response: another server, or the end."""

@@ -1,12 +1,15 @@
 """One connection to an origin being opened: resolved, connected, shaken hands, verified.
 
-The one place on the origin's side that knows which protocol is spoken.
+The one place on the origin's side that knows which protocol is spoken. Law: one of HTTP/2 is lent once its server has
+said its SETTINGS. Only then is it known to speak HTTP/2 at all, and how many streams it takes; in TLS 1.3 it has
+accepted our certificate; and a request that was not sent can go to any other server.
 """
 
 from __future__ import annotations
 
 import socket
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, cast
 
 from attrs import evolve
 from OpenSSL import SSL
@@ -20,13 +23,33 @@ from edgenode.net.handshaking import SteppedConnection
 from edgenode.net.plain import Plain
 from edgenode.net.transport import Transport
 from edgenode.proxy.http1.client import OriginConnection
+from edgenode.proxy.http2.client import MultiplexedConnection
+from edgenode.proxy.http2.engine import Engine
+from edgenode.proxy.http2.engine import Receiver as EngineReceiver
+from edgenode.proxy.http2.engines import engine
+from edgenode.proxy.http2.limits import EngineLimits
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.causes import NOT_VERIFIED, connecting, losing, misnamed
+from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.queue import Borrower
 from edgenode.proxy.origin.refusals import refusal
 from edgenode.proxy.origin.resolver import is_address
+from edgenode.proxy.streams import OriginStream
 from edgenode.tls.presenting import OriginRecord
+
+_STREAM_WINDOW = 256 * 1024
+"""Bytes of a response that an origin may send before the client has taken any."""
+
+
+def _client_engine(origin: Origin) -> Callable[[EngineReceiver], Engine]:
+    """What makes the engine of a connection; no stream can keep another from sending, however slow its client is."""
+    limits = EngineLimits(
+        max_header_list_size=origin.max_header_size,
+        stream_window=_STREAM_WINDOW,
+        connection_window=min(_STREAM_WINDOW * origin.max_streams, 2**31 - 1),
+    )
+    return lambda receiver: engine(False, receiver, limits)
 
 
 class TLSOpening:
@@ -47,6 +70,7 @@ class TLSOpening:
         self._until = NEVER
         self._connection: SSL.Connection | None = None
         self._record = OriginRecord()
+        self._greeted: MultiplexedConnection | None = None
         self.deadline = NEVER
 
     def begin(self) -> None:
@@ -79,7 +103,8 @@ class TLSOpening:
             self._connecting.cancel()
             self._try_next("timed out")
             return
-        reason = f"no connection to {self._server} in time"
+        what = "connection to" if self._greeted is None else "SETTINGS of"
+        reason = f"no {what} {self._server} in time"
         self.fail(OriginError(504, "timeout", reason, cause=TimeoutError(string=reason)))
 
     def _resolved(self, addresses: tuple[str, ...]) -> None:
@@ -148,27 +173,57 @@ class TLSOpening:
             except OriginError as error:
                 self.fail(evolve(error, cause=misnamed(self._name)))
                 return
-        pool = self._pool
         presented = None
         if self._connection is not None:
             presented = self._record.presentation(self._connection, done=True)
             transport.wary = True
-        connection = OriginConnection(pool, self._server, pool.origin, transport, pool.deadlines, presented)
-        transport.receiver = connection
+        pool, server = self._pool, self._server
+        if self._multiplexed(transport):
+            self._greeted = MultiplexedConnection(
+                pool, server, pool.origin, transport, pool.deadlines, presented, _client_engine(pool.origin)
+            )
+            self._greeted.handshaken()
+        elif pool.origin.protocol == "h2":
+            self.fail(OriginError(502, "handshake", f"{server} does not speak HTTP/2: it has not chosen it by ALPN"))
+        else:
+            self._hand_over(OriginConnection(pool, server, pool.origin, transport, pool.deadlines, presented))
+
+    def _multiplexed(self, transport: Transport) -> bool:
+        """Whether HTTP/2 is spoken: as the server has chosen, or without TLS, as the section says."""
+        protocol = self._pool.origin.protocol
+        if self._connection is None:
+            return protocol == "h2"
+        return protocol != "http/1.1" and self._connection.get_alpn_proto_negotiated() == b"h2"
+
+    def _hand_over(self, connection: OriginConnection | MultiplexedConnection) -> None:
+        """It can be lent."""
+        borrower, pool = self._borrower, self._pool
+        assert borrower is not None
+        connection.transport.receiver = connection
         self._transport = None
         self._borrower = None
-        self._pool.deadlines.forget(self)
-        self._pool.opened(self, connection)
-        borrower.lent(connection, self._server, False)
+        pool.deadlines.forget(self)
+        pool.opened(self, connection)
+        borrower.lent(cast(OriginStream, connection), self._server, False)
 
     def received(self, data: bytes) -> None:
-        """Nothing is received before the handshake is done."""
+        """Nothing is received before the handshake is done, and then of HTTP/2 alone."""
+        connection = self._greeted
+        if connection is None or self._transport is None:
+            return
+        connection.received(data)
+        if connection.room > 0 and self._borrower is not None:
+            if connection.presented is not None:
+                connection.presented = connection.presented.answered()
+            self._hand_over(connection)
 
     def drained(self) -> None:
         """Nothing is written before."""
+        if self._greeted is not None:
+            self._greeted.drained()
 
     def ended(self) -> None:
-        """The server has closed before the handshake was done."""
+        """The server has closed before it could be lent."""
         if self._transport is not None:
             self._transport.abort("")
 
@@ -183,7 +238,8 @@ class TLSOpening:
             error = refusal(alert, self._record.presentation(self._connection, done=False), sent=False)
         else:
             cause = losing(reason, clean)
-            error = OriginError(502, "handshake", f"no TLS with {self._server}: {reason or 'closed'}", cause=cause)
+            what = "TLS" if self._greeted is None else "HTTP/2"
+            error = OriginError(502, "handshake", f"no {what} with {self._server}: {reason or 'closed'}", cause=cause)
         self.fail(error)
 
     def _end(self) -> None:

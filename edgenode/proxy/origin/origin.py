@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import types
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from attrs import frozen
@@ -99,6 +101,11 @@ def _fault(text: str) -> tuple[str, int]:
     )
 
 
+OFFERED: Mapping[str, tuple[bytes, ...]] = types.MappingProxyType(
+    {"http/1.1": (b"http/1.1",), "h2": (b"h2",), "auto": (b"h2", b"http/1.1")}
+)
+"""What is offered to a server in TLS (ALPN), the best first, for each value of ``protocol``."""
+
 NEXT_UPSTREAM = (
     "error",
     "timeout",
@@ -139,7 +146,27 @@ class Origin:
     )
     verify: bool = setting("Whether the origin's certificate and name are verified. Leave it on.", True)
     minimum_version: Annotated[str, Choice(("1.2", "1.3"))] = setting("The lowest TLS version.", "1.2")
-    connect_timeout: Seconds = setting("The time for the TCP connection and the TLS handshake.", Seconds(5.0))
+    protocol: Annotated[str, Choice(tuple(OFFERED))] = setting(
+        "What is spoken to the servers: ``http/1.1``, ``h2``, or ``auto``: what the server chooses in TLS (ALPN), "
+        "HTTP/2 before HTTP/1.1. With ``h2`` a server that does not choose it fails; to servers without TLS HTTP/2 is "
+        "spoken at once (prior knowledge) with ``h2``, and HTTP/1.1 with ``auto``.",
+        "http/1.1",
+    )
+    max_streams: Annotated[int, Between(1, 10_000)] = setting(
+        "The maximum number of requests at a time on one connection of HTTP/2; fewer where the server takes fewer.", 100
+    )
+    ping_interval: Seconds = setting(
+        "The time after which a server of HTTP/2 that has sent nothing, while requests wait for it, is asked with a "
+        "PING whether it lives; twice at most, until something comes of a request, for servers of gRPC forbid more. "
+        "``0``: only after a ``read-timeout``.",
+        Seconds(30.0),
+    )
+    ping_timeout: Seconds = setting(
+        "The time for an answer to a PING; then the connection and its requests have failed.", Seconds(10.0)
+    )
+    connect_timeout: Seconds = setting(
+        "The time for the TCP connection and the TLS handshake, and in HTTP/2 for the server's SETTINGS.", Seconds(5.0)
+    )
     send_timeout: Seconds = setting(
         "The time after which a request fails if the origin accepts none of the bytes sent to it.", Seconds(60.0)
     )

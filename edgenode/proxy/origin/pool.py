@@ -1,7 +1,9 @@
-"""The connections to one origin: opened with its one identity, verified, kept alive, lent to one request at a time.
+"""The connections to one origin: opened with its one identity, verified, kept alive, lent to requests.
 
 Law: one origin, one identity, one pool. A connection is lent only when the certificate and the name of the server at
-its other end have been verified; no byte of a request is written before.
+its other end have been verified; no byte of a request is written before. One of HTTP/1.1 is lent to one request at a
+time. One of HTTP/2 is lent to as many as it takes, before another is opened: it counts as one connection, and as idle
+while it carries none.
 """
 
 from __future__ import annotations
@@ -9,15 +11,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Container
 from operator import attrgetter
-from typing import Any, ClassVar, Protocol
+from typing import Any, cast
 
 from OpenSSL import SSL
 from twisted.logger import Logger
 
 from edgenode.model.errors import OriginError
 from edgenode.net.deadlines import Deadlines
-from edgenode.net.transport import Transport
 from edgenode.proxy.origin.balancing import Balanced, Balancer
+from edgenode.proxy.origin.gathering import Gatherings
+from edgenode.proxy.origin.lending import Opening, PooledConnection, SharedConnection
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.queue import Borrower, Queue
 from edgenode.proxy.origin.resolver import Resolver
@@ -27,52 +30,6 @@ _log = Logger()
 
 Verify = Callable[[SSL.Connection, str], None]
 """Checks an origin's certificate against a name; raises :class:`OriginError`."""
-
-
-class Opening(Protocol):
-    """A connection that is being opened for a borrower, or its place in the queue.
-
-    :ivar waits: whether it is the latter, so that no server was asked.
-    """
-
-    waits: ClassVar[bool]
-
-    def begin(self) -> None:
-        """Start."""
-
-    def cancel(self) -> None:
-        """Nobody wants it any more."""
-
-    def fail(self, error: OriginError) -> None:
-        """Give up, and tell the borrower."""
-
-
-class PooledConnection(OriginStream, Protocol):
-    """A connection as its pool keeps it.
-
-    :ivar server: the server at its other end.
-    :ivar transport: the transport below.
-    :ivar deadline: when to lose patience with it.
-    :ivar released: after which poll of the poller it was given back.
-    """
-
-    server: Balanced
-    transport: Transport
-    deadline: float
-    released: int
-
-    def usable(self, look: bool) -> bool:
-        """Whether it may serve another request; asked right before it does. If not, it is ended.
-
-        :param look: whether bytes may have come of which the poller has not told yet.
-        """
-        ...
-
-    def close(self) -> None:
-        """Close it, unused."""
-
-    def expired(self, now: float) -> None:
-        """The deadline has passed."""
 
 
 Open = Callable[["OriginPool", Balanced, Borrower], Opening]
@@ -112,12 +69,18 @@ class OriginPool:
         self._open = open
         self._idle: dict[Balanced, list[PooledConnection]] = {each: [] for each in self.balancer.servers}
         self._idle_count = 0
+        self._shared: dict[Balanced, dict[SharedConnection, None]] = {}  # those in use that have room
+        self._gatherings = None if origin.protocol == "http/1.1" else Gatherings(self, origin.max_streams)
         self._queue = Queue(origin, deadlines)
         self._woken = False
         self._connections: set[PooledConnection] = set()
         self._opening: set[Opening] = set()
         self._closed = False
         self._aborted = ""
+
+    def open_to(self, server: Balanced, borrower: Borrower) -> Opening:
+        """What opens a connection, not begun."""
+        return self._open(self, server, borrower)
 
     @property
     def open(self) -> int:
@@ -132,7 +95,7 @@ class OriginPool:
     def borrow(
         self, borrower: Borrower, tried: Container[Balanced] = (), *, fresh: bool = False, turn: bool = False
     ) -> Opening | None:
-        """Get a connection: an idle one at once, or a new one, or another's, later; always through ``borrower``.
+        """Get a connection: one with room at once, or a new one, or another's, later; always through ``borrower``.
 
         :param tried: servers that shall not be asked again.
         :param fresh: whether only a new connection will do, because an idle one has just turned out to be stale.
@@ -150,24 +113,66 @@ class OriginPool:
         if server is None:
             borrower.not_lent(None, OriginError(502, "unavailable", "no server is left to try"))
             return None
+        if self._shared and server in self._shared:
+            self.lend(next(iter(self._shared[server])), borrower, True)
+            return None
         idle, heard = self._idle[server], self.reactor.heard
         while idle and not fresh:
             connection = _quiet(idle, heard)
             self._idle_count -= 1
             if connection.usable(connection.released >= heard):
-                borrower.lent(connection, server, True)
+                if connection.shares:
+                    self.lend(cast(SharedConnection, connection), borrower, True)
+                else:
+                    borrower.lent(cast(OriginStream, connection), server, True)
                 return None
+        gatherings = self._gatherings
+        if gatherings is not None and (place := gatherings.join(server, borrower)) is not None:
+            return place
         if self.open >= self.origin.max_connections and not self._close_idle():
             return self._queue.join(borrower, tried, fresh)
-        opening = self._open(self, server, borrower)
+        if gatherings is not None:
+            return gatherings.begin(server, borrower)
+        opening = self.open_to(server, borrower)
+        return opening if self.begin(opening) else None
+
+    def begin(self, opening: Opening) -> bool:
+        """Open a connection; whether that takes time."""
         self._opening.add(opening)
         opening.begin()
-        return opening if opening in self._opening else None
+        return opening in self._opening
+
+    def lend(self, connection: SharedConnection, borrower: Borrower, reused: bool) -> None:
+        """Lend a stream on a connection that has room.
+
+        :param reused: whether the connection was opened for another request.
+        """
+        stream = connection.stream()
+        self._share(connection)
+        borrower.lent(stream, connection.server, reused)
+
+    def _share(self, connection: SharedConnection) -> None:
+        """Note whether a connection that is in use has room."""
+        server = connection.server
+        if connection.active and connection.room > 0:
+            self._shared.setdefault(server, {})[connection] = None
+        elif server in self._shared:
+            self._shared[server].pop(connection, None)
+            if not self._shared[server]:
+                del self._shared[server]
+
+    def changed(self, connection: SharedConnection) -> None:
+        """A shared connection carries fewer requests than before, or its room is another."""
+        self._share(connection)
+        if not connection.active:
+            self.release(connection)
+        elif self._queue and connection.room > 0:
+            self._wake()
 
     def _released(self, now: float, tried: Container[Balanced]) -> Balanced | None:
         """A server that has a connection to spare, and may be asked: under load none is closed for a server's share."""
         for server, idle in self._idle.items():
-            if idle and server not in tried and server.out_until <= now:
+            if (idle or server in self._shared) and server not in tried and server.out_until <= now:
                 return server
         return None
 
@@ -187,7 +192,11 @@ class OriginPool:
     def doAgain(self) -> None:
         """Serve those who wait, as many as there is room for."""
         self._woken = False
-        while self._queue and (self._idle_count or self.open < self.origin.max_connections):
+        while self._queue and (
+            self._idle_count
+            or self.open < self.origin.max_connections
+            or (self._shared and self._released(self.deadlines.clock(), self._queue.first.tried))
+        ):
             waiting = self._queue.next()
             with _log.failuresHandled("a request that had waited for a connection failed"):
                 waiting.borrower.turn(waiting.fresh)
@@ -208,6 +217,8 @@ class OriginPool:
     def gone(self, connection: PooledConnection) -> None:
         """A connection is over."""
         self._connections.discard(connection)
+        if connection.shares:
+            self._share(cast(SharedConnection, connection))
         idle = self._idle[connection.server]
         if connection in idle:
             idle.remove(connection)

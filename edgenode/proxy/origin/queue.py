@@ -60,6 +60,11 @@ class Queue:
         self.deadlines.watch(waiting)
         return waiting
 
+    @property
+    def first(self) -> Waiting:
+        """Who has waited longest."""
+        return next(iter(self._waiting))
+
     def next(self) -> Waiting:
         """Take out who has waited longest."""
         waiting, _ = self._waiting.popitem(last=False)

@@ -32,9 +32,14 @@ class FakeTransport:
 class FakeConnection:
     """In place of a connection to a server.
 
+    :ivar protocol: that of HTTP/1.1.
+    :ivar shares: that it carries one request at a time.
     :ivar ended: how it has ended, once it has.
     :ivar fresh: whether it is still usable when it is looked at.
     """
+
+    protocol: ClassVar[str] = ""
+    shares: ClassVar[bool] = False
 
     def __init__(self, pool: OriginPool, server: Balanced) -> None:
         self._pool = pool

@@ -23,6 +23,7 @@ class Stream:
     def __init__(self) -> None:
         self.is_reset = False
         self.presented: Presentation | None = None
+        self.protocol = ""
 
     def reset(self) -> None:
         """Given up."""
