@@ -18,7 +18,7 @@ http {{
     access_log off;
     {temporary}
     server {{
-        listen {listen} ssl; ssl_protocols {protocol};
+        listen {listen} ssl{http2}; ssl_protocols {protocol};
         ssl_certificate {folder}/origin.pem; ssl_certificate_key {folder}/origin.key;
         ssl_client_certificate {folder}/servers.pem; ssl_verify_client on; {extra}
         location / {{ return 200 "$ssl_client_s_dn $request_method $host"; }}
@@ -56,20 +56,22 @@ def s_server(folder: pathlib.Path, *options: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def nginx(folder: pathlib.Path, protocol: str = "TLSv1.2 TLSv1.3", extra: str = "") -> Iterator[int]:
+def nginx(
+    folder: pathlib.Path, protocol: str = "TLSv1.2 TLSv1.3", extra: str = "", *, http2: bool = False
+) -> Iterator[int]:
     """The port of an nginx that demands such a certificate; without TLS it listens on ``plain.sock``.
 
     :param protocol: its ``ssl_protocols``.
     :param extra: more directives of its server.
+    :param http2: whether it knows HTTP/2.
     """
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = int(unused.getsockname()[1])
     temporary = " ".join(
         f"{kind}_temp_path {folder}/t;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    (folder / "nginx.conf").write_text(
-        NGINX.format(folder=folder, protocol=protocol, listen=f"127.0.0.1:{port}", extra=extra, temporary=temporary)
-    )
+    values = {"protocol": protocol, "http2": " http2" if http2 else "", "extra": extra, "temporary": temporary}
+    (folder / "nginx.conf").write_text(NGINX.format(folder=folder, listen=f"127.0.0.1:{port}", **values))
     (folder / "plain.sock").unlink(missing_ok=True)
     process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")])
     try:
