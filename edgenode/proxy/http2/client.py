@@ -54,9 +54,9 @@ class MultiplexedConnection:
 
     shares: ClassVar[bool] = True
     __slots__ = (
-        "_deadlines", "_doubted", "_drained", "_draining", "_flushing", "_heard", "_keeper", "_pinged", "_pings",
-        "_sent", "_settled", "_streams", "_touched", "active", "deadline", "engine", "now", "origin", "presented",
-        "released", "scheme", "server", "transport",
+        "_deadlines", "_doubted", "_drained", "_draining", "_ending", "_flushing", "_heard", "_keeper", "_pinged",
+        "_pings", "_sent", "_settled", "_streams", "_touched", "active", "deadline", "engine", "now", "origin",
+        "presented", "released", "scheme", "server", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -81,7 +81,7 @@ class MultiplexedConnection:
         self._streams: dict[int, RequestStream] = {}
         self._touched: list[RequestStream] = []
         self._drained: list[int] = []
-        self._flushing = self._draining = self._doubted = self._settled = False
+        self._flushing = self._draining = self._doubted = self._settled = self._ending = False
         self._pings = self._sent = 0
         self._pinged = 0.0
         self._heard = self.now()
@@ -112,13 +112,15 @@ class MultiplexedConnection:
         :param look: whether there was no poll since it had one, so that its end may have come unseen.
         """
         self.transport.catch_up(look)
-        if self.room <= 0:
-            self.close()
-        return not self.transport.lost
+        if self.room > 0:
+            return True
+        self.close()
+        return False
 
     def close(self) -> None:
         """Close it, without a stream."""
-        if not self.transport.lost:
+        if not self._ending and not self.transport.lost:
+            self._draining = self._ending = True
             self.engine.goaway(NO_ERROR)
             self._flush()
             self.transport.close()
@@ -186,17 +188,8 @@ class MultiplexedConnection:
             engine.feed(data)
             if self._pinged or self._doubted:
                 self._alive()
-        while self._touched:
-            touched, self._touched = self._touched, []
-            for stream in touched:
-                self.deliver(stream)
-        if self.transport.lost:
-            return
-        if engine.error:
-            self._fail("invalid", f"the response is malformed: {engine.error}", engine.error)
-        elif self._draining and not self.active:
-            self.close()
-        else:
+        self._settle()
+        if not self.transport.lost:
             self.flush_soon()
 
     def drained(self) -> None:
@@ -314,8 +307,24 @@ class MultiplexedConnection:
             if self._drained:
                 self._tell_drained()
             if not data:
-                return
-        self._watch()
+                break
+        else:
+            self._watch()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Tell the streams what has come, and end what is at its end."""
+        while self._touched:
+            touched, self._touched = self._touched, []
+            for stream in touched:
+                self.deliver(stream)
+        engine = self.engine
+        if self._ending or self.transport.lost:
+            return
+        if engine.error or (engine.closed and self.active):
+            self._fail("invalid", f"the response is malformed: {engine.error}", engine.error)
+        elif engine.closed or (self._draining and not self.active):
+            self.close()
 
     def _tell_drained(self) -> None:
         drained, self._drained = self._drained, []
@@ -361,7 +370,7 @@ class MultiplexedConnection:
     def _fail(self, kind: str, reason: str, why: str) -> None:
         """End the connection, and with it every stream."""
         status, cause = (504, TimeoutError()) if kind == "timeout" else (502, None)
-        self._draining = True
+        self._draining = self._ending = True
         for stream in [*self._streams.values()]:
             stream.fail(OriginError(status, kind, reason, sent=True, begun=stream.began, cause=cause))
         if not self.transport.lost:

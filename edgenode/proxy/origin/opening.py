@@ -42,7 +42,7 @@ _STREAM_WINDOW = 256 * 1024
 """Bytes of a response that an origin may send before the client has taken any."""
 
 
-def _client_engine(origin: Origin) -> Callable[[EngineReceiver], Engine]:
+def client_engine(origin: Origin) -> Callable[[EngineReceiver], Engine]:
     """What makes the engine of a connection; no stream can keep another from sending, however slow its client is."""
     limits = EngineLimits(
         max_header_list_size=origin.max_header_size,
@@ -180,7 +180,7 @@ class TLSOpening:
         pool, server = self._pool, self._server
         if self._multiplexed(transport):
             self._greeted = MultiplexedConnection(
-                pool, server, pool.origin, transport, pool.deadlines, presented, _client_engine(pool.origin)
+                pool, server, pool.origin, transport, pool.deadlines, presented, client_engine(pool.origin)
             )
             self._greeted.handshaken()
         elif pool.origin.protocol == "h2":
