@@ -196,15 +196,17 @@ class ProxyExchange(JudgedRequest, Attempts):
         """
         self.responded_to = True
         self.status = response.status
+        length: int | None = len(response.body)
         if is_call(self.head):
             response, self.grpc_status = grpc.trailers_only(response, grpc_status)
+            length = None
         body = response.body
         self.sent = 0 if self.head.method == b"HEAD" else len(body)
         fields = [(name.title(), value) for name, value in response.headers]
         if body and all(name != b"content-type" for name, _ in response.headers):
             fields.insert(0, (b"Content-Type", b"text/plain; charset=utf-8"))
         self._end()
-        self._client.start_response(response.status, b"", header_lines(fields) + http_date(), len(body), body, True)
+        self._client.start_response(response.status, b"", header_lines(fields) + http_date(), length, body, True)
 
     def _close(self) -> None:
         self.status = 444

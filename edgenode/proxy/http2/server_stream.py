@@ -10,15 +10,17 @@ from collections.abc import Callable
 from typing import Protocol
 
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import Headers
+from edgenode.model.exchange import Headers, Response
 from edgenode.net.deadlines import NEVER
 from edgenode.net.transport import Transport
+from edgenode.proxy.grpc import trailers_only
 from edgenode.proxy.headers import http_date
 from edgenode.proxy.http2.engine import CANCEL, INTERNAL_ERROR, Engine, Fields
 from edgenode.proxy.http2.request_head import read_request_head
 from edgenode.proxy.judging import PAGES
 from edgenode.proxy.listener.limits import HeadLimits, Timeouts
 from edgenode.proxy.streams import RequestHandler, RequestHead
+from edgenode.rules.views.grpc import has_grpc
 
 AHEAD = 32 * 1024
 """Bytes of a response that may wait in a stream before the writer is told to wait; half the window that a client has
@@ -148,6 +150,11 @@ class ServerStream:
         self._connection.flush_soon()
         if done:
             self._finish()
+        elif not self.complete:
+            # Each side may wait for the other now, as in gRPC: what bounds that is the origin's deadline.
+            self.body_due = NEVER
+            if self._left is not None:
+                self._left = NEVER
 
     def send_body(self, body: bytes, done: bool, trailers: Headers = ()) -> None:
         """Send more of the response body."""
@@ -305,16 +312,15 @@ class ServerStream:
     def _refuse(self, error: ClientError) -> None:
         """Answer what never became a request."""
         self._connection.client.refused(error)
+        kind, date = b"text/plain; charset=utf-8", (b"date", http_date()[6:-2])
         page = PAGES[error.status]
-        fields = [
-            (b":status", b"%d" % error.status),
-            (b"date", http_date()[6:-2]),
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"content-length", b"%d" % len(page)),
-        ]
-        engine = self._connection.engine
-        engine.respond(self.number, fields, False)
-        engine.data(self.number, page, True)
+        response = Response(error.status, ((b"content-type", kind), (b"content-length", b"%d" % len(page))), page)
+        if has_grpc({b"content-type": tuple([value for name, value in self._fields if name == b"content-type"])}):
+            response, _ = trailers_only(Response(error.status, (), page))
+        engine, status = self._connection.engine, b"%d" % response.status
+        engine.respond(self.number, [(b":status", status), date, *response.headers], not response.body)
+        if response.body:
+            engine.data(self.number, response.body, True)
         self._connection.flush_soon()
         self._finish()
 
