@@ -62,11 +62,11 @@ def compiled(folder: pathlib.Path) -> pathlib.Path:
 class Generator:
     """A generator at work, in a process of its own.
 
-    :param program: what :func:`compiled` returned.
+    :param program: the command: what :func:`compiled` returned, or what takes the same options.
     :param core: the core to run on.
     :param port: the port of the peer.
     :param certificate: the client's certificate with its key, PEM.
-    :param words: further options of ``load.c``.
+    :param words: further options of the program.
     :param seconds: how long it measures.
     :param warming: how long it runs before it measures, seconds.
     :param niceness: how much it lets others on its core go first, as ``nice`` has it.
@@ -74,7 +74,7 @@ class Generator:
 
     def __init__(
         self,
-        program: pathlib.Path,
+        program: Sequence[str],
         core: int,
         port: int,
         certificate: pathlib.Path,
@@ -84,7 +84,7 @@ class Generator:
         niceness: int = 0,
     ) -> None:
         command = [
-            str(program),
+            *program,
             "-P",
             str(port),
             "-E",

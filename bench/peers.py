@@ -55,18 +55,20 @@ class Bench:
 
     :ivar folder: where everything lies.
     :ivar generator: the program that makes load.
-    :ivar origin: the port of the origin.
+    :ivar origin: the port of the origin, of HTTP/1.1 and HTTP/2 by ALPN.
+    :ivar echo: the port of the origin of gRPC and WebSocket.
     """
 
     folder: pathlib.Path
     generator: pathlib.Path
     origin: int
+    echo: int
 
     @contextlib.contextmanager
     def nginx(self) -> Iterator[Peer]:
         """nginx with one worker and without an access log."""
         port = free_port()
-        command = Nginx(self.folder / "nginx", self.folder, port, self.origin).command()
+        command = Nginx(self.folder / "nginx", self.folder, port, self.origin, self.echo).command()
         with running(command, cores()[0], port, self.folder / "nginx.log") as pid:
             yield Peer("nginx", port, pid)
 
@@ -76,7 +78,7 @@ class Bench:
         port = free_port()
         run = self.folder / name
         run.mkdir()
-        surroundings = {"RUN": str(run), "PKI": str(self.folder), "PY": python, **environment}
+        surroundings = {"RUN": str(run), "PKI": str(self.folder), "PY": python, "ECHO": str(self.echo), **environment}
         log = self.folder / f"{name}.log"
         with running([str(path), str(port), str(self.origin)], cores()[0], port, log, surroundings) as pid:
             yield Peer(name, port, pid)
@@ -101,9 +103,14 @@ class Bench:
         client: str = "client",
         niceness: int = 0,
     ) -> Generator:
-        """Start a load generator against a peer, with a client's certificate; arguments as :class:`Generator`'s."""
+        """Start a load generator against a peer, with a client's certificate; arguments as :class:`Generator`'s.
+
+        :param words: with ``-M`` as the first of them those of ``multiplexed.py``, else those of ``load.c``.
+        """
         certificate = self.folder / f"{client}.pem"
-        return Generator(self.generator, cores()[1], peer.port, certificate, words, seconds, warming, niceness)
+        other = words[:1] == ("-M",)
+        program = [sys.executable, str(HERE / "multiplexed.py")] if other else [str(self.generator)]
+        return Generator(program, cores()[1], peer.port, certificate, words, seconds, warming, niceness)
 
 
 @contextlib.contextmanager
@@ -125,4 +132,7 @@ def bench() -> Iterator[Bench]:
             file.truncate(LARGE)
         command = Nginx(folder / "origin", folder, port).command()
         stack.enter_context(running(command, cores()[1], port, folder / "origin.log"))
-        yield Bench(folder, generator, port)
+        echo = free_port()
+        command = [sys.executable, str(HERE / "echo.py"), str(echo), str(folder)]
+        stack.enter_context(running(command, cores()[1], echo, folder / "echo.log"))
+        yield Bench(folder, generator, port, echo)

@@ -55,6 +55,8 @@ SCENARIOS: Mapping[str, Sequence[str]] = {
     "real1k": ("-c", "32", "-p", "/1k" + _QUERY, *_HEADERS, *_REFERER),
     "keep1m": ("-c", "8", "-p", "/1m"),
     "conn": ("-c", "16", "-p", "/1k", "-m", "close"),
+    "h2vary1k": ("-M", "http2", "-c", "10", "-s", "10", "-p", "/varied", *_VARY),
+    "h2keep1m": ("-M", "http2", "-c", "2", "-s", "4", "-p", "/1m"),
 }
 """Each scenario's words for the load generator."""
 
@@ -78,6 +80,8 @@ LIMITS: Mapping[tuple[str, int], Limit] = {
     ("realvary", 1000): Limit(3.5, 2.2),
     ("keep1m", 10): Limit(1.2, 1.0),
     ("conn", 10): Limit(0.9, 0.75),
+    ("h2vary1k", 10): Limit(3.0, 1.5),
+    ("h2keep1m", 10): Limit(1.3, 1.1),
 }
 """By scenario and number of filters."""
 

@@ -128,6 +128,26 @@ def test_everything_is_compared(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.deadline(60)
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        (("-M", "http2", "-p", "/varied", "-V", "64"), 1024),
+        (("-M", "http2", "-p", "/h2/varied", "-V", "64"), 1024),
+        (("-M", "grpc", "-p", "/bench.Echo/Unary", "-V", "64"), 105),
+        (("-M", "websocket", "-p", "/ws"), 64),
+    ],
+    ids=["HTTP/2", "HTTP/2 on both sides", "gRPC", "WebSocket"],
+)
+def test_what_goes_over_streams_comes_about(words: tuple[str, ...], size: int) -> None:
+    """At nginx all is answered, and each answer is whole, with a head of its own."""
+    with bench() as place, place.nginx() as peer:
+        report = place.load(peer, words, 0.3, 0.1).report()
+    assert report.requests
+    assert (report.errors, report.refused, report.repeated) == (0, 0, 0)
+    assert report.bytes >= size * (report.requests - 100), "of those that were on the way when measuring began"
+
+
+@pytest.mark.deadline(60)
 def test_situations_come_about() -> None:
     """At nginx the others get done what each situation is named for, and the control client is not refused or lost."""
     with bench() as place, place.nginx() as peer:
