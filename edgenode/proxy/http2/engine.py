@@ -24,6 +24,17 @@ Fields = Sequence[tuple[bytes, bytes]]
 NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, SETTINGS_TIMEOUT, STREAM_CLOSED = range(6)
 FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, CONNECT_ERROR, ENHANCE_YOUR_CALM = range(6, 12)
 INADEQUATE_SECURITY, HTTP_1_1_REQUIRED = 12, 13
+CODES = (
+    "NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED",
+    "FRAME_SIZE_ERROR", "REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM",
+    "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED",
+)  # fmt: skip
+"""The names of error codes (RFC 9113, section 7)."""
+
+
+def code_name(code: int) -> str:
+    """The name of an error code, or its number."""
+    return CODES[code] if code < len(CODES) else f"{code:#x}"
 
 
 class Receiver(Protocol):

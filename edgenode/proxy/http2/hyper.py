@@ -110,7 +110,7 @@ class HyperEngine(Streams):
         try:
             events = self._connection.receive_data(data)
         except (H2Error, ValueError) as error:
-            self.error = str(error) or type(error).__name__
+            self.error = f"{type(error).__name__}: {error}"
             self._deaf = True
             return
         for at, event in enumerate(events):

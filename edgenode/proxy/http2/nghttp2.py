@@ -27,7 +27,15 @@ from ngh2 import (
     TrailersReceived,
 )
 
-from edgenode.proxy.http2.engine import ENHANCE_YOUR_CALM, INTERNAL_ERROR, NO_ERROR, PROTOCOL_ERROR, Fields, Receiver
+from edgenode.proxy.http2.engine import (
+    ENHANCE_YOUR_CALM,
+    INTERNAL_ERROR,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    Fields,
+    Receiver,
+    code_name,
+)
 from edgenode.proxy.http2.fields import MalformedFields, check_meaning, check_outgoing
 from edgenode.proxy.http2.limits import EngineLimits
 from edgenode.proxy.http2.streams import PEER_STREAMS, Streams
@@ -161,7 +169,7 @@ class Nghttp2Engine(Streams):
             case ConnectionClosed():
                 self.closed = self._deaf = True
                 if event.error_code and not self.error:
-                    self.error = event.debug_data.decode("ascii", "replace") or f"error {event.error_code}"
+                    self.error = event.debug_data.decode("ascii", "replace") or code_name(event.error_code)
 
     def _takes_requests(self) -> bool:
         try:

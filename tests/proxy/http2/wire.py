@@ -113,12 +113,15 @@ class Wire:
         """A HEADERS frame."""
         return frame(HEADERS, END_HEADERS | (END_STREAM if done else 0), stream, self.block(fields))
 
-    def blocks(self, stream: int, pieces: list[bytes]) -> bytes:
+    def blocks(self, stream: int, pieces: list[bytes], done: bool = True) -> bytes:
         """A header block in a HEADERS frame and CONTINUATION frames."""
         last = len(pieces) - 1
         return b"".join(
             frame(
-                CONTINUATION if at else HEADERS, (0 if at else END_STREAM) | END_HEADERS * (at == last), stream, piece
+                CONTINUATION if at else HEADERS,
+                (END_STREAM if done and not at else 0) | END_HEADERS * (at == last),
+                stream,
+                piece,
             )
             for at, piece in enumerate(pieces)
         )
