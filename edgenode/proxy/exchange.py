@@ -37,6 +37,9 @@ from edgenode.proxy.streams import NO_CONTENT, ClientStream, OriginStream, Reque
 from edgenode.proxy.trailers import TRAILERS_WANTED, passing, passing_to_origin, takes_trailers
 from edgenode.rules.views.grpc import has_grpc, is_call
 
+_KEPT = 64 * 1024
+"""Bytes of a request body that are kept, where HTTP/2 is spoken to the origin, until it answers."""
+
 _log = Logger()
 
 
@@ -71,6 +74,7 @@ class ProxyExchange(JudgedRequest, Attempts):
     _extra: Headers = ()
     _counted = ""
     _pending: bytes | bytearray = b""
+    _kept: bytes | None = None
     _trailers: Headers = ()
     _answer: ResponseHead | None = None
     _request_done = True
@@ -240,8 +244,8 @@ class ProxyExchange(JudgedRequest, Attempts):
 
     @property
     def whole(self) -> bool:
-        """Whether all that has come of the body still waits here."""
-        return self.received == len(self._pending)
+        """Whether all that has come of the body still waits here, or is kept."""
+        return self.received == len(self._pending) + len(self._kept or b"")
 
     def send(self, stream: OriginStream) -> None:
         """Send the request, with what has arrived of its body."""
@@ -252,8 +256,9 @@ class ProxyExchange(JudgedRequest, Attempts):
         if length == 0:
             length = 0 if b"content-length" in head.fields else NO_CONTENT
         else:
-            if self._pending:
-                body, self._pending = bytes(self._pending), b""
+            if self._pending or self._kept:
+                body, self._pending = (self._kept or b"") + self._pending, b""
+            self._kept = body if stream.protocol and len(body) <= _KEPT else None
             if self._trailers:
                 done = False
             expects = self._expectation is not None and self._expectation.lasts
@@ -305,6 +310,8 @@ class ProxyExchange(JudgedRequest, Attempts):
         ):
             self.body_failed(ClientError(413, TOO_LARGE))
         elif self.stream is not None:
+            if self._kept is not None:
+                self._keep(data, trailers)
             self.stream.send_body(data, done, self._crossing(trailers) if trailers else ())
             if self.stream is not None and self.stream.full:
                 self._client.pause_body()
@@ -320,6 +327,12 @@ class ProxyExchange(JudgedRequest, Attempts):
                 self._look_into_body()
             if self._pending and not self.wants and not self._over:
                 self._client.pause_body()
+
+    def _keep(self, data: bytes, trailers: Headers) -> None:
+        """Keep the beginning of a body that is sent by HTTP/2: the origin may refuse it unseen, and another take it."""
+        assert self._kept is not None
+        kept = self._kept + data
+        self._kept, self._trailers = (kept, trailers) if len(kept) <= _KEPT else (None, ())
 
     def body_failed(self, error: ClientError) -> None:
         """The rest of the request body cannot be had."""
@@ -354,6 +367,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         if self._expectation is not None and self._asked_again(head):
             return
         self.answered = time.perf_counter()
+        self._kept = None
         self.status = head.status
         self.sent = len(body)
         if done:
