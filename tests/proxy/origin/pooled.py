@@ -111,11 +111,13 @@ class Borrowing:
 
     :ivar got: the connections, each with whether it had served before.
     :ivar errors: why there was none.
+    :ivar place: what stands for it while it waits.
     """
 
     got: list[tuple[Any, bool]] = Factory(list)
     errors: list[OriginError] = Factory(list)
     pool: Any = None
+    place: Any = None
 
     def lent(self, stream: OriginStream, server: Balanced, reused: bool) -> None:
         """Here it is."""
