@@ -624,6 +624,7 @@ def test_tiny_chunks_of_an_origin_are_read_in_turns_and_its_end_after_them(pki: 
         client.send(get())
         origin = node.origin()
         origin.read()
+        stream: Any
         (stream,) = node.pool._connections
         if paused:
             stream.pause()

@@ -80,11 +80,13 @@ class Engine(Protocol):
 
     :ivar closed: whether nothing more is to be read or written once the last output is sent: the connection is over.
     :ivar error: why the connection has been ended with an error; empty while it has not.
+    :ivar fault: while a stream is told to be reset by us, why; empty if only the code says so.
     :ivar connect_protocol: whether the peer's SETTINGS offer extended CONNECT (RFC 8441; a client's engine alone).
     """
 
     closed: bool
     error: str
+    fault: str
     connect_protocol: bool
 
     @property

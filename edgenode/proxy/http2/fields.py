@@ -7,6 +7,7 @@ could not stand on a line, a field that would frame a message, and an authority 
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from edgenode.model.exchange import by_name
 from edgenode.proxy.framing import NO_OPTIONS, content_length
@@ -118,17 +119,23 @@ def check_outgoing(fields: Fields) -> None:
     _checked_names(fields)
 
 
+class Http2ResponseHead(ResponseHead):
+    """The head of a response of HTTP/2."""
+
+    version: ClassVar[bytes] = b"2.0"
+    __slots__ = ()
+
+
 def read_response_head(fields: Fields) -> ResponseHead:
     """The head of a response, final or interim, as everything behind the protocols knows it.
 
-    :raises MalformedFields: if it is malformed.
+    :param fields: that :func:`check_response` has accepted.
     """
-    status = check_response(fields)
     rest = fields[1:]
     known = by_name(tuple(rest))
     lengths = known.get(b"content-length")
-    return ResponseHead(
-        status,
+    return Http2ResponseHead(
+        int(fields[0][1]),
         b"",
         known,
         [name for name, _ in rest],

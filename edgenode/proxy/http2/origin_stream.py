@@ -24,7 +24,7 @@ from edgenode.proxy.http2.engine import (
     Engine,
     Fields,
 )
-from edgenode.proxy.http2.response_head import MalformedFields, read_response_head, read_trailers
+from edgenode.proxy.http2.fields import fields_of, read_response_head
 from edgenode.proxy.origin.causes import closed
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.streams import NO_CONTENT, ResponseHead, ResponseReceiver
@@ -41,8 +41,6 @@ _CODES = (
 _UNPROCESSED = frozenset((REFUSED_STREAM, HTTP_1_1_REQUIRED))
 """With these an origin says that it has not looked at the request (RFC 9113, sections 7 and 8.7)."""
 
-_DROPPED = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"host"))
-
 
 def code_name(code: int) -> str:
     """The name of an error code (RFC 9113, section 7)."""
@@ -57,11 +55,7 @@ def request_fields(
     :param scheme: that of the connection.
     """
     fields = [(b":method", method), (b":scheme", scheme), (b":authority", authority), (b":path", path)]
-    for line in lines.split(b"\r\n")[:-1]:
-        name, _, value = line.partition(b": ")
-        name = name.lower()
-        if name not in _DROPPED:
-            fields.append((name, value))
+    fields += fields_of(lines)
     if expects:
         fields.append((b"expect", b"100-continue"))
     if length is not None and length != NO_CONTENT:
@@ -219,24 +213,19 @@ class RequestStream:
 
     def came_head(self, fields: Fields, done: bool) -> None:
         """The response's head came."""
-        try:
-            self._head = read_response_head(fields)
-        except MalformedFields as error:
-            self._malformed(str(error))
-        self._done = done
+        head = read_response_head(fields)
+        if len(head.field_block) > self._connection.origin.max_header_size:
+            self._malformed("the head is too large")
+        else:
+            self._head, self._done = head, done
 
     def came_interim(self, fields: Fields) -> None:
         """An interim response came."""
         self._told_interims += 1
-        try:
-            head = read_response_head(fields)
-            if self._told_interims > _MAX_INTERIM:
-                raise MalformedFields("a flood of interim responses")
-            if head.status == 101:
-                raise MalformedFields("an unrequested 101")
-            self._interims.append(head)
-        except MalformedFields as error:
-            self._malformed(str(error))
+        if self._told_interims > _MAX_INTERIM:
+            self._malformed("a flood of interim responses")
+        else:
+            self._interims.append(read_response_head(fields))
 
     def came_data(self, data: bytes, done: bool) -> None:
         """Bytes of the response body came."""
@@ -246,11 +235,8 @@ class RequestStream:
 
     def came_trailers(self, fields: Fields) -> None:
         """The trailers came."""
-        try:
-            self._trailers = read_trailers(fields)
-            self._done = True
-        except MalformedFields as error:
-            self._malformed(str(error))
+        self._trailers = tuple(fields)
+        self._done = True
 
     def came_reset(self, code: int, ours: bool) -> None:
         """The stream has been reset, by the origin or for what it has sent."""
@@ -258,7 +244,7 @@ class RequestStream:
             return
         name, begun = code_name(code), self.began
         if ours:
-            reason = f"the response is malformed: {name}"
+            reason = f"the response is malformed: {self._connection.engine.fault or name}"
             self._error = OriginError(502, "invalid", reason, sent=True, begun=begun, code=code)
         else:
             sent, cause = code not in _UNPROCESSED or begun, closed(name, False)

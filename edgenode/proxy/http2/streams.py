@@ -31,7 +31,7 @@ _PROVOKED = "the client makes us reset streams too often"
 class Streams(Guard):
     """The streams of one connection. See :class:`edgenode.proxy.http2.engine.Engine`."""
 
-    __slots__ = ("_peer_streams", "_receiver", "_unsent", "closed", "connect_protocol")
+    __slots__ = ("_peer_streams", "_receiver", "_unsent", "closed", "connect_protocol", "fault")
 
     def __init__(self, server: bool, receiver: Receiver, limits: EngineLimits) -> None:
         super().__init__(server, limits)
@@ -40,6 +40,7 @@ class Streams(Guard):
         self._peer_streams = PEER_STREAMS
         self.closed = False
         self.connect_protocol = False
+        self.fault = ""
 
     @property
     def open_streams(self) -> int:
@@ -63,8 +64,8 @@ class Streams(Guard):
                 self._streams[stream] = state | TOLD
             else:
                 check_response(fields)
-        except MalformedFields:
-            self._refuse(stream, PROTOCOL_ERROR)
+        except MalformedFields as error:
+            self._refuse(stream, PROTOCOL_ERROR, str(error))
             return
         self._receiver.head(stream, fields, done)
 
@@ -80,8 +81,8 @@ class Streams(Guard):
         if self._is_told(stream):
             try:
                 check(fields)
-            except MalformedFields:
-                self._refuse(stream, PROTOCOL_ERROR)
+            except MalformedFields as error:
+                self._refuse(stream, PROTOCOL_ERROR, str(error))
                 return
             tell(stream, fields)
 
@@ -95,6 +96,7 @@ class Streams(Guard):
             self.consumed(stream, len(data))
 
     def _reset_came(self, stream: int, code: int, ours: bool) -> None:
+        self.fault = ""
         state = self._forget(stream)
         if ours and state is not None:
             self._remember_cut(stream)
@@ -131,7 +133,8 @@ class Streams(Guard):
             self._unsent.discard(stream)
             self._receiver.writable(stream)
 
-    def _refuse(self, stream: int, code: int) -> None:
+    def _refuse(self, stream: int, code: int, fault: str = "") -> None:
+        self.fault = fault
         state = self._forget(stream)
         if state is not None:
             self._cut_off(stream, code)

@@ -27,7 +27,7 @@ from edgenode.proxy.http2.client import MultiplexedConnection
 from edgenode.proxy.http2.engine import Engine
 from edgenode.proxy.http2.engine import Receiver as EngineReceiver
 from edgenode.proxy.http2.engines import engine
-from edgenode.proxy.http2.limits import EngineLimits
+from edgenode.proxy.http2.limits import EngineLimits, Rate
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.causes import NOT_VERIFIED, connecting, losing, misnamed
 from edgenode.proxy.origin.origin import Origin
@@ -42,10 +42,20 @@ _STREAM_WINDOW = 256 * 1024
 """Bytes of a response that an origin may send before the client has taken any."""
 
 
+_FIELDS = 1000
+"""The most fields of a response."""
+
+_GLITCHES = Rate(10_000, 1_000)
+"""Servers of gRPC measure the bandwidth of an upload by PINGs, and some give windows back byte by byte."""
+
+
 def client_engine(origin: Origin) -> Callable[[EngineReceiver], Engine]:
     """What makes the engine of a connection; no stream can keep another from sending, however slow its client is."""
     limits = EngineLimits(
-        max_header_list_size=origin.max_header_size,
+        max_header_list_size=origin.max_header_size + 32 * _FIELDS,  # as RFC 9113, section 10.5.1, counts
+        max_headers=_FIELDS,
+        max_continuations=8 + origin.max_header_size // 16384,
+        glitches=_GLITCHES,
         stream_window=_STREAM_WINDOW,
         connection_window=min(_STREAM_WINDOW * origin.max_streams, 2**31 - 1),
     )
