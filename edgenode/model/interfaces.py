@@ -12,6 +12,7 @@ from edgenode.model.decision import Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import ClientIdentity, Connection, Exchange
 from edgenode.model.presentation import Presentation
+from edgenode.model.websocket import WebSocketState
 
 
 class Stage(Protocol):
@@ -122,6 +123,10 @@ class Record(Protocol):
     @property
     def presented(self) -> Presentation | None:
         """What became of our client certificate on the last connection to it; ``None`` without TLS, or without any."""
+
+    @property
+    def websocket(self) -> WebSocketState | None:
+        """How a WebSocket stands, in the events behind that of its handshake; else ``None``."""
 
     @property
     def received(self) -> int:

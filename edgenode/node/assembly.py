@@ -20,14 +20,17 @@ from edgenode.model.interfaces import IEventSink, Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.net.deadlines import Deadlines
 from edgenode.node.extensions import with_sinks
+from edgenode.policy.inspection import Inspection
+from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.stages import Placed
 from edgenode.proxy.certificate_headers import uris_of
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import OFFERED, Origin
 from edgenode.proxy.origin.pool import OriginPool
-from edgenode.proxy.routing import Router, ServedGroup, ServedPathMap
+from edgenode.proxy.routing import PathMap, Router, ServedGroup, ServedPathMap
 from edgenode.proxy.trusted_proxies import TrustedProxies
+from edgenode.proxy.websocket.settings import Settings
 from edgenode.rules.formulas import ALWAYS
 from edgenode.rules.matching.compiling import compile_formula
 from edgenode.rules.section_formulas import formula_of
@@ -164,6 +167,7 @@ class Assembly:
             with_sinks(events, self.configuration),
             edge.told_headers,
             self.configuration.listeners[listener].alpn if self._protocols is None else self._protocols,
+            edge.drain_timeout,
         )
 
 
@@ -263,7 +267,27 @@ class _Builder:
         matches = None if formula == ALWAYS else compile_formula(formula)
         pipeline = self.configuration.pipeline(name, group, self.stages, call_later=self.call_later)
         methods = frozenset(method.encode("ascii") for method in section.methods) or None
-        return ServedPathMap(name, matches, pipeline, self.pools[section.origin], section.max_body_size, methods)
+        websocket = _websocket(section, pipeline)
+        pool = self.pools[section.origin]
+        return ServedPathMap(name, matches, pipeline, pool, section.max_body_size, methods, websocket)
+
+
+def _websocket(section: PathMap, pipeline: Pipeline) -> Settings:
+    """What holds for the WebSockets of a path map. Of a message rules see no more than of another body, so where they
+    can refuse, none is longer."""
+    refusing = pipeline.mode == "block" and any(
+        isinstance(stage, Inspection) and "body:truncated" in stage.unseen for stage in pipeline.stages
+    )
+    most, inspects = section.max_message_size, section.inspect_messages
+    return Settings(
+        section.websocket,
+        frozenset(section.websocket_origins),
+        min(most, section.inspect_body_size) if refusing and inspects != "no" else most,
+        section.idle_timeout,
+        section.ping,
+        inspects,
+        unseen=refusing and inspects == "no",
+    )
 
 
 def _tls(origin: Origin) -> bool:

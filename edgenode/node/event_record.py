@@ -73,6 +73,8 @@ def event_line(record: Record) -> str:
     )
     if record.grpc_status is not None:
         line[-1] = f'{line[-1][:-1]},"grpc_status":{record.grpc_status}}}'
+    if record.websocket is not None:
+        line[-1] = f'{line[-1][:-1]},"websocket":{{{_of_websocket(record.websocket)}}}}}'
     return "".join(line)
 
 
@@ -193,4 +195,5 @@ def _write(row: Row) -> Callable[[Any], str]:
 
 
 _fixed = _members(ALL_ROWS[path] for path in _FIXED)
+_of_websocket = _members(ALL_ROWS["websocket"].inner)
 _of_presentation = _members(ALL_ROWS["origin.certificate"].inner)

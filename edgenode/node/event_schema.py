@@ -348,10 +348,27 @@ class EventOrigin(TypedDict):
 
 
 class EventBytes(TypedDict):
-    """The sizes of the bodies."""
+    """The sizes of the bodies; of a WebSocket what has passed, with its frame headers."""
 
     received: Annotated[Number, "received", "The size of the request's body.", "bytes"]
     sent: Annotated[Number, "sent", "The size of the response's body.", "bytes"]
+
+
+class EventWebSocket(TypedDict):
+    """A WebSocket at its end, or at a message on which a rule has acted: only in the events that follow the one of its
+    handshake, which has the same ``id``."""
+
+    received: Annotated[Number, "received", "The number of messages that came from the client."]
+    sent: Annotated[Number, "sent", "The number of messages that came from the origin."]
+    code: Annotated[
+        Number | None,
+        "code",
+        "The close code (RFC 6455, section 7.4); 1005 if the Close frame had none, 1006 if there was no Close frame, "
+        "``null`` if the WebSocket goes on.",
+    ]
+    closed_by: Annotated[
+        Text | None, "closed_by", "Who closed it: ``client``, ``origin`` or ``node``; ``null`` if it goes on."
+    ]
 
 
 class EventTimings(TypedDict):
@@ -407,3 +424,4 @@ class Event(TypedDict):
             "refused.",
         ]
     ]
+    websocket: NotRequired[Annotated[EventWebSocket, "websocket"]]

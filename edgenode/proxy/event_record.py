@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from typing import Self
 
 from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Exchange
-from edgenode.model.interfaces import EVENT_HEADERS, Standing
+from edgenode.model.interfaces import EVENT_HEADERS, Record, Standing
 from edgenode.model.presentation import Presentation
+from edgenode.model.websocket import WebSocketState
 
 
 class EventRecord:
@@ -32,6 +34,7 @@ class EventRecord:
     grpc_status: int | None = None
     reused = False
     presented: Presentation | None = None
+    websocket: WebSocketState | None = None
     decided = answered = queued = 0.0
 
     def __init__(self, listener: str, exchange: Exchange, at: float = 0.0, began: float = 0.0) -> None:
@@ -39,3 +42,17 @@ class EventRecord:
         self.exchange = exchange
         self.time = at or time.time()
         self.began = self.ended = began or time.perf_counter()
+
+    @classmethod
+    def following(cls, record: Record) -> Self:
+        """The record of what has come of an exchange that has its own: it begins as that has."""
+        following = cls(record.listener, record.exchange, record.time, record.began)
+        for name in _FOLLOWING:
+            setattr(following, name, getattr(record, name))
+        return following
+
+
+_FOLLOWING = (
+    "standing", "event_headers", "identifier", "origin", "server", "left_out", "status", "tries", "origin_status",
+    "reused", "presented", "decided", "answered", "queued", "origin_protocol",
+)  # fmt: skip

@@ -35,6 +35,8 @@ from edgenode.proxy.listener.limits import Load
 from edgenode.proxy.origin.attempts import SAFE, Attempts
 from edgenode.proxy.streams import NO_CONTENT, ClientStream, OriginStream, RequestHead, ResponseHead
 from edgenode.proxy.trailers import TRAILERS_WANTED, passing, passing_to_origin, takes_trailers
+from edgenode.proxy.websocket.handshake import ACCEPT, EXTENSIONS, OF_ONE_HOP, answer_fault, reserved_bits
+from edgenode.proxy.websocket.relay import Relay
 from edgenode.rules.views.grpc import has_grpc, is_call
 
 _KEPT = 64 * 1024
@@ -82,6 +84,7 @@ class ProxyExchange(JudgedRequest, Attempts):
     _call: grpc.CallDeadline | None = None
     _interim_waits = False
     _over = False
+    websocket = None
 
     def __init__(self, session: ClientSession, load: Load, stream: ClientStream, head: RequestHead) -> None:
         self.time = now = session.now()
@@ -262,7 +265,8 @@ class ProxyExchange(JudgedRequest, Attempts):
             if self._trailers:
                 done = False
             expects = self._expectation is not None and self._expectation.lasts
-        stream.begin(self, head.method, head.origin_target, host, self._origin_lines(), length, body, done, expects)
+        lines = self._origin_lines()
+        stream.begin(self, head.method, head.origin_target, host, lines, length, body, done, expects, head.upgrade)
         if length != NO_CONTENT:
             if self._trailers:
                 stream.send_body(b"", True, self._crossing(self._trailers))
@@ -281,14 +285,21 @@ class ProxyExchange(JudgedRequest, Attempts):
         added = site.certificate_lines
         if b"te" in head.fields and takes_trailers(head):
             added = TRAILERS_WANTED + added
-        if extra:
-            crossing = request_lines(head, [name for name, _ in extra])
+        if extra or head.upgrade:
+            crossing = request_lines(head, [*(name for name, _ in extra), *self._of_this_hop()])
             added += header_lines(extra)
         else:
             crossing = request_lines(head)
         if b"max-forwards" in head.fields:
             added += max_forwards_line(head)
         return b"%b%b%b%bX-Request-Id: %b\r\n" % (crossing, forwarded, via_line(head, via), added, self.identifier)
+
+    def _of_this_hop(self) -> tuple[bytes, ...]:
+        """The fields of a WebSocket handshake that are the client's and ours alone."""
+        assert self.path_map is not None
+        if not self.head.upgrade:
+            return ()
+        return (*OF_ONE_HOP, EXTENSIONS) if self.path_map.websocket.inspects != "no" else OF_ONE_HOP
 
     def _crossing(self, trailers: Headers) -> Headers:
         return passing_to_origin(trailers, self.head, [name for name, _ in self._extra])
@@ -369,6 +380,9 @@ class ProxyExchange(JudgedRequest, Attempts):
         self.answered = time.perf_counter()
         self._kept = None
         self.status = head.status
+        if head.status == 101:
+            self._become_websocket(head)
+            return
         self.sent = len(body)
         if done:
             if b"grpc-status" in head.fields:
@@ -380,6 +394,23 @@ class ProxyExchange(JudgedRequest, Attempts):
             self._answer = head
             if self.stream is not None and self._client.full:
                 self.stream.pause()
+
+    def _become_websocket(self, head: ResponseHead) -> None:
+        """The origin accepts: from here on it is a relay's, which reports its end."""
+        stream, path_map = self.stream, self.path_map
+        assert stream is not None and path_map is not None
+        fault = answer_fault(head, self.head, extensible=path_map.websocket.inspects == "no")
+        if fault:
+            self.give_up()
+            self.responded_to = False
+            self.no_response(OriginError(502, "invalid", f"a 101 that accepts no WebSocket: {fault}", sent=True))
+            return
+        self.stream = None
+        counted, self._counted = self._counted, ""
+        relay = Relay(self, path_map, self._load, counted, reserved_bits(head))
+        head.options |= {ACCEPT}
+        relay.begin(self._client, stream, response_lines(head, self.context.via))
+        self._end()
 
     def _asked_again(self, head: ResponseHead) -> bool:
         """Whether the origin knows no expectations, so that it is asked without (RFC 9110, section 10.1.1)."""

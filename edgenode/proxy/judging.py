@@ -16,6 +16,7 @@ from edgenode.proxy.headers import ONE_HOP, Forwarded
 from edgenode.proxy.listener.client_session import ClientSession, Site, Standing
 from edgenode.proxy.routing import UNSERVED, ServedPathMap
 from edgenode.proxy.streams import RequestHead
+from edgenode.proxy.websocket.handshake import check_request
 
 _log = Logger()
 
@@ -105,6 +106,8 @@ class JudgedRequest:
         method, methods = head.method, path_map.methods
         if method in UNSERVED if methods is None else method not in methods:
             raise ClientError(405, f"the method is not served: {method.decode()}", ((b"allow", path_map.allow),))
+        if head.upgrade:
+            check_request(head, path_map.websocket, self.forwarded)
         own = not session.behind_proxy and exchange.client == session.connection.peer.host
         self.standing = standing = site.standing(path_map, exchange, own)
         exchange.standing = standing.tags

@@ -96,7 +96,8 @@ def _body_length(fields: dict[bytes, tuple[bytes, ...]], version: tuple[int, int
 
 def _asks_for_websocket(fields: dict[bytes, tuple[bytes, ...]]) -> bool:
     """Whether it asks for WebSocket; an upgrade to another protocol is ignored (RFC 9110, section 7.8)."""
-    return b"websocket" in b",".join(fields.get(b"upgrade", ())).lower()
+    asked = b",".join(fields.get(b"upgrade", ())).lower()
+    return b"websocket" in asked and b"websocket" in [each.strip(b" \t") for each in asked.split(b",")]
 
 
 def _expects_continue(fields: tuple[bytes, ...], version: tuple[int, int]) -> bool:

@@ -18,10 +18,11 @@ from OpenSSL import SSL
 from edgenode.model.decision import MODES
 from edgenode.model.errors import ClientError, InvalidValue
 from edgenode.model.exchange import Exchange, Geography, host_of
-from edgenode.model.settings import Choice, Reference, Size, Tag, Word, setting
+from edgenode.model.settings import Choice, Reference, Seconds, Size, Tag, Word, setting
 from edgenode.policy.inspection import UNINSPECTED
 from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.websocket.settings import DEFAULT, INSPECTED, Settings, check_origins
 from edgenode.rules.sections import Section
 from edgenode.tls.policies import TLSPolicy
 from edgenode.tls.servergroups import ServerGroup
@@ -74,6 +75,38 @@ class PathMap(Section):
         "any can refuse: ``refuse`` answers 400, ``pass`` lets it through. No browser and no usual client writes one.",
         "refuse",
     )
+    websocket: bool = setting(
+        "Whether clients may open a WebSocket; if not, a handshake is answered with 501. Where a rule that can refuse "
+        "looks at bodies, they may only if it sees the messages too, see ``inspect-messages``, or with "
+        "``uninspected = pass``.",
+        True,
+    )
+    websocket_origins: tuple[Word, ...] = setting(
+        "The pages whose scripts may open a WebSocket, by the ``Origin`` that browsers send: ``same`` is the site "
+        "itself, ``https://app.example.com`` and ``https://*.example.com`` are others, ``null`` is a page without an "
+        "origin, ``any`` is every page. Others are refused with 403; a client that sends no ``Origin`` is no browser, "
+        "and is let in.",
+        (Word("same"),),
+    )
+    max_message_size: Size = setting(
+        "The largest message of a WebSocket, as it is sent, compressed or not; a larger one closes it with 1009.",
+        Size(16 * 1024 * 1024),
+    )
+    idle_timeout: Seconds = setting(
+        "The time after which a WebSocket is closed, with 1001, in which nothing was sent in either direction.",
+        Seconds(300.0),
+    )
+    ping: Seconds = setting(
+        "The time after which a client or an origin that has sent nothing on a WebSocket is sent a Ping; who is silent "
+        "for as long again is dead, and the other is sent 1011. 0: none is sent.",
+        Seconds(0.0),
+    )
+    inspect_messages: Annotated[str, Choice(INSPECTED)] = setting(
+        "The messages of clients that rules see, each as the body of a request with the head and the tags of its "
+        "handshake: ``no``, ``text``, or ``all``, binary ones too. Then no compression is agreed on, and a message "
+        "that is refused closes the WebSocket with 1008.",
+        "no",
+    )
     mode: Annotated[str, Choice(MODES)] | None = setting(
         "The mode of filters for this part of the site; without the key that of the server group, or of ``[edge]``.",
         None,
@@ -93,6 +126,10 @@ class PathMap(Section):
                 raise InvalidValue("CONNECT asks for a tunnel, and there is none", which="methods")
         if "none" in self.stages and len(self.stages) > 1:
             raise InvalidValue("none stands alone", which="stages")
+        check_origins(self.websocket_origins)
+        for value, key in ((self.max_message_size, "max-message-size"), (self.idle_timeout, "idle-timeout")):
+            if not value:
+                raise InvalidValue("0 would leave nothing", which=key)
         if not self.inspect_body_size:
             raise InvalidValue("of 0 bytes no rule could see anything", which="inspect-body-size")
         if not self.max_body_size:
@@ -124,6 +161,7 @@ class ServedPathMap:
     :ivar pool: the connections to its origin.
     :ivar max_body_size: bytes.
     :ivar methods: those that are served; ``None`` if all are but the ones that never are unless they are named.
+    :ivar websocket: what holds for its WebSockets.
     """
 
     name: str
@@ -132,6 +170,7 @@ class ServedPathMap:
     pool: OriginPool
     max_body_size: int
     methods: frozenset[bytes] | None = None
+    websocket: Settings = DEFAULT
 
     @property
     def allow(self) -> bytes:

@@ -16,6 +16,10 @@ exchange knows nothing else of either side. The law that every protocol keeps:
 - **Interim responses** (1xx but 101) come before the response head, in any number that the speaker bounds.
 - **Reset with a reason.** Either side may end a stream at any time; afterwards nothing is delivered to the one that
   was told, and nothing is written by the one that did it.
+- **A tunnel** (RFC 9110, section 7.8; RFC 8441) begins where a request that asked for it is answered with 101: an
+  origin's stream says 101 whatever its protocol says, and :meth:`OriginStream.tunnel` and :meth:`ClientStream.tunnel`
+  end the streams as such. Then each side is a :class:`Tunnel`, bytes both ways with the credit of a body; what either
+  side had sent too early is delivered first.
 - **End.** Each of ``client_lost``, ``failed`` and ``done`` is the last call of its direction.
 """
 
@@ -42,7 +46,8 @@ class RequestHead(Request):
     :ivar options: the field names that its Connection field nominates as hop-by-hop, lower case.
     :ivar keep_alive: whether its connection may serve another request.
     :ivar expects_continue: whether the client waits for 100 before it sends the body.
-    :ivar upgrade: whether it asks for WebSocket.
+    :ivar upgrade: whether it asks for WebSocket. Extended CONNECT (RFC 8441) is read as the GET that asks for it in
+        HTTP/1.1, with ``connection: upgrade`` and ``upgrade: websocket``.
     """
 
     origin_target: bytes
@@ -175,6 +180,52 @@ class ResponseHead:
         return tuple(zip(self.field_names, values, strict=True))
 
 
+class Tunnel(Protocol):
+    """One end of a tunnel, as it is written to."""
+
+    @property
+    def full(self) -> bool:
+        """Whether some of what was written is unsent, so that the writer should wait for ``drained``."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; after the end they are dropped."""
+
+    def pause(self) -> None:
+        """Deliver nothing until :meth:`resume`."""
+
+    def resume(self) -> None:
+        """Deliver again."""
+
+    def end(self) -> None:
+        """Send no more once all is sent, and deliver on."""
+
+    def close(self) -> None:
+        """End both directions once all is sent."""
+
+    def reset(self, reason: str) -> None:
+        """End both at once, so that it is no proper end."""
+
+
+class TunnelReceiver(Protocol):
+    """Whom one end of a tunnel tells what comes there."""
+
+    def received(self, data: bytes) -> None:
+        """Bytes came, at least one."""
+
+    def drained(self) -> None:
+        """All that was written has been sent."""
+
+    def ended(self) -> None:
+        """No more bytes come; what is written is still sent."""
+
+    def lost(self, reason: str) -> None:
+        """This end is over; nothing follows.
+
+        :param reason: why, empty if it was closed properly.
+        """
+
+
 class ClientStream(Protocol):
     """One request and its response on a client's connection, as the exchange writes to it."""
 
@@ -227,6 +278,14 @@ class ClientStream(Protocol):
     def last_request(self) -> None:
         """Serve no further request on the connection."""
 
+    def tunnel(self, receiver: TunnelReceiver, lines: bytes) -> Tunnel:
+        """Accept the request for a tunnel, and begin it.
+
+        :param receiver: whom it tells what comes, though not from within this call.
+        :param lines: field lines of the response, each with CRLF, without those that are of one hop.
+        """
+        ...
+
 
 class RequestHandler(Protocol):
     """What handles one request, as the speaker calls it: the exchange."""
@@ -270,6 +329,7 @@ class OriginStream(Protocol):
         body: bytes,
         done: bool,
         expects: bool = False,
+        upgrade: bool = False,
     ) -> None:
         """Send a request's head, with what is there of its body.
 
@@ -278,6 +338,7 @@ class OriginStream(Protocol):
         :param length: of the body in bytes; ``None`` if not known in advance; :data:`NO_CONTENT` for no body.
         :param done: whether ``body`` is all of it.
         :param expects: whether the origin is asked to say, by an interim 100, that it wants the body.
+        :param upgrade: whether it asks for WebSocket.
         """
 
     def send_body(self, data: bytes, done: bool, trailers: Headers = ()) -> None:
@@ -292,6 +353,10 @@ class OriginStream(Protocol):
     def reset(self) -> None:
         """Give the request up: nobody wants the response, or the rest of it."""
 
+    def tunnel(self, receiver: TunnelReceiver) -> Tunnel:
+        """Go on as a tunnel, after the response 101."""
+        ...
+
 
 class ResponseReceiver(Protocol):
     """What an origin's stream tells what the origin answers: the exchange, or an agent's request."""
@@ -302,6 +367,7 @@ class ResponseReceiver(Protocol):
     def responded(self, head: ResponseHead, body: bytes, done: bool) -> None:
         """The head of the final response came, with the first bytes of its body.
 
+        :param head: 101 is final too, and only comes where ``upgrade`` was said.
         :param done: whether that is all of it.
         """
 

@@ -18,6 +18,7 @@ from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import AlternativeNames, ClientIdentity, Connection, Verification
 from edgenode.model.presentation import Presentation
+from edgenode.model.websocket import WebSocketState
 from edgenode.node import event_record
 from edgenode.node.event_fields import ALL_ROWS, ROWS, Row, attributes, read_event, reference
 from edgenode.node.event_record import event_line
@@ -39,6 +40,7 @@ WHOLE = FakeRecord(
     queued=0.25,
     grpc_status=14,
     origin_protocol="HTTP/2",
+    websocket=WebSocketState(1, 2, 1000, "client"),
     presented=Presentation(True, "CN=edge", "0C", True, expired=EXPIRED),
 )
 """A record of which an event has every field."""
@@ -69,7 +71,8 @@ LINE = (
     '"certificate":{"asked":true,"subject":"CN=edge","serial":"0C","accepted":true,"alert":null,"expired":"2026-11-20T12:00:00Z"},'
     '"left_out":["Client-Cert"],"queued":250000,"protocol":"HTTP/2"},'
     '"bytes":{"received":0,"sent":1024},'
-    '"timings":{"decision":250000,"origin":500000,"response":250000,"total":1000000},"grpc_status":14}'
+    '"timings":{"decision":250000,"origin":500000,"response":250000,"total":1000000},"grpc_status":14,'
+    '"websocket":{"received":1,"sent":2,"code":1000,"closed_by":"client"}}'
 )
 
 

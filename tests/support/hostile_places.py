@@ -168,8 +168,8 @@ def hops() -> Iterator[Hostile]:
     for line in (b"Upgrade: h2c", b"Upgrade: TLS/1.0", b"Upgrade: HTTP/2.0, h2c", b"Upgrade:", b"Upgrade: \xff"):
         yield served(b"is not given " + line, head(upgrade, line))
     for line in (b"Upgrade: websocket", b"Upgrade: WebSocket", b"Upgrade: h2c, websocket"):
-        yield declined(b"asks for " + line, head(upgrade, line), 501)
-        yield declined(b"asks, over a body, for " + line, post(upgrade, line, b"Content-Length: 5", body=b"hello"), 501)
+        yield declined(b"asks for " + line, head(upgrade, line), 426)
+        yield declined(b"asks, over a body, for " + line, post(upgrade, line, b"Content-Length: 5", body=b"hello"), 400)
     settings = b"HTTP2-Settings: AAMAAABkAAQAAP__"
     yield served("h2c as curl asks", head(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", settings))
     yield served("settings without an upgrade", head(b"Connection: HTTP2-Settings", settings))

@@ -173,7 +173,7 @@ LIMITS = (
     field("a long body", b"Content-Length: 2001", body=b"a" * 2001, status=413),
     field("a long body that is waiting to be asked for", b"Content-Length: 2001", b"Expect: 100-continue", status=413),
     field("another expectation", b"Content-Length: 2", b"Expect: 200-ok", body=b"hi", status=417),
-    field("an upgrade to WebSocket", b"Upgrade: websocket", b"Connection: Upgrade", status=501),
+    field("WebSocket by another method", b"Upgrade: websocket", b"Connection: Upgrade", status=400),
     field("gzip in chunks", b"Transfer-Encoding: gzip, chunked", body=b"0\r\n\r\n", status=501),
 )
 

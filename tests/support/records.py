@@ -20,6 +20,7 @@ from edgenode.model.exchange import (
 )
 from edgenode.model.interfaces import EVENT_HEADERS
 from edgenode.model.presentation import Presentation
+from edgenode.model.websocket import WebSocketState
 
 
 @define(eq=False)
@@ -58,6 +59,7 @@ class FakeRecord:
     queued: float = 0.0
     grpc_status: int | None = None
     origin_protocol: str = ""
+    websocket: WebSocketState | None = None
 
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)

@@ -18,11 +18,13 @@ from edgenode.net.transport import Transport
 from edgenode.proxy.http1.bodies import MalformedBody
 from edgenode.proxy.http1.fields import MalformedHead
 from edgenode.proxy.http1.reader import ResponseReader
+from edgenode.proxy.http1.tunnel import HTTP1Tunnel, check_switched, upgrade_lines
 from edgenode.proxy.http1.writer import chunk, last_chunk, request_head
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.refusals import ended
-from edgenode.proxy.streams import NO_CONTENT, ResponseReceiver
+from edgenode.proxy.streams import NO_CONTENT, ResponseReceiver, Tunnel, TunnelReceiver
+from edgenode.proxy.websocket.handshake import new_key
 
 _WITH_BODY = frozenset(
     b"ACL LOCK MERGE MKCALENDAR MKCOL NOTIFY PATCH POST PROPFIND PROPPATCH PUT QUERY REPORT SEARCH SUBSCRIBE".split()
@@ -59,7 +61,7 @@ class OriginConnection:
     protocol: ClassVar[str] = ""
     shares: ClassVar[bool] = False
     __slots__ = (
-        "_chunked", "_deadlines", "_ended", "_keeper", "_last", "_origin", "_paused", "_reader", "_receiver",
+        "_chunked", "_deadlines", "_ended", "_keeper", "_key", "_last", "_origin", "_paused", "_reader", "_receiver",
         "_request_done", "_sent", "deadline", "presented", "released", "served", "server",
         "transport",
     )  # fmt: skip
@@ -83,6 +85,7 @@ class OriginConnection:
         self._receiver: ResponseReceiver | None = None
         self._request_done = True
         self._chunked = False
+        self._key = b""
         self._paused = False
         self._last = False
         self._ended = False
@@ -108,6 +111,7 @@ class OriginConnection:
         body: bytes,
         done: bool,
         expects: bool = False,
+        upgrade: bool = False,
     ) -> None:
         """Send a request's head: see :class:`~edgenode.proxy.streams.OriginStream`."""
         # An origin that overlooks a body, or answers an expectation without it, takes it for the next request. Nobody
@@ -115,10 +119,14 @@ class OriginConnection:
         self._last = expects or (length != NO_CONTENT and length != 0 and method not in _WITH_BODY)
         if self._last:
             lines += _EXPECT_AND_CLOSE if expects else _CLOSE
+        if upgrade:
+            self._last = True
+            self._key = new_key()
+            lines += upgrade_lines(self._key)
         if not done and self.presented is not None:
             self.transport.wary = True  # it may be answered, and the connection reset, before all of it is sent
         self._receiver = receiver
-        self._reader.expect(method)
+        self._reader.expect(method, upgrade=upgrade)
         self.served += 1
         self._chunked = length is None
         data = request_head(method, target, host, lines, length)
@@ -144,6 +152,13 @@ class OriginConnection:
         """The request is given up before the response: nobody wants the rest."""
         self._receiver = None
         self.transport.abort()
+
+    def tunnel(self, receiver: TunnelReceiver) -> Tunnel:
+        """Go on as a tunnel: the connection is no longer HTTP's, but still the pool's."""
+        self._receiver = None
+        self.deadline = NEVER
+        self.transport.wary = False
+        return HTTP1Tunnel(self.transport, receiver, self._gone, self._reader.rest(), ended=self._ended)
 
     # -- the pool's side ---------------------------------------------------------------------------------------------
 
@@ -244,6 +259,11 @@ class OriginConnection:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
+    def _gone(self, reason: str) -> None:
+        """The tunnel is over."""
+        self._deadlines.forget(self)
+        self._keeper.gone(self)
+
     def _framed(self, data: bytes, done: bool, trailers: Headers = ()) -> bytes:
         return chunk(data) + last_chunk(trailers) if done else chunk(data)
 
@@ -276,6 +296,10 @@ class OriginConnection:
                 return
             if head.status >= 200:
                 break
+            if head.status == 101:
+                check_switched(head, self._key)
+                receiver.responded(head, b"", False)
+                return
             self._wait()
             receiver.interim(head)
             if self._receiver is not receiver:

@@ -119,7 +119,7 @@ class ResponseReader:
     :ivar trailers: the trailer fields of a body that has ended.
     """
 
-    __slots__ = ("_body", "_buffered", "_interim", "_looked", "_max_head", "_method", "head", "trailers")
+    __slots__ = ("_body", "_buffered", "_interim", "_looked", "_max_head", "_method", "_upgrade", "head", "trailers")
 
     def __init__(self, max_head: int) -> None:
         self._max_head = max_head
@@ -127,13 +127,18 @@ class ResponseReader:
         self._looked = 0
         self._body: BodyReader | None = None
         self._method = b""
+        self._upgrade = False
         self._interim = 0
         self.head: FramedHead | None = None
         self.trailers: Headers = ()
 
-    def expect(self, method: bytes) -> None:
-        """A request of this method was sent."""
+    def expect(self, method: bytes, *, upgrade: bool = False) -> None:
+        """A request of this method was sent.
+
+        :param upgrade: whether it may be answered with 101.
+        """
         self._method = method
+        self._upgrade = upgrade
         self._interim = 0
         self.head = self._body = None
         self.trailers = ()
@@ -165,7 +170,7 @@ class ResponseReader:
             self._looked = 0
             self._buffered, data = bytes(self._buffered), bytes(data)
         head = read_response_head(data, self._method)
-        if head.status >= 200:
+        if head.status >= 200 or (head.status == 101 and self._upgrade):
             self.head = head
             self._body = head.body
             return head
@@ -202,6 +207,11 @@ class ResponseReader:
             self.trailers = body.trailers
             return piece, True
         return piece, False
+
+    def rest(self) -> bytes:
+        """Take what has come behind the head: behind 101 it is no longer HTTP."""
+        rest, self._buffered = bytes(self._buffered), b""
+        return rest
 
     def ends_with_connection(self) -> bool:
         """Whether the end of the connection is the end of the body being read (RFC 9112, section 6.3, item 8)."""

@@ -15,9 +15,11 @@ from edgenode.net.deadlines import NEVER, Deadlines
 from edgenode.net.transport import Transport
 from edgenode.proxy.http1.reader import RequestReader
 from edgenode.proxy.http1.states import AFTER, Event, State
+from edgenode.proxy.http1.tunnel import HTTP1Tunnel, accepted
 from edgenode.proxy.http1.writer import chunk, error_response, last_chunk, status_line
 from edgenode.proxy.listener.limits import ClientLimits
-from edgenode.proxy.streams import RequestHandler, RequestHead
+from edgenode.proxy.streams import RequestHandler, RequestHead, Tunnel, TunnelReceiver
+from edgenode.proxy.websocket.handshake import KEY
 
 _IDLE, _HEAD, _BODY, _WAIT, _EARLY, _RESPONSE, _LINGER, _CLOSED = State
 _AFTER_BYTES, _AFTER_BODY_END = AFTER[Event.BYTES], AFTER[Event.BODY_END]
@@ -58,6 +60,9 @@ class Client(Protocol):
 
     def gone(self, reason: str) -> None:
         """The connection is over."""
+
+    def becomes(self, tunnel: HTTP1Tunnel) -> None:
+        """The connection is a tunnel from now on."""
 
 
 class ServerConnection:
@@ -117,8 +122,13 @@ class ServerConnection:
         self.state = _AFTER_RESPONSE_START[self.state]
         if self._ended:
             self._expect(NEVER)
-        if not head.keep_alive or self._reader.body is not None or self.requests >= self._limits.keepalive_requests:
-            # Bytes of a body that nobody takes would be read as the next request.
+        if (
+            not head.keep_alive
+            or self._reader.body is not None
+            or self.requests >= self._limits.keepalive_requests
+            or head.upgrade
+        ):
+            # Bytes of a body that nobody takes, or of a tunnel that is refused, would be read as the next request.
             self._close = True
         bodiless = head.method == b"HEAD" or status == 204 or status == 304
         framing = b""
@@ -206,6 +216,19 @@ class ServerConnection:
         self._close = True
         if self._handler is None and not self._running and self.state <= _HEAD:
             self._close_transport()
+
+    def tunnel(self, receiver: TunnelReceiver, lines: bytes) -> Tunnel:
+        """Accept the request for a tunnel: the connection is no longer HTTP's."""
+        head, reader = self._head, self._reader
+        assert head is not None
+        self._handler = None
+        self.state = _AFTER_CLOSE[self.state]
+        self._deadlines.forget(self)
+        self.transport.write(accepted(lines, head.fields[KEY][0]))
+        tunnel = HTTP1Tunnel(self.transport, receiver, self._client.gone, reader.buffered, ended=self._ended)
+        reader.buffered = b""
+        self._client.becomes(tunnel)
+        return tunnel
 
     # -- the listener's side -----------------------------------------------------------------------------------------
 
@@ -339,8 +362,6 @@ class ServerConnection:
             self.state = _AFTER_REQUEST_WITH_BODY[self.state]
             self._continue = head.expects_continue and not self._reader.buffered
             self.deadline = self._deadlines.clock() + self._limits.timeouts.body
-        if head.upgrade:
-            raise ClientError(501, "WebSocket is not offered")
         self.soon(self._handle)
 
     def _handle(self) -> None:

@@ -29,7 +29,7 @@ class State(IntEnum):
     LINGER = 6
     """The last response is sent; what still comes is read and dropped, so that no reset destroys the response."""
     CLOSED = 7
-    """Closed, or closing as soon as everything is sent."""
+    """Closed, or closing as soon as everything is sent; or a tunnel, which is no longer HTTP."""
 
 
 class Event(IntEnum):
@@ -52,7 +52,7 @@ class Event(IntEnum):
     LINGER = 7
     """The response is complete, and it was the last; or what came was refused without being a request."""
     CLOSE = 8
-    """Either side ends the connection."""
+    """Either side ends the connection, or it becomes a tunnel."""
 
 
 TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
@@ -67,14 +67,9 @@ TRANSITIONS: Mapping[State, Mapping[Event, State]] = MappingProxyType(
         State.BODY: {
             Event.BODY_END: State.WAIT,
             Event.RESPONSE_START: State.EARLY,
-            Event.LINGER: State.LINGER,
             Event.CLOSE: State.CLOSED,
         },
-        State.WAIT: {
-            Event.RESPONSE_START: State.RESPONSE,
-            Event.LINGER: State.LINGER,
-            Event.CLOSE: State.CLOSED,
-        },
+        State.WAIT: {Event.RESPONSE_START: State.RESPONSE, Event.CLOSE: State.CLOSED},
         State.EARLY: {Event.BODY_END: State.RESPONSE, Event.LINGER: State.LINGER, Event.CLOSE: State.CLOSED},
         State.RESPONSE: {
             Event.NEXT: State.IDLE,

@@ -27,7 +27,7 @@ from edgenode.proxy.http2.engine import (
 from edgenode.proxy.http2.fields import fields_of, read_response_head
 from edgenode.proxy.origin.causes import closed
 from edgenode.proxy.origin.origin import Origin
-from edgenode.proxy.streams import NO_CONTENT, ResponseHead, ResponseReceiver
+from edgenode.proxy.streams import NO_CONTENT, ResponseHead, ResponseReceiver, Tunnel, TunnelReceiver
 
 _MAX_INTERIM = 16
 _AHEAD = 65536
@@ -149,10 +149,14 @@ class RequestStream:
         body: bytes,
         done: bool,
         expects: bool = False,
+        upgrade: bool = False,
     ) -> None:
         """Send a request's head: see :class:`~edgenode.proxy.streams.OriginStream`."""
         connection = self._connection
         self._receiver = receiver
+        if upgrade:
+            self.fail(OriginError(502, "unavailable", "no WebSocket over HTTP/2 to an origin"), soon=True)
+            return
         self._request_done = done
         fields = request_fields(method, connection.scheme, host, target, lines, length, expects)
         number = self.number = connection.engine.request(fields, done and not body)
@@ -203,6 +207,10 @@ class RequestStream:
         if not self.over:
             self._receiver = None
             self._finish(CANCEL)
+
+    def tunnel(self, receiver: TunnelReceiver) -> Tunnel:
+        """There is none."""
+        raise NotImplementedError
 
     # -- the connection's side ---------------------------------------------------------------------------------------
 

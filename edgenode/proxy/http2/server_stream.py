@@ -19,7 +19,7 @@ from edgenode.proxy.http2.engine import CANCEL, INTERNAL_ERROR, Engine, Fields
 from edgenode.proxy.http2.request_head import read_request_head
 from edgenode.proxy.judging import PAGES
 from edgenode.proxy.listener.limits import HeadLimits, Timeouts
-from edgenode.proxy.streams import RequestHandler, RequestHead
+from edgenode.proxy.streams import RequestHandler, RequestHead, Tunnel, TunnelReceiver
 from edgenode.rules.views.grpc import has_grpc
 
 AHEAD = 32 * 1024
@@ -214,6 +214,10 @@ class ServerStream:
     def last_request(self) -> None:
         """Serve no further request on the connection."""
         self._connection.last_request()
+
+    def tunnel(self, receiver: TunnelReceiver, lines: bytes) -> Tunnel:
+        """There is none."""
+        raise NotImplementedError
 
     # -- the connection's side ---------------------------------------------------------------------------------------
 

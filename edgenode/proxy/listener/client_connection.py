@@ -384,8 +384,6 @@ class ClientConnection:
         """Handle a request; ``None`` if its response is complete already."""
         session, port = self.session, self._port
         assert session is not None
-        if session.context is not port.context:
-            session.follow(port.context)
         exchange = ProxyExchange(session, port.load, stream, head)
         return exchange if exchange.start(self.admitted.exceeded) else None
 
@@ -403,6 +401,10 @@ class ClientConnection:
         self.stage = Stage.OVER
         self._speaker = None
         self._port.departed(self)
+
+    def becomes(self, tunnel: Speaker) -> None:
+        """The connection is a tunnel from now on."""
+        self._speaker = tunnel
 
     def _report(self, error: ClientError, status: int = 0, client: ClientIdentity | None = None) -> None:
         session, group, hello = self.session, self._group, self._hello
@@ -437,6 +439,7 @@ class ClientConnection:
             spoken = session.connection.alpn.encode("latin-1") or _WITHOUT_ALPN
             if protocols != session.context.protocols and spoken not in protocols:
                 self.drain()
+            session.follow(self.context)
 
     def drain(self) -> None:
         """End after the current request."""

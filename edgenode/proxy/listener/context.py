@@ -20,6 +20,7 @@ class ListenerContext:
     :ivar events: takes the events.
     :ivar protocols: the application protocols spoken, as ALPN names them, the preferred first.
     :ivar event_headers: the names, in lower case, of the header fields whose values events hold.
+    :ivar drain_timeout: how long what a reload, or a stop, has ended may still go on, seconds.
     """
 
     listener: str
@@ -29,3 +30,4 @@ class ListenerContext:
     events: IEventSink
     event_headers: tuple[bytes, ...]
     protocols: tuple[bytes, ...] = ()
+    drain_timeout: float = 30.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections import Counter
+from typing import Protocol
 
 from attrs import astuple, frozen
 
@@ -158,21 +159,33 @@ class Admitted:
         self.quota.give_back(self.client)
 
 
+class Relayed(Protocol):
+    """A WebSocket that a listener carries."""
+
+    def renew(self) -> None:
+        """There was a reload."""
+
+    def leave(self) -> None:
+        """The node stops: say so to both sides."""
+
+
 class Load:
     """What a listener carries.
 
     :ivar connections: those that are served.
     :ivar excess: those that are accepted on top, only to be told to come again.
     :ivar requests: those under way.
+    :ivar relays: its WebSockets.
     :ivar retry_after: when to come again: the value of Retry-After (RFC 9110, section 10.2.3).
     """
 
-    __slots__ = ("_prefixes", "connections", "excess", "requests", "retry_after")
+    __slots__ = ("_prefixes", "connections", "excess", "relays", "requests", "retry_after")
 
     def __init__(self, listener: Listener) -> None:
         self.connections = Quota("connections")
         self.excess = Quota("excess-connections")
         self.requests = Quota("requests")
+        self.relays: set[Relayed] = set()
         self.renew(listener)
 
     def renew(self, listener: Listener) -> None:

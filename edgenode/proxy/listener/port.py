@@ -94,6 +94,8 @@ class Port:
         self.load.renew(listener)
         for connection in self.connections:
             connection.renew()
+        for relay in self.load.relays:
+            relay.renew()
         self._accept_again()
 
     # -- listening ---------------------------------------------------------------------------------------------------
@@ -139,7 +141,9 @@ class Port:
             connection.drain()
 
     def abort(self) -> None:
-        """Cut every connection."""
+        """Cut every connection; a WebSocket is told."""
+        for relay in tuple(self.load.relays):
+            relay.leave()
         for connection in tuple(self.connections):
             connection.abort()
 

@@ -18,7 +18,6 @@ from tests.support.node import OK, PKI, get
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LAST = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345"
-WEBSOCKET = b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
 BIG = b"a" * 5_000_000
 
 
@@ -67,13 +66,7 @@ TAKE: Mapping[tuple[State, Event], tuple[Callable[[Serving], object], ...]] = {
     (State.LINGER, Event.CLOSE): (Serving.finish,),
     (State.CLOSED, Event.CLOSE): (Serving.read,),
 }
-"""What happens to a connection that is in the state; what is not here follows within one call: see below."""
-
-AT_ONCE: Mapping[tuple[State, Event], bytes] = {
-    (State.WAIT, Event.LINGER): GET[:-2] + WEBSOCKET,
-    (State.BODY, Event.LINGER): b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n" + WEBSOCKET,
-}
-"""What has to be sent for those."""
+"""What happens to a connection that is in the state."""
 
 ENTRIES = [(state, event) for state, events in TRANSITIONS.items() for event in events]
 
@@ -103,11 +96,6 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[tuple[State, Event]]:
 def test_every_entry_of_the_table_is_taken(taken: list[tuple[State, Event]], state: State, event: Event) -> None:
     """And leads where it says; an entry that nothing takes does not belong into it."""
     with serving() as each:
-        if (state, event) in AT_ONCE:
-            each.send(AT_ONCE[state, event])
-            assert (state, event) in taken
-            assert each.connection.state is TRANSITIONS[state][event]
-            return
         for step in REACH[state]:
             step(each)
         assert each.connection.state is state

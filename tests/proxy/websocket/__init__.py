@@ -1,0 +1,1 @@
+"""WebSocket: the handshake, frames, messages, and the relay."""
