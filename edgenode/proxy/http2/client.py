@@ -283,6 +283,9 @@ class MultiplexedConnection:
     def pong(self, data: bytes) -> None:
         """That it was heard of is enough."""
 
+    def refused(self, reason: str) -> None:
+        """No origin sends requests."""
+
     def settings(self) -> None:
         """The origin takes more streams than before, or fewer."""
         self._settled = True

@@ -36,6 +36,9 @@ def code_name(code: int) -> str:
     """The name of an error code, or its number."""
     return CODES[code] if code < len(CODES) else f"{code:#x}"
 
+OUTPUT = 64 * 1024
+"""Bytes that are asked for at once: as many as the transport gives OpenSSL at once."""
+
 
 class Receiver(Protocol):
     """Whom an engine tells what has come: the speaker of a client's connection, or an origin's connection."""
@@ -54,6 +57,12 @@ class Receiver(Protocol):
 
     def trailers(self, stream: int, fields: Fields) -> None:
         """Trailers came, and with them the end of the stream's direction."""
+
+    def refused(self, reason: str) -> None:
+        """A request was malformed: its stream was reset, and is never told of.
+
+        :param reason: in what, in words.
+        """
 
     def reset(self, stream: int, code: int, ours: bool) -> None:
         """The stream is over before its end.
@@ -113,10 +122,13 @@ class Engine(Protocol):
     def feed(self, data: bytes) -> None:
         """Bytes from the peer; never raises for what the peer has done: see :attr:`error`."""
 
-    def output(self) -> bytes:
+    def output(self, size: int = OUTPUT) -> bytes:
         """The bytes to be sent now, in the order of the streams' priorities; empty if there are none.
 
-        Frames are made as they are asked for. ``writable`` is told from within.
+        Frames are made as they are asked for, so that what is begun later may still come first. ``writable`` is told
+        from within: what is written then is in the next output, so do not ask for it from within.
+
+        :param size: so many at the most, but for an engine's last words; ask again until there are none.
         """
         ...
 

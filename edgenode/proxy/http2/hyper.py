@@ -26,7 +26,7 @@ from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
-from edgenode.proxy.http2.engine import INTERNAL_ERROR, NO_ERROR, Fields, Receiver
+from edgenode.proxy.http2.engine import INTERNAL_ERROR, NO_ERROR, OUTPUT, Fields, Receiver
 from edgenode.proxy.http2.fields import MalformedFields, check_outgoing, check_request
 from edgenode.proxy.http2.guard import GOAWAY, HEAD, PREFACE
 from edgenode.proxy.http2.limits import EngineLimits
@@ -57,13 +57,14 @@ class _Body:
 class HyperEngine(Streams):
     """The frames of one connection, by ``h2``. See :class:`edgenode.proxy.http2.engine.Engine`."""
 
-    __slots__ = ("_bodies", "_connection", "_goaway", "_received", "_told_preface")
+    __slots__ = ("_bodies", "_connection", "_goaway", "_made", "_received", "_told_preface")
 
     def __init__(self, server: bool, receiver: Receiver, limits: EngineLimits) -> None:
         super().__init__(server, receiver, limits)
         self._bodies: dict[int, _Body] = {}
         self._received: dict[int, int] = {}
         self._goaway = b""
+        self._made = bytearray()
         self._told_preface = False
         self._connection = H2Connection(
             H2Configuration(
@@ -130,16 +131,22 @@ class HyperEngine(Streams):
         self._bodies.pop(stream, None)
         self._guarded(lambda: self._connection.reset_stream(stream, code))
 
-    def output(self) -> bytes:
+    def output(self, size: int = OUTPUT) -> bytes:
         """The bytes to be sent now."""
         if self.closed:
             return b""
+        made = self._made
+        made += self._connection.data_to_send()
         for stream, body in [*self._bodies.items()]:
-            if not body.ended:
-                self._send(stream)
+            if not body.ended and len(made) < size:
+                self._send(stream, size - len(made))
+                made += self._connection.data_to_send()
         if self._unsent:
             self._taken()
-        data, self._goaway = self._connection.data_to_send() + self._goaway, b""
+        made += self._goaway
+        self._goaway = b""
+        data = bytes(made[:size])
+        del made[:size]
         self.closed = self._deaf = bool(self._deaf or (self._draining and not self._streams and not data))
         return data
 
@@ -243,12 +250,13 @@ class HyperEngine(Streams):
         if body is not None and not body.done:
             body.done, body.trailers = True, fields
 
-    def _send(self, stream: int) -> None:
-        """Take as much of a stream's body into frames as the windows allow."""
+    def _send(self, stream: int, most: int) -> None:
+        """Take as much of a stream's body into frames as the windows allow, and no more than this."""
         body, connection = self._bodies[stream], self._connection
         try:
             while body.size:
-                room = min(connection.local_flow_control_window(stream), connection.max_outbound_frame_size)
+                room = min(connection.local_flow_control_window(stream), connection.max_outbound_frame_size, most)
+                most -= room
                 if room <= 0:
                     return
                 data = b"".join(body.chunks)

@@ -31,6 +31,7 @@ from edgenode.proxy.http2.engine import (
     ENHANCE_YOUR_CALM,
     INTERNAL_ERROR,
     NO_ERROR,
+    OUTPUT,
     PROTOCOL_ERROR,
     Fields,
     Receiver,
@@ -113,7 +114,7 @@ class Nghttp2Engine(Streams):
         except NGH2Error:
             pass  # it is over, here and below
 
-    def output(self) -> bytes:
+    def output(self, size: int = OUTPUT) -> bytes:
         """The bytes to be sent now."""
         if self.closed:
             return b""
@@ -121,7 +122,7 @@ class Nghttp2Engine(Streams):
             words, self._last_words, self.closed = self._last_words, b"", True
             return words
         try:
-            data = self._connection.data_to_send()
+            data = self._connection.data_to_send(size)
         except _FAILED as error:
             self._give_up(str(error))
             data = b""

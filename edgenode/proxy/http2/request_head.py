@@ -35,14 +35,14 @@ def read_request_head(fields: Fields, done: bool, limits: HeadLimits, scheme: by
     method, target = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
     if len(target) > limits.target:
         raise ClientError(414, "the request target is too long")
-    if len(rest) > limits.headers:
-        raise ClientError(431, "too many header fields")
     found: dict[bytes, tuple[bytes, ...]] = {name: (value,) for name, value in rest}
     authority = pseudo.get(b":authority")
     if authority is None or len(found) != len(rest) or b"host" in found:
         authority, rest = _one_authority(authority, rest)
         rest = _one_cookie(rest)
         found = by_name(tuple(rest))
+    if len(rest) > limits.headers:
+        raise ClientError(431, "too many header fields")
     lines = b"".join([b"host: %b\r\n" % authority, *[b"%b: %b\r\n" % field for field in rest]])
     if len(method) + len(target) + len(lines) > limits.head:
         raise ClientError(431, "the request head is too large")
@@ -65,7 +65,7 @@ def _one_authority(authority: bytes | None, fields: Fields) -> tuple[bytes, Fiel
         if not hosts:
             raise ClientError(400, "neither an authority nor a Host field")
         authority = hosts[0]
-    if any(host != authority for host in hosts):
+    if any(host.lower() != authority.lower() for host in hosts):
         raise ClientError(400, "the Host field is not the authority")
     return authority, [field for field in fields if field[0] != b"host"]
 

@@ -13,13 +13,16 @@ from collections import deque
 from edgenode.model.errors import ClientError
 from edgenode.net.deadlines import NEVER, Deadlines
 from edgenode.net.transport import Transport
-from edgenode.proxy.http2.engine import CANCEL, NO_ERROR, Fields
+from edgenode.proxy.http2.engine import CANCEL, NO_ERROR, OUTPUT, Fields
 from edgenode.proxy.http2.engines import engine
 from edgenode.proxy.http2.server_stream import Client, ServerStream
 from edgenode.proxy.listener.limits import ClientLimits, HeadLimits, Timeouts
 
 _AT_ONCE = 16
 """Requests of one connection that are handled in one turn; others get theirs before the next."""
+
+_WRITES = 2
+"""Pieces of :data:`~edgenode.proxy.http2.engine.OUTPUT` bytes that one connection is sent in one turn."""
 
 _LINGERING = 2.0
 """Seconds for which a client may read why the connection ends, before it is cut."""
@@ -43,9 +46,9 @@ class ServerConnection:
     """
 
     __slots__ = (
-        "_answered", "_closing", "_deadlines", "_due", "_ended", "_flushing", "_gone_away", "_lingers", "_limits",
-        "_running", "_sending_due", "_sent", "_streams", "_waiting", "client", "clock", "deadline", "engine", "heads",
-        "requests", "timeouts", "transport",
+        "_answered", "_closing", "_deadlines", "_dirty", "_due", "_ended", "_flushing", "_gone_away", "_limits",
+        "_lingers", "_running", "_sending_due", "_sent", "_streams", "_waiting", "client", "clock", "deadline",
+        "engine", "heads", "requests", "timeouts", "transport",
     )  # fmt: skip
 
     heads: HeadLimits
@@ -60,11 +63,12 @@ class ServerConnection:
         self._waiting: deque[ServerStream] = deque()  # who is to be handed over, or to go on
         self._answered: list[ServerStream] = []  # of this round
         self._flushing = self._running = self._closing = self._gone_away = self._lingers = self._ended = False
+        self._dirty = False
         self._sent = 0
         self._sending_due = NEVER
         self.requests = 0
         self.renew(limits)
-        self.engine = engine(True, self)
+        self.engine = engine(True, self, limits.http2)
         # The first request is expected at once. While there are streams, nothing is expected of the connection.
         self._due = self.deadline = self.clock() + limits.timeouts.header
 
@@ -72,6 +76,7 @@ class ServerConnection:
 
     def flush_soon(self) -> None:
         """Send what there is to be sent, once everybody has written what they write in this round."""
+        self._dirty = True
         if not self._flushing:
             self._flushing = True
             self.transport.soon(self._flush)
@@ -109,13 +114,10 @@ class ServerConnection:
         if self._closing:
             return
         self._closing = True
-        if not self._streams:
-            self._go_away()
-        else:
-            self.engine.shutdown_notice()
-            self.engine.ping(_PING)
-            self._due = self.clock() + _NOTICE
-            self.expect(self._due)
+        self.engine.shutdown_notice()
+        self.engine.ping(_PING)
+        self._due = self.clock() + _NOTICE
+        self.expect(self._due)
         self.flush_soon()
 
     # -- the listener's side -----------------------------------------------------------------------------------------
@@ -137,8 +139,10 @@ class ServerConnection:
         if self._lingers:
             return
         if data:
+            flushing, self._flushing = self._flushing, True  # nothing is sent from within
             self.engine.feed(data)
-            self.flush_soon()
+            self._flushing = flushing
+        self.flush_soon()
         if self._waiting and not self._running:
             self._running = True
             self.transport.soon(self._run)
@@ -158,11 +162,9 @@ class ServerConnection:
             if not stream.complete:
                 stream.lost("the client closed the connection within the request body")
                 self._streams.pop(stream.number, None)
-        if not self._streams:
-            self._close()
-        else:
-            self._due = self.clock() + _HALF_CLOSED
-            self.expect(self._due)
+        self._due = self.clock() + _HALF_CLOSED
+        self.expect(self._due)
+        self.flush_soon()
 
     def lost(self, reason: str, clean: bool) -> None:
         """The connection is over."""
@@ -203,7 +205,7 @@ class ServerConnection:
 
     def head(self, stream: int, fields: Fields, done: bool) -> None:
         """A request came."""
-        if not self._streams:
+        if not self._streams and not self._closing:
             self._due = NEVER
         self._streams[stream] = made = ServerStream(self, stream, fields, done)
         self._waiting.append(made)
@@ -228,6 +230,10 @@ class ServerConnection:
         if known is not None:
             known.body(b"", True, tuple(fields))
 
+    def refused(self, reason: str) -> None:
+        """A request was malformed."""
+        self.client.refused(ClientError(400, f"malformed: {reason}"))
+
     def reset(self, stream: int, code: int, ours: bool) -> None:
         """A stream is over before its end."""
         known = self._streams.get(stream)
@@ -247,12 +253,13 @@ class ServerConnection:
         known = self._streams.get(stream)
         if known is not None:
             known.drained()
+            if known.over:
+                self.answered(known)
 
     def goaway(self, last: int, code: int) -> None:
         """The client asks for nothing more."""
         self._closing = True
-        if not self._streams:
-            self._go_away()
+        self._go_away()
 
     def settings(self) -> None:
         """The client's windows and limits are the engine's to keep."""
@@ -274,47 +281,47 @@ class ServerConnection:
             self.transport.call_again()
 
     def _flush(self) -> None:
-        """Send what there is."""
-        self._flushing = False
+        """Send what there is; what is written meanwhile, by who is told that all of it was sent, comes behind it."""
         transport = self.transport
-        if self._lingers or transport.lost:
-            return
-        while not transport.queued:
-            data = self.engine.output()
-            if not data:
+        self._flushing = True
+        for _ in range(_WRITES):
+            if transport.queued or self._lingers:
                 break
-            transport.write(data)
-        if self._answered:
-            self._look_at_answered()
+            self._dirty = False
+            data = self.engine.output()
+            if data:
+                transport.write(data)
+            if len(data) < OUTPUT:
+                self._sent_all()
+                if not self._dirty:
+                    break
+        else:
+            transport.call_again()
+        self._flushing = False
         if transport.queued:
             self._watch_sending()
-        if self.engine.closed:
-            self._end()
 
-    def _look_at_answered(self) -> None:
-        """Forget the streams whose response is sent, and stop clients that are still sending to them."""
+    def _sent_all(self) -> None:
+        """All is sent that may be: forget the streams whose response that was. A client that still sends to one need
+        not (RFC 9113, section 8.1)."""
         answered, self._answered = self._answered, []
         for stream in answered:
             if self.engine.queued(stream.number):
-                self._answered.append(stream)
-                self.watch_taking(stream)
+                self.watch_taking(stream)  # and it comes back once all of it is taken
             else:
                 if not stream.complete:
                     self.engine.reset(stream.number, NO_ERROR)
                     self.flush_soon()
                 self._forget(stream.number)
+        if self.engine.closed or (not self._streams and (self._gone_away or self._ended)):
+            self._end()
 
     def _forget(self, number: int) -> None:
         """A stream is over."""
         self._streams.pop(number, None)
-        if not self._streams:
-            if self._ended:
-                self._close()
-            elif self._closing:
-                self._go_away()
-            else:
-                self._due = self.clock() + self.timeouts.keepalive
-                self.expect(self._due)
+        if not self._streams and not self._closing:
+            self._due = self.clock() + self.timeouts.keepalive
+            self.expect(self._due)
 
     def _go_away(self) -> None:
         """Take no more streams; end once there are none."""
@@ -323,8 +330,6 @@ class ServerConnection:
             self._due = NEVER
             self.engine.goaway(NO_ERROR)
             self.flush_soon()
-        if not self._streams:
-            self._end()
 
     def _over_due(self) -> None:
         """The connection's own time is over."""
@@ -333,11 +338,10 @@ class ServerConnection:
             self.transport.abort("")
         elif self._ended:
             self.transport.abort("the client has closed its side, and the responses take long")
-        elif self._streams:
+        elif self._closing:
             self._go_away()
         else:
-            self._closing = True
-            self._go_away()
+            self.last_request()
 
     def _watch_sending(self) -> None:
         """Set the deadline of what is being sent."""
@@ -364,10 +368,9 @@ class ServerConnection:
             self._half_close()
 
     def _half_close(self) -> None:
+        if self._ended:
+            self.transport.close()
+            return
         self._due = self.clock() + _LINGERING
         self.expect(self._due)
         self.transport.half_close()
-
-    def _close(self) -> None:
-        self._lingers = True
-        self.transport.close()

@@ -147,10 +147,8 @@ class ServerStream:
         if not ends and (body or done):
             self._given += len(body)
             engine.data(self.number, body, done)
-        self._connection.flush_soon()
-        if done:
-            self._finish()
-        elif not self.complete:
+        self._written(done)
+        if not done and not self.complete:
             # Each side may wait for the other now, as in gRPC: what bounds that is the origin's deadline.
             self.body_due = NEVER
             if self._left is not None:
@@ -170,9 +168,7 @@ class ServerStream:
             engine.trailers(self.number, trailers)
         elif body or done:
             engine.data(self.number, body, done)
-        self._connection.flush_soon()
-        if done:
-            self._finish()
+        self._written(done)
 
     def interim(self, status: int, reason: bytes, lines: bytes) -> None:
         """Pass an interim response on."""
@@ -325,8 +321,7 @@ class ServerStream:
         engine.respond(self.number, [(b":status", status), date, *response.headers], not response.body)
         if response.body:
             engine.data(self.number, response.body, True)
-        self._connection.flush_soon()
-        self._finish()
+        self._written(True)
 
     def _drop(self) -> RequestHandler | None:
         """Nothing more is delivered or written."""
@@ -337,10 +332,13 @@ class ServerStream:
         self._pay()
         return handler
 
-    def _finish(self) -> None:
-        """The response is complete."""
-        self._drop()
-        self._connection.answered(self)
+    def _written(self, done: bool) -> None:
+        """More of the response was written, or the last of it."""
+        if done:
+            self._drop()
+            self._connection.answered(self)
+        else:
+            self._connection.flush_soon()
 
     def _end(self, code: int) -> None:
         if not self.over:

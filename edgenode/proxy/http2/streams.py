@@ -31,12 +31,13 @@ _PROVOKED = "the client makes us reset streams too often"
 class Streams(Guard):
     """The streams of one connection. See :class:`edgenode.proxy.http2.engine.Engine`."""
 
-    __slots__ = ("_peer_streams", "_receiver", "_unsent", "closed", "connect_protocol", "fault")
+    __slots__ = ("_peer_streams", "_receiver", "_unheard", "_unsent", "closed", "connect_protocol", "fault")
 
     def __init__(self, server: bool, receiver: Receiver, limits: EngineLimits) -> None:
         super().__init__(server, limits)
         self._receiver = receiver
         self._unsent: set[int] = set()
+        self._unheard = GONE if server else 0  # a server answers before it says that the rest is not wanted
         self._peer_streams = PEER_STREAMS
         self.closed = False
         self.connect_protocol = False
@@ -56,7 +57,7 @@ class Streams(Guard):
 
     def _head_came(self, stream: int, fields: Fields, done: bool) -> None:
         state = self._streams.get(stream, 0)
-        if state & GONE or not (state & TOLD or self._server):
+        if state & self._unheard or not (state & TOLD or self._server):
             return  # nobody waits for it
         try:
             if self._server:
@@ -66,6 +67,8 @@ class Streams(Guard):
                 check_response(fields)
         except MalformedFields as error:
             self._refuse(stream, PROTOCOL_ERROR, str(error))
+            if self._server:
+                self._receiver.refused(str(error))
             return
         self._receiver.head(stream, fields, done)
 
@@ -87,10 +90,10 @@ class Streams(Guard):
             tell(stream, fields)
 
     def _is_told(self, stream: int) -> bool:
-        return self._streams.get(stream, 0) & (TOLD | GONE) == TOLD
+        return self._streams.get(stream, 0) & (TOLD | self._unheard) == TOLD
 
     def _data_came(self, stream: int, data: bytes, done: bool) -> None:
-        if self._streams.get(stream, 0) & (TOLD | GONE) == TOLD:
+        if self._streams.get(stream, 0) & (TOLD | self._unheard) == TOLD:
             self._receiver.data(stream, data, done)
         else:
             self.consumed(stream, len(data))
@@ -103,6 +106,8 @@ class Streams(Guard):
             self._count_reset(_PROVOKED)
         if state is not None and state & TOLD:
             self._receiver.reset(stream, code, ours)
+        elif state is not None and ours and self._server:
+            self._receiver.refused("a field or a pseudo-header field that no request may have")
 
     def _ended(self, stream: int) -> None:
         """Both directions of a stream have ended."""

@@ -14,10 +14,14 @@ from typing import Protocol
 from attrs import astuple, frozen
 
 from edgenode.model.exchange import UNKNOWN_CLIENT
+from edgenode.proxy.http2.limits import DEFAULT_LIMITS, EngineLimits, Rate
 from edgenode.proxy.listener.listener import Listener
 
 _HURRIED = 5.0
 """Seconds at the most for each step of a connection that is accepted only to be told to come again."""
+
+_LARGEST_WINDOW = 2**31 - 1
+"""Of flow control (RFC 9113, section 6.9.1)."""
 
 _SHARE = 8
 """One client has at the most this part of the connections that are accepted only to be told to come again."""
@@ -66,11 +70,13 @@ class ClientLimits:
     :ivar head: the size of request heads.
     :ivar timeouts: how long it may take.
     :ivar keepalive_requests: the number of requests.
+    :ivar http2: what else it may do on HTTP/2.
     """
 
     head: HeadLimits
     timeouts: Timeouts
     keepalive_requests: int
+    http2: EngineLimits = DEFAULT_LIMITS
 
     @classmethod
     def of(cls, listener: Listener) -> ClientLimits:
@@ -85,11 +91,23 @@ class ClientLimits:
                 handshake=listener.handshake_timeout,
             ),
             listener.keepalive_requests,
+            EngineLimits(
+                max_concurrent_streams=listener.max_streams,
+                # Counted with 32 bytes a field; and cookies, which may come in many fields, are joined behind it.
+                max_header_list_size=listener.max_header_size + 64 * listener.max_headers,
+                max_headers=2 * listener.max_headers + 8,
+                max_continuations=listener.max_continuations,
+                stream_window=listener.stream_window,
+                # So that bodies that no origin takes hold up no other.
+                connection_window=min(listener.max_streams * listener.stream_window, _LARGEST_WINDOW),
+                resets=Rate(listener.max_resets, -(-listener.max_resets // 10)),
+                glitches=Rate(listener.max_glitches, -(-listener.max_glitches // 10)),
+            ),
         )
 
     def hurried(self) -> ClientLimits:
         """Those of a connection on top of the limits: one request, and little time."""
-        return ClientLimits(self.head, self.timeouts.hurried(), 1)
+        return ClientLimits(self.head, self.timeouts.hurried(), 1, self.http2)
 
 
 class Quota:

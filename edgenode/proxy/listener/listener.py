@@ -121,7 +121,9 @@ class Listener:
         Seconds(300.0),
     )
     send_timeout: Seconds = setting(
-        "The time after which a client is disconnected that accepts none of the bytes sent to it.", Seconds(60.0)
+        "The time after which a client is disconnected that accepts none of the bytes sent to it; on HTTP/2 the time "
+        "after which a response is cut of which it accepts none.",
+        Seconds(60.0),
     )
     keepalive_timeout: Seconds = setting(
         "The time for which a connection may be idle between two requests.", Seconds(75.0)
@@ -169,9 +171,32 @@ class Listener:
     max_headers: Annotated[int, Between(1, 10_000)] = setting(
         "The maximum number of header fields of a request; more are refused with 431.", 100
     )
+    max_streams: Annotated[int, Between(1, 10_000)] = setting(
+        "HTTP/2: the maximum number of requests in progress on one connection; further ones are refused so that the "
+        "client can send them again. Open connections keep the numbers for HTTP/2 that they began with.",
+        128,
+    )
+    stream_window: Size = setting(
+        "HTTP/2: how much of one request body may arrive before the origin takes any of it.", Size(64 * 1024)
+    )
+    max_resets: Annotated[int, Between(1, 10**6)] = setting(
+        "HTTP/2: how many requests on one connection may end within ten seconds by a reset, the client's or one that "
+        "its mistakes cause; then the connection is ended.",
+        200,
+    )
+    max_glitches: Annotated[int, Between(1, 10**6)] = setting(
+        "HTTP/2: how many frames that do no work (``PING``, ``SETTINGS``, ``PRIORITY``, empty ``DATA``) a client may "
+        "send within ten seconds; then the connection is ended.",
+        1000,
+    )
+    max_continuations: Annotated[int, Between(0, 1000)] = setting(
+        "HTTP/2: how many ``CONTINUATION`` frames one request head may have; with more the connection is ended.", 8
+    )
 
     def __attrs_post_init__(self) -> None:
-        """:raises InvalidValue: if no protocol is spoken."""
+        """:raises InvalidValue: if no protocol is spoken, or no body could be sent."""
+        if not 0 < self.stream_window < 2**31:
+            raise InvalidValue("expected a size up to 2g", which="stream-window")
         if not self.protocols:
             raise InvalidValue("names none", which="protocols")
 

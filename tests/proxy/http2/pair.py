@@ -22,10 +22,12 @@ class Told(Receiver):
     """A receiver that writes down what it is told.
 
     :ivar calls: the name of each call, and its arguments; fields as a list.
+    :ivar refusals: why requests were refused that were never told.
     """
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
+        self.refusals: list[str] = []
 
     def head(self, stream: int, fields: Fields, done: bool) -> None:
         """Write it down."""
@@ -46,6 +48,10 @@ class Told(Receiver):
     def reset(self, stream: int, code: int, ours: bool) -> None:
         """Write it down."""
         self.calls.append(("reset", stream, code, ours))
+
+    def refused(self, reason: str) -> None:
+        """Write it down."""
+        self.refusals.append(reason)
 
     def writable(self, stream: int) -> None:
         """Write it down."""

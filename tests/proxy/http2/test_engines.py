@@ -142,3 +142,20 @@ def test_the_engine_that_runs_is_libnghttp2s(kind: type) -> None:
     """Where ``ngh2`` is there; the start line says so."""
     assert isinstance(engine(True, Told()), ENGINES[0])
     assert ENGINE.startswith("libnghttp2 (ngh2 ")
+
+
+def test_an_answer_is_told_before_the_reset_behind_it(kind: type) -> None:
+    """A server that wants no more of a body says so behind its whole answer, in one piece (RFC 9113, section 8.1)."""
+    pair = Pair(kind)
+    stream = pair.client.request(POST, False)
+    pair.talk()
+    pair.server.respond(stream, OK, False)
+    pair.server.data(stream, b"answer", True)
+    said = pair.server.output()
+    pair.server.reset(stream, NO_ERROR)
+    pair.client.feed(said + pair.server.output())
+    assert pair.to_client.take("head", "data", "reset") == [
+        ("head", stream, [*OK], False),
+        ("data", stream, b"answer", True),
+        ("reset", stream, NO_ERROR, False),
+    ]
