@@ -36,6 +36,7 @@ def code_name(code: int) -> str:
     """The name of an error code, or its number."""
     return CODES[code] if code < len(CODES) else f"{code:#x}"
 
+
 OUTPUT = 64 * 1024
 """Bytes that are asked for at once: as many as the transport gives OpenSSL at once."""
 

@@ -63,26 +63,25 @@ def check_request(fields: Fields, done: bool, connect_protocol: bool = False) ->
         raise MalformedFields("a TE other than trailers")
     if b"content-length" in names and done and _length(fields):
         raise MalformedFields("no body, but a length")
+    if b":authority" in given and (not pseudo[b":authority"] or b"@" in pseudo[b":authority"]):
+        raise MalformedFields("the authority is empty or has a user's name")
+    if b":authority" not in given and names.count(b"host") != 1:
+        raise MalformedFields("neither an authority nor Host")
     check_meaning(fields)
 
 
 def check_meaning(fields: Fields) -> None:
-    """What libnghttp2 does not look at in the head of a request: its authority, and names that some read as others.
+    """What libnghttp2 does not look at in the head of a request.
 
-    :raises MalformedFields: if it has two authorities or none, or one with a user's name, or such a name.
+    :raises MalformedFields: if there is a second authority, or a name that some read as another.
     """
     names = [name for name, _ in fields]
     if b"".join(names).translate(None, _USUAL_NAME_BYTES):
         _check_unusual(names)
-    authority = fields[names.index(b":authority")][1] if b":authority" in names else None
-    if authority is not None and (not authority or b"@" in authority):
-        raise MalformedFields("the authority is empty or has a user's name")
     if b"host" in names:
-        hosts = [value for name, value in fields if name == b"host"]
-        if len(hosts) > 1 or (authority is not None and hosts[0].lower() != authority.lower()):
+        host = fields[names.index(b"host")][1].lower()
+        if any(value.lower() != host for name, value in fields if name == b":authority") or names.count(b"host") > 1:
             raise MalformedFields("Host says something else than the authority")
-    elif authority is None:
-        raise MalformedFields("neither an authority nor Host")
 
 
 def check_response(fields: Fields) -> int:

@@ -22,8 +22,9 @@ from edgenode.proxy.http2.limits import EngineLimits, Rate
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 """The types of frames (RFC 9113, section 6)."""
 
-OPEN, TOLD, GONE = 1, 2, 4
-"""What is known of a stream: the peer may send more; the receiver knows it; the peer has reset it."""
+OPEN, TOLD, GONE, ANSWERED = 1, 2, 4, 8
+"""What is known of a stream: the peer may send more; the receiver knows it; the peer has reset it; it did not end when
+all of our side was there."""
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD = 9
@@ -52,7 +53,7 @@ class Guard(ABC):
 
     __slots__ = (
         "_block", "_continuations", "_cut", "_deaf", "_draining", "_glitches", "_greeted", "_highest", "_limits",
-        "_partial", "_resets", "_server", "_skipped", "_streams", "error",
+        "_partial", "_resets", "_server", "_skipped", "_streams", "_worked", "error",
     )  # fmt: skip
 
     def __init__(self, server: bool, limits: EngineLimits) -> None:
@@ -65,7 +66,7 @@ class Guard(ABC):
         self._resets: list[float] | None = None
         self._partial = b""
         self._greeted = not server
-        self._draining = self._deaf = False
+        self._draining = self._deaf = self._worked = False
         self._highest = -1
         self._block = self._continuations = 0
         self.error = ""
@@ -147,23 +148,33 @@ class Guard(ABC):
         elif kind == DATA:
             self._data(stream, flags, size, data, at)
         elif kind == RST_STREAM:
-            if stream in self._streams:
-                self._streams[stream] = self._streams[stream] & ~OPEN | GONE
-            self._count_reset("the client resets streams too often")
+            self._reset(stream)
         elif kind == WINDOW_UPDATE and size == 4:
             increment = int.from_bytes(data[at : at + 4], "big") & _MAX_WINDOW
             if 0 < stream <= self._highest and stream not in self._streams:
                 self._count_glitch()
                 return _NOT_WANTED
             if increment < _TINY:
-                self._count_glitch()
+                self._count_idle()
             elif increment > _HUGE and stream:
                 return FLOW_CONTROL_ERROR
         elif kind == PRIORITY:
             return self._priority(stream, size, data, at)
+        elif kind == PING:
+            self._count_idle()
         elif kind != PUSH_PROMISE:
             self._count_glitch()
         return 0
+
+    def _reset(self, stream: int) -> None:
+        """The peer resets a stream: our work was for nothing, if we have not done it."""
+        state = self._streams.get(stream)
+        if state is not None:
+            self._streams[stream] = state & ~OPEN | GONE
+        if state is None or state & ANSWERED:
+            self._count_glitch()
+        else:
+            self._count_reset("the client resets streams too often")
 
     def _continued(self, flags: int) -> None:
         self._continuations += 1
@@ -231,6 +242,13 @@ class Guard(ABC):
                 return False
         self._refuse(stream, code)
         return True
+
+    def _count_idle(self) -> None:
+        """A frame came that does no work; gRPC sends one to measure by with every piece of a body."""
+        if self._worked:
+            self._worked = False
+        else:
+            self._count_glitch()
 
     def _count_glitch(self) -> None:
         if self._glitches is None:

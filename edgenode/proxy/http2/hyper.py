@@ -214,8 +214,11 @@ class HyperEngine(Streams):
 
     def respond(self, stream: int, fields: Fields, done: bool) -> None:
         """Send the head of a final response."""
-        if stream in self._streams and stream not in self._bodies and self._head(stream, fields, done) and not done:
-            self._bodies[stream] = _Body()
+        if stream in self._streams and stream not in self._bodies and self._head(stream, fields, done):
+            if done:
+                self._answered(stream)
+            else:
+                self._bodies[stream] = _Body()
 
     def interim(self, stream: int, fields: Fields) -> None:
         """Send an interim response."""
@@ -234,7 +237,10 @@ class HyperEngine(Streams):
         if body is None or body.done:
             return
         body.done = done
+        if done:
+            self._answered(stream)
         if data:
+            self._worked = True
             body.chunks.append(data)
             body.size += len(data)
             self._unsent.add(stream)
@@ -249,6 +255,7 @@ class HyperEngine(Streams):
             return
         if body is not None and not body.done:
             body.done, body.trailers = True, fields
+            self._answered(stream)
 
     def _send(self, stream: int, most: int) -> None:
         """Take as much of a stream's body into frames as the windows allow, and no more than this."""

@@ -7,6 +7,7 @@ for streams and connections that are over.
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 from ngh2 import (
     Configuration,
@@ -133,20 +134,17 @@ class Nghttp2Engine(Streams):
             self._taken()
         return data
 
-    def _tell(self, events: list[Event]) -> None:
+    def _tell(self, events: list[Any]) -> None:
         for event in events:
             kind = type(event)
             if kind is RequestReceived or kind is ResponseReceived:
-                assert isinstance(event, RequestReceived | ResponseReceived)
                 self._head_came(event.stream_id, event.headers, event.end_stream)
             elif kind is StreamClosed:
-                assert isinstance(event, StreamClosed)
                 if event.error_code:
                     self._reset_came(event.stream_id, event.error_code, True)
                 else:
                     self._ended(event.stream_id)
             elif kind is DataReceived:
-                assert isinstance(event, DataReceived)
                 self._data_came(event.stream_id, event.data, event.end_stream)
             else:
                 self._tell_seldom(event)
@@ -169,7 +167,7 @@ class Nghttp2Engine(Streams):
                 self._receiver.pong(event.opaque_data)
             case ConnectionClosed():
                 self.closed = self._deaf = True
-                if event.error_code and not self.error:
+                if event.error_code not in (NO_ERROR, self._their_code) and not self.error:
                     self.error = event.debug_data.decode("ascii", "replace") or code_name(event.error_code)
 
     def _takes_requests(self) -> bool:
@@ -194,7 +192,9 @@ class Nghttp2Engine(Streams):
         try:
             self._connection.send_response(stream, fields, end_stream=done)
         except NGH2Error:
-            pass
+            return
+        if done:
+            self._answered(stream)
 
     def interim(self, stream: int, fields: Fields) -> None:
         """Send an interim response."""
@@ -210,7 +210,10 @@ class Nghttp2Engine(Streams):
         except NGH2Error:
             return
         if data:
+            self._worked = True
             self._unsent.add(stream)
+        if done:
+            self._answered(stream)
 
     def trailers(self, stream: int, fields: Fields) -> None:
         """Queue trailers behind the body."""
@@ -222,7 +225,8 @@ class Nghttp2Engine(Streams):
         try:
             self._connection.send_trailers(stream, fields)
         except NGH2Error:
-            pass
+            return
+        self._answered(stream)
 
     def consumed(self, stream: int, size: int) -> None:
         """Give the place of so many bytes of a body back to the peer."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from edgenode.proxy.http2.engine import (
     ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
+    NO_ERROR,
     PROTOCOL_ERROR,
     REFUSED_STREAM,
     STREAM_CLOSED,
@@ -18,7 +19,7 @@ from edgenode.proxy.http2.engine import (
     Receiver,
 )
 from edgenode.proxy.http2.fields import MalformedFields, check_response, check_trailers
-from edgenode.proxy.http2.guard import GONE, OPEN, TOLD, Guard
+from edgenode.proxy.http2.guard import ANSWERED, GONE, OPEN, TOLD, Guard
 from edgenode.proxy.http2.limits import EngineLimits
 
 PEER_STREAMS = 100
@@ -31,7 +32,9 @@ _PROVOKED = "the client makes us reset streams too often"
 class Streams(Guard):
     """The streams of one connection. See :class:`edgenode.proxy.http2.engine.Engine`."""
 
-    __slots__ = ("_peer_streams", "_receiver", "_unheard", "_unsent", "closed", "connect_protocol", "fault")
+    __slots__ = (
+        "_peer_streams", "_receiver", "_their_code", "_unheard", "_unsent", "closed", "connect_protocol", "fault",
+    )  # fmt: skip
 
     def __init__(self, server: bool, receiver: Receiver, limits: EngineLimits) -> None:
         super().__init__(server, limits)
@@ -39,6 +42,7 @@ class Streams(Guard):
         self._unsent: set[int] = set()
         self._unheard = GONE if server else 0  # a server answers before it says that the rest is not wanted
         self._peer_streams = PEER_STREAMS
+        self._their_code = NO_ERROR
         self.closed = False
         self.connect_protocol = False
         self.fault = ""
@@ -81,7 +85,7 @@ class Streams(Guard):
     def _checked(
         self, stream: int, fields: Fields, check: Callable[[Fields], object], tell: Callable[[int, Fields], None]
     ) -> None:
-        if self._is_told(stream):
+        if self._streams.get(stream, 0) & (TOLD | self._unheard) == TOLD:
             try:
                 check(fields)
             except MalformedFields as error:
@@ -89,11 +93,9 @@ class Streams(Guard):
                 return
             tell(stream, fields)
 
-    def _is_told(self, stream: int) -> bool:
-        return self._streams.get(stream, 0) & (TOLD | self._unheard) == TOLD
-
     def _data_came(self, stream: int, data: bytes, done: bool) -> None:
         if self._streams.get(stream, 0) & (TOLD | self._unheard) == TOLD:
+            self._worked = True
             self._receiver.data(stream, data, done)
         else:
             self.consumed(stream, len(data))
@@ -117,6 +119,7 @@ class Streams(Guard):
             self._receiver.writable(stream)
 
     def _goaway_came(self, last: int, code: int) -> None:
+        self._their_code = code
         self._receiver.goaway(last, code)
         if not self._server:
             for stream in [stream for stream in self._streams if stream > last]:
@@ -131,6 +134,12 @@ class Streams(Guard):
     def _begun(self, stream: int) -> None:
         self._streams[stream] = OPEN | TOLD
         self._highest = stream
+
+    def _answered(self, stream: int) -> None:
+        """All of our side of a stream is there."""
+        state = self._streams.get(stream, 0)
+        if state & OPEN:
+            self._streams[stream] = state | ANSWERED
 
     def _taken(self) -> None:
         """Tell whose body has been taken into frames."""

@@ -90,6 +90,31 @@ def test_frames_that_do_no_work_are_counted_by_rate(kind: type, now: list[float]
     assert wire.engine.error == ""
 
 
+def test_pings_that_follow_bodies_are_free(kind: type, now: list[float]) -> None:
+    """gRPC measures the way with a PING for each piece of a body, as fast as it is."""
+    wire = Wire(kind, limits=FEW)
+    wire.say(wire.head(1, POST, False))
+    for _ in range(200):
+        wire.say(body(1, b"message") + ping())
+        wire.engine.consumed(1, 7)
+    wire.engine.respond(1, OK, False)
+    for _ in range(200):
+        wire.engine.data(1, b"answer", False)
+        wire.say(ping())
+    assert wire.engine.error == ""
+
+
+def test_resets_of_answered_streams_are_no_rapid_resets(kind: type, now: list[float]) -> None:
+    """A client of gRPC that has its status resets the rest of its own side."""
+    wire = Wire(kind, limits=FEW)
+    for stream in range(1, 81, 2):
+        wire.say(wire.head(stream, POST, False))
+        wire.engine.respond(stream, OK, True)
+        wire.say(reset(stream, NO_ERROR))
+    assert wire.engine.error == ""
+    assert wire.engine.open_streams == 0
+
+
 def test_rapid_reset(kind: type, now: list[float]) -> None:
     """CVE-2023-44487: requests that are reset at once are never told, and beyond the burst the connection ends."""
     wire = Wire(kind, limits=FEW)
