@@ -93,11 +93,19 @@ def check_response(fields: Fields) -> int:
     names, at = _checked_names(fields)
     if at != 1 or names[0] != b":status":
         raise MalformedFields("there is not one :status, and before all others")
-    status = fields[0][1]
-    if _STATUS.fullmatch(status) is None or status == b"101":
-        raise MalformedFields("the status is none of HTTP/2's")
+    status = check_status(fields[0][1])
     if b"content-length" in names:
         _length(fields)
+    return status
+
+
+def check_status(status: bytes) -> int:
+    """Check a status: the one thing that libnghttp2 does not look at in the head of a response.
+
+    :raises MalformedFields: if it is none, or that of switching protocols.
+    """
+    if _STATUS.fullmatch(status) is None or status == b"101":
+        raise MalformedFields("the status is none of HTTP/2's")
     return int(status)
 
 

@@ -27,7 +27,7 @@ from h2.settings import SettingCodes, Settings
 from hyperframe.frame import GoAwayFrame
 
 from edgenode.proxy.http2.engine import INTERNAL_ERROR, NO_ERROR, OUTPUT, Fields, Receiver
-from edgenode.proxy.http2.fields import MalformedFields, check_outgoing, check_request
+from edgenode.proxy.http2.fields import MalformedFields, check_outgoing, check_request, check_response
 from edgenode.proxy.http2.guard import GOAWAY, HEAD, PREFACE
 from edgenode.proxy.http2.limits import EngineLimits
 from edgenode.proxy.http2.streams import PEER_STREAMS, Streams
@@ -119,6 +119,9 @@ class HyperEngine(Streams):
 
     def _check_request(self, fields: Fields, done: bool) -> None:
         check_request(fields, done, self._limits.connect_protocol)
+
+    def _check_response(self, fields: Fields) -> None:
+        check_response(fields)
 
     def _window(self, stream: int) -> int:
         found = self._connection.streams.get(stream)

@@ -38,7 +38,7 @@ from edgenode.proxy.http2.engine import (
     Receiver,
     code_name,
 )
-from edgenode.proxy.http2.fields import MalformedFields, check_meaning, check_outgoing
+from edgenode.proxy.http2.fields import MalformedFields, check_meaning, check_outgoing, check_status
 from edgenode.proxy.http2.limits import EngineLimits
 from edgenode.proxy.http2.streams import PEER_STREAMS, Streams
 
@@ -96,6 +96,9 @@ class Nghttp2Engine(Streams):
 
     def _check_request(self, fields: Fields, done: bool) -> None:
         check_meaning(fields)
+
+    def _check_response(self, fields: Fields) -> None:
+        check_status(fields[0][1])
 
     def _window(self, stream: int) -> int:
         try:

@@ -18,7 +18,7 @@ from edgenode.proxy.http2.engine import (
     Fields,
     Receiver,
 )
-from edgenode.proxy.http2.fields import MalformedFields, check_response, check_trailers
+from edgenode.proxy.http2.fields import MalformedFields, check_trailers
 from edgenode.proxy.http2.guard import ANSWERED, GONE, OPEN, TOLD, Guard
 from edgenode.proxy.http2.limits import EngineLimits
 
@@ -68,7 +68,7 @@ class Streams(Guard):
                 self._check_request(fields, done)
                 self._streams[stream] = state | TOLD
             else:
-                check_response(fields)
+                self._check_response(fields)
         except MalformedFields as error:
             self._refuse(stream, PROTOCOL_ERROR, str(error))
             if self._server:
@@ -77,7 +77,7 @@ class Streams(Guard):
         self._receiver.head(stream, fields, done)
 
     def _interim_came(self, stream: int, fields: Fields) -> None:
-        self._checked(stream, fields, check_response, self._receiver.interim)
+        self._checked(stream, fields, self._check_response, self._receiver.interim)
 
     def _trailers_came(self, stream: int, fields: Fields) -> None:
         self._checked(stream, fields, check_trailers, self._receiver.trailers)
@@ -179,6 +179,10 @@ class Streams(Guard):
 
     def _check_request(self, fields: Fields, done: bool) -> None:
         """Check what the engine has not looked at itself."""
+        raise NotImplementedError
+
+    def _check_response(self, fields: Fields) -> None:
+        """The same, of a final response or an interim one."""
         raise NotImplementedError
 
     def _send_reset(self, stream: int, code: int) -> None:
