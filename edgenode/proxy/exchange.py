@@ -192,8 +192,9 @@ class ProxyExchange(JudgedRequest, Attempts):
         if answer is None:
             self._close()
             return
-        if error.status in (421, 495, 496):
-            self._client.last_request()
+        status = error.status
+        if status in (495, 496) or (status == 421 and (self.head.version < (2, 0) or self.session.admit() is not None)):
+            self._client.last_request()  # on HTTP/2, a connection that one host may not share serves its own
         self._respond(answer.response, grpc.status_of(error.status))
 
     def _respond(self, response: Response, grpc_status: int = 0) -> None:

@@ -111,7 +111,10 @@ class Engine(Protocol):
 
     @property
     def midway(self) -> bool:
-        """Whether the peer is in the middle of a frame or of a header block, which should not take it long."""
+        """Whether the peer is in the middle of its preface or of a head, which should not take it long.
+
+        In the middle of a body it may be for as long as it has for that body.
+        """
         ...
 
     @property

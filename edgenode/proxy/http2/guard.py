@@ -30,6 +30,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD = 9
 """Bytes of a frame's header."""
 
+_HEADERS_KIND = bytes((HEADERS,))
 _END_STREAM, _END_HEADERS, _PADDED = 1, 4, 8
 _LARGEST = 16384
 """Bytes of the largest payload that we take (RFC 9113, section 4.2)."""
@@ -73,8 +74,8 @@ class Guard(ABC):
 
     @property
     def midway(self) -> bool:
-        """Whether the peer is in the middle of a frame, or of a header block."""
-        return bool(self._partial or self._block or not self._greeted)
+        """Whether the peer is in the middle of its preface, or of a head."""
+        return bool(self._block) or not self._greeted or self._partial[3:4] == _HEADERS_KIND
 
     def feed(self, data: bytes) -> None:
         """Read bytes from the peer."""

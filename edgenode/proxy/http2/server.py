@@ -13,7 +13,7 @@ from collections import deque
 from edgenode.model.errors import ClientError
 from edgenode.net.deadlines import NEVER, Deadlines
 from edgenode.net.transport import Transport
-from edgenode.proxy.http2.engine import CANCEL, NO_ERROR, OUTPUT, Fields
+from edgenode.proxy.http2.engine import CANCEL, NO_ERROR, OUTPUT, PROTOCOL_ERROR, Fields
 from edgenode.proxy.http2.engines import engine
 from edgenode.proxy.http2.server_stream import Client, ServerStream
 from edgenode.proxy.listener.limits import ClientLimits, HeadLimits, Timeouts
@@ -46,9 +46,9 @@ class ServerConnection:
     """
 
     __slots__ = (
-        "_answered", "_closing", "_deadlines", "_dirty", "_due", "_ended", "_flushing", "_gone_away", "_limits",
-        "_lingers", "_running", "_sending_due", "_sent", "_streams", "_waiting", "client", "clock", "deadline",
-        "engine", "heads", "requests", "timeouts", "transport",
+        "_answered", "_closing", "_deadlines", "_dirty", "_due", "_ended", "_fault", "_flushing", "_gone_away",
+        "_head_due", "_heads", "_limits", "_lingers", "_running", "_sending_due", "_sent", "_streams", "_waiting",
+        "client", "clock", "deadline", "engine", "heads", "requests", "timeouts", "transport",
     )  # fmt: skip
 
     heads: HeadLimits
@@ -65,7 +65,9 @@ class ServerConnection:
         self._flushing = self._running = self._closing = self._gone_away = self._lingers = self._ended = False
         self._dirty = False
         self._sent = 0
-        self._sending_due = NEVER
+        self._sending_due = self._head_due = NEVER
+        self._heads = 0
+        self._fault: ClientError | None = None  # for which the connection ends
         self.requests = 0
         self.renew(limits)
         self.engine = engine(True, self, limits.http2)
@@ -142,6 +144,12 @@ class ServerConnection:
             flushing, self._flushing = self._flushing, True  # nothing is sent from within
             self.engine.feed(data)
             self._flushing = flushing
+            if not self.engine.midway:
+                self._head_due = NEVER
+            elif self._head_due == NEVER or self._heads != self.requests:
+                self._heads = self.requests
+                self._head_due = due = self.clock() + self.timeouts.header
+                self.expect(due)
         self.flush_soon()
         if self._waiting and not self._running:
             self._running = True
@@ -184,6 +192,11 @@ class ServerConnection:
                 self.transport.abort("the client takes nothing of the responses")
                 return
             self._watch_sending()
+        if now >= self._head_due:
+            self._head_due = NEVER
+            self._fault = ClientError(408, "the request head took too long")
+            self.engine.goaway(PROTOCOL_ERROR)
+            self.flush_soon()
         if now >= self._due:
             self._over_due()
         for stream in [*self._streams.values()]:
@@ -197,7 +210,7 @@ class ServerConnection:
                     self.cut(stream, CANCEL)
                 else:
                     self.watch_taking(stream)
-        self.expect(min([self._due, self._sending_due]))
+        self.expect(min(self._due, self._head_due, self._sending_due))
         for stream in self._streams.values():
             self.expect(min(stream.body_due, stream.taken_due))
 
@@ -357,13 +370,14 @@ class ServerConnection:
         data = self.engine.output()
         if data:
             self.transport.write(data)
-        error = self.engine.error
-        if error:
-            self.client.refused(ClientError(400, f"HTTP/2: {error}"))
+        if self.engine.error and self._fault is None:
+            self._fault = ClientError(400, f"HTTP/2: {self.engine.error}")
+        if self._fault is not None:
+            self.client.refused(self._fault)
         self._lingers = True
         streams, self._streams = self._streams, {}
         for stream in streams.values():
-            stream.lost(error or "the connection has ended")
+            stream.lost("the connection has ended" if self._fault is None else self._fault.reason)
         if not self.transport.queued:
             self._half_close()
 

@@ -419,6 +419,20 @@ def test_an_idle_connection_ends_and_a_busy_one_does_not() -> None:
         assert each.ended == "EOF"
 
 
+def test_a_request_head_has_a_time() -> None:
+    """header-timeout, from its first byte, whatever else is under way; a body may take longer."""
+    head = bytes((0, 0, 20, 1, 5, 0, 0, 0, 3)) + b"\x82\x84\x87"
+    for piece, ends in ((head, True), (head[:12], True), (bytes((0, 0, 200, 0, 0, 0, 0, 0, 1, 0)), False)):
+        with serving() as each:
+            each.ask(POST, b"x", done=False)
+            each.peer.send(piece)
+            each.loop.wait(14.0, 1.0)
+            assert each.refused_with == []
+            each.loop.wait(2.0, 1.0)
+            assert [error.status for error in each.refused_with] == [408] * ends
+            assert each.handler.told == ["lost"] * ends
+
+
 def test_a_request_body_has_a_time() -> None:
     """body-timeout, in which the time that its handler takes does not count; then 408, and the rest is not wanted."""
     with serving() as each:
