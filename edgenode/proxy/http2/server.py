@@ -253,7 +253,7 @@ class ServerConnection:
         if known is None:
             return
         if ours and not known.over:
-            error = ClientError(400, "the request is malformed in its frames or its body")
+            error = ClientError(400, f"malformed: {self.engine.fault or 'a frame or a body'}")
             if known.begun:
                 known.failed(error)
             else:
