@@ -242,7 +242,8 @@ class ProxyExchange(JudgedRequest, Attempts):
             if is_call(head) and (timeout := grpc.timeout_of(head)) is not None:
                 self._call = grpc.CallDeadline(path_map.pool.deadlines, timeout, self._too_late)
         self.decided = time.perf_counter()
-        self.pool = path_map.pool
+        self.pool = pool = path_map.pool
+        self.alone = head.upgrade and pool.origin.protocol == "auto"
         self.repeatable = length == 0 and head.method in SAFE
         self.attempt()
 

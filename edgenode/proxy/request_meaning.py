@@ -64,7 +64,7 @@ def meant(
     length = _body_length(fields, version) if has_body else unsaid
     connection = fields.get(b"connection")
     keep_alive, options = (version != (1, 0), NO_OPTIONS) if connection is None else persistence(connection, version)
-    upgrade = b"upgrade" in options and version == (1, 1) and _asks_for_websocket(fields)
+    upgrade = b"upgrade" in options and version != (1, 0) and _asks_for_websocket(fields)
     expects_continue = b"expect" in fields and length != 0 and _expects_continue(fields[b"expect"], version)
     return RequestHead(
         method, scheme, authority, target, path, query, normalised, version, length, fields,

@@ -34,7 +34,7 @@ class EngineLimits:
     :ivar resets: streams that a client resets, or makes us reset.
     :ivar glitches: frames that do no work: PING, SETTINGS, PRIORITY, PRIORITY_UPDATE, empty DATA, tiny WINDOW_UPDATE,
         unknown ones, and those of streams that are over.
-    :ivar connect_protocol: whether WebSocket is offered (RFC 8441); a server's engine alone.
+    :ivar connect_protocol: whether extended CONNECT is offered (RFC 8441); a server's engine alone.
     """
 
     max_concurrent_streams: int = 128
@@ -45,7 +45,7 @@ class EngineLimits:
     connection_window: int = 1048576
     resets: Rate = Rate(200, 50)
     glitches: Rate = Rate(1000, 100)
-    connect_protocol: bool = False
+    connect_protocol: bool = True
 
 
 DEFAULT_LIMITS = EngineLimits()

@@ -25,6 +25,7 @@ from edgenode.proxy.http2.engine import (
     Fields,
 )
 from edgenode.proxy.http2.fields import fields_of, read_response_head
+from edgenode.proxy.http2.tunnel import OriginTunnel
 from edgenode.proxy.origin.causes import closed
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.streams import NO_CONTENT, ResponseHead, ResponseReceiver, Tunnel, TunnelReceiver
@@ -40,6 +41,10 @@ _CODES = (
 )  # fmt: skip
 _UNPROCESSED = frozenset((REFUSED_STREAM, HTTP_1_1_REQUIRED))
 """With these an origin says that it has not looked at the request (RFC 9113, sections 7 and 8.7)."""
+
+
+_CONNECT = ((b":method", b"CONNECT"), (b":protocol", b"websocket"))
+"""What a request for WebSocket has in the place of its method (RFC 8441, section 4)."""
 
 
 def code_name(code: int) -> str:
@@ -109,9 +114,9 @@ class RequestStream:
 
     protocol: ClassVar[str] = "HTTP/2"
     __slots__ = (
-        "_connection", "_delivering", "_done", "_error", "_full", "_head", "_interims", "_left", "_owed", "_paused",
-        "_pieces", "_receiver", "_request_done", "_responded", "_sending", "_told_interims", "_trailers", "deadline",
-        "number", "over", "presented", "touched",
+        "_connection", "_delivering", "_done", "_end_told", "_error", "_full", "_head", "_interims", "_left", "_owed",
+        "_paused", "_pieces", "_receiver", "_request_done", "_responded", "_sending", "_told_interims", "_trailers",
+        "_upgrade", "deadline", "number", "over", "presented", "touched",
     )  # fmt: skip
 
     def __init__(self, connection: Carrier, presented: Presentation | None) -> None:
@@ -125,7 +130,7 @@ class RequestStream:
         self._error: OriginError | None = None
         self._told_interims = self._owed = self._left = self.number = 0
         self._paused = self._full = self._done = self._request_done = self._responded = self._delivering = False
-        self._sending = self.touched = self.over = False
+        self._sending = self._upgrade = self._end_told = self.touched = self.over = False
         self.deadline = NEVER
 
     # -- the exchange's side -----------------------------------------------------------------------------------------
@@ -154,11 +159,17 @@ class RequestStream:
         """Send a request's head: see :class:`~edgenode.proxy.streams.OriginStream`."""
         connection = self._connection
         self._receiver = receiver
-        if upgrade:
-            self.fail(OriginError(502, "unavailable", "no WebSocket over HTTP/2 to an origin"), soon=True)
-            return
-        self._request_done = done
         fields = request_fields(method, connection.scheme, host, target, lines, length, expects)
+        if upgrade:
+            if not connection.engine.connect_protocol:
+                self.fail(
+                    OriginError(502, "invalid", "the origin takes no WebSocket over HTTP/2 (RFC 8441)"), soon=True
+                )
+                return
+            fields[:1] = _CONNECT
+            fields.append((b"sec-websocket-version", b"13"))
+            self._upgrade, done = True, False
+        self._request_done = done
         number = self.number = connection.engine.request(fields, done and not body)
         if not number:
             self.fail(OriginError(502, "reset", "the origin takes no more streams", code=REFUSED_STREAM), soon=True)
@@ -209,8 +220,10 @@ class RequestStream:
             self._finish(CANCEL)
 
     def tunnel(self, receiver: TunnelReceiver) -> Tunnel:
-        """There is none."""
-        raise NotImplementedError
+        """Go on as a tunnel, after the answer 200 (RFC 8441)."""
+        self._receiver = tunnel = OriginTunnel(self, receiver)
+        self._wait()
+        return tunnel
 
     # -- the connection's side ---------------------------------------------------------------------------------------
 
@@ -328,7 +341,7 @@ class RequestStream:
             self._wait()
             receiver.interim(self._interims.pop(0))
             return True
-        if waits or self._done:
+        if waits or (self._done and not self._end_told):
             self._tell(receiver)
             return True
         if self._error is not None:
@@ -338,6 +351,9 @@ class RequestStream:
 
     def _tell(self, receiver: ResponseReceiver) -> None:
         """Tell of the head, or more of the body, or both, or the end."""
+        if self._upgrade and self._head is not None:
+            self._tell_answer(receiver, self._head)
+            return
         pieces = self._pieces
         if len(pieces) == 1:
             body = pieces[0]
@@ -352,7 +368,8 @@ class RequestStream:
             self._head = None
             self._responded = True
             done = done and not self._trailers
-        if done:
+        self._end_told = done
+        if done and not self._upgrade:
             self._finish(CANCEL)
         else:
             self._wait()
@@ -365,6 +382,17 @@ class RequestStream:
                 self._owed += len(body)
             else:
                 self._credit(len(body))
+
+    def _tell_answer(self, receiver: ResponseReceiver, head: ResponseHead) -> None:
+        """Tell how a request for a tunnel was answered; what comes behind 200 is the tunnel's."""
+        if 200 <= head.status < 300:
+            self._head = None
+            self._responded = True
+            head.status = 101
+            receiver.responded(head, b"", False)
+        else:
+            self._upgrade = False
+            self._tell(receiver)
 
     def _credit(self, size: int) -> None:
         """So many bytes have left: the origin may send as many in their place."""
@@ -393,7 +421,9 @@ class RequestStream:
         left = self._left = connection.engine.queued(self.number) if self._sending else 0
         if left:
             self.deadline = connection.now() + connection.origin.send_timeout
-        elif self._paused or not (self._request_done or self._responded) or self.over:
+        elif self._paused or self.over or (self._upgrade and self._responded):
+            self.deadline = NEVER
+        elif not (self._request_done or self._responded or self._upgrade):
             self.deadline = NEVER  # the next move is ours, or the client's, who has a deadline of its own
         else:
             self.deadline = connection.now() + connection.origin.read_timeout

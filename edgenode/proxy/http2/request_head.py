@@ -16,6 +16,8 @@ from edgenode.proxy.streams import RequestHead
 _VERSION = (2, 0)
 _COLON = 0x3A
 _SCHEMES = (b"https", b"http")
+_UPGRADE = ((b"connection", b"upgrade"), (b"upgrade", b"websocket"))
+"""What extended CONNECT for WebSocket says in HTTP/1.1, where it is a GET: rules see the same of both."""
 
 
 def read_request_head(fields: Fields, done: bool, limits: HeadLimits, scheme: bytes = b"https") -> RequestHead:
@@ -52,6 +54,13 @@ def read_request_head(fields: Fields, done: bool, limits: HeadLimits, scheme: by
         raise ClientError(400, "the target is no path")
     names = [b"host", *[name for name, _ in rest]]
     found[b"host"] = (authority,)
+    if b":protocol" in pseudo:
+        if pseudo[b":protocol"] != b"websocket":
+            raise ClientError(501, "CONNECT for another protocol than WebSocket")
+        method, done = b"GET", True
+        names += [name for name, _ in _UPGRADE]
+        found |= {name: (value,) for name, value in _UPGRADE}
+        lines += b"".join([b"%b: %b\r\n" % field for field in _UPGRADE])
     head = meant(method, target, _VERSION, names, found, lines, scheme, unsaid=0 if done else None)
     if done and head.length:
         raise ClientError(400, "the body is not as long as its Content-Length says")

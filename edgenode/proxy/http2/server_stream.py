@@ -17,6 +17,7 @@ from edgenode.proxy.grpc import trailers_only
 from edgenode.proxy.headers import http_date
 from edgenode.proxy.http2.engine import CANCEL, INTERNAL_ERROR, Engine, Fields
 from edgenode.proxy.http2.request_head import read_request_head
+from edgenode.proxy.http2.tunnel import ClientTunnel
 from edgenode.proxy.judging import PAGES
 from edgenode.proxy.listener.limits import HeadLimits, Timeouts
 from edgenode.proxy.streams import RequestHandler, RequestHead, Tunnel, TunnelReceiver
@@ -211,9 +212,31 @@ class ServerStream:
         """Serve no further request on the connection."""
         self._connection.last_request()
 
+    # -- as a tunnel -------------------------------------------------------------------------------------------------
+
     def tunnel(self, receiver: TunnelReceiver, lines: bytes) -> Tunnel:
-        """There is none."""
-        raise NotImplementedError
+        """Accept the request for a tunnel, and begin it (RFC 8441)."""
+        self._connection.engine.respond(self.number, _fields(200, lines), False)
+        self._connection.flush_soon()
+        self._handler = tunnel = ClientTunnel(self, receiver)
+        self.resume_body()
+        return tunnel
+
+    def send_on(self, data: bytes, done: bool) -> None:
+        """Send bytes of a tunnel, or the end of them; its other direction stays open."""
+        if not self.over:
+            self._given += len(data)
+            self._connection.engine.data(self.number, data, done)
+            self._connection.flush_soon()
+
+    def part(self) -> None:
+        """Both directions of a tunnel end once all is sent."""
+        if not self.over:
+            self._written(True)
+
+    def cancel(self) -> None:
+        """Both end at once."""
+        self._end(CANCEL)
 
     # -- the connection's side ---------------------------------------------------------------------------------------
 
@@ -233,10 +256,12 @@ class ServerStream:
             return
         finally:
             self._fields = ()
-        if not self.complete:
+        if head.upgrade:
+            self._left, self._told = NEVER, False  # what comes before the answer waits for it
+        elif not self.complete:
             self._continue = head.expects_continue and not self._waiting
             self._expect_body(connection.timeouts.body)
-        self._told = self._told or head.length == 0
+        self._told = self._told or (head.length == 0 and not head.upgrade)
         self._handler = handler = connection.client.handle(self, head)
         if handler is not None and (self._waiting or (self.complete and not self._told)):
             self._deliver_waiting()

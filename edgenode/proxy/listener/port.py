@@ -142,8 +142,15 @@ class Port:
 
     def abort(self) -> None:
         """Cut every connection; a WebSocket is told."""
-        for relay in tuple(self.load.relays):
+        relays = tuple(self.load.relays)
+        for relay in relays:
             relay.leave()
+        if relays:  # in HTTP/2 that is only written in the reactor's next turn
+            self.reactor.callLater(0, self._cut)
+        else:
+            self._cut()
+
+    def _cut(self) -> None:
         for connection in tuple(self.connections):
             connection.abort()
 

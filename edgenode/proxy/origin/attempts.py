@@ -46,6 +46,7 @@ class Attempts:
     """One request to an origin, and the attempts at it.
 
     :ivar pool: the connections to the origin.
+    :ivar alone: whether only a connection of its own will do: see :class:`edgenode.proxy.origin.queue.Borrower`.
     :ivar repeatable: whether the request may be sent twice.
     :ivar stream: where the request is under way; ``None`` while it is not, and once the response is complete.
     :ivar balanced: the server that was asked last.
@@ -60,6 +61,7 @@ class Attempts:
     """
 
     pool: OriginPool
+    alone: bool = False
     repeatable: bool = False
     stream: OriginStream | None = None
     balanced: Balanced | None = None

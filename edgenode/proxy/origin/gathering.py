@@ -71,6 +71,8 @@ class Gathering:
     :ivar opening: what opens it.
     """
 
+    alone = False
+
     def __init__(self, gatherings: Gatherings, server: Balanced) -> None:
         self._gatherings = gatherings
         self._server = server

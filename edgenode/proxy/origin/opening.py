@@ -30,7 +30,7 @@ from edgenode.proxy.http2.engines import engine
 from edgenode.proxy.http2.limits import EngineLimits, Rate
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.causes import NOT_VERIFIED, connecting, losing, misnamed
-from edgenode.proxy.origin.origin import Origin
+from edgenode.proxy.origin.origin import OFFERED, Origin
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.queue import Borrower
 from edgenode.proxy.origin.refusals import refusal
@@ -162,6 +162,8 @@ class TLSOpening:
         connection: SSL.Connection = (SteppedConnection if sockets is None else sockets.tls)(self._pool.context, sock)
         if not is_address(self._name):
             connection.set_tlsext_host_name(self._name.encode("ascii"))
+        if self._borrower is not None and self._borrower.alone:
+            connection.set_alpn_protos([*OFFERED["http/1.1"]])
         connection.set_app_data(self._record)
         connection.set_connect_state()
         self._connection = connection

@@ -148,8 +148,8 @@ class Origin:
     minimum_version: Annotated[str, Choice(("1.2", "1.3"))] = setting("The lowest TLS version.", "1.2")
     protocol: Annotated[str, Choice(tuple(OFFERED))] = setting(
         "What is spoken to the servers: ``http/1.1``, ``h2``, or ``auto``: what the server chooses in TLS (ALPN), "
-        "HTTP/2 before HTTP/1.1. With ``h2`` a server that does not choose it fails; to servers without TLS HTTP/2 is "
-        "spoken at once (prior knowledge) with ``h2``, and HTTP/1.1 with ``auto``.",
+        "HTTP/2 before HTTP/1.1, but HTTP/1.1 for WebSocket. With ``h2`` a server that does not choose it fails; to "
+        "servers without TLS HTTP/2 is spoken at once (prior knowledge) with ``h2``, and HTTP/1.1 with ``auto``.",
         "http/1.1",
     )
     max_streams: Annotated[int, Between(1, 10_000)] = setting(

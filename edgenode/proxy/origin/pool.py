@@ -113,11 +113,12 @@ class OriginPool:
         if server is None:
             borrower.not_lent(None, OriginError(502, "unavailable", "no server is left to try"))
             return None
-        if self._shared and server in self._shared:
+        alone = borrower.alone
+        if self._shared and server in self._shared and not alone:
             self.lend(next(iter(self._shared[server])), borrower, True)
             return None
         idle, heard = self._idle[server], self.reactor.heard
-        while idle and not fresh:
+        while idle and not (fresh or alone):
             connection = _quiet(idle, heard)
             self._idle_count -= 1
             if connection.usable(connection.released >= heard):
@@ -126,7 +127,7 @@ class OriginPool:
                 else:
                     borrower.lent(cast(OriginStream, connection), server, True)
                 return None
-        gatherings = self._gatherings
+        gatherings = None if alone else self._gatherings
         if gatherings is not None and (place := gatherings.join(server, borrower)) is not None:
             return place
         if self.open >= self.origin.max_connections and not self._close_idle():

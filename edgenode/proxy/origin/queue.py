@@ -18,7 +18,16 @@ from edgenode.proxy.streams import OriginStream
 
 
 class Borrower(Protocol):
-    """What a pool tells who wants a connection."""
+    """What a pool tells who wants a connection.
+
+    :ivar alone: whether only a connection of HTTP/1.1 will do that serves nobody else: for WebSocket, which few servers
+        of HTTP/2 take.
+    """
+
+    @property
+    def alone(self) -> bool:
+        """See above."""
+        ...
 
     def lent(self, stream: OriginStream, server: Balanced, reused: bool) -> None:
         """Here it is."""

@@ -117,6 +117,9 @@ class Serving:
         """Over."""
         self.ends.append(reason)
 
+    def becomes(self, tunnel: object) -> None:
+        """A tunnel."""
+
     # -- as the test -------------------------------------------------------------------------------------------------
 
     @property

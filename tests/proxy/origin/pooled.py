@@ -118,6 +118,7 @@ class Borrowing:
     errors: list[OriginError] = Factory(list)
     pool: Any = None
     place: Any = None
+    alone: bool = False
 
     def lent(self, stream: OriginStream, server: Balanced, reused: bool) -> None:
         """Here it is."""

@@ -37,6 +37,7 @@ class Exchange:
     done: Deferred[int] = field(factory=Deferred)
     connection: OriginStream | None = None
     pool: OriginPool | None = None
+    alone: bool = False
 
     def on(self, pool: OriginPool, **options: Any) -> Deferred[int]:
         """Borrow a connection and send the request."""

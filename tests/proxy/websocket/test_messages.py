@@ -222,5 +222,6 @@ def test_who_goes_takes_the_judgement_along(pki: PKI) -> None:
         client, origin = opened(node)
         client.send(frame(TEXT, b"one"))
         node.port.abort()
+        node.loop.settle()
         assert stage.cancelled == 1
         assert said(origin.read())[0][0] == 0x88

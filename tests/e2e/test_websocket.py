@@ -1,0 +1,252 @@
+"""WebSocket through a node, with the clients that people have: ``websockets``, aiohttp, autobahn, Chromium."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import pytest_twisted
+from twisted.internet.defer import Deferred
+
+from tests.support.node import PKI, Changes, Node, in_thread, until
+
+sync_client: Any = pytest.importorskip("websockets.sync.client")
+sync_server: Any = pytest.importorskip("websockets.sync.server")
+
+OPEN: Changes = {"origin origin": {"certificate": None}}
+
+
+class Echo:
+    """An origin by ``websockets``, in threads: it sends back what it gets.
+
+    :ivar requests: the handshakes.
+    :ivar closed: the codes with which its WebSockets ended.
+    """
+
+    def __init__(self, pki: PKI, alpn: list[str] | None = None) -> None:
+        self.requests: list[Any] = []
+        self.closed: list[int | None] = []
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pki.folder / "origin.pem", pki.folder / "origin.key")
+        if alpn:
+            context.set_alpn_protocols(alpn)
+        self._server = sync_server.serve(
+            self._serve,
+            "127.0.0.1",
+            0,
+            ssl=context,
+            process_request=self._page,
+            max_size=None,
+            select_subprotocol=lambda connection, offered: "chat" if "chat" in offered else None,
+        )
+        self.port = int(self._server.socket.getsockname()[1])
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def _page(self, connection: Any, request: Any) -> Any:
+        if "Upgrade" not in request.headers:
+            response = connection.respond(200, PAGE)
+            del response.headers["Content-Type"]
+            response.headers["Content-Type"] = "text/html"
+            return response
+        self.requests.append(request)
+        return None
+
+    def _serve(self, connection: Any) -> None:
+        for message in connection:
+            connection.send(message)
+        self.closed.append(connection.close_code)
+
+    def close(self) -> None:
+        """Stop."""
+        self._server.shutdown()
+        self._thread.join(5)
+
+
+PAGE = """<!doctype html><title>waiting</title><script>
+const socket = new WebSocket("wss://" + location.host + "/chat", ["chat"]);
+socket.onopen = () => socket.send("hello from the page");
+socket.onmessage = event => socket.close(event.data === "hello from the page" ? 4000 : 4001, "bye");
+</script><body>waiting</body>"""
+
+
+@pytest.fixture
+def echo(pki: PKI) -> Iterator[Echo]:
+    """An origin."""
+    echo = Echo(pki)
+    yield echo
+    echo.close()
+
+
+@pytest_twisted.async_yield_fixture
+async def node(pki: PKI, echo: Echo) -> Any:
+    """A node in front of it."""
+    node = Node.of(pki, echo.port, OPEN)
+    node.start()
+    yield node
+    await node.stop()
+
+
+def trusting(pki: PKI, client: bool = False) -> ssl.SSLContext:
+    """The TLS of a client."""
+    context = ssl.create_default_context(cafile=str(pki.folder / "servers.pem"))
+    if client:
+        pki.client.write(pki.folder, "alice")
+        context.load_cert_chain(pki.folder / "alice.pem", pki.folder / "alice.key")
+    return context
+
+
+def connected(node: Node, name: str = "open.test", **options: Any) -> Any:
+    """A client by ``websockets``."""
+    sock = socket.create_connection(("127.0.0.1", node.port))
+    context = trusting(node.pki, options.pop("certified", False))
+    return sync_client.connect(f"wss://{name}/chat", sock=sock, ssl=context, max_size=None, **options)
+
+
+def _talk(node: Node) -> tuple[str | None, int | None]:
+    with connected(node, subprotocols=["chat"]) as client:
+        for message in ("hello", "", "é" * 1000, b"\0" * 3_000_000, "x" * 100_000):
+            client.send(message)
+            assert client.recv(timeout=10) == message
+        client.send(["frag", "men", "ts"])
+        assert client.recv(timeout=10) == "fragments"
+        assert client.ping().wait(5)
+        chosen = client.subprotocol
+    return chosen, client.close_code
+
+
+async def test_websockets_speaks_through_it(node: Node, echo: Echo) -> None:
+    """Compressed, in fragments, with pings, and closed with a code."""
+    assert await in_thread(_talk, node) == ("chat", 1000)
+    handshake, end = await node.events.take(2)
+    assert handshake["status"] == 101
+    assert (end["websocket"]["code"], end["websocket"]["closed_by"]) == (1000, "client")
+    assert (end["websocket"]["received"], end["websocket"]["sent"]) == (6, 6)
+    await until(lambda: echo.closed)
+    assert echo.closed == [1000]
+    assert "permessage-deflate" in echo.requests[0].headers["Sec-WebSocket-Extensions"]
+
+
+def _talk_certified(node: Node) -> int | None:
+    with connected(node, "strict.test", certified=True) as client:
+        client.send("hello")
+        assert client.recv(timeout=10) == "hello"
+    return int(client.close_code)
+
+
+async def test_a_client_is_known_by_its_certificate(node: Node) -> None:
+    """The event of the end too says whose it was."""
+    assert await in_thread(_talk_certified, node) == 1000
+    for event in await node.events.take(2):
+        assert event["certificate"]["subject"] == "CN=Alice,O=Partners"
+
+
+async def test_an_origin_that_speaks_http_2_too_is_asked_by_http_1(pki: PKI) -> None:
+    """With protocol = auto: few servers take WebSocket over HTTP/2."""
+    echo = Echo(pki, ["h2", "http/1.1"])
+    node = Node.of(pki, echo.port, {"origin origin": {"certificate": None, "protocol": "auto"}})
+    node.start()
+    assert await in_thread(_talk, node) == ("chat", 1000)
+    await node.stop()
+    echo.close()
+
+
+def _in_asyncio(coroutine: Any) -> Any:
+    return asyncio.run(coroutine)
+
+
+async def test_aiohttp_speaks_through_it(node: Node, pki: PKI) -> None:
+    """Client of another make."""
+    aiohttp: Any = pytest.importorskip("aiohttp")
+
+    async def talk() -> tuple[str, int | None]:
+        connector = aiohttp.TCPConnector(resolver=_Here(), ssl=trusting(pki))
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.ws_connect(f"wss://open.test:{node.port}/chat", compress=15, autoping=True) as client,
+        ):
+            await client.send_str("hello")
+            message = await client.receive(timeout=10)
+            await client.close(code=4001)
+            return message.data, client.close_code
+
+    assert await in_thread(_in_asyncio, talk()) == ("hello", 4001)
+    _, end = await node.events.take(2)
+    assert end["websocket"]["code"] == 4001
+
+
+class _Here:
+    """Resolves every name to this host."""
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[dict[str, Any]]:
+        """It is here."""
+        here = {"hostname": host, "host": "127.0.0.1", "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}
+        return [here]
+
+    async def close(self) -> None:
+        """Nothing."""
+
+
+async def test_autobahn_speaks_through_it(node: Node, pki: PKI) -> None:
+    """On Twisted, in the same reactor."""
+    websocket: Any = pytest.importorskip("autobahn.twisted.websocket")
+    from twisted.internet import reactor
+    from twisted.internet import ssl as twisted_ssl
+
+    heard: Deferred[Any] = Deferred()
+
+    class Talking(websocket.WebSocketClientProtocol):  # type: ignore[misc]
+        def onOpen(self) -> None:
+            self.sendMessage(b"hello")
+
+        def onMessage(self, payload: bytes, isBinary: bool) -> None:
+            self.heard = payload
+            self.sendClose(3000)
+
+        def onClose(self, clean: bool, code: int, reason: str) -> None:
+            heard.callback((self.heard, clean, code))
+
+    factory = websocket.WebSocketClientFactory(f"wss://open.test:{node.port}/chat")
+    factory.protocol = Talking
+    authority = twisted_ssl.Certificate.loadPEM((pki.folder / "servers.pem").read_text())
+    options = twisted_ssl.optionsForClientTLS("open.test", authority)
+    reactor.connectSSL("127.0.0.1", node.port, factory, options)  # type: ignore[attr-defined]
+    assert await heard == (b"hello", True, 3000)
+    await node.events.take(2)
+
+
+@pytest.mark.parametrize("protocols", ["h2 http/1.1", "http/1.1"])
+@pytest.mark.deadline(60)
+async def test_a_page_in_chromium_speaks_through_it(
+    pki: PKI, echo: Echo, protocols: str, tmp_path: pathlib.Path
+) -> None:
+    """Of the site itself; over HTTP/2 where the node offers it, on the connection of the page."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("no Chromium here")
+    node = Node.of(pki, echo.port, {**OPEN, "listener public": {"protocols": protocols}})
+    node.start()
+    arguments = (
+        chromium, "--headless", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors",
+        "--remote-debugging-port=0", f"--user-data-dir={tmp_path}",
+        f"--host-resolver-rules=MAP open.test 127.0.0.1:{node.port}", "https://open.test/page",
+    )  # fmt: skip
+    browser = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        await until(lambda: any("websocket" in event for event in node.events.told))
+    finally:
+        browser.terminate()
+        await in_thread(browser.wait)
+    (end,) = [event for event in node.events.told if "websocket" in event]
+    assert end["websocket"] == {"received": 1, "sent": 1, "code": 4000, "closed_by": "client"}
+    assert end["request"]["version"] == ("HTTP/2.0" if "h2" in protocols else "HTTP/1.1")
+    assert echo.requests[0].headers["Origin"] == "https://open.test"
+    await node.stop()
