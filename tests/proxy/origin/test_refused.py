@@ -18,6 +18,7 @@ from edgenode.model.presentation import Presentation
 from edgenode.net.errors import NAMELESS, UNREAD
 from edgenode.proxy.origin.refusals import OF_THE_HANDSHAKE, ended
 from tests.support.certificates import make_authority, write_pem
+from tests.support.http2_origins import Http2Origin
 from tests.support.node import PKI, Changes, Node, Origin, Served, get, started
 from tests.support.pools import agent_to, beneath, pool_to
 from tests.support.real_origins import nginx, s_server
@@ -202,6 +203,27 @@ async def test_a_request_goes_on_from_a_server_that_refuses_our_certificate(pki:
         assert (status, event["error"], event["origin"]["tries"]) == (200, None, 2)
         assert (len(strict.connections), len(open.requests)) == (0, 1)
         assert event["origin"]["certificate"]["asked"] is False, "it is the last server's"
+
+
+@needs_openssl
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", REASONS)
+async def test_no_request_of_http2_is_sent_to_who_refuses_our_certificate(pki: PKI, name: str, version: str) -> None:
+    """It refuses before its SETTINGS, in TLS 1.3 too; so whatever was to be sent goes on, body and all."""
+    stem, options, alerts = REASONS[name]
+    alert = alerts[VERSIONS.index(version)]
+    with s_server(pki.folder, version, "-alpn", "h2", *options) as port, Http2Origin(pki, demand=False) as open:
+        changes = dict(ours(stem))
+        keys = {**changes.get("origin origin", {}), "protocol": "h2"}
+        async with started(pki, port, {**changes, "origin origin": keys}) as node:
+            status, event = await ask(node, "POST", b"a body")
+            error, certificate = event["error"], event["origin"]["certificate"]
+            assert (status, error["kind"], certificate["alert"]) == (502, "handshake", alert)
+            assert error["reason"].startswith(f"the origin refused our certificate: {alert}")
+        keys["servers"] = f"https://127.0.0.1:{port} weight=9, https://127.0.0.1:{open.port}"
+        async with started(pki, port, {**changes, "origin origin": keys}) as node:
+            status, event = await ask(node, "POST", b"a body")
+            assert (status, event["origin"]["tries"], open.asked[0].body) == (200, 2, b"a body")
 
 
 async def test_a_body_that_was_sent_is_gone(pki: PKI) -> None:
