@@ -23,6 +23,7 @@ from zope.interface import implementer
 from edgenode.embedding.connection_facts import KnownConnections
 from edgenode.embedding.protocol_transport import ProtocolTransport
 from edgenode.embedding.site_request import read_arguments, read_body, read_head, show, taken_over, transport_of
+from edgenode.embedding.unfinished import EndOfConnection
 from edgenode.model.decision import FORWARD, Close, Decision, Respond
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import UNKNOWN_CLIENT, Connection, Exchange, Response, by_name
@@ -199,7 +200,7 @@ class _Line:
 class _Filtering:
     """One request on its way through the filter."""
 
-    __slots__ = ("_filter", "_over", "_record", "_request", "_waiting")
+    __slots__ = ("_connection", "_filter", "_over", "_record", "_request", "_waiting")
 
     def __init__(self, filter: FilteredResource, request: server.Request) -> None:
         self._filter = filter
@@ -207,6 +208,7 @@ class _Filtering:
         self._record: EventRecord | None = None
         self._over = False
         self._waiting: Deferred[Decision] | None = None
+        self._connection: EndOfConnection | None = None
 
     def start(self) -> None:
         """Judge the request."""
@@ -282,8 +284,11 @@ class _Filtering:
             request.setComponent(Exchange, exchange)
             request.setComponent(Decision, decision)
             request.render(getChildForRequest(self._filter.inner, request))
-            if not self._over and taken_over(request):
-                self._end(101)
+            if not self._over:
+                if taken_over(request):
+                    self._end(101)
+                else:  # it goes on, and may be given to another protocol later
+                    self._connection = EndOfConnection.tell(transport_of(request), self._gone)
 
     def _refuse(self, error: ClientError) -> None:
         """Answer a request that was not even given to the pipeline; on HTTP/1 it was the connection's last."""
@@ -327,9 +332,18 @@ class _Filtering:
         if self._waiting is not None:  # nobody waits for the decision any more
             self._waiting.cancel()
 
+    def _gone(self) -> None:
+        """The connection is over, and its channel has not told so: the resource has given it to another protocol, or
+        has ended the stream of HTTP/2 without an answer."""
+        request = self._request
+        self._end(101 if request.transport is not None else request.code if request.startedWriting else 444)
+
     def _end(self, status: int) -> None:
         """The request is over: nothing more is done for it, and its event is written."""
         record, events = self._record, self._filter.events
+        if self._connection is not None:
+            self._connection.forget(self._gone)
+            self._connection = None
         over, self._over = self._over, True
         if not over and record is not None and events is not None:
             record.status, record.sent, record.ended = status, self._request.sentLength, time.perf_counter()
