@@ -27,7 +27,7 @@ from edgenode.proxy.routing import ServedGroup
 from edgenode.rules.language.texts import to_string
 from edgenode.rules.matching.explaining import Found, Trace, closeness, simplified
 from edgenode.simulation.curl import CurlRequest, InvalidRequest
-from edgenode.simulation.overhearing import Overheard, before_filters, filters_judged, own_stages, stages_told
+from edgenode.simulation.overhearing import NOT_RUN, Overheard, before_filters, filters_judged, own_stages, stages_told
 from edgenode.simulation.simulator import Judged, Simulator, client_of
 
 _PLAIN = {"kind": "respond", "status": 400, "headers": [], "body": "400 The plain HTTP request was sent to HTTPS port"}
@@ -140,6 +140,7 @@ def _judged(
         why = "" if asked else "mode = off" if decision.mode == "off" else "a stage has failed, or decided before"
         told["filter"] = _one(configuration, wanted, traces.get(wanted), why)
     told["stages"] = list(stages_told(path_map.pipeline, decision))
+    told["without"] = [each["stage"] for each in told["stages"] if each["became"] == NOT_RUN]
     told["actions"] = list(_actions(configuration, filters.filters, traces, decision, path_map.pipeline))
     told["agrees"] = _agrees(traces, decision)
     told["timings"] = {stage: round(microseconds) for stage, microseconds in decision.timings}

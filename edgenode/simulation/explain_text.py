@@ -204,6 +204,8 @@ def _outcome_lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"  mode = {outcome['mode']}: nothing is refused"
     if outcome.get("left_out"):
         yield f"  left out: {', '.join(outcome['left_out'])}"
+    if told.get("without"):
+        yield f"  unless a stage of the program decides otherwise: {', '.join(told['without'])}"
     match outcome["kind"]:
         case "alert":
             yield f"  the handshake ends with the alert: {outcome['alert']}"

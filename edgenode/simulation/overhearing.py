@@ -7,15 +7,15 @@ would have said is not known either.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
-from attrs import asdict, define, evolve, field
-from twisted.internet.defer import Deferred
+from attrs import asdict, define, evolve, field, frozen
 
 from edgenode.config.load import Configuration
-from edgenode.model.decision import NOTHING, Decision
+from edgenode.model.decision import NOTHING, Decision, check_said
 from edgenode.model.exchange import Exchange
 from edgenode.model.interfaces import Stage
+from edgenode.policy.awaiting import settled
 from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.pipeline import Pipeline
 from edgenode.rules.matching.certainty import NotKnown, Unknown
@@ -46,25 +46,41 @@ class Overheard:
         """What the stage needs."""
         return self.stage.needs
 
-    def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
+    def decide(self, exchange: Exchange) -> Any:
         """Ask the stage."""
         try:
-            said = self.stage.decide(self.probe(exchange))
+            said: Any = self.stage.decide(self.probe(exchange))
+            said = settled(said)  # what is there already, as of an ``async def`` that waits for nothing
+            if isinstance(said, Decision):
+                check_said(said)
+                self.said = said
         except NotKnown as unknown:
             self.missing = frozenset((unknown.what,))
             return NOTHING
         except Exception:
             self.missing = frozenset(("what it fails for",))
             raise
-        if isinstance(said, Decision):
-            self.said = said
         return said
 
 
+@frozen
+class OfProgram:
+    """A stage that the program gives in which the node is embedded: nobody here has it, nor knows what it would say."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    name: str
+
+    def decide(self, exchange: Exchange) -> Decision:
+        """:raises NotKnown: in any case."""
+        raise NotKnown("a stage of the program")
+
+
 def overheard(configuration: Configuration) -> Configuration:
-    """The same configuration with its own stages overheard."""
+    """The same configuration with its own stages overheard, those that a program gives among them."""
     own: dict[str, tuple[Any, Any]] = {
-        name: (section, Overheard(stage)) for name, (section, stage) in configuration.own_stages.items()
+        name: (section, Overheard(configuration.own_stages.get(name, (section, OfProgram(name)))[1]))
+        for name, section in configuration.stages.items()
     }
     return evolve(configuration, own_stages=own) if own else configuration
 
@@ -89,6 +105,10 @@ def filters_judged(decision: Decision) -> bool:
     return asked and not any(why.stage == GlobalFilters.name and not why.filter for why in decision.reasons)
 
 
+NOT_RUN = "not run: the program gives it"
+"""What becomes of a stage of the program's where it would judge."""
+
+
 def stages_told(pipeline: Pipeline, decision: Decision) -> Iterator[dict[str, Any]]:
     """Every stage in order, as JSON has it: what has become of it, and what it has said that no filter has."""
     timed = {name for name, _ in decision.timings}
@@ -100,4 +120,6 @@ def stages_told(pipeline: Pipeline, decision: Decision) -> Iterator[dict[str, An
         if isinstance(stage, Overheard):
             action = stage.said.action
             told |= {"tags": sorted(stage.said.tags), "action": None if action is None else action.name}
+            if isinstance(stage.stage, OfProgram) and became == "asked":
+                told["became"] = NOT_RUN
         yield told

@@ -415,14 +415,50 @@ FIELD = Field("odd.value", BYTES, read, "Help.")
 
 
 def test_a_stage_without_a_factory_is_for_a_program(outside: Outside) -> None:
-    """``check`` says so; what judges alone cannot use the configuration, and says why."""
-    ini = outside.ini("[stage given]\n")
+    """``check`` says so; ``explain`` says that it was not run, ``replay`` that nothing is certain behind it; and a node
+    alone cannot use the configuration, and says why."""
+    skipping = "[action out]\ntype = skip\n[global-filter out]\npath = ^/out\naction = out\n"
+    ini = outside.ini(f"[stage given]\n{skipping}")
     assert "note: node.ini:23: [stage given]: the program in which the node is embedded has to" in outside.run(
         "check", ini
     )
+    printed = outside.run("explain", ini, "https://shop.example/", "--expect", "forward")
+    assert re.search(r"^  given +not run: the program gives it$", printed, re.MULTILINE)
+    assert "\n  unless a stage of the program decides otherwise: given\n  forwarded\n" in printed
+    assert "note: [stage given] was not run" in printed
+    printed = outside.run("explain", ini, "https://shop.example/out")
+    assert "stage of the program" not in printed, "it is not asked"
+    plain = Configuration.from_text(MINIMAL.replace("shop.example", "www.test"), outside.folder)
+    line = event(plain).replace("www.test", "shop.example")
+    out = line.replace('"target":"/', '"target":"/out')
+    (outside.folder / "events.json").write_text(f"{line}\n{out}\n")
+    told = json.loads(outside.run("replay", ini, "events.json", "--json"))
+    assert [(each["missing"], each["rules"], each["count"]) for each in told["not_certain"]] == [
+        ("a stage of the program", "stage given", 1)
+    ]
+    assert len(told["changed"]) + told["same"] == 1
     told = "[stage given] factory: this key is required: no program gives the stage"
-    assert told in outside.run("explain", ini, "https://shop.example/", status=1)
     assert told in outside.run("run", ini, status=1)
+
+
+def test_explain_shows_what_an_asynchronous_stage_has_said(outside: Outside) -> None:
+    """If it waits for nothing; else explain and the engine would disagree about filters on its tags."""
+    module = """
+from edgenode import Decision, Exchange
+from twisted.internet.defer import succeed
+
+class Tagging:
+    needs: frozenset[str] = frozenset()
+    def __init__(self, name: str) -> None:
+        self.name = name
+    async def decide(self, exchange: Exchange) -> Decision:
+        return Decision(frozenset((await succeed("asked"),)))
+"""
+    asking = outside.declaring("asking", module, "")
+    filter = "[global-filter asked]\ntag = asked\ntags = seen\naction = block\n"
+    told = explained(asking, asking.ini(f"[stage asking]\nfactory = asking:Tagging\nbefore = global-filters\n{filter}"))
+    assert (told["outcome"]["status"], told["agrees"]) == (403, True)
+    assert {"tag": "asked", "from": "stage", "name": "asking"} in told["tags"]
 
 
 def test_code_of_an_extension_is_loaded_only_by_who_names_it(outside: Outside) -> None:
