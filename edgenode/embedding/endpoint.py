@@ -28,8 +28,9 @@ from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
 from edgenode.node.events import EventLog
-from edgenode.node.extensions import Extensions
+from edgenode.node.extensions import Extensions, keeping
 from edgenode.node.watch import Watch
+from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.port import Port
 
 _log = Logger()
@@ -162,10 +163,10 @@ class EdgePort:
         except OSError as error:
             raise _unwritable(configuration, error) from error
         self._assembly = Assembly.for_protocol(configuration, name, self._protocols)
-        context = self._assembly.context(name, self._events)
         self._extensions = Extensions(configuration)
         self._deadlines = Deadlines(reactor)
         speak = partial(ProtocolTransport, self)
+        context = self._context(self._assembly)
         self._port = Port(configuration.listeners[name], context, Poller(reactor), self._deadlines, speak)
         self._changing = DeferredLock()
         self._watch = Watch(reactor, lambda: self._assembly.configuration, self._change)
@@ -255,6 +256,7 @@ class EdgePort:
 
         def make(configuration: Configuration) -> Assembly:
             _check(configuration, self._name, before.configuration)
+            configuration = keeping(configuration, before.configuration)
             return Assembly.for_protocol(configuration, self._name, self._protocols, before)
 
         assembly = await before.successor(self.reactor, change, make)
@@ -266,8 +268,11 @@ class EdgePort:
                 raise _unwritable(configuration, error) from error
             self._assembly = assembly
             self._extensions.renew(configuration)
-            self._port.renew(configuration.listeners[self._name], assembly.context(self._name, self._events))
+            self._port.renew(configuration.listeners[self._name], self._context(assembly))
         return assembly.configuration
+
+    def _context(self, assembly: Assembly) -> ListenerContext:
+        return assembly.context(self._name, self._extensions.events(self._events, assembly.configuration))
 
 
 def _check(configuration: Configuration, name: str, before: Configuration) -> None:

@@ -19,7 +19,6 @@ from edgenode.model.errors import ConfigurationError
 from edgenode.model.interfaces import IEventSink, Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.net.deadlines import Deadlines
-from edgenode.node.extensions import with_sinks
 from edgenode.policy.inspection import Inspection
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.stages import Placed
@@ -156,7 +155,7 @@ class Assembly:
         """What all exchanges of a listener share.
 
         :param listener: its name.
-        :param events: takes the events, besides the sinks of the configuration.
+        :param events: takes the events.
         """
         edge = self.configuration.edge
         return ListenerContext(
@@ -164,7 +163,7 @@ class Assembly:
             self.routers[listener],
             edge.name.encode("ascii"),
             TrustedProxies(edge.trusted_proxies, edge.client_address),
-            with_sinks(events, self.configuration),
+            events,
             edge.told_headers,
             self.configuration.listeners[listener].alpn if self._protocols is None else self._protocols,
             edge.drain_timeout,

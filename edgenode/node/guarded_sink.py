@@ -31,13 +31,14 @@ class GuardedSink:
     :param sink: the sink; its ``record`` may be an ``async def``, or return a Deferred, for which nothing waits.
     :param name: of the sink, for the log.
     :param clock: monotonic seconds.
+    :ivar sink: the sink.
     :ivar lost: how many events it has failed to take.
     """
 
     def __init__(
         self, sink: IEventSink, name: str = "the event sink", clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._sink: Any = sink
+        self.sink: Any = sink
         self._name = name
         self._clock = clock
         self.lost = self._logged = 0
@@ -46,7 +47,7 @@ class GuardedSink:
     def record(self, record: Record) -> None:
         """Hand it on."""
         try:
-            returned = self._sink.record(record)
+            returned = self.sink.record(record)
             if returned is not None:
                 self._follow(returned)
         except BaseException:  # what passes the reactor, be it ``SystemExit``, has it drop the node's poller

@@ -24,13 +24,14 @@ from edgenode.model.interfaces import IEventSink, Stage
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
-from edgenode.node.extensions import Extensions
+from edgenode.node.extensions import Extensions, keeping
 from edgenode.node.feed_updates import FeedUpdates
 from edgenode.node.guarded_sink import GuardedSink
 from edgenode.node.logs import Logs
 from edgenode.node.watch import Watch
 from edgenode.policy.stages import Placed
 from edgenode.proxy.listener.binding import sentence
+from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.listener import Listener
 from edgenode.proxy.listener.port import Port
 from edgenode.proxy.origin.pool import OriginPool
@@ -84,7 +85,10 @@ class EdgeService(Service):
         return {name: self._port(name, listener, self._assembly) for name, listener in listeners.items()}
 
     def _port(self, name: str, listener: Listener, assembly: Assembly) -> Port:
-        return Port(listener, assembly.context(name, self._events), self._reactor, self._deadlines)
+        return Port(listener, self._context(name, assembly), self._reactor, self._deadlines)
+
+    def _context(self, name: str, assembly: Assembly) -> ListenerContext:
+        return assembly.context(name, self._extensions.events(self._events, assembly.configuration))
 
     @property
     def _events(self) -> IEventSink:
@@ -234,6 +238,7 @@ class EdgeService(Service):
         before = self._assembly
 
         def make(configuration: Configuration) -> Assembly:
+            configuration = keeping(configuration, before.configuration)
             return Assembly.of(configuration, self._reactor, self._deadlines, before, self._stages)
 
         assembly = await before.successor(self._reactor, change, make)
@@ -277,7 +282,7 @@ class EdgeService(Service):
                 ports[name].startListening()
             else:
                 ports[name] = kept.pop(listener.endpoint.place(name))
-                ports[name].renew(listener, assembly.context(name, self._events))
+                ports[name].renew(listener, self._context(name, assembly))
         self.ports = ports
         self._leave(kept.values())
         for name, pool in before.pools.items():

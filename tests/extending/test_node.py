@@ -10,6 +10,7 @@ from attrs import define, field, frozen
 from twisted.application.service import Service
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -20,6 +21,7 @@ from edgenode import (
     Configuration,
     ConfigurationError,
     Decision,
+    EdgeEndpoint,
     EdgeService,
     Exchange,
     Forward,
@@ -33,7 +35,7 @@ from edgenode import (
     Stage,
     setting,
 )
-from tests.support.node import PKI, Changes, Events, Node, Origin, ini, started
+from tests.support.node import PKI, Changes, Client, Events, Node, Origin, in_thread, ini, started, until
 
 HERE = __name__
 
@@ -308,6 +310,128 @@ async def test_a_sink_lives_with_the_node(pki: PKI, origin: Origin) -> None:
         await node.events.take()
         assert (one.kept, two.kept) == ([200], [200])
     assert not two.running
+
+
+@frozen
+class FileKeys:
+    """Which file."""
+
+    file: str = setting("The file.")
+
+
+@implementer(IEventSink)
+class Exclusive(Service):
+    """Writes to a file that nobody else may have open."""
+
+    files: ClassVar[dict[str, list[str]]] = {}
+    open: ClassVar[list[str]] = []
+    made: ClassVar[list[Exclusive]] = []
+
+    def __init__(self, name: str, keys: FileKeys) -> None:
+        self.name = name
+        self._file = keys.file
+        self.made.append(self)
+
+    def startService(self) -> None:
+        """Open it."""
+        super().startService()
+        assert self._file not in self.open
+        self.open.append(self._file)
+
+    def stopService(self) -> None:
+        """Close it."""
+        super().stopService()
+        self.open.remove(self._file)
+
+    def record(self, record: Record) -> None:
+        """Write the target."""
+        assert self.running
+        request = record.exchange.request
+        assert request is not None
+        self.files.setdefault(self._file, []).append(request.target.decode())
+
+
+async def test_reloads_lose_no_event_of_a_sink_and_double_none(pki: PKI, origin: Origin) -> None:
+    """Of the same section it is the same sink, opened once; of a changed one the old is closed before the new is
+    opened, and that has the events of requests that were under way. Who loads it need not think of that."""
+
+    class Holding:
+        name = "holding"
+        needs: frozenset[str] = frozenset()
+        held: ClassVar[list[Deferred[Decision]]] = []
+
+        def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
+            request = exchange.request
+            if request is None or not request.path.startswith(b"/held"):
+                return NOTHING
+            self.held.append(Deferred())
+            return self.held[-1]
+
+    def sinks(*files: str) -> Changes:
+        return {f"sink {file[0]}": {"factory": f"{HERE}:Exclusive", "file": file} for file in files}
+
+    async def release() -> None:
+        for each in Holding.held:
+            each.callback(NOTHING)
+        Holding.held.clear()
+        for answer in asked:
+            assert await answer == [200]
+        asked.clear()
+
+    Exclusive.files.clear()
+    Exclusive.made.clear()
+    asked: list[Deferred[list[int]]] = []
+    node = node_with(pki, origin, [Holding()], sinks("a", "b1"))
+    node.start()
+    try:
+        for number, files in enumerate((("a", "b1"), ("a", "b2"), ("a", "b2", "c"), ("a", "b1"))):
+            asked.append(Deferred.fromCoroutine(statuses(node, f"held{number}")))
+            await until(lambda: len(Holding.held) == len(asked))
+            await node.reload(origin, sinks(*files))
+            assert await statuses(node, f"asked{number}") == [200]
+            assert sorted(Exclusive.open) == sorted(files)
+        await release()
+        await node.events.take(8)
+    finally:
+        await node.stop()
+    every = sorted([f"/held{number}" for number in range(4)] + [f"/asked{number}" for number in range(4)])
+    assert sorted(Exclusive.files["a"]) == every
+    assert sorted(Exclusive.files["b1"] + Exclusive.files["b2"]) == every
+    assert Exclusive.files["b2"] == ["/asked1", "/asked2"]
+    assert Exclusive.files["c"] == ["/asked2"]
+    assert Exclusive.open == []
+
+
+async def test_a_stage_is_kept_whoever_loads_the_configuration(pki: PKI, origin: Origin) -> None:
+    """As by ``before=``: what it has counted goes on; with other keys it is a new one."""
+    changes: dict[str, dict[str, str | None]] = {"stage counting": {"factory": f"{HERE}:counting", "most": "1"}}
+    async with started(pki, origin, changes) as node:
+        assert await statuses(node, "") == [200]
+        await node.reload(origin, changes)
+        assert await statuses(node, "") == [429]
+        changes["stage counting"]["most"] = "2"
+        await node.reload(origin, changes)
+        assert await statuses(node, "") == [200]
+        await node.events.take(3)
+
+
+async def test_two_ports_of_one_configuration_share_its_sinks(pki: PKI, origin: Origin) -> None:
+    """A sink is opened with the first port, and closed when the last is over, so that no port loses its events."""
+    from twisted.internet import reactor
+
+    Keeping.all.clear()
+    changes: Changes = {"sink one": {"factory": f"{HERE}:Keeping"}}
+    configuration = Configuration.from_text(ini(origin.port, changes), pki.folder, {}, requests=False)
+    endpoint = EdgeEndpoint(reactor, configuration, "public")
+    (sink,) = Keeping.all
+    ports: list[Any] = [await endpoint.listen(Factory.forProtocol(Protocol)) for _ in range(2)]
+    for port in ports:
+        await in_thread(lambda number: Client(number, "open.test").close(), port.getHost().port)
+    await until(lambda: sink.kept == [0, 0])
+    for port in ports:
+        await port.stopListening()
+        await port.when_over()
+        assert bool(sink.running) == (port is ports[0])
 
 
 async def test_a_sink_that_fails_takes_no_record_from_another(
