@@ -454,7 +454,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         """No server has answered: 502, 503 or 504."""
         if not self._over:
             self.error = error
-            self._respond(Response(error.status, (), PAGES[error.status]))
+            self._respond(Response(error.status, (), PAGES[error.status]), grpc.status_of_failure(error))
 
     def response_broken(self, error: OriginError) -> None:
         """The response has begun and cannot be completed."""
@@ -491,7 +491,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         self.error = error
         answer = self._answer
         if answer is not None and is_call(self.head) and has_grpc(answer.fields):
-            self.grpc_status = grpc_status or grpc.status_of(error.status)
+            self.grpc_status = grpc_status or grpc.status_of_failure(error)
             self._end()
             self._client.send_body(b"", True, grpc.trailers(self.grpc_status, grpc.phrase(error.status)))
             return

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from urllib.parse import quote
 
+from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Request, Response
 from edgenode.net.deadlines import Deadlines
 
@@ -43,6 +44,9 @@ STATUSES: Mapping[int, int] = MappingProxyType(
 """The status of gRPC for a status of HTTP, in the main as clients map them that get no better one (gRPC's
 http-grpc-status-mapping.md). Every other one is that of an action, and means PERMISSION_DENIED."""
 
+_RESETS: Mapping[int | None, int] = MappingProxyType({8: CANCELLED, 11: RESOURCE_EXHAUSTED, 12: PERMISSION_DENIED})
+"""For an error code with which an origin resets a stream (RFC 9113, section 7); with all others it has failed."""
+
 _OF_THE_BODY = frozenset((b"content-type", b"cache-control", b"location", b"x-content-type-options"))
 _OWN = re.compile(rb"[1-9]|1[0-6]")
 _LONGEST_MESSAGE = 1024
@@ -56,6 +60,12 @@ _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-
 def status_of(status: int) -> int:
     """The status of gRPC for one of HTTP with which the node answers."""
     return STATUSES.get(status, PERMISSION_DENIED)
+
+
+def status_of_failure(error: ClientError | OriginError) -> int:
+    """The status of gRPC for what ends a call at the origin, or in the middle of it."""
+    code = error.code if isinstance(error, OriginError) else None
+    return _RESETS.get(code, status_of(error.status))
 
 
 def trailers_only(response: Response, status: int = 0) -> tuple[Response, int]:
