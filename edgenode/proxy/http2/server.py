@@ -27,6 +27,9 @@ _WRITES = 2
 _LINGERING = 2.0
 """Seconds for which a client may read why the connection ends, before it is cut."""
 
+_SWALLOWING = 1.0
+"""Seconds for a client to end a request that is answered already, before it is told that it need not."""
+
 _NOTICE = 1.0
 """Seconds for a client to answer the PING behind the notice that the connection will end: what it has sent before it
 has read the notice is served (RFC 9113, section 6.8)."""
@@ -108,6 +111,13 @@ class ServerConnection:
     def cut(self, stream: ServerStream, code: int) -> None:
         """End a stream before its end."""
         self.engine.reset(stream.number, code)
+        self._forget(stream.number)
+        self.flush_soon()
+
+    def part(self, stream: ServerStream) -> None:
+        """A stream whose response is sent is over: the client need not send to it any more (RFC 9113, section 8.1)."""
+        if not stream.complete:
+            self.engine.reset(stream.number, NO_ERROR)
         self._forget(stream.number)
         self.flush_soon()
 
@@ -202,6 +212,9 @@ class ServerConnection:
         for stream in [*self._streams.values()]:
             if now >= stream.body_due:
                 stream.body_due = NEVER
+                if stream.over:
+                    self.part(stream)
+                    continue
                 stream.failed(ClientError(408, "the request body took too long"))
             elif now >= stream.taken_due:
                 stream.taken_due = NEVER
@@ -315,17 +328,18 @@ class ServerConnection:
             self._watch_sending()
 
     def _sent_all(self) -> None:
-        """All is sent that may be: forget the streams whose response that was. A client that still sends to one need
-        not (RFC 9113, section 8.1)."""
+        """All is sent that may be: forget the streams whose response that was, and to which the client does not send
+        any more. Some clients, curl among them, take a reset in the middle of their request for a failure, though it
+        says that there is none."""
         answered, self._answered = self._answered, []
         for stream in answered:
             if self.engine.queued(stream.number):
                 self.watch_taking(stream)  # and it comes back once all of it is taken
-            else:
-                if not stream.complete:
-                    self.engine.reset(stream.number, NO_ERROR)
-                    self.flush_soon()
+            elif stream.complete:
                 self._forget(stream.number)
+            else:
+                stream.swallow(due := self.clock() + _SWALLOWING)
+                self.expect(due)
         if self.engine.closed or (not self._streams and (self._gone_away or self._ended)):
             self._end()
 

@@ -28,6 +28,10 @@ AHEAD = 32 * 1024
 by default (RFC 9113, section 6.9.2)."""
 
 
+SWALLOWED = 64 * 1024
+"""Bytes of a request body that are taken, and thrown away, behind a response that did not wait for them."""
+
+
 class Client(Protocol):
     """What a speaker needs of the client connection that it speaks on."""
 
@@ -75,6 +79,9 @@ class Connection(Protocol):
     def cut(self, stream: ServerStream, code: int) -> None:
         """End a stream before its end."""
 
+    def part(self, stream: ServerStream) -> None:
+        """A stream whose response is sent is over."""
+
     def last_request(self) -> None:
         """Serve no further request."""
 
@@ -104,6 +111,7 @@ class ServerStream:
     _trailers: Headers = ()
     _owed = 0  # bytes whose place was not given back yet
     _given = 0  # bytes of the response
+    _swallows = 0  # bytes that are still taken behind the response
     _taken = 0  # of them those that had been taken into frames when it was looked at last
 
     def __init__(self, connection: Connection, number: int, fields: Fields, done: bool) -> None:
@@ -274,6 +282,8 @@ class ServerStream:
             self.body_due = NEVER
         if self.over or self._told:
             self._pay()
+            if self._swallows:
+                self._swallow(len(data))
         elif not self.begun or self._left is not None or self._waiting:
             self._waiting = self._waiting + data  # of at most the stream's window
             self._trailers = trailers
@@ -297,6 +307,19 @@ class ServerStream:
         handler = self._handler
         if handler is not None:
             handler.body_failed(error)
+
+    def swallow(self, until: float) -> None:
+        """The response is sent, and the client still sends to it: let it come to the end of a small body.
+
+        :param until: until when, on the clock of the deadlines.
+        """
+        self._swallows = SWALLOWED
+        self.body_due = until
+
+    def _swallow(self, size: int) -> None:
+        self._swallows -= size
+        if self.complete or self._swallows <= 0:
+            self._connection.part(self)
 
     def stalls(self) -> bool:
         """Whether the client has taken nothing of the response since this was asked last."""

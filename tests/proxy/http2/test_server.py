@@ -197,7 +197,9 @@ def test_the_connection_s_window_does_not_leak() -> None:
                 each.client.data(stream, b"x", False)
                 each.client.reset(stream, CANCEL)
             each.talk()
-            assert each.client.open_streams == 0
+        each.loop.wait(2.0)
+        each.talk()
+        assert each.client.open_streams == 0
         each.ask(POST, b"x" * 60_000)
         assert (len(each.handler.body), each.handler.done) == (60_000, 1)
 
@@ -209,6 +211,24 @@ def test_who_still_sends_what_is_not_wanted_is_told_so() -> None:
         assert each.answer(stream)[1] == b"/"
         assert ("reset", stream, NO_ERROR, False) in each.told.calls
         assert each.client.open_streams == 0
+
+
+def test_who_ends_a_small_body_behind_the_response_is_not_reset() -> None:
+    """curl takes a reset for a failure of the request that has been answered; so it has a second to end it."""
+    with serving(answering=answer) as each:
+        stream = each.ask(POST, b"a", done=False)
+        assert each.answer(stream)[1] == b"/"
+        each.client.data(stream, b"b", True)
+        each.talk()
+        assert each.client.open_streams == 0
+        idle = each.ask(POST, b"a", done=False)
+        each.loop.wait(0.9)
+        each.talk()
+        assert each.client.open_streams == 1
+        each.loop.wait(0.6)
+        each.talk()
+        assert each.client.open_streams == 0
+        assert [call[1:] for call in each.told.calls if call[0] == "reset"] == [(idle, NO_ERROR, False)]
 
 
 def test_a_body_that_is_not_as_long_as_it_says_fails(engine: type) -> None:
