@@ -18,7 +18,19 @@ from edgenode.model.interfaces import Record
 from edgenode.model.presentation import Presentation
 from edgenode.node.event_fields import ALL_ROWS, ROWS, Row
 from edgenode.node.event_schema import Event
-from edgenode.node.event_values import headers, instant, octets, reasons, stages, tags, text, texts, version
+from edgenode.node.event_values import (
+    PLAIN,
+    escaped,
+    header_labels,
+    instant,
+    octets,
+    reasons,
+    stages,
+    tags,
+    text,
+    texts,
+    version,
+)
 
 _FIXED = ("peer", "local", "tls", "certificate", "server_group", "security_policy", "path_map")
 """The fields that the exchanges of a :class:`~edgenode.model.interfaces.Standing` share; they stand together."""
@@ -39,15 +51,6 @@ def event_line(record: Record) -> str:
     began, ended = record.began, record.ended
     decided = record.decided or ended
     answered = record.answered or ended
-    origin = "null"
-    if record.tries:
-        server, reused = record.server, "true" if record.reused else "false"
-        asked = "null" if server is None else text(server)
-        presented = "null" if record.presented is None else _presented(record.presented)
-        values = text(record.origin), asked, record.origin_status or "null", record.tries, reused, presented
-        origin = _ORIGIN % values
-        if record.left_out or record.queued or record.origin_protocol:
-            origin = f"{origin[:-1]}{''.join(_in_part(record))}}}"
     line = _EVENT[:]
     line[1::2] = (
         instant(record.time),
@@ -61,15 +64,18 @@ def event_line(record: Record) -> str:
         "null" if action is None else text(action.name),
         text(decision.mode),
         stages(decision.timings),
-        f"{record.status}",
-        "null" if error is None else _error(error),
-        origin,
-        f"{record.received}",
-        f"{record.sent}",
-        f"{int((decided - began) * 1e6)}",
-        f"{int((answered - decided) * 1e6)}",
-        f"{int((ended - answered) * 1e6)}",
-        f"{int((ended - began) * 1e6)}",
+        _ENDING
+        % (
+            record.status,
+            "null" if error is None else _error(error),
+            _origin(record) if record.tries else "null",
+            record.received,
+            record.sent,
+            (decided - began) * 1e6,
+            (answered - decided) * 1e6,
+            (ended - answered) * 1e6,
+            (ended - began) * 1e6,
+        ),
     )
     if record.grpc_status is not None:
         line[-1] = f'{line[-1][:-1]},"grpc_status":{record.grpc_status}}}'
@@ -85,6 +91,17 @@ def event_of(record: Record) -> Event:
     """
     event: Event = json.loads(event_line(record))
     return event
+
+
+def _origin(record: Record) -> str:
+    server, reused = record.server, "true" if record.reused else "false"
+    asked = "null" if server is None else text(server)
+    presented = "null" if record.presented is None else _presented(record.presented)
+    values = text(record.origin), asked, record.origin_status or "null", record.tries, reused, presented
+    origin = _ORIGIN % values
+    if record.left_out or record.queued or record.origin_protocol:
+        origin = f"{origin[:-1]}{''.join(_in_part(record))}}}"
+    return origin
 
 
 def _in_part(record: Record) -> Iterator[str]:
@@ -104,18 +121,27 @@ def _presented(presentation: Presentation) -> str:
 
 
 def _request(request: Request, names: tuple[bytes, ...]) -> str:
-    length = request.length
-    members = _REQUEST[:]
-    members[1::2] = (
-        text(request.method.decode("latin-1")),
-        text(request.scheme.decode("latin-1")),
-        text(request.authority.decode("latin-1")),
-        text(request.target.decode("latin-1")),
-        version(request.version),
-        "null" if length is None else f"{length}",
-        headers(request.fields, names),
-    )
-    return "".join(members)
+    # What was sent stands at every second place; whether any of it has to be escaped is seen of all of it at once.
+    members, length, read = _REQUEST[:], request.length, request.fields.get
+    members[1::2] = request.method, request.scheme, request.authority, request.target
+    if length == 0 and request.version == (1, 1):
+        written = _AS_USUAL
+    else:
+        written = _framing(version(request.version), "null" if length is None else f"{length}")
+    for name, opening, absent in header_labels(names):
+        values = read(name)
+        if values:
+            written += opening
+            for value in values:
+                members += written, value
+                written = b'","'
+            written = b'"]'
+        else:
+            written += absent
+    members.append(written + b"}}")
+    if b"".join(members[1::2]).translate(None, PLAIN):
+        members[1::2] = map(escaped, members[1::2])
+    return b"".join(members).decode("ascii")
 
 
 def _error(error: ClientError | OriginError) -> str:
@@ -149,8 +175,17 @@ def _parts(template: str) -> list[str]:
     return parts
 
 
-_EVENT = _parts(_template(ROWS, optional=False))
-_REQUEST = _parts(_template(ALL_ROWS["request"].inner))
+def _framing(version: str, length: str) -> bytes:
+    """What stands between the target of a request and its headers."""
+    return (_FRAMING % (version, length)).encode("ascii")
+
+
+_BEFORE, _, _AFTER = _template(ROWS, optional=False).partition('"status":')
+_EVENT, _ENDING = [*_parts(_BEFORE), ""], f'"status":{_AFTER}'
+_SENT, _, _FRAMING = _template(ALL_ROWS["request"].inner).partition('"version":')
+_REQUEST = [part.encode("ascii") for part in _parts(_SENT.replace("%s", '"%s"'))[:-1]]
+_FRAMING = f'","version":{_FRAMING.removesuffix("%s}")}{{'
+_AS_USUAL = _framing(version((1, 1)), "0")
 _ORIGIN = _template(ALL_ROWS["origin"].inner, optional=False)
 _ORIGIN_ERROR = _template(ALL_ROWS["error"].inner)
 _CLIENT_ERROR = _template(ALL_ROWS["error"].inner, optional=False)

@@ -125,7 +125,7 @@ Verdict = Annotated[str, Kind(lambda value: text(str(value)), _read_verdict)]
 Chain = Annotated[int, Kind(lambda value: str(len(value)), _read_chain)]
 Tags = Annotated[list[str], Kind(tags, frozenset)]
 Stages = Annotated[dict[str, int], Kind(stages, lambda value: tuple(value.items()))]
-Headers = Annotated[dict[str, list[str]], Kind(lambda found: headers(found, tuple(found)), _read_headers)]
+Headers = Annotated[dict[str, list[str]], Kind(headers, _read_headers)]
 
 
 class EventTls(TypedDict):

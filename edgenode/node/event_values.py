@@ -65,27 +65,29 @@ def stages(timings: Iterable[tuple[str, float]]) -> str:
     return f"{{{','.join(members)}}}"
 
 
+PLAIN = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
+"""The bytes that stand in a text of JSON as they are."""
+
+
+def escaped(value: bytes) -> bytes:
+    """Bytes as they stand within the quotes of a text."""
+    return octets(value)[1:-1].encode("ascii")
+
+
 @functools.lru_cache(16)
-def _labels(names: tuple[bytes, ...]) -> tuple[tuple[bytes, str, str], ...]:
-    """Names of header fields, each with the beginning of its member and the whole of one without values."""
-    return tuple((name, f"{octets(name)}:[", f"{octets(name)}:[]") for name in names)
-
-
-def headers(found: Mapping[bytes, tuple[bytes, ...]], names: tuple[bytes, ...]) -> str:
-    """Every value of each of these header fields, none of one that is absent. Of no other field anything is written.
+def header_labels(names: tuple[bytes, ...]) -> tuple[tuple[bytes, bytes, bytes], ...]:
+    """How each of several header fields is written in an object of them: its name, what stands before its first value,
+    and the whole of it without any.
 
     :param names: in lower case, from the configuration.
     """
-    read = found.get
-    members = []
-    for name, label, absent in _labels(names):
-        values = read(name)
-        if not values:
-            members.append(absent)
-        elif len(values) == 1:  # nearly always
-            members.append(f"{label}{text(values[0].decode('latin-1'))}]")
-        else:
-            members.append(f"{label}{','.join(map(octets, values))}]")
+    labels = [b"%b%b:[" % (b"," if place else b"", octets(name).encode("ascii")) for place, name in enumerate(names)]
+    return tuple((name, label + b'"', label + b"]") for name, label in zip(names, labels, strict=True))
+
+
+def headers(found: Mapping[bytes, tuple[bytes, ...]]) -> str:
+    """Every value of each header field."""
+    members = (f"{octets(name)}:[{','.join(map(octets, values))}]" for name, values in found.items())
     return f"{{{','.join(members)}}}"
 
 
