@@ -41,6 +41,18 @@ def _options(max_mem: int) -> re2.Options:
 _ALONE = _options(_SINGLE)
 
 
+_WORD = r"(?:[A-Za-z0-9/_%=&;:,<>'\"!~@#` -]|\\[/_%=&;:,<>'\"!~@#` .*+?()\[\]{}^$\\-])+"
+_WORDS = re.compile(rf"(?:\^|\\A)(?:({_WORD})|\((?:\?:)?({_WORD}(?:\|{_WORD})*)\))(?:\$|\\z)", re.ASCII)
+
+
+def words(pattern: str) -> tuple[bytes, ...]:
+    r"""The only texts that a checked expression matches, if it says them one by one, such as ``^(?:GET|HEAD)$``; else
+    none. To look for those takes no search."""
+    found = _WORDS.fullmatch(pattern)
+    alternatives = "" if found is None else found[1] or found[2]
+    return tuple(re.sub(r"\\(.)", r"\1", each).encode("ascii") for each in alternatives.split("|") if each)
+
+
 def check_regex(pattern: str) -> None:
     """Check a regular expression.
 

@@ -1,14 +1,15 @@
-"""What ``$`` is in rules on text that a client has encoded: what it is to PCRE, and so to many servers."""
+"""What ``$`` is in rules on text that a client has encoded: what it is to PCRE, and so to many servers. And which
+expressions are but words."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgenode.rules.regexes import compile_regex, ending_as_in_pcre
+from edgenode.rules.regexes import check_regex, compile_regex, ending_as_in_pcre, words
 
 PIECES = ("a", "b", r"\$", "[$a]", r"[\]$b]", "[^$]", "(?:^|b)", "a*", ".", r"\n", "[]$]", "[^]a]")
 ENDS = ("$", "(?:a|$)", "(?:b$|a)", "(a$)?", "$$", "")
@@ -37,3 +38,45 @@ def test_what_is_no_end_of_the_text_stays_as_it_is(pattern: str) -> None:
 def test_at_the_ends_of_lines_a_dollar_goes_on_to_match() -> None:
     """``(?m)`` has a ``$`` in front of every line feed."""
     assert compile_regex(ending_as_in_pcre("(?m)a$")).search(b"a\nb") is not None
+
+
+PARTS = ("(", "(?:", ")", "|", "GET", "a", r"\.", ".", "-", r"\d", "(?i)", r"\|", "*", "^", "$")
+BEGINNINGS, ENDINGS = ("^", r"\A", "^(", "", "(?m)^"), ("$", r"\z", ")$", "", "$$")
+
+
+@settings(max_examples=500)
+@given(
+    st.sampled_from(BEGINNINGS),
+    st.lists(st.sampled_from(PARTS), max_size=4),
+    st.sampled_from(ENDINGS),
+    st.text("GETa.-|1\n", max_size=5),
+)
+def test_words_are_all_that_an_expression_matches(beginning: str, parts: list[str], ending: str, text: str) -> None:
+    """An expression with words matches each of them, and nothing else."""
+    pattern = "".join((beginning, *parts, ending))
+    found = words(pattern)
+    if not found:
+        return
+    check_regex(pattern)
+    compiled = compile_regex(pattern)
+    others = (other for word in found for other in (b"x" + word, word + b"\n", word[1:], word.lower()))
+    for value in (text.encode(), *found, *others):
+        assert (compiled.search(value) is not None) == (value in found), value
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("^GET$", (b"GET",)),
+        ("^(TRACE|TRACK)$", (b"TRACE", b"TRACK")),
+        (r"\A(?:www|api)\.example\.com\z", ()),
+        (r"^www\.example\.com$", (b"www.example.com",)),
+        ("^GET|HEAD$", ()),
+        ("(?i)^GET$", ()),
+        ("^(GET|)$", ()),
+        ("GET$", ()),
+    ],
+)
+def test_the_words_of_an_expression(pattern: str, expected: tuple[bytes, ...]) -> None:
+    """Whole texts in a fixed case are words; what can be anything, or part of a text, is none."""
+    assert words(pattern) == expected

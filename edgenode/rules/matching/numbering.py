@@ -15,6 +15,7 @@ from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Lea
 from edgenode.rules.matching import evaluators
 from edgenode.rules.matching.evaluators import Test
 from edgenode.rules.networks import Range
+from edgenode.rules.regexes import words
 
 _PRESENT = 60
 """How many requests in a hundred are guessed to have what a rule looks for the presence of."""
@@ -96,13 +97,22 @@ class Numbering:
         return self._predicates[number].subject
 
     def sought(self, numbers: Iterable[int]) -> dict[Subject, dict[str, list[tuple[Any, int]]]]:
-        """What some predicates look at, each once, with what they seek by the kind of match."""
+        """What some predicates look at, each once, with what they seek by the kind of match.
+
+        Of what a request has one of, such as its method, regular expressions that are but words are looked up as such.
+        """
         subjects: dict[Subject, dict[str, list[tuple[Any, int]]]] = {}
         for number in sorted(numbers):
             predicate = self._predicates[number]
             subjects.setdefault(predicate.subject, {}).setdefault(predicate.match, []).append(
                 (predicate.sought, number)
             )
+        for subject, by_match in subjects.items():
+            patterns = [] if subject.of_request is None else by_match.get("regex", [])
+            found = [(word, number) for each, number in patterns if isinstance(each, str) for word in words(each)]
+            if {number for _, number in found} == {number for _, number in patterns} != set():
+                by_match.setdefault("equal", []).extend(found)
+                del by_match["regex"]
         return subjects
 
     def forget(self) -> None:
