@@ -75,9 +75,21 @@ class Looks:
 
         :raises RuntimeError: if a value cannot be searched, such as for want of memory.
         """
+        request = exchange.request
         try:
-            if exchange.request is not None:
-                self._look_at_request(exchange.request, hits)
+            if request is not None:
+                fields = request.fields
+                for name, scan, note in self.headers:
+                    for value in fields.get(name, ()):
+                        scan(value, note, 0, hits)
+                for read_one, scan, note in self.parts:
+                    value = read_one(request)
+                    if value is not None:
+                        scan(value, note, 0, hits)
+                for read_one, words in self.words:
+                    value = read_one(request)
+                    if value in words:
+                        hits.update(words[value])
             for read, scan, note in self.scans:
                 for value in read(exchange) or ():
                     scan(value, note, 0, hits)
@@ -87,18 +99,3 @@ class Looks:
             values = read(exchange)
             if values:
                 find(values, hits)
-
-    def _look_at_request(self, request: Request, hits: set[int]) -> None:
-        if self.headers:
-            fields = request.fields
-            for name, scan, note in self.headers:
-                for value in fields.get(name, ()):
-                    scan(value, note, 0, hits)
-        for read, scan, note in self.parts:
-            value = read(request)
-            if value is not None:
-                scan(value, note, 0, hits)
-        for read, words in self.words:
-            value = read(request)
-            if value in words:
-                hits.update(words[value])
