@@ -139,7 +139,8 @@ def _request(request: Request, names: tuple[bytes, ...]) -> str:
         else:
             written += absent
     members.append(written + b"}}")
-    if b"".join(members[1::2]).translate(None, PLAIN):
+    sent = b"".join(members[1::2])
+    if sent.translate(PLAIN) != sent:
         members[1::2] = map(escaped, members[1::2])
     return b"".join(members).decode("ascii")
 

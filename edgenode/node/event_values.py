@@ -12,6 +12,7 @@ from json.encoder import encode_basestring_ascii
 from operator import attrgetter
 from typing import Any, cast
 
+from edgenode.model.alphabets import only
 from edgenode.model.decision import Reason
 
 text: Callable[[str], str] = cast(Any, encode_basestring_ascii)
@@ -65,8 +66,8 @@ def stages(timings: Iterable[tuple[str, float]]) -> str:
     return f"{{{','.join(members)}}}"
 
 
-PLAIN = bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\')
-"""The bytes that stand in a text of JSON as they are."""
+PLAIN = only(bytes(byte for byte in range(0x20, 0x7F) if byte not in b'"\\'))
+"""Leaves what stands in a text of JSON as it is."""
 
 
 def escaped(value: bytes) -> bytes:

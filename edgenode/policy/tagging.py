@@ -102,7 +102,7 @@ class Tagging:
         if COOKIE in fields:
             headers -= 1
             for value in fields[COOKIE]:
-                cookies += _items(value.translate(None, b" "), b";", b";;")
+                cookies += _items(value.replace(b" ", b""), b";", b";;")
         tags = [
             _HEADERS[headers] if headers < _COUNTED else f"headers:{headers}",
             _COOKIES[cookies] if cookies < _COUNTED else f"cookies:{cookies}",

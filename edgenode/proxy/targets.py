@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from edgenode.model.alphabets import only
 from edgenode.model.errors import ClientError
 
 _UNSAFE = bytes(c for c in range(256) if c <= 0x20 or c >= 0x7F or c in b'"#<>')
@@ -37,14 +38,8 @@ _ENDS_TEXT = re.compile(rb"[\0\r\n]")
 _BYTE = {b"%02x" % c: bytes((c,)) for c in range(256)}
 
 
-def _but(*excluded: bytes) -> bytes:
-    """The class of all bytes but these."""
-    return b"[^%b]" % re.escape(_UNSAFE + b"".join(excluded))
-
-
-_ELSEWHERE = _but(_UNSAFE_IN_PATH, b"/?%")
-_PLAIN = re.compile(rb"((?:/%b%b*)*/?)(?:\?(%b*))?" % (_but(_UNSAFE_IN_PATH, b"/?%."), _ELSEWHERE, _but()))
-"""Those in which there is nothing to decode or to resolve, nearly all: the path, and the query."""
+_PLAIN_PATH = only(bytes(c for c in range(256) if c not in _UNSAFE + _UNSAFE_IN_PATH + b"?%"))
+_SAFE = only(bytes(c for c in range(256) if c not in _UNSAFE))
 
 
 class Target(NamedTuple):
@@ -71,11 +66,16 @@ def read_target(target: bytes, method: bytes) -> Target:
 
     :raises ClientError: 400, if it is none of these or can be read in two ways.
     """
-    plain = _PLAIN.fullmatch(target)
-    if plain is not None and target[:1] == b"/":
-        path, query = plain.groups()
-        return _target((None, path, query, path))
-    if target.translate(None, _UNSAFE) != target:
+    path, mark, query = target.partition(b"?")
+    if (  # nearly always there is nothing to decode or to resolve
+        path[:1] == b"/"
+        and path.find(b"//") < 0
+        and path.find(b"/.") < 0
+        and path.translate(_PLAIN_PATH) == path
+        and query.translate(_SAFE) == query
+    ):
+        return _target((None, path, query if mark else None, path))
+    if target.translate(_SAFE) != target:
         raise ClientError(400, "the target contains a character that no URI has")
     authority = None
     if not target.startswith(b"/"):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from edgenode.model.alphabets import only
 from edgenode.model.exchange import by_name
+from edgenode.proxy.framing import END_TO_END
 
 LINE_BYTES = bytes(c for c in range(256) if c == 9 or 0x20 <= c != 0x7F)
 """Every byte that may stand in a line of a head."""
@@ -16,7 +18,16 @@ LINE_BYTES = bytes(c for c in range(256) if c == 9 or 0x20 <= c != 0x7F)
 _SPACE = 0x20
 """Of the bytes that may stand in a line only the tab is less."""
 
-_TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+_LINE = only(LINE_BYTES)
+_TOKEN = only(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
+
+_USUAL = END_TO_END.union(
+    b"""accept-ranges access-control-allow-origin age alt-svc connection content-language content-security-policy dnt
+    keep-alive priority sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site
+    sec-fetch-user sec-gpc strict-transport-security transfer-encoding upgrade-insecure-requests via
+    x-content-type-options x-frame-options x-request-id x-requested-with""".split()
+)
+"""Names that are known to be tokens; whether others are is looked at."""
 
 Fields = dict[bytes, tuple[bytes, ...]]
 
@@ -35,7 +46,8 @@ def read_field_lines(block: bytes) -> tuple[list[bytes], Fields, bytes]:
     """
     lines = block.split(b"\r\n")
     lines.pop()
-    if len(block.translate(None, LINE_BYTES)) != 2 * len(lines):
+    text = b"".join(lines)
+    if text.translate(_LINE) != text:
         raise MalformedHead(stray(block))
     fields: Fields = {}
     try:
@@ -46,10 +58,17 @@ def read_field_lines(block: bytes) -> tuple[list[bytes], Fields, bytes]:
             fields[name.lower()] = (value,)
     except IndexError:
         pass  # no value, or no colon with a space behind it
-    as_usual = len(fields) == len(lines) and b"" not in fields
-    if as_usual and not b"".join(fields).translate(None, _TOKEN_BYTES):
+    if len(fields) == len(lines) and _are_tokens(fields):
         return list(fields), fields, block
     return _read_one_by_one(lines)
+
+
+def _are_tokens(names: Fields) -> bool:
+    """Whether names in lower case are tokens (RFC 9110, section 5.6.2)."""
+    if _USUAL.issuperset(names):
+        return True
+    joined = b"".join(names)
+    return b"" not in names and joined.translate(_TOKEN) == joined
 
 
 def stray(lines: bytes) -> str:
@@ -75,7 +94,7 @@ def _read_one_by_one(lines: list[bytes]) -> tuple[list[bytes], Fields, bytes]:
     pairs = []
     for line in lines:
         name, colon, value = line.partition(b":")
-        if not colon or not name or name.lower().translate(None, _TOKEN_BYTES):
+        if not colon or not _are_tokens({name.lower(): ()}):
             raise MalformedHead(_line_fault(line))
         pairs.append((name, value.strip(b" \t")))
     names = [name.lower() for name, _ in pairs]
@@ -98,10 +117,11 @@ def known_field_lines(headers: Iterable[tuple[bytes, Sequence[bytes]]]) -> tuple
         for value in values:
             names.append(lower)
             lines.append(name + b": " + value)
+    text = b"".join(lines)
+    if text.translate(_LINE) != text:
+        raise MalformedHead(stray(text))
     lines.append(b"")
     block = b"\r\n".join(lines)
-    if len(block.translate(None, LINE_BYTES)) != 2 * len(names):
-        raise MalformedHead(stray(block))
-    if b"" in fields or b"".join(fields).translate(None, _TOKEN_BYTES):
+    if not _are_tokens(fields):
         raise MalformedHead("a name that is no token")
     return names, fields, block
