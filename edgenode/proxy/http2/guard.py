@@ -35,6 +35,10 @@ _END_STREAM, _END_HEADERS, _PADDED = 1, 4, 8
 _LARGEST = 16384
 """Bytes of the largest payload that we take (RFC 9113, section 4.2)."""
 
+DUE = 4
+"""Frames that a peer may send for a message or a piece of a body that it gets: WINDOW_UPDATE of the stream and of the
+connection, and PING; and for each head that it sends."""
+
 _TINY, _HUGE = 256, 1 << 24
 """Increments of a window, bytes: smaller and larger ones than a peer has reason to send."""
 
@@ -53,8 +57,8 @@ class Guard(ABC):
     """
 
     __slots__ = (
-        "_block", "_continuations", "_cut", "_deaf", "_draining", "_glitches", "_greeted", "_highest", "_limits",
-        "_partial", "_resets", "_server", "_skipped", "_streams", "_worked", "error",
+        "_block", "_continuations", "_cut", "_deaf", "_draining", "_due", "_glitches", "_greeted", "_highest",
+        "_limits", "_partial", "_resets", "_server", "_skipped", "_streams", "error",
     )  # fmt: skip
 
     def __init__(self, server: bool, limits: EngineLimits) -> None:
@@ -67,9 +71,9 @@ class Guard(ABC):
         self._resets: list[float] | None = None
         self._partial = b""
         self._greeted = not server
-        self._draining = self._deaf = self._worked = False
+        self._draining = self._deaf = False
         self._highest = -1
-        self._block = self._continuations = 0
+        self._block = self._continuations = self._due = 0
         self.error = ""
 
     @property
@@ -153,16 +157,16 @@ class Guard(ABC):
         elif kind == WINDOW_UPDATE and size == 4:
             increment = int.from_bytes(data[at : at + 4], "big") & _MAX_WINDOW
             if 0 < stream <= self._highest and stream not in self._streams:
-                self._count_glitch()
+                self._count_reply()
                 return _NOT_WANTED
             if increment < _TINY:
-                self._count_idle()
+                self._count_reply()
             elif increment > _HUGE and stream:
                 return FLOW_CONTROL_ERROR
         elif kind == PRIORITY:
             return self._priority(stream, size, data, at)
         elif kind == PING:
-            self._count_idle()
+            self._count_reply()
         elif kind != PUSH_PROMISE:
             self._count_glitch()
         return 0
@@ -244,10 +248,11 @@ class Guard(ABC):
         self._refuse(stream, code)
         return True
 
-    def _count_idle(self) -> None:
-        """A frame came that does no work; gRPC sends one to measure by with every piece of a body."""
-        if self._worked:
-            self._worked = False
+    def _count_reply(self) -> None:
+        """A frame came with which peers react to what they are sent: clients of gRPC give back the place of each small
+        message, and measure by PING how fast it came. So many are due for each of ours; others do no work."""
+        if self._due:
+            self._due = min(self._due, self._limits.glitches.burst) - 1
         else:
             self._count_glitch()
 

@@ -28,7 +28,7 @@ from hyperframe.frame import GoAwayFrame
 
 from edgenode.proxy.http2.engine import INTERNAL_ERROR, NO_ERROR, OUTPUT, Fields, Receiver
 from edgenode.proxy.http2.fields import MalformedFields, check_outgoing, check_request, check_response
-from edgenode.proxy.http2.guard import GOAWAY, HEAD, PREFACE
+from edgenode.proxy.http2.guard import DUE, GOAWAY, HEAD, PREFACE
 from edgenode.proxy.http2.limits import EngineLimits
 from edgenode.proxy.http2.streams import PEER_STREAMS, Streams
 
@@ -243,10 +243,10 @@ class HyperEngine(Streams):
         if done:
             self._answered(stream)
         if data:
-            self._worked = True
             body.chunks.append(data)
             body.size += len(data)
             self._unsent.add(stream)
+            self._due += DUE
 
     def trailers(self, stream: int, fields: Fields) -> None:
         """Queue trailers behind the body."""

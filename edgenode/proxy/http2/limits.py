@@ -32,8 +32,8 @@ class EngineLimits:
     :ivar stream_window: how many bytes of a body may come before any of them are consumed.
     :ivar connection_window: the same of all bodies together.
     :ivar resets: streams that a client resets, or makes us reset.
-    :ivar glitches: frames that do no work: PING, SETTINGS, PRIORITY, PRIORITY_UPDATE, empty DATA, tiny WINDOW_UPDATE,
-        unknown ones, and those of streams that are over.
+    :ivar glitches: frames that do no work: SETTINGS, PRIORITY, PRIORITY_UPDATE, empty DATA, unknown ones, and those of
+        streams that are over; PING and tiny WINDOW_UPDATE where there are more of them than are due for what was sent.
     :ivar connect_protocol: whether extended CONNECT is offered (RFC 8441); a server's engine alone.
     """
 

@@ -39,6 +39,7 @@ from edgenode.proxy.http2.engine import (
     code_name,
 )
 from edgenode.proxy.http2.fields import MalformedFields, check_meaning, check_outgoing, check_status
+from edgenode.proxy.http2.guard import DUE
 from edgenode.proxy.http2.limits import EngineLimits
 from edgenode.proxy.http2.streams import PEER_STREAMS, Streams
 
@@ -213,7 +214,7 @@ class Nghttp2Engine(Streams):
         except NGH2Error:
             return
         if data:
-            self._worked = True
+            self._due += DUE
             self._unsent.add(stream)
         if done:
             self._answered(stream)

@@ -19,7 +19,7 @@ from edgenode.proxy.http2.engine import (
     Receiver,
 )
 from edgenode.proxy.http2.fields import MalformedFields, check_trailers
-from edgenode.proxy.http2.guard import ANSWERED, GONE, OPEN, TOLD, Guard
+from edgenode.proxy.http2.guard import ANSWERED, DUE, GONE, OPEN, TOLD, Guard
 from edgenode.proxy.http2.limits import EngineLimits
 
 PEER_STREAMS = 100
@@ -74,6 +74,7 @@ class Streams(Guard):
             if self._server:
                 self._receiver.refused(str(error))
             return
+        self._due += DUE
         self._receiver.head(stream, fields, done)
 
     def _interim_came(self, stream: int, fields: Fields) -> None:
@@ -95,7 +96,8 @@ class Streams(Guard):
 
     def _data_came(self, stream: int, data: bytes, done: bool) -> None:
         if self._streams.get(stream, 0) & (TOLD | self._unheard) == TOLD:
-            self._worked = True
+            if data:
+                self._due += 1
             self._receiver.data(stream, data, done)
         else:
             self.consumed(stream, len(data))

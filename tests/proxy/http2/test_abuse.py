@@ -115,6 +115,33 @@ def test_resets_of_answered_streams_are_no_rapid_resets(kind: type, now: list[fl
     assert wire.engine.open_streams == 0
 
 
+def test_reactions_to_what_was_sent_are_no_flood(kind: type, now: list[float]) -> None:
+    """A client of gRPC gives back the place of each small message of a stream, and measures the way by PING."""
+    wire = Wire(kind, limits=FEW)
+    wire.say(wire.head(1, POST, False))
+    wire.engine.respond(1, OK, False)
+    for _ in range(1000):
+        wire.engine.data(1, b"message", False)
+        wire.say(window(1, 7) + window(0, 7) + ping())
+    assert wire.engine.error == ""
+    wire.engine.data(1, b"the last", True)
+    wire.say(body(1, b"", True))
+    for _ in range(120):
+        wire.say(window(1, 7))
+    assert calmed(wire), "more than were due"
+
+
+def test_a_client_whose_calls_are_refused_may_give_back_windows(kind: type, now: list[float]) -> None:
+    """Though it gets no body: it makes room for a message before there is one."""
+    wire = Wire(kind, limits=FEW)
+    for number in range(200):
+        stream = 2 * number + 1
+        wire.say(wire.head(stream, POST, True) + window(stream, 5) + window(0, 5))
+        wire.engine.respond(stream, OK, True)
+        wire.say(window(stream, 5))
+    assert wire.engine.error == ""
+
+
 def test_rapid_reset(kind: type, now: list[float]) -> None:
     """CVE-2023-44487: requests that are reset at once are never told, and beyond the burst the connection ends."""
     wire = Wire(kind, limits=FEW)
