@@ -476,7 +476,7 @@ _response: Any = Response  # without their types
         _respond(None),
         defer.succeed(Close()),
     ],
-    ids=repr,
+    ids=lambda bad: repr(bad).partition(" at 0x")[0],
 )  # fmt: skip
 async def test_an_action_that_fails_lets_nobody_pass(
     pki: PKI, origin: Origin, flush_logged_errors: Callable[..., list[Failure]], what: Any
