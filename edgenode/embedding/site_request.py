@@ -26,7 +26,6 @@ from edgenode.proxy.targets import read_authority
 _LIMITS = HeadLimits(target=8 * 1024, head=32 * 1024, headers=100)
 """Those that a listener has by default; Twisted has its own in front of them."""
 
-_PERCENT = b"%"
 _COOKIE = b"cookie"
 _HOST = b"host"
 
@@ -149,7 +148,7 @@ def show(request: server.Request, head: RequestHead, resource: object) -> None:
     """
     path, headers = head.path, request.requestHeaders
     segments = path[1:].split(b"/")
-    if _PERCENT in path:
+    if path.find(b"%") >= 0:
         segments = [unquote_to_bytes(segment) for segment in segments]
     if above := request.prepath:
         if segments[: len(above)] != above:
