@@ -305,18 +305,38 @@ def test_who_takes_nothing_at_all_is_cut() -> None:
         assert each.handler.told == ["lost"]
 
 
-def test_the_urgent_stream_comes_first(engine: type) -> None:
-    """The priority of a request (RFC 9218) decides which of two responses is sent first; h2 knows none."""
+@pytest.mark.parametrize("updated", [False, True])
+def test_the_urgent_stream_comes_first(engine: type, updated: bool) -> None:
+    """The priority of a request (RFC 9218), or what PRIORITY_UPDATE has made of it, decides which of two responses is
+    sent first; h2 knows none."""
     if engine is not ENGINES[0]:
         pytest.skip("h2 has no priorities")
     with serving() as each:
-        later, first = each.ask(get(b"/", (b"priority", b"u=6"))), each.ask(get(b"/", (b"priority", b"u=1")))
-        each.peer.sock.setsockopt(1, 8, 4096)
+        one = each.ask(get(b"/", (b"priority", b"u=6" if not updated else b"u=1")))
+        other = each.ask(get(b"/", (b"priority", b"u=3")))
+        if updated:
+            update = other.to_bytes(4, "big") + b"u=0"
+            each.peer.send(len(update).to_bytes(3, "big") + bytes((16, 0, 0, 0, 0, 0)) + update)
         for handler in each.handlers:
             handler.respond(body=BIG)
         each.talk()
         ends = [call[1] for call in each.told.calls if call[0] == "data" and call[3]]
-        assert ends == [first, later]
+        assert ends == [other, one]
+
+
+def test_incremental_streams_take_turns(engine: type) -> None:
+    """With ``i`` of equally urgent ones none waits for the end of another; without it the first is sent first."""
+    if engine is not ENGINES[0]:
+        pytest.skip("h2 has no priorities")
+    for priority, turns in ((b"u=3, i", True), (b"u=3", False)):
+        with serving() as each:
+            streams = [each.ask(get(b"/", (b"priority", priority))) for _ in range(2)]
+            for handler in each.handlers:
+                handler.respond(body=BIG)
+            each.talk()
+            order = [call[1] for call in each.told.calls if call[0] == "data"]
+            first_half = set(order[20 : len(order) // 2])
+            assert (first_half == set(streams)) is turns
 
 
 # -- ends --------------------------------------------------------------------------------------------------------------
