@@ -12,6 +12,8 @@ from typing import Any
 
 import grpc
 import pytest
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import deferLater
 
 from tests.support.grpc_origin import SERVICE, Caller, GrpcOrigin, Turns, message
 from tests.support.http2_origins import Asked, Http2Origin, Spoken
@@ -289,6 +291,63 @@ async def test_an_origin_that_goes_away_loses_no_call(pki: PKI) -> None:
 
             await calling(node, case)
             node.events.told.clear()
+
+
+@pytest.mark.parametrize("what", ["reload", "keepalive-requests"])
+async def test_a_node_that_goes_away_loses_no_call(pki: PKI, origin: GrpcOrigin, what: str) -> None:
+    """By a reload, or when a connection has had its share of requests: streams go on, and calls go elsewhere."""
+    changes = {**H2, **({"listener public": {"keepalive-requests": "50"}} if what != "reload" else {})}
+    async with started(pki, origin.port, changes) as node:
+        stop = threading.Event()
+
+        def case(caller: Caller) -> list[int]:
+            def ask() -> int:
+                count = 0
+                while not stop.is_set():
+                    caller.unary(message(bytes(2000), sizes=[10]))
+                    count += 1
+                return count
+
+            with ThreadPoolExecutor(8) as pool:
+                long = [caller.output(message(sizes=[1] * 10, wait=0.1)) for _ in range(4)]
+                counts = [each.result() for each in [pool.submit(ask) for _ in range(8)]]
+            assert [ends(call) for call in long] == [Code.OK] * 4
+            return counts
+
+        called = ensureDeferred(calling(node, case))
+        for number in range(3):
+            await deferLater(_reactor(), 0.3)
+            if what == "reload":
+                await node.reload(origin.port, {**changes, "edge": {"event-headers": f"content-type, x-{number}"}})
+        stop.set()
+        assert sum(await called) > 100
+        statuses = {event["grpc_status"] for event in node.events.told}
+        node.events.told.clear()
+        assert statuses == {0}
+
+
+async def test_a_node_that_stops_lets_a_stream_come_to_its_end(pki: PKI, origin: GrpcOrigin) -> None:
+    """Within ``drain-timeout``."""
+    async with started(pki, origin.port, {**H2, "edge": {"drain-timeout": "5s"}}) as node:
+        begun = threading.Event()
+
+        def case(caller: Caller) -> grpc.StatusCode:
+            call = caller.output(message(sizes=[1] * 10, wait=0.1))
+            next(call)
+            begun.set()
+            return ends(call)
+
+        called = ensureDeferred(calling(node, case))
+        await until(begun.is_set)
+        await node.stop()
+        assert (await called) is Code.OK
+        node.events.told.clear()
+
+
+def _reactor() -> Any:
+    from twisted.internet import reactor  # only now: pytest-twisted installs it
+
+    return reactor
 
 
 WHOLE = [(b":status", b"200"), (b"content-type", b"application/grpc")]

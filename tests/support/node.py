@@ -187,9 +187,10 @@ class Node:
         self.service.privilegedStartService()
         self.service.startService()
 
-    async def reload(self, origin: Origin, changes: Changes | None = None) -> None:
+    async def reload(self, origin: Origin | int, changes: Changes | None = None) -> None:
         """Go on with other changes to :func:`sections`."""
-        await self.service.reload(Configuration.from_text(ini(origin.port, changes), self.pki.folder, {}))
+        port = origin if isinstance(origin, int) else origin.port
+        await self.service.reload(Configuration.from_text(ini(port, changes), self.pki.folder, {}))
 
     async def stop(self) -> None:
         """Stop, if that has not been done; nothing of it may be left."""
