@@ -106,7 +106,8 @@ def _question(options: argparse.Namespace, simulator: Simulator) -> Question:
         raise InvalidRequest(f"{options.cert}: there is no certificate in PEM in it")
     name = None if options.no_sni else options.sni or curl.server_name(asked.host)
     here = Address("192.0.2.1" if curl.server_name(asked.host) is not None else asked.host, 443)
-    connection = Connection(peer, here, name, "http/1.1", f"TLSv{options.tls}", _CIPHERS[options.tls], options.ja4)
+    protocol, version = "h2" if asked.http2 else "http/1.1", f"TLSv{options.tls}"
+    connection = Connection(peer, here, name, protocol, version, _CIPHERS[options.tls], options.ja4)
     listener, listeners = options.listener or simulator.listener_for(connection), simulator.configuration.listeners
     if listener not in listeners:
         raise InvalidRequest(f"there is no [listener {listener}]; there is {', '.join(listeners)}")

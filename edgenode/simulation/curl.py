@@ -49,12 +49,14 @@ class CurlRequest:
     :ivar encrypted: whether the URL is one of TLS.
     :ivar head: the head of the request, with its empty line.
     :ivar body: the body.
+    :ivar http2: whether it is one of HTTP/2, though its head is written as in HTTP/1.1.
     """
 
     host: str
     encrypted: bool
     head: bytes
     body: bytes
+    http2: bool = False
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -76,6 +78,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("-G", "--get", action="store_true", help="the data become the query")
     add("-I", "--head", action="store_true", help="the method HEAD")
     add("-0", "--http1.0", dest="old", action="store_true", help="HTTP/1.0")
+    add("--http2", action="store_true", help="HTTP/2; without it HTTP/1.1")
     add("--compressed", action="store_true", help="with Accept-Encoding")
     add("--request-target", metavar="TARGET", help="instead of the URL's")
     for flags in _HARMLESS_FLAGS:
@@ -112,8 +115,10 @@ def request_of(options: argparse.Namespace) -> CurlRequest:
     method = options.request or ("HEAD" if options.head else "POST" if media_type else "GET")
     fields = _fields(options, authority, media_type, len(body) if media_type else None)
     line = f"{method} {options.request_target or target} HTTP/1.{'0' if options.old else '1'}"
+    if options.http2:
+        fields = [(name.lower(), value) for name, value in fields]
     head = "".join(f"{each}\r\n" for each in (line, *(f"{name}: {value}".rstrip() for name, value in fields), ""))
-    return CurlRequest(_host(authority), scheme == "https", os.fsencode(head), body)
+    return CurlRequest(_host(authority), scheme == "https", os.fsencode(head), body, options.http2)
 
 
 def _split(url: str) -> tuple[str, str, str]:

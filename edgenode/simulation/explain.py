@@ -21,11 +21,13 @@ from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import AUTOMATIC
+from edgenode.proxy.grpc import status_of, trailers_only
 from edgenode.proxy.headers import answered_here
 from edgenode.proxy.judging import TOO_LARGE, refuse
 from edgenode.proxy.routing import ServedGroup
 from edgenode.rules.language.texts import to_string
 from edgenode.rules.matching.explaining import Found, Trace, closeness, simplified
+from edgenode.rules.views.grpc import is_call
 from edgenode.simulation.curl import CurlRequest, InvalidRequest
 from edgenode.simulation.overhearing import NOT_RUN, Overheard, before_filters, filters_judged, own_stages, stages_told
 from edgenode.simulation.simulator import Judged, Simulator, client_of
@@ -86,13 +88,18 @@ def _explained(simulator: Simulator, question: Question) -> dict[str, Any]:
         head = simulator.read(question.listener, question.asked.head, client)
     except ClientError as error:
         return told | _refused(error, "400")
+    if question.asked.http2:
+        head.version = (2, 0)
     body = Body(question.asked.body, len(question.asked.body))
     # The first time all is new, and takes as long as no other request; but a stage of one's own may count.
     for _ in range(1 if simulator.configuration.own_stages else 2):
         client = simulator.client(question.listener, connection, group, question.at)
         judged = simulator.judge(client, head, body)
     answer = None if judged.path_map is None else answered_here(head, judged.path_map.allow)
-    return told | _judged(simulator.configuration, judged, group, body.size, answer, question.filter)
+    told |= _judged(simulator.configuration, judged, group, body.size, answer, question.filter)
+    if is_call(head) and told["outcome"]["kind"] == "respond":
+        told["outcome"]["grpc_status"] = _grpc_status(told)
+    return told
 
 
 def _client(question: Question, group: ServedGroup) -> ClientIdentity | None:
@@ -304,6 +311,14 @@ def _refused(error: ClientError, style: str, alert: str = "") -> dict[str, Any]:
         outcome = {"kind": "respond", "status": answer.response.status, "headers": []}
         outcome["body"] = answer.response.body.decode("ascii")
     return {"refusal": {"status": error.status, "reason": error.reason}, "outcome": outcome}
+
+
+def _grpc_status(told: Mapping[str, Any]) -> int:
+    """What a client of gRPC reads in place of the status."""
+    outcome = told["outcome"]
+    headers = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in outcome["headers"])
+    refused = status_of(told["refusal"]["status"]) if "refusal" in told else 0
+    return trailers_only(Response(outcome["status"], headers), refused)[1]
 
 
 def _request(exchange: Exchange) -> dict[str, str]:

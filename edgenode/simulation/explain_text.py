@@ -214,7 +214,8 @@ def _outcome_lines(told: Mapping[str, Any]) -> Iterator[str]:
         case "forward":
             yield f"  forwarded; under block it would be: {outcome['would']}" if "would" in outcome else "  forwarded"
         case "respond":
-            yield f"  status {outcome['status']}"
+            grpc = f", in gRPC {outcome['grpc_status']}" if "grpc_status" in outcome else ""
+            yield f"  status {outcome['status']}{grpc}"
     for name, value in outcome.get("headers", ()):
         yield f"  {name}: {printable(value)}"
     if outcome.get("body"):

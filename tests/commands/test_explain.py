@@ -442,3 +442,20 @@ def test_several_expectations_must_all_be_met(folder: pathlib.Path, capsys: pyte
     assert asked(folder, capsys, url, "--expect", "forward", "--expect", "script")[0] == 0
     status, _, err = asked(folder, capsys, url, "--expect", "forward", "--expect", "404", "--expect", "x")
     assert (status, len(err.splitlines())) == (4, 2)
+
+
+def test_a_call_of_grpc_is_told_the_status_that_its_client_reads(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With ``--http2``, by which rules see that version; others are told none."""
+    call = ("-X", "POST", "-H", "content-type: application/grpc", "https://shop.example.com/cart")
+    told = explained(folder, capsys, "--http2", *call)
+    assert (told["outcome"]["status"], told["outcome"]["grpc_status"]) == (403, 7)
+    told = explained(
+        folder, capsys, "--http2", "-H", "content-type: application/grpc", "-d", "x", "shop.example.com/%zz"
+    )
+    assert "grpc_status" not in told["outcome"], "it cannot be read"
+    assert "grpc_status" not in explained(folder, capsys, *call)["outcome"]
+    file = str(folder / "examples" / "seeing-why" / "explain.ini")
+    assert command.main(["explain", file, "--http2", *call]) == 0
+    assert "  status 403, in gRPC 7\n" in capsys.readouterr().out
