@@ -56,6 +56,9 @@ SCENARIOS: Mapping[str, Sequence[str]] = {
     "keep1m": ("-c", "8", "-p", "/1m"),
     "conn": ("-c", "16", "-p", "/1k", "-m", "close"),
     "h2vary1k": ("-M", "http2", "-c", "10", "-s", "10", "-p", "/varied", *_VARY),
+    "h2toh2": ("-M", "http2", "-c", "10", "-s", "10", "-p", "/h2/varied", *_VARY),
+    "grpcvary": ("-M", "grpc", "-c", "10", "-s", "10", "-p", "/bench.Echo/Unary", *_VARY),
+    "wsecho": ("-M", "websocket", "-c", "32", "-p", "/ws"),
     "h2keep1m": ("-M", "http2", "-c", "2", "-s", "4", "-p", "/1m"),
 }
 """Each scenario's words for the load generator."""
@@ -81,6 +84,7 @@ LIMITS: Mapping[tuple[str, int], Limit] = {
     ("keep1m", 10): Limit(1.2, 1.0),
     ("conn", 10): Limit(0.9, 0.75),
     ("h2vary1k", 10): Limit(3.0, 1.5),
+    ("wsecho", 10): Limit(2.0, 1.3),
     ("h2keep1m", 10): Limit(1.3, 1.1),
 }
 """By scenario and number of filters."""

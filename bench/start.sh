@@ -2,7 +2,7 @@
 # bench/start.sh PORT ORIGIN_PORT: the node in the foreground, as the driver of the peers starts it. Environment:
 #   RUN      a folder for the configuration, the events and the log        PKI      the driver's certificates
 #   PY       the Python to use (python3)                                   FILTERS  active global filters (10)
-#   CHECKOUT the node's code (the checkout that this file is in)
+#   CHECKOUT the node's code (the checkout that this file is in)            ECHO     its port of gRPC, WebSocket
 # Nothing is turned off for the measurement: strict reading, limits, deadlines, verification both ways, events to a file.
 set -euo pipefail
 port=${1:?usage: start.sh PORT ORIGIN_PORT}
@@ -37,6 +37,14 @@ filter() {
         printf 'header.cookie = automation=%s\n' "$n"
     fi
 }
+
+origin() {
+    printf '\n[origin %s]\nservers = https://127.0.0.1:%s\nserver-name = localhost\n' "$1" "$2"
+    printf 'certificate = client\ntrust-store = origin\nidle-timeout = 240s\n%s\n' "${3:-}"
+}
+
+# A checkout from before HTTP/2 and WebSocket is measured without.
+http2=$(grep -qs max_streams "$here"/edgenode/proxy/origin/origin.py && echo 'h2, echo, ws, ' || true)
 
 {
     cat <<INI
@@ -76,18 +84,19 @@ trust-store     = clients
 security-policy = bench
 
 [security-policy bench]
-path-maps = everything
+path-maps = ${http2}everything
 
 [path-map everything]
 origin = origin
-
-[origin origin]
-servers      = https://127.0.0.1:$origin
-server-name  = localhost
-certificate  = client
-trust-store  = origin
-idle-timeout = 240s
 INI
+    origin origin "$origin"
+    if [ -n "$http2" ]; then
+        printf '\n[path-map h2]\npath = ^/h2/\norigin = h2\n\n[path-map echo]\npath = ^/bench\\.Echo/\norigin = echo\n'
+        printf '\n[path-map ws]\npath = ^/ws$\norigin = ws\n'
+        origin h2 "$origin" 'protocol = h2'
+        origin echo "${ECHO:-1}" 'protocol = h2'
+        origin ws "${ECHO:-1}"
+    fi
     for ((n = 0; n < ${FILTERS:-10}; n++)); do filter "$n"; done
 } >edgenode.ini
 
