@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import imaplib
 import importlib
+import io
 import pathlib
 import smtplib
 import ssl
@@ -16,6 +18,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.protocol import Factory
+from twisted.mail import imap4
 from twisted.protocols import amp
 from twisted.spread import pb
 
@@ -99,6 +102,50 @@ async def test_smtp_takes_mail_of_clients_with_certificates(folder: pathlib.Path
         else:
             with pytest.raises(smtplib.SMTPSenderRefused):
                 await in_thread(send, port)
+
+
+async def test_imap_knows_its_clients(folder: pathlib.Path) -> None:
+    """With a certificate a client is logged in, and finds what it has left; Python's own client too. Without it is the
+    end after the greeting."""
+
+    class Client(imap4.IMAP4Client):
+        def __init__(self) -> None:
+            super().__init__()
+            self.greeted: Deferred[None] = Deferred()
+            self.ended: Deferred[None] = Deferred()
+
+        def serverGreeting(self, capabilities: object) -> None:
+            self.greeted.callback(None)
+
+        def connectionLost(self, reason: Any = None) -> None:
+            super().connectionLost(reason)
+            self.ended.callback(None)
+
+    pki = folder / "examples" / "pki"
+    context = ssl.create_default_context(cafile=pki / "ca.pem")
+    context.load_cert_chain(pki / "acme.pem", pki / "acme.key")
+    context.set_alpn_protocols(["imap"])
+
+    def fetch(port: int) -> Any:
+        with imaplib.IMAP4_SSL("localhost", port, ssl_context=context, timeout=20) as client:
+            assert client.state == "AUTH"
+            client.select("INBOX")
+            return client.fetch("1", "(RFC822)")[1][0]
+
+    text = b"Subject: x\r\n\r\n" + b"Hello\r\n" * 20_000
+    with running(folder, sys.executable, "examples/imap_server.py", f"{ENDPOINT}:alpn=imap") as port:
+        client = await connected(folder, port, Factory.forProtocol(Client))
+        await client.greeted
+        assert client.state == "auth"
+        await client.append("INBOX", io.BytesIO(text))
+        assert (await client.select("INBOX"))["EXISTS"] == 1
+        assert (await client.fetchMessage("1:*"))[1]["RFC822"] == text.decode()
+        client.transport.loseConnection()
+        await client.ended
+        assert (await in_thread(fetch, port))[1] == text
+        stranger = await connected(folder, port, Factory.forProtocol(Client), client=False)
+        await stranger.ended
+        assert not stranger.greeted.called
 
 
 async def test_klein_is_filtered(folder: pathlib.Path) -> None:
