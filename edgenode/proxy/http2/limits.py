@@ -45,7 +45,7 @@ class EngineLimits:
     connection_window: int = 1048576
     resets: Rate = Rate(200, 50)
     glitches: Rate = Rate(1000, 100)
-    connect_protocol: bool = True
+    connect_protocol: bool = False
 
 
 DEFAULT_LIMITS = EngineLimits()

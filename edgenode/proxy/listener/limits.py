@@ -102,6 +102,7 @@ class ClientLimits:
                 connection_window=min(listener.max_streams * listener.stream_window, _LARGEST_WINDOW),
                 resets=Rate(listener.max_resets, -(-listener.max_resets // 10)),
                 glitches=Rate(listener.max_glitches, -(-listener.max_glitches // 10)),
+                connect_protocol=True,
             ),
         )
 
