@@ -7,6 +7,7 @@ could not stand on a line, a field that would frame a message, and an authority 
 from __future__ import annotations
 
 import re
+from operator import itemgetter
 from typing import ClassVar
 
 from edgenode.model.exchange import by_name
@@ -23,6 +24,19 @@ _CONNECTION_SPECIFIC = frozenset((b"connection", b"keep-alive", b"proxy-connecti
 _FRAMING = frozenset((b"connection", b"content-length", b"host", b"keep-alive", b"transfer-encoding", b"upgrade"))
 """What no field may be taken for by who reads ``content_length`` as Content-Length."""
 
+_USUAL_NAMES = frozenset(
+    b"""
+    :method :scheme :authority :path :protocol accept accept-charset accept-encoding accept-language authorization
+    cache-control content-encoding content-length content-type cookie date dnt expect from grpc-accept-encoding
+    grpc-encoding grpc-timeout if-match if-modified-since if-none-match if-range if-unmodified-since origin pragma
+    priority range referer sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site
+    sec-fetch-user te traceparent tracestate upgrade-insecure-requests user-agent via x-forwarded-for
+    x-forwarded-proto x-request-id x-requested-with
+    """.split()
+)
+"""Of the names of a request those of which nothing is to be looked at beside what libnghttp2 has."""
+
+_name = itemgetter(0)
 _SEPARATORS = re.compile(rb"[^a-z0-9]+")
 _METHODS = frozenset((b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT"))
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -75,6 +89,8 @@ def check_meaning(fields: Fields) -> None:
 
     :raises MalformedFields: if there is a second authority, or a name that some read as another.
     """
+    if _USUAL_NAMES.issuperset(map(_name, fields)):
+        return
     names = [name for name, _ in fields]
     if b"".join(names).translate(None, _USUAL_NAME_BYTES):
         _check_unusual(names)

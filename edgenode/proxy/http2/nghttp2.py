@@ -39,7 +39,7 @@ from edgenode.proxy.http2.engine import (
     code_name,
 )
 from edgenode.proxy.http2.fields import MalformedFields, check_meaning, check_outgoing, check_status
-from edgenode.proxy.http2.guard import DUE
+from edgenode.proxy.http2.guard import DUE, OPEN
 from edgenode.proxy.http2.limits import EngineLimits
 from edgenode.proxy.http2.streams import PEER_STREAMS, Streams
 
@@ -139,6 +139,7 @@ class Nghttp2Engine(Streams):
         return data
 
     def _tell(self, events: list[Any]) -> None:
+        streams, unsent = self._streams, self._unsent
         for event in events:
             kind = type(event)
             if kind is RequestReceived or kind is ResponseReceived:
@@ -147,7 +148,11 @@ class Nghttp2Engine(Streams):
                 if event.error_code:
                     self._reset_came(event.stream_id, event.error_code, True)
                 else:
-                    self._ended(event.stream_id)
+                    stream = event.stream_id
+                    streams.pop(stream, None)
+                    if stream in unsent:
+                        unsent.discard(stream)
+                        self._receiver.writable(stream)
             elif kind is DataReceived:
                 self._data_came(event.stream_id, event.data, event.end_stream)
             else:
@@ -216,7 +221,7 @@ class Nghttp2Engine(Streams):
         if data:
             self._due += DUE
             self._unsent.add(stream)
-        if done:
+        if done and self._streams.get(stream, 0) & OPEN:
             self._answered(stream)
 
     def trailers(self, stream: int, fields: Fields) -> None:
