@@ -293,6 +293,41 @@ async def test_an_origin_that_goes_away_loses_no_call(pki: PKI) -> None:
             node.events.told.clear()
 
 
+async def test_rules_see_the_messages_of_a_call(pki: PKI, origin: GrpcOrigin) -> None:
+    """Whole, with their framing; the origin gets them as they came, or not at all."""
+    rule = {"action": "block", "expression": 'http.request.body.raw contains "evil"'}
+    async with started(pki, origin.port, {**H2, "global-filter evil": rule}) as node:
+
+        def case(caller: Caller) -> None:
+            assert len(caller.unary(message(b"good" * 1000, sizes=[9]))) == 9
+            assert caller.failing(message(b"so evil")).code() is Code.PERMISSION_DENIED
+            assert caller.input(iter([message(b"good")] * 5)).result() == b"20"
+            refused = caller.input(iter([message(b"good"), message(b"evil")]))
+            assert ends(refused, streams=False) is Code.PERMISSION_DENIED
+
+        await calling(node, case)
+        events = await node.events.take(4)
+        assert [event["grpc_status"] for event in events] == [0, 7, 0, 7]
+
+
+async def test_an_origin_of_http_1_may_answer_a_call(pki: PKI) -> None:
+    """Its trailers stand behind chunks, and are those of the call."""
+    reply = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"6\r\n\0\0\0\0\1x\r\n0\r\ngrpc-status: 0\r\nx-more: y\r\n\r\n"
+    )
+    with Origin(pki, answering(reply)) as http1:
+        async with started(pki, http1) as node:
+
+            def case(caller: Caller) -> None:
+                answer, call = caller.channel.unary_unary("/shop.Cart/Add").with_call(b"", timeout=5)
+                assert (answer, dict(call.trailing_metadata())["x-more"]) == (b"x", "y")
+
+            await calling(node, case)
+            (event,) = await node.events.take()
+            assert event["grpc_status"] == 0
+
+
 @pytest.mark.parametrize("what", ["reload", "keepalive-requests"])
 async def test_a_node_that_goes_away_loses_no_call(pki: PKI, origin: GrpcOrigin, what: str) -> None:
     """By a reload, or when a connection has had its share of requests: streams go on, and calls go elsewhere."""
