@@ -24,8 +24,9 @@ from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.refusals import ended
 
 _PING = b"edgenode"
-_MOST_PINGS = 2
-"""PINGs without a frame of a stream between them; servers of gRPC end a connection at more: ``too_many_pings``."""
+_MOST_PINGS, _PAUSE = 2, 300.0
+"""PINGs without a frame of a stream from the origin between them, and the seconds after which there may be another:
+servers of gRPC end a connection at more (``too_many_pings``)."""
 
 _log = Logger()
 
@@ -54,9 +55,9 @@ class MultiplexedConnection:
 
     shares: ClassVar[bool] = True
     __slots__ = (
-        "_deadlines", "_doubted", "_drained", "_draining", "_ending", "_flushing", "_heard", "_keeper", "_pinged",
-        "_pings", "_sent", "_settled", "_streams", "_touched", "active", "deadline", "engine", "now", "origin",
-        "presented", "released", "scheme", "server", "transport",
+        "_deadlines", "_doubted", "_drained", "_draining", "_ending", "_flushing", "_heard", "_keeper", "_last_ping",
+        "_pinged", "_pings", "_sent", "_settled", "_streams", "_touched", "active", "deadline", "engine", "now",
+        "origin", "presented", "released", "scheme", "server", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -83,7 +84,7 @@ class MultiplexedConnection:
         self._drained: list[int] = []
         self._flushing = self._draining = self._doubted = self._settled = self._ending = False
         self._pings = self._sent = 0
-        self._pinged = 0.0
+        self._pinged = self._last_ping = 0.0
         self._heard = self.now()
         self.active = self.released = 0
         self.deadline = NEVER
@@ -101,7 +102,6 @@ class MultiplexedConnection:
         """A stream for a request; it has its place until it is over."""
         self.active += 1
         if self.active == 1:
-            self._pings = 0
             self._heard = self.now()
             self._watch()
         return RequestStream(self, self.presented)
@@ -131,7 +131,6 @@ class MultiplexedConnection:
         """A request was sent."""
         self._streams[stream.number] = stream
         self._deadlines.watch(stream)
-        self._lively()
 
     def over(self, stream: RequestStream) -> None:
         """A stream is over: its place is another's."""
@@ -169,9 +168,11 @@ class MultiplexedConnection:
 
     def doubt(self) -> None:
         """The origin has not answered a request: lend no stream until it is heard of, and ask whether it lives."""
-        if not self._pinged and not self._doubted:
+        now = self.now()
+        if not self._doubted and (self._pinged or self._ping_at(now) <= now):
             self._doubted = True
-            self._ping()
+            if not self._pinged:
+                self._ping()
             self._keeper.changed(self)
 
     # -- the transport's side ----------------------------------------------------------------------------------------
@@ -220,10 +221,11 @@ class MultiplexedConnection:
         elif not self.active:
             self.close()
         elif not self._pinged:
-            if now - self._heard >= self.origin.ping_interval and self._pings < _MOST_PINGS:
+            due = self._ping_at(self._heard + self.origin.ping_interval)
+            if due <= now:
                 self._ping()
             else:
-                self._watch()
+                self.deadline = due
         elif self._heard > self._pinged:
             self._alive()
         else:
@@ -336,7 +338,7 @@ class MultiplexedConnection:
                 found.drained()
 
     def _lively(self) -> None:
-        """A frame has come, or goes, after which the origin may be pinged anew."""
+        """A frame has come after which the origin may be pinged anew."""
         if self._pings:
             self._pings = 0
             self._watch()
@@ -351,11 +353,15 @@ class MultiplexedConnection:
                 self._keeper.changed(self)
 
     def _ping(self) -> None:
-        self._pinged = self.now()
+        self._pinged = self._last_ping = self.now()
         self._pings += 1
         self.engine.ping(_PING)
         self.flush_soon()
         self._watch()
+
+    def _ping_at(self, wanted: float) -> float:
+        """When a PING that is wanted at a time may be sent."""
+        return wanted if self._pings < _MOST_PINGS else max(wanted, self._last_ping + _PAUSE)
 
     def _watch(self) -> None:
         """Set the deadline."""
@@ -365,8 +371,8 @@ class MultiplexedConnection:
             self.deadline = self.now() + origin.send_timeout
         elif self._pinged:
             self.deadline = self._pinged + origin.ping_timeout
-        elif self.active and origin.ping_interval and self._pings < _MOST_PINGS:
-            self.deadline = self._heard + origin.ping_interval
+        elif self.active and origin.ping_interval:
+            self.deadline = self._ping_at(self._heard + origin.ping_interval)
         else:
             self.deadline = NEVER if self.active else self.now() + origin.idle_timeout
 

@@ -157,8 +157,8 @@ class Origin:
     )
     ping_interval: Seconds = setting(
         "The time after which a server of HTTP/2 that has sent nothing, while requests wait for it, is asked with a "
-        "PING whether it lives; twice at most, until something comes of a request, for servers of gRPC forbid more. "
-        "``0``: only after a ``read-timeout``.",
+        "PING whether it lives; until something comes of a request twice at most, and then every five minutes, for "
+        "servers of gRPC forbid more. ``0``: only after a ``read-timeout``.",
         Seconds(30.0),
     )
     ping_timeout: Seconds = setting(

@@ -48,8 +48,10 @@ class Asking:
     connection: MultiplexedConnection = None  # type: ignore[assignment]
 
     def changed(self, connection: MultiplexedConnection) -> None:
-        """Its room is another."""
+        """Its room is another; without a request it is idle, as in a pool."""
         self.changes.append(connection.room)
+        if not connection.active:
+            connection.deadline = self.loop.clock() + connection.origin.idle_timeout
 
     def gone(self, connection: MultiplexedConnection) -> None:
         """It is over."""

@@ -285,6 +285,24 @@ def test_a_living_connection_is_pinged_twice_at_most() -> None:
         assert pings in (3, 4)
 
 
+def test_a_server_that_answers_nothing_is_pinged_every_five_minutes() -> None:
+    """However many requests give up on it: as seldom as servers of gRPC allow."""
+    with asking(ping_interval=2, ping_timeout=1, read_timeout=3, idle_timeout=1000) as each:
+        pings = 0
+        for _ in range(40):
+            each.ask()
+            for _ in range(20):
+                each.loop.wait(0.2)
+                pings += len(each.hear(PingReceived))
+        assert (pings, each.ends) == (2, 0)
+        each.loop.advance(300)
+        each.ask()
+        for _ in range(40):
+            each.loop.wait(0.2)
+            pings += len(each.hear(PingReceived))
+        assert (pings, each.ends) == (3, 0)
+
+
 def test_a_request_that_the_origin_does_not_take_ends_at_the_send_timeout() -> None:
     """Its window is shut: that stream fails, and others go on."""
     with asking(send_timeout=1, settings={SettingCodes.INITIAL_WINDOW_SIZE: 10}) as each:
