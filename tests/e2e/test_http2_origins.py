@@ -36,6 +36,17 @@ async def test_nginx_is_asked_by_http2_with_our_certificate(pki: PKI) -> None:
             assert all(event["origin"]["certificate"]["accepted"] for event in events)
 
 
+async def test_a_server_that_ends_its_connections_often_refuses_nobody(pki: PKI) -> None:
+    """nginx says GOAWAY after each hundredth request, and looks at none that was on its way then."""
+    extra = "keepalive_requests 100; http2_max_concurrent_streams 16; location /k { return 200 x; }"
+    with nginx(pki.folder, extra=extra, http2=True) as port:
+        async with started(pki, port, HTTP2) as node:
+            command = ["h2load", "-n", "2000", "-c", "5", "-m", "20", f"--connect-to=127.0.0.1:{node.port}"]
+            asked = await in_thread(subprocess.run, [*command, "https://open.test/k"], capture_output=True, check=True)
+            assert b"status codes: 2000 2xx" in asked.stdout
+            assert {event["origin"]["tries"] for event in node.events.told} == {1}
+
+
 def refusing(how: str) -> tuple[list[Asked], Callable[[Spoken, Asked], None]]:
     """An origin's answers: it refuses two, then takes it.
 
@@ -84,7 +95,7 @@ async def test_a_large_body_is_not_kept_to_be_sent_again(pki: PKI) -> None:
 
 
 async def test_an_origin_that_refuses_everything_is_not_asked_for_ever(pki: PKI) -> None:
-    """Four times in all."""
+    """Nine times in all."""
 
     def answer(spoken: Spoken, asked: Asked) -> None:
         spoken.h2.reset_stream(asked.stream, 7)
@@ -93,4 +104,4 @@ async def test_an_origin_that_refuses_everything_is_not_asked_for_ever(pki: PKI)
     with Http2Origin(pki, answer) as origin:
         async with started(pki, origin, HTTP2) as node:
             assert (await node.exchange(get("/", close=True))).startswith(b"HTTP/1.1 502 ")
-            assert len(origin.asked) == 4
+            assert len(origin.asked) == 9

@@ -38,8 +38,9 @@ CONDITIONS: Mapping[str, str] = types.MappingProxyType(
 of ``next-upstream``."""
 
 
-_MOST_REPEATS = 3
-"""How often a request is sent again because of its connection, not of its server."""
+_MOST_REPEATS = 8
+"""How often a request is sent again because of its connection, not of its server. A server that ends each connection
+after so many requests, as nginx does, refuses some by GOAWAY, up to a tenth; and the next connection may be as old."""
 
 
 class Attempts:
