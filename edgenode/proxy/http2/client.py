@@ -96,7 +96,8 @@ class MultiplexedConnection:
         """How many more requests it can carry now."""
         if self._draining or self._doubted or not self._settled or self.transport.lost:
             return 0
-        return min(self.origin.max_streams - self.active, self.engine.capacity)
+        lent = self.active - len(self._streams)  # and not begun yet
+        return min(self.origin.max_streams - self.active, self.engine.capacity - lent)
 
     def stream(self) -> RequestStream:
         """A stream for a request; it has its place until it is over."""

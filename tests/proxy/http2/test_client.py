@@ -232,6 +232,16 @@ def test_the_server_may_take_more_streams_later_or_none() -> None:
         assert receiver.done
 
 
+def test_a_stream_has_its_place_from_when_it_is_lent() -> None:
+    """Before it has begun: nobody else is lent the last one."""
+    with asking(settings={SettingCodes.MAX_CONCURRENT_STREAMS: 2}) as each:
+        streams = [each.connection.stream() for _ in range(2)]
+        assert each.connection.room == 0
+        for stream in streams:
+            stream.reset()
+        assert each.connection.room == 2
+
+
 def test_a_connection_is_not_ready_before_its_settings() -> None:
     """Nor does PING or anything else make it so."""
     with asking(mute=True) as each:
