@@ -58,7 +58,7 @@ class Guard(ABC):
 
     __slots__ = (
         "_block", "_continuations", "_cut", "_deaf", "_draining", "_due", "_glitches", "_greeted", "_highest",
-        "_limits", "_partial", "_resets", "_server", "_skipped", "_streams", "error",
+        "_limits", "_partial", "_resets", "_server", "_skipped", "_streams", "_vanished", "error",
     )  # fmt: skip
 
     def __init__(self, server: bool, limits: EngineLimits) -> None:
@@ -73,7 +73,7 @@ class Guard(ABC):
         self._greeted = not server
         self._draining = self._deaf = False
         self._highest = -1
-        self._block = self._continuations = self._due = 0
+        self._block = self._continuations = self._due = self._vanished = 0
         self.error = ""
 
     @property
@@ -119,6 +119,7 @@ class Guard(ABC):
                     return
                 if code:
                     self._read(data, start, at)
+                    self._vanished = 0
                     start = stop if self._drops(stream & _MAX_WINDOW, code, data, at + HEAD) else at
                     if self._deaf:
                         return
@@ -126,6 +127,7 @@ class Guard(ABC):
         self._partial = data[at:]
         if start < at:
             self._read(data, start, at)
+            self._vanished = 0
 
     def _begins(self, stream: int, state: int, flags: int) -> bool:
         """Note a whole header block where it is expected: of the next stream, or of one on which more may come."""
@@ -134,9 +136,17 @@ class Guard(ABC):
             return True
         if stream == self._highest + 2 and self._server and not self._draining:
             self._highest = stream
-            self._streams[stream] = OPEN ^ flags & _END_STREAM
+            self._new(stream, flags)
             return True
         return False
+
+    def _new(self, stream: int, flags: int) -> None:
+        """Note a stream of the peer's; or that the engine refuses it, for there are too many."""
+        if len(self._streams) - self._vanished < self._limits.max_concurrent_streams:
+            self._streams[stream] = OPEN ^ flags & _END_STREAM
+        else:
+            self._remember_cut(stream)
+            self._count_reset("the client begins more streams than it may")
 
     def _look(self, kind: int, flags: int, stream: int, size: int, data: bytes, at: int) -> int:
         """Look at a frame that is not the usual one.
@@ -175,6 +185,7 @@ class Guard(ABC):
         """The peer resets a stream: our work was for nothing, if we have not done it."""
         state = self._streams.get(stream)
         if state is not None:
+            self._vanished += not state & GONE
             self._streams[stream] = state & ~OPEN | GONE
         if state is None or state & ANSWERED:
             self._count_glitch()
@@ -204,7 +215,7 @@ class Guard(ABC):
             if stream > self._highest + 2:
                 self._skipped = [*(self._skipped or ())[-15:], (self._highest, stream)]
             self._highest = stream
-            self._streams[stream] = OPEN ^ flags & _END_STREAM
+            self._new(stream, flags)
 
     def _data(self, stream: int, flags: int, size: int, data: bytes, at: int) -> None:
         state = self._streams.get(stream)

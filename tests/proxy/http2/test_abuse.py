@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from edgenode.proxy.http2 import guard
 from edgenode.proxy.http2.engine import (
@@ -13,7 +14,7 @@ from edgenode.proxy.http2.engine import (
     PROTOCOL_ERROR,
     STREAM_CLOSED,
 )
-from edgenode.proxy.http2.guard import CONTINUATION, DATA, HEADERS, SETTINGS
+from edgenode.proxy.http2.guard import CONTINUATION, DATA, HEADERS, PREFACE, SETTINGS
 from edgenode.proxy.http2.limits import EngineLimits, Rate
 from tests.proxy.http2.pair import ENGINES, OK, POST, REQUEST, Pair
 from tests.proxy.http2.wire import (
@@ -265,6 +266,30 @@ def test_more_streams_than_allowed(kind: type) -> None:
     assert len(wire.told.take("head")) <= 10
 
 
+def test_more_streams_than_allowed_by_who_has_not_heard_of_it(kind: type, now: list[float]) -> None:
+    """Are refused one by one until the client acknowledges our settings; if there are many, the connection ends."""
+    wire = Wire(kind, limits=evolve(FEW, max_concurrent_streams=10), begun=False)
+    wire.say(PREFACE + settings())
+    wire.say(b"".join(wire.head(stream) for stream in range(1, 31, 2)))
+    assert len(wire.told.take("head")) <= 10
+    assert wire.engine.open_streams <= 10
+    wire.say(b"".join(wire.head(stream) for stream in range(31, 81, 2)))
+    assert wire.engine.error
+    assert wire.engine.closed
+    assert wire.told.take("head") == []
+
+
+def test_streams_that_are_reset_make_room_at_once(kind: type) -> None:
+    """In the very read in which they are."""
+    wire = Wire(kind, limits=EngineLimits(max_concurrent_streams=10))
+    wire.say(b"".join(wire.head(stream) for stream in range(1, 21, 2)))
+    assert len(wire.told.take("head")) == 10
+    wire.say(reset(1) + wire.head(21) + reset(3) + reset(21) + wire.head(23) + wire.head(25))
+    assert [call[1] for call in wire.told.take("head")] == [23, 25]
+    assert wire.engine.open_streams == 10
+    assert wire.engine.error == ""
+
+
 def test_a_body_without_an_end_is_bounded_by_the_windows(kind: type) -> None:
     """More than the window that we have given is an error, of the stream or of the connection."""
     wire = Wire(kind)
@@ -315,9 +340,7 @@ def test_a_frame_that_is_too_large(kind: type) -> None:
 
 def test_what_is_no_http2(kind: type) -> None:
     """Is refused by its first bytes."""
-    wire = Wire.__new__(Wire)
-    wire.told, wire.sent = Pair(kind).to_client, []
-    wire.engine = kind(True, wire.told, EngineLimits())
+    wire = Wire(kind, begun=False)
     wire.say(b"GET / HTTP/1.1\r\n")
     assert wire.engine.error
     assert wire.engine.closed

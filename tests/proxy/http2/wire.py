@@ -94,13 +94,18 @@ class Wire:
     """
 
     def __init__(
-        self, kind: type[Nghttp2Engine] | type[HyperEngine], server: bool = True, limits: EngineLimits = DEFAULT_LIMITS
+        self,
+        kind: type[Nghttp2Engine] | type[HyperEngine],
+        server: bool = True,
+        limits: EngineLimits = DEFAULT_LIMITS,
+        begun: bool = True,
     ) -> None:
         self.told = Told()
         self.engine = kind(server, self.told, limits)
         self.sent: list[Frame] = []
         self._encoder = Encoder()
-        self.say((PREFACE if server else b"") + settings() + frame(SETTINGS, ACK, 0))
+        if begun:
+            self.say((PREFACE if server else b"") + settings() + frame(SETTINGS, ACK, 0))
         self.sent.clear()
 
     def say(self, data: bytes) -> None:
