@@ -7,7 +7,6 @@ be, and the memory of the node does not grow with what it sends. How long the co
 
 from __future__ import annotations
 
-import select
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pytest
 from attrs import define
 
 from tests.support.clients import PATIENCE
-from tests.support.http2_abuses import ABUSES, Abuse
+from tests.support.http2_abuses import ABUSES, NO_WINDOW, Abuse
 from tests.support.http2_frames import PING, Connection, frame, get
 from tests.support.node import PKI, Alone, Origin, Served, alone
 
@@ -49,10 +48,11 @@ class Abuser:
             with Connection.to(self.port, *self.abuse.settings, automatic=False, patience=seconds) as connection:
                 for piece in self.abuse.pieces():
                     connection.send(piece)
-                    if self.abuse.reads:
-                        self._read(connection)
-                        self.cut = all(reply.over for reply in connection.replies.values())
-                    self.cut = self.cut or bool(connection.client.ended) or connection.lost
+                    if not self.abuse.deaf:
+                        self._read(connection, 0.0 if piece else 0.01)
+                    self.cut = bool(connection.client.ended) or connection.lost or connection.goaway is not None
+                    if self.abuse.settings == NO_WINDOW:
+                        self.cut = self.cut or all(reply.reset is not None for reply in connection.replies.values())
                     if self.cut or time.monotonic() > until:
                         break
                 self._read(connection)
@@ -61,8 +61,8 @@ class Abuser:
             self.held = True
 
     @staticmethod
-    def _read(connection: Connection) -> None:
-        while not connection.lost and select.select([connection.client.sock], [], [], 0.01)[0]:
+    def _read(connection: Connection, seconds: float = 0.0) -> None:
+        while not connection.lost and connection.client.ready(seconds):
             connection.read()
 
 
@@ -112,7 +112,7 @@ def test_others_are_served_beside_an_abuser(node: Alone, name: str) -> None:
     assert node.memory("VmRSS") - before < MOST
 
 
-@pytest.mark.parametrize("eager", [False], ids=["a window at a time"])
+@pytest.mark.parametrize("eager", [False, True], ids=["a window at a time", "windows given back for every frame"])
 def test_a_client_that_is_only_busy_is_not_cut(node: Alone, eager: bool) -> None:
     """Many requests, a PING with each, windows given back, some requests given up: that is how clients are."""
     with Connection.to(node.port, eager=eager) as connection:

@@ -86,7 +86,7 @@ def all_of(run: Callable[[Case], Outcome], cases: Sequence[Case]) -> list[Outcom
         return list(threads.map(run, cases))
 
 
-VERSIONS = pytest.mark.parametrize("version", ["HTTP/1.1"])
+VERSIONS = pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
 
 
 @pytest.mark.deadline(120)

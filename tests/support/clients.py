@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 import socket
 import struct
 from collections.abc import Callable, Sequence
@@ -148,6 +149,10 @@ class Client:
             if "unexpected eof" in self.ended:
                 self.ended = "cut"
         return b""
+
+    def ready(self, seconds: float = 0.0) -> bool:
+        """Whether something has come that nobody has read, waiting for it so long."""
+        return bool(self._buffer or self.tls.pending() or select.select([self.sock], [], [], seconds)[0])
 
     def rest(self) -> bytes:
         """All that comes until the end."""

@@ -217,6 +217,7 @@ def authorities() -> Iterator[Downgrade]:
         b"open.test:99999", b"open .test", b" open.test", b"open.test ", b"open.test,other.test", b"open.test\t",
         b"open.test\0", b"[::1", b"::1", b"https://open.test", b"open.test%00", b"open.test%0d%0a",
         b"open.test\x7f", b"open.test\xff",
+        b"unknown.test",
     ):  # fmt: skip
         yield refused(f"authority {text!r}", pseudo(authority=text), end=DECLINED)
     # A port without digits is one to RFC 3986.

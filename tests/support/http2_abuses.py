@@ -49,13 +49,13 @@ class Abuse:
     :ivar pieces: what is sent, for ever.
     :ivar settings: of the connection, in its preface.
     :ivar cut: whether a server has to end the connection; otherwise it has to bear it.
-    :ivar reads: whether the abuser reads what comes.
+    :ivar deaf: whether the abuser reads nothing of what comes.
     """
 
     pieces: Callable[[], Pieces]
     settings: tuple[tuple[int, int], ...] = ()
     cut: bool = True
-    reads: bool = False
+    deaf: bool = False
 
 
 def _for_ever(piece: Callable[[int], bytes], first: bytes = b"", batch: int = BATCH) -> Pieces:
@@ -229,14 +229,14 @@ ABUSES: Mapping[str, Abuse] = {
         Abuse(continuation_flood),
         Abuse(empty_continuations),
         Abuse(hpack_bomb),
-        Abuse(ping_flood),
+        Abuse(ping_flood, deaf=True),
         Abuse(pings_that_answer_nothing, cut=False),
-        Abuse(settings_flood),
-        Abuse(window_churn),
+        Abuse(settings_flood, deaf=True),
+        Abuse(window_churn, deaf=True),
         Abuse(empty_data),
         Abuse(padding_alone, cut=False),
         Abuse(priority_flood),
-        Abuse(window_zero_stall, NO_WINDOW, reads=True),
+        Abuse(window_zero_stall, NO_WINDOW),
         Abuse(bad_streams),
         Abuse(self_dependency),
         Abuse(reset_by_window),
@@ -245,12 +245,12 @@ ABUSES: Mapping[str, Abuse] = {
         Abuse(reset_by_length),
         Abuse(reset_by_priority),
         Abuse(headers_without_names),
-        Abuse(too_many_streams),
+        Abuse(too_many_streams, cut=False),
         Abuse(window_updates, cut=False),
         Abuse(unknown_frames, cut=False),
         Abuse(goaway_flood, cut=False),
         Abuse(resets_of_closed_streams),
-        Abuse(data_dribble, ((INITIAL_WINDOW_SIZE, 1), (MAX_FRAME_SIZE, 16384)), cut=False, reads=True),
+        Abuse(data_dribble, ((INITIAL_WINDOW_SIZE, 1), (MAX_FRAME_SIZE, 16384)), cut=False),
     )
 }
 """All of them, by name."""
