@@ -128,7 +128,27 @@ class Pipeline:
                 exchange.geography = self.locate(exchange.client)
             except BaseException as error:
                 asked = chain((("geography", _Answered(self._failed("geography", error))),), asked)
+        elif type(self.tagging) is Tagging and not exchange.tags:
+            return self._go_on_tagged(exchange, self.tagging, asked)
         return self._go_on(exchange, Decision(exchange.tags, (), None, (), _NO_STAGES, self.mode), asked)
+
+    def _go_on_tagged(
+        self, exchange: Exchange, tagging: Tagging, asked: Iterator[_Named]
+    ) -> Decision | Deferred[Decision]:
+        """The same as usual: what the automatic tags come to is a new decision, and can be gone on with as it is."""
+        clock = self.clock
+        started = None if clock is None else clock()
+        try:
+            decision = tagging.decide(exchange)
+        except BaseException:  # asked once more, it fails as any stage does
+            return self._go_on(exchange, Decision(mode=self.mode), asked)
+        next(asked)
+        exchange.tags, decision.mode = decision.tags, self.mode
+        if clock is not None and started is not None:
+            ended = clock()
+            decision.timings = ((tagging.name, (ended - started) * 1e6),)
+            started = ended
+        return self._go_on(exchange, decision, asked, None, started)
 
     def _go_on(
         self,
