@@ -15,9 +15,6 @@ from edgenode.proxy.framing import END_TO_END
 LINE_BYTES = bytes(c for c in range(256) if c == 9 or 0x20 <= c != 0x7F)
 """Every byte that may stand in a line of a head."""
 
-_SPACE = 0x20
-"""Of the bytes that may stand in a line only the tab is less."""
-
 _LINE = only(LINE_BYTES)
 _TOKEN = only(b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
@@ -50,14 +47,11 @@ def read_field_lines(block: bytes) -> tuple[list[bytes], Fields, bytes]:
     if text.translate(_LINE) != text:
         raise MalformedHead(stray(block))
     fields: Fields = {}
-    try:
-        for line in lines:
-            name, _, value = line.partition(b": ")
-            if value[0] <= _SPACE or value[-1] <= _SPACE:
-                break
-            fields[name.lower()] = (value,)
-    except IndexError:
-        pass  # no value, or no colon with a space behind it
+    for line in lines:
+        name, _, value = line.partition(b": ")
+        if not value or value.strip() != value:
+            break  # no value, no colon with a space behind it, or more white space
+        fields[name.lower()] = (value,)
     if len(fields) == len(lines) and _are_tokens(fields):
         return list(fields), fields, block
     return _read_one_by_one(lines)
