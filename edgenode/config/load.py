@@ -27,6 +27,7 @@ from edgenode.config.feed_contents import Contents
 from edgenode.config.file_signatures import Signature
 from edgenode.config.ini import IniSection
 from edgenode.config.notation import suggestion
+from edgenode.config.one_origin import problems_in, sections_for
 from edgenode.config.places import placed
 from edgenode.config.system_filters import with_system_filters
 from edgenode.config.value_readers import Scope
@@ -96,13 +97,7 @@ class Configuration(Sections):
             behind the endpoint ``edgenode:`` need none.
         :raises ConfigurationError: with every problem, if there is any error.
         """
-        file = pathlib.Path(path)
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            raise ConfigurationError([Problem("", "", f"cannot read {file}: {error.strerror}")]) from None
-        text, problems = ini.decode(data)
-        return _load(text, Scope(file.parent, os.environ), _now(), problems, before, str(file), requests)
+        return _from_file(pathlib.Path(path), before, requests)
 
     @classmethod
     def from_text(
@@ -199,6 +194,24 @@ class Configuration(Sections):
         return evolve(self, contents=contents, rules=CompiledRules.of(Formulas(self, contents), self.rules))
 
 
+def load_origin(path: str | os.PathLike[str], origin: str) -> Configuration:
+    """Read of a file what is for one origin; the rest may be wrong, or missing.
+
+    :raises ConfigurationError: with every problem of the origin's sections, if there is any error in them; or if there
+        is no such origin.
+    """
+    return _from_file(pathlib.Path(path), None, False, origin)
+
+
+def _from_file(file: pathlib.Path, before: Configuration | None, requests: bool, origin: str = "") -> Configuration:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError([Problem("", "", f"cannot read {file}: {error.strerror}")]) from None
+    text, problems = ini.decode(data)
+    return _load(text, Scope(file.parent, os.environ), _now(), problems, before, str(file), requests, origin)
+
+
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
@@ -212,9 +225,11 @@ def _load(
     before: Configuration | None,
     file: str,
     requests: bool,
+    origin: str = "",
 ) -> Configuration:
     """Read a text, with the files that it names.
 
+    :param origin: the one that it is for; empty for all that there is.
     :param problems: those of its encoding.
     :param file: where it stands, as problems tell it; may be empty.
     :raises ConfigurationError: with every problem, if there is any error; with that alone if it is of another program.
@@ -224,12 +239,13 @@ def _load(
         raise ConfigurationError([Problem("", "", stranger, file=file)])
     in_file, found = ini.read(text, KINDS)
     problems += found
-    written, found = with_system_filters(in_file)
+    written, found = (sections_for(in_file, origin), []) if origin else with_system_filters(in_file)
     problems += found
     if before is not None:
         scope = evolve(scope, in_use=frozenset((*credentials.files(before), *feed_contents.files(before))))
     rule_lists = RuleLists()
-    values, found = _read_sections(written, scope, rule_lists, None if before is None else before.rule_lists)
+    known = None if before is None else before.rule_lists
+    values, found = _read_sections(written, scope, rule_lists, known, in_file if origin else written)
     problems += (*found, *(_of_requests(written) if requests else ()))
     _add_readings(values)
     sections = Sections(**values)
@@ -253,7 +269,7 @@ def _load(
     if all(problem.warning for problem in problems):
         problems += [problem for check in catalogue.OF_THE_WHOLE for problem in check(formulas)]
     formulas.forget()
-    problems = _in_order(problems, in_file)
+    problems = _in_order(problems_in(problems, in_file, written) if origin else problems, in_file)
     if file:
         problems = placed(problems, in_file, text, file)
     if rules is None or not all(problem.warning for problem in problems):
@@ -278,15 +294,20 @@ def _of_requests(written: Sequence[IniSection]) -> Iterator[Problem]:
 
 
 def _read_sections(
-    written: Sequence[IniSection], scope: Scope, rule_lists: RuleLists, before: RuleLists | None
+    written: Sequence[IniSection],
+    scope: Scope,
+    rule_lists: RuleLists,
+    before: RuleLists | None,
+    named: Sequence[IniSection],
 ) -> tuple[dict[str, Any], list[Problem]]:
     """Read each section into its class; the values are the arguments of :class:`Sections`.
 
     :param rule_lists: keeps those that may be taken over.
     :param before: those that may be.
+    :param named: the sections that they may name.
     """
     names: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    for section in written:
+    for section in named:
         names.setdefault(section.kind, []).extend([section.name] if section.name else [])
     names["action"] += PREDEFINED
     problems = [] if names["listener"] else [Problem("", "", "there is no [listener NAME], and so nothing to do")]

@@ -12,7 +12,7 @@ from typing import Any, Self
 from twisted.internet.defer import Deferred, DeferredLock, succeed
 from twisted.internet.task import deferLater
 
-from edgenode.config.load import Configuration
+from edgenode.config.load import Configuration, load_origin
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
@@ -42,8 +42,9 @@ class OriginAgent(agent.OriginAgent):
     def of(cls, source: Source | EdgeService, origin: str, reactor: Any = None, hosts: Iterable[str] = ()) -> Self:
         """The agent of an origin by its name.
 
-        :param source: a configuration, or the path of its file, which is read now and blocks; its certificates and
-            trust stores are read again when their files change. Of an :class:`~edgenode.node.service.EdgeService` the
+        :param source: a configuration; or the path of its file, which is read now and blocks, and of which only the
+            origin's sections have to be right: its own, and those of its certificate and its trust store. Their files
+            are read again when they change. Of an :class:`~edgenode.node.service.EdgeService` the
             agent uses the connections, and follows its reloads.
         :param origin: the name of its section.
         :param reactor: a reactor with descriptors, timers and a thread pool; a service has its own.
@@ -53,7 +54,7 @@ class OriginAgent(agent.OriginAgent):
             service = source
             _check(service.configuration, origin)
             return cls(lambda: service.pools[origin], hosts)
-        held = _Held(_loaded(source), source, origin, reactor)
+        held = _Held(_loaded(source, origin), source, origin, reactor)
         made = cls(lambda: held.pool, hosts)
         made._held = held
         return made
@@ -111,7 +112,7 @@ class _Held:
 
     async def _reloaded(self, source: Source | None) -> None:
         chosen = self._source if source is None else source
-        await self._changed(lambda _: _loaded(chosen))
+        await self._changed(lambda _: _loaded(chosen, self._origin))
         self._source = chosen
 
     def close(self) -> Deferred[None]:
@@ -143,8 +144,8 @@ class _Held:
         return assembly.configuration
 
 
-def _loaded(source: Source) -> Configuration:
-    return source if isinstance(source, Configuration) else Configuration.load(source)
+def _loaded(source: Source, origin: str) -> Configuration:
+    return source if isinstance(source, Configuration) else load_origin(source, origin)
 
 
 def _check(configuration: Configuration, origin: str) -> None:

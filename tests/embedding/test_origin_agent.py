@@ -54,6 +54,85 @@ async def test_an_origin_that_there_is_not_is_an_error_that_names_those_there_ar
         OriginAgent.of(written(pki, 1, {"origin origin": {"servers": "ftp://a"}}), "origin", reactor)
 
 
+ALONE = """
+[origin shop]
+servers     = https://127.0.0.1:{port}
+server-name = origin.test
+trust-store = servers
+certificate = edge-client
+
+[trust-store servers]
+authorities = servers.pem
+
+[certificate edge-client]
+chain = edge-client.pem
+key   = edge-client.key
+authorities = servers.pem
+"""
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "",
+        "[edge]\nwatch-interval = 0\nno-such-key = x\nstate = /proc/none\n",
+        "[certificate other]\nchain = gone.pem\nkey = gone.key\n[origin other]\nservers = ftp://x\nnothing = 1\n",
+        "[global-filter bad]\nexpression = this is (\n[globl-filter x]\n[stage s]\nfactory = no_such:module\n",
+        "[path-map x]\na line that is none\n[origin other]\n[origin other]\n",
+        "[listener l]\nendpoint = tcp:99999\n[server-group g]\n[datafeed x]\nsource = https://gone.test\n",
+    ],
+    ids=["nothing else", "edge", "files", "rules", "lines", "listeners"],
+)
+async def test_an_origin_needs_only_its_own_sections(pki: PKI, more: str) -> None:
+    """A file may hold nothing else, or anything: what is wrong elsewhere does not hold it up, in a reload neither."""
+    from twisted.internet import reactor
+
+    with Origin(pki) as origin:
+        path = pki.folder / "alone.ini"
+        path.write_text(more + ALONE.format(port=origin.port))
+        agent = OriginAgent.of(path, "shop", reactor)
+        assert await readBody(await agent.request(b"GET", URI)) == b"ok"
+        path.write_text(ALONE.format(port=origin.port) + more)
+        await agent.reload()
+        assert await readBody(await agent.request(b"GET", URI)) == b"ok"
+        await agent.close()
+    assert origin.peers[0] == "edge as a client"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("servers ", "[origin shop]\nservers ", r":3: \[origin shop\]: the section is written twice"),
+        ("trust-store =", "trust-stores =", r'\[origin shop\] trust-stores: unknown key; did you mean "trust-store"\?'),
+        ("= edge-client\n\n[t", "= edge-clent\n\n[t", r"\[origin shop\] certificate: there is no .*edge-client"),
+        (
+            "authorities = servers.pem\n\n[c",
+            "authority = servers.pem\n\n[c",
+            r"\[trust-store servers\] authority: unknown",
+        ),
+        ("edge-client.key", "gone.key", r"\[certificate edge-client\] key: "),
+        ("[trust-store servers]\n", "[trust-store servers]\na line that is none\n", ":9: expected .kind name."),
+    ],
+)
+async def test_what_is_wrong_in_an_origins_sections_is_an_error(pki: PKI, old: str, new: str, told: str) -> None:
+    """Of its own, of its trust store and of its certificate; and in a reload nothing has changed then."""
+    from twisted.internet import reactor
+
+    with Origin(pki) as origin:
+        path, text = pki.folder / "alone.ini", ALONE.format(port=origin.port)
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
+        with pytest.raises(ConfigurationError, match=told):
+            OriginAgent.of(path, "shop", reactor)
+        path.write_text(text)
+        agent = OriginAgent.of(path, "shop", reactor)
+        path.write_text(text.replace(old, new))
+        with pytest.raises(ConfigurationError, match=told):
+            await agent.reload()
+        assert await readBody(await agent.request(b"GET", URI)) == b"ok"
+        await agent.close()
+
+
 async def test_a_reload_is_followed(pki: PKI) -> None:
     """Of a changed file, or of another configuration; with an unusable one nothing has changed."""
     from twisted.internet import reactor
