@@ -12,8 +12,11 @@ from edgenode.net.transport import Transport
 from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.http1.server import ServerConnection
+from edgenode.proxy.http2.client import MultiplexedConnection
+from edgenode.proxy.http2.origin_stream import RequestStream
 from edgenode.proxy.listener.client_connection import ClientConnection
 from edgenode.proxy.listener.client_session import ClientSession
+from tests.support.http2_origins import Asked, Http2Origin, Spoken
 from tests.support.node import OK, PKI, Hand, Node, Origin, Refused, Served, connect, get, in_thread, started, until
 
 BIG = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + b"a" * 3_000_000
@@ -22,7 +25,10 @@ CHANGES: dict[str, dict[str, str | None]] = {
     "path-map all": {"path": "^/"},
     "listener public": {"header-timeout": "300ms"},
 }
-OF_A_CONNECTION = (ClientConnection, ProxyExchange, OriginConnection, ServerConnection, Transport, ClientSession)
+OF_A_CONNECTION = (
+    ClientConnection, ProxyExchange, OriginConnection, ServerConnection, Transport, ClientSession,
+    MultiplexedConnection, RequestStream,
+)  # fmt: skip
 
 
 def _behave(served: Served) -> None:
@@ -99,5 +105,41 @@ async def test_nothing_waits_for_the_garbage_collector(pki: PKI, garbage: list[o
             await in_thread(ENDS[end], node)
             await until(lambda: not port.connections)
             node.events.told.clear()
+            gc.collect()
+            assert [each for each in garbage if isinstance(each, OF_A_CONNECTION)] == []
+
+
+def _answer(spoken: Spoken, asked: Asked) -> None:
+    match asked[b":path"]:
+        case b"/reset":
+            spoken.served.reset()
+        case b"/stream":
+            spoken.h2.reset_stream(asked.stream, 2)
+            spoken.flush()
+        case b"/goaway":
+            spoken.answer(asked.stream)
+            spoken.h2.close_connection()
+            spoken.flush()
+        case b"/garbage":
+            spoken.served.send(b"garbage" * 100)
+        case b"/big":
+            spoken.answer(asked.stream, bytes(3_000_000), ((b":status", b"200"),))
+        case _:
+            spoken.answer(asked.stream)
+
+
+@pytest.mark.parametrize("path", ["/", "/reset", "/stream", "/goaway", "/garbage", "/big"])
+@pytest.mark.parametrize("close", [True, False])
+async def test_nor_do_connections_of_http2_to_origins(pki: PKI, garbage: list[object], path: str, close: bool) -> None:
+    """However a stream or its connection ends."""
+    with Http2Origin(pki, _answer) as origin:
+        async with started(pki, origin, {"origin origin": {"protocol": "h2"}}) as node:
+            port = node.service.ports["public"]
+            await in_thread(_asking(get(path, close=close), close=close), node)
+            await until(lambda: not port.connections)
+            (pool,) = node.service.pools.values()
+            pool.abort()
+            node.events.told.clear()
+            del pool
             gc.collect()
             assert [each for each in garbage if isinstance(each, OF_A_CONNECTION)] == []

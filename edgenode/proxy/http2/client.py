@@ -7,6 +7,7 @@ it has not looked at was not sent. An origin that is not heard of, though stream
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
@@ -57,7 +58,7 @@ class MultiplexedConnection:
     __slots__ = (
         "_deadlines", "_doubted", "_drained", "_draining", "_ending", "_flushing", "_heard", "_keeper", "_last_ping",
         "_pinged", "_pings", "_sent", "_settled", "_streams", "_touched", "active", "deadline", "engine", "now",
-        "origin", "presented", "released", "scheme", "server", "transport",
+        "origin", "presented", "released", "scheme", "server", "transport", "__weakref__",
     )  # fmt: skip
 
     def __init__(
@@ -78,7 +79,7 @@ class MultiplexedConnection:
         self.now = deadlines.clock
         self.presented = presented
         self.scheme = b"https" if server.server.tls else b"http"
-        self.engine = make(self)
+        self.engine = make(weakref.proxy(self))  # so that both go without the garbage collector
         self._streams: dict[int, RequestStream] = {}
         self._touched: list[RequestStream] = []
         self._drained: list[int] = []
