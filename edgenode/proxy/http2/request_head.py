@@ -45,7 +45,9 @@ def read_request_head(fields: Fields, done: bool, limits: HeadLimits, scheme: by
         found = by_name(tuple(rest))
     if len(rest) > limits.headers:
         raise ClientError(431, "too many header fields")
-    lines = b"".join([b"host: %b\r\n" % authority, *[b"%b: %b\r\n" % field for field in rest]])
+    lines = b"host: %b\r\n" % authority
+    if rest:
+        lines += b"\r\n".join([b": ".join(field) for field in rest]) + b"\r\n"
     if len(method) + len(target) + len(lines) > limits.head:
         raise ClientError(431, "the request head is too large")
     if pseudo.get(b":scheme") not in _SCHEMES and method != b"CONNECT":

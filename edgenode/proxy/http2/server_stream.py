@@ -16,6 +16,7 @@ from edgenode.net.transport import Transport
 from edgenode.proxy.grpc import trailers_only
 from edgenode.proxy.headers import http_date
 from edgenode.proxy.http2.engine import CANCEL, INTERNAL_ERROR, Engine, Fields
+from edgenode.proxy.http2.fields import fields_of
 from edgenode.proxy.http2.request_head import read_request_head
 from edgenode.proxy.http2.tunnel import ClientTunnel
 from edgenode.proxy.judging import PAGES
@@ -144,7 +145,7 @@ class ServerStream:
         """Send a response head with the first bytes of the body."""
         if self.over:
             return
-        fields = _fields(status, lines)
+        fields = [(b":status", b"%d" % status), *fields_of(lines)]
         if length is not None and status != 204:
             fields.append((b"content-length", b"%d" % length))
         if status == 204 or status == 304 or self._head.method == b"HEAD":
@@ -182,7 +183,7 @@ class ServerStream:
     def interim(self, status: int, reason: bytes, lines: bytes) -> None:
         """Pass an interim response on."""
         if not self.over:
-            self._connection.engine.interim(self.number, _fields(status, lines))
+            self._connection.engine.interim(self.number, [(b":status", b"%d" % status), *fields_of(lines)])
             self._connection.flush_soon()
 
     def accept_body(self) -> None:
@@ -224,7 +225,7 @@ class ServerStream:
 
     def tunnel(self, receiver: TunnelReceiver, lines: bytes) -> Tunnel:
         """Accept the request for a tunnel, and begin it (RFC 8441)."""
-        self._connection.engine.respond(self.number, _fields(200, lines), False)
+        self._connection.engine.respond(self.number, [(b":status", b"200"), *fields_of(lines)], False)
         self._connection.flush_soon()
         self._handler = tunnel = ClientTunnel(self, receiver)
         self.resume_body()
@@ -392,12 +393,3 @@ class ServerStream:
         if not self.over:
             self._drop()
             self._connection.cut(self, code)
-
-
-def _fields(status: int, lines: bytes) -> list[tuple[bytes, bytes]]:
-    """The fields of a response."""
-    fields = [(b":status", b"%d" % status)]
-    for line in lines.split(b"\r\n")[:-1]:
-        name, _, value = line.partition(b": ")
-        fields.append((name.lower(), value))
-    return fields
