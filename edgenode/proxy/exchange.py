@@ -411,8 +411,8 @@ class ProxyExchange(JudgedRequest, Attempts):
         counted, self._counted = self._counted, ""
         relay = Relay(self, path_map, self._load, counted, reserved_bits(head))
         head.options |= {ACCEPT}
-        relay.begin(self._client, stream, response_lines(head, self.context.via))
         self._end()
+        relay.begin(self._client, stream, response_lines(head, self.context.via))
 
     def _asked_again(self, head: ResponseHead) -> bool:
         """Whether the origin knows no expectations, so that it is asked without (RFC 9110, section 10.1.1)."""

@@ -139,6 +139,8 @@ class Recorded:
     def _of(cls, event: Mapping[str, Any], values: Values) -> Self:
         if values["request"] is None:
             raise NotJudged("without a request")
+        if "websocket.code" in values:
+            raise NotJudged("a WebSocket, behind its handshake")
         verdict = _verdict(values)
         head, probe_request = _requests(values)
         connection, probe_connection = _connections(values)

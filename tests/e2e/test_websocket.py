@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import datetime
 import pathlib
 import shutil
 import socket
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,9 +19,11 @@ import pytest
 import pytest_twisted
 from twisted.internet.defer import Deferred
 
+from tests.support.certificates import Issued, write_pem
 from tests.support.node import PKI, Changes, Node, in_thread, until
 
 sync_client: Any = pytest.importorskip("websockets.sync.client")
+exceptions: Any = pytest.importorskip("websockets.exceptions")
 sync_server: Any = pytest.importorskip("websockets.sync.server")
 
 OPEN: Changes = {"origin origin": {"certificate": None}}
@@ -95,19 +100,21 @@ async def node(pki: PKI, echo: Echo) -> Any:
     await node.stop()
 
 
-def trusting(pki: PKI, client: bool = False) -> ssl.SSLContext:
-    """The TLS of a client."""
+def trusting(pki: PKI, certificate: str = "") -> ssl.SSLContext:
+    """The TLS of a client.
+
+    :param certificate: the stem of the files of its own.
+    """
     context = ssl.create_default_context(cafile=str(pki.folder / "servers.pem"))
-    if client:
-        pki.client.write(pki.folder, "alice")
-        context.load_cert_chain(pki.folder / "alice.pem", pki.folder / "alice.key")
+    if certificate:
+        context.load_cert_chain(pki.folder / f"{certificate}.pem", pki.folder / f"{certificate}.key")
     return context
 
 
 def connected(node: Node, name: str = "open.test", **options: Any) -> Any:
     """A client by ``websockets``."""
     sock = socket.create_connection(("127.0.0.1", node.port))
-    context = trusting(node.pki, options.pop("certified", False))
+    context = trusting(node.pki, options.pop("certificate", ""))
     return sync_client.connect(f"wss://{name}/chat", sock=sock, ssl=context, max_size=None, **options)
 
 
@@ -136,7 +143,8 @@ async def test_websockets_speaks_through_it(node: Node, echo: Echo) -> None:
 
 
 def _talk_certified(node: Node) -> int | None:
-    with connected(node, "strict.test", certified=True) as client:
+    node.pki.client.write(node.pki.folder, "alice")
+    with connected(node, "strict.test", certificate="alice") as client:
         client.send("hello")
         assert client.recv(timeout=10) == "hello"
     return int(client.close_code)
@@ -157,6 +165,74 @@ async def test_an_origin_that_speaks_http_2_too_is_asked_by_http_1(pki: PKI) -> 
     assert await in_thread(_talk, node) == ("chat", 1000)
     await node.stop()
     echo.close()
+
+
+def _wait_for_the_end(node: Node, opened: threading.Event, client: Issued) -> tuple[int | None, float]:
+    """The code with which it ends, and how long that took since the test has gone on."""
+    client.write(node.pki.folder, "it")
+    with connected(node, "strict.test", certificate="it") as websocket:
+        websocket.send("hello")
+        assert websocket.recv(timeout=10) == "hello"
+        opened.set()
+        began = time.monotonic()
+        try:
+            websocket.recv(timeout=15)
+        except exceptions.ConnectionClosed:
+            return websocket.close_code, time.monotonic() - began
+    raise AssertionError("it goes on")
+
+
+async def test_a_client_whose_certificate_expires_is_closed(node: Node) -> None:
+    """1008, within a second."""
+    now = datetime.datetime.now(datetime.UTC)
+    brief = node.pki.clients.issue("CN=Brief", not_after=now + datetime.timedelta(seconds=3))
+    code, _ = await in_thread(_wait_for_the_end, node, threading.Event(), brief)
+    late = datetime.datetime.now(datetime.UTC) - brief.certificate.not_valid_after_utc
+    assert code == 1008
+    assert late.total_seconds() < 2.1, "a certificate is good to the end of its last second"
+    _, end = await node.events.take(2)
+    assert (end["error"]["status"], end["websocket"]["closed_by"]) == (495, "node")
+
+
+async def test_a_client_that_is_revoked_is_closed_and_others_go_on(pki: PKI, echo: Echo) -> None:
+    """1008, within a second after the reload."""
+    other = pki.clients.issue("CN=Other")
+    write_pem(pki.folder / "none.crl", [pki.clients.crl()])
+    write_pem(pki.folder / "one.crl", [pki.clients.crl([pki.client])])
+    node = Node.of(pki, echo.port, {**OPEN, "trust-store clients": {"crl": "none.crl"}})
+    node.start()
+    opened = threading.Event()
+    other.write(pki.folder, "other")
+    stack = contextlib.ExitStack()
+    staying: Any = await in_thread(lambda: stack.enter_context(connected(node, "strict.test", certificate="other")))
+    waiting = in_thread(_wait_for_the_end, node, opened, pki.client)
+    await until(opened.is_set)
+    await node.reload(echo.port, {**OPEN, "trust-store clients": {"crl": "one.crl"}})
+    began = time.monotonic()
+    assert (await waiting)[0] == 1008
+    assert time.monotonic() - began < 1
+    assert await in_thread(_echoed, staying, "still") == "still"
+    # Without its path map a WebSocket has until the end of drain-timeout.
+    await node.reload(echo.port, {**OPEN, "path-map all": {"websocket": "no"}})
+    began = time.monotonic()
+    assert await in_thread(_echoed, staying, "once more") == "once more"
+    assert await in_thread(_closed, staying) == 1001
+    assert 0.9 < time.monotonic() - began < 2.5
+    await in_thread(stack.close)
+    await node.stop()
+
+
+def _echoed(client: Any, message: str) -> Any:
+    client.send(message)
+    return client.recv(timeout=10)
+
+
+def _closed(client: Any) -> int | None:
+    try:
+        client.recv(timeout=10)
+    except exceptions.ConnectionClosed:
+        pass
+    return client.close_code  # type: ignore[no-any-return]
 
 
 def _in_asyncio(coroutine: Any) -> Any:
@@ -203,7 +279,7 @@ async def test_autobahn_speaks_through_it(node: Node, pki: PKI) -> None:
 
     heard: Deferred[Any] = Deferred()
 
-    class Talking(websocket.WebSocketClientProtocol):  # type: ignore[misc]
+    class Talking(websocket.WebSocketClientProtocol):
         def onOpen(self) -> None:
             self.sendMessage(b"hello")
 
@@ -216,7 +292,7 @@ async def test_autobahn_speaks_through_it(node: Node, pki: PKI) -> None:
 
     factory = websocket.WebSocketClientFactory(f"wss://open.test:{node.port}/chat")
     factory.protocol = Talking
-    authority = twisted_ssl.Certificate.loadPEM((pki.folder / "servers.pem").read_text())
+    authority = twisted_ssl.Certificate.loadPEM((pki.folder / "servers.pem").read_bytes())
     options = twisted_ssl.optionsForClientTLS("open.test", authority)
     reactor.connectSSL("127.0.0.1", node.port, factory, options)  # type: ignore[attr-defined]
     assert await heard == (b"hello", True, 3000)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from edgenode.model.decision import Action, Decision, Reason
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import NO_BODY, AlternativeNames, ClientIdentity, Connection, Request, Verification
+from edgenode.model.websocket import WebSocketState
 from edgenode.node.event_fields import ALL_ROWS
 from edgenode.node.event_record import event_line
 from edgenode.rules.matching.certainty import NotKnown
@@ -164,6 +165,14 @@ def test_a_connection_without_a_request_is_not_judged() -> None:
     """Nor is a request that could not be read."""
     with pytest.raises(NotJudged, match="without a request"):
         recorded(request=None)
+
+
+@pytest.mark.parametrize("state", [WebSocketState(1, 2, 1008, "node"), WebSocketState(1, 2)])
+def test_of_a_websocket_only_the_handshake_is_judged_again(state: WebSocketState) -> None:
+    """What the events behind it were judged by, its messages, is in none of them."""
+    with pytest.raises(NotJudged, match="behind its handshake"):
+        recorded(status=101, websocket=state)
+    assert recorded(status=101).verdict.word == "forward"
 
 
 def test_the_filter_is_the_first_that_proposed_the_action() -> None:

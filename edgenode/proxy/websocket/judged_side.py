@@ -52,7 +52,9 @@ class JudgedSide(Side):
     def received(self, data: bytes) -> None:
         """Bytes came."""
         self.heard = self.relay.clock()
-        self._reader.take(self.walker.walk(data))
+        data = self.walker.walk(data)
+        if not self.relay.closing:
+            self._reader.take(data)
         self._go_through()
 
     def go_on(self) -> None:

@@ -91,6 +91,7 @@ class Relay:
         self._until = NEVER  # of what is waited for
         self._retire = NEVER  # the path map is no longer what it was
         self._valid_until = NEVER  # the verdict on the client
+        self._patience = NEVER  # until when who takes what is unsent, however slowly, is waited for
         self._over = self._cut = False
         self._judged = handshake.exchange
         self.deadline = 0.0
@@ -233,6 +234,7 @@ class Relay:
         if self.closing:
             return
         self._note(code, "node", error)
+        self._patience = 0.0
         self._say(*self._sides)
 
     def _tell_offender(self) -> None:
@@ -275,6 +277,9 @@ class Relay:
             self._tell_offender()
         elif not self.closing and self.active + _HALF_CLOSED > now:
             self._until = self.active + _HALF_CLOSED
+        elif now < self._patience and any(not side.gone and side.tunnel.full for side in self._sides):
+            self._patience = min(self._patience, now + self._path_map.websocket.idle)
+            self._wait(_FAREWELL)
         else:
             cut, self._cut, self.closing = self._cut, True, True
             self._wait(_FAREWELL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -326,3 +327,27 @@ def test_it_passes_over_tls_to_the_origin_too(pki: PKI, opcode: int) -> None:
         data = frame(opcode, b"\x03\xe8")
         client.send(data)
         assert origin.read() == data
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_who_is_slow_gets_the_end_all_the_same(pki: PKI, takes: bool) -> None:
+    """What an origin has sent before both have closed arrives, however long the client takes; but not for ever."""
+    with memory.node(pki, {"path-map all": {"idle-timeout": "60s"}}) as node:
+        client, origin = opened(node)
+        assert client.connection is not None
+        transport = client.connection.transport
+        transport.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        client.send(closing(1000))
+        last = to_client(BINARY, bytes(40_000)) + closing(1000, masked=False)
+        origin.send(last)
+        assert transport.queued
+        node.loop.wait(30, 0.5)
+        assert node.port.load.relays
+        if takes:
+            for _ in range(40):  # a record is larger than what is sent at once
+                client.read()
+            assert client.received.endswith(last)
+            assert client.ended
+        else:
+            node.loop.wait(60, 0.5)
+            assert not node.port.load.relays
