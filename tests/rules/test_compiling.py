@@ -282,6 +282,15 @@ def test_of_two_predicates_formulas_hang_on_the_one_that_fewer_share() -> None:
     assert {len(ranks) for ranks in compiled._by_trigger.values()} == {1}
 
 
+def test_words_in_what_is_looked_up_anyway_are_looked_up_with_the_others() -> None:
+    """The method is read once for a filter that hangs on it and for another that hangs on its path."""
+    both = _rule(path="^/upload$", method="^(GET|HEAD)$")
+    compiled = compile_formulas([_rule(method="^TRACE$"), both])
+    assert not compiled._later
+    assert [index for index, _ in compiled.matching(_request(b"/upload"))] == [1]
+    assert compiled.matching(_request(b"/other")) == ()
+
+
 def test_what_is_only_looked_at_later_is_not_read_before() -> None:
     """A body is not taken apart for a request that nothing else about a filter matches."""
     read: list[Exchange] = []

@@ -11,17 +11,22 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from heapq import heappop, heappush
 from operator import itemgetter
+from typing import Any
 
 from attrs import frozen
 
 from edgenode.model.exchange import Exchange
 from edgenode.rules.formulas import Evidence, Formula, Subject
+from edgenode.rules.lists import Members
 from edgenode.rules.matching.engines import Automata, Patterns, Workshop
 from edgenode.rules.matching.evaluators import Test
 from edgenode.rules.matching.looks import Looks, Sought
 from edgenode.rules.matching.numbering import Numbering, Part
 from edgenode.rules.matching.ordering import by_tags
 from edgenode.rules.matching.sets import patterns
+
+Words = dict[str, list[tuple[Any, int]]]
+"""What is sought of a subject by the kind of match, each with its number."""
 
 
 @frozen
@@ -136,6 +141,7 @@ def compile_formulas(
     order = by_tags(names, [part.tags for part in parts], tags, computing)
     numbers = _looked_at_always(parts)
     always, later = numbering.sought(numbers), numbering.sought(numbering.everything - numbers)
+    numbers |= _looked_up_besides(always, later)
     workshop = workshop or Workshop()
     engines = workshop.engines(_regexes(always, later))
     judged, by_trigger = _ranked(numbering, parts, order, tags, numbers, [*later])
@@ -193,6 +199,25 @@ def _regexes(always: Mapping[Subject, Sought], later: Mapping[Subject, Sought]) 
 def _looked_at_always(parts: Sequence[Part]) -> frozenset[int]:
     """The predicates that are looked at for every exchange: triggers, and whatever is in formulas without any."""
     return frozenset[int]().union(*(part.numbers if part.triggers is None else part.triggers.numbers for part in parts))
+
+
+def _looked_up_besides(always: dict[Subject, Words], later: dict[Subject, Words]) -> frozenset[int]:
+    """Words in a part of a request that others are always looked up in are looked up together with those, which takes
+    no longer.
+
+    :returns: their numbers; what is always looked at has them now.
+    """
+    found = set[int]()
+    for subject in [*later]:
+        words, others = later[subject].get("equal", []), always.get(subject, {}).get("equal")
+        if subject.of_request is None or others is None or any(isinstance(sought, Members) for sought, _ in words):
+            continue
+        others += words
+        found.update(number for _, number in words)
+        later[subject].pop("equal", None)
+        if not later[subject]:
+            del later[subject]
+    return frozenset(found)
 
 
 def compile_formula(formula: Formula) -> Callable[[Exchange], Evidence | None]:
