@@ -28,7 +28,7 @@ from edgenode.config.file_signatures import Signature
 from edgenode.config.ini import IniSection
 from edgenode.config.notation import suggestion
 from edgenode.config.one_origin import problems_in, sections_for
-from edgenode.config.places import placed
+from edgenode.config.places import in_order, placed
 from edgenode.config.system_filters import with_system_filters
 from edgenode.config.value_readers import Scope
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
@@ -269,7 +269,7 @@ def _load(
     if all(problem.warning for problem in problems):
         problems += [problem for check in catalogue.OF_THE_WHOLE for problem in check(formulas)]
     formulas.forget()
-    problems = _in_order(problems_in(problems, in_file, written) if origin else problems, in_file)
+    problems = in_order(problems_in(problems, in_file, written) if origin else problems, in_file)
     if file:
         problems = placed(problems, in_file, text, file)
     if rules is None or not all(problem.warning for problem in problems):
@@ -347,16 +347,3 @@ def _add_readings(values: dict[str, Any]) -> None:
     for attribute in ("global_filters", "sections") if further else ():
         for name, each in values[attribute].items():
             values[attribute][name] = evolve(each, readings=tuple(dict.fromkeys((*each.readings, *further))))
-
-
-def _in_order(problems: Sequence[Problem], written: Sequence[IniSection]) -> list[Problem]:
-    """The problems in the order of the file: first those of the file itself; missing keys last in a section."""
-    places = {section.header: (place, [*section.values]) for place, section in enumerate(written)}
-
-    def place(problem: Problem) -> tuple[int, int]:
-        number, keys = places.get(problem.section, (-1, []))
-        if not problem.key:
-            return number, -1
-        return number, keys.index(problem.key) if problem.key in keys else len(keys)
-
-    return sorted(problems, key=place)

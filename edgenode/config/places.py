@@ -32,3 +32,16 @@ def _placed(problem: Problem, places: Mapping[str, tuple[int, ...]], lines: Sequ
     shown = (problem.text or "").strip()
     with_text = (number for number in own if shown and shown in lines[number - 1])
     return evolve(problem, file=file, line=next(with_text, own[0]))
+
+
+def in_order(problems: Sequence[Problem], written: Sequence[IniSection]) -> list[Problem]:
+    """The problems in the order of the file: first those of the file itself; missing keys last in a section."""
+    places = {section.header: (place, [*section.values]) for place, section in enumerate(written)}
+
+    def place(problem: Problem) -> tuple[int, int]:
+        number, keys = places.get(problem.section, (-1, []))
+        if not problem.key:
+            return number, -1
+        return number, keys.index(problem.key) if problem.key in keys else len(keys)
+
+    return sorted(problems, key=place)
