@@ -67,7 +67,10 @@ class Extensions:
     def renew(self, configuration: Configuration) -> None:
         """End those that are no more, and start those that are new."""
         before, self._services = self._services, _services(configuration)
-        self._sinks.all = _guarded(configuration, self._sinks.all)
+        sinks, self._sinks.all = self._sinks.all, _guarded(configuration, self._sinks.all)
+        for sink in sinks:
+            if sink not in self._sinks.all:
+                sink.close()
         if self._running:
             for each in before:
                 if not any(each is other for other in self._services):

@@ -11,6 +11,7 @@ from twisted.application.service import Service
 from twisted.internet import defer
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -437,14 +438,22 @@ async def test_two_ports_of_one_configuration_share_its_sinks(pki: PKI, origin: 
 async def test_a_sink_that_fails_takes_no_record_from_another(
     pki: PKI, origin: Origin, flush_logged_errors: Callable[..., list[Failure]]
 ) -> None:
-    """The exchange goes on, the others get the record, and the log says it once."""
+    """The exchange goes on, the others get the record, and the log says it once; when the sink ends, with the node or
+    by a reload, how many were lost."""
     Keeping.all.clear()
     changes: Changes = {"sink bad": {"factory": f"{HERE}:Failing"}, "sink good": {"factory": f"{HERE}:Keeping"}}
-    async with started(pki, origin, changes) as node:
-        assert await statuses(node, "", "") == [200, 200]
-        await node.events.take(2)
-        assert Keeping.all[0].kept == [200, 200]
-    assert len(flush_logged_errors(RuntimeError)) == 1
+    with capturedLogs() as logged:
+        async with started(pki, origin, changes) as node:
+            assert await statuses(node, "", "") == [200, 200]
+            await node.reload(origin, changes)
+            assert await statuses(node, "") == [200]
+            await node.reload(origin, {"sink worse": {"factory": f"{HERE}:Failing"}})
+            assert await statuses(node, "", "") == [200, 200]
+            await node.events.take(5)
+            assert Keeping.all[0].kept == [200, 200, 200]
+    assert len(flush_logged_errors(RuntimeError)) == 2
+    told = [(each["name"], each["count"]) for each in logged if str(each.get("name")).startswith("[sink")]
+    assert told == [("[sink bad]", 1), ("[sink bad]", 3), ("[sink worse]", 1), ("[sink worse]", 2)]
 
 
 _forward: Any = Forward
