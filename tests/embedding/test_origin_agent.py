@@ -14,7 +14,7 @@ from twisted.web._newclient import RequestNotSent
 from twisted.web.client import FileBodyProducer, readBody
 
 from edgenode import Configuration, ConfigurationError, OriginAgent, OriginError
-from tests.support.node import OK, PKI, Changes, Origin, Served, answering, fields, ini, started
+from tests.support.node import OK, PKI, Changes, Origin, Served, answering, fields, ini, started, until
 
 URI = b"https://origin.test/"
 
@@ -140,9 +140,12 @@ async def test_a_reload_is_followed(pki: PKI) -> None:
     with Origin(pki) as one, Origin(pki) as two, Origin(pki) as three:
         agent = OriginAgent.of(written(pki, one.port), "origin", reactor)
         await readBody(await agent.request(b"GET", URI))
+        before = agent.pool
+        assert before.open == 1
         one.behaviour = Served.stall
         written(pki, two.port)
         await agent.reload()
+        await until(lambda: not before.open)  # what was idle is closed, and not kept until the agent is
         await readBody(await agent.request(b"GET", URI))
         pathlib.Path(pki.folder / "agent.ini").write_text("[nonsense]\n")
         with pytest.raises(ConfigurationError):

@@ -99,7 +99,13 @@ class Keeping(Service):
     def __init__(self, name: str) -> None:
         self.name = name
         self.kept: list[int] = []
+        self.starts = 0
         self.all.append(self)
+
+    def startService(self) -> None:
+        """Begin."""
+        super().startService()
+        self.starts += 1
 
     def record(self, record: Record) -> None:
         """Take a record."""
@@ -429,6 +435,7 @@ async def test_two_ports_of_one_configuration_share_its_sinks(pki: PKI, origin: 
     for port in ports:
         await in_thread(lambda number: Client(number, "open.test").close(), port.getHost().port)
     await until(lambda: sink.kept == [0, 0])
+    assert sink.starts == 1
     for port in ports:
         await port.stopListening()
         await port.when_over()
