@@ -31,6 +31,7 @@ class GuardedSink:
     :param sink: the sink; its ``record`` may be an ``async def``, or return a Deferred, for which nothing waits.
     :param name: of the sink, for the log.
     :param clock: monotonic seconds.
+    :raises TypeError: if it has no such method.
     :ivar sink: the sink.
     :ivar lost: how many events it has failed to take.
     """
@@ -38,6 +39,8 @@ class GuardedSink:
     def __init__(
         self, sink: IEventSink, name: str = "the event sink", clock: Callable[[], float] = time.monotonic
     ) -> None:
+        if not callable(getattr(sink, "record", None)):
+            raise TypeError(f"{name} is asked by its method record, and has none: {sink!r}")
         self.sink: Any = sink
         self._name = name
         self._clock = clock

@@ -375,7 +375,7 @@ class Keeping(Service):
 
 
 async def test_a_sink_lives_with_the_port(write: Callable[..., pathlib.Path]) -> None:
-    """Those of its configuration begin when it listens, and end once its last connection is over."""
+    """Those of its configuration begin when it listens, and end after its last connection; a reload keeps them."""
     Keeping.all.clear()
     file = write()
     file.write_text(file.read_text() + f"\n[sink kept]\nfactory = {__name__}:Keeping\n")
@@ -385,8 +385,10 @@ async def test_a_sink_lives_with_the_port(write: Callable[..., pathlib.Path]) ->
     assert sink.running
     client = await in_thread(Client, port.getHost().port, "strict.test")
     await factory.built(0)
+    await endpoint.reload()
     client.close()
     await until(lambda: sink.kept == ["lines"])
+    assert not any(other.running for other in Keeping.all if other is not sink)
     await port.stopListening()
     await endpoint.when_over()
     assert not sink.running

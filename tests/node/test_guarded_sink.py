@@ -10,14 +10,17 @@ import pytest
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import capturedLogs
+from twisted.web.resource import Resource
 from zope.interface import implementer
 
+from edgenode.config.load import Configuration
+from edgenode.embedding.filtered_resource import FilteredResource
 from edgenode.model.exchange import Exchange
 from edgenode.model.interfaces import IEventSink
 from edgenode.node.guarded_sink import GuardedSink
 from edgenode.node.service import EdgeService
 from edgenode.proxy.event_record import EventRecord
-from tests.support.node import PKI, Client, Origin, get, in_thread
+from tests.support.node import PKI, Client, Origin, get, in_thread, ini
 from tests.support.node import Node as RunningNode
 from tests.support.strategies import CONNECTION
 
@@ -107,14 +110,6 @@ def test_a_sink_may_be_a_coroutine() -> None:
     assert taken == [RECORD]
 
 
-def test_what_is_no_sink_loses_every_event(flush_logged_errors: Flush) -> None:
-    """And says so."""
-    guarded = GuardedSink(object())  # type: ignore[arg-type]
-    guarded.record(RECORD)
-    assert guarded.lost == 1
-    assert len(flush_logged_errors(AttributeError)) == 1
-
-
 def _statuses(service: EdgeService) -> list[int]:
     with Client(service.ports["public"].getHost().port, "open.test") as client:
         return [client.ask(get()).status for _ in range(3)]
@@ -136,3 +131,15 @@ async def test_exchanges_do_not_depend_on_the_sink(
     await service.stopService()
     assert sink.taken == 6
     assert len(flush_logged_errors(error)) == 1
+
+
+def test_what_has_no_method_record_is_no_sink(pki: PKI) -> None:
+    """An error where it is given, and not with every event."""
+    from twisted.internet import reactor
+
+    none: Any = object()
+    configuration = Configuration.from_text(ini(1), pki.folder, {})
+    with pytest.raises(TypeError, match="the event sink is asked by its method record"):
+        EdgeService(configuration, reactor, none)
+    with pytest.raises(TypeError, match="the event sink is asked by its method record"):
+        FilteredResource(configuration.pipeline("all"), Resource(), events=none)
