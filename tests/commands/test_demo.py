@@ -119,7 +119,7 @@ def paste(line: str, folder: pathlib.Path) -> str:
 def test_every_line_does_what_it_promises(node: Running, tmp_path: pathlib.Path) -> None:
     """Each printed curl line works as printed from any folder, and the client sees the status that was promised."""
     assert [word for word, _, _ in node.visits] == [visit.title.partition(":")[0] for visit in demo.VISITS]
-    seen = {word: re.findall(r"^HTTP/1\.1 (\d{3})", paste(line, tmp_path))[0] for word, _, line in node.visits}
+    seen = {word: re.findall(r"^HTTP/2 (\d{3})", paste(line, tmp_path))[0] for word, _, line in node.visits}
     assert seen == {word: str(status) for word, status, _ in node.visits}
 
 
@@ -175,7 +175,7 @@ def test_it_ends_quietly_and_starts_again(tmp_path: pathlib.Path, number: signal
         with running(tmp_path / "state") as node:
             assert node.line(lambda line: line.startswith("  certificates ")).endswith(f"({made})")
             (line,) = (line for word, _, line in node.visits if word == "allowed")
-            assert paste(line, tmp_path).startswith("HTTP/1.1 200 ")
+            assert paste(line, tmp_path).startswith("HTTP/2 200 ")
             assert node.stop(number) == (0, "")
         events = (tmp_path / "state" / "events.jsonl").read_text().splitlines()
         assert [json.loads(event)["status"] for event in events] == [200] * (run + 1)
