@@ -293,9 +293,10 @@ class ServerStream:
 
     def drained(self) -> None:
         """All that was queued of the response has been taken into frames."""
-        self.taken_due = NEVER
-        if self._handler is not None:
-            self._handler.client_drained()
+        if self.taken_due != NEVER:  # else nobody was told to wait
+            self.taken_due = NEVER
+            if self._handler is not None:
+                self._handler.client_drained()
 
     def lost(self, reason: str) -> None:
         """The client is gone, or has given the request up."""
