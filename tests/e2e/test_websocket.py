@@ -222,6 +222,26 @@ async def test_a_client_that_is_revoked_is_closed_and_others_go_on(pki: PKI, ech
     await node.stop()
 
 
+async def test_a_stop_of_the_node_ends_it_with_1001(pki: PKI, echo: Echo) -> None:
+    """After drain-timeout, on both sides; until then it goes on."""
+    node = Node.of(pki, echo.port, OPEN)
+    node.start()
+    stack = contextlib.ExitStack()
+    client: Any = await in_thread(lambda: stack.enter_context(connected(node)))
+    began = time.monotonic()
+    stopped = node.service.stopService()
+    assert await in_thread(_echoed, client, "on") == "on"
+    assert await in_thread(_closed, client) == 1001
+    assert 0.9 < time.monotonic() - began < 2.5
+    await stopped
+    await until(lambda: echo.closed)
+    assert echo.closed == [1001]
+    _, end = await node.events.take(2)
+    assert (end["websocket"]["code"], end["websocket"]["closed_by"]) == (1001, "node")
+    await in_thread(stack.close)
+    await node.stop()
+
+
 def _echoed(client: Any, message: str) -> Any:
     client.send(message)
     return client.recv(timeout=10)
