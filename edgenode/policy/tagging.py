@@ -50,6 +50,7 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
         "mtls": "The client certificate: ``verified``, ``none`` or ``failed``; and ``revoked`` besides ``failed``.",
         "cert-subject": "The subject of a verified client certificate.",
         "cert-issuer": "The issuer of a verified client certificate.",
+        "websocket": "``websocket:message`` on a message of a WebSocket (``inspect-messages``).",
         "action": "The action that won.",
     }
 )

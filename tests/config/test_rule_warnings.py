@@ -411,6 +411,7 @@ FOUND |= {
 }  # fmt: skip
 
 FINE = {
+    "a message of a WebSocket": an_expression('any(edge.tags[*] == "websocket:message")'),
     "no user agent": an_expression('http.user_agent eq ""'),
     "nothing in a query": an_expression('http.request.uri.query eq ""'),
     "an empty header": a_filter("header.x = ^$"),
