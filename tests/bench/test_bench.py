@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from bench import fairness, interpreters, processes, proxy, reload, rules, site
+from bench import fairness, idle, interpreters, processes, proxy, reload, rules, site
 from bench.load import Report
 from bench.peers import bench
 from bench.tables import table
@@ -237,6 +237,15 @@ def test_reloads_are_measured(capfd: pytest.CaptureFixture[str]) -> None:
     """A node with every kind of filter of this bench is reloaded; how long its loop was blocked is not judged here."""
     assert reload.main(["--filters", "5", "--reloads", "1"]) in (0, 1)
     assert "the loop was blocked for" in capfd.readouterr().out
+
+
+@pytest.mark.deadline(60)
+def test_idle_connections_are_measured(capfd: pytest.CaptureFixture[str]) -> None:
+    """Of both protocols and both peers; what so few cost is not judged here."""
+    assert idle.main(["--connections", "8"]) in (0, 1)
+    lines = capfd.readouterr().out.splitlines()[2:]
+    peers = [("h2", "nginx"), ("h2", "edgenode-10"), ("http/1.1", "nginx"), ("http/1.1", "edgenode-10")]
+    assert [tuple(line.split()[:2]) for line in lines] == peers
 
 
 def test_limits_of_rules() -> None:
