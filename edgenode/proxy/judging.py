@@ -9,7 +9,7 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from edgenode.model.decision import NOTHING, Close, Decision, Forward, Outcome, Respond
+from edgenode.model.decision import FORWARD, NOTHING, Close, Decision, Forward, Outcome, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Body, Exchange, Response
 from edgenode.proxy.headers import ONE_HOP, Forwarded
@@ -180,7 +180,8 @@ def outcome_of(decision: Decision, exchange: Exchange) -> Outcome:
     try:
         outcome = decision.outcome(exchange)
         if type(outcome) in _OUTCOMES:
-            _check_framing(outcome)
+            if outcome is not FORWARD:
+                _check_framing(outcome)
             return outcome
         raise TypeError(f"an action made {type(outcome).__name__} of an exchange")
     except BaseException:  # what passes the reactor, be it ``SystemExit``, has it drop the node's poller
