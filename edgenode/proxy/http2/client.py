@@ -328,8 +328,10 @@ class MultiplexedConnection:
         engine = self.engine
         if self._ending or self.transport.lost:
             return
-        if engine.error or (engine.closed and self.active):
+        if engine.error:
             self._fail("invalid", f"the response is malformed: {engine.error}", engine.error)
+        elif engine.closed and self.active:
+            self._fail("reset", "the origin has ended the connection", "")
         elif engine.closed or (self._draining and not self.active):
             self.close()
 

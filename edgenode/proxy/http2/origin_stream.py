@@ -42,6 +42,9 @@ _CODES = (
 _UNPROCESSED = frozenset((REFUSED_STREAM, HTTP_1_1_REQUIRED))
 """With these an origin says that it has not looked at the request (RFC 9113, sections 7 and 8.7)."""
 
+_KINDS = {HTTP_1_1_REQUIRED: "invalid"}
+"""Of the errors that are none of the kind ``reset``: this one would come again, however often it is asked."""
+
 
 _CONNECT = ((b":method", b"CONNECT"), (b":protocol", b"websocket"))
 """What a request for WebSocket has in the place of its method (RFC 8441, section 4)."""
@@ -273,7 +276,8 @@ class RequestStream:
         else:
             sent, cause = code not in _UNPROCESSED or begun, closed(name, False)
             reason = f"the origin reset the stream: {name}"
-            self._error = OriginError(502, "reset", reason, sent=sent, begun=begun, code=code, cause=cause)
+            kind = _KINDS.get(code, "reset")
+            self._error = OriginError(502, kind, reason, sent=sent, begun=begun, code=code, cause=cause)
 
     def _malformed(self, reason: str) -> None:
         if self._error is None:

@@ -233,7 +233,7 @@ class Attempts:
     def _unspent(self, error: OriginError) -> bool:
         """Whether an attempt has failed for no fault of the server, and can be made again as though it had not been."""
         if error.code is not None:  # the origin has looked at no more than the stream's number
-            return not error.sent and self.whole
+            return error.kind == "reset" and not error.sent and self.whole
         # The origin closed a kept connection just as it was used.
         return self.reused and error.kind in ("reset", "handshake") and self.repeatable
 

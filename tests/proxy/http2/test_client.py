@@ -166,17 +166,17 @@ def test_a_response_without_a_body_may_say_its_length(method: bytes, status: byt
 
 
 @pytest.mark.parametrize(
-    ("code", "kind", "sent"), [(REFUSED, "reset", False), (2, "reset", True), (13, "reset", False)]
+    ("code", "kind", "sent"), [(REFUSED, "reset", False), (2, "reset", True), (13, "invalid", False)]
 )
 def test_a_reset_is_an_error_with_its_code(code: int, kind: str, sent: bool) -> None:
-    """REFUSED_STREAM and HTTP_1_1_REQUIRED say that nothing has looked at the request."""
+    """REFUSED_STREAM and HTTP_1_1_REQUIRED say that nothing has looked at the request; the latter will say it again."""
     with asking() as each:
         stream, receiver = each.ask()
         other, heard = each.ask()
         each.reset(stream, code)
         assert receiver.error is not None
         error = receiver.error
-        assert (error.status, error.kind, error.sent, error.code, error.begun) == (502, "reset", sent, code, False)
+        assert (error.status, error.kind, error.sent, error.code, error.begun) == (502, kind, sent, code, False)
         each.answer(other, b"ok")
         assert heard.body == b"ok"
 
