@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,6 +15,8 @@ from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.http2.client import MultiplexedConnection
 from edgenode.proxy.http2.origin_stream import RequestStream
+from edgenode.proxy.http2.server import ServerConnection as Http2Connection
+from edgenode.proxy.http2.server_stream import ServerStream
 from edgenode.proxy.listener.client_connection import ClientConnection
 from edgenode.proxy.listener.client_session import ClientSession
 from tests.support.http2_origins import Asked, Http2Origin, Spoken
@@ -27,7 +30,7 @@ CHANGES: dict[str, dict[str, str | None]] = {
 }
 OF_A_CONNECTION = (
     ClientConnection, ProxyExchange, OriginConnection, ServerConnection, Transport, ClientSession,
-    MultiplexedConnection, RequestStream,
+    MultiplexedConnection, RequestStream, Http2Connection, ServerStream,
 )  # fmt: skip
 
 
@@ -65,6 +68,15 @@ def _plain(node: Node) -> None:
         sock.recv(100)
 
 
+def _curl(path: str, *options: str) -> Callable[[Node], None]:
+    def ask(node: Node) -> None:
+        to = f"open.test:{node.port}:127.0.0.1"
+        url = f"https://open.test:{node.port}{path}"
+        subprocess.run(["curl", "-sk", "--http2", "--resolve", to, *options, url], capture_output=True, check=False)
+
+    return ask
+
+
 ENDS: dict[str, Callable[[Node], None]] = {
     "answered": _asking(get(close=True)),
     "left": _asking(get(), close=False),
@@ -81,6 +93,10 @@ ENDS: dict[str, Callable[[Node], None]] = {
     "half a hello": _hello(100),
     "half a handshake": _hello(100_000),
     "plain": _plain,
+    "answered over HTTP/2": _curl("/"),
+    "blocked over HTTP/2": _curl("/blocked"),
+    "reset over HTTP/2": _curl("/reset"),
+    "left amid a download over HTTP/2": _curl("/big", "-m", "0.05"),
 }
 
 

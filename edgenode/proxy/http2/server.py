@@ -8,6 +8,7 @@ waits for an origin, which has one; so has the connection.
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 
 from edgenode.model.errors import ClientError
@@ -51,7 +52,7 @@ class ServerConnection:
     __slots__ = (
         "_answered", "_closing", "_deadlines", "_dirty", "_due", "_ended", "_fault", "_flushing", "_gone_away",
         "_head_due", "_heads", "_limits", "_lingers", "_running", "_sending_due", "_sent", "_streams", "_waiting",
-        "client", "clock", "deadline", "engine", "heads", "requests", "timeouts", "transport",
+        "client", "clock", "deadline", "engine", "heads", "requests", "timeouts", "transport", "__weakref__",
     )  # fmt: skip
 
     heads: HeadLimits
@@ -73,7 +74,7 @@ class ServerConnection:
         self._fault: ClientError | None = None  # for which the connection ends
         self.requests = 0
         self.renew(limits)
-        self.engine = engine(True, self, limits.http2)
+        self.engine = engine(True, weakref.proxy(self), limits.http2)  # so that both go without the garbage collector
         # The first request is expected at once. While there are streams, nothing is expected of the connection.
         self._due = self.deadline = self.clock() + limits.timeouts.header
 
