@@ -68,7 +68,7 @@ class OriginAgent:
     def request(
         self, method: bytes, uri: bytes, headers: Headers | None = None, bodyProducer: IBodyProducer | None = None
     ) -> Deferred[IResponse]:
-        """Send a request; cancelling the Deferred closes its connection.
+        """Send a request; cancelling the Deferred closes its connection, of HTTP/2 its stream alone.
 
         The Deferred fails as that of ``twisted.web.client.Agent`` does; where it is the origin that failed,
         :meth:`OriginError.of <edgenode.model.errors.OriginError.of>` gives the details:

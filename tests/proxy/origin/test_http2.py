@@ -217,6 +217,20 @@ async def test_a_server_that_answers_in_http1_gets_no_request(pki: PKI) -> None:
         assert b"/" not in origin.received.partition(b"SM\r\n\r\n")[2]
 
 
+async def test_a_server_that_never_says_its_settings_costs_connect_timeout(pki: PKI) -> None:
+    """For all who wait for it at once, and none of them is sent."""
+    with Http2Origin(pki) as origin, pool_to(pki, origin.port, protocol="h2", connect_timeout=0.3) as pool:
+        origin.behaviour = Served.stall
+        asking = [Asking(pool).begin() for _ in range(5)]
+        await until(lambda: all(each.over for each in asking))
+        for each in asking:
+            assert each.error is not None
+            assert (each.error.status, each.error.kind, each.error.sent, each.tries) == (504, "timeout", False, 1)
+            assert each.error.reason.startswith("no SETTINGS of ")
+        assert len(origin.connections) == 1
+        assert pool.open == 0
+
+
 async def test_no_more_streams_than_the_server_takes(pki: PKI) -> None:
     """Of five requests two share each connection."""
     few = {SettingCodes.MAX_CONCURRENT_STREAMS: 2}
