@@ -15,63 +15,19 @@ from edgenode.model.errors import OriginError
 from edgenode.model.exchange import Headers
 from edgenode.model.presentation import Presentation
 from edgenode.net.deadlines import NEVER
-from edgenode.proxy.http2.engine import (
-    CANCEL,
-    HTTP_1_1_REQUIRED,
-    INTERNAL_ERROR,
-    PROTOCOL_ERROR,
-    REFUSED_STREAM,
-    Engine,
-    Fields,
-)
-from edgenode.proxy.http2.fields import fields_of, read_response_head
+from edgenode.proxy.http2.engine import CANCEL, INTERNAL_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, Engine, Fields
+from edgenode.proxy.http2.fields import read_response_head
+from edgenode.proxy.http2.origin_messages import malformed, request_fields, reset
 from edgenode.proxy.http2.tunnel import OriginTunnel
-from edgenode.proxy.origin.causes import closed
 from edgenode.proxy.origin.origin import Origin
-from edgenode.proxy.streams import NO_CONTENT, ResponseHead, ResponseReceiver, Tunnel, TunnelReceiver
+from edgenode.proxy.streams import ResponseHead, ResponseReceiver, Tunnel, TunnelReceiver
 
 _MAX_INTERIM = 16
 _AHEAD = 65536
 """Bytes of a request body that wait here at most before its writer should."""
 
-_CODES = (
-    "NO_ERROR", "PROTOCOL_ERROR", "INTERNAL_ERROR", "FLOW_CONTROL_ERROR", "SETTINGS_TIMEOUT", "STREAM_CLOSED",
-    "FRAME_SIZE_ERROR", "REFUSED_STREAM", "CANCEL", "COMPRESSION_ERROR", "CONNECT_ERROR", "ENHANCE_YOUR_CALM",
-    "INADEQUATE_SECURITY", "HTTP_1_1_REQUIRED",
-)  # fmt: skip
-_UNPROCESSED = frozenset((REFUSED_STREAM, HTTP_1_1_REQUIRED))
-"""With these an origin says that it has not looked at the request (RFC 9113, sections 7 and 8.7)."""
-
-_KINDS = {HTTP_1_1_REQUIRED: "invalid"}
-"""Of the errors that are none of the kind ``reset``: this one would come again, however often it is asked."""
-
-
 _CONNECT = ((b":method", b"CONNECT"), (b":protocol", b"websocket"))
 """What a request for WebSocket has in the place of its method (RFC 8441, section 4)."""
-
-
-def code_name(code: int) -> str:
-    """The name of an error code (RFC 9113, section 7)."""
-    return _CODES[code] if code < len(_CODES) else f"{code:#x}"
-
-
-def request_fields(
-    method: bytes, scheme: bytes, authority: bytes, path: bytes, lines: bytes, length: int | None, expects: bool
-) -> list[tuple[bytes, bytes]]:
-    """The fields of a request, as :meth:`edgenode.proxy.streams.OriginStream.begin` is given it.
-
-    :param scheme: that of the connection.
-    """
-    fields = [(b":method", method), (b":scheme", scheme), (b":authority", authority), (b":path", path)]
-    if b" \r\n" in lines or b":  " in lines or b"\t" in lines:  # around a value white space is malformed here
-        fields += [(name, value.strip(b" \t")) for name, value in fields_of(lines)]
-    else:
-        fields += fields_of(lines)
-    if expects:
-        fields.append((b"expect", b"100-continue"))
-    if length is not None and length != NO_CONTENT:
-        fields.append((b"content-length", b"%d" % length))
-    return fields
 
 
 class Carrier(Protocol):
@@ -267,22 +223,13 @@ class RequestStream:
 
     def came_reset(self, code: int, ours: bool) -> None:
         """The stream has been reset, by the origin or for what it has sent."""
-        if self._done or self._error is not None:
-            return
-        name, begun = code_name(code), self.began
-        if ours:
-            reason = f"the response is malformed: {self._connection.engine.fault or name}"
-            self._error = OriginError(502, "invalid", reason, sent=True, begun=begun, code=code)
-        else:
-            sent, cause = code not in _UNPROCESSED or begun, closed(name, False)
-            reason = f"the origin reset the stream: {name}"
-            kind = _KINDS.get(code, "reset")
-            self._error = OriginError(502, kind, reason, sent=sent, begun=begun, code=code, cause=cause)
+        if not self._done and self._error is None:
+            fault = self._connection.engine.fault
+            self._error = malformed(code, fault, self.began) if ours else reset(code, self.began)
 
     def _malformed(self, reason: str) -> None:
         if self._error is None:
-            reason = f"the response is malformed: {reason}"
-            self._error = OriginError(502, "invalid", reason, sent=True, begun=True, code=PROTOCOL_ERROR)
+            self._error = malformed(PROTOCOL_ERROR, reason, True)
             self._connection.engine.reset(self.number, PROTOCOL_ERROR)
 
     def fail(self, error: OriginError, soon: bool = False) -> None:
