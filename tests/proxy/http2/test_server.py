@@ -182,16 +182,44 @@ def test_a_body_that_comes_while_its_handler_has_no_room_is_delivered_once() -> 
         assert (each.handler.body, each.handler.done) == (b"abc", 1)
 
 
+def test_a_window_that_came_at_once_is_given_back_when_the_handler_goes_on() -> None:
+    """Though nothing waits any more that could be delivered."""
+    with serving(
+        evolve(LIMITS, http2=EngineLimits(stream_window=8192)), lambda each: setattr(each, "taking", False)
+    ) as each:
+        each.ask(POST, b"x" * 16384)
+        assert (len(each.handler.body), each.handler.done) == (8192, 0)
+        each.handler.stream.resume_body()
+        each.talk()
+        assert (len(each.handler.body), each.handler.done) == (16384, 1)
+
+
+def test_a_body_of_no_bytes_is_none_however_its_end_comes() -> None:
+    """With Content-Length: 0, and END_STREAM on a frame of its own: the handler began with a request that was whole."""
+    with serving() as each:
+        stream = each.ask((*POST, (b"content-length", b"0")), b"", done=False)
+        assert each.handler.head.length == 0
+        each.client.data(stream, b"", True)
+        each.talk()
+        assert (each.handler.body, each.handler.done) == (b"", 0)
+
+
 def test_the_connection_s_window_does_not_leak() -> None:
     """Whatever becomes of bodies: answered before their end, cut, or given up by the client."""
     limits = evolve(LIMITS, http2=EngineLimits(connection_window=WINDOW + 1))
     with serving(limits) as each:
-        for number in range(60):
-            stream = each.ask(POST, b"x" * 60_000, done=False)
-            if number % 3 == 0:
+        for number in range(80):
+            stream = each.ask(POST, b"x" * 30_000, done=False)
+            if number % 4 == 0:
                 each.handler.respond()
-            elif number % 3 == 1:
+            elif number % 4 == 1:
                 each.handler.stream.reset("broken")
+            elif number % 4 == 2:
+                each.handler.taking = False
+                for _ in range(2):  # the second waits
+                    each.client.data(stream, b"x" * 10_000, False)
+                    each.talk()
+                each.handler.respond()
             else:
                 each.handler.taking = False
                 each.client.data(stream, b"x", False)
