@@ -126,6 +126,22 @@ def test_the_end_of_one_direction_is_passed_on(node: MemoryNode, client: str, or
     assert node.events[-1]["websocket"]["code"] == 1006
 
 
+def test_the_end_of_the_origin_s_direction_is_passed_on(node: MemoryNode, client: str, origin: str) -> None:
+    """What the client still says arrives."""
+    left, right = carried(node, client, origin)
+    right.send(frame(TEXT, b"last", masked=False))
+    right.finish()
+    assert left.read() == frame(TEXT, b"last", masked=False)
+    assert left.ended
+    if isinstance(left, OverHTTP2):
+        left.send(frame(TEXT, b"heard"))
+        assert right.read() == frame(TEXT, b"heard")
+    left.finish()
+    right.read()
+    assert right.ended
+    assert node.events[-1]["websocket"]["closed_by"] == "origin"
+
+
 @pytest.mark.parametrize("who", ["client", "origin"])
 def test_a_reset_of_one_ends_the_other(node: MemoryNode, client: str, origin: str, who: str) -> None:
     """And nothing is left."""

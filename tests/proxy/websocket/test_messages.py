@@ -215,6 +215,23 @@ def test_while_a_message_waits_nothing_overtakes_it(pki: PKI) -> None:
         assert said(origin.read()) == [(0x81, b"two"), (0x88, b"\x03\xe8")]
 
 
+def test_while_a_message_waits_nothing_more_is_read(pki: PKI) -> None:
+    """So a client cannot fill the memory of the node meanwhile."""
+    stage: Any = Slow()
+    with memory.node(pki, {"path-map all": {"inspect-messages": "text"}}, staged(stage)) as node:
+        client, origin = opened(node)
+        client.send(frame(TEXT, b"one"))
+        more = frame(BINARY, bytes(3_000_000))
+        sent = client.send(more)
+        assert sent < 1_000_000
+        stage.answer()
+        received = origin.read()
+        while sent < len(more):
+            sent += client.send(more[sent:])
+            received += origin.read()
+        assert received == frame(TEXT, b"one") + more
+
+
 def test_who_goes_takes_the_judgement_along(pki: PKI) -> None:
     """The stage is told that nobody waits, and the message does not pass."""
     stage: Any = Slow()
