@@ -245,7 +245,7 @@ ABUSES: Mapping[str, Abuse] = {
         Abuse(reset_by_length),
         Abuse(reset_by_priority),
         Abuse(headers_without_names),
-        Abuse(too_many_streams, cut=False),
+        Abuse(too_many_streams),
         Abuse(window_updates, cut=False),
         Abuse(unknown_frames, cut=False),
         Abuse(goaway_flood, cut=False),
