@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.protocols.policies import WrappingFactory
 from zope.interface import implementer
 
-from edgenode.embedding.connection_facts import connection_of
+from edgenode.embedding.connection_facts import KnownConnections, connection_of
 from edgenode.model.exchange import UNKNOWN_CLIENT, Address, Connection
 from tests.support.certificates import Issued, make_authority, now
 from tests.support.listening import listening
@@ -144,8 +145,13 @@ async def test_a_client_that_expires_is_verified_no_longer(pki: PKI, depth: int)
     client = authority.issue("CN=Mayfly") if depth else authority.issue("CN=Mayfly", not_after=passing)
     async with asked(pki, client, trustRoot=trust(authority)) as transport:
         assert connection_of(transport, verifies=True).verification.verified
+        known = KnownConnections(verifies=True)
+        first = known.facts(transport, time.time())
+        assert first is known.facts(transport, time.time()), "read once"
         await until(lambda: datetime.datetime.now(datetime.UTC) > passing)
         facts = connection_of(transport, verifies=True)
+        assert first.verification.verified
+        assert not known.facts(transport, time.time()).verification.verified, "read again"
     assert str(facts.verification) == "FAILED:certificate has expired"
     assert (facts.verification.last_error, facts.verification.depth) == (10, depth)
 

@@ -12,6 +12,7 @@ import types
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import h2.config
@@ -422,6 +423,17 @@ async def test_a_connection_that_another_protocol_takes_over_has_its_event(pki: 
         assert status_of(await ask(port, get("/"))) == 101
         (event,) = await events.take()
     assert event["status"] == 101
+
+
+def test_of_a_connection_only_some_authorities_are_remembered() -> None:
+    """Whoever asks for ever more of them on one connection takes no more memory."""
+    pipeline = Pipeline(Tagging.of({}))
+    line = FilteredResource(pipeline, Resource()).line(CONNECTION)
+    for number in range(100):
+        head: Any = SimpleNamespace(authority=b"%d.test" % number, scheme=b"http")
+        first = line.standing(pipeline, Exchange(CONNECTION), head)
+        assert first is line.standing(pipeline, Exchange(CONNECTION), head)
+    assert len(line._standings) <= 16
 
 
 # -- failures --------------------------------------------------------------------------------------------------------
