@@ -14,7 +14,7 @@ from twisted.web._newclient import RequestNotSent
 from twisted.web.client import FileBodyProducer, readBody
 
 from edgenode import Configuration, ConfigurationError, OriginAgent, OriginError
-from tests.support.node import OK, PKI, Changes, Origin, Served, answering, fields, ini, started, until
+from tests.support.node import OK, PKI, Changes, Origin, Served, answering, fields, ini, started
 
 URI = b"https://origin.test/"
 
@@ -145,7 +145,8 @@ async def test_a_reload_is_followed(pki: PKI) -> None:
         one.behaviour = Served.stall
         written(pki, two.port)
         await agent.reload()
-        await until(lambda: not before.open)  # what was idle is closed, and not kept until the agent is
+        await deferLater(reactor, 0.1)
+        assert not before.open, "what was idle is closed, and not kept until the agent is"
         await readBody(await agent.request(b"GET", URI))
         pathlib.Path(pki.folder / "agent.ini").write_text("[nonsense]\n")
         with pytest.raises(ConfigurationError):
