@@ -374,6 +374,22 @@ class Keeping(Service):
         self.kept.append(record.listener)
 
 
+async def test_a_reload_moves_the_events(write: Callable[..., pathlib.Path], tmp_path: pathlib.Path) -> None:
+    """Those of connections that were open before it too."""
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    factory, endpoint = Talks(), EdgeEndpoint(_reactor(), write(events=str(one)))
+    port: Any = await endpoint.listen(factory)
+    client = await in_thread(Client, port.getHost().port, "strict.test")
+    await factory.built(0)
+    write(events=str(two))
+    await endpoint.reload()
+    client.close()
+    await until(lambda: two.read_text().count("\n") == 1)
+    assert one.read_text() == ""
+    await port.stopListening()
+    await endpoint.when_over()
+
+
 async def test_a_sink_lives_with_the_port(write: Callable[..., pathlib.Path]) -> None:
     """Those of its configuration begin when it listens, and end after its last connection; a reload keeps them."""
     Keeping.all.clear()

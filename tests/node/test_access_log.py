@@ -139,6 +139,17 @@ def test_a_reload_changes_place_and_format(tmp_path: pathlib.Path) -> None:
     assert len((tmp_path / "events").read_text().splitlines()) == 3
 
 
+def test_a_reload_of_the_format_alone_is_for_what_comes(tmp_path: pathlib.Path) -> None:
+    """What waits to be written is in the format in which it came."""
+    logs = Logs(edge(tmp_path), Clock())
+    logs.open()
+    logs.sink.record(record())
+    logs.renew(edge(tmp_path, access_log_format="common"))
+    logs.sink.record(record())
+    logs.close()
+    assert (tmp_path / "access").read_text() == f"{line(record())}\n{common(record())}\n"
+
+
 @pytest.mark.parametrize("key", ["events", "access_log"])
 def test_a_reload_that_cannot_write_changes_nothing(tmp_path: pathlib.Path, key: str) -> None:
     """Neither log is left between two configurations."""
