@@ -203,6 +203,8 @@ class ProxyExchange(JudgedRequest, Attempts):
         :param grpc_status: for a client of gRPC; 0 for that of the response's status.
         """
         self.responded_to = True
+        if self._accepts(response.status):
+            response = Response(403, response.headers, response.body)
         self.status = response.status
         length: int | None = len(response.body)
         if is_call(self.head):
@@ -385,6 +387,9 @@ class ProxyExchange(JudgedRequest, Attempts):
         if head.status == 101:
             self._become_websocket(head)
             return
+        if self._accepts(head.status):
+            self._no_websocket("a success that accepts no WebSocket")
+            return
         self.sent = len(body)
         if done:
             if b"grpc-status" in head.fields:
@@ -403,9 +408,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         assert stream is not None and path_map is not None
         fault = answer_fault(head, self.head, extensible=path_map.websocket.inspects == "no")
         if fault:
-            self.give_up()
-            self.responded_to = False
-            self.no_response(OriginError(502, "invalid", f"a 101 that accepts no WebSocket: {fault}", sent=True))
+            self._no_websocket(f"a 101 that accepts no WebSocket: {fault}")
             return
         self.stream = None
         counted, self._counted = self._counted, ""
@@ -413,6 +416,18 @@ class ProxyExchange(JudgedRequest, Attempts):
         head.options |= {ACCEPT}
         self._end()
         relay.begin(self._client, stream, response_lines(head, self.context.via))
+
+    def _no_websocket(self, reason: str) -> None:
+        """The origin's answer is none that the client may see."""
+        self.give_up()
+        self.responded_to = False
+        self.no_response(OriginError(502, "invalid", reason, sent=True))
+
+    def _accepts(self, status: int) -> bool:
+        """Whether the client would take a status for that of a WebSocket, and what follows for its frames: on HTTP/2
+        every success is (RFC 8441, section 5; RFC 9113, section 8.5)."""
+        head = self.head
+        return head.upgrade and head.version >= (2, 0) and 200 <= status < 300
 
     def _asked_again(self, head: ResponseHead) -> bool:
         """Whether the origin knows no expectations, so that it is asked without (RFC 9110, section 10.1.1)."""

@@ -252,3 +252,34 @@ def test_what_comes_too_early_waits_for_the_answer(pki: PKI) -> None:
         origin.send(frame(TEXT, b"hello", masked=False))
         assert client.read() == frame(TEXT, b"hello", masked=False)
         assert origin.read() == frame(TEXT, b"early")
+
+
+@pytest.mark.parametrize("status", [200, 204, 299])
+def test_no_page_is_taken_for_a_websocket(pki: PKI, status: int) -> None:
+    """On HTTP/2 every success accepts the handshake, and a client would read the page as frames: it gets 502."""
+    with memory.node(pki) as node:
+        client = asked(node)
+        origin = node.origin()
+        assert b"Upgrade: websocket" in origin.read()
+        body = b"" if status == 204 else b"Content-Length: 9\r\n\r\n\x81\x07a page!"
+        origin.send(b"HTTP/1.1 %d OK\r\n" % status + (body or b"\r\n"))
+        assert b"a page" not in client.read()
+        assert client.fields[b":status"] == b"502"
+        (event,) = node.events
+        assert (event["status"], event["origin"]["status"]) == (502, status)
+        assert not node.port.load.relays
+
+
+def test_an_action_accepts_no_websocket(pki: PKI) -> None:
+    """A page of its own with status 200 is 403 on HTTP/2, where 200 would accept the handshake."""
+    rule: Changes = {
+        "global-filter decoys": {"path": "^/chat", "action": "decoy"},
+        "action decoy": {"type": "block", "status": "200", "body": "nothing here"},
+    }
+    with memory.node(pki, rule) as node:
+        client = asked(node)
+        assert client.fields[b":status"] == b"403"
+        assert node.events[0]["status"] == 403
+        plain = node.client()
+        plain.send(asking())
+        assert plain.answer().status == 200
