@@ -364,12 +364,13 @@ class ServerStream:
         self._connection.client.refused(error)
         kind, date = b"text/plain; charset=utf-8", (b"date", http_date()[6:-2])
         page = PAGES[error.status]
+        bodiless = (b":method", b"HEAD") in self._fields
         response = Response(error.status, ((b"content-type", kind), (b"content-length", b"%d" % len(page))), page)
         if has_grpc({b"content-type": tuple([value for name, value in self._fields if name == b"content-type"])}):
             response, _ = trailers_only(Response(error.status, (), page))
         engine, status = self._connection.engine, b"%d" % response.status
-        engine.respond(self.number, [(b":status", status), date, *response.headers], not response.body)
-        if response.body:
+        engine.respond(self.number, [(b":status", status), date, *response.headers], bodiless or not response.body)
+        if response.body and not bodiless:
             engine.data(self.number, response.body, True)
         self._written(True)
 

@@ -562,6 +562,13 @@ def test_a_request_that_is_not_served_is_answered_alone(fields: Any, status: int
         assert len(each.handlers) == 1
 
 
+def test_a_head_that_is_not_served_is_answered_without_a_body() -> None:
+    """As every answer to HEAD."""
+    with serving() as each:
+        head, body = each.answer(each.ask(((b":method", b"HEAD"), *get(b"/" + b"a" * 9000)[1:])))
+        assert (head[b":status"], body) == (b"414", b"")
+
+
 def test_what_is_no_http2_is_refused_once() -> None:
     """A request of HTTP/1.1, or noise: the connection ends, and there is one event."""
     for noise in (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"\xff" * 100):
