@@ -20,6 +20,7 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from tests.support.certificates import Issued, write_pem
+from tests.support.memory import merged
 from tests.support.node import PKI, Changes, Node, in_thread, until
 
 sync_client: Any = pytest.importorskip("websockets.sync.client")
@@ -346,3 +347,35 @@ async def test_a_page_in_chromium_speaks_through_it(
     assert end["request"]["version"] == ("HTTP/2.0" if "h2" in protocols else "HTTP/1.1")
     assert echo.requests[0].headers["Origin"] == "https://open.test"
     await node.stop()
+
+
+def _outcome(client: Any, size: int) -> str:
+    """What becomes of a message: it comes back, or the WebSocket is closed with a code."""
+    try:
+        client.send("x" * size)
+        return "passes" if client.recv(timeout=10) == "x" * size else "another"
+    except exceptions.ConnectionClosed as closed:
+        return str(closed.rcvd.code)
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcome"),
+    [
+        ({"idle-timeout": "100s"}, "passes"),
+        ({"inspect-messages": "text"}, "1001"),
+        ({"websocket-origins": "https://elsewhere.test"}, "1008"),
+        ({"max-message-size": "500"}, "1009"),
+    ],
+    ids=["nothing of it", "messages are inspected", "its page is no longer let in", "smaller messages"],
+)
+async def test_a_reload_holds_for_open_websockets(
+    node: Node, echo: Echo, changes: dict[str, str], outcome: str
+) -> None:
+    """It goes on by the new keys of its path map, or ends if it would not be let in, or cannot be inspected."""
+    client = await in_thread(lambda: connected(node, origin="https://open.test", compression=None).__enter__())
+    assert await in_thread(_outcome, client, 1000) == "passes"
+    await node.reload(echo.port, merged(OPEN, {"path-map all": changes}))
+    relays: list[Any] = [each for port in node.service.ports.values() for each in port.load.relays]
+    await until(lambda: all(each.deadline for each in relays))
+    assert await in_thread(_outcome, client, 1000) == outcome
+    await in_thread(client.close)

@@ -75,7 +75,7 @@ class Walker:
     """Walks the frames that one side sends.
 
     :param masked: whether they have to be masked: a client's (RFC 6455, section 5.1).
-    :param most: the largest message, bytes of payload as they come.
+    :ivar most: the largest message, bytes of payload as they come.
     :param reserved: the reserved bits that an extension may set in the first frame of a message; ``None`` if it may use
         all of them, and the reserved opcodes, anywhere.
     :ivar messages: how many messages have come to their last frame.
@@ -87,13 +87,13 @@ class Walker:
     """
 
     __slots__ = (
-        "_bit", "_held", "_idle", "_kinds", "_left", "_mask", "_message", "_most", "_reserved", "_within", "awaited",
-        "closed", "fault", "keeps_close", "messages", "over",
+        "_bit", "_held", "_idle", "_kinds", "_left", "_mask", "_message", "_reserved", "_within", "awaited", "closed",
+        "fault", "keeps_close", "messages", "most", "over",
     )  # fmt: skip
 
     def __init__(self, *, masked: bool, most: int, reserved: int | None = 0) -> None:
         self._bit, self._mask = (0x80, 4) if masked else (0, 0)
-        self._most = most
+        self.most = most
         self._reserved = reserved
         self._idle, self._within = _kinds(reserved, within=False), _kinds(reserved, within=True)
         self._kinds = self._idle
@@ -147,7 +147,7 @@ class Walker:
                     return self._refuse(data, start)
             if kind == _DATA:
                 message = self._message + length
-                if message > self._most:
+                if message > self.most:
                     return self._refuse(data, start)
                 if first >= _FIN:
                     self.messages += 1
@@ -202,7 +202,7 @@ class Walker:
             if wide and not _SHORTEST[wide] <= length < 1 << 63:
                 reason = "a length that is written as it must not be"
             else:
-                return self._end(data, start, TOO_BIG, f"a message of more than {self._most} bytes")
+                return self._end(data, start, TOO_BIG, f"a message of more than {self.most} bytes")
         return self._end(data, start, PROTOCOL_ERROR, reason)
 
     def _end(self, data: bytes, start: int, code: int, reason: str) -> bytes:

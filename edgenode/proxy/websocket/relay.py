@@ -22,6 +22,7 @@ from edgenode.model.interfaces import Record
 from edgenode.model.websocket import WebSocketState
 from edgenode.net.deadlines import NEVER
 from edgenode.proxy.event_record import EventRecord
+from edgenode.proxy.headers import Forwarded
 from edgenode.proxy.judging import outcome_of
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.context import ListenerContext
@@ -29,6 +30,7 @@ from edgenode.proxy.listener.limits import Load
 from edgenode.proxy.routing import ServedPathMap
 from edgenode.proxy.streams import ClientStream, OriginStream, RequestHead
 from edgenode.proxy.websocket.frames import ABNORMAL, GOING_AWAY, INTERNAL, POLICY, Walker
+from edgenode.proxy.websocket.handshake import check_request
 from edgenode.proxy.websocket.judged_side import JudgedSide
 from edgenode.proxy.websocket.messages import OPCODES, MessageReader
 from edgenode.proxy.websocket.side import Side
@@ -54,10 +56,12 @@ class Handshake(Record, Protocol):
     :ivar session: the client.
     :ivar head: the request.
     :ivar context: what it shares with others of its listener.
+    :ivar forwarded: where the request comes from, if a trusted proxy reports it.
     """
 
     session: ClientSession
     head: RequestHead
+    forwarded: Forwarded | None
     context: ListenerContext
 
 
@@ -300,11 +304,7 @@ class Relay:
                 raise site.refusal
             if session.context is not self._context:
                 self._context = session.context
-                path_map = site.group.path_map(handshake.exchange)
-                if path_map.pool is self._path_map.pool and path_map.websocket.offered:
-                    self._path_map, self._retire = path_map, NEVER
-                else:
-                    self._retire = self.clock() + self._context.drain_timeout
+                self._follow(site.group.path_map(handshake.exchange))
         except ClientError as error:
             self._close(POLICY, ClientError(error.status, error.reason))
             return
@@ -313,6 +313,23 @@ class Relay:
             self._close(INTERNAL, ClientError(503, "whether it may go on could not be judged"))
             return
         self._valid_until = self.clock() + max(site.until - session.now(), 0.0)
+
+    def _follow(self, path_map: ServedPathMap) -> None:
+        """Go on by a path map as it is since a reload, or end.
+
+        :raises ClientError: if it would not let the handshake in.
+        """
+        settings = path_map.websocket
+        if path_map.pool is not self._path_map.pool or not settings.offered:
+            self._retire = self.clock() + self._context.drain_timeout
+            return
+        check_request(self._handshake.head, settings, self._handshake.forwarded)
+        if settings.inspects != self._path_map.websocket.inspects:
+            self._close(GOING_AWAY)  # what was agreed on, and what has passed of a message, was not for rules to see
+            return
+        self._path_map, self._retire = path_map, NEVER
+        for side in self._sides:
+            side.walker.most = settings.most
 
     def _look_at_peers(self, now: float) -> None:
         """Whether anything passes, and whether both are still there."""
