@@ -13,11 +13,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from edgenode.model.decision import Decision
-from edgenode.proxy.websocket.frames import NOT_TEXT, Fault, Walker
+from edgenode.proxy.websocket.frames import NOT_TEXT, TOO_BIG, Fault, Walker
 from edgenode.proxy.websocket.messages import MessageReader
 from edgenode.proxy.websocket.side import Relaying, Side
 
 _log = Logger()
+
+_MOST_OVERHEAD = 65536
+"""Bytes of frame headers that a message may have beside as many as it may be long: it is held, however it is cut."""
 
 Judge = Callable[[bytes], "Decision | Deferred[Decision]"]
 """Judges a message."""
@@ -83,10 +86,11 @@ class JudgedSide(Side):
             if passing:
                 self.let_pass(passing)
             if message is None:
+                if reader.overhead > self.walker.most + _MOST_OVERHEAD:
+                    self._refuse(TOO_BIG, "a message in too many fragments")
                 break
             if reader.text and not _is_text(message):
-                self.walker.fault, self.walker.over = Fault(NOT_TEXT, "a text message that is not UTF-8"), True
-                reader.drop()
+                self._refuse(NOT_TEXT, "a text message that is not UTF-8")
                 break
             decision = self._judge(message)
             if isinstance(decision, Decision):
@@ -98,6 +102,11 @@ class JudgedSide(Side):
         if self.walker.over and self._waiting is None and not self._told:
             self._told = True
             relay.finished(self)
+
+    def _refuse(self, code: int, reason: str) -> None:
+        """Neither the message passes, nor anything behind it."""
+        self.walker.fault, self.walker.over = Fault(code, reason), True
+        self._reader.drop()
 
     def _decided(self, decision: Decision) -> None:
         frames = self._reader.release()

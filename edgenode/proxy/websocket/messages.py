@@ -35,6 +35,11 @@ class MessageReader:
         """Whether what has passed ends with a frame."""
         return not self._left
 
+    @property
+    def overhead(self) -> int:
+        """Bytes of frame headers that the message that is not complete has so far: empty fragments have no others."""
+        return len(self._frames) - len(self._message)
+
     def take(self, data: bytes) -> None:
         """Take bytes that may pass."""
         self._held += data

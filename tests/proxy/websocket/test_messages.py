@@ -149,6 +149,19 @@ def test_a_message_is_no_larger_than_rules_see(pki: PKI) -> None:
         assert said(origin.read()) == [(0x88, b"\x03\xf1")]
 
 
+def test_a_message_in_endless_fragments_is_1009(pki: PKI) -> None:
+    """Empty ones have no payload that could exceed a limit, and all of them are held until the last."""
+    with memory.node(pki, {**BLOCKING, "path-map all": {"inspect-messages": "all", "max-message-size": "4k"}}) as node:
+        client, origin = opened(node)
+        few = frame(TEXT, b"", fin=False) + frame(0, fin=False) * 5_000 + frame(0)
+        client.send(few)
+        assert origin.read() == few
+        client.send(frame(TEXT, b"", fin=False))
+        for _ in range(20):
+            client.send(frame(0, fin=False) * 1_000)
+        assert said(origin.read()) == [(0x88, b"\x03\xf1")]
+
+
 def test_what_is_only_proposed_is_an_event_of_its_own(pki: PKI) -> None:
     """Under mode = monitoring the message passes, and the WebSocket goes on."""
     with memory.node(pki, {**BLOCKING, "path-map all": {"inspect-messages": "text", "mode": "monitoring"}}) as node:
