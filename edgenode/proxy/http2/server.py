@@ -9,7 +9,6 @@ waits for an origin, which has one; so has the connection.
 from __future__ import annotations
 
 import weakref
-from collections import deque
 
 from edgenode.model.errors import ClientError
 from edgenode.net.deadlines import NEVER, Deadlines
@@ -64,7 +63,7 @@ class ServerConnection:
         self.clock = deadlines.clock
         self._deadlines = deadlines
         self._streams: dict[int, ServerStream] = {}
-        self._waiting: deque[ServerStream] = deque()  # who is to be handed over, or to go on
+        self._waiting: list[ServerStream] = []  # who is to be handed over, or to go on; no deque: it has 760 bytes
         self._answered: list[ServerStream] = []  # of this round
         self._flushing = self._running = self._closing = self._gone_away = self._lingers = self._ended = False
         self._dirty = False
@@ -303,7 +302,7 @@ class ServerConnection:
         self._running = False
         waiting = self._waiting
         for _ in range(min(len(waiting), _AT_ONCE)):
-            waiting.popleft().run()
+            waiting.pop(0).run()
         if waiting:
             self.transport.call_again()
 
