@@ -73,7 +73,8 @@ class Guard(ABC):
         self._greeted = not server
         self._draining = self._deaf = False
         self._highest = -1
-        self._block = self._continuations = self._due = self._vanished = 0
+        self._block = self._continuations = self._vanished = 0
+        self._due = DUE  # the first words of a connection are none too many
         self.error = ""
 
     @property
@@ -175,7 +176,7 @@ class Guard(ABC):
                 return FLOW_CONTROL_ERROR
         elif kind == PRIORITY:
             return self._priority(stream, size, data, at)
-        elif kind == PING:
+        elif kind in (PING, SETTINGS):
             self._count_reply()
         elif kind != PUSH_PROMISE:
             self._count_glitch()

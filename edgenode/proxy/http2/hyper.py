@@ -245,7 +245,8 @@ class HyperEngine(Streams):
         if data:
             body.chunks.append(data)
             body.size += len(data)
-            self._unsent.add(stream)
+            if stream not in self._unsent:
+                self._unsent.append(stream)
             self._due += DUE
 
     def trailers(self, stream: int, fields: Fields) -> None:

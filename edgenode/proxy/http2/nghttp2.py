@@ -151,7 +151,7 @@ class Nghttp2Engine(Streams):
                     stream = event.stream_id
                     streams.pop(stream, None)
                     if stream in unsent:
-                        unsent.discard(stream)
+                        unsent.remove(stream)
                         self._receiver.writable(stream)
             elif kind is DataReceived:
                 self._data_came(event.stream_id, event.data, event.end_stream)
@@ -220,7 +220,8 @@ class Nghttp2Engine(Streams):
             return
         if data:
             self._due += DUE
-            self._unsent.add(stream)
+            if stream not in self._unsent:
+                self._unsent.append(stream)
         if done and self._streams.get(stream, 0) & OPEN:
             self._answered(stream)
 

@@ -39,7 +39,7 @@ class Streams(Guard):
     def __init__(self, server: bool, receiver: Receiver, limits: EngineLimits) -> None:
         super().__init__(server, limits)
         self._receiver = receiver
-        self._unsent: set[int] = set()
+        self._unsent: list[int] = []  # few at any time; an empty set has 216 bytes
         self._unheard = GONE if server else 0  # a server answers before it says that the rest is not wanted
         self._peer_streams = PEER_STREAMS
         self._their_code = NO_ERROR
@@ -117,7 +117,7 @@ class Streams(Guard):
         """Both directions of a stream have ended."""
         self._streams.pop(stream, None)
         if stream in self._unsent:
-            self._unsent.discard(stream)
+            self._unsent.remove(stream)
             self._receiver.writable(stream)
 
     def _goaway_came(self, last: int, code: int) -> None:
@@ -128,7 +128,8 @@ class Streams(Guard):
                 self._reset_came(stream, REFUSED_STREAM, False)
 
     def _forget(self, stream: int) -> int | None:
-        self._unsent.discard(stream)
+        if stream in self._unsent:
+            self._unsent.remove(stream)
         return self._streams.pop(stream, None)
 
     # -- what goes ---------------------------------------------------------------------------------------------------
@@ -146,8 +147,9 @@ class Streams(Guard):
     def _taken(self) -> None:
         """Tell whose body has been taken into frames."""
         for stream in [stream for stream in self._unsent if not self.queued(stream)]:
-            self._unsent.discard(stream)
-            self._receiver.writable(stream)
+            if stream in self._unsent:  # who was told before it may have reset it
+                self._unsent.remove(stream)
+                self._receiver.writable(stream)
 
     def _refuse(self, stream: int, code: int, fault: str = "") -> None:
         self.fault = fault

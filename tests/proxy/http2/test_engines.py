@@ -51,6 +51,19 @@ def test_a_body_waits_for_the_windows(kind: type) -> None:
     assert pair.to_server.take("writable") == [("writable", 1)]
 
 
+def test_who_is_told_that_all_is_taken_may_reset_another(kind: type) -> None:
+    """Of which the same would have been told next."""
+    pair = Pair(kind)
+    for _ in range(2):
+        pair.ask()
+    for stream in (1, 3):
+        pair.server.respond(stream, OK, False)
+        pair.server.data(stream, b"x", False)
+    pair.to_server.writable = lambda stream: pair.server.reset(4 - stream, CANCEL)  # type: ignore[method-assign]
+    pair.talk()
+    assert len(pair.to_client.take("reset")) == 1
+
+
 def test_a_reset_is_told_once_and_nothing_after_it(kind: type) -> None:
     """Whatever is called for the stream afterwards does nothing."""
     pair = Pair(kind)
