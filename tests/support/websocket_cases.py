@@ -203,7 +203,8 @@ def closes() -> Iterator[Case]:
     yield Case("a ping behind it", closing() + ws_frame(PING, b"late"), fails=True)
     yield Case("a message behind it", closing() + hello, fails=True)
     yield Case("fragments around it", ws_frame(TEXT, b"a", fin=False) + closing() + ws_frame(CONTINUATION), fails=True)
-    yield Case("much behind it", closing() + ws_frame(BINARY, b"*" * 65536), fails=True)
+    # In one record of TLS: an origin that closes with bytes unread resets the connection.
+    yield Case("much behind it", closing() + ws_frame(BINARY, b"*" * 12_000), fails=True)
     yield Case("much before it", ws_frame(BINARY, b"*" * 65536) + closing(), fails=True)
     yield Case("no code", closing(None), fails=True)
     yield Case("half a code", ws_frame(CLOSE, b"\x03"), fails=True)
