@@ -49,6 +49,9 @@ _STREAMS, _CONNECT_PROTOCOL = 3, 8
 _GOAWAY = struct.Struct("!HBBBIII")
 _FAILED = (NGH2Error, ValueError, MemoryError)
 
+_LARGEST_HEAD = 1 << 24
+"""Bytes of a head that is sent. What a head may have is bounded where it is read, and by keys."""
+
 
 class Nghttp2Engine(Streams):
     """The frames of one connection, by libnghttp2. See :class:`edgenode.proxy.http2.engine.Engine`."""
@@ -63,6 +66,7 @@ class Nghttp2Engine(Streams):
             Configuration(
                 auto_window_update=False,
                 peer_max_concurrent_streams=PEER_STREAMS,
+                max_send_header_block_length=_LARGEST_HEAD,
                 max_continuations=limits.max_continuations,
                 max_inbound_header_list_size=2 * limits.max_header_list_size,
                 max_inbound_header_count=2 * limits.max_headers,

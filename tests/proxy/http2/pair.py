@@ -88,9 +88,10 @@ class Pair:
         server: type[Nghttp2Engine] | type[HyperEngine],
         client: type[Nghttp2Engine] | type[HyperEngine] | None = None,
         limits: EngineLimits = DEFAULT_LIMITS,
+        towards: EngineLimits = DEFAULT_LIMITS,
     ) -> None:
         self.to_client, self.to_server = Told(), Told()
-        self.client: Engine = (client or server)(False, self.to_client, DEFAULT_LIMITS)
+        self.client: Engine = (client or server)(False, self.to_client, towards)
         self.server: Engine = server(True, self.to_server, limits)
         self.talk()
 

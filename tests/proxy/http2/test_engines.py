@@ -6,6 +6,7 @@ import pytest
 
 from edgenode.proxy.http2.engine import CANCEL, NO_ERROR
 from edgenode.proxy.http2.engines import ENGINE, engine
+from edgenode.proxy.http2.limits import EngineLimits
 from tests.proxy.http2.pair import ENGINES, OK, POST, REQUEST, Pair, Told
 
 pytestmark = pytest.mark.parametrize("kind", ENGINES)
@@ -62,6 +63,15 @@ def test_who_is_told_that_all_is_taken_may_reset_another(kind: type) -> None:
     pair.to_server.writable = lambda stream: pair.server.reset(4 - stream, CANCEL)  # type: ignore[method-assign]
     pair.talk()
     assert len(pair.to_client.take("reset")) == 1
+
+
+def test_a_head_of_100_kib_is_sent(kind: type) -> None:
+    """Who reads a head says how large it may be; libnghttp2 alone would send 64 KiB at the most."""
+    pair = Pair(kind, towards=EngineLimits(max_header_list_size=200_000))
+    pair.server.respond(pair.ask(), [*OK, *((b"x-%d" % number, b"v" * 5000) for number in range(20))], True)
+    pair.talk()
+    ((_, _, fields, _),) = pair.to_client.take("head")
+    assert len(fields) == 21
 
 
 def test_a_reset_is_told_once_and_nothing_after_it(kind: type) -> None:
