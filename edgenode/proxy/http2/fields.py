@@ -14,6 +14,7 @@ from edgenode.model.exchange import by_name
 from edgenode.proxy.framing import NO_OPTIONS, content_length
 from edgenode.proxy.http2.engine import Fields
 from edgenode.proxy.streams import ResponseHead
+from edgenode.rules.views.grpc import has_grpc
 
 _VALUE_BYTES = bytes(c for c in range(256) if c == 9 or 0x20 <= c != 0x7F)
 """Every byte that may stand in a value, as on a field line of HTTP/1.1."""
@@ -94,6 +95,8 @@ def check_meaning(fields: Fields) -> None:
     names = [name for name, _ in fields]
     if b"".join(names).translate(None, _USUAL_NAME_BYTES):
         _check_unusual(names)
+        if any(b"_" in name for name in names) and not has_grpc(by_name(tuple(fields))):
+            raise MalformedFields("a name with an underscore, which some read as a hyphen")
     if b"host" in names:
         host = fields[names.index(b"host")][1].lower()
         if any(value.lower() != host for name, value in fields if name == b":authority") or names.count(b"host") > 1:

@@ -85,6 +85,10 @@ BAD_REQUESTS: dict[str, Fields] = {
     "transfer_encoding": having((b"transfer_encoding", b"chunked")),
     "transfer-encoding with another hyphen": having((b"transfer.encoding", b"chunked")),
     "content_length": having((b"content_length", b"5")),
+    "a name with an underscore": having((b"x_y", b"1")),
+    "a name with an underscore in a call of gRPC-Web": having(
+        (b"content-type", b"application/grpc-web"), (b"x_y", b"1")
+    ),
     "te with gzip": having((b"te", b"gzip")),
     "te with more": having((b"te", b"trailers, gzip")),
     "a length with a sign": having((b"content-length", b"+5")),
@@ -103,8 +107,8 @@ BAD_REQUESTS: dict[str, Fields] = {
 GOOD_REQUESTS: dict[str, Fields] = {
     "every kind of byte": having((b"a", bytes(c for c in range(0x21, 256) if c != 0x7F) + b"\t x")),
     "an empty value": having((b"a", b"")),
-    "an unusual name": having((b"!#$%&'*+-.^_`|~09az", b"")),
-    "a name with an underscore": having((b"x_y", b"1")),
+    "an unusual name": having((b"!#$%&'*+-.^`|~09az", b"")),
+    "a name with an underscore in a call of gRPC": having((b"content-type", b"application/grpc+proto"), (b"x_y", b"1")),
     "te": having((b"te", b"trailers")),
     "the same host": having((b"host", b"EDGE.test")),
     "host alone": [*without(b":authority"), (b"host", b"edge.test")],
