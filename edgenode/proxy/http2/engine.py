@@ -37,8 +37,8 @@ def code_name(code: int) -> str:
     return CODES[code] if code < len(CODES) else f"{code:#x}"
 
 
-OUTPUT = 64 * 1024
-"""Bytes that are asked for at once: as many as the transport gives OpenSSL at once."""
+OUTPUT = 48 * 1024
+"""Bytes that are asked for at once: three full records of TLS, and as many as are read of an origin at once."""
 
 
 class Receiver(Protocol):

@@ -317,10 +317,12 @@ class ServerConnection:
             data = self.engine.output()
             if data:
                 transport.write(data)
-            if len(data) < OUTPUT:
-                self._sent_all()
-                if not self._dirty:
-                    break
+            if len(data) == OUTPUT:
+                transport.call_again()  # the rest, which may be a few bytes, goes with what is written meanwhile
+                break
+            self._sent_all()
+            if not self._dirty:
+                break
         else:
             transport.call_again()
         self._flushing = False
