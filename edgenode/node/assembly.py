@@ -275,7 +275,7 @@ def _websocket(section: PathMap, pipeline: Pipeline) -> Settings:
     """What holds for the WebSockets of a path map. Of a message rules see no more than of another body, so where they
     can refuse, none is longer."""
     refusing = pipeline.mode == "block" and any(
-        isinstance(stage, Inspection) and "body:truncated" in stage.unseen for stage in pipeline.stages
+        isinstance(stage, Inspection) and "body:truncated" in stage.of_messages for stage in pipeline.stages
     )
     most, inspects = section.max_message_size, section.inspect_messages
     return Settings(

@@ -16,12 +16,12 @@ from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange
 from edgenode.model.settings import Reference, Tag, Word, setting
-from edgenode.policy.tagging import check_own_tag
+from edgenode.policy.tagging import MESSAGE, check_own_tag
 from edgenode.rules import filter_feeds
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.feeds import Feed
 from edgenode.rules.filter_feeds import FeedCategory
-from edgenode.rules.formulas import Evidence, Formula, needs_of
+from edgenode.rules.formulas import Evidence, Formula, needs_of, requires_tag
 from edgenode.rules.lists import Members
 from edgenode.rules.matching.compiling import FormulaSet, compile_formulas
 from edgenode.rules.matching.engines import Start, Workshop, at_once
@@ -90,6 +90,11 @@ class GlobalFilter(Section, Feed):
         """
         fed = frozenset[str]() if self.feed is None else self.feed.needs(self.readings)
         return fed | needs_of(known.formula(self, name))
+
+    def of_messages(self, name: str, known: SectionFormulas) -> bool:
+        """Whether it can certainly be true of messages of WebSockets alone, whatever its feed holds; the parameters are
+        those of :meth:`looks_at`."""
+        return (self.feed is None or self.relation == "and") and requires_tag(known.formula(self, name), MESSAGE)
 
     def formula(self, name: str, known: SectionFormulas, feeds: Mapping[str, Members]) -> Formula:
         """What it comes down to: its own rules and its feed, joined by its relation.
@@ -167,12 +172,18 @@ def _reason(filter: str, display_name: str, action: str, evidence: Evidence) -> 
 
 @frozen(eq=False)
 class GlobalFilters:
-    """The stage that judges all global filters together."""
+    """The stage that judges all global filters together.
+
+    :ivar needs: what the filters and their actions look at besides the head of a request.
+    :ivar needs_of_requests: the same without the filters that can be true of messages of WebSockets alone.
+    """
 
     name: ClassVar[str] = "global-filters"
 
     _formulas: FormulaSet
     _consequences: tuple[_Consequence, ...]
+    needs: frozenset[str]
+    needs_of_requests: frozenset[str]
 
     @classmethod
     def of(
@@ -210,18 +221,22 @@ class GlobalFilters:
             _Consequence.of(name, each, None if each.action is None else actions[each.action], ways)
             for (name, each), ways in zip(active.items(), compiled.ways, strict=True)
         ]
-        return cls(compiled, tuple(consequences))
+        each_needs = [
+            needs if consequence.action is None else needs | consequence.action.needs
+            for needs, consequence in zip(compiled.each_needs, consequences, strict=True)
+        ]
+        of_requests = (
+            needs
+            for needs, (name, each) in zip(each_needs, active.items(), strict=True)
+            if not each.of_messages(name, known)
+        )
+        nothing = frozenset[str]()
+        return cls(compiled, tuple(consequences), nothing.union(*each_needs), nothing.union(*of_requests))
 
     @property
     def pieces(self) -> list[object]:
         """Most of what it is made of, in many pieces: who frees a large one holds those, and lets them go by and by."""
         return [*self._formulas.pieces, *self._consequences]
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """What the filters and their actions look at besides the head of a request."""
-        actions = (each.action for each in self._consequences)
-        return self._formulas.needs.union(*(action.needs for action in actions if action is not None))
 
     def decide(self, exchange: Exchange) -> Decision:
         """The tags and reasons of every filter that matches, and the strongest of their actions with its tags."""

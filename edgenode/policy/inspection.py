@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
-from attrs import evolve, frozen
+from attrs import Factory, field, frozen
 
 from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.exchange import Exchange
 from edgenode.policy import escaping
 from edgenode.policy.actions import TEXT, Block, Monitor, Skip
 from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.tagging import MESSAGE
 from edgenode.policy.templates import Template
 from edgenode.rules.section_formulas import SectionFormulas
 from edgenode.rules.views import bodies
@@ -79,17 +80,28 @@ def _refuses(action: Action) -> bool:
     return not isinstance(action, Skip | Monitor)
 
 
+def _unseen(
+    filters: Mapping[str, GlobalFilter], formulas: SectionFormulas, actions: Mapping[str, Action]
+) -> frozenset[str]:
+    """The tags of what filters can have missed; none if none of them refuses."""
+    if not any(_refuses(actions[each.action]) for each in filters.values() if each.action is not None):
+        return frozenset()
+    return _missed(frozenset[str]().union(*(each.looks_at(name, formulas) for name, each in filters.items())))
+
+
 @frozen(eq=False)
 class Inspection:
     """Refuses what rules should have seen and could not.
 
     :ivar unseen: the tags that it looks for; none if there is nothing to refuse.
+    :ivar of_messages: the same on messages of WebSockets; never less, for there are filters on those alone.
     """
 
     name: ClassVar[str] = "inspection"
     needs: ClassVar[frozenset[str]] = frozenset()
 
     unseen: frozenset[str]
+    of_messages: frozenset[str] = field(default=Factory(lambda self: self.unseen, takes_self=True))
 
     @classmethod
     def of(
@@ -102,27 +114,29 @@ class Inspection:
         :param actions: the actions that they name.
         """
         active = {name: each for name, each in filters.items() if each.active}
-        if not any(_refuses(actions[each.action]) for each in active.values() if each.action is not None):
-            return cls(frozenset())
-        needs = frozenset[str]().union(*(each.looks_at(name, formulas) for name, each in active.items()))
-        return cls(_missed(needs))
+        of_requests = {name: each for name, each in active.items() if not each.of_messages(name, formulas)}
+        return cls(_unseen(of_requests, formulas, actions), _unseen(active, formulas, actions))
 
     def looking(self, needs: frozenset[str]) -> Inspection:
         """The stage where stages of one's own judge as well, which may refuse whatever they look at.
 
         :param needs: what those need.
         """
-        return self if _missed(needs) <= self.unseen else Inspection(self.unseen | _missed(needs))
+        missed = _missed(needs)
+        return self if missed <= self.unseen else Inspection(self.unseen | missed, self.of_messages | missed)
 
     def without(self, tags: frozenset[str]) -> Inspection:
         """The same stage, for which some tags are nothing to refuse."""
-        return self if self.unseen.isdisjoint(tags) else evolve(self, unseen=self.unseen - tags)
+        return self if self.of_messages.isdisjoint(tags) else Inspection(self.unseen - tags, self.of_messages - tags)
 
     def decide(self, exchange: Exchange) -> Decision:
         """The refusal of a request that has such a tag, by the first of them."""
-        if self.unseen.isdisjoint(exchange.tags):
+        if self.of_messages.isdisjoint(exchange.tags):
             return NOTHING
-        tag = next(tag for tag in _UNSEEN if tag in self.unseen and tag in exchange.tags)
+        unseen = self.of_messages if MESSAGE in exchange.tags else self.unseen
+        tag = next((tag for tag in _UNSEEN if tag in unseen and tag in exchange.tags), None)
+        if tag is None:
+            return NOTHING
         _, sentence, action = _UNSEEN[tag]
         if tag == AMBIGUOUS and exchange.request is not None:
             sentence += f": {bodies.ambiguous(exchange.request)}"

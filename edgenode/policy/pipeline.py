@@ -23,7 +23,7 @@ from edgenode.policy.actions import FAILURE
 from edgenode.policy.awaiting import Resume, Waiting, settled
 from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.inspection import Inspection
-from edgenode.policy.tagging import Tagging
+from edgenode.policy.tagging import MESSAGE, Tagging
 
 _BUILT_IN = (Tagging, GlobalFilters, Inspection)
 """The stages whose decisions are what they should be; those of others are looked at."""
@@ -65,8 +65,9 @@ class Pipeline:
     :ivar clock: seconds, as :func:`time.perf_counter` counts them, for the timings; ``None`` for none.
     :ivar locate: says where an address is, for exchanges that do not say so themselves; ``None`` if nobody knows.
     :ivar inspect_body_size: how much of a request body is held back for its rules, bytes.
-    :ivar inspects: the same if a stage looks at bodies, else 0. An exchange with a body must then bring it along:
-        rules find nothing in what is not there.
+    :ivar inspects: the same if a stage looks at bodies of requests, else 0. An exchange with a body must then bring it
+        along: rules find nothing in what is not there.
+    :ivar inspects_messages: the same of messages of WebSockets; never less, for there are filters on those alone.
     :ivar mode: the mode of filtration: one of :data:`edgenode.model.decision.MODES`.
     :ivar timeout: how long each stage may have the exchange wait, seconds; then it has failed. 0 is for ever.
     :ivar call_later: the timers for that, such as ``reactor.callLater``; those of the running reactor if absent.
@@ -86,6 +87,7 @@ class Pipeline:
     _asked: tuple[tuple[str, Stage], ...] = field(init=False)
     _own: frozenset[str] = field(init=False)
     inspects: int = field(init=False)
+    inspects_messages: int = field(init=False)
 
     @_asked.default
     def _tagging_first(self) -> tuple[tuple[str, Stage], ...]:
@@ -98,6 +100,13 @@ class Pipeline:
 
     @inspects.default
     def _if_bodies_are_looked_at(self) -> int:
+        several = (
+            stage.needs_of_requests if isinstance(stage, GlobalFilters) else stage.needs for _, stage in self._asked
+        )
+        return self.inspect_body_size if any("body" in needs for needs in several) else 0
+
+    @inspects_messages.default
+    def _if_messages_are_looked_at(self) -> int:
         return self.inspect_body_size if "body" in self.needs else 0
 
     @property
@@ -196,6 +205,8 @@ class Pipeline:
             try:
                 if name in own:
                     check_said(said)
+                    if MESSAGE in said.tags and MESSAGE not in exchange.tags:  # filters on messages saw no body
+                        raise ValueError(f"a stage sets the tag {MESSAGE}, which the node alone sets")
                 decision.add(said)
                 skips = decision.action is not None and decision.action.skips
             except BaseException as error:  # something in it is not what it should be

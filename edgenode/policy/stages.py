@@ -169,5 +169,5 @@ def pipeline_of(
     passed |= {AMBIGUOUS} if ambiguous_multipart == "pass" else frozenset()
     ready = [each.looking(needs).without(passed) if isinstance(each, Inspection) else each for each in stages]
     tagging, *others = _in_order(ready, own)
-    others = [each for each in others if not isinstance(each, Inspection) or each.unseen]
+    others = [each for each in others if not isinstance(each, Inspection) or each.of_messages]
     return Pipeline(tagging, tuple(others), failure, clock, locate, inspect_body_size, mode, timeout, call_later)

@@ -57,6 +57,10 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
 """What each automatic tag says, by what stands before its colon."""
 
 
+MESSAGE = "websocket:message"
+"""The tag of a message of a WebSocket, by which rules tell it from a request."""
+
+
 def check_own_tag(text: str) -> None:
     """Check a tag that a filter, a security policy or a trust store wants to set.
 

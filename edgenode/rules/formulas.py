@@ -168,6 +168,27 @@ def needs_of(formula: Formula) -> frozenset[str]:
     return frozenset[str]().union(*computed, *(leaf.predicate.subject.needs for leaf in leaves(formula)))
 
 
+def requires_tag(formula: Formula, tag: str) -> bool:
+    """Whether a formula is certainly true of nothing without a tag: one of the parts that must all hold looks for it,
+    or each of the parts of which any is enough. What stands under ``not`` or xor, or is computed, is no such part."""
+    known: dict[int, bool] = {}  # one section may stand in many others
+
+    def requires(part: Formula) -> bool:
+        if id(part) not in known:
+            match part:
+                case Leaf(predicate=predicate):
+                    known[id(part)] = predicate.match == "equal" and predicate.sought == tag
+                case All():
+                    known[id(part)] = any(map(requires, part.parts))
+                case AnyOf():
+                    known[id(part)] = bool(part.parts) and all(map(requires, part.parts))
+                case _:
+                    known[id(part)] = False
+        return known[id(part)]
+
+    return requires(formula)
+
+
 @frozen
 class Reads:
     """What a formula looks at that other rules may change.

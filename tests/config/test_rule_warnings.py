@@ -135,6 +135,7 @@ def an_expression(text: str, action: str = "block") -> str:
     return a_filter(f"expression = {text}", action=action)
 
 
+MESSAGES = an_expression('any(edge.tags[*] == "websocket:message")')
 PATH = "this never matches: a path begins with /"
 HEX = "this never comes: it is in lower-case hexadecimal, without colons"
 NE = "ne is false where this is missing: who leaves it out is not matched"
@@ -205,6 +206,11 @@ FOUND = {
     "a small serial": (an_expression('cf.tls_client_auth.cert_serial ne "0a"'), "upper-case hexadecimal"),
     "a version nobody has": (an_expression('http.request.version eq "HTTP/2.0"'), "it is HTTP/1.0"),
     "a version that the node does not speak": (an_expression('http.request.version eq "HTTP/3"'), "it is HTTP/1.0"),
+    "a message that nobody judges": (MESSAGES, "no path map has rules see messages, with inspect-messages"),
+    "a message where there is no WebSocket": (
+        NODE.replace("[path-map open]", "[path-map open]\nwebsocket = no\ninspect-messages = text") + MESSAGES,
+        "the tag websocket:message never comes",
+    ),
     "a scheme that nobody reports": (a_filter("tag = protocol:http"), "never comes: every request comes by https"),
     "Tor as a country": (an_expression('ip.src.country in {"T1" "DE"}'), "T1, Cloudflare's word for Tor, is none"),
     "a query in a path": (an_expression('http.request.uri.path contains "/a?b"'), "look at http.request.uri"),
@@ -411,7 +417,7 @@ FOUND |= {
 }  # fmt: skip
 
 FINE = {
-    "a message of a WebSocket": an_expression('any(edge.tags[*] == "websocket:message")'),
+    "a message of a WebSocket": NODE.replace("[path-map open]", "[path-map open]\ninspect-messages = text") + MESSAGES,
     "no user agent": an_expression('http.user_agent eq ""'),
     "nothing in a query": an_expression('http.request.uri.query eq ""'),
     "an empty header": a_filter("header.x = ^$"),

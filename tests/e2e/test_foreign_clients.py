@@ -249,14 +249,14 @@ def test_the_file_as_it_is_has_no_problem(folder: pathlib.Path) -> None:
 
 @needs("curl")
 def test_curl_speaks_both(place: Place) -> None:
-    """By HTTP/2 unless it is told otherwise; and an upload arrives."""
+    """By HTTP/2 unless it is told otherwise; and an upload arrives, that rules on messages do not wait for."""
     written = ["-sS", "--cacert", str(place.pki / "ca.pem"), "-w", " %{http_version} %{response_code}"]
     assert place.run("curl", *written, f"{place.url}/a").endswith(" 2 200")
     assert place.run("curl", *written, "--http1.1", f"{place.url}/a").endswith(" 1.1 200")
     assert place.run("curl", *written, "-A", "sqlmap", f"{place.url}/a").endswith(" 2 403")
     upload = place.folder / "upload"
-    upload.write_bytes(bytes(100_000))
-    assert '"body": 100000' in place.run("curl", *written, "-T", upload, f"{place.url}/up")
+    upload.write_bytes(bytes(1_000_000))
+    assert '"body": 1000000' in place.run("curl", *written, "-T", upload, f"{place.url}/up")
 
 
 @needs("nghttp")

@@ -17,7 +17,8 @@ from edgenode.config.checks.regex_cost import slow_to_search
 from edgenode.config.compiled_rules import Formulas
 from edgenode.config.system_filters import is_system
 from edgenode.model.errors import Problem
-from edgenode.policy.tagging import AUTOMATIC
+from edgenode.policy.tagging import AUTOMATIC, MESSAGE
+from edgenode.proxy.routing import PathMap
 from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Leaf, Not, Odd, every, leaves
 from edgenode.rules.matching.contradictions import contradiction
 from edgenode.rules.matching.impossible import impossible
@@ -69,11 +70,18 @@ def _unset_tags(formulas: Formulas) -> Iterator[Problem]:
                     "every request comes by https, unless one of trusted-proxies reports http in X-Forwarded-Proto"
                 )
                 yield problem_at(header, leaf.evidence, f"the tag {tag} never comes: {sentence}")
+            if tag == MESSAGE and not any(map(_judges_messages, configuration.path_maps.values())):
+                sentence = f"the tag {tag} never comes: no path map has rules see messages, with inspect-messages"
+                yield problem_at(header, leaf.evidence, sentence)
             if tag in of_actions or tag.startswith("action:"):
                 sentence = f"the tag {tag} is an action's, and put on only after every filter has been judged"
                 yield problem_at(header, leaf.evidence, sentence)
             elif tag.partition(":")[0] not in AUTOMATIC:
                 yield problem_at(header, leaf.evidence, f"nothing sets the tag {tag}")
+
+
+def _judges_messages(path_map: PathMap) -> bool:
+    return path_map.websocket and path_map.inspect_messages != "no"
 
 
 _MANY = 3

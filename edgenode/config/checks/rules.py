@@ -68,9 +68,10 @@ def geography_without_database(formulas: Formulas) -> Iterator[Problem]:
 def uninspected(formulas: Formulas) -> Iterator[Problem]:
     """Path maps in which what rules cannot see is let through."""
     configuration = formulas.configuration
-    unseen = Inspection.of(configuration.global_filters, formulas.section_formulas, formulas.actions).unseen
-    ambiguous, unseen = AMBIGUOUS in unseen, unseen - {AMBIGUOUS}
+    stage = Inspection.of(configuration.global_filters, formulas.section_formulas, formulas.actions)
     for name, path_map in configuration.path_maps.items():
+        unseen = stage.of_messages if path_map.websocket else stage.unseen
+        ambiguous, unseen = AMBIGUOUS in unseen, unseen - {AMBIGUOUS}
         if unseen and path_map.uninspected == "pass":
             sentence = "lets through what filters look for if there is more in front of it than they look at: "
             yield Problem(f"path-map {name}", "uninspected", f"{sentence}{', '.join(sorted(unseen))}", warning=True)

@@ -21,6 +21,7 @@ from edgenode.model.exchange import Body
 from edgenode.model.interfaces import Record
 from edgenode.model.websocket import WebSocketState
 from edgenode.net.deadlines import NEVER
+from edgenode.policy.tagging import MESSAGE
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.headers import Forwarded
 from edgenode.proxy.judging import outcome_of
@@ -46,8 +47,7 @@ _FAREWELL = 2.0
 _HALF_CLOSED = 10.0
 """Seconds in which something has to pass from the one side after the other has ended without a Close frame."""
 
-_MESSAGE = frozenset(("websocket:message",))
-"""The tag of a message, by which rules tell it from its handshake."""
+_MESSAGE = frozenset((MESSAGE,))
 
 
 class Handshake(Record, Protocol):
@@ -201,7 +201,7 @@ class Relay:
         exchange = handshake.exchange.tagged()
         exchange.tags = handshake.decision.tags | _MESSAGE
         exchange.time = time.time()
-        most = pipeline.inspects or len(message)
+        most = pipeline.inspects_messages or len(message)
         exchange.request = handshake.head.with_body(Body(message[:most], len(message), len(message) > most))
         self._judged = exchange
         return pipeline.judge(exchange)

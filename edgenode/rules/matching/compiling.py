@@ -53,13 +53,14 @@ class _Judged:
 class FormulaSet:
     """Many formulas, judged together.
 
-    :ivar needs: what they look at besides the head of a request: see :attr:`edgenode.rules.fields.Field.needs`.
+    :ivar each_needs: what each looks at besides the head of a request, in the order given: see
+        :attr:`edgenode.rules.fields.Field.needs`.
     :ivar ways: of each formula, in the order given, every evidence that it can have, the very object that
         :meth:`matching` returns; without what has to be put together while it is judged.
     :ivar automata: what its regular expressions were compiled to.
     """
 
-    needs: frozenset[str]
+    each_needs: tuple[frozenset[str], ...]
     ways: tuple[tuple[Evidence, ...], ...]
     _always: Looks
     _later: tuple[Looks, ...]
@@ -148,7 +149,7 @@ def compile_formulas(
     looks = Looks.of(always.items(), lambda subject: engines((True, subject)))
     others = tuple(Looks.of([each], lambda subject: engines((False, subject))) for each in later.items())
     found = FormulaSet(
-        frozenset[str]().union(*(part.needs for part in parts)),
+        tuple(part.needs for part in parts),
         tuple(part.ways for part in parts),
         looks,
         others,

@@ -18,7 +18,7 @@ from tests.proxy.test_exchange import staged
 from tests.proxy.websocket.dialogue import accepted, asking, opened
 from tests.proxy.websocket.frames import BINARY, PING, TEXT, closing, frame, said
 from tests.support import memory
-from tests.support.node import PKI, Changes
+from tests.support.node import OK, PKI, Changes, get
 
 BLOCKING: Changes = {
     "path-map all": {"inspect-messages": "text"},
@@ -104,6 +104,32 @@ def test_a_message_that_is_blocked_closes_with_1008_on_both_sides(pki: PKI, data
         assert (end["websocket"]["code"], end["websocket"]["closed_by"]) == (1008, "node")
 
 
+@pytest.mark.parametrize("rule", [BLOCKING["global-filter attacks"], {"tag": "websocket:message", "action": "block"}])
+def test_an_upload_does_not_wait_for_a_filter_on_messages(pki: PKI, rule: dict[str, str]) -> None:
+    """It passes as it comes, also where there is more of it than rules would look at, and whatever it says."""
+    changes = {**BLOCKING, "global-filter attacks": rule}
+    with memory.node(pki, changes) as node:
+        client = node.client()
+        client.send(get("/", "open.test", "Content-Length: 1000000", method="POST", body=b"attack"))
+        origin = node.origin()
+        assert origin.read().endswith(b"attack")
+        size = 6
+        for _ in range(10):
+            client.send(b"a" * 99_999)
+            size += origin.read().count(b"a")
+        client.send(b"a" * 4)
+        assert size + origin.read().count(b"a") == 1_000_000
+        origin.send(OK)
+        assert client.answer().status == 200
+
+
+def test_a_filter_on_messages_keeps_websockets_out_where_it_would_not_be_asked(pki: PKI) -> None:
+    """With 501, as every filter on bodies that can refuse."""
+    with memory.node(pki, {**BLOCKING, "path-map all": {"inspect-messages": "no"}}) as node:
+        assert node.client().ask(asking()).status == 501
+        assert node.opened == []
+
+
 def test_no_compression_is_agreed_on(pki: PKI) -> None:
     """The origin is not told of any, and an origin that uses it all the same is 502."""
     with memory.node(pki, BLOCKING) as node:
@@ -147,6 +173,17 @@ def test_a_message_is_no_larger_than_rules_see(pki: PKI) -> None:
         assert said(origin.read()) == [(0x81, bytes(100))]
         client.send(frame(TEXT, bytes(101)))
         assert said(origin.read()) == [(0x88, b"\x03\xf1")]
+
+
+@pytest.mark.parametrize(("at", "passes"), [(94, False), (95, True)])
+def test_of_a_longer_message_rules_see_as_much_as_of_a_body(pki: PKI, at: int, passes: bool) -> None:
+    """Where what they do not see passes: inspect-body-size of it."""
+    keys = {"inspect-messages": "text", "inspect-body-size": "100", "uninspected": "pass"}
+    with memory.node(pki, {**BLOCKING, "path-map all": keys}) as node:
+        client, origin = opened(node)
+        data = b"a" * at + b"attack" + b"a" * 100
+        client.send(frame(TEXT, data))
+        assert said(origin.read()) == [(0x81, data) if passes else CLOSED_1008]
 
 
 def test_a_message_in_endless_fragments_is_1009(pki: PKI) -> None:
