@@ -42,9 +42,9 @@ def read_field_lines(block: bytes) -> tuple[list[bytes], Fields, bytes]:
     :raises MalformedHead: if a line is no field line.
     """
     lines = block.split(b"\r\n")
-    lines.pop()
+    rest = lines.pop()
     text = b"".join(lines)
-    if text.translate(_LINE) != text:
+    if rest or text.translate(_LINE) != text:
         raise MalformedHead(stray(block))
     fields: Fields = {}
     for line in lines:
