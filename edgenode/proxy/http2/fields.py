@@ -171,24 +171,24 @@ def read_response_head(fields: Fields) -> ResponseHead:
     )
 
 
-def fields_of(lines: bytes) -> list[tuple[bytes, bytes]]:
+def fields_of(lines: bytes, *first: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
     """The fields of field lines, names in lower case, without those of one connection.
 
     :param lines: ``name: value``, each with its line end, as :mod:`edgenode.proxy.streams` has them.
+    :param first: what stands in front of them.
     :raises MalformedFields: if a byte is in them that no field line may have.
     """
     split = lines.split(b"\r\n")
     split.pop()
     if len(lines.translate(None, _VALUE_BYTES)) != 2 * len(split):
         raise MalformedFields("a control character in a field line")
-    fields = []
+    fields = [*first]
     for line in split:
         name, _, value = line.partition(b": ")
-        fields.append((name.lower(), value))
-    names = [name for name, _ in fields]
-    if _CONNECTION_SPECIFIC.isdisjoint(names):
-        return fields
-    return [field for field in fields if field[0] not in _CONNECTION_SPECIFIC]
+        name = name.lower()
+        if name not in _CONNECTION_SPECIFIC:
+            fields.append((name, value))
+    return fields
 
 
 def _checked_names(fields: Fields) -> tuple[list[bytes], int]:

@@ -22,11 +22,10 @@ def request_fields(
 
     :param scheme: that of the connection.
     """
-    fields = [(b":method", method), (b":scheme", scheme), (b":authority", authority), (b":path", path)]
+    pseudo = ((b":method", method), (b":scheme", scheme), (b":authority", authority), (b":path", path))
+    fields = fields_of(lines, *pseudo)
     if b" \r\n" in lines or b":  " in lines or b"\t" in lines:  # around a value white space is malformed here
-        fields += [(name, value.strip(b" \t")) for name, value in fields_of(lines)]
-    else:
-        fields += fields_of(lines)
+        fields[len(pseudo) :] = [(name, value.strip(b" \t")) for name, value in fields[len(pseudo) :]]
     if expects:
         fields.append((b"expect", b"100-continue"))
     if length is not None and length != NO_CONTENT:

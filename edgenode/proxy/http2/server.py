@@ -277,7 +277,7 @@ class ServerConnection:
     def writable(self, stream: int) -> None:
         """All that was queued of a response has been taken into frames."""
         known = self._streams.get(stream)
-        if known is not None:
+        if known is not None and known.taken_due != NEVER:  # else nobody was told to wait
             known.drained()
             if known.over:
                 self.answered(known)

@@ -145,7 +145,7 @@ class ServerStream:
         """Send a response head with the first bytes of the body."""
         if self.over:
             return
-        fields = [(b":status", b"%d" % status), *fields_of(lines)]
+        fields = fields_of(lines, (b":status", b"%d" % status))
         if length is not None and status != 204:
             fields.append((b"content-length", b"%d" % length))
         if status == 204 or status == 304 or self._head.method == b"HEAD":
@@ -183,7 +183,7 @@ class ServerStream:
     def interim(self, status: int, reason: bytes, lines: bytes) -> None:
         """Pass an interim response on."""
         if not self.over:
-            self._connection.engine.interim(self.number, [(b":status", b"%d" % status), *fields_of(lines)])
+            self._connection.engine.interim(self.number, fields_of(lines, (b":status", b"%d" % status)))
             self._connection.flush_soon()
 
     def accept_body(self) -> None:
@@ -225,7 +225,7 @@ class ServerStream:
 
     def tunnel(self, receiver: TunnelReceiver, lines: bytes) -> Tunnel:
         """Accept the request for a tunnel, and begin it (RFC 8441)."""
-        self._connection.engine.respond(self.number, [(b":status", b"200"), *fields_of(lines)], False)
+        self._connection.engine.respond(self.number, fields_of(lines, (b":status", b"200")), False)
         self._connection.flush_soon()
         self._handler = tunnel = ClientTunnel(self, receiver)
         self.resume_body()
@@ -293,10 +293,9 @@ class ServerStream:
 
     def drained(self) -> None:
         """All that was queued of the response has been taken into frames."""
-        if self.taken_due != NEVER:  # else nobody was told to wait
-            self.taken_due = NEVER
-            if self._handler is not None:
-                self._handler.client_drained()
+        self.taken_due = NEVER
+        if self._handler is not None:
+            self._handler.client_drained()
 
     def lost(self, reason: str) -> None:
         """The client is gone, or has given the request up."""
@@ -379,8 +378,9 @@ class ServerStream:
         self.over = True
         handler, self._handler = self._handler, None
         self.body_due = self.taken_due = NEVER
-        self._waiting = b""
-        self._pay()
+        if self._owed:
+            self._waiting = b""
+            self._pay()
         return handler
 
     def _written(self, done: bool) -> None:
