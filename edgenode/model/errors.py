@@ -7,10 +7,20 @@ An error carries what its reader needs and nothing else: a :class:`Problem` wher
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from attrs import field, frozen
 
 from edgenode.model.presentation import Presentation
+
+_Error = TypeVar("_Error", bound=BaseException)
+
+
+def without_frames(error: _Error) -> _Error:
+    """The same error without its traceback, its cause and what was handled when it was raised, to be kept: those hold
+    the frames that it came through, and with them a connection, which only the garbage collector would free."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
 
 
 @frozen

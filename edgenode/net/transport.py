@@ -21,6 +21,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from edgenode.model.errors import without_frames
 from edgenode.net.errors import TOO_MANY_MESSAGES, describe, unread_alert
 from edgenode.net.plain import Plain
 from edgenode.net.poller import Reactor
@@ -350,7 +351,7 @@ class Transport:
                 if more < RECORD:
                     break
         except SSL.Error as error:
-            failure = error.with_traceback(None)  # its traceback holds this frame, which holds the error
+            failure = without_frames(error)  # its traceback holds this frame, which holds the error
         data = self._content[:size]
         batch = self._reactor.batch
         if batch is not None and failure is None and size <= RECORD and not self.connection.pending():
@@ -378,7 +379,7 @@ class Transport:
         elif isinstance(error, SSL.ZeroReturnError):
             self._other_side_ended()
         else:
-            self.error = error.with_traceback(None)
+            self.error = without_frames(error)
             self._end(describe(error), clean=False)
 
     def _read_past(self, messages: Messages, more: bool) -> None:
@@ -506,7 +507,7 @@ class Transport:
 
     def _not_sent(self, error: SSL.Error) -> str:
         """Why a write has failed: what the other side has said last, if that is known."""
-        self.error = error.with_traceback(None)
+        self.error = without_frames(error)
         if isinstance(self.connection, SSL.Connection):
             self._ended = True  # OpenSSL reads nothing any more, and would not say why
             self._open = False

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from edgenode.model.decision import FORWARD, NOTHING, Close, Decision, Forward, Outcome, Respond
-from edgenode.model.errors import ClientError, OriginError
+from edgenode.model.errors import ClientError, OriginError, without_frames
 from edgenode.model.exchange import Body, Exchange, Response
 from edgenode.proxy.headers import ONE_HOP, Forwarded
 from edgenode.proxy.listener.client_session import ClientSession, Site, Standing
@@ -78,7 +78,7 @@ class JudgedRequest:
             decision = self._judge()
         except ClientError as error:
             # Without its traceback: that leads back here, and only the garbage collector would free the connection.
-            self.error = error.with_traceback(None)
+            self.error = without_frames(error)
             self._tag()
             return None
         except BaseException:  # a field of an extension, which a path map looks at

@@ -10,7 +10,7 @@ from typing import ClassVar, Protocol
 
 from twisted.internet.error import TimeoutError
 
-from edgenode.model.errors import OriginError
+from edgenode.model.errors import OriginError, without_frames
 from edgenode.model.exchange import Headers
 from edgenode.model.presentation import Presentation
 from edgenode.net.deadlines import NEVER, Deadlines
@@ -206,7 +206,7 @@ class OriginConnection:
                 receiver.response_body(body, False, ())
             self._go_on()
         except (MalformedHead, MalformedBody) as error:
-            reason, cause = f"the response is malformed: {error}", error.with_traceback(None)
+            reason, cause = f"the response is malformed: {error}", without_frames(error)
             self._fail(OriginError(502, "invalid", reason, sent=True, begun=True, cause=cause))
         except Exception:
             # A defect. It ends this connection, but if the response was complete that tells its receiver nothing.

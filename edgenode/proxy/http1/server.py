@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edgenode.model.errors import ClientError
+from edgenode.model.errors import ClientError, without_frames
 from edgenode.model.exchange import Headers
 from edgenode.net.deadlines import NEVER, Deadlines
 from edgenode.net.transport import Transport
@@ -347,7 +347,7 @@ class ServerConnection:
                     self.transport.call_again()
                     break
         except ClientError as error:
-            self._refuse(_without_frames(error))
+            self._refuse(without_frames(error))
         finally:
             self._running = False
 
@@ -385,7 +385,7 @@ class ServerConnection:
             piece, done = self._reader.read_body()
         except ClientError as error:
             if handler is not None:
-                handler.body_failed(_without_frames(error))
+                handler.body_failed(without_frames(error))
             return
         self._continue = False
         if done:
@@ -504,11 +504,5 @@ class ServerConnection:
         self._handler = None
         self._close = True
         self.transport.write(error_response(error.status))
-        self._client.refused(_without_frames(error))
+        self._client.refused(without_frames(error))
         self._linger()
-
-
-def _without_frames(error: ClientError) -> ClientError:
-    """The same error without tracebacks, its own and its cause's: it is kept until its event is written, and they hold
-    this connection."""
-    return ClientError(error.status, error.reason, error.headers)

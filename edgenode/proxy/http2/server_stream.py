@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from edgenode.model.errors import ClientError
+from edgenode.model.errors import ClientError, without_frames
 from edgenode.model.exchange import Headers, Response
 from edgenode.net.deadlines import NEVER
 from edgenode.net.transport import Transport
@@ -261,7 +261,7 @@ class ServerStream:
         try:
             self._head = head = read_request_head(self._fields, self._told, connection.heads)
         except ClientError as error:
-            self._refuse(ClientError(error.status, error.reason))
+            self._refuse(without_frames(error))
             return
         finally:
             self._fields = ()

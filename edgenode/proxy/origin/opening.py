@@ -15,7 +15,7 @@ from attrs import evolve
 from OpenSSL import SSL
 from twisted.internet.error import DNSLookupError, TimeoutError
 
-from edgenode.model.errors import OriginError
+from edgenode.model.errors import OriginError, without_frames
 from edgenode.net.connecting import Connecting
 from edgenode.net.deadlines import NEVER
 from edgenode.net.errors import alert_in, describe
@@ -151,7 +151,7 @@ class TLSOpening:
             sock.close()
             reason = str(error) if isinstance(error, UnicodeError) else describe(error)
             reason = f"no TLS with {self._server} as {self._name}: {reason}"
-            self.fail(OriginError(502, "handshake", reason, cause=error.with_traceback(None)))
+            self.fail(OriginError(502, "handshake", reason, cause=without_frames(error)))
             return
         self._transport = Transport(self._pool.reactor, sock, connection, self)
         self._transport.start()
