@@ -18,7 +18,7 @@ from edgenode.model.errors import OriginError
 from edgenode.model.presentation import Presentation
 from edgenode.net.deadlines import NEVER, Deadlines
 from edgenode.net.transport import Transport
-from edgenode.proxy.http2.engine import NO_ERROR, REFUSED_STREAM, Engine, Fields, Receiver
+from edgenode.proxy.http2.engine import NO_ERROR, OUTPUT, REFUSED_STREAM, Engine, Fields, Receiver
 from edgenode.proxy.http2.origin_stream import RequestStream
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.origin import Origin
@@ -313,7 +313,7 @@ class MultiplexedConnection:
                 transport.write(data)
             if self._drained:
                 self._tell_drained()
-            if not data:
+            elif len(data) < OUTPUT:
                 break
         else:
             self._watch()
