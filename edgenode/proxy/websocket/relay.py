@@ -148,7 +148,7 @@ class Relay:
         """Nothing more comes from a side."""
         if self.closing or side.other.over:
             for each in self._sides:
-                if not each.gone:
+                if not (each.gone or each.answers):
                     each.tunnel.close()
         elif self._offender is not None:
             self._tell_offender()
@@ -170,7 +170,7 @@ class Relay:
             other.close(self._code)
         if not self.closing:
             self._farewell()
-        if not other.gone:
+        if not (other.gone or other.answers):
             other.tunnel.close()
 
     # -- what others tell --------------------------------------------------------------------------------------------

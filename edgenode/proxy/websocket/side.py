@@ -96,6 +96,12 @@ class Side:
         """Whether what has passed from there ends with a frame, so that one of ours may follow."""
         return self.walker.between
 
+    @property
+    def answers(self) -> bool:
+        """Whether its Close frame is still to come, for it has got one: a client that cannot send it any more, because
+        its connection has ended, takes that for the end of everything, and has no code."""
+        return self.told and not (self.walker.over or self.over)
+
     def go_on(self) -> None:
         """The other side has taken everything: read on."""
         self.tunnel.resume()

@@ -104,6 +104,22 @@ def test_a_message_that_is_blocked_closes_with_1008_on_both_sides(pki: PKI, data
         assert (end["websocket"]["code"], end["websocket"]["closed_by"]) == (1008, "node")
 
 
+def test_an_origin_that_ends_first_leaves_the_client_time_for_its_close_frame(pki: PKI) -> None:
+    """A client whose connection ends before it has answered with its own takes the end for a failure, 1006."""
+    with memory.node(pki, BLOCKING) as node:
+        client, origin = opened(node)
+        client.send(frame(TEXT, b"an attack"))
+        assert said(client.read()) == [CLOSED_1008]
+        origin.read()
+        origin.send(closing(1008, masked=False))
+        origin.finish()
+        client.read()
+        assert not client.ended
+        client.send(closing(1008))
+        client.read()
+        assert client.ended
+
+
 @pytest.mark.parametrize("rule", [BLOCKING["global-filter attacks"], {"tag": "websocket:message", "action": "block"}])
 def test_an_upload_does_not_wait_for_a_filter_on_messages(pki: PKI, rule: dict[str, str]) -> None:
     """It passes as it comes, also where there is more of it than rules would look at, and whatever it says."""
