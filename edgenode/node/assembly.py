@@ -30,8 +30,6 @@ from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.routing import PathMap, Router, ServedGroup, ServedPathMap
 from edgenode.proxy.trusted_proxies import TrustedProxies
 from edgenode.proxy.websocket.settings import Settings
-from edgenode.rules.formulas import ALWAYS
-from edgenode.rules.matching.compiling import compile_formula
 from edgenode.rules.section_formulas import formula_of
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.hostnames import verify_origin
@@ -263,12 +261,11 @@ class _Builder:
     def _path_map(self, name: str, group: str) -> ServedPathMap:
         section = self.configuration.path_maps[name]
         formula = formula_of(section, self.configuration.rules.definitions, f"path-map {name}")
-        matches = None if formula == ALWAYS else compile_formula(formula)
         pipeline = self.configuration.pipeline(name, group, self.stages, call_later=self.call_later)
         methods = frozenset(method.encode("ascii") for method in section.methods) or None
         websocket = _websocket(section, pipeline)
         pool = self.pools[section.origin]
-        return ServedPathMap(name, matches, pipeline, pool, section.max_body_size, methods, websocket)
+        return ServedPathMap(name, formula, pipeline, pool, section.max_body_size, methods, websocket)
 
 
 def _websocket(section: PathMap, pipeline: Pipeline) -> Settings:

@@ -1,7 +1,7 @@
 """``[security-policy]`` and ``[path-map]``: authority and SNI to server group, then policy, then path map.
 
 Law: a connection is judged under one server group's TLS policy and serves only groups with that same policy. Path maps
-are tried in the order written, on the normalised path and never on the query; what none matches is not served.
+are taken in the order written, on the normalised path and never on the query; what none matches is not served.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime
 import itertools
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
+from itertools import takewhile
 from typing import Annotated, ClassVar
 
-from attrs import frozen
+from attrs import field, frozen
 from OpenSSL import SSL
 
 from edgenode.model.decision import MODES
@@ -23,6 +24,8 @@ from edgenode.policy.inspection import UNINSPECTED
 from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.websocket.settings import DEFAULT, INSPECTED, Settings, check_origins
+from edgenode.rules.formulas import ALWAYS, Formula
+from edgenode.rules.matching.compiling import FormulaSet, compile_formulas
 from edgenode.rules.sections import Section
 from edgenode.tls.policies import TLSPolicy
 from edgenode.tls.servergroups import ServerGroup
@@ -33,7 +36,7 @@ _NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC)
 
 @frozen
 class SecurityPolicy:
-    """The path maps of a server group, tried in the order written, and tags for all its requests."""
+    """The path maps of a server group, of which the first that matches is taken, and tags for all its requests."""
 
     kind: ClassVar[str] = "security-policy"
 
@@ -147,16 +150,13 @@ UNSERVED = frozenset(
 )
 """What is not served if no methods are named, in all spellings: there are servers that take ``trace`` for TRACE."""
 
-Matcher = Callable[[Exchange], "Sequence[object] | None"]
-"""Says whether a section matches an exchange: the entries that made it match, or ``None``."""
-
 
 @frozen(eq=False)
 class ServedPathMap:
     """A path map with all that it names, ready to serve.
 
     :ivar name: its name.
-    :ivar matches: its section; ``None`` if it has no entries and takes everything.
+    :ivar formula: what its section comes down to.
     :ivar pipeline: its pipeline.
     :ivar pool: the connections to its origin.
     :ivar max_body_size: bytes.
@@ -165,7 +165,7 @@ class ServedPathMap:
     """
 
     name: str
-    matches: Matcher | None
+    formula: Formula
     pipeline: Pipeline
     pool: OriginPool
     max_body_size: int
@@ -202,6 +202,22 @@ class ServedGroup:
     path_maps: tuple[ServedPathMap, ...]
     uris: tuple[str, ...] = ()
     not_after: datetime.datetime = _NEVER
+    _conditions: FormulaSet | None = field(init=False)
+    _conditional: int = field(init=False)
+
+    @_conditions.default
+    def _judged_together(self) -> FormulaSet | None:
+        formulas = self._formulas
+        return compile_formulas(formulas) if formulas else None
+
+    @_conditional.default
+    def _before_everything(self) -> int:
+        return len(self._formulas)
+
+    @property
+    def _formulas(self) -> list[Formula]:
+        """Those of the path maps up to the first that takes everything."""
+        return [*takewhile(lambda each: each != ALWAYS, (each.formula for each in self.path_maps))]
 
     @property
     def expired(self) -> datetime.datetime | None:
@@ -214,13 +230,15 @@ class ServedGroup:
         return None if locate is None else locate(address)
 
     def path_map(self, exchange: Exchange) -> ServedPathMap:
-        """The path map of an exchange: the first whose section matches.
+        """The path map of an exchange: the first whose section matches. All are looked at together: a request costs
+        the same whichever is its own.
 
         :raises ClientError: 404, if none does.
         """
-        for candidate in self.path_maps:
-            if candidate.matches is None or candidate.matches(exchange) is not None:
-                return candidate
+        found = () if self._conditions is None else self._conditions.matching(exchange)
+        at = found[0][0] if found else self._conditional
+        if at < len(self.path_maps):
+            return self.path_maps[at]
         raise ClientError(404, "no path map matches")
 
 
