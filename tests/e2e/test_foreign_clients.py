@@ -293,7 +293,7 @@ def test_chromium_shows_a_page_and_chats(place: Place) -> None:
             os.killpg(browser.pid, signal.SIGKILL)
     assert said == "h2,from a page!,1008"
     # The WebSocket is a stream of the connection that the page came on (RFC 8441).
-    _wait(lambda: ("HTTP/2.0", "chat") in place.spoken())
+    assert _becomes(lambda: ("HTTP/2.0", "chat") in place.spoken())
 
 
 def test_grpcio_calls(place: Place) -> None:
@@ -363,12 +363,12 @@ def test_events_tell_the_protocol_of_each(place: Place) -> None:
         channel.unary_unary("/shop.v1.Cart/Add")(b"", timeout=PATIENCE)
     with connect(f"wss://localhost:{place.port}/chat", ssl=place.context(), open_timeout=PATIENCE):
         pass
-    _wait(lambda: {("HTTP/2.0", "cart"), ("HTTP/1.1", "chat")} <= place.spoken())
+    assert _becomes(lambda: {("HTTP/2.0", "cart"), ("HTTP/1.1", "chat")} <= place.spoken())
 
 
-def _wait(true: Callable[[], bool]) -> None:
+def _becomes(true: Callable[[], bool]) -> bool:
     for _ in range(PATIENCE * 20):
         if true():
-            return
+            return True
         threading.Event().wait(0.05)
-    pytest.fail("it did not become so")
+    return False

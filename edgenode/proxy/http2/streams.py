@@ -6,6 +6,7 @@ told are given back to the peer at once, or the connection's window would leak. 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 
 from edgenode.proxy.http2.engine import (
@@ -173,25 +174,26 @@ class Streams(Guard):
 
     # -- what an engine has ------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def consumed(self, stream: int, size: int) -> None:
         """See the engine."""
-        raise NotImplementedError
 
+    @abstractmethod
     def queued(self, stream: int) -> int:
         """See the engine."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _check_request(self, fields: Fields, done: bool) -> None:
         """Check what the engine has not looked at itself."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _check_response(self, fields: Fields) -> None:
         """The same, of a final response or an interim one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _send_reset(self, stream: int, code: int) -> None:
-        raise NotImplementedError
+        """Reset a stream."""
 
+    @abstractmethod
     def _takes_requests(self) -> bool:
         """Whether a request could be begun."""
-        raise NotImplementedError
