@@ -27,6 +27,9 @@ NOT_IN_PURE = frozenset(
 )
 """The reactor, the network, the clock, the environment and the file system; and the ways around this test."""
 
+STATE = "edgenode.state.interface"
+"""All that pure rooms may know of the room of states."""
+
 VERSIONS = ("edgenode.proxy.http1", "edgenode.proxy.http2.server", "edgenode.proxy.http2.client")
 FACTORIES = frozenset(("edgenode.proxy.listener.speakers", "edgenode.proxy.origin.opening"))
 """The modules that may name a version of HTTP: the factories of a listener's and of an origin's connections."""
@@ -87,6 +90,7 @@ def misplaced(module: str, source: str) -> list[str]:
             if (
                 imported in TOP
                 or room_of(imported) not in ROOMS[room] | {room}
+                or (room in PURE and room_of(imported) == "state" and imported != STATE)
                 or (
                     module not in FACTORIES
                     and any(_within(imported, version) and not _within(module, version) for version in VERSIONS)

@@ -38,8 +38,10 @@ from edgenode.model.timers import Later, call_later
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.pipeline import Pipeline
-from edgenode.policy.stages import Placed, pipeline_of
+from edgenode.policy.stages import Placed, Selection, pipeline_of
 from edgenode.rules.sections import Section
+from edgenode.state.interface import State
+from edgenode.state.memory import MemoryState
 
 _ATTRIBUTES: Mapping[str, str] = {cls.kind: attribute for attribute, cls in (*UNNAMED.items(), *NAMED.items())}
 _KEYS = {key for cls in SECTIONS for key in schema.settings(cls)}
@@ -73,6 +75,7 @@ class Configuration(Sections):
     :ivar rules: the rules, compiled.
     :ivar own_stages: every ``[stage]`` that has a factory, with the stage.
     :ivar own_sinks: every ``[sink]`` with the sink.
+    :ivar state: what is remembered between requests: that of the configuration that it succeeds, if it can be.
     :ivar rule_lists: its sections that are rules alone, as they are written, for the configuration that succeeds it.
     :ivar warnings: what is doubtful, but can be used.
     """
@@ -81,6 +84,7 @@ class Configuration(Sections):
     contents: Contents
     rules: CompiledRules = field(repr=False)
     rule_lists: RuleLists = field(repr=False, eq=False)
+    state: State = field(factory=MemoryState, repr=False, eq=False)
     own_stages: Own = field(factory=dict, repr=False)
     own_sinks: Own = field(factory=dict, repr=False)
     warnings: tuple[Problem, ...] = ()
@@ -127,12 +131,14 @@ class Configuration(Sections):
         stages: Sequence[Stage | Placed] = (),
         *,
         call_later: Later = call_later,
+        state: State | None = None,
     ) -> Pipeline:
         """The pipeline of a path map.
 
         :param server_group: the server group that it serves; with ``None`` no group has a say in its mode.
         :param stages: stages of one's own, besides those of the configuration or for its sections without a factory.
         :param call_later: the timers of ``judging-timeout``; those of the running reactor if absent.
+        :param state: what is remembered between requests; :attr:`state` if absent.
         :raises KeyError: if there is no such path map, or no such server group.
         :raises ConfigurationError: if a ``[stage]`` has no stage, or one that is given has a name that is taken.
         """
@@ -149,6 +155,7 @@ class Configuration(Sections):
             ambiguous_multipart=self.path_maps[path_map].ambiguous_multipart,
             timeout=self.edge.judging_timeout,
             call_later=call_later,
+            selection=Selection(self.state if state is None else state),
         )
 
     @property
@@ -280,6 +287,7 @@ def _load(
         contents=contents,
         rules=rules,
         rule_lists=rule_lists,
+        state=MemoryState() if before is None else before.state,
         own_stages=own_stages,
         own_sinks=own_sinks,
         warnings=tuple(problems),

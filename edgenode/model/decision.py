@@ -11,7 +11,7 @@ import functools
 import json
 import re
 from collections.abc import Generator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from attrs import asdict, astuple, define, field, frozen
 
@@ -117,6 +117,18 @@ class Reason:
 _NO_TAGS: frozenset[str] = frozenset()
 
 
+class After(Protocol):
+    """Wants to know what a request was answered."""
+
+    def responded(self, status: int, sent: int, origin_status: int) -> None:
+        """The exchange is over; called once, whatever came of it, and must not raise.
+
+        :param status: what the client was sent; 444 closed by the node, 499 closed by the client, 0 nothing.
+        :param sent: bytes of the body that were sent.
+        :param origin_status: what the origin answered; 502 or 504 if it was asked and did not, 0 if it was not asked.
+        """
+
+
 @define(weakref_slot=False)
 class Decision:
     """Tags, reasons, and the strongest action proposed so far.
@@ -129,6 +141,8 @@ class Decision:
     :ivar timings: each stage with the microseconds that it took; no part of what is decided, so not compared.
     :ivar exempt: the names of the stages that are left out.
     :ivar mode: the mode of filtration it was made in; of two the looser. Only under ``block`` is anything refused.
+    :ivar headers: header fields for whatever answer the client gets; names in lower case.
+    :ivar after: what wants to know the answer, once there is one.
     """
 
     tags: frozenset[str] = _NO_TAGS
@@ -137,6 +151,8 @@ class Decision:
     timings: tuple[tuple[str, float], ...] = field(default=(), eq=False)
     exempt: frozenset[str] = _NO_TAGS
     mode: str = "block"
+    headers: Headers = ()
+    after: tuple[After, ...] = field(default=(), eq=False)
 
     def add(self, other: Decision) -> None:
         """Join another decision to this one, as ``|`` does, but in place."""
@@ -153,9 +169,15 @@ class Decision:
             self.exempt = self.exempt | other.exempt
         if other.mode != self.mode:
             self.mode = min(self.mode, other.mode, key=MODES.index)
+        if other.headers:
+            self.headers += other.headers
+        if other.after:
+            self.after += other.after
 
     def __or__(self, other: Decision) -> Decision:
-        joined = Decision(self.tags, self.reasons, self.action, self.timings, self.exempt, self.mode)
+        joined = Decision(
+            self.tags, self.reasons, self.action, self.timings, self.exempt, self.mode, self.headers, self.after
+        )
         joined.add(other)
         return joined
 

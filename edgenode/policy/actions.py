@@ -28,7 +28,7 @@ from edgenode.rules.fields import NEEDS
 
 TEXT = "text/plain; charset=utf-8"
 
-EXEMPTIBLE = ("inspection", "flows", "dynamic-rules", "rate-limits", "acl", "content-filter")
+EXEMPTIBLE = ("inspection", "quarantine", "flows", "dynamic-rules", "rate-limits", "acl", "content-filter")
 """The words for the stages that an action can exempt from, besides stages of one's own; without effect where a node has
 no such stage."""
 

@@ -7,6 +7,7 @@ the automatic tags comes first, and is asked in every mode.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from attrs import field, frozen
 
@@ -26,6 +27,7 @@ from edgenode.rules.lists import Members
 from edgenode.rules.matching.engines import Start, at_once
 from edgenode.rules.section_formulas import SectionFormulas
 from edgenode.rules.views.arguments import READ_ANEW
+from edgenode.state.interface import State
 
 
 @frozen(eq=False)
@@ -90,6 +92,31 @@ def compiled(rules: Rules) -> tuple[Stage, ...]:
         :meth:`edgenode.policy.globalfilters.GlobalFilters.of` do.
     """
     return tuple(make(rules) for make in STAGES)
+
+
+@frozen(eq=False)
+class Selection:
+    """What a pipeline needs that is not the same for all: its state, and what its path map names.
+
+    :ivar state: what is remembered between requests.
+    :ivar rate_limits: the names of the rate limits of the path map, besides the global ones.
+    :ivar acl_profile: the name of its ACL profile; empty for none.
+    """
+
+    state: State | None = None
+    rate_limits: tuple[str, ...] = ()
+    acl_profile: str = ""
+
+
+NO_SELECTION = Selection()
+
+
+@runtime_checkable
+class Selectable(Protocol):
+    """A compiled stage that is not the same in all pipelines."""
+
+    def selected(self, selection: Selection) -> Stage | None:
+        """The stage for one of them; ``None`` if it has nothing to do there."""
 
 
 NAMES = (Tagging.name, GlobalFilters.name, Inspection.name)
@@ -159,6 +186,7 @@ def pipeline_of(
     ambiguous_multipart: str = "refuse",
     timeout: float = 10.0,
     call_later: Later = call_later,
+    selection: Selection = NO_SELECTION,
 ) -> Pipeline:
     """The pipeline of stages that have been :func:`compiled`, and of those of one's own; the parameters are attributes
     of :class:`~edgenode.policy.pipeline.Pipeline`, and ``uninspected`` and ``ambiguous_multipart``, of
@@ -167,7 +195,12 @@ def pipeline_of(
     needs = frozenset[str]().union(*(each.stage.needs for each in own))
     passed = UNSEEN if uninspected == "pass" else frozenset[str]()
     passed |= {AMBIGUOUS} if ambiguous_multipart == "pass" else frozenset()
-    ready = [each.looking(needs).without(passed) if isinstance(each, Inspection) else each for each in stages]
+    chosen = [each.selected(selection) if isinstance(each, Selectable) else each for each in stages]
+    ready = [
+        each.looking(needs).without(passed) if isinstance(each, Inspection) else each
+        for each in chosen
+        if each is not None
+    ]
     tagging, *others = _in_order(ready, own)
     others = [each for each in others if not isinstance(each, Inspection) or each.of_messages]
     return Pipeline(tagging, tuple(others), failure, clock, locate, inspect_body_size, mode, timeout, call_later)

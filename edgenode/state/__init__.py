@@ -1,0 +1,1 @@
+"""What is remembered between requests: counters, and the quarantine."""
