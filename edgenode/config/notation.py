@@ -26,6 +26,7 @@ from edgenode.policy.tagging import check_own_tag
 from edgenode.policy.templates import Template
 from edgenode.rules.language.expressions import Expression
 from edgenode.rules.language.nodes import listed
+from edgenode.rules.tags import check_tag
 
 _WORDS = re.compile(r"[^\s,]+")
 _PHRASES = re.compile(r"[^\s,](?:[^,\n]*[^\s,])?")
@@ -144,8 +145,8 @@ def _marked(mark: object) -> Notation | None:
             return Notation(f"``[{kind}]``", partial(_name, kind), refers_to=kind)
         case Between(least=least, most=most):
             return Notation(f"number, {least} to {most}", partial(_between, least, most))
-        case Tag():
-            return Notation("tag", _tag)
+        case Tag(own=own):
+            return Notation("tag", partial(_tag, check_own_tag if own else check_tag))
     return None
 
 
@@ -188,8 +189,8 @@ def _between(least: int, most: int, text: str, scope: Scope) -> int:
     return number
 
 
-def _tag(text: str, scope: Scope) -> str:
-    check_own_tag(text)
+def _tag(check: Callable[[str], None], text: str, scope: Scope) -> str:
+    check(text)
     return values.word(text, scope)
 
 

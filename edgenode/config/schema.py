@@ -65,7 +65,7 @@ def settings(cls: type) -> Mapping[str, Setting]:
         annotations, found = typing.get_type_hints(cls, include_extras=True), {}
         for field in attrs.fields(cls):
             if "help" in field.metadata:
-                key, written = field.name.replace("_", "-"), notation.notation(annotations[field.name])
+                key, written = field.name.rstrip("_").replace("_", "-"), notation.notation(annotations[field.name])
                 found[key] = Setting(key, field.name, written, field.metadata["help"], field.default)
         _SETTINGS[cls] = types.MappingProxyType(found)
     return _SETTINGS[cls]

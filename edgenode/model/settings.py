@@ -1,7 +1,8 @@
 """The vocabulary in which a section's frozen class says how its keys are written.
 
 A concept is an ``attrs`` class whose attributes are declared with :func:`setting`; the attribute's name with ``_`` as
-``-`` is the key, its type tells ``config.schema`` how to read it, and the help becomes the reference page.
+``-`` is the key, without one at its end, as words of Python need it; its type tells ``config.schema`` how to read it,
+and the help becomes the reference page.
 A class names its section with ``kind: ClassVar[str]``; its docstring's first sentence introduces it in the reference.
 """
 
@@ -102,7 +103,12 @@ class Reference:
 
 @frozen
 class Tag:
-    """Marks a ``Word`` as a tag that a configuration may set: ``Annotated[Word, Tag()]``."""
+    """Marks a ``Word`` as a tag: ``Annotated[Word, Tag()]``.
+
+    :ivar own: whether it is one that a configuration sets; else it is one that is looked for, which may be automatic.
+    """
+
+    own: bool = True
 
 
 @frozen

@@ -11,7 +11,7 @@ from attrs import frozen
 from edgenode.config import ini, schema
 from edgenode.config.value_readers import Scope
 from edgenode.model.errors import InvalidValue
-from edgenode.model.settings import Between, Choice, Reference, Secret, Word, setting
+from edgenode.model.settings import Between, Choice, Reference, Secret, Tag, Word, setting
 from edgenode.rules.sections import Entry, Section
 
 
@@ -26,6 +26,8 @@ class Shop(Section):
     mode: Annotated[str, Choice(("off", "on"))] = setting("How.", "off")
     tags: tuple[Word, ...] = setting("What.", ())
     password: Secret | None = setting("Who.", None)
+    global_: bool = setting("A word of Python.", False)
+    like: tuple[Annotated[Word, Tag(own=False)], ...] = setting("Tags, automatic ones too.", ())
 
 
 SCOPE = Scope(pathlib.Path(), {"TOKEN": "s3cret"}, {"origin": ("main", "other"), "section": ("x",)})
@@ -41,10 +43,16 @@ def read(text: str) -> tuple[Shop | None, list[str]]:
 
 def test_keys_become_attributes() -> None:
     """An attribute is written with - for _, and read by its type; what is absent has its default."""
-    assert read("origin = main\nopen-days = 7\ntags = a b\npassword = x${TOKEN}\n") == (
-        Shop(origin="main", open_days=7, tags=(Word("a"), Word("b")), password=Secret("xs3cret")),
+    assert read("origin = main\nopen-days = 7\ntags = a b\npassword = x${TOKEN}\nglobal = yes\n") == (
+        Shop(origin="main", open_days=7, tags=(Word("a"), Word("b")), password=Secret("xs3cret"), global_=True),
         [],
     )
+
+
+def test_a_tag_that_is_looked_for_may_be_an_automatic_one() -> None:
+    """But it is canonical, for no other would ever be found."""
+    assert read("origin = main\nlike = all, ip:192-0-2-7\n")[1] == []
+    assert "this one would be ip:192-0-2-7" in read("origin = main\nlike = ip:192.0.2.7\n")[1][0]
 
 
 def test_other_keys_are_entries_in_the_order_of_the_file() -> None:
