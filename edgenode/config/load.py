@@ -38,7 +38,8 @@ from edgenode.model.timers import Later, call_later
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.pipeline import Pipeline
-from edgenode.policy.stages import Placed, Selection, pipeline_of
+from edgenode.policy.selection import Selection
+from edgenode.policy.stages import Placed, pipeline_of
 from edgenode.rules.sections import Section
 from edgenode.state.interface import State
 from edgenode.state.memory import MemoryState

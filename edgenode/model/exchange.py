@@ -355,6 +355,7 @@ class Exchange:
     :ivar standing: the automatic tags that are the same for every request of this connection with this authority and
         path map: see :meth:`edgenode.policy.tagging.Tagging.standing`. ``None`` if nobody has computed them.
     :ivar identifier: its identifier, as events and the origin are told; empty if it has none.
+    :ivar exempt: the names of the stages that are left out for it.
     """
 
     connection: Connection
@@ -368,6 +369,7 @@ class Exchange:
     time: float = 0.0
     standing: frozenset[str] | None = None
     identifier: bytes = b""
+    exempt: frozenset[str] = frozenset()
 
     def tagged(self, tags: Iterable[str] = ()) -> Exchange:
         """A copy of this exchange with more tags."""
@@ -383,4 +385,5 @@ class Exchange:
             self.time,
             self.standing,
             self.identifier,
+            self.exempt,
         )

@@ -21,11 +21,12 @@ from edgenode.model.interfaces import Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.policy.actions import FAILURE
 from edgenode.policy.awaiting import Resume, Waiting, settled
+from edgenode.policy.counting import Counting
 from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.inspection import Inspection
 from edgenode.policy.tagging import MESSAGE, Tagging
 
-_BUILT_IN = (Tagging, GlobalFilters, Inspection)
+_BUILT_IN = (Tagging, GlobalFilters, Inspection, Counting)
 """The stages whose decisions are what they should be; those of others are looked at."""
 
 _NO_STAGES: frozenset[str] = frozenset()
@@ -214,6 +215,8 @@ class Pipeline:
                 decision.add(self._failed(name, error))
                 skips = decision.action is FAILURE
             exchange.tags, exempt, action = decision.tags, decision.exempt, decision.action
+            if exempt:
+                exchange.exempt = exempt
             if skips:
                 break
         decision.mode = self.mode  # no stage has a say in it

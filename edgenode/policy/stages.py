@@ -7,7 +7,6 @@ the automatic tags comes first, and is asked in every mode.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
 
 from attrs import field, frozen
 
@@ -17,9 +16,11 @@ from edgenode.model.exchange import Geography
 from edgenode.model.interfaces import Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.policy.actions import EXEMPTIBLE
+from edgenode.policy.counting import Counting
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.inspection import AMBIGUOUS, UNSEEN, Inspection
 from edgenode.policy.pipeline import Pipeline
+from edgenode.policy.selection import NO_SELECTION, Selectable, Selection
 from edgenode.policy.tagging import Tagging
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.fields import NEEDS
@@ -27,7 +28,6 @@ from edgenode.rules.lists import Members
 from edgenode.rules.matching.engines import Start, at_once
 from edgenode.rules.section_formulas import SectionFormulas
 from edgenode.rules.views.arguments import READ_ANEW
-from edgenode.state.interface import State
 
 
 @frozen(eq=False)
@@ -81,7 +81,11 @@ def _inspection(rules: Rules) -> Stage:
     return Inspection.of(rules.global_filters, formulas, rules.actions)
 
 
-STAGES: tuple[Callable[[Rules], Stage], ...] = (_tagging, _global_filters, _inspection)
+def _counting(rules: Rules) -> Stage:
+    return Counting(())
+
+
+STAGES: tuple[Callable[[Rules], Stage], ...] = (_tagging, _global_filters, _inspection, _counting)
 """What makes each stage, in the order in which they judge; the automatic tags come first."""
 
 
@@ -94,32 +98,7 @@ def compiled(rules: Rules) -> tuple[Stage, ...]:
     return tuple(make(rules) for make in STAGES)
 
 
-@frozen(eq=False)
-class Selection:
-    """What a pipeline needs that is not the same for all: its state, and what its path map names.
-
-    :ivar state: what is remembered between requests.
-    :ivar rate_limits: the names of the rate limits of the path map, besides the global ones.
-    :ivar acl_profile: the name of its ACL profile; empty for none.
-    """
-
-    state: State | None = None
-    rate_limits: tuple[str, ...] = ()
-    acl_profile: str = ""
-
-
-NO_SELECTION = Selection()
-
-
-@runtime_checkable
-class Selectable(Protocol):
-    """A compiled stage that is not the same in all pipelines."""
-
-    def selected(self, selection: Selection) -> Stage | None:
-        """The stage for one of them; ``None`` if it has nothing to do there."""
-
-
-NAMES = (Tagging.name, GlobalFilters.name, Inspection.name)
+NAMES = (Tagging.name, GlobalFilters.name, Inspection.name, Counting.name)
 """The names of the stages that are built in, in the order in which they judge."""
 
 
@@ -165,10 +144,12 @@ def check_place(before: str, after: str) -> None:
         raise InvalidValue("the automatic tags come first", which="before")
 
 
-def _in_order(stages: Sequence[Stage], own: Sequence[Placed]) -> Iterator[Stage]:
-    for stage in stages:
+def _in_order(stages: Sequence[Stage], ready: Sequence[Stage | None], own: Sequence[Placed]) -> Iterator[Stage]:
+    """The stages of a pipeline, and at the place of one that has nothing to do there only those of one's own."""
+    for stage, made in zip(stages, ready, strict=True):
         yield from (each.stage for each in own if each.before == stage.name)
-        yield stage
+        if made is not None:
+            yield made
         yield from (each.stage for each in own if each.after == stage.name)
     yield from (each.stage for each in own if not each.before and not each.after)
 
@@ -192,15 +173,12 @@ def pipeline_of(
     of :class:`~edgenode.policy.pipeline.Pipeline`, and ``uninspected`` and ``ambiguous_multipart``, of
     :data:`edgenode.policy.inspection.UNINSPECTED`, say what becomes of requests of which rules have not seen all, and
     of multipart that an origin may read otherwise."""
-    needs = frozenset[str]().union(*(each.stage.needs for each in own))
     passed = UNSEEN if uninspected == "pass" else frozenset[str]()
     passed |= {AMBIGUOUS} if ambiguous_multipart == "pass" else frozenset()
     chosen = [each.selected(selection) if isinstance(each, Selectable) else each for each in stages]
-    ready = [
-        each.looking(needs).without(passed) if isinstance(each, Inspection) else each
-        for each in chosen
-        if each is not None
-    ]
-    tagging, *others = _in_order(ready, own)
+    refusing = (each for each in chosen if isinstance(each, Counting) and each.refuses)
+    needs = frozenset[str]().union(*(each.stage.needs for each in own), *(each.needs for each in refusing))
+    ready = [each.looking(needs).without(passed) if isinstance(each, Inspection) else each for each in chosen]
+    tagging, *others = _in_order(stages, ready, own)
     others = [each for each in others if not isinstance(each, Inspection) or each.of_messages]
     return Pipeline(tagging, tuple(others), failure, clock, locate, inspect_body_size, mode, timeout, call_later)
