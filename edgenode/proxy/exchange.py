@@ -18,48 +18,40 @@ from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Response
 from edgenode.proxy import grpc
 from edgenode.proxy.expectation import Expectation
+from edgenode.proxy.forwarding import ForwardedRequest
 from edgenode.proxy.headers import (
     answered_here,
     header_lines,
     http_date,
-    max_forwards_line,
     new_identifier,
     reported_identifier,
-    request_lines,
     response_lines,
-    via_line,
 )
-from edgenode.proxy.judging import PAGES, TOO_LARGE, JudgedRequest, refuse
+from edgenode.proxy.judging import PAGES, TOO_LARGE, refuse
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.limits import Load
-from edgenode.proxy.origin.attempts import SAFE, Attempts
-from edgenode.proxy.streams import NO_CONTENT, ClientStream, OriginStream, RequestHead, ResponseHead
-from edgenode.proxy.trailers import TRAILERS_WANTED, passing, passing_to_origin, takes_trailers
-from edgenode.proxy.websocket.handshake import ACCEPT, EXTENSIONS, OF_ONE_HOP, answer_fault, reserved_bits
+from edgenode.proxy.origin.attempts import SAFE
+from edgenode.proxy.streams import ClientStream, RequestHead, ResponseHead
+from edgenode.proxy.trailers import passing, takes_trailers
+from edgenode.proxy.websocket.handshake import ACCEPT, accepts_tunnel, answer_fault, reserved_bits
 from edgenode.proxy.websocket.relay import Relay
 from edgenode.rules.views.grpc import has_grpc, is_call
-
-_KEPT = 64 * 1024
-"""Bytes of a request body that are kept, where HTTP/2 is spoken to the origin, until it answers."""
 
 _log = Logger()
 
 
-class ProxyExchange(JudgedRequest, Attempts):
+class ProxyExchange(ForwardedRequest):
     """One request of a client and the response to it; once it is over, the record of its event.
 
     :param session: the client.
     :param load: where it counts.
     :param stream: the client's stream, for the response.
     :param head: the request.
-    :ivar context: what it shares with others of its listener.
     :ivar listener: the name of its listener.
     :ivar event_headers: the names of the header fields whose values its event holds.
-    :ivar identifier: the request's identifier.
     :ivar status: the status sent to the client, or what it stands for in gRPC; 444 closed by us, 499 by the client, 0
         nothing was answered.
     :ivar grpc_status: the status of gRPC that the client was sent; ``None`` for none.
-    :ivar received: bytes of the request body.
     :ivar sent: bytes of the response body.
     :ivar time: when it began, seconds since the epoch.
     :ivar began: the same on ``time.perf_counter``; likewise ``decided``, ``answered`` (by the origin), ``ended``;
@@ -68,22 +60,14 @@ class ProxyExchange(JudgedRequest, Attempts):
 
     status = 0
     grpc_status: int | None = None
-    received = 0
     sent = 0
     decided = 0.0
     answered = 0.0
     ended = 0.0
-    _extra: Headers = ()
     _counted = ""
-    _pending: bytes | bytearray = b""
-    _kept: bytes | None = None
-    _trailers: Headers = ()
     _answer: ResponseHead | None = None
-    _request_done = True
-    _expectation: Expectation | None = None
     _call: grpc.CallDeadline | None = None
     _interim_waits = False
-    _over = False
     websocket = None
 
     def __init__(self, session: ClientSession, load: Load, stream: ClientStream, head: RequestHead) -> None:
@@ -148,7 +132,7 @@ class ProxyExchange(JudgedRequest, Attempts):
             raise
         return not self._over
 
-    def _look_into_body(self) -> None:
+    def look_into_body(self) -> None:
         """Enough of the body is there to judge the request; what is there waits on."""
         waiting = self.judge_body(bytes(self._pending))
         if waiting is None:
@@ -203,7 +187,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         :param grpc_status: for a client of gRPC; 0 for that of the response's status.
         """
         self.responded_to = True
-        if self._accepts(response.status):
+        if accepts_tunnel(self.head, response.status):
             response = Response(403, response.headers, response.body)
         self.status = response.status
         length: int | None = len(response.body)
@@ -249,106 +233,6 @@ class ProxyExchange(JudgedRequest, Attempts):
         self.repeatable = length == 0 and head.method in SAFE
         self.attempt()
 
-    @property
-    def whole(self) -> bool:
-        """Whether all that has come of the body still waits here, or is kept."""
-        return self.received == len(self._pending) + len(self._kept or b"")
-
-    def send(self, stream: OriginStream) -> None:
-        """Send the request, with what has arrived of its body."""
-        head, balanced, pool = self.head, self.balanced, self.pool
-        assert balanced is not None
-        host = head.authority if pool.origin.host == "client" else pool.host(balanced)
-        body, length, done, expects = b"", head.length, self._request_done, False
-        if length == 0:
-            length = 0 if b"content-length" in head.fields else NO_CONTENT
-        else:
-            if self._pending or self._kept:
-                body, self._pending = (self._kept or b"") + self._pending, b""
-            self._kept = body if stream.protocol and len(body) <= _KEPT else None
-            if self._trailers:
-                done = False
-            expects = self._expectation is not None and self._expectation.lasts
-        lines = self._origin_lines()
-        stream.begin(self, head.method, head.origin_target, host, lines, length, body, done, expects, head.upgrade)
-        if length != NO_CONTENT:
-            if self._trailers:
-                stream.send_body(b"", True, self._crossing(self._trailers))
-            if stream.full:
-                self._client.pause_body()
-            else:
-                self._client.resume_body()
-
-    def _origin_lines(self) -> bytes:
-        """The field lines for the origin: what crosses, and what we say of the client and of the request."""
-        head, standing, extra, via = self.head, self.standing, self._extra, self.context.via
-        site = self.site
-        assert site is not None
-        assert standing is not None
-        forwarded = standing.lines if self.forwarded is None else self.forwarded.lines()
-        added = site.certificate_lines
-        if b"te" in head.fields and takes_trailers(head):
-            added = TRAILERS_WANTED + added
-        if extra or head.upgrade:
-            crossing = request_lines(head, [*(name for name, _ in extra), *self._of_this_hop()])
-            added += header_lines(extra)
-        else:
-            crossing = request_lines(head)
-        if b"max-forwards" in head.fields:
-            added += max_forwards_line(head)
-        return b"%b%b%b%bX-Request-Id: %b\r\n" % (crossing, forwarded, via_line(head, via), added, self.identifier)
-
-    def _of_this_hop(self) -> tuple[bytes, ...]:
-        """The fields of a WebSocket handshake that are the client's and ours alone."""
-        assert self.path_map is not None
-        if not self.head.upgrade:
-            return ()
-        return (*OF_ONE_HOP, EXTENSIONS) if self.path_map.websocket.inspects != "no" else OF_ONE_HOP
-
-    def _crossing(self, trailers: Headers) -> Headers:
-        return passing_to_origin(trailers, self.head, [name for name, _ in self._extra])
-
-    def request_body(self, data: bytes, done: bool, trailers: Headers = ()) -> None:
-        """Bytes of the request body came from the client."""
-        self.received += len(data)
-        self._request_done = done
-        if self._over:
-            return
-        if self._expectation is not None:
-            self._expectation.over()
-        path_map = self.path_map
-        if (
-            path_map is not None
-            and self.received > path_map.max_body_size
-            # If its beginning is to be judged that comes first, however much of it has come at once.
-            and (self.wants >= path_map.max_body_size or self.attempting)
-        ):
-            self.body_failed(ClientError(413, TOO_LARGE))
-        elif self.stream is not None:
-            if self._kept is not None:
-                self._keep(data, trailers)
-            self.stream.send_body(data, done, self._crossing(trailers) if trailers else ())
-            if self.stream is not None and self.stream.full:
-                self._client.pause_body()
-        else:
-            self._trailers = trailers
-            if not self._pending:
-                self._pending = data
-            else:  # joined as it comes: as so many pieces of a byte it would take forty times the place
-                if isinstance(self._pending, bytes):
-                    self._pending = bytearray(self._pending)
-                self._pending += data
-            if self.wants and (done or len(self._pending) > self.wants):
-                self._look_into_body()
-            if self._pending and not self.wants and not self._over:
-                self._client.pause_body()
-
-    def _keep(self, data: bytes, trailers: Headers) -> None:
-        """Keep the beginning of a body that is sent by HTTP/2: the origin may refuse it unseen, and another take it."""
-        assert self._kept is not None
-        kept = self._kept + data
-        self._kept, self._trailers = (kept, trailers) if len(kept) <= _KEPT else (None, ())
-
     def body_failed(self, error: ClientError) -> None:
         """The rest of the request body cannot be had."""
         if self._over:
@@ -359,10 +243,6 @@ class ProxyExchange(JudgedRequest, Attempts):
         else:
             self._refuse(error)
         self.unwanted()
-
-    def origin_drained(self) -> None:
-        """The origin has taken what was sent."""
-        self._client.resume_body()
 
     # -- from the origin ---------------------------------------------------------------------------------------------
 
@@ -387,7 +267,7 @@ class ProxyExchange(JudgedRequest, Attempts):
         if head.status == 101:
             self._become_websocket(head)
             return
-        if self._accepts(head.status):
+        if accepts_tunnel(self.head, head.status):
             self._no_websocket("a success that accepts no WebSocket")
             return
         self.sent = len(body)
@@ -422,12 +302,6 @@ class ProxyExchange(JudgedRequest, Attempts):
         self.give_up()
         self.responded_to = False
         self.no_response(OriginError(502, "invalid", reason, sent=True))
-
-    def _accepts(self, status: int) -> bool:
-        """Whether the client would take a status for that of a WebSocket, and what follows for its frames: on HTTP/2
-        every success is (RFC 8441, section 5; RFC 9113, section 8.5)."""
-        head = self.head
-        return head.upgrade and head.version >= (2, 0) and 200 <= status < 300
 
     def _asked_again(self, head: ResponseHead) -> bool:
         """Whether the origin knows no expectations, so that it is asked without (RFC 9110, section 10.1.1)."""

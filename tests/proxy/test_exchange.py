@@ -393,7 +393,7 @@ def test_a_refusal_by_a_filter_leaves_the_connection(pki: PKI) -> None:
 
 
 @pytest.mark.parametrize("kept", [False, True])
-@pytest.mark.parametrize("where", ["request_lines", "response_lines"])
+@pytest.mark.parametrize("where", ["forwarding.request_lines", "exchange.response_lines"])
 @pytest.mark.parametrize("answer", [OK, OK[:-1]])
 def test_a_defect_on_the_way_to_the_origin_or_back_ends_the_request(
     pki: PKI,
@@ -410,13 +410,13 @@ def test_a_defect_on_the_way_to_the_origin_or_back_ends_the_request(
             client.send(get())
             node.origin().send(OK)
             assert client.answer().status == 200
-        monkeypatch.setattr(f"edgenode.proxy.exchange.{where}", lambda *_: 1 / 0)
+        monkeypatch.setattr(f"edgenode.proxy.{where}", lambda *_: 1 / 0)
         client.send(get("/second"))
         origin = node.asked()
-        if where == "response_lines":
+        if where == "exchange.response_lines":
             origin.send(answer)
         client.read()
-        assert client.ended or where == "request_lines"
+        assert client.ended or where == "forwarding.request_lines"
         assert [event["request"]["target"] for event in node.events] == ["/"] * kept + ["/second"]
         assert node.port.load.requests.count == 0
         assert len(flush_logged_errors(ZeroDivisionError)) == 1

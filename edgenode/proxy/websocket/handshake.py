@@ -82,6 +82,12 @@ def _is_key(values: tuple[bytes, ...]) -> bool:
         return False
 
 
+def accepts_tunnel(request: RequestHead, status: int) -> bool:
+    """Whether the client would take a status for that of a WebSocket, and what follows for its frames: on HTTP/2
+    every success is (RFC 8441, section 5; RFC 9113, section 8.5)."""
+    return request.upgrade and request.version >= (2, 0) and 200 <= status < 300
+
+
 def answer_fault(head: ResponseHead, request: RequestHead, *, extensible: bool) -> str:
     """What is wrong with an origin's answer that accepts the handshake; empty if nothing is.
 
