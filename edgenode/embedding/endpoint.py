@@ -29,6 +29,8 @@ from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
 from edgenode.node.events import EventLog
 from edgenode.node.extensions import Extensions, keeping
+from edgenode.node.state_events import state_line
+from edgenode.node.state_use import StateUse
 from edgenode.node.watch import Watch
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.port import Port
@@ -164,6 +166,7 @@ class EdgePort:
             raise _unwritable(configuration, error) from error
         self._assembly = Assembly.for_protocol(configuration, name, self._protocols)
         self._extensions = Extensions(configuration)
+        self._state = StateUse(reactor, lambda happened: self._events.say(state_line(happened)))
         self._deadlines = Deadlines(reactor)
         speak = partial(ProtocolTransport, self)
         context = self._context(self._assembly)
@@ -186,6 +189,7 @@ class EdgePort:
             raise
         # Before the reactor cuts all connections at its end: then each of them still has its event.
         self._shutdown = self.reactor.addSystemEventTrigger("before", "shutdown", self._stop)
+        self._state.start(self._assembly.configuration)
         self._extensions.start()
         self.factory.doStart()
         self._watch.start()
@@ -230,8 +234,11 @@ class EdgePort:
     def _over(self, _: None) -> None:
         self._watch.stop()
         self._deadlines.stop()
+        self._state.stop().addCallback(self._close_events).addCallback(self._ended)
+
+    def _close_events(self, _: object) -> Deferred[Any]:
         self._events.close()
-        self._extensions.stop().addCallback(self._ended)
+        return self._extensions.stop()
 
     def _ended(self, _: object) -> None:
         self._is_over = True
@@ -268,6 +275,7 @@ class EdgePort:
                 raise _unwritable(configuration, error) from error
             self._assembly = assembly
             self._extensions.renew(configuration)
+            self._state.start(configuration)
             self._port.renew(configuration.listeners[self._name], self._context(assembly))
         return assembly.configuration
 

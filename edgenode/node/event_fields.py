@@ -47,7 +47,8 @@ class Row:
     inner: tuple[Row, ...]
 
 
-def _rows(cls: Any, path: str = "", of: str = "") -> Iterator[Row]:
+def rows_of(cls: Any, path: str = "", of: str = "") -> Iterator[Row]:
+    """The fields of a class of events, in order; those within others are in them."""
     types = get_type_hints(cls)
     for name, hint in get_type_hints(cls, include_extras=True).items():
         annotated = get_args(hint)[0] if get_origin(hint) is NotRequired else hint
@@ -60,12 +61,12 @@ def _rows(cls: Any, path: str = "", of: str = "") -> Iterator[Row]:
         held = next((each for each in (types[name], *get_args(types[name])) if is_typeddict(each)), None)
         within = f"{path}{name}."
         there = ".".join(filter(None, (of, place))) if held or place != COMPUTED else COMPUTED
-        inner = () if held is None else tuple(_rows(held, within, there))
+        inner = () if held is None else tuple(rows_of(held, within, there))
         names = tuple(filter(None, place.split(".")))
         yield Row(name, within[:-1], there, names, types[name], optional, omitted, kind, help, unit, held, inner)
 
 
-ROWS = tuple(_rows(Event))
+ROWS = tuple(rows_of(Event))
 """The fields of an event, in order."""
 
 
@@ -159,10 +160,18 @@ _WORDS = {str: "text", int: "number", bool: "true or false", NoneType: "null"}
 
 def reference() -> str:
     """The definitions of all fields, reStructuredText."""
-    return "\n".join(map(_definition, ALL_ROWS.values()))
+    return described_rows(ROWS)
 
 
-def _definition(row: Row) -> str:
+def described_rows(rows: Iterable[Row], before: str = "") -> str:
+    """The definitions of some fields, and of those within them.
+
+    :param before: what stands before the name of each.
+    """
+    return "\n".join(_definition(row, before) for row in _flat(rows))
+
+
+def _definition(row: Row, before: str) -> str:
     words = row.help or row.object.__doc__
     kind = [_described(row.type), row.unit, "or absent" if row.optional else ""]
-    return described("event-field", row.path, " ".join(words.split()), Type=", ".join(filter(None, kind)))
+    return described("event-field", before + row.path, " ".join(words.split()), Type=", ".join(filter(None, kind)))

@@ -192,7 +192,7 @@ _ORIGIN_ERROR = _template(ALL_ROWS["error"].inner)
 _CLIENT_ERROR = _template(ALL_ROWS["error"].inner, optional=False)
 
 
-def _members(rows: Iterable[Row]) -> Callable[[object], str]:
+def members_of(rows: Iterable[Row]) -> Callable[[object], str]:
     """What writes fields that are the same for many exchanges; without those that may be absent of what there is not.
 
     :return: given what the places of the rows are counted from, the record or what the object around them describes,
@@ -226,10 +226,10 @@ def _members(rows: Iterable[Row]) -> Callable[[object], str]:
 def _write(row: Row) -> Callable[[Any], str]:
     if not row.inner:
         return row.kind.write
-    members = _members(row.inner)
+    members = members_of(row.inner)
     return lambda value: f"{{{members(value)}}}"
 
 
-_fixed = _members(ALL_ROWS[path] for path in _FIXED)
-_of_websocket = _members(ALL_ROWS["websocket"].inner)
-_of_presentation = _members(ALL_ROWS["origin.certificate"].inner)
+_fixed = members_of(ALL_ROWS[path] for path in _FIXED)
+_of_websocket = members_of(ALL_ROWS["websocket"].inner)
+_of_presentation = members_of(ALL_ROWS["origin.certificate"].inner)

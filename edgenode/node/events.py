@@ -1,4 +1,5 @@
-"""The log of events: one line of JSON for each exchange, to a file, a pipe or standard output.
+"""The log of events: one line of JSON for each exchange, and for what happens to the state, to a file, a pipe or
+standard output.
 
 Law: an event never holds up an exchange. Records are collected as they come; lines are made of them and written in
 batches, each in a bounded time. Nothing waits for a reader: what cannot be written is dropped and counted, and the
@@ -85,6 +86,13 @@ class EventLog:
         if len(self._waiting) >= _BATCH:
             self._take_turn()
         elif self._next is None:
+            self._schedule(_DELAY)
+
+    def say(self, line: str) -> None:
+        """Take a line that is made already: ASCII, without its end."""
+        if self._output is not None:
+            self._make_lines()
+            self._keep(line.encode("ascii") + _LINE_END, 1)
             self._schedule(_DELAY)
 
     def flush(self) -> None:

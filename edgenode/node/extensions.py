@@ -27,11 +27,13 @@ _in_use: dict[int, list[Any]] = {}
 
 
 def keeping(configuration: Configuration, before: Configuration) -> Configuration:
-    """A configuration with the stages and sinks of another one where their sections are the same, for what they have
-    counted, or opened, goes on; itself if it has none."""
+    """A configuration with the state of another one, and with its stages and sinks where their sections are the same,
+    for what they have counted, or opened, goes on; itself if all that is its own."""
     stages = _kept(configuration.own_stages, before.own_stages)
     sinks = _kept(configuration.own_sinks, before.own_sinks)
-    return evolve(configuration, own_stages=stages, own_sinks=sinks) if stages or sinks else configuration
+    if not (stages or sinks) and configuration.state is before.state:
+        return configuration
+    return evolve(configuration, own_stages=stages, own_sinks=sinks, state=before.state)
 
 
 def _kept(own: Own, before: Own) -> Own:

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from edgenode.model.interfaces import IEventSink, Record
+from edgenode.state.interface import Happened
 
 _COMPLAINTS = 60.0
 """Seconds between two lines in the log about events that are lost."""
@@ -49,8 +50,16 @@ class GuardedSink:
 
     def record(self, record: Record) -> None:
         """Hand it on."""
+        self._hand("record", record)
+
+    def tell(self, happened: Happened) -> None:
+        """Hand on what has happened to the state, if the sink wants to know."""
+        if callable(getattr(self.sink, "tell", None)):
+            self._hand("tell", happened)
+
+    def _hand(self, method: str, what: object) -> None:
         try:
-            returned = self.sink.record(record)
+            returned = getattr(self.sink, method)(what)
             if returned is not None:
                 self._follow(returned)
         except BaseException:  # what passes the reactor, be it ``SystemExit``, has it drop the node's poller

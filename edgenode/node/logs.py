@@ -15,6 +15,8 @@ from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.node.access_log import FORMATS
 from edgenode.node.events import EventLog
+from edgenode.node.state_events import state_line
+from edgenode.state.interface import Happened
 
 
 class Logs:
@@ -62,6 +64,10 @@ class Logs:
         self._access.line = FORMATS[edge.access_log_format]
         self._edge = edge
         self._choose(edge)
+
+    def tell(self, happened: Happened) -> None:
+        """Write what has happened to the state; that is an event, and nothing for the access log."""
+        self._events.say(state_line(happened))
 
     def close(self) -> None:
         """Write what waits, and close."""

@@ -28,6 +28,7 @@ from edgenode.node.extensions import Extensions, keeping
 from edgenode.node.feed_updates import FeedUpdates
 from edgenode.node.guarded_sink import GuardedSink
 from edgenode.node.logs import Logs
+from edgenode.node.state_use import StateUse
 from edgenode.node.watch import Watch
 from edgenode.policy.stages import Placed
 from edgenode.proxy.listener.binding import sentence
@@ -35,6 +36,7 @@ from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.listener import Listener
 from edgenode.proxy.listener.port import Port
 from edgenode.proxy.origin.pool import OriginPool
+from edgenode.state.interface import Happened
 
 _log = Logger()
 
@@ -70,6 +72,7 @@ class EdgeService(Service):
         self._logs = Logs(configuration.edge, reactor) if events is None else None
         self._own = None if events is None else GuardedSink(events)
         self._extensions = Extensions(configuration)
+        self._state = StateUse(self._reactor, self._tell)
         self._reloading = DeferredLock()
         self._watch = Watch(reactor, lambda: self.configuration, self.change)
         self._feeds = FeedUpdates(Fetcher(reactor, self._deadlines), lambda: self.configuration, self.change)
@@ -108,6 +111,13 @@ class EdgeService(Service):
         """The connections to each origin, by name; look them up again after a reload."""
         return dict(self._assembly.pools)
 
+    def _tell(self, happened: Happened) -> None:
+        """Take what happens to the state."""
+        if self._logs is not None:
+            self._logs.tell(happened)
+        elif self._own is not None:
+            self._own.tell(happened)
+
     # -- life --------------------------------------------------------------------------------------------------------
 
     def privilegedStartService(self) -> None:
@@ -129,6 +139,7 @@ class EdgeService(Service):
             return
         self._open()
         super().startService()
+        self._state.start(self.configuration)  # no client is heard before this turn of the reactor is over
         for name, port in self.ports.items():
             port.startListening()
             host, groups = port.getHost(), ", ".join(port.listener.server_groups)
@@ -172,6 +183,11 @@ class EdgeService(Service):
         if self._freeing is not None:
             self._freeing.cancel()
             self._freeing = None
+        return self._state.stop().addCallback(self._close_logs)
+
+    def _close_logs(self, result: object) -> Deferred[Any] | None:
+        if not self._stopped:
+            return None
         if self._logs is not None:
             self._logs.close()
         if self._own is not None:
@@ -275,6 +291,7 @@ class EdgeService(Service):
         # From here on nothing can fail.
         self._assembly = assembly
         self._extensions.renew(configuration)
+        self._state.start(configuration)
         ports = {}
         for name, listener in configuration.listeners.items():
             if name in opened:

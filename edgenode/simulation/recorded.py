@@ -123,8 +123,10 @@ class Recorded:
         """
         try:
             event = json.loads(line)
-            if not isinstance(event, dict) or "request" not in event:
+            if not isinstance(event, dict) or not event.keys() & {"request", "event"}:
                 raise NoEvent("not an event")
+            if "request" not in event:
+                raise NotJudged("what happened to the state")
             return cls._of(event, read_event(event))
         except RecursionError:
             raise NoEvent("nested too deep") from None

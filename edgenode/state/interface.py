@@ -6,8 +6,9 @@ there are. What is remembered is bounded, and the coldest goes first.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Protocol
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -103,12 +104,45 @@ class Entry:
     action: str = "block"
 
 
+HAPPENINGS: Mapping[str, str] = {
+    "quarantine-held": "creation",
+    "quarantine-lifted": "deletion",
+    "quarantine-ended": "end",
+    "quarantine-full": "error",
+    "quarantine-unsaved": "error",
+    "quarantine-saved": "change",
+    "counters-full": "error",
+    "state-absent": "error",
+    "state-back": "change",
+}
+"""What can happen to a state, ``event.action`` of the Elastic Common Schema, and the ``event.type`` of each: an entry
+was added, lifted before its time, or has run out; one had to make room; entries could not be written to the disk, and
+can be again; counters had to make room; the server of the state cannot be asked, and can be again."""
+
+
+class Happened(NamedTuple):
+    """Something that has happened to a state.
+
+    :ivar action: a key of :data:`HAPPENINGS`.
+    :ivar why: for people; of what was lifted who has done so.
+    :ivar entry: the entry that it is about, if it is about one.
+    """
+
+    action: str
+    why: str = ""
+    entry: Entry | None = None
+
+
+Tell = Callable[[Happened], None]
+"""Takes what has happened, in the reactor's thread; it must not raise."""
+
+
 class Quarantine(Protocol):
     """The values that are held, and the bans; shared by all nodes that share the state."""
 
     @property
     def keys(self) -> frozenset[str]:
-        """The keys of its entries; some may have run out."""
+        """The keys of its entries; some may have run out. It is asked for every request."""
 
     def find(self, key: str, value: str) -> Entry | None:
         """The entry that holds a value now: of ``ip`` the one that ends last of those whose network it is in."""
@@ -138,3 +172,14 @@ class State(Protocol):
 
     def add(self, calls: Sequence[Call]) -> None:
         """Count what only the answer to a request has told; nobody waits for it."""
+
+    def start(self, reactor: Any, folder: pathlib.Path | None, tell: Tell) -> None:
+        """Open what lasts longer than the process, and connect; until then it remembers in memory alone. Called before
+        the first request, and again to go on with other arguments. It does not raise: what fails is told.
+
+        :param reactor: its timers and threads.
+        :param folder: where entries of the quarantine are kept; ``None`` for nowhere.
+        """
+
+    def stop(self) -> Deferred[None]:
+        """Write what is not yet written, and close; the Deferred fires then. It may be started again."""

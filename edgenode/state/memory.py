@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from math import ceil
+from typing import Any
 
-from edgenode.state.interface import Answers, Call, Counted, Counter, Entry
+from twisted.internet.defer import Deferred, succeed
+
+from edgenode.state.interface import Answers, Call, Counted, Counter, Entry, Tell
 
 
 class MemoryQuarantine:
@@ -74,6 +78,13 @@ class MemoryState:
     def add(self, calls: Sequence[Call]) -> None:
         """Count what only the answer to a request has told."""
         self.count(calls)
+
+    def start(self, reactor: Any, folder: pathlib.Path | None, tell: Tell) -> None:
+        """Open what lasts longer than the process."""
+
+    def stop(self) -> Deferred[None]:
+        """Close it."""
+        return succeed(None)
 
     def _in_window(self, call: Call, now: float) -> Counted:
         counter, key = call.counter, (call.counter, call.key)
