@@ -51,6 +51,11 @@ class ForwardedRequest(JudgedRequest, Attempts):
     # -- its head ----------------------------------------------------------------------------------------------------
 
     @property
+    def client(self) -> object:
+        """Whose burst of requests this may belong to: a connection of HTTP/1.1 has one at a time."""
+        return self.session if self.head.version >= (2, 0) else None
+
+    @property
     def whole(self) -> bool:
         """Whether all that has come of the body still waits here, or is kept."""
         return self.received == len(self._pending) + len(self._kept or b"")

@@ -48,6 +48,7 @@ class Attempts:
 
     :ivar pool: the connections to the origin.
     :ivar alone: whether only a connection of its own will do: see :class:`edgenode.proxy.origin.queue.Borrower`.
+    :ivar client: on whose behalf it is, if that may ask for much at once: likewise.
     :ivar repeatable: whether the request may be sent twice.
     :ivar stream: where the request is under way; ``None`` while it is not, and once the response is complete.
     :ivar balanced: the server that was asked last.
@@ -78,6 +79,11 @@ class Attempts:
     _opening: Opening | None = None
     _tried: tuple[Balanced, ...] = ()
     responded_to: bool = False
+
+    @property
+    def client(self) -> object:
+        """See above."""
+        return None
 
     # -- what a subclass says ----------------------------------------------------------------------------------------
 

@@ -27,8 +27,8 @@ class Opener(Protocol):
         """What opens a connection, not begun."""
         ...
 
-    def begin(self, opening: Opening) -> bool:
-        """Begin; whether that takes time."""
+    def begin(self, opening: Opening, client: object = None) -> bool:
+        """Begin for a client; whether that takes time."""
         ...
 
     def lend(self, connection: SharedConnection, borrower: Borrower, reused: bool) -> None:
@@ -61,7 +61,7 @@ class Gatherings:
         """Open a connection, for this one and for who comes until it is there."""
         gathering = self.open[server] = Gathering(self, server)
         place = gathering.join(borrower, waits=False)
-        return place if self.pool.begin(gathering.opening) else None
+        return place if self.pool.begin(gathering.opening, borrower.client) else None
 
 
 class Gathering:
@@ -72,6 +72,7 @@ class Gathering:
     """
 
     alone = False
+    client = None
 
     def __init__(self, gatherings: Gatherings, server: Balanced) -> None:
         self._gatherings = gatherings

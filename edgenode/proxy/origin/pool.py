@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from edgenode.model.errors import OriginError
 from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.origin.balancing import Balanced, Balancer
+from edgenode.proxy.origin.bursts import Bursts
 from edgenode.proxy.origin.gathering import Gatherings
 from edgenode.proxy.origin.lending import Opening, PooledConnection, SharedConnection
 from edgenode.proxy.origin.origin import Origin
@@ -74,7 +75,8 @@ class OriginPool:
         self._queue = Queue(origin, deadlines)
         self._woken = False
         self._connections: set[PooledConnection] = set()
-        self._opening: set[Opening] = set()
+        self._opening: dict[Opening, object] = {}  # and for whom
+        self._bursts = Bursts(origin, deadlines)
         self._closed = False
         self._aborted = ""
 
@@ -90,7 +92,7 @@ class OriginPool:
     @property
     def queued(self) -> int:
         """How many wait for one."""
-        return len(self._queue)
+        return len(self._queue) + len(self._bursts)
 
     def borrow(
         self, borrower: Borrower, tried: Container[Balanced] = (), *, fresh: bool = False, turn: bool = False
@@ -130,16 +132,19 @@ class OriginPool:
         gatherings = None if alone else self._gatherings
         if gatherings is not None and (place := gatherings.join(server, borrower)) is not None:
             return place
+        if self._bursts.full(borrower.client):
+            return self._bursts.join(borrower.client, borrower, tried, fresh)
         if self.open >= self.origin.max_connections and not self._close_idle():
             return self._queue.join(borrower, tried, fresh)
         if gatherings is not None:
             return gatherings.begin(server, borrower)
         opening = self.open_to(server, borrower)
-        return opening if self.begin(opening) else None
+        return opening if self.begin(opening, borrower.client) else None
 
-    def begin(self, opening: Opening) -> bool:
-        """Open a connection; whether that takes time."""
-        self._opening.add(opening)
+    def begin(self, opening: Opening, client: object = None) -> bool:
+        """Open a connection for a client; whether that takes time."""
+        self._opening[opening] = client
+        self._bursts.began(client)
         opening.begin()
         return opening in self._opening
 
@@ -201,6 +206,7 @@ class OriginPool:
             waiting = self._queue.next()
             with _log.failuresHandled("a request that had waited for a connection failed"):
                 waiting.borrower.turn(waiting.fresh)
+        self._bursts.serve()
 
     def release(self, connection: PooledConnection) -> None:
         """Take a connection back."""
@@ -229,14 +235,19 @@ class OriginPool:
 
     def opened(self, opening: Opening, connection: PooledConnection) -> None:
         """A connection is established and verified."""
-        self._opening.discard(opening)
+        self._over(opening)
         self._connections.add(connection)
         self.deadlines.watch(connection)
 
     def unopened(self, opening: Opening) -> None:
         """A connection could not be established, or is no longer wanted."""
-        self._opening.discard(opening)
+        self._over(opening)
         if self._queue:
+            self._wake()
+
+    def _over(self, opening: Opening) -> None:
+        """A connection is being opened no longer."""
+        if opening in self._opening and self._bursts.over(self._opening.pop(opening)):
             self._wake()
 
     def close(self) -> None:
@@ -258,6 +269,7 @@ class OriginPool:
         self._aborted = reason
         self.close()
         self._queue.fail(_stopped(self._aborted))
+        self._bursts.fail(_stopped(self._aborted))
         for opening in tuple(self._opening):
             opening.fail(_stopped(self._aborted))
         for connection in tuple(self._connections):

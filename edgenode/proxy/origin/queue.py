@@ -22,10 +22,16 @@ class Borrower(Protocol):
 
     :ivar alone: whether only a connection of HTTP/1.1 will do that serves nobody else: for WebSocket, which few servers
         of HTTP/2 take.
+    :ivar client: on whose behalf, if that may ask for many at once: a connection of HTTP/2. Else ``None``.
     """
 
     @property
     def alone(self) -> bool:
+        """See above."""
+        ...
+
+    @property
+    def client(self) -> object:
         """See above."""
         ...
 

@@ -119,6 +119,7 @@ class Borrowing:
     pool: Any = None
     place: Any = None
     alone: bool = False
+    client: object = None
 
     def lent(self, stream: OriginStream, server: Balanced, reused: bool) -> None:
         """Here it is."""

@@ -153,7 +153,7 @@ def test_a_connection_is_lent_once_it_is_verified(setting: Setting) -> None:
     assert isinstance(stream, OriginConnection)
     assert not reused
     assert connection.get_servername() == b"origin.test"
-    assert (setting.pool.open, setting.pool._opening) == (1, set())
+    assert (setting.pool.open, setting.pool._opening) == (1, {})
     assert stream.transport.receiver is stream
 
 

@@ -38,6 +38,7 @@ class Exchange:
     connection: OriginStream | None = None
     pool: OriginPool | None = None
     alone: bool = False
+    client: object = None
 
     def on(self, pool: OriginPool, **options: Any) -> Deferred[int]:
         """Borrow a connection and send the request."""
