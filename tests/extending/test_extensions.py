@@ -216,8 +216,8 @@ node.ini:28: [action sooner] body: unknown key
         ),
         (
             "[action x]\ntype = skip\nskip = quote\n" + QUOTA,
-            'node.ini:25: [action x] skip: expected one of inspection, quarantine, flows, dynamic-rules, rate-limits, acl, '
-            'content-filter, quota; did you mean "quota"?\n    quote\n    ^\n',
+            'node.ini:25: [action x] skip: expected one of inspection, quarantine, flows, dynamic-rules, rate-limits, '
+            'acl, content-filter, quota; did you mean "quota"?\n    quote\n    ^\n',
         ),
     ],
 )  # fmt: skip
