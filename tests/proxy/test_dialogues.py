@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attrs import define, field
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgenode.proxy.http1.reader import RequestReader, ResponseReader
@@ -133,6 +133,11 @@ STEPS = st.lists(
 )
 
 
+@example(
+    [Turn(0, 0, False, False), Turn(200_000, 0, False, False)],
+    [("send", 100), *[("send", 1)] * 7, ("send", 100_000), ("send", 100_000), ("send", 1)],
+    "",
+)
 @settings(max_examples=50)
 @given(TURNS, STEPS, st.sampled_from(("", "close_notify", "FIN")))
 def test_every_dialogue_comes_to_its_end(pki: PKI, turns: list[Turn], steps: list[tuple[str, int]], end: str) -> None:

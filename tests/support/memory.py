@@ -159,7 +159,7 @@ class ClientEnd:
         self, node: MemoryNode, name: str, chain: Sequence[Issued], address: str, alpn: Sequence[bytes] = ()
     ) -> None:
         self._node = node
-        self._taken = 0
+        self._taken = self._begun = 0
         self.received = bytearray()
         self.ended = ""
         self.sock, other = pair()
@@ -188,12 +188,18 @@ class ClientEnd:
         return speaker
 
     def send(self, data: bytes) -> int:
-        """Send as much as the node takes; how much that was."""
+        """Send as much as the node takes; how much that was.
+
+        What did not fit at the last call is begun with again, and no less of it: OpenSSL has it in a record already.
+        """
         sent = 0
-        while sent < len(data):
+        while self._begun <= len(data) - sent > 0:
+            piece = data[sent : sent + 16384]
             try:
-                sent += self.tls.send(data[sent : sent + 16384])
+                sent += self.tls.send(piece)
+                self._begun = 0
             except SSL.WantWriteError:
+                self._begun = len(piece)
                 if not self._node.loop.turn():
                     break
             except SSL.Error:
