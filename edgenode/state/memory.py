@@ -4,46 +4,14 @@ from __future__ import annotations
 
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from math import ceil
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 
-from edgenode.state.interface import Answers, Call, Counted, Counter, Entry, Tell
-
-
-class MemoryQuarantine:
-    """The entries of one node, in memory."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._entries: dict[tuple[str, str], Entry] = {}
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """The keys of its entries."""
-        return frozenset(key for key, _ in self._entries)
-
-    def find(self, key: str, value: str) -> Entry | None:
-        """The entry that holds a value now."""
-        entry = self._entries.get((key, value))
-        return entry if entry is not None and entry.until > self._now() else None
-
-    def hold(self, entry: Entry) -> None:
-        """Add an entry."""
-        known = self.find(entry.key, entry.value)
-        if known is None or known.until < entry.until:
-            self._entries[entry.key, entry.value] = entry
-
-    def lift(self, key: str, value: str, who: str) -> Entry | None:
-        """End an entry before its time."""
-        return self._entries.pop((key, value), None)
-
-    def entries(self) -> Iterator[Entry]:
-        """Every entry that has not run out."""
-        now = self._now()
-        yield from (entry for entry in [*self._entries.values()] if entry.until > now)
+from edgenode.state.interface import Answers, Call, Counted, Counter, Tell
+from edgenode.state.quarantine import HeldValues
 
 
 class MemoryState:
@@ -59,7 +27,7 @@ class MemoryState:
         self._windows: dict[tuple[Counter, str], tuple[float, int]] = {}
         self._arrivals: dict[tuple[Counter, str], float] = {}
         self._values: dict[tuple[Counter, str], set[str]] = {}
-        self.quarantine = MemoryQuarantine(now)
+        self.quarantine = HeldValues(clock, now)
 
     def count(self, calls: Sequence[Call]) -> Answers:
         """Count, all at once."""
@@ -80,11 +48,12 @@ class MemoryState:
         self.count(calls)
 
     def start(self, reactor: Any, folder: pathlib.Path | None, tell: Tell) -> None:
-        """Open what lasts longer than the process."""
+        """Open the file of the quarantine."""
+        self.quarantine.start(reactor, folder, tell)
 
     def stop(self) -> Deferred[None]:
         """Close it."""
-        return succeed(None)
+        return self.quarantine.stop()
 
     def _in_window(self, call: Call, now: float) -> Counted:
         counter, key = call.counter, (call.counter, call.key)
