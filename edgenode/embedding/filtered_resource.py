@@ -30,8 +30,9 @@ from edgenode.model.exchange import UNKNOWN_CLIENT, Connection, Exchange, Respon
 from edgenode.model.interfaces import IEventSink
 from edgenode.node.guarded_sink import GuardedSink
 from edgenode.policy.pipeline import Pipeline
+from edgenode.proxy.answers import tell
 from edgenode.proxy.event_record import EventRecord
-from edgenode.proxy.headers import Forwarded
+from edgenode.proxy.headers import ONE_HOP, Forwarded
 from edgenode.proxy.judging import PAGES, outcome_of, refuse
 from edgenode.proxy.listener.client_session import Standing
 from edgenode.proxy.streams import RequestHead
@@ -200,13 +201,14 @@ class _Line:
 class _Filtering:
     """One request on its way through the filter."""
 
-    __slots__ = ("_connection", "_filter", "_over", "_record", "_request", "_waiting")
+    __slots__ = ("_connection", "_filter", "_forwarded", "_over", "_record", "_request", "_waiting")
 
     def __init__(self, filter: FilteredResource, request: server.Request) -> None:
         self._filter = filter
         self._request = request
         self._record: EventRecord | None = None
         self._over = False
+        self._forwarded = False
         self._waiting: Deferred[Decision] | None = None
         self._connection: EndOfConnection | None = None
 
@@ -262,6 +264,9 @@ class _Filtering:
             return
         record.decided = time.perf_counter()
         record.decision = decision
+        for name, value in decision.headers:
+            if name not in ONE_HOP:
+                request.responseHeaders.addRawHeader(name, value)
         try:
             exchange = record.exchange
             if exchange.tags is not decision.tags:
@@ -281,6 +286,7 @@ class _Filtering:
             if outcome.headers:
                 for name, values in by_name(outcome.headers).items():
                     request.requestHeaders.setRawHeaders(name, list(values))
+            self._forwarded = True
             request.setComponent(Exchange, exchange)
             request.setComponent(Decision, decision)
             request.render(getChildForRequest(self._filter.inner, request))
@@ -345,9 +351,15 @@ class _Filtering:
             self._connection.forget(self._gone)
             self._connection = None
         over, self._over = self._over, True
-        if not over and record is not None and events is not None:
-            record.status, record.sent, record.ended = status, self._request.sentLength, time.perf_counter()
+        if over or record is None:
+            return
+        record.status, record.sent = status, self._request.sentLength
+        if events is not None:
+            record.ended = time.perf_counter()
             events.record(record)
+        if record.decision.after:
+            answered = status if self._forwarded and status not in (444, 499) else 0
+            tell(record.decision.after, status, record.sent, answered)
 
 
 def _route(exchange: Exchange, head: RequestHead, transport: ProtocolTransport) -> None:

@@ -212,6 +212,7 @@ def check_said(said: Decision) -> None:
     would otherwise fail where it is used, such as in the event, or make a rule on tags miss it.
 
     :raises TypeError: if one is not.
+    :raises ValueError: if a header is none.
     """
     _texts("tags", said.tags)
     _texts("exempt", said.exempt)
@@ -224,6 +225,12 @@ def check_said(said: Decision) -> None:
     for why in _several("reasons", said.reasons):
         if not isinstance(why, Reason) or not all(isinstance(value, str) for value in astuple(why)):
             raise TypeError(f"a stage gives what is no reason of strings: {why!r}")
+    for name, value in _several("headers", said.headers):
+        if name != name.lower() or not _FIELD.fullmatch(name) or _NO_VALUE.search(value):
+            raise ValueError(f"a stage gives what is no header in lower case: {name!r}: {value!r}")
+    for each in _several("after", said.after):
+        if not callable(getattr(each, "responded", None)):
+            raise TypeError(f"a stage gives what cannot be told of an answer: {each!r}")
     for taken in _several("timings", said.timings):
         match taken:
             case (str(), int() | float()):

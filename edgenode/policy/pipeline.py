@@ -190,7 +190,9 @@ class Pipeline:
                     said = settled(said)
                     if isinstance(said, Deferred):
                         decision.timings += tuple(timings)
-                        waiting = waiting or Waiting(self.timeout, self.call_later)
+                        if waiting is None:
+                            waiting = Waiting(self.timeout, self.call_later)
+                            waiting.judged.addErrback(_undecided, decision)
                         waiting.wait(said, self._resume(exchange, decision, name, started, remaining, waiting))
                         return waiting.judged
                     if not isinstance(said, Decision):
@@ -254,3 +256,11 @@ class Pipeline:
         if self.failure == "open":
             return Decision(reasons=(Reason(name, "", failed),))
         return Decision(_FAILED, (Reason(name, "", failed, "", FAILURE.name),), FAILURE)
+
+
+def _undecided(failure: Any, decision: Decision) -> Any:
+    """The client has gone before all stages have spoken: who wants to know its answer is told so, for nobody else has
+    what was decided so far."""
+    for each in decision.after:
+        each.responded(499, 0, 0)
+    return failure

@@ -17,6 +17,7 @@ from edgenode.model.decision import Forward, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Response
 from edgenode.proxy import grpc
+from edgenode.proxy.answers import added_lines, tell
 from edgenode.proxy.expectation import Expectation
 from edgenode.proxy.forwarding import ForwardedRequest
 from edgenode.proxy.headers import (
@@ -200,7 +201,10 @@ class ProxyExchange(ForwardedRequest):
         if body and all(name != b"content-type" for name, _ in response.headers):
             fields.insert(0, (b"Content-Type", b"text/plain; charset=utf-8"))
         self._end()
-        self._client.start_response(response.status, b"", header_lines(fields) + http_date(), length, body, True)
+        lines = header_lines(fields) + http_date()
+        if self.decision.headers:
+            lines += added_lines(self.decision.headers)
+        self._client.start_response(response.status, b"", lines, length, body, True)
 
     def _close(self) -> None:
         self.status = 444
@@ -276,6 +280,8 @@ class ProxyExchange(ForwardedRequest):
                 self.grpc_status = grpc.reported_status(head.headers)
             self._end()
         lines = response_lines(head, self.context.via)
+        if self.decision.headers:
+            lines += added_lines(self.decision.headers)
         self._client.start_response(head.status, head.reason, lines, head.length, body, done)
         if not done:
             self._answer = head
@@ -295,7 +301,7 @@ class ProxyExchange(ForwardedRequest):
         relay = Relay(self, path_map, self._load, counted, reserved_bits(head))
         head.options |= {ACCEPT}
         self._end()
-        relay.begin(self._client, stream, response_lines(head, self.context.via))
+        relay.begin(self._client, stream, response_lines(head, self.context.via) + added_lines(self.decision.headers))
 
     def _no_websocket(self, reason: str) -> None:
         """The origin's answer is none that the client may see."""
@@ -399,6 +405,14 @@ class ProxyExchange(ForwardedRequest):
                 self._count_out()
             self.ended = time.perf_counter()
             self.context.events.record(self)
+            if self.decision.after and self.status != 101:  # else its relay tells, at its end
+                tell(self.decision.after, self.status, self.sent, self._origin_answered)
+
+    @property
+    def _origin_answered(self) -> int:
+        """The status of the origin; that of its failure if it was asked and has not answered, or not to the end."""
+        error = self.error
+        return error.status if self.tries and isinstance(error, OriginError) else self.origin_status
 
     def _count_out(self) -> None:
         counted, self._counted = self._counted, ""

@@ -247,6 +247,24 @@ async def test_headers_of_an_action_arrive(pki: PKI) -> None:
     assert inner.seen[0].headers[b"x-mark"] == [b"seen"]
 
 
+@pytest.mark.parametrize("action", [None, PREDEFINED["block"], PREDEFINED["close"]])
+async def test_what_a_decision_adds_is_in_every_answer(action: Any) -> None:
+    """And who wants to know the answer is told once; what the resource says is what the origin said."""
+    told: list[tuple[int, int, int]] = []
+    after = SimpleNamespace(responded=lambda *answer: told.append(answer))
+    headers = ((b"ratelimit", b"a"), (b"ratelimit", b"b"), (b"content-length", b"0"))
+    said = Decision(action=action, headers=headers, after=(after,))
+    async with serving(FilteredResource(saying(lambda exchange: said), Inner())) as port:
+        answer = await ask(port, get("/x", close=True))
+    head = answer.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    if action is PREDEFINED["close"]:
+        assert (answer, told) == (b"", [(444, 0, 0)])
+    else:
+        assert fields(head, "ratelimit") == [b"a", b"b"]
+        assert fields(head, "content-length") == [b"8" if action is None else b"11"]
+        assert told == [(200, 8, 200) if action is None else (403, 11, 0)]
+
+
 async def test_a_large_body_is_not_given_to_a_resource_that_is_not_asked(pki: PKI) -> None:
     """Blocked or let through: the connection goes on, and each request has its own body."""
     inner, body = Inner(), b"x" * 300_000

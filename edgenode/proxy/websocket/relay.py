@@ -22,6 +22,7 @@ from edgenode.model.interfaces import Record
 from edgenode.model.websocket import WebSocketState
 from edgenode.net.deadlines import NEVER
 from edgenode.policy.tagging import MESSAGE
+from edgenode.proxy.answers import tell
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.headers import Forwarded
 from edgenode.proxy.judging import outcome_of
@@ -208,12 +209,15 @@ class Relay:
 
     def _verdict(self, decision: Decision) -> bool:
         """Act on what was decided of a message: whether it passes."""
-        if decision.action is None:
-            return True
+        passes = True
         try:
-            passes = isinstance(outcome_of(decision, self._judged), Forward)
+            if decision.action is not None:
+                passes = isinstance(outcome_of(decision, self._judged), Forward)
         except ClientError as error:
             self._error, passes = error, False
+        tell(decision.after, 0 if passes else 444, 0, 0)  # a message has no answer
+        if decision.action is None:
+            return True
         if not passes:
             self._decision = decision
             self._close(POLICY, self._error)
@@ -382,6 +386,7 @@ class Relay:
         if self._counted:
             self._load.requests.give_back(self._counted)
         self._record(self._decision, self._code, self._by)
+        tell(self._handshake.decision.after, 101, self._origin.passed, 101)
 
     def _record(self, decision: Decision, code: int | None, by: str | None) -> None:
         """Write an event."""
