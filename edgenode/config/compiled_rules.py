@@ -19,6 +19,7 @@ from edgenode.model.interfaces import Stage
 from edgenode.policy import stages
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
+from edgenode.policy.selection import Selectable
 from edgenode.policy.stages import Rules
 from edgenode.proxy.routing import PathMap
 from edgenode.rules.definitions import Definitions
@@ -121,7 +122,7 @@ class CompiledRules:
 
     definitions: Definitions
     actions: Mapping[str, Action]
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage | Selectable, ...]
     compiled: Rules
 
     @property
@@ -139,7 +140,7 @@ class CompiledRules:
         configuration, definitions, actions = formulas.configuration, formulas.definitions, formulas.actions
         tags = {name: policy.tags for name, policy in configuration.security_policies.items()}
         filters = configuration.global_filters
-        rules = Rules(tags, filters, definitions, actions, formulas.contents.feeds)
+        rules = Rules(tags, filters, definitions, actions, formulas.contents.feeds, configuration.acl_profiles)
         if before is not None and before.compiled.same(rules):
             return before
         known = () if before is None else before.stages

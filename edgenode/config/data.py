@@ -15,6 +15,7 @@ from attrs import field, frozen
 from edgenode.config.edge import Edge
 from edgenode.config.extensions import SinkSection, StageSection
 from edgenode.feeds.geo import Geo
+from edgenode.policy.acl import ACLProfile
 from edgenode.policy.actions import ActionSection
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.modes import Level, settle
@@ -51,6 +52,7 @@ class Sections:
     sections: Mapping[str, Section] = field(factory=dict)
     lists: Mapping[str, List] = field(factory=dict)
     actions: Mapping[str, ActionSection] = field(factory=dict)
+    acl_profiles: Mapping[str, ACLProfile] = field(factory=dict)
     stages: Mapping[str, StageSection] = field(factory=dict)
     sinks: Mapping[str, SinkSection] = field(factory=dict)
 

@@ -143,20 +143,20 @@ class Configuration(Sections):
         :raises KeyError: if there is no such path map, or no such server group.
         :raises ConfigurationError: if a ``[stage]`` has no stage, or one that is given has a name that is taken.
         """
-        wanted = self.path_maps[path_map].stages
+        section = self.path_maps[path_map]
         return pipeline_of(
             self.rules.stages,
-            extensions.placed(self.stages, self.own_stages, stages, wanted),
+            extensions.placed(self.stages, self.own_stages, stages, section.stages),
             failure=self.edge.failure,
             clock=time.perf_counter,
             locate=None if self.credentials.databases is None else self.credentials.databases.locate,
-            inspect_body_size=self.path_maps[path_map].inspect_body_size,
+            inspect_body_size=section.inspect_body_size,
             mode=self.mode(path_map, server_group),
-            uninspected=self.path_maps[path_map].uninspected,
-            ambiguous_multipart=self.path_maps[path_map].ambiguous_multipart,
+            uninspected=section.uninspected,
+            ambiguous_multipart=section.ambiguous_multipart,
             timeout=self.edge.judging_timeout,
             call_later=call_later,
-            selection=Selection(self.state if state is None else state),
+            selection=Selection(self.state if state is None else state, acl_profile=section.acl_profile or ""),
         )
 
     @property

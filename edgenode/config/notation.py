@@ -46,6 +46,7 @@ class Notation:
     :ivar free: whether ``#`` has no meaning in it, and it may be empty.
     :ivar secret: whether it must not be printed.
     :ivar refers_to: the kind of section that it names, or an empty string.
+    :ivar seeks: whether it is a tag that is looked for.
     :ivar extends: finds the extension of a text, whose keys stand beside this one; ``None`` for one that is built in.
         Raises :class:`InvalidValue`.
     """
@@ -57,6 +58,7 @@ class Notation:
     free: bool = False
     secret: bool = False
     refers_to: str = ""
+    seeks: bool = False
     extends: Callable[[str], Factory | None] | None = None
 
     def parse(self, text: str, scope: Scope) -> tuple[Any, list[InvalidValue]]:
@@ -146,7 +148,7 @@ def _marked(mark: object) -> Notation | None:
         case Between(least=least, most=most):
             return Notation(f"number, {least} to {most}", partial(_between, least, most))
         case Tag(own=own):
-            return Notation("tag", partial(_tag, check_own_tag if own else check_tag))
+            return Notation("tag", partial(_tag, check_own_tag if own else check_tag), seeks=not own)
     return None
 
 

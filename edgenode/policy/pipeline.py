@@ -19,6 +19,7 @@ from edgenode.model.decision import NOTHING, Decision, Reason, check_said
 from edgenode.model.exchange import Exchange, Geography
 from edgenode.model.interfaces import Stage
 from edgenode.model.timers import Later, call_later
+from edgenode.policy.acl import Profile
 from edgenode.policy.actions import FAILURE
 from edgenode.policy.awaiting import Resume, Waiting, settled
 from edgenode.policy.counting import Counting
@@ -26,7 +27,7 @@ from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.inspection import Inspection
 from edgenode.policy.tagging import MESSAGE, Tagging
 
-_BUILT_IN = (Tagging, GlobalFilters, Inspection, Counting)
+_BUILT_IN = (Tagging, GlobalFilters, Inspection, Counting, Profile)
 """The stages whose decisions are what they should be; those of others are looked at."""
 
 _NO_STAGES: frozenset[str] = frozenset()

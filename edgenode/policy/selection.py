@@ -16,11 +16,13 @@ class Selection:
 
     :ivar state: what is remembered between requests.
     :ivar rate_limits: the names of the rate limits of the path map, besides the global ones.
+    :ivar flows: likewise of its flows.
     :ivar acl_profile: the name of its ACL profile; empty for none.
     """
 
     state: State | None = None
     rate_limits: tuple[str, ...] = ()
+    flows: tuple[str, ...] = ()
     acl_profile: str = ""
 
 
@@ -30,6 +32,10 @@ NO_SELECTION = Selection()
 @runtime_checkable
 class Selectable(Protocol):
     """A compiled stage that is not the same in all pipelines."""
+
+    @property
+    def name(self) -> str:
+        """The stage's name."""
 
     def selected(self, selection: Selection) -> Stage | None:
         """The stage for one of them; ``None`` if it has nothing to do there."""

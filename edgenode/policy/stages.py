@@ -15,6 +15,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Geography
 from edgenode.model.interfaces import Stage
 from edgenode.model.timers import Later, call_later
+from edgenode.policy.acl import ACL, ACLProfile
 from edgenode.policy.actions import EXEMPTIBLE
 from edgenode.policy.counting import Counting
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
@@ -39,6 +40,7 @@ class Rules:
     :ivar definitions: the sections and lists that rules name.
     :ivar actions: every action by its name, the predefined ones among them.
     :ivar feeds: what the filters with a source hold, by the filter's name.
+    :ivar acl_profiles: every ACL profile by its name.
     :ivar formulas: those of sections with these definitions, as far as they have been made; ``None`` for none.
     :ivar before: the stages that these succeed.
     :ivar start: how the compiling of large sets of regular expressions is begun.
@@ -49,8 +51,9 @@ class Rules:
     definitions: Definitions = field(factory=Definitions)
     actions: Mapping[str, Action] = field(factory=dict)
     feeds: Mapping[str, Members] = field(factory=dict)
+    acl_profiles: Mapping[str, ACLProfile] = field(factory=dict)
     formulas: SectionFormulas | None = None
-    before: Sequence[Stage] = ()
+    before: Sequence[Stage | Selectable] = ()
     start: Start = at_once
 
     def same(self, other: Rules) -> bool:
@@ -59,6 +62,7 @@ class Rules:
             [*self.global_filters.items()] == [*other.global_filters.items()]
             and self.definitions == other.definitions
             and (self.policy_tags, self.actions, self.feeds) == (other.policy_tags, other.actions, other.feeds)
+            and self.acl_profiles == other.acl_profiles
         )
 
 
@@ -85,20 +89,23 @@ def _counting(rules: Rules) -> Stage:
     return Counting(())
 
 
-STAGES: tuple[Callable[[Rules], Stage], ...] = (_tagging, _global_filters, _inspection, _counting)
+def _acl(rules: Rules) -> Stage | Selectable:
+    return ACL.of(rules.acl_profiles, rules.actions)
+
+
+STAGES: tuple[Callable[[Rules], Stage | Selectable], ...] = (_tagging, _global_filters, _inspection, _counting, _acl)
 """What makes each stage, in the order in which they judge; the automatic tags come first."""
 
 
-def compiled(rules: Rules) -> tuple[Stage, ...]:
+def compiled(rules: Rules) -> tuple[Stage | Selectable, ...]:
     """Every stage for some rules, in the order in which they judge.
 
-    :raises InvalidValue: as :meth:`edgenode.policy.tagging.Tagging.of` and
-        :meth:`edgenode.policy.globalfilters.GlobalFilters.of` do.
+    :raises InvalidValue: as the methods ``of`` of their classes do.
     """
     return tuple(make(rules) for make in STAGES)
 
 
-NAMES = (Tagging.name, GlobalFilters.name, Inspection.name, Counting.name)
+NAMES = (Tagging.name, GlobalFilters.name, Inspection.name, Counting.name, ACL.name)
 """The names of the stages that are built in, in the order in which they judge."""
 
 
@@ -144,7 +151,9 @@ def check_place(before: str, after: str) -> None:
         raise InvalidValue("the automatic tags come first", which="before")
 
 
-def _in_order(stages: Sequence[Stage], ready: Sequence[Stage | None], own: Sequence[Placed]) -> Iterator[Stage]:
+def _in_order(
+    stages: Sequence[Stage | Selectable], ready: Sequence[Stage | None], own: Sequence[Placed]
+) -> Iterator[Stage]:
     """The stages of a pipeline, and at the place of one that has nothing to do there only those of one's own."""
     for stage, made in zip(stages, ready, strict=True):
         yield from (each.stage for each in own if each.before == stage.name)
@@ -155,7 +164,7 @@ def _in_order(stages: Sequence[Stage], ready: Sequence[Stage | None], own: Seque
 
 
 def pipeline_of(
-    stages: Sequence[Stage],
+    stages: Sequence[Stage | Selectable],
     own: Sequence[Placed] = (),
     *,
     failure: str = "closed",

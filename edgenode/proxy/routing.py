@@ -114,6 +114,9 @@ class PathMap(Section):
         "The mode of filters for this part of the site; without the key that of the server group, or of ``[edge]``.",
         None,
     )
+    acl_profile: Annotated[str, Reference("acl-profile")] | None = setting(
+        "The lists of tags by which its requests are let in; without the key all are.", None
+    )
     stages: tuple[Annotated[str, Choice(("none",), "stage")], ...] = setting(
         "The stages of one's own that judge here: names of ``[stage]``, or ``none``. Without the key all of them.", ()
     )

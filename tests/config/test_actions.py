@@ -70,7 +70,8 @@ WRONG = {
     "no media type": (("type = block", "content-type = html"), "[action a] content-type: expected", "html", "html"),
     "a scope of no stage": (
         ("type = skip", "skip = acl everything"),
-        "[action a] skip: expected one of inspection, flows, dynamic-rules, rate-limits, acl, content-filter",
+        "[action a] skip: expected one of inspection, quarantine, flows, dynamic-rules, rate-limits, acl, "
+        "content-filter",
         "acl everything",
         "everything",
     ),

@@ -522,6 +522,62 @@ def _located(folder: pathlib.Path) -> None:
     write_databases(folder, {"192.0.2.0/24": {"country": "DE"}}, {})
 
 
+REFUSES_NOBODY = "has no effect: who is in no list passes; deny = all refuses everybody whom allow does not name"
+
+P = "warning: [acl-profile p]"
+
+ACL = {
+    "nobody is refused": ("allow = all", [f"{P}: {REFUSES_NOBODY}"]),
+    "an empty one": ("", [f"{P}: {REFUSES_NOBODY}"]),
+    "a bypass alone": ("bypass = all", [f"{P}: nobody is refused: who is in no list passes"]),
+    "a refusal is enough": ("deny = all\nallow = ip:192-0-2-7", []),
+    "an action that lets in": (
+        "deny = all\naction = noting",
+        [f"{P} action: lets in those whom the lists refuse, for it is of type monitor\n    noting\n    ^"],
+    ),
+    "a tag of a list that decides before": (
+        "allow = protocol:https\ndeny = protocol:https",
+        [
+            f"{P} deny: protocol:https has no effect here: allow has protocol:https, and decides first\n"
+            "    protocol:https\n    ^"
+        ],
+    ),
+    "a list before that has all": (
+        "enforce-deny = all\nallow = protocol:https",
+        [
+            f"{P} allow: protocol:https has no effect here: enforce-deny has all, and decides first\n"
+            "    protocol:https\n    ^"
+        ],
+    ),
+    "a tag that nothing sets": (
+        "deny = misspelt",
+        [f"{P} deny: nothing sets the tag misspelt\n    misspelt\n    ^"],
+    ),
+    "one that an action sets": ("deny = noted", []),
+    "one that is not active": ("active = no", []),
+}
+
+
+@pytest.mark.parametrize(("text", "sentences"), ACL.values(), ids=ACL)
+def test_an_acl_profile_that_says_nothing_is_doubted(folder: pathlib.Path, text: str, sentences: list[str]) -> None:
+    """A list that lets in or refuses nobody, though it names somebody; and a tag that no request has."""
+    node = NODE.replace("[path-map open]", "[path-map open]\nacl-profile = p")
+    assert doubts(folder, f"[acl-profile p]\n{text}", node) == sentences
+
+
+def test_an_acl_profile_that_no_path_map_names_is_doubted(folder: pathlib.Path) -> None:
+    """It has no effect."""
+    assert doubts(folder, "[acl-profile p]\ndeny = all") == ["warning: [acl-profile p]: nothing refers to this section"]
+
+
+def test_a_tag_that_a_profile_looks_for_is_of_use(folder: pathlib.Path) -> None:
+    """A filter that only tags is not in vain if a list of a profile has its tag."""
+    node = NODE.replace("events = -\n", "").replace("[path-map open]", "[path-map open]\nacl-profile = p")
+    rules = "[global-filter f]\npath = ^/x\ntags = mine\n[acl-profile p]\ndeny = mine"
+    assert doubts(folder, rules, node) == []
+    assert len(doubts(folder, rules.replace("deny = mine", "deny = all"), node)) == 1
+
+
 @pytest.mark.parametrize(("text", "sentence"), FOUND.values(), ids=FOUND)
 def test_a_doubt_is_told_where_it_belongs(folder: pathlib.Path, text: str, sentence: str) -> None:
     """One warning, with its section, and with its key and column where it has one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from edgenode.config.checks import actions, feeds, path_maps, rule_warnings, rules, sections
+from edgenode.config.checks import acl, actions, feeds, path_maps, rule_warnings, rules, sections
 from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
 from edgenode.model.errors import Problem
@@ -33,6 +33,7 @@ OF_THE_WHOLE: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
     rule_warnings.warnings,
     rules.geography_without_database,
     rules.uninspected,
+    acl.acl_profiles,
     sections.unused,
 )
 """What can be told only once every section could be read."""

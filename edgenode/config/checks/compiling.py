@@ -32,7 +32,11 @@ def compile_rules(
             found.setdefault(problem.which, Problem(where, "sections", problem.sentence))
     problems = list(found.values())
     known = (None, *PREDEFINED, *configuration.actions)
-    if problems or any(actions(configuration)) or any(filter.action not in known for filter in filters.values()):
+    named = (
+        *(filter.action for filter in filters.values()),
+        *(acl.action for acl in configuration.acl_profiles.values()),
+    )
+    if problems or any(actions(configuration)) or any(action not in known for action in named):
         return None, problems
     try:
         return CompiledRules.of(formulas, before), []

@@ -10,6 +10,7 @@ from itertools import combinations, islice, product
 
 from attrs import evolve
 
+from edgenode.config import schema
 from edgenode.config.checks.certificate_rules import passing_if_verified, unjudged_certificates, without_mtls
 from edgenode.config.checks.comparisons import impossible_comparisons, ne_of_missing
 from edgenode.config.checks.evidence import problem_at, shown
@@ -55,10 +56,7 @@ def _contradictions(formulas: Formulas) -> Iterator[Problem]:
 
 
 def _unset_tags(formulas: Formulas) -> Iterator[Problem]:
-    configuration = formulas.configuration
-    known = {tag for _, filter in formulas.filters for tag in filter.tags}
-    known.update(tag for policy in configuration.security_policies.values() for tag in policy.tags)
-    known.update(tag for store in configuration.trust_stores.values() for tag in store.tags)
+    configuration, known = formulas.configuration, _own_tags(formulas)
     of_actions = {tag for action in formulas.actions.values() for tag in action.tags}
     for header, own in formulas.own.items():
         for leaf in (leaf for formula in own for leaf in leaves(formula)):
@@ -78,6 +76,26 @@ def _unset_tags(formulas: Formulas) -> Iterator[Problem]:
                 yield problem_at(header, leaf.evidence, sentence)
             elif tag.partition(":")[0] not in AUTOMATIC:
                 yield problem_at(header, leaf.evidence, f"nothing sets the tag {tag}")
+
+
+def _own_tags(formulas: Formulas) -> set[str]:
+    """The tags that filters see, besides the automatic ones."""
+    configuration = formulas.configuration
+    known: set[str] = {tag for _, filter in formulas.filters for tag in filter.tags}
+    known.update(tag for policy in configuration.security_policies.values() for tag in policy.tags)
+    known.update(tag for store in configuration.trust_stores.values() for tag in store.tags)
+    return known
+
+
+def _unset_tags_in_lists(formulas: Formulas) -> Iterator[Problem]:
+    """Tags that stages behind the filters look for, and nothing sets."""
+    known = _own_tags(formulas) | {tag for action in formulas.actions.values() for tag in action.tags}
+    for header, section in formulas.configuration.written():
+        for key, (setting, tags) in schema.values_of(section).items():
+            for tag in tags if setting.notation.seeks else ():
+                family, colon, _ = tag.partition(":")
+                if tag not in known and tag != "all" and not (colon and family in AUTOMATIC):
+                    yield Problem(header, key, f"nothing sets the tag {tag}", " ".join(tags), 0)
 
 
 def _judges_messages(path_map: PathMap) -> bool:
@@ -164,7 +182,9 @@ def _vain_tags(formulas: Formulas) -> Iterator[Problem]:
     parts = [part for formula in formulas.judged.values() for part in every(formula)]
     if any(isinstance(part, Computed) and "tags" in part.needs for part in parts):
         return  # it may look for any
-    sought = {part.predicate.sought for part in parts if isinstance(part, Leaf)}
+    sought: set[object] = {part.predicate.sought for part in parts if isinstance(part, Leaf)}
+    for _, section in configuration.written():
+        sought.update(tag for each, tags in schema.values_of(section).values() if each.notation.seeks for tag in tags)
     for header, filter in formulas.filters:
         vain = filter.action is None and filter.tags and not sought & set(filter.tags)
         if vain and not is_system(header.partition(" ")[2]):
@@ -206,6 +226,7 @@ WARNINGS: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
     impossible_comparisons,
     _contradictions,
     _unset_tags,
+    _unset_tags_in_lists,
     without_mtls,
     passing_if_verified,
     unjudged_certificates,
