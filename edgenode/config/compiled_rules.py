@@ -140,7 +140,15 @@ class CompiledRules:
         configuration, definitions, actions = formulas.configuration, formulas.definitions, formulas.actions
         tags = {name: policy.tags for name, policy in configuration.security_policies.items()}
         filters = configuration.global_filters
-        rules = Rules(tags, filters, definitions, actions, formulas.contents.feeds, configuration.acl_profiles)
+        rules = Rules(
+            tags,
+            filters,
+            definitions,
+            actions,
+            formulas.contents.feeds,
+            rate_limits=configuration.rate_limits,
+            acl_profiles=configuration.acl_profiles,
+        )
         if before is not None and before.compiled.same(rules):
             return before
         known = () if before is None else before.stages

@@ -19,6 +19,7 @@ from edgenode.policy.acl import ACLProfile
 from edgenode.policy.actions import ActionSection
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.modes import Level, settle
+from edgenode.policy.ratelimits import RateLimit
 from edgenode.proxy.listener.listener import Listener
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.routing import PathMap, SecurityPolicy
@@ -53,6 +54,7 @@ class Sections:
     lists: Mapping[str, List] = field(factory=dict)
     actions: Mapping[str, ActionSection] = field(factory=dict)
     acl_profiles: Mapping[str, ACLProfile] = field(factory=dict)
+    rate_limits: Mapping[str, RateLimit] = field(factory=dict)
     stages: Mapping[str, StageSection] = field(factory=dict)
     sinks: Mapping[str, SinkSection] = field(factory=dict)
 

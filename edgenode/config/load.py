@@ -156,7 +156,9 @@ class Configuration(Sections):
             ambiguous_multipart=section.ambiguous_multipart,
             timeout=self.edge.judging_timeout,
             call_later=call_later,
-            selection=Selection(self.state if state is None else state, acl_profile=section.acl_profile or ""),
+            selection=Selection(
+                self.state if state is None else state, section.rate_limits, acl_profile=section.acl_profile or ""
+            ),
         )
 
     @property

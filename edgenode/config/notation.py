@@ -18,7 +18,7 @@ from attrs import evolve, frozen
 
 from edgenode.config import value_readers as values
 from edgenode.config.value_readers import Scope
-from edgenode.model import settings
+from edgenode.model import durations, settings
 from edgenode.model.errors import InvalidValue
 from edgenode.model.extensions import Factory, installed
 from edgenode.model.settings import Between, Choice, Extends, File, Reference, Tag
@@ -112,7 +112,7 @@ def _template(text: str, scope: Scope) -> Template:
 
 
 NOTATIONS: Mapping[Any, Notation] = {
-    settings.Seconds: Notation("duration", values.seconds, write=values.write_seconds),
+    settings.Seconds: Notation("duration", values.seconds, write=durations.write_seconds),
     settings.Size: Notation("size", values.size, write=values.write_size),
     settings.Network: Notation("network", values.network),
     File: Notation("file", values.file),

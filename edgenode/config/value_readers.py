@@ -14,14 +14,13 @@ from collections.abc import Collection, Mapping
 
 from attrs import field, frozen
 
+from edgenode.model import durations
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Secret, Source, check_dns_name
 from edgenode.model.urls import read_address
 from edgenode.rules import networks
 
-_MILLISECONDS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 _POWERS = (("g", 1024**3), ("m", 1024**2), ("k", 1024))
-_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _SIZE = re.compile(r"([0-9]{1,15})([kmg]?)")
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _VARIABLE = re.compile(r"\$\{([^}]*)(\}?)")
@@ -49,19 +48,7 @@ class Scope:
 
 def seconds(text: str, scope: Scope) -> float:
     """``250ms``, ``5s``, ``10m``, ``24h``, ``7d``; a whole number and a unit."""
-    if text == "0":
-        return 0.0
-    match = _DURATION.fullmatch(text)
-    if match is None:
-        raise InvalidValue("expected a duration such as 250ms, 5s, 10m, 24h or 7d")
-    return int(match[1]) * dict(_MILLISECONDS)[match[2]] / 1000
-
-
-def write_seconds(value: float) -> str:
-    """Write a duration of whole milliseconds in its largest unit."""
-    milliseconds = round(value * 1000)
-    unit, factor = next((unit, factor) for unit, factor in _MILLISECONDS if milliseconds % factor == 0)
-    return f"{milliseconds // factor}{unit}" if milliseconds else "0"
+    return durations.seconds(text)
 
 
 def size(text: str, scope: Scope) -> int:

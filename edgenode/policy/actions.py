@@ -177,6 +177,9 @@ PREDEFINED: Mapping[str, Action] = MappingProxyType(
         "block": Block("block"),
         "close": Close("close"),
         "monitor": Monitor("monitor"),
+        "rate-limit": Block(
+            "rate-limit", status=429, body=escaping.body(Template.from_text("Too many requests.\n"), TEXT)
+        ),
     }
 )
 """The actions that exist without a section; a section of the same name replaces one."""

@@ -20,7 +20,7 @@ from edgenode.policy.selection import Selection
 from edgenode.policy.tagging import MESSAGE
 from edgenode.policy.templates import Template
 from edgenode.rules.tags import canonical
-from edgenode.state.interface import Answers, Call, State, StateAbsent
+from edgenode.state.interface import Answers, Call, Entry, State, StateAbsent
 
 
 class Asking:
@@ -30,8 +30,8 @@ class Asking:
     :param state: what counts.
     :ivar calls: what is to be counted.
     :ivar given: by a tag that a flow puts on whoever takes its last step, the positions of that flow's calls.
-    :ivar policies: items of ``RateLimit-Policy``.
-    :ivar remaining: items of ``RateLimit``.
+    :ivar limits: items of ``RateLimit-Policy``, and to each that of ``RateLimit``.
+    :ivar banned: by the header of a limit, the keys of the request that are banned, with their entries.
     :ivar after: what wants to know the answer to the request.
     :ivar wait: seconds after which a refused request is worth another try; 0 if nobody knows.
     """
@@ -42,11 +42,11 @@ class Asking:
         "_reasons",
         "_tags",
         "after",
+        "banned",
         "calls",
         "exchange",
         "given",
-        "policies",
-        "remaining",
+        "limits",
         "state",
         "wait",
     )
@@ -55,8 +55,8 @@ class Asking:
         self.exchange, self.state = exchange, state
         self.calls: list[Call] = []
         self.given: dict[str, tuple[int, ...]] = {}
-        self.policies: list[str] = []
-        self.remaining: list[str] = []
+        self.limits: dict[str, str] = {}
+        self.banned: dict[str, list[tuple[str, Entry]]] | None = None
         self.after: tuple[After, ...] = ()
         self.wait = 0
         self._tags: frozenset[str] | None = None
@@ -90,10 +90,10 @@ class Asking:
     def decision(self) -> Decision:
         """What came of it."""
         headers: Headers = ()
-        if self.remaining:
+        if self.limits:
             headers = (
-                (b"ratelimit-policy", ", ".join(self.policies).encode()),
-                (b"ratelimit", ", ".join(self.remaining).encode()),
+                (b"ratelimit-policy", ", ".join(self.limits).encode()),
+                (b"ratelimit", ", ".join(self.limits.values()).encode()),
             )
         elif self._tags is None and not self._reasons and not self.after:
             return NOTHING
@@ -147,8 +147,11 @@ class Counts(Protocol):
     def selected(self, selection: Selection) -> Counts | None:
         """What of it holds in a pipeline; ``None`` for nothing."""
 
-    def ask(self, asking: Asking) -> None:
-        """Append to :attr:`Asking.calls` what is to be counted, or say at once what comes of the request."""
+    def ask(self, asking: Asking) -> object:
+        """Append to :attr:`Asking.calls` what is to be counted.
+
+        :returns: something true if it is to be heard, though nothing is counted.
+        """
 
     def hear(self, asking: Asking, answers: Answers, start: int, end: int) -> None:
         """Say what comes of it.
@@ -186,10 +189,13 @@ class Counting:
     def _those_that_look_at_messages(self) -> tuple[Counts, ...]:
         return tuple(each for each in self.several if each.of_messages)
 
-    @property
-    def refuses(self) -> bool:
-        """Whether it can refuse a request."""
-        return any(each.refuses for each in self.several)
+    def needs_to_refuse(self, messages: bool) -> frozenset[str]:
+        """What it looks at, if it can refuse for it.
+
+        :param messages: of messages of WebSockets, and not of requests.
+        """
+        several = self._of_messages if messages else self.several
+        return self.needs if any(each.refuses for each in several) else _NO_TAGS
 
     def selected(self, selection: Selection) -> Counting | None:
         """The stage for a pipeline; ``None`` if nothing is counted there."""
@@ -208,15 +214,13 @@ class Counting:
             if exempt and each.exemption in exempt:
                 asking.because(Reason(each.exemption, "", "left out"))
                 continue
-            each.ask(asking)
+            heard = each.ask(asking)
             end = len(calls)
-            if end > start:
+            if heard or end > start:
                 spans.append((each, start, end))
                 start = end
-        if not calls:
-            return asking.decision()
         try:
-            answers = state.count(calls)
+            answers = state.count(calls) if calls else []
         except StateAbsent:
             return _ABSENT
         if answers.__class__ is not list and isinstance(answers, Deferred):

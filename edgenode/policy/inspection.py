@@ -94,7 +94,7 @@ class Inspection:
     """Refuses what rules should have seen and could not.
 
     :ivar unseen: the tags that it looks for; none if there is nothing to refuse.
-    :ivar of_messages: the same on messages of WebSockets; never less, for there are filters on those alone.
+    :ivar of_messages: the same on messages of WebSockets.
     """
 
     name: ClassVar[str] = "inspection"
@@ -117,26 +117,29 @@ class Inspection:
         of_requests = {name: each for name, each in active.items() if not each.of_messages(name, formulas)}
         return cls(_unseen(of_requests, formulas, actions), _unseen(active, formulas, actions))
 
-    def looking(self, needs: frozenset[str]) -> Inspection:
-        """The stage where stages of one's own judge as well, which may refuse whatever they look at.
+    @property
+    def all_unseen(self) -> frozenset[str]:
+        """What it looks for on requests or on messages."""
+        return self.unseen | self.of_messages
+
+    def looking(self, needs: frozenset[str], of_messages: frozenset[str]) -> Inspection:
+        """The stage where others judge as well, which may refuse whatever they look at.
 
         :param needs: what those need.
+        :param of_messages: what those of them need that judge messages.
         """
-        missed = _missed(needs)
-        return self if missed <= self.unseen else Inspection(self.unseen | missed, self.of_messages | missed)
+        return Inspection(self.unseen | _missed(needs), self.of_messages | _missed(of_messages))
 
     def without(self, tags: frozenset[str]) -> Inspection:
         """The same stage, for which some tags are nothing to refuse."""
-        return self if self.of_messages.isdisjoint(tags) else Inspection(self.unseen - tags, self.of_messages - tags)
+        return Inspection(self.unseen - tags, self.of_messages - tags)
 
     def decide(self, exchange: Exchange) -> Decision:
         """The refusal of a request that has such a tag, by the first of them."""
-        if self.of_messages.isdisjoint(exchange.tags):
-            return NOTHING
         unseen = self.of_messages if MESSAGE in exchange.tags else self.unseen
-        tag = next((tag for tag in _UNSEEN if tag in unseen and tag in exchange.tags), None)
-        if tag is None:
+        if unseen.isdisjoint(exchange.tags):
             return NOTHING
+        tag = next(tag for tag in _UNSEEN if tag in unseen and tag in exchange.tags)
         _, sentence, action = _UNSEEN[tag]
         if tag == AMBIGUOUS and exchange.request is not None:
             sentence += f": {bodies.ambiguous(exchange.request)}"

@@ -136,6 +136,10 @@ class Part:
         bits, needs, of = (32, 64) if of_field in _OF_CLIENTS else (32, 128), subject.needs, subject.type.name
         return cls(word, bits, of_field=of_field, needs=needs, type=of, read=subject.read, notation=notation)
 
+    def __str__(self) -> str:
+        usual = (32, 64 if self.of_field in _OF_CLIENTS else 128)
+        return self.word if self.bits == usual else f"{self.word}/{self.bits[0]}/{self.bits[1]}"
+
     def written(self, text: str) -> str:
         """The same text for a value that a person writes, or has read where a hash stands in its place.
 

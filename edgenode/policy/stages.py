@@ -21,6 +21,7 @@ from edgenode.policy.counting import Counting
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.inspection import AMBIGUOUS, UNSEEN, Inspection
 from edgenode.policy.pipeline import Pipeline
+from edgenode.policy.ratelimits import CompiledLimit, RateLimit
 from edgenode.policy.selection import NO_SELECTION, Selectable, Selection
 from edgenode.policy.tagging import Tagging
 from edgenode.rules.definitions import Definitions
@@ -41,6 +42,7 @@ class Rules:
     :ivar actions: every action by its name, the predefined ones among them.
     :ivar feeds: what the filters with a source hold, by the filter's name.
     :ivar acl_profiles: every ACL profile by its name.
+    :ivar rate_limits: every rate limit by its name, in the order of the file.
     :ivar formulas: those of sections with these definitions, as far as they have been made; ``None`` for none.
     :ivar before: the stages that these succeed.
     :ivar start: how the compiling of large sets of regular expressions is begun.
@@ -52,6 +54,7 @@ class Rules:
     actions: Mapping[str, Action] = field(factory=dict)
     feeds: Mapping[str, Members] = field(factory=dict)
     acl_profiles: Mapping[str, ACLProfile] = field(factory=dict)
+    rate_limits: Mapping[str, RateLimit] = field(factory=dict)
     formulas: SectionFormulas | None = None
     before: Sequence[Stage | Selectable] = ()
     start: Start = at_once
@@ -59,7 +62,13 @@ class Rules:
     def same(self, other: Rules) -> bool:
         """Whether others say the same, in the same order, of the same contents of lists and feeds."""
         return (
-            [*self.global_filters.items()] == [*other.global_filters.items()]
+            all(
+                [*mine.items()] == [*others.items()]
+                for mine, others in (
+                    (self.global_filters, other.global_filters),
+                    (self.rate_limits, other.rate_limits),
+                )
+            )
             and self.definitions == other.definitions
             and (self.policy_tags, self.actions, self.feeds) == (other.policy_tags, other.actions, other.feeds)
             and self.acl_profiles == other.acl_profiles
@@ -86,7 +95,8 @@ def _inspection(rules: Rules) -> Stage:
 
 
 def _counting(rules: Rules) -> Stage:
-    return Counting(())
+    limits = (CompiledLimit.of(name, each, rules.actions) for name, each in rules.rate_limits.items() if each.active)
+    return Counting(tuple(limits))
 
 
 def _acl(rules: Rules) -> Stage | Selectable:
@@ -185,9 +195,12 @@ def pipeline_of(
     passed = UNSEEN if uninspected == "pass" else frozenset[str]()
     passed |= {AMBIGUOUS} if ambiguous_multipart == "pass" else frozenset()
     chosen = [each.selected(selection) if isinstance(each, Selectable) else each for each in stages]
-    refusing = (each for each in chosen if isinstance(each, Counting) and each.refuses)
-    needs = frozenset[str]().union(*(each.stage.needs for each in own), *(each.needs for each in refusing))
-    ready = [each.looking(needs).without(passed) if isinstance(each, Inspection) else each for each in chosen]
+    own_needs = frozenset[str]().union(*(each.stage.needs for each in own))
+    counting = next((each for each in chosen if isinstance(each, Counting)), Counting(()))
+    needs, of_messages = own_needs | counting.needs_to_refuse(False), own_needs | counting.needs_to_refuse(True)
+    ready = [
+        each.looking(needs, of_messages).without(passed) if isinstance(each, Inspection) else each for each in chosen
+    ]
     tagging, *others = _in_order(stages, ready, own)
-    others = [each for each in others if not isinstance(each, Inspection) or each.of_messages]
+    others = [each for each in others if not isinstance(each, Inspection) or each.all_unseen]
     return Pipeline(tagging, tuple(others), failure, clock, locate, inspect_body_size, mode, timeout, call_later)

@@ -114,6 +114,9 @@ class PathMap(Section):
         "The mode of filters for this part of the site; without the key that of the server group, or of ``[edge]``.",
         None,
     )
+    rate_limits: tuple[Annotated[str, Reference("rate-limit")], ...] = setting(
+        "The rate limits that hold here besides those that hold everywhere.", ()
+    )
     acl_profile: Annotated[str, Reference("acl-profile")] | None = setting(
         "The lists of tags by which its requests are let in; without the key all are.", None
     )

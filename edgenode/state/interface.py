@@ -144,6 +144,9 @@ class Quarantine(Protocol):
     def keys(self) -> frozenset[str]:
         """The keys of its entries; some may have run out. It is asked for every request."""
 
+    def now(self) -> float:
+        """The time, seconds since the epoch."""
+
     def find(self, key: str, value: str) -> Entry | None:
         """The entry that holds a value now: of ``ip`` the one that ends last of those whose network it is in."""
 
@@ -171,7 +174,10 @@ class State(Protocol):
         """
 
     def add(self, calls: Sequence[Call]) -> None:
-        """Count what only the answer to a request has told; nobody waits for it."""
+        """Count what only the answer to a request has told; nobody waits for it.
+
+        All of it counts, also what a sliding window has no room for: it has been sent.
+        """
 
     def start(self, reactor: Any, folder: pathlib.Path | None, tell: Tell) -> None:
         """Open what lasts longer than the process, and connect; until then it remembers in memory alone. Called before

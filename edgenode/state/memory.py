@@ -45,7 +45,12 @@ class MemoryState:
 
     def add(self, calls: Sequence[Call]) -> None:
         """Count what only the answer to a request has told."""
-        self.count(calls)
+        now = self._clock()
+        for call in calls:
+            if call.counter.kind == "sliding":
+                self._slide(call, now, always=True)
+            else:
+                self._in_window(call, now)
 
     def start(self, reactor: Any, folder: pathlib.Path | None, tell: Tell) -> None:
         """Open the file of the quarantine."""
@@ -77,7 +82,7 @@ class MemoryState:
             self._windows[key] = end, kept
         return Counted(count, end - now, end - now if kept >= counter.most else 0.0)
 
-    def _slide(self, call: Call, now: float) -> Counted:
+    def _slide(self, call: Call, now: float, always: bool = False) -> Counted:
         """GCRA (ITU-T I.371): the time at which all that has come would be used up."""
         counter, key = call.counter, (call.counter, call.key)
         if not counter.most:
@@ -86,7 +91,7 @@ class MemoryState:
         arrival = max(now, self._arrivals.get(key, now))
         further = arrival + (call.amount or 1) * interval
         count = ceil((further - now) / interval - 1e-9)
-        if count <= counter.most and call.amount:
+        if (always or count <= counter.most) and call.amount:
             self._arrivals[key] = arrival = further
         return Counted(count, arrival - now, max(0.0, arrival + interval - now - counter.period))
 

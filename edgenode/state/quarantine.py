@@ -120,6 +120,10 @@ class HeldValues:
 
     # -- the interface -----------------------------------------------------------------------------------------------
 
+    def now(self) -> float:
+        """The time, seconds since the epoch; as the entries' own, which does not jump."""
+        return self._clock() + self._offset
+
     def find(self, key: str, value: str) -> Entry | None:
         """The entry that holds a value now: of ``ip`` the one that ends last of those whose network it is in."""
         now = self._clock()

@@ -35,6 +35,7 @@ def compile_rules(
     named = (
         *(filter.action for filter in filters.values()),
         *(acl.action for acl in configuration.acl_profiles.values()),
+        *(name for limit in configuration.rate_limits.values() for name in limit.action_names()),
     )
     if problems or any(actions(configuration)) or any(action not in known for action in named):
         return None, problems

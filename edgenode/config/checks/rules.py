@@ -70,7 +70,7 @@ def uninspected(formulas: Formulas) -> Iterator[Problem]:
     configuration = formulas.configuration
     stage = Inspection.of(configuration.global_filters, formulas.section_formulas, formulas.actions)
     for name, path_map in configuration.path_maps.items():
-        unseen = stage.of_messages if path_map.websocket else stage.unseen
+        unseen = stage.all_unseen if path_map.websocket else stage.unseen
         ambiguous, unseen = AMBIGUOUS in unseen, unseen - {AMBIGUOUS}
         if unseen and path_map.uninspected == "pass":
             sentence = "lets through what filters look for if there is more in front of it than they look at: "

@@ -1,0 +1,318 @@
+"""``[rate-limit]``: how much of what may come, in how long, of each client; and what becomes of what is more.
+
+Law: every limit that holds for a request counts it and tags it, and the strongest action is taken. What a client is
+told of its limits says nothing of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
+from typing import Annotated, ClassVar
+
+from attrs import Factory, field, frozen
+
+from edgenode.model.decision import Action, Reason
+from edgenode.model.errors import InvalidValue
+from edgenode.model.settings import Choice, Seconds, Tag, Word, setting
+from edgenode.policy.compound_keys import shown
+from edgenode.policy.counting import Asking
+from edgenode.policy.keys import Part
+from edgenode.policy.selection import Selection
+from edgenode.policy.tagging import MESSAGE
+from edgenode.policy.tallies import MOST_DISTINCT, Tally, counters_of, refuses
+from edgenode.policy.thresholds import Amount, Threshold
+from edgenode.rules.tags import canonical
+from edgenode.state.interface import Answers, Counted, Counter, Entry
+
+USUAL = "rate-limit"
+"""The action over a threshold that names none."""
+
+
+@frozen
+class RateLimit:
+    """How often requests may come: a threshold for each client, or for each value of other keys, and what becomes of
+    the requests over it."""
+
+    kind: ClassVar[str] = "rate-limit"
+
+    active: bool = setting("Whether it counts.", True)
+    global_: bool = setting(
+        "Whether it holds everywhere; with ``no`` only for the path maps that name it in ``rate-limits``.", True
+    )
+    key: tuple[Part, ...] = setting(
+        "What is counted by itself: words such as ``ip``, ``header.NAME``, ``argument.NAME`` or "
+        "``certificate.fingerprint``, and names of fields, divided by commas. Requests with the same values are "
+        "counted together; one in which a part is missing is not counted. ``ip`` is an address of IPv4, or a network "
+        "/64 of IPv6; ``ip/24/56`` are networks. Without the key all requests are counted together.",
+        (),
+    )
+    include: tuple[Annotated[Word, Tag(own=False)], ...] = setting(
+        "Only requests with any of these tags are counted; without the key all.", ()
+    )
+    exclude: tuple[Annotated[Word, Tag(own=False)], ...] = setting(
+        "Requests with any of these tags are not counted.", ()
+    )
+    limit: tuple[Threshold, ...] = setting(
+        "The thresholds, one a line: ``100 per 1m``, and behind it the action for what is over; without one "
+        "``rate-limit``, which answers 429."
+    )
+    count: Amount = setting(
+        "What is counted: ``requests``; ``bytes`` of the bodies of answers; ``status >= 400``, the origin's answers "
+        "with such a status; ``distinct argument.user``, different values of a word of a key.",
+        Amount(),
+    )
+    window: Annotated[str, Choice(("fixed", "sliding"))] = setting(
+        "``fixed`` counts from a first request on for the period, what is refused too; ``sliding`` lets the whole "
+        "number through at once and then one after the other as the time goes by (GCRA), and does not count what it "
+        "refuses.",
+        "fixed",
+    )
+    ban: Seconds = setting(
+        "How long everything of a key is refused once it is over; 0: only what is over is.", Seconds(0.0)
+    )
+    headers: bool = setting(
+        "Whether answers have ``RateLimit-Policy`` and ``RateLimit``; ``Retry-After`` on refusals stands there anyway.",
+        True,
+    )
+    tags: tuple[Annotated[Word, Tag()], ...] = setting(
+        "Tags for the requests that are over, besides ``limit:NAME``.", ()
+    )
+
+    def __attrs_post_init__(self) -> None:
+        """:raises InvalidValue: if keys contradict one another."""
+        for problem in _faults(self):
+            raise problem
+
+    def action_names(self) -> Iterator[str]:
+        """The name of each threshold's action."""
+        return (each.action or USUAL for each in self.limit)
+
+
+def _faults(section: RateLimit) -> Iterator[InvalidValue]:
+    kind = section.count.kind
+    for line in section.limit:
+        if line.unit and kind != "bytes":
+            yield InvalidValue(f"only bytes are written with a unit: {line.most}", which="limit")
+        if kind == "distinct" and line.most > MOST_DISTINCT:
+            yield InvalidValue(f"every value is remembered: of distinct ones at most {MOST_DISTINCT}", which="limit")
+    rates = [(line.most, line.period) for line in section.limit]
+    for place, rate in enumerate(rates):
+        if rate in rates[:place]:
+            yield InvalidValue(f"{section.limit[place].rate} stands there twice", which="limit")
+    if section.window == "sliding" and kind == "distinct":
+        yield InvalidValue("distinct values are counted in fixed windows", which="window")
+    if section.include and set(section.include) <= set(section.exclude):
+        yield InvalidValue("what it includes it excludes, and so counts nothing", which="exclude")
+    if MESSAGE in section.include and section.count.is_known_later:
+        yield InvalidValue("a message has no answer that could be counted", which="count")
+
+
+@frozen(eq=False)
+class _Step:
+    """A threshold, ready to judge.
+
+    :ivar most: what is not yet over.
+    :ivar counter: what counts it.
+    :ivar rate: it in words.
+    :ivar action: what is proposed over it.
+    :ivar identifier: what clients know it by, a string of a structured field.
+    :ivar policy: its item of ``RateLimit-Policy``; empty if clients are not told of it.
+    """
+
+    most: int
+    counter: Counter
+    rate: str
+    action: Action
+    identifier: str
+    policy: str
+
+
+@frozen(eq=False)
+class CompiledLimit:
+    """A rate limit, ready to count.
+
+    :ivar name: its name.
+    :ivar tally: what it counts.
+    :ivar steps: its thresholds.
+    :ivar ban: how long a key is refused once it is over, seconds; 0 for not at all.
+    :ivar actions: every action by its name.
+    """
+
+    exemption: ClassVar[str] = "rate-limits"
+
+    name: str
+    everywhere: bool
+    tally: Tally
+    steps: tuple[_Step, ...]
+    ban: float
+    actions: Mapping[str, Action]
+    tags: frozenset[str]
+    needs: frozenset[str] = field(init=False)
+    of_messages: bool = field(init=False, default=Factory(lambda self: self.tally.of_messages, takes_self=True))
+    refuses: bool = field(init=False)
+    _only: _Step | None = field(
+        init=False, default=Factory(lambda self: self.steps[0] if len(self.steps) == 1 else None, takes_self=True)
+    )
+    _later: int = field(
+        init=False, default=Factory(lambda self: int(self.tally.amount.is_known_later), takes_self=True)
+    )
+
+    @needs.default
+    def _of_key_and_actions(self) -> frozenset[str]:
+        return self.tally.needs.union(*(each.action.needs for each in self.steps))
+
+    @refuses.default
+    def _by_any_threshold(self) -> bool:
+        return any(refuses(each.action) for each in self.steps)
+
+    @classmethod
+    def of(cls, name: str, section: RateLimit, actions: Mapping[str, Action]) -> CompiledLimit:
+        """Compile a section.
+
+        :param actions: every action by its name.
+        :raises InvalidValue: if it names one that there is not.
+        """
+        header = f"{RateLimit.kind} {name}"
+        for action in section.action_names():
+            if action not in actions:
+                raise InvalidValue(f"the rate limit {name} names an action that does not exist: {action}")
+        counters = counters_of(header, section.limit, section.count, section.window)
+        include, exclude = frozenset[str](section.include), frozenset[str](section.exclude)
+        distinct = tuple(dict.fromkeys(counters))
+        tally = Tally(header, section.key, include, exclude, section.count, distinct)
+        steps = tuple(_steps(name, section, counters, actions))
+        tags = frozenset((canonical(f"limit:{name}"), *section.tags))
+        return cls(name, section.global_, tally, steps, section.ban, actions, tags)
+
+    def selected(self, selection: Selection) -> CompiledLimit | None:
+        """Itself where it holds."""
+        return self if self.everywhere or self.name in selection.rate_limits else None
+
+    def ask(self, asking: Asking) -> bool:
+        """Append its calls; a key that is banned is not counted."""
+        if not self.ban or self.tally.header not in asking.state.quarantine.keys:
+            self.tally.ask(asking)
+            return False
+        find, header, banned = asking.state.quarantine.find, self.tally.header, list[tuple[str, Entry]]()
+
+        def held(key: str) -> bool:
+            entry = find(header, key)
+            if entry is not None:
+                banned.append((key, entry))
+            return entry is not None
+
+        self.tally.ask(asking, held)
+        if banned:
+            asking.banned = {**(asking.banned or {}), header: banned}
+        return bool(banned)
+
+    def hear(self, asking: Asking, answers: Answers, start: int, end: int) -> None:
+        """Say of each threshold what remains, or that it is over."""
+        step, later = self._only, self._later
+        if step is not None and end - start == 1 and asking.banned is None:
+            answer = answers[start]
+            if answer is None:
+                return
+            if answer[0] <= step.most:
+                if step.policy:
+                    asking.limits[step.policy] = _remaining(step, answer, later)
+                if later:
+                    asking.after += (self.tally.afterwards(asking.state, asking.calls[start:end]),)
+                return
+        self._hear(asking, answers, start, end)
+
+    def _hear(self, asking: Asking, answers: Answers, start: int, end: int) -> None:
+        for key, entry in (asking.banned or {}).get(self.tally.header, ()):
+            self._banned(asking, key, entry)
+        counted = [(asking.calls[at], answer) for at in range(start, end) if (answer := answers[at]) is not None]
+        if self._later and counted:
+            asking.after += (self.tally.afterwards(asking.state, (call for call, _ in counted)),)
+        over: dict[str, Action] = {}
+        for step in self.steps:
+            highest: dict[str, Counted] = {}
+            for call, answer in counted:
+                if call.counter is step.counter and (call.key not in highest or answer > highest[call.key]):
+                    highest[call.key] = answer
+            for key, answer in highest.items():
+                if answer.total > step.most:
+                    self._over(asking, step, key, answer)
+                    known = over.get(key)
+                    if refuses(step.action) and (known is None or step.action.strength > known.strength):
+                        over[key] = step.action
+            if highest and step.policy:
+                asking.limits.setdefault(step.policy, _remaining(step, max(highest.values()), self._later))
+        if self.ban:
+            for key, action in over.items():
+                self._hold(asking, key, action)
+
+    def _over(self, asking: Asking, step: _Step, key: str, answer: Counted) -> None:
+        total = answer.total - self._later
+        told = f"{total} of {step.rate}"
+        reason = Reason(self.exemption, self.name, shown(self.tally.parts, key), told, step.action.name)
+        asking.because(reason)
+        asking.tag(self.tags)
+        asking.propose(step.action, _wait(step, answer) if refuses(step.action) else 0)
+
+    def _hold(self, asking: Asking, key: str, action: Action) -> None:
+        quarantine, header = asking.state.quarantine, self.tally.header
+        now = quarantine.now()
+        why = f"over the limit: {shown(self.tally.parts, key)}"
+        quarantine.hold(Entry(header, key, now + self.ban, now, header, why, action.name))
+        asking.propose(action, ceil(self.ban))
+
+    def _banned(self, asking: Asking, key: str, entry: Entry) -> None:
+        action = self.actions.get(entry.action) or max((each.action for each in self.steps), key=_strength)
+        rest = max(1, ceil(entry.until - asking.state.quarantine.now())) if entry.until < _NEVER else 0
+        asking.because(Reason(self.exemption, self.name, shown(self.tally.parts, key), "banned", action.name))
+        asking.tag(self.tags)
+        asking.propose(action, rest)
+        for step in self.steps if rest else ():
+            if step.policy:
+                asking.limits[step.policy] = f"{step.identifier};r=0;t={rest}"
+
+
+_NEVER = float("inf")
+
+
+def _strength(action: Action) -> int:
+    return action.strength if refuses(action) else -1
+
+
+def _steps(
+    name: str, section: RateLimit, counters: Sequence[Counter], actions: Mapping[str, Action]
+) -> Iterator[_Step]:
+    unit = {"requests": "", "bytes": ';qu="content-bytes"'}.get(section.count.kind)
+    for line, counter in zip(section.limit, counters, strict=True):
+        action, identifier, policy = actions[line.action or USUAL], "", ""
+        if section.headers and unit is not None and refuses(action):
+            identifier = _string(name if len(section.limit) == 1 else f"{name} {line.rate}")
+            policy = f"{identifier};q={line.most}{unit};w={ceil(line.period)}"
+        yield _Step(line.most, counter, line.rate, action, identifier, policy)
+
+
+def _string(text: str) -> str:
+    """A string of a structured field (RFC 9651, section 3.3.3)."""
+    printable = "".join(each if each.isascii() and each.isprintable() else "?" for each in text)
+    return '"' + printable.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _until_more(step: _Step, answer: Counted) -> int:
+    """Seconds until there is more of a threshold than now."""
+    if step.counter.kind != "sliding":
+        return ceil(answer.reset)
+    if answer.total > step.most or not step.most:
+        return ceil(answer.wait)
+    return max(0, ceil(answer.reset - (answer.total - 1) * step.counter.period / step.most))
+
+
+def _remaining(step: _Step, answer: Counted, later: int) -> str:
+    rest = max(0, step.most - answer.total + later)
+    return f"{step.identifier};r={rest};t={_until_more(step, answer)}"
+
+
+def _wait(step: _Step, answer: Counted) -> int:
+    """Seconds until another request may pass; 0 if none ever does."""
+    if not step.most:
+        return 0
+    return max(1, ceil(answer.wait if step.counter.kind == "sliding" else answer.reset))

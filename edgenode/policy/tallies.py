@@ -1,0 +1,147 @@
+"""What a section counts: of which requests, under which keys, how much. Rate limits and dynamic rules are made of it.
+
+Law: what is counted and when does not depend on what other sections say of the request; a tag that a flow puts on the
+same request is waited for within the call of the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from attrs import Factory, field, frozen
+
+from edgenode.model.decision import Action
+from edgenode.policy.actions import Monitor, Skip
+from edgenode.policy.compound_keys import joined
+from edgenode.policy.counting import Asking
+from edgenode.policy.keys import Part, Texts
+from edgenode.policy.tagging import MESSAGE
+from edgenode.policy.thresholds import Amount, Threshold
+from edgenode.state.interface import Call, Counter, State
+
+MOST_VALUES = 64
+"""Distinct values of one request that are counted."""
+
+MOST_DISTINCT = 10_000
+"""The highest threshold of distinct values, each of which is remembered."""
+
+_NOWHERE: tuple[int, ...] = ()
+
+
+def refuses(action: Action) -> bool:
+    """Whether an action does anything but let a request pass."""
+    return not isinstance(action, Skip | Monitor)
+
+
+def counters_of(header: str, thresholds: Sequence[Threshold], amount: Amount, window: str = "fixed") -> list[Counter]:
+    """The counter of each threshold; those with the same period share one, unless their windows slide.
+
+    :param header: of the section.
+    """
+    name = header if amount.kind == "requests" else f"{header} {amount}"
+    if window == "sliding":
+        return [Counter(name, "sliding", each.most, each.period) for each in thresholds]
+    kind = "distinct" if amount.kind == "distinct" else "fixed"
+    most: dict[float, int] = {}
+    for each in thresholds:
+        most[each.period] = max(each.most, most.get(each.period, 0))
+    made = {period: Counter(name, kind, highest, period) for period, highest in most.items()}
+    return [made[each.period] for each in thresholds]
+
+
+@frozen(eq=False)
+class Tally:
+    """What is counted for requests.
+
+    :ivar header: of the section.
+    :ivar parts: the words of its key.
+    :ivar include: only requests with any of these tags are counted; without them all.
+    :ivar exclude: requests with any of these tags are not counted.
+    :ivar amount: what is counted.
+    :ivar counters: each counts the same, in its own window.
+    :ivar of_messages: whether messages of WebSockets are counted too.
+    :ivar needs: what is looked at besides the head of a request.
+    """
+
+    header: str
+    parts: tuple[Part, ...]
+    include: frozenset[str]
+    exclude: frozenset[str]
+    amount: Amount
+    counters: tuple[Counter, ...]
+    of_messages: bool = field(init=False, default=Factory(lambda self: MESSAGE in self.include, takes_self=True))
+    needs: frozenset[str] = field(init=False)
+    _keys: Texts = field(init=False, default=Factory(lambda self: joined(self.parts), takes_self=True))
+    _once: int = field(init=False, default=Factory(lambda self: int(not self.amount.is_known_later), takes_self=True))
+
+    @needs.default
+    def _of_its_parts(self) -> frozenset[str]:
+        parts = self.parts if self.amount.part is None else (*self.parts, self.amount.part)
+        return frozenset[str]().union(*(each.needs for each in parts))
+
+    def ask(self, asking: Asking, held: Callable[[str], bool] | None = None) -> None:
+        """Append the calls of a request.
+
+        :param held: says of a key whether it is not to be counted now.
+        """
+        exchange, only_if, unless = asking.exchange, _NOWHERE, _NOWHERE
+        tags = exchange.tags
+        if self.include and self.include.isdisjoint(tags):
+            only_if = _given(asking, self.include)
+            if not only_if:
+                return
+        if self.exclude:
+            if not self.exclude.isdisjoint(tags):
+                return
+            unless = _given(asking, self.exclude)
+        keys = self._keys(exchange)
+        if held is not None:
+            keys = tuple(key for key in keys if not held(key))
+        calls, amount = asking.calls, self._once
+        if self.amount.part is not None:
+            values = self.amount.part.values(exchange)[:MOST_VALUES]
+            calls += [
+                Call(counter, key, 1, value, (), only_if, unless)
+                for key in keys
+                for counter in self.counters
+                for value in values
+            ]
+            return
+        for key in keys:
+            for counter in self.counters:
+                calls.append(_made(Call, (counter, key, amount, "", (), only_if, unless)))
+
+    def afterwards(self, state: State, calls: Iterable[Call]) -> Afterwards:
+        """What counts once the answer to the request is known."""
+        return Afterwards(state, self.amount, tuple(calls))
+
+
+_made = tuple.__new__  # a call of a class takes twice as long
+
+
+def _given(asking: Asking, tags: frozenset[str]) -> tuple[int, ...]:
+    """The positions of the calls that may put any of some tags on the request."""
+    given: Mapping[str, tuple[int, ...]] = asking.given
+    if not given:
+        return _NOWHERE
+    return tuple(position for tag, positions in given.items() if tag in tags for position in positions)
+
+
+@frozen(eq=False)
+class Afterwards:
+    """Counts what the answer to a request has told.
+
+    :ivar state: what counts.
+    :ivar amount: what of it.
+    :ivar calls: those of the request.
+    """
+
+    state: State
+    amount: Amount
+    calls: tuple[Call, ...]
+
+    def responded(self, status: int, sent: int, origin_status: int) -> None:
+        """See :class:`edgenode.model.decision.After`."""
+        much = self.amount.of_answer(sent, origin_status)
+        if much:
+            self.state.add([call._replace(amount=much, only_if=(), unless=()) for call in self.calls])
