@@ -86,10 +86,11 @@ class Formulas:
 
     @cached_property
     def judged(self) -> Mapping[str, Formula]:
-        """The formula of each active global filter and of each path map, by its header."""
+        """The formula of each active global filter, of each path map and of each step of a flow, by its header."""
+        steps = {f"section {step}" for flow in self.configuration.flows.values() if flow.active for step in flow.steps}
         judged = {}
         for header, each in self.lists.items():
-            if isinstance(each, PathMap):
+            if isinstance(each, PathMap) or header in steps:
                 judged[header] = self.section_formulas.formula(each, header)
             elif isinstance(each, GlobalFilter) and each.active:
                 name = header.partition(" ")[2]
@@ -147,6 +148,7 @@ class CompiledRules:
             actions,
             formulas.contents.feeds,
             rate_limits=configuration.rate_limits,
+            flows=configuration.flows,
             acl_profiles=configuration.acl_profiles,
         )
         if before is not None and before.compiled.same(rules):

@@ -17,6 +17,7 @@ from edgenode.config.extensions import SinkSection, StageSection
 from edgenode.feeds.geo import Geo
 from edgenode.policy.acl import ACLProfile
 from edgenode.policy.actions import ActionSection
+from edgenode.policy.flows import Flow
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.modes import Level, settle
 from edgenode.policy.ratelimits import RateLimit
@@ -53,6 +54,7 @@ class Sections:
     sections: Mapping[str, Section] = field(factory=dict)
     lists: Mapping[str, List] = field(factory=dict)
     actions: Mapping[str, ActionSection] = field(factory=dict)
+    flows: Mapping[str, Flow] = field(factory=dict)
     acl_profiles: Mapping[str, ACLProfile] = field(factory=dict)
     rate_limits: Mapping[str, RateLimit] = field(factory=dict)
     stages: Mapping[str, StageSection] = field(factory=dict)

@@ -144,6 +144,7 @@ class Configuration(Sections):
         :raises ConfigurationError: if a ``[stage]`` has no stage, or one that is given has a name that is taken.
         """
         section = self.path_maps[path_map]
+        acl = section.acl_profile
         return pipeline_of(
             self.rules.stages,
             extensions.placed(self.stages, self.own_stages, stages, section.stages),
@@ -157,7 +158,10 @@ class Configuration(Sections):
             timeout=self.edge.judging_timeout,
             call_later=call_later,
             selection=Selection(
-                self.state if state is None else state, section.rate_limits, acl_profile=section.acl_profile or ""
+                self.state if state is None else state,
+                section.rate_limits,
+                section.flows,
+                acl if acl is not None and self.acl_profiles[acl].active else "",
             ),
         )
 

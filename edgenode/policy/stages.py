@@ -18,6 +18,7 @@ from edgenode.model.timers import Later, call_later
 from edgenode.policy.acl import ACL, ACLProfile
 from edgenode.policy.actions import EXEMPTIBLE
 from edgenode.policy.counting import Counting
+from edgenode.policy.flows import Flow, Flows
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.inspection import AMBIGUOUS, UNSEEN, Inspection
 from edgenode.policy.pipeline import Pipeline
@@ -41,6 +42,7 @@ class Rules:
     :ivar definitions: the sections and lists that rules name.
     :ivar actions: every action by its name, the predefined ones among them.
     :ivar feeds: what the filters with a source hold, by the filter's name.
+    :ivar flows: every flow by its name.
     :ivar acl_profiles: every ACL profile by its name.
     :ivar rate_limits: every rate limit by its name, in the order of the file.
     :ivar formulas: those of sections with these definitions, as far as they have been made; ``None`` for none.
@@ -53,6 +55,7 @@ class Rules:
     definitions: Definitions = field(factory=Definitions)
     actions: Mapping[str, Action] = field(factory=dict)
     feeds: Mapping[str, Members] = field(factory=dict)
+    flows: Mapping[str, Flow] = field(factory=dict)
     acl_profiles: Mapping[str, ACLProfile] = field(factory=dict)
     rate_limits: Mapping[str, RateLimit] = field(factory=dict)
     formulas: SectionFormulas | None = None
@@ -71,7 +74,7 @@ class Rules:
             )
             and self.definitions == other.definitions
             and (self.policy_tags, self.actions, self.feeds) == (other.policy_tags, other.actions, other.feeds)
-            and self.acl_profiles == other.acl_profiles
+            and (self.flows, self.acl_profiles) == (other.flows, other.acl_profiles)
         )
 
 
@@ -95,8 +98,10 @@ def _inspection(rules: Rules) -> Stage:
 
 
 def _counting(rules: Rules) -> Stage:
+    formulas = rules.formulas or SectionFormulas(rules.definitions)
+    flows = Flows.of(rules.flows, rules.definitions.sections, formulas)
     limits = (CompiledLimit.of(name, each, rules.actions) for name, each in rules.rate_limits.items() if each.active)
-    return Counting(tuple(limits))
+    return Counting((*([] if flows is None else [flows]), *limits))
 
 
 def _acl(rules: Rules) -> Stage | Selectable:

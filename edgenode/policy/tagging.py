@@ -51,6 +51,7 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
         "cert-subject": "The subject of a verified client certificate.",
         "cert-issuer": "The issuer of a verified client certificate.",
         "websocket": "``websocket:message`` on a message of a WebSocket (``inspect-messages``).",
+        "flow": "A flow whose last step the request takes.",
         "acl": "The ACL profile, if one of its lists has decided.",
         "action": "The action that won.",
     }

@@ -117,6 +117,9 @@ class PathMap(Section):
     rate_limits: tuple[Annotated[str, Reference("rate-limit")], ...] = setting(
         "The rate limits that hold here besides those that hold everywhere.", ()
     )
+    flows: tuple[Annotated[str, Reference("flow")], ...] = setting(
+        "The flows that are followed here besides those that are followed everywhere.", ()
+    )
     acl_profile: Annotated[str, Reference("acl-profile")] | None = setting(
         "The lists of tags by which its requests are let in; without the key all are.", None
     )

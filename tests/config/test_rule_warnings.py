@@ -578,6 +578,93 @@ def test_a_tag_that_a_profile_looks_for_is_of_use(folder: pathlib.Path) -> None:
     assert len(doubts(folder, rules.replace("deny = mine", "deny = all"), node)) == 1
 
 
+F = "warning: [flow f]"
+STEPS = "[section one]\npath = ^/one$\n[section two]\npath = ^/two$\n"
+
+FLOWS = {
+    "one step": ("steps = one", [f"{F} steps: has one step: a global filter with these rules would do the same"]),
+    "several": ("steps = one, two\nkey = ip, header.user-agent", []),
+    "a tag that nothing sets": (
+        "steps = one two\ninclude = misspelt",
+        [f"{F} include: nothing sets the tag misspelt\n    misspelt\n    ^"],
+    ),
+    "its own tag": (
+        "steps = one two\nexclude = flow:f",
+        [f"{F} exclude: the tag flow:f is that of [flow f], and put on only after this was judged\n    flow:f\n    ^"],
+    ),
+    "a profile's tag": (
+        "steps = one two\nexclude = acl:p\n[acl-profile p]\ndeny = all",
+        [
+            f"{F} exclude: the tag acl:p is that of [acl-profile p], and put on only after this was judged\n"
+            "    acl:p\n    ^"
+        ],
+    ),
+    "a flow that there is not": (
+        "steps = one two\n[acl-profile p]\ndeny = flow:g",
+        [f"{P} deny: nothing sets the tag flow:g\n    flow:g\n    ^"],
+    ),
+    "a flow that there is": ("steps = one two\n[acl-profile p]\ndeny = flow:f", []),
+    "one that a path map must name": (
+        "steps = one two\nglobal = no",
+        [f"{F}: nothing refers to this section"],
+    ),
+    "a step that never matches": (
+        "steps = one three\n[section three]\npath =\n    ^/a$\n    ^/b$",
+        ["warning: [section three]: can never match: path: ^/a$ and path: ^/b$ exclude each other"],
+    ),
+    "a filter that looks too early": (
+        "steps = one two\n[global-filter g]\naction = block\ntag = flow:f",
+        [
+            "warning: [global-filter g] tag: the tag flow:f is that of [flow f], and put on only after every filter has "
+            "been judged\n    flow:f\n    ^"
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "sentences"), FLOWS.values(), ids=FLOWS)
+def test_a_flow_that_cannot_be_followed_is_doubted(folder: pathlib.Path, text: str, sentences: list[str]) -> None:
+    """Steps that never match, tags that are not there yet, and flows that nobody follows."""
+    node = NODE.replace("[path-map open]", "[path-map open]\nacl-profile = p") if "[acl-profile p]" in text else NODE
+    found = [each for each in doubts(folder, f"{STEPS}[flow f]\n{text}", node) if "[section two]" not in each]
+    assert found == sentences
+
+
+def test_a_flow_of_which_nobody_hears_is_doubted(folder: pathlib.Path) -> None:
+    """Without events, and where nothing looks for its tags; not where something does."""
+    node = NODE.replace("events = -\n", "")
+    vain = f"{F}: nobody uses its tags: no rule looks for them, and without [edge] events nobody is told"
+    flow = f"{STEPS}[flow f]\nsteps = one two\n"
+    assert doubts(folder, flow, node) == [vain]
+    node = node.replace("[path-map open]", "[path-map open]\nacl-profile = p")
+    assert doubts(folder, f"{flow}[acl-profile p]\ndeny = flow:f", node) == []
+
+
+def test_a_path_map_need_not_name_what_is_followed_everywhere(folder: pathlib.Path) -> None:
+    """It makes no difference, and its author may have meant that it does."""
+    node = NODE.replace("[path-map open]", "[path-map open]\nflows = f")
+    flow = f"{STEPS}[flow f]\nsteps = one two\n"
+    assert doubts(folder, flow, node) == [
+        f"{F} global: holds everywhere, also where no path map names it: global = no",
+    ]
+    assert doubts(folder, f"{flow}global = no", node) == []
+
+
+def test_a_flow_needs_steps_that_there_are_and_a_place_that_is_known(folder: pathlib.Path) -> None:
+    """Each is an error, where it stands."""
+    for text, sentence in (
+        ("steps = one, thre\n[section three]\npath = ^/x", "[flow f] steps: there is no [section thre]; did you mean"),
+        ("steps =", "[flow f] steps: a value is missing"),
+        ("within = 5m", "[flow f] steps: this key is required"),
+        ("steps = one two\nkey = country", "[flow f] key: country says where a client is, which nobody knows"),
+        ("steps = one two\nkey = ip, hat", "[flow f] key: "),
+        ("steps = one two\nwithin = 0", "[flow f] within: 0 would leave no time"),
+    ):
+        with pytest.raises(ConfigurationError) as raised:
+            Configuration.from_text(f"{NODE}{STEPS}[flow f]\n{text}", folder, {})
+        assert any(str(each).startswith(sentence) for each in raised.value.problems), str(raised.value)
+
+
 @pytest.mark.parametrize(("text", "sentence"), FOUND.values(), ids=FOUND)
 def test_a_doubt_is_told_where_it_belongs(folder: pathlib.Path, text: str, sentence: str) -> None:
     """One warning, with its section, and with its key and column where it has one."""

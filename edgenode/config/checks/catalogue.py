@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from edgenode.config.checks import acl, actions, feeds, path_maps, rule_warnings, rules, sections
+from edgenode.config.checks import acl, actions, feeds, flows, path_maps, rule_warnings, rules, sections
 from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
 from edgenode.model.errors import Problem
@@ -34,6 +34,7 @@ OF_THE_WHOLE: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
     rules.geography_without_database,
     rules.uninspected,
     acl.acl_profiles,
+    flows.flows,
     sections.unused,
 )
 """What can be told only once every section could be read."""

@@ -19,7 +19,9 @@ def compile_rules(
     """
     configuration = formulas.configuration
     rule_lists, filters = dict(configuration.with_rules()), configuration.global_filters
-    if not all(name in configuration.sections for section in rule_lists.values() for name in section.sections):
+    steps = (flow.steps for flow in configuration.flows.values())
+    inner = (*(section.sections for section in rule_lists.values()), *steps)
+    if not all(name in configuration.sections for names in inner for name in names):
         return None, []
     if not named_lists(configuration) <= configuration.lists.keys() or any(lists_of_other_values(formulas)):
         return None, []

@@ -10,17 +10,14 @@ from itertools import combinations, islice, product
 
 from attrs import evolve
 
-from edgenode.config import schema
 from edgenode.config.checks.certificate_rules import passing_if_verified, unjudged_certificates, without_mtls
 from edgenode.config.checks.comparisons import impossible_comparisons, ne_of_missing
 from edgenode.config.checks.evidence import problem_at, shown
 from edgenode.config.checks.regex_cost import slow_to_search
+from edgenode.config.checks.tags import unset_tags, unset_tags_in_lists, vain_tags
 from edgenode.config.compiled_rules import Formulas
-from edgenode.config.system_filters import is_system
 from edgenode.model.errors import Problem
-from edgenode.policy.tagging import AUTOMATIC, MESSAGE
-from edgenode.proxy.routing import PathMap
-from edgenode.rules.formulas import All, AnyOf, Computed, Evidence, Formula, Leaf, Not, Odd, every, leaves
+from edgenode.rules.formulas import All, AnyOf, Evidence, Formula, Leaf, Not, Odd, leaves
 from edgenode.rules.matching.contradictions import contradiction
 from edgenode.rules.matching.impossible import impossible
 
@@ -53,53 +50,6 @@ def _contradictions(formulas: Formulas) -> Iterator[Problem]:
             one, two = found[0]
             sentence = f"can never match: {shown(one.evidence)} and {shown(two.evidence)} exclude each other"
             yield Problem(header, "", sentence)
-
-
-def _unset_tags(formulas: Formulas) -> Iterator[Problem]:
-    configuration, known = formulas.configuration, _own_tags(formulas)
-    of_actions = {tag for action in formulas.actions.values() for tag in action.tags}
-    for header, own in formulas.own.items():
-        for leaf in (leaf for formula in own for leaf in leaves(formula)):
-            tag = leaf.predicate.sought
-            if not isinstance(tag, str) or "tags" not in leaf.predicate.subject.needs or tag in known:
-                continue
-            if tag == "protocol:http" and not configuration.edge.trusted_proxies:
-                sentence = (
-                    "every request comes by https, unless one of trusted-proxies reports http in X-Forwarded-Proto"
-                )
-                yield problem_at(header, leaf.evidence, f"the tag {tag} never comes: {sentence}")
-            if tag == MESSAGE and not any(map(_judges_messages, configuration.path_maps.values())):
-                sentence = f"the tag {tag} never comes: no path map has rules see messages, with inspect-messages"
-                yield problem_at(header, leaf.evidence, sentence)
-            if tag in of_actions or tag.startswith("action:"):
-                sentence = f"the tag {tag} is an action's, and put on only after every filter has been judged"
-                yield problem_at(header, leaf.evidence, sentence)
-            elif tag.partition(":")[0] not in AUTOMATIC:
-                yield problem_at(header, leaf.evidence, f"nothing sets the tag {tag}")
-
-
-def _own_tags(formulas: Formulas) -> set[str]:
-    """The tags that filters see, besides the automatic ones."""
-    configuration = formulas.configuration
-    known: set[str] = {tag for _, filter in formulas.filters for tag in filter.tags}
-    known.update(tag for policy in configuration.security_policies.values() for tag in policy.tags)
-    known.update(tag for store in configuration.trust_stores.values() for tag in store.tags)
-    return known
-
-
-def _unset_tags_in_lists(formulas: Formulas) -> Iterator[Problem]:
-    """Tags that stages behind the filters look for, and nothing sets."""
-    known = _own_tags(formulas) | {tag for action in formulas.actions.values() for tag in action.tags}
-    for header, section in formulas.configuration.written():
-        for key, (setting, tags) in schema.values_of(section).items():
-            for tag in tags if setting.notation.seeks else ():
-                family, colon, _ = tag.partition(":")
-                if tag not in known and tag != "all" and not (colon and family in AUTOMATIC):
-                    yield Problem(header, key, f"nothing sets the tag {tag}", " ".join(tags), 0)
-
-
-def _judges_messages(path_map: PathMap) -> bool:
-    return path_map.websocket and path_map.inspect_messages != "no"
 
 
 _MANY = 3
@@ -172,26 +122,6 @@ def _evidence(formula: Formula) -> Evidence:
     return next((leaf.evidence for leaf in leaves(formula) if leaf.evidence), ())
 
 
-def _vain_tags(formulas: Formulas) -> Iterator[Problem]:
-    """Filters that only tag, where nobody looks for their tags and no event tells of them."""
-    configuration = formulas.configuration
-    if configuration.edge.events is not None:
-        return
-    if any("tags" in action.needs for action in formulas.actions.values()):
-        return
-    parts = [part for formula in formulas.judged.values() for part in every(formula)]
-    if any(isinstance(part, Computed) and "tags" in part.needs for part in parts):
-        return  # it may look for any
-    sought: set[object] = {part.predicate.sought for part in parts if isinstance(part, Leaf)}
-    for _, section in configuration.written():
-        sought.update(tag for each, tags in schema.values_of(section).values() if each.notation.seeks for tag in tags)
-    for header, filter in formulas.filters:
-        vain = filter.action is None and filter.tags and not sought & set(filter.tags)
-        if vain and not is_system(header.partition(" ")[2]):
-            sentence = "nobody uses its tags: no rule looks for them, and without [edge] events nobody is told"
-            yield Problem(header, "tags", sentence)
-
-
 def _ties(formulas: Formulas) -> Iterator[Problem]:
     """Actions of one priority with different outcomes, of filters that can match the same request."""
     actions = formulas.actions
@@ -225,14 +155,14 @@ WARNINGS: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
     _impossible_values,
     impossible_comparisons,
     _contradictions,
-    _unset_tags,
-    _unset_tags_in_lists,
+    unset_tags,
+    unset_tags_in_lists,
     without_mtls,
     passing_if_verified,
     unjudged_certificates,
     _duplicate_entries,
     _duplicate_filters,
-    _vain_tags,
+    vain_tags,
     _ties,
     ne_of_missing,
     slow_to_search,

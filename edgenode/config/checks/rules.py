@@ -57,7 +57,7 @@ def geography_without_database(formulas: Formulas) -> Iterator[Problem]:
     """Rules on the place of a client without a database of ``[geo]``: whom they shall refuse would be let in."""
     configuration = formulas.configuration
     for header, section in () if configuration.geo else configuration.with_rules():
-        if isinstance(section, PathMap) or (isinstance(section, GlobalFilter) and section.active):
+        if header in formulas.judged:
             entries = [entry for inner in with_inner(section, configuration.sections) for entry in inner.entries]
             tagged = any(entry.category == "tag" and entry.pattern.startswith("geo-") for entry in entries)
             if tagged or "geography" in _needs(section, formulas):

@@ -199,7 +199,15 @@ def unused(formulas: Formulas) -> Iterator[Problem]:
         for setting, value in schema.values_of(section).values():
             names = value if isinstance(value, tuple) else (value,)
             referred.update((setting.notation.refers_to, name) for name in names if setting.notation.refers_to)
-    for header, _ in configuration.written():
+    for header, section in configuration.written():
         kind, _, name = header.partition(" ")
-        if kind not in ("edge", "geo", "listener", "global-filter", "stage", "sink") and (kind, name) not in referred:
+        everywhere, by_name = getattr(section, "global_", kind in _OF_THEMSELVES), (kind, name) in referred
+        if not everywhere and not by_name:
             yield Problem(header, "", "nothing refers to this section", warning=True)
+        if everywhere and by_name and hasattr(section, "global_"):
+            sentence = "holds everywhere, also where no path map names it: global = no"
+            yield Problem(header, "global", sentence, warning=True)
+
+
+_OF_THEMSELVES = ("edge", "geo", "listener", "global-filter", "stage", "sink")
+"""The kinds of section that have an effect though nothing refers to them."""
