@@ -1,24 +1,26 @@
-"""A running node is asked to read its configuration again, or what its lists hold, and answers.
+"""A running node is asked to read its configuration again, what its lists hold, or about its quarantine, and answers.
 
 ``edgenode reload`` talks to the node over a Unix socket without a file, in Linux's abstract namespace, named
 after the node's process. Law: the kernel says who is at the other end. A node obeys nobody but root and its own user.
 The command believes nobody but the process that it asked for, if that is root's or of its own user.
 
-The protocol: the command sends :data:`REQUEST` or :data:`FEEDS`; the node answers with a line, ``done`` or ``failed``,
-and the report in UTF-8 behind it, and closes.
+The protocol: the command sends :data:`REQUEST`, :data:`FEEDS`, or an :func:`order`, which is a line with arguments; the
+node answers with a line, ``done`` or ``failed``, and the report in UTF-8 behind it, and closes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import struct
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from attrs import frozen
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
@@ -28,6 +30,10 @@ from twisted.python.failure import Failure
 
 REQUEST = b"reload\n"
 FEEDS = b"feeds\n"
+QUARANTINE = b"quarantine "
+"""What an order begins with."""
+LONGEST_ORDER = 16 * 1024
+"""Bytes of an order, its end included."""
 _DONE, _FAILED = b"done\n", b"failed\n"
 
 PATIENCE = 5
@@ -57,6 +63,10 @@ class Report:
 Answer = Callable[[], Deferred[Report]]
 """Does what a command asks for."""
 
+Obey = Callable[[Mapping[str, str], int], Deferred[Report]]
+"""Does what an order says, whose arguments are checked by nobody yet; for the user of this number, as the kernel says.
+"""
+
 PeerOf = Callable[[socket.socket], tuple[int, int]]
 """Says which process and which user is at the other end of a socket."""
 
@@ -71,16 +81,21 @@ def process_and_user(sock: socket.socket) -> tuple[int, int]:
 
 
 def listen(
-    reactor: Any, reload: Answer, peer_of: PeerOf = process_and_user, feeds: Answer | None = None
+    reactor: Any,
+    reload: Answer,
+    peer_of: PeerOf = process_and_user,
+    feeds: Answer | None = None,
+    quarantine: Obey | None = None,
 ) -> IListeningPort | None:
     """Wait to be asked.
 
     :param reload: reads the configuration again.
     :param feeds: says what lists and datafeeds hold.
+    :param quarantine: does what an order says.
     :returns: the port; ``None``, and a line in the log, if somebody else has taken the name.
     """
     answers = {REQUEST: reload} if feeds is None else {REQUEST: reload, FEEDS: feeds}
-    callers = _Callers.forProtocol(_Caller, reactor, answers, peer_of)
+    callers = _Callers.forProtocol(_Caller, reactor, answers, peer_of, quarantine)
     try:
         port: IListeningPort = reactor.listenUNIX(_name(os.getpid()), callers)
     except CannotListenError as error:
@@ -97,8 +112,10 @@ class _Callers(Factory):
 
     noisy = False
 
-    def __init__(self, reactor: Any, answers: Mapping[bytes, Answer], peer_of: PeerOf) -> None:
-        self.reactor, self.answers, self.peer_of = reactor, answers, peer_of
+    def __init__(
+        self, reactor: Any, answers: Mapping[bytes, Answer], peer_of: PeerOf, obey: Obey | None = None
+    ) -> None:
+        self.reactor, self.answers, self.peer_of, self.obey = reactor, answers, peer_of, obey
         self.connected = 0
 
 
@@ -108,7 +125,9 @@ class _Caller(Protocol, TimeoutMixin):
     transport: Any
     factory: Any
     _counted = False
+    _uid = -1
     _received = b""
+    _asked = ""
 
     def callLater(self, period: float, func: Callable[[], None]) -> Any:
         """The timer of :class:`TimeoutMixin`."""
@@ -116,8 +135,8 @@ class _Caller(Protocol, TimeoutMixin):
 
     def connectionMade(self) -> None:
         """Obey root and our own user, and only so many at a time."""
-        _, uid = self.factory.peer_of(self.transport.getHandle())
-        if uid not in (0, os.geteuid()) or self.factory.connected >= MOST_CALLERS:
+        _, self._uid = self.factory.peer_of(self.transport.getHandle())
+        if self._uid not in (0, os.geteuid()) or self.factory.connected >= MOST_CALLERS:
             self.transport.abortConnection()
             return
         self.factory.connected += 1
@@ -126,20 +145,37 @@ class _Caller(Protocol, TimeoutMixin):
 
     def dataReceived(self, data: bytes) -> None:
         """Answer once the whole request is there; what follows it is ignored, and anything else ends the connection."""
-        answers = self.factory.answers
-        if not self._counted or self._received in answers:
+        if not self._counted or self._asked:
             return
         self._received += data
-        if self._received in answers:
+        answer = self._wanted()
+        if answer is not None:
             self.setTimeout(None)
-            answers[self._received]().addCallbacks(self._answer, self._fail)
-        elif not any(request.startswith(self._received) for request in answers):
+            self._asked = self._received.decode("ascii").split()[0]
+            maybeDeferred(answer).addCallbacks(self._answer, self._fail)
+        elif not self._may_become_one():
             self.transport.abortConnection()
 
+    def _wanted(self) -> Answer | None:
+        """What answers the request, if it is there."""
+        line, end, _ = self._received.partition(b"\n")
+        arguments = _arguments(line) if end and self.factory.obey is not None else None
+        if arguments is not None:
+            return partial(self.factory.obey, arguments, self._uid)
+        answer: Answer | None = self.factory.answers.get(self._received)
+        return answer
+
+    def _may_become_one(self) -> bool:
+        received = self._received
+        if any(request.startswith(received) for request in self.factory.answers):
+            return True
+        if self.factory.obey is None or b"\n" in received or len(received) >= LONGEST_ORDER:
+            return False
+        return received.startswith(QUARANTINE) or QUARANTINE.startswith(received)
+
     def _fail(self, failure: Failure) -> None:
-        what = self._received.decode().strip()
-        _log.failure("the command {what} failed", what=what, failure=failure)
-        self._answer(Report(False, f"the {what} failed; the node's log says why"))
+        _log.failure("the command {what} failed", what=self._asked, failure=failure)
+        self._answer(Report(False, f"the {self._asked} failed; the node's log says why"))
 
     def _answer(self, report: Report) -> None:
         if self.connected:
@@ -159,14 +195,38 @@ class _Caller(Protocol, TimeoutMixin):
         self.factory.connected -= self._counted
 
 
+def _arguments(line: bytes) -> dict[str, str] | None:
+    """The arguments of an order; ``None`` if it is none."""
+    if not line.startswith(QUARANTINE) or len(line) >= LONGEST_ORDER:
+        return None
+    try:
+        found = json.loads(line.removeprefix(QUARANTINE).decode("ascii"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+        return None
+    return found
+
+
 # -- the command -------------------------------------------------------------------------------------------------------
+
+
+def order(arguments: Mapping[str, str]) -> bytes:
+    """A request about the quarantine.
+
+    :raises ValueError: if it is longer than a node reads.
+    """
+    line = QUARANTINE + json.dumps({**arguments}).encode("ascii") + b"\n"
+    if len(line) > LONGEST_ORDER:
+        raise ValueError("that is more than a node is told at once")
+    return line
 
 
 def ask(pid: int, peer_of: PeerOf = process_and_user, request: bytes = REQUEST) -> Report:
     """Ask a node; this blocks.
 
     :param pid: its process.
-    :param request: what for.
+    :param request: what for: :data:`REQUEST`, :data:`FEEDS` or an :func:`order`.
     :raises OSError: if there is no such node, it does not answer, or it is not the one that does.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:

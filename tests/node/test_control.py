@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -19,7 +19,17 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
-from edgenode.node.control import MOST_CALLERS, PATIENCE, REQUEST, Report, ask, listen, process_and_user
+from edgenode.node.control import (
+    LONGEST_ORDER,
+    MOST_CALLERS,
+    PATIENCE,
+    REQUEST,
+    Report,
+    ask,
+    listen,
+    order,
+    process_and_user,
+)
 
 ROOT, OURS, STRANGER = 0, 1000, 1001
 
@@ -189,6 +199,127 @@ def test_what_is_no_request_ends_the_connection(node: Node, request_: bytes) -> 
     transport.protocol.dataReceived(request_)
     assert aborted(transport) is not REQUEST.startswith(request_)
     assert node.reloads == []
+
+
+ORDER = order({"do": "add", "key": "ip", "value": "203.0.113.7"})
+
+
+class Obedient(Node):
+    """A node that takes orders.
+
+    :ivar orders: those that it was given, and by whom.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.orders: list[tuple[Mapping[str, str], int]] = []
+        peer_of: Any = lambda sock: (4711, sock.uid)  # noqa: E731
+        assert listen(self.reactor, self.reload, peer_of, quarantine=self.obey) is not None
+
+    def obey(self, given: Mapping[str, str], uid: int) -> Deferred[Report]:
+        """Take an order."""
+        self.orders.append((given, uid))
+        return succeed(Report(True, "done so"))
+
+
+@pytest.fixture
+def obedient(monkeypatch: pytest.MonkeyPatch) -> Obedient:
+    """Likewise one that takes orders."""
+    monkeypatch.setattr("edgenode.node.control.os.geteuid", lambda: OURS)
+    return Obedient()
+
+
+@pytest.mark.parametrize("size", [1, 7, len(ORDER), len(ORDER) + 3])
+@pytest.mark.parametrize("uid", [ROOT, OURS])
+def test_an_order_has_arguments_and_the_kernel_says_whose_it_is(obedient: Obedient, size: int, uid: int) -> None:
+    """In whatever parts it comes, it is obeyed once; what follows is ignored."""
+    transport = obedient.call(uid)
+    sent = ORDER + b"xyz"
+    for place in range(0, len(sent), size):
+        transport.protocol.dataReceived(sent[place : place + size])
+    assert obedient.orders == [({"do": "add", "key": "ip", "value": "203.0.113.7"}, uid)]
+    assert transport.value() == b"done\ndone so"
+
+
+def test_a_stranger_s_order_is_not_read(obedient: Obedient) -> None:
+    """As a stranger's reload."""
+    transport = obedient.call(STRANGER)
+    transport.protocol.dataReceived(ORDER)
+    assert aborted(transport)
+    assert obedient.orders == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"quarantine\n",
+        b"quarantine \n",
+        b"quarantine {\n",
+        b"quarantine []\n",
+        b'quarantine "list"\n',
+        b'quarantine {"do": 1}\n',
+        b'quarantine {"do": {"do": "list"}}\n',
+        b'quarantine {"do": "\xff"}\n',
+        b"quarantine " + b"[" * 5000 + b"\n",
+        b"quarantine " + b"9" * 5000 + b"\n",
+        b'quarantine {"do": "' + b"x" * LONGEST_ORDER + b'"}\n',
+        b"quarantine " + b" " * 1_000_000,
+        b'quarantine {"do":\n"list"}\n',
+        b"quarantined {}\n",
+    ],
+)
+def test_what_is_no_order_ends_the_connection(obedient: Obedient, line: bytes) -> None:
+    """Whatever stands in it, and without waiting for more than is read of one."""
+    transport = obedient.call()
+    transport.protocol.dataReceived(line)
+    assert aborted(transport)
+    assert obedient.orders == []
+
+
+def test_half_an_order_is_waited_for_no_longer_than_a_request(obedient: Obedient) -> None:
+    """Nor is more kept of it than an order may have."""
+    transport = obedient.call()
+    transport.protocol.dataReceived(ORDER[:-1])
+    assert not aborted(transport)
+    obedient.reactor.advance(PATIENCE + 0.1)
+    assert aborted(transport)
+    dripping = obedient.call()
+    for _ in range(LONGEST_ORDER):
+        dripping.protocol.dataReceived(b" " if dripping.protocol._received else b"quarantine {")
+        if aborted(dripping):
+            break
+    assert len(dripping.protocol._received) <= LONGEST_ORDER
+
+
+def test_an_order_that_fails_unforeseen_is_a_failure(
+    obedient: Obedient, monkeypatch: pytest.MonkeyPatch, flush_logged_errors: Any
+) -> None:
+    """At once or later; the node serves on."""
+
+    def fail(given: Mapping[str, str], uid: int) -> Deferred[Report]:
+        raise ValueError("secret")
+
+    obedient.reactor.factory.obey = fail
+    transport = obedient.call()
+    transport.protocol.dataReceived(ORDER)
+    assert transport.value() == b"failed\nthe quarantine failed; the node's log says why"
+    assert len(flush_logged_errors(ValueError)) == 1
+
+
+def test_an_order_is_not_longer_than_a_node_reads() -> None:
+    """The command says so before it asks; whatever a word has in it, the line is one line of ASCII."""
+    with pytest.raises(ValueError, match="more than a node is told at once"):
+        order({"value": "x" * LONGEST_ORDER})
+    odd = order({"value": "a\nb\udcff\u2028ä"})
+    assert odd.isascii()
+    assert odd.count(b"\n") == 1
+
+
+def test_a_node_without_a_quarantine_takes_no_orders(node: Node) -> None:
+    """As anything else that is no request."""
+    transport = node.call()
+    transport.protocol.dataReceived(ORDER)
+    assert aborted(transport)
 
 
 def test_a_reload_may_take_its_time(node: Node) -> None:
