@@ -25,9 +25,10 @@ from edgenode.policy.awaiting import Resume, Waiting, settled
 from edgenode.policy.counting import Counting
 from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.inspection import Inspection
+from edgenode.policy.quarantine import Held
 from edgenode.policy.tagging import MESSAGE, Tagging
 
-_BUILT_IN = (Tagging, GlobalFilters, Inspection, Counting, Profile)
+_BUILT_IN = (Tagging, GlobalFilters, Inspection, Held, Counting, Profile)
 """The stages whose decisions are what they should be; those of others are looked at."""
 
 _NO_STAGES: frozenset[str] = frozenset()
@@ -87,6 +88,8 @@ class Pipeline:
     timeout: float = 10.0
     call_later: Later = call_later
     _asked: tuple[tuple[str, Stage], ...] = field(init=False)
+    _held: Held | None = field(init=False)
+    _asked_if_nothing_is_held: tuple[tuple[str, Stage], ...] = field(init=False)
     _own: frozenset[str] = field(init=False)
     inspects: int = field(init=False)
     inspects_messages: int = field(init=False)
@@ -95,6 +98,14 @@ class Pipeline:
     def _tagging_first(self) -> tuple[tuple[str, Stage], ...]:
         stages = (self.tagging,) if self.mode == "off" else (self.tagging, *self.stages)
         return tuple((stage.name, stage) for stage in stages)
+
+    @_held.default
+    def _that_of_the_quarantine(self) -> Held | None:
+        return next((stage for _, stage in self._asked if isinstance(stage, Held)), None)
+
+    @_asked_if_nothing_is_held.default
+    def _all_others(self) -> tuple[tuple[str, Stage], ...]:
+        return tuple(each for each in self._asked if each[1] is not self._held)
 
     @_own.default
     def _not_built_in(self) -> frozenset[str]:
@@ -133,7 +144,10 @@ class Pipeline:
 
         Then its tags are those of the decision, and its geography is known if it can be.
         """
-        asked: Iterator[_Named] = iter(self._asked)
+        held = self._held
+        asked: Iterator[_Named] = iter(
+            self._asked if held is None or held.quarantine.keys else self._asked_if_nothing_is_held
+        )
         if exchange.geography is None and self.locate is not None:
             try:
                 exchange.geography = self.locate(exchange.client)

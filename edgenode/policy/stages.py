@@ -22,6 +22,7 @@ from edgenode.policy.flows import Flow, Flows
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.inspection import AMBIGUOUS, UNSEEN, Inspection
 from edgenode.policy.pipeline import Pipeline
+from edgenode.policy.quarantine import Quarantined
 from edgenode.policy.ratelimits import CompiledLimit, RateLimit
 from edgenode.policy.selection import NO_SELECTION, Selectable, Selection
 from edgenode.policy.tagging import Tagging
@@ -97,6 +98,10 @@ def _inspection(rules: Rules) -> Stage:
     return Inspection.of(rules.global_filters, formulas, rules.actions)
 
 
+def _quarantine(rules: Rules) -> Selectable:
+    return Quarantined(rules.actions, {})
+
+
 def _counting(rules: Rules) -> Stage:
     formulas = rules.formulas or SectionFormulas(rules.definitions)
     flows = Flows.of(rules.flows, rules.definitions.sections, formulas)
@@ -108,7 +113,14 @@ def _acl(rules: Rules) -> Stage | Selectable:
     return ACL.of(rules.acl_profiles, rules.actions)
 
 
-STAGES: tuple[Callable[[Rules], Stage | Selectable], ...] = (_tagging, _global_filters, _inspection, _counting, _acl)
+STAGES: tuple[Callable[[Rules], Stage | Selectable], ...] = (
+    _tagging,
+    _global_filters,
+    _inspection,
+    _quarantine,
+    _counting,
+    _acl,
+)
 """What makes each stage, in the order in which they judge; the automatic tags come first."""
 
 
@@ -120,7 +132,7 @@ def compiled(rules: Rules) -> tuple[Stage | Selectable, ...]:
     return tuple(make(rules) for make in STAGES)
 
 
-NAMES = (Tagging.name, GlobalFilters.name, Inspection.name, Counting.name, ACL.name)
+NAMES = (Tagging.name, GlobalFilters.name, Inspection.name, Quarantined.name, Counting.name, ACL.name)
 """The names of the stages that are built in, in the order in which they judge."""
 
 

@@ -149,7 +149,7 @@ def test_where_nothing_is_counted_there_is_no_stage_but_its_place() -> None:
     """What stands before it or behind it stays there."""
     own = [Placed(Own("behind"), after="counting"), Placed(Own("before"), before="counting"), Placed(Own("last"))]
     pipeline = pipeline_of(compiled(Rules()), own, selection=Selection(MemoryState()))
-    assert [stage.name for stage in pipeline.stages] == ["global-filters", "before", "behind", "last"]
+    assert [stage.name for stage in pipeline.stages] == ["global-filters", "quarantine", "before", "behind", "last"]
 
 
 def test_what_limits_refuse_is_inspected() -> None:

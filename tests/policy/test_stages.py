@@ -18,7 +18,8 @@ RULES = Rules({"shop": ("partner",)}, FILTERS, actions=PREDEFINED)
 def test_every_stage_is_compiled_in_order_and_tagging_comes_first() -> None:
     """The visible tuple is all there is; filters see the automatic tags, so those are put on before."""
     stages = compiled(RULES)
-    assert [stage.name for stage in stages] == ["tagging", "global-filters", "inspection", "counting", "acl"]
+    names = ["tagging", "global-filters", "inspection", "quarantine", "counting", "acl"]
+    assert [stage.name for stage in stages] == names
     assert len(stages) == len(STAGES)
 
 

@@ -1,0 +1,144 @@
+"""The stage of the quarantine: refuses requests that have a value which is held.
+
+Law: whatever of a request is held, in whatever spelling, is found, and the strongest action of all its entries is
+taken. An entry always refuses at least as much as whoever added it could have wanted: one whose action is no more, or
+has come to let requests pass, blocks.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import ClassVar
+
+from attrs import define, field, frozen
+from twisted.logger import Logger
+
+from edgenode.model.decision import NOTHING, Action, Decision, Reason
+from edgenode.model.errors import InvalidValue
+from edgenode.model.exchange import UNKNOWN_CLIENT, Exchange
+from edgenode.policy.actions import PREDEFINED, Skip
+from edgenode.policy.keys import ADDRESS, Part
+from edgenode.policy.selection import Selection
+from edgenode.rules.tags import canonical
+from edgenode.state.interface import Entry, Quarantine
+
+NAME = "quarantine"
+
+DYNAMIC_RULE = "dynamic-rule "
+"""What the holder's name begins with where that is a dynamic rule."""
+
+
+@define(eq=False)
+class Words:
+    """The words of the keys that are held, read once.
+
+    :ivar keys: the keys that they are of.
+    :ivar parts: each, for the values of a request; without those of bans, which the stage that counts looks up.
+    """
+
+    _log: ClassVar[Logger] = Logger()
+
+    keys: frozenset[str] = frozenset()
+    parts: tuple[Part, ...] = ()
+
+    def read(self, keys: frozenset[str]) -> tuple[Part, ...]:
+        """The parts of other keys."""
+        found = []
+        for key in sorted(keys):
+            if " " in key or key == ADDRESS:
+                continue
+            try:
+                found.append(Part.from_text(key))
+            except InvalidValue as problem:
+                self._log.error("{key} is held, and not looked for: {sentence}", key=key, sentence=problem.sentence)
+        self.keys, self.parts = keys, tuple(found)
+        return self.parts
+
+
+@frozen(eq=False)
+class Quarantined:
+    """What makes the stage of a pipeline; without a state nothing is held.
+
+    :ivar actions: every action by its name.
+    :ivar tags: of dynamic rules, by their names, the tags for what they hold.
+    """
+
+    name: ClassVar[str] = NAME
+
+    actions: Mapping[str, Action]
+    tags: Mapping[str, frozenset[str]]
+
+    def selected(self, selection: Selection) -> Held | None:
+        """The stage with the state of a pipeline."""
+        return None if selection.state is None else Held(self.actions, self.tags, selection.state.quarantine)
+
+
+@frozen(eq=False)
+class Held:
+    """The stage. The pipeline leaves it out as long as its quarantine has no keys.
+
+    :ivar actions: as above.
+    :ivar tags: likewise.
+    :ivar quarantine: what is held.
+    """
+
+    name: ClassVar[str] = NAME
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    actions: Mapping[str, Action]
+    tags: Mapping[str, frozenset[str]]
+    quarantine: Quarantine
+    _words: Words = field(factory=Words, init=False)
+
+    def decide(self, exchange: Exchange) -> Decision:
+        """The strongest action of all entries that hold a value of the exchange."""
+        quarantine, words = self.quarantine, self._words
+        keys = quarantine.keys
+        parts = words.parts if words.keys is keys or words.keys == keys else words.read(keys)
+        found: list[Entry | None] = []
+        client = exchange.client
+        if ADDRESS in keys and client and client != UNKNOWN_CLIENT:
+            found.append(quarantine.find(ADDRESS, client))
+        for part in parts:
+            found += [quarantine.find(part.word, value) for value in part.values(exchange)]
+        entries = [entry for entry in found if entry is not None]
+        return self._decision(entries) if entries else NOTHING
+
+    def _decision(self, entries: list[Entry]) -> Decision:
+        tags = {NAME}
+        decision = Decision()
+        for entry in entries:
+            action = self._action(entry)
+            if entry.who.startswith(DYNAMIC_RULE):
+                rule = entry.who.removeprefix(DYNAMIC_RULE)
+                tags |= {canonical(f"dynamic-rule:{rule}"), *self.tags.get(rule, ())}
+            decision.add(Decision(reasons=(_reason(entry, action.name),), action=action))
+        winner = decision.action
+        assert winner is not None
+        decision.tags = frozenset((*tags, *winner.tags, canonical(f"action:{winner.name}")))
+        return decision
+
+    def _action(self, entry: Entry) -> Action:
+        for action in (self.actions.get(entry.action), self.actions.get("block")):
+            if action is not None and not isinstance(action, Skip):
+                return action
+        return PREDEFINED["block"]
+
+
+@lru_cache(1024)
+def _reason(entry: Entry, action: str) -> Reason:
+    """Why the requests that an entry holds are refused: which, who, why, and until when."""
+    until = "until it is lifted" if math.isinf(entry.until) else f"until {moment(entry.until)}"
+    return Reason(NAME, entry.who, f"{entry.key}: {entry.value}", f"{entry.why}, {until}".lstrip(", "), action)
+
+
+def moment(seconds: float) -> str:
+    """Seconds since the epoch as RFC 3339, UTC, to the second; what is too far away is the end of the year 9999."""
+    try:
+        found = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    except (OverflowError, ValueError, OSError):
+        found = datetime.datetime.max
+    return f"{found:%Y-%m-%dT%H:%M:%SZ}"
