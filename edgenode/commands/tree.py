@@ -21,6 +21,7 @@ COMMANDS = {
     "feeds": ("feeds", "ask the sources of lists and datafeeds now, or list them"),
     "import": ("import_", "make sections of the rules of another product"),
     "pki": ("pki", "make certificates for development and tests"),
+    "quarantine": ("quarantine", "list, hold and release what a running node refuses for a time"),
     "reference": ("reference", "print the reference of the configuration, or of one key"),
     "reload": ("reload", "have a running node read its configuration file again"),
     "replay": ("replay", "tell what would have been decided for recorded requests"),

@@ -11,7 +11,8 @@ import pathlib
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ from twisted.python.failure import Failure
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.model.version import version
-from edgenode.node import control, systemd
+from edgenode.node import control, quarantine_orders, systemd
 from edgenode.node.feed_listing import listing
 from edgenode.node.privileges import HOW
 from edgenode.node.quiet_port import QuietReactor
@@ -116,7 +117,9 @@ class Node(MultiService):
 
     def _listen(self, _: object) -> None:
         if self._serving and self._control is None:
-            self._control = control.listen(QuietReactor(self._reactor), self.reload, feeds=self._feeds)
+            self._control = control.listen(
+                QuietReactor(self._reactor), self.reload, feeds=self._feeds, quarantine=self._quarantine
+            )
 
     def install_signal_handlers(self) -> None:
         """Reload on SIGHUP, which would end the process otherwise, and drain on SIGTERM, from now on."""
@@ -152,6 +155,11 @@ class Node(MultiService):
         """What lists and datafeeds hold; the files that are looked at for this may be on a slow disk."""
         listed = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), listing, self._edge.configuration)
         return listed.addCallback(partial(control.Report, True))
+
+    def _quarantine(self, order: Mapping[str, str], uid: int) -> Deferred[control.Report]:
+        """Do what somebody orders; who that is may have to be looked up elsewhere."""
+        named = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), quarantine_orders.user, uid)
+        return named.addCallback(lambda who: quarantine_orders.obey(order, who, self._edge.configuration, time.time()))
 
     def _read_again(self) -> None:
         waiting, self._waiting = self._waiting, []
