@@ -80,8 +80,9 @@ class Edge:
     watch_interval: Seconds = setting(
         "How often the files of certificates, trust stores and ``[geo]`` are checked; 0 never. A file that "
         "has changed, and is unchanged at the next check, is read again; if it cannot be used, the old one "
-        "stays in use.",
-        Seconds(1.0),
+        "stays in use. Twice this, and less than half a second more, is how long a client stays connected whose "
+        "certificate a new list revokes.",
+        Seconds(0.25),
     )
     state: Folder | None = setting(
         "Where the node keeps the last good content of each ``https`` source. Nobody but its user should be "

@@ -19,12 +19,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from edgenode.config import credentials
+from edgenode.config.credentials import Credentials
 from edgenode.config.file_signatures import Signature
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError, Problem
 
 _RETRY = 60.0
 """Seconds after which files that could not be used are tried again: a certificate may have become valid."""
+
+_DATES = 1.0
+"""Seconds after which it is looked again at what is getting old: that takes as long as to look at the files."""
 
 _IDLE = 5.0
 """Seconds after which a watch that ``watch-interval = 0`` has switched off looks whether it still is."""
@@ -52,6 +56,7 @@ class Watch:
         self._try_again_at = 0.0
         self._reported: frozenset[Problem] = frozenset()
         self._old: frozenset[Problem] = frozenset()
+        self._dated: tuple[Credentials | None, float] = (None, 0.0)  # of what, and until when, dates were looked at
         self._next: Any = None
         self._watching = False
 
@@ -76,19 +81,24 @@ class Watch:
         if not self._running().edge.watch_interval:
             self._schedule()
             return
-        looking = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), _look_at, self._running())
+        running, (dated, until), now = self._running(), self._dated, self._reactor.seconds()
+        dates = running.credentials is not dated or now >= until
+        if dates:
+            self._dated = running.credentials, now + _DATES
+        looking = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), _look_at, running, dates)
         looking.addCallback(self._looked).addErrback(self._failed).addBoth(lambda _: self._schedule())
 
     def _failed(self, failure: Failure) -> None:
         if self._watching:
             _log.failure("the files could not be looked at", failure=failure)
 
-    def _looked(self, found: tuple[Mapping[str, Signature], frozenset[Problem]]) -> Deferred[None] | None:
+    def _looked(self, found: tuple[Mapping[str, Signature], frozenset[Problem] | None]) -> Deferred[None] | None:
         """Whether there is something to be read: what was the same at the last look."""
         changed, old = found
-        for problem in sorted(old - self._old, key=str):
-            _log.warn("{problem}", problem=str(problem))
-        self._old = old
+        if old is not None:
+            for problem in sorted(old - self._old, key=str):
+                _log.warn("{problem}", problem=str(problem))
+            self._old = old
         stable = {header: signature for header, signature in changed.items() if self._seen.get(header) == signature}
         self._seen = changed
         self._tried = {header: signature for header, signature in self._tried.items() if header in changed}
@@ -144,7 +154,9 @@ class Watch:
         self._reported = frozenset(problems)
 
 
-def _look_at(configuration: Configuration) -> tuple[Mapping[str, Signature], frozenset[Problem]]:
-    """What has changed, and what is getting old."""
+def _look_at(configuration: Configuration, dates: bool) -> tuple[Mapping[str, Signature], frozenset[Problem] | None]:
+    """What has changed, and if dates are to be looked at what is getting old."""
+    if not dates:
+        return configuration.changed(), None
     now = datetime.datetime.now(datetime.UTC)
     return configuration.changed(), frozenset(credentials.getting_old(configuration.credentials, now))

@@ -223,6 +223,19 @@ async def test_a_client_that_is_revoked_is_closed_and_others_go_on(pki: PKI, ech
     await node.stop()
 
 
+async def test_a_new_revocation_list_closes_an_open_one_without_a_reload(pki: PKI, echo: Echo) -> None:
+    """1008: the file is found to be another, read, and clients are judged by it. How soon, is a sum of intervals."""
+    write_pem(pki.folder / "clients.crl", [pki.clients.crl()])
+    node = Node.of(pki, echo.port, {**OPEN, "trust-store clients": {"crl": "clients.crl"}})
+    node.start()
+    opened = threading.Event()
+    waiting = in_thread(_wait_for_the_end, node, opened, pki.client)
+    await until(opened.is_set)
+    write_pem(pki.folder / "clients.crl", [pki.clients.crl([pki.client])])
+    assert (await waiting)[0] == 1008
+    await node.stop()
+
+
 async def test_a_stop_of_the_node_ends_it_with_1001(pki: PKI, echo: Echo) -> None:
     """After drain-timeout, on both sides; until then it goes on."""
     node = Node.of(pki, echo.port, OPEN)

@@ -21,6 +21,7 @@ from edgenode.config import credentials
 from edgenode.config.credentials import Credentials
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError, Problem
+from edgenode.net.deadlines import SWEEP
 from edgenode.node import watch
 from tests.support.certificates import DAY, SERVER, Issued, make_authority, now, write_pem
 from tests.support.node import GROUPS, PKI, Answer, Changes, Client, Node, Origin, get, in_thread, ini, started, until
@@ -472,6 +473,41 @@ def test_a_file_that_has_changed_again_is_tried_at_once() -> None:
     watched.signature = ("newer",)
     reactor.pump([1.0] * 2)
     assert watched.read == 2
+
+
+def test_a_new_list_ends_what_is_open_within_a_second(pki: PKI) -> None:
+    """Unless ``watch-interval`` says otherwise: two looks, and then the deadlines' sweeps."""
+    interval = Configuration.from_text(ini(1), pki.folder, {}).edge.watch_interval
+    assert 2 * interval + 2 * SWEEP <= 0.9
+    watched = Watched(interval=interval, usable=True)
+    reactor, running = watching(watched)
+    reactor.pump([interval] * 3)
+    watched.signature = ("new",)  # a moment after a look
+    reactor.pump([interval])
+    assert running().signatures == {"certificate edge": ("old",)}, "it may be being written"
+    reactor.pump([interval])
+    assert running().signatures == {"certificate edge": ("new",)}
+
+
+def test_dates_are_looked_at_once_a_second_and_where_there_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes as long as to look at the files, and what is getting old has days."""
+    looked: list[Credentials] = []
+
+    def getting_old(found: Credentials, now: datetime.datetime) -> list[Problem]:
+        looked.append(found)
+        return []
+
+    monkeypatch.setattr(credentials, "getting_old", getting_old)
+    watched = Watched(interval=0.125, usable=True)
+    reactor, _ = watching(watched)
+    reactor.pump([0.125] * 8)
+    assert (watched.looked, len(looked)) == (8, 1)
+    reactor.pump([0.125] * 2)
+    assert len(looked) == 2
+    watched.credentials = Credentials()
+    reactor.pump([0.125])
+    assert len(looked) == 3
+    assert looked[2] is watched.credentials
 
 
 def test_without_an_interval_no_file_is_looked_at() -> None:
