@@ -615,8 +615,8 @@ FLOWS = {
     "a filter that looks too early": (
         "steps = one two\n[global-filter g]\naction = block\ntag = flow:f",
         [
-            "warning: [global-filter g] tag: the tag flow:f is that of [flow f], and put on only after every filter has "
-            "been judged\n    flow:f\n    ^"
+            "warning: [global-filter g] tag: the tag flow:f is that of [flow f], and put on only after every filter "
+            "has been judged\n    flow:f\n    ^"
         ],
     ),
 }

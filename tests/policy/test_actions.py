@@ -199,7 +199,9 @@ def test_all_but_monitor_skip_the_remaining_stages(name: str, kind: type[Action]
 def test_predefined_actions_are_their_types() -> None:
     """Skip, block, close and monitor exist without a section, as a section with just the type makes them; and so does
     rate-limit, which blocks with another status and text."""
-    usual = ActionSection(type="block", status=429, body=Template.from_text("Too many requests.\n")).action("rate-limit")
+    usual = ActionSection(type="block", status=429, body=Template.from_text("Too many requests.\n")).action(
+        "rate-limit"
+    )
     of_types = {name: ActionSection(type=name).action(name) for name in TYPES if name != "redirect"}
     assert dict(PREDEFINED) == {**of_types, "rate-limit": usual}
 
