@@ -12,12 +12,15 @@ from functools import cached_property
 
 from attrs import define, evolve, frozen
 
+from edgenode.config.challenge_keys import OWN
 from edgenode.config.data import Sections
 from edgenode.config.feed_contents import Contents
 from edgenode.model.decision import Action
 from edgenode.model.interfaces import Stage
 from edgenode.policy import stages
 from edgenode.policy.actions import PREDEFINED
+from edgenode.policy.challenge import Challenge, armed
+from edgenode.policy.challenge_tokens import Keys, Tokens
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.selection import Selectable
 from edgenode.policy.stages import Rules
@@ -38,10 +41,12 @@ class Formulas:
 
     :ivar configuration: the sections.
     :ivar contents: what their lists and datafeeds hold.
+    :ivar challenge_keys: what challenges are signed with.
     """
 
     configuration: Sections
     contents: Contents
+    challenge_keys: Keys = OWN
 
     @cached_property
     def definitions(self) -> Definitions:
@@ -60,7 +65,20 @@ class Formulas:
 
         :raises InvalidValue: if a section's keys do not go together.
         """
-        return {**PREDEFINED} | {name: section.action(name) for name, section in self.configuration.actions.items()}
+        written = {name: section.action(name) for name, section in self.configuration.actions.items()}
+        return {name: armed(action, self._tokens) for name, action in {**PREDEFINED, **written}.items()}
+
+    @cached_property
+    def _tokens(self) -> Tokens:
+        challenge = self.configuration.challenge
+        return Tokens(self.challenge_keys, challenge.difficulty, challenge.lifetime)
+
+    @cached_property
+    def tokens(self) -> Tokens | None:
+        """What judges solutions of challenges; ``None`` if no section can ask for one."""
+        named = {name for _, section in self.configuration.written() for name in getattr(section, "proposes", ())}
+        challenged = any(isinstance(self.actions.get(name), Challenge) for name in named)
+        return self._tokens if challenged else None
 
     @cached_property
     def lists(self) -> Mapping[str, Section]:
@@ -150,6 +168,7 @@ class CompiledRules:
             rate_limits=configuration.rate_limits,
             flows=configuration.flows,
             acl_profiles=configuration.acl_profiles,
+            tokens=formulas.tokens,
         )
         if before is not None and before.compiled.same(rules):
             return before

@@ -1,5 +1,5 @@
 """The files behind a configuration: certificates, private keys, authorities and revocation lists, read and judged; and
-databases of addresses, which are files that change likewise.
+databases of addresses and keys of challenges, which are files that change likewise.
 
 The module owns who uses which certificate for what; ``edgenode.tls`` owns the reading. Its law: what would only show in
 a handshake is found when the configuration is loaded.
@@ -17,12 +17,14 @@ from attrs import evolve, field, frozen
 from cryptography import x509
 from OpenSSL import crypto
 
-from edgenode.config import schema
+from edgenode.config import challenge_keys, schema
 from edgenode.config.data import Sections
 from edgenode.config.file_signatures import Signature, file_state
 from edgenode.feeds import geo
 from edgenode.feeds.geo import Databases, Geo
 from edgenode.model.errors import Problem
+from edgenode.policy.challenge import ChallengeSection
+from edgenode.policy.challenge_tokens import Keys
 from edgenode.tls import certificates, expiry, truststores
 from edgenode.tls.certificates import Certificate, LoadedCertificate
 from edgenode.tls.paths import path_warnings
@@ -31,7 +33,8 @@ from edgenode.tls.problems import Problems
 from edgenode.tls.revocation import fill_store
 from edgenode.tls.truststores import LoadedTrustStore, TrustStore
 
-Loaded = LoadedCertificate | LoadedTrustStore | Databases
+Loaded = LoadedCertificate | LoadedTrustStore | Databases | Keys
+_WithFiles = Certificate | TrustStore | Geo | ChallengeSection
 
 
 @frozen
@@ -41,6 +44,7 @@ class Credentials:
     :ivar certificates: the certificates by the name of their section.
     :ivar trust_stores: the trust stores likewise.
     :ivar databases: those of addresses; ``None`` if there are none.
+    :ivar challenge_keys: what challenges are signed with.
     :ivar signatures: of their files right before they were read, by the header of their section.
     :ivar kept: the headers of the sections whose files could not be used when all were read: what they held before is
         in use.
@@ -49,6 +53,7 @@ class Credentials:
     certificates: Mapping[str, LoadedCertificate] = field(factory=dict)
     trust_stores: Mapping[str, LoadedTrustStore] = field(factory=dict)
     databases: Databases | None = None
+    challenge_keys: Keys = challenge_keys.OWN
     signatures: Mapping[str, Signature] = field(factory=dict, eq=False, repr=False)
     kept: tuple[str, ...] = field(default=(), eq=False)
 
@@ -64,6 +69,7 @@ class Credentials:
             {name: each for name, each in self.certificates.items() if f"{Certificate.kind} {name}" in same},
             {name: each for name, each in self.trust_stores.items() if f"{TrustStore.kind} {name}" in same},
             self.databases if Geo.kind in same else None,
+            self.challenge_keys if ChallengeSection.kind in same else challenge_keys.OWN,
             {header: signature for header, signature in self.signatures.items() if header in same},
         )
 
@@ -74,6 +80,7 @@ class Credentials:
             {**self.certificates, **{each.name: each for each in loaded if isinstance(each, LoadedCertificate)}},
             {**self.trust_stores, **{each.name: each for each in loaded if isinstance(each, LoadedTrustStore)}},
             next((each for each in loaded if isinstance(each, Databases)), self.databases),
+            next((each for each in loaded if isinstance(each, Keys)), self.challenge_keys),
             {**self.signatures, **{header: signature for header, (signature, _) in read.items()}},
         )
 
@@ -165,9 +172,11 @@ def refresh(
     return credentials, list(dict.fromkeys(problems))
 
 
-def _sections(configuration: Sections) -> Iterator[tuple[str, Certificate | TrustStore | Geo]]:
+def _sections(configuration: Sections) -> Iterator[tuple[str, _WithFiles]]:
     if configuration.geo:
         yield configuration.geo.kind, configuration.geo
+    if configuration.challenge.keys:
+        yield configuration.challenge.kind, configuration.challenge
     for name, certificate in configuration.certificates.items():
         yield f"{certificate.kind} {name}", certificate
     for name, trust_store in configuration.trust_stores.items():
@@ -190,9 +199,7 @@ def _read(
     return read, problems
 
 
-def _loaded(
-    name: str, section: Certificate | TrustStore | Geo, now: datetime.datetime
-) -> tuple[Loaded | None, tuple[Problem, ...]]:
+def _loaded(name: str, section: _WithFiles, now: datetime.datetime) -> tuple[Loaded | None, tuple[Problem, ...]]:
     """The files of a section, read, and tried in OpenSSL's hands: what it would not take later it does not take now."""
     problems = Problems(f"{section.kind} {name}".rstrip())
     loaded: Loaded | None = None
@@ -200,6 +207,8 @@ def _loaded(
     with problems.reading(""):
         if isinstance(section, Geo):
             return geo.load(section)
+        if isinstance(section, ChallengeSection):
+            return challenge_keys.load(section)
         if isinstance(section, Certificate):
             loaded, found = certificates.load(name, section, now)
             with problems.reading("chain", section.chain):
@@ -213,11 +222,11 @@ def _loaded(
     return (None if problems.fatal else loaded), found + problems.found
 
 
-def _signature(section: Certificate | TrustStore | Geo) -> Signature:
+def _signature(section: _WithFiles) -> Signature:
     return tuple(map(file_state, _files(section)))
 
 
-def _files(section: Certificate | TrustStore | Geo) -> Iterator[pathlib.Path]:
+def _files(section: _WithFiles) -> Iterator[pathlib.Path]:
     values = (getattr(section, attribute.name) for attribute in attrs.fields(type(section)))
     paths = (path for value in values for path in (value if isinstance(value, tuple) else (value,)))
     return (path for path in paths if isinstance(path, pathlib.Path))

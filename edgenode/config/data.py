@@ -17,6 +17,7 @@ from edgenode.config.extensions import SinkSection, StageSection
 from edgenode.feeds.geo import Geo
 from edgenode.policy.acl import ACLProfile
 from edgenode.policy.actions import ActionSection
+from edgenode.policy.challenge import ChallengeSection
 from edgenode.policy.flows import Flow
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.modes import Level, settle
@@ -37,12 +38,14 @@ class Sections:
 
     :ivar edge: what holds for the whole node.
     :ivar geo: the databases of addresses.
+    :ivar challenge: what is asked of clients that meet a challenge.
     :ivar global_filters: those of the file, then the system-managed ones.
     :ivar actions: those of the file, without the predefined ones.
     """
 
     edge: Edge = field(factory=Edge)
     geo: Geo = field(factory=Geo)
+    challenge: ChallengeSection = field(factory=ChallengeSection)
     listeners: Mapping[str, Listener] = field(factory=dict)
     server_groups: Mapping[str, ServerGroup] = field(factory=dict)
     certificates: Mapping[str, Certificate] = field(factory=dict)

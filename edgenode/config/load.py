@@ -192,6 +192,8 @@ class Configuration(Sections):
         contents, found = feed_contents.refresh(self, self.contents, headers)
         problems += found
         try:
+            if renewed.challenge_keys != self.credentials.challenge_keys:
+                return configuration._holding(contents), problems
             return configuration.holding(contents), problems
         except InvalidValue as problem:
             return configuration, [*problems, Problem("", "", f"the global filters together: {problem.sentence}")]
@@ -205,7 +207,11 @@ class Configuration(Sections):
             return self
         if contents.read == self.contents.read:
             return evolve(self, contents=contents)
-        return evolve(self, contents=contents, rules=CompiledRules.of(Formulas(self, contents), self.rules))
+        return self._holding(contents)
+
+    def _holding(self, contents: Contents) -> Configuration:
+        formulas = Formulas(self, contents, self.credentials.challenge_keys)
+        return evolve(self, contents=contents, rules=CompiledRules.of(formulas, self.rules))
 
 
 def load_origin(path: str | os.PathLike[str], origin: str) -> Configuration:
@@ -272,13 +278,13 @@ def _load(
     wrong = {problem.section for problem in found if not problem.warning}
     contents, found = feed_contents.load(sections, wrong, None if before is None else before.contents)
     problems += found
-    formulas = Formulas(sections, contents)
+    in_use = None if before is None else before.credentials.of(sections, before)
+    files, found = credentials.load(sections, now, in_use)
+    problems += found
+    formulas = Formulas(sections, contents, files.challenge_keys)
     problems += [problem for check in catalogue.OF_SECTIONS for problem in check(sections)]
     problems += [problem for check in catalogue.OF_RULES for problem in check(formulas)]
     rules, found = compile_rules(formulas, None if before is None else before.rules)
-    problems += found
-    in_use = None if before is None else before.credentials.of(sections, before)
-    files, found = credentials.load(sections, now, in_use)
     problems += found
     if all(problem.warning for problem in problems):
         problems += [problem for check in catalogue.OF_THE_WHOLE for problem in check(formulas)]

@@ -16,14 +16,13 @@ from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange
 from edgenode.model.settings import Reference, Tag, Word, setting
+from edgenode.policy.challenge import PASSED, Passed, for_humans
 from edgenode.policy.selection import Selection
+from edgenode.policy.tagging import HUMAN
 from edgenode.rules.tags import canonical
 
 LISTS = ("enforce-deny", "bypass", "allow-bot", "deny-bot", "allow", "deny")
 """The lists of a profile."""
-
-HUMAN = "human"
-"""The tag of a requester that has solved a challenge."""
 
 CHALLENGE = "challenge"
 """The name of the action that a requester gets that may be a program."""
@@ -93,6 +92,13 @@ class ACLProfile:
         "Tags for the requests for which a list decides, besides ``acl:NAME``.", ()
     )
 
+    @property
+    def proposes(self) -> tuple[str, ...]:
+        """The names of the actions that can be taken because of it."""
+        if not self.active:
+            return ()
+        return (self.action, CHALLENGE) if self.deny_bot else (self.action,)
+
     def lists(self) -> Mapping[str, tuple[str, ...]]:
         """The tags of each of :data:`LISTS`."""
         return {name: getattr(self, name.replace("-", "_")) for name in LISTS}
@@ -125,7 +131,7 @@ class Profile:
     _listed: frozenset[str]
     _bits: Mapping[str, int]
     _lists: Mapping[str, tuple[str, ...]]
-    _consequences: Mapping[Row, Decision]
+    _consequences: Mapping[tuple[Row, bool], Decision]
     _alone: Mapping[tuple[str, bool], Decision]
 
     @classmethod
@@ -144,7 +150,12 @@ class Profile:
             for tag in several:
                 bits[tag] = bits.get(tag, 0) | 1 << bit
         tags = frozenset((canonical(f"acl:{name}"), *section.tags))
-        consequences = {row: _consequence(row, tags, taken.get(row.becomes)) for row in ROWS}
+        humans = {word: for_humans(action) for word, action in taken.items()}
+        consequences = {
+            (row, human): _consequence(row, tags, (humans if human else taken).get(row.becomes))
+            for row in ROWS
+            for human in (False, True)
+        }
         alone: dict[tuple[str, bool], Decision] = {}
         needs = frozenset[str]().union(*(action.needs for action in taken.values()))
         made = cls(name, needs, frozenset(bits), MappingProxyType(bits), lists, consequences, alone)
@@ -175,9 +186,13 @@ class Profile:
         row = _BY_FACTS[facts]
         if row is None:
             return NOTHING
-        shown, consequence = " ".join(tag for tag in self._lists[row.list] if tag in found), self._consequences[row]
+        shown, consequence = (
+            " ".join(tag for tag in self._lists[row.list] if tag in found),
+            self._consequences[row, human],
+        )
         action = consequence.action
-        reason = Reason(self.name, self.profile, f"{row.list}: {shown}", "", "" if action is None else action.name)
+        note, named = PASSED if isinstance(action, Passed) else "", "" if action is None else action.name
+        reason = Reason(self.name, self.profile, f"{row.list}: {shown}", note, named)
         return Decision(consequence.tags, (reason,), action, (), consequence.exempt)
 
 

@@ -21,6 +21,7 @@ from edgenode.model.exchange import Exchange, Headers, Response
 from edgenode.model.extensions import Extension, failed
 from edgenode.model.settings import Between, Choice, Extends, Tag, Word, setting
 from edgenode.policy import escaping
+from edgenode.policy.challenge import Challenge
 from edgenode.policy.escaping import HeaderField, Location
 from edgenode.policy.tagging import check_own_tag
 from edgenode.policy.templates import Filled, Template
@@ -166,16 +167,18 @@ TYPES: Mapping[str, type[Action]] = MappingProxyType(
         "block": Block,
         "close": Close,
         "redirect": Redirect,
+        "challenge": Challenge,
         "monitor": Monitor,
     }
 )
-"""Every type of action, strongest first. ``challenge`` will stand between ``redirect`` and ``monitor``, with 200."""
+"""Every type of action, strongest first."""
 
 PREDEFINED: Mapping[str, Action] = MappingProxyType(
     {
         "skip": Skip("skip"),
         "block": Block("block"),
         "close": Close("close"),
+        "challenge": Challenge("challenge"),
         "monitor": Monitor("monitor"),
         "rate-limit": Block(
             "rate-limit", status=429, body=escaping.body(Template.from_text("Too many requests.\n"), TEXT)
@@ -200,9 +203,9 @@ _STRENGTHS = ", ".join(f"{word} {action.default_priority}" for word, action in T
 class ActionSection:
     """What a filter does with the requests that it matches.
 
-    The strongest of all proposed actions wins: skip, block, close, redirect, monitor, in this order unless ``priority``
-    says otherwise; of two equals the one whose filter stands earlier in the file. Values of the exchange can be put
-    into its texts, as in ``${ip.src}``.
+    The strongest of all proposed actions wins: skip, block, close, redirect, challenge, monitor, in this order unless
+    ``priority`` says otherwise; of two equals the one whose filter stands earlier in the file. Values of the exchange
+    can be put into its texts, as in ``${ip.src}``.
     """
 
     kind: ClassVar[str] = "action"
@@ -211,8 +214,9 @@ class ActionSection:
 
     type: Annotated[str, Extends("action", tuple(TYPES))] = setting(
         "``skip`` forwards at once and skips the remaining stages, ``block`` answers with a status, ``close`` closes "
-        "the connection without a byte, ``redirect`` sends the client elsewhere, ``monitor`` only reports. An "
-        "extension's type has the extension's keys, besides ``priority`` and ``tags``."
+        "the connection without a byte, ``redirect`` sends the client elsewhere, ``challenge`` has a browser work "
+        "before it lets it pass, ``monitor`` only reports. An extension's type has the extension's keys, besides "
+        "``priority`` and ``tags``."
     )
     priority: Annotated[int, Between(1, 1000)] | None = setting(
         f"The action of highest priority is taken. Without the key it is that of the type: {_STRENGTHS}.", None
@@ -230,8 +234,8 @@ class ActionSection:
         None,
     )
     headers: tuple[HeaderField, ...] = setting(
-        "Header fields, one ``name: value`` a line: of ``block`` and ``redirect`` for the answer, of ``monitor`` for "
-        "the origin, in place of what the client sent under these names.",
+        "Header fields, one ``name: value`` a line: of ``block``, ``redirect`` and ``challenge`` for the answer, of "
+        "``monitor`` for the origin, in place of what the client sent under these names.",
         (),
     )
     body: Template | None = setting("The body of ``block``, sent as UTF-8 with a line feed at its end.", None)
@@ -367,6 +371,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "block": ("status", "headers", "body", "content_type", "location"),
         "close": (),
         "redirect": ("status", "headers", "location"),
+        "challenge": ("headers",),
         "monitor": ("headers",),
     }
 )

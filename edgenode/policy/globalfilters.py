@@ -16,7 +16,8 @@ from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange
 from edgenode.model.settings import Reference, Tag, Word, setting
-from edgenode.policy.tagging import MESSAGE, check_own_tag
+from edgenode.policy.challenge import PASSED, Challenge, for_humans
+from edgenode.policy.tagging import HUMAN, MESSAGE, check_own_tag
 from edgenode.rules import filter_feeds
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.feeds import Feed
@@ -78,6 +79,11 @@ class GlobalFilter(Section, Feed):
                 raise InvalidValue(f"tags: {tag}: {problem.sentence}") from None
 
     @property
+    def proposes(self) -> tuple[str, ...]:
+        """The names of the actions that can be taken because of it."""
+        return (self.action,) if self.active and self.action is not None else ()
+
+    @property
     def empty(self) -> bool:
         """Whether it has no condition at all."""
         return self.feed is None and super().empty
@@ -127,6 +133,7 @@ class _Consequence:
     :ivar taken: the tags that are put on besides if its action is taken.
     :ivar reasons: the reason for each evidence that it can have, by the ``id`` of that. Those have to be kept alive.
     :ivar alone: likewise the decision if no other filter matches.
+    :ivar note: what its reasons say besides.
     """
 
     filter: str
@@ -140,14 +147,19 @@ class _Consequence:
     reasons: Mapping[int, Reason]
     alone: Mapping[int, Decision]
 
+    note: str
+
     @classmethod
-    def of(cls, name: str, filter: GlobalFilter, action: Action | None, ways: Iterable[Evidence]) -> _Consequence:
+    def of(
+        cls, name: str, filter: GlobalFilter, action: Action | None, ways: Iterable[Evidence], note: str = ""
+    ) -> _Consequence:
         """What follows if a filter matches.
 
         :param ways: every evidence that it can have, as far as that is known beforehand.
+        :param note: what its reasons say besides.
         """
         tags, named = frozenset[str](filter.tags), "" if action is None else action.name
-        reasons = {id(way): _reason(name, filter.name, named, way) for way in ways}
+        reasons = {id(way): _reason(name, filter.name, named, way, note) for way in ways}
         exempt, taken = _NO_STAGES, frozenset[str]()
         if action is not None and action.exempts:
             tags, exempt, action = tags | action.tags, action.exempts, None
@@ -155,16 +167,16 @@ class _Consequence:
             taken = action.tags | {canonical(f"action:{named}")}
         alone = {way: Decision(tags | taken, (reason,), action, (), exempt) for way, reason in reasons.items()}
         strength = 0 if action is None else action.strength
-        return cls(name, filter.name, tags, action, strength, named, exempt, taken, reasons, alone)
+        return cls(name, filter.name, tags, action, strength, named, exempt, taken, reasons, alone, note)
 
 
-def _reason(filter: str, display_name: str, action: str, evidence: Evidence) -> Reason:
+def _reason(filter: str, display_name: str, action: str, evidence: Evidence, note: str) -> Reason:
     """Why a filter matched."""
     return Reason(
         GlobalFilters.name,
         filter,
         " and ".join(map(str, evidence)),
-        ", ".join(dict.fromkeys(each.annotation for each in evidence if each.annotation)),
+        ", ".join(dict.fromkeys(each for each in (*(one.annotation for one in evidence), note) if each)),
         action,
         display_name,
     )
@@ -184,6 +196,7 @@ class GlobalFilters:
     _consequences: tuple[_Consequence, ...]
     needs: frozenset[str]
     needs_of_requests: frozenset[str]
+    _for_humans: tuple[_Consequence, ...] | None = None
 
     @classmethod
     def of(
@@ -221,6 +234,14 @@ class GlobalFilters:
             _Consequence.of(name, each, None if each.action is None else actions[each.action], ways)
             for (name, each), ways in zip(active.items(), compiled.ways, strict=True)
         ]
+        humans = None
+        if any(isinstance(each.action, Challenge) for each in consequences):
+            humans = tuple(
+                _Consequence.of(each.filter, active[each.filter], for_humans(each.action), ways, PASSED)
+                if isinstance(each.action, Challenge)
+                else each
+                for each, ways in zip(consequences, compiled.ways, strict=True)
+            )
         each_needs = [
             needs if consequence.action is None else needs | consequence.action.needs
             for needs, consequence in zip(compiled.each_needs, consequences, strict=True)
@@ -231,7 +252,7 @@ class GlobalFilters:
             if not each.of_messages(name, known)
         )
         nothing = frozenset[str]()
-        return cls(compiled, tuple(consequences), nothing.union(*each_needs), nothing.union(*of_requests))
+        return cls(compiled, tuple(consequences), nothing.union(*each_needs), nothing.union(*of_requests), humans)
 
     @property
     def pieces(self) -> list[object]:
@@ -243,9 +264,12 @@ class GlobalFilters:
         matching = self._formulas.matching(exchange)
         if not matching:
             return NOTHING
+        consequences = self._consequences
+        if self._for_humans is not None and HUMAN in exchange.tags:
+            consequences = self._for_humans
         if len(matching) == 1:
             index, evidence = matching[0]
-            alone = self._consequences[index].alone.get(id(evidence))
+            alone = consequences[index].alone.get(id(evidence))
             if alone is not None:
                 return alone
         tags: list[frozenset[str]] = []
@@ -253,11 +277,11 @@ class GlobalFilters:
         exempt = _NO_STAGES
         winner: _Consequence | None = None
         for index, evidence in matching:
-            consequence = self._consequences[index]
+            consequence = consequences[index]
             tags.append(consequence.tags)
             reason = consequence.reasons.get(id(evidence))
             display_name, named = consequence.display_name, consequence.named
-            reasons.append(reason or _reason(consequence.filter, display_name, named, evidence))
+            reasons.append(reason or _reason(consequence.filter, display_name, named, evidence, consequence.note))
             if consequence.exempt:
                 exempt |= consequence.exempt
             if consequence.action is not None and (winner is None or consequence.strength > winner.strength):

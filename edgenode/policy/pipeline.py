@@ -22,13 +22,14 @@ from edgenode.model.timers import Later, call_later
 from edgenode.policy.acl import Profile
 from edgenode.policy.actions import FAILURE
 from edgenode.policy.awaiting import Resume, Waiting, settled
+from edgenode.policy.challenge import Challenges
 from edgenode.policy.counting import Counting
 from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.inspection import Inspection
 from edgenode.policy.quarantine import Held
 from edgenode.policy.tagging import MESSAGE, Tagging
 
-_BUILT_IN = (Tagging, GlobalFilters, Inspection, Held, Counting, Profile)
+_BUILT_IN = (Tagging, Challenges, GlobalFilters, Inspection, Held, Counting, Profile)
 """The stages whose decisions are what they should be; those of others are looked at."""
 
 _NO_STAGES: frozenset[str] = frozenset()

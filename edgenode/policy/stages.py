@@ -17,6 +17,8 @@ from edgenode.model.interfaces import Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.policy.acl import ACL, ACLProfile
 from edgenode.policy.actions import EXEMPTIBLE
+from edgenode.policy.challenge import Challenges
+from edgenode.policy.challenge_tokens import Tokens
 from edgenode.policy.counting import Counting
 from edgenode.policy.flows import Flow, Flows
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
@@ -46,6 +48,7 @@ class Rules:
     :ivar flows: every flow by its name.
     :ivar acl_profiles: every ACL profile by its name.
     :ivar rate_limits: every rate limit by its name, in the order of the file.
+    :ivar tokens: what judges solutions of challenges; ``None`` if nothing can ask for one.
     :ivar formulas: those of sections with these definitions, as far as they have been made; ``None`` for none.
     :ivar before: the stages that these succeed.
     :ivar start: how the compiling of large sets of regular expressions is begun.
@@ -59,6 +62,7 @@ class Rules:
     flows: Mapping[str, Flow] = field(factory=dict)
     acl_profiles: Mapping[str, ACLProfile] = field(factory=dict)
     rate_limits: Mapping[str, RateLimit] = field(factory=dict)
+    tokens: Tokens | None = None
     formulas: SectionFormulas | None = None
     before: Sequence[Stage | Selectable] = ()
     start: Start = at_once
@@ -75,7 +79,7 @@ class Rules:
             )
             and self.definitions == other.definitions
             and (self.policy_tags, self.actions, self.feeds) == (other.policy_tags, other.actions, other.feeds)
-            and (self.flows, self.acl_profiles) == (other.flows, other.acl_profiles)
+            and (self.flows, self.acl_profiles, self.tokens) == (other.flows, other.acl_profiles, other.tokens)
         )
 
 
@@ -84,6 +88,10 @@ def _tagging(rules: Rules) -> Stage:
     lists = (*active, *rules.definitions.sections.values())
     further = frozenset(each for found in lists for each in found.readings if each in READ_ANEW)
     return Tagging.of(rules.policy_tags, further)
+
+
+def _challenge(rules: Rules) -> Stage:
+    return Challenges(rules.tokens)
 
 
 def _global_filters(rules: Rules) -> Stage:
@@ -115,6 +123,7 @@ def _acl(rules: Rules) -> Stage | Selectable:
 
 STAGES: tuple[Callable[[Rules], Stage | Selectable], ...] = (
     _tagging,
+    _challenge,
     _global_filters,
     _inspection,
     _quarantine,
@@ -132,7 +141,15 @@ def compiled(rules: Rules) -> tuple[Stage | Selectable, ...]:
     return tuple(make(rules) for make in STAGES)
 
 
-NAMES = (Tagging.name, GlobalFilters.name, Inspection.name, Quarantined.name, Counting.name, ACL.name)
+NAMES = (
+    Tagging.name,
+    Challenges.name,
+    GlobalFilters.name,
+    Inspection.name,
+    Quarantined.name,
+    Counting.name,
+    ACL.name,
+)
 """The names of the stages that are built in, in the order in which they judge."""
 
 

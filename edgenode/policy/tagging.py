@@ -53,6 +53,8 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
         "websocket": "``websocket:message`` on a message of a WebSocket (``inspect-messages``).",
         "flow": "A flow whose last step the request takes.",
         "acl": "The ACL profile, if one of its lists has decided.",
+        "human": "Where an action of type ``challenge`` is in use: the client has solved one.",
+        "bot": "Likewise: it has not. This tag, and those of several parts, filters may set as well.",
         "action": "The action that won.",
     }
 )
@@ -62,6 +64,13 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
 MESSAGE = "websocket:message"
 """The tag of a message of a WebSocket, by which rules tell it from a request."""
 
+HUMAN, BOT = "human", "bot"
+"""The tags of clients that have solved a challenge, and of those that have not."""
+
+_RESERVED = frozenset(("all", HUMAN))
+FAMILIES = AUTOMATIC.keys() - {HUMAN, BOT}
+"""What stands before the colon of automatic tags, and of no other ones."""
+
 
 def check_own_tag(text: str) -> None:
     """Check a tag that a filter, a security policy or a trust store wants to set.
@@ -69,8 +78,7 @@ def check_own_tag(text: str) -> None:
     :raises InvalidValue: if it is not in canonical form, or is an automatic tag.
     """
     check_tag(text)
-    family = text.partition(":")[0]
-    if family in AUTOMATIC and (":" in text or family == "all"):
+    if text in _RESERVED or (":" in text and text.partition(":")[0] in FAMILIES):
         raise InvalidValue(f"the tag {text} is set by the node alone", 0)
 
 

@@ -43,7 +43,8 @@ _LONGEST_PASSPHRASE = 1023
 """What cryptography takes."""
 
 # A group may read: a node that has given up root reads its key anew, when it changes, as a member of one.
-_TOO_OPEN = stat.S_IWGRP | stat.S_IRWXO
+TOO_OPEN = stat.S_IWGRP | stat.S_IRWXO
+"""What the permissions of a file with a secret should not have."""
 
 
 @frozen
@@ -136,7 +137,7 @@ def load(
             key = _read_key(certificate.key, passphrase)
             problems.error("key", *_key_faults(certificate, key, chain[0] if chain else None))
         for word, file in (("key", certificate.key), ("passphrase-file", certificate.passphrase_file)):
-            if key is not None and file is not None and os.stat(file).st_mode & _TOO_OPEN:
+            if key is not None and file is not None and os.stat(file).st_mode & TOO_OPEN:
                 problems.warn(word, f"{file} is open to others than its owner and group; chmod 600 or 640 it")
     if problems.fatal or key is None:
         return None, problems.found

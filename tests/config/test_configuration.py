@@ -79,6 +79,7 @@ def test_a_configuration_holds_every_section_by_name(load: Load) -> None:
     assert in_file == [
         "edge",
         "geo",
+        "challenge",
         "listener public",
         "server-group shop",
         "certificate server",
@@ -504,6 +505,14 @@ WARNINGS: dict[str, tuple[dict[str, str], list[str]]] = {
     "a tag that only an inactive filter sets": (
         {"": f"{FILTER}tag = bot\n[global-filter g]\nactive = no\ntags = bot\npath = x"},
         ["[global-filter f] tag: nothing sets the tag bot\n    bot\n    ^"],
+    ),
+    "a human where nobody is challenged": (
+        {"": f"{FILTER}tag = human\n[global-filter g]\nactive = no\naction = challenge\npath = x"},
+        ["[global-filter f] tag: nothing sets the tag human\n    human\n    ^"],
+    ),
+    "a difficulty where nobody is challenged": (
+        {"": "[challenge]\ndifficulty = 20"},
+        ["[challenge]: has no effect: nothing takes an action of type challenge"],
     ),
     "a policy on old lists without a list": (
         {"certificate = server": MTLS, "": f"{CLIENTS}crl-stale = accept"},

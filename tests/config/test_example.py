@@ -36,6 +36,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     (path.parent / "state").mkdir()
     for named in (
         "pki/public/shop.passphrase",
+        "pki/challenge.keys",
         "geo/GeoLite2-City.mmdb",
         "geo/GeoLite2-Country.mmdb",
         "geo/GeoLite2-ASN.mmdb",

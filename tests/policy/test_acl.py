@@ -17,6 +17,7 @@ from edgenode.model.exchange import Exchange
 from edgenode.model.settings import Word
 from edgenode.policy.acl import LISTS, ROWS, ACLProfile, Profile
 from edgenode.policy.actions import PREDEFINED, Block, Monitor, Skip
+from edgenode.policy.challenge import PASSED, Challenge, Passed
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.selection import Selection
@@ -142,9 +143,21 @@ def test_a_match_puts_the_tags_of_the_profile() -> None:
 
 def test_where_nobody_can_be_challenged_who_would_be_is_refused() -> None:
     """Without an action of that name the profile's own is taken."""
-    stage = Profile.of("shop", profile(deny_bot="a"), PREDEFINED)
+    known = {name: action for name, action in PREDEFINED.items() if name != "challenge"}
+    stage = Profile.of("shop", profile(deny_bot="a"), known)
     said = stage.decide(Exchange(CONNECTION, tags=frozenset("a")))
     assert said.action is PREDEFINED["block"]
+
+
+def test_a_human_passes_what_asks_for_a_challenge() -> None:
+    """Also where the profile refuses by an action of that type: it is as monitoring, and its reason says so."""
+    section = evolve(profile(deny="a", deny_bot="b"), action="ask")
+    assert isinstance(decided(section, "a", ask=Challenge("ask", priority=1000)).action, Challenge)
+    passed = decided(section, "a", "human", ask=Challenge("ask", priority=1000))
+    assert isinstance(passed.action, Passed)
+    assert passed.action.strength == 100
+    assert passed.reasons == (Reason("acl", "shop", "deny: a", PASSED, "ask"),)
+    assert decided(section, "b", "human", ask=Challenge("ask")) is NOTHING
 
 
 def test_an_action_that_exempts_competes_with_no_other() -> None:

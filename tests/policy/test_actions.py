@@ -176,8 +176,8 @@ def test_what_an_action_looks_at_is_known() -> None:
 
 
 def test_the_order_of_types_is_the_documented_one() -> None:
-    """Skip is stronger than block, then close, redirect, monitor."""
-    assert list(TYPES) == ["skip", "block", "close", "redirect", "monitor"]
+    """Skip is stronger than block, then close, redirect, challenge, monitor."""
+    assert list(TYPES) == ["skip", "block", "close", "redirect", "challenge", "monitor"]
     strengths = [kind.default_priority for kind in TYPES.values()]
     assert strengths == sorted(set(strengths), reverse=True)
 
@@ -191,14 +191,14 @@ def test_a_priority_is_stronger_than_a_type() -> None:
 
 
 @pytest.mark.parametrize(("name", "kind"), TYPES.items())
-def test_all_but_monitor_skip_the_remaining_stages(name: str, kind: type[Action]) -> None:
-    """What has been decided is not judged any further."""
-    assert kind.skips is (name != "monitor")
+def test_all_but_challenge_and_monitor_skip_the_remaining_stages(name: str, kind: type[Action]) -> None:
+    """What has been decided is not judged any further; what stands behind a challenge may be stronger."""
+    assert kind.skips is (name not in ("challenge", "monitor"))
 
 
 def test_predefined_actions_are_their_types() -> None:
-    """Skip, block, close and monitor exist without a section, as a section with just the type makes them; and so does
-    rate-limit, which blocks with another status and text."""
+    """All but redirect exist without a section, as a section with just the type makes them; and so does rate-limit,
+    which blocks with another status and text."""
     usual = ActionSection(type="block", status=429, body=Template.from_text("Too many requests.\n")).action(
         "rate-limit"
     )

@@ -18,7 +18,7 @@ RULES = Rules({"shop": ("partner",)}, FILTERS, actions=PREDEFINED)
 def test_every_stage_is_compiled_in_order_and_tagging_comes_first() -> None:
     """The visible tuple is all there is; filters see the automatic tags, so those are put on before."""
     stages = compiled(RULES)
-    names = ["tagging", "global-filters", "inspection", "quarantine", "counting", "acl"]
+    names = ["tagging", "challenge", "global-filters", "inspection", "quarantine", "counting", "acl"]
     assert [stage.name for stage in stages] == names
     assert len(stages) == len(STAGES)
 
@@ -30,7 +30,7 @@ def test_pipelines_share_their_stages() -> None:
     one = pipeline_of(stages, mode="off", locate=lambda address: Geography(city=address))
     two = pipeline_of(stages, failure="open", inspect_body_size=7, clock=float)
     assert one.tagging is two.tagging is stages[0]
-    assert one.stages == two.stages == stages[1:2]
+    assert one.stages == two.stages == stages[2:3]
     assert (one.mode, one.failure, one.clock, one.inspect_body_size) == ("off", "closed", None, 128 * 1024)
     assert (two.mode, two.failure, two.clock, two.inspect_body_size) == ("block", "open", float, 7)
     assert one.locate is not None

@@ -201,13 +201,16 @@ def unused(formulas: Formulas) -> Iterator[Problem]:
             referred.update((setting.notation.refers_to, name) for name in names if setting.notation.refers_to)
     for header, section in configuration.written():
         kind, _, name = header.partition(" ")
-        everywhere, by_name = getattr(section, "global_", kind in _OF_THEMSELVES), (kind, name) in referred
+        everywhere, by_name = getattr(section, "global_", not name or kind in _OF_THEMSELVES), (kind, name) in referred
         if not everywhere and not by_name:
             yield Problem(header, "", "nothing refers to this section", warning=True)
         if everywhere and by_name and hasattr(section, "global_"):
             sentence = "holds everywhere, also where no path map names it: global = no"
             yield Problem(header, "global", sentence, warning=True)
+    challenge = configuration.challenge
+    if challenge != type(challenge)() and formulas.tokens is None:
+        yield Problem(challenge.kind, "", "has no effect: nothing takes an action of type challenge", warning=True)
 
 
-_OF_THEMSELVES = ("edge", "geo", "listener", "global-filter", "stage", "sink")
-"""The kinds of section that have an effect though nothing refers to them."""
+_OF_THEMSELVES = ("listener", "global-filter", "stage", "sink")
+"""The kinds of section with a name that have an effect though nothing refers to them."""

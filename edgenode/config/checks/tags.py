@@ -13,7 +13,7 @@ from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
 from edgenode.config.system_filters import is_system
 from edgenode.model.errors import Problem
-from edgenode.policy.tagging import AUTOMATIC, MESSAGE
+from edgenode.policy.tagging import BOT, FAMILIES, HUMAN, MESSAGE
 from edgenode.proxy.routing import PathMap
 from edgenode.rules.formulas import Computed, Leaf, every, leaves
 from edgenode.rules.tags import canonical
@@ -28,7 +28,7 @@ _LATER: Mapping[str, tuple[str, int]] = {
 name, and its place in the order."""
 
 _FAMILIES = tuple(family for family, _ in _LATER.values())
-_WORDS = ("all", "human", "bot", "quarantine")
+_WORDS = ("all", "quarantine")
 """Automatic tags without a colon."""
 
 
@@ -107,6 +107,7 @@ def _of_filters(formulas: Formulas) -> set[str]:
     known: set[str] = {tag for _, filter in formulas.filters for tag in filter.tags}
     known.update(tag for policy in configuration.security_policies.values() for tag in policy.tags)
     known.update(tag for store in configuration.trust_stores.values() for tag in store.tags)
+    known.update(() if formulas.tokens is None else (HUMAN, BOT))
     return known
 
 
@@ -126,7 +127,7 @@ def _later(configuration: Sections) -> dict[str, tuple[str, int]]:
 def _is_automatic(tag: str) -> bool:
     """Whether the node may set it, whatever is written."""
     family = tag.partition(":")[0]
-    return tag in _WORDS or (family in AUTOMATIC and family not in _FAMILIES)
+    return tag in _WORDS or (family in FAMILIES and family not in _FAMILIES)
 
 
 def _judges_messages(path_map: PathMap) -> bool:
