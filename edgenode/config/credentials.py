@@ -1,5 +1,5 @@
 """The files behind a configuration: certificates, private keys, authorities and revocation lists, read and judged; and
-databases of addresses and keys of challenges, which are files that change likewise.
+databases of addresses, keys of challenges and pages of errors, which are files that change likewise.
 
 The module owns who uses which certificate for what; ``edgenode.tls`` owns the reading. Its law: what would only show in
 a handshake is found when the configuration is loaded.
@@ -17,14 +17,16 @@ from attrs import evolve, field, frozen
 from cryptography import x509
 from OpenSSL import crypto
 
-from edgenode.config import challenge_keys, schema
+from edgenode.config import challenge_keys, error_pages, schema
 from edgenode.config.data import Sections
+from edgenode.config.error_pages import LoadedPages
 from edgenode.config.file_signatures import Signature, file_state
 from edgenode.feeds import geo
 from edgenode.feeds.geo import Databases, Geo
 from edgenode.model.errors import Problem
 from edgenode.policy.challenge import ChallengeSection
 from edgenode.policy.challenge_tokens import Keys
+from edgenode.policy.responses import ResponseRules
 from edgenode.tls import certificates, expiry, truststores
 from edgenode.tls.certificates import Certificate, LoadedCertificate
 from edgenode.tls.paths import path_warnings
@@ -33,8 +35,8 @@ from edgenode.tls.problems import Problems
 from edgenode.tls.revocation import fill_store
 from edgenode.tls.truststores import LoadedTrustStore, TrustStore
 
-Loaded = LoadedCertificate | LoadedTrustStore | Databases | Keys
-_WithFiles = Certificate | TrustStore | Geo | ChallengeSection
+Loaded = LoadedCertificate | LoadedTrustStore | LoadedPages | Databases | Keys
+Filed = Certificate | TrustStore | Geo | ChallengeSection | ResponseRules
 
 
 @frozen
@@ -45,6 +47,7 @@ class Credentials:
     :ivar trust_stores: the trust stores likewise.
     :ivar databases: those of addresses; ``None`` if there are none.
     :ivar challenge_keys: what challenges are signed with.
+    :ivar pages: the pages of errors, by the name of their section.
     :ivar signatures: of their files right before they were read, by the header of their section.
     :ivar kept: the headers of the sections whose files could not be used when all were read: what they held before is
         in use.
@@ -54,6 +57,7 @@ class Credentials:
     trust_stores: Mapping[str, LoadedTrustStore] = field(factory=dict)
     databases: Databases | None = None
     challenge_keys: Keys = challenge_keys.OWN
+    pages: Mapping[str, LoadedPages] = field(factory=dict)
     signatures: Mapping[str, Signature] = field(factory=dict, eq=False, repr=False)
     kept: tuple[str, ...] = field(default=(), eq=False)
 
@@ -70,6 +74,7 @@ class Credentials:
             {name: each for name, each in self.trust_stores.items() if f"{TrustStore.kind} {name}" in same},
             self.databases if Geo.kind in same else None,
             self.challenge_keys if ChallengeSection.kind in same else challenge_keys.OWN,
+            {name: each for name, each in self.pages.items() if f"{ResponseRules.kind} {name}" in same},
             {header: signature for header, signature in self.signatures.items() if header in same},
         )
 
@@ -81,6 +86,7 @@ class Credentials:
             {**self.trust_stores, **{each.name: each for each in loaded if isinstance(each, LoadedTrustStore)}},
             next((each for each in loaded if isinstance(each, Databases)), self.databases),
             next((each for each in loaded if isinstance(each, Keys)), self.challenge_keys),
+            {**self.pages, **{each.name: each for each in loaded if isinstance(each, LoadedPages)}},
             {**self.signatures, **{header: signature for header, (signature, _) in read.items()}},
         )
 
@@ -172,7 +178,7 @@ def refresh(
     return credentials, list(dict.fromkeys(problems))
 
 
-def _sections(configuration: Sections) -> Iterator[tuple[str, _WithFiles]]:
+def _sections(configuration: Sections) -> Iterator[tuple[str, Filed]]:
     if configuration.geo:
         yield configuration.geo.kind, configuration.geo
     if configuration.challenge.keys:
@@ -181,6 +187,8 @@ def _sections(configuration: Sections) -> Iterator[tuple[str, _WithFiles]]:
         yield f"{certificate.kind} {name}", certificate
     for name, trust_store in configuration.trust_stores.items():
         yield f"{trust_store.kind} {name}", trust_store
+    for name, rules in configuration.response_rules.items():
+        yield f"{rules.kind} {name}", rules
 
 
 def _read(
@@ -199,7 +207,7 @@ def _read(
     return read, problems
 
 
-def _loaded(name: str, section: _WithFiles, now: datetime.datetime) -> tuple[Loaded | None, tuple[Problem, ...]]:
+def _loaded(name: str, section: Filed, now: datetime.datetime) -> tuple[Loaded | None, tuple[Problem, ...]]:
     """The files of a section, read, and tried in OpenSSL's hands: what it would not take later it does not take now."""
     problems = Problems(f"{section.kind} {name}".rstrip())
     loaded: Loaded | None = None
@@ -209,6 +217,8 @@ def _loaded(name: str, section: _WithFiles, now: datetime.datetime) -> tuple[Loa
             return geo.load(section)
         if isinstance(section, ChallengeSection):
             return challenge_keys.load(section)
+        if isinstance(section, ResponseRules):
+            return error_pages.load(name, section)
         if isinstance(section, Certificate):
             loaded, found = certificates.load(name, section, now)
             with problems.reading("chain", section.chain):
@@ -222,11 +232,13 @@ def _loaded(name: str, section: _WithFiles, now: datetime.datetime) -> tuple[Loa
     return (None if problems.fatal else loaded), found + problems.found
 
 
-def _signature(section: _WithFiles) -> Signature:
+def _signature(section: Filed) -> Signature:
     return tuple(map(file_state, _files(section)))
 
 
-def _files(section: _WithFiles) -> Iterator[pathlib.Path]:
+def _files(section: Filed) -> Iterator[pathlib.Path]:
+    if isinstance(section, ResponseRules):
+        return (page.file for page in section.error_page if page.file is not None)
     values = (getattr(section, attribute.name) for attribute in attrs.fields(type(section)))
     paths = (path for value in values for path in (value if isinstance(value, tuple) else (value,)))
     return (path for path in paths if isinstance(path, pathlib.Path))

@@ -16,12 +16,14 @@ from typing import Annotated, Any
 
 from attrs import evolve, frozen
 
+from edgenode.config import error_pages
 from edgenode.config import value_readers as values
 from edgenode.config.value_readers import Scope
 from edgenode.model import durations, settings
 from edgenode.model.errors import InvalidValue
 from edgenode.model.extensions import Factory, installed
 from edgenode.model.settings import Between, Choice, Extends, File, Reference, Tag
+from edgenode.policy.responses import ErrorPage
 from edgenode.policy.tagging import check_own_tag
 from edgenode.policy.templates import Template
 from edgenode.rules.language.expressions import Expression
@@ -119,6 +121,7 @@ NOTATIONS: Mapping[Any, Notation] = {
     settings.Output: Notation("file to write", values.output, write=lambda path: "off" if path is None else str(path)),
     settings.Folder: Notation("folder", values.folder),
     settings.Source: Notation("source", values.source),
+    ErrorPage: Notation("error page", error_pages.error_page),
     Template: Notation("template", _template, free=True),
     settings.Secret: Notation("secret", values.secret, free=True, secret=True),
     settings.Word: Notation("word", values.word),
@@ -220,7 +223,8 @@ def _listed(annotation: Any) -> Notation:
     """Words are separated by white space or commas, files and values of several words by commas, texts by lines."""
     item = notation(annotation)
     by_lines = annotation is str or getattr(annotation, "lines", False)
-    items = _LINES if by_lines else _PHRASES if annotation is File or hasattr(annotation, "from_text") else _WORDS
+    by_words = annotation is not File and (getattr(annotation, "words", False) or not hasattr(annotation, "from_text"))
+    items = _LINES if by_lines else _WORDS if by_words else _PHRASES
     separator = {_LINES: "\n", _PHRASES: ", ", _WORDS: " "}[items]
     return evolve(
         item,

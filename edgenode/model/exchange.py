@@ -288,11 +288,13 @@ class Response:
     :ivar status: the HTTP status.
     :ivar headers: the header fields besides those of framing.
     :ivar body: the whole body.
+    :ivar plain: whether that says no more than the status, so that an error page may take its place.
     """
 
     status: int
     headers: Headers = ()
     body: bytes = b""
+    plain: bool = False
 
 
 @frozen(cache_hash=True)

@@ -21,8 +21,10 @@ from edgenode.model.timers import Later, call_later
 from edgenode.net.deadlines import Deadlines
 from edgenode.policy.inspection import Inspection
 from edgenode.policy.pipeline import Pipeline
+from edgenode.policy.responses import Responses
 from edgenode.policy.stages import Placed
 from edgenode.proxy.certificate_headers import uris_of
+from edgenode.proxy.headers import NOT_TO_CLIENTS
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import OFFERED, Origin
@@ -252,6 +254,7 @@ class _Builder:
             path_maps,
             uris_of(certificates),
             min(each.not_after for each in certificates),
+            self._responses(group.response_rules),
         )
 
     def path_maps(self, group: str) -> tuple[ServedPathMap, ...]:
@@ -265,7 +268,14 @@ class _Builder:
         methods = frozenset(method.encode("ascii") for method in section.methods) or None
         websocket = _websocket(section, pipeline)
         pool = self.pools[section.origin]
-        return ServedPathMap(name, formula, pipeline, pool, section.max_body_size, methods, websocket)
+        responses = self._responses((*self.configuration.server_groups[group].response_rules, *section.response_rules))
+        return ServedPathMap(name, formula, pipeline, pool, section.max_body_size, methods, websocket, responses)
+
+    def _responses(self, names: Iterable[str]) -> Responses | None:
+        """What is done to answers, of which the later rules win."""
+        last = [*dict.fromkeys(reversed([*names]))][::-1]
+        rules, pages = self.configuration.response_rules, self.configuration.credentials.pages
+        return Responses.of([(rules[name], pages[name].pages) for name in last], NOT_TO_CLIENTS)
 
 
 def _websocket(section: PathMap, pipeline: Pipeline) -> Settings:

@@ -1,5 +1,5 @@
-"""The watch over the files of certificates, trust stores, ``[geo]``, lists and datafeeds: changed files are used
-without a reload.
+"""The watch over the files of certificates, trust stores, ``[geo]``, lists, datafeeds and error pages: changed files
+are used without a reload.
 
 Law: a file is read only once it has stayed the same from one look to the next, and used only if the configuration is
 valid with it; until then the old content stays in use, and the log says so once. No file holds back another section's,

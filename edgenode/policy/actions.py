@@ -71,6 +71,7 @@ class Block(Action):
     :ivar content_type: its media type.
     :ivar headers: further header fields of the answer.
     :ivar location: where the answer leads, if it does.
+    :ivar own_body: whether somebody has written the body for it; else an error page may take its place.
     """
 
     default_priority: ClassVar[int] = 500
@@ -81,6 +82,7 @@ class Block(Action):
     content_type: bytes = field(default=TEXT.encode(), kw_only=True)
     headers: Fields = field(default=(), kw_only=True)
     location: Location | None = field(default=None, kw_only=True)
+    own_body: bool = field(default=False, kw_only=True)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -96,7 +98,7 @@ class Block(Action):
         if self.location is not None:
             headers += ((b"location", self.location.render(exchange)),)
         headers += _rendered(self.headers, exchange)
-        return Respond(Response(self.status, headers, self.body.render(exchange)))
+        return Respond(Response(self.status, headers, self.body.render(exchange), not self.own_body))
 
 
 @frozen
@@ -259,7 +261,10 @@ class ActionSection:
             return self._of_extension(self.extension, name)
         given = {key: getattr(self, key) for key in _KEYS[self.type]}
         read = {key: _READERS[key](self, value) for key, value in given.items() if value not in (None, ())}
-        return TYPES[self.type](name, priority=self.priority, tags=frozenset(self.tags), **dict(read.values()))
+        arguments = dict(read.values())
+        if self.body is not None:
+            arguments["own_body"] = True
+        return TYPES[self.type](name, priority=self.priority, tags=frozenset(self.tags), **arguments)
 
     def _of_extension(self, extension: Extension, name: str) -> Action:
         made = extension.made(name)

@@ -16,8 +16,9 @@ from twisted.python.failure import Failure
 from edgenode.model.decision import Forward, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Response
+from edgenode.policy.responses import Responses
 from edgenode.proxy import grpc
-from edgenode.proxy.answers import added_lines, tell
+from edgenode.proxy.answers import added_lines, origin_lines, own_lines, paged, replaced_lines, tell
 from edgenode.proxy.expectation import Expectation
 from edgenode.proxy.forwarding import ForwardedRequest
 from edgenode.proxy.headers import (
@@ -37,6 +38,9 @@ from edgenode.proxy.trailers import passing, takes_trailers
 from edgenode.proxy.websocket.handshake import ACCEPT, accepts_tunnel, answer_fault, reserved_bits
 from edgenode.proxy.websocket.relay import Relay
 from edgenode.rules.views.grpc import has_grpc, is_call
+
+_MOST_DROPPED = 64 * 1024
+"""Bytes of an origin's body that are dropped before its connection is rather given up."""
 
 _log = Logger()
 
@@ -69,6 +73,7 @@ class ProxyExchange(ForwardedRequest):
     _answer: ResponseHead | None = None
     _call: grpc.CallDeadline | None = None
     _interim_waits = False
+    _drops = 0  # bytes that are dropped yet of the body of an error that a page has replaced
     websocket = None
 
     def __init__(self, session: ClientSession, load: Load, stream: ClientStream, head: RequestHead) -> None:
@@ -117,7 +122,7 @@ class ProxyExchange(ForwardedRequest):
                 self._counted = client
         if exceeded:
             self.error = ClientError(503, f"over the limit: {exceeded}")
-            refusal = Response(503, ((b"retry-after", self._load.retry_after),), PAGES[503])
+            refusal = Response(503, ((b"retry-after", self._load.retry_after),), PAGES[503], True)
             self._respond(refusal, grpc.RESOURCE_EXHAUSTED)
             return False
         try:
@@ -191,20 +196,31 @@ class ProxyExchange(ForwardedRequest):
         if accepts_tunnel(self.head, response.status):
             response = Response(403, response.headers, response.body)
         self.status = response.status
-        length: int | None = len(response.body)
-        if is_call(self.head):
+        rules, call = self._rules, is_call(self.head)
+        if call:
             response, self.grpc_status = grpc.trailers_only(response, grpc_status)
-            length = None
+        elif rules is not None and response.plain:
+            response = paged(rules, response, self.error, self.exchange)
         body = response.body
+        length = None if call else len(body)
         self.sent = 0 if self.head.method == b"HEAD" else len(body)
         fields = [(name.title(), value) for name, value in response.headers]
         if body and all(name != b"content-type" for name, _ in response.headers):
             fields.insert(0, (b"Content-Type", b"text/plain; charset=utf-8"))
         self._end()
         lines = header_lines(fields) + http_date()
+        if rules is not None:
+            lines += own_lines(rules, response, self.exchange)
         if self.decision.headers:
             lines += added_lines(self.decision.headers)
         self._client.start_response(response.status, b"", lines, length, body, True)
+
+    @property
+    def _rules(self) -> Responses | None:
+        """What is done to an answer of our own."""
+        if self.path_map is not None:
+            return self.path_map.responses
+        return (self.session.handshake_group if self.site is None else self.site.group).responses
 
     def _close(self) -> None:
         self.status = 444
@@ -274,19 +290,44 @@ class ProxyExchange(ForwardedRequest):
         if accepts_tunnel(self.head, head.status):
             self._no_websocket("a success that accepts no WebSocket")
             return
+        path_map = self.path_map
+        assert path_map is not None
+        rules = path_map.responses
+        if rules is not None and head.status >= 400 and rules.replaces and not is_call(self.head):
+            page = rules.page((head.status,), self.exchange)
+            if page is not None:
+                self._replace(head, page, rules, done)
+                return
         self.sent = len(body)
         if done:
             if b"grpc-status" in head.fields:
                 self.grpc_status = grpc.reported_status(head.headers)
             self._end()
-        lines = response_lines(head, self.context.via)
-        if self.decision.headers:
-            lines += added_lines(self.decision.headers)
+        lines = self._crossing_lines(head, rules)
         self._client.start_response(head.status, head.reason, lines, head.length, body, done)
         if not done:
             self._answer = head
             if self.stream is not None and self._client.full:
                 self.stream.pause()
+
+    def _crossing_lines(self, head: ResponseHead, rules: Responses | None) -> bytes:
+        via = self.context.via
+        lines = response_lines(head, via) if rules is None else origin_lines(rules, head, self.exchange, via)
+        return lines + added_lines(self.decision.headers) if self.decision.headers else lines
+
+    def _replace(self, head: ResponseHead, page: Response, rules: Responses, done: bool) -> None:
+        """Send a page in the place of an origin's error; what comes of its body is dropped, so that its connection can
+        be kept, unless that is much."""
+        self.sent = 0 if self.head.method == b"HEAD" else len(page.body)
+        lines = replaced_lines(rules, head, page, self.exchange, self.context.via)
+        if self.decision.headers:
+            lines += added_lines(self.decision.headers)
+        self._end()
+        if not done and self._request_done and (head.length is None or head.length <= _MOST_DROPPED):
+            self._drops = _MOST_DROPPED
+        elif not done:
+            self.give_up()
+        self._client.start_response(head.status, head.reason, lines, len(page.body), page.body, True)
 
     def _become_websocket(self, head: ResponseHead) -> None:
         """The origin accepts: from here on it is a relay's, which reports its end."""
@@ -301,7 +342,7 @@ class ProxyExchange(ForwardedRequest):
         relay = Relay(self, path_map, self._load, counted, reserved_bits(head))
         head.options |= {ACCEPT}
         self._end()
-        relay.begin(self._client, stream, response_lines(head, self.context.via) + added_lines(self.decision.headers))
+        relay.begin(self._client, stream, self._crossing_lines(head, path_map.responses))
 
     def _no_websocket(self, reason: str) -> None:
         """The origin's answer is none that the client may see."""
@@ -324,6 +365,13 @@ class ProxyExchange(ForwardedRequest):
 
     def response_body(self, body: bytes, done: bool, trailers: Headers) -> None:
         """More of the response."""
+        if self._drops:
+            self._drops -= len(body)
+            if done:
+                self.stream = None
+            elif self._drops <= 0:
+                self.give_up()
+            return
         self.sent += len(body)
         if done:
             self.stream = None
@@ -349,14 +397,14 @@ class ProxyExchange(ForwardedRequest):
         """No server has answered: 502, 503 or 504."""
         if not self._over:
             self.error = error
-            self._respond(Response(error.status, (), PAGES[error.status]), grpc.status_of_failure(error))
+            self._respond(Response(error.status, (), PAGES[error.status], True), grpc.status_of_failure(error))
 
     def response_broken(self, error: OriginError) -> None:
         """The response has begun and cannot be completed."""
-        if self._over:  # only by a defect in the middle of it
-            self._client.reset(error.reason)
-        else:
+        if not self._over:
             self._cut(error)
+        elif not self._drops:  # only by a defect in the middle of it
+            self._client.reset(error.reason)
 
     def client_lost(self, reason: str) -> None:
         """The client is gone: nobody waits for the origin any more."""
@@ -379,7 +427,7 @@ class ProxyExchange(ForwardedRequest):
             self._cut(error, grpc.DEADLINE_EXCEEDED)
         else:
             self.error = error
-            self._respond(Response(504, (), PAGES[504]), grpc.DEADLINE_EXCEEDED)
+            self._respond(Response(504, (), PAGES[504], True), grpc.DEADLINE_EXCEEDED)
 
     def _cut(self, error: ClientError | OriginError, grpc_status: int = 0) -> None:
         """End a response that has begun so that nobody takes it for whole; a call of gRPC with its status."""

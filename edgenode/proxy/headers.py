@@ -95,6 +95,7 @@ FRAMING = frozenset((b"host", b"content-length", b"expect", b"max-forwards"))
 # Underscores and stranger characters: rules on ``header.user-agent`` do not see ``User_Agent``, but CGI and WSGI read
 # both as one. They do not cross, as with nginx.
 _ORDINARY = re.compile(rb"[a-z0-9-]+")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")  # RFC 9110, section 5.6.2
 _SEPARATORS = re.compile(rb"[^a-z0-9]+")
 _CLEAN = re.compile(rb"[A-Za-z0-9._:\[\]-]{1,261}")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._~+/=-]{1,128}")
@@ -144,6 +145,32 @@ def response_header_fault(name: bytes) -> str:
     if name in (b"content-type", b"location"):
         return "this has a key of its own"
     return "no cache may keep an answer that is one client's" if name == b"cache-control" else ""
+
+
+_OF_THE_BODY = frozenset(b"content-type content-encoding content-range content-length".split())
+
+
+def changed_header_fault(name: bytes, key: str) -> str:
+    """Why no response rules may change a header of this name, in words; empty if they may.
+
+    :param name: in lower case.
+    :param key: how: ``set``, ``add`` or ``remove``.
+    """
+    if not _TOKEN.fullmatch(name):
+        return "expected the name of a header"
+    if name in HOP_BY_HOP or name in (b"content-length", b"date", b"via"):
+        return "this is of one hop or of the framing, and so the node's own"
+    if name in _OF_THE_BODY:
+        return "this says what the body is, and only who has written that knows"
+    if name.startswith((b"sec-websocket-", b"grpc-")):
+        return "this is the protocol's, which would not be understood otherwise"
+    if name == b"vary" and key != "add":
+        return "caches would give one client's answer to another: it can only be added to"
+    if name == b"location" and key != "remove":
+        return "where an answer leads says who has made it"
+    if name == b"strict-transport-security" and key != "remove":
+        return "this has a key of its own: hsts"
+    return ""
 
 
 _CROSSING = frozenset(
@@ -318,17 +345,20 @@ def _date(seconds: int) -> bytes:
     return b"Date: %b\r\n" % email.utils.formatdate(seconds, usegmt=True).encode("ascii")
 
 
-_NOT_TO_CLIENTS = HOP_BY_HOP | {b"content-length", b"via"}
+NOT_TO_CLIENTS = HOP_BY_HOP | {b"content-length", b"via"}
+"""Fields of an origin's answer that do not cross as they are."""
 
 
-def response_lines(head: ResponseHead, pseudonym: bytes) -> bytes:
+def response_lines(head: ResponseHead, pseudonym: bytes, unwanted: frozenset[bytes] = NOT_TO_CLIENTS) -> bytes:
     """An origin's field lines for the client, each with its line end: as received, with Via and Date (RFC 9110,
     sections 7.6.3 and 6.6.1), without framing.
 
     :param pseudonym: ours, for Via.
+    :param unwanted: the names of the fields that do not cross, :data:`NOT_TO_CLIENTS` among them.
     """
     fields, options = head.fields, head.options
-    unwanted = _NOT_TO_CLIENTS if options <= _NOT_TO_CLIENTS else _NOT_TO_CLIENTS | options
+    if not options <= unwanted:
+        unwanted |= options
     kept = [*compress(head.field_lines, map(not_, map(unwanted.__contains__, head.field_names)))]
     if b"vary" in fields:
         kept = [_vary_line(line) if line[:5].lower() == b"vary:" else line for line in kept]

@@ -153,7 +153,7 @@ class JudgedRequest:
             return outcome_of(self.decision, self.exchange)
         except ClientError as error:
             self.error = error
-            return Respond(Response(error.status, (), PAGES[error.status]))
+            return Respond(Response(error.status, (), PAGES[error.status], True))
 
     def _wait(self, decision: Deferred[Decision]) -> Deferred[Decision]:
         self._waiting = decision
@@ -213,12 +213,13 @@ def refuse(error: ClientError, style: str) -> Respond | None:
     :param style: how the server group refuses clients for their certificates: its ``mtls-refusal``.
     """
     if error.status not in (495, 496):
-        return Respond(Response(error.status, error.headers, PAGES.get(error.status, b"%d\n" % error.status)))
+        page = PAGES.get(error.status, b"%d\n" % error.status)
+        return Respond(Response(error.status, error.headers, page, True))
     if style == "444":
         return None
     status = 400 if style in ("handshake", "495", "496") else int(style)
     page = PAGES[error.status] if status == 400 else PAGES.get(status, b"%d Refused\n" % status)
-    return Respond(Response(status, (), page))
+    return Respond(Response(status, (), page, True))
 
 
 PAGES = {

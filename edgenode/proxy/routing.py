@@ -22,6 +22,7 @@ from edgenode.model.exchange import Exchange, Geography, host_of
 from edgenode.model.settings import Choice, Reference, Seconds, Size, Tag, Word, setting
 from edgenode.policy.inspection import UNINSPECTED
 from edgenode.policy.pipeline import Pipeline
+from edgenode.policy.responses import Responses
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.websocket.settings import DEFAULT, INSPECTED, Settings, check_origins
 from edgenode.rules.formulas import ALWAYS, Formula
@@ -126,6 +127,11 @@ class PathMap(Section):
     stages: tuple[Annotated[str, Choice(("none",), "stage")], ...] = setting(
         "The stages of one's own that judge here: names of ``[stage]``, or ``none``. Without the key all of them.", ()
     )
+    response_rules: tuple[Annotated[str, Reference("response-rules")], ...] = setting(
+        "What is done to the answers of this part of the site, besides what ``[server-group]`` says: header fields, "
+        "and pages in the place of errors.",
+        (),
+    )
 
     def __attrs_post_init__(self) -> None:
         """:raises InvalidValue: if rules could see nothing of a body, if none would pass, or if a method is none."""
@@ -171,6 +177,7 @@ class ServedPathMap:
     :ivar max_body_size: bytes.
     :ivar methods: those that are served; ``None`` if all are but the ones that never are unless they are named.
     :ivar websocket: what holds for its WebSockets.
+    :ivar responses: what is done to its answers; ``None`` for nothing.
     """
 
     name: str
@@ -180,6 +187,7 @@ class ServedPathMap:
     max_body_size: int
     methods: frozenset[bytes] | None = None
     websocket: Settings = DEFAULT
+    responses: Responses | None = None
 
     @property
     def allow(self) -> bytes:
@@ -200,6 +208,7 @@ class ServedGroup:
     :ivar path_maps: the path maps of that policy, in the order written.
     :ivar uris: the URIs in its certificates: who we are, to an origin that is told of a client.
     :ivar not_after: when the first of its certificates expires, with what is sent behind it, UTC.
+    :ivar responses: what is done to its answers where it has no path map for them; ``None`` for nothing.
     """
 
     name: str
@@ -211,6 +220,7 @@ class ServedGroup:
     path_maps: tuple[ServedPathMap, ...]
     uris: tuple[str, ...] = ()
     not_after: datetime.datetime = _NEVER
+    responses: Responses | None = None
     _conditions: FormulaSet | None = field(init=False)
     _conditional: int = field(init=False)
 

@@ -137,6 +137,11 @@ class ServerGroup:
         "``edgenode:``, which serves no requests.",
         "",
     )
+    response_rules: tuple[Annotated[str, Reference("response-rules")], ...] = setting(
+        "What is done to the answers of the group: header fields, and pages in the place of errors, those too that no "
+        "path map has. Where they contradict each other the later ones win, and those of the path map last.",
+        (),
+    )
     mode: Annotated[str, Choice(MODES)] | None = setting(
         "The mode of filters for this group; without the key that of ``[edge]``.", None
     )

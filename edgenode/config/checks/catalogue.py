@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from edgenode.config.checks import acl, actions, feeds, flows, path_maps, rule_warnings, rules, sections
+from edgenode.config.checks import acl, actions, feeds, flows, path_maps, responses, rule_warnings, rules, sections
 from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
 from edgenode.model.errors import Problem
@@ -21,6 +21,7 @@ OF_SECTIONS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
     rules.without_effect,
     actions.actions,
     actions.clamped_modes,
+    responses.response_rules,
     path_maps.looks_too_early,
 )
 """The checks between sections; each leaves out what could not be read, which has been reported."""

@@ -1,0 +1,68 @@
+"""The examples of limits, and of what is said to those who meet them: each is right as it stands, and does what it
+says."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import shlex
+import shutil
+import sys
+
+import pytest
+
+from edgenode.__main__ import main
+from tests.examples.test_examples import ROOT, curl, running
+
+EXAMPLES = sorted((ROOT / "examples" / "limits").glob("*.ini"))
+MADE = re.compile(r"^#   \$ python -m edgenode pki (.*)$", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder with the examples and the certificates that the commands in them make; their ports are free ones."""
+    folder = tmp_path_factory.mktemp("limits")
+    shutil.copytree(ROOT / "examples" / "limits", folder / "examples" / "limits", ignore=shutil.ignore_patterns("pki"))
+    (text,) = {"\n".join(MADE.findall(each.read_text())) for each in EXAMPLES}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for line in text.splitlines():
+            assert main(["pki", *shlex.split(line)]) == 0
+    for each in EXAMPLES:
+        changed = re.sub(r"tcp:\d+:", "tcp:0:", each.read_text())
+        (folder / "examples" / "limits" / each.name).write_text(changed)
+    return folder
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.stem)
+def test_an_example_is_right(folder: pathlib.Path, example: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has neither errors nor warnings."""
+    assert main(["check", str(folder / "examples" / "limits" / example.name)]) == 0
+    assert ", 0 warnings" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="tried out with curl")
+def test_response_rules_do_what_their_example_says(folder: pathlib.Path) -> None:
+    """Fields, pages by what the client likes, and errors that an API tells itself."""
+    ini = "examples/limits/response-rules.ini"
+    with running(folder, sys.executable, "-m", "edgenode", "run", ini) as port:
+
+        def ask(path: str, *options: str) -> str:
+            return curl(
+                folder, "-i", *options, "--cacert", "examples/limits/pki/ca.pem", f"https://localhost:{port}{path}"
+            )
+
+        for version, options in (("1.1", ("--http1.1",)), ("2", ("--http2",))):
+            answer = ask("/", *options)
+            assert answer.startswith(f"HTTP/{version} 502")
+            for line in ("strict-transport-security: max-age=31536000", "cache-control: no-store", "vary: accept",
+                         "x-content-type-options: nosniff", "content-type: text/html; charset=utf-8"):  # fmt: skip
+                assert f"\n{line}\n" in answer.lower().replace("\r", "")
+            assert "<title>502</title>" in answer
+            answer = ask("/api/", "-H", "Accept: application/json", *options)
+            told = json.loads(answer[answer.index("{") : answer.rindex("}") + 1])
+            assert told["status"] == 502
+            assert f"\nx-reference: {told['instance']}\n" in answer.lower().replace("\r", "")
+            assert "This is not for everybody. (" in ask("/private", *options)
+            assert "502" in ask("/", "-I", *options)
