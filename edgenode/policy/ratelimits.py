@@ -84,6 +84,11 @@ class RateLimit:
         for problem in _faults(self):
             raise problem
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All that it looks at: the words of its key, and what it counts."""
+        return self.key if self.count.part is None else (*self.key, self.count.part)
+
     def action_names(self) -> Iterator[str]:
         """The name of each threshold's action."""
         return (each.action or USUAL for each in self.limit)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from edgenode.config.checks import acl, actions, feeds, flows, path_maps, responses, rule_warnings, rules, sections
+from edgenode.config.checks import (
+    acl,
+    actions,
+    feeds,
+    flows,
+    limits,
+    path_maps,
+    responses,
+    rule_warnings,
+    rules,
+    sections,
+)
 from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
 from edgenode.model.errors import Problem
@@ -22,6 +33,7 @@ OF_SECTIONS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
     actions.actions,
     actions.clamped_modes,
     responses.response_rules,
+    limits.rate_limits,
     path_maps.looks_too_early,
 )
 """The checks between sections; each leaves out what could not be read, which has been reported."""
@@ -36,6 +48,7 @@ OF_THE_WHOLE: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
     rules.uninspected,
     acl.acl_profiles,
     flows.flows,
+    limits.doubtful,
     sections.unused,
 )
 """What can be told only once every section could be read."""

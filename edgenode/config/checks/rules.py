@@ -69,11 +69,14 @@ def uninspected(formulas: Formulas) -> Iterator[Problem]:
     """Path maps in which what rules cannot see is let through."""
     configuration = formulas.configuration
     stage = Inspection.of(configuration.global_filters, formulas.section_formulas, formulas.actions)
+    limits = [each for each in configuration.rate_limits.values() if each.active]
+    counted = frozenset[str]().union(*(part.needs for limit in limits for part in limit.parts))
+    stage = stage.looking(counted, frozenset())
     for name, path_map in configuration.path_maps.items():
         unseen = stage.all_unseen if path_map.websocket else stage.unseen
         ambiguous, unseen = AMBIGUOUS in unseen, unseen - {AMBIGUOUS}
         if unseen and path_map.uninspected == "pass":
-            sentence = "lets through what filters look for if there is more in front of it than they look at: "
+            sentence = "lets through what rules look for if there is more in front of it than they look at: "
             yield Problem(f"path-map {name}", "uninspected", f"{sentence}{', '.join(sorted(unseen))}", warning=True)
         if ambiguous and path_map.ambiguous_multipart == "pass":
             sentence = "lets through what an origin may read otherwise than filters do"

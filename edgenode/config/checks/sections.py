@@ -16,6 +16,7 @@ from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
 from edgenode.config.edge import TOKEN
 from edgenode.model.errors import Problem
+from edgenode.policy.ratelimits import RateLimit
 from edgenode.proxy.listener.listener import Endpoint, Listener
 from edgenode.tls.policies import TLSPolicy
 from edgenode.tls.servergroups import ServerGroup
@@ -199,6 +200,8 @@ def unused(formulas: Formulas) -> Iterator[Problem]:
         for setting, value in schema.values_of(section).values():
             names = value if isinstance(value, tuple) else (value,)
             referred.update((setting.notation.refers_to, name) for name in names if setting.notation.refers_to)
+        if isinstance(section, RateLimit):
+            referred.update(("action", name) for name in section.action_names())
     for header, section in configuration.written():
         kind, _, name = header.partition(" ")
         everywhere, by_name = getattr(section, "global_", not name or kind in _OF_THEMSELVES), (kind, name) in referred
