@@ -166,6 +166,8 @@ class CompiledRules:
             actions,
             formulas.contents.feeds,
             rate_limits=configuration.rate_limits,
+            dynamic_rules=configuration.dynamic_rules,
+            trusted_proxies=configuration.edge.trusted_proxies,
             flows=configuration.flows,
             acl_profiles=configuration.acl_profiles,
             tokens=formulas.tokens,

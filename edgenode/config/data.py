@@ -18,6 +18,7 @@ from edgenode.feeds.geo import Geo
 from edgenode.policy.acl import ACLProfile
 from edgenode.policy.actions import ActionSection
 from edgenode.policy.challenge import ChallengeSection
+from edgenode.policy.dynamicrules import DynamicRule
 from edgenode.policy.flows import Flow
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.modes import Level, settle
@@ -61,6 +62,7 @@ class Sections:
     actions: Mapping[str, ActionSection] = field(factory=dict)
     flows: Mapping[str, Flow] = field(factory=dict)
     acl_profiles: Mapping[str, ACLProfile] = field(factory=dict)
+    dynamic_rules: Mapping[str, DynamicRule] = field(factory=dict)
     rate_limits: Mapping[str, RateLimit] = field(factory=dict)
     stages: Mapping[str, StageSection] = field(factory=dict)
     sinks: Mapping[str, SinkSection] = field(factory=dict)

@@ -162,6 +162,7 @@ class Configuration(Sections):
                 section.rate_limits,
                 section.flows,
                 acl if acl is not None and self.acl_profiles[acl].active else "",
+                section.dynamic_rules,
             ),
         )
 

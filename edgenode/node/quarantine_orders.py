@@ -18,6 +18,7 @@ from edgenode.config.value_readers import Scope, seconds
 from edgenode.model.errors import InvalidValue
 from edgenode.node.control import Report
 from edgenode.policy.actions import Skip
+from edgenode.policy.dynamicrules import COMMON
 from edgenode.policy.keys import Part
 from edgenode.policy.quarantine import moment
 from edgenode.rules.fields import FIELDS
@@ -32,9 +33,6 @@ LONGEST_WHY = 1000
 
 _WIDEST = {4: 8, 6: 20}
 """The prefix length of a network that is held without a second question, by the version of its addresses."""
-
-_COMMON = 30
-"""A field whose conditions are true of so many requests in a hundred has values that most clients share."""
 
 
 def user(uid: int) -> str:
@@ -116,7 +114,7 @@ def _doubts(part: Part, value: str, configuration: Configuration) -> Iterator[st
                 yield f"{trusted} are trusted proxies of this node"
     elif value == "all" and part.of_field == "edge.tags":
         yield "every request has that tag"
-    elif FIELDS[part.of_field].breadth >= _COMMON:
+    elif FIELDS[part.of_field].breadth >= COMMON:
         yield f"a value of {part.word} is common to many clients"
     for path_map in configuration.path_maps:
         pipeline = configuration.pipeline(path_map)

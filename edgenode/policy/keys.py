@@ -156,6 +156,11 @@ class Part:
             raise InvalidValue("what is not known is neither held nor counted", 0)
         return found
 
+    @property
+    def of_addresses(self) -> bool:
+        """Whether its values are addresses and networks."""
+        return self._type == "Ip"
+
     def forgeable(self, exchange: Exchange) -> bool:
         """Whether its value is of a certificate that is not verified, and that anybody may have made: who is held for
         it need not be who has sent it."""

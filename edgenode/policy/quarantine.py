@@ -13,15 +13,17 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import ClassVar
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.logger import Logger
 
 from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import UNKNOWN_CLIENT, Exchange
 from edgenode.policy.actions import PREDEFINED, Skip
+from edgenode.policy.challenge import PASSED, Challenge, for_humans
 from edgenode.policy.keys import ADDRESS, Part
 from edgenode.policy.selection import Selection
+from edgenode.policy.tagging import HUMAN
 from edgenode.rules.tags import canonical
 from edgenode.state.interface import Entry, Quarantine
 
@@ -105,9 +107,9 @@ class Held:
         for part in parts:
             found += [quarantine.find(part.word, value) for value in part.values(exchange)]
         entries = [entry for entry in found if entry is not None]
-        return self._decision(entries) if entries else NOTHING
+        return self._decision(entries, HUMAN in exchange.tags) if entries else NOTHING
 
-    def _decision(self, entries: list[Entry]) -> Decision:
+    def _decision(self, entries: list[Entry], human: bool) -> Decision:
         tags = {NAME}
         decision = Decision()
         for entry in entries:
@@ -115,7 +117,10 @@ class Held:
             if entry.who.startswith(DYNAMIC_RULE):
                 rule = entry.who.removeprefix(DYNAMIC_RULE)
                 tags |= {canonical(f"dynamic-rule:{rule}"), *self.tags.get(rule, ())}
-            decision.add(Decision(reasons=(_reason(entry, action.name),), action=action))
+            reason = _reason(entry, action.name)
+            if human and isinstance(action, Challenge):
+                action, reason = for_humans(action), evolve(reason, annotation=PASSED)
+            decision.add(Decision(reasons=(reason,), action=action))
         winner = decision.action
         assert winner is not None
         decision.tags = frozenset((*tags, *winner.tags, canonical(f"action:{winner.name}")))

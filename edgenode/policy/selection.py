@@ -17,6 +17,7 @@ class Selection:
     :ivar state: what is remembered between requests.
     :ivar rate_limits: the names of the rate limits of the path map, besides the global ones.
     :ivar flows: likewise of its flows.
+    :ivar dynamic_rules: likewise of its dynamic rules.
     :ivar acl_profile: the name of its ACL profile; empty for none.
     """
 
@@ -24,6 +25,7 @@ class Selection:
     rate_limits: tuple[str, ...] = ()
     flows: tuple[str, ...] = ()
     acl_profile: str = ""
+    dynamic_rules: tuple[str, ...] = ()
 
 
 NO_SELECTION = Selection()

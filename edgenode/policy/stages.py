@@ -20,6 +20,7 @@ from edgenode.policy.actions import EXEMPTIBLE
 from edgenode.policy.challenge import Challenges
 from edgenode.policy.challenge_tokens import Tokens
 from edgenode.policy.counting import Counting
+from edgenode.policy.dynamicrules import CompiledRule, DynamicRule, tags_of
 from edgenode.policy.flows import Flow, Flows
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.inspection import AMBIGUOUS, UNSEEN, Inspection
@@ -49,6 +50,8 @@ class Rules:
     :ivar acl_profiles: every ACL profile by its name.
     :ivar rate_limits: every rate limit by its name, in the order of the file.
     :ivar tokens: what judges solutions of challenges; ``None`` if nothing can ask for one.
+    :ivar dynamic_rules: every dynamic rule by its name, in the order of the file.
+    :ivar trusted_proxies: the networks of trusted proxies, which no rule may hold.
     :ivar formulas: those of sections with these definitions, as far as they have been made; ``None`` for none.
     :ivar before: the stages that these succeed.
     :ivar start: how the compiling of large sets of regular expressions is begun.
@@ -63,6 +66,8 @@ class Rules:
     acl_profiles: Mapping[str, ACLProfile] = field(factory=dict)
     rate_limits: Mapping[str, RateLimit] = field(factory=dict)
     tokens: Tokens | None = None
+    dynamic_rules: Mapping[str, DynamicRule] = field(factory=dict)
+    trusted_proxies: Sequence[str] = ()
     formulas: SectionFormulas | None = None
     before: Sequence[Stage | Selectable] = ()
     start: Start = at_once
@@ -75,11 +80,13 @@ class Rules:
                 for mine, others in (
                     (self.global_filters, other.global_filters),
                     (self.rate_limits, other.rate_limits),
+                    (self.dynamic_rules, other.dynamic_rules),
                 )
             )
             and self.definitions == other.definitions
             and (self.policy_tags, self.actions, self.feeds) == (other.policy_tags, other.actions, other.feeds)
             and (self.flows, self.acl_profiles, self.tokens) == (other.flows, other.acl_profiles, other.tokens)
+            and self.trusted_proxies == other.trusted_proxies
         )
 
 
@@ -107,14 +114,19 @@ def _inspection(rules: Rules) -> Stage:
 
 
 def _quarantine(rules: Rules) -> Selectable:
-    return Quarantined(rules.actions, {})
+    return Quarantined(rules.actions, {name: tags_of(name, each) for name, each in rules.dynamic_rules.items()})
 
 
 def _counting(rules: Rules) -> Stage:
     formulas = rules.formulas or SectionFormulas(rules.definitions)
     flows = Flows.of(rules.flows, rules.definitions.sections, formulas)
+    dynamic = (
+        CompiledRule.of(name, each, rules.actions, rules.trusted_proxies)
+        for name, each in rules.dynamic_rules.items()
+        if each.active
+    )
     limits = (CompiledLimit.of(name, each, rules.actions) for name, each in rules.rate_limits.items() if each.active)
-    return Counting((*([] if flows is None else [flows]), *limits))
+    return Counting((*([] if flows is None else [flows]), *dynamic, *limits))
 
 
 def _acl(rules: Rules) -> Stage | Selectable:

@@ -121,6 +121,9 @@ class PathMap(Section):
     flows: tuple[Annotated[str, Reference("flow")], ...] = setting(
         "The flows that are followed here besides those that are followed everywhere.", ()
     )
+    dynamic_rules: tuple[Annotated[str, Reference("dynamic-rule")], ...] = setting(
+        "The dynamic rules that count here besides those that count everywhere.", ()
+    )
     acl_profile: Annotated[str, Reference("acl-profile")] | None = setting(
         "The lists of tags by which its requests are let in; without the key all are.", None
     )

@@ -108,7 +108,11 @@ def test_what_is_commented_out_is_the_default(example: pathlib.Path) -> None:
             cls = classes[line.strip("#[]").split()[0]]
         elif match := COMMENTED.fullmatch(line):
             setting = schema.settings(cls)[match[1]]
-            scope = Scope(example.parent, {"PUBLIC_KEY_PASSPHRASE": "x"}, {"trust-store": ["internal"]})
+            scope = Scope(
+                example.parent,
+                {"PUBLIC_KEY_PASSPHRASE": "x"},
+                {"trust-store": ["internal"], "dynamic-rule": ["scanners"]},
+            )
             value, problems = setting.notation.parse(match[2], scope)
             assert problems == [], line
             assert setting.default in (None, (), attrs.NOTHING) or value == setting.default, line

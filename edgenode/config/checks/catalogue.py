@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from edgenode.config.checks import (
     acl,
     actions,
+    dynamic_rules,
     feeds,
     flows,
     limits,
@@ -34,6 +35,7 @@ OF_SECTIONS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
     actions.clamped_modes,
     responses.response_rules,
     limits.rate_limits,
+    dynamic_rules.dynamic_rules,
     path_maps.looks_too_early,
 )
 """The checks between sections; each leaves out what could not be read, which has been reported."""
@@ -49,6 +51,7 @@ OF_THE_WHOLE: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
     acl.acl_profiles,
     flows.flows,
     limits.doubtful,
+    dynamic_rules.doubtful,
     sections.unused,
 )
 """What can be told only once every section could be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgenode.config.checks.actions import actions
+from edgenode.config.checks.dynamic_rules import letting_pass
 from edgenode.config.checks.feeds import lists_of_other_values, named_lists
 from edgenode.config.compiled_rules import CompiledRules, Formulas
 from edgenode.model.errors import InvalidValue, Problem
@@ -37,9 +38,15 @@ def compile_rules(
     named = (
         *(filter.action for filter in filters.values()),
         *(acl.action for acl in configuration.acl_profiles.values()),
+        *(rule.action for rule in configuration.dynamic_rules.values()),
         *(name for limit in configuration.rate_limits.values() for name in limit.action_names()),
     )
-    if problems or any(actions(configuration)) or any(action not in known for action in named):
+    if (
+        problems
+        or any(actions(configuration))
+        or any(letting_pass(configuration))
+        or any(action not in known for action in named)
+    ):
         return None, problems
     try:
         return CompiledRules.of(formulas, before), []
