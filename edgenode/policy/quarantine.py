@@ -100,13 +100,13 @@ class Held:
         quarantine, words = self.quarantine, self._words
         keys = quarantine.keys
         parts = words.parts if words.keys is keys or words.keys == keys else words.read(keys)
-        found: list[Entry | None] = []
+        entries: list[Entry] = []
         client = exchange.client
         if ADDRESS in keys and client and client != UNKNOWN_CLIENT:
-            found.append(quarantine.find(ADDRESS, client))
+            entries += quarantine.all(ADDRESS, client)
         for part in parts:
-            found += [quarantine.find(part.word, value) for value in part.values(exchange)]
-        entries = [entry for entry in found if entry is not None]
+            for value in part.values(exchange):
+                entries += quarantine.all(part.word, value)
         return self._decision(entries, HUMAN in exchange.tags) if entries else NOTHING
 
     def _decision(self, entries: list[Entry], human: bool) -> Decision:

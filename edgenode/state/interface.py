@@ -150,11 +150,14 @@ class Quarantine(Protocol):
     def find(self, key: str, value: str) -> Entry | None:
         """The entry that holds a value now: of ``ip`` the one that ends last of those whose network it is in."""
 
+    def all(self, key: str, value: str) -> Sequence[Entry]:
+        """Every entry that holds a value now, one for each action: of ``ip`` those of all networks that it is in."""
+
     def hold(self, entry: Entry) -> None:
-        """Add an entry, or replace that of the same key and value if this one ends later."""
+        """Add an entry, or replace that of the same key, value and action if this one ends later."""
 
     def lift(self, key: str, value: str, who: str) -> Entry | None:
-        """End an entry before its time; returns it, or ``None`` if there is none."""
+        """End all entries of a value before their time; returns that which ends last, or ``None`` if there is none."""
 
     def entries(self) -> Iterator[Entry]:
         """Every entry that has not run out."""

@@ -12,7 +12,7 @@ import itertools
 import math
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from attrs import define, evolve, field
@@ -40,6 +40,9 @@ _AT_ONCE = 500
 
 _LONGEST = 3600.0
 """Seconds that a timer waits at the most; the date is looked at then."""
+
+_Actions = dict[str, "_Held"]
+"""What holds one value, by the action: a weaker one that ends later does not outlive a stronger one."""
 
 Share = Callable[[Entry | None, str, str, str], None]
 
@@ -102,8 +105,8 @@ class HeldValues:
     ) -> None:
         self._clock, self._now, self._most = clock, now, most
         self._offset = now() - clock()
-        self._by_key: dict[str, dict[str, _Held]] = {}
-        self._networks: Networks[_Held] = Networks()
+        self._by_key: dict[str, dict[str, _Actions]] = {}
+        self._networks: Networks[_Actions] = Networks()
         self._owners: dict[str, _Owner] = {}
         self._count = 0
         self._numbers = itertools.count()
@@ -126,15 +129,25 @@ class HeldValues:
 
     def find(self, key: str, value: str) -> Entry | None:
         """The entry that holds a value now: of ``ip`` the one that ends last of those whose network it is in."""
+        found = max(self._holding(key, value), key=_deadline, default=None)
+        return None if found is None or found.deadline <= self._clock() else self._dated(found)
+
+    def all(self, key: str, value: str) -> Sequence[Entry]:
+        """Every entry that holds a value now, one for each action: of ``ip`` those of all networks that it is in."""
+        found = self._holding(key, value)
+        if not found:
+            return ()
         now = self._clock()
+        return tuple(self._dated(held) for held in found if held.deadline > now)
+
+    def _holding(self, key: str, value: str) -> Sequence[_Held]:
         if key == _ADDRESS:
-            found = max(self._networks.containing(value), key=_deadline, default=None)
-        else:
-            found = self._by_key.get(key, {}).get(value)
-        return None if found is None or found.deadline <= now else self._dated(found)
+            return [held for of_value in self._networks.containing(value) for held in of_value.values()]
+        of_value = self._by_key.get(key, {}).get(value)
+        return () if of_value is None else (*of_value.values(),)
 
     def hold(self, entry: Entry) -> None:
-        """Add an entry, or replace that of the same key and value if this one ends later."""
+        """Add an entry, or replace that of the same key, value and action if this one ends later."""
         held = self._hold(entry)
         if held is not None and self.share is not None:
             self.share(held, held.key, held.value, held.who)
@@ -144,7 +157,7 @@ class HeldValues:
         self._hold(entry)
 
     def lift(self, key: str, value: str, who: str) -> Entry | None:
-        """End an entry before its time; returns it, or ``None`` if there is none."""
+        """End all entries of a value before their time; returns that which ends last, or ``None`` if there is none."""
         entry = self.unmerge(key, value, who)
         if entry is not None and self.share is not None:
             self.share(None, key, entry.value, who)
@@ -152,22 +165,21 @@ class HeldValues:
 
     def unmerge(self, key: str, value: str, who: str) -> Entry | None:
         """The same with what another node has lifted."""
-        held = self._by_key.get(key, {}).get(written(value) if key == _ADDRESS else value)
-        if held is None:
-            return None
-        self._remove(held)
-        if held.deadline <= self._clock():
-            return None
-        entry = self._dated(held)
-        self._tell(Happened("quarantine-lifted", who, entry))
-        return entry
+        of_value = self._by_key.get(key, {}).get(written(value) if key == _ADDRESS else value, {})
+        now, last = self._clock(), None
+        for held in sorted(of_value.values(), key=_deadline):
+            self._remove(held)
+            if held.deadline > now:
+                last = self._dated(held)
+                self._tell(Happened("quarantine-lifted", who, last))
+        return last
 
     def entries(self) -> Iterator[Entry]:
         """Every entry that has not run out."""
         self._look_at_the_date()
         now = self._clock()
         for of_key in [*self._by_key.values()]:
-            for held in [*of_key.values()]:
+            for held in [held for of_value in of_key.values() for held in of_value.values()]:
                 if held.deadline > now:
                     yield self._dated(held)
 
@@ -206,10 +218,9 @@ class HeldValues:
         deadline = now + min(entry.until - self._offset - now, entry.until - entry.since)
         if not deadline > now:
             return None
-        of_key = self._by_key.get(entry.key, {})
-        known = of_key.get(entry.value)
+        known = self._by_key.get(entry.key, {}).get(entry.value, {}).get(entry.action)
         if known is not None and known.deadline > now:
-            same = (known.entry.who, known.entry.action) == (entry.who, entry.action)
+            same = known.entry.who == entry.who
             if deadline <= known.deadline + (_SAME if same else 0.0):
                 return None
             prolonged = same and not kept
@@ -221,7 +232,7 @@ class HeldValues:
             return None
         self._insert(_Held(entry, deadline, self._offset))
         if not kept:
-            self._saving.change(entry.key, entry.value, entry)
+            self._saving.change(entry, held=True)
         if not (kept or prolonged):
             self._tell(Happened("quarantine-held", entry.why, entry))
         return entry
@@ -231,9 +242,10 @@ class HeldValues:
         if entry.key not in self._by_key:
             self._by_key[entry.key] = {}
             self.keys |= {entry.key}
-        self._by_key[entry.key][entry.value] = held
-        if entry.key == _ADDRESS:
-            self._networks.put(entry.value, held)
+        of_value = self._by_key[entry.key].setdefault(entry.value, {})
+        if entry.key == _ADDRESS and not of_value:
+            self._networks.put(entry.value, of_value)
+        of_value[entry.action] = held
         self._count += 1
         owner = self._owners.get(entry.who)
         if owner is None:
@@ -249,12 +261,15 @@ class HeldValues:
         """
         entry, held.gone = held.entry, True
         of_key = self._by_key[entry.key]
-        del of_key[entry.value]
+        of_value = of_key[entry.value]
+        del of_value[entry.action]
         self._count -= 1
-        if entry.key == _ADDRESS:
-            self._networks.remove(entry.value)
         if not quiet:
-            self._saving.change(entry.key, entry.value, None)
+            self._saving.change(entry, held=False)
+        if not of_value:
+            del of_key[entry.value]
+            if entry.key == _ADDRESS:
+                self._networks.remove(entry.value)
         if not of_key:
             del self._by_key[entry.key]
             self.keys -= {entry.key}

@@ -27,11 +27,16 @@ _ASIDE = (".damaged", ".damaged.1", ".damaged.2")
 
 _COLUMNS = "key, value, until, since, who, why, action"
 _TABLE = f"""
-CREATE TABLE IF NOT EXISTS held ({_COLUMNS}, PRIMARY KEY (key, value)) WITHOUT ROWID
+CREATE TABLE IF NOT EXISTS held ({_COLUMNS}, PRIMARY KEY (key, value, action)) WITHOUT ROWID
 """
 
-Changes = dict[tuple[str, str], Entry | None]
-"""What is to be written: by key and value the entry; ``None``: it is to be taken out."""
+Changes = dict[tuple[str, str, str], Entry | None]
+"""What is to be written: by key, value and action the entry; ``None``: it is to be taken out."""
+
+
+def identity(entry: Entry) -> tuple[str, str, str]:
+    """What tells an entry from others."""
+    return entry.key, entry.value, entry.action
 
 
 class QuarantineFile:
@@ -82,7 +87,7 @@ class QuarantineFile:
                 if whole:
                     connection.execute("DELETE FROM held")
                 gone = [_texts(each) for each, entry in changes.items() if entry is None]
-                connection.executemany("DELETE FROM held WHERE key = ? AND value = ?", gone)
+                connection.executemany("DELETE FROM held WHERE key = ? AND value = ? AND action = ?", gone)
                 rows = [_row(entry) for entry in changes.values() if entry is not None]
                 marks = ", ".join("?" * 7)
                 connection.executemany(f"REPLACE INTO held ({_COLUMNS}) VALUES ({marks})", rows)  # noqa: S608

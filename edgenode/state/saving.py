@@ -17,7 +17,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from edgenode.state.interface import Entry, Happened, Tell
-from edgenode.state.quarantine_file import Changes, QuarantineFile
+from edgenode.state.quarantine_file import Changes, QuarantineFile, identity
 
 _DELAY, _RETRY = 0.1, 15.0
 """Seconds that a change waits for others before it is written, and after which it is tried again."""
@@ -63,7 +63,7 @@ class Saving:
             self._file = QuarantineFile(folder)
             found = self._read(self._file, now)
             # What was held before there was this file belongs into it.
-            self._changes |= {(each.key, each.value): each for each in self._entries()}
+            self._changes |= {identity(each): each for each in self._entries()}
             self._plan(_DELAY)
         return found
 
@@ -76,10 +76,10 @@ class Saving:
         self._write()
         return stopped
 
-    def change(self, key: str, value: str, entry: Entry | None) -> None:
-        """Take a change; ``None``: there is no such entry any more."""
+    def change(self, entry: Entry, *, held: bool) -> None:
+        """Take a change: an entry is held from now on, or no more."""
         if self._file is not None:
-            self._changes[key, value] = entry
+            self._changes[identity(entry)] = entry if held else None
             if len(self._changes) > self._most:
                 self.rewrite()
             self._plan(_DELAY)
@@ -121,7 +121,7 @@ class Saving:
             return
         file, changes, whole, last = self._file, self._changes, self._whole, bool(self._stopping)
         if whole:
-            changes = {(each.key, each.value): each for each in self._entries()}
+            changes = {identity(each): each for each in self._entries()}
         self._forget()
         self._writing = True
 

@@ -322,6 +322,20 @@ def test_two_rules_on_one_request_both_count() -> None:
     assert {each.key for each in node.held} == {"ip", "header.x"}
 
 
+def test_a_rule_that_only_watches_does_not_hold_off_one_that_blocks() -> None:
+    """Whichever holds an address first, and longer; nor does a monitored network around it."""
+    node = Node(rule(limit="1 per 1m", action="monitor", hold=3600.0), rule(limit="3 per 1m", hold=60.0))
+    assert [node.ask().action for _ in range(5)] == [
+        None, ACTIONS["monitor"], ACTIONS["monitor"], ACTIONS["block"], ACTIONS["block"]
+    ]  # fmt: skip
+    assert {each.action for each in node.held} == {"monitor", "block"}
+    node.now.time += 61
+    assert node.ask().action is ACTIONS["monitor"]
+    node = Node(rule(limit="1 per 1m", hold=60.0))
+    node.state.quarantine.hold(Entry("ip", "192.0.2.0/24", 1e9, 0.0, "ann", "", "monitor"))
+    assert [node.ask().action for _ in range(3)] == [ACTIONS["monitor"], ACTIONS["block"], ACTIONS["block"]]
+
+
 def test_it_may_be_left_out() -> None:
     """By the word ``dynamic-rules``; and who is exempt from the quarantine alone is still counted."""
     for word, expected in (("dynamic-rules", [False] * 5), ("quarantine", [False, False, False, True, True])):

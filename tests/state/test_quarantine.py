@@ -17,7 +17,7 @@ from twisted.internet.task import Clock, deferLater
 
 from edgenode.state.interface import Entry, Happened
 from edgenode.state.quarantine import HeldValues
-from edgenode.state.quarantine_file import NAME, QuarantineFile
+from edgenode.state.quarantine_file import NAME, QuarantineFile, identity
 
 RULE = "dynamic-rule scanners"
 
@@ -56,6 +56,38 @@ def listening(values: HeldValues, clock: Clock) -> list[Happened]:
 
 
 # -- in memory ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_weaker_action_does_not_outlive_a_stronger_one(time: Time) -> None:
+    """Each action holds a value for a time of its own, whichever came first; a lift ends all."""
+    for order in (("monitor", 100), ("block", 50)), (("block", 50), ("monitor", 100)):
+        values = time.values()
+        told = listening(values, time.clock)
+        for action, seconds in order:
+            values.hold(evolve(time.entry(seconds=seconds), action=action))
+        assert {each.action for each in values.all("header.user-agent", "x")} == {"block", "monitor"}
+        found = values.find("header.user-agent", "x")
+        assert found is not None
+        assert found.action == "monitor"
+        time.clock.advance(60)
+        assert [each.action for each in values.all("header.user-agent", "x")] == ["monitor"]
+        values.hold(time.entry())
+        lifted = values.lift("header.user-agent", "x", "root")
+        assert lifted is not None
+        assert (lifted.action, values.all("header.user-agent", "x"), len(values)) == ("block", (), 0)
+        assert [each.action for each in told if each.action == "quarantine-lifted"] == ["quarantine-lifted"] * 2
+
+
+def test_an_address_is_held_by_all_networks_that_it_is_in(time: Time) -> None:
+    """The one that ends last need not be the one that refuses."""
+    values = time.values()
+    values.hold(evolve(time.entry("192.0.2.0/24", 100, "ip"), action="monitor"))
+    values.hold(time.entry("192.0.2.7", 50, "ip"))
+    values.hold(time.entry("192.0.2.8/30", 50, "ip"))
+    assert {each.value for each in values.all("ip", "192.0.2.7")} == {"192.0.2.0/24", "192.0.2.7"}
+    values.lift("ip", "192.0.2.7", "root")
+    assert {each.value for each in values.all("ip", "192.0.2.7")} == {"192.0.2.0/24"}
+    assert values.all("ip", "198.51.100.1") == ()
 
 
 def test_a_value_is_held_for_its_time(time: Time) -> None:
@@ -314,6 +346,20 @@ async def test_entries_outlast_the_process(disk: Disk) -> None:
     await disk.stop()
 
 
+async def test_the_disk_keeps_each_action_of_a_value(disk: Disk) -> None:
+    """And takes out that which has ended."""
+    values = disk.start()
+    values.hold(evolve(disk.time.entry(seconds=100), action="monitor"))
+    values.hold(disk.time.entry(seconds=50))
+    await disk.stop()
+    again = disk.start()
+    assert {each.action for each in again.all("header.user-agent", "x")} == {"block", "monitor"}
+    again.lift("header.user-agent", "x", "root")
+    await disk.stop()
+    assert disk.start().all("header.user-agent", "x") == ()
+    await disk.stop()
+
+
 async def test_an_entry_is_on_the_disk_in_a_moment(disk: Disk) -> None:
     """A node that is killed has kept it; one that has ended, or was lifted, is no more there."""
     values = disk.start()
@@ -491,7 +537,8 @@ async def test_dates_that_somebody_has_written_are_looked_at(disk: Disk) -> None
     """Of what is no entry nothing is believed."""
     good = disk.time.entry()
     file = QuarantineFile(disk.folder)
-    file.write({(good.key, "x"): good, ("a", "b"): evolve(good, key="a", value="b", until=math.inf, since=-math.inf)})
+    far = evolve(good, key="a", value="b", until=math.inf, since=-math.inf)
+    file.write({identity(good): good, identity(far): far})
     with sqlite3.connect(disk.path) as other:
         other.execute("INSERT INTO held VALUES ('k', 'v', 'tomorrow', 1, 'me', 'because', 'block')")
         other.execute("INSERT INTO held VALUES ('k', 7, 1e300, 1, 'me', 'because', 'block')")
