@@ -1,4 +1,4 @@
-"""Global filters and actions of curiefense, and of Link11 WAAP, which is made of it, as sections of edgenode.
+"""A configuration of curiefense, or of Link11 WAAP, which is made of it, as sections of edgenode.
 
 Law: nothing is dropped in silence. What cannot be expressed is listed, and stands in a comment of the section it is of.
 """
@@ -13,27 +13,18 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from edgenode.config import curiefense_policies, curiefense_stages
 from edgenode.config.curiefense_actions import check_lines, described, of_today, read_back
-from edgenode.config.curiefense_rules import (
-    FILTERS,
-    PLACED,
-    Reading,
-    is_automatic,
-    plain,
-    rule_of,
-    several,
-    slug,
-    uniform,
-)
+from edgenode.config.curiefense_documents import Documents, documents
+from edgenode.config.curiefense_policies import Policies
+from edgenode.config.curiefense_rules import PLACED, Reading, is_automatic, plain, rule_of, slug, uniform
+from edgenode.config.curiefense_stages import SENTENCE, Made
 from edgenode.model.errors import InvalidValue
 from edgenode.model.urls import read_address
 from edgenode.policy.actions import PREDEFINED
 
 _OF_NOBODY = ("self-managed", "self", "reblaze-managed")
 """What stands for a source where there is none."""
-
-_SENTENCE = 1000
-"""Characters of a sentence about a loss, which may quote what was read."""
 
 _NEEDS = {
     "|".join(PLACED): "Some filters look at where a client is: that takes the databases of [geo].",
@@ -87,18 +78,27 @@ class Importer:
         read = [Reading(self.name("global-filter", name), each) for name, each in zip(names, objects, strict=True)]
         _look_for_tags(read)
         parts = [self._lines(reading) for reading in read]
-        actions = [lines for _, lines, _ in self._written.values() if lines]
-        return [*actions, *(lines for part in reversed(parts) for lines in part)]
+        return [lines for part in reversed(parts) for lines in part]
+
+    def written_actions(self) -> list[list[str]]:
+        """The sections of the actions that have been named so far, each as its lines."""
+        return [lines for _, lines, _ in self._written.values() if lines]
+
+    def noted(self, made: Made) -> list[list[str]]:
+        """The sections of something, with what is lost of it told."""
+        self.losses += [f"{made.title}: {loss}" for loss in made.losses]
+        self.remarks += [f"{made.title}: {remark}" for remark in made.remarks]
+        return made.written()
 
     def _lines(self, reading: Reading) -> list[list[str]]:
         """The section of a filter and those that stand in it."""
         document = reading.document
         title = plain(document.get("name") or document.get("id") or "a filter without a name")
         note = plain(document.get("description") or document.get("notes") or "")
-        action, lost_action = self._action(document.get("action"))
+        action, lost_action = self.action(document.get("action"))
         source, lost_source = self._source(reading)
-        losses = [plain(loss, _SENTENCE) for loss in (*reading.losses, *lost_source, *lost_action)]
-        remarks = [plain(remark, _SENTENCE) for remark in reading.remarks]
+        losses = [plain(loss, SENTENCE) for loss in (*reading.losses, *lost_source, *lost_action)]
+        remarks = [plain(remark, SENTENCE) for remark in reading.remarks]
         self.losses += [f"{title}: {loss}" for loss in losses]
         self.remarks += [f"{title}: {remark}" for remark in remarks]
         lines = [f"# not expressed: {loss}" for loss in losses]
@@ -135,7 +135,7 @@ class Importer:
         )
         return [f"source = {source}", f"feed = {category}", "bad-lines = skip"], []
 
-    def _action(self, given: Any) -> tuple[str | None, list[str]]:
+    def action(self, given: Any) -> tuple[str | None, list[str]]:
         """The name of the section of an action, if it can be expressed, and what is lost of it.
 
         :param given: its id; or all of it, as it stood in filters once.
@@ -181,26 +181,76 @@ def _look_for_tags(read: Sequence[Reading]) -> None:
         later -= Counter(tags)
 
 
-def convert(filters: Any, actions: Any, source: str) -> Imported:
-    """Global filters, and the actions that they name.
+def convert(data: Any, actions: Any, source: str) -> Imported:
+    """Whatever there is of a configuration.
 
+    :param data: documents of any kind.
+    :param actions: the actions that they name, besides those among them.
     :param source: where they come from, for the first comment.
     :raises InvalidValue: if a line could not be written as one line.
     """
-    found = [*several(filters, "actions"), *several(actions, "actions", alone=True)]
-    importer = Importer({str(each["id"]): each for each in found if isinstance(each, dict) and "id" in each})
-    documents = several(filters, *FILTERS, alone=True)
-    written = importer.filters(documents)
+    found = documents(data)
+    given = [*found["actions"], *_of_file(actions)]
+    importer = Importer({str(each["id"]): each for each in given if isinstance(each, dict) and "id" in each})
+    filters = importer.filters(found["filters"])
+    stages = _stages(importer, found)
+    sections = [*importer.written_actions(), *filters, *stages]
     losses = [f"#   {loss}" for loss in importer.losses]
-    head = [
-        f"# {len(documents)} global filters of {plain(source)}, by edgenode import curiefense.",
-        "# The last is first, for there of two equally strong actions the later one is taken, and here the earlier.",
-    ]
-    lines = [line for section in written for line in section]
+    head = [f"# {_counted(found)} of {plain(source)}, by edgenode import curiefense."]
+    if found["filters"] or found["limits"]:
+        last = (
+            "The last is first, for there of two equally strong actions the later one is taken, and here the earlier."
+        )
+        head.append(f"# {last}")
+    lines = [line for section in sections for line in section]
     needs = [need for keys, need in _NEEDS.items() if any(re.match(rf"(?:{keys}) =", line) for line in lines)]
     head += ["#", *(f"# {need}" for need in needs)] if needs else []
     head += ["#", "# Not expressed:", *losses] if losses else []
-    for section in (head, *written):
+    for section in (head, *sections):
         check_lines(section)
-    text = "\n\n".join("\n".join(section) for section in (head, *written)) + "\n"
+    text = "\n\n".join("\n".join(section) for section in (head, *sections)) + "\n"
     return Imported(text, tuple(importer.losses), (*importer.remarks, *needs))
+
+
+def _of_file(actions: Any) -> list[Any]:
+    """The documents of a file of actions, which may be those of a whole configuration."""
+    found = documents(actions)
+    return found["actions"] or [each for several in found.values() for each in several]
+
+
+_TITLES = {
+    "filters": "global filters",
+    "limits": "rate limits",
+    "profiles": "ACL profiles",
+    "flows": "flows",
+    "rules": "dynamic rules",
+    "policies": "security policies",
+}
+
+
+def _counted(found: Documents) -> str:
+    """How many documents there are of each kind."""
+    counts = [f"{len(found[kind])} {title}" for kind, title in _TITLES.items() if found[kind]]
+    return ", ".join(counts) or "0 global filters"
+
+
+def _stages(importer: Importer, found: Documents) -> list[list[str]]:
+    """The sections of all that stands behind the filters."""
+    session, remark = curiefense_policies.session(found["policies"])
+    importer.remarks += [remark] if remark else []
+    named = bool(found["policies"])
+    limits = curiefense_stages.limits(importer, found["limits"], session, named=named)
+    profiles = curiefense_stages.profiles(importer, found["profiles"], named=named)
+    flows = curiefense_stages.flows(importer, found["flows"], session)
+    rules = curiefense_stages.rules(importer, found["rules"])
+    made = [*flows, *rules, *limits, *profiles]
+    written = [lines for each in made for lines in importer.noted(each)]
+    policies = Policies(importer, _by_id(limits), _by_id(profiles))
+    written += policies.written(found["policies"])
+    importer.losses += policies.losses
+    importer.remarks += policies.remarks
+    return written
+
+
+def _by_id(several: Sequence[Made]) -> Mapping[str, Made]:
+    return {str(each.document.get("id") or each.document.get("name")): each for each in several}

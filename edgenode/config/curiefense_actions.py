@@ -16,7 +16,7 @@ from edgenode.config.curiefense_rules import own_tags, plain
 from edgenode.config.data import KINDS
 from edgenode.config.value_readers import Scope
 from edgenode.model.errors import InvalidValue, Problem
-from edgenode.policy.actions import REDIRECTS, ActionSection, Block
+from edgenode.policy.actions import PREDEFINED, REDIRECTS, ActionSection, Block
 from edgenode.proxy.headers import request_header_fault, response_header_fault
 
 _BLOCKS: Mapping[str, int] = {
@@ -28,7 +28,12 @@ _BLOCKS: Mapping[str, int] = {
 }
 """The predefined actions that block, and the status that each answers."""
 
-_SAME: Mapping[str, str] = {"action-monitor": "monitor", "action-skip": "skip"}
+CHALLENGES = "challenge" in PREDEFINED
+"""Whether there are challenges here."""
+
+_CHALLENGE = {"action-challenge": "challenge", "action-ichallenge": "challenge"}
+
+_SAME: Mapping[str, str] = {"action-monitor": "monitor", "action-skip": "skip"} | (_CHALLENGE if CHALLENGES else {})
 """The predefined actions that there are here, too."""
 
 _MISSING: Mapping[str, str] = {
@@ -122,6 +127,8 @@ def _custom(key: str, document: Any, losses: list[str]) -> tuple[str, list[str]]
         return "skip", keys
     if kind == "monitor":
         return "monitor", keys + (["headers =", *written] if written else [])
+    if kind in ("challenge", "ichallenge") and CHALLENGES:
+        return "challenge", keys
     if kind != "custom":
         raise InvalidValue(f"there is no type {plain(kind)} here yet")
     status, own = int(given.get("status") or 503), {name.lower(): value for name, value in headers.items()}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from attrs import define, field
@@ -51,10 +51,10 @@ def _regex(value: str) -> str:
         check_regex(text)
     except InvalidValue:
         if not _compiles_elsewhere(value):  # then curiefense falls back to equality
-            return _exactly(value)
+            return exactly(value)
         raise
     if not re.search(r"[\^$\\]", value) and compile_regex(f"(?i:{text})").search(value.encode()) is None:
-        return f"(?:{_guarded(text)})|{_exactly(value)}"  # a text, which curiefense finds as one
+        return f"(?:{_guarded(text)})|{exactly(value)}"  # a text, which curiefense finds as one
     return _guarded(text)
 
 
@@ -74,7 +74,8 @@ def _ascii(value: str) -> str:
     return "".join(each if each.isascii() else f"(?:{quote(each.encode())})" for each in value)
 
 
-def _exactly(value: str) -> str:
+def exactly(value: str) -> str:
+    """An expression that finds a text that is equal, in the same case."""
     return f"(?-i:^{quote(value.encode())}$)"
 
 
@@ -92,7 +93,7 @@ def _guarded(text: str) -> str:
 def _query(value: str) -> str:
     """Curiefense's query begins with its question mark, edgenode's behind it."""
     if value.startswith("?"):  # no expression, and so an equal text
-        return _exactly(value[1:])
+        return exactly(value[1:])
     anchored, mark, rest = re.findall(r"\A(\^?)(\\\?|\[\?\])?(.*)", value, re.DOTALL)[0]
     if mark:
         return _regex(f"^{rest}" if anchored else rf"(?:^|\?){rest}")
@@ -146,6 +147,24 @@ PLACED = ("asn", "country", "region", "subregion", "organization")
 
 _PAIRS: Mapping[str, str] = {"args": "argument", "cookies": "cookie", "headers": "header"}
 """Curiefense's types of entries with a name and a value: the category here."""
+
+
+def pair(kind: str, name: str, value: str) -> tuple[str, str]:
+    """The key and the value of a condition on a header, a cookie or an argument: a regular expression, in either case.
+
+    :raises InvalidValue: if it is none.
+    """
+    return f"{_PAIRS[kind]}.{name.lower() if kind == 'headers' else written_name(name.encode())}", pattern(value)
+
+
+def pattern(value: str) -> str:
+    """A regular expression.
+
+    :raises InvalidValue: if it is none.
+    """
+    text = _ascii(value)
+    check_regex(text)
+    return _guarded(text)
 
 
 # -- rules -------------------------------------------------------------------------------------------------------------
@@ -317,28 +336,3 @@ def _kinds(rule: Any) -> Iterator[str]:
             yield from _kinds(part)
     else:
         yield str(rule[0]) if isinstance(rule, list) and rule else ""
-
-
-FILTERS = ("globalfilters", "global-filters", "tagrules", "tag-rules", "profilinglists", "profiling-lists")
-"""What the product has called global filters."""
-
-
-def several(data: Any, *names: str, alone: bool = False) -> Sequence[Any]:
-    """The documents in a file: a list of them, one, or an object with lists by their kinds, as a whole configuration.
-
-    :param names: of the kind.
-    :param alone: whether documents that are of no kind are of this one.
-    """
-    if isinstance(data, dict):
-        inside = data.get("documents", data)
-        lists = (
-            {name: each for name, each in inside.items() if isinstance(each, list)} if isinstance(inside, dict) else {}
-        )
-        for name in names:
-            if name in lists:
-                return lists[name]
-        if alone and len(lists) == 1 and not {"rule", "id", "entries"} & set(data):
-            return next(iter(lists.values()))
-    if not alone:
-        return ()
-    return data if isinstance(data, list) else [data]
