@@ -136,6 +136,13 @@ def for_humans(action: Action) -> Action:
     return Passed(action.name, tags=action.tags) if isinstance(action, Challenge) else action
 
 
+def met(action: Action, exchange: Exchange) -> tuple[Action, tuple[Reason, ...]]:
+    """What an action is to whoever sent a request, and why if it is another for them."""
+    if HUMAN not in exchange.tags or not isinstance(action, Challenge):
+        return action, ()
+    return for_humans(action), (Reason(Challenges.name, "", PASSED, "", action.name),)
+
+
 def armed(action: Action, tokens: Tokens) -> Action:
     """The same action, with what issues tokens if it needs that."""
     return evolve(action, tokens=tokens) if isinstance(action, Challenge) else action

@@ -16,6 +16,7 @@ from edgenode.model.decision import NOTHING, Action, After, Decision, Reason
 from edgenode.model.exchange import Exchange, Headers
 from edgenode.policy import escaping
 from edgenode.policy.actions import FAILURE, Block, Skip
+from edgenode.policy.challenge import met
 from edgenode.policy.selection import Selection
 from edgenode.policy.tagging import MESSAGE
 from edgenode.policy.templates import Template
@@ -80,6 +81,8 @@ class Asking:
 
         :param wait: seconds after which the request is worth another try.
         """
+        action, reasons = met(action, self.exchange)
+        self._reasons += reasons
         if action.exempts:
             self._exempt |= action.exempts
             self.tag(action.tags)

@@ -13,17 +13,16 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import ClassVar
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 from twisted.logger import Logger
 
 from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import UNKNOWN_CLIENT, Exchange
 from edgenode.policy.actions import PREDEFINED, Skip
-from edgenode.policy.challenge import PASSED, Challenge, for_humans
+from edgenode.policy.challenge import met
 from edgenode.policy.keys import ADDRESS, Part
 from edgenode.policy.selection import Selection
-from edgenode.policy.tagging import HUMAN
 from edgenode.rules.tags import canonical
 from edgenode.state.interface import Entry, Quarantine
 
@@ -107,20 +106,17 @@ class Held:
         for part in parts:
             for value in part.values(exchange):
                 entries += quarantine.all(part.word, value)
-        return self._decision(entries, HUMAN in exchange.tags) if entries else NOTHING
+        return self._decision(entries, exchange) if entries else NOTHING
 
-    def _decision(self, entries: list[Entry], human: bool) -> Decision:
+    def _decision(self, entries: list[Entry], exchange: Exchange) -> Decision:
         tags = {NAME}
         decision = Decision()
         for entry in entries:
-            action = self._action(entry)
+            action, passed = met(self._action(entry), exchange)
             if entry.who.startswith(DYNAMIC_RULE):
                 rule = entry.who.removeprefix(DYNAMIC_RULE)
                 tags |= {canonical(f"dynamic-rule:{rule}"), *self.tags.get(rule, ())}
-            reason = _reason(entry, action.name)
-            if human and isinstance(action, Challenge):
-                action, reason = for_humans(action), evolve(reason, annotation=PASSED)
-            decision.add(Decision(reasons=(reason,), action=action))
+            decision.add(Decision(reasons=(_reason(entry, action.name), *passed), action=action))
         winner = decision.action
         assert winner is not None
         decision.tags = frozenset((*tags, *winner.tags, canonical(f"action:{winner.name}")))

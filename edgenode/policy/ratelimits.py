@@ -89,6 +89,11 @@ class RateLimit:
         """All that it looks at: the words of its key, and what it counts."""
         return self.key if self.count.part is None else (*self.key, self.count.part)
 
+    @property
+    def proposes(self) -> tuple[str, ...]:
+        """The names of the actions that can be taken because of it."""
+        return tuple(self.action_names()) if self.active else ()
+
     def action_names(self) -> Iterator[str]:
         """The name of each threshold's action."""
         return (each.action or USUAL for each in self.limit)

@@ -102,7 +102,7 @@ def test_what_is_doubtful_is_a_warning(folder: pathlib.Path, text: str, problem:
         "limit = 5 per 1m\n    100 per 1h ban\n[action ban]\ntype = close",
         "limit = 5 per 1m monitor\n    9 per 1m",
         "limit = 9 per 1m\n    5 per 1m monitor",
-        "limit = 5 per 1m\ninclude = human\nexclude = mtls:verified ip:192-0-2-7 quarantine action:monitor",
+        "limit = 5 per 1m\ninclude = all\nexclude = mtls:verified ip:192-0-2-7 quarantine action:monitor",
         "limit = 5 per 1m\nexclude = slow\n[global-filter a]\ntags = slow\npath = /slow",
     ],
 )

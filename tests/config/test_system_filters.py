@@ -258,7 +258,7 @@ def test_the_effective_configuration_shows_what_the_file_does_not(
     assert "s3cret" not in shown
     assert "\nfailure = closed\n" in shown
     assert "\n    ^POST$    # create\n" in shown
-    assert "# predefined actions: skip, block, close, challenge, monitor\n" in shown
+    assert "# predefined actions: skip, block, close, challenge, monitor, rate-limit\n" in shown
 
 
 def test_check_counts_the_filters_of_the_file(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,20 +14,25 @@ from attrs import evolve
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from edgenode.model.decision import FORWARD, NOTHING, Decision, Respond
+from edgenode.model.decision import FORWARD, NOTHING, Action, Decision, Respond
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Response
 from edgenode.model.settings import Seconds, Word
 from edgenode.policy import challenge_page
-from edgenode.policy.actions import PREDEFINED, ActionSection
-from edgenode.policy.challenge import PASSED, Challenge, Challenges, ChallengeSection, armed
+from edgenode.policy.actions import PREDEFINED, ActionSection, Block
+from edgenode.policy.challenge import PASSED, Challenge, Challenges, ChallengeSection, Passed, armed
 from edgenode.policy.challenge_tokens import Keys, Tokens, network
 from edgenode.policy.escaping import HeaderField
 from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.ratelimits import RateLimit
+from edgenode.policy.selection import Selection
 from edgenode.policy.stages import Rules, compiled, pipeline_of
 from edgenode.policy.tagging import MESSAGE
 from edgenode.policy.templates import Template
+from edgenode.policy.thresholds import Threshold
 from edgenode.rules.categories import entry
+from edgenode.state.interface import Entry
+from edgenode.state.memory import MemoryState
 from edgenode.testing.exchanges import exchange_of
 from tests.support.challenges import NAME, solution, solved
 from tests.support.strategies import CONNECTION
@@ -380,6 +385,36 @@ def test_a_solved_challenge_shields_nobody(priority: int | None) -> None:
     decision = decided(human(), filters, hard=ActionSection(type="challenge", priority=priority))
     assert decision.action is not None
     assert decision.action.name == "block"
+
+
+@pytest.mark.parametrize("by", ["limit", "quarantine"])
+def test_a_human_passes_what_counts_and_what_is_held(by: str) -> None:
+    """Where that asks for a challenge, as strong as it may be; and what refuses besides is stronger."""
+    state = MemoryState(lambda: NOW, lambda: NOW)
+    hard = armed(ActionSection(type="challenge", priority=1000).action("hard"), TOKENS)
+    limits = {
+        "asks": RateLimit(limit=(Threshold.from_text("0 per 1m hard"),), active=by == "limit"),
+        "no": RateLimit(limit=(Threshold.from_text("2 per 1m block"),)),
+    }
+    if by == "quarantine":
+        state.quarantine.hold(Entry("ip", "192.0.2.0/24", NOW + 60, NOW, "root", "a test", "hard"))
+    rules = Rules(rate_limits=limits, actions={**PREDEFINED, "hard": hard}, tokens=TOKENS)
+    pipeline = pipeline_of(compiled(rules), selection=Selection(state))
+
+    def action(exchange: Exchange) -> Action | None:
+        decision = pipeline.decide(exchange)
+        assert isinstance(decision, Decision)
+        assert not isinstance(decision.action, Passed) or PASSED in str(decision.reasons)
+        return decision.action
+
+    assert action(asking(HTML)) == hard
+    assert isinstance(action(human()), Passed)
+    assert isinstance(action(human()), Block)
+
+
+def test_it_lets_humans_pass_where_no_stage_has_told_who_is() -> None:
+    """An operator may hold a value in quarantine by an action that no section names."""
+    assert CHALLENGE.outcome(human()) is FORWARD
 
 
 def test_a_stage_that_has_nothing_to_judge_is_in_no_pipeline() -> None:
