@@ -294,7 +294,7 @@ class Response:
     status: int
     headers: Headers = ()
     body: bytes = b""
-    plain: bool = False
+    plain: bool = field(default=False, eq=False)
 
 
 @frozen(cache_hash=True)

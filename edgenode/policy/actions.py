@@ -82,7 +82,7 @@ class Block(Action):
     content_type: bytes = field(default=TEXT.encode(), kw_only=True)
     headers: Fields = field(default=(), kw_only=True)
     location: Location | None = field(default=None, kw_only=True)
-    own_body: bool = field(default=False, kw_only=True)
+    own_body: bool = field(default=False, kw_only=True, eq=False)
 
     @property
     def needs(self) -> frozenset[str]:
