@@ -27,6 +27,8 @@ from edgenode.model.errors import Problem
 from edgenode.policy.challenge import ChallengeSection
 from edgenode.policy.challenge_tokens import Keys
 from edgenode.policy.responses import ResponseRules
+from edgenode.proxy.origin.origin import Origin
+from edgenode.state.settings import StateSection
 from edgenode.tls import certificates, expiry, truststores
 from edgenode.tls.certificates import Certificate, LoadedCertificate
 from edgenode.tls.paths import path_warnings
@@ -253,7 +255,8 @@ def _checked(configuration: Sections, credentials: Credentials) -> list[Problem]
     ):
         for name in sections:
             found += _attempted(f"{kind} {name}", partial(check, configuration, credentials, name))
-    return found
+    state = configuration.state_settings
+    return found + _attempted(state.kind, partial(_client, configuration, credentials, state.kind, state))
 
 
 def _attempted(header: str, check: Callable[[], Iterable[Problem]]) -> list[Problem]:
@@ -277,14 +280,20 @@ def _blamed(configuration: Sections, problem: Problem) -> Iterator[str]:
 
 
 def _origin(configuration: Sections, credentials: Credentials, name: str) -> Iterator[Problem]:
-    origin = configuration.origins[name]
-    store = configuration.trust_stores.get(origin.trust_store or "")
+    return _client(configuration, credentials, f"origin {name}", configuration.origins[name])
+
+
+def _client(
+    configuration: Sections, credentials: Credentials, header: str, section: Origin | StateSection
+) -> Iterator[Problem]:
+    """What is wrong with the node as a client of the servers of a section."""
+    store = configuration.trust_stores.get(section.trust_store or "")
     if store is not None and store.verification == "strict":
-        sentence = f'"{origin.trust_store}" says verification = strict, which is asked of clients and not of origins'
-        yield Problem(f"origin {name}", "trust-store", sentence)
-    if origin.certificate is not None and origin.certificate in credentials.certificates:
-        yield from certificates.check_for_origin(credentials.certificates[origin.certificate])
-    trusted = credentials.trust_stores.get(origin.trust_store or "")
+        sentence = f'"{section.trust_store}" says verification = strict, which is asked of clients and not of servers'
+        yield Problem(header, "trust-store", sentence)
+    if section.certificate is not None and section.certificate in credentials.certificates:
+        yield from certificates.check_for_origin(credentials.certificates[section.certificate])
+    trusted = credentials.trust_stores.get(section.trust_store or "")
     if trusted is not None:
         yield from path_warnings([trusted], servers=True)
 

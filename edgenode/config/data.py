@@ -29,6 +29,7 @@ from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.routing import PathMap, SecurityPolicy
 from edgenode.rules.lists import List
 from edgenode.rules.sections import Section
+from edgenode.state.settings import StateSection
 from edgenode.tls.certificates import Certificate
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.truststores import TrustStore
@@ -41,6 +42,7 @@ class Sections:
     :ivar edge: what holds for the whole node.
     :ivar geo: the databases of addresses.
     :ivar challenge: what is asked of clients that meet a challenge.
+    :ivar state_settings: where what is remembered between requests is kept.
     :ivar global_filters: those of the file, then the system-managed ones.
     :ivar actions: those of the file, without the predefined ones.
     """
@@ -48,6 +50,7 @@ class Sections:
     edge: Edge = field(factory=Edge)
     geo: Geo = field(factory=Geo)
     challenge: ChallengeSection = field(factory=ChallengeSection)
+    state_settings: StateSection = field(factory=StateSection)
     listeners: Mapping[str, Listener] = field(factory=dict)
     server_groups: Mapping[str, ServerGroup] = field(factory=dict)
     certificates: Mapping[str, Certificate] = field(factory=dict)

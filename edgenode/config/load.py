@@ -42,7 +42,8 @@ from edgenode.policy.selection import Selection
 from edgenode.policy.stages import Placed, pipeline_of
 from edgenode.rules.sections import Section
 from edgenode.state.interface import State
-from edgenode.state.memory import MemoryState
+from edgenode.state.node_state import NodeState
+from edgenode.state.settings import Server
 
 _ATTRIBUTES: Mapping[str, str] = {cls.kind: attribute for attribute, cls in (*UNNAMED.items(), *NAMED.items())}
 _KEYS = {key for cls in SECTIONS for key in schema.settings(cls)}
@@ -85,7 +86,7 @@ class Configuration(Sections):
     contents: Contents
     rules: CompiledRules = field(repr=False)
     rule_lists: RuleLists = field(repr=False, eq=False)
-    state: State = field(factory=MemoryState, repr=False, eq=False)
+    state: State = field(factory=NodeState, repr=False, eq=False)
     own_stages: Own = field(factory=dict, repr=False)
     own_sinks: Own = field(factory=dict, repr=False)
     warnings: tuple[Problem, ...] = ()
@@ -165,6 +166,16 @@ class Configuration(Sections):
                 section.dynamic_rules,
             ),
         )
+
+    @property
+    def state_server(self) -> Server | None:
+        """The server that shares what is remembered between requests; ``None``: each node has its own."""
+        section, credentials = self.state_settings, self.credentials
+        if section.url is None:
+            return None
+        certificate = None if section.certificate is None else credentials.certificates[section.certificate]
+        trust_store = None if section.trust_store is None else credentials.trust_stores[section.trust_store]
+        return Server(section, certificate, trust_store)
 
     @property
     def signatures(self) -> Mapping[str, Signature]:
@@ -301,7 +312,7 @@ def _load(
         contents=contents,
         rules=rules,
         rule_lists=rule_lists,
-        state=MemoryState() if before is None else before.state,
+        state=NodeState() if before is None else before.state,
         own_stages=own_stages,
         own_sinks=own_sinks,
         warnings=tuple(problems),

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 
 from edgenode.config.load import Configuration
 from edgenode.state.interface import HAPPENINGS, Happened, State, Tell
+from edgenode.state.node_state import NodeState
 
 _log = Logger()
 
@@ -60,6 +61,8 @@ class StateUse:
     def start(self, configuration: Configuration) -> None:
         """Use the state of a configuration from now on; the one before is let go once that has started."""
         before, state, folder = self._shared, configuration.state, configuration.edge.state
+        if isinstance(state, NodeState):
+            state.renew(configuration.state_settings, configuration.state_server)
         if before is not None and before.state is state:
             if folder != self._folder:
                 self._start(before, folder)

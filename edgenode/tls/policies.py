@@ -253,11 +253,12 @@ def client_context(
     :param minimum_version: the lowest TLS version spoken, ``1.2`` or ``1.3``.
     :param trust_store: the trusted authorities; without one the system's.
     :param verify: whether the origin's certificate is verified at all.
-    :param protocols: what is offered by ALPN, the best first.
+    :param protocols: what is offered by ALPN, the best first; with none of them no ALPN is spoken.
     """
     context = _context(SSL.TLS_CLIENT_METHOD, minimum_version, () if certificate is None else (certificate,))
     context.set_options(SSL.OP_NO_TICKET)
-    context.set_alpn_protos([*protocols])
+    if protocols:
+        context.set_alpn_protos([*protocols])
     watch(context)
     if not verify:
         context.set_verify(SSL.VERIFY_NONE)

@@ -80,6 +80,7 @@ def test_a_configuration_holds_every_section_by_name(load: Load) -> None:
         "edge",
         "geo",
         "challenge",
+        "state",
         "listener public",
         "server-group shop",
         "certificate server",
@@ -180,7 +181,7 @@ ERRORS: dict[str, tuple[dict[str, str], list[str]]] = {
         },
         [
             '[origin shop] trust-store: "clients" says verification = strict, which is asked of clients and not of '
-            "origins"
+            "servers"
         ],
     ),
     "no time at all": (

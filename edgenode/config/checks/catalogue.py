@@ -16,6 +16,7 @@ from edgenode.config.checks import (
     rule_warnings,
     rules,
     sections,
+    state,
 )
 from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
@@ -30,6 +31,7 @@ OF_SECTIONS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
     sections.keys_without_effect,
     path_maps.unreachable,
     sections.origins,
+    state.state,
     rules.without_effect,
     actions.actions,
     actions.clamped_modes,

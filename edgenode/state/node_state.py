@@ -1,0 +1,85 @@
+"""The state of a node: in its memory, and where it is so configured shared with other nodes by a server.
+
+Law: it is the same object for as long as the node runs, whatever a reload changes: so what is remembered is not lost.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from edgenode.state.interface import Answers, Call, Tell
+from edgenode.state.memory import MemoryState
+from edgenode.state.redis import RedisState
+from edgenode.state.settings import Server, StateSection
+
+
+class NodeState:
+    """The state of a node; until :meth:`start` in memory alone.
+
+    :param local: what is in its memory.
+    :ivar count: see :class:`edgenode.state.interface.State`.
+    :ivar add: likewise.
+    :ivar quarantine: what is held and banned.
+    """
+
+    count: Callable[[Sequence[Call]], Answers | Deferred[Answers]]
+    add: Callable[[Sequence[Call]], None]
+
+    def __init__(self, local: MemoryState | None = None) -> None:
+        self._local = local or MemoryState()
+        self._remote: RedisState | None = None
+        self._running: tuple[Any, Tell] | None = None
+        self.quarantine = self._local.quarantine
+        self._use(None)
+
+    @property
+    def news(self) -> int:
+        """How often another node has held or lifted a value."""
+        return 0 if self._remote is None else self._remote.sharing.news
+
+    @property
+    def away(self) -> bool:
+        """Whether there is a server that cannot be asked."""
+        return self._remote is not None and self._remote.away
+
+    def renew(self, section: StateSection, server: Server | None) -> None:
+        """Go on with other settings.
+
+        :param server: where it is shared; ``None`` for nowhere.
+        """
+        if server is not None and self._remote is not None and self._remote.server.section == server.section:
+            self._remote.server = server  # for the next connection
+            return
+        self._disconnect()
+        self._use(None if server is None else RedisState(server, self._local))
+        self._connect()
+
+    def start(self, reactor: Any, folder: pathlib.Path | None, tell: Tell) -> None:
+        """Open what lasts longer than the process, and connect."""
+        self._local.start(reactor, folder, tell)
+        if self._running is None:
+            self._running = reactor, tell
+            self._connect()
+
+    def stop(self) -> Deferred[None]:
+        """Write what is not yet written, and close."""
+        self._disconnect()
+        self._running = None
+        return self._local.stop()
+
+    def _use(self, remote: RedisState | None) -> None:
+        self._remote = remote
+        counting = self._local if remote is None else remote
+        self.count, self.add = counting.count, counting.add
+
+    def _connect(self) -> None:
+        if self._remote is not None and self._running is not None:
+            self._remote.start(*self._running)
+
+    def _disconnect(self) -> None:
+        if self._remote is not None and self._running is not None:
+            self._remote.stop()

@@ -1,0 +1,182 @@
+"""What is said to a server of Redis: calls as the bytes of a command, and answers as what calls came to.
+
+Law: a key is made of digests, so that nothing a client sends says where it is kept, or how long the name of that is;
+and each has the digest of what is counted as its hash tag, so that all of one key's counters are on one shard.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from hashlib import blake2b, sha1
+from typing import Protocol
+
+from edgenode.state.interface import Call, Counted, Counter
+from edgenode.state.redis_connection import Lie
+
+SCRIPT = pathlib.Path(__file__).with_name("count.lua").read_bytes()
+_SHA = sha1(SCRIPT, usedforsecurity=False).hexdigest().encode()
+
+NEWS = 100
+"""The most entries of the quarantine that one answer brings."""
+
+_KINDS = {"fixed": b"f", "sliding": b"s", "distinct": b"d", "steps": b"t"}
+_REMEMBERED = 4096
+"""Ways to count whose bytes are kept."""
+
+_MOST = 1 << 53
+"""No number of an answer is as large: in doubles they are exact up to it."""
+
+_MICROSECOND = 1e-6
+
+PROBE = Call(Counter("edgenode probe", "fixed", 1 << 50, 1.0), "probe")
+"""Shows whether a server can count."""
+
+
+def bulk(data: bytes) -> bytes:
+    """A string, as the protocol has it."""
+    return b"$%d\r\n%s\r\n" % (len(data), data)
+
+
+def digest(text: str) -> bytes:
+    """What stands for a text of any length; of two that are not the same it is not the same."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest().encode()
+
+
+class News(Protocol):
+    """What is told of the quarantine.
+
+    :ivar token: what it knows: see ``count.lua``.
+    """
+
+    token: bytes
+
+    def heard(self, token: bytes, news: bytes) -> None:
+        """Take what is new.
+
+        :raises Lie: if it is no such thing.
+        """
+
+
+class Commands:
+    """The commands of one node.
+
+    :param prefix: what the names of its keys begin with.
+    :ivar quarantine: the end of each command that asks for what is new in quarantine: see ``count.lua``.
+    :ivar now: for tests the time on the server's clock, written out.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix.encode() + b":{"
+        keys = (self._prefix + b"quarantine}:" + part for part in (b"head", b"entries", b"log", b"ends"))
+        self._shared = b"".join(map(bulk, keys))
+        self._size = b"$%d\r\n" % (len(prefix) + 2 + 32 + 2 + 16)
+        self._known: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
+        self.quarantine = b""
+        self.now = b""
+
+    def count(self, calls: Sequence[Call], *, whole: bool = False, alone: bool = False, always: bool = False) -> bytes:
+        """The command that counts.
+
+        :param whole: with the script and not its name.
+        :param alone: without the question what is new in quarantine.
+        :param always: whether by GCRA also what does not fit is counted.
+        """
+        keys, arguments = [], [bulk(self.now), bulk(b"%d" % len(calls))]
+        known, size, prefix = self._known, self._size, self._prefix
+        text, tag = None, b""
+        for call in calls:
+            counter, key, amount, value, steps, only_if, unless = call
+            if key != text:
+                text, tag = key, digest(key)
+            way = counter, amount, steps, only_if, unless, always
+            found = known.get(way) or self._remember(way, call, always)
+            keys.append(b"".join((size, prefix, tag, found[0])))
+            arguments.append(found[1])
+            if counter.kind == "distinct":
+                arguments.append(b"$32\r\n%s\r\n" % digest(value))
+        if not alone:
+            keys.append(self._shared)
+            arguments.append(self.quarantine)
+        return _command(len(calls), keys, arguments, 0, whole, alone)
+
+    def change(self, changes: Sequence[tuple[bytes, bytes, bytes, bytes, bytes]], *, whole: bool = False) -> bytes:
+        """The command that changes the quarantine, if at all, and asks what is new in it."""
+        arguments = [
+            bulk(self.now),
+            b"$1\r\n0\r\n",
+            self.quarantine,
+            *(bulk(part) for each in changes for part in each),
+        ]
+        return _command(0, [self._shared], arguments, 5 * len(changes), whole, False)
+
+    def probe(self, *, whole: bool = False, alone: bool = False) -> bytes:
+        """A command by which it shows whether the server can count."""
+        return self.count((PROBE,), whole=whole, alone=alone)
+
+    def know(self, identity: bytes, sequence: bytes, fresh: bytes) -> None:
+        """What of the quarantine the node knows: see ``count.lua``."""
+        self.quarantine = b"".join(map(bulk, (identity, sequence, fresh, b"%d" % NEWS)))
+
+    def _remember(self, way: tuple[object, ...], call: Call, always: bool) -> tuple[bytes, bytes]:
+        """The end of the name of a counter's keys, and the arguments of a call, but for the value of one that is
+        distinct."""
+        counter = call.counter
+        name = f"{counter.name}\n{counter.kind}\n{counter.most}\n{counter.period!r}"
+        kind = b"S" if always and counter.kind == "sliding" else _KINDS[counter.kind]
+        parts = [kind, b"%d" % counter.most, b"%.17g" % counter.period, b"%d" % call.amount]
+        parts += [b",".join(b"%d" % at for at in where) for where in (call.only_if, call.unless)]
+        if counter.kind != "distinct":
+            parts.append(b"," + b"".join(b"%d," % step for step in call.steps) if call.steps else b"")
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        found = self._known[way] = b"}:" + digest(name)[:16] + b"\r\n", b"".join(map(bulk, parts))
+        return found
+
+    def read(self, answer: bytes, calls: Sequence[Call], sharing: News) -> tuple[list[Counted | None], list[int]]:
+        """What calls came to, and the positions of those whose keys are somebody else's.
+
+        :param sharing: is told what is new in quarantine.
+        :raises Lie: if it is no answer to them.
+        """
+        token, _, rest = answer.partition(b"\n")
+        counts, _, news = rest.partition(b"\n")
+        if token != sharing.token or news:
+            sharing.heard(token, news)
+        written = counts.split(b",")
+        if len(written) != len(calls):
+            raise Lie("expected another number of answers")
+        answers: list[Counted | None] = []
+        faulty: list[int] = []
+        for each in written:
+            if len(each) > 1:
+                try:
+                    total, reset, wait = map(int, each.split(b" "))
+                except ValueError:
+                    raise Lie("expected three whole numbers") from None
+                if not (0 <= total < _MOST and 0 <= reset < _MOST and 0 <= wait < _MOST):
+                    raise Lie("numbers out of range")
+                answers.append(Counted(total, reset * _MICROSECOND, wait * _MICROSECOND))
+            elif each == b"-":
+                answers.append(None)
+            elif each == b"!":
+                faulty.append(len(answers))
+                answers.append(None)
+            else:
+                raise Lie("expected three whole numbers")
+        return answers, faulty
+
+
+def _command(calls: int, keys: list[bytes], arguments: list[bytes], changes: int, whole: bool, alone: bool) -> bytes:
+    size = calls if alone else calls + 4
+    head = b"*%d\r\n%s$%d\r\n%d\r\n" % (
+        3 + size + 2 + 7 * calls + (0 if alone else 4 + changes),
+        _BY_TEXT if whole else _BY_NAME,
+        len(str(size)),
+        size,
+    )
+    return b"".join((head, *keys, *arguments))
+
+
+_BY_NAME = bulk(b"EVALSHA") + bulk(_SHA)
+_BY_TEXT = bulk(b"EVAL") + bulk(SCRIPT)

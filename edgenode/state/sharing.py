@@ -1,0 +1,247 @@
+"""The quarantine of several nodes: what one holds or lifts, the others are told by the server's answers.
+
+Law: of each value the server keeps what was said last; the later end wins, and what was lifted is not held again by a
+node that has not heard of it. What could not be told yet is told once the server can be asked.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import secrets
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Protocol
+
+from twisted.logger import Logger
+
+from edgenode.state.interface import Entry, Quarantine
+from edgenode.state.redis_commands import NEWS, Commands, digest
+from edgenode.state.redis_connection import Asker, Lie
+
+AT_ONCE = 50
+"""Changes of one command."""
+
+FLYING = 4
+"""Commands with changes that wait for an answer."""
+
+WAITING = 100_000
+"""The most changes that wait to be told; what is held is told again at the next connection anyhow."""
+
+LONGEST = 16384
+"""Bytes of an entry."""
+
+_TOMB = 7 * 86400.0
+"""Seconds that the server remembers what was lifted: count.lua."""
+
+_MUCH = 100_000
+"""Bytes of an answer that may be a part: less than count.lua sends at once."""
+
+_TOKEN = re.compile(rb"([0-9a-f]{16}) ([0-9]{1,15})")
+_CHANGE = re.compile(rb"([hl]) (\S+) (\S+) (\[.*\])")
+
+_log = Logger()
+
+_Member = tuple[str, str]
+_Change = tuple[bytes, bytes, bytes, bytes, bytes]
+
+
+class Local(Quarantine, Protocol):
+    """The quarantine of a node.
+
+    :ivar share: takes what is held, or lifted, here: the entry, ``None`` if it was lifted, its key and value, and who.
+    """
+
+    share: Callable[[Entry | None, str, str, str], None] | None
+
+    def now(self) -> float:
+        """The time, seconds since the epoch."""
+
+    def merge(self, entry: Entry) -> None:
+        """Add what another node holds."""
+
+    def unmerge(self, key: str, value: str, who: str) -> Entry | None:
+        """End what another node has lifted."""
+
+
+class Sharing:
+    """Tells the server what this node holds and lifts, and this node what others do.
+
+    :param quarantine: this node's.
+    :param ask: sends a question to the server, if there is a connection; and says whether.
+    :ivar token: the id of the server's quarantine, and the last sequence number that is known of it.
+    :ivar news: how often another node has held or lifted something.
+    :ivar more: whether the server has said so much at once that there may be more.
+    """
+
+    def __init__(self, quarantine: Local, commands: Commands, ask: Callable[[bytes, Asker], bool]) -> None:
+        self._quarantine = quarantine
+        self._commands = commands
+        self._ask = ask
+        self._identity = b""
+        self._queue: dict[_Member, _Change] = {}
+        self._flying: list[_Told] = []
+        self._complained = False
+        self.news = 0
+        self.more = False
+        self._know(b"", b"0")
+
+    def _know(self, identity: bytes, sequence: bytes) -> None:
+        self._identity = identity
+        self.token = identity + b" " + sequence
+        self._commands.know(identity, sequence, secrets.token_hex(8).encode())
+
+    # -- to the others -----------------------------------------------------------------------------------------------
+
+    def changed(self, entry: Entry | None, key: str, value: str, who: str) -> None:
+        """This node holds something, or has lifted it.
+
+        :param entry: ``None`` if it was lifted.
+        """
+        if entry is None:
+            now = self._quarantine.now()
+            self._put((key, value), _change(b"l", Entry(key, value, now + _TOMB, now, who, "", "")))
+        else:
+            self._put((key, value), _change(b"h", entry))
+        self._send()
+
+    def _put(self, member: _Member, change: _Change) -> None:
+        if len(change[4]) <= LONGEST and (len(self._queue) < WAITING or member in self._queue):
+            self._queue[member] = change
+        else:
+            _log.warn("[state] an entry of {key} is not shared", key=member[0])
+
+    def _send(self) -> None:
+        while self._queue and len(self._flying) < FLYING:
+            changes = {member: self._queue[member] for member in islice(self._queue, AT_ONCE)}
+            told = _Told(self, changes)
+            if not self._ask(self._commands.change((*changes.values(),)), told):
+                return
+            self._flying.append(told)
+            for member in changes:
+                del self._queue[member]
+
+    def connected(self) -> None:
+        """There is a connection."""
+        self._send()
+
+    def poll(self) -> None:
+        """Ask what is new."""
+        self._ask(self._commands.change(()), _Told(self, {}))
+
+    def over(self, told: _Told, done: bool) -> None:
+        """Changes have been told, or not: then they wait."""
+        if told in self._flying:
+            self._flying.remove(told)
+        if not done:
+            self._queue = {**told.changes, **self._queue}
+        else:
+            self._send()
+
+    # -- from the others ---------------------------------------------------------------------------------------------
+
+    def heard(self, token: bytes, news: bytes) -> None:
+        """What the server says is new.
+
+        :raises Lie: if it is no such thing.
+        """
+        if token == b"-":
+            return
+        if token == b"!":
+            if not self._complained:
+                self._complained = True
+                _log.warn("[state] the keys of the quarantine are somebody else's: it is not shared")
+            return
+        match = _TOKEN.fullmatch(token)
+        if match is None:
+            raise Lie("expected a sequence number")
+        changes = [_read(line) for line in news.split(b"\n")] if news else []
+        another = match[1] != self._identity
+        self._know(match[1], match[2])
+        for change in changes:
+            self._apply(*change)
+        if another:  # the server has lost what it knew, or knew nothing yet
+            for entry in self._quarantine.entries():
+                if (entry.key, entry.value) not in self._queue:
+                    self._put((entry.key, entry.value), _change(b"r", entry))
+        self.more = len(changes) >= NEWS or len(news) > _MUCH
+        self._send()
+
+    def _apply(self, held: bool, at: float, entry: Entry) -> None:
+        member = entry.key, entry.value
+        if member in self._queue or any(member in told.changes for told in self._flying):
+            return  # it has yet to hear what this node says of it
+        self.news += 1
+        if held:
+            if entry.until > self._quarantine.now():
+                self._quarantine.merge(entry)
+            return
+        known = self._quarantine.find(*member)
+        if known is None or known.value != entry.value or known.since <= at:
+            self._quarantine.unmerge(entry.key, entry.value, entry.who)
+
+
+class _Told:
+    """Changes that are being told."""
+
+    def __init__(self, sharing: Sharing, changes: dict[_Member, _Change]) -> None:
+        self._sharing = sharing
+        self._again = False
+        self.changes = changes
+
+    def answered(self, answer: bytes) -> None:
+        """They are told."""
+        token, _, rest = answer.partition(b"\n")
+        counts, line, news = rest.partition(b"\n")
+        if counts or not line:
+            raise Lie("expected no answers")
+        self._sharing.over(self, True)
+        if token != self._sharing.token or news:
+            self._sharing.heard(token, news)
+
+    def refused(self, error: str) -> bool:
+        """Send the script, if it is not there; once."""
+        if self._again or not error.startswith("NOSCRIPT"):
+            return False
+        self._again = True
+        sharing = self._sharing
+        if not sharing._ask(sharing._commands.change((*self.changes.values(),), whole=True), self):
+            self.lost()
+        return True
+
+    def lost(self) -> None:
+        """They wait for the next connection."""
+        self._sharing.over(self, False)
+
+
+def _change(what: bytes, entry: Entry) -> _Change:
+    """A change as an argument of the script."""
+    values: list[Any] = [entry.key, entry.value, None if math.isinf(entry.until) else entry.until]
+    values += [entry.since, entry.who, entry.why, entry.action]
+    field = digest(f"{entry.key}\n{entry.value}")
+    return what, field, b"%.17g" % entry.until, b"%.17g" % entry.since, json.dumps(values).encode("ascii")
+
+
+def _read(line: bytes) -> tuple[bool, float, Entry]:
+    """Whether it is held, else lifted; when; and the entry.
+
+    :raises Lie: if it is none.
+    """
+    match = _CHANGE.fullmatch(line)
+    try:
+        if match is None or len(line) > LONGEST + 100:
+            raise ValueError
+        at = float(match[3])
+        key, value, until, since, who, why, action = json.loads(match[4])
+        until = math.inf if until is None else until
+        numbers, texts = (until, since), (key, value, who, why, action)
+        if not all(isinstance(each, int | float) for each in numbers) or not all(
+            isinstance(each, str) for each in texts
+        ):
+            raise ValueError
+        if math.isnan(until) or not math.isfinite(since) or not math.isfinite(at):
+            raise ValueError
+        return match[1] == b"h", at, Entry(key, value, float(until), float(since), who, why, action)
+    except (ValueError, TypeError, RecursionError, OverflowError):
+        raise Lie("expected an entry of the quarantine") from None
