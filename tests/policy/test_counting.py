@@ -58,7 +58,7 @@ class Slow(MemoryState):
 
     waiting: Deferred[Answers]
 
-    def count(self, calls: object) -> Deferred[Answers]:  # type: ignore[override]
+    def count(self, calls: object, *, always: bool = False) -> Deferred[Answers]:  # type: ignore[override]
         """Something to wait for."""
         self.waiting = Deferred()
         return self.waiting
@@ -67,7 +67,7 @@ class Slow(MemoryState):
 class Away(MemoryState):
     """A state that cannot be asked."""
 
-    def count(self, calls: object) -> Answers:
+    def count(self, calls: object, *, always: bool = False) -> Answers:
         """Never."""
         raise StateAbsent
 
