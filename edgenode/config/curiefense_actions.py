@@ -16,7 +16,7 @@ from edgenode.config.curiefense_rules import own_tags, plain
 from edgenode.config.data import KINDS
 from edgenode.config.value_readers import Scope
 from edgenode.model.errors import InvalidValue, Problem
-from edgenode.policy.actions import PREDEFINED, REDIRECTS, ActionSection, Block
+from edgenode.policy.actions import REDIRECTS, ActionSection, Block
 from edgenode.proxy.headers import request_header_fault, response_header_fault
 
 _BLOCKS: Mapping[str, int] = {
@@ -28,17 +28,17 @@ _BLOCKS: Mapping[str, int] = {
 }
 """The predefined actions that block, and the status that each answers."""
 
-CHALLENGES = "challenge" in PREDEFINED
-"""Whether there are challenges here."""
-
-_CHALLENGE = {"action-challenge": "challenge", "action-ichallenge": "challenge"}
-
-_SAME: Mapping[str, str] = {"action-monitor": "monitor", "action-skip": "skip"} | (_CHALLENGE if CHALLENGES else {})
+_SAME: Mapping[str, str] = {
+    "action-challenge": "challenge",
+    "action-ichallenge": "challenge",
+    "action-monitor": "monitor",
+    "action-skip": "skip",
+}
 """The predefined actions that there are here, too."""
 
+_WITHOUT_PEOPLE = "the puzzle: a challenge here is solved by the browser, without the person"
+
 _MISSING: Mapping[str, str] = {
-    "action-challenge": "there are no challenges here yet",
-    "action-ichallenge": "there are no challenges here yet",
     "action-https-redirect": "every listener here speaks TLS",
     "action-waap-feed-block": "its status is not documented",
 }
@@ -77,6 +77,7 @@ def described(key: str, document: Any, losses: list[str]) -> tuple[str, list[str
     """
     if document is None:
         if key in _SAME:
+            losses += [_WITHOUT_PEOPLE] if key == "action-ichallenge" else []
             return _SAME[key], []
         if key in _BLOCKS:
             return "block", [f"status = {_BLOCKS[key]}", "body = access denied"]
@@ -127,7 +128,8 @@ def _custom(key: str, document: Any, losses: list[str]) -> tuple[str, list[str]]
         return "skip", keys
     if kind == "monitor":
         return "monitor", keys + (["headers =", *written] if written else [])
-    if kind in ("challenge", "ichallenge") and CHALLENGES:
+    if kind in ("challenge", "ichallenge"):
+        losses += [_WITHOUT_PEOPLE] if kind == "ichallenge" else []
         return "challenge", keys
     if kind != "custom":
         raise InvalidValue(f"there is no type {plain(kind)} here yet")

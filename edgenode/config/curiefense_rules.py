@@ -16,7 +16,7 @@ from typing import Any
 from attrs import define, field
 
 from edgenode.model.errors import InvalidValue
-from edgenode.policy.tagging import FAMILIES, HUMAN, check_own_tag
+from edgenode.policy.tagging import BOT, FAMILIES, HUMAN, check_own_tag
 from edgenode.rules import categories
 from edgenode.rules.categories import written_name
 from edgenode.rules.countries import country_code
@@ -307,7 +307,7 @@ def own_tags(tags: Any, losses: list[str]) -> list[str]:
 def is_automatic(tag: str) -> bool:
     """Whether the node itself may set a tag."""
     family, colon, _ = tag.partition(":")
-    return tag in ("all", HUMAN) or (bool(colon) and family in FAMILIES)
+    return tag in ("all", HUMAN, BOT) or (bool(colon) and family in FAMILIES)
 
 
 def rule_of(document: Mapping[str, Any]) -> Any:

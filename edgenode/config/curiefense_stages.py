@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 from attrs import define, field
 
-from edgenode.config.curiefense_actions import CHALLENGES
 from edgenode.config.curiefense_rules import Rule, exactly, own_tags, pair, plain, slug
 from edgenode.config.data import KINDS
 from edgenode.model.errors import InvalidValue
@@ -420,8 +419,6 @@ def profiles(naming: Naming, several: Sequence[Any], *, named: bool) -> list[Mad
                 if form and form not in tags:
                     tags.append(form)
             made.keys += [f"{key} = {' '.join(tags)}"] if tags else []
-            if key == "deny-bot" and tags and not CHALLENGES:
-                made.look("deny_bot: there are no challenges here yet; who would get one is refused")
         action = _action(made, naming, document.get("action"), "action-acl-block")
         made.keys += [f"action = {action}"] if action not in (None, "block") else []
         made.keys += _own(made, () if named else names_of(document))

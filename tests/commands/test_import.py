@@ -23,6 +23,7 @@ from edgenode.config.load import Configuration
 from edgenode.config.system_filters import is_system
 from edgenode.model.decision import Decision, Respond
 from edgenode.model.exchange import Address, Body, Connection, Exchange
+from edgenode.policy.challenge import Challenge
 from tests.support.configurations import changed, write_server
 from tests.support.databases import write_databases
 from tests.support.requests import request_of
@@ -236,7 +237,7 @@ def a_filter(*entries: Any, **more: Any) -> dict[str, Any]:
         (a_filter(["country", "FR|DE", ""]), "several are several entries"),
         (a_filter(["asn", "x", ""]), "the number of an autonomous system"),
         (a_filter(["ip", "nowhere", ""]), "no address"),
-        (a_filter(["tag", "bot", ""]), "nothing sets it here"),
+        (a_filter(["tag", "robot", ""]), "nothing sets it here"),
         (a_filter(["tag", "f", ""]), "no earlier active filter sets it"),
         (a_filter(["path", "", ""]), "a value is missing"),
         (a_filter(["headers", ["a b", "x"], ""]), "no name of a header"),
@@ -262,9 +263,8 @@ def test_a_filter_with_a_loss_is_inactive(folder: pathlib.Path, document: Any, l
 @pytest.mark.parametrize(
     ("action", "documents", "loss"),
     [
-        ("action-challenge", [], "there are no challenges here yet"),
         ("other", [], "it is not known"),
-        ("mine", [{"id": "mine", "type": "challenge"}], "there is no type challenge"),
+        ("mine", [{"id": "mine", "type": "jump"}], "there is no type jump"),
         ("mine", [{"id": "mine", "type": "custom", "params": {"status": 199}}], "expected a number from 200 to 599"),
         ("mine", [{"id": "mine", "type": "custom", "params": {"status": 302}}], "with the status 302 needs one"),
         ("mine", [{"id": "mine", "type": "custom", "params": {"content": "${tag.x}"}}], "the template ${tag.x}"),
@@ -279,6 +279,29 @@ def test_without_its_action_a_filter_only_sets_its_tags(
     assert [loss in each for each in imported.losses] == [True]
     found = Configuration.from_text(INI + imported.text, folder).global_filters["F"]
     assert (found.active, found.action, found.tags) == (True, None, ("f",))
+
+
+@pytest.mark.parametrize(
+    ("action", "documents", "losses"),
+    [
+        ("action-challenge", [], 0),
+        ("action-ichallenge", [], 1),
+        ("mine", [{"id": "mine", "type": "challenge", "tags": ["x"]}], 0),
+        ("mine", [{"id": "mine", "type": "ichallenge"}], 1),
+    ],
+)
+def test_challenges_are_challenges(
+    folder: pathlib.Path, action: str, documents: list[dict[str, Any]], losses: int
+) -> None:
+    """And the tags of those who have solved one, or have not, are there."""
+    filters = [a_filter(["tag", "bot", ""], action=action)]
+    imported = convert(filters, documents, "x")
+    assert ["puzzle" in each for each in imported.losses] == [True] * losses
+    configuration = Configuration.from_text(INI + imported.text, folder)
+    decision = decided(configuration, Sent())
+    assert isinstance(decision.action, Challenge)
+    assert "bot" in decision.tags
+    assert {"x"} & decision.tags == ({"x"} if "tags" in str(documents) else set())
 
 
 @pytest.mark.parametrize(
@@ -484,7 +507,7 @@ def test_sections_of_the_second_version_are_joined_by_their_relation(folder: pat
         ({"type": "redirect", "params": {"location": "/x"}}, (503, b"blocked\n"), 0),
         ({"type": "ban", "params": {"action": {"type": "response", "params": {"content": "x"}}}}, (503, b"x\n"), 1),
         ({"type": "ban"}, (503, b"curiefense - request denied\n"), 1),
-        ({"type": "challenge"}, None, 1),
+        ({"type": "jump"}, None, 1),
         ({"type": "response", "params": {"status": "123"}}, None, 1),
         ({"type": "request_header", "params": {"headers": {"h1": "${ip}"}}}, None, 1),
         ({"type": "monitor", "params": {}}, None, 0),
