@@ -14,6 +14,7 @@ import pytest
 
 from edgenode.__main__ import main
 from tests.examples.test_examples import ROOT, curl, running
+from tests.support.challenges import solved
 
 EXAMPLES = sorted((ROOT / "examples" / "limits").glob("*.ini"))
 MADE = re.compile(r"^#   \$ python -m edgenode pki (.*)$", re.MULTILINE)
@@ -66,3 +67,22 @@ def test_response_rules_do_what_their_example_says(folder: pathlib.Path) -> None
             assert f"\nx-reference: {told['instance']}\n" in answer.lower().replace("\r", "")
             assert "This is not for everybody. (" in ask("/private", *options)
             assert "502" in ask("/", "-I", *options)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="tried out with curl")
+def test_challenges_do_what_their_example_says(folder: pathlib.Path) -> None:
+    """A program is told what is missing, a browser gets a page, and who has done the work reaches the origin."""
+    with running(folder, sys.executable, "-m", "edgenode", "run", "examples/limits/challenge.ini") as port:
+
+        def ask(path: str, *options: str) -> str:
+            return curl(folder, *options, "--cacert", "examples/limits/pki/ca.pem", f"https://localhost:{port}{path}")
+
+        said = ask("/sign-in", "-i")
+        assert "\nx-mitigated: challenge\n" in said.lower()
+        assert '"type": "urn:edgenode:problem:challenge"' in said
+        page = ask("/sign-in", "-H", "Accept: text/html")
+        assert page.endswith("403")
+        cookie = solved(page.encode())
+        assert ask("/feedback", "-d", "name=ann") == "Forbidden.\n403"
+        for path, options in (("/sign-in", ()), ("/feedback", ("-d", "name=ann"))):
+            assert ask(path, *options, "-b", cookie).endswith("502"), "nobody is at the origin's port"
