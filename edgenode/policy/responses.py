@@ -46,10 +46,10 @@ OF_THE_BODY = frozenset(
     b"""
     content-type content-encoding content-language content-location content-disposition content-md5 content-digest
     repr-digest digest etag last-modified accept-ranges cache-control expires pragma age surrogate-control
-    cdn-cache-control
+    cdn-cache-control content-security-policy content-security-policy-report-only x-content-type-options
     """.split()
 )
-"""The fields of an origin's answer that are about a body, or how long it may be kept, and go with it."""
+"""The fields of an answer that are about its body, what may run in it or how long it may be kept, and go with it."""
 
 _OF_CACHES = frozenset(b"cache-control expires pragma surrogate-control cdn-cache-control".split())
 """What an answer of the node's is not given: it is one client's, and has ``no-store``."""
@@ -315,9 +315,11 @@ class Responses:
         assert exchange.request is not None
         accept = b",".join(exchange.request.fields.get(b"accept", ()))
         page = pages[0] if len(pages) == 1 else max(pages, key=lambda each: quality(accept, each.media_type))
-        headers: Headers = ((b"content-type", page.content_type), (b"cache-control", b"no-store"))
-        if page.body.template.values:
-            headers += ((b"x-content-type-options", b"nosniff"),)
+        headers: Headers = (
+            (b"content-type", page.content_type),
+            (b"cache-control", b"no-store"),
+            (b"x-content-type-options", b"nosniff"),
+        )
         if len(pages) > 1:
             headers += ((b"vary", b"Accept"),)
         try:

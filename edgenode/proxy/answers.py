@@ -1,6 +1,8 @@
-"""What is done to the answers that clients get: the header fields of a decision, response rules, and who is told.
+"""The answers that clients get: the header fields of a decision, response rules, who is told, and what is answered from
+here in the origin's place.
 
-Law: nobody but the node says where an answer ends; who is told of it is told once, and cannot hold it up.
+Law: nobody but the node says where an answer ends; who is told of it is told once, and cannot hold it up. An answer
+that cannot be completed is cut, never ended as though it were whole.
 """
 
 from __future__ import annotations
@@ -13,8 +15,16 @@ from edgenode.model.decision import After
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Exchange, Headers, Response
 from edgenode.policy.responses import OF_THE_BODY, Responses
-from edgenode.proxy.headers import ONE_HOP, header_lines, response_lines
+from edgenode.proxy import grpc
+from edgenode.proxy.forwarding import ForwardedRequest
+from edgenode.proxy.headers import ONE_HOP, header_lines, http_date, response_lines
+from edgenode.proxy.judging import PAGES, refuse
 from edgenode.proxy.streams import ResponseHead
+from edgenode.proxy.websocket.handshake import accepts_tunnel
+from edgenode.rules.views.grpc import has_grpc, is_call
+
+_MOST_DROPPED = 64 * 1024
+"""Bytes of an origin's body that are dropped before its connection is rather given up."""
 
 _log = Logger()
 
@@ -74,3 +84,119 @@ def tell(after: Iterable[After], status: int, sent: int, origin_status: int) -> 
             each.responded(status, sent, origin_status)
         except BaseException:  # the answer is the client's, whatever becomes of who counts it
             _log.failure("what a request was answered could not be counted")
+
+
+class AnsweredRequest(ForwardedRequest):
+    """A request, and the answers that do not come from its origin; :class:`edgenode.proxy.exchange.ProxyExchange` is
+    the whole.
+
+    :ivar status: the status sent to the client, or what it stands for in gRPC; 444 closed by us, 499 by the client, 0
+        nothing was answered.
+    :ivar grpc_status: the status of gRPC that the client was sent; ``None`` for none.
+    :ivar sent: bytes of the response body.
+    """
+
+    status = 0
+    grpc_status: int | None = None
+    sent = 0
+    _answer: ResponseHead | None = None  # whose body is still to come
+    _drops = 0  # bytes that are dropped yet of the body of an error that a page has replaced
+
+    def _end(self) -> None:
+        """The exchange is over: a subclass reports it."""
+
+    def _refuse(self, error: ClientError) -> None:
+        """Answer for a client's fault; with a wrong certificate or a wrong host the connection is of no further use."""
+        self.error = error
+        answer = refuse(error, self.session.handshake_group.group.mtls_refusal)
+        if answer is None:
+            self._close()
+            return
+        status = error.status
+        if status in (495, 496) or (status == 421 and (self.head.version < (2, 0) or self.session.admit() is not None)):
+            self._client.last_request()  # on HTTP/2, a connection that one host may not share serves its own
+        self._respond(answer.response, grpc.status_of(error.status))
+
+    def _respond(self, response: Response, grpc_status: int = 0) -> None:
+        """Answer from here; complete in itself.
+
+        :param grpc_status: for a client of gRPC; 0 for that of the response's status.
+        """
+        self.responded_to = True
+        if accepts_tunnel(self.head, response.status):
+            response = Response(403, response.headers, response.body)
+        self.status = response.status
+        rules, call = self._rules, is_call(self.head)
+        if call:
+            response, self.grpc_status = grpc.trailers_only(response, grpc_status)
+        elif rules is not None and response.plain:
+            response = paged(rules, response, self.error, self.exchange)
+        body = response.body
+        length = None if call else len(body)
+        self.sent = 0 if self.head.method == b"HEAD" else len(body)
+        fields = [(name.title(), value) for name, value in response.headers]
+        if body and all(name != b"content-type" for name, _ in response.headers):
+            fields.insert(0, (b"Content-Type", b"text/plain; charset=utf-8"))
+        self._end()
+        lines = header_lines(fields) + http_date()
+        if rules is not None:
+            lines += own_lines(rules, response, self.exchange)
+        if self.decision.headers:
+            lines += added_lines(self.decision.headers)
+        self._client.start_response(response.status, b"", lines, length, body, True)
+
+    @property
+    def _rules(self) -> Responses | None:
+        """What is done to an answer of our own."""
+        if self.path_map is not None:
+            return self.path_map.responses
+        return (self.session.handshake_group if self.site is None else self.site.group).responses
+
+    def _close(self) -> None:
+        self.status = 444
+        self._end()
+        self._client.close_silently()
+
+    def _replace(self, head: ResponseHead, page: Response, rules: Responses, done: bool) -> None:
+        """Send a page in the place of an origin's error; what comes of its body is dropped, so that its connection can
+        be kept, unless that is much."""
+        self.sent = 0 if self.head.method == b"HEAD" else len(page.body)
+        lines = replaced_lines(rules, head, page, self.exchange, self.context.via)
+        if self.decision.headers:
+            lines += added_lines(self.decision.headers)
+        self._end()
+        if not done and self._request_done and (head.length is None or head.length <= _MOST_DROPPED):
+            self._drops = _MOST_DROPPED
+        elif not done:
+            self.give_up()
+        self._client.start_response(head.status, head.reason, lines, len(page.body), page.body, True)
+
+    def _drop(self, size: int, done: bool) -> None:
+        """Bytes came of the body of an error that a page has replaced."""
+        self._drops -= size
+        if done:
+            self.stream = None
+        elif self._drops <= 0:
+            self.give_up()
+
+    def _too_late(self) -> None:
+        """The deadline of the call has passed, and the client has not cancelled it."""
+        self.give_up()
+        error = OriginError(504, "timeout", "no answer within the deadline of the call (grpc-timeout)")
+        if self.responded_to:
+            self._cut(error, grpc.DEADLINE_EXCEEDED)
+        else:
+            self.error = error
+            self._respond(Response(504, (), PAGES[504], True), grpc.DEADLINE_EXCEEDED)
+
+    def _cut(self, error: ClientError | OriginError, grpc_status: int = 0) -> None:
+        """End a response that has begun so that nobody takes it for whole; a call of gRPC with its status."""
+        self.error = error
+        answer = self._answer
+        if answer is not None and is_call(self.head) and has_grpc(answer.fields):
+            self.grpc_status = grpc_status or grpc.status_of_failure(error)
+            self._end()
+            self._client.send_body(b"", True, grpc.trailers(self.grpc_status, grpc.phrase(error.status)))
+            return
+        self._end()
+        self._client.reset(error.reason)

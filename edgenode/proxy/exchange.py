@@ -16,20 +16,16 @@ from twisted.python.failure import Failure
 from edgenode.model.decision import Forward, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Response
-from edgenode.policy.responses import Responses
 from edgenode.proxy import grpc
-from edgenode.proxy.answers import added_lines, origin_lines, own_lines, paged, replaced_lines, tell
+from edgenode.proxy.answers import AnsweredRequest, added_lines, origin_lines, tell
 from edgenode.proxy.expectation import Expectation
-from edgenode.proxy.forwarding import ForwardedRequest
 from edgenode.proxy.headers import (
     answered_here,
-    header_lines,
-    http_date,
     new_identifier,
     reported_identifier,
     response_lines,
 )
-from edgenode.proxy.judging import PAGES, TOO_LARGE, refuse
+from edgenode.proxy.judging import PAGES, TOO_LARGE
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.limits import Load
 from edgenode.proxy.origin.attempts import SAFE
@@ -37,15 +33,12 @@ from edgenode.proxy.streams import ClientStream, RequestHead, ResponseHead
 from edgenode.proxy.trailers import passing, takes_trailers
 from edgenode.proxy.websocket.handshake import ACCEPT, accepts_tunnel, answer_fault, reserved_bits
 from edgenode.proxy.websocket.relay import Relay
-from edgenode.rules.views.grpc import has_grpc, is_call
-
-_MOST_DROPPED = 64 * 1024
-"""Bytes of an origin's body that are dropped before its connection is rather given up."""
+from edgenode.rules.views.grpc import is_call
 
 _log = Logger()
 
 
-class ProxyExchange(ForwardedRequest):
+class ProxyExchange(AnsweredRequest):
     """One request of a client and the response to it; once it is over, the record of its event.
 
     :param session: the client.
@@ -54,26 +47,17 @@ class ProxyExchange(ForwardedRequest):
     :param head: the request.
     :ivar listener: the name of its listener.
     :ivar event_headers: the names of the header fields whose values its event holds.
-    :ivar status: the status sent to the client, or what it stands for in gRPC; 444 closed by us, 499 by the client, 0
-        nothing was answered.
-    :ivar grpc_status: the status of gRPC that the client was sent; ``None`` for none.
-    :ivar sent: bytes of the response body.
     :ivar time: when it began, seconds since the epoch.
     :ivar began: the same on ``time.perf_counter``; likewise ``decided``, ``answered`` (by the origin), ``ended``;
         0 if that did not happen.
     """
 
-    status = 0
-    grpc_status: int | None = None
-    sent = 0
     decided = 0.0
     answered = 0.0
     ended = 0.0
     _counted = ""
-    _answer: ResponseHead | None = None
     _call: grpc.CallDeadline | None = None
     _interim_waits = False
-    _drops = 0  # bytes that are dropped yet of the body of an error that a page has replaced
     websocket = None
 
     def __init__(self, session: ClientSession, load: Load, stream: ClientStream, head: RequestHead) -> None:
@@ -175,58 +159,6 @@ class ProxyExchange(ForwardedRequest):
         if not self._over:
             self._refuse(ClientError(503, "the request could not be judged"))
 
-    def _refuse(self, error: ClientError) -> None:
-        """Answer for a client's fault; with a wrong certificate or a wrong host the connection is of no further use."""
-        self.error = error
-        answer = refuse(error, self.session.handshake_group.group.mtls_refusal)
-        if answer is None:
-            self._close()
-            return
-        status = error.status
-        if status in (495, 496) or (status == 421 and (self.head.version < (2, 0) or self.session.admit() is not None)):
-            self._client.last_request()  # on HTTP/2, a connection that one host may not share serves its own
-        self._respond(answer.response, grpc.status_of(error.status))
-
-    def _respond(self, response: Response, grpc_status: int = 0) -> None:
-        """Answer from here; complete in itself.
-
-        :param grpc_status: for a client of gRPC; 0 for that of the response's status.
-        """
-        self.responded_to = True
-        if accepts_tunnel(self.head, response.status):
-            response = Response(403, response.headers, response.body)
-        self.status = response.status
-        rules, call = self._rules, is_call(self.head)
-        if call:
-            response, self.grpc_status = grpc.trailers_only(response, grpc_status)
-        elif rules is not None and response.plain:
-            response = paged(rules, response, self.error, self.exchange)
-        body = response.body
-        length = None if call else len(body)
-        self.sent = 0 if self.head.method == b"HEAD" else len(body)
-        fields = [(name.title(), value) for name, value in response.headers]
-        if body and all(name != b"content-type" for name, _ in response.headers):
-            fields.insert(0, (b"Content-Type", b"text/plain; charset=utf-8"))
-        self._end()
-        lines = header_lines(fields) + http_date()
-        if rules is not None:
-            lines += own_lines(rules, response, self.exchange)
-        if self.decision.headers:
-            lines += added_lines(self.decision.headers)
-        self._client.start_response(response.status, b"", lines, length, body, True)
-
-    @property
-    def _rules(self) -> Responses | None:
-        """What is done to an answer of our own."""
-        if self.path_map is not None:
-            return self.path_map.responses
-        return (self.session.handshake_group if self.site is None else self.site.group).responses
-
-    def _close(self) -> None:
-        self.status = 444
-        self._end()
-        self._client.close_silently()
-
     # -- to the origin -----------------------------------------------------------------------------------------------
 
     def _forward(self) -> None:
@@ -303,31 +235,15 @@ class ProxyExchange(ForwardedRequest):
             if b"grpc-status" in head.fields:
                 self.grpc_status = grpc.reported_status(head.headers)
             self._end()
-        lines = self._crossing_lines(head, rules)
+        via = self.context.via
+        lines = response_lines(head, via) if rules is None else origin_lines(rules, head, self.exchange, via)
+        if self.decision.headers:
+            lines += added_lines(self.decision.headers)
         self._client.start_response(head.status, head.reason, lines, head.length, body, done)
         if not done:
             self._answer = head
             if self.stream is not None and self._client.full:
                 self.stream.pause()
-
-    def _crossing_lines(self, head: ResponseHead, rules: Responses | None) -> bytes:
-        via = self.context.via
-        lines = response_lines(head, via) if rules is None else origin_lines(rules, head, self.exchange, via)
-        return lines + added_lines(self.decision.headers) if self.decision.headers else lines
-
-    def _replace(self, head: ResponseHead, page: Response, rules: Responses, done: bool) -> None:
-        """Send a page in the place of an origin's error; what comes of its body is dropped, so that its connection can
-        be kept, unless that is much."""
-        self.sent = 0 if self.head.method == b"HEAD" else len(page.body)
-        lines = replaced_lines(rules, head, page, self.exchange, self.context.via)
-        if self.decision.headers:
-            lines += added_lines(self.decision.headers)
-        self._end()
-        if not done and self._request_done and (head.length is None or head.length <= _MOST_DROPPED):
-            self._drops = _MOST_DROPPED
-        elif not done:
-            self.give_up()
-        self._client.start_response(head.status, head.reason, lines, len(page.body), page.body, True)
 
     def _become_websocket(self, head: ResponseHead) -> None:
         """The origin accepts: from here on it is a relay's, which reports its end."""
@@ -342,7 +258,9 @@ class ProxyExchange(ForwardedRequest):
         relay = Relay(self, path_map, self._load, counted, reserved_bits(head))
         head.options |= {ACCEPT}
         self._end()
-        relay.begin(self._client, stream, self._crossing_lines(head, path_map.responses))
+        rules, via = path_map.responses, self.context.via
+        lines = response_lines(head, via) if rules is None else origin_lines(rules, head, self.exchange, via)
+        relay.begin(self._client, stream, lines + added_lines(self.decision.headers))
 
     def _no_websocket(self, reason: str) -> None:
         """The origin's answer is none that the client may see."""
@@ -366,11 +284,7 @@ class ProxyExchange(ForwardedRequest):
     def response_body(self, body: bytes, done: bool, trailers: Headers) -> None:
         """More of the response."""
         if self._drops:
-            self._drops -= len(body)
-            if done:
-                self.stream = None
-            elif self._drops <= 0:
-                self.give_up()
+            self._drop(len(body), done)
             return
         self.sent += len(body)
         if done:
@@ -418,28 +332,6 @@ class ProxyExchange(ForwardedRequest):
         self.unwanted()
 
     # -- inside ------------------------------------------------------------------------------------------------------
-
-    def _too_late(self) -> None:
-        """The deadline of the call has passed, and the client has not cancelled it."""
-        self.give_up()
-        error = OriginError(504, "timeout", "no answer within the deadline of the call (grpc-timeout)")
-        if self.responded_to:
-            self._cut(error, grpc.DEADLINE_EXCEEDED)
-        else:
-            self.error = error
-            self._respond(Response(504, (), PAGES[504], True), grpc.DEADLINE_EXCEEDED)
-
-    def _cut(self, error: ClientError | OriginError, grpc_status: int = 0) -> None:
-        """End a response that has begun so that nobody takes it for whole; a call of gRPC with its status."""
-        self.error = error
-        answer = self._answer
-        if answer is not None and is_call(self.head) and has_grpc(answer.fields):
-            self.grpc_status = grpc_status or grpc.status_of_failure(error)
-            self._end()
-            self._client.send_body(b"", True, grpc.trailers(self.grpc_status, grpc.phrase(error.status)))
-            return
-        self._end()
-        self._client.reset(error.reason)
 
     def _end(self) -> None:
         """The exchange is over: report it."""

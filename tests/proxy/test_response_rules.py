@@ -183,7 +183,8 @@ def test_over_plain_http_there_is_none(pki: PKI) -> None:
 DOWN = "\n    404 500-599: down.html\n    404 500-599: down.json"
 BAD = (
     b'HTTP/1.1 503 Busy\r\nContent-Length: 5\r\nContent-Type: text/x\r\nContent-Encoding: gzip\r\nETag: "a"\r\n'
-    b"Cache-Control: max-age=600\r\nRetry-After: 7\r\nSet-Cookie: a=1\r\nX-Kept: 1\r\n\r\nerror"
+    b"Cache-Control: max-age=600\r\nContent-Security-Policy: default-src a\r\nX-Content-Type-Options: no\r\n"
+    b"Retry-After: 7\r\nSet-Cookie: a=1\r\nX-Kept: 1\r\n\r\nerror"
 )
 
 
@@ -197,6 +198,8 @@ def test_a_page_takes_the_place_of_an_origins_error(pki: PKI) -> None:
         assert answer.fields("content-type") == [b"text/html; charset=utf-8"]
         assert answer.fields("cache-control") == [b"no-store"]
         assert answer.fields("content-encoding") == answer.fields("etag") == []
+        assert answer.fields("content-security-policy") == []
+        assert answer.fields("x-content-type-options") == [b"nosniff"]
         assert (answer.fields("retry-after"), answer.fields("set-cookie")) == ([b"7"], [b"a=1"])
         assert (answer.fields("x-kept"), answer.fields("vary")) == ([b"1"], [b"Accept"])
         record = node.records[0]
