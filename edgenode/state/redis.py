@@ -213,7 +213,7 @@ class RedisState:
         if self._told is None:
             self._report("state-absent", reason)
         elif reason != self._told:
-            _log.warn("[state] {server}: {why}", server=str(self.server.url), why=reason)
+            _log.warn("[state] {server}: {said}", server=str(self.server.url), said=reason)
         self._told = reason
         delay = self._delay * (1 - random.random() / 2)  # noqa: S311 - no secret
         self._delay = min(2 * self._delay, LONGEST)

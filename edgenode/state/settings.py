@@ -176,7 +176,7 @@ class StateSection:
             )
         found: list[tuple[str, str, bool]] = []
         if find_spec("txredisapi") is None:
-            found.append(("url", "a server of Redis needs the package txredisapi: pip install edgenode[redis]", False))
+            found.append(("url", "a server of Redis needs the package txredisapi: pip install txredisapi", False))
         try:
             self.read_password()
         except InvalidValue as problem:

@@ -37,6 +37,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     for named in (
         "pki/public/shop.passphrase",
         "pki/challenge.keys",
+        "pki/redis.password",
         "geo/GeoLite2-City.mmdb",
         "geo/GeoLite2-Country.mmdb",
         "geo/GeoLite2-ASN.mmdb",
@@ -111,7 +112,7 @@ def test_what_is_commented_out_is_the_default(example: pathlib.Path) -> None:
             scope = Scope(
                 example.parent,
                 {"PUBLIC_KEY_PASSPHRASE": "x"},
-                {"trust-store": ["internal"], "dynamic-rule": ["scanners"]},
+                {"trust-store": ["internal"], "certificate": ["edge-client"], "dynamic-rule": ["scanners"]},
             )
             value, problems = setting.notation.parse(match[2], scope)
             assert problems == [], line
