@@ -4,16 +4,18 @@ says."""
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 
 import pytest
 
 from edgenode.__main__ import main
-from tests.examples.test_examples import ROOT, curl, running
+from tests.examples.test_examples import ENVIRONMENT, ROOT, curl, running
 from tests.support.challenges import solved
 
 EXAMPLES = sorted((ROOT / "examples" / "limits").glob("*.ini"))
@@ -86,3 +88,68 @@ def test_challenges_do_what_their_example_says(folder: pathlib.Path) -> None:
         assert ask("/feedback", "-d", "name=ann") == "Forbidden.\n403"
         for path, options in (("/sign-in", ()), ("/feedback", ("-d", "name=ann"))):
             assert ask(path, *options, "-b", cookie).endswith("502"), "nobody is at the origin's port"
+
+
+class Asking:
+    """Asks a node, and gives it orders.
+
+    :ivar pid: its process.
+    """
+
+    def __init__(self, folder: pathlib.Path, port: int) -> None:
+        self._folder, self._port = folder, port
+        running = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=True).stdout
+        commands = {each: pathlib.Path(f"/proc/{each}/cmdline").read_bytes() for each in running.split()}
+        (self.pid,) = [each for each, command in commands.items() if b"examples/limits/" in command]
+
+    def status(self, path: str, *options: str) -> str:
+        """Of an answer."""
+        url = f"https://localhost:{self._port}{path}"
+        return curl(self._folder, *options, "--cacert", "examples/limits/pki/ca.pem", url)[-3:]
+
+    def quarantine(self, *words: str) -> str:
+        """What the command says."""
+        command = [sys.executable, "-m", "edgenode", "quarantine", *words, "--pid", self.pid]
+        done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
+        return done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="tried out with curl")
+def test_dynamic_rules_hold_whom_their_example_says(folder: pathlib.Path) -> None:
+    """Who gets errors, and who tries passwords; each can be let out."""
+    with running(folder, sys.executable, "-m", "edgenode", "run", "examples/limits/dynamic-rules.ini") as port:
+        asking = Asking(folder, port)
+        assert {asking.status("/health") for _ in range(25)} == {"502"}
+        answers = [asking.status(f"/?{number}") for number in range(22)]
+        assert answers == ["502"] * 20 + ["403"] * 2
+        listed = asking.quarantine("list")
+        assert "127.0.0.1" in listed
+        assert "dynamic-rule scanners" in listed
+        assert "20 of 20 per 1m" in listed
+        asking.quarantine("lift", "ip", "127.0.0.1")
+        assert asking.status("/") == "403"  # it has failed too often within this minute still
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="tried out with curl")
+def test_who_tries_passwords_is_turned_away_with_his_network(folder: pathlib.Path) -> None:
+    """By the example, from the sixth on."""
+    with running(folder, sys.executable, "-m", "edgenode", "run", "examples/limits/dynamic-rules.ini") as port:
+        asking = Asking(folder, port)
+        words = [asking.status(f"/login?password={number}") for number in range(7)]
+        assert words == ["502"] * 5 + ["429"] * 2
+        assert "127.0.0.0/24" in asking.quarantine("list")
+        assert asking.status("/") == "429"
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="tried out with curl")
+def test_the_quarantine_does_what_its_example_says(folder: pathlib.Path) -> None:
+    """Who is held is refused, but for what is never held; and is let out again."""
+    with running(folder, sys.executable, "-m", "edgenode", "run", "examples/limits/quarantine.ini") as port:
+        asking = Asking(folder, port)
+        assert asking.status("/") == "502"
+        assert "is held until" in asking.quarantine("add", "ip", "127.0.0.0/8", "--for", "10m")
+        assert [asking.status("/"), asking.status("/health")] == ["403", "502"]
+        asking.quarantine("add", "ip", "127.0.0.0/8", "--action", "turned-away")
+        assert asking.status("/") == "410"
+        asking.quarantine("lift", "ip", "127.0.0.0/8")
+        assert asking.status("/") == "502"
