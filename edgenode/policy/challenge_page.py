@@ -121,7 +121,7 @@ _SCRIPT = """
     if (document.cookie.indexOf(value) < 0)
       say("Your browser does not keep cookies for this site. Please allow them, and try again.", "Try again");
     else if (data.repeat !== "yes")
-      say("The check is done. What you sent has not been passed on yet: please send it again.", "Send again");
+      say("The check is done. What you sent has not been passed on yet: please go back and send it again.", "Go back");
     else if (recently() > 2)
       say("The check is done, but the site asks for it again and again. Your browser may not send its cookie, or " +
         "your network address or the name of your browser keeps changing.", "Try again");
@@ -155,7 +155,7 @@ _SCRIPT = """
       worker.postMessage([data.token, bits, index, count]);
     }
   }
-  again.onclick = reload;
+  again.onclick = data.repeat === "yes" || history.length < 2 ? reload : function () { history.back(); };
   bar.hidden = false;
   say("Your browser is being checked. This takes a moment; there is nothing to do.");
   try { side_by_side(); } catch (error) { here(); }
@@ -191,8 +191,8 @@ It needs JavaScript and one cookie, which says nothing about you.%(reference)s</
 
 _REPEATED = "Then the page that you asked for is loaded by itself."
 _NOT_REPEATED = (
-    "What you have sent, such as a form, has not been passed on. Once the check is done you can send it again; your "
-    "browser may ask you to confirm that."
+    "What you have sent, such as a form, has not been passed on. Once the check is done you can go back and send it "
+    "again."
 )
 
 

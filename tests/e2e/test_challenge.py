@@ -10,24 +10,33 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Self
 
 import pytest
 import pytest_twisted
 
 from edgenode.policy.challenge_tokens import Tokens
 from tests.support.challenges import NAME, solved
-from tests.support.node import PKI, Answer, Changes, Node, Origin, answering, in_thread, started, until
+from tests.support.node import PATIENCE, PKI, Answer, Changes, Node, Origin, Served, in_thread, started, until
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) test"
+FORM = b"<!doctype html><title>form</title><form method=post action=/send><input name=a><button>go</button></form>"
 PAGE = b"<!doctype html><title>reached</title><p>reached"
-SHOWS = answering(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%b" % (len(PAGE), PAGE))
 KEYS = ("k" * 40, "l" * 40, "m" * 40)
 CHALLENGED: Changes = {
     "edge": {"trusted-proxies": "127.0.0.2", "event-headers": "cookie"},
     "challenge": {"difficulty": "8"},
     "global-filter asks": {"action": "challenge", "path": "^/"},
 }
+
+
+def site(served: Served) -> None:
+    """An origin with a form, and a page behind it."""
+    while (request := served.request()) is not None:
+        page = FORM if request.startswith(b"GET /form") else PAGE
+        served.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n%b" % (len(page), page))
 
 
 def keys(pki: PKI, *secrets: str) -> str:
@@ -225,13 +234,13 @@ async def test_curl_is_refused(pki: PKI, origin: Origin) -> None:
 
 
 @contextlib.asynccontextmanager
-async def chromium(node: Node, folder: pathlib.Path, *arguments: str) -> AsyncIterator[None]:
+async def chromium(node: Node, folder: pathlib.Path, path: str = "/page?a=b") -> AsyncIterator[None]:
     """A Chromium that loads a page of a node, until something is seen of it there."""
     command = (
         "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--remote-debugging-port=0",
-        f"--user-data-dir={folder}", f"--host-resolver-rules=MAP open.test 127.0.0.1:{node.port}", *arguments,
-        "https://open.test/page?a=b",
+        f"--user-data-dir={folder}", f"--host-resolver-rules=MAP open.test 127.0.0.1:{node.port}",
+        f"https://open.test{path}",
     )  # fmt: skip
     quiet = subprocess.DEVNULL
     browser = subprocess.Popen(command, process_group=0, stdout=quiet, stderr=quiet)
@@ -240,6 +249,76 @@ async def chromium(node: Node, folder: pathlib.Path, *arguments: str) -> AsyncIt
     finally:
         os.killpg(browser.pid, signal.SIGKILL)
         await in_thread(browser.wait)
+
+
+class Tab:
+    """The page that a Chromium shows.
+
+    :param socket: a WebSocket to its DevTools.
+    """
+
+    def __init__(self, socket: Any) -> None:
+        self._socket = socket
+
+    @classmethod
+    @contextlib.contextmanager
+    def of(cls, folder: pathlib.Path) -> Iterator[Self]:
+        """That of the browser with this folder, where it writes on which port it listens."""
+        told, deadline = folder / "DevToolsActivePort", time.monotonic() + PATIENCE
+        while not told.exists() or "\n" not in told.read_text():
+            assert time.monotonic() < deadline, "the browser does not start"
+            time.sleep(0.02)
+        pages: list[dict[str, Any]] = []
+        while not pages:
+            with urllib.request.urlopen(f"http://127.0.0.1:{told.read_text().splitlines()[0]}/json") as answer:
+                pages = [each for each in json.load(answer) if each["type"] == "page"]
+        with pytest.importorskip("websockets.sync.client").connect(pages[0]["webSocketDebuggerUrl"]) as socket:
+            yield cls(socket)
+
+    def ask(self, expression: str) -> Any:
+        """The value of an expression in the page."""
+        self._socket.send(json.dumps({"id": 1, "method": "Runtime.evaluate", "params": {"expression": expression}}))
+        return json.loads(self._socket.recv(PATIENCE))["result"]["result"].get("value")
+
+    def becomes(self, expression: str, value: object) -> None:
+        """Wait until the value of an expression is that."""
+        deadline = time.monotonic() + PATIENCE
+        while (found := self.ask(expression)) != value:
+            assert time.monotonic() < deadline, (expression, found)
+            time.sleep(0.02)
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium here")
+@pytest_twisted.ensureDeferred
+async def test_a_form_is_sent_again_by_whoever_filled_it_in(pki: PKI, tmp_path: pathlib.Path) -> None:
+    """The page says that it has not been passed on, and leads back to it, where it stands as it was filled in."""
+
+    def fill_in(folder: pathlib.Path) -> tuple[str, str]:
+        with Tab.of(folder) as tab:
+            tab.becomes("document.title", "form")
+            tab.ask("document.querySelector('input').value = 'typed'; document.querySelector('button').click()")
+            tab.becomes("document.querySelector('button').textContent", "Go back")
+            said = tab.ask("document.getElementById('status').textContent")
+            tab.ask("document.querySelector('button').click()")
+            tab.becomes("document.title", "form")
+            kept = tab.ask("document.querySelector('input').value")
+            tab.ask("document.querySelector('button').click()")
+            tab.becomes("document.title", "reached")
+        return said, kept
+
+    asks = {**CHALLENGED, "global-filter asks": {"action": "challenge", "path": "^/send"}}
+    with Origin(pki, site) as origin:
+        async with started(pki, origin, asks) as node, chromium(node, tmp_path, "/form"):
+            said, kept = await in_thread(fill_in, tmp_path)
+    assert "has not been passed on yet" in said
+    assert kept == "typed"
+    (sent,) = [request for request in origin.requests if request.startswith(b"POST")]
+    assert sent.endswith(b"\r\n\r\na=typed")
+
+
+def loads(node: Node) -> list[dict[str, Any]]:
+    """The events of a page that a browser has loaded, and not of its icon."""
+    return [event for event in node.events.told if (event["request"] or {}).get("target") == "/page?a=b"]
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium here")
@@ -252,11 +331,11 @@ async def test_chromium_solves_it_and_reaches_the_origin(pki: PKI, protocols: st
     of a computer does a million a second.
     """
     changes = {**CHALLENGED, "challenge": {}, "listener public": {"protocols": protocols}}
-    with Origin(pki, SHOWS) as origin:
+    with Origin(pki, site) as origin:
         async with started(pki, origin, changes) as node:
             async with chromium(node, tmp_path):
-                await until(lambda: any(event["status"] == 200 for event in node.events.told))
-            challenged, reached = [event for event in node.events.told if event["request"]["target"] == "/page?a=b"]
+                await until(lambda: any(event["status"] == 200 for event in loads(node)))
+            challenged, reached = loads(node)
     assert (challenged["status"], "bot" in challenged["tags"]) == (403, True)
     assert (reached["status"], "human" in reached["tags"]) == (200, True)
     assert challenged["bytes"]["sent"] < 20_000
@@ -274,11 +353,7 @@ async def test_chromium_does_not_go_on_for_ever(
     """Where no solution is accepted, as when its address changes each time, it stops after a few."""
     monkeypatch.setattr(Tokens, "fault", lambda *_: "refused")
     async with started(pki, origin, CHALLENGED) as node:
-
-        def pages() -> int:
-            return sum(event["request"]["target"] == "/page?a=b" for event in node.events.told)
-
         async with chromium(node, tmp_path):
-            await until(lambda: pages() == 4)
+            await until(lambda: len(loads(node)) == 4)
             await in_thread(time.sleep, 1.0)  # that nothing comes can be seen in no other way
-        assert pages() == 4
+        assert len(loads(node)) == 4
