@@ -105,7 +105,8 @@ def load(
     before = Credentials() if before is None else before
     credentials, problems = refresh(configuration, before, None, now)
     if all(header in credentials.signatures for header, _ in _sections(configuration)):
-        kept = [each for each, signature in before.signatures.items() if credentials.signatures[each] is signature]
+        in_use = before.signatures.items()
+        kept = [each for each, files in in_use if files and credentials.signatures[each] is files]
         credentials = evolve(credentials, kept=tuple(kept))
         standing = _checked(configuration, credentials)
         problems = [each if each.warning or each in standing else kept_in_use(each) for each in problems]

@@ -123,14 +123,19 @@ def test_a_file_that_is_gone_is_no_fault_of_a_reload(pki: PKI, tmp_path: pathlib
     """What it held stays in use, and that is said."""
     file, page = tmp_path / "node.ini", tmp_path / "page.txt"
     page.write_text("old")
-    text = ini(1, {"response-rules site": {"error-page": f"404: {page}"}, "path-map all": {"response-rules": "site"}})
+    rules = {"error-page": f"404: {page}"}
+    text = ini(1, {
+        "response-rules site": rules, "response-rules bare": {"error-page": '500: "x"'},
+        "path-map all": {"response-rules": "site bare"},
+    })  # fmt: skip
     for name in ("edge.pem", "edge.key", "edge-client.pem", "edge-client.key", "clients.pem", "servers.pem"):
         text = text.replace(f"= {name}", f"= {pki.folder / name}")
     file.write_text(text)
     before = Configuration.load(file)
+    assert Configuration.load(file, before).kept == ()
     page.unlink()
     after = Configuration.load(file, before)
-    assert after.credentials.pages == before.credentials.pages
+    assert after.credentials.pages["site"] is before.credentials.pages["site"]
     assert "response-rules site" in after.kept
     with pytest.raises(ConfigurationError):
         Configuration.load(file)
