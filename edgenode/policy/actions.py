@@ -42,7 +42,7 @@ Fields = tuple[tuple[bytes, Filled], ...]
 
 
 def _rendered(fields: Fields, exchange: Exchange) -> Headers:
-    return tuple((name, value.render(exchange)) for name, value in fields)
+    return tuple((name, value.render(exchange).strip(b" \t")) for name, value in fields)  # RFC 9110, section 5.5
 
 
 def _needs(*several: Filled) -> frozenset[str]:

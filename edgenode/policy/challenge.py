@@ -94,7 +94,7 @@ class Challenge(Action):
         if HUMAN in exchange.tags or Challenges(tokens).decide(exchange) is _HUMAN:
             return FORWARD
         headers: Headers = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-        headers += tuple((name, value.render(exchange)) for name, value in self.headers)
+        headers += tuple((name, value.render(exchange).strip(b" \t")) for name, value in self.headers)
         if request is not None and is_call(request):  # its message is a short text
             return Respond(Response(STATUS, ((b"content-type", b"text/plain; charset=utf-8"), *headers), _SHORT))
         if request is None or not _shows_pages(request):

@@ -246,7 +246,7 @@ def _rendered(fields: Sequence[tuple[bytes, bytes | Filled]], exchange: Exchange
             yield value
             continue
         try:
-            yield b"%b: %b\r\n" % (name.title(), value.render(exchange))
+            yield b"%b: %b\r\n" % (name.title(), value.render(exchange).strip(b" \t"))
         except Exception:  # a field of an extension
             _log.failure("the value of a response header could not be computed: {name}", name=name.decode())
 

@@ -73,6 +73,24 @@ def test_values_are_put_in_and_escaped(pki: PKI) -> None:
         assert answer.fields("set-cookie") == []
 
 
+@pytest.mark.parametrize("query", ["%20a%20", "%09", "%0a%0d", "%00a", ""])
+def test_a_value_neither_begins_nor_ends_with_a_space(pki: PKI, query: str) -> None:
+    """A client of HTTP/2 would take the answer for a malformed one (RFC 9113, section 8.2.1)."""
+    changes: Changes = {
+        "action no": {"type": "block", "headers": "x-asked: ${url_decode(http.request.uri.query)}"},
+        "global-filter no": {"action": "no", "path": "^/no"},
+    }
+    with memory.node(pki, ruled(changes, set="X-Set: ${url_decode(http.request.uri.query)}")) as node:
+        for path, names in (("/", (b"x-set",)), ("/no", (b"x-set", b"x-asked"))):
+            client = Http2Client(node)
+            stream = client.ask(f"{path}?{query}")
+            if path == "/":
+                node.asked().send(BODY + b"\r\nok")
+            head = dict(client.head(stream))
+            for name in names:
+                assert head[name] == head[name].strip(b" \t")
+
+
 @pytest.mark.parametrize("status", [200, 206, 304, 404, 503])
 def test_rules_hold_for_their_statuses_alone(pki: PKI, status: int) -> None:
     """Whoever gives the answer."""
