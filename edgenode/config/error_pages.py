@@ -18,6 +18,9 @@ from edgenode.policy.responses import MEDIA_TYPES, STATUS, ErrorPage, Page, Page
 LARGEST = 1024 * 1024
 """Bytes of a page."""
 
+LARGEST_WITH_STATUS = 64 * 1024
+"""Characters of a page with the status in it: there is one of it for each status."""
+
 
 @frozen(eq=False)
 class LoadedPages:
@@ -70,6 +73,8 @@ def load(name: str, section: ResponseRules) -> tuple[LoadedPages | None, tuple[P
         try:
             text, content_type = _read(each)
             same = None if STATUS in text else Page.of(text, content_type)
+            if same is None and len(text) > LARGEST_WITH_STATUS:
+                raise InvalidValue(f"{each.file} is too large: a page with {STATUS} in it has at most 64k")
             for status in dict.fromkeys(one for several in each.statuses for one in several):
                 page = same or Page.of(text.replace(STATUS, str(status)), content_type)
                 if any(page.media_type == other.media_type for other in pages.get(status, ())):

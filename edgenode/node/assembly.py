@@ -181,6 +181,7 @@ class _Builder:
     pools: dict[str, OriginPool] = field(factory=dict)
     made: dict[_Identity, Any] = field(factory=dict)
     trusts: dict[TLSPolicy, Trust] = field(factory=dict)
+    responses: dict[tuple[str, ...], Responses | None] = field(factory=dict)
 
     def assembly(
         self,
@@ -273,9 +274,12 @@ class _Builder:
 
     def _responses(self, names: Iterable[str]) -> Responses | None:
         """What is done to answers, of which the later rules win."""
-        last = [*dict.fromkeys(reversed([*names]))][::-1]
-        rules, pages = self.configuration.response_rules, self.configuration.credentials.pages
-        return Responses.of([(rules[name], pages[name].pages) for name in last], NOT_TO_CLIENTS)
+        last = (*reversed(dict.fromkeys(reversed([*names]))),)
+        if last not in self.responses:
+            rules, pages = self.configuration.response_rules, self.configuration.credentials.pages
+            found = [(rules[name], pages[name].pages) for name in last]
+            self.responses[last] = Responses.of(found, NOT_TO_CLIENTS)
+        return self.responses[last]
 
 
 def _websocket(section: PathMap, pipeline: Pipeline) -> Settings:

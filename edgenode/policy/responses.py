@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Annotated, ClassVar
 
 from attrs import field, frozen
@@ -281,11 +282,13 @@ class Responses:
         removes = any(_STRICT_TRANSPORT_SECURITY.decode() in map(str.lower, each.remove) for each in sections)
         if removes or hsts not in (None, "off"):
             never |= {_STRICT_TRANSPORT_SECURITY}
-        statuses = {section: frozenset(one for each in section.status for one in each) for section in sections}
-        changes = {
-            status: Changes.of([each for each in sections if not each.status or status in statuses[each]], never)
-            for status in frozenset[int]().union(*statuses.values())
-        }
+        statuses = [frozenset(one for each in section.status for one in each) for section in sections]
+        made, changes = dict[tuple[bool, ...], Changes](), dict[int, Changes]()
+        for status in frozenset[int]().union(*statuses):
+            hold = tuple(not each or status in each for each in statuses)
+            if hold not in made:
+                made[hold] = Changes.of([*compress(sections, hold)], never)
+            changes[status] = made[hold]
         pages = {status: found for _, each in rules for status, found in each.items()}
         line = b"" if hsts == "off" else _line(_STRICT_TRANSPORT_SECURITY, hsts or HSTS)
         otherwise = Changes.of([each for each in sections if not each.status], never)

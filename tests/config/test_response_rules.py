@@ -29,6 +29,7 @@ def _pages(pki: PKI) -> None:
     (pki.folder / "broken.json").write_text('{"a": ${cf.ray_id}}')
     (pki.folder / "latin.txt").write_bytes(b"\xe4")
     (pki.folder / "large.txt").write_bytes(bytes(1024 * 1024 + 1))
+    (pki.folder / "status.html").write_text("${http.response.code}" + " " * 65536)
     (pki.folder / "page.php").write_bytes(b"")
 
 
@@ -74,6 +75,7 @@ def _pages(pki: PKI) -> None:
         ("error-page", "404: body.txt", "a page cannot show the body of the request: it may not have been read"),
         ("error-page", "404: latin.txt", "latin.txt is not UTF-8"),
         ("error-page", "404: large.txt", "large.txt is too large: a page has at most 1m"),
+        ("error-page", "500-599: status.html", "status.html is too large: a page with ${http.response.code} in it has"),
         ("origin-errors", "drop", "expected one of replace, keep"),
     ],
 )  # fmt: skip

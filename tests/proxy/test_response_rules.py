@@ -468,3 +468,19 @@ def test_a_page_that_has_changed_is_read_anew(pki: PKI) -> None:
     same, problems = after.refreshed(after.changed())
     assert same is after
     assert [problem.key for problem in problems] == ["error-page"]
+
+
+def test_what_is_the_same_is_made_once(pki: PKI) -> None:
+    """A thousand path maps with the same rules take the memory of one, and so do two hundred statuses."""
+    rules = ruled(set=DENY, status="400-599 200", error_page='500-599: "x"')
+    rules = memory.merged(rules, {"path-map other": {"origin": "origin", "path": "^/x", "response-rules": "site"}})
+    rules = memory.merged(rules, {"security-policy all": {"path-maps": "other all"}})
+    with memory.node(pki, rules) as node:
+        group = node.port.context.router.named("open.test")
+        assert group is not None
+        first, second = (each.responses for each in group.path_maps)
+        assert first is second
+        assert first is not None
+        assert first.changes(404) is first.changes(200)
+        assert first.changes(300) is not first.changes(200)
+        assert len({id(pages[0]) for pages in first.pages.values()}) == 1
