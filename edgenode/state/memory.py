@@ -127,7 +127,7 @@ class MemoryState:
         """Look for what has run out."""
         now, keys, self._sweep = self._clock(), self._used.keys, None
         for table in self._tables.values():
-            table.look(now, len(table) * _SWEPT // keys + 1)
+            table.look(now, len(table) * _SWEPT // (keys or 1) + 1)
         self._tables = {counter: table for counter, table in self._tables.items() if len(table)}
         self._known.clear()  # those that are gone are not to be found any more
         self._plan()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.task import Clock
 
-from edgenode.state.interface import Call, Counted, Counter
+from edgenode.state.interface import KINDS, Call, Counted, Counter
 from edgenode.state.memory import MemoryState
 
 
@@ -45,3 +45,31 @@ def test_calls_depend_on_flows_before_them() -> None:
     assert take(1) == [True, False, True], "the last step before the first is none"
     assert take(0) == [True, False, True]
     assert take(1) == [True, True, False]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("calls", [1, 2])
+def test_a_window_ends_exactly_at_its_end(kind: str, calls: int) -> None:
+    """Not a moment sooner, whatever others come meanwhile; it begins with the first call."""
+    clock = Clock()
+    state, counter = MemoryState(clock.seconds), Counter("x", kind, 4, 64.0)
+
+    def look() -> int:
+        answer = count(state, Call(counter, "k", 0, "another", (0, 1, 2)))[0]
+        assert answer is not None
+        return answer.total
+
+    for number in range(calls):
+        state.count([Call(counter, "k", 1, str(number), (number,))])
+    clock.advance((16.0 * calls if kind == "sliding" else 64.0) - 1e-3)
+    for number in range(200):
+        state.count([Call(counter, f"other {number}", 1, "v", (0,))])
+    if kind == "sliding":
+        assert look() == 2, "the last one is not yet used up"
+    else:
+        assert look() == calls + 1
+    clock.advance(1e-3)
+    assert look() == 1
+    answer = count(state, Call(counter, "k", 1, "another", (0,)))[0]
+    assert answer is not None
+    assert answer.total == 1
