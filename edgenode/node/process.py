@@ -159,7 +159,9 @@ class Node(MultiService):
     def _quarantine(self, order: Mapping[str, str], uid: int) -> Deferred[control.Report]:
         """Do what somebody orders; who that is may have to be looked up elsewhere."""
         named = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), quarantine_orders.user, uid)
-        return named.addCallback(lambda who: quarantine_orders.obey(order, who, self._edge.configuration, time.time()))
+        done = named.addCallback(lambda who: quarantine_orders.obey(order, who, self._edge.configuration, time.time()))
+        saved = self._edge.configuration.state.quarantine.saved
+        return done.addCallback(lambda report: saved().addCallback(lambda _: report))  # a kill shall not undo it
 
     def _read_again(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -162,6 +162,9 @@ class Quarantine(Protocol):
     def entries(self) -> Iterator[Entry]:
         """Every entry that has not run out."""
 
+    def saved(self) -> Deferred[None]:
+        """Fires once all that is held and lifted so far is kept on a disk, if it is at all, or could not be."""
+
 
 class State(Protocol):
     """What is remembered between requests."""

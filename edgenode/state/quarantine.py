@@ -200,6 +200,10 @@ class HeldValues:
         self._plan()
         return self._saving.stop()
 
+    def saved(self) -> Deferred[None]:
+        """Fires once all that is held and lifted so far is on the disk, or could not be written there."""
+        return self._saving.saved()
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _tell(self, happened: Happened) -> None:

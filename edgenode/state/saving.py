@@ -41,6 +41,8 @@ class Saving:
         self._next: Any = None
         self._writing = False
         self._stopping: list[Deferred[None]] = []
+        self._waiting: list[Deferred[None]] = []
+        self._later: list[Deferred[None]] = []
 
     def start(self, reactor: Any, folder: pathlib.Path | None, now: float, most: int) -> list[Entry]:
         """Begin with a folder, or go on with another; returns what its file keeps.
@@ -83,6 +85,15 @@ class Saving:
             if len(self._changes) > self._most:
                 self.rewrite()
             self._plan(_DELAY)
+
+    def saved(self) -> Deferred[None]:
+        """Fires once all changes so far have been written, or could not be."""
+        if self._file is None or not (self._writing or self._changes or self._whole):
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        (self._later if self._writing else self._waiting).append(waiting)  # what is being written began before
+        self._write()
+        return waiting
 
     def rewrite(self) -> None:
         """Write all that there is, in the place of what is there."""
@@ -136,6 +147,7 @@ class Saving:
 
     def _written(self, file: QuarantineFile, changes: Changes, whole: bool, result: object) -> None:
         self._writing = False
+        waiting, self._waiting, self._later = self._waiting, self._later, []
         if file is not self._file:
             file.close()
         elif isinstance(result, Failure):
@@ -146,7 +158,15 @@ class Saving:
         elif self._failing:
             self._failing = False
             self._tell(Happened("quarantine-saved", f"{file.path} has been written"))
-        if not self._stopping:
+        if isinstance(result, Failure):
+            waiting, self._waiting = waiting + self._waiting, []
+        for each in waiting:
+            each.callback(None)
+        if self._writing:  # who was told has had more written
+            return
+        if self._waiting:
+            self._write()
+        elif not self._stopping:
             self._plan(_DELAY)
         elif (self._changes or self._whole) and not isinstance(result, Failure):
             self._write()

@@ -377,6 +377,39 @@ async def test_an_entry_is_on_the_disk_in_a_moment(disk: Disk) -> None:
     await disk.stop()
 
 
+async def test_who_waits_is_told_when_it_is_on_the_disk(disk: Disk) -> None:
+    """Of each change that was made before; at once if there is nothing to write."""
+    values = disk.start()
+    assert values.saved().called
+    for number in range(5):
+        values.hold(disk.time.entry(str(number)))
+        waiting = [values.saved()]
+        values.hold(disk.time.entry(f"further {number}"))
+        waiting.append(values.saved())
+        for each in waiting:
+            await each
+        with sqlite3.connect(disk.path) as other:
+            assert [*other.execute("SELECT count(*) FROM held")] == [(2 * number + 2,)]
+        other.close()
+    values.hold(disk.time.entry("last"))
+    waiting = [values.saved(), values.stop(), values.saved()]
+    for each in waiting:
+        await each
+
+
+async def test_who_waits_is_told_if_it_cannot_be_written(disk: Disk) -> None:
+    """It is not waited for ever."""
+    disk.folder = disk.folder / "nowhere"
+    values = disk.start()
+    values.hold(disk.time.entry())
+    first = values.saved()
+    values.hold(disk.time.entry("y"))
+    second = values.saved()
+    await first
+    await second
+    await disk.stop()
+
+
 async def test_a_clock_that_was_set_back_prolongs_nothing(disk: Disk) -> None:
     """An entry lasts no longer after a restart than it was to last from its beginning."""
     disk.start().hold(disk.time.entry(seconds=60))
