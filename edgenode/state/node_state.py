@@ -51,6 +51,7 @@ class NodeState:
 
         :param server: where it is shared; ``None`` for nowhere.
         """
+        self._local.bounds(section.keys, section.memory)
         if server is not None and self._remote is not None and self._remote.server.section == server.section:
             self._remote.server = server  # for the next connection
             return
