@@ -3,6 +3,7 @@
 #   RUN      a folder for the configuration, the events and the log        PKI      the driver's certificates
 #   PY       the Python to use (python3)                                   FILTERS  active global filters (10)
 #   CHECKOUT the node's code (the checkout that this file is in)            ECHO     its port of gRPC, WebSocket
+#   MORE     a file with further sections
 # Nothing is turned off for the measurement: strict reading, limits, deadlines, verification both ways, events to a file.
 set -euo pipefail
 port=${1:?usage: start.sh PORT ORIGIN_PORT}
@@ -98,6 +99,7 @@ INI
         origin ws "${ECHO:-1}"
     fi
     for ((n = 0; n < ${FILTERS:-10}; n++)); do filter "$n"; done
+    [ -z "${MORE:-}" ] || cat "$MORE"
 } >edgenode.ini
 
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import blake2b, sha1
 from typing import Protocol
 
@@ -29,6 +30,9 @@ _MOST = 1 << 53
 
 _MICROSECOND = 1e-6
 
+_counted = tuple.__new__
+"""Makes a named tuple in half the time."""
+
 PROBE = Call(Counter("edgenode probe", "fixed", 1 << 50, 1.0), "probe")
 """Shows whether a server can count."""
 
@@ -38,6 +42,7 @@ def bulk(data: bytes) -> bytes:
     return b"$%d\r\n%s\r\n" % (len(data), data)
 
 
+@lru_cache(8192)
 def digest(text: str) -> bytes:
     """What stands for a text of any length; of two that are not the same it is not the same."""
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest().encode()
@@ -67,10 +72,10 @@ class Commands:
     """
 
     def __init__(self, prefix: str) -> None:
-        self._prefix = prefix.encode() + b":{"
-        keys = (self._prefix + b"quarantine}:" + part for part in (b"head", b"entries", b"log", b"ends"))
+        start = prefix.encode() + b":{"
+        keys = (start + b"quarantine}:" + part for part in (b"head", b"entries", b"log", b"ends"))
         self._shared = b"".join(map(bulk, keys))
-        self._size = b"$%d\r\n" % (len(prefix) + 2 + 32 + 2 + 16)
+        self._start = b"$%d\r\n%s" % (len(start) + 32 + 2 + 16, start)
         self._known: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
         self.quarantine = b""
         self.now = b""
@@ -82,8 +87,9 @@ class Commands:
         :param alone: without the question what is new in quarantine.
         :param always: whether by GCRA also what does not fit is counted.
         """
-        keys, arguments = [], [bulk(self.now), bulk(b"%d" % len(calls))]
-        known, size, prefix = self._known, self._size, self._prefix
+        count, known, start = len(calls), self._known, self._start
+        head, number = _heads(count, 0 if alone else 4, 0, whole)
+        keys, arguments = [head], [_NOW if not self.now else bulk(self.now), number]
         text, tag = None, b""
         for call in calls:
             counter, key, amount, value, steps, only_if, unless = call
@@ -91,24 +97,21 @@ class Commands:
                 text, tag = key, digest(key)
             way = counter, amount, steps, only_if, unless, always
             found = known.get(way) or self._remember(way, call, always)
-            keys.append(b"".join((size, prefix, tag, found[0])))
+            keys += (start, tag, found[0])
             arguments.append(found[1])
             if counter.kind == "distinct":
-                arguments.append(b"$32\r\n%s\r\n" % digest(value))
+                arguments.append(b"$32\r\n%s\r\n" % digest.__wrapped__(value))  # of any length: not to be kept
         if not alone:
             keys.append(self._shared)
             arguments.append(self.quarantine)
-        return _command(len(calls), keys, arguments, 0, whole, alone)
+        keys += arguments
+        return b"".join(keys)
 
     def change(self, changes: Sequence[tuple[bytes, bytes, bytes, bytes, bytes]], *, whole: bool = False) -> bytes:
         """The command that changes the quarantine, if at all, and asks what is new in it."""
-        arguments = [
-            bulk(self.now),
-            b"$1\r\n0\r\n",
-            self.quarantine,
-            *(bulk(part) for each in changes for part in each),
-        ]
-        return _command(0, [self._shared], arguments, 5 * len(changes), whole, False)
+        head, number = _heads(0, 4, 5 * len(changes), whole)
+        parts = (bulk(part) for each in changes for part in each)
+        return b"".join((head, self._shared, bulk(self.now), number, self.quarantine, *parts))
 
     def probe(self, *, whole: bool = False, alone: bool = False) -> bytes:
         """A command by which it shows whether the server can count."""
@@ -151,12 +154,13 @@ class Commands:
         for each in written:
             if len(each) > 1:
                 try:
-                    total, reset, wait = map(int, each.split(b" "))
+                    one, two, three = each.split(b" ")
+                    total, reset, wait = int(one), int(two), int(three)
                 except ValueError:
                     raise Lie("expected three whole numbers") from None
                 if not (0 <= total < _MOST and 0 <= reset < _MOST and 0 <= wait < _MOST):
                     raise Lie("numbers out of range")
-                answers.append(Counted(total, reset * _MICROSECOND, wait * _MICROSECOND))
+                answers.append(_counted(Counted, (total, reset * _MICROSECOND, wait * _MICROSECOND)))
             elif each == b"-":
                 answers.append(None)
             elif each == b"!":
@@ -167,16 +171,19 @@ class Commands:
         return answers, faulty
 
 
-def _command(calls: int, keys: list[bytes], arguments: list[bytes], changes: int, whole: bool, alone: bool) -> bytes:
-    size = calls if alone else calls + 4
-    head = b"*%d\r\n%s$%d\r\n%d\r\n" % (
-        3 + size + 2 + 7 * calls + (0 if alone else 4 + changes),
-        _BY_TEXT if whole else _BY_NAME,
-        len(str(size)),
-        size,
-    )
-    return b"".join((head, *keys, *arguments))
+@lru_cache(1024)
+def _heads(calls: int, shared: int, changes: int, whole: bool) -> tuple[bytes, bytes]:
+    """What a command begins with, and its argument that says how many calls there are.
+
+    :param shared: how many keys of the quarantine it has.
+    :param changes: how many arguments say what has changed in it.
+    """
+    keys = calls + shared
+    size = 3 + keys + 2 + 7 * calls + shared + changes  # so many keys are there, and so many arguments of what is known
+    head = b"*%d\r\n%s%s" % (size, _BY_TEXT if whole else _BY_NAME, bulk(b"%d" % keys))
+    return head, bulk(b"%d" % calls)
 
 
+_NOW = bulk(b"")
 _BY_NAME = bulk(b"EVALSHA") + bulk(_SHA)
 _BY_TEXT = bulk(b"EVAL") + bulk(SCRIPT)

@@ -235,52 +235,54 @@ class RedisConnection:
         if self._login is not None:
             self._login.received(data)
             return
-        buffer = self._buffer
-        buffer += data
-        while len(buffer) >= self._needed and not self._over:
-            if not self._take_one():
+        if self._buffer:
+            self._buffer += data
+            if len(self._buffer) < self._needed:
+                return
+            data = bytes(self._buffer)
+            self._buffer.clear()
+        at, size, pending = 0, len(data), self._pending
+        while at < size:
+            end = data.find(b"\r\n", at, at + _LINE)
+            kind = data[at : at + 1]
+            if end < 0:
+                if size - at < _LINE and kind in (b"$", b"-"):
+                    self._keep(data[at:], size - at + 1)
+                else:
+                    self.end("its answer is none")
+                return
+            line, after = data[at + 1 : end], end + 2
+            if kind == b"$":
+                length = int(line) if line.isdigit() and len(line) < 8 else LONGEST + 1
+                start, after = after, after + length + 2
+                if length <= LONGEST and after > size:
+                    self._keep(data[at:], after - at)
+                    return
+                fine = length <= LONGEST and data[after - 2 : after] == b"\r\n"
+            else:
+                fine = kind == b"-"
+            if not fine or not pending:
+                self.end("its answer is none" if pending else "said more than it was asked")
+                return
+            asker, at = pending.popleft()[1], after
+            if kind == b"-":
+                self._refuse(asker, told(line.decode("utf-8", "replace")))
+            else:
+                try:
+                    asker.answered(data[start : after - 2])
+                except Lie as lie:
+                    self.end(f"its answer is none: {lie}")
+                    asker.lost()
+            if self._over:
                 return
 
-    def _take_one(self) -> bool:
-        """Hand on the first answer; whether it was there."""
-        buffer = self._buffer
-        end = buffer.find(b"\r\n", 0, _LINE)
-        kind = buffer[0]
-        if end < 0:
-            self._needed = len(buffer) + 1
-            if len(buffer) >= _LINE or kind not in b"$-":
-                self.end("its answer is none")
-            return False
-        line = bytes(buffer[1:end])
-        if kind == 0x24 and line.isdigit() and len(line) < 8 and int(line) <= LONGEST:  # $
-            after = end + 2 + int(line)
-            if len(buffer) < after + 2:
-                self._needed = after + 2
-                return False
-            answer, fine = bytes(buffer[end + 2 : after]), buffer[after : after + 2] == b"\r\n"
-            del buffer[: after + 2]
-        elif kind == 0x2D:  # -
-            answer, fine = line, True
-            del buffer[: end + 2]
-        else:
-            fine = False
-        self._needed = 1
-        if not fine or not self._pending:
-            self.end("its answer is none" if self._pending else "said more than it was asked")
-            return False
-        asker = self._pending.popleft()[1]
-        if kind == 0x2D:
-            self._refuse(asker, told(answer.decode("utf-8", "replace")))
-        else:
-            self._answer(asker, answer)
-        return True
+    def _keep(self, data: bytes, needed: int) -> None:
+        """Wait for the rest of an answer.
 
-    def _answer(self, asker: Asker, answer: bytes) -> None:
-        try:
-            asker.answered(answer)
-        except Lie as lie:
-            self.end(f"its answer is none: {lie}")
-            asker.lost()
+        :param needed: the bytes that it has at the least.
+        """
+        self._buffer += data
+        self._needed = needed
 
     def _refuse(self, asker: Asker, error: str) -> None:
         if not asker.refused(error):
