@@ -203,7 +203,8 @@ class Pipeline:
             try:
                 said = stage.decide(exchange)
                 if not isinstance(said, Decision):  # to ask for Deferred, an abstract class, takes ten times as long
-                    said = settled(said)
+                    if said.__class__ is not Deferred or said.called:
+                        said = settled(said)
                     if isinstance(said, Deferred):
                         decision.timings += tuple(timings)
                         if waiting is None:
