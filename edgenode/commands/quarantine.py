@@ -30,14 +30,15 @@ def declare(parser: argparse.ArgumentParser) -> None:
     added.add_argument("--action", default="block", metavar="NAME", help="the action for such requests (block)")
     added.add_argument("--yes", action="store_true", help="also what many clients have")
     lifted = commands.add_parser("lift", help="end an entry before its time")
-    _of_entry(lifted, "as the list shows it; of a ban the limit, as in 'rate-limit login'")
+    _of_entry(lifted, "as the list shows it; of a ban the limit, as in 'rate-limit login'", "?")
+    lifted.add_argument("--who", default="", metavar="WHO", help="all that somebody has added: 'dynamic-rule scanners'")
     for each in (listed, added, lifted):
         running.declare(each)
 
 
-def _of_entry(parser: argparse.ArgumentParser, key: str) -> None:
-    parser.add_argument("key", metavar="KEY", help=key)
-    parser.add_argument("value", metavar="VALUE", help="the value; of ip an address or a network")
+def _of_entry(parser: argparse.ArgumentParser, key: str, count: str | None = None) -> None:
+    parser.add_argument("key", metavar="KEY", nargs=count, help=key)
+    parser.add_argument("value", metavar="VALUE", nargs=count, help="the value; of ip an address or a network")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -45,6 +46,9 @@ def main(options: argparse.Namespace) -> int:
 
     :return: 0; 1 if nothing has changed, or no node can be asked.
     """
+    if options.command == "lift" and (options.value is None) is not bool(options.who):
+        print("edgenode quarantine: lift takes a key and a value, or --who", file=sys.stderr)
+        return 2
     try:
         request = order(_arguments(options))
     except ValueError as error:
@@ -61,9 +65,11 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _arguments(options: argparse.Namespace) -> Mapping[str, str]:
-    found = {"do": options.command, "key": options.key}
+    found = {"do": options.command, "key": options.key or ""}
     if options.command != "list":
-        found["value"] = options.value
+        found["value"] = options.value or ""
+    if options.command == "lift" and options.who:
+        found["who"] = options.who
     if options.command == "add":
         found |= {"for": options.time, "why": options.why, "action": options.action}
         found |= {"yes": "yes"} if options.yes else {}

@@ -157,11 +157,19 @@ class Node(MultiService):
         return listed.addCallback(partial(control.Report, True))
 
     def _quarantine(self, order: Mapping[str, str], uid: int) -> Deferred[control.Report]:
-        """Do what somebody orders; who that is may have to be looked up elsewhere."""
-        named = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), quarantine_orders.user, uid)
+        """Do what somebody orders; who that is may have to be looked up elsewhere, and a list may be long."""
+        reactor, pool, quarantine = (
+            self._reactor,
+            self._reactor.getThreadPool(),
+            self._edge.configuration.state.quarantine,
+        )
+        if order.get("do") == "list":
+            return deferToThreadPool(reactor, pool, quarantine_orders.listed, order, [*quarantine.entries()])
+        named = deferToThreadPool(reactor, pool, quarantine_orders.user, uid)
         done = named.addCallback(lambda who: quarantine_orders.obey(order, who, self._edge.configuration, time.time()))
-        saved = self._edge.configuration.state.quarantine.saved
-        return done.addCallback(lambda report: saved().addCallback(lambda _: report))  # a kill shall not undo it
+        return done.addCallback(
+            lambda report: quarantine.saved().addCallback(lambda _: report)
+        )  # a kill undoes nothing
 
     def _read_again(self) -> None:
         waiting, self._waiting = self._waiting, []

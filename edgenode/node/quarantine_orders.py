@@ -10,7 +10,7 @@ import json
 import math
 import pathlib
 import pwd
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from edgenode.config.load import Configuration
 from edgenode.config.notation import suggestion
@@ -23,10 +23,10 @@ from edgenode.policy.keys import Part
 from edgenode.policy.quarantine import moment
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.networks import network
-from edgenode.state.interface import Entry
+from edgenode.state.interface import Entry, Quarantine
 
 MOST_SHOWN = 10_000
-"""Entries of a list; of more the newest."""
+"""Entries of a list, of more the newest; and so many are lifted in one go."""
 
 LONGEST_WHY = 1000
 """Characters of a reason."""
@@ -55,7 +55,8 @@ def obey(order: Mapping[str, str], who: str, configuration: Configuration, now: 
         for name, text in order.items():
             if not text.isprintable():
                 raise InvalidValue(f"{name}: only printable characters can be written here")
-        missing = [name for name in ("do", *_NEEDED.get(order.get("do", ""), ())) if not order.get(name)]
+        needed = () if order.get("who") else _NEEDED.get(order.get("do", ""), ())
+        missing = [name for name in ("do", *needed) if not order.get(name)]
         if missing or order["do"] not in _DO:
             raise InvalidValue(f"an order says what to do: {', '.join(_DO)}; and has {', '.join(missing)}")
         return _DO[order["do"]](order, who, configuration, now)
@@ -127,6 +128,8 @@ def _doubts(part: Part, value: str, configuration: Configuration) -> Iterator[st
 
 def _lift(order: Mapping[str, str], who: str, configuration: Configuration, now: float) -> Report:
     quarantine = configuration.state.quarantine
+    if order.get("who"):
+        return _lift_all(quarantine, order["who"], who)
     key, value = order["key"], order["value"]
     lifted = quarantine.lift(key, value, who)  # as the list shows it: a ban, or what no category has any more
     if lifted is None and " " not in key:
@@ -140,14 +143,41 @@ def _lift(order: Mapping[str, str], who: str, configuration: Configuration, now:
     return Report(False, f"{key} {value} is not held{hint}")
 
 
+def _lift_all(quarantine: Quarantine, owner: str, who: str) -> Report:
+    """Lift what somebody has added: what others hold of the same values stays held."""
+    mine = [each for each in quarantine.entries() if each.who == owner]
+    for entry in mine[:MOST_SHOWN]:
+        others = [
+            each for each in quarantine.all(entry.key, entry.value) if each.who != owner and each.value == entry.value
+        ]
+        quarantine.lift(entry.key, entry.value, who)
+        for other in others:
+            quarantine.hold(other)
+    if not mine:
+        return Report(False, f"nothing is held by {owner}")
+    rest = f"; {len(mine) - MOST_SHOWN} are left: say it again" if len(mine) > MOST_SHOWN else ""
+    return Report(True, f"{min(len(mine), MOST_SHOWN)} of {owner} lifted{rest}")
+
+
 # -- list --------------------------------------------------------------------------------------------------------------
 
 
 def _list(order: Mapping[str, str], who: str, configuration: Configuration, now: float) -> Report:
+    return listed(order, [*configuration.state.quarantine.entries()])
+
+
+def listed(order: Mapping[str, str], entries: Sequence[Entry]) -> Report:
+    """The entries that an order asks for; of very many it takes its time.
+
+    :param entries: all that there are.
+    """
     key = order.get("key", "")
     if key and " " not in key:
-        key = Part.from_text(key).word
-    found = [each for each in configuration.state.quarantine.entries() if not key or each.key == key]
+        try:
+            key = Part.from_text(key).word
+        except InvalidValue as problem:
+            return Report(False, problem.sentence)
+    found = [each for each in entries if not key or each.key == key]
     found.sort(key=lambda each: each.since)
     return Report(True, json.dumps({"all": len(found), "entries": [*map(_told, found[-MOST_SHOWN:])]}))
 

@@ -18,12 +18,11 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import UNKNOWN_CLIENT, Exchange
 from edgenode.model.settings import Reference, Seconds, Tag, Word, setting
 from edgenode.policy.actions import Skip
-from edgenode.policy.challenge import for_humans
 from edgenode.policy.compound_keys import MANY
 from edgenode.policy.counting import Asking
 from edgenode.policy.keys import ADDRESS, Part
 from edgenode.policy.selection import Selection
-from edgenode.policy.tagging import HUMAN, MESSAGE
+from edgenode.policy.tagging import MESSAGE
 from edgenode.policy.tallies import MOST_DISTINCT, Tally, counters_of, refuses
 from edgenode.policy.thresholds import Amount, Threshold
 from edgenode.rules.fields import FIELDS
@@ -255,7 +254,7 @@ class CompiledRule:
         shown = f"{self.part.word}: {value or key.strip()}"
         asking.because(Reason(self.exemption, self.name, shown, f"{why}{held}", self.action.name))
         asking.tag(self.tags)
-        asking.propose(for_humans(self.action) if HUMAN in asking.exchange.tags else self.action)
+        asking.propose(self.action)
 
     def _held(self, exchange: Exchange, key: str) -> str | None:
         """The value that is held for what is counted under a key; ``None`` if others could be held by it."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import ClassVar
 
 from attrs import define, field, frozen
@@ -23,6 +22,7 @@ from edgenode.policy.actions import PREDEFINED, Skip
 from edgenode.policy.challenge import met
 from edgenode.policy.keys import ADDRESS, Part
 from edgenode.policy.selection import Selection
+from edgenode.policy.tagging import HUMAN
 from edgenode.rules.tags import canonical
 from edgenode.state.interface import Entry, Quarantine
 
@@ -30,6 +30,10 @@ NAME = "quarantine"
 
 DYNAMIC_RULE = "dynamic-rule "
 """What the holder's name begins with where that is a dynamic rule."""
+
+
+_MOST_KNOWN = 1024
+"""Decisions that are kept, for who is held comes again and again."""
 
 
 @define(eq=False)
@@ -93,6 +97,7 @@ class Held:
     tags: Mapping[str, frozenset[str]]
     quarantine: Quarantine
     _words: Words = field(factory=Words, init=False)
+    _known: dict[tuple[object, ...], Decision] = field(factory=dict, init=False)
 
     def decide(self, exchange: Exchange) -> Decision:
         """The strongest action of all entries that hold a value of the exchange."""
@@ -106,7 +111,15 @@ class Held:
         for part in parts:
             for value in part.values(exchange):
                 entries += quarantine.all(part.word, value)
-        return self._decision(entries, exchange) if entries else NOTHING
+        if not entries:
+            return NOTHING
+        told = (HUMAN in exchange.tags, *entries)
+        decision = self._known.get(told)
+        if decision is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            decision = self._known[told] = self._decision(entries, exchange)
+        return decision
 
     def _decision(self, entries: list[Entry], exchange: Exchange) -> Decision:
         tags = {NAME}
@@ -129,7 +142,6 @@ class Held:
         return PREDEFINED["block"]
 
 
-@lru_cache(1024)
 def _reason(entry: Entry, action: str) -> Reason:
     """Why the requests that an entry holds are refused: which, who, why, and until when."""
     until = "until it is lifted" if math.isinf(entry.until) else f"until {moment(entry.until)}"

@@ -41,7 +41,7 @@ def edgenode(*words: str) -> tuple[int, str]:
 
 def quarantine(node: Twistd, *words: str) -> tuple[int, str]:
     """What the command says of a node."""
-    return edgenode("quarantine", *words, "--pid", str(node.process.pid))
+    return edgenode("quarantine", words[0], "--pid", str(node.process.pid), *words[1:])
 
 
 def reload(node: Twistd) -> int:
@@ -148,7 +148,10 @@ def test_the_command_says_why_it_cannot(pki: PKI, origin: Origin, tmp_path: path
         assert quarantine(node, "lift", "ip", "203.0.113.7") == (1, "edgenode quarantine: ip 203.0.113.7 is not held")
         assert quarantine(node, "add", "header.x", "x" * 20_000)[1].endswith("more than a node is told at once")
         assert quarantine(node, "add", "header.x", "\x1b[2J")[0] == 1
-        assert quarantine(node, "add")[0] == 2
+        for words in (("add",), ("lift",), ("lift", "ip"), ("lift", "ip", "203.0.113.7", "--who", "me")):
+            assert quarantine(node, *words)[0] == 2
+        assert quarantine(node, "add", "header.x", "--", "-odd")[0] == 0
+        assert quarantine(node, "lift", "--who", f"root (uid {os.getuid()})")[1].endswith("lifted")
         assert quarantine(node, "list") == (0, "nothing is held")
         gone = node.process.pid
     answer = edgenode("quarantine", "list", "--pid", str(gone))

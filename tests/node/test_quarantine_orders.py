@@ -168,6 +168,26 @@ def test_bans_are_lifted_by_the_limit_and_the_key(node: Configuration) -> None:
     assert order(node, "lift", "rate-limit login", "203.0.113.7").done
 
 
+def test_all_that_a_rule_holds_is_lifted_at_once(node: Configuration) -> None:
+    """What others hold of the same values stays; of very many so many at a time."""
+    held = node.state.quarantine.hold
+    for number in range(20):
+        held(Entry("ip", f"203.0.113.{number}", NOW + 60, NOW, "dynamic-rule scanners", "over"))
+    held(Entry("ip", "203.0.113.7", NOW + 90, NOW, "ann (uid 1000)", "", "gone"))
+    held(Entry("ip", "203.0.113.0/24", NOW + 90, NOW, "dynamic-rule others", ""))
+    assert order(node, "lift", who="dynamic-rule scanners") == Report(True, "20 of dynamic-rule scanners lifted")
+    assert {(each.value, each.who) for each in entries(node)} == {
+        ("203.0.113.7", "ann (uid 1000)"),
+        ("203.0.113.0/24", "dynamic-rule others"),
+    }
+    again = order(node, "lift", who="dynamic-rule scanners")
+    assert again == Report(False, "nothing is held by dynamic-rule scanners")
+    for number in range(MOST_SHOWN + 3):
+        held(Entry("asn", str(number), math.inf, NOW, "me", ""))
+    assert order(node, "lift", who="me").text == f"{MOST_SHOWN} of me lifted; 3 are left: say it again"
+    assert order(node, "lift", who="me").text == "3 of me lifted"
+
+
 def test_a_list_has_everything_of_every_entry(node: Configuration) -> None:
     """The oldest first; of one key alone, by whatever word of it."""
     order(node, "add", "ip", "203.0.113.7", why="too much", **{"for": "1h"})
