@@ -28,7 +28,6 @@ from edgenode.proxy.headers import (
 from edgenode.proxy.judging import PAGES, TOO_LARGE
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.limits import Load
-from edgenode.proxy.origin.attempts import SAFE
 from edgenode.proxy.streams import ClientStream, RequestHead, ResponseHead
 from edgenode.proxy.trailers import passing, takes_trailers
 from edgenode.proxy.websocket.handshake import ACCEPT, accepts_tunnel, answer_fault, reserved_bits
@@ -63,9 +62,7 @@ class ProxyExchange(AnsweredRequest):
     def __init__(self, session: ClientSession, load: Load, stream: ClientStream, head: RequestHead) -> None:
         self.time = now = session.now()
         self.began = time.perf_counter()
-        self.context = context = session.context
-        self.listener = context.listener
-        self.event_headers = context.event_headers
+        self.context = session.context
         self._load = load
         self._client = stream
         self.arrive(session, head, now)
@@ -75,6 +72,16 @@ class ProxyExchange(AnsweredRequest):
             self._request_done = False
 
     # -- the record of its event -------------------------------------------------------------------------------------
+
+    @property
+    def listener(self) -> str:
+        """The name of its listener."""
+        return self.context.listener
+
+    @property
+    def event_headers(self) -> tuple[bytes, ...]:
+        """The names of the header fields whose values its event holds."""
+        return self.context.event_headers
 
     @property
     def origin(self) -> str:
@@ -120,7 +127,7 @@ class ProxyExchange(AnsweredRequest):
         except BaseException:
             self._count_out()  # nobody else will, and a defect must not eat up the limit
             raise
-        return not self._over
+        return not self.ended
 
     def look_into_body(self) -> None:
         """Enough of the body is there to judge the request; what is there waits on."""
@@ -136,7 +143,7 @@ class ProxyExchange(AnsweredRequest):
         self.exchange.request = self.head
 
     def _judged(self) -> None:
-        if self._over:
+        if self.ended:
             return
         if self.error is not None:
             assert isinstance(self.error, ClientError)
@@ -153,10 +160,10 @@ class ProxyExchange(AnsweredRequest):
             self._close()
 
     def _failed_to_judge(self, failure: Failure) -> None:
-        if self._over and failure.check(CancelledError):
+        if self.ended and failure.check(CancelledError):
             return
         _log.failure("a request could not be judged", failure=failure)
-        if not self._over:
+        if not self.ended:
             self._refuse(ClientError(503, "the request could not be judged"))
 
     # -- to the origin -----------------------------------------------------------------------------------------------
@@ -181,13 +188,13 @@ class ProxyExchange(AnsweredRequest):
                 self._call = grpc.CallDeadline(path_map.pool.deadlines, timeout, self._too_late)
         self.decided = time.perf_counter()
         self.pool = pool = path_map.pool
-        self.alone = head.upgrade and pool.origin.protocol == "auto"
-        self.repeatable = length == 0 and head.method in SAFE
+        if head.upgrade:
+            self.alone = pool.origin.protocol == "auto"
         self.attempt()
 
     def body_failed(self, error: ClientError) -> None:
         """The rest of the request body cannot be had."""
-        if self._over:
+        if self.ended:
             return
         self.give_up()
         if self.responded_to:
@@ -214,7 +221,8 @@ class ProxyExchange(AnsweredRequest):
         if self._expectation is not None and self._asked_again(head):
             return
         self.answered = time.perf_counter()
-        self._kept = None
+        if self._kept is not None:
+            self._kept = None
         self.status = head.status
         if head.status == 101:
             self._become_websocket(head)
@@ -309,20 +317,20 @@ class ProxyExchange(AnsweredRequest):
 
     def no_response(self, error: OriginError) -> None:
         """No server has answered: 502, 503 or 504."""
-        if not self._over:
+        if not self.ended:
             self.error = error
             self._respond(Response(error.status, (), PAGES[error.status], True), grpc.status_of_failure(error))
 
     def response_broken(self, error: OriginError) -> None:
         """The response has begun and cannot be completed."""
-        if not self._over:
+        if not self.ended:
             self._cut(error)
         elif not self._drops:  # only by a defect in the middle of it
             self._client.reset(error.reason)
 
     def client_lost(self, reason: str) -> None:
         """The client is gone: nobody waits for the origin any more."""
-        if self._over:
+        if self.ended:
             return
         self.error = ClientError(499, reason)
         if not self.responded_to:
@@ -335,15 +343,14 @@ class ProxyExchange(AnsweredRequest):
 
     def _end(self) -> None:
         """The exchange is over: report it."""
-        if not self._over:
-            self._over = True
+        if not self.ended:
+            self.ended = time.perf_counter()
             if self._expectation is not None:
                 self._expectation.over()
             if self._call is not None:
                 self._call.over()
             if self._counted:
                 self._count_out()
-            self.ended = time.perf_counter()
             self.context.events.record(self)
             if self.decision.after and self.status != 101:  # else its relay tells, at its end
                 tell(self.decision.after, self.status, self.sent, self._origin_answered)

@@ -11,7 +11,7 @@ from edgenode.proxy.expectation import Expectation
 from edgenode.proxy.headers import header_lines, max_forwards_line, request_lines, via_line
 from edgenode.proxy.judging import TOO_LARGE, JudgedRequest
 from edgenode.proxy.listener.context import ListenerContext
-from edgenode.proxy.origin.attempts import Attempts
+from edgenode.proxy.origin.attempts import SAFE, Attempts
 from edgenode.proxy.streams import NO_CONTENT, ClientStream, OriginStream
 from edgenode.proxy.trailers import TRAILERS_WANTED, passing_to_origin, takes_trailers
 from edgenode.proxy.websocket.handshake import EXTENSIONS, OF_ONE_HOP
@@ -38,7 +38,7 @@ class ForwardedRequest(JudgedRequest, Attempts):
     _trailers: Headers = ()
     _request_done = True
     _expectation: Expectation | None = None
-    _over = False
+    ended = 0.0
 
     # -- what a subclass says ----------------------------------------------------------------------------------------
 
@@ -56,6 +56,11 @@ class ForwardedRequest(JudgedRequest, Attempts):
         return self.session if self.head.version >= (2, 0) else None
 
     @property
+    def repeatable(self) -> bool:
+        """Whether it may be sent twice."""
+        return self.head.length == 0 and self.head.method in SAFE
+
+    @property
     def whole(self) -> bool:
         """Whether all that has come of the body still waits here, or is kept."""
         return self.received == len(self._pending) + len(self._kept or b"")
@@ -71,7 +76,9 @@ class ForwardedRequest(JudgedRequest, Attempts):
         else:
             if self._pending or self._kept:
                 body, self._pending = (self._kept or b"") + self._pending, b""
-            self._kept = body if stream.protocol and len(body) <= _KEPT else None
+            kept = body if stream.protocol and len(body) <= _KEPT else None
+            if kept is not self._kept:
+                self._kept = kept
             if self._trailers:
                 done = False
             expects = self._expectation is not None and self._expectation.lasts
@@ -120,7 +127,7 @@ class ForwardedRequest(JudgedRequest, Attempts):
         """Bytes of the request body came from the client."""
         self.received += len(data)
         self._request_done = done
-        if self._over:
+        if self.ended:
             return
         if self._expectation is not None:
             self._expectation.over()
@@ -139,7 +146,8 @@ class ForwardedRequest(JudgedRequest, Attempts):
             if self.stream is not None and self.stream.full:
                 self._client.pause_body()
         else:
-            self._trailers = trailers
+            if trailers:
+                self._trailers = trailers
             if not self._pending:
                 self._pending = data
             else:  # joined as it comes: as so many pieces of a byte it would take forty times the place
@@ -148,7 +156,7 @@ class ForwardedRequest(JudgedRequest, Attempts):
                 self._pending += data
             if self.wants and (done or len(self._pending) > self.wants):
                 self.look_into_body()
-            if self._pending and not self.wants and not self._over:
+            if self._pending and not self.wants and not self.ended:
                 self._client.pause_body()
 
     def _keep(self, data: bytes, trailers: Headers) -> None:

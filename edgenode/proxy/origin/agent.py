@@ -201,7 +201,6 @@ class AgentRequest(Attempts):
         self, pool: OriginPool, request: ClientRequest, target: bytes, host: bytes, upload: Upload | None
     ) -> None:
         self.pool = pool
-        self.repeatable = upload is None and request.method in SAFE
         self._request = request
         self._target = target
         self._host = host
@@ -211,6 +210,11 @@ class AgentRequest(Attempts):
         self.responded_with: Deferred[IResponse] = Deferred(lambda _: self._cancel())
 
     # -- the attempts ------------------------------------------------------------------------------------------------
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the request may be sent twice."""
+        return self._upload is None and self._request.method in SAFE
 
     @property
     def whole(self) -> bool:

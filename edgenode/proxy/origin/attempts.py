@@ -49,7 +49,6 @@ class Attempts:
     :ivar pool: the connections to the origin.
     :ivar alone: whether only a connection of its own will do: see :class:`edgenode.proxy.origin.queue.Borrower`.
     :ivar client: on whose behalf it is, if that may ask for much at once: likewise.
-    :ivar repeatable: whether the request may be sent twice.
     :ivar stream: where the request is under way; ``None`` while it is not, and once the response is complete.
     :ivar balanced: the server that was asked last.
     :ivar tries: how many servers were asked.
@@ -64,7 +63,6 @@ class Attempts:
 
     pool: OriginPool
     alone: bool = False
-    repeatable: bool = False
     stream: OriginStream | None = None
     balanced: Balanced | None = None
     tries: int = 0
@@ -84,6 +82,11 @@ class Attempts:
     def client(self) -> object:
         """See above."""
         return None
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether the request may be sent twice."""
+        return False
 
     # -- what a subclass says ----------------------------------------------------------------------------------------
 
@@ -159,7 +162,8 @@ class Attempts:
             self._waited()
         self.stream = stream
         self.balanced = server
-        self.origin_protocol = stream.protocol
+        if self.origin_protocol != stream.protocol:
+            self.origin_protocol = stream.protocol
         self.presented = stream.presented
         self.origin_status = 0
         try:

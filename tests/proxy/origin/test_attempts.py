@@ -76,9 +76,14 @@ class Trying(Attempts):
 
     def __init__(self, pool: Pool, repeatable: bool = True) -> None:
         self.pool = pool  # type: ignore[assignment]
-        self.repeatable = repeatable
+        self._repeatable = repeatable
         self.asked: list[Balanced | None] = []
         self.outcome: list[object] = []
+
+    @property
+    def repeatable(self) -> bool:
+        """As the test says."""
+        return self._repeatable
 
     def send(self, stream: Any) -> None:
         """Remember whom."""
