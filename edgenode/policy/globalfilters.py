@@ -169,6 +169,10 @@ class _Consequence:
         strength = 0 if action is None else action.strength
         return cls(name, filter.name, tags, action, strength, named, exempt, taken, reasons, alone, note)
 
+    def reason(self, evidence: Evidence) -> Reason:
+        """Why it matched, where that was not known beforehand."""
+        return _reason(self.filter, self.display_name, self.named, evidence, self.note)
+
 
 def _reason(filter: str, display_name: str, action: str, evidence: Evidence, note: str) -> Reason:
     """Why a filter matched."""
@@ -280,8 +284,7 @@ class GlobalFilters:
             consequence = consequences[index]
             tags.append(consequence.tags)
             reason = consequence.reasons.get(id(evidence))
-            display_name, named = consequence.display_name, consequence.named
-            reasons.append(reason or _reason(consequence.filter, display_name, named, evidence, consequence.note))
+            reasons.append(consequence.reason(evidence) if reason is None else reason)
             if consequence.exempt:
                 exempt |= consequence.exempt
             if consequence.action is not None and (winner is None or consequence.strength > winner.strength):

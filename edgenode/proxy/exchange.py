@@ -91,7 +91,7 @@ class ProxyExchange(AnsweredRequest):
     @property
     def server(self) -> str | None:
         """The server of the origin that was asked last."""
-        return None if self.balanced is None else str(self.balanced)
+        return None if self.balanced is None else self.balanced.text
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -227,7 +227,7 @@ class ProxyExchange(AnsweredRequest):
         if head.status == 101:
             self._become_websocket(head)
             return
-        if accepts_tunnel(self.head, head.status):
+        if self.head.upgrade and accepts_tunnel(self.head, head.status):
             self._no_websocket("a success that accepts no WebSocket")
             return
         path_map = self.path_map

@@ -17,6 +17,7 @@ class Balanced:
     """A server with what is remembered of it.
 
     :ivar server: the server.
+    :ivar text: it as text.
     :ivar current: its current weight in the round robin.
     :ivar fails: failures counted in the current ``fail-timeout``.
     :ivar counted_from: when that count began, seconds.
@@ -24,11 +25,11 @@ class Balanced:
     :ivar on_trial: whether it was passed over, and its next success brings it back.
     """
 
-    __slots__ = ("_text", "counted_from", "current", "fails", "on_trial", "out_until", "server")
+    __slots__ = ("counted_from", "current", "fails", "on_trial", "out_until", "server", "text")
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self._text = server.address
+        self.text = server.address
         self.current = 0
         self.fails = 0
         self.counted_from = 0.0
@@ -36,7 +37,7 @@ class Balanced:
         self.on_trial = False
 
     def __str__(self) -> str:
-        return self._text
+        return self.text
 
     @property
     def authority(self) -> str:
@@ -44,7 +45,7 @@ class Balanced:
         server = self.server
         if server.is_socket:
             return server.name
-        return self._text.rpartition(":")[0] if server.port == (443 if server.tls else 80) else self._text
+        return self.text.rpartition(":")[0] if server.port == (443 if server.tls else 80) else self.text
 
 
 class Balancer:

@@ -25,7 +25,6 @@ from edgenode.proxy.origin.lending import Opening, PooledConnection, SharedConne
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.queue import Borrower, Queue
 from edgenode.proxy.origin.resolver import Resolver
-from edgenode.proxy.streams import OriginStream
 
 _log = Logger()
 
@@ -121,13 +120,13 @@ class OriginPool:
             return None
         idle, heard = self._idle[server], self.reactor.heard
         while idle and not (fresh or alone):
-            connection = _quiet(idle, heard)
+            connection: Any = idle.pop() if idle[-1].released < heard else _quiet(idle, heard)
             self._idle_count -= 1
             if connection.usable(connection.released >= heard):
                 if connection.shares:
-                    self.lend(cast(SharedConnection, connection), borrower, True)
+                    self.lend(connection, borrower, True)
                 else:
-                    borrower.lent(cast(OriginStream, connection), server, True)
+                    borrower.lent(connection, server, True)
                 return None
         gatherings = None if alone else self._gatherings
         if gatherings is not None and (place := gatherings.join(server, borrower)) is not None:
