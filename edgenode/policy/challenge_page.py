@@ -189,7 +189,7 @@ It needs JavaScript and one cookie, which says nothing about you.%(reference)s</
 </html>
 """
 
-_REPEATED = "Then the page that you asked for is loaded by itself."
+_REPEATED = "After the check the page that you asked for is loaded by itself."
 _NOT_REPEATED = (
     "What you have sent, such as a form, has not been passed on. Once the check is done you can go back and send it "
     "again."

@@ -54,7 +54,7 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
         "flow": "A flow whose last step the request takes.",
         "acl": "The ACL profile, if one of its lists has decided.",
         "human": "Where an action of type ``challenge`` is in use: the client has solved one.",
-        "bot": "Likewise: it has not. This tag, and those of several parts, filters may set as well.",
+        "bot": "Where an action of type ``challenge`` is in use: the client has solved none. Filters may set it, too.",
         "action": "The action that won.",
     }
 )

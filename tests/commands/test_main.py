@@ -14,7 +14,7 @@ import pytest
 
 from edgenode import __main__ as command
 from edgenode.config import schema
-from edgenode.config.data import SECTIONS
+from edgenode.config.data import SECTIONS, UNNAMED
 from edgenode.config.reference import reference
 from edgenode.model.version import version
 from edgenode.rules.categories import CATEGORIES
@@ -70,7 +70,7 @@ def test_the_reference_names_every_key_with_its_type_default_and_help() -> None:
     """Nothing of the schema is missing from the reference."""
     text = reference()
     for cls in SECTIONS:
-        title = f"[{cls.kind} NAME]" if cls.kind not in ("edge", "geo") else f"[{cls.kind}]"
+        title = f"[{cls.kind} NAME]" if cls not in UNNAMED.values() else f"[{cls.kind}]"
         part = text.partition(f"\n{title}\n")[2].partition("\n[")[0]
         for setting in schema.settings(cls).values():
             row = part.partition(f"\n.. key:: [{cls.kind}] {setting.key}\n")[2].partition("\n.. ")[0]
