@@ -484,3 +484,19 @@ def test_what_is_the_same_is_made_once(pki: PKI) -> None:
         assert first.changes(404) is first.changes(200)
         assert first.changes(300) is not first.changes(200)
         assert len({id(pages[0]) for pages in first.pages.values()}) == 1
+
+
+def test_limits_see_what_the_origin_answered_behind_a_page(pki: PKI) -> None:
+    """Failures of the origin are counted, in whatever form the client hears of them; the refusal has its page too."""
+    changes: Changes = {"rate-limit failures": {"key": "ip", "limit": "2 per 1m", "count": "status >= 400"}}
+    with memory.node(pki, ruled(changes, error_page='\n    503: plain.txt\n    429: "slow down"')) as node:
+        client = node.client()
+        for expected in (503, 503, 429):
+            client.send(get())
+            if expected == 503:
+                node.asked().send(BAD)
+            answer = client.answer()
+            assert answer.status == expected
+        assert answer.body == b"slow down\n"
+        assert answer.fields("retry-after") == [b"60"]
+        assert len(node.opened) == 1
