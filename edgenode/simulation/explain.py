@@ -20,7 +20,9 @@ from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, 
 from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.pipeline import Pipeline
+from edgenode.policy.responses import Responses
 from edgenode.policy.tagging import AUTOMATIC
+from edgenode.proxy.answers import own_lines, paged
 from edgenode.proxy.grpc import status_of, trailers_only
 from edgenode.proxy.headers import answered_here
 from edgenode.proxy.judging import TOO_LARGE, refuse
@@ -66,6 +68,7 @@ def explain(simulator: Simulator, question: Question) -> dict[str, Any]:
     if wanted and wanted not in known:
         raise InvalidRequest(f"there is no [global-filter {wanted}]{suggestion(wanted, known)}")
     told = _explained(simulator, question)
+    told["outcome"].pop("plain", None)
     if wanted and "filter" not in told:
         why = "the request is refused before any filter is judged"
         told["filter"] = _asked_about(wanted, known[wanted]) | {"judged": False, "why": why}
@@ -97,8 +100,11 @@ def _explained(simulator: Simulator, question: Question) -> dict[str, Any]:
         judged = simulator.judge(client, head, body)
     answer = None if judged.path_map is None else answered_here(head, judged.path_map.allow)
     told |= _judged(simulator.configuration, judged, group, body.size, answer, question.filter)
+    rules = (judged.path_map or judged.group or group).responses
     if is_call(head) and told["outcome"]["kind"] == "respond":
         told["outcome"]["grpc_status"] = _grpc_status(told)
+    elif rules is not None and told["outcome"]["kind"] == "respond":
+        told["outcome"] |= _ruled(told, rules, judged.exchange)
     return told
 
 
@@ -292,7 +298,7 @@ def _outcome(outcome: Outcome, decision: Decision) -> dict[str, Any]:
     if isinstance(outcome, Respond):
         response = outcome.response
         told |= {"kind": "respond", "status": response.status, "headers": _fields(response.headers)}
-        told["body"] = response.body.decode("utf-8", "backslashreplace")
+        told |= {"body": response.body.decode("utf-8", "backslashreplace"), "plain": response.plain}
     elif isinstance(outcome, Forward):
         told |= {"kind": "forward", "headers": _fields(outcome.headers)}
         if decision.action is not None and decision.mode != "block":
@@ -309,8 +315,21 @@ def _refused(error: ClientError, style: str, alert: str = "") -> dict[str, Any]:
         outcome = {"kind": "alert", "alert": alert}
     elif (answer := refuse(error, style)) is not None:
         outcome = {"kind": "respond", "status": answer.response.status, "headers": []}
-        outcome["body"] = answer.response.body.decode("ascii")
+        outcome |= {"body": answer.response.body.decode("ascii"), "plain": True}
     return {"refusal": {"status": error.status, "reason": error.reason}, "outcome": outcome}
+
+
+def _ruled(told: Mapping[str, Any], rules: Responses, exchange: Exchange) -> dict[str, Any]:
+    """What response rules make of an answer of the node's."""
+    outcome = told["outcome"]
+    headers = tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in outcome["headers"])
+    response = Response(outcome["status"], headers, outcome["body"].encode(), outcome["plain"])
+    if response.plain:
+        error = ClientError(told["refusal"]["status"], "") if "refusal" in told else None
+        response = paged(rules, response, error, exchange)
+    added = [line.split(": ", 1) for line in own_lines(rules, response, exchange).decode("latin-1").splitlines()]
+    fields = [*_fields(response.headers), *([name.lower(), value] for name, value in added)]
+    return {"headers": fields, "body": response.body.decode("utf-8", "backslashreplace")}
 
 
 def _grpc_status(told: Mapping[str, Any]) -> int:

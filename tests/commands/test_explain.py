@@ -459,3 +459,54 @@ def test_a_call_of_grpc_is_told_the_status_that_its_client_reads(
     file = str(folder / "examples" / "seeing-why" / "explain.ini")
     assert command.main(["explain", file, "--http2", *call]) == 0
     assert "  status 403, in gRPC 7\n" in capsys.readouterr().out
+
+
+RULED = """
+[listener public]
+endpoint = tcp:8443
+server-groups = shop
+[server-group shop]
+hosts = shop.example.com
+certificate = site
+security-policy = shop
+response-rules = site
+[certificate site]
+chain = examples/pki/site.pem
+key = examples/pki/site.key
+[security-policy shop]
+path-maps = shop
+[path-map shop]
+path = ^/shop
+origin = shop
+[origin shop]
+servers = http://127.0.0.1:8080
+[global-filter a]
+path = /private
+action = block
+[action own]
+type = block
+body = Mine.
+[global-filter b]
+path = /own
+action = own
+[response-rules site]
+set = x-one: ${http.host}
+error-page = 403 404: "page ${http.response.code}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [("/shop/private", 403, "page 403\n"), ("/shop/own", 403, "Mine.\n"), ("/elsewhere", 404, "page 404\n")],
+)
+def test_an_answer_is_told_as_response_rules_make_it(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str], path: str, status: int, body: str
+) -> None:
+    """With its page and its fields, also where no path map is responsible."""
+    (folder / "ruled.ini").write_text(RULED)
+    assert command.main(["explain", str(folder / "ruled.ini"), "--json", f"https://shop.example.com:8443{path}"]) == 0
+    outcome = json.loads(capsys.readouterr().out)["outcome"]
+    assert (outcome["status"], outcome["body"]) == (status, body)
+    assert ["x-one", "shop.example.com"] in outcome["headers"]
+    assert ["strict-transport-security", "max-age=31536000"] in outcome["headers"]
+    assert "plain" not in outcome
