@@ -27,7 +27,7 @@ _NEW, _LOOKS = 16, 48
 _ENTRY = 96
 """Bytes of an entry besides its key: its share of the dictionary, its place in the ring, and the number."""
 
-_SET, _MEMBER = 384, 48
+_SET, _MEMBER = 400, 40
 """The same of an entry that holds values, and of a value besides its text."""
 
 _LONGEST = 64
@@ -268,32 +268,28 @@ class _Arrivals(_Shards[int]):
         return _counted((total, left / self._second, wait / self._second if wait > 0 else 0.0))
 
 
-class _Values:
-    """The distinct values of a window."""
-
-    __slots__ = ("asked_for", "end", "seen", "size")
-
-    def __init__(self, end: float) -> None:
-        self.end, self.asked_for, self.size = end, False, 0
-        self.seen: set[str] = set()
+_Values = dict[str | None, complex | None]
+"""The distinct values of a window; of ``None`` its end and the bytes of the values, as the parts of a complex number.
+The garbage collector does not look into a dictionary of such things, as it does into a set."""
 
 
 class _Distinct(_Shards[_Values]):
-    """Windows with their distinct values."""
+    """Windows with their distinct values. The end is negative if it was asked for."""
 
     __slots__ = ()
 
     entry_size = _SET
 
     def _standing(self, kept: _Values, now: float) -> tuple[bool, bool]:
-        return kept.end <= now, kept.asked_for
+        end = _of(kept).real
+        return abs(end) <= now, end < 0
 
     def _passed(self, kept: _Values) -> _Values:
-        kept.asked_for = False
+        kept[None] = complex(-_of(kept).real, _of(kept).imag)
         return kept
 
     def _size_of(self, key: str, kept: _Values) -> int:
-        return super()._size_of(key, kept) + kept.size
+        return super()._size_of(key, kept) + int(_of(kept).imag)
 
     def count(self, key: str, amount: int, call: Call, now: float, always: bool) -> Counted:
         """See :meth:`Table.count`."""
@@ -302,25 +298,34 @@ class _Distinct(_Shards[_Values]):
             value = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
         shard = self._shards[hash(key) & _LAST]
         kept = shard.get(key)
-        found = kept if kept is not None and kept.end > now else _Values(now + self._period)
-        seen, end = found.seen, found.end
-        total = len(seen) + (value not in seen)
+        end, size, values = 0.0, 0.0, kept
+        if kept is not None:
+            end, size = abs(_of(kept).real), _of(kept).imag
+        if values is None or end <= now:
+            end, values = now + self._period, {}
+            if kept is not None and amount:
+                self._grow(-int(size))
+            size = 0.0
+        seen = len(values) - (None in values)
+        total = seen + (value not in values)
         if amount:
+            if total > seen <= self._most:
+                values[value] = None
+                further = _MEMBER + value.__sizeof__()
+                size += further
+                self._grow(further)
+                seen = total
+            values[None] = complex(end if kept is None else -end, size)
+            if values is not kept:
+                shard[key] = values
             if kept is None:
-                shard[key] = found
                 self._add(key, now)
-            else:
-                found.asked_for = True
-                if found is not kept:
-                    self._grow(-kept.size)
-                    shard[key] = found
-            if total > len(seen) <= self._most:
-                seen.add(value)
-                size = _MEMBER + value.__sizeof__()
-                found.size += size
-                self._grow(size)
         wait = end - now
-        return _counted((total, wait, wait if len(seen) >= self._most else 0.0))
+        return _counted((total, wait, wait if seen >= self._most else 0.0))
+
+
+def _of(values: _Values) -> complex:
+    return cast(complex, values[None])
 
 
 TABLES: Mapping[str, Callable[[Counter, Used], Table]] = {

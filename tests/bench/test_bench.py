@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from bench import fairness, idle, interpreters, processes, proxy, reload, rules, site
+from bench import counters, fairness, idle, interpreters, processes, proxy, reload, rules, site
 from bench.load import Report
 from bench.peers import bench
 from bench.tables import table
@@ -252,6 +252,17 @@ def test_limits_of_rules() -> None:
     """What is over its limit is not kept."""
     assert str(rules.Limit("x", 2.1, 2.0)).endswith("NOT KEPT")
     assert not str(rules.Limit("x", 2.0, 2.0)).endswith("NOT KEPT")
+
+
+def test_counters_in_memory_are_measured(capfd: pytest.CaptureFixture[str]) -> None:
+    """Of each kind few keys and many, and a stream of them; what so few cost is not judged here."""
+    assert counters.main(["--keys", "2000", "--minutes", "2"]) in (0, 1)
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines[1:7]] == [
+        [kind, keys, keys] for kind in ("fixed", "sliding", "distinct") for keys in ("20", "2,000")
+    ]
+    assert lines[7].startswith("MB after each minute of 400 new keys: ")
+    assert lines[8].startswith("200 entries in quarantine: ")
 
 
 def test_a_filtered_site_is_compared_with_a_bare_one(capsys: pytest.CaptureFixture[str]) -> None:
