@@ -85,8 +85,8 @@ class Edge:
         Seconds(0.25),
     )
     state: Folder | None = setting(
-        "Where the node keeps the last good content of each ``https`` source. Nobody but its user should be "
-        "able to write there.",
+        "Where the node keeps the last good content of each ``https`` source, and the quarantine with its bans "
+        "(``quarantine.sqlite``). Nobody but its user should be able to write there. Each node needs its own.",
         None,
     )
     readings: tuple[Annotated[str, Choice(READINGS)], ...] = setting(

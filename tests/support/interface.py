@@ -19,6 +19,7 @@ from attrs import NOTHING, fields, has
 from zope.interface import Interface
 
 from edgenode.node.event_fields import ROWS, Row
+from edgenode.node.state_events import STATE_ROWS
 
 FOLDER = pathlib.Path(__file__).parent.parent.parent / "docs" / "interface"
 MODULES = ("edgenode", "edgenode.testing")
@@ -97,11 +98,16 @@ def _signature(function: Any) -> str:
 
 def event_schema() -> str:
     """The schema of an event's JSON (JSON Schema, draft 2020-12)."""
-    schema = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "An event of edgenode",
-        **_object(ROWS),
-    }
+    return _schema("An event of edgenode", ROWS)
+
+
+def state_event_schema() -> str:
+    """The same of an event of the state."""
+    return _schema("An event of the state of edgenode", STATE_ROWS)
+
+
+def _schema(title: str, rows: Iterable[Row]) -> str:
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **_object(rows)}
     return json.dumps(schema, indent=1) + "\n"
 
 
@@ -127,7 +133,11 @@ def _typed(hint: Any, row: Row) -> dict[str, Any]:
     return _object(row.inner) if is_typeddict(hint) else {"type": JSON_TYPES[hint]}
 
 
-FILES = {"public-names.txt": public_names, "event-schema.json": event_schema}
+FILES = {
+    "public-names.txt": public_names,
+    "event-schema.json": event_schema,
+    "state-event-schema.json": state_event_schema,
+}
 """What makes each file."""
 
 if __name__ == "__main__":
