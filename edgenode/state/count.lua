@@ -6,8 +6,8 @@
 -- KEYS  one for each call; then, or alone, the four of the quarantine: head, entries, log, ends.
 -- ARGV  the time, empty for the server's; the number of calls; of each call seven: kind (f, s, d, t; S counts also what
 --       does not fit), most, period, amount, only_if, unless, and the value or the steps. Then, with the keys of the quarantine: the id and the sequence number that
---       the node knows, an id for a new quarantine, how many entries one answer may bring, and changes, each of five:
---       what, field, until, at, and the entry.
+--       the node knows, an id for a new quarantine, how many entries one answer may bring, and changes, each of six:
+--       what, its field, the field of a lift of its value, until, at, and the entry.
 -- Returns lines: "ID SEQUENCE" ("-" without the quarantine, "!" if its keys are somebody else's); then "TOTAL RESET
 --       WAIT" of each call, in microseconds, all in one line, "-" for what did not count; then the changes that are new.
 
@@ -127,21 +127,21 @@ local function forget(field)
     redis.call('ZREM', ends, field)
 end
 
--- h: hold. r: hold again what was held before the node was away, unless it was lifted since. l: lift.
-local function change(what, field, till, at, entry)
+-- h: hold. r: hold again what was held before the node was away, unless it was lifted since. l: lift the value, whatever
+-- its actions are: that stands beside what it has ended, in a field of its own.
+local function change(what, field, lifted, till, at, entry)
     local wall = now + BASE
-    local text = redis.call('HGET', entries, field)
-    if text then
-        local had, had_till, had_at = string.match(text, '^(%a) (%S+) (%S+) ')
+    local lift = tonumber(string.match(redis.call('HGET', entries, lifted) or '', '^l %S+ (%S+) ')) or -math.huge
+    if what == 'l' then
+        field, till = lifted, string.format('%.17g', math.min(tonumber(till), wall + TOMB))
+    else
+        if what == 'r' and lift >= tonumber(at) then return end
+        local had_till, had_at = string.match(redis.call('HGET', entries, field) or '', '^h (%S+) (%S+) ')
         had_till, had_at = tonumber(had_till), tonumber(had_at)
-        if had_till and had_till > wall then
-            if what ~= 'l' and had == 'h' and had_till >= tonumber(till) then return end
-            if what == 'r' and had == 'l' and had_at >= tonumber(at) then return end
-            if what == 'l' and had == 'l' then return end
-        end
+        if had_till and had_till > wall and had_at > lift and had_till >= tonumber(till) then return end
+        what = 'h'
     end
-    if what == 'l' then till = string.format('%.17g', math.min(tonumber(till), wall + TOMB)) end
-    redis.call('HSET', entries, field, (what == 'l' and 'l' or 'h') .. ' ' .. till .. ' ' .. at .. ' ' .. entry)
+    redis.call('HSET', entries, field, what .. ' ' .. till .. ' ' .. at .. ' ' .. entry)
     redis.call('ZADD', log, redis.call('HINCRBY', head, 'seq', 1), field)
     redis.call('ZADD', ends, till, field)
     for _, gone in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', wall, 'LIMIT', 0, 20)) do forget(gone) end
@@ -157,7 +157,7 @@ local function quarantine()
         local last = redis.call('ZREVRANGE', log, 0, 0, 'WITHSCORES')
         redis.call('HSET', head, 'id', id, 'seq', last[2] or 0)
     end
-    for op = at + 4, #ARGV, 5 do change(ARGV[op], ARGV[op + 1], ARGV[op + 2], ARGV[op + 3], ARGV[op + 4]) end
+    for op = at + 4, #ARGV, 6 do change(unpack(ARGV, op, op + 5)) end
     local sequence = tonumber(redis.call('HGET', head, 'seq'))
     if not sequence then error('WRONGTYPE') end
     if known ~= id then seen = 0 end

@@ -107,9 +107,9 @@ class Commands:
         keys += arguments
         return b"".join(keys)
 
-    def change(self, changes: Sequence[tuple[bytes, bytes, bytes, bytes, bytes]], *, whole: bool = False) -> bytes:
+    def change(self, changes: Sequence[tuple[bytes, ...]], *, whole: bool = False) -> bytes:
         """The command that changes the quarantine, if at all, and asks what is new in it."""
-        head, number = _heads(0, 4, 5 * len(changes), whole)
+        head, number = _heads(0, 4, 6 * len(changes), whole)
         parts = (bulk(part) for each in changes for part in each)
         return b"".join((head, self._shared, bulk(self.now), number, self.quarantine, *parts))
 

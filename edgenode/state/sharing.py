@@ -43,8 +43,11 @@ _CHANGE = re.compile(rb"([hl]) (\S+) (\S+) (\[.*\])")
 
 _log = Logger()
 
-_Member = tuple[str, str]
-_Change = tuple[bytes, bytes, bytes, bytes, bytes]
+_Member = tuple[str, str, str]
+"""The key, the value and the action of an entry; no action for a lift, which is of all of them."""
+
+_Change = tuple[bytes, ...]
+"""A change as the arguments of count.lua."""
 
 
 class Local(Quarantine, Protocol):
@@ -101,13 +104,15 @@ class Sharing:
         """
         if entry is None:
             now = self._quarantine.now()
-            self._put((key, value), _change(b"l", Entry(key, value, now + _TOMB, now, who, "", "")))
+            self._put(b"l", Entry(key, value, now + _TOMB, now, who, "", ""))
         else:
-            self._put((key, value), _change(b"h", entry))
+            self._put(b"h", entry)
         self._send()
 
-    def _put(self, member: _Member, change: _Change) -> None:
-        if len(change[4]) <= LONGEST and (len(self._queue) < WAITING or member in self._queue):
+    def _put(self, what: bytes, entry: Entry) -> None:
+        member, change = _member(entry), _change(what, entry)
+        self._queue.pop(member, None)  # what was said last is told last
+        if len(change[-1]) <= LONGEST and len(self._queue) < WAITING:
             self._queue[member] = change
         else:
             _log.warn("[state] an entry of {key} is not shared", key=member[0])
@@ -135,7 +140,8 @@ class Sharing:
         if told in self._flying:
             self._flying.remove(told)
         if not done:
-            self._queue = {**told.changes, **self._queue}
+            earlier = {member: each for member, each in told.changes.items() if member not in self._queue}
+            self._queue = {**earlier, **self._queue}
         else:
             self._send()
 
@@ -163,23 +169,28 @@ class Sharing:
             self._apply(*change)
         if another:  # the server has lost what it knew, or knew nothing yet
             for entry in self._quarantine.entries():
-                if (entry.key, entry.value) not in self._queue:
-                    self._put((entry.key, entry.value), _change(b"r", entry))
+                if not self._untold(_member(entry)):
+                    self._put(b"r", entry)
         self.more = len(changes) >= NEWS or len(news) > _MUCH
         self._send()
 
+    def _untold(self, member: _Member) -> bool:
+        """Whether the server has yet to hear what this node says of it."""
+        return member in self._queue or any(member in told.changes for told in self._flying)
+
     def _apply(self, held: bool, at: float, entry: Entry) -> None:
-        member = entry.key, entry.value
-        if member in self._queue or any(member in told.changes for told in self._flying):
-            return  # it has yet to hear what this node says of it
+        key, value, quarantine = entry.key, entry.value, self._quarantine
         self.news += 1
         if held:
-            if entry.until > self._quarantine.now():
-                self._quarantine.merge(entry)
+            if entry.until > quarantine.now() and not self._untold((key, value, "")):
+                quarantine.merge(entry)
             return
-        known = self._quarantine.find(*member)
-        if known is None or known.value != entry.value or known.since <= at:
-            self._quarantine.unmerge(entry.key, entry.value, entry.who)
+        known = [each for each in quarantine.all(key, value) if each.value == value]
+        newer = [each for each in known if each.since > at or self._untold(_member(each))]
+        if len(newer) < len(known):
+            quarantine.unmerge(key, value, entry.who)
+            for each in newer:
+                quarantine.merge(each)
 
 
 class _Told:
@@ -215,12 +226,15 @@ class _Told:
         self._sharing.over(self, False)
 
 
+def _member(entry: Entry) -> _Member:
+    return entry.key, entry.value, entry.action
+
+
 def _change(what: bytes, entry: Entry) -> _Change:
-    """A change as an argument of the script."""
     values: list[Any] = [entry.key, entry.value, None if math.isinf(entry.until) else entry.until]
     values += [entry.since, entry.who, entry.why, entry.action]
-    field = digest(f"{entry.key}\n{entry.value}")
-    return what, field, b"%.17g" % entry.until, b"%.17g" % entry.since, json.dumps(values).encode("ascii")
+    field, lifted = (digest(json.dumps([entry.key, entry.value, action])) for action in (entry.action, ""))
+    return what, field, lifted, b"%.17g" % entry.until, b"%.17g" % entry.since, json.dumps(values).encode("ascii")
 
 
 def _read(line: bytes) -> tuple[bool, float, Entry]:

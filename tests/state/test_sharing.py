@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import pytest_twisted
+from attrs import evolve
 
 from edgenode.state.interface import Call, Entry
 from tests.state.test_redis import LIMIT, Node, node, sleep, until
@@ -189,3 +190,41 @@ async def test_a_flood_of_bans_is_told_in_full(server: RedisServer) -> None:
         await until(lambda: all(held(other, f"value {n}", "header.user-agent") for n in range(0, 3000, 100)), 20)
         assert await other.total(Call(LIMIT, "k")) == 2
         assert one.actions == other.actions == []
+
+
+@pytest_twisted.ensureDeferred
+async def test_each_action_is_an_entry_and_a_lift_ends_them_all(server: RedisServer) -> None:
+    """A value that is held with two actions is so on all nodes; a lift ends both, and a shorter one may follow it."""
+    async with node(server.url) as one, node(server.url) as other:
+        for action, seconds in (("monitor", 1000.0), ("block", 100.0)):
+            one.state.quarantine.hold(evolve(entry("192.0.2.1", seconds), action=action))
+        await one.total()
+        await other.total()
+        assert {each.action for each in other.state.quarantine.all("ip", "192.0.2.1")} == {"monitor", "block"}
+        other.state.quarantine.lift("ip", "192.0.2.1", "root")
+        other.state.quarantine.hold(entry("192.0.2.1", 50))
+        await other.total()
+        await one.total()
+        async with node(server.url) as third:
+            for each in (one, other, third):
+                found = each.state.quarantine.all("ip", "192.0.2.1")
+                assert [each.action for each in found] == ["block"]
+                assert found[0].until < time.time() + 60
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_said_last_while_the_server_is_away_counts(server: RedisServer) -> None:
+    """Held, lifted and held again, or the other way round: the server hears it in that order."""
+    async with node(server.url) as one, node(server.url) as other:
+        server.kill()
+        await until(lambda: one.state.away and other.state.away)
+        quarantine = one.state.quarantine
+        for value in ("192.0.2.1", "192.0.2.2"):
+            quarantine.hold(entry(value))
+            quarantine.lift("ip", value, "root")
+        quarantine.hold(entry("192.0.2.1"))
+        server.start()
+        await until(lambda: held(other, "192.0.2.1"))
+        await sleep(0.1)
+        assert not held(other, "192.0.2.2")
+        assert held(one, "192.0.2.1")
