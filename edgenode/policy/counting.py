@@ -227,13 +227,18 @@ class Counting:
         except StateAbsent:
             return _ABSENT
         if answers.__class__ is not list and isinstance(answers, Deferred):
-            return answers.addCallbacks(lambda answers: _heard(asking, spans, answers), _absent)
+            added = state.quarantine.added
+            return answers.addCallbacks(lambda answers: _heard(asking, spans, answers, added), _absent)
         for each, start, end in spans:
             each.hear(asking, cast("Answers", answers), start, end)
         return asking.decision()
 
 
-def _heard(asking: Asking, spans: Sequence[tuple[Counts, int, int]], answers: Answers) -> Decision:
+def _heard(asking: Asking, spans: Sequence[tuple[Counts, int, int]], answers: Answers, added: int) -> Decision:
+    for each, start, end in spans if asking.state.quarantine.added != added else ():
+        look_again = getattr(each, "look_again", None)  # of rate limits: what came with the answers may be a ban
+        if look_again is not None:
+            look_again(asking, start, end)
     for each, start, end in spans:
         each.hear(asking, answers, start, end)
     return asking.decision()

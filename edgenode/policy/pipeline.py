@@ -251,11 +251,17 @@ class Pipeline:
         remaining: Iterator[_Named],
         waiting: Waiting,
     ) -> Resume:
-        """What goes on once a stage has answered, as if it had answered at once."""
+        """What goes on once a stage has answered, as if it had answered at once; if something has come to be held
+        meanwhile, by another node even, that is heard as well."""
+        held = self._held
+        added = 0 if held is None else held.quarantine.added
 
         def resume(answer: object, error: BaseException | None) -> None:
             said = answer if error is None else self._failed(name, error)
-            decided = self._go_on(exchange, decision, remaining, (name, _Answered(said)), started, waiting)
+            asked = remaining
+            if held is not None and held.quarantine.added != added:
+                asked = chain(((held.name, held),), remaining)
+            decided = self._go_on(exchange, decision, asked, (name, _Answered(said)), started, waiting)
             if isinstance(decided, Decision):
                 waiting.judged.callback(decided)
 

@@ -217,6 +217,16 @@ class CompiledLimit:
             asking.banned = {**(asking.banned or {}), header: banned}
         return bool(banned)
 
+    def look_again(self, asking: Asking, start: int, end: int) -> None:
+        """Look whether a key has been banned by another node while its calls were under way."""
+        if self.ban:
+            find, header = asking.state.quarantine.find, self.tally.header
+            keys = dict.fromkeys(call.key for call in asking.calls[start:end])
+            banned = [(key, entry) for key in keys if (entry := find(header, key)) is not None]
+            if banned:
+                known = (asking.banned or {}).get(header, [])
+                asking.banned = {**(asking.banned or {}), header: known + banned}
+
     def hear(self, asking: Asking, answers: Answers, start: int, end: int) -> None:
         """Say of each threshold what remains, or that it is over."""
         step, later = self._only, self._later

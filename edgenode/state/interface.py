@@ -144,6 +144,10 @@ class Quarantine(Protocol):
     def keys(self) -> frozenset[str]:
         """The keys of its entries; some may have run out. It is asked for every request."""
 
+    @property
+    def added(self) -> int:
+        """How many entries were ever added, here or by another node: who has waited looks again if it has changed."""
+
     def now(self) -> float:
         """The time, seconds since the epoch."""
 

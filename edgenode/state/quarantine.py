@@ -93,6 +93,7 @@ class HeldValues:
     :param now: seconds since the epoch.
     :param most: entries that there are at the most.
     :ivar keys: the keys of its entries; some may have run out.
+    :ivar added: how many entries were ever added.
     :ivar share: takes what is held and lifted here, and not by :meth:`merge` and :meth:`unmerge`: the entry, ``None``
         if it was lifted, its key and value, and who has done so.
     """
@@ -116,6 +117,7 @@ class HeldValues:
         self._reactor: Any = None
         self._saving = Saving(self.entries, self._tell)
         self.keys: frozenset[str] = frozenset()
+        self.added = 0
         self.share: Share | None = None
 
     def __len__(self) -> int:
@@ -250,6 +252,7 @@ class HeldValues:
         if entry.key == _ADDRESS and not of_value:
             self._networks.put(entry.value, of_value)
         of_value[entry.action] = held
+        self.added += 1
         self._count += 1
         owner = self._owners.get(entry.who)
         if owner is None:
