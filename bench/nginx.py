@@ -27,6 +27,7 @@ http {
   upstream origin { server 127.0.0.1:@origin; keepalive 128; keepalive_requests 100000000; keepalive_timeout 300s; }
   # Connections that are kept know no protocol, so those of HTTP/2 are kept apart.
   upstream origin2 { server 127.0.0.1:@origin; keepalive 128; keepalive_requests 100000000; keepalive_timeout 300s; }
+  @zones
   upstream echo { server 127.0.0.1:@echo; }
   upstream echo2 { server 127.0.0.1:@echo; keepalive 128; keepalive_requests 100000000; keepalive_timeout 300s; }
   server {
@@ -49,6 +50,7 @@ root @folder/www;
 
 _PROXY = _Text("""\
 location / {
+      @limits
       proxy_pass https://origin; proxy_http_version 1.1; proxy_set_header Connection "";
       proxy_set_header Host localhost; proxy_set_header X-Forwarded-For $remote_addr; proxy_max_temp_file_size 0;
       proxy_request_buffering off; # as the node: a body goes through as it comes
@@ -73,6 +75,11 @@ grpc_ssl_certificate @pki/edge-cli.crt; grpc_ssl_certificate_key @pki/edge-cli.k
       grpc_ssl_trusted_certificate @pki/origin-ca.crt; grpc_ssl_verify on; grpc_ssl_name localhost;
       grpc_ssl_server_name on; grpc_ssl_protocols TLSv1.2 TLSv1.3;""")
 
+_ZONES = """\
+limit_req_zone $binary_remote_addr zone=address:10m rate=1000000r/s;
+  limit_req_zone $ssl_client_fingerprint zone=certificate:10m rate=1000000r/s;"""
+_LIMITS = "limit_req zone=address burst=1000 nodelay; limit_req zone=certificate burst=1000 nodelay;"
+
 
 @frozen
 class Nginx:
@@ -85,6 +92,7 @@ class Nginx:
     :ivar port: where it listens.
     :ivar origin: the port of the origin; the origin itself has none, and serves files of the folder ``www``.
     :ivar echo: the port of the origin of gRPC and WebSocket.
+    :ivar limited: whether requests are counted by address and by certificate, and none is over.
     """
 
     folder: pathlib.Path
@@ -92,12 +100,14 @@ class Nginx:
     port: int
     origin: int = 0
     echo: int = 0
+    limited: bool = False
 
     def command(self) -> list[str]:
         """Write the configuration, and return the command that runs it in the foreground."""
         certificate, authority = ("edge-srv", "edge-ca") if self.origin else ("origin-srv", "origin-ca")
         values = {"folder": self.folder, "pki": self.pki, "port": self.port, "origin": self.origin or 1}
         values |= {"echo": self.echo or 1, "grpc": _GRPC.substitute(values)}
+        values |= {"zones": _ZONES if self.limited else "", "limits": _LIMITS if self.limited else ""}
         locations = (_PROXY if self.origin else _ORIGIN).substitute(values)
         text = _COMMON.substitute(values, certificate=certificate, authority=authority, locations=locations)
         self.folder.mkdir(exist_ok=True)

@@ -65,12 +65,15 @@ class Bench:
     echo: int
 
     @contextlib.contextmanager
-    def nginx(self) -> Iterator[Peer]:
-        """nginx with one worker and without an access log."""
+    def nginx(self, name: str = "nginx", *, limited: bool = False) -> Iterator[Peer]:
+        """nginx with one worker and without an access log.
+
+        :param limited: whether it counts requests, by ``limit_req``.
+        """
         port = free_port()
-        command = Nginx(self.folder / "nginx", self.folder, port, self.origin, self.echo).command()
-        with running(command, cores()[0], port, self.folder / "nginx.log") as pid:
-            yield Peer("nginx", port, pid)
+        command = Nginx(self.folder / name, self.folder, port, self.origin, self.echo, limited).command()
+        with running(command, cores()[0], port, self.folder / f"{name}.log") as pid:
+            yield Peer(name, port, pid)
 
     @contextlib.contextmanager
     def script(self, name: str, path: pathlib.Path, python: str, **environment: str) -> Iterator[Peer]:

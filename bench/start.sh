@@ -3,7 +3,7 @@
 #   RUN      a folder for the configuration, the events and the log        PKI      the driver's certificates
 #   PY       the Python to use (python3)                                   FILTERS  active global filters (10)
 #   CHECKOUT the node's code (the checkout that this file is in)            ECHO     its port of gRPC, WebSocket
-#   MORE     a file with further sections
+#   MORE     a file with further sections                                   KEYS     further keys of the path map
 # Nothing is turned off for the measurement: strict reading, limits, deadlines, verification both ways, events to a file.
 set -euo pipefail
 port=${1:?usage: start.sh PORT ORIGIN_PORT}
@@ -89,6 +89,7 @@ path-maps = ${http2}everything
 
 [path-map everything]
 origin = origin
+${KEYS:-}
 INI
     origin origin "$origin"
     if [ -n "$http2" ]; then

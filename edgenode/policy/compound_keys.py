@@ -50,7 +50,7 @@ def _counted(part: Part) -> Texts:
             return values(exchange) or ((UNKNOWN_CLIENT,) if exchange.client == UNKNOWN_CLIENT else ())
 
         return clients
-    if "certificate" not in part.needs:
+    if part.proven:
         return values
 
     def certificates(exchange: Exchange) -> tuple[str, ...]:

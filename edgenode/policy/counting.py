@@ -7,7 +7,7 @@ state that cannot be asked refuses, whatever the failure policy: else who has it
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol
 
 from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred

@@ -161,10 +161,15 @@ class Part:
         """Whether its values are addresses and networks."""
         return self._type == "Ip"
 
+    @property
+    def proven(self) -> bool:
+        """Whether nobody has its value by writing a certificate: it is of none, or of its key."""
+        return "certificate" not in self.needs or self.of_field.endswith(_PROVEN)
+
     def forgeable(self, exchange: Exchange) -> bool:
         """Whether its value is of a certificate that is not verified, and that anybody may have made: who is held for
         it need not be who has sent it."""
-        if "certificate" not in self.needs or self.of_field.endswith(_PROVEN):
+        if self.proven:
             return False
         verdict = exchange.connection.verification
         return verdict.presented and not verdict.verified
@@ -186,6 +191,9 @@ def _values(part: Part, read: Read) -> Texts:
         found = read(exchange)
         if not found:
             return ()
+        if len(found) == 1:  # as nearly always
+            only = text(found[0])
+            return () if only is None else (only,)
         return tuple(each for each in dict.fromkeys(map(text, found)) if each is not None)
 
     return values

@@ -7,6 +7,8 @@ same request is waited for within the call of the state.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, cast
 
 from attrs import Factory, field, frozen
 
@@ -109,14 +111,15 @@ class Tally:
             return
         for key in keys:
             for counter in self.counters:
-                calls.append(_made(Call, (counter, key, amount, "", (), only_if, unless)))
+                calls.append(_made((counter, key, amount, "", _NOWHERE, only_if, unless)))
 
     def afterwards(self, state: State, calls: Iterable[Call]) -> Afterwards:
         """What counts once the answer to the request is known."""
         return Afterwards(state, self.amount, tuple(calls))
 
 
-_made = tuple.__new__  # a call of a class takes twice as long
+_made: Callable[[tuple[object, ...]], Call] = cast(Any, partial(tuple.__new__, Call))
+"""A :class:`Call`, in half the time."""
 
 
 def _given(asking: Asking, tags: frozenset[str]) -> tuple[int, ...]:
