@@ -18,6 +18,7 @@ MOST = 8
 MANY = " many"
 """Stands for all values of a part, of which there are too many; no value begins with a blank."""
 
+_CLIENT = "ip.src"
 _BETWEEN = "|"
 _EVERYTHING = ("",)
 
@@ -27,9 +28,9 @@ def joined(parts: Sequence[Part]) -> Texts:
     several = [_counted(part) for part in parts]
     if not several:
         return lambda exchange: _EVERYTHING
-    if len(several) == 1:
-        return _single(several[0])
-    return _several(several)
+    if len(several) > 1:
+        return _several(several)
+    return several[0] if parts[0].of_field == _CLIENT else _single(several[0])
 
 
 def shown(parts: Sequence[Part], key: str) -> str:
@@ -44,10 +45,14 @@ def _counted(part: Part) -> Texts:
     """The values of a part. Clients that nobody knows are one, or they would not be counted at all; and who makes a
     certificate in the name of another is not counted as the other."""
     values = part.values
-    if part.of_field == "ip.src":
+    if part.of_field == _CLIENT:
+        is_address = part.bits[0] == 32
 
         def clients(exchange: Exchange) -> tuple[str, ...]:
-            return values(exchange) or ((UNKNOWN_CLIENT,) if exchange.client == UNKNOWN_CLIENT else ())
+            client = exchange.client
+            if client == UNKNOWN_CLIENT or (is_address and client and ":" not in client):
+                return (client,)  # as nearly always
+            return values(exchange)
 
         return clients
     if part.proven:

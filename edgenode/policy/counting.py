@@ -56,7 +56,7 @@ class Asking:
         self.exchange, self.state = exchange, state
         self.calls: list[Call] = []
         self.given: dict[str, tuple[int, ...]] = {}
-        self.limits: dict[str, str] = {}
+        self.limits: dict[bytes, bytes] = {}
         self.banned: dict[str, list[tuple[str, Entry]]] | None = None
         self.after: tuple[After, ...] = ()
         self.wait = 0
@@ -95,8 +95,8 @@ class Asking:
         headers: Headers = ()
         if self.limits:
             headers = (
-                (b"ratelimit-policy", ", ".join(self.limits).encode()),
-                (b"ratelimit", ", ".join(self.limits.values()).encode()),
+                (b"ratelimit-policy", b", ".join(self.limits)),
+                (b"ratelimit", b", ".join(self.limits.values())),
             )
         elif self._tags is None and not self._reasons and not self.after:
             return NOTHING
@@ -229,9 +229,7 @@ class Counting:
         if answers.__class__ is not list and isinstance(answers, Deferred):
             added = state.quarantine.added
             return answers.addCallbacks(lambda answers: _heard(asking, spans, answers, added), _absent)
-        for each, start, end in spans:
-            each.hear(asking, cast("Answers", answers), start, end)
-        return asking.decision()
+        return _heard(asking, spans, answers, state.quarantine.added)
 
 
 def _heard(asking: Asking, spans: Sequence[tuple[Counts, int, int]], answers: Answers, added: int) -> Decision:

@@ -192,8 +192,9 @@ def _values(part: Part, read: Read) -> Texts:
         if not found:
             return ()
         if len(found) == 1:  # as nearly always
-            only = text(found[0])
-            return () if only is None else (only,)
+            (only,) = found
+            told = text(only)
+            return () if told is None else (told,)
         return tuple(each for each in dict.fromkeys(map(text, found)) if each is not None)
 
     return values

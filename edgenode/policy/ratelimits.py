@@ -126,16 +126,18 @@ class _Step:
     :ivar counter: what counts it.
     :ivar rate: it in words.
     :ivar action: what is proposed over it.
-    :ivar identifier: what clients know it by, a string of a structured field.
+    :ivar interval: of a sliding window the seconds after which there is one more; else 0.
     :ivar policy: its item of ``RateLimit-Policy``; empty if clients are not told of it.
+    :ivar left: the beginning of that of ``RateLimit``, up to what is left.
     """
 
     most: int
     counter: Counter
     rate: str
     action: Action
-    identifier: str
-    policy: str
+    interval: float
+    policy: bytes
+    left: bytes
 
 
 @frozen(eq=False)
@@ -229,14 +231,18 @@ class CompiledLimit:
 
     def hear(self, asking: Asking, answers: Answers, start: int, end: int) -> None:
         """Say of each threshold what remains, or that it is over."""
-        step, later = self._only, self._later
+        step = self._only
         if step is not None and end - start == 1 and asking.banned is None:
             answer = answers[start]
             if answer is None:
                 return
-            if answer[0] <= step.most:
+            total, reset, _ = answer
+            if total <= step.most:
+                later = self._later
                 if step.policy:
-                    asking.limits[step.policy] = _remaining(step, answer, later)
+                    total -= later
+                    until = reset - (total - 1) * step.interval if step.interval else reset
+                    asking.limits[step.policy] = b"%b%d;t=%d" % (step.left, step.most - total, ceil(until))
                 if later:
                     asking.after += (self.tally.afterwards(asking.state, asking.calls[start:end]),)
                 return
@@ -289,7 +295,7 @@ class CompiledLimit:
         asking.propose(action, rest)
         for step in self.steps if rest else ():
             if step.policy:
-                asking.limits[step.policy] = f"{step.identifier};r=0;t={rest}"
+                asking.limits[step.policy] = b"%b0;t=%d" % (step.left, rest)
 
 
 _NEVER = float("inf")
@@ -304,11 +310,12 @@ def _steps(
 ) -> Iterator[_Step]:
     unit = {"requests": "", "bytes": ';qu="content-bytes"'}.get(section.count.kind)
     for line, counter in zip(section.limit, counters, strict=True):
-        action, identifier, policy = actions[line.action or USUAL], "", ""
+        action, policy, left = actions[line.action or USUAL], "", ""
         if section.headers and unit is not None and refuses(action):
             identifier = _string(name if len(section.limit) == 1 else f"{name} {line.rate}")
-            policy = f"{identifier};q={line.most}{unit};w={ceil(line.period)}"
-        yield _Step(line.most, counter, line.rate, action, identifier, policy)
+            policy, left = f"{identifier};q={line.most}{unit};w={ceil(line.period)}", f"{identifier};r="
+        interval = line.period / line.most if counter.kind == "sliding" and line.most else 0.0
+        yield _Step(line.most, counter, line.rate, action, interval, policy.encode(), left.encode())
 
 
 def _string(text: str) -> str:
@@ -317,22 +324,16 @@ def _string(text: str) -> str:
     return '"' + printable.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _until_more(step: _Step, answer: Counted) -> int:
-    """Seconds until there is more of a threshold than now."""
-    if step.counter.kind != "sliding":
-        return ceil(answer.reset)
-    if answer.total > step.most or not step.most:
-        return ceil(answer.wait)
-    return max(0, ceil(answer.reset - (answer.total - 1) * step.counter.period / step.most))
-
-
-def _remaining(step: _Step, answer: Counted, later: int) -> str:
-    rest = max(0, step.most - answer.total + later)
-    return f"{step.identifier};r={rest};t={_until_more(step, answer)}"
+def _remaining(step: _Step, answer: Counted, later: int) -> bytes:
+    total = answer.total - later
+    until = answer.reset - (total - 1) * step.interval if step.interval else answer.reset
+    if answer.total > step.most:
+        until = _wait(step, answer)
+    return b"%b%d;t=%d" % (step.left, max(0, step.most - total), ceil(until))
 
 
 def _wait(step: _Step, answer: Counted) -> int:
     """Seconds until another request may pass; 0 if none ever does."""
     if not step.most:
         return 0
-    return max(1, ceil(answer.wait if step.counter.kind == "sliding" else answer.reset))
+    return max(1, ceil(answer.wait if step.interval else answer.reset))
