@@ -401,3 +401,33 @@ async def test_a_reload_holds_for_open_websockets(
     await until(lambda: all(each.deadline for each in relays))
     assert await in_thread(_outcome, client, 1000) == outcome
     await in_thread(client.close)
+
+
+def _messages(node: Node, count: int) -> tuple[int, int | None]:
+    """How many messages came back, and the code with which it ended."""
+    with connected(node) as client:
+        for number in range(count):
+            try:
+                client.send("hello")
+                client.recv(timeout=10)
+            except exceptions.ConnectionClosed:
+                return number, client.close_code
+    return count, client.close_code
+
+
+async def test_a_limit_counts_handshakes_and_one_on_messages_messages(pki: PKI, echo: Echo) -> None:
+    """Messages are no requests; whoever includes their tag counts them, and closes what is over with 1008."""
+    limits = {
+        "rate-limit handshakes": {"key": "ip", "limit": "2 per 1h"},
+        "rate-limit messages": {"key": "ip", "limit": "30 per 1h", "include": "websocket:message"},
+        "path-map all": {"inspect-messages": "text"},
+    }
+    node = Node.of(pki, echo.port, {**OPEN, **limits})
+    node.start()
+    assert await in_thread(_messages, node, 20) == (20, 1000)
+    assert await in_thread(_messages, node, 20) == (10, 1008)
+    with pytest.raises(exceptions.InvalidStatus) as refused:
+        await in_thread(_messages, node, 1)
+    assert refused.value.response.status_code == 429
+    assert int(refused.value.response.headers["Retry-After"]) > 3000
+    await node.stop()

@@ -1141,3 +1141,41 @@ def _reactor() -> Any:
     from twisted.internet import reactor  # only now: pytest-twisted installs it
 
     return reactor
+
+
+async def test_a_resource_is_behind_the_limits_of_its_configuration(pki: PKI) -> None:
+    """Requests, and what the resource answers; the client is told of them."""
+    limits: Changes = {
+        "rate-limit requests": {"key": "ip", "limit": "4 per 1h"},
+        "rate-limit bytes": {"key": "ip", "count": "bytes", "limit": "20 per 1h"},
+        "rate-limit missing": {"key": "ip", "count": "status = 404", "limit": "2 per 1h", "tags": "lost"},
+    }
+    pipeline = Configuration.from_text(ini(1, limits), pki.folder, {}).pipeline("all")
+    root = Resource()
+    root.putChild(b"page", Inner(b"page"))
+    async with serving(FilteredResource(pipeline, root)) as port:
+        data = b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n" * 5
+        answers = await in_thread(_plainly, port, data, 5)
+    assert [status for status, _ in answers] == [200, 200, 429, 429, 429]
+    assert fields(answers[0][1], "ratelimit") == [b'"requests";r=3;t=3600, "bytes";r=20;t=3600']
+    assert fields(answers[1][1], "ratelimit")[0].startswith(b'"requests";r=2;t=3600, "bytes";r=10;')
+    assert fields(answers[4][1], "retry-after") == [b"3600"]
+
+
+def _plainly(port: int, data: bytes, count: int) -> list[tuple[int, bytes]]:
+    """The status and the head of each answer to requests in one write."""
+    with connect(port) as sock:
+        sock.sendall(data)
+        received, found = b"", list[tuple[int, bytes]]()
+        while len(found) < count:
+            piece = sock.recv(65536)
+            assert piece, received
+            received += piece
+            while (end := received.find(b"\r\n\r\n")) >= 0:
+                head = received[: end + 4]
+                length = int(fields(head, "content-length")[0])
+                if len(received) < end + 4 + length:
+                    break
+                found.append((int(head.split(b" ", 2)[1]), head))
+                received = received[end + 4 + length :]
+    return found
