@@ -81,9 +81,10 @@ class Quarantined:
         return None if selection.state is None else Held(self.actions, self.tags, selection.state.quarantine)
 
 
-@frozen(eq=False)
+@frozen
 class Held:
-    """The stage. The pipeline leaves it out as long as its quarantine has no keys.
+    """The stage. The pipeline leaves it out as long as its quarantine has no keys. Two are equal that have the same
+    actions and the same quarantine.
 
     :ivar actions: as above.
     :ivar tags: likewise.
@@ -93,11 +94,11 @@ class Held:
     name: ClassVar[str] = NAME
     needs: ClassVar[frozenset[str]] = frozenset()
 
-    actions: Mapping[str, Action]
-    tags: Mapping[str, frozenset[str]]
-    quarantine: Quarantine
-    _words: Words = field(factory=Words, init=False)
-    _known: dict[tuple[object, ...], Decision] = field(factory=dict, init=False)
+    actions: Mapping[str, Action] = field(eq=id)
+    tags: Mapping[str, frozenset[str]] = field(eq=id)
+    quarantine: Quarantine = field(eq=id)
+    _words: Words = field(factory=Words, init=False, eq=False)
+    _known: dict[tuple[object, ...], Decision] = field(factory=dict, init=False, eq=False)
 
     def decide(self, exchange: Exchange) -> Decision:
         """The strongest action of all entries that hold a value of the exchange."""

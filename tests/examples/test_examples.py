@@ -47,8 +47,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
+class Port(int):
+    """The port of a program.
+
+    :ivar pid: its process.
+    """
+
+    pid: int
+
+
 @contextlib.contextmanager
-def running(folder: pathlib.Path, *command: str) -> Iterator[int]:
+def running(folder: pathlib.Path, *command: str) -> Iterator[Port]:
     """The port of a program that says on what it listens; Ctrl-C ends it."""
     with subprocess.Popen(
         command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -60,7 +69,9 @@ def running(folder: pathlib.Path, *command: str) -> Iterator[int]:
                 said += line
                 match = re.search(r"listening on port (\d+)|listener public on \S*:(\d+): ", line)
                 if match is not None:
-                    yield int(match[1] or match[2])
+                    port = Port(match[1] or match[2])
+                    port.pid = process.pid
+                    yield port
                     break
             else:
                 pytest.fail(said)

@@ -4,7 +4,6 @@ says."""
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import re
 import shlex
@@ -15,7 +14,7 @@ import sys
 import pytest
 
 from edgenode.__main__ import main
-from tests.examples.test_examples import ENVIRONMENT, ROOT, curl, running
+from tests.examples.test_examples import ENVIRONMENT, ROOT, Port, curl, running
 from tests.support.challenges import solved
 
 EXAMPLES = sorted((ROOT / "examples" / "limits").glob("*.ini"))
@@ -91,16 +90,10 @@ def test_challenges_do_what_their_example_says(folder: pathlib.Path) -> None:
 
 
 class Asking:
-    """Asks a node, and gives it orders.
+    """Asks a node, and gives it orders."""
 
-    :ivar pid: its process.
-    """
-
-    def __init__(self, folder: pathlib.Path, port: int) -> None:
+    def __init__(self, folder: pathlib.Path, port: Port) -> None:
         self._folder, self._port = folder, port
-        running = subprocess.run(["pgrep", "-P", str(os.getpid())], capture_output=True, text=True, check=True).stdout
-        commands = {each: pathlib.Path(f"/proc/{each}/cmdline").read_bytes() for each in running.split()}
-        (self.pid,) = [each for each, command in commands.items() if b"examples/limits/" in command]
 
     def status(self, path: str, *options: str) -> str:
         """Of an answer."""
@@ -109,7 +102,7 @@ class Asking:
 
     def quarantine(self, *words: str) -> str:
         """What the command says."""
-        command = [sys.executable, "-m", "edgenode", "quarantine", *words, "--pid", self.pid]
+        command = [sys.executable, "-m", "edgenode", "quarantine", *words, "--pid", str(self._port.pid)]
         done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
         return done.stdout + done.stderr
 
