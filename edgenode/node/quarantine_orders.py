@@ -18,10 +18,9 @@ from edgenode.config.value_readers import Scope, seconds
 from edgenode.model.errors import InvalidValue
 from edgenode.node.control import Report
 from edgenode.policy.actions import Skip
-from edgenode.policy.dynamicrules import COMMON
+from edgenode.policy.dynamicrules import is_common
 from edgenode.policy.keys import Part
 from edgenode.policy.quarantine import moment
-from edgenode.rules.fields import FIELDS
 from edgenode.rules.networks import network
 from edgenode.state.interface import Entry, Quarantine
 
@@ -115,7 +114,7 @@ def _doubts(part: Part, value: str, configuration: Configuration) -> Iterator[st
                 yield f"{trusted} are trusted proxies of this node"
     elif value == "all" and part.of_field == "edge.tags":
         yield "every request has that tag"
-    elif FIELDS[part.of_field].breadth >= COMMON:
+    elif part.word != "tag" and is_common(part):
         yield f"a value of {part.word} is common to many clients"
     for path_map in configuration.path_maps:
         pipeline = configuration.pipeline(path_map)

@@ -30,8 +30,19 @@ from edgenode.rules.networks import Networks, address, network_range
 from edgenode.rules.tags import canonical
 from edgenode.state.interface import Answers, Counted, Counter, Entry
 
-COMMON = 30
+_COMMON = 30
 """A field of which a condition is true of so many requests in a hundred has values that most clients share."""
+
+_HEADERS = frozenset(
+    f"header.{name}"
+    for name in ("host", "accept", "accept-encoding", "accept-language", "connection", "content-type", "te", "via")
+)
+"""Those that clients do not tell themselves apart by."""
+
+
+def is_common(part: Part) -> bool:
+    """Whether a value of a word is that of many clients, so that who holds it for one holds it for all."""
+    return FIELDS[part.of_field].breadth >= _COMMON or part.word == "tag" or part.word in _HEADERS
 
 
 @frozen
@@ -84,7 +95,7 @@ class DynamicRule:
 
 def _faults(section: DynamicRule) -> Iterator[InvalidValue]:
     part, kind = section.key, section.count.kind
-    if FIELDS[part.of_field].breadth >= COMMON or part.word == "tag":
+    if is_common(part):
         sentence = f"a value of {part.word} is common to many clients, and one of them would have all of them held"
         yield InvalidValue(sentence, which="key")
     if part.word != ADDRESS and part != Part.from_text(part.word):

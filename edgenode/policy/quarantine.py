@@ -69,16 +69,19 @@ class Quarantined:
 
     :ivar actions: every action by its name.
     :ivar tags: of dynamic rules, by their names, the tags for what they hold.
+    :ivar needs: what the values look at that those hold, besides the head of a request.
     """
 
     name: ClassVar[str] = NAME
 
     actions: Mapping[str, Action]
     tags: Mapping[str, frozenset[str]]
+    needs: frozenset[str] = frozenset()
 
     def selected(self, selection: Selection) -> Held | None:
         """The stage with the state of a pipeline."""
-        return None if selection.state is None else Held(self.actions, self.tags, selection.state.quarantine)
+        state = selection.state
+        return None if state is None else Held(self.actions, self.tags, state.quarantine, self.needs)
 
 
 @frozen
@@ -89,14 +92,15 @@ class Held:
     :ivar actions: as above.
     :ivar tags: likewise.
     :ivar quarantine: what is held.
+    :ivar needs: what dynamic rules hold is looked for everywhere, in bodies too; what people add is where it is there.
     """
 
     name: ClassVar[str] = NAME
-    needs: ClassVar[frozenset[str]] = frozenset()
 
     actions: Mapping[str, Action] = field(eq=id)
     tags: Mapping[str, frozenset[str]] = field(eq=id)
     quarantine: Quarantine = field(eq=id)
+    needs: frozenset[str] = frozenset()
     _words: Words = field(factory=Words, init=False, eq=False)
     _known: dict[tuple[object, ...], Decision] = field(factory=dict, init=False, eq=False)
 

@@ -25,7 +25,7 @@ from edgenode.policy.flows import Flow, Flows
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.inspection import AMBIGUOUS, UNSEEN, Inspection
 from edgenode.policy.pipeline import Pipeline
-from edgenode.policy.quarantine import Quarantined
+from edgenode.policy.quarantine import Held, Quarantined
 from edgenode.policy.ratelimits import CompiledLimit, RateLimit
 from edgenode.policy.selection import NO_SELECTION, Selectable, Selection
 from edgenode.policy.tagging import Tagging
@@ -114,7 +114,10 @@ def _inspection(rules: Rules) -> Stage:
 
 
 def _quarantine(rules: Rules) -> Selectable:
-    return Quarantined(rules.actions, {name: tags_of(name, each) for name, each in rules.dynamic_rules.items()})
+    known = rules.dynamic_rules
+    tags = {name: tags_of(name, each) for name, each in known.items()}
+    needs = frozenset[str]().union(*(each.key.needs for each in known.values() if each.active))
+    return Quarantined(rules.actions, tags, needs)
 
 
 def _counting(rules: Rules) -> Stage:
@@ -243,7 +246,9 @@ def pipeline_of(
     chosen = [each.selected(selection) if isinstance(each, Selectable) else each for each in stages]
     own_needs = frozenset[str]().union(*(each.stage.needs for each in own))
     counting = next((each for each in chosen if isinstance(each, Counting)), Counting(()))
-    needs, of_messages = own_needs | counting.needs_to_refuse(False), own_needs | counting.needs_to_refuse(True)
+    held = frozenset[str]().union(*(each.needs for each in chosen if isinstance(each, Held)))
+    needs = own_needs | held | counting.needs_to_refuse(False)
+    of_messages = own_needs | counting.needs_to_refuse(True)
     ready = [
         each.looking(needs, of_messages).without(passed) if isinstance(each, Inspection) else each for each in chosen
     ]

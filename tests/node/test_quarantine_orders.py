@@ -124,6 +124,7 @@ def test_what_cannot_be_held_is_said(
         ("method", "GET", "common to many clients"),
         ("certificate.verified", "yes", "common to many clients"),
         ("http.host", "www.test", "common to many clients"),
+        ("header.host", "www.test", "common to many clients"),
         ("argument.user", "ann", "looks at bodies"),
     ],
 )

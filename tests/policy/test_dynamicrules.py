@@ -16,6 +16,7 @@ from edgenode.model.settings import Seconds, Word
 from edgenode.policy.actions import PREDEFINED, Block, Skip
 from edgenode.policy.dynamicrules import CompiledRule, DynamicRule
 from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.inspection import Inspection
 from edgenode.policy.keys import Part
 from edgenode.policy.selection import Selection
 from edgenode.policy.stages import Rules, compiled, pipeline_of
@@ -290,6 +291,18 @@ def test_it_counts_where_it_is_named_and_holds_everywhere() -> None:
     assert not any(Node(rule(active=False)).refused() for _ in range(10))
 
 
+def test_what_it_holds_is_looked_for_in_every_body() -> None:
+    """Also where it does not count, and no other rule looks at bodies; who hides it behind more than is looked at is
+    refused. Messages of WebSockets are not read for it."""
+    rules = Rules(actions=ACTIONS, dynamic_rules={"users": rule("argument.user", global_=False)})
+    elsewhere = pipeline_of(compiled(rules), selection=Selection(MemoryState()))
+    assert elsewhere.inspects
+    (inspection,) = (stage for stage in elsewhere.stages if isinstance(stage, Inspection))
+    assert {"args:truncated", "body:truncated"} <= inspection.unseen
+    assert not inspection.of_messages
+    assert not Node(rule("ip")).pipeline.inspects
+
+
 def test_monitoring_holds_and_refuses_nothing() -> None:
     """The tags say what would have been."""
     node = Node(rule(), mode="monitoring")
@@ -353,6 +366,7 @@ def test_it_may_be_left_out() -> None:
         ({"key": "method"}, "key", "common to many clients"),
         ({"key": "certificate.verified"}, "key", "common to many clients"),
         ({"key": "tag"}, "key", "common to many clients"),
+        ({"key": "header.Host"}, "key", "common to many clients"),
         ({"key": "edge.peer_ip/8/16"}, "key", "networks are held of ip alone"),
         ({"limit": ""}, "limit", "has a threshold"),
         ({"limit": "3 per 1m block"}, "limit", "is written in action"),
