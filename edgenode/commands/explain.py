@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgenode.config.load import Configuration
-from edgenode.model.errors import printable
+from edgenode.model.durations import seconds
+from edgenode.model.errors import InvalidValue, printable
 from edgenode.model.exchange import Address, Connection
 from edgenode.simulation import curl
 from edgenode.simulation.curl import InvalidRequest
@@ -19,6 +20,9 @@ from edgenode.simulation.explain_text import lines
 from edgenode.simulation.simulator import NetworkNeeded, Simulator
 
 _STATUS = re.compile(r"[1-9][0-9]{2}")
+
+_MOST = 100_000
+"""How often a request may come."""
 
 _CIPHERS = {"1.2": "ECDHE-ECDSA-AES128-GCM-SHA256", "1.3": "TLS_AES_128_GCM_SHA256"}
 """What each version of TLS agrees on here."""
@@ -41,6 +45,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls", default="1.3", choices=tuple(_CIPHERS), help="the version of TLS")
     parser.add_argument("--ja4", default="", metavar="FINGERPRINT", help="the fingerprint of the ClientHello")
     parser.add_argument("--filter", default="", metavar="NAME", help="this filter alone, also if it did not match: why")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="it comes N times: what becomes of the last")
+    parser.add_argument("--every", default="0", metavar="TIME", help="from one time to the next: 500ms, 2s, 1m")
     parser.add_argument(
         "--expect", action="append", default=[], metavar="forward|block|STATUS|TAG",
         help="end with status 4 if it is not so; may be repeated",
@@ -111,4 +117,11 @@ def _question(options: argparse.Namespace, simulator: Simulator) -> Question:
     listener, listeners = options.listener or simulator.listener_for(connection), simulator.configuration.listeners
     if listener not in listeners:
         raise InvalidRequest(f"there is no [listener {listener}]; there is {', '.join(listeners)}")
-    return Question(asked, listener, connection, curl.moment(options.at), certificate, options.filter)
+    if not 1 <= options.repeat <= _MOST:
+        raise InvalidRequest(f"--repeat: expected a number from 1 to {_MOST}")
+    try:
+        every = seconds(options.every)
+    except InvalidValue as problem:
+        raise InvalidRequest(f"--every: {problem.sentence}") from None
+    at = curl.moment(options.at)
+    return Question(asked, listener, connection, at, certificate, options.filter, options.repeat, every)

@@ -49,6 +49,7 @@ class Notation:
     :ivar secret: whether it must not be printed.
     :ivar refers_to: the kind of section that it names, or an empty string.
     :ivar seeks: whether it is a tag that is looked for.
+    :ivar repeats: whether a list may have the same item several times.
     :ivar extends: finds the extension of a text, whose keys stand beside this one; ``None`` for one that is built in.
         Raises :class:`InvalidValue`.
     """
@@ -61,6 +62,7 @@ class Notation:
     secret: bool = False
     refers_to: str = ""
     seeks: bool = False
+    repeats: bool = False
     extends: Callable[[str], Factory | None] | None = None
 
     def parse(self, text: str, scope: Scope) -> tuple[Any, list[InvalidValue]]:
@@ -79,7 +81,7 @@ class Notation:
         problems: list[InvalidValue] = []
         for item in self.items.finditer(text):
             value, found = self._parse_item(item[0], scope)
-            if not found and value in read:
+            if not found and value in read and not self.repeats:
                 found = [InvalidValue("this is written twice", 0)]
             read.append(value)
             problems += [evolve(problem, column=item.start() + (problem.column or 0)) for problem in found]
@@ -146,8 +148,8 @@ def _marked(mark: object) -> Notation | None:
         case Extends(kind=kind, words=words):
             title = f"{_alternatives(words)} | extension" if words else "extension"
             return Notation(title, lambda text, _: text, extends=partial(_factory, kind, words))
-        case Reference(kind=kind):
-            return Notation(f"``[{kind}]``", partial(_name, kind), refers_to=kind)
+        case Reference(kind=kind, repeats=repeats):
+            return Notation(f"``[{kind}]``", partial(_name, kind), refers_to=kind, repeats=repeats)
         case Between(least=least, most=most):
             return Notation(f"number, {least} to {most}", partial(_between, least, most))
         case Tag(own=own):

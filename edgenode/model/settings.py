@@ -96,9 +96,14 @@ def check_dns_name(text: str, what: str, expected: str) -> None:
 
 @frozen
 class Reference:
-    """Marks a ``str`` as the name of a section of one kind: ``Annotated[str, Reference("origin")]``."""
+    """Marks a ``str`` as the name of a section of one kind: ``Annotated[str, Reference("origin")]``.
+
+    :ivar kind: the kind.
+    :ivar repeats: whether a list may have the same name several times.
+    """
 
     kind: str
+    repeats: bool = False
 
 
 @frozen

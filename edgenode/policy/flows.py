@@ -37,7 +37,7 @@ class Flow:
         "Whether it is followed everywhere; with ``no`` only in the path maps that name it in ``flows``.",
         True,
     )
-    steps: tuple[Annotated[str, Reference("section")], ...] = setting(
+    steps: tuple[Annotated[str, Reference("section", repeats=True)], ...] = setting(
         "The steps in their order: names of ``[section]``. A request takes the next step if that section matches it; "
         "other steps are passed over, and so are requests in between."
     )

@@ -14,9 +14,10 @@ from attrs import evolve, frozen
 
 from edgenode.config.load import Configuration
 from edgenode.config.notation import suggestion
-from edgenode.model.decision import Decision, Forward, Outcome, Respond
+from edgenode.model.decision import Decision, Forward, Outcome, Reason, Respond
 from edgenode.model.errors import ClientError, printable
 from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Headers, Response
+from edgenode.policy.acl import Profile
 from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.pipeline import Pipeline
@@ -29,9 +30,19 @@ from edgenode.proxy.judging import TOO_LARGE, refuse
 from edgenode.proxy.routing import ServedGroup
 from edgenode.rules.language.texts import to_string
 from edgenode.rules.matching.explaining import Found, Trace, closeness, simplified
+from edgenode.rules.tags import canonical
 from edgenode.rules.views.grpc import is_call
+from edgenode.simulation.counted import acl_told, counted
 from edgenode.simulation.curl import CurlRequest, InvalidRequest
-from edgenode.simulation.overhearing import NOT_RUN, Overheard, before_filters, filters_judged, own_stages, stages_told
+from edgenode.simulation.overhearing import (
+    NOT_RUN,
+    Overheard,
+    automatic_tags,
+    before_filters,
+    filters_judged,
+    own_stages,
+    stages_told,
+)
 from edgenode.simulation.simulator import Judged, Simulator, client_of
 
 _PLAIN = {"kind": "respond", "status": 400, "headers": [], "body": "400 The plain HTTP request was sent to HTTPS port"}
@@ -48,6 +59,8 @@ class Question:
     :ivar at: when, seconds since the epoch.
     :ivar certificate: the client's, PEM, with the chain that it sends; empty for none.
     :ivar filter: the global filter that is asked about, whether it matches or not; empty for none.
+    :ivar repeat: how often it comes; what is told is of the last time.
+    :ivar every: seconds from one time to the next.
     """
 
     asked: CurlRequest
@@ -56,6 +69,8 @@ class Question:
     at: float
     certificate: bytes = b""
     filter: str = ""
+    repeat: int = 1
+    every: float = 0.0
 
 
 def explain(simulator: Simulator, question: Question) -> dict[str, Any]:
@@ -94,18 +109,44 @@ def _explained(simulator: Simulator, question: Question) -> dict[str, Any]:
     if question.asked.http2:
         head.version = (2, 0)
     body = Body(question.asked.body, len(question.asked.body))
-    # The first time all is new, and takes as long as no other request; but a stage of one's own may count.
-    for _ in range(1 if simulator.configuration.own_stages else 2):
-        client = simulator.client(question.listener, connection, group, question.at)
+    if not simulator.configuration.own_stages:  # one of these may count
+        # The first time all is new, and takes as long as no other request.
+        simulator.judge(simulator.client(question.listener, connection, group, question.at), head, body)
+    simulator.state.forget()
+    became: list[str] = []
+    for number in range(question.repeat):
+        client = simulator.client(question.listener, connection, group, question.at + number * question.every)
         judged = simulator.judge(client, head, body)
+        became.append(_became(judged))
     answer = None if judged.path_map is None else answered_here(head, judged.path_map.allow)
-    told |= _judged(simulator.configuration, judged, group, body.size, answer, question.filter)
+    told |= _judged(simulator, judged, group, body.size, answer, question.filter)
+    if question.repeat > 1:
+        told["repeated"] = {"every": question.every, "outcomes": list(_runs(became))}
     rules = (judged.path_map or judged.group or group).responses
     if is_call(head) and told["outcome"]["kind"] == "respond":
         told["outcome"]["grpc_status"] = _grpc_status(told)
     elif rules is not None and told["outcome"]["kind"] == "respond":
         told["outcome"] |= _ruled(told, rules, judged.exchange)
     return told
+
+
+def _became(judged: Judged) -> str:
+    """What became of a request, in a word."""
+    if judged.refusal is not None:
+        return f"refused {judged.refusal.status}"
+    outcome = judged.decision.outcome(judged.exchange)
+    if isinstance(outcome, Respond):
+        return str(outcome.response.status)
+    return "forwarded" if isinstance(outcome, Forward) else "closed"
+
+
+def _runs(became: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The same outcomes, as often as they came one after another."""
+    first = 0
+    for number, outcome in enumerate(became, 1):
+        if number == len(became) or became[number] != outcome:
+            yield {"first": first + 1, "last": number, "outcome": outcome}
+            first = number
 
 
 def _client(question: Question, group: ServedGroup) -> ClientIdentity | None:
@@ -118,7 +159,7 @@ def _client(question: Question, group: ServedGroup) -> ClientIdentity | None:
 
 
 def _judged(
-    configuration: Configuration,
+    simulator: Simulator,
     judged: Judged,
     handshake_group: ServedGroup,
     size: int,
@@ -131,7 +172,7 @@ def _judged(
     :param here: what the node answers itself instead of forwarding the request, if it does.
     :param wanted: the filter that is asked about, if there is one.
     """
-    exchange, decision = judged.exchange, judged.decision
+    configuration, exchange, decision = simulator.configuration, judged.exchange, judged.decision
     told: dict[str, Any] = {"client": exchange.client, "request": _request(exchange)}
     told["route"] = _route(configuration, judged)
     if judged.refusal is not None:
@@ -140,19 +181,24 @@ def _judged(
         return told | _refused(judged.refusal, style, alert)
     path_map = judged.path_map
     assert path_map is not None and exchange.request is not None
-    automatic = path_map.pipeline.tagging.decide(exchange)
-    assert isinstance(automatic, Decision)
+    automatic = automatic_tags(path_map.pipeline, exchange, decision)
     asked = filters_judged(decision)
     own = own_stages(path_map.pipeline)
     earlier = frozenset[str]().union(*(stage.said.tags for stage in before_filters(path_map.pipeline)))
     filters = Filters.of(configuration.global_filters, configuration.rules.definitions, configuration.contents.feeds)
-    traces = filters.traces(exchange.tagged(automatic.tags | earlier)) if asked else {}
-    told["tags"] = list(_tags(configuration, exchange, automatic.tags, filters, traces, decision, own))
+    traces = filters.traces(exchange.tagged(automatic | earlier)) if asked else {}
+    told["tags"] = list(_tags(configuration, exchange, automatic, filters, traces, decision, own))
     told["filters"] = _filters(filters.filters, traces)
     if wanted:
         why = "" if asked else "mode = off" if decision.mode == "off" else "a stage has failed, or decided before"
         told["filter"] = _one(configuration, wanted, traces.get(wanted), why)
     told["stages"] = list(stages_told(path_map.pipeline, decision))
+    before = frozenset(each["tag"] for each in told["tags"] if each["from"] not in (*_BEHIND.values(), "action"))
+    told["counted"] = list(counted(configuration, path_map.name, exchange, decision, simulator.state, before))
+    profile = next((stage for stage in path_map.pipeline.stages if isinstance(stage, Profile)), None)
+    if profile is not None:
+        section = configuration.acl_profiles[profile.profile]
+        told["acl"] = acl_told(profile, decision, section, decision.tags)
     told["without"] = [each["stage"] for each in told["stages"] if each["became"] == NOT_RUN]
     told["actions"] = list(_actions(configuration, filters.filters, traces, decision, path_map.pipeline))
     told["agrees"] = _agrees(traces, decision)
@@ -202,6 +248,9 @@ def _tags(
     matched = [filters.filters[name] for name, trace in traces.items() if trace.holds]
     actions = [configuration.rules.actions[each.action] for each in matched if each.action is not None]
     sources += [("action", action.name, sorted(action.tags)) for action in actions if action.exempts]
+    for why in decision.reasons:
+        if why.stage in _BEHIND and why.filter:
+            sources.append((_BEHIND[why.stage], why.filter, _tags_behind(configuration, why)))
     if (winner := decision.action) is not None:
         of_action = (tag for tag in sorted(decision.tags) if tag.startswith("action:") or tag in winner.tags)
         sources.append(("action", winner.name, of_action))
@@ -212,6 +261,32 @@ def _tags(
             if tag not in seen:
                 seen.add(tag)
                 yield {"tag": tag, "from": kind, "name": name}
+
+
+_BEHIND: Mapping[str, str] = {
+    "quarantine": "quarantine",
+    "flows": "flow",
+    "dynamic-rules": "dynamic rule",
+    "rate-limits": "rate limit",
+    "acl": "ACL profile",
+}
+"""The stages behind the filters, as their reasons name them: what their tags are from."""
+
+
+def _tags_behind(configuration: Configuration, why: Reason) -> list[str]:
+    """The tags of a section whose stage judges behind the filters."""
+    found: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+        "flows": ("flow", configuration.flows),
+        "dynamic-rules": ("dynamic-rule", configuration.dynamic_rules),
+        "rate-limits": ("limit", configuration.rate_limits),
+        "acl": ("acl", configuration.acl_profiles),
+    }
+    if why.stage not in found:
+        rule = why.filter.removeprefix("dynamic-rule ")
+        return ["quarantine", *([canonical(f"dynamic-rule:{rule}")] if rule != why.filter else [])]
+    family, sections = found[why.stage]
+    own = sections[why.filter].tags if why.filter in sections else ()
+    return [canonical(f"{family}:{why.filter}"), *own]
 
 
 def _place(tag: str) -> tuple[int, str]:
@@ -267,8 +342,14 @@ def _actions(
     first = [f"stage {each.name}" for each in before_filters(pipeline)]
     by_filters = [(actions[proposal], name) for name in names if (proposal := filters[name].action) is not None]
     by_stages = [(action, name) for name, action in own.items() if action is not None]
+    behind = [
+        (actions.get(why.action, winner), f"{_BEHIND[why.stage]} {why.filter}")
+        for why in decision.reasons
+        if why.stage in _BEHIND and why.action
+    ]
     proposed = [each for each in by_stages if each[1] in first] + by_filters
     proposed += [each for each in by_stages if each[1] not in first]
+    proposed += [(action, name) for action, name in behind if action is not None]
     taken = False
     for action, name in sorted(proposed, key=lambda each: -each[0].strength):
         won = not taken and winner is not None and action.name == winner.name and not action.exempts

@@ -40,6 +40,8 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield from _table((each["tag"], f"{each['from']} {each['name']}".rstrip()) for each in told["tags"])
         yield from _stage_lines(told)
         yield from _filter_lines(told) if "filter" not in told else ()
+        yield from _counted_lines(told)
+        yield from _acl_lines(told)
         yield from _action_lines(told)
     if "filter" in told:
         yield from _asked_about(told["filter"])
@@ -83,7 +85,10 @@ def _stage_lines(told: Mapping[str, Any]) -> Iterator[str]:
 def _said(told: Mapping[str, Any]) -> str:
     reasons, action = told["reasons"], told.get("action")
     why = [
-        printable(f"{each['entry']}{_behind(' -> ', each['action'])}{_behind(': ', each['annotation'])}")
+        printable(
+            f"{each['filter']}{': ' if each['filter'] else ''}{each['entry']}"
+            f"{_behind(' -> ', each['action'])}{_behind(': ', each['annotation'])}"
+        )
         for each in reasons
     ]
     proposed = "" if any(each["action"] == action for each in reasons) else _behind("-> ", action)
@@ -185,6 +190,40 @@ def _shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]}…"
 
 
+def _counted_lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """What was counted, and what was not."""
+    sections = told["counted"]
+    if sections:
+        yield from ("", "counted")
+        yield from _table((each["section"], line) for each in sections for line in _counts(each))
+
+
+def _counts(each: Mapping[str, Any]) -> Iterator[str]:
+    if not each["counted"]:
+        yield f"not counted: {printable(each['why'])}"
+    for key in each.get("keys", ()):
+        if "steps" in key:
+            last = ": the last" if key["last"] else ""
+            steps = ", ".join(key["matched"])
+            yield f"{key['taken']} of {key['steps']} steps taken{last}, matches {steps} ({key['key']})"
+        for line in key.get("thresholds", ()):
+            what = "" if key["what"] == "requests" else f" {key['what']}"
+            what += " with one more, if the answer is one," if key["known_later"] else ""
+            over = f", over -> {line['action']}" if line["over"] else ""
+            yield f"{line['count']}{what} of {line['limit']}{over} ({key['key']})"
+
+
+def _acl_lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """What the lists of the ACL profile have found."""
+    acl = told.get("acl")
+    if acl is None:
+        return
+    yield from ("", f"ACL profile {acl['profile']}")
+    rows = [(name, " ".join(tags) or "none of its tags") for name, tags in acl["lists"].items()]
+    decided = f"{acl['decides']}{_behind(' -> ', acl['action'])}" if acl["decides"] else "nothing: the request passes"
+    yield from _table([*rows, ("decides", decided if acl["asked"] else "nothing: it was not asked")])
+
+
 def _action_lines(told: Mapping[str, Any]) -> Iterator[str]:
     actions = told["actions"]
     if actions:
@@ -199,6 +238,9 @@ def _action_lines(told: Mapping[str, Any]) -> Iterator[str]:
 
 def _outcome_lines(told: Mapping[str, Any]) -> Iterator[str]:
     outcome = told["outcome"]
+    if "repeated" in told:
+        yield from ("", "repeated")
+        yield from _table((_times(run), run["outcome"]) for run in told["repeated"]["outcomes"])
     yield from ("", "outcome")
     if outcome.get("mode", "block") != "block":
         yield f"  mode = {outcome['mode']}: nothing is refused"
@@ -220,6 +262,10 @@ def _outcome_lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {name}: {printable(value)}"
     if outcome.get("body"):
         yield f"  {_quoted(printable(outcome['body']))}"
+
+
+def _times(run: Mapping[str, Any]) -> str:
+    return f"{run['first']}" if run["first"] == run["last"] else f"{run['first']} to {run['last']}"
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> Iterator[str]:

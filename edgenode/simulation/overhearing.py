@@ -16,8 +16,14 @@ from edgenode.model.decision import NOTHING, Decision, check_said
 from edgenode.model.exchange import Exchange
 from edgenode.model.interfaces import Stage
 from edgenode.policy.awaiting import settled
+from edgenode.policy.challenge import Challenges
+from edgenode.policy.counting import Counting
+from edgenode.policy.flows import Flows
 from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.pipeline import Pipeline
+from edgenode.policy.quarantine import Held
+from edgenode.policy.ratelimits import CompiledLimit
+from edgenode.policy.tagging import BOT, HUMAN
 from edgenode.rules.matching.certainty import NotKnown, Unknown
 
 
@@ -94,6 +100,15 @@ def before_filters(pipeline: Pipeline) -> Iterable[Overheard]:
             yield stage
 
 
+def automatic_tags(pipeline: Pipeline, exchange: Exchange, decision: Decision) -> frozenset[str]:
+    """The tags that the node itself puts on before the global filters."""
+    automatic = pipeline.tagging.decide(exchange)
+    assert isinstance(automatic, Decision)
+    if any(isinstance(stage, Challenges) for stage in pipeline.stages):
+        return automatic.tags | {HUMAN if HUMAN in decision.tags else BOT}
+    return automatic.tags
+
+
 def own_stages(pipeline: Pipeline) -> list[Overheard]:
     """Every stage of one's own of a pipeline, in order."""
     return [stage for stage in pipeline.stages if isinstance(stage, Overheard)]
@@ -105,6 +120,9 @@ def filters_judged(decision: Decision) -> bool:
     return asked and not any(why.stage == GlobalFilters.name and not why.filter for why in decision.reasons)
 
 
+_WORDS = {Counting.name: (Counting.name, Flows.exemption, "dynamic-rules", CompiledLimit.exemption)}
+"""What stands for the stage in its reasons, where that is not its name."""
+
 NOT_RUN = "not run: the program gives it"
 """What becomes of a stage of the program's where it would judge."""
 
@@ -114,8 +132,12 @@ def stages_told(pipeline: Pipeline, decision: Decision) -> Iterator[dict[str, An
     timed = {name for name, _ in decision.timings}
     for stage in (pipeline.tagging, *pipeline.stages):
         became = "asked" if stage.name in timed else "left out" if stage.name in decision.exempt else "not asked"
+        if isinstance(stage, Held) and became == "not asked":
+            continue  # the pipeline leaves it out while nothing is held
         reasons = decision.reasons if became == "asked" else ()
-        own = [asdict(why) for why in reasons if why.stage == stage.name and not why.filter]
+        words = _WORDS.get(stage.name, (stage.name,))
+        by_filters = stage.name == GlobalFilters.name  # these are told one by one
+        own = [asdict(why) for why in reasons if why.stage in words and not (by_filters and why.filter)]
         told: dict[str, Any] = {"stage": stage.name, "became": became, "reasons": own}
         if isinstance(stage, Overheard):
             action = stage.said.action

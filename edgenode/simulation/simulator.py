@@ -30,6 +30,7 @@ from edgenode.proxy.listener.limits import ClientLimits
 from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.proxy.routing import ServedGroup, ServedPathMap
 from edgenode.proxy.streams import RequestHead
+from edgenode.simulation.heard_state import HeardState
 from edgenode.simulation.overhearing import overheard
 from edgenode.tls.identity import identity_of
 from edgenode.tls.problems import in_words
@@ -90,9 +91,11 @@ class Simulator:
     """A configuration, ready to judge.
 
     :ivar configuration: the configuration.
+    :ivar state: what it remembers between requests, and the node does not know.
     """
 
     configuration: Configuration
+    state: HeardState
     _contexts: dict[str, ListenerContext]
 
     @classmethod
@@ -102,9 +105,10 @@ class Simulator:
         :raises ConfigurationError: if one of its stages is given by a program.
         """
         clock: Any = Clock()
-        configuration = overheard(configuration)
+        state = HeardState()
+        configuration = evolve(overheard(configuration), state=state)
         assembly, events = Assembly.of(configuration, clock, Deadlines(clock)), EventLog(None, clock)
-        return cls(configuration, {name: assembly.context(name, events) for name in configuration.listeners})
+        return cls(configuration, state, {name: assembly.context(name, events) for name in configuration.listeners})
 
     def listener_for(self, connection: Connection) -> str:
         """The first listener that has a server group for a connection; the first of all if none has."""
@@ -136,6 +140,7 @@ class Simulator:
         :param address: the client's; what trusted proxies report of it, or its connection's, if absent.
         :raises NetworkNeeded: if a stage waits for the network.
         """
+        self.state.at(client.now())
         for _, stage in self.configuration.own_stages.values():
             stage.said, stage.missing = NOTHING, frozenset()
         judged = JudgedRequest()

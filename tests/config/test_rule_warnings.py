@@ -584,6 +584,7 @@ STEPS = "[section one]\npath = ^/one$\n[section two]\npath = ^/two$\n"
 FLOWS = {
     "one step": ("steps = one", [f"{F} steps: has one step: a global filter with these rules would do the same"]),
     "several": ("steps = one, two\nkey = ip, header.user-agent", []),
+    "the same several times": ("steps = one one two one", []),
     "a tag that nothing sets": (
         "steps = one two\ninclude = misspelt",
         [f"{F} include: nothing sets the tag misspelt\n    misspelt\n    ^"],
