@@ -49,6 +49,11 @@ def holds_in(section: CountingSection, name: str, path_map: PathMap) -> bool:
     return section.active and (section.global_ or name in named[type(section)])
 
 
+def exempted(section: CountingSection, exempt: frozenset[str]) -> bool:
+    """Whether who is exempt from these stages is not counted by it."""
+    return _STAGES[type(section)] in exempt or Counting.name in exempt
+
+
 def parts_of(section: CountingSection) -> tuple[Part, ...]:
     """The words of its key."""
     return section.key if isinstance(section.key, tuple) else (section.key,)
@@ -127,7 +132,7 @@ def _why_not(section: CountingSection, name: str, path_map: PathMap, seen: Excha
         return "active = no"
     if not holds_in(section, name, path_map):
         return "global = no, and the path map does not name it"
-    if _STAGES[type(section)] in exempt or Counting.name in exempt:
+    if exempted(section, exempt):
         return "the request is exempt"
     if section.include and seen.tags.isdisjoint(section.include):
         return f"has none of the tags {', '.join(section.include)}"

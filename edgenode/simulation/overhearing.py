@@ -123,6 +123,15 @@ def filters_judged(decision: Decision) -> bool:
 _WORDS = {Counting.name: (Counting.name, Flows.exemption, "dynamic-rules", CompiledLimit.exemption)}
 """What stands for the stage in its reasons, where that is not its name."""
 
+KINDS_BEHIND = {
+    "quarantine": "",
+    "dynamic-rules": "dynamic-rule",
+    "rate-limits": "rate-limit",
+    "acl": "acl-profile",
+}
+"""The stages behind the filters that can refuse, as their reasons name them, and the kind of the sections that those
+name; an entry of the quarantine has the header of its section itself."""
+
 NOT_RUN = "not run: the program gives it"
 """What becomes of a stage of the program's where it would judge."""
 

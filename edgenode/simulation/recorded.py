@@ -95,6 +95,8 @@ class Recorded:
     :ivar head: the head of the request, likewise.
     :ivar verdict: what became of it.
     :ivar received: bytes of the body that came; there may have been more of them.
+    :ivar answer: what the client was sent if the origin was asked: the status, bytes of the body, and what the origin
+        answered, as :meth:`edgenode.model.decision.After.responded` is told; ``None`` if the origin was not asked.
     :ivar filter: the filter whose action was taken, empty if none was.
     :ivar unsure: what is not known that the route, or the verdict on the client, may depend on; empty for nothing.
     :ivar probe_connection: the connection, raising where what is not known is looked at.
@@ -109,6 +111,7 @@ class Recorded:
     head: RequestHead
     verdict: Verdict
     received: int
+    answer: tuple[int, int, int] | None
     filter: str
     unsure: str
     probe_connection: Connection
@@ -160,6 +163,7 @@ class Recorded:
             head,
             verdict,
             values["bytes.received"],
+            _answer(values),
             _filter(values),
             "" if connection.client is None or _known(values).keys() >= _TAGGED else "certificate",
             probe_connection,
@@ -182,6 +186,15 @@ def _verdict(values: Values) -> Verdict:
         return Verdict("forward")
     forwarded = values["origin"] is not None or failed or status == 499
     return Verdict(action, 0 if forwarded else status, "" if values["mode"] == "block" else values["mode"])
+
+
+def _answer(values: Values) -> tuple[int, int, int] | None:
+    """What the client was sent if the origin was asked."""
+    if values["origin"] is None:
+        return None
+    of_origin = values["error"] is not None and values["error.fault"] == "origin"
+    answered = values["error.status"] if of_origin else values["origin.status"]
+    return values["status"], values["bytes.sent"], answered or 0
 
 
 def _filter(values: Values) -> str:

@@ -15,6 +15,7 @@ from edgenode.config.load import Configuration
 from edgenode.model.decision import Action, Close, Decision, Forward, Outcome, Respond
 from edgenode.model.exchange import Body, Exchange
 from edgenode.policy.actions import TYPES
+from edgenode.policy.challenge import Challenge
 from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.uncertainty import UncertainFilters
@@ -22,7 +23,8 @@ from edgenode.proxy.routing import ServedGroup, ServedPathMap
 from edgenode.rules.formulas import Formula
 from edgenode.rules.matching.certainty import Certainty, NotKnown, Unknown
 from edgenode.rules.section_formulas import formula_of
-from edgenode.simulation.overhearing import before_filters, filters_judged, own_stages
+from edgenode.simulation.doubtful_counts import DoubtfulCounts
+from edgenode.simulation.overhearing import KINDS_BEHIND, automatic_tags, before_filters, filters_judged, own_stages
 from edgenode.simulation.recorded import LONGEST_LINE, NoEvent, NotJudged, Recorded, Verdict
 from edgenode.simulation.simulator import Judged, NetworkNeeded, Simulator
 
@@ -63,6 +65,7 @@ class Replayer:
         definitions = configuration.rules.definitions
         self._filters = Filters.of(configuration.global_filters, definitions, configuration.contents.feeds)
         self._doubts = UncertainFilters(self._filters)
+        self._counts = DoubtfulCounts(configuration, self._simulator.state)
         self._path_maps: Mapping[str, Formula] = {
             name: formula_of(section, definitions, name) for name, section in configuration.path_maps.items()
         }
@@ -127,23 +130,64 @@ class Replayer:
         depending: Mapping[str, Unknown] = {}
         if any(why.stage == GlobalFilters.name and not why.filter for why in decision.reasons):
             return NotCertain(frozenset(("what a field fails for",)), (GlobalFilters.name,))
+        sure, possible = frozenset[str](), dict[str, Unknown]()
         if filters_judged(decision):
-            automatic = path_map.pipeline.tagging.decide(judged.exchange)
-            assert isinstance(automatic, Decision)
-            earlier = (stage.said.tags for stage in before_filters(path_map.pipeline))
-            probe = recorded.probe(judged.exchange.tagged(automatic.tags.union(*earlier)))
-            depending = self._doubts.depending(probe, matched)
+            automatic = automatic_tags(path_map.pipeline, judged.exchange, decision)
+            sure = automatic.union(*(stage.said.tags for stage in before_filters(path_map.pipeline)))
+            depending = self._doubts.depending(recorded.probe(judged.exchange.tagged(sure)), matched)
+            sections = self._filters.filters
+            sure = sure.union(*(sections[name].tags for name in matched if name not in depending))
+            for tag, missing in ((tag, depending[name]) for name in depending for tag in sections[name].tags):
+                if tag not in sure:
+                    possible[tag] = possible.get(tag, missing) | missing
+        probe = recorded.probe(judged.exchange.tagged(sure))
+        behind = self._counts.depending(path_map, decision, probe, possible, recorded.time)
+        self._tell(decision, recorded)
         certain = ((self._proposal(name), name) for name in matched if name not in depending)
-        # Where a stage of one's own proposes an action, what is not certain of a filter matters if it could win.
+        # Where another stage proposes an action, what is not certain of a filter matters if it could win.
         proposed = [(action, name) for action, name in certain if action is not None and not action.exempts]
         proposed += [(stage.said.action, f"stage {stage.name}") for stage in own if stage.said.action is not None]
+        proposed += [each for each in self._proposed_behind(decision) if each[1] not in behind]
         winner, by = max(proposed, key=lambda each: each[0].strength, default=(None, ""))  # the first of the strongest
-        mattering = [name for name in depending if self._matters(name, winner, by)]
+        mattering = {name: depending[name] for name in depending if self._matters(name, winner, by)}
+        if any(self._skips(name) for name in mattering):
+            self._counts.doubt(recorded.time, frozenset[str]().union(*mattering.values()))
+        mattering |= {header: behind[header] for header in behind if self._may_win(header, winner)}
         if mattering:
-            return NotCertain(frozenset[str]().union(*(depending[name] for name in mattering)), tuple(mattering))
-        if not depending:
+            return NotCertain(frozenset[str]().union(*mattering.values()), tuple(mattering))
+        if not depending and not behind:
             winner = decision.action
+        if isinstance(winner, Challenge) and not recorded.verdict.same(Verdict(winner.name, recorded.verdict.status)):
+            return NotCertain(frozenset(("the solution of a challenge",)), (by,))
         return self._verdict(judged, recorded, winner, by)
+
+    def _tell(self, decision: Decision, recorded: Recorded) -> None:
+        """Have counted what the origin answered, if it was asked then and is here."""
+        if not decision.after or (decision.mode == "block" and decision.action is not None and decision.action.skips):
+            return
+        if recorded.answer is None:
+            self._counts.doubt(recorded.time, frozenset(("the answer of the origin",)))
+            return
+        for each in decision.after:
+            each.responded(*recorded.answer)
+
+    def _proposed_behind(self, decision: Decision) -> Iterator[tuple[Action, str]]:
+        """The actions that stages behind the filters propose, each with the header of its section."""
+        for why in decision.reasons:
+            if why.stage in KINDS_BEHIND and why.action:
+                known = self._configuration.rules.actions.get(why.action, decision.action)
+                if known is not None:
+                    yield known, f"{KINDS_BEHIND[why.stage]} {why.filter}".strip()
+
+    def _skips(self, name: str) -> bool:
+        """Whether a filter keeps what counts from being asked."""
+        action = self._proposal(name)
+        return action is not None and (action.skips or bool(action.exempts))
+
+    def _may_win(self, header: str, winner: Action | None) -> bool:
+        """Whether it makes a difference what a section behind the filters has counted."""
+        actions = list(self._counts.actions(header))
+        return any(winner is None or each.strength > winner.strength or each.name == winner.name for each in actions)
 
     def _proposal(self, name: str) -> Action | None:
         proposed = self._filters.filters[name].action
