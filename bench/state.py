@@ -85,8 +85,8 @@ def measure(options: argparse.Namespace) -> list[Row]:
         all_peers = [*peers(place, stack, options, url)]
         for number in range(options.rounds):
             turn = number % len(all_peers)
-            for peer in all_peers[turn:] + all_peers[:turn]:
-                rows.append(run(place, peer, SCENARIO, number, options.seconds, options.warming))
+            order = all_peers[turn:] + all_peers[:turn]
+            rows += [run(place, peer, SCENARIO, number, options.seconds, options.warming) for peer in order]
     return rows
 
 
