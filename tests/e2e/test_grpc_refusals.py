@@ -28,6 +28,7 @@ RULES: Changes = {
     "global-filter own": {"action": "own", "path": "^/shop.Own/"},
     "global-filter elsewhere": {"action": "elsewhere", "path": "^/shop.Elsewhere/"},
     "global-filter closed": {"action": "close", "path": "^/shop.Closed/"},
+    "global-filter asked": {"action": "challenge", "path": "^/shop.Asked/"},
     "server-group strict": {"mtls-refusal": "400"},
     "server-group twin": {"mtls-refusal": "403"},
 }
@@ -69,6 +70,7 @@ async def refused(
         ("/shop.Limited/Add", "RESOURCE_EXHAUSTED", "Slow down.", 429),
         ("/shop.Own/Add", "FAILED_PRECONDITION", "Forbidden.", 200),
         ("/shop.Elsewhere/Add", "PERMISSION_DENIED", "Found", 302),
+        ("/shop.Asked/Add", "PERMISSION_DENIED", "A challenge has to be solved, by a browser.", 403),
         ("/nowhere/Add", "UNIMPLEMENTED", "404 Not Found", 404),
     ],
 )

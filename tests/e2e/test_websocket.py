@@ -20,8 +20,9 @@ import pytest_twisted
 from twisted.internet.defer import Deferred
 
 from tests.support.certificates import Issued, write_pem
+from tests.support.challenges import solved
 from tests.support.memory import merged
-from tests.support.node import PKI, Changes, Node, in_thread, until
+from tests.support.node import PKI, Changes, Node, in_thread, started, until
 
 sync_client: Any = pytest.importorskip("websockets.sync.client")
 exceptions: Any = pytest.importorskip("websockets.exceptions")
@@ -431,3 +432,31 @@ async def test_a_limit_counts_handshakes_and_one_on_messages_messages(pki: PKI, 
     assert refused.value.response.status_code == 429
     assert int(refused.value.response.headers["Retry-After"]) > 3000
     await node.stop()
+
+
+async def test_a_challenge_is_solved_before_the_handshake_and_holds_for_its_messages(pki: PKI, echo: Echo) -> None:
+    """A handshake cannot show a page, so it is refused; with a solution its messages pass what asks for one."""
+    changes: Changes = {
+        **OPEN,
+        "path-map all": {"inspect-messages": "text"},
+        "challenge": {"difficulty": "8"},
+        "global-filter asks": {"action": "challenge", "path": "^/"},
+    }
+    agent = "Mozilla/5.0 test"
+    async with started(pki, echo.port, changes) as node:
+
+        def challenged() -> str:
+            with node.client("open.test") as client:
+                lines = ("GET / HTTP/1.1", "Host: open.test", f"User-Agent: {agent}", "Accept: text/html", "", "")
+                return solved(client.ask("\r\n".join(lines).encode()).body)
+
+        def talk(cookie: str) -> str:
+            headers = {"Cookie": cookie} if cookie else {}
+            try:
+                with connected(node, additional_headers=headers, user_agent_header=agent, compression=None) as client:
+                    return _outcome(client, 1000)
+            except exceptions.InvalidStatus as refused:
+                return str(refused.response.status_code)
+
+        assert await in_thread(talk, "") == "403"
+        assert await in_thread(talk, await in_thread(challenged)) == "passes"
