@@ -7,6 +7,7 @@ that cannot be completed is cut, never ended as though it were whole.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from twisted.logger import Logger
@@ -25,6 +26,9 @@ from edgenode.rules.views.grpc import has_grpc, is_call
 
 _MOST_DROPPED = 64 * 1024
 """Bytes of an origin's body that are dropped before its connection is rather given up."""
+
+_LONGEST_DROPPED = 10.0
+"""Seconds for which they are."""
 
 _log = Logger()
 
@@ -94,11 +98,13 @@ class AnsweredRequest(ForwardedRequest):
         nothing was answered.
     :ivar grpc_status: the status of gRPC that the client was sent; ``None`` for none.
     :ivar sent: bytes of the response body.
+    :ivar ended: when it ended, on ``time.perf_counter``; 0 if it has not.
     """
 
     status = 0
     grpc_status: int | None = None
     sent = 0
+    ended = 0.0
     _answer: ResponseHead | None = None  # whose body is still to come
     _drops = 0  # bytes that are dropped yet of the body of an error that a page has replaced
 
@@ -176,7 +182,7 @@ class AnsweredRequest(ForwardedRequest):
         self._drops -= size
         if done:
             self.stream = None
-        elif self._drops <= 0:
+        elif self._drops <= 0 or time.perf_counter() > self.ended + _LONGEST_DROPPED:
             self.give_up()
 
     def _too_late(self) -> None:

@@ -47,13 +47,12 @@ class ProxyExchange(AnsweredRequest):
     :ivar listener: the name of its listener.
     :ivar event_headers: the names of the header fields whose values its event holds.
     :ivar time: when it began, seconds since the epoch.
-    :ivar began: the same on ``time.perf_counter``; likewise ``decided``, ``answered`` (by the origin), ``ended``;
-        0 if that did not happen.
+    :ivar began: the same on ``time.perf_counter``; likewise ``decided`` and ``answered`` (by the origin); 0 if
+        that did not happen.
     """
 
     decided = 0.0
     answered = 0.0
-    ended = 0.0
     _counted = ""
     _call: grpc.CallDeadline | None = None
     _interim_waits = False

@@ -300,6 +300,20 @@ def test_a_large_body_is_not_waited_for(pki: PKI, length: bytes) -> None:
         assert client.answer().body == b"ok"
 
 
+def test_a_body_that_trickles_is_not_waited_for(pki: PKI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody needs it, and its connection could be another's."""
+    monkeypatch.setattr("edgenode.proxy.answers._LONGEST_DROPPED", 0.0)
+    with memory.node(pki, ruled(error_page="503: plain.txt")) as node:
+        client = node.client()
+        client.send(get())
+        origin = node.origin()
+        origin.send(b"HTTP/1.1 503 x\r\nContent-Length: 9\r\n\r\n")
+        assert client.answer().body == b"Down.\n"
+        origin.send(b"x")
+        origin.read()
+        assert origin.ended
+
+
 def test_a_body_that_breaks_off_does_no_harm(pki: PKI) -> None:
     """The client has its page already, and its next request."""
     with memory.node(pki, ruled(error_page="503: plain.txt")) as node:
@@ -319,9 +333,12 @@ def test_an_error_while_the_client_still_sends_ends_the_request(pki: PKI) -> Non
     with memory.node(pki, ruled(error_page="413: plain.txt")) as node:
         client = node.client()
         client.send(get("/", "open.test", "Content-Length: 100", method="POST", body=b"begin"))
-        node.origin().send(b"HTTP/1.1 413 x\r\nContent-Length: 9\r\n\r\nhalf")
+        origin = node.origin()
+        origin.send(b"HTTP/1.1 413 x\r\nContent-Length: 9\r\n\r\nhalf")
         answer = client.answer()
         assert (answer.body, answer.fields("connection")) == (b"Down.\n", [b"close"])
+        origin.read()
+        assert origin.ended, "it waits for the rest of the request"
 
 
 def test_errors_of_an_origin_can_be_kept(pki: PKI) -> None:
