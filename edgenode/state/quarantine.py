@@ -35,7 +35,7 @@ _SET = 1.0
 _SAME = 1.0
 """Seconds; an entry that would be prolonged by less stays as it is."""
 
-_AT_ONCE = 500
+_AT_ONCE = 100
 """Entries that are taken out in one turn."""
 
 _LONGEST = 3600.0
@@ -190,10 +190,11 @@ class HeldValues:
     def start(self, reactor: Any, folder: pathlib.Path | None, tell: Tell) -> None:
         """Read what the folder's file keeps, and write what changes from now on; see
         :meth:`edgenode.state.interface.State.start`."""
-        self._told.tell, self._reactor = tell, reactor
+        self._told.tell, self._reactor = tell, None
         self._look_at_the_date()
         for entry in self._saving.start(reactor, folder, self._now(), self._most):
             self._hold(entry, kept=True)
+        self._reactor = reactor  # only now is there an end to wait for
         self._plan()
 
     def stop(self) -> Deferred[None]:
@@ -258,7 +259,7 @@ class HeldValues:
         if owner is None:
             owner = self._owners[entry.who] = _Owner(entry.who)
         owner.add(held, next(self._numbers))
-        if held.deadline < self._sweep_at:
+        if self._reactor is not None and held.deadline < self._sweep_at:
             self._plan()
 
     def _remove(self, held: _Held, *, quiet: bool = False) -> None:
