@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgenode.embedding.endpoint import EdgeEndpoint as EdgeEndpoint
     from edgenode.embedding.filtered_resource import FilteredResource as FilteredResource
     from edgenode.embedding.origin_agent import OriginAgent as OriginAgent
+    from edgenode.embedding.state_service import StateService as StateService
     from edgenode.model.decision import NOTHING as NOTHING
     from edgenode.model.decision import Action as Action
     from edgenode.model.decision import Close as Close
@@ -143,6 +144,7 @@ _HOMES = {
     "Secret": "model.settings",
     "Size": "model.settings",
     "Stage": "model.interfaces",
+    "StateService": "embedding.state_service",
     "Type": "rules.language.types",
     "Verification": "model.exchange",
     "Word": "model.settings",
