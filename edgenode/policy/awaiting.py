@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from edgenode.model.timers import Later
+from edgenode.state.interface import InTime
 
 T = TypeVar("T")
 Resume = Callable[[object, BaseException | None], None]
@@ -60,14 +61,16 @@ class Waiting:
 
     :param timeout: seconds for each of them; 0 for as long as they like.
     :param call_later: the timers.
+    :param given_up: is called if it is cancelled before there is a decision.
     :ivar judged: for the decision. To cancel it cancels the stage that is waited for.
     """
 
-    __slots__ = ("_call_later", "_resume", "_said", "_timeout", "_timer", "judged")
+    __slots__ = ("_call_later", "_given_up", "_resume", "_said", "_timeout", "_timer", "judged")
 
-    def __init__(self, timeout: float, call_later: Later) -> None:
+    def __init__(self, timeout: float, call_later: Later, given_up: Callable[[], object] = lambda: None) -> None:
         self._timeout = timeout
         self._call_later = call_later
+        self._given_up = given_up
         self._said: Deferred[Any] | None = None
         self._timer: Any = None
         self._resume: Resume | None = None
@@ -87,7 +90,7 @@ class Waiting:
             self._abandon()
             return
         self._resume = resume
-        if self._timeout:
+        if self._timeout and said.__class__ is not InTime:
             self._timer = self._call_later(self._timeout, self._expired)
 
     def _settled(self, said: Deferred[Any], answer: object, error: BaseException | None) -> None:
@@ -113,6 +116,7 @@ class Waiting:
     def _cancel(self, judged: object) -> None:
         self._resume = None
         self._abandon()
+        self._given_up()
 
     def _abandon(self) -> None:
         """Hear the stage no more, and have it stop."""

@@ -8,6 +8,7 @@ decision would be does not depend on the mode, only what becomes of it; under ``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any, ClassVar, Protocol
 
@@ -28,9 +29,12 @@ from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.inspection import Inspection
 from edgenode.policy.quarantine import Held
 from edgenode.policy.tagging import MESSAGE, Tagging
+from edgenode.state.interface import InTime
 
 _BUILT_IN = (Tagging, Challenges, GlobalFilters, Inspection, Held, Counting, Profile)
 """The stages whose decisions are what they should be; those of others are looked at."""
+
+_PENDING = (InTime, Deferred)
 
 _NO_STAGES: frozenset[str] = frozenset()
 _FAILED = frozenset((f"action:{FAILURE.name}",))
@@ -203,13 +207,12 @@ class Pipeline:
             try:
                 said = stage.decide(exchange)
                 if not isinstance(said, Decision):  # to ask for Deferred, an abstract class, takes ten times as long
-                    if said.__class__ is not Deferred or said.called:
+                    if said.__class__ not in _PENDING or said.called:
                         said = settled(said)
                     if isinstance(said, Deferred):
                         decision.timings += tuple(timings)
                         if waiting is None:
-                            waiting = Waiting(self.timeout, self.call_later)
-                            waiting.judged.addErrback(_undecided, decision)
+                            waiting = Waiting(self.timeout, self.call_later, partial(_undecided, decision))
                         waiting.wait(said, self._resume(exchange, decision, name, started, remaining, waiting))
                         return waiting.judged
                     if not isinstance(said, Decision):
@@ -281,9 +284,8 @@ class Pipeline:
         return Decision(_FAILED, (Reason(name, "", failed, "", FAILURE.name),), FAILURE)
 
 
-def _undecided(failure: Any, decision: Decision) -> Any:
+def _undecided(decision: Decision) -> None:
     """The client has gone before all stages have spoken: who wants to know its answer is told so, for nobody else has
     what was decided so far."""
     for each in decision.after:
         each.responded(499, 0, 0)
-    return failure

@@ -13,7 +13,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from edgenode.model.decision import Forward, Respond
+from edgenode.model.decision import Decision, Forward, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Response
 from edgenode.proxy import grpc
@@ -118,7 +118,7 @@ class ProxyExchange(AnsweredRequest):
         try:
             waiting = self.judge()
             if waiting is not None:
-                waiting.addCallback(lambda _: self._judged()).addErrback(self._failed_to_judge)
+                waiting.addCallback(self._judged_late).addErrback(self._failed_to_judge)
             elif self.wants:
                 self._client.accept_body()
             else:
@@ -134,7 +134,14 @@ class ProxyExchange(AnsweredRequest):
         if waiting is None:
             self._judged_with_body()
         else:
-            waiting.addCallback(lambda _: self._judged_with_body()).addErrback(self._failed_to_judge)
+            waiting.addCallback(self._judged_late, True).addErrback(self._failed_to_judge)
+
+    def _judged_late(self, decision: Decision, with_body: bool = False) -> None:
+        self.take_decision(decision)
+        if with_body:
+            self._judged_with_body()
+        else:
+            self._judged()
 
     def _judged_with_body(self) -> None:
         self._judged()

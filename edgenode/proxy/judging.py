@@ -72,7 +72,7 @@ class JudgedRequest:
     def judge(self) -> Deferred[Decision] | None:
         """Judge the request, or find that it wants its body first (:attr:`wants`).
 
-        :returns: a Deferred if a stage has to wait; :attr:`decision` is there when it fires.
+        :returns: a Deferred if a stage has to wait; what it fires with is for :meth:`take_decision`.
         """
         try:
             decision = self._judge()
@@ -157,12 +157,12 @@ class JudgedRequest:
 
     def _wait(self, decision: Deferred[Decision]) -> Deferred[Decision]:
         self._waiting = decision
-        return decision.addCallback(self._decided)
+        return decision
 
-    def _decided(self, decision: Decision) -> Decision:
+    def take_decision(self, decision: Decision) -> None:
+        """Take what the Deferred has fired with."""
         self._waiting = None
         self.decision = decision
-        return decision
 
     def _tag(self) -> None:
         """The automatic tags, for the event of a request that the pipeline has not seen."""

@@ -77,6 +77,10 @@ Answers = Sequence[Counted | None]
 """The answers to a list of calls in its order; ``None`` for those that did not count, and for all if nobody counts."""
 
 
+class InTime(Deferred[Answers]):
+    """Answers that come, or fail, within a time limit of the state's own: who waits for them needs no timer."""
+
+
 class StateAbsent(Exception):
     """The state cannot be asked, and no request is to pass without it: ``absent = closed``."""
 

@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from edgenode.state.interface import Answers, Call, Counted, Happened, StateAbsent, Tell
+from edgenode.state.interface import Answers, Call, Counted, Happened, InTime, StateAbsent, Tell
 from edgenode.state.memory import MemoryState
 from edgenode.state.redis_commands import PROBE, Commands
 from edgenode.state.redis_connection import RedisConnection
@@ -246,7 +246,7 @@ class Request:
         self._calls = calls
         self._again = False
         self.always = always
-        self.deferred: Deferred[Answers] = Deferred()
+        self.deferred = InTime()
 
     def answered(self, answer: bytes) -> None:
         """Hand on what the server has counted."""

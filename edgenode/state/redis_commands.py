@@ -25,8 +25,8 @@ _KINDS = {"fixed": b"f", "sliding": b"s", "distinct": b"d", "steps": b"t"}
 _REMEMBERED = 4096
 """Ways to count whose bytes are kept."""
 
-_MOST = 1 << 53
-"""No number of an answer is as large: in doubles they are exact up to it."""
+_LONGEST = 60
+"""Bytes of what is said of a call at the most."""
 
 _MICROSECOND = 1e-6
 
@@ -136,7 +136,7 @@ class Commands:
         found = self._known[way] = b"}:" + digest(name)[:16] + b"\r\n", b"".join(map(bulk, parts))
         return found
 
-    def read(self, answer: bytes, calls: Sequence[Call], sharing: News) -> tuple[list[Counted | None], list[int]]:
+    def read(self, answer: bytes, calls: Sequence[Call], sharing: News) -> tuple[list[Counted | None], Sequence[int]]:
         """What calls came to, and the positions of those whose keys are somebody else's.
 
         :param sharing: is told what is new in quarantine.
@@ -146,29 +146,37 @@ class Commands:
         counts, _, news = rest.partition(b"\n")
         if token != sharing.token or news:
             sharing.heard(token, news)
-        written = counts.split(b",")
-        if len(written) != len(calls):
+        if b"-" in counts or b"!" in counts or len(counts) > _LONGEST * len(calls):
+            return _one_by_one(counts, len(calls))
+        try:
+            numbers = [*map(int, counts.replace(b",", b" ").split(b" "))]
+        except ValueError:
+            raise Lie("expected three whole numbers") from None
+        if len(numbers) != 3 * len(calls):
             raise Lie("expected another number of answers")
-        answers: list[Counted | None] = []
-        faulty: list[int] = []
-        for each in written:
-            if len(each) > 1:
-                try:
-                    one, two, three = each.split(b" ")
-                    total, reset, wait = int(one), int(two), int(three)
-                except ValueError:
-                    raise Lie("expected three whole numbers") from None
-                if not (0 <= total < _MOST and 0 <= reset < _MOST and 0 <= wait < _MOST):
-                    raise Lie("numbers out of range")
-                answers.append(_counted(Counted, (total, reset * _MICROSECOND, wait * _MICROSECOND)))
-            elif each == b"-":
-                answers.append(None)
-            elif each == b"!":
-                faulty.append(len(answers))
-                answers.append(None)
-            else:
-                raise Lie("expected three whole numbers")
-        return answers, faulty
+        each = iter(numbers)
+        return [
+            _counted(Counted, (total, reset * _MICROSECOND, wait * _MICROSECOND))
+            for total, reset, wait in zip(each, each, each, strict=True)
+        ], ()
+
+
+def _one_by_one(counts: bytes, calls: int) -> tuple[list[Counted | None], Sequence[int]]:
+    """The same where some have not been counted."""
+    written = counts.split(b",")
+    if len(written) != calls:
+        raise Lie("expected another number of answers")
+    answers: list[Counted | None] = []
+    for each in written:
+        numbers = each.split(b" ")
+        if each in (b"-", b"!"):
+            answers.append(None)
+        elif len(each) <= _LONGEST and len(numbers) == 3 and all(map(bytes.isdigit, numbers)):
+            total, reset, wait = map(int, numbers)
+            answers.append(Counted(total, reset * _MICROSECOND, wait * _MICROSECOND))
+        else:
+            raise Lie("expected three whole numbers")
+    return answers, [at for at, each in enumerate(written) if each == b"!"]
 
 
 @lru_cache(1024)

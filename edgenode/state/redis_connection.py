@@ -10,6 +10,7 @@ Nothing is said to a server, and no password, before its certificate is verified
 
 from __future__ import annotations
 
+import re
 import socket
 from collections import deque
 from typing import Any, Protocol
@@ -40,6 +41,9 @@ _LINE = 4096
 
 _MOST = 10_000
 """Questions that wait for an answer; who asks more goes without."""
+
+
+_STRING = re.compile(rb"\$([0-9]{1,7})\r\n").match
 
 
 class Lie(Exception):
@@ -243,38 +247,38 @@ class RedisConnection:
             self._buffer.clear()
         at, size, pending = 0, len(data), self._pending
         while at < size:
-            end = data.find(b"\r\n", at, at + _LINE)
-            kind = data[at : at + 1]
-            if end < 0:
-                if size - at < _LINE and kind in (b"$", b"-"):
-                    self._keep(data[at:], size - at + 1)
-                else:
-                    self.end("its answer is none")
+            match = _STRING(data, at)
+            if match is None:
+                at = self._take_another(data, at)
+            elif (start := match.end()) + (length := int(match[1])) + 2 > size and length <= LONGEST:
+                self._keep(data[at:], start + length + 2 - at)
                 return
-            line, after = data[at + 1 : end], end + 2
-            if kind == b"$":
-                length = int(line) if line.isdigit() and len(line) < 8 else LONGEST + 1
-                start, after = after, after + length + 2
-                if length <= LONGEST and after > size:
-                    self._keep(data[at:], after - at)
-                    return
-                fine = length <= LONGEST and data[after - 2 : after] == b"\r\n"
-            else:
-                fine = kind == b"-"
-            if not fine or not pending:
+            elif not pending or data[start + length : start + length + 2] != b"\r\n":
                 self.end("its answer is none" if pending else "said more than it was asked")
-                return
-            asker, at = pending.popleft()[1], after
-            if kind == b"-":
-                self._refuse(asker, told(line.decode("utf-8", "replace")))
             else:
+                asker, at = pending.popleft()[1], start + length + 2
                 try:
-                    asker.answered(data[start : after - 2])
+                    asker.answered(data[start : start + length])
                 except Lie as lie:
                     self.end(f"its answer is none: {lie}")
                     asker.lost()
             if self._over:
                 return
+
+    def _take_another(self, data: bytes, at: int) -> int:
+        """Take an error, or wait for the rest of a line; returns where it ends."""
+        end, kind = data.find(b"\r\n", at, at + _LINE), data[at : at + 1]
+        if end < 0 and len(data) - at < _LINE and kind in (b"$", b"-"):
+            self._keep(data[at:], len(data) - at + 1)
+            return len(data)
+        if end < 0 or kind != b"-" or not self._pending:
+            self.end("its answer is none" if self._pending else "said more than it was asked")
+            return at
+        asker, error = self._pending.popleft()[1], told(data[at + 1 : end].decode("utf-8", "replace"))
+        if not asker.refused(error):
+            self.end(f"it says: {error}")
+            asker.lost()
+        return end + 2
 
     def _keep(self, data: bytes, needed: int) -> None:
         """Wait for the rest of an answer.
@@ -283,11 +287,6 @@ class RedisConnection:
         """
         self._buffer += data
         self._needed = needed
-
-    def _refuse(self, asker: Asker, error: str) -> None:
-        if not asker.refused(error):
-            self.end(f"it says: {error}")
-            asker.lost()
 
     def drained(self) -> None:
         """All is sent."""

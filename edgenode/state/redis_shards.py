@@ -33,7 +33,7 @@ class Whole(Protocol):
 
     always: bool
 
-    def settle(self, answers: list[Counted | None], faulty: list[int]) -> None:
+    def settle(self, answers: list[Counted | None], faulty: Sequence[int]) -> None:
         """All answers are there."""
 
     def lost(self) -> None:
@@ -103,7 +103,7 @@ class Sharded:
             unless=tuple(positions.index(each) for each in call.unless if each in positions),
         )
 
-    def answered(self, positions: list[int], answers: list[Counted | None], faulty: list[int]) -> None:
+    def answered(self, positions: list[int], answers: list[Counted | None], faulty: Sequence[int]) -> None:
         """A group is answered."""
         for at, answer in zip(positions, answers, strict=True):
             self._answers[at] = answer
