@@ -38,7 +38,7 @@ def added_lines(headers: Headers) -> bytes:
 
     :param headers: names in lower case; those of one hop, or of the framing, are left out.
     """
-    return header_lines([(name.title(), value) for name, value in headers if name not in ONE_HOP])
+    return b"".join([b"%b: %b\r\n" % (name.title(), value) for name, value in headers if name not in ONE_HOP])
 
 
 def origin_lines(rules: Responses, head: ResponseHead, exchange: Exchange, pseudonym: bytes) -> bytes:

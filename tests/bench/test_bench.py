@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from bench import counters, fairness, idle, interpreters, processes, proxy, reload, rules, site
+from bench import counters, fairness, idle, interpreters, limits, processes, proxy, reload, rules, site
 from bench.load import Report
 from bench.peers import bench
 from bench.tables import table
@@ -62,6 +62,16 @@ def test_limits_not_kept(measured: dict[str, list[float]]) -> None:
     text, kept = proxy.comparison(rows(**measured))
     assert not kept
     assert "NOT KEPT" in text
+
+
+@pytest.mark.parametrize(("everything", "kept"), [(140.0, True), (160.0, False)])
+def test_what_counting_costs_is_beside_the_node_without_it(everything: float, kept: bool) -> None:
+    """A node without Redis on the machine is judged without; everything else has to be kept."""
+    measured = rows(nginx_limits=[40.0], filters=[100.0], filters_limits=[110.0], filters_limits_acl_flow=[everything])
+    text, good = limits.comparison(measured)
+    assert good is kept
+    assert f"{everything / 100:.2f} x CPU" in text
+    assert "not measured" in text
 
 
 @pytest.mark.parametrize("failure", [{"errors": 1}, {"refused": 7}, {"repeated": 1}, {"requests": 0}])

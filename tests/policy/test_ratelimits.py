@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from edgenode.model.decision import Action, Decision
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange
-from edgenode.policy.actions import PREDEFINED, Block
+from edgenode.policy.actions import PREDEFINED, Block, Skip
+from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.keys import Part
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.ratelimits import RateLimit
@@ -23,6 +24,7 @@ from edgenode.policy.selection import Selection
 from edgenode.policy.stages import Rules, compiled, pipeline_of
 from edgenode.policy.tagging import MESSAGE
 from edgenode.policy.thresholds import Amount, Threshold
+from edgenode.rules.categories import entry
 from edgenode.state.memory import MemoryState
 from edgenode.testing.exchanges import exchange_of
 
@@ -197,6 +199,19 @@ def test_a_limit_that_is_not_global_holds_where_it_is_named() -> None:
     assert "counting" not in [stage.name for stage in Node({"a": limits["a"]}).pipeline.stages]
 
 
+def test_who_is_exempt_is_not_counted() -> None:
+    """By the word of an action that skips; other stages judge all the same, and the reasons say so."""
+    actions = {**ACTIONS, "staff": Skip("staff", exempts=frozenset(("rate-limits",)))}
+    filters = {"staff": GlobalFilter(entries=(entry("header.x-staff", "yes"),), action="staff")}
+    rules = Rules(global_filters=filters, rate_limits={"a": limit("1 per 1m")}, actions=actions)
+    pipeline = pipeline_of(compiled(rules), selection=Selection(MemoryState()))
+    for headers, over in (([("X-Staff", "yes")], False),) * 3 + (([], False), ([], True)):
+        decision = pipeline.decide(exchange_of("GET", "https://www.test/", headers))
+        assert isinstance(decision, Decision)
+        assert ("limit:a" in decision.tags) == over
+        assert any(reason.entry == "left out" for reason in decision.reasons) == bool(headers)
+
+
 def test_messages_of_websockets_are_counted_by_who_includes_their_tag() -> None:
     """They are no requests."""
     limits = {"requests": limit("0 per 1m"), "messages": limit("0 per 1m", include=(MESSAGE,))}
@@ -247,9 +262,9 @@ def test_a_ban_outlasts_the_window_and_counts_nothing_meanwhile() -> None:
     assert banned.reasons[0].annotation == "banned"
     assert "limit:login" in banned.tags
     assert node.ask(address="192.0.2.8").action is None
-    (entry,) = node.state.quarantine.entries()
-    assert (entry.key, entry.value, entry.who) == ("rate-limit login", "192.0.2.7", "rate-limit login")
-    assert (entry.until - entry.since, entry.action) == (600.0, "rate-limit")
+    (ban,) = node.state.quarantine.entries()
+    assert (ban.key, ban.value, ban.who) == ("rate-limit login", "192.0.2.7", "rate-limit login")
+    assert (ban.until - ban.since, ban.action) == (600.0, "rate-limit")
     node.clock.time += 100
     assert node.ask().action is None
 
