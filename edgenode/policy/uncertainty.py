@@ -6,6 +6,7 @@ Law: a filter that is not named here is as the engine says, whatever the unknown
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from attrs import define, field
@@ -16,6 +17,7 @@ from edgenode.rules.formulas import Computed, Formula, Leaf, Reads, every
 from edgenode.rules.matching.certainty import Certainty, NotKnown, Unknown
 
 _Reader = Callable[[Exchange], Any]
+_CERTAIN: Mapping[str, Unknown] = MappingProxyType({})
 
 
 @define(eq=False)
@@ -25,7 +27,7 @@ class UncertainFilters:
     _filters: Filters
     _looks: dict[object, tuple[_Reader, set[str]]] = field(factory=dict, init=False)
     _reads: dict[str, Reads] = field(factory=dict, init=False)
-    _doubtful: dict[frozenset[object], tuple[str, ...]] = field(factory=dict, init=False)
+    _doubtful: dict[tuple[frozenset[object], frozenset[str]], tuple[str, ...]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         for name, formula in self._filters.formulas.items():
@@ -33,19 +35,23 @@ class UncertainFilters:
             for key, read in _looks(formula):
                 self._looks.setdefault(key, (read, set()))[1].add(name)
 
-    def depending(self, exchange: Exchange, matched: Collection[str]) -> Mapping[str, Unknown]:
+    def depending(
+        self, exchange: Exchange, matched: Collection[str], maybe: Mapping[str, Unknown] = _CERTAIN
+    ) -> Mapping[str, Unknown]:
         """The filters that are not certain, each with what it depends on.
 
         :param exchange: with the tags that were there before the filters; it raises
             :class:`~edgenode.rules.matching.certainty.NotKnown` where something is asked that is not known.
         :param matched: the filters that the engine found to match, with anything in the unknown's place.
+        :param maybe: the tags that it may have had besides, each with what that depends on.
         """
         unknown = frozenset(key for key, (read, _) in self._looks.items() if not _known(read, exchange))
-        if unknown not in self._doubtful:
-            self._doubtful[unknown] = self._reached(unknown)
-        doubtful = self._doubtful[unknown]
+        key = unknown, frozenset(maybe)
+        if key not in self._doubtful:
+            self._doubtful[key] = self._reached(*key)
+        doubtful = self._doubtful[key]
         found: dict[str, Unknown] = {}
-        possible: dict[str, Unknown] = {}
+        possible = dict(maybe)
         sections = self._filters.filters
         sure = {tag for name in matched if name not in doubtful for tag in sections[name].tags}
         for name in doubtful:
@@ -57,11 +63,11 @@ class UncertainFilters:
                 sure.update(sections[name].tags)
         return found
 
-    def _reached(self, unknown: frozenset[object]) -> tuple[str, ...]:
-        """The filters that look at the unknown, or for a tag of such a filter, in the order of judging."""
+    def _reached(self, unknown: frozenset[object], maybe: frozenset[str]) -> tuple[str, ...]:
+        """The filters that look at the unknown, or for such a tag, or one of such a filter, in the order of judging."""
         reached = {name for key in unknown for name in self._looks[key][1]}
         while True:
-            tags = {tag for name in reached for tag in self._filters.filters[name].tags}
+            tags = maybe.union(*(self._filters.filters[name].tags for name in reached))
             more = {name for name, reads in self._reads.items() if reads.tags & tags or (reads.computes and tags)}
             if more <= reached:
                 return tuple(name for name in self._filters.order if name in reached)

@@ -18,6 +18,7 @@ from edgenode.policy.dynamicrules import DynamicRule
 from edgenode.policy.flows import Flow
 from edgenode.policy.keys import Part
 from edgenode.policy.ratelimits import RateLimit
+from edgenode.policy.tagging import HUMAN
 from edgenode.policy.tallies import refuses
 from edgenode.proxy.routing import ServedPathMap
 from edgenode.rules.formulas import Formula
@@ -81,6 +82,8 @@ class DoubtfulCounts:
         if profile is not None and Profile.name in asked:
             lists = self._configuration.acl_profiles[profile.profile].lists()
             doubtful = [possible[tag] for tags in lists.values() for tag in tags if tag in possible]
+            if HUMAN in possible and not decision.tags.isdisjoint(lists["deny-bot"]):
+                doubtful.append(possible[HUMAN])
             if doubtful:
                 found[f"acl-profile {profile.profile}"] = frozenset[str]().union(*doubtful)
         return found

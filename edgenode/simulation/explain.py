@@ -14,15 +14,16 @@ from attrs import evolve, frozen
 
 from edgenode.config.load import Configuration
 from edgenode.config.notation import suggestion
-from edgenode.model.decision import Decision, Forward, Outcome, Reason, Respond
+from edgenode.model.decision import Action, Decision, Forward, Outcome, Reason, Respond
 from edgenode.model.errors import ClientError, printable
 from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Headers, Response
 from edgenode.policy.acl import Profile
+from edgenode.policy.challenge import Challenges, for_humans
 from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.responses import Responses
-from edgenode.policy.tagging import AUTOMATIC
+from edgenode.policy.tagging import AUTOMATIC, HUMAN
 from edgenode.proxy.answers import own_lines, paged
 from edgenode.proxy.grpc import status_of, trailers_only
 from edgenode.proxy.headers import answered_here
@@ -39,6 +40,7 @@ from edgenode.simulation.overhearing import (
     Overheard,
     automatic_tags,
     before_filters,
+    challenge_tags,
     filters_judged,
     own_stages,
     stages_told,
@@ -181,13 +183,13 @@ def _judged(
         return told | _refused(judged.refusal, style, alert)
     path_map = judged.path_map
     assert path_map is not None and exchange.request is not None
-    automatic = automatic_tags(path_map.pipeline, exchange, decision)
+    automatic, solved = automatic_tags(path_map.pipeline, exchange), challenge_tags(path_map.pipeline, exchange)
     asked = filters_judged(decision)
     own = own_stages(path_map.pipeline)
     earlier = frozenset[str]().union(*(stage.said.tags for stage in before_filters(path_map.pipeline)))
     filters = Filters.of(configuration.global_filters, configuration.rules.definitions, configuration.contents.feeds)
-    traces = filters.traces(exchange.tagged(automatic | earlier)) if asked else {}
-    told["tags"] = list(_tags(configuration, exchange, automatic, filters, traces, decision, own))
+    traces = filters.traces(exchange.tagged(automatic | solved | earlier)) if asked else {}
+    told["tags"] = list(_tags(configuration, exchange, automatic, solved, filters, traces, decision, own))
     told["filters"] = _filters(filters.filters, traces)
     if wanted:
         why = "" if asked else "mode = off" if decision.mode == "off" else "a stage has failed, or decided before"
@@ -230,6 +232,7 @@ def _tags(
     configuration: Configuration,
     exchange: Exchange,
     automatic: frozenset[str],
+    solved: frozenset[str],
     filters: Filters,
     traces: Mapping[str, Trace],
     decision: Decision,
@@ -243,6 +246,7 @@ def _tags(
         ("security policy", policy, own),
         ("trust store", "", (tag for tag in vouched if tag in automatic)),
     ]
+    sources.append(("stage", Challenges.name, solved))
     sources += [("stage", stage.name, sorted(stage.said.tags)) for stage in own_stages]
     sources += [("global filter", name, filters.filters[name].tags) for name, trace in traces.items() if trace.holds]
     matched = [filters.filters[name] for name, trace in traces.items() if trace.holds]
@@ -261,6 +265,11 @@ def _tags(
             if tag not in seen:
                 seen.add(tag)
                 yield {"tag": tag, "from": kind, "name": name}
+
+
+def _met(action: Action | None, decision: Decision) -> Action | None:
+    """An action as a request meets it: of a human, who has solved a challenge, it asks for none."""
+    return for_humans(action) if action is not None and HUMAN in decision.tags else action
 
 
 _BEHIND: Mapping[str, str] = {
@@ -340,10 +349,14 @@ def _actions(
     names = [name for name in filters if name in traces and traces[name].holds]
     own = {f"stage {each.name}": each.said.action for each in own_stages(pipeline)}
     first = [f"stage {each.name}" for each in before_filters(pipeline)]
-    by_filters = [(actions[proposal], name) for name in names if (proposal := filters[name].action) is not None]
+    by_filters = [
+        (action, name)
+        for name in names
+        if (proposal := filters[name].action) is not None and (action := _met(actions[proposal], decision)) is not None
+    ]
     by_stages = [(action, name) for name, action in own.items() if action is not None]
     behind = [
-        (actions.get(why.action, winner), f"{_BEHIND[why.stage]} {why.filter}")
+        (_met(actions.get(why.action, winner), decision), f"{_BEHIND[why.stage]} {why.filter}")
         for why in decision.reasons
         if why.stage in _BEHIND and why.action
     ]

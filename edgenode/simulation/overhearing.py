@@ -23,7 +23,6 @@ from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.quarantine import Held
 from edgenode.policy.ratelimits import CompiledLimit
-from edgenode.policy.tagging import BOT, HUMAN
 from edgenode.rules.matching.certainty import NotKnown, Unknown
 
 
@@ -100,13 +99,17 @@ def before_filters(pipeline: Pipeline) -> Iterable[Overheard]:
             yield stage
 
 
-def automatic_tags(pipeline: Pipeline, exchange: Exchange, decision: Decision) -> frozenset[str]:
-    """The tags that the node itself puts on before the global filters."""
+def automatic_tags(pipeline: Pipeline, exchange: Exchange) -> frozenset[str]:
+    """The tags that the node itself puts on before anything else."""
     automatic = pipeline.tagging.decide(exchange)
     assert isinstance(automatic, Decision)
-    if any(isinstance(stage, Challenges) for stage in pipeline.stages):
-        return automatic.tags | {HUMAN if HUMAN in decision.tags else BOT}
     return automatic.tags
+
+
+def challenge_tags(pipeline: Pipeline, exchange: Exchange) -> frozenset[str]:
+    """The tag that says whether a client has solved a challenge, where one may be sent."""
+    challenges = (stage for stage in pipeline.stages if isinstance(stage, Challenges))
+    return frozenset[str]().union(*(each.decide(exchange).tags for each in challenges))
 
 
 def own_stages(pipeline: Pipeline) -> list[Overheard]:

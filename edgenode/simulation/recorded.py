@@ -28,6 +28,7 @@ from edgenode.model.exchange import (
     Verification,
 )
 from edgenode.node.event_fields import ATTRIBUTES, Values, attributes, read_event
+from edgenode.policy.tagging import BOT, HUMAN
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.proxy.streams import RequestHead
@@ -97,6 +98,7 @@ class Recorded:
     :ivar received: bytes of the body that came; there may have been more of them.
     :ivar answer: what the client was sent if the origin was asked: the status, bytes of the body, and what the origin
         answered, as :meth:`edgenode.model.decision.After.responded` is told; ``None`` if the origin was not asked.
+    :ivar human: whether the client had solved a challenge; ``None`` if nobody looked.
     :ivar filter: the filter whose action was taken, empty if none was.
     :ivar unsure: what is not known that the route, or the verdict on the client, may depend on; empty for nothing.
     :ivar probe_connection: the connection, raising where what is not known is looked at.
@@ -112,6 +114,7 @@ class Recorded:
     verdict: Verdict
     received: int
     answer: tuple[int, int, int] | None
+    human: bool | None
     filter: str
     unsure: str
     probe_connection: Connection
@@ -164,6 +167,7 @@ class Recorded:
             verdict,
             values["bytes.received"],
             _answer(values),
+            True if HUMAN in values["tags"] else False if BOT in values["tags"] else None,
             _filter(values),
             "" if connection.client is None or _known(values).keys() >= _TAGGED else "certificate",
             probe_connection,

@@ -18,13 +18,21 @@ from edgenode.policy.actions import TYPES
 from edgenode.policy.challenge import Challenge
 from edgenode.policy.explaining import Filters
 from edgenode.policy.globalfilters import GlobalFilters
+from edgenode.policy.tagging import BOT, HUMAN
 from edgenode.policy.uncertainty import UncertainFilters
 from edgenode.proxy.routing import ServedGroup, ServedPathMap
 from edgenode.rules.formulas import Formula
 from edgenode.rules.matching.certainty import Certainty, NotKnown, Unknown
 from edgenode.rules.section_formulas import formula_of
 from edgenode.simulation.doubtful_counts import DoubtfulCounts
-from edgenode.simulation.overhearing import KINDS_BEHIND, automatic_tags, before_filters, filters_judged, own_stages
+from edgenode.simulation.overhearing import (
+    KINDS_BEHIND,
+    automatic_tags,
+    before_filters,
+    challenge_tags,
+    filters_judged,
+    own_stages,
+)
 from edgenode.simulation.recorded import LONGEST_LINE, NoEvent, NotJudged, Recorded, Verdict
 from edgenode.simulation.simulator import Judged, NetworkNeeded, Simulator
 
@@ -54,6 +62,8 @@ class NotCertain:
 
 
 Answer = Certain | NotCertain
+
+_SOLVED = frozenset(("the solution of a challenge",))
 
 
 class Replayer:
@@ -132,9 +142,14 @@ class Replayer:
             return NotCertain(frozenset(("what a field fails for",)), (GlobalFilters.name,))
         sure, possible = frozenset[str](), dict[str, Unknown]()
         if filters_judged(decision):
-            automatic = automatic_tags(path_map.pipeline, judged.exchange, decision)
+            automatic = automatic_tags(path_map.pipeline, judged.exchange)
             sure = automatic.union(*(stage.said.tags for stage in before_filters(path_map.pipeline)))
-            depending = self._doubts.depending(recorded.probe(judged.exchange.tagged(sure)), matched)
+            solved = challenge_tags(path_map.pipeline, judged.exchange)
+            if HUMAN in solved or recorded.human is False:  # who was a bot then is one now
+                sure |= solved
+            elif solved:  # without its cookie nobody knows
+                possible |= {HUMAN: _SOLVED, BOT: _SOLVED}
+            depending = self._doubts.depending(recorded.probe(judged.exchange.tagged(sure)), matched, possible)
             sections = self._filters.filters
             sure = sure.union(*(sections[name].tags for name in matched if name not in depending))
             for tag, missing in ((tag, depending[name]) for name in depending for tag in sections[name].tags):
@@ -157,8 +172,8 @@ class Replayer:
             return NotCertain(frozenset[str]().union(*mattering.values()), tuple(mattering))
         if not depending and not behind:
             winner = decision.action
-        if isinstance(winner, Challenge) and not recorded.verdict.same(Verdict(winner.name, recorded.verdict.status)):
-            return NotCertain(frozenset(("the solution of a challenge",)), (by,))
+        if isinstance(winner, Challenge) and HUMAN in possible:
+            return NotCertain(_SOLVED, (by,))
         return self._verdict(judged, recorded, winner, by)
 
     def _tell(self, decision: Decision, recorded: Recorded) -> None:

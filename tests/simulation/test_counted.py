@@ -194,6 +194,22 @@ def test_no_state_of_a_node_is_touched(file: pathlib.Path, capsys: pytest.Captur
         assert counts(told(file, capsys, "https://www.test/"))["rate-limit few"] == [("ip: 192.0.2.7", 1, 1)]
 
 
+def test_who_has_solved_a_challenge_is_told(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The stage puts on the tag that filters look for, and both evaluations see it."""
+    write_server(tmp_path, "www.test")
+    rules = "[global-filter b]\ntag = bot\ntags = program\n[acl-profile shop]\ndeny-bot = program\n"
+    ini = changed({"hosts = shop.example": "hosts = www.test", "[path-map all]": "[path-map all]\nacl-profile = shop"})
+    (tmp_path / "edge.ini").write_text(f"{ini}\n{rules}")
+    found = told(tmp_path / "edge.ini", capsys, "https://www.test/")
+    assert found["agrees"]
+    assert {"tag": "bot", "from": "stage", "name": "challenge"} in found["tags"]
+    assert {"tag": "program", "from": "global filter", "name": "b"} in found["tags"]
+    assert (found["acl"]["decides"], found["acl"]["action"]) == ("deny-bot: program", "challenge")
+    assert [(each["action"], each["filter"], each["taken"]) for each in found["actions"]] == [
+        ("challenge", "ACL profile shop", True),
+    ]
+
+
 def test_people_read_it(file: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each section."""
     assert command.main(["explain", str(file), "https://www.test/one?name=a", "--repeat", "3"]) == 0

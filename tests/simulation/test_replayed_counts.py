@@ -213,6 +213,17 @@ def test_a_challenge_is_certain_only_if_it_was_one(folder: pathlib.Path) -> None
     lines = events(configured(folder), [(0, "/")])
     assert verdicts(challenging, lines) == ["the solution of a challenge? acl-profile p"]
     assert verdicts(challenging, events(challenging, [(0, "/")])) == ["challenge 403 acl-profile p"]
+    filters = (
+        "[global-filter b]\ntag = bot\naction = challenge\n[global-filter h]\ntag = human\npath = ^/x\naction = block\n"
+    )
+    challenging = configured(folder, filters)
+    assert verdicts(challenging, events(configured(folder), [(0, "/"), (1, "/x")])) == [
+        "the solution of a challenge? b",
+        "the solution of a challenge? b h",
+    ]
+    assert verdicts(challenging, events(challenging, [(0, "/"), (1, "/x")])) == ["challenge 403 b", "challenge 403 b"]
+    harmless = configured(folder, f"{filters}[global-filter c]\naction = block\npath = ^/\n")
+    assert verdicts(harmless, events(configured(folder), [(0, "/")])) == ["block 403 c"]
 
 
 def test_two_configurations_count_each_for_itself(folder: pathlib.Path) -> None:
