@@ -6,16 +6,14 @@ event can be forged within another. What is the same for many exchanges of a con
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from types import SimpleNamespace
 from typing import Any
 
 from edgenode.model.errors import ClientError, OriginError
-from edgenode.model.exchange import NO_CERTIFICATE, ClientIdentity, Connection, Request
+from edgenode.model.exchange import Request
 from edgenode.model.interfaces import Record
 from edgenode.model.presentation import Presentation
 from edgenode.node.event_fields import ALL_ROWS, ROWS, Row
@@ -229,39 +227,7 @@ def _write(row: Row) -> Callable[[Any], str]:
     if not row.inner:
         return row.kind.write
     members = members_of(row.inner)
-    if row.path == "certificate":
-        return _of_certificates(members)
     return lambda value: f"{{{members(value)}}}"
-
-
-_REMEMBERED, _LARGEST_REMEMBERED = 256, 8192
-"""Certificates of which it is remembered what was written, and the bytes of one with its chain."""
-
-
-def _of_certificates(members: Callable[[object], str]) -> Callable[[Connection], str]:
-    """What writes the client's certificate of a connection. Most clients come again, and to look all of it up takes a
-    tenth of the time to write it. All that it depends on is looked up, the verdict too."""
-
-    def write(client: ClientIdentity | None) -> str:
-        verification = NO_CERTIFICATE if client is None else client.verification
-        return f"{{{members(SimpleNamespace(client=client, verification=verification))}}}"
-
-    remembered = functools.lru_cache(_REMEMBERED)(write)
-
-    def of(connection: Connection) -> str:
-        client = connection.client
-        if client is not None and _size(client) > _LARGEST_REMEMBERED:
-            return write(client)
-        try:
-            return remembered(client)
-        except TypeError:  # somebody else has made it, with lists in the place of tuples
-            return write(client)
-
-    return of
-
-
-def _size(client: ClientIdentity) -> int:
-    return len(client.leaf) + sum(map(len, client.chain_sent)) + sum(map(len, client.chain_verified))
 
 
 _fixed = members_of(ALL_ROWS[path] for path in _FIXED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import inspect
 import json
 import re
 from operator import attrgetter
@@ -274,41 +273,6 @@ def test_the_fixed_part_is_made_once() -> None:
 
 
 # -- read --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"verification": evolve(CLIENT.verification, revoked=not CLIENT.verification.revoked)},
-        {"subject": "CN=other"},
-        {"tags": ("other",)},
-        {"chain_sent": (b"other",)},
-        {"crl_next_update": datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)},
-        {"extended_key_usages": ["1.2.3"]},
-        {"leaf": bytes(event_record._LARGEST_REMEMBERED), "subject": "CN=large"},
-        None,
-    ],
-    ids=["verdict", "subject", "tags", "chain", "revocation list", "a list", "large", "none"],
-)
-def test_what_is_remembered_of_a_certificate_is_of_that_alone(changes: dict[str, Any] | None) -> None:
-    """And of that verdict on it: whatever is another is written anew, though all the rest is the same."""
-    connection = evolve(CONNECTION, client=None if changes is None else evolve(CLIENT, **changes))
-    members = event_record.members_of(ALL_ROWS["certificate"].inner)
-    for each in (evolve(CONNECTION, client=CLIENT), connection) * 2:
-        exchange = evolve(EXCHANGE, connection=each)
-        line = event_line(FakeRecord(exchange=exchange))
-        assert f'"certificate":{{{members(each)}}}' in line
-
-
-def test_what_is_remembered_of_certificates_is_bounded() -> None:
-    """In number, and each in size."""
-    write = event_record._of_certificates(lambda owner: "")
-    (remembered,) = [each for each in inspect.getclosurevars(write).nonlocals.values() if hasattr(each, "cache_info")]
-    for number in range(1000):
-        write(evolve(CONNECTION, client=evolve(CLIENT, serial=f"{number}")))
-    write(evolve(CONNECTION, client=evolve(CLIENT, chain_sent=(bytes(event_record._LARGEST_REMEMBERED),))))
-    assert remembered.cache_info().currsize == event_record._REMEMBERED
-    assert remembered.cache_info().misses == 1000
 
 
 @given(records)
