@@ -306,12 +306,16 @@ def identity_of(certificate: crypto.X509, verification: Verification) -> ClientI
 
 
 _NAMES = tuple(each.name for each in attrs.fields(ClientIdentity))
+_PLACES = {name: place for place, name in enumerate(_NAMES)}
 _values = attrgetter(*_NAMES)
 
 
-def _with(identity: ClientIdentity, **changes: object) -> ClientIdentity:
-    """What ``attrs.evolve`` does, for every new connection, in a quarter of its time."""
-    return ClientIdentity(**dict(zip(_NAMES, _values(identity), strict=True), **changes))
+def _with(identity: ClientIdentity, **changes: Any) -> ClientIdentity:
+    """What ``attrs.evolve`` does, for every new connection, in half of its time."""
+    values = [*_values(identity)]
+    for name, value in changes.items():
+        values[_PLACES[name]] = value
+    return ClientIdentity(*values)
 
 
 KEY_TYPES = {
