@@ -44,8 +44,6 @@ class ProxyExchange(AnsweredRequest):
     :param load: where it counts.
     :param stream: the client's stream, for the response.
     :param head: the request.
-    :ivar listener: the name of its listener.
-    :ivar event_headers: the names of the header fields whose values its event holds.
     :ivar time: when it began, seconds since the epoch.
     :ivar began: the same on ``time.perf_counter``; likewise ``decided`` and ``answered`` (by the origin); 0 if
         that did not happen.
