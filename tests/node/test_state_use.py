@@ -80,6 +80,17 @@ async def test_a_reload_forgets_nothing(pki: PKI, origin: Origin) -> None:
         assert await in_thread(statuses, node, 1) == [429], "not even while no section asked for it"
 
 
+async def test_counts_are_exact_while_it_is_reloaded(pki: PKI, origin: Origin) -> None:
+    """Again and again, under load: as many get through as may, not one more or less."""
+    limited: Changes = {"rate-limit few": {"limit": "100 per 1h"}}
+    async with started(pki, origin, limited) as node:
+        clients = [in_thread(statuses, node, 70) for _ in range(3)]
+        for number in range(6):
+            await node.reload(origin, {**limited, "global-filter x": {"path": f"/{number}", "tags": "xyz"}})
+        answers = [status for each in clients for status in await each]
+    assert (answers.count(200), answers.count(429)) == (100, 110)
+
+
 async def test_a_node_that_starts_again_goes_on(pki: PKI, origin: Origin, tmp_path: pathlib.Path) -> None:
     """What it counts and holds is there in its next life; a folder that a reload names gets all that is held."""
     async with started(pki, origin, LIMITED) as node:
