@@ -116,7 +116,7 @@ class ProxyExchange(AnsweredRequest):
         try:
             waiting = self.judge()
             if waiting is not None:
-                waiting.addCallback(self._judged_late).addErrback(self._failed_to_judge)
+                waiting.addCallbacks(self._judged_late, self._failed_to_judge)
             elif self.wants:
                 self._client.accept_body()
             else:
@@ -132,14 +132,17 @@ class ProxyExchange(AnsweredRequest):
         if waiting is None:
             self._judged_with_body()
         else:
-            waiting.addCallback(self._judged_late, True).addErrback(self._failed_to_judge)
+            waiting.addCallbacks(self._judged_late, self._failed_to_judge, (True,))
 
     def _judged_late(self, decision: Decision, with_body: bool = False) -> None:
-        self.take_decision(decision)
-        if with_body:
-            self._judged_with_body()
-        else:
-            self._judged()
+        try:  # an errback behind this would cost every request a step
+            self.take_decision(decision)
+            if with_body:
+                self._judged_with_body()
+            else:
+                self._judged()
+        except BaseException:
+            self._failed_to_judge(Failure())
 
     def _judged_with_body(self) -> None:
         self._judged()
