@@ -140,6 +140,21 @@ SPELLINGS: dict[str, tuple[str, list[bytes]]] = {
             )
         ],
     ),
+    "addresses that it claims": (
+        "ip",
+        [
+            request("/", f"{name}: 198.51.100.{n}")
+            for n, name in enumerate(("X-Forwarded-For", "X-Real-IP", "Forwarded", "Client-IP", "True-Client-IP") * 2)
+        ],
+    ),
+    "spellings of a host": (
+        "authority",
+        [request(host=host) for host in ("open.test", "OPEN.test", "open.test.", "open.test:443", "Open.Test:443")] * 2,
+    ),
+    "forms of a target": (
+        "path",
+        [request(target) for target in ("/a", "https://open.test/a", "https://open.test:443/a", "/a?") * 2],
+    ),
     "nothing at all": ("header.x-user", [request("/", "X-User:") for _ in range(7)]),
     "more values than there are keys": (
         "header.x-user",
@@ -155,6 +170,16 @@ def test_no_spelling_is_another_client(pki: PKI, spelling: str) -> None:
     assert len(requests) > 5
     with Origin(pki) as origin, alone(pki, origin, limited(key=key)) as node:
         assert each(node, *requests) == 5
+
+
+def test_behind_a_proxy_the_address_that_it_reports_is_counted(pki: PKI) -> None:
+    """The last one: those before it the client has written."""
+    changes = {**limited(key="ip"), "edge": {"trusted-proxies": "127.0.0.1"}}
+    with Origin(pki) as origin, alone(pki, origin, changes) as node:
+        assert each(node, *(request("/", f"X-Forwarded-For: 198.51.100.{n}, 192.0.2.7") for n in range(7))) == 5
+        assert each(node, *(request("/", f"X-Forwarded-For: 192.0.2.7, 2001:db8:1:2::{n + 1}") for n in range(7))) == 5
+        assert each(node, *(request("/", f"X-Forwarded-For: 2001:db8:1:{n + 3}::1") for n in range(7))) == 7
+        assert each(node, *[request("/", "X-Forwarded-For: nobody") for n in range(7)]) == 5
 
 
 def test_an_argument_is_found_in_a_body_too(pki: PKI) -> None:
