@@ -20,7 +20,7 @@ from edgenode.node.control import Report
 from edgenode.policy.actions import Skip
 from edgenode.policy.dynamicrules import is_common
 from edgenode.policy.keys import Part
-from edgenode.policy.quarantine import moment
+from edgenode.policy.quarantine import is_ban, moment
 from edgenode.rules.networks import network
 from edgenode.state.interface import Entry, Quarantine
 
@@ -131,7 +131,7 @@ def _lift(order: Mapping[str, str], who: str, configuration: Configuration, now:
         return _lift_all(quarantine, order["who"], who)
     key, value = order["key"], order["value"]
     lifted = quarantine.lift(key, value, who)  # as the list shows it: a ban, or what no category has any more
-    if lifted is None and " " not in key:
+    if lifted is None and not is_ban(key):
         part, value = _read(order)
         key = part.word
         lifted = quarantine.lift(key, value, who)
@@ -171,7 +171,7 @@ def listed(order: Mapping[str, str], entries: Sequence[Entry]) -> Report:
     :param entries: all that there are.
     """
     key = order.get("key", "")
-    if key and " " not in key:
+    if key and not is_ban(key):
         try:
             key = Part.from_text(key).word
         except InvalidValue as problem:

@@ -291,7 +291,7 @@ def _bytes(part: Part, text: str) -> object:
 
 def _address(part: Part, text: str) -> object:
     found = network(text)
-    if found.prefixlen != found.max_prefixlen:
+    if found.prefixlen not in (found.max_prefixlen, part.bits[found.version == 6]):
         raise InvalidValue(f"of {part.word} single addresses are held, and no networks", 0)
     return found.version, int(found.network_address)
 

@@ -32,6 +32,11 @@ DYNAMIC_RULE = "dynamic-rule "
 """What the holder's name begins with where that is a dynamic rule."""
 
 
+def is_ban(key: str) -> bool:
+    """Whether a key of an entry is the header of the limit that has banned."""
+    return key.startswith("rate-limit ")
+
+
 _MOST_KNOWN = 1024
 """Decisions that are kept, for who is held comes again and again."""
 
@@ -53,7 +58,7 @@ class Words:
         """The parts of other keys."""
         found = []
         for key in sorted(keys):
-            if " " in key or key == ADDRESS:
+            if is_ban(key) or key == ADDRESS:
                 continue
             try:
                 found.append(Part.from_text(key))

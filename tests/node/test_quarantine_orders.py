@@ -8,10 +8,14 @@ import os
 import pathlib
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgenode.config.load import Configuration
 from edgenode.node.control import Report
 from edgenode.node.quarantine_orders import LONGEST_WHY, MOST_SHOWN, obey, user
+from edgenode.rules.categories import CATEGORIES
+from edgenode.rules.fields import FIELDS
 from edgenode.state.interface import Entry
 from tests.support.node import PKI, ini
 
@@ -239,3 +243,40 @@ def test_it_needs_no_folder(tmp_path: pathlib.Path, node: Configuration) -> None
     """Without ``[edge] state`` entries last as long as the process."""
     assert node.edge.state is None
     assert order(node, "add", "ip", "203.0.113.7").done
+
+
+# -- whatever is held can be lifted ------------------------------------------------------------------------------------
+
+_NAMED = ("x", "my name", "a|b", "%3D")
+_KEYS = [
+    *(f"{name}.{word}" for name, each in CATEGORIES.items() if each.named for word in _NAMED),
+    *(name for name, each in CATEGORIES.items() if not each.named),
+    *FIELDS,
+    "tag.geo-country",
+    "ip/24/56",
+]
+_USUAL = (
+    "yes", "1", "AS5", "germany", "ab" * 32, "AB:CD", "192.0.2.0/24", "2001:DB8::/32", "::7", "clientAuth", "RSA",
+    "all", "geo-country:de", "x" * 600, "\u017f", "\u0130", "\u00df", " a ", "sha256:" + "a" * 32, "sha256:" + "A" * 32,
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(_KEYS), st.text(max_size=20) | st.sampled_from(_USUAL) | st.ip_addresses().map(str))
+def test_what_is_held_is_lifted_as_it_was_written_and_as_it_is_listed(
+    node: Configuration, key: str, value: str
+) -> None:
+    """Of every key that there is; and who adds what the list shows holds the same."""
+    quarantine = node.state.quarantine
+    for entry in entries(node):
+        quarantine.lift(entry.key, entry.value, "me")
+    if not order(node, "add", key, value, yes="yes").done:
+        assert not entries(node)
+        return
+    (held,) = entries(node)
+    for written in ((key, value), (held.key, held.value)):
+        assert order(node, "lift", *written).done
+        assert not entries(node)
+        assert order(node, "add", *written, yes="yes").done
+        (again,) = entries(node)
+        assert (again.key, again.value) == (held.key, held.value)

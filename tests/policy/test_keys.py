@@ -141,6 +141,7 @@ def test_without_a_certificate_its_words_have_no_values() -> None:
         ("certificate.key-bits", "2048", "2048"),
         ("certificate.san-dns", "a.test", "a.test"),
         ("edge.peer_port", "443", "443"),
+        ("edge.peer_ip", "2001:DB8::7", "2001:db8::/64"),
         ("tag", "geo-country:germany", "geo-country:germany"),
     ],
 )

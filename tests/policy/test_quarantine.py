@@ -65,7 +65,7 @@ def holding(*entries: Entry, actions: dict[str, Action] = ACTIONS, now: Now | No
 
 def exchange(address: str = "192.0.2.7", **given: Any) -> Exchange:
     """One that has a value for most keys."""
-    url = given.pop("url", "https://www.test/a?user=Ann&user=B%6fb")
+    url = given.pop("url", "https://www.test/a?user=Ann&user=B%6fb&my+name=ann")
     headers = given.pop("headers", [("User-Agent", "Evil BOT/1.0"), ("X-Two", "one"), ("X-Two", "two"), COOKIE])
     found = exchange_of("POST", url, headers, given.pop("body", b""), address=address, client=CLIENT)
     return evolve(found, geography=Geography(country="DE", asn=64500, organization="Example AG"))
@@ -86,6 +86,7 @@ COOKIE = ("Cookie", 'a=1; session="S%33cret"')
         ("header.user-agent", "EVIL bot/1.0"),
         ("header.x-two", "TWO"),
         ("argument.user", "bob"),
+        ("argument.my name", "Ann"),
         ("cookie.session", "s3CRET"),
         ("certificate.fingerprint", CLIENT.fingerprint_sha256.upper()),
         ("certificate.spki-sha256", CLIENT.spki_sha256),
