@@ -22,8 +22,7 @@ from edgenode.policy.compound_keys import MANY
 from edgenode.policy.counting import Asking
 from edgenode.policy.keys import ADDRESS, Part
 from edgenode.policy.selection import Selection
-from edgenode.policy.tagging import MESSAGE
-from edgenode.policy.tallies import MOST_DISTINCT, Tally, counters_of, refuses
+from edgenode.policy.tallies import Tally, counters_of, faults, refuses
 from edgenode.policy.thresholds import Amount, Threshold
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.networks import Networks, address, network_range
@@ -94,7 +93,7 @@ class DynamicRule:
 
 
 def _faults(section: DynamicRule) -> Iterator[InvalidValue]:
-    part, kind = section.key, section.count.kind
+    part = section.key
     if is_common(part):
         sentence = f"a value of {part.word} is common to many clients, and one of them would have all of them held"
         yield InvalidValue(sentence, which="key")
@@ -102,19 +101,11 @@ def _faults(section: DynamicRule) -> Iterator[InvalidValue]:
         yield InvalidValue(f"networks are held of {ADDRESS} alone", which="key")
     if not section.limit:
         yield InvalidValue("a rule has a threshold", which="limit")
-    for line in section.limit:
-        if line.action:
-            yield InvalidValue("the action of a dynamic rule is written in action", which="limit")
-        if line.unit and kind != "bytes":
-            yield InvalidValue(f"only bytes are written with a unit: {line.most}", which="limit")
-        if kind == "distinct" and line.most > MOST_DISTINCT:
-            yield InvalidValue(f"every value is remembered: of distinct ones at most {MOST_DISTINCT}", which="limit")
+    if any(line.action for line in section.limit):
+        yield InvalidValue("the action of a dynamic rule is written in action", which="limit")
+    yield from faults(section.limit, section.count, section.include, section.exclude)
     if not section.hold:
         yield InvalidValue("nothing is held for no time at all", which="hold")
-    if section.include and set(section.include) <= set(section.exclude):
-        yield InvalidValue("what it includes it excludes, and so counts nothing", which="exclude")
-    if MESSAGE in section.include and section.count.is_known_later:
-        yield InvalidValue("a message has no answer that could be counted", which="count")
 
 
 @frozen(eq=False)

@@ -53,6 +53,7 @@ class Words:
 
     keys: frozenset[str] = frozenset()
     parts: tuple[Part, ...] = ()
+    _told: set[str] = field(factory=set)
 
     def read(self, keys: frozenset[str]) -> tuple[Part, ...]:
         """The parts of other keys."""
@@ -63,7 +64,9 @@ class Words:
             try:
                 found.append(Part.from_text(key))
             except InvalidValue as problem:
-                self._log.error("{key} is held, and not looked for: {sentence}", key=key, sentence=problem.sentence)
+                if key not in self._told:
+                    self._told.add(key)
+                    self._log.error("{key} is held, and not looked for: {sentence}", key=key, sentence=problem.sentence)
         self.keys, self.parts = keys, tuple(found)
         return self.parts
 

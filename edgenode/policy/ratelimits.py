@@ -19,8 +19,7 @@ from edgenode.policy.compound_keys import shown
 from edgenode.policy.counting import Asking
 from edgenode.policy.keys import Part
 from edgenode.policy.selection import Selection
-from edgenode.policy.tagging import MESSAGE
-from edgenode.policy.tallies import MOST_DISTINCT, Tally, counters_of, refuses
+from edgenode.policy.tallies import Tally, counters_of, faults, refuses
 from edgenode.policy.thresholds import Amount, Threshold
 from edgenode.rules.tags import canonical
 from edgenode.state.interface import Answers, Counted, Counter, Entry
@@ -100,22 +99,9 @@ class RateLimit:
 
 
 def _faults(section: RateLimit) -> Iterator[InvalidValue]:
-    kind = section.count.kind
-    for line in section.limit:
-        if line.unit and kind != "bytes":
-            yield InvalidValue(f"only bytes are written with a unit: {line.most}", which="limit")
-        if kind == "distinct" and line.most > MOST_DISTINCT:
-            yield InvalidValue(f"every value is remembered: of distinct ones at most {MOST_DISTINCT}", which="limit")
-    rates = [(line.most, line.period) for line in section.limit]
-    for place, rate in enumerate(rates):
-        if rate in rates[:place]:
-            yield InvalidValue(f"{section.limit[place].rate} stands there twice", which="limit")
-    if section.window == "sliding" and kind == "distinct":
+    yield from faults(section.limit, section.count, section.include, section.exclude)
+    if section.window == "sliding" and section.count.kind == "distinct":
         yield InvalidValue("distinct values are counted in fixed windows", which="window")
-    if section.include and set(section.include) <= set(section.exclude):
-        yield InvalidValue("what it includes it excludes, and so counts nothing", which="exclude")
-    if MESSAGE in section.include and section.count.is_known_later:
-        yield InvalidValue("a message has no answer that could be counted", which="count")
 
 
 @frozen(eq=False)

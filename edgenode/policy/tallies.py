@@ -6,13 +6,14 @@ same request is waited for within the call of the state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
 from attrs import Factory, field, frozen
 
 from edgenode.model.decision import Action
+from edgenode.model.errors import InvalidValue
 from edgenode.policy.actions import Monitor, Skip
 from edgenode.policy.compound_keys import joined
 from edgenode.policy.counting import Asking
@@ -33,6 +34,25 @@ _NOWHERE: tuple[int, ...] = ()
 def refuses(action: Action) -> bool:
     """Whether an action does anything but let a request pass."""
     return not isinstance(action, Skip | Monitor)
+
+
+def faults(
+    limit: Sequence[Threshold], count: Amount, include: Collection[str], exclude: Collection[str]
+) -> Iterator[InvalidValue]:
+    """What the keys of a section have in them that goes together with nothing, or with nothing else of it."""
+    for line in limit:
+        if line.unit and count.kind != "bytes":
+            yield InvalidValue(f"only bytes are written with a unit: {line.most}", which="limit")
+        if count.kind == "distinct" and line.most > MOST_DISTINCT:
+            yield InvalidValue(f"every value is remembered: of distinct ones at most {MOST_DISTINCT}", which="limit")
+    rates = [(line.most, line.period) for line in limit]
+    for place, rate in enumerate(rates):
+        if rate in rates[:place]:
+            yield InvalidValue(f"{limit[place].rate} stands there twice", which="limit")
+    if include and set(include) <= set(exclude):
+        yield InvalidValue("what it includes it excludes, and so counts nothing", which="exclude")
+    if MESSAGE in include and count.is_known_later:
+        yield InvalidValue("a message has no answer that could be counted", which="count")
 
 
 def counters_of(header: str, thresholds: Sequence[Threshold], amount: Amount, window: str = "fixed") -> list[Counter]:

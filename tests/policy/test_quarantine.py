@@ -10,6 +10,7 @@ import pytest
 from attrs import define, evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.logger import capturedLogs
 
 from edgenode.model.decision import NOTHING, Action, Decision
 from edgenode.model.exchange import UNKNOWN_CLIENT, Exchange, Geography
@@ -203,11 +204,14 @@ def test_bans_of_limits_are_not_its_business() -> None:
     assert holding(ban).decide(exchange()) is NOTHING
 
 
-def test_a_key_that_nobody_can_read_holds_nothing_and_is_told_once(flush_logged_errors: Any, caplog: Any) -> None:
+def test_a_key_that_nobody_can_read_holds_nothing_and_is_told_once() -> None:
     """It may be another node's, with an extension that is not here; the other entries hold."""
     stage = holding(evolve(entry("ip", "192.0.2.9"), key="nobody.knows"), entry("ip", "192.0.2.7"))
-    for _ in range(3):
-        assert stage.decide(exchange()).action is not None
+    with capturedLogs() as logged:
+        for word in ("country", "asn", "tag"):
+            stage.quarantine.hold(evolve(entry("ip", "192.0.2.9"), key=word, value="x"))
+            assert stage.decide(exchange()).action is not None
+    assert [event["key"] for event in logged] == ["nobody.knows"]
 
 
 def test_what_is_added_and_lifted_while_it_runs_counts_at_once() -> None:
