@@ -19,7 +19,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.node.control import Report
 from edgenode.policy.actions import Skip
 from edgenode.policy.dynamicrules import is_common
-from edgenode.policy.keys import Part
+from edgenode.policy.keys import ADDRESS, Part
 from edgenode.policy.quarantine import is_ban, moment
 from edgenode.rules.networks import network
 from edgenode.state.interface import Entry, Quarantine
@@ -105,9 +105,9 @@ def _span(text: str) -> float:
 
 def _doubts(part: Part, value: str, configuration: Configuration) -> Iterator[str]:
     """Why somebody may not mean this."""
-    if part.word == "ip":
+    if part.of_addresses:
         held = network(value)
-        if held.prefixlen < _WIDEST[held.version]:
+        if part.word == ADDRESS and held.prefixlen < _WIDEST[held.version]:
             yield f"that is {'everybody' if not held.prefixlen else 'a large part of the internet'}"
         for trusted in map(network, configuration.edge.trusted_proxies):
             if trusted.version == held.version and trusted.overlaps(held):
@@ -116,9 +116,9 @@ def _doubts(part: Part, value: str, configuration: Configuration) -> Iterator[st
         yield "every request has that tag"
     elif part.word != "tag" and is_common(part):
         yield f"a value of {part.word} is common to many clients"
-    for path_map in configuration.path_maps:
+    for path_map in configuration.path_maps if "body" in part.needs else ():
         pipeline = configuration.pipeline(path_map)
-        if "body" in part.needs and not pipeline.inspects and pipeline.mode != "off":
+        if not pipeline.inspects and pipeline.mode != "off":
             yield f"no rule of the path map {path_map} looks at bodies, so only those in a query would be found there"
 
 
@@ -137,7 +137,7 @@ def _lift(order: Mapping[str, str], who: str, configuration: Configuration, now:
         lifted = quarantine.lift(key, value, who)
     if lifted is not None:
         return Report(True, f"{key} {value} is lifted")
-    around = quarantine.find(key, value.partition("/")[0]) if key == "ip" else None
+    around = quarantine.find(key, value.partition("/")[0]) if key == ADDRESS else None
     hint = "" if around is None else f"; but {key} {around.value} is"
     return Report(False, f"{key} {value} is not held{hint}")
 

@@ -124,6 +124,7 @@ def test_what_cannot_be_held_is_said(
         ("ip", "10.1.2.3", "10.1.0.0/16 are trusted proxies of this node"),
         ("ip", "10.0.0.0/8", "10.1.0.0/16 are trusted proxies of this node"),
         ("ip", "2001:db8::/64", "2001:db8::1/128 are trusted proxies of this node"),
+        ("edge.peer_ip", "10.1.2.3", "10.1.0.0/16 are trusted proxies of this node"),
         ("tag", "all", "every request has that tag"),
         ("method", "GET", "common to many clients"),
         ("certificate.verified", "yes", "common to many clients"),
