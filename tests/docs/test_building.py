@@ -13,6 +13,7 @@ import pytest
 from edgenode.config import schema
 from edgenode.config.data import SECTIONS
 from edgenode.node.event_fields import ALL_ROWS
+from edgenode.node.state_events import reference as of_state
 from edgenode.rules.categories import CATEGORIES
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.functions import FUNCTIONS
@@ -48,7 +49,8 @@ def test_every_key_field_and_function_has_an_anchor_that_the_search_finds(built:
     """One for each key of each section, each category, field and function, and each field of events."""
     found, reference = objects(built), (built / "configuration.html").read_text()
     categories = [f"{each.name}.NAME" if each.named else each.name for each in CATEGORIES.values()]
-    wanted = {"key": KEYS, "category": categories, "field": FIELDS, "function": FUNCTIONS, "event-field": ALL_ROWS}
+    events = [*ALL_ROWS, *re.findall(r"^\.\. event-field:: (\S+)$", of_state(), re.MULTILINE)]
+    wanted = {"key": KEYS, "category": categories, "field": FIELDS, "function": FUNCTIONS, "event-field": events}
     assert {kind: {name for each, name in found if each == kind} for kind in wanted} == {
         kind: set(names) for kind, names in wanted.items()
     }
