@@ -15,7 +15,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from edgenode.model.decision import Action, Decision
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange
+from edgenode.model.settings import Word
 from edgenode.policy.actions import PREDEFINED, Block, Skip
+from edgenode.policy.flows import Flow
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.keys import Part
 from edgenode.policy.pipeline import Pipeline
@@ -25,6 +27,8 @@ from edgenode.policy.stages import Rules, compiled, pipeline_of
 from edgenode.policy.tagging import MESSAGE
 from edgenode.policy.thresholds import Amount, Threshold
 from edgenode.rules.categories import entry
+from edgenode.rules.definitions import Definitions
+from edgenode.rules.sections import Section
 from edgenode.state.memory import MemoryState
 from edgenode.testing.exchanges import exchange_of
 
@@ -197,6 +201,24 @@ def test_a_limit_that_is_not_global_holds_where_it_is_named() -> None:
     limits["d"] = limit("0 per 1m", active=False)
     assert {tag for tag in Node(limits, ("b",)).ask().tags if tag.startswith("limit:")} == {"limit:b", "limit:c"}
     assert "counting" not in [stage.name for stage in Node({"a": limits["a"]}).pipeline.stages]
+
+
+@pytest.mark.parametrize(("keys", "over"), [({"include": ("bought",)}, [2]), ({"exclude": ("flow:buy",)}, [0, 1, 3])])
+def test_a_limit_sees_the_tags_that_a_flow_puts_on_the_same_request(keys: dict[str, Any], over: list[int]) -> None:
+    """In one call of the state; for bytes too, which are counted afterwards."""
+    steps = {"cart": Section(entries=(entry("path", "^/cart"),)), "pay": Section(entries=(entry("path", "^/pay"),))}
+    flow = Flow(steps=("cart", "pay"), key=(Part.from_text("ip"),), tags=(Word("bought"),))
+    for count, line in (("requests", "0 per 1h"), ("bytes", "0 per 1h")):
+        limits = {"a": limit(line, count=count, **keys)}
+        rules = Rules(definitions=Definitions(steps), flows={"buy": flow}, rate_limits=limits, actions=ACTIONS)
+        pipeline = pipeline_of(compiled(rules), selection=Selection(MemoryState()))
+        found = []
+        for at, path in enumerate(("/", "/cart", "/pay", "/cart")):
+            decision = pipeline.decide(exchange_of("GET", f"https://www.test{path}"))
+            assert isinstance(decision, Decision)
+            assert bool(decision.after) == (count == "bytes" and at in over)
+            found += [at] if "limit:a" in decision.tags else []
+        assert found == over
 
 
 def test_who_is_exempt_is_not_counted() -> None:
