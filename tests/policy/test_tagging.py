@@ -256,3 +256,10 @@ def test_automatic_tags_cannot_be_set(tag: str) -> None:
 def test_other_tags_can_be_set(tag: str) -> None:
     """A word is only taken if it is an automatic tag as a whole."""
     check_own_tag(tag)
+
+
+@pytest.mark.parametrize("tag", ["limit:few", "dynamic-rule:scan", "quarantine", "flow:pair", "acl:shop", "human"])
+def test_what_stages_say_nobody_else_says(tag: str) -> None:
+    """A filter that could set the tag of a limit or of the quarantine would speak for those."""
+    with pytest.raises(InvalidValue, match="set by the node alone"):
+        check_own_tag(tag)
