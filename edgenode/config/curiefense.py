@@ -14,7 +14,7 @@ from typing import Any
 from attrs import define, field, frozen
 
 from edgenode.config import curiefense_policies, curiefense_stages
-from edgenode.config.curiefense_actions import check_lines, described, of_today, read_back
+from edgenode.config.curiefense_actions import check_lines, described, of_today, read_back, unreadable
 from edgenode.config.curiefense_documents import Documents, documents
 from edgenode.config.curiefense_policies import Policies
 from edgenode.config.curiefense_rules import PLACED, Reading, is_automatic, plain, rule_of, slug, uniform
@@ -85,7 +85,13 @@ class Importer:
         return [lines for _, lines, _ in self._written.values() if lines]
 
     def noted(self, made: Made) -> list[list[str]]:
-        """The sections of something, with what is lost of it told."""
+        """The sections of something, with what is lost of it told; as comments if the node could not read them."""
+        names: dict[str, list[str]] = {}
+        for kind, name in self._names:
+            names.setdefault(kind, []).append(name)
+        for problem in unreadable(made.written(), names):
+            made.lose(problem)
+            made.readable = False
         self.losses += [f"{made.title}: {loss}" for loss in made.losses]
         self.remarks += [f"{made.title}: {remark}" for remark in made.remarks]
         return made.written()

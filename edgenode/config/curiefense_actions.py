@@ -13,7 +13,7 @@ from typing import Any
 
 from edgenode.config import ini, schema
 from edgenode.config.curiefense_rules import own_tags, plain
-from edgenode.config.data import KINDS
+from edgenode.config.data import KINDS, SECTIONS
 from edgenode.config.value_readers import Scope
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.policy.actions import REDIRECTS, ActionSection, Block
@@ -183,6 +183,23 @@ def read_back(lines: list[str]) -> list[str]:
     for problem in problems:
         raise InvalidValue(f"{problem.key}: {problem.sentence}".removeprefix(": "))
     return lines
+
+
+def unreadable(several: Sequence[Sequence[str]], names: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Why the node could not read sections; nothing if it can.
+
+    :param several: each as its lines.
+    :param names: what they may name, by the kind of section.
+    """
+    lines = [line for section in several for line in section]
+    check_lines(lines)
+    sections, problems = ini.read("\n".join(lines), KINDS)
+    for written in sections:
+        problems += schema.read(written, _CLASSES[written.kind], Scope(pathlib.Path(), {}, names))[1]
+    yield from (f"{problem.key}: {problem.sentence}".removeprefix(": ") for problem in problems)
+
+
+_CLASSES: Mapping[str, type[Any]] = {cls.kind: cls for cls in SECTIONS}
 
 
 def check_lines(lines: Sequence[str]) -> None:

@@ -69,6 +69,10 @@ class Policies:
     def _policy(self, document: Mapping[str, Any]) -> list[list[str]]:
         title = plain(document.get("name") or document.get("id") or "a security policy")
         entries = [each for each in document["map"] if isinstance(each, dict)]
+        if len(entries) < len(document["map"]) or not entries:
+            self.losses.append(f"{title}: its map has none, or something that is no entry")
+        if not entries:
+            return []
         entries.sort(key=lambda each: -len(str(each.get("match") or "/")))
         names, sections = [], []
         for entry in entries:
@@ -99,7 +103,7 @@ class Policies:
         limits = []
         for each in entry.get("limit_ids") or entry.get("rate_limit_rules") or ():
             made = self.limits.get(str(each))
-            if made is None:
+            if made is None or not made.readable:
                 self.losses.append(f"{title}: there is no rate limit {plain(each)}")
             elif made.document.get("global") is not True and made.name not in limits:
                 limits.append(made.name)
@@ -110,7 +114,7 @@ class Policies:
         given = str(entry.get("acl_profile") or "")
         active = entry.get("acl_active", entry.get("acl_profile_active", True)) is True
         profile = self.profiles.get(given)
-        if profile is None:
+        if profile is None or not profile.readable:
             if active and given not in ("", "__default__", "__acldefault__"):
                 self.losses.append(f"{title}: there is no ACL profile {plain(given)}")
             return []

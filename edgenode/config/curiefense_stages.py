@@ -14,7 +14,6 @@ from typing import Any, Protocol
 from attrs import define, field
 
 from edgenode.config.curiefense_rules import Rule, exactly, own_tags, pair, plain, slug
-from edgenode.config.data import KINDS
 from edgenode.model.errors import InvalidValue
 from edgenode.policy.keys import Part
 from edgenode.rules import categories
@@ -93,6 +92,7 @@ class Made:
     :ivar inner: the sections that belong to it, each as its lines.
     :ivar losses: what could not be expressed.
     :ivar remarks: what is to be looked at.
+    :ivar readable: whether the node can read it; else it is written as comments.
     :ivar kept: whether it may be active: nothing is lost that would make it judge others.
     """
 
@@ -104,6 +104,7 @@ class Made:
     inner: list[list[str]] = field(factory=list)
     losses: list[str] = field(factory=list)
     remarks: list[str] = field(factory=list)
+    readable: bool = True
     kept: bool = True
 
     @property
@@ -131,7 +132,9 @@ class Made:
         lines.append(f"[{self.kind} {self.name}]")
         lines += [] if self.active and self.kept else ["active = no"]
         found = [[*lines, *self.keys], *self.inner]
-        return found if self.kind in KINDS else [[line if line[:1] == "#" else f"# {line}" for line in found[0]]]
+        if self.readable:
+            return found
+        return [[line if line.startswith("#") else f"# {line}" for line in section] for section in found]
 
 
 def _names(naming: Naming, kind: str, several: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -391,10 +394,6 @@ def rules(naming: Naming, several: Sequence[Any]) -> list[Made]:
             made.keys.append(f"action = {action}")
         made.keys += _own(made, ())
         found.append(made)
-    if "dynamic-rule" in KINDS:
-        return found
-    for made in found:
-        made.lose("there are no dynamic rules here yet")
     return found
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgenode import __main__ as command
 from edgenode.config.curiefense import Imported, convert
@@ -400,3 +402,55 @@ def test_what_is_no_document_is_told(folder: pathlib.Path, kind: str, junk: Any)
     )
     assert imported.losses or written
     Configuration.from_text(SITE + imported.text, folder)
+
+
+@pytest.mark.parametrize(
+    ("keys", "loss"),
+    [
+        ({"timeframe": 10**12}, "limit: expected a duration"),
+        ({"timeframe": -1}, "limit: expected a duration"),
+        ({"timeframe": 10**8}, "limit: a period is more than 0 and at most 366d"),
+        ({"thresholds": [{"limit": 10**20, "action": "stop"}]}, "limit: expected a number"),
+        ({"thresholds": [{"limit": 20000, "action": "stop"}], "pairwith": {"args": "x"}}, "of distinct ones at most"),
+        ({"include": ["all"], "exclude": ["all"]}, "what it includes it excludes"),
+        ({"key": [{"headers": "a b"}]}, "key: "),
+    ],
+)
+def test_what_the_node_could_not_read_is_written_as_a_comment(
+    folder: pathlib.Path, keys: dict[str, Any], loss: str
+) -> None:
+    """With the reason; the rest of the configuration can be used."""
+    policy = a_policy({"name": "rest", "match": "/", "limit_ids": ["l1"]})
+    product = Product(folder, ratelimits=[a_limit(**{"global": False}, **keys)], securitypolicies=[policy])
+    assert any(loss in each for each in product.imported.losses), product.imported.losses
+    assert product.decide("/", "Shop")[0] == 0
+
+
+_TEXTS = st.sampled_from(
+    ("", "ip", "all", "a b", "\n[edge]\nmode = off", "é", "x" * 300, "#", "${a}", "(", "tag:x", "0")
+)
+_SCALARS = st.none() | st.booleans() | st.integers(-5, 10**16) | _TEXTS
+_ANY = st.recursive(_SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3))
+_KEYS = st.sampled_from(
+    ("id", "name", "active", "global", "timeframe", "threshold", "thresholds", "limit", "action", "ttl", "include",
+     "is_action_ban", "exclude", "key", "pairwith", "tags", "sequence", "steps", "target", "map", "match", "allow",
+     "deny", "deny_bot", "force_deny", "passthrough", "session", "description")
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(("ratelimits", "aclprofiles", "flowcontrol", "dynamicrules", "securitypolicies")),
+    st.dictionaries(_KEYS, _ANY, max_size=8),
+)
+def test_whatever_a_document_says_what_comes_of_it_can_be_used(
+    folder: pathlib.Path, kind: str, document: dict[str, Any]
+) -> None:
+    """Nothing of it becomes a key or a section of its own, and none of it stops the node."""
+    usual = {
+        "ratelimits": a_limit(), "aclprofiles": a_profile(), "flowcontrol": a_flow({"uri": "/a"}, {"uri": "/b"}),
+        "dynamicrules": {"target": "ip", "active": True}, "securitypolicies": a_policy({"name": "rest"}),
+    }[kind]  # fmt: skip
+    imported = convert({kind: [{**usual, **document}]}, [], "x")
+    configuration = Configuration.from_text(SITE + imported.text, folder)
+    assert configuration.edge.mode == "block"
