@@ -232,6 +232,23 @@ def test_a_limit_of_which_a_part_is_lost_does_not_count(folder: pathlib.Path, ke
     assert product.statuses("/", "/", "/", "/") == [0, 0, 0, 0]
 
 
+def test_a_dynamic_rule_holds_what_it_counts(folder: pathlib.Path) -> None:
+    """At once, and for its time; with the product's own status."""
+    rule = {"id": "d1", "name": "Bursts", "active": True, "target": "headers_X-Org", "threshold": 2, "timeframe": 60,
+            "ttl": 3600, "action": "action-dynamic-rule-block", "tags": ["burst"],
+            "include": {"relation": "OR", "tags": ["all"]}, "exclude": {"relation": "OR", "tags": []}}  # fmt: skip
+    product = Product(folder, dynamicrules=[rule])
+    assert not product.imported.losses
+    org, other = (("x-org", "a"),), (("x-org", "b"),)
+    assert product.statuses("/", "/", "/", headers=org) == [0, 0, 474]
+    product.now += 3599
+    status, tags = product.decide("/", headers=org)
+    assert (status, {"dynamic-rule:bursts", "burst"} <= tags) == (474, True)
+    assert product.statuses("/", headers=other) == [0]
+    product.now += 3601
+    assert product.statuses("/", headers=org) == [0]
+
+
 # -- ACL profiles and security policies --------------------------------------------------------------------------------
 
 

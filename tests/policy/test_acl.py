@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.model.decision import NOTHING, Action, Decision, Reason
-from edgenode.model.exchange import Exchange
+from edgenode.model.exchange import Exchange, Request
 from edgenode.model.settings import Word
 from edgenode.policy.acl import LISTS, ROWS, ACLProfile, Profile
 from edgenode.policy.actions import PREDEFINED, Block, Monitor, Skip
@@ -224,6 +224,15 @@ def test_a_bypass_exempts_from_the_content_filter_alone() -> None:
     assert decision.action is None
     assert decision.exempt == {"content-filter"}
     assert judged(pipeline(profile(bypass="office", enforce_deny="all"))).action is PREDEFINED["block"]
+
+
+def test_who_is_exempt_is_not_asked_for() -> None:
+    """An action exempts from ``acl`` by that word, and the event says so."""
+    put = Request(b"PUT", b"https", b"a", b"/", b"/", None, b"/", ())
+    decision = pipeline(profile(deny="all")).decide(Exchange(CONNECTION, put, "192.0.2.7"))
+    assert isinstance(decision, Decision)
+    assert decision.action is None
+    assert Reason("acl", "", "left out") in decision.reasons
 
 
 def test_under_monitoring_it_decides_and_refuses_nobody() -> None:
