@@ -22,8 +22,8 @@ if not __package__:  # run as a file
 
 from bench.interpreters import Interpreter
 from bench.peers import HERE, Bench, Peer, bench
-from bench.processes import cores, stop
-from bench.proxy import SCENARIOS, Row, complaints, run
+from bench.processes import cores, start, stop
+from bench.proxy import Row, complaints, run
 from bench.rounds import judged
 from bench.tables import table, verdict
 
@@ -52,9 +52,7 @@ def redis(folder: pathlib.Path) -> Iterator[str]:
         sys.exit("there is no redis-server")
     path = folder / "redis.sock"
     words = [executable, "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder)]
-    process = subprocess.Popen(
-        ["taskset", "-c", str(cores()[1]), *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = start(words, cores()[1], output=subprocess.DEVNULL)
     try:
         while not path.exists():
             time.sleep(0.01)
@@ -118,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     print(Interpreter.of(options.python), flush=True)
     text, kept = comparison(measure(options))
-    print(f"\nCPU time of a request with ten filters and two limits, {SCENARIO} ({len(SCENARIOS[SCENARIO])} words)")
+    print(f"\nCPU time of a request with ten filters and two limits, {SCENARIO}")
     print(text)
     return 0 if kept else 1
 
