@@ -31,9 +31,9 @@ class _Shared:
     def tell(self, happened: Happened) -> None:
         kind = HAPPENINGS[happened.action]
         if kind == "error":
-            _log.error("{action}: {why}", action=happened.action, why=happened.why)
+            _log.error("{action}: {said}", action=happened.action, said=happened.why)
         elif kind == "change":
-            _log.info("{action}: {why}", action=happened.action, why=happened.why)
+            _log.info("{action}: {said}", action=happened.action, said=happened.why)
         for each in dict.fromkeys(self.users):
             try:
                 each.tell(happened)

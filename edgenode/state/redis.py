@@ -193,7 +193,7 @@ class RedisState:
         self._attempts = 0
         if self._told is not None:
             self._told = None
-            self._report("state-back", "it can be asked")
+            self._report("state-back", "it counts again")
         else:
             _log.info("[state] {server}: what is counted is shared", server=str(self.server.url))
         self.sharing.connected()
@@ -211,7 +211,7 @@ class RedisState:
         if was is not None and self._reactor.clock() > self._since + STEADY:
             self._delay = FIRST
         if self._told is None:
-            self._report("state-absent", reason)
+            self._report("state-absent", f"{reason}; absent = {self._absent_policy}")
         elif reason != self._told:
             _log.warn("[state] {server}: {said}", server=str(self.server.url), said=reason)
         self._told = reason
@@ -221,7 +221,7 @@ class RedisState:
 
     def _report(self, action: str, why: str) -> None:
         if self._tell is not None:
-            self._tell(Happened(action, f"{self.server.url}: {why}; absent = {self._absent_policy}"))
+            self._tell(Happened(action, f"{self.server.url}: {why}"))
 
     def _poll(self) -> None:
         """Ask what is new, if no answer has told of late, or not all."""
