@@ -196,8 +196,8 @@ node.ini:28: [stage tagging]: this is the name of a built-in one
         (
             "[action later]\ntype = come-bak\n[action sooner]\ntype = come-back\nstatus = 200\nbody = x\n",
             """\
-node.ini:24: [action later] type: expected one of skip, block, close, redirect, monitor, come-back; did you mean \
-"come-back"?
+node.ini:24: [action later] type: expected one of skip, block, close, redirect, challenge, monitor, come-back; \
+did you mean "come-back"?
     come-bak
     ^
 node.ini:27: [action sooner] status: expected a number from 400 to 599

@@ -157,31 +157,31 @@ async def test_a_stage_by_ini_judges_where_it_is_placed(pki: PKI, origin: Origin
     """Behind the filters an action of the type skip exempts from it, as from one that is built in; a path map may go
     without it; the event has its reason, its time and its tags."""
     changes: Changes = {
-        "stage counting": {"factory": f"{HERE}:counting", "after": "global-filters", "most": "1"},
-        "action exempt": {"type": "skip", "skip": "counting"},
+        "stage tally": {"factory": f"{HERE}:counting", "after": "global-filters", "most": "1"},
+        "action exempt": {"type": "skip", "skip": "tally"},
         "global-filter friends": {"path": "^/friend", "action": "exempt"},
-        "global-filter counted": {"tag": "counting-counted", "tags": "seen"},
+        "global-filter counted": {"tag": "tally-counted", "tags": "seen"},
         "security-policy all": {"path-maps": "health all"},
         "path-map health": {"path": "^/health$", "origin": "origin", "stages": "none"},
     }
     async with started(pki, origin, changes) as node:
         assert await statuses(node, "", "", "friend", "health") == [200, 429, 200, 200]
         first, second, friend, health = await node.events.take(4)
-        assert [*first["stages"]] == ["tagging", "global-filters", "counting"]
-        assert "counting-counted" in first["tags"]
+        assert [*first["stages"]] == ["tagging", "global-filters", "tally"]
+        assert "tally-counted" in first["tags"]
         assert "seen" not in first["tags"], "it judges behind the filters"
-        assert (second["action"], second["reasons"][-1]["entry"]) == ("counting", "count: 2")
+        assert (second["action"], second["reasons"][-1]["entry"]) == ("tally", "count: 2")
         assert friend["reasons"][-1] == {
-            "stage": "counting", "filter": "", "entry": "left out", "annotation": "", "action": "",
+            "stage": "tally", "filter": "", "entry": "left out", "annotation": "", "action": "",
         }  # fmt: skip
-        assert "counting" not in health["stages"]
+        assert "tally" not in health["stages"]
 
 
 async def test_a_stage_before_the_filters_gives_them_tags(pki: PKI, origin: Origin) -> None:
     """As the automatic tags are."""
     changes: Changes = {
-        "stage counting": {"factory": f"{HERE}:counting", "before": "global-filters", "most": "2"},
-        "global-filter counted": {"tag": "counting-counted", "action": "block", "path": "^/x", "relation": "and"},
+        "stage tally": {"factory": f"{HERE}:counting", "before": "global-filters", "most": "2"},
+        "global-filter counted": {"tag": "tally-counted", "action": "block", "path": "^/x", "relation": "and"},
     }
     async with started(pki, origin, changes) as node:
         assert await statuses(node, "", "x", "x") == [200, 403, 429]
@@ -203,13 +203,13 @@ async def test_a_stage_that_needs_bodies_gets_them(pki: PKI, origin: Origin) -> 
 
 async def test_a_reload_keeps_a_stage_whose_section_is_the_same(pki: PKI, origin: Origin) -> None:
     """What it has counted goes on; with other keys it is a new one."""
-    changes: dict[str, dict[str, str | None]] = {"stage counting": {"factory": f"{HERE}:counting", "most": "1"}}
+    changes: dict[str, dict[str, str | None]] = {"stage tally": {"factory": f"{HERE}:counting", "most": "1"}}
     async with started(pki, origin, changes) as node:
         assert await statuses(node, "") == [200]
         (pki.folder / "same.ini").write_text(ini(origin.port, changes))
         await node.service.reload(Configuration.load(pki.folder / "same.ini", node.service.configuration))
         assert await statuses(node, "") == [429]
-        changes["stage counting"]["most"] = "2"
+        changes["stage tally"]["most"] = "2"
         (pki.folder / "other.ini").write_text(ini(origin.port, changes))
         await node.service.reload(Configuration.load(pki.folder / "other.ini", node.service.configuration))
         assert await statuses(node, "") == [200]
@@ -411,12 +411,12 @@ async def test_reloads_lose_no_event_of_a_sink_and_double_none(pki: PKI, origin:
 
 async def test_a_stage_is_kept_whoever_loads_the_configuration(pki: PKI, origin: Origin) -> None:
     """As by ``before=``: what it has counted goes on; with other keys it is a new one."""
-    changes: dict[str, dict[str, str | None]] = {"stage counting": {"factory": f"{HERE}:counting", "most": "1"}}
+    changes: dict[str, dict[str, str | None]] = {"stage tally": {"factory": f"{HERE}:counting", "most": "1"}}
     async with started(pki, origin, changes) as node:
         assert await statuses(node, "") == [200]
         await node.reload(origin, changes)
         assert await statuses(node, "") == [429]
-        changes["stage counting"]["most"] = "2"
+        changes["stage tally"]["most"] = "2"
         await node.reload(origin, changes)
         assert await statuses(node, "") == [200]
         await node.events.take(3)
