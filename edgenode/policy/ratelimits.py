@@ -315,7 +315,8 @@ def _remaining(step: _Step, answer: Counted, later: int) -> bytes:
     until = answer.reset - (total - 1) * step.interval if step.interval else answer.reset
     if answer.total > step.most:
         until = _wait(step, answer)
-    return b"%b%d;t=%d" % (step.left, max(0, step.most - total), ceil(until))
+    left = step.left + b"%d" % max(0, step.most - total)
+    return b"%b;t=%d" % (left, ceil(until)) if until else left
 
 
 def _wait(step: _Step, answer: Counted) -> int:

@@ -195,6 +195,15 @@ def test_only_what_it_includes_is_counted_and_nothing_that_it_excludes() -> None
         assert ("limit:a" in decision.tags) == counted
 
 
+@pytest.mark.parametrize("window", ["fixed", "sliding"])
+def test_who_can_never_pass_is_told_no_time(window: str) -> None:
+    """``t=0`` would say that there is more at once, and clients would come again at once."""
+    assert told(Node({"a": limit("0 per 1m", window=window)}).ask()) == {
+        "ratelimit-policy": '"a";q=0;w=60',
+        "ratelimit": '"a";r=0',
+    }
+
+
 def test_a_limit_that_is_not_global_holds_where_it_is_named() -> None:
     """And one that is not active nowhere."""
     limits = {"a": limit("0 per 1m", global_=False), "b": limit("0 per 1m", global_=False), "c": limit("0 per 1m")}
