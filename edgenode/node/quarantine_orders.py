@@ -19,7 +19,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.node.control import Report
 from edgenode.policy.actions import Skip
 from edgenode.policy.dynamicrules import is_common
-from edgenode.policy.keys import ADDRESS, Part
+from edgenode.policy.keys import ADDRESS, WIDEST, Part
 from edgenode.policy.quarantine import is_ban, moment
 from edgenode.rules.networks import network
 from edgenode.state.interface import Entry, Quarantine
@@ -29,9 +29,6 @@ MOST_SHOWN = 10_000
 
 LONGEST_WHY = 1000
 """Characters of a reason."""
-
-_WIDEST = {4: 8, 6: 20}
-"""The prefix length of a network that is held without a second question, by the version of its addresses."""
 
 
 def user(uid: int) -> str:
@@ -107,7 +104,7 @@ def _doubts(part: Part, value: str, configuration: Configuration) -> Iterator[st
     """Why somebody may not mean this."""
     if part.of_addresses:
         held = network(value)
-        if part.word == ADDRESS and held.prefixlen < _WIDEST[held.version]:
+        if part.word == ADDRESS and held.prefixlen < WIDEST[held.version]:
             yield f"that is {'everybody' if not held.prefixlen else 'a large part of the internet'}"
         for trusted in map(network, configuration.edge.trusted_proxies):
             if trusted.version == held.version and trusted.overlaps(held):

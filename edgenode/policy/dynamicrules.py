@@ -20,7 +20,7 @@ from edgenode.model.settings import Reference, Seconds, Tag, Word, setting
 from edgenode.policy.actions import Skip
 from edgenode.policy.compound_keys import MANY
 from edgenode.policy.counting import Asking
-from edgenode.policy.keys import ADDRESS, Part
+from edgenode.policy.keys import ADDRESS, WIDEST, Part
 from edgenode.policy.selection import Selection
 from edgenode.policy.tallies import Tally, counters_of, faults, refuses
 from edgenode.policy.thresholds import Amount, Threshold
@@ -96,6 +96,9 @@ def _faults(section: DynamicRule) -> Iterator[InvalidValue]:
     part = section.key
     if is_common(part):
         sentence = f"a value of {part.word} is common to many clients, and one of them would have all of them held"
+        yield InvalidValue(sentence, which="key")
+    if part.word == ADDRESS and (part.bits[0] < WIDEST[4] or part.bits[1] < WIDEST[6]):
+        sentence = f"so wide a network holds too many: one is a /{WIDEST[4]} of IPv4 or a /{WIDEST[6]} of IPv6 at most"
         yield InvalidValue(sentence, which="key")
     if part.word != ADDRESS and part != Part.from_text(part.word):
         yield InvalidValue(f"networks are held of {ADDRESS} alone", which="key")

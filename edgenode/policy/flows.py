@@ -61,6 +61,8 @@ class Flow:
             raise InvalidValue("a flow has steps", which="steps")
         if not self.within:
             raise InvalidValue("0 would leave no time for any step", which="within")
+        if "all" in self.exclude:
+            raise InvalidValue("every request has the tag all, and so nobody takes a step", which="exclude")
         if self.include and set(self.include) <= set(self.exclude):
             raise InvalidValue("what it includes it excludes, and so nobody takes a step", which="exclude")
 

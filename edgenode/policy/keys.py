@@ -38,6 +38,9 @@ LONGEST = 256
 ADDRESS = "ip"
 """The word for the client's address, of which networks can be held."""
 
+WIDEST = {4: 8, 6: 20}
+"""The prefix lengths of the widest networks that are held without being asked whether that is meant."""
+
 Texts = Callable[[Exchange], tuple[str, ...]]
 """Reads every value of a request, each once."""
 

@@ -49,7 +49,9 @@ def faults(
     for place, rate in enumerate(rates):
         if rate in rates[:place]:
             yield InvalidValue(f"{limit[place].rate} stands there twice", which="limit")
-    if include and set(include) <= set(exclude):
+    if "all" in exclude:
+        yield InvalidValue("every request has the tag all, and so nothing is counted", which="exclude")
+    elif include and set(include) <= set(exclude):
         yield InvalidValue("what it includes it excludes, and so counts nothing", which="exclude")
     if MESSAGE in include and count.is_known_later:
         yield InvalidValue("a message has no answer that could be counted", which="count")

@@ -86,6 +86,9 @@ _COMPARED: Mapping[str, Callable[[int, int], bool]] = {
     ">": operator.gt,
 }
 
+_FINAL = (101, *range(200, 1000))
+"""The statuses of answers that are not interim (RFC 9110, section 15)."""
+
 
 @frozen
 class Amount:
@@ -117,6 +120,8 @@ class Amount:
             status = int(found[2])
             if not 100 <= status <= 599:
                 raise InvalidValue("a status is a number from 100 to 599", found.start(2))
+            if not any(_COMPARED[found[1]](each, status) for each in _FINAL):
+                raise InvalidValue("no answer has such a status: a final one is 101, or 200 and more", found.start(2))
             return cls("status", found[1], status)
         word, blank, rest = text.partition(" ")
         if word == "distinct" and rest.strip():

@@ -110,6 +110,15 @@ def test_a_file_that_others_can_read_is_warned_of(folder: pathlib.Path) -> None:
     assert "is open to others than its owner and group" in str(warning)
 
 
+def test_nodes_that_share_a_state_and_no_keys_are_warned(folder: pathlib.Path) -> None:
+    """Else who has solved a challenge solves another one at each node, and nobody knows why."""
+    shared = "[state]\nurl = redis://127.0.0.1/0"
+    (warning,) = loaded(folder, shared).warnings
+    assert "[challenge] keys: without it each node has a secret of its own" in str(warning)
+    assert not loaded(folder, "keys = keys", shared).warnings
+    assert not loaded(folder).warnings
+
+
 def test_a_secret_is_not_shown(folder: pathlib.Path) -> None:
     """Neither by what is loaded, nor by the whole configuration written out."""
     configuration = loaded(folder, "keys = keys")

@@ -158,7 +158,7 @@ def test_a_held_value_is_refused_in_another_spelling() -> None:
 
 @pytest.mark.parametrize(("include", "exclude", "counted"), [
     ((), (), True), (("bad",), (), True), (("other", "bad"), (), True), (("other",), (), False),
-    ((), ("bad",), False), ((), ("other",), True), (("bad",), ("all",), False), (("all",), ("other",), True),
+    ((), ("bad",), False), ((), ("other",), True), (("bad", "all"), ("bad",), False), (("all",), ("other",), True),
 ])  # fmt: skip
 def test_only_what_is_included_and_not_excluded_counts(
     include: tuple[str, ...], exclude: tuple[str, ...], counted: bool
@@ -223,7 +223,7 @@ def test_distinct_values_count() -> None:
     assert not node.refused(mine)
 
 
-@pytest.mark.parametrize("key", ["ip", "ip/24/56", "ip/8/16"])
+@pytest.mark.parametrize("key", ["ip", "ip/24/56", "ip/8/20"])
 def test_a_trusted_proxy_is_never_held(key: str) -> None:
     """Whatever it sends itself; and who is in one network with it is held alone."""
     node = Node(rule(key), trusted=("192.0.2.1/32", "2001:db8::1/128"))

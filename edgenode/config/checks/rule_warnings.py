@@ -14,7 +14,7 @@ from edgenode.config.checks.certificate_rules import passing_if_verified, unjudg
 from edgenode.config.checks.comparisons import impossible_comparisons, ne_of_missing
 from edgenode.config.checks.evidence import problem_at, shown
 from edgenode.config.checks.regex_cost import slow_to_search
-from edgenode.config.checks.tags import unset_tags, unset_tags_in_lists, vain_tags
+from edgenode.config.checks.tags import keys_without_values, unset_tags, unset_tags_in_lists, vain_tags
 from edgenode.config.compiled_rules import Formulas
 from edgenode.model.errors import Problem
 from edgenode.rules.formulas import All, AnyOf, Evidence, Formula, Leaf, Not, Odd, leaves
@@ -157,6 +157,7 @@ WARNINGS: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
     _contradictions,
     unset_tags,
     unset_tags_in_lists,
+    keys_without_values,
     without_mtls,
     passing_if_verified,
     unjudged_certificates,

@@ -213,6 +213,9 @@ def unused(formulas: Formulas) -> Iterator[Problem]:
     challenge = configuration.challenge
     if challenge != type(challenge)() and formulas.tokens is None:
         yield Problem(challenge.kind, "", "has no effect: nothing takes an action of type challenge", warning=True)
+    if formulas.tokens is not None and not challenge.keys and configuration.state_settings.url is not None:
+        sentence = "without it each node has a secret of its own, and does not accept what was solved at another"
+        yield Problem(challenge.kind, "keys", sentence, warning=True)
 
 
 _OF_THEMSELVES = ("listener", "global-filter", "stage", "sink")

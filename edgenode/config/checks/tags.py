@@ -13,7 +13,9 @@ from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
 from edgenode.config.system_filters import is_system
 from edgenode.model.errors import Problem
+from edgenode.policy.keys import Part
 from edgenode.policy.tagging import BOT, FAMILIES, HUMAN, MESSAGE
+from edgenode.policy.thresholds import Amount
 from edgenode.proxy.routing import PathMap
 from edgenode.rules.formulas import Computed, Leaf, every, leaves
 from edgenode.rules.tags import canonical
@@ -76,6 +78,31 @@ def unset_tags_in_lists(formulas: Formulas) -> Iterator[Problem]:
                     yield Problem(header, key, sentence, " ".join(tags), 0)
                 elif not setter and tag not in known and not _is_automatic(tag):
                     yield Problem(header, key, f"nothing sets the tag {tag}", " ".join(tags), 0)
+
+
+def keys_without_values(formulas: Formulas) -> Iterator[Problem]:
+    """Words of keys that no request has: tags that nothing sets before they are counted, and certificates where no
+    client is asked for one. Who is counted under such a word alone is not counted at all."""
+    configuration = formulas.configuration
+    known = _of_filters(formulas) | {tag for action in formulas.actions.values() for tag in action.tags}
+    asked = any(group.mtls != "off" for group in configuration.server_groups.values())
+    for header, section in configuration.written():
+        for key, part in _parts(section) if getattr(section, "active", True) else ():
+            family = part.word.partition("tag.")[2]
+            set_by_others = any(f"{tag}:".startswith(f"{family}:") for tag in known)
+            if family and not set_by_others and not _is_automatic(family):
+                yield Problem(header, key, f"nothing sets the tag {family} before this is counted")
+            if "certificate" in part.needs and not asked:
+                yield Problem(header, key, "looks at client certificates, and no server group asks for one")
+
+
+def _parts(section: object) -> Iterator[tuple[str, Part]]:
+    """The words by which a section counts, each with the key that it stands in."""
+    for key, (_, value) in schema.values_of(section).items():
+        for each in value if isinstance(value, tuple) else (value,):
+            part = each.part if isinstance(each, Amount) else each
+            if isinstance(part, Part):
+                yield key, part
 
 
 def vain_tags(formulas: Formulas) -> Iterator[Problem]:
