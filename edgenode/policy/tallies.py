@@ -19,7 +19,7 @@ from edgenode.policy.compound_keys import joined
 from edgenode.policy.counting import Asking
 from edgenode.policy.keys import Part, Texts
 from edgenode.policy.tagging import MESSAGE
-from edgenode.policy.thresholds import Amount, Threshold
+from edgenode.policy.thresholds import LARGEST, Amount, Threshold
 from edgenode.state.interface import Call, Counter, State
 
 MOST_VALUES = 64
@@ -60,6 +60,9 @@ def faults(
 def counters_of(header: str, thresholds: Sequence[Threshold], amount: Amount, window: str = "fixed") -> list[Counter]:
     """The counter of each threshold; those with the same period share one, unless their windows slide.
 
+    That of a fixed window does not depend on the threshold: who has come often is over a lower one at once, whether a
+    reload makes it so or another node has it.
+
     :param header: of the section.
     """
     name = header if amount.kind == "requests" else f"{header} {amount}"
@@ -68,7 +71,7 @@ def counters_of(header: str, thresholds: Sequence[Threshold], amount: Amount, wi
     kind = "distinct" if amount.kind == "distinct" else "fixed"
     most: dict[float, int] = {}
     for each in thresholds:
-        most[each.period] = max(each.most, most.get(each.period, 0))
+        most[each.period] = LARGEST if kind == "fixed" else max(each.most, most.get(each.period, 0))
     made = {period: Counter(name, kind, highest, period) for period, highest in most.items()}
     return [made[each.period] for each in thresholds]
 

@@ -66,7 +66,11 @@ class Node:
     def __attrs_post_init__(self) -> None:
         """Compile them."""
         self.state = MemoryState(self.clock, self.clock)
-        stages = compiled(Rules(rate_limits=self.limits, actions=ACTIONS))
+        self.load(self.limits)
+
+    def load(self, limits: Mapping[str, RateLimit]) -> None:
+        """What a reload does."""
+        stages = compiled(Rules(rate_limits=limits, actions=ACTIONS))
         self.pipeline = pipeline_of(stages, selection=Selection(self.state, self.named))
 
     def judge(self, exchange: Exchange) -> Decision:
@@ -202,6 +206,18 @@ def test_who_can_never_pass_is_told_no_time(window: str) -> None:
         "ratelimit-policy": '"a";q=0;w=60',
         "ratelimit": '"a";r=0',
     }
+
+
+def test_who_has_come_often_is_over_a_lower_limit_at_once() -> None:
+    """What was counted counts on after a reload that lowers the threshold, or adds another of the same period."""
+    node = Node({"a": limit("9 per 1m")})
+    for _ in range(5):
+        assert node.ask().action is None
+    for lines in (("5 per 1m",), ("7 per 1m monitor", "6 per 1m")):
+        node.load({"a": limit(*lines)})
+        assert node.ask().action is not None
+    node.load({"a": limit("8 per 1m")})
+    assert node.ask().action is None
 
 
 def test_a_limit_that_is_not_global_holds_where_it_is_named() -> None:
