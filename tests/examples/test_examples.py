@@ -47,18 +47,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
-class Port(int):
-    """The port of a program.
-
-    :ivar pid: its process.
-    """
-
-    pid: int
+@contextlib.contextmanager
+def running(folder: pathlib.Path, *command: str) -> Iterator[int]:
+    """The port of a program that says on what it listens; Ctrl-C ends it."""
+    with started(folder, *command) as (port, _):
+        yield port
 
 
 @contextlib.contextmanager
-def running(folder: pathlib.Path, *command: str) -> Iterator[Port]:
-    """The port of a program that says on what it listens; Ctrl-C ends it."""
+def started(folder: pathlib.Path, *command: str) -> Iterator[tuple[int, int]]:
+    """The same with its process."""
     with subprocess.Popen(
         command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
@@ -69,9 +67,7 @@ def running(folder: pathlib.Path, *command: str) -> Iterator[Port]:
                 said += line
                 match = re.search(r"listening on port (\d+)|listener public on \S*:(\d+): ", line)
                 if match is not None:
-                    port = Port(match[1] or match[2])
-                    port.pid = process.pid
-                    yield port
+                    yield int(match[1] or match[2]), process.pid
                     break
             else:
                 pytest.fail(said)

@@ -14,7 +14,7 @@ import sys
 import pytest
 
 from edgenode.__main__ import main
-from tests.examples.test_examples import ENVIRONMENT, ROOT, Port, curl, running
+from tests.examples.test_examples import ENVIRONMENT, ROOT, curl, running, started
 from tests.support.challenges import solved
 
 EXAMPLES = sorted((ROOT / "examples" / "limits").glob("*.ini"))
@@ -92,8 +92,8 @@ def test_challenges_do_what_their_example_says(folder: pathlib.Path) -> None:
 class Asking:
     """Asks a node, and gives it orders."""
 
-    def __init__(self, folder: pathlib.Path, port: Port) -> None:
-        self._folder, self._port = folder, port
+    def __init__(self, folder: pathlib.Path, port: int, pid: int) -> None:
+        self._folder, self._port, self._pid = folder, port, pid
 
     def status(self, path: str, *options: str) -> str:
         """Of an answer."""
@@ -102,7 +102,7 @@ class Asking:
 
     def quarantine(self, *words: str) -> str:
         """What the command says."""
-        command = [sys.executable, "-m", "edgenode", "quarantine", *words, "--pid", str(self._port.pid)]
+        command = [sys.executable, "-m", "edgenode", "quarantine", *words, "--pid", str(self._pid)]
         done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, check=False)
         return done.stdout + done.stderr
 
@@ -110,8 +110,8 @@ class Asking:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="tried out with curl")
 def test_dynamic_rules_hold_whom_their_example_says(folder: pathlib.Path) -> None:
     """Who gets errors, and who tries passwords; each can be let out."""
-    with running(folder, sys.executable, "-m", "edgenode", "run", "examples/limits/dynamic-rules.ini") as port:
-        asking = Asking(folder, port)
+    with started(folder, sys.executable, "-m", "edgenode", "run", "examples/limits/dynamic-rules.ini") as (port, pid):
+        asking = Asking(folder, port, pid)
         assert {asking.status("/health") for _ in range(25)} == {"502"}
         answers = [asking.status(f"/?{number}") for number in range(22)]
         assert answers == ["502"] * 20 + ["403"] * 2
@@ -126,8 +126,8 @@ def test_dynamic_rules_hold_whom_their_example_says(folder: pathlib.Path) -> Non
 @pytest.mark.skipif(shutil.which("curl") is None, reason="tried out with curl")
 def test_who_tries_passwords_is_turned_away_with_his_network(folder: pathlib.Path) -> None:
     """By the example, from the sixth on."""
-    with running(folder, sys.executable, "-m", "edgenode", "run", "examples/limits/dynamic-rules.ini") as port:
-        asking = Asking(folder, port)
+    with started(folder, sys.executable, "-m", "edgenode", "run", "examples/limits/dynamic-rules.ini") as (port, pid):
+        asking = Asking(folder, port, pid)
         words = [asking.status(f"/login?password={number}") for number in range(7)]
         assert words == ["502"] * 5 + ["429"] * 2
         assert "127.0.0.0/24" in asking.quarantine("list")
@@ -137,8 +137,8 @@ def test_who_tries_passwords_is_turned_away_with_his_network(folder: pathlib.Pat
 @pytest.mark.skipif(shutil.which("curl") is None, reason="tried out with curl")
 def test_the_quarantine_does_what_its_example_says(folder: pathlib.Path) -> None:
     """Who is held is refused, but for what is never held; and is let out again."""
-    with running(folder, sys.executable, "-m", "edgenode", "run", "examples/limits/quarantine.ini") as port:
-        asking = Asking(folder, port)
+    with started(folder, sys.executable, "-m", "edgenode", "run", "examples/limits/quarantine.ini") as (port, pid):
+        asking = Asking(folder, port, pid)
         assert asking.status("/") == "502"
         assert "is held until" in asking.quarantine("add", "ip", "127.0.0.0/8", "--for", "10m")
         assert [asking.status("/"), asking.status("/health")] == ["403", "502"]
