@@ -391,7 +391,8 @@ def _outcome(outcome: Outcome, decision: Decision) -> dict[str, Any]:
     told: dict[str, Any] = {"mode": decision.mode, "left_out": sorted(decision.exempt)}
     if isinstance(outcome, Respond):
         response = outcome.response
-        told |= {"kind": "respond", "status": response.status, "headers": _fields(response.headers)}
+        told |= {"kind": "respond", "status": response.status}
+        told |= {"headers": _fields(response.headers + decision.headers)}
         told |= {"body": response.body.decode("utf-8", "backslashreplace"), "plain": response.plain}
     elif isinstance(outcome, Forward):
         told |= {"kind": "forward", "headers": _fields(outcome.headers)}

@@ -151,6 +151,9 @@ def test_a_request_that_is_repeated_comes_to_its_threshold(
         {"limit": "4 per 1m", "count": 6, "over": True, "action": "rate-limit"},
     ]
     assert found["outcome"]["status"] == 429
+    fields = dict(found["outcome"]["headers"])
+    assert fields["retry-after"] == "60"
+    assert fields["ratelimit"].startswith('"few 4 per 1m";r=0;t=60')
     assert {"tag": "limit:few", "from": "rate limit", "name": "few"} in found["tags"]
     assert [(each["action"], each["filter"], each["taken"]) for each in found["actions"]] == [
         ("rate-limit", "rate limit few", True),
