@@ -151,7 +151,9 @@ def armed(action: Action, tokens: Tokens) -> Action:
 def _shows_pages(request: Request) -> bool:
     """Whether the client would show a page: a browser that navigates, and not the script of one, nor a program."""
     fields = request.fields
-    if request.method not in _PAGES or fields.get(b"sec-fetch-mode", (b"navigate",)) != (b"navigate",):
+    if request.method not in _PAGES or b"sec-websocket-key" in fields:
+        return False
+    if fields.get(b"sec-fetch-mode", (b"navigate",)) != (b"navigate",):
         return False
     found = _HTML.search(b",".join(fields.get(b"accept", ())))
     return found is not None and not _NONE_OF_IT.search(found[1] or b"")

@@ -279,6 +279,7 @@ def test_no_filter_makes_a_client_human() -> None:
         ("GET", [("accept", "text/html; q=0.001")], b"text/html; charset=utf-8"),
         ("GET", [HTML, ("sec-fetch-mode", "cors")], b"application/problem+json"),
         ("GET", [("sec-websocket-key", "x")], b"application/problem+json"),
+        ("GET", [HTML, ("sec-websocket-key", "x")], b"application/problem+json"),
         ("OPTIONS", [("access-control-request-method", "PUT"), ("accept", "*/*")], b"application/problem+json"),
         ("PUT", [HTML], b"application/problem+json"),
     ],
