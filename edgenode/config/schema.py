@@ -141,10 +141,10 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
 
 def of_whole(written: IniSection, problem: InvalidValue) -> Problem:
     """The problem of a section as a whole, or of the key that it names."""
-    key = problem.which
+    key, text = problem.which, written.values.get(problem.which, "")
     if key:
-        problem = attrs.evolve(problem, column=problem.column or 0)
-    return located(written.header, key, written.values.get(key, ""), problem, lines=written.lines.get(key, ()))
+        problem = attrs.evolve(problem, column=problem.column or len(text) - len(text.lstrip()))
+    return located(written.header, key, text, problem, lines=written.lines.get(key, ()))
 
 
 @define

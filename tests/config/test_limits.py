@@ -44,6 +44,7 @@ def found(folder: pathlib.Path, text: str) -> list[str]:
             'limit: there is no [action bann]; did you mean "ban"?\n    9 per 1h bann\n             ^',
         ),
         ("limit = 5k per 1m", "limit: only bytes are written with a unit"),
+        ("limit =\n    5k per 1m", "limit: only bytes are written with a unit: 5120\n    5k per 1m\n    ^"),
         ("limit = 5 per 1m\n    5 per 60s block", "limit: 5 per 1m stands there twice"),
         (
             "limit = 1 per 1m\nkey = ip, argumant.user",
