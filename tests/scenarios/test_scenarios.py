@@ -1,8 +1,9 @@
 """The whole of the rules by scenario files: an INI, a line of ``====``, and a dialogue of one line for each request.
 
 A line is ``METHOD TARGET OPTION... -> EXPECTED...``. Options: ``from=ADDRESS``, ``host=AUTHORITY``, ``h:NAME=VALUE`` (a
-header), ``cert=NAME`` (a verified client), ``body=TEXT``. Expected: ``forward`` or the name of the action that is
+header), ``cert=NAME`` (a verified client), ``body=TEXT``, ``status=CODE`` (what the origin answers). Expected: ``forward`` or the name of the action that is
 taken, then a status if it answers or ``forwarded`` if it may not; ``+TAG`` is there, ``-TAG`` is not.
+A line ``WAIT 30s`` lets time pass. A profile ``[acl-profile login]`` is that of the path map ``login``.
 
 Requests go through the node's own reader, router and pipelines; addresses are placed by real databases.
 """
@@ -17,9 +18,11 @@ import pytest
 from attrs import evolve, frozen
 from OpenSSL import crypto
 from twisted.internet import reactor
+from twisted.internet.task import Clock
 
 from edgenode.config.load import Configuration
 from edgenode.model.decision import Decision, Forward, Respond
+from edgenode.model.durations import seconds
 from edgenode.model.exchange import NO_BODY, Address, Body, ClientIdentity, Connection, Exchange, Verification
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
@@ -27,6 +30,7 @@ from edgenode.node.assembly import Assembly
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.proxy.routing import Router
+from edgenode.state.memory import MemoryState
 from edgenode.tls.identity import identity_of
 from tests.support.certificates import SERVER, make_authority, write_pem
 from tests.support.databases import write_databases
@@ -112,7 +116,10 @@ class Line:
     def of(cls, number: int, text: str) -> Line:
         """Read a line."""
         asked, _, expected = text.rpartition(" -> ")
-        method, target, *options = shlex.split(asked)
+        if not asked:
+            method, target, options = *text.split(), []
+        else:
+            method, target, *options = shlex.split(asked)
         return cls(number, text, method, target, tuple(_option(each) for each in options), tuple(expected.split()))
 
     def option(self, name: str, default: str = "") -> str:
@@ -123,7 +130,7 @@ class Line:
 def _option(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     assert equals, f"an option is NAME=VALUE: {text}"
-    assert name in ("from", "host", "cert", "body") or name.startswith("h:"), text
+    assert name in ("from", "host", "cert", "body", "status") or name.startswith("h:"), text
     return name, value
 
 
@@ -210,13 +217,25 @@ def test_every_line_of_the_scenario_comes_out_as_written(
 ) -> None:
     """Each request of the file gets the action, the status and the tags that its line says."""
     ini, lines = read(path)
-    configuration = Configuration.from_text(PREAMBLE + ini, folder)
+    profile = "acl-profile = login\n" if "[acl-profile login]" in ini else ""
+    preamble = PREAMBLE.replace("[path-map login]\n", f"[path-map login]\n{profile}")
+    clock = Clock()
+    state = MemoryState(clock.seconds, lambda: 1e9 + clock.seconds())
+    configuration = evolve(Configuration.from_text(preamble + ini, folder), state=state)
     deadlines = Deadlines(Poller(reactor))
     try:
         router = Assembly.of(configuration, reactor, deadlines).routers["public"]
         found = []
         for line in lines:
-            complaints = list(wrong(line, *judged(router, line, clients)))
+            if line.method == "WAIT":
+                clock.advance(seconds(line.target))
+                continue
+            exchange, decision = judged(router, line, clients)
+            complaints = list(wrong(line, exchange, decision))
+            if isinstance(decision.outcome(exchange), Forward):
+                status = int(line.option("status", "200"))
+                for each in decision.after:
+                    each.responded(status, 0, status)
             found += [f"{path.name}:{line.number}: {line.text}: {each}" for each in complaints]
         assert not found, "\n".join(found)
     finally:
