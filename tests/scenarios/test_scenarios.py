@@ -2,9 +2,9 @@
 
 A line is ``METHOD TARGET OPTION... -> EXPECTED...``. Options: ``from=ADDRESS``, ``host=AUTHORITY``, ``h:NAME=VALUE`` (a
 header), ``cert=NAME`` (a verified client), ``body=TEXT``, ``status=CODE`` (what the origin answers). Expected:
-``forward`` or the name of the action that is taken, then a status if it answers or ``forwarded`` if it may not; ``+TAG``
-is there, ``-TAG`` is not. A line ``WAIT 30s`` lets time pass. A profile ``[acl-profile login]`` is that of the path map
-``login``.
+``forward`` or the name of the action that is taken, then a status if it answers or ``forwarded`` if it may not;
+``+TAG`` is there, ``-TAG`` is not. A line ``WAIT 30s`` lets time pass. A profile ``[acl-profile login]`` is that of the
+path map ``login``.
 
 Requests go through the node's own reader, router and pipelines; addresses are placed by real databases.
 """
