@@ -158,18 +158,14 @@ class Node(MultiService):
 
     def _quarantine(self, order: Mapping[str, str], uid: int) -> Deferred[control.Report]:
         """Do what somebody orders; who that is may have to be looked up elsewhere, and a list may be long."""
-        reactor, pool, quarantine = (
-            self._reactor,
-            self._reactor.getThreadPool(),
-            self._edge.configuration.state.quarantine,
-        )
+        reactor, pool = self._reactor, self._reactor.getThreadPool()
+        quarantine = self._edge.configuration.state.quarantine
         if order.get("do") == "list":
             return deferToThreadPool(reactor, pool, quarantine_orders.listed, order, [*quarantine.entries()])
         named = deferToThreadPool(reactor, pool, quarantine_orders.user, uid)
         done = named.addCallback(lambda who: quarantine_orders.obey(order, who, self._edge.configuration, time.time()))
-        return done.addCallback(
-            lambda report: quarantine.saved().addCallback(lambda _: report)
-        )  # a kill undoes nothing
+        # Who is answered may rely on it: a kill undoes nothing.
+        return done.addCallback(lambda report: quarantine.saved().addCallback(partial(_kept, report)))
 
     def _read_again(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -216,3 +212,10 @@ class Node(MultiService):
             each.callback(report)
         if self._waiting:
             self._read_again()
+
+
+def _kept(report: control.Report, on_disk: bool) -> control.Report:
+    """What is answered to an order: it has failed too if a restart would undo it."""
+    if on_disk or not report.done:
+        return report
+    return control.Report(False, f"{report.text}; it is not on the disk, and a restart undoes it: the log says why")

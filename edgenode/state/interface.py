@@ -170,8 +170,9 @@ class Quarantine(Protocol):
     def entries(self) -> Iterator[Entry]:
         """Every entry that has not run out."""
 
-    def saved(self) -> Deferred[None]:
-        """Fires once all that is held and lifted so far is kept on a disk, if it is at all, or could not be."""
+    def saved(self) -> Deferred[bool]:
+        """Fires once all that is held and lifted so far is kept on a disk, if it is at all; with false if it cannot
+        be."""
 
 
 class State(Protocol):

@@ -203,8 +203,8 @@ class HeldValues:
         self._plan()
         return self._saving.stop()
 
-    def saved(self) -> Deferred[None]:
-        """Fires once all that is held and lifted so far is on the disk, or could not be written there."""
+    def saved(self) -> Deferred[bool]:
+        """Fires once all that is held and lifted so far is on the disk; with false if it cannot be written there."""
         return self._saving.saved()
 
     # -- inside ------------------------------------------------------------------------------------------------------

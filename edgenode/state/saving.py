@@ -41,8 +41,8 @@ class Saving:
         self._next: Any = None
         self._writing = False
         self._stopping: list[Deferred[None]] = []
-        self._waiting: list[Deferred[None]] = []
-        self._later: list[Deferred[None]] = []
+        self._waiting: list[Deferred[bool]] = []
+        self._later: list[Deferred[bool]] = []
 
     def start(self, reactor: Any, folder: pathlib.Path | None, now: float, most: int) -> list[Entry]:
         """Begin with a folder, or go on with another; returns what its file keeps.
@@ -86,11 +86,11 @@ class Saving:
                 self.rewrite()
             self._plan(_DELAY)
 
-    def saved(self) -> Deferred[None]:
-        """Fires once all changes so far have been written, or could not be."""
+    def saved(self) -> Deferred[bool]:
+        """Fires once all changes so far have been written; with false if they could not be."""
         if self._file is None or not (self._writing or self._changes or self._whole):
-            return succeed(None)
-        waiting: Deferred[None] = Deferred()
+            return succeed(not self._failing)
+        waiting: Deferred[bool] = Deferred()
         (self._later if self._writing else self._waiting).append(waiting)  # what is being written began before
         self._write()
         return waiting
@@ -160,8 +160,8 @@ class Saving:
             self._tell(Happened("quarantine-saved", f"{file.path} has been written"))
         if isinstance(result, Failure):
             waiting, self._waiting = waiting + self._waiting, []
-        for each in waiting:
-            each.callback(None)
+        for answered in waiting:
+            answered.callback(not isinstance(result, Failure))
         if self._writing:  # who was told has had more written
             return
         if self._waiting:

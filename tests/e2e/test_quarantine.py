@@ -85,6 +85,17 @@ def test_what_is_held_is_refused_until_it_is_lifted(pki: PKI, origin: Origin, tm
     assert f"(uid {os.getuid()})" in lifted["reason"]  # type: ignore[operator]
 
 
+def test_who_adds_what_cannot_be_kept_is_told(pki: PKI, origin: Origin, tmp_path: pathlib.Path) -> None:
+    """It is held all the same, but a restart would undo it."""
+    file = written(pki, origin, tmp_path)
+    (tmp_path / "state" / "quarantine.sqlite").mkdir()
+    with twistd(file) as node:
+        code, said = quarantine(node, "add", "ip", "203.0.113.7")
+        assert code == 1
+        assert "it is not on the disk, and a restart undoes it" in said
+        assert status(node, "203.0.113.7") == 403
+
+
 def test_a_restart_lets_nobody_out(pki: PKI, origin: Origin, tmp_path: pathlib.Path) -> None:
     """Nor does a reload: what was held is held, by the same who and why, to the same end; what was lifted is lifted."""
     file = written(pki, origin, tmp_path, {"action gone": {"type": "block", "status": "410"}})

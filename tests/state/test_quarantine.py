@@ -387,14 +387,15 @@ async def test_who_waits_is_told_when_it_is_on_the_disk(disk: Disk) -> None:
         values.hold(disk.time.entry(f"further {number}"))
         waiting.append(values.saved())
         for each in waiting:
-            await each
+            assert await each
         with sqlite3.connect(disk.path) as other:
             assert [*other.execute("SELECT count(*) FROM held")] == [(2 * number + 2,)]
         other.close()
     values.hold(disk.time.entry("last"))
-    waiting = [values.saved(), values.stop(), values.saved()]
-    for each in waiting:
-        await each
+    first, stopped, second = values.saved(), values.stop(), values.saved()
+    await stopped
+    assert await first
+    assert await second
 
 
 async def test_who_waits_is_told_if_it_cannot_be_written(disk: Disk) -> None:
@@ -405,8 +406,8 @@ async def test_who_waits_is_told_if_it_cannot_be_written(disk: Disk) -> None:
     first = values.saved()
     values.hold(disk.time.entry("y"))
     second = values.saved()
-    await first
-    await second
+    assert not await first
+    assert not await second
     await disk.stop()
 
 
