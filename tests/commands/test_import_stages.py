@@ -429,7 +429,7 @@ def test_what_is_no_document_is_told(folder: pathlib.Path, kind: str, junk: Any)
         ({"timeframe": 10**8}, "limit: a period is more than 0 and at most 366d"),
         ({"thresholds": [{"limit": 10**20, "action": "stop"}]}, "limit: expected a number"),
         ({"thresholds": [{"limit": 20000, "action": "stop"}], "pairwith": {"args": "x"}}, "of distinct ones at most"),
-        ({"include": ["all"], "exclude": ["all"]}, "what it includes it excludes"),
+        ({"include": ["all"], "exclude": ["all"]}, "every request has the tag all"),
         ({"key": [{"headers": "a b"}]}, "key: "),
     ],
 )
