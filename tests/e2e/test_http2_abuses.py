@@ -7,6 +7,7 @@ be, and the memory of the node does not grow with what it sends. How long the co
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,9 +15,10 @@ from collections.abc import Iterator
 import pytest
 from attrs import define
 
+from edgenode.proxy.origin.bursts import AT_ONCE
 from tests.support.clients import PATIENCE
 from tests.support.http2_abuses import ABUSES, NO_WINDOW, Abuse
-from tests.support.http2_frames import PING, Connection, frame, get
+from tests.support.http2_frames import PING, Connection, frame, get, headers, rst_stream
 from tests.support.node import PKI, Alone, Origin, Served, alone
 
 CHANGES = {"listener public": {"max-connections-per-client": "1000", "send-timeout": "2s"}}
@@ -122,3 +124,16 @@ def test_a_client_that_is_only_busy_is_not_cut(node: Alone, eager: bool) -> None
                 connection.send(frame(PING, 0, 0, b"rtt-meas"))
         assert connection.answers()
         assert connection.goaway is None
+
+
+def test_others_are_served_when_who_waits_for_a_connection_leaves_in_the_middle(pki: PKI, origin: Origin) -> None:
+    """One client gives up a request for which a connection is being opened, the one that waits, and then the rest."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        changes = {"origin origin": {"servers": f"https://127.0.0.1:{mute.getsockname()[1]}"}}
+        with alone(pki, origin, changes) as node, Connection.to(node.port) as connection:
+            first, *others, waiting = (connection.stream() for _ in range(AT_ONCE + 1))
+            connection.send(b"".join(headers(stream, get()) for stream in (first, *others, waiting)))
+            assert connection.ask(get(method="TRACE")).status == 405, "whose turn is behind theirs"
+            connection.send(b"".join(map(rst_stream, (first, waiting, *others))))
+            with Connection.to(node.port) as control:
+                assert control.ask(get(method="TRACE")).status == 405

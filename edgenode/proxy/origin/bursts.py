@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Container
 
-from twisted.logger import Logger
-
 from edgenode.model.errors import OriginError
 from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.origin.balancing import Balanced
@@ -20,21 +18,14 @@ from edgenode.proxy.origin.queue import Borrower, Queue, Waiting
 AT_ONCE = 16
 """Connections that are being opened for one client: more than browsers open to a server of HTTP/1.1."""
 
-_log = Logger()
 
-
-class _Burst:
-    """What one client has asked for.
+class _Burst(Queue):
+    """The requests of one client that wait.
 
     :ivar opening: how many connections are being opened for it.
-    :ivar queue: its requests that wait.
     """
 
-    __slots__ = ("opening", "queue")
-
-    def __init__(self, queue: Queue) -> None:
-        self.opening = 0
-        self.queue = queue
+    opening = 0
 
 
 class Bursts:
@@ -47,11 +38,11 @@ class Bursts:
         self._origin = origin
         self._deadlines = deadlines
         self._bursts: dict[object, _Burst] = {}
-        self._served: list[object] = []
+        self._served: dict[object, None] = {}
 
     def __len__(self) -> int:
         """How many requests wait."""
-        return sum(len(burst.queue) for burst in self._bursts.values())
+        return sum(map(len, self._bursts.values()))
 
     def full(self, client: object) -> bool:
         """Whether a further connection for a client has to wait."""
@@ -60,13 +51,13 @@ class Bursts:
 
     def join(self, client: object, borrower: Borrower, tried: Container[Balanced], fresh: bool) -> Waiting | None:
         """Wait; or be told that there is no room."""
-        return self._bursts[client].queue.join(borrower, tried, fresh)
+        return self._bursts[client].join(borrower, tried, fresh)
 
     def began(self, client: object) -> None:
         """A connection is being opened for a client; ``None`` is nobody."""
         if client is not None:
             if client not in self._bursts:
-                self._bursts[client] = _Burst(Queue(self._origin, self._deadlines))
+                self._bursts[client] = _Burst(self._origin, self._deadlines)
             self._bursts[client].opening += 1
 
     def over(self, client: object) -> bool:
@@ -75,25 +66,23 @@ class Bursts:
             return False
         burst = self._bursts[client]
         burst.opening -= 1
-        if burst.queue:
-            self._served.append(client)
+        if burst:
+            self._served[client] = None
         elif not burst.opening:
             del self._bursts[client]
-        return bool(burst.queue)
+        return bool(burst)
 
     def serve(self) -> None:
         """Let those who wait have what is free, or have it opened."""
-        served, self._served = self._served, []
-        for client in dict.fromkeys(served):
-            burst = self._bursts[client]
-            while burst.queue and burst.opening < AT_ONCE:
-                waiting = burst.queue.next()
-                with _log.failuresHandled("a request that had waited for a connection failed"):
-                    waiting.borrower.turn(waiting.fresh)
-            if not burst.opening:
+        served, self._served = self._served, {}
+        for client in served:
+            # It may be gone: who waited has left meanwhile, or what was opened last has failed at once.
+            while (burst := self._bursts.get(client)) and burst.opening < AT_ONCE:
+                burst.serve()
+            if burst is not None and not burst.opening:
                 del self._bursts[client]
 
     def fail(self, error: OriginError) -> None:
         """Tell all of them that there will be no connection."""
         for burst in tuple(self._bursts.values()):
-            burst.queue.fail(error)
+            burst.fail(error)

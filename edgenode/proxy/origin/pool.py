@@ -14,7 +14,6 @@ from operator import attrgetter
 from typing import Any, cast
 
 from OpenSSL import SSL
-from twisted.logger import Logger
 
 from edgenode.model.errors import OriginError
 from edgenode.net.deadlines import Deadlines
@@ -25,8 +24,6 @@ from edgenode.proxy.origin.lending import Opening, PooledConnection, SharedConne
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.queue import Borrower, Queue
 from edgenode.proxy.origin.resolver import Resolver
-
-_log = Logger()
 
 Verify = Callable[[SSL.Connection, str], None]
 """Checks an origin's certificate against a name; raises :class:`OriginError`."""
@@ -202,9 +199,7 @@ class OriginPool:
             or self.open < self.origin.max_connections
             or (self._shared and self._released(self.deadlines.clock(), self._queue.first.tried))
         ):
-            waiting = self._queue.next()
-            with _log.failuresHandled("a request that had waited for a connection failed"):
-                waiting.borrower.turn(waiting.fresh)
+            self._queue.serve()
         self._bursts.serve()
 
     def release(self, connection: PooledConnection) -> None:

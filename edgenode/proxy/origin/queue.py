@@ -10,11 +10,15 @@ from collections import OrderedDict
 from collections.abc import Container
 from typing import ClassVar, Protocol
 
+from twisted.logger import Logger
+
 from edgenode.model.errors import OriginError
 from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.streams import OriginStream
+
+_log = Logger()
 
 
 class Borrower(Protocol):
@@ -80,8 +84,13 @@ class Queue:
         """Who has waited longest."""
         return next(iter(self._waiting))
 
-    def next(self) -> Waiting:
-        """Take out who has waited longest."""
+    def serve(self) -> None:
+        """Take out who has waited longest, and give it its turn."""
+        waiting = self._next()
+        with _log.failuresHandled("a request that had waited for a connection failed"):
+            waiting.borrower.turn(waiting.fresh)
+
+    def _next(self) -> Waiting:
         waiting, _ = self._waiting.popitem(last=False)
         self.deadlines.forget(waiting)
         return waiting
@@ -100,7 +109,7 @@ class Queue:
     def fail(self, error: OriginError) -> None:
         """Tell all of them that there will be no connection."""
         while self._waiting:
-            self.next().borrower.not_lent(None, error)
+            self._next().borrower.not_lent(None, error)
 
 
 class Waiting:

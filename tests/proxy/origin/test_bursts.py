@@ -6,7 +6,7 @@ import pytest
 
 from edgenode.model.errors import OriginError
 from edgenode.proxy.origin.bursts import AT_ONCE
-from tests.proxy.origin.pooled import Borrowing, Pooled
+from tests.proxy.origin.pooled import Borrowing, FakeOpening, Pooled
 
 _MORE = 5
 
@@ -65,6 +65,28 @@ def test_nothing_is_kept_of_a_client_for_whom_nothing_is_opened(pooled: Pooled) 
         unfinished[0].succeed()
         pooled.loop.settle()
     assert len(pooled.openings) == AT_ONCE + _MORE
+    assert pooled.pool._bursts._bursts == {}
+
+
+def test_nothing_is_kept_of_a_client_whose_requests_have_left_when_their_turn_comes() -> None:
+    """In whatever order they leave."""
+    pooled = Pooled()
+    first, *others, waiting = burst(pooled, "hasty", AT_ONCE + 1)
+    for each in (first, waiting, *others):
+        each.place.cancel()
+    pooled.loop.settle()
+    assert pooled.pool._bursts._bursts == {}
+
+
+def test_nothing_is_kept_of_a_client_whose_last_connection_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one to a Unix socket that is not there does."""
+    pooled = Pooled()
+    *_, waiting = burst(pooled, "hasty", AT_ONCE + 1)
+    monkeypatch.setattr(FakeOpening, "begin", lambda self: self.fail(OriginError(502, "connect", "refused")))
+    for opening in [*pooled.openings]:
+        opening.cancel()
+    pooled.loop.settle()
+    assert [error.reason for error in waiting.errors] == ["refused"]
     assert pooled.pool._bursts._bursts == {}
 
 
