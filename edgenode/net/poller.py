@@ -299,11 +299,12 @@ class Poller:
         return True
 
     def _failed(self, descriptor: Any) -> None:
-        """Drop a descriptor that raised an exception."""
+        """Drop a descriptor that raised an exception; who only asks to be called again, as a pool does, is none."""
         _log.failure("a descriptor failed")
-        self.removeReader(descriptor)
-        self.removeWriter(descriptor)
-        descriptor.connectionLost(Failure())
+        if hasattr(descriptor, "fileno"):
+            self.removeReader(descriptor)
+            self.removeWriter(descriptor)
+            descriptor.connectionLost(Failure())
 
     @property
     def _left_over(self) -> bool:

@@ -368,6 +368,19 @@ def test_who_fails_is_dropped(
     assert len(flush_logged_errors(error)) == 1
 
 
+def test_who_only_goes_on_fails_by_itself(field: Field, flush_logged_errors: Callable[..., list[Failure]]) -> None:
+    """An origin's pool is no descriptor: its failure is logged, and the others are served."""
+
+    class Pool:
+        def doAgain(self) -> None:
+            raise ZeroDivisionError
+
+    field.descriptor("good")
+    field.poller.again(Pool())
+    assert "good" in field.round() + field.round()
+    assert len(flush_logged_errors(ZeroDivisionError)) == 1
+
+
 def test_the_reactor_has_the_poller_as_long_as_it_has_somebody(field: Field) -> None:
     """Registered with the first, whether it reads or writes; gone with the last, and back with the next."""
     loop, poller = field.loop, field.poller
