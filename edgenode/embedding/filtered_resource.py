@@ -26,7 +26,7 @@ from edgenode.embedding.site_request import read_arguments, read_body, read_head
 from edgenode.embedding.unfinished import EndOfConnection
 from edgenode.model.decision import FORWARD, Close, Decision, Respond
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import UNKNOWN_CLIENT, Connection, Exchange, Response, by_name
+from edgenode.model.exchange import UNKNOWN_CLIENT, Connection, Exchange, Headers, Response, by_name
 from edgenode.model.interfaces import IEventSink
 from edgenode.node.guarded_sink import GuardedSink
 from edgenode.policy.pipeline import Pipeline
@@ -201,7 +201,7 @@ class _Line:
 class _Filtering:
     """One request on its way through the filter."""
 
-    __slots__ = ("_connection", "_filter", "_forwarded", "_over", "_record", "_request", "_waiting")
+    __slots__ = ("_added", "_connection", "_filter", "_forwarded", "_over", "_record", "_request", "_waiting")
 
     def __init__(self, filter: FilteredResource, request: server.Request) -> None:
         self._filter = filter
@@ -209,6 +209,7 @@ class _Filtering:
         self._record: EventRecord | None = None
         self._over = False
         self._forwarded = False
+        self._added: Headers = ()  # to whatever answer
         self._waiting: Deferred[Decision] | None = None
         self._connection: EndOfConnection | None = None
 
@@ -264,9 +265,8 @@ class _Filtering:
             return
         record.decided = time.perf_counter()
         record.decision = decision
-        for name, value in decision.headers:
-            if name not in ONE_HOP:
-                request.responseHeaders.addRawHeader(name, value)
+        if decision.headers:
+            self._added = tuple(field for field in decision.headers if field[0] not in ONE_HOP)
         try:
             exchange = record.exchange
             if exchange.tags is not decision.tags:
@@ -287,6 +287,8 @@ class _Filtering:
                 for name, values in by_name(outcome.headers).items():
                     request.requestHeaders.setRawHeaders(name, list(values))
             self._forwarded = True
+            for name, value in self._added:
+                request.responseHeaders.addRawHeader(name, value)
             request.setComponent(Exchange, exchange)
             request.setComponent(Decision, decision)
             request.render(getChildForRequest(self._filter.inner, request))
@@ -314,7 +316,7 @@ class _Filtering:
         request.setResponseCode(response.status)
         if response.body:
             request.setHeader(b"content-type", b"text/plain; charset=utf-8")
-        for name, values in by_name(response.headers).items():
+        for name, values in by_name((*response.headers, *self._added)).items():
             request.responseHeaders.setRawHeaders(name, list(values))
         request.setHeader(b"content-length", b"%d" % len(response.body))
         request.write(response.body)

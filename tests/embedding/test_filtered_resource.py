@@ -39,9 +39,11 @@ from edgenode.embedding.site_request import BodyNotKept, read_arguments, read_he
 from edgenode.model.decision import NOTHING, Decision, Forward, Outcome
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Body, Exchange, Geography
-from edgenode.policy.actions import PREDEFINED, Monitor
+from edgenode.policy.actions import PREDEFINED, Block, Monitor
+from edgenode.policy.escaping import header_value
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.tagging import Tagging
+from edgenode.policy.templates import Template
 from edgenode.proxy.http1.request_head import read_request_head
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.rules.views import arguments
@@ -247,7 +249,10 @@ async def test_headers_of_an_action_arrive(pki: PKI) -> None:
     assert inner.seen[0].headers[b"x-mark"] == [b"seen"]
 
 
-@pytest.mark.parametrize("action", [None, PREDEFINED["block"], PREDEFINED["close"]])
+_LIMITED = Block("limited", headers=((b"ratelimit", header_value(Template.from_text("own"), "ratelimit")),))
+
+
+@pytest.mark.parametrize("action", [None, PREDEFINED["block"], _LIMITED, PREDEFINED["close"]])
 async def test_what_a_decision_adds_is_in_every_answer(action: Any) -> None:
     """And who wants to know the answer is told once; what the resource says is what the origin said."""
     told: list[tuple[int, int, int]] = []
@@ -260,7 +265,7 @@ async def test_what_a_decision_adds_is_in_every_answer(action: Any) -> None:
     if action is PREDEFINED["close"]:
         assert (answer, told) == (b"", [(444, 0, 0)])
     else:
-        assert fields(head, "ratelimit") == [b"a", b"b"]
+        assert fields(head, "ratelimit") == [*([b"own"] if action is _LIMITED else []), b"a", b"b"]
         assert fields(head, "content-length") == [b"8" if action is None else b"11"]
         assert told == [(200, 8, 200) if action is None else (403, 11, 0)]
 
