@@ -30,10 +30,9 @@ from edgenode.model.exchange import UNKNOWN_CLIENT, Connection, Exchange, Header
 from edgenode.model.interfaces import IEventSink
 from edgenode.node.guarded_sink import GuardedSink
 from edgenode.policy.pipeline import Pipeline
-from edgenode.proxy.answers import tell
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.headers import ONE_HOP, Forwarded
-from edgenode.proxy.judging import PAGES, outcome_of, refuse
+from edgenode.proxy.judging import PAGES, outcome_of, refuse, tell
 from edgenode.proxy.listener.client_session import Standing
 from edgenode.proxy.streams import RequestHead
 from edgenode.proxy.trusted_proxies import FORWARDED, X_FORWARDED_FOR, TrustedProxies

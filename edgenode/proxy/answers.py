@@ -1,18 +1,14 @@
-"""The answers that clients get: the header fields of a decision, response rules, who is told, and what is answered from
-here in the origin's place.
+"""The answers that clients get: the header fields of a decision, response rules, and what is answered from here in the
+origin's place.
 
-Law: nobody but the node says where an answer ends; who is told of it is told once, and cannot hold it up. An answer
-that cannot be completed is cut, never ended as though it were whole.
+Law: nobody but the node says where an answer ends. One that cannot be completed is cut, never ended as though it were
+whole.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 
-from twisted.logger import Logger
-
-from edgenode.model.decision import After
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Exchange, Headers, Response
 from edgenode.policy.responses import OF_THE_BODY, Responses
@@ -30,15 +26,13 @@ _MOST_DROPPED = 64 * 1024
 _LONGEST_DROPPED = 10.0
 """Seconds for which they are."""
 
-_log = Logger()
-
 
 def added_lines(headers: Headers) -> bytes:
     """The header fields of a decision as field lines, each with its line end.
 
     :param headers: names in lower case; those of one hop, or of the framing, are left out.
     """
-    return b"".join([b"%b: %b\r\n" % (name.title(), value) for name, value in headers if name not in ONE_HOP])
+    return header_lines([(name.title(), value) for name, value in headers if name not in ONE_HOP])
 
 
 def origin_lines(rules: Responses, head: ResponseHead, exchange: Exchange, pseudonym: bytes) -> bytes:
@@ -81,15 +75,6 @@ def paged(
     return Response(status, (*kept, *page.headers), page.body)
 
 
-def tell(after: Iterable[After], status: int, sent: int, origin_status: int) -> None:
-    """Tell everybody what a request was answered: see :meth:`edgenode.model.decision.After.responded`."""
-    for each in after:
-        try:
-            each.responded(status, sent, origin_status)
-        except BaseException:  # the answer is the client's, whatever becomes of who counts it
-            _log.failure("what a request was answered could not be counted")
-
-
 class AnsweredRequest(ForwardedRequest):
     """A request, and the answers that do not come from its origin; :class:`edgenode.proxy.exchange.ProxyExchange` is
     the whole.
@@ -98,13 +83,11 @@ class AnsweredRequest(ForwardedRequest):
         nothing was answered.
     :ivar grpc_status: the status of gRPC that the client was sent; ``None`` for none.
     :ivar sent: bytes of the response body.
-    :ivar ended: when it ended, on ``time.perf_counter``; 0 if it has not.
     """
 
     status = 0
     grpc_status: int | None = None
     sent = 0
-    ended = 0.0
     _answer: ResponseHead | None = None  # whose body is still to come
     _drops = 0  # bytes that are dropped yet of the body of an error that a page has replaced
 

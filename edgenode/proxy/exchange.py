@@ -1,8 +1,7 @@
 """One exchange: routed, judged, forwarded to its origin, answered, and reported as one event.
 
 It knows no protocol, only the streams of :mod:`edgenode.proxy.streams`. Law: no byte of a request reaches an origin
-before the pipeline has let it pass. What goes wrong at the origin is told to the event, not to the client. A response
-that cannot be completed is cut, never ended as though it were whole.
+before the pipeline has let it pass. What goes wrong at the origin is told to the event, not to the client.
 """
 
 from __future__ import annotations
@@ -17,15 +16,10 @@ from edgenode.model.decision import Decision, Forward, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Response
 from edgenode.proxy import grpc
-from edgenode.proxy.answers import AnsweredRequest, added_lines, origin_lines, tell
+from edgenode.proxy.answers import AnsweredRequest, added_lines, origin_lines
 from edgenode.proxy.expectation import Expectation
-from edgenode.proxy.headers import (
-    answered_here,
-    new_identifier,
-    reported_identifier,
-    response_lines,
-)
-from edgenode.proxy.judging import PAGES, TOO_LARGE
+from edgenode.proxy.headers import answered_here, new_identifier, reported_identifier, response_lines
+from edgenode.proxy.judging import PAGES, TOO_LARGE, tell
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.limits import Load
 from edgenode.proxy.streams import ClientStream, RequestHead, ResponseHead

@@ -26,11 +26,13 @@ class ForwardedRequest(JudgedRequest, Attempts):
     :ivar context: what it shares with others of its listener.
     :ivar identifier: the request's identifier.
     :ivar received: bytes of the request body.
+    :ivar ended: when it ended, on ``time.perf_counter``; 0 if it has not.
     """
 
     context: ListenerContext
     identifier: bytes
     received = 0
+    ended = 0.0
     _client: ClientStream
     _extra: Headers = ()
     _pending: bytes | bytearray = b""
@@ -38,7 +40,6 @@ class ForwardedRequest(JudgedRequest, Attempts):
     _trailers: Headers = ()
     _request_done = True
     _expectation: Expectation | None = None
-    ended = 0.0
 
     # -- what a subclass says ----------------------------------------------------------------------------------------
 

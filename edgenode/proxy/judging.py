@@ -1,15 +1,18 @@
-"""What becomes of a request: server group, client certificate, path map, pipeline.
+"""What becomes of a request: server group, client certificate, path map, pipeline; and who is told of that.
 
 Law: a refusal for the client's certificate comes before any rule, and no rule can undo it. What is judged depends on
-the request, the connection, the configuration and the clock, and on no request before it.
+the request, the connection, the configuration and the clock, and on no request before it. Who is told of an answer
+cannot hold it up.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from edgenode.model.decision import FORWARD, NOTHING, Close, Decision, Forward, Outcome, Respond
+from edgenode.model.decision import FORWARD, NOTHING, After, Close, Decision, Forward, Outcome, Respond
 from edgenode.model.errors import ClientError, OriginError, without_frames
 from edgenode.model.exchange import Body, Exchange, Response
 from edgenode.proxy.headers import ONE_HOP, Forwarded
@@ -188,6 +191,15 @@ def outcome_of(decision: Decision, exchange: Exchange) -> Outcome:
         name = "" if decision.action is None else decision.action.name
         _log.failure("the action {name} failed", name=name)
         raise ClientError(503, "an action failed") from None
+
+
+def tell(after: Iterable[After], status: int, sent: int, origin_status: int) -> None:
+    """Tell everybody what a request was answered: see :meth:`edgenode.model.decision.After.responded`."""
+    for each in after:
+        try:
+            each.responded(status, sent, origin_status)
+        except BaseException:  # the answer is the client's, whatever becomes of who counts it
+            _log.failure("what a request was answered could not be counted")
 
 
 _OUTCOMES = frozenset((Forward, Respond, Close))

@@ -22,10 +22,9 @@ from edgenode.model.interfaces import Record
 from edgenode.model.websocket import WebSocketState
 from edgenode.net.deadlines import NEVER
 from edgenode.policy.tagging import MESSAGE
-from edgenode.proxy.answers import tell
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.headers import Forwarded
-from edgenode.proxy.judging import outcome_of
+from edgenode.proxy.judging import outcome_of, tell
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.limits import Load
