@@ -92,6 +92,14 @@ _CLAIMS = frozenset(
 _CLAIM_PREFIX = b"x-forwarded-"
 _WRITTEN = frozenset(b"x-forwarded-for x-forwarded-proto x-forwarded-host forwarded via x-request-id".split())
 FRAMING = frozenset((b"host", b"content-length", b"expect", b"max-forwards"))
+ONE_HOP = HOP_BY_HOP | FRAMING
+"""Fields of one hop, and of the framing."""
+
+NOT_TO_CLIENTS = HOP_BY_HOP | {b"content-length", b"via"}
+"""Fields of an origin's answer that do not cross as they are."""
+
+_NODES_OWN = NOT_TO_CLIENTS | {b"date"}
+_IS_NODES_OWN = "this is of one hop or of the framing, and so the node's own"
 # Underscores and stranger characters: rules on ``header.user-agent`` do not see ``User_Agent``, but CGI and WSGI read
 # both as one. They do not cross, as with nginx.
 _ORDINARY = re.compile(rb"[a-z0-9-]+")
@@ -133,21 +141,18 @@ def request_header_fault(name: bytes) -> str:
         return "a header that an origin gets has a name of letters, digits and hyphens"
     if claims_certificate(name):
         return "what an origin is told of a client certificate is the node's own: see certificate-headers"
-    if name in HOP_BY_HOP or name in FRAMING:
-        return "this is of one hop or of the framing, and so the node's own"
+    if name in ONE_HOP:
+        return _IS_NODES_OWN
     return "the node writes its own" if name in _WRITTEN else ""
 
 
 def response_header_fault(name: bytes) -> str:
     """The same of a header of an answer."""
-    if name in HOP_BY_HOP or name in (b"content-length", b"date", b"via"):
-        return "this is of one hop or of the framing, and so the node's own"
+    if name in _NODES_OWN:
+        return _IS_NODES_OWN
     if name in (b"content-type", b"location"):
         return "this has a key of its own"
     return "no cache may keep an answer that is one client's" if name == b"cache-control" else ""
-
-
-_OF_THE_BODY = frozenset(b"content-type content-encoding content-range content-length".split())
 
 
 def changed_header_fault(name: bytes, key: str) -> str:
@@ -158,9 +163,9 @@ def changed_header_fault(name: bytes, key: str) -> str:
     """
     if not _TOKEN.fullmatch(name):
         return "expected the name of a header"
-    if name in HOP_BY_HOP or name in (b"content-length", b"date", b"via"):
-        return "this is of one hop or of the framing, and so the node's own"
-    if name in _OF_THE_BODY:
+    if name in _NODES_OWN:
+        return _IS_NODES_OWN
+    if name in (b"content-type", b"content-encoding", b"content-range"):
         return "this says what the body is, and only who has written that knows"
     if name.startswith((b"sec-websocket-", b"grpc-")):
         return "this is the protocol's, which would not be understood otherwise"
@@ -188,9 +193,6 @@ _CROSSING = frozenset(
 )
 """Names of request fields that cross and are frequent; of all others it is worked out each time."""
 
-
-ONE_HOP = HOP_BY_HOP | FRAMING
-"""Fields of one hop, and of the framing."""
 
 HARMLESS = _CROSSING | ONE_HOP
 """Names of request fields that are known not to mislead; of all others it is worked out each time."""
@@ -343,10 +345,6 @@ def http_date() -> bytes:
 @functools.lru_cache(2)
 def _date(seconds: int) -> bytes:
     return b"Date: %b\r\n" % email.utils.formatdate(seconds, usegmt=True).encode("ascii")
-
-
-NOT_TO_CLIENTS = HOP_BY_HOP | {b"content-length", b"via"}
-"""Fields of an origin's answer that do not cross as they are."""
 
 
 def response_lines(head: ResponseHead, pseudonym: bytes, unwanted: frozenset[bytes] = NOT_TO_CLIENTS) -> bytes:
