@@ -17,7 +17,7 @@ from edgenode.config.data import KINDS, SECTIONS
 from edgenode.config.value_readers import Scope
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.policy.actions import REDIRECTS, ActionSection, Block
-from edgenode.proxy.headers import request_header_fault, response_header_fault
+from edgenode.proxy.header_names import request_header_fault, response_header_fault
 
 _BLOCKS: Mapping[str, int] = {
     "action-global-filter-block": 470,

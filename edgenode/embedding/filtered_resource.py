@@ -31,7 +31,8 @@ from edgenode.model.interfaces import IEventSink
 from edgenode.node.guarded_sink import GuardedSink
 from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.event_record import EventRecord
-from edgenode.proxy.headers import ONE_HOP, Forwarded
+from edgenode.proxy.header_names import ONE_HOP
+from edgenode.proxy.headers import Forwarded
 from edgenode.proxy.judging import PAGES, outcome_of, refuse, tell
 from edgenode.proxy.listener.client_session import Standing
 from edgenode.proxy.streams import RequestHead

@@ -17,7 +17,7 @@ from twisted.web import http, server
 
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import NO_BODY, Body, Connection
-from edgenode.proxy.headers import HARMLESS, misleads
+from edgenode.proxy.header_names import HARMLESS, misleads
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import known_request_head
 from edgenode.proxy.streams import RequestHead

@@ -24,7 +24,7 @@ from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.responses import Responses
 from edgenode.policy.stages import Placed
 from edgenode.proxy.certificate_headers import uris_of
-from edgenode.proxy.headers import NOT_TO_CLIENTS
+from edgenode.proxy.header_names import NOT_TO_CLIENTS
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import OFFERED, Origin

@@ -14,7 +14,8 @@ from edgenode.model.exchange import Exchange, Headers, Response
 from edgenode.policy.responses import OF_THE_BODY, Responses
 from edgenode.proxy import grpc
 from edgenode.proxy.forwarding import ForwardedRequest
-from edgenode.proxy.headers import ONE_HOP, header_lines, http_date, response_lines
+from edgenode.proxy.header_names import ONE_HOP
+from edgenode.proxy.headers import header_lines, http_date, response_lines
 from edgenode.proxy.judging import PAGES, refuse
 from edgenode.proxy.streams import ResponseHead
 from edgenode.proxy.websocket.handshake import accepts_tunnel

@@ -15,7 +15,8 @@ from twisted.logger import Logger
 from edgenode.model.decision import FORWARD, NOTHING, After, Close, Decision, Forward, Outcome, Respond
 from edgenode.model.errors import ClientError, OriginError, without_frames
 from edgenode.model.exchange import Body, Exchange, Response
-from edgenode.proxy.headers import ONE_HOP, Forwarded
+from edgenode.proxy.header_names import ONE_HOP
+from edgenode.proxy.headers import Forwarded
 from edgenode.proxy.listener.client_session import ClientSession, Site, Standing
 from edgenode.proxy.routing import UNSERVED, ServedPathMap
 from edgenode.proxy.streams import RequestHead

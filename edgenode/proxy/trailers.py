@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from edgenode.model.exchange import Headers, Request
-from edgenode.proxy.headers import FRAMING, HOP_BY_HOP, crosses, crosses_often
+from edgenode.proxy.header_names import FRAMING, HOP_BY_HOP, crosses, crosses_often
 from edgenode.proxy.streams import RequestHead
 
 TRAILERS_WANTED = b"TE: trailers\r\nConnection: TE\r\n"

@@ -7,21 +7,17 @@ import re
 import pytest
 from hypothesis import given, strategies
 
-from edgenode.proxy import headers
+from edgenode.proxy import header_names
 from edgenode.proxy.framing import END_TO_END
-from edgenode.proxy.headers import (
+from edgenode.proxy.header_names import (
     HOP_BY_HOP,
-    answered_here,
     claims_certificate,
     crosses,
-    max_forwards_line,
     misleads,
     request_header_fault,
-    request_lines,
     response_header_fault,
-    response_lines,
-    via_line,
 )
+from edgenode.proxy.headers import answered_here, max_forwards_line, request_lines, response_lines, via_line
 from edgenode.proxy.http1.response_head import read_response_head
 from tests.proxy.http1.test_request_head import read
 
@@ -71,10 +67,10 @@ def test_what_a_client_only_claims_does_not_cross(name: bytes, spelled: bytes) -
         assert not crosses((spelled % name).replace(b"-", separator))
 
 
-@pytest.mark.parametrize("name", sorted(headers._CROSSING))
+@pytest.mark.parametrize("name", sorted(header_names.CROSSING))
 def test_what_crosses_at_once_crosses_by_the_rule(name: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list of frequent names only saves time: the rule says the same of each."""
-    monkeypatch.setattr(headers, "_CROSSING", frozenset())
+    monkeypatch.setattr(header_names, "CROSSING", frozenset())
     assert crosses(name)
     assert not misleads(name)
     assert name not in HOP_BY_HOP

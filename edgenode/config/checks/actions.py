@@ -13,7 +13,7 @@ from edgenode.config import schema
 from edgenode.config.data import Sections
 from edgenode.model.errors import Problem
 from edgenode.policy.modes import Level, settle
-from edgenode.proxy.headers import request_header_fault, response_header_fault
+from edgenode.proxy.header_names import request_header_fault, response_header_fault
 
 
 def actions(configuration: Sections) -> Iterator[Problem]:

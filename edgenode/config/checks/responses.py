@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from edgenode.config.data import Sections
 from edgenode.model.errors import Problem
 from edgenode.policy.escaping import header_value
-from edgenode.proxy.headers import changed_header_fault
+from edgenode.proxy.header_names import changed_header_fault
 
 
 def response_rules(configuration: Sections) -> Iterator[Problem]:

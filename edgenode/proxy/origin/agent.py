@@ -24,7 +24,8 @@ from zope.interface import implementer
 
 from edgenode.model import exchange
 from edgenode.model.errors import ClientError, OriginError
-from edgenode.proxy.headers import HOP_BY_HOP, header_lines
+from edgenode.proxy.header_names import HOP_BY_HOP
+from edgenode.proxy.headers import header_lines
 from edgenode.proxy.origin import agent_errors
 from edgenode.proxy.origin.agent_bodies import OriginResponse, Upload
 from edgenode.proxy.origin.attempts import SAFE, Attempts

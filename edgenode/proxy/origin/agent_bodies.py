@@ -19,7 +19,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer, IClientRequest, IResponse
 from zope.interface import implementer
 
-from edgenode.proxy.headers import HOP_BY_HOP
+from edgenode.proxy.header_names import HOP_BY_HOP
 from edgenode.proxy.streams import OriginStream, ResponseHead
 
 _log = Logger()
