@@ -29,7 +29,6 @@ from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
 from edgenode.node.events import EventLog
 from edgenode.node.extensions import Extensions, keeping
-from edgenode.node.state_events import state_line
 from edgenode.node.state_use import StateUse
 from edgenode.node.watch import Watch
 from edgenode.proxy.listener.context import ListenerContext
@@ -166,7 +165,7 @@ class EdgePort:
             raise _unwritable(configuration, error) from error
         self._assembly = Assembly.for_protocol(configuration, name, self._protocols)
         self._extensions = Extensions(configuration)
-        self._state = StateUse(reactor, lambda happened: self._events.say(state_line(happened)))
+        self._state = StateUse(reactor, self._events.tell)
         self._deadlines = Deadlines(reactor)
         speak = partial(ProtocolTransport, self)
         context = self._context(self._assembly)

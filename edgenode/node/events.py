@@ -25,6 +25,8 @@ from zope.interface import implementer
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.net.poller import Timers
 from edgenode.node.event_record import event_line
+from edgenode.node.state_events import state_line
+from edgenode.state.interface import Happened
 
 _DELAY = 0.1
 """Seconds that an event waits at the most before it is written."""
@@ -88,11 +90,11 @@ class EventLog:
         elif self._next is None:
             self._schedule(_DELAY)
 
-    def say(self, line: str) -> None:
-        """Take a line that is made already: ASCII, without its end."""
+    def tell(self, happened: Happened) -> None:
+        """Take what has happened to the state: a line behind those of the records that wait."""
         if self._output is not None:
             self._make_lines()
-            self._keep(line.encode("ascii") + _LINE_END, 1)
+            self._keep(state_line(happened).encode("ascii") + _LINE_END, 1)
             self._schedule(_DELAY)
 
     def flush(self) -> None:

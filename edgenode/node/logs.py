@@ -15,7 +15,6 @@ from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.node.access_log import FORMATS
 from edgenode.node.events import EventLog
-from edgenode.node.state_events import state_line
 from edgenode.state.interface import Happened
 
 
@@ -67,7 +66,7 @@ class Logs:
 
     def tell(self, happened: Happened) -> None:
         """Write what has happened to the state; that is an event, and nothing for the access log."""
-        self._events.say(state_line(happened))
+        self._events.tell(happened)
 
     def close(self) -> None:
         """Write what waits, and close."""
