@@ -208,19 +208,15 @@ class Relay:
 
     def _verdict(self, decision: Decision) -> bool:
         """Act on what was decided of a message: whether it passes."""
-        passes = True
         try:
-            if decision.action is not None:
-                passes = isinstance(outcome_of(decision, self._judged), Forward)
+            passes = decision.action is None or isinstance(outcome_of(decision, self._judged), Forward)
         except ClientError as error:
             self._error, passes = error, False
         tell(decision.after, 0 if passes else 444, 0, 0)  # a message has no answer
-        if decision.action is None:
-            return True
         if not passes:
             self._decision = decision
             self._close(POLICY, self._error)
-        else:
+        elif decision.action is not None:
             self._record(decision, None, None)
         return passes
 
