@@ -6,6 +6,7 @@ Law: a page that could not be sent is found when the configuration is loaded.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from attrs import frozen
 
@@ -13,7 +14,19 @@ from edgenode.config.value_readers import Scope, file
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.model.settings import File
 from edgenode.policy.actions import TEXT
-from edgenode.policy.responses import MEDIA_TYPES, STATUS, ErrorPage, Page, Pages, ResponseRules, Statuses
+from edgenode.policy.responses import ErrorPage, Page, Pages, ResponseRules, Statuses
+
+_MEDIA_TYPES: Mapping[str, str] = {
+    ".html": "text/html; charset=utf-8",
+    ".htm": "text/html; charset=utf-8",
+    ".json": "application/json",
+    ".txt": TEXT,
+    ".xml": "application/xml",
+}
+"""The media type of a page, by the ending of its file."""
+
+_STATUS = "${http.response.code}"
+"""What stands for the status in a page; it is put in when the page is read."""
 
 LARGEST = 1024 * 1024
 """Bytes of a page."""
@@ -56,8 +69,8 @@ def error_page(text: str, scope: Scope) -> ErrorPage:
         path = file(page, scope)
     except InvalidValue as problem:
         raise InvalidValue(problem.sentence, start) from None
-    if path.suffix.lower() not in MEDIA_TYPES:
-        endings = ", ".join(MEDIA_TYPES)
+    if path.suffix.lower() not in _MEDIA_TYPES:
+        endings = ", ".join(_MEDIA_TYPES)
         raise InvalidValue(f'the ending of the file says its media type: {endings}; or write a "text"', start)
     return ErrorPage(tuple(statuses), File(path), "", text)
 
@@ -72,11 +85,11 @@ def load(name: str, section: ResponseRules) -> tuple[LoadedPages | None, tuple[P
     for each in section.error_page:
         try:
             text, content_type = _read(each)
-            same = None if STATUS in text else Page.of(text, content_type)
+            same = None if _STATUS in text else Page.of(text, content_type)
             if same is None and len(text) > LARGEST_WITH_STATUS:
-                raise InvalidValue(f"{each.file} is too large: a page with {STATUS} in it has at most 64k")
+                raise InvalidValue(f"{each.file} is too large: a page with {_STATUS} in it has at most 64k")
             for status in dict.fromkeys(one for several in each.statuses for one in several):
-                page = same or Page.of(text.replace(STATUS, str(status)), content_type)
+                page = same or Page.of(text.replace(_STATUS, str(status)), content_type)
                 if any(page.media_type == other.media_type for other in pages.get(status, ())):
                     raise InvalidValue(f"{status} has a page of this media type already")
                 pages[status] = (*pages.get(status, ()), page)
@@ -103,6 +116,6 @@ def _read(page: ErrorPage) -> tuple[str, str]:
     if len(data) > LARGEST:
         raise InvalidValue(f"{page.file} is too large: a page has at most 1m")
     try:
-        return data.decode("utf-8-sig"), MEDIA_TYPES[page.file.suffix.lower()]
+        return data.decode("utf-8-sig"), _MEDIA_TYPES[page.file.suffix.lower()]
     except UnicodeDecodeError:
         raise InvalidValue(f"{page.file} is not UTF-8") from None

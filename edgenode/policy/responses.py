@@ -18,21 +18,8 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Headers, Request, Response
 from edgenode.model.settings import Choice, File, Word, setting
 from edgenode.policy import escaping
-from edgenode.policy.actions import TEXT
 from edgenode.policy.escaping import HeaderField
 from edgenode.policy.templates import Filled, Template
-
-MEDIA_TYPES: Mapping[str, str] = {
-    ".html": "text/html; charset=utf-8",
-    ".htm": "text/html; charset=utf-8",
-    ".json": "application/json",
-    ".txt": TEXT,
-    ".xml": "application/xml",
-}
-"""The media type of a page, by the ending of its file."""
-
-STATUS = "${http.response.code}"
-"""What stands for the status in a page; it is put in when the page is read."""
 
 HSTS = "max-age=31536000"
 """Strict-Transport-Security where rules hold that do not say otherwise: a year, this host alone (RFC 6797)."""
@@ -316,8 +303,10 @@ class Responses:
         if not pages:
             return None
         assert exchange.request is not None
-        accept = b",".join(exchange.request.fields.get(b"accept", ()))
-        page = pages[0] if len(pages) == 1 else max(pages, key=lambda each: quality(accept, each.media_type))
+        page = pages[0]
+        if len(pages) > 1:
+            accept = b",".join(exchange.request.fields.get(b"accept", ()))
+            page = max(pages, key=lambda each: quality(accept, each.media_type))
         headers: Headers = (
             (b"content-type", page.content_type),
             (b"cache-control", b"no-store"),
