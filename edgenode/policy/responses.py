@@ -15,7 +15,7 @@ from attrs import field, frozen
 from twisted.logger import Logger
 
 from edgenode.model.errors import InvalidValue
-from edgenode.model.exchange import Exchange, Headers, Request, Response
+from edgenode.model.exchange import Exchange, Headers, Response
 from edgenode.model.settings import Choice, File, Word, setting
 from edgenode.policy import escaping
 from edgenode.policy.escaping import HeaderField
@@ -285,11 +285,13 @@ class Responses:
         """What is done to the header fields of answers with a status."""
         return self._changes.get(status, self._otherwise)
 
-    def hsts(self, request: Request, fields: Mapping[bytes, object]) -> bytes:
+    def hsts(self, exchange: Exchange, fields: Mapping[bytes, object]) -> bytes:
         """The line of Strict-Transport-Security for an answer; none over plain HTTP (RFC 6797, section 7.2).
 
         :param fields: those that it has from its origin, by name.
         """
+        request = exchange.request
+        assert request is not None
         if request.scheme != b"https" or (self._default_hsts and _STRICT_TRANSPORT_SECURITY in fields):
             return b""
         return self._hsts

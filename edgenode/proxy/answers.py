@@ -36,29 +36,25 @@ def added_lines(headers: Headers) -> bytes:
     return header_lines([(name.title(), value) for name, value in headers if name not in ONE_HOP])
 
 
-def origin_lines(rules: Responses, head: ResponseHead, exchange: Exchange, pseudonym: bytes) -> bytes:
+def ruled_lines(rules: Responses, head: ResponseHead, exchange: Exchange, pseudonym: bytes) -> bytes:
     """The field lines of an origin's answer under response rules: see
     :func:`edgenode.proxy.headers.response_lines`."""
-    changes, request = rules.changes(head.status), exchange.request
-    assert request is not None
+    changes = rules.changes(head.status)
     lines = response_lines(head, pseudonym, changes.unwanted) + changes.for_origins(exchange)
-    return lines + rules.hsts(request, head.fields)
+    return lines + rules.hsts(exchange, head.fields)
 
 
 def own_lines(rules: Responses, response: Response, exchange: Exchange) -> bytes:
     """Those that the rules add to an answer of the node's own."""
-    request = exchange.request
-    assert request is not None
     lines = rules.changes(response.status).for_own(response.headers, exchange)
-    return lines + rules.hsts(request, dict(response.headers))
+    return lines + rules.hsts(exchange, dict(response.headers))
 
 
 def replaced_lines(rules: Responses, head: ResponseHead, page: Response, exchange: Exchange, pseudonym: bytes) -> bytes:
     """Those of an origin's error that a page takes the place of: without what was about its body."""
-    changes, request = rules.changes(head.status), exchange.request
-    assert request is not None
+    changes = rules.changes(head.status)
     lines = response_lines(head, pseudonym, changes.unwanted | OF_THE_BODY) + added_lines(page.headers)
-    return lines + changes.for_own(page.headers, exchange) + rules.hsts(request, head.fields)
+    return lines + changes.for_own(page.headers, exchange) + rules.hsts(exchange, head.fields)
 
 
 def paged(

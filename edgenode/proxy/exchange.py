@@ -16,7 +16,7 @@ from edgenode.model.decision import Decision, Forward, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Response
 from edgenode.proxy import grpc
-from edgenode.proxy.answers import AnsweredRequest, added_lines, origin_lines
+from edgenode.proxy.answers import AnsweredRequest, added_lines, ruled_lines
 from edgenode.proxy.expectation import Expectation
 from edgenode.proxy.headers import answered_here, new_identifier, reported_identifier, response_lines
 from edgenode.proxy.judging import PAGES, TOO_LARGE, tell
@@ -245,7 +245,7 @@ class ProxyExchange(AnsweredRequest):
                 self.grpc_status = grpc.reported_status(head.headers)
             self._end()
         via = self.context.via
-        lines = response_lines(head, via) if rules is None else origin_lines(rules, head, self.exchange, via)
+        lines = response_lines(head, via) if rules is None else ruled_lines(rules, head, self.exchange, via)
         if self.decision.headers:
             lines += added_lines(self.decision.headers)
         self._client.start_response(head.status, head.reason, lines, head.length, body, done)
@@ -268,7 +268,7 @@ class ProxyExchange(AnsweredRequest):
         head.options |= {ACCEPT}
         self._end()
         rules, via = path_map.responses, self.context.via
-        lines = response_lines(head, via) if rules is None else origin_lines(rules, head, self.exchange, via)
+        lines = response_lines(head, via) if rules is None else ruled_lines(rules, head, self.exchange, via)
         relay.begin(self._client, stream, lines + added_lines(self.decision.headers))
 
     def _no_websocket(self, reason: str) -> None:
