@@ -50,8 +50,8 @@ class MemoryState:
     ) -> None:
         self._clock, self._keys, self._memory = clock, keys, memory
         self._used = Used()
-        self._tables: dict[Counter, Table] = {}
-        self._known: dict[int, tuple[Counter, Table]] = {}
+        self._tables: dict[Counter, Table[Any]] = {}
+        self._known: dict[int, tuple[Counter, Table[Any]]] = {}
         self._told = Telling(clock)
         self._reactor: Any = None
         self._sweep: Any = None
@@ -101,7 +101,7 @@ class MemoryState:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
-    def _table(self, counter: Counter) -> Table:
+    def _table(self, counter: Counter) -> Table[Any]:
         table = self._tables.get(counter)
         if table is None:
             table = self._tables[counter] = TABLES[counter.kind](counter, self._used)

@@ -9,10 +9,11 @@ last, once.
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from edgenode.state.interface import Call, Counted, Counter
 
@@ -50,42 +51,14 @@ class Used:
         self.keys = self.size = 0
 
 
-class Table(Protocol):
-    """The counts of one counter.
-
-    :ivar size: bytes that it holds, about.
-    """
-
-    size: int
-
-    def count(self, key: str, amount: int, call: Call, now: float, always: bool) -> Counted:
-        """Count.
-
-        :param key: the call's.
-        :param amount: the call's.
-        :param always: whether also what does not fit any more.
-        """
-
-    def look(self, now: float, most: int, room: int = 0) -> int:
-        """Look at the next entries, and take out those that have run out.
-
-        :param most: so many.
-        :param room: so many shall go, even if they have not, but for those that were asked for since the last look; no
-            more are looked at then.
-        :returns: how many have gone that had not run out.
-        """
-
-    def give_up(self) -> None:
-        """Take out the next entry, whichever it is."""
-
-    def __len__(self) -> int: ...
-
-
 T = TypeVar("T")
 
 
-class _Shards(Generic[T]):
-    """Keys with what is kept of each."""
+class Table(ABC, Generic[T]):
+    """The counts of one counter: keys with what is kept of each.
+
+    :ivar size: bytes that it holds, about.
+    """
 
     __slots__ = ("_most", "_new", "_period", "_ring", "_shards", "_used", "size")
 
@@ -99,6 +72,15 @@ class _Shards(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._ring)
+
+    @abstractmethod
+    def count(self, key: str, amount: int, call: Call, now: float, always: bool) -> Counted:
+        """Count.
+
+        :param key: the call's.
+        :param amount: the call's.
+        :param always: whether also what does not fit any more.
+        """
 
     def _add(self, key: str, now: float) -> None:
         """A key is new; now and then others are looked at."""
@@ -115,7 +97,13 @@ class _Shards(Generic[T]):
         self._used.size += size
 
     def look(self, now: float, most: int, room: int = 0) -> int:
-        """See :meth:`Table.look`."""
+        """Look at the next entries, and take out those that have run out.
+
+        :param most: so many.
+        :param room: so many shall go, even if they have not, but for those that were asked for since the last look; no
+            more are looked at then.
+        :returns: how many have gone that had not run out.
+        """
         ring, shards, standing, gone, forgotten = self._ring, self._shards, self._standing, 0, 0
         for _ in range(min(most, len(ring))):
             key = ring[0]
@@ -134,7 +122,7 @@ class _Shards(Generic[T]):
         return forgotten
 
     def give_up(self) -> None:
-        """See :meth:`Table.give_up`."""
+        """Take out the next entry, whichever it is."""
         key = self._ring.popleft()
         shard = self._shards[hash(key) & _LAST]
         size = self._size_of(key, shard.pop(key))
@@ -146,16 +134,16 @@ class _Shards(Generic[T]):
     def _size_of(self, key: str, kept: T) -> int:
         return self.entry_size + key.__sizeof__()
 
+    @abstractmethod
     def _standing(self, kept: T, now: float) -> tuple[bool, bool]:
         """Whether an entry has run out, and whether it was asked for since the last look."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _passed(self, kept: T) -> T:
         """The entry as one that was looked at."""
-        raise NotImplementedError
 
 
-class _Windows(_Shards[complex]):
+class _Windows(Table[complex]):
     """Windows that begin with the first request: the end and the count, as the parts of a complex number, which takes
     a third of the memory of a tuple, and none of the garbage collector's time. The end is negative if it was asked for.
     """
@@ -218,7 +206,7 @@ class _Steps(_Windows):
         return _counted((taken, end - now, 0.0))
 
 
-class _Arrivals(_Shards[int]):
+class _Arrivals(Table[int]):
     """GCRA (ITU-T I.371): the time at which all that has come would be used up, negative if it was asked for.
 
     It is exact: of ``most`` in a period of so many nanoseconds each takes that number of ticks, of which a nanosecond
@@ -273,7 +261,7 @@ _Values = dict[str | None, complex | None]
 The garbage collector does not look into a dictionary of such things, as it does into a set."""
 
 
-class _Distinct(_Shards[_Values]):
+class _Distinct(Table[_Values]):
     """Windows with their distinct values. The end is negative if it was asked for."""
 
     __slots__ = ()
@@ -328,7 +316,7 @@ def _of(values: _Values) -> complex:
     return cast(complex, values[None])
 
 
-TABLES: Mapping[str, Callable[[Counter, Used], Table]] = {
+TABLES: Mapping[str, type[Table[Any]]] = {
     "fixed": _Windows,
     "sliding": _Arrivals,
     "distinct": _Distinct,
