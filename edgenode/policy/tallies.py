@@ -67,13 +67,20 @@ def counters_of(header: str, thresholds: Sequence[Threshold], amount: Amount, wi
     """
     name = header if amount.kind == "requests" else f"{header} {amount}"
     if window == "sliding":
-        return [Counter(name, "sliding", each.most, each.period) for each in thresholds]
+        return [Counter(name, "sliding", each.most, each.period) for name, each in _named_apart(name, thresholds)]
     kind = "distinct" if amount.kind == "distinct" else "fixed"
     most: dict[float, int] = {}
     for each in thresholds:
         most[each.period] = LARGEST if kind == "fixed" else max(each.most, most.get(each.period, 0))
     made = {period: Counter(name, kind, highest, period) for period, highest in most.items()}
     return [made[each.period] for each in thresholds]
+
+
+def _named_apart(name: str, thresholds: Sequence[Threshold]) -> Iterator[tuple[str, Threshold]]:
+    """Each threshold with a name of its own among those of its period, that stays when a reload changes its number."""
+    for at, each in enumerate(thresholds):
+        earlier = sum(other.period == each.period for other in thresholds[:at])
+        yield f"{name} {earlier + 1}" if earlier else name, each
 
 
 @frozen(eq=False)

@@ -22,7 +22,7 @@ window; how far the steps of a flow have been taken in it."""
 class Counter:
     """What is counted for each key: a threshold of a limit, or the steps of a flow.
 
-    Equal counters share their counts, before and after a reload too.
+    Those with the same :attr:`identity` share their counts, before and after a reload too.
 
     :ivar name: the header of its section, such as ``rate-limit login``.
     :ivar kind: one of :data:`KINDS`.
@@ -35,6 +35,11 @@ class Counter:
     kind: str
     most: int
     period: float
+
+    @property
+    def identity(self) -> tuple[str, str, int, float]:
+        """What its counts belong to: those of sliding windows and distinct values go on if the number changes."""
+        return self.name, self.kind, 0 if self.kind in ("sliding", "distinct") else self.most, self.period
 
 
 class Call(NamedTuple):

@@ -50,7 +50,7 @@ class MemoryState:
     ) -> None:
         self._clock, self._keys, self._memory = clock, keys, memory
         self._used = Used()
-        self._tables: dict[Counter, Table[Any]] = {}
+        self._tables: dict[tuple[object, ...], Table[Any]] = {}
         self._known: dict[int, tuple[Counter, Table[Any]]] = {}
         self._told = Telling(clock)
         self._reactor: Any = None
@@ -102,9 +102,10 @@ class MemoryState:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _table(self, counter: Counter) -> Table[Any]:
-        table = self._tables.get(counter)
+        identity = counter.identity
+        table = self._tables.get(identity)
         if table is None:
-            table = self._tables[counter] = TABLES[counter.kind](counter, self._used)
+            table = self._tables[identity] = TABLES[counter.kind](counter, self._used)
             self._plan()
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
@@ -128,7 +129,7 @@ class MemoryState:
         now, keys, self._sweep = self._clock(), self._used.keys, None
         for table in self._tables.values():
             table.look(now, len(table) * _SWEPT // (keys or 1) + 1)
-        self._tables = {counter: table for counter, table in self._tables.items() if len(table)}
+        self._tables = {each: table for each, table in self._tables.items() if len(table)}
         self._known.clear()  # those that are gone are not to be found any more
         self._plan()
 

@@ -125,7 +125,7 @@ class Commands:
         """The end of the name of a counter's keys, and the arguments of a call, but for the value of one that is
         distinct."""
         counter = call.counter
-        name = f"{counter.name}\n{counter.kind}\n{counter.most}\n{counter.period!r}"
+        name = "\n".join(map(str, counter.identity))
         kind = b"S" if always and counter.kind == "sliding" else _KINDS[counter.kind]
         parts = [kind, b"%d" % counter.most, b"%.17g" % counter.period, b"%d" % call.amount]
         parts += [b",".join(b"%d" % at for at in where) for where in (call.only_if, call.unless)]

@@ -209,30 +209,28 @@ class _Steps(_Windows):
 class _Arrivals(Table[int]):
     """GCRA (ITU-T I.371): the time at which all that has come would be used up, negative if it was asked for.
 
-    It is exact: of ``most`` in a period of so many nanoseconds each takes that number of ticks, of which a nanosecond
-    has ``most``.
+    It is kept in such small parts of a nanosecond that a period is divided by any number as good as exactly: so what
+    has come is still known when a reload changes the number.
     """
 
-    __slots__ = ("_interval", "_room", "_second", "_ticks")
+    __slots__ = ("_span",)
 
     def __init__(self, counter: Counter, used: Used) -> None:
         super().__init__(counter, used)
-        self._interval = max(round(counter.period * 1e9), 1)
-        self._ticks = max(counter.most, 1)
-        self._room, self._second = (counter.most - 1) * self._interval, self._ticks * 1_000_000_000
+        self._span = max(round(counter.period * 1e9), 1) << _PARTS
 
     def _standing(self, kept: int, now: float) -> tuple[bool, bool]:
-        return abs(kept) <= int(now * 1e9) * self._ticks, kept < 0
+        return abs(kept) <= int(now * 1e9) << _PARTS, kept < 0
 
     def _passed(self, kept: int) -> int:
         return -kept
 
     def count(self, key: str, amount: int, call: Call, now: float, always: bool) -> Counted:
         """See :meth:`Table.count`."""
-        interval, ticks, most = self._interval, self._ticks, self._most
+        most, span = call.counter.most, self._span
         if not most:
             return _counted((amount or 1, 0.0, self._period))
-        at = int(now * 1e9) * ticks
+        interval, at = span // most or 1, int(now * 1e9) << _PARTS
         shard = self._shards[hash(key) & _LAST]
         kept = shard.get(key)
         if kept is None:
@@ -252,9 +250,13 @@ class _Arrivals(Table[int]):
                 shard[key] = -at - left
         elif kept is not None and kept > 0:
             shard[key] = -kept
-        wait = left - self._room
-        return _counted((total, left / self._second, wait / self._second if wait > 0 else 0.0))
+        wait = left + interval - span
+        return _counted((total, left / _SECOND, wait / _SECOND if wait > 0 else 0.0))
 
+
+_PARTS = 40
+_SECOND = 1_000_000_000 << _PARTS
+"""Parts of a nanosecond, as a power of two, and those of a second."""
 
 _Values = dict[str | None, complex | None]
 """The distinct values of a window; of ``None`` its end and the bytes of the values, as the parts of a complex number.
@@ -281,7 +283,7 @@ class _Distinct(Table[_Values]):
 
     def count(self, key: str, amount: int, call: Call, now: float, always: bool) -> Counted:
         """See :meth:`Table.count`."""
-        value = call.value
+        value, most = call.value, call.counter.most
         if len(value) > _LONGEST:
             value = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
         shard = self._shards[hash(key) & _LAST]
@@ -297,7 +299,7 @@ class _Distinct(Table[_Values]):
         seen = len(values) - (None in values)
         total = seen + (value not in values)
         if amount:
-            if total > seen <= self._most:
+            if total > seen <= most:
                 values[value] = None
                 further = _MEMBER + value.__sizeof__()
                 size += further
@@ -309,7 +311,7 @@ class _Distinct(Table[_Values]):
             if kept is None:
                 self._add(key, now)
         wait = end - now
-        return _counted((total, wait, wait if seen >= self._most else 0.0))
+        return _counted((total, wait, wait if seen >= most else 0.0))
 
 
 def _of(values: _Values) -> complex:

@@ -27,6 +27,18 @@ def test_as_many_fit_as_are_allowed(kind: str) -> None:
     assert again.total == 1
 
 
+@pytest.mark.parametrize("kind", ["sliding", "distinct"])
+@pytest.mark.parametrize("most", [1, 4, 12])
+def test_what_has_come_counts_on_when_a_reload_changes_the_number(kind: str, most: int) -> None:
+    """A window that is half full of four is over at once with one, and has room for less with another number."""
+    state, before, after = MemoryState(lambda: 0.0), Counter("x", kind, 4, 60.0), Counter("x", kind, most, 60.0)
+    for value in "ab":
+        state.count([Call(before, "k", 1, value)])
+    answer = count(state, Call(after, "k", 1, "c"))[0]
+    assert answer is not None
+    assert answer.total == ((most + 1) // 2 + 1 if kind == "sliding" else 3)
+
+
 def test_looking_counts_nothing() -> None:
     """A call of amount 0 answers what one more would come to, as often as it is made."""
     state, counter = MemoryState(lambda: 0.0), Counter("rate-limit x", "fixed", 3, 60.0)

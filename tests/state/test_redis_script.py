@@ -127,6 +127,15 @@ def test_a_clock_that_is_set_back_refuses_nobody_for_longer(client: BlockingClie
     assert later.total == 1
 
 
+@pytest.mark.parametrize("kind", ["sliding", "distinct"])
+def test_what_has_come_counts_on_when_a_reload_changes_the_number(client: BlockingClient, kind: str) -> None:
+    """The same as in memory."""
+    redis, memory = Counting(client), MemoryState(lambda: 1.0)
+    for most in (4, 12, 1, 6):
+        calls = [Call(Counter("x", kind, most, 60.0), "k", value=str(most))]
+        assert same(redis(calls, 1.0), memory.count(calls))
+
+
 def test_what_is_counted_runs_out(client: BlockingClient, server: RedisServer) -> None:
     """Every key that is written for a counter has a time to live, no longer than its window and a second."""
     redis = Counting(client)
