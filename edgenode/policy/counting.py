@@ -21,7 +21,7 @@ from edgenode.policy.selection import Selection
 from edgenode.policy.tagging import MESSAGE
 from edgenode.policy.templates import Template
 from edgenode.rules.tags import canonical
-from edgenode.state.interface import Answers, Call, Entry, State, StateAbsent
+from edgenode.state.interface import AGAIN, Answers, Call, Entry, State, StateAbsent
 
 
 class Asking:
@@ -245,7 +245,7 @@ def _heard(asking: Asking, spans: Sequence[tuple[Counts, int, int]], answers: An
 _ABSENT = Decision(
     frozenset((f"action:{FAILURE.name}",)),
     (Reason(Counting.name, "", "failed: the state is away", "", FAILURE.name),),
-    FAILURE,
+    _with_retry_after(FAILURE, AGAIN),
 )
 
 

@@ -86,6 +86,10 @@ class InTime(Deferred[Answers]):
     """Answers that come, or fail, within a time limit of the state's own: who waits for them needs no timer."""
 
 
+AGAIN = 5
+"""Seconds within which a state that cannot be asked is tried again, whatever becomes of that."""
+
+
 class StateAbsent(Exception):
     """The state cannot be asked, and no request is to pass without it: ``absent = closed``."""
 

@@ -15,7 +15,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from edgenode.state.interface import Answers, Call, Counted, Happened, InTime, StateAbsent, Tell
+from edgenode.state.interface import AGAIN, Answers, Call, Counted, Happened, InTime, StateAbsent, Tell
 from edgenode.state.memory import MemoryState
 from edgenode.state.redis_commands import PROBE, Commands
 from edgenode.state.redis_connection import RedisConnection
@@ -23,7 +23,7 @@ from edgenode.state.redis_shards import Sharded
 from edgenode.state.settings import Server
 from edgenode.state.sharing import Sharing
 
-FIRST, LONGEST = 0.1, 5.0
+FIRST, LONGEST = 0.1, float(AGAIN)
 """Seconds before the first attempt to connect again, and the most, each time twice as long; up to half of it less."""
 
 STEADY = 10.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 
 from edgenode.model.decision import NOTHING, Action, Decision, Reason
@@ -124,15 +124,18 @@ def test_messages_of_websockets_are_no_requests() -> None:
 
 @pytest.mark.parametrize("failure", ["open", "closed"])
 def test_a_state_that_cannot_be_asked_refuses_whatever_the_failure_policy(failure: str) -> None:
-    """At once or later, with 503."""
-    assert decide(Each("a"), state=Away()).action is FAILURE
+    """At once or later, with 503 and when the node will have tried again."""
+    action = decide(Each("a"), state=Away()).action
+    assert isinstance(action, Block)
+    assert action == evolve(FAILURE, headers=action.headers)
+    assert {name: value.render(EXCHANGE) for name, value in action.headers} == {b"retry-after": b"5"}
     slow, found = Slow(), list[Decision]()
     stages = (*compiled(Rules())[:1], Counting((Each("a"),)))
     waited = pipeline_of(stages, failure=failure, timeout=0, selection=Selection(slow)).decide(EXCHANGE)
     assert isinstance(waited, Deferred)
     waited.addCallback(found.append)
     slow.waiting.errback(StateAbsent())
-    assert found[0].action is FAILURE
+    assert found[0].action == action
 
 
 def test_what_had_to_be_waited_for_is_heard_as_if_it_had_come_at_once() -> None:
