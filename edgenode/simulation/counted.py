@@ -113,10 +113,10 @@ def _limit(
     window = section.window if isinstance(section, RateLimit) else "fixed"
     counters = counters_of(header, section.limit, section.count, window)
     for key in dict.fromkeys(call.key for call, answer in calls if answer is not None):
-        totals = {call.counter: answer for call, answer in calls if call.key == key and answer is not None}
+        totals = {call.counter.identity: answer for call, answer in calls if call.key == key and answer is not None}
         thresholds = []
         for line, counter in zip(section.limit, counters, strict=True):
-            answer = totals.get(counter)
+            answer = totals.get(counter.identity)
             if answer is None:
                 continue
             action = section.action if isinstance(section, DynamicRule) else line.action or USUAL

@@ -18,7 +18,7 @@ KINDS = ("fixed", "sliding", "distinct", "steps")
 window; how far the steps of a flow have been taken in it."""
 
 
-@frozen(cache_hash=True)
+@frozen(eq=False)
 class Counter:
     """What is counted for each key: a threshold of a limit, or the steps of a flow.
 

@@ -22,7 +22,7 @@ KEYS, MEMORY = 1_000_000, 256 << 20
 """The bounds, if no others are given."""
 
 _MOST_KNOWN = 4096
-"""Counters whose tables are found by their identity."""
+"""Counters whose tables are found at once."""
 
 _LOOKS, _AT_ONCE = 64, 8
 """Entries that are looked at when room has to be made, and of which so many go; if none of them can, the next one."""
@@ -51,7 +51,7 @@ class MemoryState:
         self._clock, self._keys, self._memory = clock, keys, memory
         self._used = Used()
         self._tables: dict[tuple[object, ...], Table[Any]] = {}
-        self._known: dict[int, tuple[Counter, Table[Any]]] = {}
+        self._known: dict[Counter, Table[Any]] = {}
         self._told = Telling(clock)
         self._reactor: Any = None
         self._sweep: Any = None
@@ -69,8 +69,9 @@ class MemoryState:
             if (only_if or unless) and not _wanted(calls, answers, call):
                 answers.append(None)
                 continue
-            found = known.get(id(counter))
-            table = self._table(counter) if found is None else found[1]
+            table = known.get(counter)
+            if table is None:
+                table = self._table(counter)
             answers.append(table.count(key, amount, call, now, always))
         used = self._used
         if used.keys > self._keys or used.size > self._memory:
@@ -109,7 +110,7 @@ class MemoryState:
             self._plan()
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        self._known[id(counter)] = counter, table  # as long as it is kept nothing else has its identity
+        self._known[counter] = table
         return table
 
     def _make_room(self, now: float) -> None:
