@@ -116,6 +116,11 @@ class Entry:
     why: str
     action: str = "block"
 
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What tells it from others."""
+        return self.key, self.value, self.action
+
 
 HAPPENINGS: Mapping[str, str] = {
     "quarantine-held": "creation",

@@ -31,12 +31,7 @@ CREATE TABLE IF NOT EXISTS held ({_COLUMNS}, PRIMARY KEY (key, value, action)) W
 """
 
 Changes = dict[tuple[str, str, str], Entry | None]
-"""What is to be written: by key, value and action the entry; ``None``: it is to be taken out."""
-
-
-def identity(entry: Entry) -> tuple[str, str, str]:
-    """What tells an entry from others."""
-    return entry.key, entry.value, entry.action
+"""What is to be written: by its identity the entry; ``None``: it is to be taken out."""
 
 
 class QuarantineFile:

@@ -17,7 +17,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
 from edgenode.state.interface import Entry, Happened, Tell
-from edgenode.state.quarantine_file import Changes, QuarantineFile, identity
+from edgenode.state.quarantine_file import Changes, QuarantineFile
 
 _DELAY, _RETRY = 0.1, 15.0
 """Seconds that a change waits for others before it is written, and after which it is tried again."""
@@ -65,7 +65,7 @@ class Saving:
             self._file = QuarantineFile(folder)
             found = self._read(self._file, now)
             # What was held before there was this file belongs into it.
-            self._changes |= {identity(each): each for each in self._entries()}
+            self._changes |= {each.identity: each for each in self._entries()}
             self._plan(_DELAY)
         return found
 
@@ -81,7 +81,7 @@ class Saving:
     def change(self, entry: Entry, *, held: bool) -> None:
         """Take a change: an entry is held from now on, or no more."""
         if self._file is not None:
-            self._changes[identity(entry)] = entry if held else None
+            self._changes[entry.identity] = entry if held else None
             if len(self._changes) > self._most:
                 self.rewrite()
             self._plan(_DELAY)
@@ -132,7 +132,7 @@ class Saving:
             return
         file, changes, whole, last = self._file, self._changes, self._whole, bool(self._stopping)
         if whole:
-            changes = {identity(each): each for each in self._entries()}
+            changes = {each.identity: each for each in self._entries()}
         self._forget()
         self._writing = True
 

@@ -17,7 +17,7 @@ from twisted.internet.task import Clock, deferLater
 
 from edgenode.state.interface import Entry, Happened
 from edgenode.state.quarantine import HeldValues
-from edgenode.state.quarantine_file import NAME, QuarantineFile, identity
+from edgenode.state.quarantine_file import NAME, QuarantineFile
 
 RULE = "dynamic-rule scanners"
 
@@ -572,7 +572,7 @@ async def test_dates_that_somebody_has_written_are_looked_at(disk: Disk) -> None
     good = disk.time.entry()
     file = QuarantineFile(disk.folder)
     far = evolve(good, key="a", value="b", until=math.inf, since=-math.inf)
-    file.write({identity(good): good, identity(far): far})
+    file.write({good.identity: good, far.identity: far})
     with sqlite3.connect(disk.path) as other:
         other.execute("INSERT INTO held VALUES ('k', 'v', 'tomorrow', 1, 'me', 'because', 'block')")
         other.execute("INSERT INTO held VALUES ('k', 7, 1e300, 1, 'me', 'because', 'block')")
