@@ -1,15 +1,16 @@
 -- Everything that a node asks of Redis, in one call: count, as MemoryState does, and tell what is new in quarantine.
 --
 -- Law: a call does what state/memory.py does, with the same arithmetic, in doubles. A key that somebody else has written
--- is the fault of its call alone ("!"), and stays as it is. Whatever is written runs out by itself.
+-- is the fault of its call alone, and stays as it is. Whatever is written runs out by itself.
 --
 -- KEYS  one for each call; then, or alone, the four of the quarantine: head, entries, log, ends.
 -- ARGV  the time, empty for the server's; the number of calls; of each call seven: kind (f, s, d, t; S counts also what
 --       does not fit), most, period, amount, only_if, unless, and the value or the steps. Then, with the keys of the quarantine: the id and the sequence number that
 --       the node knows, an id for a new quarantine, how many entries one answer may bring, and changes, each of six:
 --       what, its field, the field of a lift of its value, until, at, and the entry.
--- Returns lines: "ID SEQUENCE" ("-" without the quarantine, "!" if its keys are somebody else's); then "TOTAL RESET
---       WAIT" of each call, in microseconds, all in one line, "-" for what did not count; then the changes that are new.
+-- Returns lines: "ID SEQUENCE" ("-" without the quarantine, "!" if its keys are somebody else's); then of each call three
+--       numbers of 8 bytes, the total and two times in microseconds: total -1 did not count, and -2 is not our key; then
+--       the changes that are new.
 
 local BASE = 1767225600 -- 2026: small numbers are exact numbers
 local n = tonumber(ARGV[2])
@@ -40,6 +41,12 @@ local function read(text)
 end
 
 local function write(time, count) return string.format('%.17g %.17g %.0f', time, now, count) end
+
+-- What is said of a call.
+local function said(total, reset, wait)
+    local function number(value) return math.min(math.floor(value + 0.5), 2 ^ 53) end
+    return struct.pack('<i8I8I8', number(total), number(reset * 1e6), number(wait * 1e6))
+end
 
 -- A second more than needed: keys run out in whole milliseconds, and by another clock in tests.
 local function life(seconds) return string.format('%.0f', math.ceil(seconds * 1000) + 1000) end
@@ -105,7 +112,7 @@ local function count(i)
     local kind, most, period = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
     local amount, only, unless, value = tonumber(ARGV[at + 3]), ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
     mosts[i] = most
-    if (only ~= '' and not complete(only)) or complete(unless) then return '-' end
+    if (only ~= '' and not complete(only)) or complete(unless) then return said(-1, 0, 0) end
     local total, reset, wait
     if kind == 's' or kind == 'S' then
         total, reset, wait = sliding(KEYS[i], most, period, amount, kind == 'S')
@@ -115,7 +122,7 @@ local function count(i)
         total, reset, wait = windowed(KEYS[i], kind, most, period, amount, value)
     end
     totals[i] = total
-    return string.format('%.0f %.0f %.0f', total, reset * 1e6, wait * 1e6)
+    return said(total, reset, wait)
 end
 
 local TOMB, MOST, BYTES = 604800, 100000, 262144
@@ -187,23 +194,23 @@ end
 
 local answers = {}
 for i = 1, n do
-    local fine, said = pcall(count, i)
+    local fine, answer = pcall(count, i)
     if not fine then
-        local problem = theirs(said)
+        local problem = theirs(answer)
         if problem then return problem end
-        said = '!'
+        answer = said(-2, 0, 0)
     end
-    answers[i] = said
+    answers[i] = answer
 end
 local token, news = '-', {}
 if head then
-    local fine, said, changes = pcall(quarantine)
+    local fine, known, changes = pcall(quarantine)
     if fine then
-        token, news = said, changes
+        token, news = known, changes
     else
-        local problem = theirs(said)
+        local problem = theirs(known)
         if problem then return problem end
         token = '!'
     end
 end
-return token .. '\n' .. table.concat(answers, ',') .. '\n' .. table.concat(news, '\n')
+return token .. '\n' .. table.concat(answers) .. '\n' .. table.concat(news, '\n')

@@ -37,11 +37,6 @@ class NodeState:
         self._use(None)
 
     @property
-    def news(self) -> int:
-        """How often another node has held or lifted a value."""
-        return 0 if self._remote is None else self._remote.sharing.news
-
-    @property
     def away(self) -> bool:
         """Whether there is a server that cannot be asked."""
         return self._remote is not None and self._remote.away

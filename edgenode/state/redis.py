@@ -8,20 +8,20 @@ connection. What the server does, or says, is a fault of nobody else: as long as
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from edgenode.state.interface import AGAIN, Answers, Call, Counted, Happened, InTime, StateAbsent, Tell
+from edgenode.state.interface import AGAIN, Answers, Call, Counted, Counter, Happened, InTime, StateAbsent, Tell
 from edgenode.state.memory import MemoryState
-from edgenode.state.redis_commands import PROBE, Commands
-from edgenode.state.redis_connection import RedisConnection
-from edgenode.state.redis_shards import Sharded
+from edgenode.state.redis_commands import Commands
+from edgenode.state.redis_connection import Asker, RedisConnection
+from edgenode.state.redis_requests import Request
 from edgenode.state.settings import Server
 from edgenode.state.sharing import Sharing
+from edgenode.state.telling import untold
 
 FIRST, LONGEST = 0.1, float(AGAIN)
 """Seconds before the first attempt to connect again, and the most, each time twice as long; up to half of it less."""
@@ -37,6 +37,9 @@ FURTHER = 0.01
 
 _COMPLAIN = 60.0
 """Seconds between two lines about keys that are somebody else's."""
+
+PROBE = (Call(Counter("edgenode probe", "fixed", 1 << 50, 1.0), "probe"),)
+"""Shows whether a server can count."""
 
 _log = Logger()
 
@@ -54,12 +57,12 @@ class RedisState:
         self.server = server
         self.local = local
         self.commands = Commands(server.section.prefix)
-        self.sharing = Sharing(local.quarantine, self.commands, self._ask)
+        self.sharing = Sharing(local.quarantine, self.commands, self.ask)
         self.sharded = False
         self.heard = False
         self._absent_policy = server.section.absent
         self._reactor: Any = None
-        self._tell: Tell | None = None
+        self._tell: Tell = untold
         self._opening: RedisConnection | None = None
         self._link: RedisConnection | None = None
         self._timer: Any = None
@@ -67,11 +70,6 @@ class RedisState:
         self._since = self._complained = float("-inf")
         self._attempts = 0
         self._told: str | None = None
-
-    @property
-    def news(self) -> int:
-        """How often another node has held or lifted something."""
-        return self.sharing.news
 
     @property
     def away(self) -> bool:
@@ -89,11 +87,12 @@ class RedisState:
         if link is None or link.full:
             return self.absent(calls)
         request = Request(self, calls, False)
+        request.deferred = deferred = InTime()
         if self.sharded:
-            Sharded(self, calls, request).send()
+            request.send_apart()
         else:
             link.ask(self.commands.count(calls), request)
-        return request.deferred
+        return deferred
 
     def add(self, calls: Sequence[Call]) -> None:
         """Count what only the answer to a request has told."""
@@ -101,9 +100,9 @@ class RedisState:
         if self._link is None or self._link.full:
             request.lost()
         elif self.sharded:
-            Sharded(self, calls, request).send()
+            request.send_apart()
         else:
-            self._link.ask(self.commands.count(calls, always=True), request)
+            request.send()
 
     def absent(self, calls: Sequence[Call]) -> Answers:
         """What becomes of calls that the server does not count.
@@ -121,37 +120,26 @@ class RedisState:
         if self._absent_policy == "local":
             self.local.add(calls)
 
-    def settled(self, calls: Sequence[Call], answers: list[Counted | None], faulty: Sequence[int]) -> Answers:
-        """The answers, with those in place of calls whose keys are somebody else's.
+    def fill(self, calls: Sequence[Call], answers: list[Counted | None], faulty: Sequence[int]) -> None:
+        """Put in place the answers to calls whose keys are somebody else's.
 
         :raises StateAbsent: if no request is to pass without them.
         """
-        if faulty:
-            self._complain(f"the key of {calls[faulty[0]].counter.name} is somebody else's; is the prefix in use?")
-            instead = self.absent(calls)
-            for at in faulty:
-                answers[at] = instead[at]
-        return answers
+        now = self._reactor.clock()
+        if now > self._complained + _COMPLAIN:
+            self._complained = now
+            what = f"the key of {calls[faulty[0]].counter.name} is somebody else's; is the prefix in use?"
+            _log.warn("[state] {server}: {what}", server=str(self.server.url), what=what)
+        instead = self.absent(calls)
+        for at in faulty:
+            answers[at] = instead[at]
 
-    def ask(self, question: bytes, asker: Any) -> None:
-        """Send a question of a request's."""
-        if self._link is None:
-            asker.lost()
-        else:
-            self._link.ask(question, asker)
-
-    def _ask(self, question: bytes, asker: Any) -> bool:
-        """Send a question of the sharing's, if there is a connection."""
+    def ask(self, question: bytes, asker: Asker) -> bool:
+        """Send a question, if there is a connection; and say whether."""
         if self._link is None:
             return False
         self._link.ask(question, asker)
         return True
-
-    def _complain(self, what: str) -> None:
-        now = time.monotonic()
-        if now > self._complained + _COMPLAIN:
-            self._complained = now
-            _log.warn("[state] {server}: {what}", server=str(self.server.url), what=what)
 
     # -- the connection ----------------------------------------------------------------------------------------------
 
@@ -180,7 +168,7 @@ class RedisState:
     def opened(self) -> None:
         """Logged in: a first question tells whether it can count, and brings what is held in quarantine."""
         if self._opening is not None:
-            self._opening.ask(self.commands.probe(alone=self.sharded), _Probe(self))
+            self._opening.ask(self.commands.count(PROBE, alone=self.sharded), _Probe(self))
 
     def proved(self) -> None:
         """The server counts."""
@@ -196,7 +184,7 @@ class RedisState:
             self._report("state-back", "it counts again")
         else:
             _log.info("[state] {server}: what is counted is shared", server=str(self.server.url))
-        self.sharing.connected()
+        self.sharing.send()
         self.heard = not self.sharded
         self._poll()
 
@@ -220,8 +208,7 @@ class RedisState:
         self._timer = self._reactor.callLater(delay, self._connect)
 
     def _report(self, action: str, why: str) -> None:
-        if self._tell is not None:
-            self._tell(Happened(action, f"{self.server.url}: {why}"))
+        self._tell(Happened(action, f"{self.server.url}: {why}"))
 
     def _poll(self) -> None:
         """Ask what is new, if no answer has told of late, or not all."""
@@ -230,69 +217,6 @@ class RedisState:
         if more or not self.heard:
             self.sharing.poll()
         self.heard = False
-
-
-class Request:
-    """A request that waits for its answers.
-
-    :ivar always: whether nobody waits: what has come already is counted.
-    :ivar deferred: for who waits.
-    """
-
-    __slots__ = ("_again", "_calls", "_state", "always", "deferred")
-
-    def __init__(self, state: RedisState, calls: Sequence[Call], always: bool) -> None:
-        self._state = state
-        self._calls = calls
-        self._again = False
-        self.always = always
-        self.deferred = InTime()
-
-    def answered(self, answer: bytes) -> None:
-        """Hand on what the server has counted."""
-        state, calls = self._state, self._calls
-        answers, faulty = state.commands.read(answer, calls, state.sharing)
-        state.heard = True
-        self.settle(answers, faulty)
-
-    def settle(self, answers: list[Counted | None], faulty: Sequence[int]) -> None:
-        """All answers are there."""
-        if self.always:
-            return
-        if faulty:
-            try:
-                self._state.settled(self._calls, answers, faulty)
-            except StateAbsent as absent:
-                self.deferred.errback(absent)
-                return
-        self.deferred.callback(answers)
-
-    def refused(self, error: str) -> bool:
-        """Send the script, if it is not there; once."""
-        state = self._state
-        if self._again:
-            return False
-        self._again = True
-        if error.startswith("NOSCRIPT"):
-            state.ask(state.commands.count(self._calls, whole=True, always=self.always), self)
-        elif error.startswith("CROSSSLOT"):
-            state.sharded = True  # the server is one of a cluster
-            Sharded(state, self._calls, self).send()
-        else:
-            return False
-        return True
-
-    def lost(self) -> None:
-        """There is no answer: the policy decides."""
-        if self.always:
-            self._state.add_here(self._calls)
-            return
-        try:
-            answers = self._state.absent(self._calls)
-        except StateAbsent as absent:
-            self.deferred.errback(absent)
-        else:
-            self.deferred.callback(answers)
 
 
 class _Probe:
@@ -304,7 +228,7 @@ class _Probe:
 
     def answered(self, answer: bytes) -> None:
         """It counts."""
-        self._state.commands.read(answer, (PROBE,), self._state.sharing)
+        self._state.commands.read(answer, PROBE, self._state.sharing.heard)
         self._state.proved()
 
     def refused(self, error: str) -> bool:
@@ -317,7 +241,7 @@ class _Probe:
             state.sharded = True  # the server is one of a cluster
         elif not error.startswith("NOSCRIPT"):
             return False
-        link.ask(state.commands.probe(whole=True, alone=state.sharded), self)
+        link.ask(state.commands.count(PROBE, whole=True, alone=state.sharded), self)
         return True
 
     def lost(self) -> None:

@@ -7,12 +7,13 @@ and each has the digest of what is counted as its hash tag, so that all of one k
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import blake2b, sha1
-from typing import Protocol
+from struct import Struct
 
-from edgenode.state.interface import Call, Counted, Counter
+from edgenode.state.interface import Call, Counted
 from edgenode.state.redis_connection import Lie
 
 SCRIPT = pathlib.Path(__file__).with_name("count.lua").read_bytes()
@@ -25,16 +26,19 @@ _KINDS = {"fixed": b"f", "sliding": b"s", "distinct": b"d", "steps": b"t"}
 _REMEMBERED = 4096
 """Ways to count whose bytes are kept."""
 
-_LONGEST = 60
-"""Bytes of what is said of a call at the most."""
+_COUNTED = Struct("<qQQ")
+"""What an answer says of a call: the total, and microseconds until it is 0 again and until one more fits."""
+
+_SOMEBODY_ELSES = -2
+"""The total of a call whose key is somebody else's; -1 is that of one that did not count."""
 
 _MICROSECOND = 1e-6
 
+Hear = Callable[[bytes, bytes], None]
+"""Takes what is new in quarantine, and what is known then; it raises :class:`Lie` if it is no such thing."""
+
 _counted = tuple.__new__
 """Makes a named tuple in half the time."""
-
-PROBE = Call(Counter("edgenode probe", "fixed", 1 << 50, 1.0), "probe")
-"""Shows whether a server can count."""
 
 
 def bulk(data: bytes) -> bytes:
@@ -48,26 +52,11 @@ def digest(text: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest().encode()
 
 
-class News(Protocol):
-    """What is told of the quarantine.
-
-    :ivar token: what it knows: see ``count.lua``.
-    """
-
-    token: bytes
-
-    def heard(self, token: bytes, news: bytes) -> None:
-        """Take what is new.
-
-        :raises Lie: if it is no such thing.
-        """
-
-
 class Commands:
     """The commands of one node.
 
     :param prefix: what the names of its keys begin with.
-    :ivar quarantine: the end of each command that asks for what is new in quarantine: see ``count.lua``.
+    :ivar token: what the node knows of the quarantine, as answers begin: see ``count.lua``.
     :ivar now: for tests the time on the server's clock, written out.
     """
 
@@ -77,8 +66,8 @@ class Commands:
         self._shared = b"".join(map(bulk, keys))
         self._start = b"$%d\r\n%s" % (len(start) + 32 + 2 + 16, start)
         self._known: dict[tuple[object, ...], tuple[bytes, bytes]] = {}
-        self.quarantine = b""
         self.now = b""
+        self.know(b"", b"0")
 
     def count(self, calls: Sequence[Call], *, whole: bool = False, alone: bool = False, always: bool = False) -> bytes:
         """The command that counts.
@@ -103,7 +92,7 @@ class Commands:
                 arguments.append(b"$32\r\n%s\r\n" % digest.__wrapped__(value))  # of any length: not to be kept
         if not alone:
             keys.append(self._shared)
-            arguments.append(self.quarantine)
+            arguments.append(self._quarantine)
         keys += arguments
         return b"".join(keys)
 
@@ -111,15 +100,13 @@ class Commands:
         """The command that changes the quarantine, if at all, and asks what is new in it."""
         head, number = _heads(0, 4, 6 * len(changes), whole)
         parts = (bulk(part) for each in changes for part in each)
-        return b"".join((head, self._shared, bulk(self.now), number, self.quarantine, *parts))
+        return b"".join((head, self._shared, bulk(self.now), number, self._quarantine, *parts))
 
-    def probe(self, *, whole: bool = False, alone: bool = False) -> bytes:
-        """A command by which it shows whether the server can count."""
-        return self.count((PROBE,), whole=whole, alone=alone)
-
-    def know(self, identity: bytes, sequence: bytes, fresh: bytes) -> None:
-        """What of the quarantine the node knows: see ``count.lua``."""
-        self.quarantine = b"".join(map(bulk, (identity, sequence, fresh, b"%d" % NEWS)))
+    def know(self, identity: bytes, sequence: bytes) -> None:
+        """What of the quarantine the node knows: its id, and the last sequence number."""
+        self.token = identity + b" " + sequence
+        fresh = secrets.token_hex(8).encode()
+        self._quarantine = b"".join(map(bulk, (identity, sequence, fresh, b"%d" % NEWS)))
 
     def _remember(self, way: tuple[object, ...], call: Call, always: bool) -> tuple[bytes, bytes]:
         """The end of the name of a counter's keys, and the arguments of a call, but for the value of one that is
@@ -136,47 +123,33 @@ class Commands:
         found = self._known[way] = b"}:" + digest(name)[:16] + b"\r\n", b"".join(map(bulk, parts))
         return found
 
-    def read(self, answer: bytes, calls: Sequence[Call], sharing: News) -> tuple[list[Counted | None], Sequence[int]]:
+    def read(self, answer: bytes, calls: Sequence[Call], hear: Hear) -> tuple[list[Counted | None], Sequence[int]]:
         """What calls came to, and the positions of those whose keys are somebody else's.
 
-        :param sharing: is told what is new in quarantine.
+        :param hear: takes what is new in quarantine.
         :raises Lie: if it is no answer to them.
         """
         token, _, rest = answer.partition(b"\n")
-        counts, _, news = rest.partition(b"\n")
-        if token != sharing.token or news:
-            sharing.heard(token, news)
-        if b"-" in counts or b"!" in counts or len(counts) > _LONGEST * len(calls):
-            return _one_by_one(counts, len(calls))
-        try:
-            numbers = [*map(int, counts.replace(b",", b" ").split(b" "))]
-        except ValueError:
-            raise Lie("expected three whole numbers") from None
-        if len(numbers) != 3 * len(calls):
+        end = _COUNTED.size * len(calls)
+        if rest[end : end + 1] != b"\n":
             raise Lie("expected another number of answers")
-        each = iter(numbers)
-        return [
-            _counted(Counted, (total, reset * _MICROSECOND, wait * _MICROSECOND))
-            for total, reset, wait in zip(each, each, each, strict=True)
-        ], ()
+        news = rest[end + 1 :]
+        if token != self.token or news:
+            hear(token, news)
+        numbers = _COUNTED.iter_unpack(rest[:end])
+        answers = [
+            _counted(Counted, (total, reset * _MICROSECOND, wait * _MICROSECOND)) if total >= 0 else None
+            for total, reset, wait in numbers
+        ]
+        return answers, _somebody_elses(rest[:end]) if None in answers else ()
 
 
-def _one_by_one(counts: bytes, calls: int) -> tuple[list[Counted | None], Sequence[int]]:
-    """The same where some have not been counted."""
-    written = counts.split(b",")
-    if len(written) != calls:
-        raise Lie("expected another number of answers")
-    answers: list[Counted | None] = []
-    for each in written:
-        numbers = each.split(b" ")
-        if each in (b"-", b"!"):
-            answers.append(None)
-        elif len(each) <= _LONGEST and len(numbers) == 3 and all(map(bytes.isdigit, numbers)):
-            total, reset, wait = map(int, numbers)
-            answers.append(Counted(total, reset * _MICROSECOND, wait * _MICROSECOND))
-        else:
-            raise Lie("expected three whole numbers")
-    return answers, [at for at, each in enumerate(written) if each == b"!"]
+def _somebody_elses(counts: bytes) -> Sequence[int]:
+    """The positions of calls whose keys are somebody else's."""
+    totals = [total for total, _, _ in _COUNTED.iter_unpack(counts)]
+    if min(totals) < _SOMEBODY_ELSES:
+        raise Lie("expected a number that is not negative")
+    return [at for at, total in enumerate(totals) if total == _SOMEBODY_ELSES]
 
 
 @lru_cache(1024)

@@ -214,13 +214,13 @@ class RedisConnection:
                 return
             transport.wary = True
         try:
-            self._login = Login(self._server, transport.write, self)
+            self._login = Login(self._server, transport.write, self._logged_in, self.end)
         except InvalidValue as problem:
             self.end(problem.sentence)
         else:
             self._login.begin()
 
-    def logged_in(self, rest: bytes) -> None:
+    def _logged_in(self, rest: bytes) -> None:
         """The login is over.
 
         :param rest: what the server has said besides.
@@ -307,7 +307,7 @@ class RedisConnection:
         self._timer = None
         if self._pending:
             now = self._reactor.clock()
-            oldest = min(deadline for deadline, _ in self._pending)
+            oldest, _ = self._pending[0]
             if oldest <= now:
                 self.end(f"no answer within {self._timeout:g} s")
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.python.failure import Failure
 
@@ -22,30 +22,28 @@ def told(text: str) -> str:
     return printable(text)[:_TOLD]
 
 
-class Connection(Protocol):
-    """The connection that is logged in."""
-
-    def logged_in(self, rest: bytes) -> None:
-        """It is.
-
-        :param rest: what the server has said besides.
-        """
-
-    def end(self, reason: str) -> None:
-        """It is not."""
-
-
 class Login:
-    """txredisapi's protocol, while it says who we are and which database; this is its transport, and its factory."""
+    """txredisapi's protocol, while it says who we are and which database; this is its transport, and its factory.
+
+    :param write: sends.
+    :param done: is called once we are logged in, with what the server has said besides.
+    :param failed: is called with the reason if we are not.
+    """
 
     isLazy = False
 
-    def __init__(self, server: Server, write: Callable[[bytes], None], connection: Connection) -> None:
+    def __init__(
+        self,
+        server: Server,
+        write: Callable[[bytes], None],
+        done: Callable[[bytes], None],
+        failed: Callable[[str], None],
+    ) -> None:
         from txredisapi import BaseRedisProtocol  # not before: importing it installs a reactor
 
         self.write = write
         self.disconnecting = False
-        self._connection = connection
+        self._done, self._failed = done, failed
         self._room = _LOGIN
         password = server.section.read_password()
         database: int | None = server.url.database
@@ -63,21 +61,21 @@ class Login:
         """What the server says."""
         self._room -= len(data)
         if self._room < 0:
-            self._connection.end("its answer to the login is none")
+            self._failed("its answer to the login is none")
             return
         try:
             self._protocol.dataReceived(data)
         except Exception:  # whatever an answer that is none makes of it
             self.disconnecting = True
         if self.disconnecting:
-            self._connection.end("its answer to the login is none")
+            self._failed("its answer to the login is none")
 
     def end(self) -> None:
         """The connection is over."""
         self._protocol.connectionLost(Failure(ConnectionError()))
 
     def _ready(self, protocol: Any) -> None:
-        self._connection.logged_in(protocol.clearLineBuffer())
+        self._done(protocol.clearLineBuffer())
 
     # -- as its transport and factory --------------------------------------------------------------------------------
 
@@ -96,4 +94,4 @@ class Login:
 
     def connectionError(self, why: str) -> None:
         """Why it gives up."""
-        self._connection.end(told(why.removeprefix("Redis error: ")))
+        self._failed(told(why.removeprefix("Redis error: ")))

@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
-import secrets
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.logger import Logger
 
-from edgenode.state.interface import Entry, Quarantine
+from edgenode.state.interface import Entry
+from edgenode.state.quarantine import HeldValues
 from edgenode.state.redis_commands import NEWS, Commands, digest
 from edgenode.state.redis_connection import Asker, Lie
 
@@ -50,35 +50,15 @@ _Change = tuple[bytes, ...]
 """A change as the arguments of count.lua."""
 
 
-class Local(Quarantine, Protocol):
-    """The quarantine of a node.
-
-    :ivar share: takes what is held, or lifted, here: the entry, ``None`` if it was lifted, its key and value, and who.
-    """
-
-    share: Callable[[Entry | None, str, str, str], None] | None
-
-    def now(self) -> float:
-        """The time, seconds since the epoch."""
-
-    def merge(self, entry: Entry) -> None:
-        """Add what another node holds."""
-
-    def unmerge(self, key: str, value: str, who: str) -> Entry | None:
-        """End what another node has lifted."""
-
-
 class Sharing:
     """Tells the server what this node holds and lifts, and this node what others do.
 
     :param quarantine: this node's.
     :param ask: sends a question to the server, if there is a connection; and says whether.
-    :ivar token: the id of the server's quarantine, and the last sequence number that is known of it.
-    :ivar news: how often another node has held or lifted something.
     :ivar more: whether the server has said so much at once that there may be more.
     """
 
-    def __init__(self, quarantine: Local, commands: Commands, ask: Callable[[bytes, Asker], bool]) -> None:
+    def __init__(self, quarantine: HeldValues, commands: Commands, ask: Callable[[bytes, Asker], bool]) -> None:
         self._quarantine = quarantine
         self._commands = commands
         self._ask = ask
@@ -86,14 +66,7 @@ class Sharing:
         self._queue: dict[_Member, _Change] = {}
         self._flying: list[_Told] = []
         self._complained = False
-        self.news = 0
         self.more = False
-        self._know(b"", b"0")
-
-    def _know(self, identity: bytes, sequence: bytes) -> None:
-        self._identity = identity
-        self.token = identity + b" " + sequence
-        self._commands.know(identity, sequence, secrets.token_hex(8).encode())
 
     # -- to the others -----------------------------------------------------------------------------------------------
 
@@ -107,17 +80,18 @@ class Sharing:
             self._put(b"l", Entry(key, value, now + _TOMB, now, who, "", ""))
         else:
             self._put(b"h", entry)
-        self._send()
+        self.send()
 
     def _put(self, what: bytes, entry: Entry) -> None:
-        member, change = _member(entry), _change(what, entry)
+        member, change = entry.identity, _change(what, entry)
         self._queue.pop(member, None)  # what was said last is told last
         if len(change[-1]) <= LONGEST and len(self._queue) < WAITING:
             self._queue[member] = change
         else:
             _log.warn("[state] an entry of {key} is not shared", key=member[0])
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Tell what waits, as much as may fly."""
         while self._queue and len(self._flying) < FLYING:
             changes = {member: self._queue[member] for member in islice(self._queue, AT_ONCE)}
             told = _Told(self, changes)
@@ -126,10 +100,6 @@ class Sharing:
             self._flying.append(told)
             for member in changes:
                 del self._queue[member]
-
-    def connected(self) -> None:
-        """There is a connection."""
-        self._send()
 
     def poll(self) -> None:
         """Ask what is new."""
@@ -143,7 +113,7 @@ class Sharing:
             earlier = {member: each for member, each in told.changes.items() if member not in self._queue}
             self._queue = {**earlier, **self._queue}
         else:
-            self._send()
+            self.send()
 
     # -- from the others ---------------------------------------------------------------------------------------------
 
@@ -164,15 +134,16 @@ class Sharing:
             raise Lie("expected a sequence number")
         changes = [_read(line) for line in news.split(b"\n")] if news else []
         another = match[1] != self._identity
-        self._know(match[1], match[2])
+        self._identity = match[1]
+        self._commands.know(match[1], match[2])
         for change in changes:
             self._apply(*change)
         if another:  # the server has lost what it knew, or knew nothing yet
             for entry in self._quarantine.entries():
-                if not self._untold(_member(entry)):
+                if not self._untold(entry.identity):
                     self._put(b"r", entry)
         self.more = len(changes) >= NEWS or len(news) > _MUCH
-        self._send()
+        self.send()
 
     def _untold(self, member: _Member) -> bool:
         """Whether the server has yet to hear what this node says of it."""
@@ -180,13 +151,12 @@ class Sharing:
 
     def _apply(self, held: bool, at: float, entry: Entry) -> None:
         key, value, quarantine = entry.key, entry.value, self._quarantine
-        self.news += 1
         if held:
             if entry.until > quarantine.now() and not self._untold((key, value, "")):
                 quarantine.merge(entry)
             return
         known = [each for each in quarantine.all(key, value) if each.value == value]
-        newer = [each for each in known if each.since > at or self._untold(_member(each))]
+        newer = [each for each in known if each.since > at or self._untold(each.identity)]
         if len(newer) < len(known):
             quarantine.unmerge(key, value, entry.who)
             for each in newer:
@@ -203,13 +173,9 @@ class _Told:
 
     def answered(self, answer: bytes) -> None:
         """They are told."""
-        token, _, rest = answer.partition(b"\n")
-        counts, line, news = rest.partition(b"\n")
-        if counts or not line:
-            raise Lie("expected no answers")
-        self._sharing.over(self, True)
-        if token != self._sharing.token or news:
-            self._sharing.heard(token, news)
+        sharing = self._sharing
+        sharing.over(self, True)
+        sharing._commands.read(answer, (), sharing.heard)
 
     def refused(self, error: str) -> bool:
         """Send the script, if it is not there; once."""
@@ -224,10 +190,6 @@ class _Told:
     def lost(self) -> None:
         """They wait for the next connection."""
         self._sharing.over(self, False)
-
-
-def _member(entry: Entry) -> _Member:
-    return entry.key, entry.value, entry.action
 
 
 def _change(what: bytes, entry: Entry) -> _Change:

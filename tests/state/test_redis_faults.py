@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from struct import pack
 from typing import Any
 
 import pytest
@@ -66,7 +67,14 @@ def bulk(text: bytes) -> bytes:
 
 
 SELECTED = b"+OK\r\n"
-NOTHING_NEW = b"0123456789abcdef 0\n1 1000000 0\n"
+
+
+def counted(*numbers: int, token: bytes = b"0123456789abcdef 0", news: bytes = b"") -> bytes:
+    """An answer: the total of each call, and two times."""
+    return token + b"\n" + b"".join(pack("<qQQ", number, 1_000_000, 0) for number in numbers) + b"\n" + news
+
+
+NOTHING_NEW = counted(1)
 HELD = b'h 4e9 1 ["ip", "192.0.2.7", 4e9, 1, "who", "why", "block"]'
 
 LIES = {
@@ -84,18 +92,19 @@ LIES = {
     "an error without an end": b"-" + b"E" * 5000,
     "too few lines": bulk(b"-"),
     "too few answers": bulk(b"- 0\n"),
-    "too many answers": bulk(b"0123456789abcdef 0\n1 0 0,1 0 0\n"),
-    "a negative number": bulk(b"0123456789abcdef 0\n-1 0 0\n"),
+    "too many answers": bulk(counted(1, 1)),
+    "a negative number": bulk(counted(-3)),
+    "an answer without its last byte": bulk(counted(1)[:-1]),
     "no whole number": bulk(b"0123456789abcdef 0\n1.5 0 0\n"),
     "no number": bulk(b"0123456789abcdef 0\nnan 0 0\n"),
     "infinity": bulk(b"0123456789abcdef 0\n1 inf 0\n"),
     "a number of many digits": bulk(b"0123456789abcdef 0\n1 0 " + b"9" * 5000 + b"\n"),
     "words": bulk(b"0123456789abcdef 0\nmany 0 0\n"),
-    "a quarantine without a number": bulk(b"0123456789abcdef x\n1 0 0\n"),
-    "no entry of a quarantine": bulk(b"0123456789abcdef 1\n1 0 0\nhello"),
-    "an entry with other types": bulk(b"0123456789abcdef 1\n1 0 0\n" + HELD.replace(b'"who"', b"[]")),
-    "an entry that ends at no time": bulk(b"0123456789abcdef 1\n1 0 0\n" + HELD.replace(b"4e9,", b"NaN,")),
-    "an entry that is nested": bulk(b"0123456789abcdef 1\n1 0 0\nh 1 1 " + b"[" * 9000 + b"]" * 9000),
+    "a quarantine without a number": bulk(counted(1, token=b"0123456789abcdef x")),
+    "no entry of a quarantine": bulk(counted(1, news=b"hello")),
+    "an entry with other types": bulk(counted(1, news=HELD.replace(b'"who"', b"[]"))),
+    "an entry that ends at no time": bulk(counted(1, news=HELD.replace(b"4e9,", b"NaN,"))),
+    "an entry that is nested": bulk(counted(1, news=b"h 1 1 " + b"[" * 9000 + b"]" * 9000)),
     "two answers": bulk(NOTHING_NEW) * 2,
 }
 
