@@ -15,11 +15,11 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Self
 
 import pytest
-import pytest_twisted
 
 from edgenode.policy.challenge_tokens import Tokens
 from tests.support.challenges import NAME, solved
 from tests.support.node import PATIENCE, PKI, Answer, Changes, Node, Origin, Served, in_thread, started, until
+from tests.support.waiting import wait_for
 
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) test"
 FORM = b"<!doctype html><title>form</title><form method=post action=/send><input name=a><button>go</button></form>"
@@ -89,7 +89,6 @@ async def pays(node: Node, **options: str) -> str:
     return solved(answer.body)
 
 
-@pytest_twisted.ensureDeferred
 async def test_who_does_the_work_is_let_through(pki: PKI, origin: Origin) -> None:
     """With its own agent, on its own host, from its own network; and the event says human."""
     async with started(pki, origin, CHALLENGED) as node:
@@ -106,7 +105,6 @@ async def test_who_does_the_work_is_let_through(pki: PKI, origin: Origin) -> Non
     assert len(origin.requests) == 1
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_solution_is_of_no_use_to_others(pki: PKI, origin: Origin) -> None:
     """Another agent, another host of the same node, another network behind the same proxy; and that says why."""
     async with started(pki, origin, CHALLENGED) as node:
@@ -128,7 +126,6 @@ async def test_a_solution_is_of_no_use_to_others(pki: PKI, origin: Origin) -> No
         ]
 
 
-@pytest_twisted.ensureDeferred
 async def test_no_request_says_itself_that_it_is_human(pki: PKI, origin: Origin) -> None:
     """A tag is nothing that a client can send."""
     async with started(pki, origin, CHALLENGED) as node:
@@ -137,7 +134,6 @@ async def test_no_request_says_itself_that_it_is_human(pki: PKI, origin: Origin)
     assert origin.requests == []
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_harder_challenge_is_asked_for_at_once(pki: PKI, origin: Origin) -> None:
     """What was solved before a reload is good after it, unless more is asked for now."""
     harder = {**CHALLENGED, "challenge": {"difficulty": "9"}}
@@ -151,7 +147,6 @@ async def test_a_harder_challenge_is_asked_for_at_once(pki: PKI, origin: Origin)
         assert (await ask(node, await pays(node))).status == 200
 
 
-@pytest_twisted.ensureDeferred
 async def test_nodes_with_the_same_keys_accept_each_others(pki: PKI, origin: Origin) -> None:
     """And without the same keys they do not."""
     changes = with_keys(pki, KEYS[0])
@@ -163,7 +158,6 @@ async def test_nodes_with_the_same_keys_accept_each_others(pki: PKI, origin: Ori
             assert (await ask(one, await pays(three))).status == 403
 
 
-@pytest_twisted.ensureDeferred
 async def test_keys_change_while_a_node_runs(pki: PKI, origin: Origin) -> None:
     """An old key is accepted as long as it stands there, and a file that cannot be used leaves the old ones in use."""
     async with started(pki, origin, with_keys(pki, KEYS[0])) as node:
@@ -188,7 +182,6 @@ async def test_keys_change_while_a_node_runs(pki: PKI, origin: Origin) -> None:
             assert (await ask(node, new)).status == 200
 
 
-@pytest_twisted.ensureDeferred
 async def test_what_would_be_challenged_passes_where_nothing_is_refused(pki: PKI, origin: Origin) -> None:
     """As any other action."""
     monitoring = {**CHALLENGED, "path-map all": {"mode": "monitoring"}}
@@ -199,7 +192,6 @@ async def test_what_would_be_challenged_passes_where_nothing_is_refused(pki: PKI
     assert "bot" in event["tags"]
 
 
-@pytest_twisted.ensureDeferred
 async def test_others_than_browsers_are_told_what_is_missing(pki: PKI, origin: Origin) -> None:
     """A preflight, a handshake of a WebSocket, a script: each gets a refusal that it understands."""
     upgrade = "GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13"
@@ -217,7 +209,6 @@ async def test_others_than_browsers_are_told_what_is_missing(pki: PKI, origin: O
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl here")
-@pytest_twisted.ensureDeferred
 async def test_curl_is_refused(pki: PKI, origin: Origin) -> None:
     """Also if it says that it is a browser, and keeps cookies."""
     async with started(pki, origin, CHALLENGED) as node:
@@ -264,10 +255,8 @@ class Tab:
     @contextlib.contextmanager
     def of(cls, folder: pathlib.Path) -> Iterator[Self]:
         """That of the browser with this folder, where it writes on which port it listens."""
-        told, deadline = folder / "DevToolsActivePort", time.monotonic() + PATIENCE
-        while not told.exists() or "\n" not in told.read_text():
-            assert time.monotonic() < deadline, "the browser does not start"
-            time.sleep(0.02)
+        told = folder / "DevToolsActivePort"
+        wait_for(lambda: told.exists() and "\n" in told.read_text(), "the browser has started", PATIENCE)
         pages: list[dict[str, Any]] = []
         while not pages:
             with urllib.request.urlopen(f"http://127.0.0.1:{told.read_text().splitlines()[0]}/json") as answer:
@@ -282,14 +271,10 @@ class Tab:
 
     def becomes(self, expression: str, value: object) -> None:
         """Wait until the value of an expression is that."""
-        deadline = time.monotonic() + PATIENCE
-        while (found := self.ask(expression)) != value:
-            assert time.monotonic() < deadline, (expression, found)
-            time.sleep(0.02)
+        wait_for(lambda: self.ask(expression) == value, f"{expression} is {value}", PATIENCE)
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium here")
-@pytest_twisted.ensureDeferred
 async def test_a_form_is_sent_again_by_whoever_filled_it_in(pki: PKI, tmp_path: pathlib.Path) -> None:
     """The page says that it has not been passed on, and leads back to it, where it stands as it was filled in."""
 
@@ -323,7 +308,6 @@ def loads(node: Node) -> list[dict[str, Any]]:
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium here")
 @pytest.mark.parametrize("protocols", ["h2, http/1.1", "http/1.1"])
-@pytest_twisted.ensureDeferred
 async def test_chromium_solves_it_and_reaches_the_origin(pki: PKI, protocols: str, tmp_path: pathlib.Path) -> None:
     """At the default difficulty, by itself: the page is asked for once again, with a cookie.
 
@@ -346,7 +330,6 @@ async def test_chromium_solves_it_and_reaches_the_origin(pki: PKI, protocols: st
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium here")
-@pytest_twisted.ensureDeferred
 async def test_chromium_does_not_go_on_for_ever(
     pki: PKI, origin: Origin, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,13 +6,12 @@ import base64
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable
 
 import pytest
 
 from tests.support.grpc_origin import Caller
-from tests.support.node import PKI, Alone, Answer, Changes, Client, Origin, Served, alone, in_thread, started
+from tests.support.node import PKI, Alone, Answer, Changes, Client, Origin, Served, alone, get, in_thread, started
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.lasting
 
@@ -24,7 +23,7 @@ def limited(**keys: str) -> Changes:
 
 def request(target: str = "/", *fields: str, method: str = "GET", host: str = "open.test") -> bytes:
     """One."""
-    return "\r\n".join((f"{method} {target} HTTP/1.1", f"Host: {host}", *fields, "", "")).encode("latin-1")
+    return get(target, host, *fields, method=method)
 
 
 def ask(node: Alone, data: bytes, count: int = 1, **options: object) -> list[Answer]:
@@ -228,7 +227,7 @@ def test_bytes_that_an_impatient_client_had_sent_are_counted(pki: PKI) -> None:
             client.send(request())
             assert len(client.exactly(1_500_000)) == 1_500_000
             client.reset()
-        until(lambda: ask(node, request(method="HEAD"))[0].status == 429)
+        wait_for(lambda: ask(node, request(method="HEAD"))[0].status == 429, "what was sent is counted", pause=0.05)
 
 
 def test_failures_are_counted_whether_or_not_the_client_reads_them(pki: PKI) -> None:
@@ -248,15 +247,7 @@ def test_failures_are_counted_whether_or_not_the_client_reads_them(pki: PKI) -> 
                 client.send(request())
                 client.receive(1)
                 client.reset()
-        until(lambda: ask(node, request())[0].status == 429)
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Look again and again."""
-    end = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+        wait_for(lambda: ask(node, request())[0].status == 429, "what was sent is counted", pause=0.05)
 
 
 @pytest.mark.skipif(shutil.which("h2load") is None, reason="tried out with h2load")

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 
 import pytest
-import pytest_twisted
 
 from edgenode.state.interface import Entry
 from tests.support.node import PKI, Answer, Changes, Node, Origin, get, in_thread, started, until
@@ -60,7 +59,6 @@ def _ask(node: Node, path: str) -> Answer:
         return client.answer()
 
 
-@pytest_twisted.ensureDeferred
 async def test_two_nodes_let_as_many_pass_as_one(pki: PKI, origin: Origin, server: RedisServer) -> None:
     """A limit of five is five on both together, and the fields of the answers say what remains on both."""
     async with two(pki, origin, changes(server.url)) as nodes:
@@ -71,7 +69,6 @@ async def test_two_nodes_let_as_many_pass_as_one(pki: PKI, origin: Origin, serve
         assert all(3590 <= int(each.fields("retry-after")[0]) <= 3600 for each in answers[5:])
 
 
-@pytest_twisted.ensureDeferred
 async def test_many_at_once_are_counted_exactly(pki: PKI, origin: Origin, server: RedisServer) -> None:
     """Of sixty requests at once to both nodes fifty pass, neither more nor less."""
     async with two(pki, origin, changes(server.url, "50 per 1h")) as nodes:
@@ -80,7 +77,6 @@ async def test_many_at_once_are_counted_exactly(pki: PKI, origin: Origin, server
         assert sorted(statuses) == [200] * 50 + [429] * 10
 
 
-@pytest_twisted.ensureDeferred
 async def test_who_is_banned_on_one_node_is_banned_on_the_other(pki: PKI, origin: Origin, server: RedisServer) -> None:
     """The next request to the other node is refused for the ban, which came with the answer to its own question."""
     async with two(pki, origin, changes(server.url, "2 per 1s", ban="10m")) as (one, other):
@@ -93,7 +89,6 @@ async def test_who_is_banned_on_one_node_is_banned_on_the_other(pki: PKI, origin
         assert int(answer.fields("retry-after")[0]) > 500
 
 
-@pytest_twisted.ensureDeferred
 async def test_what_is_held_on_one_node_is_refused_on_the_other(pki: PKI, origin: Origin, server: RedisServer) -> None:
     """The first request after it is refused already, and passes once it is lifted."""
     async with two(pki, origin, changes(server.url, "100 per 1h")) as (one, other):
@@ -108,7 +103,6 @@ async def test_what_is_held_on_one_node_is_refused_on_the_other(pki: PKI, origin
         assert [(await ask(each)).status for each in (one, other)] == [200, 200]
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_server_that_is_killed_under_load_fails_no_request(
     pki: PKI, origin: Origin, server: RedisServer
 ) -> None:
@@ -142,7 +136,6 @@ async def test_a_server_that_is_killed_under_load_fails_no_request(
 
 
 @pytest.mark.parametrize("failure", ["closed", "open"])
-@pytest_twisted.ensureDeferred
 async def test_closed_refuses_whatever_failure_says(
     pki: PKI, origin: Origin, server: RedisServer, failure: str
 ) -> None:
@@ -199,7 +192,6 @@ class Stalling:
         self._listening.close()
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_path_that_goes_dark_costs_one_timeout(pki: PKI, origin: Origin, server: RedisServer) -> None:
     """The request that is under way waits for the timeout, those after it for nothing; and late answers are no
     other's."""
@@ -221,7 +213,6 @@ async def test_a_path_that_goes_dark_costs_one_timeout(pki: PKI, origin: Origin,
         proxy.close()
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_reload_goes_to_another_server_and_back_to_memory(
     pki: PKI, origin: Origin, server: RedisServer
 ) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from bench.processes import free_port
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from edgenode.node.service import EdgeService
@@ -38,13 +39,6 @@ from tests.support.node import (
 )
 
 BLOCKED: Changes = {"global-filter all": {"action": "block", "path": "^/"}}
-
-
-def free_port() -> int:
-    """A port that was free a moment ago; outside the range from which the kernel takes its own."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 async def ask(client: Client, *arguments: Any, **options: Any) -> Answer:

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import pytest
-import pytest_twisted
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
@@ -19,6 +18,7 @@ from edgenode.state.interface import Answers, Call, Counted, Counter, Entry, Hap
 from edgenode.state.memory import MemoryState
 from edgenode.state.node_state import NodeState
 from edgenode.state.settings import Server, ServerUrl, StateSection
+from tests.support.node import until
 from tests.support.redis import RedisServer, needs_redis
 
 pytestmark = needs_redis
@@ -78,16 +78,6 @@ async def node(url: str, *, here: bool = True, server: Server | None = None, **k
         await node.state.stop()
 
 
-async def until(true: Any, seconds: float = 10.0) -> None:
-    """Turn the reactor until something is true."""
-    from twisted.internet import reactor
-
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it does not happen"
-        await deferLater(reactor, 0.005)
-
-
 async def sleep(seconds: float) -> None:
     """Turn the reactor for a time."""
     from twisted.internet import reactor
@@ -95,21 +85,18 @@ async def sleep(seconds: float) -> None:
     await deferLater(reactor, seconds)
 
 
-@pytest_twisted.ensureDeferred
 async def test_two_nodes_share_a_limit(server: RedisServer) -> None:
     """What one node counts the other sees."""
     async with node(server.url) as one, node(server.url) as other:
         assert [await each.total() for each in (one, other, one, other)] == [1, 2, 3, 4]
 
 
-@pytest_twisted.ensureDeferred
 async def test_another_prefix_is_another_state(server: RedisServer) -> None:
     """Nodes with different prefixes share nothing."""
     async with node(server.url) as one, node(server.url, prefix=Word("other")) as other:
         assert [await each.total() for each in (one, other)] == [1, 1]
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_request_is_one_round_trip(server: RedisServer) -> None:
     """All calls of a request are one command."""
     async with node(server.url) as one:
@@ -129,7 +116,6 @@ def evals(stats: bytes) -> int:
     )
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_server_that_is_killed_is_told_once_and_found_again(server: RedisServer) -> None:
     """While it is away each node counts for itself, without waiting; one event says that it is away, one that it is
     back."""
@@ -150,7 +136,6 @@ async def test_a_server_that_is_killed_is_told_once_and_found_again(server: Redi
         assert await one.total() == 1, "the server has forgotten"
 
 
-@pytest_twisted.ensureDeferred
 async def test_requests_that_wait_when_the_server_dies_are_answered(server: RedisServer) -> None:
     """Who waits for an answer of a server that dies is answered by the policy."""
     async with node(server.url) as one:
@@ -162,7 +147,6 @@ async def test_requests_that_wait_when_the_server_dies_are_answered(server: Redi
         assert sorted(each.total for each in answers if each) == list(range(1, 21))
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_slow_server_has_no_request_wait_for_longer_than_the_timeout(server: RedisServer) -> None:
     """A request waits for the timeout and not longer; those behind it do not wait at all; and no late answer is given
     to another request."""
@@ -179,7 +163,6 @@ async def test_a_slow_server_has_no_request_wait_for_longer_than_the_timeout(ser
     assert one.actions == ["state-absent", "state-back"]
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_server_that_is_busy_is_away() -> None:
     """A server that does something else for a second is away for that long."""
     with RedisServer(enable_debug_command="yes") as server:
@@ -194,7 +177,6 @@ async def test_a_server_that_is_busy_is_away() -> None:
 
 
 @pytest.mark.parametrize("policy", ["local", "open", "closed"])
-@pytest_twisted.ensureDeferred
 async def test_the_policy_while_the_server_is_away(policy: str) -> None:
     """``local`` counts here, ``open`` does not count, ``closed`` lets no request pass."""
     async with node("unix:/nowhere/redis.sock", here=False, absent=policy) as one:
@@ -209,7 +191,6 @@ async def test_the_policy_while_the_server_is_away(policy: str) -> None:
         one.state.add(calls)
 
 
-@pytest_twisted.ensureDeferred
 async def test_closed_refuses_also_who_was_waiting(server: RedisServer) -> None:
     """With ``closed`` the Deferred of who waits fails with the same."""
     async with node(server.url, absent="closed") as one:
@@ -218,7 +199,6 @@ async def test_closed_refuses_also_who_was_waiting(server: RedisServer) -> None:
             await one.total()
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_script_that_the_server_has_forgotten_is_sent_again(server: RedisServer) -> None:
     """``SCRIPT FLUSH`` while requests are under way costs none of them its answer."""
     async with node(server.url) as one:
@@ -230,7 +210,6 @@ async def test_a_script_that_the_server_has_forgotten_is_sent_again(server: Redi
         assert one.actions == []
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_wrong_password_is_told_with_the_servers_words() -> None:
     """Nobody is logged in with a wrong password, and the event says so."""
     with RedisServer(requirepass="right") as server:
@@ -241,7 +220,7 @@ async def test_a_wrong_password_is_told_with_the_servers_words() -> None:
         ]
         for keys, said in cases:
             async with node(server.url, here=False, **keys) as one:
-                await until(lambda one=one: one.actions)
+                await until(lambda: one.actions)
                 assert said in one.told[0].why
                 assert await one.total() == 1
                 assert one.state.away
@@ -250,7 +229,6 @@ async def test_a_wrong_password_is_told_with_the_servers_words() -> None:
             await one.total()
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_user_of_an_acl_logs_in(server: RedisServer, tmp_path: Any) -> None:
     """A user with few rights is enough: the commands of the script, on the keys of the prefix."""
     rights = "+evalsha +eval +get +set +hget +hset +hlen +hexists +hdel +hincrby +exists +del +pexpire"

@@ -9,15 +9,16 @@ from struct import pack
 from typing import Any
 
 import pytest
-import pytest_twisted
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
+from bench.processes import free_port
 from edgenode.model.settings import Seconds
 from edgenode.state import redis_connection
 from edgenode.state.interface import Call, Counter
-from tests.state.test_redis import LIMIT, node, sleep, until
-from tests.support.redis import RedisServer, free_port, needs_redis
+from tests.state.test_redis import LIMIT, node, sleep
+from tests.support.node import until
+from tests.support.redis import RedisServer, needs_redis
 
 FLOW = Counter("flow checkout", "steps", 1, 60.0)
 
@@ -110,7 +111,6 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-@pytest_twisted.ensureDeferred
 async def test_a_server_that_lies_is_one_that_is_away(lie: str, tmp_path: Any) -> None:
     """Whatever comes in place of an answer, the request is answered by the policy, and the quarantine is as it was."""
     with Liar(str(tmp_path / "s"), [SELECTED, bulk(NOTHING_NEW), LIES[lie]]) as liar:
@@ -122,7 +122,6 @@ async def test_a_server_that_lies_is_one_that_is_away(lie: str, tmp_path: Any) -
 
 
 @pytest.mark.parametrize("lie", LIES)
-@pytest_twisted.ensureDeferred
 async def test_a_server_that_lies_from_the_beginning_is_away(
     lie: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,11 +131,10 @@ async def test_a_server_that_lies_from_the_beginning_is_away(
         path = str(tmp_path / f"s{len(answers)}")
         with Liar(path, answers):
             async with node(f"unix:{path}", here=False, timeout=Seconds(0.2)) as one:
-                await until(lambda one=one: one.actions)
+                await until(lambda: one.actions)
                 assert await one.total() == 1
 
 
-@pytest_twisted.ensureDeferred
 async def test_an_endless_answer_takes_no_memory(tmp_path: Any) -> None:
     """Of an answer without an end no more is kept than of a long one."""
     endless = b"$1048576\r\n" + b"x" * 900_000
@@ -146,7 +144,6 @@ async def test_an_endless_answer_takes_no_memory(tmp_path: Any) -> None:
             assert "no answer within" in one.told[0].why
 
 
-@pytest_twisted.ensureDeferred
 async def test_what_a_server_says_cannot_forge_a_line(tmp_path: Any) -> None:
     """An error of the server's is told without what steers a terminal, and not at any length."""
     with Liar(str(tmp_path / "s"), [SELECTED, b"-ERR \x1b[31m\rfine\n" + b"x" * 3000 + b"\r\n"]) as liar:
@@ -157,7 +154,6 @@ async def test_what_a_server_says_cannot_forge_a_line(tmp_path: Any) -> None:
 
 
 @needs_redis
-@pytest_twisted.ensureDeferred
 async def test_a_server_without_memory_is_away() -> None:
     """A server that may not write is away, and is asked again with patience: one event, and not one for each try."""
     with RedisServer() as server:
@@ -172,7 +168,6 @@ async def test_a_server_without_memory_is_away() -> None:
 
 
 @needs_redis
-@pytest_twisted.ensureDeferred
 async def test_a_replica_is_no_server_to_count_on() -> None:
     """A replica, which cannot be written to, is away."""
     with RedisServer() as server:
@@ -186,7 +181,6 @@ async def test_a_replica_is_no_server_to_count_on() -> None:
 
 
 @needs_redis
-@pytest_twisted.ensureDeferred
 async def test_keys_of_somebody_else_are_no_fault_of_the_node() -> None:
     """A key that is a list is counted by the policy; the node goes on, and the calls beside it count."""
     with RedisServer() as server:
@@ -213,7 +207,6 @@ def cluster() -> Iterator[RedisServer]:
 
 
 @needs_redis
-@pytest_twisted.ensureDeferred
 async def test_a_cluster_is_asked_apart_for_each_key(cluster: RedisServer) -> None:
     """Calls of different keys go to a cluster as commands of their own; what they come to is the same."""
     async with node(cluster.url) as one:
@@ -226,7 +219,6 @@ async def test_a_cluster_is_asked_apart_for_each_key(cluster: RedisServer) -> No
 
 
 @needs_redis
-@pytest_twisted.ensureDeferred
 async def test_calls_depend_on_flows_of_other_keys_in_a_cluster(cluster: RedisServer) -> None:
     """What counts only behind a flow of another key, or not behind it, does so in a cluster too."""
     never = Counter("flow never", "steps", 9, 60.0)
@@ -250,7 +242,6 @@ async def test_calls_depend_on_flows_of_other_keys_in_a_cluster(cluster: RedisSe
 
 
 @needs_redis
-@pytest_twisted.ensureDeferred
 async def test_a_server_whose_cluster_is_incomplete_is_away(cluster: RedisServer) -> None:
     """Slots that nobody has are an error with the server's words."""
     async with node(cluster.url) as one:
@@ -261,7 +252,6 @@ async def test_a_server_whose_cluster_is_incomplete_is_away(cluster: RedisServer
 
 
 @needs_redis
-@pytest_twisted.ensureDeferred
 async def test_keys_on_another_server_of_a_cluster_are_an_error() -> None:
     """Where a cluster has shards on several servers, one of them is not enough, and says so."""
     options = {"cluster_enabled": "yes", "bind": "127.0.0.1"}

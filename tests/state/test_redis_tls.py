@@ -6,14 +6,15 @@ import pathlib
 from collections.abc import Iterator
 
 import pytest
-import pytest_twisted
 
+from bench.processes import free_port
 from edgenode.model.settings import Secret, Word
 from edgenode.state.settings import Server, ServerUrl, StateSection
-from tests.state.test_redis import node, until
+from tests.state.test_redis import node
 from tests.support.certificates import SERVER, Issued, make_authority, write_pem
 from tests.support.handshakes import loaded, trusted
-from tests.support.redis import RedisServer, free_port, needs_redis
+from tests.support.node import until
+from tests.support.redis import RedisServer, needs_redis
 
 pytestmark = needs_redis
 
@@ -59,7 +60,6 @@ def of(server: RedisServer, authority: Issued, client: Issued | None, name: str 
 
 
 @pytest.mark.parametrize("name", ["redis.test", None])
-@pytest_twisted.ensureDeferred
 async def test_a_server_is_asked_by_mutual_tls(
     server: RedisServer, certificates: Certificates, name: str | None
 ) -> None:
@@ -70,7 +70,6 @@ async def test_a_server_is_asked_by_mutual_tls(
         assert one.actions == []
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_node_without_a_certificate_is_refused(server: RedisServer, certificates: Certificates) -> None:
     """Who has no certificate that the server asks for is not let in, and says why; it counts for itself."""
     async with node("unix:/none", here=False, server=of(server, certificates.authority, None)) as one:
@@ -88,7 +87,6 @@ async def test_a_node_without_a_certificate_is_refused(server: RedisServer, cert
         (("DNS:*.test.test",), True, "not redis.test"),
     ],
 )
-@pytest_twisted.ensureDeferred
 async def test_a_server_that_is_another_hears_no_password(
     certificates: Certificates, sans: tuple[str, ...], mine: bool, said: str
 ) -> None:

@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import pytest_twisted
 from attrs import evolve
 
 from edgenode.state.interface import Call, Entry
-from tests.state.test_redis import LIMIT, Node, node, sleep, until
+from tests.state.test_redis import LIMIT, Node, node, sleep
+from tests.support.node import until
 from tests.support.redis import RedisServer, needs_redis
 
 pytestmark = needs_redis
@@ -35,7 +35,6 @@ def held(node: Node, value: str, key: str = "ip") -> bool:
     return node.state.quarantine.find(key, value) is not None
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_ban_on_one_node_holds_on_the_other_at_the_next_request(server: RedisServer) -> None:
     """The answer to the next request's calls brings it, and says that there is news."""
     async with node(server.url) as one, node(server.url) as other:
@@ -49,7 +48,6 @@ async def test_a_ban_on_one_node_holds_on_the_other_at_the_next_request(server: 
         assert not held(other, "192.0.2.8")
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_lift_holds_on_the_other_too(server: RedisServer) -> None:
     """What is lifted on one node is lifted on all; and may be held again."""
     async with node(server.url) as one, node(server.url) as other:
@@ -67,7 +65,6 @@ async def test_a_lift_holds_on_the_other_too(server: RedisServer) -> None:
         assert held(other, "203.0.113.9")
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_node_without_traffic_hears_within_a_second(server: RedisServer) -> None:
     """A node that counts nothing asks by itself."""
     async with node(server.url) as one, node(server.url) as other:
@@ -77,7 +74,6 @@ async def test_a_node_without_traffic_hears_within_a_second(server: RedisServer)
         assert time.monotonic() - began < 1.5
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_node_that_comes_later_knows_all(server: RedisServer) -> None:
     """A full read at the beginning brings what was held before, more than one answer can bring too."""
     async with node(server.url) as one:
@@ -94,7 +90,6 @@ async def test_a_node_that_comes_later_knows_all(server: RedisServer) -> None:
             assert (found.who, found.why, found.action) == ("root", "for ever", "block")
 
 
-@pytest_twisted.ensureDeferred
 async def test_what_is_held_and_lifted_while_the_server_is_away_is_told_later(server: RedisServer) -> None:
     """A node tells what it has held, and lifted, as soon as it can; also a server that has lost everything."""
     async with node(server.url) as one, node(server.url) as other:
@@ -117,7 +112,6 @@ async def test_what_is_held_and_lifted_while_the_server_is_away_is_told_later(se
             assert not held(third, "192.0.2.2")
 
 
-@pytest_twisted.ensureDeferred
 async def test_what_was_lifted_does_not_come_back_with_a_node_that_was_away(server: RedisServer) -> None:
     """A node that has not heard of a lift hears of it when it is back, and does not hold the value again for all."""
     async with node(server.url) as one:
@@ -138,7 +132,6 @@ async def test_what_was_lifted_does_not_come_back_with_a_node_that_was_away(serv
             await away.state.stop()
 
 
-@pytest_twisted.ensureDeferred
 async def test_the_later_end_wins(server: RedisServer) -> None:
     """Of two nodes that hold the same value, each has the end that is later."""
     async with node(server.url) as one, node(server.url) as other:
@@ -152,7 +145,6 @@ async def test_the_later_end_wins(server: RedisServer) -> None:
             assert found.until > time.time() + 900
 
 
-@pytest_twisted.ensureDeferred
 async def test_what_has_run_out_is_forgotten(server: RedisServer) -> None:
     """The server keeps no entry for much longer than it lasts."""
     async with node(server.url) as one:
@@ -167,7 +159,6 @@ async def test_what_has_run_out_is_forgotten(server: RedisServer) -> None:
         assert server("ZCARD", "edgenode:{quarantine}:log") == server("ZCARD", "edgenode:{quarantine}:ends") == 1
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_quarantine_that_is_somebody_elses_is_not_shared(server: RedisServer) -> None:
     """Keys of another type in its place are left alone, and counters are shared all the same."""
     server("SET", "edgenode:{quarantine}:head", "mine")
@@ -180,19 +171,17 @@ async def test_a_quarantine_that_is_somebody_elses_is_not_shared(server: RedisSe
     assert server("GET", "edgenode:{quarantine}:head") == b"mine"
 
 
-@pytest_twisted.ensureDeferred
 async def test_a_flood_of_bans_is_told_in_full(server: RedisServer) -> None:
     """Many values that are held at once arrive all, and requests go on meanwhile."""
     async with node(server.url) as one, node(server.url) as other:
         for n in range(3000):
             one.state.quarantine.hold(entry(f"value {n}", key="header.user-agent"))
         assert await one.total() == 1
-        await until(lambda: all(held(other, f"value {n}", "header.user-agent") for n in range(0, 3000, 100)), 20)
+        await until(lambda: all(held(other, f"value {n}", "header.user-agent") for n in range(0, 3000, 100)))
         assert await other.total(Call(LIMIT, "k")) == 2
         assert one.actions == other.actions == []
 
 
-@pytest_twisted.ensureDeferred
 async def test_each_action_is_an_entry_and_a_lift_ends_them_all(server: RedisServer) -> None:
     """A value that is held with two actions is so on all nodes; a lift ends both, and a shorter one may follow it."""
     async with node(server.url) as one, node(server.url) as other:
@@ -212,7 +201,6 @@ async def test_each_action_is_an_entry_and_a_lift_ends_them_all(server: RedisSer
                 assert found[0].until < time.time() + 60
 
 
-@pytest_twisted.ensureDeferred
 async def test_what_is_said_last_while_the_server_is_away_counts(server: RedisServer) -> None:
     """Held, lifted and held again, or the other way round: the server hears it in that order."""
     async with node(server.url) as one, node(server.url) as other:

@@ -127,10 +127,3 @@ class RedisServer:
         if self._client is None:
             self._client = BlockingClient(self.path)
         return self._client(*words)
-
-
-def free_port() -> int:
-    """A port of this host that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port
