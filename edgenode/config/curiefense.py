@@ -13,12 +13,13 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from edgenode.config import curiefense_policies, curiefense_stages
 from edgenode.config.curiefense_actions import check_lines, described, of_today, read_back, unreadable
 from edgenode.config.curiefense_documents import Documents, documents
-from edgenode.config.curiefense_policies import Policies
+from edgenode.config.curiefense_flows import flows
+from edgenode.config.curiefense_limits import dynamic_rules, limits
+from edgenode.config.curiefense_made import SENTENCE, Made, noted
+from edgenode.config.curiefense_policies import Policies, profiles, session_word
 from edgenode.config.curiefense_rules import PLACED, Reading, is_automatic, plain, rule_of, slug, uniform
-from edgenode.config.curiefense_stages import SENTENCE, Made
 from edgenode.model.errors import InvalidValue
 from edgenode.model.urls import read_address
 from edgenode.policy.actions import PREDEFINED
@@ -107,9 +108,7 @@ class Importer:
         remarks = [plain(remark, SENTENCE) for remark in reading.remarks]
         self.losses += [f"{title}: {loss}" for loss in losses]
         self.remarks += [f"{title}: {remark}" for remark in remarks]
-        lines = [f"# not expressed: {loss}" for loss in losses]
-        lines += [f"# look at this: {remark}" for remark in remarks]
-        lines += [f"[global-filter {reading.name}]", f"name = {title}"]
+        lines = [*noted(losses, remarks), f"[global-filter {reading.name}]", f"name = {title}"]
         lines += [f"description = {note}"] if note and note != title else []
         kept = not reading.losses and (not lost_source or reading.root.lines or reading.root.sections)
         lines += [] if reading.active and kept else ["active = no"]
@@ -242,16 +241,14 @@ def _counted(found: Documents) -> str:
 
 def _stages(importer: Importer, found: Documents) -> list[list[str]]:
     """The sections of all that stands behind the filters."""
-    session, remark = curiefense_policies.session(found["policies"])
+    session, remark = session_word(found["policies"])
     importer.remarks += [remark] if remark else []
     named = bool(found["policies"])
-    limits = curiefense_stages.limits(importer, found["limits"], session, named=named)
-    profiles = curiefense_stages.profiles(importer, found["profiles"], named=named)
-    flows = curiefense_stages.flows(importer, found["flows"], session)
-    rules = curiefense_stages.rules(importer, found["rules"])
-    made = [*flows, *rules, *limits, *profiles]
-    written = [lines for each in made for lines in importer.noted(each)]
-    policies = Policies(importer, _by_id(limits), _by_id(profiles))
+    of_limits = limits(importer, found["limits"], session, named=named)
+    of_profiles = profiles(importer, found["profiles"], named=named)
+    made = [*flows(importer, found["flows"], session), *dynamic_rules(importer, found["rules"])]
+    written = [lines for each in (*made, *of_limits, *of_profiles) for lines in importer.noted(each)]
+    policies = Policies(importer, _by_id(of_limits), _by_id(of_profiles))
     written += policies.written(found["policies"])
     importer.losses += policies.losses
     importer.remarks += policies.remarks

@@ -1,4 +1,5 @@
-"""Security policies of curiefense, and of Link11 WAAP: their entries are path maps of edgenode, with what they name.
+"""Security policies and ACL profiles of curiefense, and of Link11 WAAP: entries of a policy are path maps of edgenode.
+Filters put on the tags by which the product knows the profile that an entry names.
 
 Law: the entry that is taken is the same: there the one with the longest expression that matches, here the first.
 """
@@ -11,18 +12,25 @@ from typing import Any
 
 from attrs import define, field
 
-from edgenode.config.curiefense_rules import Rule, own_tags, pattern, plain, slug
-from edgenode.config.curiefense_stages import SENTENCE, Made, Naming, names_of
+from edgenode.config.curiefense_made import SENTENCE, Made, Naming, listed, made_of
+from edgenode.config.curiefense_rules import PAIRS, Rule, named_key, own_tags, pattern, plain, slug
 from edgenode.model.errors import InvalidValue
-from edgenode.rules import categories
 
 _EVERYTHING = ("/", "^/", ".*", "/.*", "^/.*")
 """Expressions that every path matches."""
 
-_WORDS: Mapping[str, str] = {"headers": "header", "cookies": "cookie", "args": "argument"}
+_LISTS: Mapping[str, tuple[str, ...]] = {
+    "enforce-deny": ("force_deny", "enforce_deny"),
+    "bypass": ("passthrough", "bypass"),
+    "allow-bot": ("allow_bot",),
+    "deny-bot": ("deny_bot",),
+    "allow": ("allow",),
+    "deny": ("deny",),
+}
+"""The lists of a profile here, and what they are called there."""
 
 
-def session(policies: Sequence[Any]) -> tuple[str, str]:
+def session_word(policies: Sequence[Any]) -> tuple[str, str]:
     """The word for a session, and a remark on it, or nothing: what all policies say of it first."""
     said = {json.dumps(each.get("session") or [{"attrs": "ip"}]) for each in policies if isinstance(each, dict)}
     if said == {json.dumps([{"attrs": "ip"}])} or not policies:
@@ -33,9 +41,34 @@ def session(policies: Sequence[Any]) -> tuple[str, str]:
         ((kind, name), *_) = json.loads(alone)[0].items()
     except (ValueError, AttributeError, IndexError, KeyError, TypeError):
         return "ip", sentence
-    if kind in _WORDS:
-        return f"{_WORDS[kind]}.{name.lower() if kind == 'headers' else name}", ""
+    if kind in PAIRS:
+        return named_key(kind, str(name)), ""
     return ("ip", "") if name == "ip" else ("ip", sentence)
+
+
+def profiles(naming: Naming, several: Sequence[Any], *, named: bool) -> list[Made]:
+    """ACL profiles.
+
+    :param named: whether there are path maps that name them; then filters put the tags on that name them.
+    """
+    found = []
+    for made in made_of(naming, "acl-profile", several):
+        document = made.document
+        made.active = document.get("active") is not False
+        for key, names in _LISTS.items():
+            made.write(key, " ".join(made.tags(tag for name in names for tag in listed(document.get(name)))))
+        action = made.action(naming, document.get("action") or "action-acl-block")
+        made.write("action", action if action and action != "block" else "")
+        made.write_tags(() if named else _names_of(document))
+        if not named:
+            made.look("it holds for the path maps that name it in acl-profile")
+        found.append(made)
+    return found
+
+
+def _names_of(profile: Mapping[str, Any]) -> list[str]:
+    """The tags by which the product knows a profile."""
+    return [f"aclid:{profile.get('id', '')}", f"aclname:{profile.get('name', '')}"]
 
 
 @define
@@ -92,8 +125,7 @@ class Policies:
         rule, match = Rule("and"), str(entry.get("match") or "/")
         if match not in _EVERYTHING:
             try:
-                key, line = categories.format(categories.entry("path", pattern(match), ""))
-                rule.lines[key] = [line]
+                rule.add("path", pattern(match))
             except InvalidValue as why:
                 self.losses.append(plain(f"{title}: match {match}: {why}", SENTENCE))
                 rule = Rule("or")
@@ -129,7 +161,7 @@ class Policies:
     def _named(self, profile: str, users: Sequence[str]) -> list[str]:
         """The filter that puts on the tags that name a profile."""
         made = self.profiles[profile]
-        tags = own_tags(names_of(made.document), self.losses)
+        tags = own_tags(_names_of(made.document), self.losses)
         name = self.naming.name("global-filter", f"acl-{made.name}")
         lines = [f"[global-filter {name}]", f"tags = {' '.join(tags)}", "relation = or", "path-matching-name ="]
         return [*lines, *(f"    {each}" for each in users)]

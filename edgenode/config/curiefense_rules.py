@@ -145,8 +145,13 @@ _VALUES: Mapping[str, tuple[str, Callable[[str], str]]] = {
 PLACED = ("asn", "country", "region", "subregion", "organization")
 """The categories that take databases of addresses."""
 
-_PAIRS: Mapping[str, str] = {"args": "argument", "cookies": "cookie", "headers": "header"}
+PAIRS: Mapping[str, str] = {"args": "argument", "cookies": "cookie", "headers": "header"}
 """Curiefense's types of entries with a name and a value: the category here."""
+
+
+def named_key(kind: str, name: str) -> str:
+    """The key of a header, a cookie or an argument."""
+    return f"{PAIRS[kind]}.{name.lower() if kind == 'headers' else written_name(name.encode())}"
 
 
 def pair(kind: str, name: str, value: str) -> tuple[str, str]:
@@ -154,7 +159,7 @@ def pair(kind: str, name: str, value: str) -> tuple[str, str]:
 
     :raises InvalidValue: if it is none.
     """
-    return f"{_PAIRS[kind]}.{name.lower() if kind == 'headers' else written_name(name.encode())}", pattern(value)
+    return named_key(kind, name), pattern(value)
 
 
 def pattern(value: str) -> str:
@@ -182,6 +187,14 @@ class Rule:
     relation: str
     lines: dict[str, list[str]] = field(factory=dict)
     sections: list[str] = field(factory=list)
+
+    def add(self, key: str, value: str) -> None:
+        """One more condition.
+
+        :raises InvalidValue: if it cannot be one.
+        """
+        key, line = categories.format(categories.entry(key, value))
+        self.lines.setdefault(key, []).append(line)
 
     def written(self) -> Iterator[str]:
         """Its keys."""
@@ -268,10 +281,10 @@ class Reading:
         if not isinstance(entry, list) or not 2 <= len(entry) <= 3 or not isinstance(entry[0], str):
             raise InvalidValue("not an entry of type, value and comment")
         kind, value, *comment = entry
-        name, (key, write) = "", _VALUES.get(kind, (_PAIRS.get(kind), _regex))
+        name, (key, write) = "", _VALUES.get(kind, (PAIRS.get(kind), _regex))
         if key is None:
             raise InvalidValue(f"there is no category for {plain(kind)}")
-        if kind in _PAIRS:
+        if kind in PAIRS:
             if not isinstance(value, list) or len(value) != 2:
                 raise InvalidValue("not a name and a value")
             name, value = value
@@ -285,8 +298,8 @@ class Reading:
             self.tags.append(written)
         if written != text and kind in ("tag", "securitypolicyname", "securitypolicyentryname"):
             self.remarks.append(f"{kind} {plain(text)} is written {written}")
-        named = f"{key}.{name.lower() if kind == 'headers' else written_name(name.encode())}" if name else key
-        return categories.entry(named, negation + written, plain(comment[0]) if comment and comment[0] else "")
+        annotation = plain(comment[0]) if comment and comment[0] else ""
+        return categories.entry(named_key(kind, name) if name else key, negation + written, annotation)
 
 
 def own_tags(tags: Any, losses: list[str]) -> list[str]:
