@@ -10,62 +10,39 @@ import datetime
 import os
 import pathlib
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field, frozen
 
-from edgenode.config import credentials, extensions, feed_contents, foreign, ini, schema
+from edgenode.config import credentials, extensions, feed_contents, foreign, ini
 from edgenode.config.checks import catalogue
 from edgenode.config.checks.compiling import compile_rules
 from edgenode.config.checks.feeds import faults
 from edgenode.config.compiled_rules import CompiledRules, Formulas
 from edgenode.config.credentials import Credentials
-from edgenode.config.data import KINDS, NAMED, SECTIONS, UNNAMED, Sections
+from edgenode.config.data import KINDS, Sections
 from edgenode.config.extensions import Own
 from edgenode.config.feed_contents import Contents
 from edgenode.config.file_signatures import Signature
 from edgenode.config.ini import IniSection
-from edgenode.config.notation import suggestion
 from edgenode.config.one_origin import problems_in, sections_for
 from edgenode.config.places import in_order, placed
+from edgenode.config.reading import RuleLists, read_sections
 from edgenode.config.system_filters import with_system_filters
 from edgenode.config.value_readers import Scope
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.model.garbage import uncollected
 from edgenode.model.interfaces import Stage
 from edgenode.model.timers import Later, call_later
-from edgenode.policy.actions import PREDEFINED
-from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.selection import Selection
 from edgenode.policy.stages import Placed, pipeline_of
-from edgenode.rules.sections import Section
 from edgenode.state.interface import State
 from edgenode.state.node_state import NodeState
 from edgenode.state.settings import Server
 
-_ATTRIBUTES: Mapping[str, str] = {cls.kind: attribute for attribute, cls in (*UNNAMED.items(), *NAMED.items())}
-_KEYS = {key for cls in SECTIONS for key in schema.settings(cls)}
-_HOMES = {key: [cls.kind for cls in SECTIONS if key in schema.settings(cls)] for key in _KEYS}
-"""The kinds of section that have a key, by the key."""
-
-
-_RULE_LISTS = (GlobalFilter.kind, Section.kind)
-_NAMED_BY_RULES = ("action", "section", "list")
-
-
-@define(eq=False)
-class RuleLists:
-    """Sections that are rules alone: what they are read as depends on what is written, and on the names there are.
-
-    :ivar names: the names that they may name, by the kind.
-    :ivar sections: what is written of each, in its order, and what it was read as, by its header; without those that
-        name a file.
-    """
-
-    names: Mapping[str, tuple[str, ...]] = field(factory=dict)
-    sections: dict[str, tuple[tuple[tuple[str, str], ...], Section]] = field(factory=dict)
+T = TypeVar("T")
 
 
 @frozen(kw_only=True)
@@ -269,43 +246,34 @@ def _load(
     stranger = foreign.recognized(text)
     if stranger:
         raise ConfigurationError([Problem("", "", stranger, file=file)])
-    in_file, found = ini.read(text, KINDS)
-    problems += found
-    written, found = (sections_for(in_file, origin), []) if origin else with_system_filters(in_file)
-    problems += found
+
+    def value_of(read: tuple[T, Iterable[Problem]]) -> T:
+        problems.extend(read[1])
+        return read[0]
+
+    in_file = value_of(ini.read(text, KINDS))
+    written = value_of((sections_for(in_file, origin), []) if origin else with_system_filters(in_file))
     if before is not None:
         scope = evolve(scope, in_use=frozenset((*credentials.files(before), *feed_contents.files(before))))
-    rule_lists = RuleLists()
-    known = None if before is None else before.rule_lists
-    values, found = _read_sections(written, scope, rule_lists, known, in_file if origin else written)
-    problems += (*found, *(_of_requests(written) if requests else ()))
-    _add_readings(values)
+    rule_lists, known = RuleLists(), None if before is None else before.rule_lists
+    values = value_of(read_sections(written, scope, rule_lists, known, in_file if origin else written))
+    problems += _of_requests(written) if requests else ()
     sections = Sections(**values)
-    own_stages, found = extensions.made("stage", sections.stages, {} if before is None else before.own_stages)
-    problems += found
-    own_sinks, found = extensions.made("sink", sections.sinks, {} if before is None else before.own_sinks)
-    problems += (*found, *extensions.faults())
-    found = list(faults(sections))
-    problems += found
-    wrong = {problem.section for problem in found if not problem.warning}
-    contents, found = feed_contents.load(sections, wrong, None if before is None else before.contents)
-    problems += found
+    own_stages = value_of(extensions.made("stage", sections.stages, {} if before is None else before.own_stages))
+    own_sinks = value_of(extensions.made("sink", sections.sinks, {} if before is None else before.own_sinks))
+    of_feeds = list(faults(sections))
+    problems += (*extensions.faults(), *of_feeds)
+    wrong = {problem.section for problem in of_feeds if not problem.warning}
+    contents = value_of(feed_contents.load(sections, wrong, None if before is None else before.contents))
     in_use = None if before is None else before.credentials.of(sections, before)
-    files, found = credentials.load(sections, now, in_use)
-    problems += found
+    files = value_of(credentials.load(sections, now, in_use))
     formulas = Formulas(sections, contents, files.challenge_keys)
-    problems += [problem for check in catalogue.OF_SECTIONS for problem in check(sections)]
-    problems += [problem for check in catalogue.OF_RULES for problem in check(formulas)]
-    rules, found = compile_rules(formulas, None if before is None else before.rules)
-    problems += found
-    if all(problem.warning for problem in problems):
-        problems += [problem for check in catalogue.OF_THE_WHOLE for problem in check(formulas)]
-    formulas.forget()
-    problems = in_order(problems_in(problems, in_file, written) if origin else problems, in_file)
+    rules = _rules(formulas, None if before is None else before.rules, problems)
+    told = in_order(problems_in(problems, in_file, written) if origin else problems, in_file)
     if file:
-        problems = placed(problems, in_file, text, file)
-    if rules is None or not all(problem.warning for problem in problems):
-        raise ConfigurationError(problems)
+        told = placed(told, in_file, text, file)
+    if rules is None or not all(problem.warning for problem in told):
+        raise ConfigurationError(told)
     return Configuration(
         **values,
         credentials=files,
@@ -315,8 +283,24 @@ def _load(
         state=NodeState() if before is None else before.state,
         own_stages=own_stages,
         own_sinks=own_sinks,
-        warnings=tuple(problems),
+        warnings=tuple(told),
     )
+
+
+def _rules(formulas: Formulas, before: CompiledRules | None, problems: list[Problem]) -> CompiledRules | None:
+    """Compile the rules; ``None`` if they cannot be.
+
+    :param before: what was compiled of the configuration that it succeeds.
+    :param problems: what is wrong between sections, and with rules, is added.
+    """
+    problems += [problem for check in catalogue.OF_SECTIONS for problem in check(formulas.configuration)]
+    problems += [problem for check in catalogue.OF_RULES for problem in check(formulas)]
+    rules, found = compile_rules(formulas, before)
+    problems += found
+    if all(problem.warning for problem in problems):
+        problems += [problem for check in catalogue.OF_THE_WHOLE for problem in check(formulas)]
+    formulas.forget()
+    return rules
 
 
 def _of_requests(written: Sequence[IniSection]) -> Iterator[Problem]:
@@ -324,59 +308,3 @@ def _of_requests(written: Sequence[IniSection]) -> Iterator[Problem]:
     for section in written:
         if section.kind == "server-group" and "security-policy" not in section.values:
             yield Problem(section.header, "security-policy", "this key is required")
-
-
-def _read_sections(
-    written: Sequence[IniSection],
-    scope: Scope,
-    rule_lists: RuleLists,
-    before: RuleLists | None,
-    named: Sequence[IniSection],
-) -> tuple[dict[str, Any], list[Problem]]:
-    """Read each section into its class; the values are the arguments of :class:`Sections`.
-
-    :param rule_lists: keeps those that may be taken over.
-    :param before: those that may be.
-    :param named: the sections that they may name.
-    """
-    names: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    for section in named:
-        names.setdefault(section.kind, []).extend([section.name] if section.name else [])
-    names["action"] += PREDEFINED
-    problems = [] if names["listener"] else [Problem("", "", "there is no [listener NAME], and so nothing to do")]
-    scope = evolve(scope, names=names, homes=_HOMES)
-    rule_lists.names = {kind: (*names[kind],) for kind in _NAMED_BY_RULES}
-    known = before.sections if before is not None and before.names == rule_lists.names else {}
-    values: dict[str, Any] = {attribute: {} for attribute in NAMED}
-    for section in written:
-        attribute = _ATTRIBUTES.get(section.kind, "")
-        if attribute in UNNAMED:
-            if section.name:
-                problems.append(Problem(section.header, "", f"the section [{section.kind}] has no name"))
-            value, found = schema.read(section, UNNAMED[attribute], scope)
-            values[attribute] = value or UNNAMED[attribute]()
-        elif not attribute:
-            sentence = f'unknown kind of section "{section.kind}"{suggestion(section.kind, KINDS)}'
-            found = [Problem(section.header, "", sentence)]
-        elif not section.name:
-            found = [Problem(section.header, "", f"a name is missing: [{section.kind} NAME]")]
-        else:
-            text, (known_text, value) = (*section.values.items(),), known.get(section.header, (None, None))
-            if text == known_text:
-                found = []
-            else:
-                value, found = schema.read(section, NAMED[attribute], scope)
-            if value is not None:
-                values[attribute][section.name] = value
-                if section.kind in _RULE_LISTS and "source" not in section.values:
-                    rule_lists.sections[section.header] = text, value
-        problems += found
-    return values, problems
-
-
-def _add_readings(values: dict[str, Any]) -> None:
-    """Give the filters and sections the readings of ``[edge]`` besides their own; a path map has only its own."""
-    further = values["edge"].readings if "edge" in values else ()
-    for attribute in ("global_filters", "sections") if further else ():
-        for name, each in values[attribute].items():
-            values[attribute][name] = evolve(each, readings=tuple(dict.fromkeys((*each.readings, *further))))
