@@ -198,6 +198,11 @@ FAILURE = Block(
 """What becomes of a request if a stage has failed and the failure policy is ``closed``; nothing is stronger."""
 
 
+def refuses(action: Action) -> bool:
+    """Whether an action does anything but let a request pass."""
+    return not isinstance(action, Skip | Monitor)
+
+
 _STRENGTHS = ", ".join(f"{word} {action.default_priority}" for word, action in TYPES.items())
 
 

@@ -86,7 +86,7 @@ class Asking:
         if action.exempts:
             self._exempt |= action.exempts
             self.tag(action.tags)
-        elif self._action is None or _strength(action) > _strength(self._action):
+        elif self._action is None or strength(action) > strength(self._action):
             self._action = action
         self.wait = max(self.wait, wait)
 
@@ -111,7 +111,8 @@ class Asking:
 _NO_STAGES = _NO_TAGS = frozenset[str]()
 
 
-def _strength(action: Action) -> int:
+def strength(action: Action) -> int:
+    """The number by which actions are compared that are proposed for what was counted."""
     return -1 if isinstance(action, Skip) else action.strength
 
 

@@ -17,12 +17,12 @@ from edgenode.model.durations import write_seconds
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import UNKNOWN_CLIENT, Exchange
 from edgenode.model.settings import Reference, Seconds, Tag, Word, setting
-from edgenode.policy.actions import Skip
+from edgenode.policy.actions import Skip, refuses
 from edgenode.policy.compound_keys import MANY
 from edgenode.policy.counting import Asking
 from edgenode.policy.keys import ADDRESS, WIDEST, Part
 from edgenode.policy.selection import Selection
-from edgenode.policy.tallies import Tally, counters_of, faults, refuses
+from edgenode.policy.tallies import Tally, counters_of, faults
 from edgenode.policy.thresholds import Amount, Threshold
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.networks import Networks, address, network_range

@@ -17,7 +17,7 @@ from attrs import Factory, field, frozen
 from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.exchange import Exchange
 from edgenode.policy import escaping
-from edgenode.policy.actions import TEXT, Block, Monitor, Skip
+from edgenode.policy.actions import TEXT, Block, refuses
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.tagging import MESSAGE
 from edgenode.policy.templates import Template
@@ -76,15 +76,11 @@ def _missed(needs: frozenset[str]) -> frozenset[str]:
     return frozenset(tag for tag, (need, *_) in _UNSEEN.items() if need in needs)
 
 
-def _refuses(action: Action) -> bool:
-    return not isinstance(action, Skip | Monitor)
-
-
 def _unseen(
     filters: Mapping[str, GlobalFilter], formulas: SectionFormulas, actions: Mapping[str, Action]
 ) -> frozenset[str]:
     """The tags of what filters can have missed; none if none of them refuses."""
-    if not any(_refuses(actions[each.action]) for each in filters.values() if each.action is not None):
+    if not any(refuses(actions[each.action]) for each in filters.values() if each.action is not None):
         return frozenset()
     return _missed(frozenset[str]().union(*(each.looks_at(name, formulas) for name, each in filters.items())))
 

@@ -15,11 +15,12 @@ from attrs import Factory, field, frozen
 from edgenode.model.decision import Action, Reason
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Choice, Seconds, Tag, Word, setting
+from edgenode.policy.actions import refuses
 from edgenode.policy.compound_keys import shown
 from edgenode.policy.counting import Asking
 from edgenode.policy.keys import Part
 from edgenode.policy.selection import Selection
-from edgenode.policy.tallies import Tally, counters_of, faults, refuses
+from edgenode.policy.tallies import Tally, counters_of, faults
 from edgenode.policy.thresholds import Amount, Threshold
 from edgenode.rules.tags import canonical
 from edgenode.state.interface import Answers, Counted, Counter, Entry

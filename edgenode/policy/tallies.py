@@ -12,9 +12,7 @@ from typing import Any, cast
 
 from attrs import Factory, field, frozen
 
-from edgenode.model.decision import Action
 from edgenode.model.errors import InvalidValue
-from edgenode.policy.actions import Monitor, Skip
 from edgenode.policy.compound_keys import joined
 from edgenode.policy.counting import Asking
 from edgenode.policy.keys import Part, Texts
@@ -29,11 +27,6 @@ MOST_DISTINCT = 10_000
 """The highest threshold of distinct values, each of which is remembered."""
 
 _NOWHERE: tuple[int, ...] = ()
-
-
-def refuses(action: Action) -> bool:
-    """Whether an action does anything but let a request pass."""
-    return not isinstance(action, Skip | Monitor)
 
 
 def faults(

@@ -5,21 +5,21 @@ Law: what a section counts is certain only if it is certain of every request in 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from attrs import define, field
 
 from edgenode.config.load import Configuration
 from edgenode.model.decision import Action, Decision
 from edgenode.model.exchange import Exchange
-from edgenode.policy.acl import CHALLENGE, Profile
+from edgenode.policy.acl import Profile
+from edgenode.policy.actions import refuses
 from edgenode.policy.counting import Counting
 from edgenode.policy.dynamicrules import DynamicRule
 from edgenode.policy.flows import Flow
 from edgenode.policy.keys import Part
 from edgenode.policy.ratelimits import RateLimit
 from edgenode.policy.tagging import HUMAN
-from edgenode.policy.tallies import refuses
 from edgenode.proxy.routing import ServedPathMap
 from edgenode.rules.formulas import Formula
 from edgenode.rules.matching.certainty import Certainty, NotKnown, Unknown
@@ -104,12 +104,8 @@ class DoubtfulCounts:
         section = self._sections.get(header)
         if isinstance(section, Flow):
             return
-        if section is None:
-            profile = self._configuration.acl_profiles[header.partition(" ")[2]]
-            names: Collection[str] = (profile.action, *([CHALLENGE] if profile.deny_bot else ()))
-        else:
-            names = section.proposes
-        yield from (actions[name] for name in names if refuses(actions[name]))
+        proposing = section or self._configuration.acl_profiles[header.partition(" ")[2]]
+        yield from (actions[name] for name in proposing.proposes if refuses(actions[name]))
 
     def _counted(self, header: str) -> bool:
         names = (call.counter.name for call in self.state.calls)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from edgenode.config.compiled_rules import Formulas
 from edgenode.model.errors import Problem
 from edgenode.policy.acl import LISTS, ACLProfile
-from edgenode.policy.actions import Monitor, Skip
+from edgenode.policy.actions import refuses
 
 _FIRST: Mapping[str, tuple[str, ...]] = {
     "bypass": ("enforce-deny",),
@@ -36,7 +36,7 @@ def acl_profiles(formulas: Formulas) -> Iterator[Problem]:
             sentence = "has no effect: who is in no list passes; deny = all refuses everybody whom allow does not name"
             yield Problem(header, "", sentence, warning=True)
         action = formulas.actions[profile.action]
-        if isinstance(action, Skip | Monitor) or action.exempts:
+        if not refuses(action) or action.exempts:
             sentence = f"lets in those whom the lists refuse, for it is of type {type(action).__name__.lower()}"
             yield Problem(header, "action", sentence, profile.action, 0, warning=True)
         yield from _decided_before(header, profile)

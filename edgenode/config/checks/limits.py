@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
 from edgenode.config.notation import suggestion
-from edgenode.model.decision import Action
 from edgenode.model.errors import Problem
-from edgenode.policy.actions import PREDEFINED
+from edgenode.policy.actions import PREDEFINED, refuses
+from edgenode.policy.counting import strength
 from edgenode.policy.keys import Part
 from edgenode.policy.ratelimits import USUAL, RateLimit
-from edgenode.policy.tallies import refuses
 
 _WRITTEN_BY_ANYBODY = frozenset(
     f"header.{name}"
@@ -81,14 +80,10 @@ def _thresholds(header: str, limit: RateLimit, formulas: Formulas) -> Iterator[P
             if other == place or before.period != line.period or before.most > line.most:
                 continue
             banned = bool(limit.ban) and refuses(stronger) and before.most < line.most
-            if banned or (_strength(stronger), place) > (_strength(action), other):
+            if banned or (strength(stronger), place) > (strength(action), other):
                 sentence = f"is never reached: {before.rate} is over before it, and that is as strong"
                 yield Problem(header, "limit", sentence, str(line), 0, warning=True)
                 break
-
-
-def _strength(action: Action) -> int:
-    return -1 if action.skips and not refuses(action) else action.strength
 
 
 def of_clients_choice(header: str, parts: tuple[Part, ...]) -> Iterator[Problem]:
