@@ -16,6 +16,7 @@ from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange
 from edgenode.model.settings import Reference, Tag, Word, setting
+from edgenode.policy.actions import taken_tags
 from edgenode.policy.challenge import PASSED, Passed, for_humans
 from edgenode.policy.selection import Selection
 from edgenode.policy.tagging import HUMAN
@@ -202,7 +203,7 @@ def _consequence(row: Row, tags: frozenset[str], action: Action | None) -> Decis
         return Decision(tags, exempt=_CONTENT_FILTER if row.becomes == "bypass" else frozenset())
     if action.exempts:
         return Decision(tags | action.tags, exempt=action.exempts)
-    return Decision(tags | action.tags | {canonical(f"action:{action.name}")}, action=action)
+    return Decision(tags | taken_tags(action), action=action)
 
 
 @frozen(eq=False)

@@ -26,6 +26,7 @@ from edgenode.policy.escaping import HeaderField, Location
 from edgenode.policy.tagging import check_own_tag
 from edgenode.policy.templates import Filled, Template
 from edgenode.rules.fields import NEEDS
+from edgenode.rules.tags import canonical
 
 TEXT = "text/plain; charset=utf-8"
 
@@ -201,6 +202,11 @@ FAILURE = Block(
 def refuses(action: Action) -> bool:
     """Whether an action does anything but let a request pass."""
     return not isinstance(action, Skip | Monitor)
+
+
+def taken_tags(action: Action) -> frozenset[str]:
+    """The tags of a request because an action is taken: its own, and ``action:`` with its name."""
+    return action.tags | {canonical(f"action:{action.name}")}
 
 
 _STRENGTHS = ", ".join(f"{word} {action.default_priority}" for word, action in TYPES.items())

@@ -15,12 +15,11 @@ from twisted.internet.defer import Deferred
 from edgenode.model.decision import NOTHING, Action, After, Decision, Reason
 from edgenode.model.exchange import Exchange, Headers
 from edgenode.policy import escaping
-from edgenode.policy.actions import FAILURE, Block, Skip
+from edgenode.policy.actions import FAILURE, Block, Skip, taken_tags
 from edgenode.policy.challenge import met
 from edgenode.policy.selection import Selection
 from edgenode.policy.tagging import MESSAGE
 from edgenode.policy.templates import Template
-from edgenode.rules.tags import canonical
 from edgenode.state.interface import AGAIN, Answers, Call, Entry, State, StateAbsent
 
 
@@ -102,7 +101,7 @@ class Asking:
             return NOTHING
         tags, action = self._tags or _NO_TAGS, self._action
         if action is not None:
-            tags = tags.union(action.tags, (canonical(f"action:{action.name}"),))
+            tags |= taken_tags(action)
             if self.wait and isinstance(action, Block):
                 action = _with_retry_after(action, self.wait)
         return Decision(tags, self._reasons, action, (), self._exempt, "block", headers, self.after)
@@ -244,7 +243,7 @@ def _heard(asking: Asking, spans: Sequence[tuple[Counts, int, int]], answers: An
 
 
 _ABSENT = Decision(
-    frozenset((f"action:{FAILURE.name}",)),
+    taken_tags(FAILURE),
     (Reason(Counting.name, "", "failed: the state is away", "", FAILURE.name),),
     _with_retry_after(FAILURE, AGAIN),
 )

@@ -16,6 +16,7 @@ from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange
 from edgenode.model.settings import Reference, Tag, Word, setting
+from edgenode.policy.actions import taken_tags
 from edgenode.policy.challenge import PASSED, Challenge, for_humans
 from edgenode.policy.tagging import HUMAN, MESSAGE, check_own_tag
 from edgenode.rules import filter_feeds
@@ -28,7 +29,6 @@ from edgenode.rules.matching.compiling import FormulaSet, compile_formulas
 from edgenode.rules.matching.engines import Start, Workshop, at_once
 from edgenode.rules.section_formulas import SectionFormulas
 from edgenode.rules.sections import Section
-from edgenode.rules.tags import canonical
 
 
 @frozen
@@ -164,7 +164,7 @@ class _Consequence:
         if action is not None and action.exempts:
             tags, exempt, action = tags | action.tags, action.exempts, None
         elif action is not None:
-            taken = action.tags | {canonical(f"action:{named}")}
+            taken = taken_tags(action)
         alone = {way: Decision(tags | taken, (reason,), action, (), exempt) for way, reason in reasons.items()}
         strength = 0 if action is None else action.strength
         return cls(name, filter.name, tags, action, strength, named, exempt, taken, reasons, alone, note)

@@ -17,7 +17,7 @@ from attrs import Factory, field, frozen
 from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.exchange import Exchange
 from edgenode.policy import escaping
-from edgenode.policy.actions import TEXT, Block, refuses
+from edgenode.policy.actions import TEXT, Block, refuses, taken_tags
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.tagging import MESSAGE
 from edgenode.policy.templates import Template
@@ -140,4 +140,4 @@ class Inspection:
         if tag == AMBIGUOUS and exchange.request is not None:
             sentence += f": {bodies.ambiguous(exchange.request)}"
         reason = Reason(self.name, "", f"tag: {tag}", sentence, action.name)
-        return Decision(frozenset((f"action:{action.name}",)), (reason,), action)
+        return Decision(taken_tags(action), (reason,), action)

@@ -21,7 +21,7 @@ from edgenode.model.exchange import Exchange, Geography
 from edgenode.model.interfaces import Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.policy.acl import Profile
-from edgenode.policy.actions import FAILURE
+from edgenode.policy.actions import FAILURE, taken_tags
 from edgenode.policy.awaiting import Resume, Waiting, settled
 from edgenode.policy.challenge import Challenges
 from edgenode.policy.counting import Counting
@@ -37,7 +37,7 @@ _BUILT_IN = (Tagging, Challenges, GlobalFilters, Inspection, Held, Counting, Pro
 _PENDING = (InTime, Deferred)
 
 _NO_STAGES: frozenset[str] = frozenset()
-_FAILED = frozenset((f"action:{FAILURE.name}",))
+_FAILED = taken_tags(FAILURE)
 
 
 class _Asked(Protocol):

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import UNKNOWN_CLIENT, Exchange
-from edgenode.policy.actions import PREDEFINED, Skip
+from edgenode.policy.actions import PREDEFINED, Skip, taken_tags
 from edgenode.policy.challenge import met
 from edgenode.policy.keys import ADDRESS, Part
 from edgenode.policy.selection import Selection
@@ -145,7 +145,7 @@ class Held:
             decision.add(Decision(reasons=(_reason(entry, action.name), *passed), action=action))
         winner = decision.action
         assert winner is not None
-        decision.tags = frozenset((*tags, *winner.tags, canonical(f"action:{winner.name}")))
+        decision.tags = taken_tags(winner) | tags
         return decision
 
     def _action(self, entry: Entry) -> Action:
