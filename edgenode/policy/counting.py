@@ -7,6 +7,7 @@ state that cannot be asked refuses, whatever the failure policy: else who has it
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Protocol
 
 from attrs import evolve, field, frozen
@@ -19,7 +20,7 @@ from edgenode.policy.actions import FAILURE, Block, Skip, taken_tags
 from edgenode.policy.challenge import met
 from edgenode.policy.selection import Selection
 from edgenode.policy.tagging import MESSAGE
-from edgenode.policy.templates import Template
+from edgenode.policy.templates import Filled, Template
 from edgenode.state.interface import AGAIN, Answers, Call, Entry, State, StateAbsent
 
 
@@ -117,13 +118,14 @@ def strength(action: Action) -> int:
 
 def _with_retry_after(action: Block, seconds: int) -> Block:
     """The action whose answer says when to come again (RFC 9110, section 10.2.3), unless it says so itself."""
-    if any(name == _RETRY_AFTER for name, _ in action.headers):
+    if any(name == b"retry-after" for name, _ in action.headers):
         return action
-    value = escaping.header_value(Template(str(seconds), (str(seconds),)), "retry-after")
-    return evolve(action, headers=(*action.headers, (_RETRY_AFTER, value)))
+    return evolve(action, headers=(*action.headers, _retry_after(seconds)))
 
 
-_RETRY_AFTER = b"retry-after"
+@lru_cache(4096)
+def _retry_after(seconds: int) -> tuple[bytes, Filled]:
+    return b"retry-after", escaping.header_value(Template.from_text(str(seconds)), "retry-after")
 
 
 class Counts(Protocol):
