@@ -57,7 +57,7 @@ class Asking:
         self.calls: list[Call] = []
         self.given: dict[str, tuple[int, ...]] = {}
         self.limits: dict[bytes, bytes] = {}
-        self.banned: dict[str, list[tuple[str, Entry]]] | None = None
+        self.banned: dict[str, list[tuple[str, Entry]]] = {}
         self.after: tuple[After, ...] = ()
         self.wait = 0
         self._tags: frozenset[str] | None = None

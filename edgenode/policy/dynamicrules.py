@@ -230,22 +230,13 @@ class CompiledRule:
             only = answers[start]
             if only is None or only[0] <= self._most:
                 return
-        calls, later = asking.calls, self.tally.amount.is_known_later
         over: dict[str, tuple[Threshold, Counted]] = {}
-        counted = False
-        for at in range(start, end):
-            answer, call = answers[at], calls[at]
-            if answer is None:
-                continue
-            counted = True
+        for call, answer in self.tally.counted(asking, answers, start, end):
             for threshold, counter in self.steps:
                 if answer.total > threshold.most and counter is call.counter:
                     over.setdefault(call.key, (threshold, answer))
-        if later and counted:
-            mine = [call for call, answer in zip(calls[start:end], answers[start:end], strict=True) if answer]
-            asking.after += (self.tally.afterwards(asking.state, mine),)
         for key, (threshold, answer) in over.items():
-            self._hold(asking, key, f"{answer.total - later} of {threshold.rate}")
+            self._hold(asking, key, f"{answer.total - self.tally.amount.is_known_later} of {threshold.rate}")
 
     def _hold(self, asking: Asking, key: str, why: str) -> None:
         value = self._held(asking.exchange, key)

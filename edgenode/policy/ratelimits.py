@@ -7,6 +7,7 @@ told of its limits says nothing of others.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from math import ceil
 from typing import Annotated, ClassVar
 
@@ -193,33 +194,25 @@ class CompiledLimit:
         if not self.ban or self.tally.header not in asking.state.quarantine.keys:
             self.tally.ask(asking)
             return False
-        find, header, banned = asking.state.quarantine.find, self.tally.header, list[tuple[str, Entry]]()
-
-        def held(key: str) -> bool:
-            entry = find(header, key)
-            if entry is not None:
-                banned.append((key, entry))
-            return entry is not None
-
-        self.tally.ask(asking, held)
-        if banned:
-            asking.banned = {**(asking.banned or {}), header: banned}
-        return bool(banned)
+        self.tally.ask(asking, partial(self._is_banned, asking))
+        return self.tally.header in asking.banned
 
     def look_again(self, asking: Asking, start: int, end: int) -> None:
         """Look whether a key has been banned by another node while its calls were under way."""
-        if self.ban:
-            find, header = asking.state.quarantine.find, self.tally.header
-            keys = dict.fromkeys(call.key for call in asking.calls[start:end])
-            banned = [(key, entry) for key in keys if (entry := find(header, key)) is not None]
-            if banned:
-                known = (asking.banned or {}).get(header, [])
-                asking.banned = {**(asking.banned or {}), header: known + banned}
+        for key in dict.fromkeys(call.key for call in asking.calls[start:end]) if self.ban else ():
+            self._is_banned(asking, key)
+
+    def _is_banned(self, asking: Asking, key: str) -> bool:
+        header = self.tally.header
+        entry = asking.state.quarantine.find(header, key)
+        if entry is not None:
+            asking.banned.setdefault(header, []).append((key, entry))
+        return entry is not None
 
     def hear(self, asking: Asking, answers: Answers, start: int, end: int) -> None:
         """Say of each threshold what remains, or that it is over."""
         step = self._only
-        if step is not None and end - start == 1 and asking.banned is None:
+        if step is not None and end - start == 1 and not asking.banned:
             answer = answers[start]
             if answer is None:
                 return
@@ -231,16 +224,14 @@ class CompiledLimit:
                     until = reset - (total - 1) * step.interval if step.interval else reset
                     asking.limits[step.policy] = b"%b%d;t=%d" % (step.left, step.most - total, ceil(until))
                 if later:
-                    asking.after += (self.tally.afterwards(asking.state, asking.calls[start:end]),)
+                    self.tally.counted(asking, answers, start, end)
                 return
         self._hear(asking, answers, start, end)
 
     def _hear(self, asking: Asking, answers: Answers, start: int, end: int) -> None:
-        for key, entry in (asking.banned or {}).get(self.tally.header, ()):
+        for key, entry in asking.banned.get(self.tally.header, ()):
             self._banned(asking, key, entry)
-        counted = [(asking.calls[at], answer) for at in range(start, end) if (answer := answers[at]) is not None]
-        if self._later and counted:
-            asking.after += (self.tally.afterwards(asking.state, (call for call, _ in counted)),)
+        counted = self.tally.counted(asking, answers, start, end)
         over: dict[str, Action] = {}
         for step in self.steps:
             highest: dict[str, Counted] = {}

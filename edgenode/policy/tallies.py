@@ -6,7 +6,7 @@ same request is waited for within the call of the state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from edgenode.policy.counting import Asking
 from edgenode.policy.keys import Part, Texts
 from edgenode.policy.tagging import MESSAGE
 from edgenode.policy.thresholds import LARGEST, Amount, Threshold
-from edgenode.state.interface import Call, Counter, State
+from edgenode.state.interface import Answers, Call, Counted, Counter, State
 
 MOST_VALUES = 64
 """Distinct values of one request that are counted."""
@@ -138,9 +138,18 @@ class Tally:
             for counter in self.counters:
                 calls.append(_made((counter, key, amount, "", _NOWHERE, only_if, unless)))
 
-    def afterwards(self, state: State, calls: Iterable[Call]) -> Afterwards:
-        """What counts once the answer to the request is known."""
-        return Afterwards(state, self.amount, tuple(calls))
+    def counted(self, asking: Asking, answers: Answers, start: int, end: int) -> list[tuple[Call, Counted]]:
+        """The calls of a request that have counted, with their answers. If only the answer to the request tells how
+        much it comes to, that is counted for them then.
+
+        :param start: the position of the first, and of its answer.
+        :param end: the position behind the last.
+        """
+        calls = asking.calls
+        found = [(calls[at], answer) for at in range(start, end) if (answer := answers[at]) is not None]
+        if found and not self._once:
+            asking.after += (Afterwards(asking.state, self.amount, tuple(call for call, _ in found)),)
+        return found
 
 
 _made: Callable[[tuple[object, ...]], Call] = cast(Any, partial(tuple.__new__, Call))
