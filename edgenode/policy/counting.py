@@ -166,10 +166,6 @@ class Counts(Protocol):
         """
 
 
-def _needs(several: Sequence[Counts]) -> frozenset[str]:
-    return frozenset[str]().union(*(each.needs for each in several))
-
-
 @frozen(eq=False)
 class Counting:
     """The stage; without a state nothing is counted.
@@ -188,7 +184,7 @@ class Counting:
 
     @needs.default
     def _of_all(self) -> frozenset[str]:
-        return _needs(self.several)
+        return frozenset[str]().union(*(each.needs for each in self.several))
 
     @_of_messages.default
     def _those_that_look_at_messages(self) -> tuple[Counts, ...]:

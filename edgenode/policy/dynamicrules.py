@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar
 
-from attrs import field, frozen
+from attrs import frozen
 
 from edgenode.model.decision import Action, Reason
 from edgenode.model.durations import write_seconds
@@ -112,27 +112,6 @@ def _faults(section: DynamicRule) -> Iterator[InvalidValue]:
 
 
 @frozen(eq=False)
-class Trusted:
-    """The addresses of trusted proxies.
-
-    :ivar networks: theirs.
-    """
-
-    networks: Networks
-
-    def overlaps(self, text: str) -> bool:
-        """Whether one of them is in a network, or is an address."""
-        version, first, last = network_range(text)
-        return any(
-            version == each.version and first <= each.last and each.first <= last for each in self.networks.ranges()
-        )
-
-    def contains(self, client: str) -> bool:
-        """Whether an address is one of theirs."""
-        return bool(self.networks) and address(client) in self.networks
-
-
-@frozen(eq=False)
 class CompiledRule:
     """A dynamic rule, ready to count.
 
@@ -143,7 +122,7 @@ class CompiledRule:
     :ivar hold: how long a value is held, seconds.
     :ivar action: for what is over, and held.
     :ivar tags: for the same.
-    :ivar trusted: the networks of trusted proxies.
+    :ivar trusted: the networks of trusted proxies; ``None`` if there are none.
     """
 
     exemption: ClassVar[str] = "dynamic-rules"
@@ -156,28 +135,11 @@ class CompiledRule:
     hold: float
     action: Action
     tags: frozenset[str]
-    trusted: Trusted
-    needs: frozenset[str] = field(init=False)
-    refuses: bool = field(init=False)
-    of_messages: bool = field(init=False)
-    _most: int | None = field(init=False)
-
-    @needs.default
-    def _of_key_and_action(self) -> frozenset[str]:
-        return self.tally.needs | self.action.needs
-
-    @refuses.default
-    def _by_its_action(self) -> bool:
-        return refuses(self.action)
-
-    @of_messages.default
-    def _if_it_counts_them(self) -> bool:
-        return self.tally.of_messages
-
-    @_most.default
-    def _if_there_is_one_threshold(self) -> int | None:
-        only = len(self.steps) == 1 and not self.tally.amount.is_known_later
-        return self.steps[0][0].most if only else None
+    trusted: Networks | None
+    needs: frozenset[str]
+    refuses: bool
+    of_messages: bool
+    _most: int | None
 
     @classmethod
     def of(
@@ -198,6 +160,7 @@ class CompiledRule:
         counters = counters_of(header, section.limit, section.count)
         include, exclude = frozenset[str](section.include), frozenset[str](section.exclude)
         tally = Tally(header, (section.key,), include, exclude, section.count, tuple(dict.fromkeys(counters)))
+        only = len(section.limit) == 1 and not section.count.is_known_later
         return cls(
             name,
             section.global_,
@@ -207,22 +170,24 @@ class CompiledRule:
             section.hold,
             action,
             tags_of(name, section),
-            Trusted(Networks(trusted)),
+            Networks(trusted) if trusted else None,
+            tally.needs | action.needs,
+            refuses(action),
+            tally.of_messages,
+            section.limit[0].most if only else None,
         )
 
     def selected(self, selection: Selection) -> CompiledRule | None:
         """Itself where it counts."""
         return self if self.everywhere or self.name in selection.dynamic_rules else None
 
-    def ask(self, asking: Asking) -> bool:
+    def ask(self, asking: Asking) -> None:
         """Append its calls; those who must not be held are not counted."""
         if self.part.of_field == _CLIENT:
-            client = asking.exchange.client
-            if client and client != UNKNOWN_CLIENT and not self.trusted.contains(client):
-                self.tally.ask(asking)
-        else:
-            self.tally.ask(asking)
-        return False
+            client, trusted = asking.exchange.client, self.trusted
+            if not client or client == UNKNOWN_CLIENT or (trusted is not None and address(client) in trusted):
+                return
+        self.tally.ask(asking)
 
     def hear(self, asking: Asking, answers: Answers, start: int, end: int) -> None:
         """Hold every value that is over, and refuse the request."""
@@ -256,7 +221,7 @@ class CompiledRule:
         """The value that is held for what is counted under a key; ``None`` if others could be held by it."""
         if key == MANY or self.part.forgeable(exchange):
             return None
-        if not self.part.of_addresses or not self.trusted.overlaps(key):
+        if self.trusted is None or not self.part.of_addresses or not self.trusted.overlaps(network_range(key)):
             return key
         # A client beside a proxy, in the same network: its address alone.
         return exchange.client if self.part.word == ADDRESS else None

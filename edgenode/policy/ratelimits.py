@@ -11,7 +11,7 @@ from functools import partial
 from math import ceil
 from typing import Annotated, ClassVar
 
-from attrs import Factory, field, frozen
+from attrs import frozen
 
 from edgenode.model.decision import Action, Reason
 from edgenode.model.errors import InvalidValue
@@ -148,23 +148,11 @@ class CompiledLimit:
     ban: float
     actions: Mapping[str, Action]
     tags: frozenset[str]
-    needs: frozenset[str] = field(init=False)
-    of_messages: bool = field(init=False, default=Factory(lambda self: self.tally.of_messages, takes_self=True))
-    refuses: bool = field(init=False)
-    _only: _Step | None = field(
-        init=False, default=Factory(lambda self: self.steps[0] if len(self.steps) == 1 else None, takes_self=True)
-    )
-    _later: int = field(
-        init=False, default=Factory(lambda self: int(self.tally.amount.is_known_later), takes_self=True)
-    )
-
-    @needs.default
-    def _of_key_and_actions(self) -> frozenset[str]:
-        return self.tally.needs.union(*(each.action.needs for each in self.steps))
-
-    @refuses.default
-    def _by_any_threshold(self) -> bool:
-        return any(refuses(each.action) for each in self.steps)
+    needs: frozenset[str]
+    refuses: bool
+    of_messages: bool
+    _only: _Step | None
+    _later: int
 
     @classmethod
     def of(cls, name: str, section: RateLimit, actions: Mapping[str, Action]) -> CompiledLimit:
@@ -183,7 +171,20 @@ class CompiledLimit:
         tally = Tally(header, section.key, include, exclude, section.count, distinct)
         steps = tuple(_steps(name, section, counters, actions))
         tags = frozenset((canonical(f"limit:{name}"), *section.tags))
-        return cls(name, section.global_, tally, steps, section.ban, actions, tags)
+        return cls(
+            name,
+            section.global_,
+            tally,
+            steps,
+            section.ban,
+            actions,
+            tags,
+            tally.needs.union(*(each.action.needs for each in steps)),
+            any(refuses(each.action) for each in steps),
+            tally.of_messages,
+            steps[0] if len(steps) == 1 else None,
+            int(section.count.is_known_later),
+        )
 
     def selected(self, selection: Selection) -> CompiledLimit | None:
         """Itself where it holds."""

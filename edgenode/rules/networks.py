@@ -76,6 +76,11 @@ class Networks:
         hosts = ((number, number) for number in _in_order([*self._hosts]))
         yield from (Range(6, low, high) for low, high in heapq.merge(self._wide, hosts))
 
+    def overlaps(self, other: Range) -> bool:
+        """Whether an address of a range is in any of these."""
+        version, first, last = other
+        return any(version == each.version and first <= each.last and each.first <= last for each in self.ranges())
+
     def whole(self, version: int) -> bool:
         """Whether every address of a family is in it."""
         bits = {4: 32, 6: 128}[version]
