@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from edgenode.model.exchange import UNKNOWN_CLIENT, Exchange
-from edgenode.policy.keys import Part, Texts
+from edgenode.policy.keys import CLIENT, Part, Texts, clients
 
 MOST = 8
 """Keys of one request. Parts with several values are counted under :data:`MANY` if there were more of them."""
@@ -18,7 +18,6 @@ MOST = 8
 MANY = " many"
 """Stands for all values of a part, of which there are too many; no value begins with a blank."""
 
-_CLIENT = "ip.src"
 _BETWEEN = "|"
 _EVERYTHING = ("",)
 
@@ -30,7 +29,7 @@ def joined(parts: Sequence[Part]) -> Texts:
         return lambda exchange: _EVERYTHING
     if len(several) > 1:
         return _several(several)
-    return several[0] if parts[0].of_field == _CLIENT else _single(several[0])
+    return several[0] if parts[0].of_field == CLIENT else _single(several[0])
 
 
 def shown(parts: Sequence[Part], key: str) -> str:
@@ -45,16 +44,8 @@ def _counted(part: Part) -> Texts:
     """The values of a part. Clients that nobody knows are one, or they would not be counted at all; and who makes a
     certificate in the name of another is not counted as the other."""
     values = part.values
-    if part.of_field == _CLIENT:
-        is_address = part.bits[0] == 32
-
-        def clients(exchange: Exchange) -> tuple[str, ...]:
-            client = exchange.client
-            if client == UNKNOWN_CLIENT or (is_address and client and ":" not in client):
-                return (client,)  # as nearly always
-            return values(exchange)
-
-        return clients
+    if part.of_field == CLIENT:
+        return clients(part, values, (UNKNOWN_CLIENT,))
     if part.proven:
         return values
 

@@ -20,7 +20,7 @@ from edgenode.model.settings import Reference, Seconds, Tag, Word, setting
 from edgenode.policy.actions import Skip, refuses
 from edgenode.policy.compound_keys import MANY
 from edgenode.policy.counting import Asking
-from edgenode.policy.keys import ADDRESS, WIDEST, Part
+from edgenode.policy.keys import ADDRESS, CLIENT, WIDEST, Part
 from edgenode.policy.selection import Selection
 from edgenode.policy.tallies import Tally, counters_of, faults
 from edgenode.policy.thresholds import Amount, Threshold
@@ -183,7 +183,7 @@ class CompiledRule:
 
     def ask(self, asking: Asking) -> None:
         """Append its calls; those who must not be held are not counted."""
-        if self.part.of_field == _CLIENT:
+        if self.part.of_field == CLIENT:
             client, trusted = asking.exchange.client, self.trusted
             if not client or client == UNKNOWN_CLIENT or (trusted is not None and address(client) in trusted):
                 return
@@ -225,9 +225,6 @@ class CompiledRule:
             return key
         # A client beside a proxy, in the same network: its address alone.
         return exchange.client if self.part.word == ADDRESS else None
-
-
-_CLIENT = "ip.src"
 
 
 def tags_of(name: str, section: DynamicRule) -> frozenset[str]:

@@ -44,7 +44,10 @@ WIDEST = {4: 8, 6: 20}
 Texts = Callable[[Exchange], tuple[str, ...]]
 """Reads every value of a request, each once."""
 
-_OF_CLIENTS = ("ip.src", "edge.peer_ip")
+CLIENT = "ip.src"
+"""The field that is the client's address."""
+
+_OF_CLIENTS = (CLIENT, "edge.peer_ip")
 """Who has one of these addresses of IPv6 has all of its /64 (RFC 6177), so they are counted by that."""
 
 _PREFIXES = re.compile(r"(.*)/([0-9]{1,3})/([0-9]{1,3})", re.ASCII)
@@ -187,8 +190,6 @@ def _is_secret(word: str) -> bool:
 
 def _values(part: Part, read: Read) -> Texts:
     text = _text(part)
-    if part.of_field == "ip.src" and part.bits[0] == 32:
-        return _client(text, read)
 
     def values(exchange: Exchange) -> tuple[str, ...]:
         found = read(exchange)
@@ -200,17 +201,22 @@ def _values(part: Part, read: Read) -> Texts:
             return () if told is None else (told,)
         return tuple(each for each in dict.fromkeys(map(text, found)) if each is not None)
 
-    return values
+    return clients(part, values) if part.of_field == CLIENT else values
 
 
-def _client(text: Callable[[Any], str | None], read: Read) -> Texts:
-    """The same of the client's address, which nearly always stands there as it is."""
+def clients(part: Part, others: Texts, unknown: tuple[str, ...] = ()) -> Texts:
+    """The values of the client's address, which nearly always stands there as it is.
+
+    :param others: reads those that do not.
+    :param unknown: what stands for clients that nobody knows.
+    """
+    is_address = part.bits[0] == 32
 
     def values(exchange: Exchange) -> tuple[str, ...]:
         client = exchange.client
-        if ":" not in client and client != UNKNOWN_CLIENT:
-            return (client,) if client else ()
-        return tuple(each for each in map(text, read(exchange) or ()) if each is not None)
+        if client == UNKNOWN_CLIENT:
+            return unknown
+        return (client,) if is_address and client and ":" not in client else others(exchange)
 
     return values
 
