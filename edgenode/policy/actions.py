@@ -24,7 +24,7 @@ from edgenode.policy import escaping
 from edgenode.policy.challenge import Challenge
 from edgenode.policy.escaping import HeaderField, Location
 from edgenode.policy.tagging import check_own_tag
-from edgenode.policy.templates import Filled, Template
+from edgenode.policy.templates import Fields, Filled, Template, rendered
 from edgenode.rules.fields import NEEDS
 from edgenode.rules.tags import canonical
 
@@ -37,13 +37,6 @@ no such stage."""
 REDIRECTS = (301, 302, 303, 307, 308)
 _CONTENT_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:[ -~]*[!-~])?", re.ASCII)
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
-
-Fields = tuple[tuple[bytes, Filled], ...]
-"""Header fields: name in lower case, and value."""
-
-
-def _rendered(fields: Fields, exchange: Exchange) -> Headers:
-    return tuple((name, value.render(exchange).strip(b" \t")) for name, value in fields)  # RFC 9110, section 5.5
 
 
 def _needs(*several: Filled) -> frozenset[str]:
@@ -98,7 +91,7 @@ class Block(Action):
             headers += ((b"x-content-type-options", b"nosniff"),)  # it is escaped as what it says it is
         if self.location is not None:
             headers += ((b"location", self.location.render(exchange)),)
-        headers += _rendered(self.headers, exchange)
+        headers += rendered(self.headers, exchange)
         return Respond(Response(self.status, headers, self.body.render(exchange), not self.own_body))
 
 
@@ -140,7 +133,7 @@ class Redirect(Action):
         headers: Headers = ((b"location", self.location.render(exchange)),)
         if self.location.rest.template.values:
             headers += ((b"cache-control", b"no-store"),)  # others are led elsewhere
-        return Respond(Response(self.status, headers + _rendered(self.headers, exchange)))
+        return Respond(Response(self.status, headers + rendered(self.headers, exchange)))
 
 
 @frozen
@@ -161,7 +154,7 @@ class Monitor(Action):
 
     def outcome(self, exchange: Exchange) -> Outcome:
         """Forwarding."""
-        return Forward(_rendered(self.headers, exchange)) if self.headers else FORWARD
+        return Forward(rendered(self.headers, exchange)) if self.headers else FORWARD
 
 
 TYPES: Mapping[str, type[Action]] = MappingProxyType(

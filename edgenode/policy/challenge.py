@@ -21,7 +21,7 @@ from edgenode.model.settings import Between, File, Seconds, setting
 from edgenode.policy import challenge_page
 from edgenode.policy.challenge_tokens import Tokens
 from edgenode.policy.tagging import BOT, COOKIE, HUMAN, MESSAGE
-from edgenode.policy.templates import Filled
+from edgenode.policy.templates import Fields, rendered
 from edgenode.rules.views.grpc import is_call
 
 STATUS = 403
@@ -77,7 +77,7 @@ class Challenge(Action):
 
     default_priority: ClassVar[int] = 200
 
-    headers: tuple[tuple[bytes, Filled], ...] = field(default=(), kw_only=True)
+    headers: Fields = field(default=(), kw_only=True)
     tokens: Tokens | None = field(default=None, kw_only=True)
 
     @property
@@ -94,7 +94,7 @@ class Challenge(Action):
         if HUMAN in exchange.tags or Challenges(tokens).decide(exchange) is _HUMAN:
             return FORWARD
         headers: Headers = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-        headers += tuple((name, value.render(exchange).strip(b" \t")) for name, value in self.headers)
+        headers += rendered(self.headers, exchange)
         if request is not None and is_call(request):  # its message is a short text
             return Respond(Response(STATUS, ((b"content-type", b"text/plain; charset=utf-8"), *headers), _SHORT))
         if request is None or not _shows_pages(request):

@@ -16,7 +16,7 @@ from typing import Any
 from attrs import field, frozen
 
 from edgenode.model.errors import InvalidValue
-from edgenode.model.exchange import Exchange
+from edgenode.model.exchange import Exchange, Headers
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.language import expression_formulas
 from edgenode.rules.language.computing import reader
@@ -172,3 +172,12 @@ class Filled:
     def render(self, exchange: Exchange) -> bytes:
         """The text for an exchange."""
         return b"".join([part if isinstance(part, bytes) else part[1](part[0].of(exchange)) for part in self._parts])
+
+
+Fields = tuple[tuple[bytes, Filled], ...]
+"""Header fields: name in lower case, and value."""
+
+
+def rendered(fields: Fields, exchange: Exchange) -> Headers:
+    """Header fields for an exchange, without white space around their values (RFC 9110, section 5.5)."""
+    return tuple((name, value.render(exchange).strip(b" \t")) for name, value in fields)
