@@ -178,20 +178,18 @@ class Pipeline:
             ended = clock()
             decision.timings = ((tagging.name, (ended - started) * 1e6),)
             started = ended
-        return self._go_on(exchange, decision, asked, None, started)
+        return self._go_on(exchange, decision, asked, started)
 
     def _go_on(
         self,
         exchange: Exchange,
         decision: Decision,
         remaining: Iterator[_Named],
-        answered: _Named | None = None,
         started: float | None = None,
         waiting: Waiting | None = None,
     ) -> Decision | Deferred[Decision]:
         """Ask the remaining stages.
 
-        :param answered: one that had to wait, and is heard before them.
         :param started: when the first of them was asked; ``None`` for now.
         :param waiting: by what others were waited for, if they were.
         """
@@ -199,7 +197,7 @@ class Pipeline:
         timings: list[tuple[str, float]] = []
         if clock is not None and started is None:
             started = clock()
-        for name, stage in remaining if answered is None else chain((answered,), remaining):
+        for name, stage in remaining:
             if name in exempt:
                 decision.reasons += (Reason(name, "", "left out"),)
                 continue
@@ -211,8 +209,7 @@ class Pipeline:
                         said = settled(said)
                     if isinstance(said, Deferred):
                         decision.timings += tuple(timings)
-                        if waiting is None:
-                            waiting = Waiting(self.timeout, self.call_later, partial(_undecided, decision))
+                        waiting = waiting or Waiting(self.timeout, self.call_later, partial(_undecided, decision))
                         waiting.wait(said, self._resume(exchange, decision, name, started, remaining, waiting))
                         return waiting.judged
                     if not isinstance(said, Decision):
@@ -236,9 +233,8 @@ class Pipeline:
                 decision.action = action
                 decision.add(self._failed(name, error))
                 skips = decision.action is FAILURE
-            exchange.tags, exempt, action = decision.tags, decision.exempt, decision.action
-            if exempt:
-                exchange.exempt = exempt
+            exchange.tags, action = decision.tags, decision.action
+            exchange.exempt = exempt = decision.exempt
             if skips:
                 break
         decision.mode = self.mode  # no stage has a say in it
@@ -260,11 +256,10 @@ class Pipeline:
         added = 0 if held is None else held.quarantine.added
 
         def resume(answer: object, error: BaseException | None) -> None:
-            said = answer if error is None else self._failed(name, error)
-            asked = remaining
+            heard: list[_Named] = [(name, _Answered(answer if error is None else self._failed(name, error)))]
             if held is not None and held.quarantine.added != added:
-                asked = chain(((held.name, held),), remaining)
-            decided = self._go_on(exchange, decision, asked, (name, _Answered(said)), started, waiting)
+                heard.append((held.name, held))
+            decided = self._go_on(exchange, decision, chain(heard, remaining), started, waiting)
             if isinstance(decided, Decision):
                 waiting.judged.callback(decided)
 
