@@ -201,7 +201,7 @@ async def test_keys_of_somebody_else_are_no_fault_of_the_node() -> None:
 @pytest.fixture
 def cluster() -> Iterator[RedisServer]:
     """A server that is a whole cluster."""
-    with RedisServer(cluster_enabled="yes", port=str(free_port()), bind="127.0.0.1") as server:
+    with RedisServer("port", "cluster-port", cluster_enabled="yes", bind="127.0.0.1") as server:
         server("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
         yield server
 
@@ -256,12 +256,12 @@ async def test_keys_on_another_server_of_a_cluster_are_an_error() -> None:
     """Where a cluster has shards on several servers, one of them is not enough, and says so."""
     options = {"cluster_enabled": "yes", "bind": "127.0.0.1"}
     with (
-        RedisServer(port=str(free_port()), **options) as here,
-        RedisServer(port=str(free_port()), **options) as there,
+        RedisServer("port", "cluster-port", **options) as here,
+        RedisServer("port", "cluster-port", **options) as there,
     ):
         here("CLUSTER", "ADDSLOTSRANGE", "0", "8191")
         there("CLUSTER", "ADDSLOTSRANGE", "8192", "16383")
-        here("CLUSTER", "MEET", "127.0.0.1", there.options["port"], int(there.options["port"]) + 10000)
+        here("CLUSTER", "MEET", "127.0.0.1", there.options["port"], there.options["cluster-port"])
         await until(lambda: b"cluster_state:ok" in here("CLUSTER", "INFO"))
         async with node(here.url, here=False) as one:
             await until(lambda: one.actions or not one.state.away)

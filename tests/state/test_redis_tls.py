@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.processes import free_port
 from edgenode.model.settings import Secret, Word
 from edgenode.state.settings import Server, ServerUrl, StateSection
 from tests.state.test_redis import node
@@ -33,7 +32,7 @@ class Certificates:
         issued.write(self.folder, "redis")
         folder = str(self.folder)
         return RedisServer(
-            tls_port=str(free_port()), bind="127.0.0.1", tls_cert_file=f"{folder}/redis.pem",
+            "tls-port", bind="127.0.0.1", tls_cert_file=f"{folder}/redis.pem",
             tls_key_file=f"{folder}/redis.key", tls_ca_cert_file=f"{folder}/ca.pem", tls_auth_clients="yes",
             requirepass="secret",
         )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import pytest
 
+from bench.processes import free_port
 from tests.support.waiting import wait_for
 
 EXECUTABLE = shutil.which("redis-server") or shutil.which("valkey-server")
@@ -69,11 +70,14 @@ class BlockingClient:
 class RedisServer:
     """A server on a Unix socket, and if wanted on ports; ends with the block.
 
+    :param free_ports: options whose values are ports on which nobody listens; they are kept when it starts again, and
+        chosen anew if somebody was quicker.
     :param options: of its configuration, such as ``requirepass``.
     :ivar path: of its socket.
     """
 
-    def __init__(self, **options: str) -> None:
+    def __init__(self, *free_ports: str, **options: str) -> None:
+        self._free_ports = free_ports
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="redis"))
         self.path = str(self.folder / "redis.sock")
         self.options = {name.replace("_", "-"): value for name, value in options.items()}
@@ -95,16 +99,26 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        self._spawn(*(name for name in self._free_ports if name not in self.options))
+        try:
+            wait_for(self._answers, "an answer of redis-server", seconds=30)
+        except BaseException:
+            self.kill()
+            raise
+
+    def _spawn(self, *free_ports: str) -> None:
         assert EXECUTABLE is not None
+        self.options |= {name: str(free_port()) for name in free_ports}
         words = {"port": "0", "save": "", "appendonly": "no", "loglevel": "warning", **self.options}
         arguments = [word for name, value in words.items() for word in (f"--{name}", *([value] if value else ['""']))]
         self._process = subprocess.Popen(
             [EXECUTABLE, "--unixsocket", self.path, "--dir", str(self.folder), *arguments],
             stdout=subprocess.DEVNULL,
         )
-        wait_for(self._answers, "an answer of redis-server")
 
     def _answers(self) -> bool:
+        if self._free_ports and self._process is not None and self._process.poll() is not None:
+            self._spawn(*self._free_ports)
         try:
             client = BlockingClient(self.path)
         except OSError:
