@@ -50,7 +50,7 @@ def serve(events: str) -> None:
     from twisted.web.server import Site
 
     from edgenode.embedding.filtered_resource import FilteredResource
-    from edgenode.node.events import EventLog
+    from edgenode.observe.event_log import EventLog
     from edgenode.policy.actions import PREDEFINED
     from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
     from edgenode.policy.pipeline import Pipeline

@@ -52,8 +52,8 @@ def _write_reference(app: Sphinx, page: str, source: list[str]) -> None:
 
         source[0] = reference()
     if page == "events":
-        from edgenode.node.event_fields import reference as fields_of_events
-        from edgenode.node.state_events import reference as fields_of_state_events
+        from edgenode.observe.event_fields import reference as fields_of_events
+        from edgenode.observe.state_events import reference as fields_of_state_events
 
         exchanges, of_state, rest = source[0].partition("Events of the state\n")
         source[0] = f"{exchanges}{fields_of_events()}\n{of_state}{rest}\n{fields_of_state_events()}"

@@ -60,10 +60,10 @@ if TYPE_CHECKING:
     from edgenode.model.settings import Size as Size
     from edgenode.model.settings import Word as Word
     from edgenode.model.settings import setting as setting
-    from edgenode.node.event_record import event_line as event_line
-    from edgenode.node.event_record import event_of as event_of
-    from edgenode.node.event_schema import Event as Event
     from edgenode.node.service import EdgeService as EdgeService
+    from edgenode.observe.event_record import event_line as event_line
+    from edgenode.observe.event_record import event_of as event_of
+    from edgenode.observe.event_schema import Event as Event
     from edgenode.policy.pipeline import Pipeline as Pipeline
     from edgenode.policy.stages import Placed as Placed
     from edgenode.proxy.origin.agent import ForeignURI as ForeignURI
@@ -103,7 +103,7 @@ _HOMES = {
     "Decision": "model.decision",
     "EdgeEndpoint": "embedding.endpoint",
     "EdgeService": "node.service",
-    "Event": "node.event_schema",
+    "Event": "observe.event_schema",
     "Exchange": "model.exchange",
     "Field": "rules.fields",
     "File": "model.settings",
@@ -150,8 +150,8 @@ _HOMES = {
     "Word": "model.settings",
     "YES": "rules.notations",
     "connection_of": "embedding.connection_facts",
-    "event_line": "node.event_record",
-    "event_of": "node.event_record",
+    "event_line": "observe.event_record",
+    "event_of": "observe.event_record",
     "setting": "model.settings",
 }
 

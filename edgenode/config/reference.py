@@ -15,6 +15,7 @@ from edgenode.config import notation, schema
 from edgenode.config.data import SECTIONS, UNNAMED
 from edgenode.config.extensions import of_kind, usable
 from edgenode.config.schema import Setting
+from edgenode.model.definitions import described
 from edgenode.rules.categories import CATEGORIES
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language import signatures
@@ -147,15 +148,6 @@ def _functions() -> Iterator[str]:
 def _types() -> Iterator[str]:
     for each in notation.NOTATIONS.values():
         yield f"_`{each.title}`\n    {_first_paragraph(each.read)}\n"
-
-
-def described(directive: str, name: str, help: str, **facts: str) -> str:
-    """A definition: what is defined, short facts about it, and what it means.
-
-    :param facts: those that are empty are left out.
-    """
-    lines = [f":{fact}: {value}" for fact, value in facts.items() if value]
-    return "\n".join([f".. {directive}:: {name}", "", *(f"   {line}" for line in lines), "", f"   {help}", ""])
 
 
 def _titled(title: str) -> str:

@@ -27,10 +27,10 @@ from edgenode.model.exchange import Address
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
-from edgenode.node.events import EventLog
 from edgenode.node.extensions import Extensions, keeping
 from edgenode.node.state_use import StateUse
 from edgenode.node.watch import Watch
+from edgenode.observe.event_log import EventLog
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.port import Port
 

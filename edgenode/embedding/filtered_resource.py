@@ -28,7 +28,7 @@ from edgenode.model.decision import FORWARD, Close, Decision, Respond
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import UNKNOWN_CLIENT, Connection, Exchange, Headers, Response, by_name
 from edgenode.model.interfaces import IEventSink
-from edgenode.node.guarded_sink import GuardedSink
+from edgenode.observe.guarded_sink import GuardedSink
 from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.header_names import ONE_HOP

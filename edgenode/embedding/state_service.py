@@ -14,8 +14,8 @@ from twisted.internet.defer import Deferred
 
 from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink
-from edgenode.node.guarded_sink import GuardedSink
 from edgenode.node.state_use import StateUse
+from edgenode.observe.guarded_sink import GuardedSink
 
 
 class StateService(Service):

@@ -1,1 +1,1 @@
-"""Who holds it together? Service, assembly, file watch, events, control."""
+"""Who holds it together? Service, assembly, file watch, control, processes."""

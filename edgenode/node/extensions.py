@@ -18,7 +18,7 @@ from zope.interface import implementer
 from edgenode.config.extensions import Own
 from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Record
-from edgenode.node.guarded_sink import GuardedSink
+from edgenode.observe.guarded_sink import GuardedSink
 
 _log = Logger()
 

@@ -13,8 +13,8 @@ from zope.interface import implementer
 from edgenode.config.edge import Edge
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.model.interfaces import IEventSink, Record
-from edgenode.node.access_log import FORMATS
-from edgenode.node.events import EventLog
+from edgenode.observe.access_log import FORMATS
+from edgenode.observe.event_log import EventLog
 from edgenode.state.interface import Happened
 
 

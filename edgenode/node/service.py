@@ -26,10 +26,10 @@ from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
 from edgenode.node.extensions import Extensions, keeping
 from edgenode.node.feed_updates import FeedUpdates
-from edgenode.node.guarded_sink import GuardedSink
 from edgenode.node.logs import Logs
 from edgenode.node.state_use import StateUse
 from edgenode.node.watch import Watch
+from edgenode.observe.guarded_sink import GuardedSink
 from edgenode.policy.stages import Placed
 from edgenode.proxy.listener.binding import sentence
 from edgenode.proxy.listener.context import ListenerContext

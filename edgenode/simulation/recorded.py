@@ -3,7 +3,7 @@
 Law: what an event does not hold is never taken for absent. There are two readings of each: one in which something
 stands in the place of the unknown, so that everything that serves can run on it, and one that raises
 :class:`~edgenode.rules.matching.certainty.NotKnown` wherever the unknown is looked at. What an event holds, and where
-that stood in the exchange, says the schema: :mod:`edgenode.node.event_schema`.
+that stood in the exchange, says the schema: :mod:`edgenode.observe.event_schema`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from edgenode.model.exchange import (
     Request,
     Verification,
 )
-from edgenode.node.event_fields import ATTRIBUTES, Values, attributes, read_event
+from edgenode.observe.event_fields import ATTRIBUTES, Values, attributes, read_event
 from edgenode.policy.tagging import BOT, HUMAN
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import read_request_head

@@ -22,7 +22,7 @@ from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Verification
 from edgenode.net.deadlines import Deadlines
 from edgenode.node.assembly import Assembly
-from edgenode.node.events import EventLog
+from edgenode.observe.event_log import EventLog
 from edgenode.proxy.judging import TOO_LARGE, JudgedRequest
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.context import ListenerContext

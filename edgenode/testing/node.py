@@ -18,9 +18,9 @@ from zope.interface import implementer
 from edgenode.config.load import Configuration
 from edgenode.model.exchange import Response
 from edgenode.model.interfaces import IEventSink, Record
-from edgenode.node.event_record import event_of
-from edgenode.node.event_schema import Event
 from edgenode.node.service import EdgeService
+from edgenode.observe.event_record import event_of
+from edgenode.observe.event_schema import Event
 from edgenode.testing.certificates import Issued
 from edgenode.testing.handshakes import Handshakes
 from edgenode.testing.origin import FakeOrigin

@@ -12,8 +12,8 @@ import pytest
 
 from edgenode.config import schema
 from edgenode.config.data import SECTIONS
-from edgenode.node.event_fields import ALL_ROWS
-from edgenode.node.state_events import reference as of_state
+from edgenode.observe.event_fields import ALL_ROWS
+from edgenode.observe.state_events import reference as of_state
 from edgenode.rules.categories import CATEGORIES
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.functions import FUNCTIONS

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from edgenode.commands.run import Options
-from edgenode.node.event_fields import ALL_ROWS, reference
+from edgenode.observe.event_fields import ALL_ROWS, reference
 from edgenode.tls.verify_errors import reason
 from tests.support.node import PKI, Node, Origin, get, in_thread, started
 from tests.test_packaging import SOURCES

@@ -18,8 +18,8 @@ from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.settings import Folder
 from edgenode.node.service import EdgeService
-from edgenode.node.state_events import STATE_ROWS, state_line
 from edgenode.node.state_use import StateUse
+from edgenode.observe.state_events import STATE_ROWS, state_line
 from edgenode.simulation.recorded import NotJudged, Recorded
 from edgenode.state.interface import HAPPENINGS, Entry, Happened
 from edgenode.state.quarantine_file import NAME

@@ -15,8 +15,8 @@ from edgenode.model.decision import Action, Decision, Reason
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import NO_BODY, AlternativeNames, ClientIdentity, Connection, Request, Verification
 from edgenode.model.websocket import WebSocketState
-from edgenode.node.event_fields import ALL_ROWS
-from edgenode.node.event_record import event_line
+from edgenode.observe.event_fields import ALL_ROWS
+from edgenode.observe.event_record import event_line
 from edgenode.rules.matching.certainty import NotKnown
 from edgenode.simulation.recorded import NoEvent, NotJudged, Recorded, Verdict
 from tests.support.records import ADDRESSES, CLIENT, CONNECTION, EXCHANGE, FakeRecord, records

@@ -26,7 +26,7 @@ from edgenode import __main__ as command
 from edgenode.config.load import Configuration
 from edgenode.model.decision import Close, Respond
 from edgenode.model.exchange import Address, Body, ClientIdentity, Connection, Exchange, Verification
-from edgenode.node.event_record import event_line
+from edgenode.observe.event_record import event_line
 from edgenode.proxy.event_record import EventRecord
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.matching.certainty import NotKnown

@@ -10,7 +10,7 @@ import pytest
 from edgenode.config.load import Configuration
 from edgenode.model.decision import Close, Respond
 from edgenode.model.exchange import Address, Body, Connection
-from edgenode.node.event_record import event_line
+from edgenode.observe.event_record import event_line
 from edgenode.proxy.event_record import EventRecord
 from edgenode.simulation.recorded import Recorded
 from edgenode.simulation.replay import Certain, NotCertain, Replayer, Tally, replay

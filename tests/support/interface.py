@@ -18,8 +18,8 @@ from typing import Any, Union, get_args, get_origin, is_typeddict
 from attrs import NOTHING, fields, has
 from zope.interface import Interface
 
-from edgenode.node.event_fields import ROWS, Row
-from edgenode.node.state_events import STATE_ROWS
+from edgenode.observe.event_fields import ROWS, Row
+from edgenode.observe.state_events import STATE_ROWS
 
 FOLDER = pathlib.Path(__file__).parent.parent.parent / "docs" / "interface"
 MODULES = ("edgenode", "edgenode.testing")

@@ -24,7 +24,7 @@ from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.net.deadlines import Deadlines
 from edgenode.node.assembly import Assembly
-from edgenode.node.event_record import event_line
+from edgenode.observe.event_record import event_line
 from edgenode.proxy.http1.server import ServerConnection
 from edgenode.proxy.listener.client_connection import ClientConnection
 from edgenode.proxy.listener.port import Port

@@ -25,8 +25,8 @@ from zope.interface import implementer
 
 from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Record
-from edgenode.node.event_record import event_line
 from edgenode.node.service import EdgeService
+from edgenode.observe.event_record import event_line
 from tests.support.certificates import SERVER, Issued, make_authority, write_pem
 from tests.support.clients import PATIENCE, Answer, Client, Hand, Refused, connect, fields, get
 from tests.support.origins import OK, Behaviour, Origin, Served, answering

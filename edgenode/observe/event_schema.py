@@ -17,7 +17,7 @@ from attrs import fields, frozen
 
 from edgenode.model.decision import Reason
 from edgenode.model.exchange import Address, Verification
-from edgenode.node.event_values import headers, instant, octets, reasons, stages, tags, text, texts, version
+from edgenode.observe.event_values import headers, instant, octets, reasons, stages, tags, text, texts, version
 
 COMPUTED = ""
 """In the place of a place: the value is made of several."""

@@ -16,9 +16,9 @@ from edgenode.config.edge import Edge
 from edgenode.model.decision import Decision, Reason
 from edgenode.model.errors import ClientError, ConfigurationError
 from edgenode.model.exchange import Connection, Exchange, Verification
-from edgenode.node.access_log import FORMATS, combined, common, line
-from edgenode.node.event_record import event_line
 from edgenode.node.logs import Logs
+from edgenode.observe.access_log import FORMATS, combined, common, line
+from edgenode.observe.event_record import event_line
 from tests.support.records import ADDRESSES, CLIENT, FakeRecord, records
 from tests.support.requests import request_of
 

@@ -1,4 +1,4 @@
-"""One line of JSON from the record of an exchange, by the schema in :mod:`edgenode.node.event_schema`.
+"""One line of JSON from the record of an exchange, by the schema in :mod:`edgenode.observe.event_schema`.
 
 Law: what a line has, and in which order, is the schema's. Whatever a client has sent, a line is printable ASCII, so no
 event can be forged within another. What is the same for many exchanges of a connection is written once.
@@ -16,9 +16,9 @@ from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Request
 from edgenode.model.interfaces import Record
 from edgenode.model.presentation import Presentation
-from edgenode.node.event_fields import ALL_ROWS, ROWS, Row
-from edgenode.node.event_schema import Event
-from edgenode.node.event_values import (
+from edgenode.observe.event_fields import ALL_ROWS, ROWS, Row
+from edgenode.observe.event_schema import Event
+from edgenode.observe.event_values import (
     PLAIN,
     escaped,
     header_labels,
@@ -37,7 +37,7 @@ _FIXED = ("peer", "local", "tls", "certificate", "server_group", "security_polic
 
 
 def event_line(record: Record) -> str:
-    """The event of an exchange: a JSON object with the fields of :class:`~edgenode.node.event_schema.Event`.
+    """The event of an exchange: a JSON object with the fields of :class:`~edgenode.observe.event_schema.Event`.
 
     :returns: a line without its end, printable ASCII.
     """

@@ -1,7 +1,7 @@
 """What happens to the state, as lines of JSON among the events: entries of the quarantine, and what fails.
 
-Law: the classes here are the schema of these lines, as :mod:`edgenode.node.event_schema` is that of exchanges; a line
-of one kind has ``event``, and one of the other ``request``. A value that a client has chosen cannot forge a line.
+Law: the classes here are the schema of these lines, as :mod:`edgenode.observe.event_schema` is that of exchanges; a
+line of one kind has ``event``, and one of the other ``request``. A value that a client has chosen cannot forge a line.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Annotated, Any, TypedDict
 
 from attrs import frozen
 
-from edgenode.node.event_fields import described_rows, rows_of
-from edgenode.node.event_record import members_of
-from edgenode.node.event_schema import Instant, Kind, Text
-from edgenode.node.event_values import instant
+from edgenode.observe.event_fields import described_rows, rows_of
+from edgenode.observe.event_record import members_of
+from edgenode.observe.event_schema import Instant, Kind, Text
+from edgenode.observe.event_values import instant
 from edgenode.state.interface import HAPPENINGS, Entry, Happened
 
 _LATEST = datetime.datetime.max.replace(tzinfo=datetime.UTC).timestamp() - 86400.0

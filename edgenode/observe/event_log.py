@@ -24,8 +24,8 @@ from zope.interface import implementer
 
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.net.poller import Timers
-from edgenode.node.event_record import event_line
-from edgenode.node.state_events import state_line
+from edgenode.observe.event_record import event_line
+from edgenode.observe.state_events import state_line
 from edgenode.state.interface import Happened
 
 _DELAY = 0.1

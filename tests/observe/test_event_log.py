@@ -17,7 +17,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
-from edgenode.node.events import EventLog
+from edgenode.observe.event_log import EventLog
 from tests.support.records import EXCHANGE, FakeRecord
 
 MEBIBYTE = 1 << 20
@@ -59,7 +59,7 @@ def said() -> Iterator[list[str]]:
 def minutes(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Sets the time, in minutes, by which complaints are counted."""
     now = [0.0]
-    monkeypatch.setattr("edgenode.node.events.time.monotonic", lambda: 1000 + now[0])
+    monkeypatch.setattr("edgenode.observe.event_log.time.monotonic", lambda: 1000 + now[0])
     return lambda minutes: now.__setitem__(0, minutes * 60)
 
 
@@ -102,7 +102,7 @@ class Disk:
         self.room = 0
         self.failure = errno.ENOSPC
         self._write = os.write
-        monkeypatch.setattr("edgenode.node.events.os.write", self)
+        monkeypatch.setattr("edgenode.observe.event_log.os.write", self)
 
     def __call__(self, descriptor: int, data: bytes) -> int:
         """Write as much as there is room for."""
@@ -444,7 +444,7 @@ def test_a_file_that_is_still_there_stays_open(tmp_path: pathlib.Path, monkeypat
     """Who has given up root could not open it again."""
     path = tmp_path / "events"
     log = opened(path)
-    monkeypatch.setattr("edgenode.node.events.os.open", None)
+    monkeypatch.setattr("edgenode.observe.event_log.os.open", None)
     log.reopen(path)
     put(log, "1")
     log.close()
@@ -516,7 +516,7 @@ TO_STDOUT = textwrap.dedent(
     """
     import fcntl, os, pathlib, sys
     from twisted.internet.task import Clock
-    from edgenode.node.events import EventLog
+    from edgenode.observe.event_log import EventLog
     clock = Clock()
     log = EventLog(pathlib.Path("-"), clock, str)
     log.reopen(pathlib.Path("-"))

@@ -17,8 +17,8 @@ from edgenode.config.load import Configuration
 from edgenode.embedding.filtered_resource import FilteredResource
 from edgenode.model.exchange import Exchange
 from edgenode.model.interfaces import IEventSink
-from edgenode.node.guarded_sink import GuardedSink
 from edgenode.node.service import EdgeService
+from edgenode.observe.guarded_sink import GuardedSink
 from edgenode.proxy.event_record import EventRecord
 from tests.support.node import PKI, Client, Origin, get, in_thread, ini
 from tests.support.node import Node as RunningNode

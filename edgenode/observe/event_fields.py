@@ -11,8 +11,8 @@ from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints
 
 from attrs import frozen
 
-from edgenode.config.reference import described
-from edgenode.node.event_schema import COMPUTED, OBJECT, UNKNOWN, Event, Kind
+from edgenode.model.definitions import described
+from edgenode.observe.event_schema import COMPUTED, OBJECT, UNKNOWN, Event, Kind
 
 
 @frozen

@@ -19,10 +19,10 @@ from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import AlternativeNames, ClientIdentity, Connection, Verification
 from edgenode.model.presentation import Presentation
 from edgenode.model.websocket import WebSocketState
-from edgenode.node import event_record
-from edgenode.node.event_fields import ALL_ROWS, ROWS, Row, attributes, read_event, reference
-from edgenode.node.event_record import event_line
-from edgenode.node.event_schema import UNKNOWN, Event, EventReason
+from edgenode.observe import event_record
+from edgenode.observe.event_fields import ALL_ROWS, ROWS, Row, attributes, read_event, reference
+from edgenode.observe.event_record import event_line
+from edgenode.observe.event_schema import UNKNOWN, Event, EventReason
 from tests.support.records import ADDRESSES, CLIENT, CONNECTION, EXCHANGE, REQUEST, FakeRecord, FakeStanding, records
 
 EXPIRED = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC)

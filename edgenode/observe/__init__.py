@@ -1,0 +1,1 @@
+"""What others see of a node: events and logs, metrics, traces, the journal, exporters and alerts."""
