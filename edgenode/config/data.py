@@ -15,6 +15,11 @@ from attrs import field, frozen
 from edgenode.config.edge import Edge
 from edgenode.config.extensions import SinkSection, StageSection
 from edgenode.feeds.geo import Geo
+from edgenode.observe.admin import Admin
+from edgenode.observe.alerts.alert import Alert
+from edgenode.observe.exporters.exporter import Exporter
+from edgenode.observe.journal.journal import Journal
+from edgenode.observe.traces.traces import Traces
 from edgenode.policy.acl import ACLProfile
 from edgenode.policy.actions import ActionSection
 from edgenode.policy.challenge import ChallengeSection
@@ -43,6 +48,9 @@ class Sections:
     :ivar geo: the databases of addresses.
     :ivar challenge: what is asked of clients that meet a challenge.
     :ivar state_settings: where what is remembered between requests is kept.
+    :ivar admin: where the node tells of itself.
+    :ivar journal: where events are kept.
+    :ivar traces: which requests are traced.
     :ivar global_filters: those of the file, then the system-managed ones.
     :ivar actions: those of the file, without the predefined ones.
     """
@@ -51,6 +59,9 @@ class Sections:
     geo: Geo = field(factory=Geo)
     challenge: ChallengeSection = field(factory=ChallengeSection)
     state_settings: StateSection = field(factory=StateSection)
+    admin: Admin = field(factory=Admin)
+    journal: Journal = field(factory=Journal)
+    traces: Traces = field(factory=Traces)
     listeners: Mapping[str, Listener] = field(factory=dict)
     server_groups: Mapping[str, ServerGroup] = field(factory=dict)
     certificates: Mapping[str, Certificate] = field(factory=dict)
@@ -69,6 +80,8 @@ class Sections:
     rate_limits: Mapping[str, RateLimit] = field(factory=dict)
     stages: Mapping[str, StageSection] = field(factory=dict)
     sinks: Mapping[str, SinkSection] = field(factory=dict)
+    exporters: Mapping[str, Exporter] = field(factory=dict)
+    alerts: Mapping[str, Alert] = field(factory=dict)
 
     def written(self) -> Iterator[tuple[str, Any]]:
         """Every section with its header without brackets, those without a name first."""

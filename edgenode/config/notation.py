@@ -23,6 +23,7 @@ from edgenode.model import durations, settings
 from edgenode.model.errors import InvalidValue
 from edgenode.model.extensions import Factory, installed
 from edgenode.model.settings import Between, Choice, Extends, File, Reference, Tag
+from edgenode.observe.event_expressions import EventExpression
 from edgenode.policy.responses import ErrorPage
 from edgenode.policy.tagging import check_own_tag
 from edgenode.policy.templates import Template
@@ -110,6 +111,11 @@ def _expression(text: str, scope: Scope) -> Expression:
     return found
 
 
+def _event_expression(text: str, scope: Scope) -> EventExpression:
+    """A condition in :ref:`the Rules language <rules-language>` on what an event holds."""
+    return EventExpression.from_text(text)
+
+
 def _template(text: str, scope: Scope) -> Template:
     """A text; ``${VALUE}`` in it is replaced by that value of the exchange."""
     return Template.from_text(text)
@@ -129,6 +135,7 @@ NOTATIONS: Mapping[Any, Notation] = {
     settings.Word: Notation("word", values.word),
     settings.HostName: Notation("host name", values.host_name),
     Expression: Notation("expression", _expression, free=True),
+    EventExpression: Notation("expression on events", _event_expression, free=True),
     bool: Notation("yes or no", values.boolean, write=lambda value: "yes" if value else "no"),
     int: Notation("number", values.integer),
     str: Notation("text", values.text, free=True),

@@ -27,6 +27,8 @@ from edgenode.node.assembly import Assembly
 from edgenode.node.extensions import Extensions, keeping
 from edgenode.node.feed_updates import FeedUpdates
 from edgenode.node.logs import Logs
+from edgenode.node.observation import Observation
+from edgenode.node.observers import PARTS
 from edgenode.node.state_use import StateUse
 from edgenode.node.watch import Watch
 from edgenode.observe.guarded_sink import GuardedSink
@@ -72,6 +74,8 @@ class EdgeService(Service):
         self._logs = Logs(configuration.edge, reactor) if events is None else None
         self._own = None if events is None else GuardedSink(events)
         self._extensions = Extensions(configuration)
+        self._observation = Observation([make(self, self._reactor) for make in PARTS])
+        self._observation.renew(configuration)
         self._state = StateUse(self._reactor, self._tell)
         self._reloading = DeferredLock()
         self._watch = Watch(reactor, lambda: self.configuration, self.change)
@@ -91,7 +95,8 @@ class EdgeService(Service):
         return Port(listener, self._context(name, assembly), self._reactor, self._deadlines)
 
     def _context(self, name: str, assembly: Assembly) -> ListenerContext:
-        return assembly.context(name, self._extensions.events(self._events, assembly.configuration))
+        events = self._extensions.events(self._events, assembly.configuration)
+        return assembly.context(name, self._observation.events(events))
 
     @property
     def _events(self) -> IEventSink:
@@ -113,6 +118,7 @@ class EdgeService(Service):
 
     def _tell(self, happened: Happened) -> None:
         """Take what happens to the state."""
+        self._observation.tell(happened)
         if self._logs is not None:
             self._logs.tell(happened)
         elif self._own is not None:
@@ -148,6 +154,7 @@ class EdgeService(Service):
             if not self.running:  # whoever reads the log has stopped it
                 return
         self._extensions.start()
+        self._observation.start()
         self._watch.start()
         self._feeds.start()
 
@@ -192,7 +199,7 @@ class EdgeService(Service):
             self._logs.close()
         if self._own is not None:
             self._own.close()
-        return self._extensions.stop()
+        return DeferredList([self._extensions.stop(), self._observation.stop()])
 
     def stopService(self) -> Deferred[Any]:
         """Accept no more, let open requests finish within ``drain-timeout``, then end.
@@ -291,6 +298,7 @@ class EdgeService(Service):
         # From here on nothing can fail.
         self._assembly = assembly
         self._extensions.renew(configuration)
+        self._observation.renew(configuration)
         self._state.start(configuration)
         ports = {}
         for name, listener in configuration.listeners.items():

@@ -1,0 +1,11 @@
+"""Every part that observes a node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from edgenode.node.observation import Part, Running
+
+PARTS: tuple[Callable[[Running, Any], Part], ...] = ()
+"""What makes each part, of the node and its reactor."""

@@ -1,0 +1,1 @@
+"""Conditions on events over time, raised and resolved."""

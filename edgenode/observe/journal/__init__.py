@@ -1,0 +1,1 @@
+"""The journal: events in files that are rotated, compressed, written as Parquet and asked questions."""
