@@ -34,6 +34,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
             assert main(["pki", *shlex.split(line)]) == 0
     (path.parent / "geo").mkdir()
     (path.parent / "state").mkdir()
+    (path.parent / "journal").mkdir()
     for named in (
         "pki/public/shop.passphrase",
         "pki/challenge.keys",
@@ -112,7 +113,12 @@ def test_what_is_commented_out_is_the_default(example: pathlib.Path) -> None:
             scope = Scope(
                 example.parent,
                 {"PUBLIC_KEY_PASSPHRASE": "x"},
-                {"trust-store": ["internal"], "certificate": ["edge-client"], "dynamic-rule": ["scanners"]},
+                {
+                    "trust-store": ["internal"],
+                    "certificate": ["edge-client"],
+                    "dynamic-rule": ["scanners"],
+                    "origin": ["collector"],
+                },
             )
             value, problems = setting.notation.parse(match[2], scope)
             assert problems == [], line

@@ -1,6 +1,6 @@
 """A terminal in a network of its own, in which the commands of a page run with the ports that the page prints.
 
-``unshare -rn python -m tests.docs.terminal FOLDER`` reads commands from standard input, as a list in JSON, and writes
+``unshare -n python -m tests.docs.terminal FOLDER`` reads commands from standard input, as a list in JSON, and writes
 what came of each. One that serves goes on in the background until the last one has ended; ``PID`` is the process of the
 one that was started last.
 """

@@ -106,8 +106,10 @@ def uses(command: Command, program: str) -> bool:
     return re.search(used, command.line) is not None
 
 
-_ALONE = shutil.which("unshare") is not None and (
-    subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0
+_ALONE = ["unshare", "-n"] if os.geteuid() == 0 else ["unshare", "-rn"]
+"""Root's other users are to be there as well: nginx gives them its folders."""
+_CAN_BE_ALONE = shutil.which("unshare") is not None and (
+    subprocess.run([*_ALONE, "true"], capture_output=True, check=False).returncode == 0
 )
 
 
@@ -137,13 +139,13 @@ def clone(tmp_path: pathlib.Path) -> pathlib.Path:
 
 def run(folder: pathlib.Path, lines: list[str]) -> list[dict[str, str | int]]:
     """What comes of command lines, in a network of their own."""
-    if not _ALONE:
-        pytest.skip(f"no network of one's own can be had here (unshare -rn): {len(lines)} commands were not run")
+    if not _CAN_BE_ALONE:
+        pytest.skip(f"no network of one's own can be had here ({' '.join(_ALONE)}): {len(lines)} commands were not run")
     path = f"{os.environ['PATH']}:/usr/sbin:{folder / '.venv' / 'bin'}"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path, "LC_ALL": "C.UTF-8"}
     terminal = [sys.executable, "-m", "tests.docs.terminal", str(folder)]
     done = subprocess.run(
-        ["unshare", "-rn", *terminal],
+        [*_ALONE, *terminal],
         input=json.dumps(lines), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
