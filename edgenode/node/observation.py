@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Record
+from edgenode.observe.metrics.meter import Meter
 from edgenode.proxy.listener.port import Port
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.state.interface import Happened
@@ -36,6 +37,10 @@ class Running(Protocol):
     @property
     def ports(self) -> Mapping[str, Port]:
         """The port of each listener, by name."""
+
+    @property
+    def meter(self) -> Meter:
+        """What has been counted since the node was made."""
 
 
 class Part(Protocol):

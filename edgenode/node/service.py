@@ -32,6 +32,7 @@ from edgenode.node.observers import PARTS
 from edgenode.node.state_use import StateUse
 from edgenode.node.watch import Watch
 from edgenode.observe.guarded_sink import GuardedSink
+from edgenode.observe.metrics.meter import Meter
 from edgenode.policy.stages import Placed
 from edgenode.proxy.listener.binding import sentence
 from edgenode.proxy.listener.context import ListenerContext
@@ -55,6 +56,7 @@ class EdgeService(Service):
         The sinks of the configuration take them in either case.
     :param stages: stages of one's own, for every configuration: see :meth:`Configuration.pipeline`.
     :ivar ports: the port of each listener, by name; look them up again after a reload, and after a stop.
+    :ivar meter: what has been counted since it was made.
     """
 
     name = "edgenode"
@@ -74,6 +76,7 @@ class EdgeService(Service):
         self._logs = Logs(configuration.edge, reactor) if events is None else None
         self._own = None if events is None else GuardedSink(events)
         self._extensions = Extensions(configuration)
+        self.meter = Meter()
         self._observation = Observation([make(self, self._reactor) for make in PARTS])
         self._observation.renew(configuration)
         self._state = StateUse(self._reactor, self._tell)
@@ -92,7 +95,8 @@ class EdgeService(Service):
         return {name: self._port(name, listener, self._assembly) for name, listener in listeners.items()}
 
     def _port(self, name: str, listener: Listener, assembly: Assembly) -> Port:
-        return Port(listener, self._context(name, assembly), self._reactor, self._deadlines)
+        context = self._context(name, assembly)
+        return Port(listener, context, self._reactor, self._deadlines, handshakes=self.meter.handshakes)
 
     def _context(self, name: str, assembly: Assembly) -> ListenerContext:
         events = self._extensions.events(self._events, assembly.configuration)

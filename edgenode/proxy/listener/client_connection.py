@@ -30,6 +30,7 @@ from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.context import ListenerContext
+from edgenode.proxy.listener.handshake_counts import HandshakeCounts
 from edgenode.proxy.listener.limits import Admitted, ClientLimits, Load
 from edgenode.proxy.listener.peeking import LINGER, LINGER_BYTES, FirstBytes
 from edgenode.proxy.routing import ServedGroup
@@ -82,12 +83,14 @@ class Listening(Protocol):
     """What a client connection needs of the port that has accepted it.
 
     :ivar speak: makes the speaker of a connection whose handshake is done.
+    :ivar handshakes: where handshakes are counted.
     """
 
     reactor: Any
     deadlines: Deadlines
     load: Load
     context: ListenerContext
+    handshakes: HandshakeCounts
     speak: Callable[[ClientConnection], Speaker]
 
     def limits(self, admitted: Admitted) -> ClientLimits:
@@ -329,6 +332,7 @@ class ClientConnection:
             group.expired,
         )
         port = self._port
+        port.handshakes.done(port.context.listener, group.name, client)
         self.session = ClientSession(connection, group, port.context)
         self._group = self._hello = self._record = None
         self.stage = Stage.SPEAKING

@@ -25,6 +25,7 @@ from edgenode.net.descriptors import DESCRIPTORS
 from edgenode.proxy.listener.binding import listening_socket
 from edgenode.proxy.listener.client_connection import ClientConnection, Speaker
 from edgenode.proxy.listener.context import ListenerContext
+from edgenode.proxy.listener.handshake_counts import HandshakeCounts
 from edgenode.proxy.listener.limits import Admitted, ClientLimits, Load
 from edgenode.proxy.listener.listener import Listener
 from edgenode.proxy.listener.speakers import speak as speak_http
@@ -51,6 +52,7 @@ class Port:
     :param listener: its section.
     :param context: what its exchanges share; replaced as a whole by a reload.
     :param speak: makes the speaker of a connection whose handshake is done, HTTP unless said otherwise.
+    :param handshakes: where handshakes are counted; ports may share it.
     :ivar connections: every open connection.
     :ivar load: what it carries.
     """
@@ -62,8 +64,10 @@ class Port:
         reactor: Any,
         deadlines: Deadlines,
         speak: Callable[[ClientConnection], Speaker] = speak_http,
+        handshakes: HandshakeCounts | None = None,
     ) -> None:
         self.speak = speak
+        self.handshakes = HandshakeCounts() if handshakes is None else handshakes
         self.reactor = reactor
         self.deadlines = deadlines
         self.load = Load(listener)
@@ -202,6 +206,7 @@ class Port:
         peer = _address(sock, address)
         admitted = self.load.admit(peer.host)
         if admitted is None:
+            self.handshakes.turn_away(self.context.listener)
             sock.close()
             return
         try:
