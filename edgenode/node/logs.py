@@ -64,6 +64,11 @@ class Logs:
         self._edge = edge
         self._choose(edge)
 
+    @property
+    def lost(self) -> int:
+        """Events, and lines of the access log, that could not be written."""
+        return self._events.lost + self._access.lost
+
     def tell(self, happened: Happened) -> None:
         """Write what has happened to the state; that is an event, and nothing for the access log."""
         self._events.tell(happened)

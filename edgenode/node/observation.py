@@ -16,6 +16,7 @@ from zope.interface import implementer
 from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.observe.metrics.meter import Meter
+from edgenode.observe.status import Reload, Status
 from edgenode.proxy.listener.port import Port
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.state.interface import Happened
@@ -42,11 +43,45 @@ class Running(Protocol):
     def meter(self) -> Meter:
         """What has been counted since the node was made."""
 
+    @property
+    def path(self) -> str:
+        """The configuration file; empty if there is none."""
+
+    @property
+    def started(self) -> float:
+        """Since when it serves, seconds since 1970."""
+
+    @property
+    def loaded(self) -> float:
+        """Since when it does what its configuration file says, likewise."""
+
+    @property
+    def last_reload(self) -> Reload | None:
+        """What came of the last reload, if there was one."""
+
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The headers of the sections whose files have changed and cannot be used."""
+
+    @property
+    def events_lost(self) -> int:
+        """Events that could not be written, since the start."""
+
+    @property
+    def observed(self) -> Mapping[str, Any]:
+        """What its parts tell of themselves."""
+
+    def status(self) -> Deferred[Status]:
+        """What the node is: had within a second or so, without a failure, and cheap enough for every scrape."""
+
 
 class Part(Protocol):
     """One way to look at a node.
 
     :ivar sink: takes the record of every exchange; ``None`` if it wants none. It is looked at after :meth:`renew`.
+
+    A part that has something to tell of itself, for ``edgenode status`` and metrics, has besides an attribute
+    ``observed``: a mapping as JSON has it, such as ``{"journal": {...}}``.
     """
 
     sink: IEventSink | None
@@ -77,6 +112,14 @@ class Observation:
     def events(self, first: IEventSink) -> IEventSink:
         """A sink that hands each record to the parts that want them, and to another."""
         return _Several(self._sinks, first)
+
+    @property
+    def observed(self) -> dict[str, Any]:
+        """What the parts tell of themselves."""
+        found: dict[str, Any] = {}
+        for each in self._parts:
+            found.update(getattr(each, "observed", {}))
+        return found
 
     def renew(self, configuration: Configuration) -> None:
         """Follow a configuration."""

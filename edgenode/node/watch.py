@@ -60,6 +60,11 @@ class Watch:
         self._next: Any = None
         self._watching = False
 
+    @property
+    def unused(self) -> tuple[str, ...]:
+        """The headers of the sections whose files have changed, and could not be used when that was tried."""
+        return tuple(self._tried)
+
     def start(self) -> None:
         """Look every ``watch-interval``."""
         self._watching = True

@@ -80,6 +80,11 @@ class EventLog:
         self._dropped = self._logged = 0
         self._complain_at = 0.0
 
+    @property
+    def lost(self) -> int:
+        """How many events could not be written."""
+        return self._dropped
+
     def record(self, record: Record) -> None:
         """Take a record."""
         if self._output is None:

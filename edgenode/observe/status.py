@@ -37,8 +37,9 @@ class ListenerStatus:
     :ivar server_groups: the server groups that it serves.
     :ivar connections: open connections, those included that are only told to come again.
     :ivar most_connections: ``max-connections``.
-    :ivar protocols: how many of them speak what: ``http/1.1``, ``h2``, ``websocket``, or are in their ``handshake``.
+    :ivar protocols: how many of them have agreed on what: ``http/1.1``, ``h2``; ``handshake`` if nothing yet.
     :ivar streams: HTTP/2 streams that are open.
+    :ivar websockets: WebSockets that are open.
     """
 
     name: str
@@ -48,6 +49,7 @@ class ListenerStatus:
     most_connections: int
     protocols: Mapping[str, int]
     streams: int
+    websockets: int
 
 
 @frozen
@@ -57,15 +59,13 @@ class CertificateStatus:
     :ivar name: the name of its section.
     :ivar subject: the subject of the leaf.
     :ivar not_after: when the first certificate of its chain expires.
-    :ivar server_groups: which of them present it to clients.
-    :ivar origins: to which it is presented.
+    :ivar used_by: the headers of the sections that name it: ``server-group shop``, ``origin api``.
     """
 
     name: str
     subject: str
     not_after: float
-    server_groups: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
+    used_by: tuple[str, ...] = ()
 
 
 @frozen
@@ -103,15 +103,13 @@ class TrustStoreStatus:
     :ivar name: the name of its section.
     :ivar authorities: whom it trusts.
     :ivar crls: its revocation lists.
-    :ivar server_groups: which of them verify clients by it.
-    :ivar origins: which of them are verified by it.
+    :ivar used_by: the headers of the sections that name it.
     """
 
     name: str
     authorities: tuple[AuthorityStatus, ...]
     crls: tuple[CRLStatus, ...] = ()
-    server_groups: tuple[str, ...] = ()
-    origins: tuple[str, ...] = ()
+    used_by: tuple[str, ...] = ()
 
 
 @frozen
@@ -209,7 +207,7 @@ class CountersStatus:
 class StateServerStatus:
     """The server that shares the state between nodes.
 
-    :ivar url: where it is, without a password.
+    :ivar url: where it is.
     :ivar away: whether it cannot be asked.
     :ivar since: since when that is so; ``None`` if it was never tried.
     :ivar reason: why, if it is away.
@@ -233,6 +231,7 @@ class Status:
     :ivar started: since when it serves.
     :ivar loaded: since when it uses what the configuration file says.
     :ivar reload: what came of the last reload; ``None`` if there was none.
+    :ivar unused: the headers of the sections whose files have changed and cannot be used: the old ones still are.
     :ivar memory: what the process takes of the machine's memory.
     :ivar listeners: its listeners.
     :ivar certificates: its certificates.
@@ -254,6 +253,7 @@ class Status:
     started: float
     loaded: float
     reload: Reload | None
+    unused: tuple[str, ...]
     memory: int
     listeners: tuple[ListenerStatus, ...]
     certificates: tuple[CertificateStatus, ...]

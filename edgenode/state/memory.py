@@ -39,6 +39,7 @@ class MemoryState:
     :param keys: how many keys are counted at the most.
     :param memory: bytes that they take at the most, about.
     :ivar quarantine: what is held and banned.
+    :ivar forgotten: how many keys had to make room before they had run out.
     """
 
     def __init__(
@@ -55,7 +56,25 @@ class MemoryState:
         self._told = Telling(clock)
         self._reactor: Any = None
         self._sweep: Any = None
+        self.forgotten = 0
         self.quarantine = HeldValues(clock, now)
+
+    def keys(self) -> dict[str, int]:
+        """How many keys are counted, by the name of their counter."""
+        found: dict[str, int] = {}
+        for (name, *_), table in self._tables.items():
+            found[str(name)] = found.get(str(name), 0) + len(table)
+        return found
+
+    @property
+    def size(self) -> int:
+        """Bytes that they take, about."""
+        return self._used.size
+
+    @property
+    def most(self) -> tuple[int, int]:
+        """How many keys, and bytes, there may be."""
+        return self._keys, self._memory
 
     def count(self, calls: Sequence[Call], *, always: bool = False) -> Answers:
         """Count, all at once.
@@ -122,6 +141,7 @@ class MemoryState:
             table.give_up()  # all of them were asked for
             forgotten = 1
         if forgotten:
+            self.forgotten += forgotten
             why = f"there are {used.keys} keys in {used.size >> 20} MiB: the coldest are forgotten"
             self._told.rarely(Happened("counters-full", why))
 

@@ -21,6 +21,7 @@ class NodeState:
     """The state of a node; until :meth:`start` in memory alone.
 
     :param local: what is in its memory.
+    :ivar local: likewise.
     :ivar count: see :class:`edgenode.state.interface.State`.
     :ivar add: likewise.
     :ivar quarantine: what is held and banned.
@@ -30,10 +31,10 @@ class NodeState:
     add: Callable[[Sequence[Call]], None]
 
     def __init__(self, local: MemoryState | None = None) -> None:
-        self._local = local or MemoryState()
+        self.local = local or MemoryState()
         self._remote: RedisState | None = None
         self._running: tuple[Any, Tell] | None = None
-        self.quarantine = self._local.quarantine
+        self.quarantine = self.local.quarantine
         self._use(None)
 
     @property
@@ -41,22 +42,27 @@ class NodeState:
         """Whether there is a server that cannot be asked."""
         return self._remote is not None and self._remote.away
 
+    @property
+    def remote(self) -> RedisState | None:
+        """What counts on a server, if it is shared."""
+        return self._remote
+
     def renew(self, section: StateSection, server: Server | None) -> None:
         """Go on with other settings.
 
         :param server: where it is shared; ``None`` for nowhere.
         """
-        self._local.bounds(section.keys, section.memory)
+        self.local.bounds(section.keys, section.memory)
         if server is not None and self._remote is not None and self._remote.server.section == server.section:
             self._remote.server = server  # for the next connection
             return
         self._disconnect()
-        self._use(None if server is None else RedisState(server, self._local))
+        self._use(None if server is None else RedisState(server, self.local))
         self._connect()
 
     def start(self, reactor: Any, folder: pathlib.Path | None, tell: Tell) -> None:
         """Open what lasts longer than the process, and connect."""
-        self._local.start(reactor, folder, tell)
+        self.local.start(reactor, folder, tell)
         if self._running is None:
             self._running = reactor, tell
             self._connect()
@@ -65,11 +71,11 @@ class NodeState:
         """Write what is not yet written, and close."""
         self._disconnect()
         self._running = None
-        return self._local.stop()
+        return self.local.stop()
 
     def _use(self, remote: RedisState | None) -> None:
         self._remote = remote
-        counting = self._local if remote is None else remote
+        counting = self.local if remote is None else remote
         self.count, self.add = counting.count, counting.add
 
     def _connect(self) -> None:

@@ -123,6 +123,10 @@ class HeldValues:
     def __len__(self) -> int:
         return self._count
 
+    def counts(self) -> dict[str, int]:
+        """How many values are held, by key; some may have run out."""
+        return {key: len(values) for key, values in self._by_key.items() if values}
+
     # -- the interface -----------------------------------------------------------------------------------------------
 
     def now(self) -> float:

@@ -8,6 +8,7 @@ connection. What the server does, or says, is a fault of nobody else: as long as
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,6 +52,7 @@ class RedisState:
     :param local: counts while the server cannot be asked, and keeps the quarantine.
     :ivar sharded: whether it is one of a cluster.
     :ivar heard: whether it has answered since this was set to false.
+    :ivar since: since when it can be asked, or cannot, seconds since 1970; ``None`` if that is not known yet.
     """
 
     def __init__(self, server: Server, local: MemoryState) -> None:
@@ -70,11 +72,17 @@ class RedisState:
         self._since = self._complained = float("-inf")
         self._attempts = 0
         self._told: str | None = None
+        self.since: float | None = None
 
     @property
     def away(self) -> bool:
         """Whether the server cannot be asked."""
         return self._link is None
+
+    @property
+    def reason(self) -> str:
+        """Why it cannot be asked, if it cannot."""
+        return self._told or ""
 
     # -- counting ----------------------------------------------------------------------------------------------------
 
@@ -178,6 +186,7 @@ class RedisState:
         self._opening, self._link = None, link
         link.proved()
         self._since = self._reactor.clock()
+        self.since = time.time()
         self._attempts = 0
         if self._told is not None:
             self._told = None
@@ -199,6 +208,7 @@ class RedisState:
         if was is not None and self._reactor.clock() > self._since + STEADY:
             self._delay = FIRST
         if self._told is None:
+            self.since = time.time()
             self._report("state-absent", f"{reason}; absent = {self._absent_policy}")
         elif reason != self._told:
             _log.warn("[state] {server}: {said}", server=str(self.server.url), said=reason)

@@ -77,6 +77,11 @@ class ServerConnection:
         # The first request is expected at once. While there are streams, nothing is expected of the connection.
         self._due = self.deadline = self.clock() + limits.timeouts.header
 
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
+
     # -- the streams' side -------------------------------------------------------------------------------------------
 
     def flush_soon(self) -> None:

@@ -162,6 +162,18 @@ class ClientConnection:
         """The deadlines of the node."""
         return self._port.deadlines
 
+    @property
+    def protocol(self) -> str:
+        """What has been agreed on: ``http/1.1``, ``h2``; empty if nothing yet."""
+        if self.stage is not Stage.SPEAKING or self.session is None:
+            return ""
+        return self.session.connection.alpn or _WITHOUT_ALPN.decode()
+
+    @property
+    def streams(self) -> int:
+        """How many HTTP/2 streams are open on it."""
+        return getattr(self._speaker, "streams", 0)
+
     # -- the ClientHello ---------------------------------------------------------------------------------------------
 
     def fileno(self) -> int:

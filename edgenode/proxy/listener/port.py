@@ -165,6 +165,14 @@ class Port:
         host, port = self._socket.getsockname()[:2]
         return IPv6Address("TCP", host, port) if ":" in host else IPv4Address("TCP", host, port)
 
+    @property
+    def address(self) -> str:
+        """The address it listens on, as text; empty if it does not."""
+        if self._socket is None:
+            return ""
+        host = self.getHost()
+        return str(Address(host.host, host.port))
+
     # -- accepting ---------------------------------------------------------------------------------------------------
 
     def fileno(self) -> int:

@@ -40,6 +40,11 @@ class Balanced:
         return self.text
 
     @property
+    def up(self) -> bool:
+        """Whether it has answered since it last failed too often."""
+        return not self.out_until
+
+    @property
     def authority(self) -> str:
         """The server as a Host field names it: without the port if that is its scheme's own."""
         server = self.server
@@ -65,6 +70,7 @@ class Balancer:
         """The next server, ``None`` if all have been tried."""
         if len(self.servers) == 1:
             only = self.servers[0]
+            only.on_trial = only.out_until > 0
             return None if only in tried else only
         untried = [each for each in self.servers if each not in tried]
         candidates = [each for each in untried if each.out_until <= now] or untried

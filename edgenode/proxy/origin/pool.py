@@ -9,7 +9,7 @@ while it carries none.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 from operator import attrgetter
 from typing import Any, cast
 
@@ -84,6 +84,20 @@ class OriginPool:
     def open(self) -> int:
         """How many connections there are: idle, busy and being opened."""
         return len(self._connections) + len(self._opening)
+
+    @property
+    def connections(self) -> Collection[PooledConnection]:
+        """Those that are established, idle and busy."""
+        return self._connections
+
+    @property
+    def opening(self) -> int:
+        """How many are being opened."""
+        return len(self._opening)
+
+    def idle(self, server: Balanced) -> int:
+        """How many connections to a server carry nothing."""
+        return len(self._idle[server])
 
     @property
     def queued(self) -> int:

@@ -1,0 +1,309 @@
+"""What a running node is, gathered: nothing is counted for this on the way of a request.
+
+Law: it is had within :data:`PATIENCE` and does not fail. What lies on a disk is read in a thread, by one look at a
+time; if that takes longer, what the last one has found is told.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from edgenode.config.credentials import Credentials
+from edgenode.config.load import Configuration
+from edgenode.feeds.contents import Fed
+from edgenode.model.version import version
+from edgenode.node.feed_updates import status_of
+from edgenode.node.observation import Running
+from edgenode.observe.status import (
+    AuthorityStatus,
+    CertificateStatus,
+    CountersStatus,
+    CRLStatus,
+    FeedStatus,
+    ListenerStatus,
+    OriginStatus,
+    ServerStatus,
+    StateServerStatus,
+    Status,
+    TrustStoreStatus,
+)
+from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.proxy.listener.port import Port
+from edgenode.proxy.origin.pool import OriginPool
+from edgenode.rules.feeds import without_query
+from edgenode.state.node_state import NodeState
+from edgenode.tls.certificates import LoadedCertificate
+from edgenode.tls.names import distinguished_name
+from edgenode.tls.truststores import LoadedTrustStore
+
+PATIENCE = 1.0
+"""Seconds that are waited for a disk."""
+
+_PAGE = resource.getpagesize()
+
+_Users = Mapping[tuple[str, str], tuple[str, ...]]
+
+_log = Logger()
+
+
+@frozen
+class _Inventory:
+    """What changes with the files of a configuration only."""
+
+    certificates: tuple[CertificateStatus, ...] = ()
+    trust_stores: tuple[TrustStoreStatus, ...] = ()
+    subjects: Mapping[str, str] = field(factory=dict)
+
+    @classmethod
+    def of(cls, credentials: Credentials, users: _Users) -> _Inventory:
+        """That of a configuration."""
+        certificates = {
+            name: _certificate(each, users.get(("certificate", name), ()))
+            for name, each in credentials.certificates.items()
+        }
+        stores = (
+            _trust_store(name, each, users.get(("trust-store", name), ()))
+            for name, each in credentials.trust_stores.items()
+        )
+        subjects = {name: each.subject for name, each in certificates.items()}
+        return cls(tuple(certificates.values()), tuple(stores), subjects)
+
+
+@frozen
+class _Looked:
+    """What one look has found, and at what."""
+
+    credentials: Credentials | None = None
+    users: _Users = field(factory=dict)
+    inventory: _Inventory = _Inventory()
+    feeds: tuple[FeedStatus, ...] = ()
+
+
+class StatusOf:
+    """Says what a node is.
+
+    :param node: the node.
+    :param reactor: its timers and threads.
+    """
+
+    def __init__(self, node: Running, reactor: Any) -> None:
+        self._node, self._reactor = node, reactor
+        self._looked = _Looked()
+        self._looking = False
+        self._waiting: list[Deferred[Status]] = []
+        self._timer: Any = None
+
+    def get(self) -> Deferred[Status]:
+        """What it is now."""
+        asked: Deferred[Status] = Deferred()
+        self._waiting.append(asked)
+        if not self._looking:
+            self._looking = True
+            pool = self._reactor.getThreadPool()
+            looked = deferToThreadPool(self._reactor, pool, _look, self._node.configuration, self._looked)
+            looked.addCallbacks(self._found, self._failed).addCallback(self._over)
+        if self._waiting and self._timer is None:
+            self._timer = self._reactor.callLater(PATIENCE, self._late)
+        return asked
+
+    def _found(self, looked: _Looked) -> None:
+        self._looked = looked
+
+    def _failed(self, failure: Failure) -> None:
+        _log.failure("what the node's files are could not be looked at", failure)
+
+    def _over(self, _: object) -> None:
+        self._looking = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._answer()
+
+    def _late(self) -> None:
+        self._timer = None
+        self._answer()
+
+    def _answer(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            status = self._now()
+            for each in waiting:
+                each.callback(status)
+
+    def _now(self) -> Status:
+        node, found = self._node, self._looked
+        configuration, state = node.configuration, node.configuration.state
+        counts = state.quarantine.counts() if isinstance(state, NodeState) else {}
+        return Status(
+            at=time.time(),
+            version=version(),
+            pid=os.getpid(),
+            name=configuration.edge.name,
+            path=node.path,
+            started=node.started,
+            loaded=node.loaded,
+            reload=node.last_reload,
+            unused=node.unused,
+            memory=_memory(),
+            listeners=tuple(_listener(name, port) for name, port in node.ports.items()),
+            certificates=found.inventory.certificates,
+            trust_stores=found.inventory.trust_stores,
+            feeds=found.feeds,
+            origins=tuple(_origin(pool, found.inventory.subjects) for pool in node.pools.values()),
+            counters=_counters(state),
+            state_server=_state_server(state),
+            quarantined=counts,
+            events_lost=node.events_lost,
+            observer=node.observed,
+        )
+
+
+# -- from files, in a thread -------------------------------------------------------------------------------------------
+
+
+def _look(configuration: Configuration, before: _Looked) -> _Looked:
+    credentials, users = configuration.credentials, _users(configuration)
+    same = before.credentials is credentials and before.users == users
+    inventory = before.inventory if same else _Inventory.of(credentials, users)
+    return _Looked(credentials, users, inventory, tuple(_feeds(configuration)))
+
+
+def _users(configuration: Configuration) -> _Users:
+    """The headers of the sections that name each certificate and each trust store."""
+    named: list[tuple[str, str, str]] = []
+    for name, group in configuration.server_groups.items():
+        named += [("certificate", each, f"server-group {name}") for each in group.certificate]
+        named += [("trust-store", each, f"server-group {name}") for each in group.trust_store]
+    others: dict[str, Any] = {f"origin {name}": each for name, each in configuration.origins.items()}
+    others[configuration.state_settings.kind] = configuration.state_settings
+    others |= dict(configuration.fed())
+    for header, section in others.items():
+        for key in ("certificate", "trust_store"):
+            each = getattr(section, key, None)
+            if each is not None:
+                named.append((key.replace("_", "-"), each, header))
+    users: dict[tuple[str, str], tuple[str, ...]] = {}
+    for kind, name, header in named:
+        users[kind, name] = (*users.get((kind, name), ()), header)
+    return users
+
+
+def _certificate(loaded: LoadedCertificate, users: tuple[str, ...]) -> CertificateStatus:
+    subject = distinguished_name(loaded.leaf.subject)
+    return CertificateStatus(loaded.name, subject, loaded.not_after.timestamp(), users)
+
+
+def _trust_store(name: str, loaded: LoadedTrustStore, users: tuple[str, ...]) -> TrustStoreStatus:
+    authorities = tuple(
+        AuthorityStatus(distinguished_name(each.subject), each.not_valid_after_utc.timestamp())
+        for each in loaded.authorities
+    )
+    crls = []
+    for each in loaded.crls:
+        end = each.last_second(loaded.section.crl_max_age)
+        due = None if end is None else end.timestamp()
+        crls.append(CRLStatus(distinguished_name(each.issuer), each.begin.timestamp(), due, len(each.revoked)))
+    return TrustStoreStatus(name, authorities, tuple(crls), users)
+
+
+def _feeds(configuration: Configuration) -> Iterator[FeedStatus]:
+    for header, section in configuration.fed():
+        if not section.sources or (isinstance(section, GlobalFilter) and not section.active):
+            continue
+        content = configuration.contents.read.get(header)
+        confirmed, problem = _confirmed(configuration, header, section)
+        yield FeedStatus(
+            header,
+            without_query(section.whence),
+            None if content is None else content.size,
+            confirmed,
+            section.refresh if section.remote else 0.0,
+            problem,
+        )
+
+
+def _confirmed(configuration: Configuration, header: str, section: Fed) -> tuple[float | None, str]:
+    """When its content was last known to be its sources', and what was wrong the last time."""
+    if section.remote:
+        status = status_of(configuration, header, section)
+        return status.confirmed or None, status.problem.partition("\n")[0]
+    states = configuration.contents.signatures.get(header, ())
+    times = [state[3] / 1e9 for state in states if isinstance(state, tuple) and len(state) > 3]
+    return min(times, default=None), ""
+
+
+# -- from memory -------------------------------------------------------------------------------------------------------
+
+
+def _listener(name: str, port: Port) -> ListenerStatus:
+    protocols = Counter(each.protocol or "handshake" for each in port.connections)
+    return ListenerStatus(
+        name,
+        port.address,
+        port.listener.server_groups,
+        len(port.connections),
+        port.listener.max_connections,
+        protocols,
+        sum(each.streams for each in port.connections),
+        len(port.load.relays),
+    )
+
+
+def _origin(pool: OriginPool, subjects: Mapping[str, str]) -> OriginStatus:
+    servers = pool.balancer.servers
+    protocols: dict[object, Counter[str]] = {each: Counter() for each in servers}
+    streams = dict.fromkeys(servers, 0)
+    for connection in pool.connections:
+        protocols[connection.server]["h2" if connection.shares else "http/1.1"] += 1
+        if connection.shares:
+            streams[connection.server] += getattr(connection, "active", 0)
+    origin = pool.origin
+    tls = any(each.server.tls for each in servers)
+    return OriginStatus(
+        pool.name,
+        tuple(
+            ServerStatus(each.text, each.up, protocols[each].total(), pool.idle(each), protocols[each], streams[each])
+            for each in servers
+        ),
+        pool.queued,
+        pool.opening,
+        origin.protocol,
+        tls,
+        subjects.get(origin.certificate or "", ""),
+        (origin.server_name or "") if tls and origin.verify else None,
+    )
+
+
+def _counters(state: object) -> CountersStatus | None:
+    if not isinstance(state, NodeState):
+        return None
+    local = state.local
+    keys, (most, most_size) = local.keys(), local.most
+    return CountersStatus(keys, sum(keys.values()), most, local.size, most_size, local.forgotten)
+
+
+def _state_server(state: object) -> StateServerStatus | None:
+    remote = state.remote if isinstance(state, NodeState) else None
+    if remote is None:
+        return None
+    return StateServerStatus(str(remote.server.url), remote.away, remote.since, remote.reason)
+
+
+def _memory() -> int:
+    """Bytes of the machine's memory that the process takes (proc(5), ``statm``); 0 if that cannot be known."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0
