@@ -16,7 +16,7 @@ from zope.interface import implementer
 from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.observe.metrics.meter import Meter
-from edgenode.observe.status import Reload, Status
+from edgenode.observe.status import Status
 from edgenode.proxy.listener.port import Port
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.state.interface import Happened
@@ -42,34 +42,6 @@ class Running(Protocol):
     @property
     def meter(self) -> Meter:
         """What has been counted since the node was made."""
-
-    @property
-    def path(self) -> str:
-        """The configuration file; empty if there is none."""
-
-    @property
-    def started(self) -> float:
-        """Since when it serves, seconds since 1970."""
-
-    @property
-    def loaded(self) -> float:
-        """Since when it does what its configuration file says, likewise."""
-
-    @property
-    def last_reload(self) -> Reload | None:
-        """What came of the last reload, if there was one."""
-
-    @property
-    def unused(self) -> tuple[str, ...]:
-        """The headers of the sections whose files have changed and cannot be used."""
-
-    @property
-    def events_lost(self) -> int:
-        """Events that could not be written, since the start."""
-
-    @property
-    def observed(self) -> Mapping[str, Any]:
-        """What its parts tell of themselves."""
 
     def status(self) -> Deferred[Status]:
         """What the node is: had within a second or so, without a failure, and cheap enough for every scrape."""

@@ -32,6 +32,7 @@ from edgenode.node.feed_listing import listing
 from edgenode.node.privileges import HOW
 from edgenode.node.quiet_port import QuietReactor
 from edgenode.node.service import EdgeService
+from edgenode.observe.status import Reload
 from edgenode.proxy.http2.engines import ENGINE
 from edgenode.proxy.listener.binding import sentence
 
@@ -52,6 +53,7 @@ class Node(MultiService):
         self._path = path
         self._reactor = reactor
         self._edge = EdgeService(configuration, reactor)
+        self._edge.about.path = str(path)
         self._edge.setServiceParent(self)
         self._terminated = False
         self._reloading = False
@@ -203,7 +205,9 @@ class Node(MultiService):
     def _report(self, done: bool, problems: Iterable[Problem], outcome: str) -> control.Report:
         last = f"{self._path}: {outcome}"
         (_log.info if done else _log.error)("{outcome}", outcome=last)
-        return control.Report(done, "\n".join((*map(str, problems), last)))
+        told = tuple(map(str, problems))
+        self._edge.about.reload = Reload(time.time(), done, outcome, told)
+        return control.Report(done, "\n".join((*told, last)))
 
     def _answer(self, report: control.Report, waiting: Iterable[Deferred[control.Report]]) -> None:
         self._reloading = False

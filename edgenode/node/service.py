@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from twisted.application.service import Service
@@ -31,11 +31,11 @@ from edgenode.node.logs import Logs
 from edgenode.node.observation import Observation
 from edgenode.node.observers import PARTS
 from edgenode.node.state_use import StateUse
-from edgenode.node.status_of import StatusOf
+from edgenode.node.status_of import About, StatusOf
 from edgenode.node.watch import Watch
 from edgenode.observe.guarded_sink import GuardedSink
 from edgenode.observe.metrics.meter import Meter
-from edgenode.observe.status import Reload, Status
+from edgenode.observe.status import Status
 from edgenode.policy.stages import Placed
 from edgenode.proxy.listener.binding import sentence
 from edgenode.proxy.listener.context import ListenerContext
@@ -60,10 +60,7 @@ class EdgeService(Service):
     :param stages: stages of one's own, for every configuration: see :meth:`Configuration.pipeline`.
     :ivar ports: the port of each listener, by name; look them up again after a reload, and after a stop.
     :ivar meter: what has been counted since it was made.
-    :ivar path: the configuration file, for those who look at the node; empty if there is none.
-    :ivar started: since when it serves, seconds since 1970; 0 before.
-    :ivar loaded: since when it does what a file or :meth:`reload` says, likewise.
-    :ivar last_reload: what came of the last reload, if whoever reads the file has said so.
+    :ivar about: what :meth:`status` tells of its life; whoever reads the file for it says which, and what came of that.
     """
 
     name = "edgenode"
@@ -96,9 +93,9 @@ class EdgeService(Service):
         self._freeing: Any = None
         self._stopped = False
         self.ports = self._new_ports()
-        self.path, self.started, self.loaded = "", 0.0, time.time()
-        self.last_reload: Reload | None = None
-        self._status = StatusOf(self, self._reactor)
+        self.about = About()
+        log = self._own if self._logs is None else self._logs
+        self._status = StatusOf(self, self.about, log, self._observation, self._watch, self._reactor)
 
     def _new_ports(self) -> dict[str, Port]:
         listeners = self.configuration.listeners
@@ -129,21 +126,6 @@ class EdgeService(Service):
     def pools(self) -> dict[str, OriginPool]:
         """The connections to each origin, by name; look them up again after a reload."""
         return dict(self._assembly.pools)
-
-    @property
-    def unused(self) -> tuple[str, ...]:
-        """The headers of the sections whose files have changed and cannot be used."""
-        return tuple(dict.fromkeys((*self.configuration.kept, *self._watch.unused)))
-
-    @property
-    def events_lost(self) -> int:
-        """Events that could not be written, since the start."""
-        return sum(each.lost for each in (self._logs, self._own) if each is not None)
-
-    @property
-    def observed(self) -> Mapping[str, Any]:
-        """What the parts that observe it tell of themselves."""
-        return self._observation.observed
 
     def status(self) -> Deferred[Status]:
         """What it is now; had within a second or so, and without a failure."""
@@ -178,7 +160,7 @@ class EdgeService(Service):
             return
         self._open()
         super().startService()
-        self.started = time.time()
+        self.about.started = time.time()
         self._state.start(self.configuration)  # no client is heard before this turn of the reactor is over
         for name, port in self.ports.items():
             port.startListening()
@@ -332,7 +314,7 @@ class EdgeService(Service):
         # From here on nothing can fail.
         self._assembly = assembly
         if configuration.edge is not before.configuration.edge:
-            self.loaded = time.time()
+            self.about.loaded = time.time()
         self._extensions.renew(configuration)
         self._observation.renew(configuration)
         self._state.start(configuration)

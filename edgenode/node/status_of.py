@@ -11,9 +11,9 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -24,7 +24,8 @@ from edgenode.config.load import Configuration
 from edgenode.feeds.contents import Fed
 from edgenode.model.version import version
 from edgenode.node.feed_updates import status_of
-from edgenode.node.observation import Running
+from edgenode.node.observation import Observation, Running
+from edgenode.node.watch import Watch
 from edgenode.observe.status import (
     AuthorityStatus,
     CertificateStatus,
@@ -33,6 +34,7 @@ from edgenode.observe.status import (
     FeedStatus,
     ListenerStatus,
     OriginStatus,
+    Reload,
     ServerStatus,
     StateServerStatus,
     Status,
@@ -55,6 +57,34 @@ _PAGE = resource.getpagesize()
 _Users = Mapping[tuple[str, str], tuple[str, ...]]
 
 _log = Logger()
+
+
+@define
+class About:
+    """What is known of a node's life.
+
+    :ivar path: its configuration file; empty if there is none.
+    :ivar started: since when it serves, seconds since 1970; 0 before.
+    :ivar loaded: since when it does what its file says, likewise.
+    :ivar reload: what came of the last reload, if there was one.
+    """
+
+    path: str = ""
+    started: float = 0.0
+    loaded: float = field(factory=time.time)
+    reload: Reload | None = None
+
+
+class _Losing(Protocol):
+    """Who writes events.
+
+    :ivar lost: how many could not be written.
+    """
+
+    @property
+    def lost(self) -> int:
+        """See above."""
+        ...
 
 
 @frozen
@@ -94,11 +124,18 @@ class StatusOf:
     """Says what a node is.
 
     :param node: the node.
+    :param about: what is known of its life.
+    :param log: who writes its events.
+    :param observation: its parts.
+    :param watch: who looks at its files.
     :param reactor: its timers and threads.
     """
 
-    def __init__(self, node: Running, reactor: Any) -> None:
-        self._node, self._reactor = node, reactor
+    def __init__(
+        self, node: Running, about: About, log: _Losing | None, observation: Observation, watch: Watch, reactor: Any
+    ) -> None:
+        self._node, self._about, self._log = node, about, log
+        self._observation, self._watch, self._reactor = observation, watch, reactor
         self._looked = _Looked()
         self._looking = False
         self._waiting: list[Deferred[Status]] = []
@@ -142,7 +179,7 @@ class StatusOf:
                 each.callback(status)
 
     def _now(self) -> Status:
-        node, found = self._node, self._looked
+        node, about, found = self._node, self._about, self._looked
         configuration, state = node.configuration, node.configuration.state
         counts = state.quarantine.counts() if isinstance(state, NodeState) else {}
         return Status(
@@ -150,11 +187,11 @@ class StatusOf:
             version=version(),
             pid=os.getpid(),
             name=configuration.edge.name,
-            path=node.path,
-            started=node.started,
-            loaded=node.loaded,
-            reload=node.last_reload,
-            unused=node.unused,
+            path=about.path,
+            started=about.started,
+            loaded=about.loaded,
+            reload=about.reload,
+            unused=tuple(dict.fromkeys((*configuration.kept, *self._watch.unused))),
             memory=_memory(),
             listeners=tuple(_listener(name, port) for name, port in node.ports.items()),
             certificates=found.inventory.certificates,
@@ -164,8 +201,8 @@ class StatusOf:
             counters=_counters(state),
             state_server=_state_server(state),
             quarantined=counts,
-            events_lost=node.events_lost,
-            observer=node.observed,
+            events_lost=0 if self._log is None else self._log.lost,
+            observer=self._observation.observed,
         )
 
 
