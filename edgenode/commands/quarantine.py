@@ -8,10 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from edgenode.commands import running
+from edgenode.commands.terminal import table
 from edgenode.node.control import order
 
 _COLUMNS = ("key", "value", "action", "since", "until", "who", "why")
@@ -82,16 +83,9 @@ def _show(report: Mapping[str, Any], as_json: bool) -> None:
         for entry in entries:
             print(json.dumps(entry))
     elif entries:
-        _table([_COLUMNS, *([entry[name] or "-" for name in _COLUMNS] for entry in entries)])
+        rows = [_COLUMNS, *([entry[name] or "-" for name in _COLUMNS] for entry in entries)]
+        print("\n".join(table(rows)))
     else:
         print("nothing is held")
     if len(entries) < report["all"]:
         print(f"the newest {len(entries)} of {report['all']} entries", file=sys.stderr)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> None:
-    """Print it in columns. What a client has sent may be in it: it steers no terminal, and begins no line."""
-    safe = [["".join(c if " " <= c <= "~" else repr(c)[1:-1] for c in text) for text in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*safe, strict=True)]
-    for row in safe:
-        print("  ".join(map(str.ljust, row, widths)).rstrip())

@@ -1,22 +1,53 @@
-"""Problems on a terminal: errors red, warnings yellow, and as they are everywhere else."""
+"""Text on a terminal: colours, tables, and nothing that steers it, whoever has sent it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import IO
 
 from edgenode.model.errors import Problem
 
-_RED, _YELLOW, _PLAIN = "\033[31m", "\033[33m", "\033[0m"
+RED, YELLOW, BOLD = "\033[31m", "\033[33m", "\033[1m"
+_PLAIN = "\033[0m"
+
+_CUT = "..."
+_LEAST = 8
+"""Columns that a cell keeps however little room there is."""
 
 
 def shown(problem: Problem, stream: IO[str]) -> str:
-    """A problem as it is printed to a stream.
+    """A problem as it is printed to a stream: on a terminal errors are red, and warnings yellow."""
+    first, line_end, rest = str(problem).partition("\n")
+    return painted(first, YELLOW if problem.warning else RED, stream) + line_end + rest
 
-    With colours if that is a terminal, unless ``NO_COLOR`` is set (no-color.org) or the terminal is ``dumb``.
-    """
-    text = str(problem)
-    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+
+def painted(text: str, colour: str, stream: IO[str]) -> str:
+    """A text in a colour if the stream is a terminal, unless ``NO_COLOR`` is set (no-color.org) or it is ``dumb``."""
+    if not colour or not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
-    first, line_end, rest = text.partition("\n")
-    return f"{_YELLOW if problem.warning else _RED}{first}{_PLAIN}{line_end}{rest}"
+    return f"{colour}{text}{_PLAIN}"
+
+
+def harmless(text: str) -> str:
+    """A text that steers no terminal and begins no line: what is not printable ASCII is escaped."""
+    return "".join(each if " " <= each <= "~" else repr(each)[1:-1] for each in text)
+
+
+def table(rows: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
+    """Rows of harmless text in columns.
+
+    :param width: the most columns of the terminal that they take: the widest are cut.
+    """
+    safe = [[harmless(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*safe, strict=True)]
+    while width is not None and sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > _LEAST:
+        widths[widths.index(max(widths))] -= 1
+    return [
+        "  ".join(cut(cell, room).ljust(room) for cell, room in zip(row, widths, strict=True)).rstrip() for row in safe
+    ]
+
+
+def cut(text: str, width: int) -> str:
+    """A text that takes no more columns than there are."""
+    return text if len(text) <= width else text[: max(width - len(_CUT), 0)] + _CUT[:width]

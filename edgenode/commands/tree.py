@@ -26,6 +26,7 @@ COMMANDS = {
     "reload": ("reload", "have a running node read its configuration file again"),
     "replay": ("replay", "tell what would have been decided for recorded requests"),
     "run": ("run", "run the node in the foreground"),
+    "status": ("status", "tell what a running node is: listeners, certificates, lists, origins"),
 }
 """Every command by its name: its module, and what it does."""
 

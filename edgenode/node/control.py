@@ -1,11 +1,11 @@
-"""A running node is asked to read its configuration again, what its lists hold, or about its quarantine, and answers.
+"""A running node is asked to read its configuration again, what it is, what its lists hold, or about its quarantine.
 
 ``edgenode reload`` talks to the node over a Unix socket without a file, in Linux's abstract namespace, named
 after the node's process. Law: the kernel says who is at the other end. A node obeys nobody but root and its own user.
 The command believes nobody but the process that it asked for, if that is root's or of its own user.
 
-The protocol: the command sends :data:`REQUEST`, :data:`FEEDS`, or an :func:`order`, which is a line with arguments; the
-node answers with a line, ``done`` or ``failed``, and the report in UTF-8 behind it, and closes.
+The protocol: the command sends :data:`REQUEST`, :data:`STATUS`, :data:`FEEDS`, or an :func:`order`, which is a line
+with arguments; the node answers with a line, ``done`` or ``failed``, and the report in UTF-8 behind it, and closes.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from twisted.python.failure import Failure
 
 REQUEST = b"reload\n"
 FEEDS = b"feeds\n"
+STATUS = b"status\n"
 QUARANTINE = b"quarantine "
 """What an order begins with."""
 LONGEST_ORDER = 16 * 1024
@@ -50,10 +51,10 @@ _log = Logger()
 
 @frozen
 class Report:
-    """What came of a reload, or what lists and datafeeds hold.
+    """What came of a reload, what the node is, or what lists and datafeeds hold.
 
     :ivar done: whether the new configuration is in use, and all that its files hold.
-    :ivar text: every problem, warnings too, or that there is none; the lists.
+    :ivar text: every problem, warnings too, or that there is none; what was asked for.
     """
 
     done: bool
@@ -86,15 +87,18 @@ def listen(
     peer_of: PeerOf = process_and_user,
     feeds: Answer | None = None,
     quarantine: Obey | None = None,
+    status: Answer | None = None,
 ) -> IListeningPort | None:
     """Wait to be asked.
 
     :param reload: reads the configuration again.
     :param feeds: says what lists and datafeeds hold.
     :param quarantine: does what an order says.
+    :param status: says what the node is, as JSON.
     :returns: the port; ``None``, and a line in the log, if somebody else has taken the name.
     """
-    answers = {REQUEST: reload} if feeds is None else {REQUEST: reload, FEEDS: feeds}
+    given = {REQUEST: reload, FEEDS: feeds, STATUS: status}
+    answers = {request: answer for request, answer in given.items() if answer is not None}
     callers = _Callers.forProtocol(_Caller, reactor, answers, peer_of, quarantine)
     try:
         port: IListeningPort = reactor.listenUNIX(_name(os.getpid()), callers)
@@ -226,7 +230,7 @@ def ask(pid: int, peer_of: PeerOf = process_and_user, request: bytes = REQUEST) 
     """Ask a node; this blocks.
 
     :param pid: its process.
-    :param request: what for: :data:`REQUEST`, :data:`FEEDS` or an :func:`order`.
+    :param request: what for: :data:`REQUEST`, :data:`STATUS`, :data:`FEEDS` or an :func:`order`.
     :raises OSError: if there is no such node, it does not answer, or it is not the one that does.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:

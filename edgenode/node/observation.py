@@ -53,7 +53,7 @@ class Part(Protocol):
     :ivar sink: takes the record of every exchange; ``None`` if it wants none. It is looked at after :meth:`renew`.
 
     A part that has something to tell of itself, for ``edgenode status`` and metrics, has besides an attribute
-    ``observed``: a mapping as JSON has it, such as ``{"journal": {...}}``.
+    ``told``: a mapping as JSON has it, such as ``{"journal": {...}}``.
     """
 
     sink: IEventSink | None
@@ -86,11 +86,11 @@ class Observation:
         return _Several(self._sinks, first)
 
     @property
-    def observed(self) -> dict[str, Any]:
+    def told(self) -> dict[str, Any]:
         """What the parts tell of themselves."""
         found: dict[str, Any] = {}
         for each in self._parts:
-            found.update(getattr(each, "observed", {}))
+            found.update(getattr(each, "told", {}))
         return found
 
     def renew(self, configuration: Configuration) -> None:

@@ -6,6 +6,7 @@ Law: who reloads is told every problem; who interrupts a second time does not wa
 from __future__ import annotations
 
 import gc
+import json
 import os
 import pathlib
 import resource
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from attrs import asdict
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
@@ -32,9 +34,12 @@ from edgenode.node.feed_listing import listing
 from edgenode.node.privileges import HOW
 from edgenode.node.quiet_port import QuietReactor
 from edgenode.node.service import EdgeService
-from edgenode.observe.status import Reload
+from edgenode.observe.status import Reload, Status
 from edgenode.proxy.http2.engines import ENGINE
 from edgenode.proxy.listener.binding import sentence
+
+_MOST_TOLD = 100
+"""Problems of a reload that the status tells."""
 
 _log = Logger()
 
@@ -120,7 +125,11 @@ class Node(MultiService):
     def _listen(self, _: object) -> None:
         if self._serving and self._control is None:
             self._control = control.listen(
-                QuietReactor(self._reactor), self.reload, feeds=self._feeds, quarantine=self._quarantine
+                QuietReactor(self._reactor),
+                self.reload,
+                feeds=self._feeds,
+                quarantine=self._quarantine,
+                status=self._status,
             )
 
     def install_signal_handlers(self) -> None:
@@ -157,6 +166,12 @@ class Node(MultiService):
         """What lists and datafeeds hold; the files that are looked at for this may be on a slow disk."""
         listed = deferToThreadPool(self._reactor, self._reactor.getThreadPool(), listing, self._edge.configuration)
         return listed.addCallback(partial(control.Report, True))
+
+    def _status(self) -> Deferred[control.Report]:
+        """What the node is, as JSON; of many certificates that takes a while to write."""
+        reactor, pool = self._reactor, self._reactor.getThreadPool()
+        told = self._edge.status().addCallback(lambda status: deferToThreadPool(reactor, pool, _as_json, status))
+        return told.addCallback(partial(control.Report, True))
 
     def _quarantine(self, order: Mapping[str, str], uid: int) -> Deferred[control.Report]:
         """Do what somebody orders; who that is may have to be looked up elsewhere, and a list may be long."""
@@ -206,7 +221,7 @@ class Node(MultiService):
         last = f"{self._path}: {outcome}"
         (_log.info if done else _log.error)("{outcome}", outcome=last)
         told = tuple(map(str, problems))
-        self._edge.about.reload = Reload(time.time(), done, outcome, told)
+        self._edge.about.reload = Reload(time.time(), done, outcome, told[:_MOST_TOLD])
         return control.Report(done, "\n".join((*told, last)))
 
     def _answer(self, report: control.Report, waiting: Iterable[Deferred[control.Report]]) -> None:
@@ -216,6 +231,10 @@ class Node(MultiService):
             each.callback(report)
         if self._waiting:
             self._read_again()
+
+
+def _as_json(status: Status) -> str:
+    return json.dumps(asdict(status), default=str)
 
 
 def _kept(report: control.Report, on_disk: bool) -> control.Report:
