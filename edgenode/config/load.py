@@ -22,11 +22,11 @@ from edgenode.config.checks.feeds import faults
 from edgenode.config.compiled_rules import CompiledRules, Formulas
 from edgenode.config.credentials import Credentials
 from edgenode.config.data import KINDS, Sections
+from edgenode.config.excerpts import Excerpt, of_observer, of_origin, problems_in
 from edgenode.config.extensions import Own
 from edgenode.config.feed_contents import Contents
 from edgenode.config.file_signatures import Signature
 from edgenode.config.ini import IniSection
-from edgenode.config.one_origin import problems_in, sections_for
 from edgenode.config.places import in_order, placed
 from edgenode.config.reading import RuleLists, read_sections
 from edgenode.config.system_filters import with_system_filters
@@ -45,6 +45,22 @@ from edgenode.state.settings import Server
 T = TypeVar("T")
 
 
+@frozen
+class Written:
+    """A configuration as it is written, to be read again elsewhere.
+
+    :ivar text: the text.
+    :ivar folder: where its relative paths start.
+    :ivar file: where it stands, as problems tell it; empty if it is in no file.
+    :ivar environment: the variables that secrets may name; ``None`` for the process's own.
+    """
+
+    text: str
+    folder: str
+    file: str = ""
+    environment: Mapping[str, str] | None = None
+
+
 @frozen(kw_only=True)
 class Configuration(Sections):
     """Everything that a file says, checked: its sections, what their files hold, and their rules, compiled.
@@ -57,6 +73,7 @@ class Configuration(Sections):
     :ivar state: what is remembered between requests: that of the configuration that it succeeds, if it can be.
     :ivar rule_lists: its sections that are rules alone, as they are written, for the configuration that succeeds it.
     :ivar warnings: what is doubtful, but can be used.
+    :ivar written_as: what it was read from.
     """
 
     credentials: Credentials
@@ -67,6 +84,7 @@ class Configuration(Sections):
     own_stages: Own = field(factory=dict, repr=False)
     own_sinks: Own = field(factory=dict, repr=False)
     warnings: tuple[Problem, ...] = ()
+    written_as: Written = field(repr=False, eq=False)
 
     @classmethod
     def load(
@@ -100,8 +118,7 @@ class Configuration(Sections):
         :param requests: as for :meth:`load`.
         :raises ConfigurationError: with every problem, if there is any error.
         """
-        scope = Scope(pathlib.Path(folder), os.environ if environment is None else environment)
-        return _load(text, scope, now or _now(), [], None, "", requests)
+        return _load(Written(text, os.fspath(folder), "", environment), now or _now(), [], None, requests)
 
     def pipeline(
         self,
@@ -209,16 +226,26 @@ def load_origin(path: str | os.PathLike[str], origin: str) -> Configuration:
     :raises ConfigurationError: with every problem of the origin's sections, if there is any error in them; or if there
         is no such origin.
     """
-    return _from_file(pathlib.Path(path), None, False, origin)
+    return _from_file(pathlib.Path(path), None, False, of_origin(origin))
 
 
-def _from_file(file: pathlib.Path, before: Configuration | None, requests: bool, origin: str = "") -> Configuration:
+def load_observer(written: Written) -> Configuration:
+    """Read of a configuration what is for the observer of a node; the rest may be wrong, or missing.
+
+    :raises ConfigurationError: with every problem of its sections, if there is any error in them.
+    """
+    return _load(written, _now(), [], None, False, of_observer)
+
+
+def _from_file(
+    file: pathlib.Path, before: Configuration | None, requests: bool, excerpt: Excerpt | None = None
+) -> Configuration:
     try:
         data = file.read_bytes()
     except OSError as error:
         raise ConfigurationError([Problem("", "", f"cannot read {file}: {error.strerror}")]) from None
     text, problems = ini.decode(data)
-    return _load(text, Scope(file.parent, os.environ), _now(), problems, before, str(file), requests, origin)
+    return _load(Written(text, str(file.parent), str(file)), _now(), problems, before, requests, excerpt)
 
 
 def _now() -> datetime.datetime:
@@ -227,22 +254,22 @@ def _now() -> datetime.datetime:
 
 @uncollected()
 def _load(
-    text: str,
-    scope: Scope,
+    as_written: Written,
     now: datetime.datetime,
     problems: list[Problem],
     before: Configuration | None,
-    file: str,
     requests: bool,
-    origin: str = "",
+    excerpt: Excerpt | None = None,
 ) -> Configuration:
     """Read a text, with the files that it names.
 
-    :param origin: the one that it is for; empty for all that there is.
+    :param excerpt: chooses the sections that it is for; ``None`` for all that there are.
     :param problems: those of its encoding.
-    :param file: where it stands, as problems tell it; may be empty.
     :raises ConfigurationError: with every problem, if there is any error; with that alone if it is of another program.
     """
+    text, file = as_written.text, as_written.file
+    environment = os.environ if as_written.environment is None else as_written.environment
+    scope = Scope(pathlib.Path(as_written.folder), environment)
     stranger = foreign.recognized(text)
     if stranger:
         raise ConfigurationError([Problem("", "", stranger, file=file)])
@@ -252,11 +279,11 @@ def _load(
         return read[0]
 
     in_file = value_of(ini.read(text, KINDS))
-    written = value_of((sections_for(in_file, origin), []) if origin else with_system_filters(in_file))
+    written = value_of((excerpt(in_file), []) if excerpt else with_system_filters(in_file))
     if before is not None:
         scope = evolve(scope, in_use=frozenset((*credentials.files(before), *feed_contents.files(before))))
     rule_lists, known = RuleLists(), None if before is None else before.rule_lists
-    values = value_of(read_sections(written, scope, rule_lists, known, in_file if origin else written))
+    values = value_of(read_sections(written, scope, rule_lists, known, in_file if excerpt else written))
     problems += _of_requests(written) if requests else ()
     sections = Sections(**values)
     own_stages = value_of(extensions.made("stage", sections.stages, {} if before is None else before.own_stages))
@@ -269,7 +296,7 @@ def _load(
     files = value_of(credentials.load(sections, now, in_use))
     formulas = Formulas(sections, contents, files.challenge_keys)
     rules = _rules(formulas, None if before is None else before.rules, problems)
-    told = in_order(problems_in(problems, in_file, written) if origin else problems, in_file)
+    told = in_order(problems_in(problems, in_file, written) if excerpt else problems, in_file)
     if file:
         told = placed(told, in_file, text, file)
     if rules is None or not all(problem.warning for problem in told):
@@ -284,6 +311,7 @@ def _load(
         own_stages=own_stages,
         own_sinks=own_sinks,
         warnings=tuple(told),
+        written_as=as_written,
     )
 
 

@@ -96,7 +96,7 @@ class _Held:
         self._origin = origin
         self._reactor: Any = Poller(reactor)
         self._deadlines = Deadlines(self._reactor)
-        self._assembly = Assembly.for_origin(configuration, origin, self._reactor, self._deadlines)
+        self._assembly = Assembly.for_origins(configuration, (origin,), self._reactor, self._deadlines)
         self._changing = DeferredLock()
         self._retired: list[OriginPool] = []
         self._closed = False
@@ -132,7 +132,7 @@ class _Held:
 
         def make(configuration: Configuration) -> Assembly:
             _check(configuration, self._origin)
-            return Assembly.for_origin(configuration, self._origin, self._reactor, self._deadlines, before)
+            return Assembly.for_origins(configuration, (self._origin,), self._reactor, self._deadlines, before)
 
         assembly = await before.successor(self._reactor, change, make)
         pool, self._assembly = self.pool, assembly

@@ -116,21 +116,22 @@ class Assembly:
         return _Builder(configuration, before).assembly((listener,), lambda group: (), tuple(protocols))
 
     @classmethod
-    def for_origin(
+    def for_origins(
         cls,
         configuration: Configuration,
-        origin: str,
+        origins: Iterable[str],
         reactor: Any,
         deadlines: Deadlines,
         before: Assembly | None = None,
     ) -> Assembly:
-        """Make it for one origin alone: without listeners.
+        """Make it for some origins alone: without listeners.
 
-        :param origin: its name.
+        :param origins: their names.
         :param before: the one that it shall succeed.
         """
         builder = _Builder(configuration, before)
-        builder.add_pool(origin, reactor, deadlines)
+        for name in origins:
+            builder.add_pool(name, reactor, deadlines)
         return builder.assembly((), lambda group: ())
 
     async def successor(

@@ -1,0 +1,187 @@
+"""The observer of a node: a process of its own, which keeps the journal, sends events to others, and raises alerts.
+
+The node starts it, and hands it the configuration on standard input; on standard output it tells, by a JSON object a
+line, how things stand, and what the node shall log. Law: it never holds up the node, and does not outlive it: it ends
+when standard input does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.interfaces import IReactorCore
+from twisted.internet.protocol import Protocol
+from twisted.internet.stdio import StandardIO
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatEvent, globalLogBeginner
+from zope.interface import implementer
+
+from edgenode.config.load import Configuration, Written, load_observer
+from edgenode.model.errors import ConfigurationError
+from edgenode.net.deadlines import Deadlines
+from edgenode.net.poller import Poller
+from edgenode.node.assembly import Assembly
+from edgenode.observe.journal.positions import Positions
+from edgenode.observe.observing import ObserverPart, Observing
+
+PARTS: tuple[Callable[[Observing], ObserverPart], ...] = ()
+"""What makes each part."""
+
+LOCK = "observer.lock"
+"""The file in the journal's folder that one observer at a time has locked."""
+
+_NICENESS = 10
+"""The node needs the processor more."""
+
+_PATIENCE = 5
+"""Whole seconds that its end may take."""
+
+_AGAIN = 0.2
+"""Seconds between two tries to be the only one."""
+
+_log = Logger()
+
+
+class Observer(Protocol):
+    """The process: its parts, and its talk with the node.
+
+    :param configuration: what of the configuration is for it.
+    :param reactor: its reactor.
+    :param parts: what makes its parts.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        reactor: Any,
+        parts: Sequence[Callable[[Observing], ObserverPart]] = PARTS,
+    ) -> None:
+        assert configuration.journal.folder is not None
+        self._folder = configuration.journal.folder
+        self._configuration = configuration
+        self._reactor: Any = Poller(reactor)
+        self._deadlines = Deadlines(self._reactor)
+        self._assembly = Assembly.for_origins(configuration, configuration.origins, self._reactor, self._deadlines)
+        self._factories = parts
+        self._parts: list[ObserverPart] = []
+        self._lock: int | None = None
+        self._ended = False
+
+    def tell(self, what: Mapping[str, Any]) -> None:
+        """Tell the node; whoever reads no more is no reason to wait."""
+        if self.transport is not None and not self._ended:
+            self.transport.write(json.dumps(what).encode("ascii") + b"\n")
+
+    def connectionMade(self) -> None:
+        """Begin, once no other observer is here."""
+        self._begin()
+
+    def connectionLost(self, reason: object = None) -> None:
+        """The node has gone."""
+        self._ended = True
+        if self._reactor.running:
+            self._reactor.stop()
+
+    def _begin(self) -> None:
+        if self._ended:
+            return
+        lock = os.open(self._folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # the one before has not ended yet
+            os.close(lock)
+            self._reactor.callLater(_AGAIN, self._begin)
+            return
+        self._lock = lock
+        configuration = self._configuration
+        observing = Observing(
+            configuration.edge.name,
+            configuration.journal,
+            self._folder,
+            configuration.exporters,
+            configuration.alerts,
+            self._assembly.pools,
+            Positions(self._folder),
+            self._reactor,
+            self.tell,
+        )
+        self.tell({"observer": {"pid": os.getpid()}})
+        for make in self._factories:
+            try:
+                part = make(observing)
+                part.start()
+                self._parts.append(part)
+            except Exception:
+                _log.failure("a part of the observer cannot be started")
+
+    def stop(self) -> Deferred[Any]:
+        """End the parts."""
+        signal.alarm(_PATIENCE)  # whatever hangs ends with the process
+        stopped = [maybeDeferred(each.stop) for each in self._parts]
+        for each in stopped:
+            each.addErrback(lambda failure: _log.failure("a part of the observer could not be stopped", failure))
+        return DeferredList(stopped).addCallback(self._stopped)
+
+    def _stopped(self, _: object) -> None:
+        for pool in self._assembly.pools.values():
+            pool.abort("the observer ends")
+        self._deadlines.stop()
+
+
+def main() -> None:
+    """Be the observer of the node that has started this process.
+
+    :raises SystemExit: if the configuration cannot be used.
+    """
+    from twisted.internet import reactor
+
+    os.umask(0o027)  # events name people
+    os.nice(_NICENESS)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    for number in (signal.SIGINT, signal.SIGHUP):  # of the terminal that the node was started in
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    written = Written(**json.loads(sys.stdin.buffer.readline()))
+    try:
+        observer = Observer(load_observer(written), reactor)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
+    globalLogBeginner.beginLoggingTo([_Log(observer)], redirectStandardIO=False)
+    run(observer, reactor)
+
+
+def run(observer: Observer, reactor: Any) -> None:
+    """Have it live as long as the reactor."""
+    core: IReactorCore = reactor
+    core.addSystemEventTrigger("before", "shutdown", observer.stop)
+    StandardIO(observer, reactor=reactor)
+    reactor.run()
+
+
+@implementer(ILogObserver)
+class _Log:
+    """Has the node log what is logged here."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    def __call__(self, event: LogEvent) -> None:
+        level, of_twisted = event["log_level"], event.get("log_namespace", "").startswith("twisted")
+        if level < (LogLevel.warn if of_twisted else LogLevel.info):
+            return
+        text = formatEvent(event)
+        if "log_failure" in event:
+            text = f"{text}\n{event['log_failure'].getTraceback()}"
+        self._observer.tell({"log": {"level": level.name, "text": text}})
+
+
+if __name__ == "__main__":
+    main()
