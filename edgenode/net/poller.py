@@ -136,6 +136,10 @@ class Poller:
         """The reactor's threads."""
         return self._reactor.getThreadPool()
 
+    def spawnProcess(self, *arguments: Any, **options: Any) -> Any:
+        """Start a process: as for the reactor."""
+        return self._reactor.spawnProcess(*arguments, **options)
+
     def addReader(self, reader: Any) -> None:
         """Call ``reader.doRead`` whenever its descriptor is readable."""
         self._add(reader, _READ, self._readers, self._writers)

@@ -66,7 +66,8 @@ class Observer(Protocol):
         assert configuration.journal.folder is not None
         self._folder = configuration.journal.folder
         self._configuration = configuration
-        self._reactor: Any = Poller(reactor)
+        self._core = reactor
+        self._reactor = Poller(reactor)
         self._deadlines = Deadlines(self._reactor)
         self._assembly = Assembly.for_origins(configuration, configuration.origins, self._reactor, self._deadlines)
         self._factories = parts
@@ -86,8 +87,8 @@ class Observer(Protocol):
     def connectionLost(self, reason: object = None) -> None:
         """The node has gone."""
         self._ended = True
-        if self._reactor.running:
-            self._reactor.stop()
+        if self._core.running:
+            self._core.stop()
 
     def _begin(self) -> None:
         if self._ended:

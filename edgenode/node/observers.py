@@ -9,4 +9,7 @@ from edgenode.node.metrics_use import MetricsUse
 from edgenode.node.observation import Part, Running
 
 PARTS: tuple[Callable[[Running, Any], Part], ...] = (MetricsUse,)
+from edgenode.node.journal_use import JournalUse
+
+PARTS: tuple[Callable[[Running, Any], Part], ...] = (JournalUse,)
 """What makes each part, of the node and its reactor."""

@@ -57,6 +57,8 @@ class EventLog:
     :param line: makes a line of a record, in ASCII and without its end.
     :param clock: seconds, for the length of a turn.
     :ivar line: makes a line of a record from now on.
+    :ivar dropped: events that were lost.
+    :ivar written: bytes that were written to the file that is open.
     :raises OSError: if the file cannot be opened.
     """
 
@@ -77,7 +79,7 @@ class EventLog:
         self._unwritten: deque[bytes] = deque()
         self._size = 0
         self._torn = False
-        self._dropped = self._logged = 0
+        self.dropped = self._logged = self.written = 0
         self._complain_at = 0.0
 
     @property
@@ -129,6 +131,7 @@ class EventLog:
         if self._output is not None:
             self._output.close()
         self._path, self._output = path, output
+        self.written = 0
         self._write()
 
     def close(self) -> None:
@@ -136,7 +139,7 @@ class EventLog:
         self.flush()
         if self._unwritten:
             self._give_up("the node ends")
-        if self._dropped > self._logged:
+        if self.dropped > self._logged:
             self._complain("in the last minute")
         if self._output is not None:
             self._output.close()
@@ -204,6 +207,7 @@ class EventLog:
             while unwritten:
                 data = unwritten[0]
                 written = output.write(data)
+                self.written += written
                 self._size -= written
                 self._torn = not data.endswith(_LINE_END, 0, written)
                 if written == len(data):
@@ -226,7 +230,7 @@ class EventLog:
 
     def _drop(self, count: int, reason: str) -> bool:
         """Count events that are lost; whether that is logged at once."""
-        self._dropped += count
+        self.dropped += count
         now = time.monotonic()
         if now < self._complain_at:  # else whoever sends requests to a node with a full disk would fill its log too
             return False
@@ -235,8 +239,8 @@ class EventLog:
         return True
 
     def _complain(self, reason: str) -> None:
-        self._logged = self._dropped
-        _log.error("{count} events lost so far: {reason}", count=self._dropped, reason=reason)
+        self._logged = self.dropped
+        _log.error("{count} events lost so far: {reason}", count=self.dropped, reason=reason)
 
 
 class _Output:
