@@ -5,7 +5,8 @@ Law: nothing that an event does not hold is guessed; nothing of another type tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -107,7 +108,7 @@ def read_event(event: Mapping[str, Any], rows: Iterable[Row] = ROWS) -> Values:
         if row.name not in event:
             continue
         value = event[row.name]
-        if not _conforms(value, row.type):
+        if not conforming(row.type)(value):
             raise ValueError(f"{row.path} is no {_described(row.type)}")
         if row.inner and isinstance(value, list):
             for each in value:
@@ -130,16 +131,18 @@ def attributes(values: Values, of: str, *, whole: bool = False) -> dict[str, Any
     return {name: values[row.path] for name, row in rows if row.path in values or (whole and not row.omitted)}
 
 
-def _conforms(value: object, hint: Any) -> bool:
-    """Whether a value has the type that an annotation says; of an object its fields are left out."""
-    origin, inner = get_origin(hint), get_args(hint)
+@functools.cache
+def conforming(hint: Any) -> Callable[[object], bool]:
+    """What says whether a value has the type of an annotation; of an object its fields are left out."""
+    origin, inner = get_origin(hint), tuple(map(conforming, get_args(hint)))
     if origin in (Union, UnionType):
-        return any(_conforms(value, each) for each in inner)
+        return lambda value: any(conforms(value) for conforms in inner)
     if origin is list:
-        return isinstance(value, list) and all(_conforms(each, inner[0]) for each in value)
+        return lambda value: type(value) is list and all(map(inner[0], value))
     if origin is dict:
-        return isinstance(value, dict) and all(_conforms(each, inner[1]) for each in value.values())
-    return isinstance(value, dict) if is_typeddict(hint) else type(value) is hint
+        return lambda value: type(value) is dict and all(map(inner[1], value.values()))
+    exact = dict if is_typeddict(hint) else hint
+    return lambda value: type(value) is exact
 
 
 def _described(hint: Any) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 
 from edgenode.model.exchange import Exchange
 from edgenode.rules.definitions import Definitions
-from edgenode.rules.fields import FIELDS, OF_KEY
 from edgenode.rules.language.comparing import test
 from edgenode.rules.language.functions import FUNCTIONS, Function
 from edgenode.rules.language.nodes import (
@@ -54,9 +53,9 @@ def reader(node: Node, definitions: Definitions) -> Reader:
             constant = node.value
             return lambda _: constant
         case FieldValue():
-            return FIELDS[node.name].read
-        case Index(value=FieldValue(name=name), key=bytes(key)) if name in OF_KEY:
-            return OF_KEY[name](key)
+            return definitions.vocabulary.fields[node.name].read
+        case Index(value=FieldValue(name=name), key=bytes(key)) if name in definitions.vocabulary.of_key:
+            return definitions.vocabulary.of_key[name](key)
         case Index():
             step = methodcaller("get", node.key) if isinstance(node.key, bytes) else _get_item(node.key)
             read = reader(node.value, definitions)

@@ -9,14 +9,13 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 from edgenode.model.errors import InvalidValue
-from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.calls import described
-from edgenode.rules.language.foreign_fields import why_not
 from edgenode.rules.language.formatting import format
 from edgenode.rules.language.functions import FUNCTIONS, REFUSED
 from edgenode.rules.language.lexing import Scanner
 from edgenode.rules.language.nodes import Value, each_count, element_type
 from edgenode.rules.language.operators import COMPARING, PRECEDENCE, QUANTIFIERS
+from edgenode.rules.language.vocabulary import Vocabulary
 
 _OPERATORS = tuple(dict.fromkeys(COMPARING.values()))
 _WORDS = (*_OPERATORS, *PRECEDENCE, "not")
@@ -56,9 +55,12 @@ def unexpected(words: Scanner, expected: str) -> InvalidValue:
     return InvalidValue(_shouted(words) or _CHARACTERS.get(character) or sentence, words.at)
 
 
-def unknown(words: Scanner, column: int, name: str, expected: str = "a field, a function, not or (") -> InvalidValue:
+def unknown(
+    words: Scanner, column: int, name: str, known: Vocabulary, expected: str = "a field, a function, not or ("
+) -> InvalidValue:
     """The problem that a condition or an argument begins with what is neither a field nor a function.
 
+    :param known: the fields that there are.
     :param expected: what it may begin with.
     """
     words.at = column
@@ -79,10 +81,10 @@ def unknown(words: Scanner, column: int, name: str, expected: str = "a field, a 
     words.at = column
     if is_call and name in REFUSED:
         return InvalidValue(f"there is no function {name} here: {REFUSED[name]}", column)
-    reason = "" if is_call else why_not(name)
+    reason = "" if is_call else known.why_not(name)
     if reason:
         return InvalidValue(f"there is no field {name} here: {reason}", column)
-    guess = _guess(name, FUNCTIONS) if is_call else _guess(name, FIELDS, _ALIKE)
+    guess = _guess(name, FUNCTIONS) if is_call else _guess(name, known.fields, _ALIKE)
     return InvalidValue(_shouted(words) or f"there is no {'function' if is_call else 'field'} {name}{guess}", column)
 
 

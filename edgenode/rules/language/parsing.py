@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from edgenode.model.errors import InvalidValue
-from edgenode.rules.fields import FIELDS
 from edgenode.rules.language.calls import Argument, call, described
 from edgenode.rules.language.dialect import checked
-from edgenode.rules.language.foreign_fields import ALIASES
 from edgenode.rules.language.functions import FUNCTIONS
 from edgenode.rules.language.hints import no_operator, unexpected, unknown
 from edgenode.rules.language.lexing import Scanner, Text
@@ -36,6 +34,7 @@ from edgenode.rules.language.nodes import (
 from edgenode.rules.language.operators import COMPARING, COMPARING_OF, JOINING, NOT, PRECEDENCE, QUANTIFIERS
 from edgenode.rules.language.patterns import read_wildcard
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, Type, array
+from edgenode.rules.language.vocabulary import EXCHANGES, Vocabulary
 from edgenode.rules.networks import Range
 
 MAX_NESTING = 128
@@ -54,12 +53,13 @@ _ITEMS: Mapping[Type, Callable[[Scanner], bytes | tuple[int, int] | Range]] = {
 _HIGHEST_INDEX = (1 << 32) - 1
 
 
-def parse(text: str) -> Node:
+def parse(text: str, vocabulary: Vocabulary = EXCHANGES) -> Node:
     """Read and check an expression; lines are joined as by a space.
 
+    :param vocabulary: what it may look at.
     :raises InvalidValue: if it is none, with its column.
     """
-    return _Parser(text).whole()
+    return _Parser(text, vocabulary).whole()
 
 
 def parse_value(text: str) -> Value:
@@ -67,14 +67,15 @@ def parse_value(text: str) -> Value:
 
     :raises InvalidValue: if it is none, with its column.
     """
-    return _Parser(text).single()
+    return _Parser(text, EXCHANGES).single()
 
 
 class _Parser:
     """Reads one expression from left to right, and never twice."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, vocabulary: Vocabulary) -> None:
         self.words = Scanner(text)
+        self.vocabulary = vocabulary
         self.nesting = 0
 
     def whole(self) -> Node:
@@ -185,17 +186,17 @@ class _Parser:
         value: Value
         if name in FUNCTIONS and name not in QUANTIFIERS:
             value = self._call(name, column)
-        elif (of := ALIASES.get(name, name)) in FIELDS:
+        elif (of := self.vocabulary.aliases.get(name, name)) in self.vocabulary.fields:
             value = FieldValue(of, self._type(of, column), column=column)
         else:
-            raise unknown(words, column, name)
+            raise unknown(words, column, name, self.vocabulary)
         while words.take("["):
             value = self._indexed(value)
         return value
 
     def _type(self, name: str, column: int) -> Type:
         try:
-            return FIELDS[name].type
+            return self.vocabulary.fields[name].type
         except InvalidValue as problem:  # of an extension
             raise InvalidValue(problem.sentence, column) from None
 
@@ -258,7 +259,8 @@ class _Parser:
         if words.sees("(", *NOT) or self._quantifier():
             return Argument(self._condition(), bare=False)
         name = words.name()
-        if name not in FIELDS and name not in FUNCTIONS and name not in ALIASES:
+        known = self.vocabulary
+        if name not in known.fields and name not in FUNCTIONS and name not in known.aliases:
             return self._written_out()
         value = self._value()
         if self._sees_operator() and element_type(value) != BOOL:
@@ -288,7 +290,7 @@ class _Parser:
                 words.at = column
                 name, expected = words.name(), "an argument: a field, a function, a literal or ("
                 is_number = words.sees("-") or name.isdecimal()
-                raise problem if is_number else unknown(words, column, name, expected) from None
+                raise problem if is_number else unknown(words, column, name, self.vocabulary, expected) from None
         return Argument(Literal(text.value, BYTES, column=column), text=text)
 
     # -- comparisons --------------------------------------------------------------------------------------------------
