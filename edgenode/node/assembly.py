@@ -27,8 +27,9 @@ from edgenode.proxy.certificate_headers import uris_of
 from edgenode.proxy.header_names import NOT_TO_CLIENTS
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.origin.opening import TLSOpening
-from edgenode.proxy.origin.origin import OFFERED, Origin
+from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.origin.stream import StreamOpening
 from edgenode.proxy.routing import PathMap, Router, ServedGroup, ServedPathMap
 from edgenode.proxy.trusted_proxies import TrustedProxies
 from edgenode.proxy.websocket.settings import Settings
@@ -229,10 +230,11 @@ class _Builder:
                     certificate=certificate,
                     trust_store=trust_store,
                     verify=origin.verify,
-                    protocols=OFFERED[origin.protocol],
+                    protocols=origin.offered,
                 )
             verify = verify_origin if origin.verify else None
-            return OriginPool(name, origin, context, verify, reactor, deadlines, TLSOpening)
+            opening = StreamOpening if origin.stream else TLSOpening
+            return OriginPool(name, origin, context, verify, reactor, deadlines, opening)
 
         self.pools[name] = self._same(_Identity(name, origin, (certificate,), (trust_store,)), make)
 

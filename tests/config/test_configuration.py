@@ -254,6 +254,28 @@ ERRORS: dict[str, tuple[dict[str, str], list[str]]] = {
         {"servers = http://127.0.0.1:8080": "servers = http://127.0.0.1, https://127.0.0.1"},
         ["[origin shop] servers: http and https servers cannot be mixed in one origin"],
     ),
+    "HTTP and a stream mixed": (
+        {
+            "servers = http://127.0.0.1:8080": "servers = http://127.0.0.1",
+            "": "[origin log]\nservers = tcp://a:601, https://b\n[traces]\norigin = log",
+        },
+        [
+            "[origin log] servers: https and tcp servers cannot be mixed in one origin",
+            "[traces] origin: [origin log] has tcp://a:601, and what is sent here goes to servers with https:// or "
+            "http://\n    log\n    ^",
+        ],
+    ),
+    "a path map that forwards to a stream": (
+        {"servers = http://127.0.0.1:8080": "servers = tls://127.0.0.1:6514"},
+        [
+            "[path-map all] origin: [origin shop] has tls://127.0.0.1:6514, and what is sent here goes to servers with "
+            "https:// or http://\n    shop\n    ^"
+        ],
+    ),
+    "credentials for a stream without TLS": (
+        {"": f"[origin log]\nservers = tcp://a:601\ntrust-store = clients\n{CLIENTS}"},
+        ["[origin log] trust-store: has no meaning over tcp; the servers would have to be tls"],
+    ),
     "credentials for http": (
         {
             "servers = http://127.0.0.1:8080": "servers = http://a\ncertificate = client\ntrust-store = clients",

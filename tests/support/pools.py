@@ -12,9 +12,10 @@ from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.proxy.origin.agent import OriginAgent
 from edgenode.proxy.origin.opening import TLSOpening
-from edgenode.proxy.origin.origin import OFFERED, Server
 from edgenode.proxy.origin.origin import Origin as OriginSection
+from edgenode.proxy.origin.origin import Server
 from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.origin.stream import StreamOpening
 from edgenode.tls.hostnames import verify_origin
 from edgenode.tls.policies import client_context
 from edgenode.tls.truststores import LoadedTrustStore
@@ -44,6 +45,7 @@ def pool_to(
     certificate: Issued | None = None,
     trust_store: LoadedTrustStore | None = None,
     tls: bool = True,
+    stream: bool = False,
     weights: Sequence[int] = (),
     server: Server | None = None,
     **settings: Any,
@@ -52,6 +54,7 @@ def pool_to(
 
     :param certificate: the client certificate; ``edge as a client`` if absent.
     :param trust_store: whom to believe; the authority of the servers if absent.
+    :param stream: whether the servers take no HTTP.
     :param server: one that is no port.
     :param settings: keys of ``[origin]``.
     """
@@ -60,7 +63,7 @@ def pool_to(
     servers = [] if server is None else [server]
     for number, port in enumerate(ports):
         host, _, end = str(port).rpartition(":")
-        servers.append(Server(tls, host or "127.0.0.1", int(end), weights[number] if weights else 1))
+        servers.append(Server(tls, host or "127.0.0.1", int(end), weights[number] if weights else 1, stream))
     values = {"server_name": Word("origin.test"), "read_timeout": Seconds(5.0), "max_fails": 0, **settings}
     section = OriginSection(servers=tuple(servers), **values)
     context = client_context(
@@ -68,7 +71,7 @@ def pool_to(
         certificate=loaded("edge", certificate or pki.servers.issue("edge as a client")),
         trust_store=trust_store or trusted(pki.servers),
         verify=section.verify,
-        protocols=OFFERED[section.protocol],
+        protocols=section.offered,
     )
     polled = Poller(reactor)
     pool = OriginPool(
@@ -78,7 +81,7 @@ def pool_to(
         verify_origin if section.verify else None,
         polled,
         Deadlines(polled),
-        TLSOpening,
+        StreamOpening if section.stream else TLSOpening,
     )
     try:
         yield pool

@@ -18,6 +18,7 @@ from edgenode.config.checks import (
     rules,
     sections,
     state,
+    streams,
 )
 from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
@@ -32,6 +33,7 @@ OF_SECTIONS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
     sections.keys_without_effect,
     path_maps.unreachable,
     sections.origins,
+    streams.streams,
     state.state,
     journal.journal,
     rules.without_effect,

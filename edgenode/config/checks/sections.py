@@ -180,12 +180,14 @@ def origins(configuration: Sections) -> Iterator[Problem]:
     for name, origin in configuration.origins.items():
         header = f"origin {name}"
         protocols = {server.tls for server in origin.servers}
-        if len(protocols) > 1:
-            yield Problem(header, "servers", "http and https servers cannot be mixed in one origin")
+        schemes = sorted({server.scheme for server in origin.servers})
+        if len(schemes) > 1:
+            yield Problem(header, "servers", f"{' and '.join(schemes)} servers cannot be mixed in one origin")
         if protocols == {False}:
             for key, value in (("certificate", origin.certificate), ("trust-store", origin.trust_store)):
                 if value is not None:
-                    yield Problem(header, key, "has no meaning over http; the servers would have to be https")
+                    tls = "tls" if origin.stream else "https"
+                    yield Problem(header, key, f"has no meaning over {schemes[0]}; the servers would have to be {tls}")
         if True in protocols and not origin.verify:
             yield Problem(header, "verify", "neither certificate nor name of this origin is verified", warning=True)
         if "off" in origin.next_upstream and len(origin.next_upstream) > 1:

@@ -113,7 +113,7 @@ class OriginAgent:
         scheme, authority, target = match.groups()
         if pool is not self._known:
             self._authorities = _authorities(pool) | self._hosts
-            self._schemes = frozenset(b"https" if each.tls else b"http" for each in pool.origin.servers)
+            self._schemes = frozenset(each.scheme.encode("ascii") for each in pool.origin.servers)
             self._known = pool
         if not _TOKEN.fullmatch(request.method) or request.method == b"CONNECT":
             raise ValueError(f"not a method to send: {request.method!r}")

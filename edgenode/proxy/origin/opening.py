@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from attrs import evolve
 from OpenSSL import SSL
 from twisted.internet.error import DNSLookupError, TimeoutError
 
 from edgenode.model.errors import OriginError, without_frames
+from edgenode.model.presentation import Presentation
 from edgenode.net.connecting import Connecting
 from edgenode.net.deadlines import NEVER
 from edgenode.net.errors import alert_in, describe
@@ -65,14 +66,16 @@ def client_engine(origin: Origin) -> Callable[[EngineReceiver], Engine]:
 class TLSOpening:
     """One connection being opened: resolved, connected, shaken hands, verified.
 
+    :ivar pool: whose connection it will be.
+    :ivar server: the server.
     :ivar deadline: for all of it, or while there are further addresses to try, for a fair part of it.
     """
 
     waits: ClassVar[bool] = False
 
     def __init__(self, pool: OriginPool, server: Balanced, borrower: Borrower) -> None:
-        self._pool = pool
-        self._server = server
+        self.pool = pool
+        self.server = server
         self._borrower: Borrower | None = borrower
         self._connecting: Connecting | None = None
         self._transport: Transport | None = None
@@ -85,13 +88,13 @@ class TLSOpening:
 
     def begin(self) -> None:
         """Start."""
-        self.deadline = self._until = self._pool.deadlines.clock() + self._pool.origin.connect_timeout
-        self._pool.deadlines.watch(self)
-        server = self._server.server
-        if server.is_socket or self._pool.reactor.sockets is not None:
+        self.deadline = self._until = self.pool.deadlines.clock() + self.pool.origin.connect_timeout
+        self.pool.deadlines.watch(self)
+        server = self.server.server
+        if server.is_socket or self.pool.reactor.sockets is not None:
             self._resolved((server.host,))
         else:
-            self._pool.resolver.resolve(server.host, self._resolved, self._unresolved)
+            self.pool.resolver.resolve(server.host, self._resolved, self._unresolved)
 
     def cancel(self) -> None:
         """Nobody wants it any more."""
@@ -105,7 +108,7 @@ class TLSOpening:
         if self._connection is not None and error.presented is None:
             error = evolve(error, presented=self._record.presentation(self._connection, done=False))
         if borrower is not None:
-            borrower.not_lent(self._server, error)
+            borrower.not_lent(self.server, error)
 
     def expired(self, now: float) -> None:
         """It took too long: the next address, if a connection to this one was still to come and there is a next."""
@@ -114,7 +117,7 @@ class TLSOpening:
             self._try_next("timed out")
             return
         what = "connection to" if self._greeted is None else "SETTINGS of"
-        reason = f"no {what} {self._server} in time"
+        reason = f"no {what} {self.server} in time"
         self.fail(OriginError(504, "timeout", reason, cause=TimeoutError(string=reason)))
 
     def _resolved(self, addresses: tuple[str, ...]) -> None:
@@ -126,40 +129,40 @@ class TLSOpening:
         if self._borrower is None:
             return
         if not self._addresses:
-            self._unreachable(reason, connecting(number, f"no connection to {self._server}"))
+            self._unreachable(reason, connecting(number, f"no connection to {self.server}"))
             return
         address = self._addresses.pop(0)
-        now = self._pool.deadlines.clock()
+        now = self.pool.deadlines.clock()
         self.deadline = now + (self._until - now) / (len(self._addresses) + 1)
-        sockets = self._pool.reactor.sockets
+        sockets = self.pool.reactor.sockets
         self._connecting = (Connecting if sockets is None else sockets.connecting)(
-            self._pool.reactor, address, self._server.server.port, self._connected, self._try_next
+            self.pool.reactor, address, self.server.server.port, self._connected, self._try_next
         )
 
     def _unresolved(self, reason: str) -> None:
         self._unreachable(reason, DNSLookupError(reason))
 
     def _unreachable(self, reason: str, cause: Exception) -> None:
-        self.fail(OriginError(502, "connect", f"no connection to {self._server}: {reason}", cause=cause))
+        self.fail(OriginError(502, "connect", f"no connection to {self.server}: {reason}", cause=cause))
 
     def _connected(self, sock: socket.socket) -> None:
         self._connecting = None
         self.deadline = self._until
         try:
-            connection = self._tls(sock) if self._server.server.tls else Plain(sock)
+            connection = self._tls(sock) if self.server.server.tls else Plain(sock)
         except (SSL.Error, UnicodeError) as error:
             sock.close()
             reason = str(error) if isinstance(error, UnicodeError) else describe(error)
-            reason = f"no TLS with {self._server} as {self._name}: {reason}"
+            reason = f"no TLS with {self.server} as {self._name}: {reason}"
             self.fail(OriginError(502, "handshake", reason, cause=without_frames(error)))
             return
-        self._transport = Transport(self._pool.reactor, sock, connection, self)
+        self._transport = Transport(self.pool.reactor, sock, connection, self)
         self._transport.start()
 
     def _tls(self, sock: socket.socket) -> SSL.Connection:
-        assert self._pool.context is not None
-        sockets = self._pool.reactor.sockets
-        connection: SSL.Connection = (SteppedConnection if sockets is None else sockets.tls)(self._pool.context, sock)
+        assert self.pool.context is not None
+        sockets = self.pool.reactor.sockets
+        connection: SSL.Connection = (SteppedConnection if sockets is None else sockets.tls)(self.pool.context, sock)
         if not is_address(self._name):
             connection.set_tlsext_host_name(self._name.encode("ascii"))
         if self._borrower is not None and self._borrower.alone:
@@ -171,7 +174,7 @@ class TLSOpening:
 
     @property
     def _name(self) -> str:
-        return self._pool.origin.server_name or self._server.server.name
+        return self.pool.origin.server_name or self.server.server.name
 
     def handshaken(self) -> None:
         """The TLS handshake is done: verify whom we talk to, and hand the connection over."""
@@ -179,9 +182,9 @@ class TLSOpening:
         assert transport is not None
         if borrower is None:
             return
-        if self._pool.verify is not None and isinstance(transport.connection, SSL.Connection):
+        if self.pool.verify is not None and isinstance(transport.connection, SSL.Connection):
             try:
-                self._pool.verify(transport.connection, self._name)
+                self.pool.verify(transport.connection, self._name)
             except OriginError as error:
                 self.fail(evolve(error, cause=misnamed(self._name)))
                 return
@@ -189,7 +192,14 @@ class TLSOpening:
         if self._connection is not None:
             presented = self._record.presentation(self._connection, done=True)
             transport.wary = True
-        pool, server = self._pool, self._server
+        self.speak(transport, presented)
+
+    def speak(self, transport: Transport, presented: Presentation | None) -> None:
+        """It is known whom we talk to: speak HTTP on it.
+
+        :param presented: what is known of our certificate; ``None`` without TLS.
+        """
+        pool, server = self.pool, self.server
         if self._multiplexed(transport):
             self._greeted = MultiplexedConnection(
                 pool, server, pool.origin, transport, pool.deadlines, presented, client_engine(pool.origin)
@@ -198,25 +208,25 @@ class TLSOpening:
         elif pool.origin.protocol == "h2":
             self.fail(OriginError(502, "handshake", f"{server} does not speak HTTP/2: it has not chosen it by ALPN"))
         else:
-            self._hand_over(OriginConnection(pool, server, pool.origin, transport, pool.deadlines, presented))
+            self.hand_over(OriginConnection(pool, server, pool.origin, transport, pool.deadlines, presented))
 
     def _multiplexed(self, transport: Transport) -> bool:
         """Whether HTTP/2 is spoken: as the server has chosen, or without TLS, as the section says."""
-        protocol = self._pool.origin.protocol
+        protocol = self.pool.origin.protocol
         if self._connection is None:
             return protocol == "h2"
         return protocol != "http/1.1" and self._connection.get_alpn_proto_negotiated() == b"h2"
 
-    def _hand_over(self, connection: OriginConnection | MultiplexedConnection) -> None:
-        """It can be lent."""
-        borrower, pool = self._borrower, self._pool
+    def hand_over(self, connection: Any) -> None:
+        """Lend it: what a pool keeps, and the receiver of its transport."""
+        borrower, pool = self._borrower, self.pool
         assert borrower is not None
         connection.transport.receiver = connection
         self._transport = None
         self._borrower = None
         pool.deadlines.forget(self)
         pool.opened(self, connection)
-        borrower.lent(cast(OriginStream, connection), self._server, False)
+        borrower.lent(cast(OriginStream, connection), self.server, False)
 
     def received(self, data: bytes) -> None:
         """Nothing is received before the handshake is done, and then of HTTP/2 alone."""
@@ -227,7 +237,7 @@ class TLSOpening:
         if connection.room > 0 and self._borrower is not None:
             if connection.presented is not None:
                 connection.presented = connection.presented.answered()
-            self._hand_over(connection)
+            self.hand_over(connection)
 
     def drained(self) -> None:
         """Nothing is written before."""
@@ -244,19 +254,19 @@ class TLSOpening:
         self._transport = None
         alert = alert_in(reason)
         if self._record.errors:
-            reason = f"the certificate of {self._server}: {self._record.reason}"
+            reason = f"the certificate of {self.server}: {self._record.reason}"
             error = OriginError(502, "certificate", reason, cause=SSL.Error(NOT_VERIFIED))
         elif alert and self._connection is not None:
             error = refusal(alert, self._record.presentation(self._connection, done=False), sent=False)
         else:
             cause = losing(reason, clean)
             what = "TLS" if self._greeted is None else "HTTP/2"
-            error = OriginError(502, "handshake", f"no {what} with {self._server}: {reason or 'closed'}", cause=cause)
+            error = OriginError(502, "handshake", f"no {what} with {self.server}: {reason or 'closed'}", cause=cause)
         self.fail(error)
 
     def _end(self) -> None:
-        self._pool.deadlines.forget(self)
-        self._pool.unopened(self)
+        self.pool.deadlines.forget(self)
+        self.pool.unopened(self)
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None

@@ -13,11 +13,11 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Between, Choice, Reference, Seconds, Size, Word, setting
 
 _PARAMETERS = r"((?:\s+[a-z-]+=\d+)*)\s*"
-_SERVER = re.compile(rf"(https?)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{{1,5}}))?/?{_PARAMETERS}")
+_SERVER = re.compile(rf"(https?|tls|tcp)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{{1,5}}))?/?{_PARAMETERS}")
 _SOCKET = re.compile(rf"(?:(https?)://)?unix:(?://)?(/[!-.0-9;-~][!-9;-~]*)(?::/?)?{_PARAMETERS}")
 """nginx's ``server unix:PATH``, and its ``proxy_pass http://unix:PATH:``; ``unix://PATH`` as others write it."""
 
-_WITH_PATH = re.compile(r"https?://(?:unix:/[^:\s]*:|[^/\s]+)(?=/[^/\s])")
+_WITH_PATH = re.compile(r"(?:https?|tls|tcp)://(?:unix:/[^:\s]*:|[^/\s]+)(?=/[^/\s])")
 _RELATIVE = re.compile(r"(?:https?://)?unix:(?://)?(?![/\d])")
 _LONGEST_PATH = 107
 """Bytes of ``sun_path`` but the last, which is 0: unix(7)."""
@@ -25,18 +25,26 @@ _LONGEST_PATH = 107
 
 @frozen
 class Server:
-    """One server of an origin, written ``https://host:port weight=2``, or ``unix:/path`` for a Unix socket.
+    """One server of an origin, written ``https://host:port weight=2``, or ``unix:/path`` for a Unix socket; or, if it
+    speaks no HTTP, ``tls://host:port`` or ``tcp://host:port``.
 
     :ivar tls: whether it speaks TLS.
     :ivar host: a name or an address, IPv6 without brackets; or the path of a socket.
     :ivar port: the TCP port; 0 for a socket.
     :ivar weight: its share of the requests.
+    :ivar stream: whether it takes a stream of bytes that is no HTTP, such as syslog or mail.
     """
 
     tls: bool
     host: str
     port: int
     weight: int = 1
+    stream: bool = False
+
+    @property
+    def scheme(self) -> str:
+        """What is spoken to it: ``http``, ``https``, ``tcp`` or ``tls``."""
+        return ("tls" if self.tls else "tcp") if self.stream else "https" if self.tls else "http"
 
     @property
     def is_socket(self) -> bool:
@@ -56,7 +64,7 @@ class Server:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
-        return f"{'https' if self.tls else 'http'}://{self.address}"
+        return f"{self.scheme}://{self.address}"
 
     @classmethod
     def from_text(cls, text: str) -> Server:
@@ -73,10 +81,13 @@ class Server:
         if match is None:
             raise InvalidValue(*_fault(text))
         scheme, host, port, parameters = match.groups()
+        stream = scheme in ("tls", "tcp")
+        if stream and not port:
+            raise InvalidValue(f"a stream has no usual port: {scheme}://{host}:PORT", match.start(2))
         number = int(port) if port else 443 if scheme == "https" else 80
         if not 0 < number < 65536:
             raise InvalidValue("a port is a number from 1 to 65535", text.index(port))
-        return cls(scheme == "https", host.strip("[]"), number, _weight(text, parameters))
+        return cls(scheme in ("https", "tls"), host.strip("[]"), number, _weight(text, parameters), stream)
 
 
 def _weight(text: str, parameters: str) -> int:
@@ -95,8 +106,8 @@ def _fault(text: str) -> tuple[str, int]:
     if match := _RELATIVE.match(text):
         return "the path of a socket begins with /", match.end()
     return (
-        "expected http:// or https:// with host:port, unix:/path, or https://unix:/path for TLS on a socket; "
-        "weight=N behind it if wanted",
+        "expected http:// or https:// with host:port, unix:/path, or https://unix:/path for TLS on a socket; or "
+        "tls:// or tcp:// with host:port for what takes no HTTP; weight=N behind it if wanted",
         0,
     )
 
@@ -128,7 +139,8 @@ class Origin:
     servers: tuple[Server, ...] = setting(
         "The servers, without a path: ``https://host:port``, ``http://host:port``, ``unix:/path/to.sock``, or "
         "``https://unix:/path/to.sock`` for TLS on a Unix socket; ``weight=N`` behind it, for requests are spread by "
-        "weight. The host of a socket is ``localhost``."
+        "weight. The host of a socket is ``localhost``. An origin of an exporter or alert that speaks no HTTP has "
+        "``tls://host:port`` or ``tcp://host:port``, and no path map."
     )
     server_name: Word | None = setting(
         "The name sent as SNI and required in the origin's certificate; without the key the host of the server.", None
@@ -212,3 +224,13 @@ class Origin:
     max_header_size: Size = setting(
         "The largest response head; a larger one is an error of the origin.", Size(64 * 1024)
     )
+
+    @property
+    def stream(self) -> bool:
+        """Whether its servers take a stream of bytes that is no HTTP."""
+        return any(server.stream for server in self.servers)
+
+    @property
+    def offered(self) -> tuple[bytes, ...]:
+        """What is offered to a server in TLS (ALPN), the best first."""
+        return () if self.stream else OFFERED[self.protocol]

@@ -223,6 +223,8 @@ def test_a_server_is_read(text: str, server: Server) -> None:
         (Server(True, "2001:db8::1", 80), "https://[2001:db8::1]:80", "[2001:db8::1]:80", "[2001:db8::1]:80"),
         (Server(False, "/run/app.sock", 0), "http://unix:/run/app.sock", "unix:/run/app.sock", "localhost"),
         (Server(True, "/run/app.sock", 0), "https://unix:/run/app.sock", "unix:/run/app.sock", "localhost"),
+        (Server(True, "log.test", 6514, 1, True), "tls://log.test:6514", "log.test:6514", "log.test:6514"),
+        (Server(False, "fd00::1", 601, 1, True), "tcp://[fd00::1]:601", "[fd00::1]:601", "[fd00::1]:601"),
     ],
 )
 def test_a_server_is_written(server: Server, text: str, shown: str, authority: str) -> None:
@@ -238,7 +240,8 @@ def test_a_server_is_written(server: Server, text: str, shown: str, authority: s
         "https://user@a.test", "https://a.test weight=0", "https://a.test weight=1001", "https://a.test heavy=1",
         "https://b\xfccher.test", "https://a.test weight=1.5", "https://a b", "https://[a.test]", "10.0.0.1:80",
         "unix:", "unix:/", "unix:run/app.sock", "unix://run", "ftp://unix:/run/app.sock", "unix:/run/app.sock:/uri",
-        "unix:/run/app.sock heavy=1", "https://unix:/run/app.sock weight=0", "unix:/run/a b", f"unix:/{'x' * 107}",
+        "unix:/run/app.sock heavy=1", "https://unix:/run/app.sock weight=0", "unix:/run/a b", f"unix:/{'x' * 107}", "tls://log.test",
+        "tls:log.test:6514", "tls://log.test:0", "udp://log.test:514", "tls://unix:/run/log.sock",
     ],
 )  # fmt: skip
 def test_what_is_no_server_is_refused(text: str) -> None:
@@ -254,6 +257,8 @@ def test_what_is_no_server_is_refused(text: str) -> None:
     ("unix://run/app.sock", "the path of a socket begins with /", "run"),
     (f"https://unix:/{'x' * 107}", "the path of a socket has at most 107 bytes", "/x"),
     ("https://a.test weight=0", "the only parameter is weight=N, from 1 to 1000", "weight"),
+    ("tls://log.test", "a stream has no usual port: tls://log.test:PORT", "log.test"),
+    ("tcp://log.test:601/path", "a server has no path: the request's own is sent to it", "/path"),
     ("a.test:80", "expected http:// or https:// with host:port, unix:/path, or", "a.test"),
 ])  # fmt: skip
 def test_what_is_wrong_with_a_server_is_said(text: str, sentence: str, at: str) -> None:
