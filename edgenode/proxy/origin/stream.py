@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
@@ -159,14 +160,15 @@ class Stream:
             self._read()
         return waiting
 
-    def end(self) -> Deferred[None]:
+    def end(self, *, bare: bool = False) -> Deferred[None]:
         """Say that nothing follows; fires once the server has ended too, in answer, and so has read all that was sent.
 
         ``read-timeout`` is how long it may take.
 
-        It has not if it ended first, if what it had not read reset the connection, or if its end is not proper:
-        close_notify in TLS. (That a socket is closed with bytes unread sends a reset in place of a FIN, as RFC 1122,
-        section 4.2.2.13, says.)
+        It has not if it ended first, or if what it had not read reset the connection: who closes a socket with bytes
+        unread sends a reset in place of a FIN (RFC 1122, section 4.2.2.13).
+
+        :param bare: whether in TLS a FIN without close_notify will do, which somebody on the way may have forged.
         """
         waiting = self._wait(self._pool.origin.read_timeout)
         if self._waiting is not None:
@@ -175,6 +177,9 @@ class Stream:
             else:
                 self._ending = True
                 self._below = self._copy()
+                connection = self.transport.connection
+                if bare and isinstance(connection, SSL.Connection):
+                    connection.set_options(SSL.OP_IGNORE_UNEXPECTED_EOF)
                 self.transport.half_close()
         return waiting
 
@@ -289,7 +294,7 @@ class Stream:
             self._fail(self._error("the server has ended it"))
 
     def _error(self, reason: str, clean: bool = False) -> OriginError:
-        return ended(reason, self.presented, f"to {self.server}", not self._answered, clean=clean)
+        return ended(reason, self.presented, f"at {self.server}", not self._answered, clean=clean)
 
     def _copy(self) -> socket.socket | None:
         """The socket once more, to see how the connection ends below TLS; without it that has been seen already."""

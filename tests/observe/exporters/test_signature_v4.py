@@ -103,17 +103,15 @@ def test_it_signs_as_botocore_does(
 ) -> None:
     """Whatever the path, the header fields, the body, the time and the keys."""
     auth = pytest.importorskip("botocore.auth")
-    from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials as Theirs
-
+    sending, credentials = pytest.importorskip("botocore.awsrequest"), pytest.importorskip("botocore.credentials")
     ours = signed(
         method, encoded(path), {"host": "s3.test:9000", **headers}, hashlib.sha256(body).hexdigest(),
         moment.replace(tzinfo=datetime.UTC), Credentials("AKID", secret, token), Scope(region),
     )  # fmt: skip
-    request = AWSRequest(method, f"http://s3.test:9000{encoded(path)}", headers=dict(headers), data=body)
+    request = sending.AWSRequest(method, f"http://s3.test:9000{encoded(path)}", headers=dict(headers), data=body)
     request.context["timestamp"] = moment.strftime("%Y%m%dT%H%M%SZ")
     request.context["payload_signing_enabled"] = True
-    signer = auth.S3SigV4Auth(Theirs("AKID", secret, token or None), "s3", region)
+    signer = auth.S3SigV4Auth(credentials.Credentials("AKID", secret, token or None), "s3", region)
     signer._modify_request_before_signing(request)
     canonical = signer.canonical_request(request)
     signature = signer.signature(signer.string_to_sign(request, canonical), request)

@@ -114,15 +114,16 @@ async def test_who_ends_first_has_not_read_everything(pki: PKI, serve: Callable[
 
 
 @BOTH
+@pytest.mark.parametrize("bare", [False, True])
 async def test_a_server_that_closes_with_bytes_unread_has_not_taken_them(
-    pki: PKI, serve: Callable[..., Origin], tls: bool
+    pki: PKI, serve: Callable[..., Origin], tls: bool, bare: bool
 ) -> None:
     """Even if it says close_notify before: the reset of TCP tells."""
 
     def deaf(served: Served) -> None:
         served.receive()
         time.sleep(0.2)  # the rest of it, and the end, lie in its kernel by then
-        if isinstance(served._sock, ssl.SSLSocket):
+        if isinstance(served._sock, ssl.SSLSocket) and not bare:
             served._sock.setblocking(False)
             served.notify()
 
@@ -131,17 +132,21 @@ async def test_a_server_that_closes_with_bytes_unread_has_not_taken_them(
         stream = await open_stream(pool)
         await stream.write(b"first")
         await stream.write(b"x" * 100_000)
-        assert (await fails(stream.end())).kind == "reset"
+        assert (await fails(stream.end(bare=bare))).kind == "reset"
 
 
-async def test_a_bare_fin_is_no_answer_in_tls(pki: PKI, serve: Callable[..., Origin]) -> None:
-    """Anybody on the way could have sent it."""
+async def test_a_bare_fin_is_an_answer_in_tls_only_if_that_will_do(pki: PKI, serve: Callable[..., Origin]) -> None:
+    """For anybody on the way could have sent it."""
     server = serve(Served.stall)
     with pool_to(pki, server.port, stream=True) as pool:
         stream = await open_stream(pool)
         await stream.write(b"a")
         error = await fails(stream.end())
         assert error.kind == "reset"
+        stream = await open_stream(pool)
+        await stream.write(b"b")
+        await stream.end(bare=True)
+    assert server.received == b"ab"
 
 
 async def test_the_name_is_verified_before_a_byte_is_written(pki: PKI, serve: Callable[..., Origin]) -> None:
