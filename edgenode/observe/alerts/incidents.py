@@ -6,7 +6,7 @@ comes, and in each new second; it is raised once, and resolved once its conditio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from math import floor
 from typing import Any
 
@@ -189,12 +189,3 @@ class Machine:
             incident = Incident(str(value), float(since), int(count))
             self._raised[incident.value] = _Raised(incident, float(last))
         self.now = max(self.now, now)
-
-
-def incident_of(kept: Mapping[str, Any]) -> Incident:
-    """An incident as JSON has it.
-
-    :raises ValueError: if it is none, as KeyError and TypeError too.
-    """
-    until = kept["until"]
-    return Incident(str(kept["value"]), float(kept["since"]), int(kept["count"]), None if until is None else float(until))

@@ -21,9 +21,7 @@ CONDITION = Condition(2, 60.0)
 class Obvious:
     """All events are kept, and counted again whenever something is asked."""
 
-    def __init__(
-        self, condition: Condition, resolve_after: float, distinct: bool, at_least: int, start: float
-    ) -> None:
+    def __init__(self, condition: Condition, resolve_after: float, distinct: bool, at_least: int, start: float) -> None:
         self.condition, self.resolve_after, self.distinct, self.at_least = condition, resolve_after, distinct, at_least
         self.start = start
         self.events: list[tuple[float, str, str, bool]] = []
