@@ -134,6 +134,16 @@ class Machine:
             return []
         return self._judge(list(self._raised) or ([""] if self._condition.less else []))
 
+    def set_back(self, now: float) -> None:
+        """The clock was set back: what was counted is forgotten, and what is raised stays so for as long as if it had
+        been true until now."""
+        self.now = self._start = now
+        self._windows.clear()
+        if self._totals is not None:
+            self._totals.clear()
+        for each in self._raised.values():
+            each.last = now
+
     def _judge(self, values: Iterable[str]) -> list[Incident]:
         changes = []
         for value in values:

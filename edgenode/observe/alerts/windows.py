@@ -135,6 +135,10 @@ class Windows:
         """The values of which there was something, the coldest first."""
         return iter(self._windows)
 
+    def clear(self) -> None:
+        """Forget all of it."""
+        self._windows.clear()
+
     def _forget(self, kept: Collection[str]) -> None:
         """The coldest value goes."""
         for value in self._windows:
