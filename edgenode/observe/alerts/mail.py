@@ -39,14 +39,13 @@ class MailSender:
     async def send(self, message: Message) -> None:
         """Send a message.
 
-        :raises NotTaken: if it was not taken, as :class:`~edgenode.model.errors.OriginError` too.
+        :raises Unavailable: if it was not taken, as :class:`~edgenode.model.errors.OriginError` too.
+        :raises Refused: if it never will be.
         """
         alert, node = self._subject.alert, self._subject.node
         mail = mail_of(self._subject, message)
         login = None if alert.mail_user is None else smtp.Login(alert.mail_user, alert.mail_password)
-        refused = await smtp.hand_over(
-            await self._opened(), mail, node if _HOST.fullmatch(node) else _NAMELESS, login
-        )
+        refused = await smtp.hand_over(await self._opened(), mail, node if _HOST.fullmatch(node) else _NAMELESS, login)
         if refused:
             text = "[alert {alert}] the mail server takes no mail for {refused}"
             _log.warn(text, alert=self._subject.name, refused=", ".join(refused))

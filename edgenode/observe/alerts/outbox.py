@@ -18,6 +18,8 @@ from twisted.python.failure import Failure
 
 from edgenode.model.errors import OriginError
 from edgenode.observe.alerts.messages import Message
+from edgenode.observe.exporters.backoff import Backoff
+from edgenode.observe.exporters.receiver import Refused, Unavailable
 
 MOST_WAITING = 100
 """Messages that wait for a receiver; a further one takes the place of the oldest."""
@@ -29,17 +31,9 @@ PATIENCE = 60.0
 """Seconds for one attempt as a whole, whatever the time limits of the origin are."""
 
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 300.0
-"""Seconds until the second attempt, which double from attempt to attempt, and the most of them."""
+"""Seconds until the second attempt, and between any two."""
 
 _log = Logger()
-
-
-class NotTaken(Exception):
-    """A receiver has not taken a message; it may take it later, or from another of its servers."""
-
-
-class Refused(NotTaken):
-    """It never will: it says that the message is wrong."""
 
 
 class Sender(Protocol):
@@ -53,7 +47,8 @@ class Sender(Protocol):
     async def send(self, message: Message) -> None:
         """Have the receiver take a message.
 
-        :raises NotTaken: if it has not, as :class:`~edgenode.model.errors.OriginError` too.
+        :raises Unavailable: if it has not, as :class:`~edgenode.model.errors.OriginError` too.
+        :raises Refused: if it never will.
         """
 
 
@@ -85,12 +80,11 @@ class Outbox:
         self._reactor = reactor
         self._changed = changed
         self._now = now
-        self._jitter = jitter
+        self._backoff = Backoff(_FIRST_WAIT, _LONGEST_WAIT, jitter)
         self._queue: deque[Message] = deque()
         self._told: dict[str, None] = {}
         self._sending: Deferred[None] | None = None
         self._again: IDelayedCall | None = None
-        self._attempts = 0
         self._open = False
         self.sent = self.failed = 0
         self.error = ""
@@ -147,7 +141,8 @@ class Outbox:
         self.sent += 1
         if self.error:
             _log.info("[alert {alert}] {receiver} takes messages again", alert=self._alert, receiver=self.name)
-        self._attempts, self.error = 0, ""
+        self._backoff.succeeded()
+        self.error = ""
         self._told.update(dict.fromkeys(each.identity for each in message.raised if each.until is None))
         self._forget(message)
         self._changed()
@@ -161,19 +156,19 @@ class Outbox:
         too_old = self._now() - message.time > OLDEST
         if too_old or failure.check(Refused):
             self._give_up(self._queue.popleft(), reason)
-            self._attempts, self.error = 0, reason
+            self._backoff.succeeded()
+            self.error = reason
             self._changed()
             self._next()
             return
         if not self.error:
             text = "[alert {alert}] a message was not taken by {receiver}, it is tried again: {reason}"
             _log.warn(text, alert=self._alert, receiver=self.name, reason=reason)
-        if not failure.check(NotTaken, OriginError, TimeoutError, CancelledError):
+        if not failure.check(Unavailable, OriginError, TimeoutError, CancelledError):
             _log.failure("[alert {alert}] a message could not be made", failure, alert=self._alert)
         self.error = reason
-        wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(self._attempts, 20))
-        self._attempts += 1
-        self._again = self._reactor.callLater(wait * (0.5 + self._jitter() / 2), self._retry)
+        wait = self._backoff.failed(getattr(failure.value, "after", 0.0))
+        self._again = self._reactor.callLater(wait, self._retry)
         self._changed()
 
     def _retry(self) -> None:

@@ -15,7 +15,7 @@ from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from edgenode.model.errors import OriginError, printable
-from edgenode.observe.alerts.outbox import NotTaken, Refused
+from edgenode.observe.exporters.receiver import Refused, Unavailable
 
 _MOST_LINES = 100
 """Lines of one reply; a server that greets with all its extensions has twenty."""
@@ -73,14 +73,15 @@ async def hand_over(stream: Stream, mail: Mail, name: str, login: Login | None =
     :param name: what the client calls itself: a host name, or an address in brackets.
     :param login: only for a stream of TLS.
     :returns: the receivers for which the server has refused it; for the others it has taken it.
-    :raises NotTaken: if it was taken for none; :class:`Refused` if it is not worth another attempt.
+    :raises Unavailable: if it was taken for none, as :class:`~edgenode.model.errors.OriginError` too.
+    :raises Refused: if it was, and is not worth another attempt.
     """
     try:
         await _reply(stream, 220, "")
         extensions = await _ask(stream, b"EHLO " + _word(name), 250)
         if login is not None:
             if not any(each.split()[:1] == ["AUTH"] and "PLAIN" in each.split() for each in map(str.upper, extensions)):
-                raise NotTaken("the mail server offers no AUTH PLAIN")
+                raise Unavailable("the mail server offers no AUTH PLAIN")
             await _ask(stream, b"AUTH PLAIN " + login.plain, 235)
         await _ask(stream, b"MAIL FROM:<%b>" % _word(mail.sender), 250, final=True)
         refused = await _receivers(stream, mail.receivers)
@@ -96,13 +97,13 @@ async def hand_over(stream: Stream, mail: Mail, name: str, login: Login | None =
 async def _receivers(stream: Stream, receivers: Sequence[str]) -> tuple[str, ...]:
     """Name the receivers; returns those that are refused.
 
-    :raises NotTaken: if all are.
+    :raises Unavailable: if all are.
     """
-    errors: dict[str, NotTaken] = {}
+    errors: dict[str, Exception] = {}
     for each in receivers:
         try:
             await _ask(stream, b"RCPT TO:<%b>" % _word(each), 250, final=True)
-        except NotTaken as error:
+        except (Unavailable, Refused) as error:
             errors[each] = error
     if len(errors) == len(receivers):
         # Of those that are refused for now and those that are for ever, the first decide: they can be tried again.
@@ -114,7 +115,7 @@ async def _quit(stream: Stream) -> None:
     """Say goodbye, if the server still hears it: the mail is its own already."""
     try:
         await _ask(stream, b"QUIT", 221)
-    except (NotTaken, OriginError):
+    except (Unavailable, OriginError):
         return
 
 
@@ -134,7 +135,7 @@ async def _reply(stream: Stream, expected: int, what: str, final: bool = False) 
         line = await stream.read_line(_LONGEST_LINE)
         found = _LINE.fullmatch(line)
         if found is None or (code and found[1] != code) or len(lines) >= _MOST_LINES:
-            raise NotTaken(f"the mail server does not speak SMTP: {printable(line[:100].decode('latin-1'))}")
+            raise Unavailable(f"the mail server does not speak SMTP: {printable(line[:100].decode('latin-1'))}")
         code, follows = found[1], found[2] == b"-"
         lines.append((found[3] or b"").decode("latin-1"))
     if int(code) != expected:
@@ -144,16 +145,16 @@ async def _reply(stream: Stream, expected: int, what: str, final: bool = False) 
 
 def _refused(code: int, lines: Sequence[str], what: str, final: bool) -> NoReturn:
     reason = f"{what}: the mail server answers {code} {printable(' '.join(lines)[:300])}".rstrip()
-    raise Refused(reason) if final and code >= 500 else NotTaken(reason)
+    raise Refused(reason) if final and code >= 500 else Unavailable(reason)
 
 
 def _word(text: str) -> bytes:
     """What stands in a command: no blank, no line end, nothing but ASCII.
 
-    :raises NotTaken: if it is none, which is a fault of ours.
+    :raises Unavailable: if it is none, which is a fault of ours.
     """
     if not _WORD.fullmatch(text):
-        raise NotTaken(f"not a word of a command: {printable(text)}")
+        raise Unavailable(f"not a word of a command: {printable(text)}")
     return text.encode("ascii")
 
 

@@ -55,9 +55,7 @@ class Watching:
         self._alert = alert
         self._receivers = receivers
         self.name = name
-        self.machine = Machine(
-            alert.threshold, alert.resolve_after, alert.distinct is not None, alert.at_least, start
-        )
+        self.machine = Machine(alert.threshold, alert.resolve_after, alert.distinct is not None, alert.at_least, start)
 
     @property
     def receivers(self) -> Sequence[Receiver]:
