@@ -105,7 +105,7 @@ class JournalUse:
         own = {
             "segment": 0 if writer.segment is None else writer.segment.number,
             "written": writer.log.written,
-            "dropped": writer.log.dropped,
+            "dropped": writer.log.lost,
             "fault": writer.fault,
         }
         process = {"pid": observer.pid, "starts": observer.starts}

@@ -57,7 +57,7 @@ class EventLog:
     :param line: makes a line of a record, in ASCII and without its end.
     :param clock: seconds, for the length of a turn.
     :ivar line: makes a line of a record from now on.
-    :ivar dropped: events that were lost.
+    :ivar lost: events that were lost.
     :ivar written: bytes that were written to the file that is open.
     :raises OSError: if the file cannot be opened.
     """
@@ -79,13 +79,8 @@ class EventLog:
         self._unwritten: deque[bytes] = deque()
         self._size = 0
         self._torn = False
-        self.dropped = self._logged = self.written = 0
+        self.lost = self._logged = self.written = 0
         self._complain_at = 0.0
-
-    @property
-    def lost(self) -> int:
-        """How many events could not be written."""
-        return self._dropped
 
     def record(self, record: Record) -> None:
         """Take a record."""
@@ -139,7 +134,7 @@ class EventLog:
         self.flush()
         if self._unwritten:
             self._give_up("the node ends")
-        if self.dropped > self._logged:
+        if self.lost > self._logged:
             self._complain("in the last minute")
         if self._output is not None:
             self._output.close()
@@ -230,7 +225,7 @@ class EventLog:
 
     def _drop(self, count: int, reason: str) -> bool:
         """Count events that are lost; whether that is logged at once."""
-        self.dropped += count
+        self.lost += count
         now = time.monotonic()
         if now < self._complain_at:  # else whoever sends requests to a node with a full disk would fill its log too
             return False
@@ -239,8 +234,8 @@ class EventLog:
         return True
 
     def _complain(self, reason: str) -> None:
-        self._logged = self.dropped
-        _log.error("{count} events lost so far: {reason}", count=self.dropped, reason=reason)
+        self._logged = self.lost
+        _log.error("{count} events lost so far: {reason}", count=self.lost, reason=reason)
 
 
 class _Output:

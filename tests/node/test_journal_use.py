@@ -6,18 +6,13 @@ import contextlib
 import json
 import os
 import pathlib
-import signal
 from collections.abc import AsyncIterator
 
 import pytest
-from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from edgenode.node.journal_use import JournalUse
-from edgenode.node.observer import LOCK as OBSERVERS_LOCK
-from edgenode.node.observers import PARTS
 from edgenode.observe.journal.segments import segments
-from edgenode.observe.journal.writer import LOCK
-from tests.support.node import OK, PKI, Changes, Node, Origin, answering, get, in_thread, started, until
+from tests.support.node import PKI, Changes, Node, Origin, get, in_thread, started, until
 
 
 def kept(folder: pathlib.Path) -> Changes:
