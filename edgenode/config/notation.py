@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from edgenode.config import error_pages
 from edgenode.config import value_readers as values
@@ -22,7 +22,7 @@ from edgenode.config.value_readers import Scope
 from edgenode.model import durations, settings
 from edgenode.model.errors import InvalidValue
 from edgenode.model.extensions import Factory, installed
-from edgenode.model.settings import Between, Choice, Extends, File, Reference, Tag
+from edgenode.model.settings import Between, Choice, Extends, File, Reference, Tag, Variants
 from edgenode.observe.event_expressions import EventExpression
 from edgenode.policy.responses import ErrorPage
 from edgenode.policy.tagging import check_own_tag
@@ -53,6 +53,7 @@ class Notation:
     :ivar repeats: whether a list may have the same item several times.
     :ivar extends: finds the extension of a text, whose keys stand beside this one; ``None`` for one that is built in.
         Raises :class:`InvalidValue`.
+    :ivar variants: the class of the keys that stand beside each of its words.
     """
 
     title: str
@@ -65,6 +66,7 @@ class Notation:
     seeks: bool = False
     repeats: bool = False
     extends: Callable[[str], Factory | None] | None = None
+    variants: Mapping[str, type[Any]] = field(factory=dict, hash=False)
 
     def parse(self, text: str, scope: Scope) -> tuple[Any, list[InvalidValue]]:
         """Read a whole text.
@@ -155,6 +157,10 @@ def _marked(mark: object) -> Notation | None:
         case Extends(kind=kind, words=words):
             title = f"{_alternatives(words)} | extension" if words else "extension"
             return Notation(title, lambda text, _: text, extends=partial(_factory, kind, words))
+        case Variants(classes=classes):
+            read = partial(_variant, classes)
+            title = _alternatives(tuple(classes))
+            return Notation(title, lambda text, _: _one_of(tuple(classes), text), extends=read, variants=classes)
         case Reference(kind=kind, repeats=repeats):
             return Notation(f"``[{kind}]``", partial(_name, kind), refers_to=kind, repeats=repeats)
         case Between(least=least, most=most):
@@ -190,6 +196,11 @@ def _factory(kind: str, words: Sequence[str], text: str) -> Factory | None:
     if words and ":" not in text:
         _one_of((*words, *installed(kind)), text)
     return Factory.named(kind, text)
+
+
+def _variant(classes: Mapping[str, type[Any]], text: str) -> Factory:
+    _one_of(tuple(classes), text)
+    return Factory(lambda name, keys: keys, classes[text])
 
 
 def _name(kind: str, text: str, scope: Scope) -> str:

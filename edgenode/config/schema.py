@@ -118,9 +118,7 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
             entries += read_entries
             found = found or wrong
         elif extending.fault is None:  # else it may be one of the extension's
-            homes = " and ".join(f"[{each}]" for each in scope.homes.get(key, ()) if each != written.kind)
-            hint = f"; it is a key of {homes}" if homes else notation.suggestion(key, _keys(cls, known))
-            found = [InvalidValue(f"unknown key{hint}")]
+            found = _unknown(written, cls, known, key, scope)
         problems += [
             located(written.header, key, text, problem, whole, written.lines.get(key, ())) for problem in found
         ]
@@ -137,6 +135,21 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
         return cls(**arguments), []
     except InvalidValue as problem:
         return None, [of_whole(written, problem)]
+
+
+def _unknown(
+    written: IniSection, cls: type, known: Mapping[str, Setting], key: str, scope: Scope
+) -> list[InvalidValue]:
+    """What is said of a key that the section has not."""
+    for deciding, setting in known.items():
+        words = [word for word, each in setting.notation.variants.items() if key in settings(each)]
+        if words and deciding not in written.values:
+            return []  # it is one once the key that decides is there, and that this is missing is said
+        if words:
+            return [InvalidValue(f"this is a key of {deciding} = {' and of '.join(words)}")]
+    homes = " and ".join(f"[{each}]" for each in scope.homes.get(key, ()) if each != written.kind)
+    hint = f"; it is a key of {homes}" if homes else notation.suggestion(key, _keys(cls, known))
+    return [InvalidValue(f"unknown key{hint}")]
 
 
 def of_whole(written: IniSection, problem: InvalidValue) -> Problem:
@@ -214,6 +227,14 @@ def keys_of(factory: Factory, taken: Iterable[str]) -> Mapping[str, Setting]:
     if both is not None:
         raise InvalidValue(f"the extension has a key {both}, which is one of the section itself", 0)
     return own
+
+
+def variants_of(cls: type) -> Iterator[tuple[str, str, Mapping[str, Setting]]]:
+    """The words of a section that have keys of their own: each with what it is, and its keys."""
+    for setting in settings(cls).values():
+        for word, each in setting.notation.variants.items():
+            help = (each.__doc__ or "").partition("\n\n")[0]
+            yield word, " ".join(help.split()), settings(each)
 
 
 def values_of(section: Any) -> Mapping[str, tuple[Setting, Any]]:

@@ -14,10 +14,7 @@ from typing import Any, TypeVar
 from attrs import field, frozen
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred, TimeoutError
-from twisted.internet.protocol import Protocol
 from twisted.internet.threads import deferToThreadPool
-from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
@@ -26,6 +23,7 @@ from edgenode.model.settings import Seconds
 from edgenode.model.urls import Address, read_address
 from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.origin.agent import OriginAgent
+from edgenode.proxy.origin.bounded_body import BoundedBody, Incomplete, TooLarge
 from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import Origin, Server
 from edgenode.proxy.origin.pool import OriginPool
@@ -148,9 +146,13 @@ class Fetcher:
                 return None
             if response.code != 200:
                 raise FetchError(f"the server answers {response.code}")
-            body = _Body(max_size)
+            body = BoundedBody(max_size)
             response.deliverBody(body)
             data = await body.done
+        except TooLarge:
+            raise FetchError("it is larger than max-size") from None
+        except Incomplete:
+            raise FetchError("the connection ended before the document") from None
         finally:
             pool.abort()
         coding = _single(response.headers, b"content-encoding").lower()
@@ -187,41 +189,6 @@ def _redirected(address: Address, response: IResponse) -> Address:
         return read_address(url)
     except ValueError:  # of urllib, and InvalidValue
         raise FetchError(f"redirected to {location[:200]!r}, which is no https address") from None
-
-
-class _Body(Protocol):
-    """Collects a body.
-
-    :param most: bytes; more are an error.
-    :ivar done: fires with it.
-    """
-
-    transport: Any
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._data = bytearray()
-        self.done: Deferred[bytes] = Deferred(lambda _: self.transport.abortConnection())
-
-    def dataReceived(self, data: bytes) -> None:
-        self._data += data
-        if len(self._data) > self._most:
-            self._end(FetchError("it is larger than max-size"))
-            self.transport.abortConnection()
-
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        if reason is not None and reason.check(ResponseDone):
-            self._end(None)
-        else:  # PotentialDataLoss too: whoever cuts the connection could cut the document anywhere
-            self._end(FetchError("the connection ended before the document"))
-
-    def _end(self, error: FetchError | None) -> None:
-        if self.done.called:
-            return
-        if error is None:
-            self.done.callback(bytes(self._data))
-        else:
-            self.done.errback(error)
 
 
 def unpack(data: bytes, most: int) -> bytes:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar, NewType
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from edgenode.model.errors import InvalidValue
 
@@ -138,6 +139,16 @@ class Extends:
 
     kind: str
     words: tuple[str, ...] = ()
+
+
+@frozen
+class Variants:
+    """Marks a ``str`` as one of several words, each of which has keys of its own that stand beside it in the section.
+
+    :ivar classes: the frozen class of the keys of each word.
+    """
+
+    classes: Mapping[str, type[Any]] = field(hash=False)
 
 
 @frozen

@@ -28,10 +28,11 @@ from edgenode.model.errors import ConfigurationError
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
+from edgenode.observe.exporters.exporting import Exporting
 from edgenode.observe.journal.positions import Positions
 from edgenode.observe.observing import ObserverPart, Observing
 
-PARTS: tuple[Callable[[Observing], ObserverPart], ...] = ()
+PARTS: tuple[Callable[[Observing], ObserverPart], ...] = (Exporting,)
 """What makes each part."""
 
 LOCK = "observer.lock"
