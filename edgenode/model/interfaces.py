@@ -12,6 +12,7 @@ from edgenode.model.decision import Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import ClientIdentity, Connection, Exchange
 from edgenode.model.presentation import Presentation
+from edgenode.model.trace import Trace
 from edgenode.model.websocket import WebSocketState
 
 
@@ -127,6 +128,10 @@ class Record(Protocol):
     @property
     def websocket(self) -> WebSocketState | None:
         """How a WebSocket stands, in the events behind that of its handshake; else ``None``."""
+
+    @property
+    def trace(self) -> Trace | None:
+        """Where it stands in a trace; ``None`` if there is none."""
 
     @property
     def received(self) -> int:

@@ -169,6 +169,7 @@ class Assembly:
             edge.told_headers,
             self.configuration.listeners[listener].alpn if self._protocols is None else self._protocols,
             edge.drain_timeout,
+            self.configuration.traces.tracing,
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from edgenode.node.journal_use import JournalUse
 from edgenode.node.metrics_use import MetricsUse
 from edgenode.node.observation import Part, Running
+from edgenode.node.traces_use import TracesUse
 
-PARTS: tuple[Callable[[Running, Any], Part], ...] = (MetricsUse, JournalUse)
+PARTS: tuple[Callable[[Running, Any], Part], ...] = (MetricsUse, JournalUse, TracesUse)
 """What makes each part, of the node and its reactor."""

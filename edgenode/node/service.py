@@ -199,9 +199,6 @@ class EdgeService(Service):
     def _close(self, result: object) -> Deferred[Any] | None:
         if not self._stopped or self._leaving:  # another life has begun meanwhile
             return None
-        for pool in (*self.pools.values(), *self._retired):
-            pool.abort()
-        self._deadlines.stop()
         self._replaced.clear()
         if self._freeing is not None:
             self._freeing.cancel()
@@ -215,7 +212,14 @@ class EdgeService(Service):
             self._logs.close()
         if self._own is not None:
             self._own.close()
-        return DeferredList([self._extensions.stop(), self._observation.stop()])
+        return DeferredList([self._extensions.stop(), self._observation.stop()]).addCallback(self._disconnect)
+
+    def _disconnect(self, result: object) -> None:
+        """Leave the origins, once nobody has anything to send to one."""
+        if self._stopped:
+            for pool in (*self.pools.values(), *self._retired):
+                pool.abort()
+            self._deadlines.stop()
 
     def stopService(self) -> Deferred[Any]:
         """Accept no more, let open requests finish within ``drain-timeout``, then end.

@@ -16,6 +16,7 @@ from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Request
 from edgenode.model.interfaces import Record
 from edgenode.model.presentation import Presentation
+from edgenode.model.trace import Trace
 from edgenode.observe.event_fields import ALL_ROWS, ROWS, Row
 from edgenode.observe.event_schema import Event
 from edgenode.observe.event_values import (
@@ -41,14 +42,19 @@ def event_line(record: Record) -> str:
 
     :returns: a line without its end, printable ASCII.
     """
-    exchange, decision, standing = record.exchange, record.decision, record.standing
+    exchange = record.exchange
+    decision = record.decision
+    standing = record.standing
     prefix = "" if standing is None else standing.event_prefix
     if not prefix:
         prefix = _fixed(record)
         if standing is not None:
             standing.event_prefix = prefix
-    request, action, error = exchange.request, decision.action, record.error
-    began, ended = record.began, record.ended
+    request = exchange.request
+    action = decision.action
+    error = record.error
+    began = record.began
+    ended = record.ended
     decided = record.decided or ended
     answered = record.answered or ended
     line = _EVENT[:]
@@ -81,6 +87,8 @@ def event_line(record: Record) -> str:
         line[-1] = f'{line[-1][:-1]},"grpc_status":{record.grpc_status}}}'
     if record.websocket is not None:
         line[-1] = f'{line[-1][:-1]},"websocket":{{{_of_websocket(record.websocket)}}}}}'
+    if record.trace is not None:
+        line[-1] = f'{line[-1][:-1]},"trace":{_trace(record.trace)}}}'
     return "".join(line)
 
 
@@ -145,6 +153,10 @@ def _request(request: Request, names: tuple[bytes, ...]) -> str:
     return b"".join(members).decode("ascii")
 
 
+def _trace(trace: Trace) -> str:
+    return _TRACE % (octets(trace.trace_id), octets(trace.span_id), "true" if trace.sampled else "false")
+
+
 def _error(error: ClientError | OriginError) -> str:
     """Whose fault, the status inside, which may differ from the one sent, and the reason."""
     if isinstance(error, ClientError):
@@ -189,6 +201,7 @@ _FRAMING = f'","version":{_FRAMING.removesuffix("%s}")}{{'
 _AS_USUAL = _framing(version((1, 1)), "0")
 _ORIGIN = _template(ALL_ROWS["origin"].inner, optional=False)
 _ORIGIN_ERROR = _template(ALL_ROWS["error"].inner)
+_TRACE = _template(ALL_ROWS["trace"].inner)
 _CLIENT_ERROR = _template(ALL_ROWS["error"].inner, optional=False)
 
 

@@ -371,6 +371,14 @@ class EventWebSocket(TypedDict):
     ]
 
 
+class EventTrace(TypedDict):
+    """Where the request stands in a trace (W3C Trace Context), if ``[traces]`` is in use."""
+
+    trace_id: Annotated[Octets, "trace_id", "The trace by its identifier, 32 hexadecimal digits."]
+    span_id: Annotated[Octets, "span_id", "The node's span in it, 16 hexadecimal digits."]
+    sampled: Annotated[Flag, "sampled", "Whether spans were made of the request."]
+
+
 class EventTimings(TypedDict):
     """The times that the exchange took."""
 
@@ -425,3 +433,4 @@ class Event(TypedDict):
         ]
     ]
     websocket: NotRequired[Annotated[EventWebSocket, "websocket"]]
+    trace: NotRequired[Annotated[EventTrace, "trace"]]

@@ -10,6 +10,7 @@ from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Exchange
 from edgenode.model.interfaces import EVENT_HEADERS, Record, Standing
 from edgenode.model.presentation import Presentation
+from edgenode.model.trace import Trace
 from edgenode.model.websocket import WebSocketState
 
 
@@ -35,6 +36,7 @@ class EventRecord:
     reused = False
     presented: Presentation | None = None
     websocket: WebSocketState | None = None
+    trace: Trace | None = None
     decided = answered = queued = 0.0
 
     def __init__(self, listener: str, exchange: Exchange, at: float = 0.0, began: float = 0.0) -> None:
@@ -54,5 +56,5 @@ class EventRecord:
 
 _FOLLOWING = (
     "standing", "event_headers", "identifier", "origin", "server", "left_out", "status", "tries", "origin_status",
-    "reused", "presented", "decided", "answered", "queued", "origin_protocol",
+    "reused", "presented", "decided", "answered", "queued", "origin_protocol", "trace",
 )  # fmt: skip

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from edgenode.model.decision import Decision, Forward, Respond
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Response
+from edgenode.model.trace import Trace
 from edgenode.proxy import grpc
 from edgenode.proxy.answers import AnsweredRequest, added_lines, ruled_lines
 from edgenode.proxy.expectation import Expectation
@@ -49,6 +50,7 @@ class ProxyExchange(AnsweredRequest):
     _call: grpc.CallDeadline | None = None
     _interim_waits = False
     websocket = None
+    trace: Trace | None = None
 
     def __init__(self, session: ClientSession, load: Load, stream: ClientStream, head: RequestHead) -> None:
         self.time = now = session.now()
@@ -57,7 +59,7 @@ class ProxyExchange(AnsweredRequest):
         self._load = load
         self._client = stream
         self.arrive(session, head, now)
-        reported = reported_identifier(head) if session.behind_proxy else None
+        reported = session.behind_proxy and reported_identifier(head)
         self.identifier = self.exchange.identifier = reported or new_identifier()
         if head.length != 0:
             self._request_done = False

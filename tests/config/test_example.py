@@ -39,6 +39,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         "pki/public/shop.passphrase",
         "pki/challenge.keys",
         "pki/redis.password",
+        "pki/traces.token",
         "geo/GeoLite2-City.mmdb",
         "geo/GeoLite2-Country.mmdb",
         "geo/GeoLite2-ASN.mmdb",
@@ -117,7 +118,7 @@ def test_what_is_commented_out_is_the_default(example: pathlib.Path) -> None:
                     "trust-store": ["internal"],
                     "certificate": ["edge-client"],
                     "dynamic-rule": ["scanners"],
-                    "origin": ["collector"],
+                    "origin": ["collector", "shop"],
                 },
             )
             value, problems = setting.notation.parse(match[2], scope)

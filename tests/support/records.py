@@ -20,6 +20,7 @@ from edgenode.model.exchange import (
 )
 from edgenode.model.interfaces import EVENT_HEADERS
 from edgenode.model.presentation import Presentation
+from edgenode.model.trace import Trace
 from edgenode.model.websocket import WebSocketState
 
 
@@ -60,6 +61,7 @@ class FakeRecord:
     grpc_status: int | None = None
     origin_protocol: str = ""
     websocket: WebSocketState | None = None
+    trace: Trace | None = None
 
 
 NOON = datetime.datetime(2026, 11, 21, 12, tzinfo=datetime.UTC)

@@ -20,6 +20,7 @@ from edgenode.config.checks import (
     sections,
     state,
     streams,
+    traces,
 )
 from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
@@ -38,6 +39,7 @@ OF_SECTIONS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
     state.state,
     journal.journal,
     observing.exporters,
+    traces.traces,
     rules.without_effect,
     actions.actions,
     actions.clamped_modes,

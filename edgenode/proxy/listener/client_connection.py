@@ -84,6 +84,7 @@ class Listening(Protocol):
 
     :ivar speak: makes the speaker of a connection whose handshake is done.
     :ivar handshakes: where handshakes are counted.
+    :ivar exchange: makes the exchange of a request.
     """
 
     reactor: Any
@@ -92,6 +93,7 @@ class Listening(Protocol):
     context: ListenerContext
     handshakes: HandshakeCounts
     speak: Callable[[ClientConnection], Speaker]
+    exchange: Callable[[ClientSession, Load, ClientStream, RequestHead], ProxyExchange]
 
     def limits(self, admitted: Admitted) -> ClientLimits:
         """What a connection is held to."""
@@ -400,7 +402,7 @@ class ClientConnection:
         """Handle a request; ``None`` if its response is complete already."""
         session, port = self.session, self._port
         assert session is not None
-        exchange = ProxyExchange(session, port.load, stream, head)
+        exchange = port.exchange(session, port.load, stream, head)
         return exchange if exchange.start(self.admitted.exceeded) else None
 
     def authority(self) -> bytes:

@@ -6,6 +6,7 @@ from attrs import frozen
 
 from edgenode.model.interfaces import IEventSink
 from edgenode.proxy.routing import Router
+from edgenode.proxy.trace_context import Tracing
 from edgenode.proxy.trusted_proxies import TrustedProxies
 
 
@@ -21,6 +22,7 @@ class ListenerContext:
     :ivar protocols: the application protocols spoken, as ALPN names them, the preferred first.
     :ivar event_headers: the names, in lower case, of the header fields whose values events hold.
     :ivar drain_timeout: how long what a reload, or a stop, has ended may still go on, seconds.
+    :ivar tracing: how traces begin; ``None`` if requests stand in none.
     """
 
     listener: str
@@ -31,3 +33,4 @@ class ListenerContext:
     event_headers: tuple[bytes, ...]
     protocols: tuple[bytes, ...] = ()
     drain_timeout: float = 30.0
+    tracing: Tracing | None = None

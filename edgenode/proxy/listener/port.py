@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -22,13 +23,17 @@ from zope.interface import implementer
 from edgenode.model.exchange import Address
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.descriptors import DESCRIPTORS
+from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.listener.binding import listening_socket
 from edgenode.proxy.listener.client_connection import ClientConnection, Speaker
+from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.handshake_counts import HandshakeCounts
 from edgenode.proxy.listener.limits import Admitted, ClientLimits, Load
 from edgenode.proxy.listener.listener import Listener
 from edgenode.proxy.listener.speakers import speak as speak_http
+from edgenode.proxy.streams import ClientStream, RequestHead
+from edgenode.proxy.traced_exchange import TracedExchange
 
 _ACCEPTS = 16
 """How many connections are accepted before the reactor gets its turn."""
@@ -82,6 +87,10 @@ class Port:
     def _take(self, listener: Listener, context: ListenerContext) -> None:
         self.listener = listener
         self.context = context
+        tracing = context.tracing
+        self.exchange: Callable[[ClientSession, Load, ClientStream, RequestHead], ProxyExchange] = (
+            ProxyExchange if tracing is None else partial(TracedExchange, tracing=tracing)
+        )
         self._limits = ClientLimits.of(listener)
         self._rejection_limits = self._limits.hurried()
 

@@ -1,0 +1,374 @@
+"""Spans on their way to a collector: they wait for others, and are sent together, by OTLP over HTTP.
+
+Law: who is traced waits for nobody. What waits has a bound, and so has every turn of the reactor; what a collector does
+not take is dropped and counted, whether it is down, slow, full or lying. Nothing of a request to it is traced.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
+
+from edgenode.model.errors import InvalidValue, OriginError
+from edgenode.model.interfaces import IEventSink, Record
+from edgenode.observe.traces.traces import Traces
+from edgenode.proxy.origin.agent import OriginAgent
+from edgenode.proxy.origin.bounded_body import BoundedBody, Incomplete, TooLarge
+from edgenode.proxy.origin.pool import OriginPool
+
+PIECE = 8
+"""Requests whose spans are made in one turn of the reactor."""
+
+TRIES = 6
+"""How often a batch is sent; then it is dropped."""
+
+FAREWELL = 5.0
+"""Seconds for what still waits when the node stops."""
+
+_AGAIN = frozenset((429, 502, 503, 504))
+"""The statuses after which a batch is sent again (https://opentelemetry.io/docs/specs/otlp/#failures-1)."""
+
+_FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 300.0
+_LARGEST_ANSWER = 64 * 1024
+_COMPLAINTS = 60.0
+"""Seconds between two lines in the log about what is not taken."""
+
+_log = Logger()
+
+
+class Writer(Protocol):
+    """Writes spans: :class:`edgenode.observe.traces.spans.SpanWriter`."""
+
+    def write(self, records: Sequence[Record]) -> bytes:
+        """See there."""
+
+
+@define
+class Counts:
+    """What became of requests whose spans are made.
+
+    :ivar sent: those whose spans were taken.
+    :ivar dropped: those for which there was no place.
+    :ivar failed: those whose spans could not be made, or were not taken.
+    :ivar rejected: spans that the collector has refused of those that it took.
+    :ivar why: why the last attempt failed; empty if it did not.
+    """
+
+    sent: int = 0
+    dropped: int = 0
+    failed: int = 0
+    rejected: int = 0
+    why: str = ""
+
+
+@frozen
+class _Again(Exception):
+    """A batch was not taken, and may be later.
+
+    :ivar after: when, seconds; 0 if nobody says it.
+    """
+
+    why: str
+    after: float = 0.0
+
+
+@frozen
+class _Refused(Exception):
+    why: str
+
+
+@implementer(IEventSink)
+class SpanSender:
+    """Takes records, and sends their spans.
+
+    :param section: ``[traces]``.
+    :param pool: the connections to the collector.
+    :param writer: writes spans.
+    :param rejected: reads what a collector answers: see :func:`edgenode.observe.traces.spans.rejected`.
+    :param reactor: its timers.
+    :ivar counts: what became of them.
+    :ivar pool: may be replaced by one that takes its place.
+    """
+
+    def __init__(
+        self,
+        section: Traces,
+        pool: OriginPool,
+        writer: Writer,
+        rejected: Callable[[bytes], tuple[int, str]],
+        reactor: Any,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.pool = pool
+        self.counts = Counts()
+        self._section = section
+        self._writer = writer
+        self._rejected = rejected
+        self._reactor = reactor
+        self._jitter = jitter
+        self._agent = OriginAgent(lambda: self.pool)
+        self._queue: deque[Record] = deque()
+        self._timer: Any = None
+        self._sending: Deferred[None] | None = None
+        self._in_hand = 0
+        self._pausing = self._stopped = False
+        self._complain_at = float("-inf")
+
+    @property
+    def waiting(self) -> int:
+        """How many requests have spans that are not sent yet."""
+        return len(self._queue) + self._in_hand
+
+    def record(self, record: Record) -> None:
+        """Take a record, if it is sampled."""
+        trace = record.trace
+        if trace is None or not trace.sampled:
+            return
+        if record.websocket is not None and record.websocket.code is None:  # one of its messages
+            return
+        queue, section = self._queue, self._section
+        if self._stopped or len(queue) >= section.queue:
+            self.counts.dropped += 1
+            return
+        queue.append(record)
+        if self._sending is None:
+            if len(queue) >= section.batch:
+                self._begin_in(0.0)
+            elif self._timer is None:
+                self._begin_in(section.interval)
+
+    def start(self) -> None:
+        """Take records, if that was ended by :meth:`stop`."""
+        self._stopped = False
+
+    def stop(self) -> Deferred[None]:
+        """Send what waits, within :data:`FAREWELL`, and take no more; the Deferred does not fail. A collector that is
+        waited for is not asked again."""
+        self._stopped = True
+        self._end_timer()
+        if self._pausing and self._sending is not None:
+            self._sending.cancel()
+        elif self._sending is None:
+            self._begin()
+        if self._sending is None:
+            return succeed(None)
+        over: Deferred[None] = Deferred()
+        patience = self._reactor.callLater(FAREWELL, self._sending.cancel)
+
+        def end(result: object) -> None:
+            if patience.active():
+                patience.cancel()
+            over.callback(None)
+
+        self._sending.addBoth(end)
+        return over
+
+    # -- when ---------------------------------------------------------------------------------------------------------
+
+    def _begin_in(self, seconds: float) -> None:
+        self._end_timer()
+        self._timer = self._reactor.callLater(seconds, self._begin)
+
+    def _end_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _begin(self) -> None:
+        self._timer = None
+        if self._queue and self._sending is None:
+            sending = Deferred.fromCoroutine(self._send())
+            if not sending.called:
+                self._sending = sending
+            sending.addBoth(self._ended)
+
+    def _ended(self, result: object) -> None:
+        """Nothing is under way any more: what is left has failed, or waits for others."""
+        self._sending = None
+        if self._in_hand:
+            self._lose(self._in_hand, "it was not taken in time")
+        if self._stopped and self._queue:
+            left = len(self._queue)
+            self._queue.clear()
+            self._lose(left, "it was not taken before the node stopped")
+        elif self._queue:
+            self._begin_in(0.0 if len(self._queue) >= self._section.batch else self._section.interval)
+
+    async def _send(self) -> None:
+        """Send a batch; when the node stops, all there is."""
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._section.batch))]
+            self._in_hand = len(batch)
+            body = await self._written(batch)
+            if body:
+                await self._deliver(body)
+            if not self._stopped:
+                return
+
+    async def _written(self, batch: list[Record]) -> bytes:
+        """The spans of a batch, in turns."""
+        parts = []
+        for at in range(0, len(batch), PIECE):
+            piece = batch[at : at + PIECE]
+            try:
+                parts.append(self._writer.write(piece))
+            except Exception:
+                _log.failure("spans could not be made")
+                self.counts.failed += len(piece)
+                self._in_hand -= len(piece)
+            await deferLater(self._reactor, 0)
+        return b"".join(parts)
+
+    # -- to the collector ---------------------------------------------------------------------------------------------
+
+    async def _deliver(self, body: bytes) -> None:
+        """Send a batch until it is taken, or refused, or was sent often enough."""
+        for number in range(TRIES):
+            try:
+                answer = await Deferred.fromCoroutine(self._post(body)).addTimeout(self._section.timeout, self._reactor)
+            except _Again as error:
+                why, after = error.why, error.after
+            except _Refused as error:
+                self._lose(self._in_hand, error.why)
+                return
+            except TimeoutError:
+                why, after = f"no answer within {self._section.timeout:g} s", 0.0
+            else:
+                self._taken(answer)
+                return
+            self.counts.why = why
+            if self._stopped or number + 1 == TRIES:
+                break
+            pause = _FIRST_PAUSE * 2**number * (1 + self._jitter()) / 2
+            self._pausing = True
+            try:
+                await deferLater(self._reactor, max(pause, after))
+            finally:
+                self._pausing = False
+        self._lose(self._in_hand, why)
+
+    async def _post(self, body: bytes) -> bytes:
+        """Send a batch once.
+
+        :returns: what the collector says of it.
+        :raises _Again: if it may be taken later.
+        :raises _Refused: if it will not.
+        """
+        try:
+            response = await self._agent.request(b"POST", self._uri(), self._headers(), _Whole(body))
+        except CancelledError:
+            raise
+        except InvalidValue as error:
+            raise _Again(error.sentence) from None
+        except Exception as error:
+            found = OriginError.of(error)
+            raise _Again(str(error) if found is None else found.reason) from None
+        answer = BoundedBody(_LARGEST_ANSWER)
+        response.deliverBody(answer)
+        try:
+            said = await answer.done
+        except (TooLarge, Incomplete):
+            said = b""
+        code = response.code
+        if code in _AGAIN:
+            raise _Again(f"the collector answers {code}", _after(response.headers))
+        if not 200 <= code < 300:
+            raise _Refused(f"the collector answers {code}")
+        return said
+
+    def _uri(self) -> bytes:
+        origin = self.pool.origin
+        server = origin.servers[0]
+        host = origin.server_name or server.name
+        host = f"[{host}]" if ":" in host else host
+        return f"{'https' if server.tls else 'http'}://{host}{self._section.path}".encode("ascii")
+
+    def _headers(self) -> Headers:
+        section = self._section
+        headers = Headers({b"content-type": [b"application/x-protobuf"], b"user-agent": [b"edgenode"]})
+        token = section.read_token()
+        if token is not None:
+            name = section.token_header.lower()
+            headers.addRawHeader(
+                name.encode("ascii"), f"{'Bearer ' if name == 'authorization' else ''}{token}".encode()
+            )
+        return headers
+
+    def _taken(self, answer: bytes) -> None:
+        self.counts.sent += self._in_hand
+        self.counts.why = ""
+        self._in_hand = 0
+        rejected, why = self._rejected(answer)
+        if rejected:
+            self.counts.rejected += rejected
+            self._complain(f"the collector rejects {rejected} spans: {_printable(why)}")
+
+    def _lose(self, requests: int, why: str) -> None:
+        self.counts.failed += requests
+        self.counts.why = why
+        self._in_hand = 0
+        self._complain(why)
+
+    def _complain(self, why: str) -> None:
+        now = time.monotonic()
+        if now >= self._complain_at:
+            self._complain_at = now + _COMPLAINTS
+            counts = self.counts
+            _log.warn(
+                "traces: {sentence}; of {failed} requests so far spans were not taken, of {dropped} not even kept",
+                sentence=why,
+                failed=counts.failed,
+                dropped=counts.dropped,
+            )
+
+
+@implementer(IBodyProducer)
+@define(eq=False)
+class _Whole:
+    """A body that is there."""
+
+    _body: bytes
+    length: int = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.length = len(self._body)
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        """Write all of it."""
+        consumer.write(self._body)
+        return succeed(None)
+
+    def pauseProducing(self) -> None:
+        """It is written already."""
+
+    resumeProducing = stopProducing = pauseProducing
+
+
+def _after(headers: Headers) -> float:
+    """Seconds that a collector asks to be left alone for (RFC 9110, section 10.2.3), bounded; 0 if it does not."""
+    values = headers.getRawHeaders(b"retry-after", [])
+    text = values[0].decode("latin-1").strip() if len(values) == 1 else ""
+    if text.isascii() and text.isdecimal():
+        return min(_LONGEST_PAUSE, float(text[:9]))
+    try:
+        when = email.utils.parsedate_to_datetime(text)
+        return min(_LONGEST_PAUSE, max(0.0, when.timestamp() - time.time()))
+    except (ValueError, OverflowError):
+        return 0.0
+
+
+def _printable(text: str) -> str:
+    return "".join(each for each in text[:200] if " " <= each <= "~")

@@ -1,0 +1,131 @@
+"""W3C Trace Context (https://www.w3.org/TR/trace-context/): a trace is continued, or begun.
+
+Law: what is not exactly a ``traceparent`` is none, and the trace begins here; a ``tracestate`` goes with the
+``traceparent`` that it came with, or not at all. Identifiers cannot be guessed, and no two processes have the same.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+from attrs import frozen
+
+from edgenode.model.trace import Trace
+
+TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
+
+PARENTS = ("trusted-proxies", "respect", "ignore")
+"""Whose traces are continued: those of the trusted proxies, of everybody, of nobody."""
+
+_TRACEPARENT = re.compile(
+    # Version 00 has that length and no other; of a later one it is the beginning; ff is none (section 3.2.2).
+    rb"(?=00.{53}\Z|(?!00|ff)[0-9a-f]{2})[0-9a-f]{2}-"
+    rb"(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?",
+    re.DOTALL,
+)
+_MEMBER = re.compile(  # section 3.3.1.3
+    rb"[a-z0-9][a-z0-9_*/@-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+)
+_MOST_MEMBERS = 32
+_LONGEST_STATE = 512
+_LONG_MEMBER = 128
+_SAMPLED, _KNOWN = 1, 3  # and that the identifier is random: level 2, section 3.2.2.5
+_FLAGS = {b"00": (b"00", False), b"01": (b"01", True)}
+
+_drawn: list[bytes] = []
+os.register_at_fork(after_in_child=_drawn.clear)
+
+
+def new_ids() -> bytes:
+    """48 random digits, for the identifiers of a trace and of a span."""
+    if not _drawn:  # the system is asked for many at a time
+        digits = os.urandom(24 * 128).hex().encode("ascii")
+        _drawn.extend(digits[at : at + 48] for at in range(0, len(digits), 48))
+    ids = _drawn.pop()
+    return ids if ids[:32].strip(b"0") and ids[32:].strip(b"0") else new_ids()
+
+
+def new_span_id() -> bytes:
+    """16 random digits."""
+    return new_ids()[32:]
+
+
+def read_traceparent(value: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """The identifiers of trace and parent, and the flags, of a ``traceparent``; ``None`` if it is none."""
+    match = _TRACEPARENT.fullmatch(value)
+    return None if match is None else (match[1], match[2], match[3])
+
+
+def read_tracestate(values: Sequence[bytes]) -> bytes:
+    """What is sent on of ``tracestate``: as it came, but for what is longer than the specification has everybody take
+    (section 3.3.1.5); empty if it is none.
+
+    :param values: of the fields of that name, in order.
+    """
+    value = b",".join(values)
+    members = [member for each in value.split(b",") if (member := each.strip(b" \t"))]
+    if len(members) > _MOST_MEMBERS or not all(map(_MEMBER.fullmatch, members)):
+        return b""
+    if len(value) <= _LONGEST_STATE:
+        return value.strip(b" \t")
+    while sum(map(len, members)) + len(members) - 1 > _LONGEST_STATE:
+        longest = [at for at, member in enumerate(members) if len(member) > _LONG_MEMBER]
+        del members[longest[-1] if longest else -1]
+    return b",".join(members)
+
+
+def threshold(share: float) -> bytes:
+    """What the second half of a new trace's identifier is below, if it is sampled: 16 digits, or more than all."""
+    below = round(share * 2**64)
+    return b"%016x" % below if below < 1 << 64 else b"g"
+
+
+@frozen
+class Tracing:
+    """How traces begin.
+
+    :ivar threshold: see :func:`threshold`.
+    :ivar parent: whose traces are continued, of :data:`PARENTS`. Of others the identifiers become a link of our own
+        trace, for who chooses an identifier could have all his requests in one trace, or sampled.
+    :ivar ids: draws identifiers, as :func:`new_ids`.
+    """
+
+    threshold: bytes
+    parent: str = PARENTS[0]
+    ids: Callable[[], bytes] = new_ids
+
+    def begin(self, fields: Mapping[bytes, tuple[bytes, ...]], trusted: bool) -> Trace:
+        """Where a request stands.
+
+        :param fields: its header fields.
+        :param trusted: whether a trusted proxy has sent it.
+        """
+        ids, link = self.ids(), None
+        values = fields.get(TRACEPARENT)
+        if values is not None and len(values) == 1 and (given := read_traceparent(values[0])) is not None:
+            trace_id, parent_id, flags = given
+            if self.parent == "respect" or (trusted and self.parent != "ignore"):
+                sent, sampled = _FLAGS.get(flags) or _flags(flags)
+                state = read_tracestate(fields[TRACESTATE]) if TRACESTATE in fields else b""
+                return Trace(
+                    trace_id, ids[32:], sent, sampled, parent_id, state, None, new_span_id() if sampled else b""
+                )
+            link = (trace_id, parent_id)
+        if ids[16:32] < self.threshold:
+            return Trace(ids[:32], ids[32:], b"01", True, b"", b"", link, new_span_id())
+        return Trace(ids[:32], ids[32:], b"00", False)
+
+
+def _flags(written: bytes) -> tuple[bytes, bool]:
+    """The flags that are sent on, and whether they say that the trace is sampled."""
+    flags = int(written, 16)
+    return b"%02x" % (flags & _KNOWN), bool(flags & _SAMPLED)
+
+
+def trace_lines(trace: Trace) -> bytes:
+    """The field lines for an origin, each with its line end."""
+    span_id = trace.origin_span_id or trace.span_id
+    line = b"traceparent: 00-%b-%b-%b\r\n" % (trace.trace_id, span_id, trace.flags)
+    return b"%btracestate: %b\r\n" % (line, trace.state) if trace.state else line
