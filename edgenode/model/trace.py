@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define, frozen
+from attrs import frozen
 
 
 @frozen
@@ -22,7 +22,6 @@ class FailedTry:
     ended: float
 
 
-@define(eq=False)
 class Trace:
     """Where a request stands in a trace (https://www.w3.org/TR/trace-context/); identifiers are lower-case hexadecimal.
 
@@ -37,12 +36,13 @@ class Trace:
     :ivar failed: the tries before that.
     """
 
-    trace_id: bytes
-    span_id: bytes
-    flags: bytes
-    sampled: bool
-    parent_id: bytes = b""
-    state: bytes = b""
+    # Those of a trace that is not sampled, and begins here: of every request.
+    parent_id = state = origin_span_id = b""
     link: tuple[bytes, bytes] | None = None
-    origin_span_id: bytes = b""
     failed: tuple[FailedTry, ...] = ()
+
+    def __init__(self, trace_id: bytes, span_id: bytes, flags: bytes, sampled: bool) -> None:
+        self.trace_id = trace_id
+        self.span_id = span_id
+        self.flags = flags
+        self.sampled = sampled

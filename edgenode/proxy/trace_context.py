@@ -19,14 +19,14 @@ TRACEPARENT, TRACESTATE = b"traceparent", b"tracestate"
 PARENTS = ("trusted-proxies", "respect", "ignore")
 """Whose traces are continued: those of the trusted proxies, of everybody, of nobody."""
 
-_TRACEPARENT = re.compile(
-    # Version 00 has that length and no other; of a later one it is the beginning; ff is none (section 3.2.2).
-    rb"(?=00.{53}\Z|(?!00|ff)[0-9a-f]{2})[0-9a-f]{2}-"
-    rb"(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?",
-    re.DOTALL,
-)
-_MEMBER = re.compile(  # section 3.3.1.3
-    rb"[a-z0-9][a-z0-9_*/@-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+_IDS = rb"([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})"
+_VERSION_0 = re.compile(rb"00-" + _IDS)
+# Of a later one it is the beginning; ff is none (section 3.2.2).
+_LATER_VERSION = re.compile(rb"(?!00|ff)[0-9a-f]{2}-%b(?:-.*)?" % _IDS, re.DOTALL)
+_NO_TRACE, _NO_SPAN = b"0" * 32, b"0" * 16
+_MEMBER = re.compile(  # section 3.3.1.3, of level 1, whose keys are narrower
+    rb"([a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})="
+    rb"[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
 _MOST_MEMBERS = 32
 _LONGEST_STATE = 512
@@ -40,11 +40,18 @@ os.register_at_fork(after_in_child=_drawn.clear)
 
 def new_ids() -> bytes:
     """48 random digits, for the identifiers of a trace and of a span."""
-    if not _drawn:  # the system is asked for many at a time
-        digits = os.urandom(24 * 128).hex().encode("ascii")
-        _drawn.extend(digits[at : at + 48] for at in range(0, len(digits), 48))
-    ids = _drawn.pop()
-    return ids if ids[:32].strip(b"0") and ids[32:].strip(b"0") else new_ids()
+    try:
+        return _drawn.pop()
+    except IndexError:
+        _draw()
+        return new_ids()
+
+
+def _draw() -> None:
+    """Ask the system for many at a time; none has an identifier of zeros."""
+    digits = os.urandom(24 * 128).hex().encode("ascii")
+    pieces = (digits[at : at + 48] for at in range(0, len(digits), 48))
+    _drawn.extend([piece for piece in pieces if _NO_SPAN not in piece])
 
 
 def new_span_id() -> bytes:
@@ -54,8 +61,11 @@ def new_span_id() -> bytes:
 
 def read_traceparent(value: bytes) -> tuple[bytes, bytes, bytes] | None:
     """The identifiers of trace and parent, and the flags, of a ``traceparent``; ``None`` if it is none."""
-    match = _TRACEPARENT.fullmatch(value)
-    return None if match is None else (match[1], match[2], match[3])
+    match = _VERSION_0.fullmatch(value) or _LATER_VERSION.fullmatch(value)
+    if match is None:
+        return None
+    trace_id, parent_id, flags = match.groups()
+    return None if trace_id == _NO_TRACE or parent_id == _NO_SPAN else (trace_id, parent_id, flags)
 
 
 def read_tracestate(values: Sequence[bytes]) -> bytes:
@@ -66,7 +76,10 @@ def read_tracestate(values: Sequence[bytes]) -> bytes:
     """
     value = b",".join(values)
     members = [member for each in value.split(b",") if (member := each.strip(b" \t"))]
-    if len(members) > _MOST_MEMBERS or not all(map(_MEMBER.fullmatch, members)):
+    if len(members) > _MOST_MEMBERS:
+        return b""
+    matches = [*map(_MEMBER.fullmatch, members)]
+    if len({match and match[1] for match in matches} - {None}) < len(members):  # of one key there is one member
         return b""
     if len(value) <= _LONGEST_STATE:
         return value.strip(b" \t")
@@ -102,20 +115,27 @@ class Tracing:
         :param fields: its header fields.
         :param trusted: whether a trusted proxy has sent it.
         """
-        ids, link = self.ids(), None
+        ids = self.ids()
+        trace_id, span_id = ids[:32], ids[32:]
+        link = None
         values = fields.get(TRACEPARENT)
         if values is not None and len(values) == 1 and (given := read_traceparent(values[0])) is not None:
-            trace_id, parent_id, flags = given
             if self.parent == "respect" or (trusted and self.parent != "ignore"):
-                sent, sampled = _FLAGS.get(flags) or _flags(flags)
-                state = read_tracestate(fields[TRACESTATE]) if TRACESTATE in fields else b""
-                return Trace(
-                    trace_id, ids[32:], sent, sampled, parent_id, state, None, new_span_id() if sampled else b""
-                )
-            link = (trace_id, parent_id)
-        if ids[16:32] < self.threshold:
-            return Trace(ids[:32], ids[32:], b"01", True, b"", b"", link, new_span_id())
-        return Trace(ids[:32], ids[32:], b"00", False)
+                trace_id, parent_id, written = given
+                flags, sampled = _FLAGS.get(written) or _flags(written)
+                trace = Trace(trace_id, span_id, flags, sampled)
+                trace.parent_id = parent_id
+                if TRACESTATE in fields:
+                    trace.state = read_tracestate(fields[TRACESTATE])
+                if sampled:
+                    trace.origin_span_id = new_span_id()
+                return trace
+            link = given[:2]
+        if trace_id[16:] >= self.threshold:
+            return Trace(trace_id, span_id, b"00", False)
+        trace = Trace(trace_id, span_id, b"01", True)
+        trace.link, trace.origin_span_id = link, new_span_id()
+        return trace
 
 
 def _flags(written: bytes) -> tuple[bytes, bool]:

@@ -18,6 +18,7 @@ from edgenode.proxy.streams import ClientStream, RequestHead
 from edgenode.proxy.trace_context import TRACEPARENT, TRACESTATE, Tracing, new_span_id, trace_lines
 
 _OURS = re.compile(rb"\r\n(?i:trace(?:parent|state)):[^\r]*")
+_PARENT_BEGINS, _STATE_BEGINS = b"\r\ntraceparent:", b"\r\ntracestate:"
 
 
 class TracedExchange(ProxyExchange):
@@ -36,8 +37,13 @@ class TracedExchange(ProxyExchange):
 
     def _origin_lines(self) -> bytes:
         lines, fields = super()._origin_lines(), self.head.fields
-        if self._extra or TRACEPARENT in fields or TRACESTATE in fields:
+        if self._extra:
             lines = _OURS.sub(b"", b"\r\n" + lines)[2:]
+        else:
+            if TRACEPARENT in fields:
+                lines = _without(lines, _PARENT_BEGINS, fields[TRACEPARENT])
+            if TRACESTATE in fields:
+                lines = _without(lines, _STATE_BEGINS, fields[TRACESTATE])
         return lines + trace_lines(self.trace)
 
     def _another(self, server: Balanced, condition: str, *, sent: bool) -> bool:
@@ -52,3 +58,15 @@ class TracedExchange(ProxyExchange):
             return True
         trace.failed, trace.origin_span_id = failed, span_id
         return False
+
+
+def _without(lines: bytes, begins: bytes, values: tuple[bytes, ...]) -> bytes:
+    """Field lines without those of ours.
+
+    :param begins: how such a line begins, and the end of the one before it.
+    :param values: of the fields of that name.
+    """
+    at = lines.find(begins)
+    if at < 0 or len(values) > 1:  # it is the first, or in other letters
+        return _OURS.sub(b"", b"\r\n" + lines)[2:]
+    return lines[:at] + lines[lines.index(b"\r\n", at + 2) :]
