@@ -53,7 +53,7 @@ class Part(Protocol):
     :ivar sink: takes the record of every exchange; ``None`` if it wants none. It is looked at after :meth:`renew`.
 
     A part that has something to tell of itself, for ``edgenode status`` and metrics, has besides an attribute
-    ``told``: a mapping as JSON has it, such as ``{"journal": {...}}``.
+    ``standing``: a mapping as JSON has it, such as ``{"journal": {...}}``.
     """
 
     sink: IEventSink | None
@@ -86,11 +86,11 @@ class Observation:
         return _Several(self._sinks, first)
 
     @property
-    def told(self) -> dict[str, Any]:
+    def standing(self) -> dict[str, Any]:
         """What the parts tell of themselves."""
         found: dict[str, Any] = {}
         for each in self._parts:
-            found.update(getattr(each, "told", {}))
+            found.update(getattr(each, "standing", {}))
         return found
 
     def renew(self, configuration: Configuration) -> None:

@@ -202,7 +202,7 @@ class StatusOf:
             state_server=_state_server(state),
             quarantined=counts,
             events_lost=0 if self._log is None else self._log.lost,
-            observer=self._observation.told,
+            observer=self._observation.standing,
         )
 
 
