@@ -133,8 +133,25 @@ def _head(told: Told) -> Iterator[_Line]:
                 yield _line(f"  {problem}", colour)
             if len(problems) > _MOST_PROBLEMS:
                 yield _line(f"  ... and {len(problems) - _MOST_PROBLEMS} more problems", colour)
+    if (rates := told["rates"]) is not None:
+        yield _line(_rates(rates))
     if told["unused"]:
         yield _line(f"old files stay in use: {', '.join(f'[{each}]' for each in told['unused'])}", RED)
+
+
+def _rates(rates: Mapping[str, Any]) -> str:
+    text = f"last {rates['seconds']:.0f}s: {_rate(rates['requests'])} requests/s"
+    if rates["statuses"]:
+        text += f" ({', '.join(f'{name} {_rate(each)}' for name, each in rates['statuses'].items())})"
+    if rates["blocked"]:
+        text += f", {_rate(rates['blocked'])} blocked"
+    if rates["filters"]:
+        text += f"; filters: {', '.join(f'{name} {_rate(each)}' for name, each in rates['filters'].items())}"
+    return text
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:.0f}" if rate >= 100 else f"{rate:.1f}" if rate >= 1 else f"{rate:.2f}"
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -144,10 +161,9 @@ def _listeners(told: Told) -> Iterator[_Row]:
     for each in told["listeners"]:
         spoken = ", ".join(f"{count} {protocol}" for protocol, count in sorted(each["protocols"].items()))
         connections = f"{each['connections']} of {each['most_connections']}" + (f": {spoken}" if spoken else "")
-        streams = f"{each['streams']} streams, {each['websockets']} websockets"
         full = each["connections"] >= each["most_connections"]
-        cells = (each["name"], each["address"] or "closed", connections, streams, ", ".join(each["server_groups"]))
-        yield _Row(cells, YELLOW if full else "")
+        more = str(each["streams"]), str(each["websockets"]), ", ".join(each["server_groups"])
+        yield _Row((each["name"], each["address"] or "closed", connections, *more), YELLOW if full else "")
 
 
 def _expiring(told: Told) -> Iterator[_Row]:
@@ -155,18 +171,23 @@ def _expiring(told: Told) -> Iterator[_Row]:
     now = told["at"]
     found: list[tuple[float, str, str, str, bool]] = []
     for each in told["certificates"]:
-        users = ", ".join(each["used_by"]) or "nobody"
+        users = _users(each["used_by"])
         found.append((each["not_after"], f"certificate {each['name']}", each["subject"], users, True))
     for store in told["trust_stores"]:
-        name, users = f"trust-store {store['name']}", ", ".join(store["used_by"]) or "nobody"
+        name, users = f"trust-store {store['name']}", _users(store["used_by"])
         found += [(each["not_after"], name, each["subject"], users, True) for each in store["authorities"]]
         for crl in store["crls"]:
             age = f"{crl['entries']} revoked, {_span(now - crl['this_update'])} old"
             end = float("inf") if crl["next_update"] is None else crl["next_update"]
-            found.append((end, f"{name}, CRL", crl["issuer"], age, False))
+            found.append((end, f"CRL of {store['name']}", crl["issuer"], age, False))
     for end, section, subject, users, is_certificate in sorted(found):
         text, colour = _left(end, now, is_certificate)
         yield _Row((section, "-" if end == float("inf") else _date(end)[:10], text, subject, users), colour)
+
+
+def _users(headers: list[str]) -> str:
+    """Who names it: names alone, for the kinds are clear."""
+    return ", ".join(dict.fromkeys(each.partition(" ")[2] or each for each in headers)) or "nobody"
 
 
 def _left(end: float, now: float, is_certificate: bool) -> tuple[str, str]:
@@ -214,10 +235,10 @@ def _origins(told: Told) -> Iterator[_Row]:
 
 
 _TABLES: tuple[tuple[tuple[str, ...], Callable[[Told], Iterable[_Row]]], ...] = (
-    (("listener", "address", "connections", "HTTP/2", "server groups"), _listeners),
-    (("expires", "on", "left", "subject", "used by"), _expiring),
-    (("list", "values", "age", "source", "problem"), _feeds),
-    (("origin", "server", "state", "connections", "identity", "verified as"), _origins),
+    (("LISTENER", "ADDRESS", "CONNECTIONS", "STREAMS", "WEBSOCKETS", "SERVER GROUPS"), _listeners),
+    (("EXPIRES", "ON", "LEFT", "SUBJECT", "USED BY"), _expiring),
+    (("LIST", "VALUES", "AGE", "SOURCE", "PROBLEM"), _feeds),
+    (("ORIGIN", "SERVER", "STATE", "CONNECTIONS", "IDENTITY", "VERIFIED AS"), _origins),
 )
 """The tables: the heading, and what makes the rows."""
 

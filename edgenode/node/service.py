@@ -94,7 +94,7 @@ class EdgeService(Service):
         self._stopped = False
         self.ports = self._new_ports()
         self.about = About()
-        log = self._own if self._logs is None else self._logs
+        log = self._logs or self._own
         self._status = StatusOf(self, self.about, log, self._observation, self._watch, self._reactor)
 
     def _new_ports(self) -> dict[str, Port]:
@@ -171,6 +171,7 @@ class EdgeService(Service):
                 return
         self._extensions.start()
         self._observation.start()
+        self._status.start()
         self._watch.start()
         self._feeds.start()
 
@@ -229,6 +230,7 @@ class EdgeService(Service):
         super().stopService()
         self._watch.stop()
         self._feeds.stop()
+        self._status.stop()
         return self._shut()
 
     def cut(self) -> None:

@@ -10,51 +10,39 @@ import os
 import resource
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from edgenode.config.credentials import Credentials
 from edgenode.config.load import Configuration
-from edgenode.feeds.contents import Fed
 from edgenode.model.version import version
-from edgenode.node.feed_updates import status_of
+from edgenode.node.inventory import Looked, look
 from edgenode.node.observation import Observation, Running
 from edgenode.node.watch import Watch
+from edgenode.observe.metrics.rates import LastMinute
 from edgenode.observe.status import (
-    AuthorityStatus,
-    CertificateStatus,
     CountersStatus,
-    CRLStatus,
-    FeedStatus,
     ListenerStatus,
     OriginStatus,
     Reload,
     ServerStatus,
     StateServerStatus,
     Status,
-    TrustStoreStatus,
 )
-from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.actions import Monitor, Skip
 from edgenode.proxy.listener.port import Port
 from edgenode.proxy.origin.pool import OriginPool
-from edgenode.rules.feeds import without_query
 from edgenode.state.node_state import NodeState
-from edgenode.tls.certificates import LoadedCertificate
-from edgenode.tls.names import distinguished_name
-from edgenode.tls.truststores import LoadedTrustStore
 
 PATIENCE = 1.0
 """Seconds that are waited for a disk."""
 
 _PAGE = resource.getpagesize()
-
-_Users = Mapping[tuple[str, str], tuple[str, ...]]
 
 _log = Logger()
 
@@ -87,39 +75,6 @@ class _Losing(Protocol):
         ...
 
 
-@frozen
-class _Inventory:
-    """What changes with the files of a configuration only."""
-
-    certificates: tuple[CertificateStatus, ...] = ()
-    trust_stores: tuple[TrustStoreStatus, ...] = ()
-    subjects: Mapping[str, str] = field(factory=dict)
-
-    @classmethod
-    def of(cls, credentials: Credentials, users: _Users) -> _Inventory:
-        """That of a configuration."""
-        certificates = {
-            name: _certificate(each, users.get(("certificate", name), ()))
-            for name, each in credentials.certificates.items()
-        }
-        stores = (
-            _trust_store(name, each, users.get(("trust-store", name), ()))
-            for name, each in credentials.trust_stores.items()
-        )
-        subjects = {name: each.subject for name, each in certificates.items()}
-        return cls(tuple(certificates.values()), tuple(stores), subjects)
-
-
-@frozen
-class _Looked:
-    """What one look has found, and at what."""
-
-    credentials: Credentials | None = None
-    users: _Users = field(factory=dict)
-    inventory: _Inventory = _Inventory()
-    feeds: tuple[FeedStatus, ...] = ()
-
-
 class StatusOf:
     """Says what a node is.
 
@@ -136,10 +91,22 @@ class StatusOf:
     ) -> None:
         self._node, self._about, self._log = node, about, log
         self._observation, self._watch, self._reactor = observation, watch, reactor
-        self._looked = _Looked()
+        self._looked = Looked()
         self._looking = False
         self._waiting: list[Deferred[Status]] = []
         self._timer: Any = None
+        self._last_minute = LastMinute(node.meter, reactor)
+
+    def start(self) -> None:
+        """The node serves: see from now on what it counts."""
+        self._last_minute.start()
+
+    def stop(self) -> None:
+        """It does not any more; who has asked is answered."""
+        self._last_minute.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._late()
 
     def get(self) -> Deferred[Status]:
         """What it is now."""
@@ -148,13 +115,13 @@ class StatusOf:
         if not self._looking:
             self._looking = True
             pool = self._reactor.getThreadPool()
-            looked = deferToThreadPool(self._reactor, pool, _look, self._node.configuration, self._looked)
+            looked = deferToThreadPool(self._reactor, pool, look, self._node.configuration, self._looked)
             looked.addCallbacks(self._found, self._failed).addCallback(self._over)
         if self._waiting and self._timer is None:
             self._timer = self._reactor.callLater(PATIENCE, self._late)
         return asked
 
-    def _found(self, looked: _Looked) -> None:
+    def _found(self, looked: Looked) -> None:
         self._looked = looked
 
     def _failed(self, failure: Failure) -> None:
@@ -202,82 +169,9 @@ class StatusOf:
             state_server=_state_server(state),
             quarantined=counts,
             events_lost=0 if self._log is None else self._log.lost,
+            rates=self._last_minute.rates(_passing(configuration)),
             observer=self._observation.standing,
         )
-
-
-# -- from files, in a thread -------------------------------------------------------------------------------------------
-
-
-def _look(configuration: Configuration, before: _Looked) -> _Looked:
-    credentials, users = configuration.credentials, _users(configuration)
-    same = before.credentials is credentials and before.users == users
-    inventory = before.inventory if same else _Inventory.of(credentials, users)
-    return _Looked(credentials, users, inventory, tuple(_feeds(configuration)))
-
-
-def _users(configuration: Configuration) -> _Users:
-    """The headers of the sections that name each certificate and each trust store."""
-    named: list[tuple[str, str, str]] = []
-    for name, group in configuration.server_groups.items():
-        named += [("certificate", each, f"server-group {name}") for each in group.certificate]
-        named += [("trust-store", each, f"server-group {name}") for each in group.trust_store]
-    others: dict[str, Any] = {f"origin {name}": each for name, each in configuration.origins.items()}
-    others[configuration.state_settings.kind] = configuration.state_settings
-    others |= dict(configuration.fed())
-    for header, section in others.items():
-        for key in ("certificate", "trust_store"):
-            each = getattr(section, key, None)
-            if each is not None:
-                named.append((key.replace("_", "-"), each, header))
-    users: dict[tuple[str, str], tuple[str, ...]] = {}
-    for kind, name, header in named:
-        users[kind, name] = (*users.get((kind, name), ()), header)
-    return users
-
-
-def _certificate(loaded: LoadedCertificate, users: tuple[str, ...]) -> CertificateStatus:
-    subject = distinguished_name(loaded.leaf.subject)
-    return CertificateStatus(loaded.name, subject, loaded.not_after.timestamp(), users)
-
-
-def _trust_store(name: str, loaded: LoadedTrustStore, users: tuple[str, ...]) -> TrustStoreStatus:
-    authorities = tuple(
-        AuthorityStatus(distinguished_name(each.subject), each.not_valid_after_utc.timestamp())
-        for each in loaded.authorities
-    )
-    crls = []
-    for each in loaded.crls:
-        end = each.last_second(loaded.section.crl_max_age)
-        due = None if end is None else end.timestamp()
-        crls.append(CRLStatus(distinguished_name(each.issuer), each.begin.timestamp(), due, len(each.revoked)))
-    return TrustStoreStatus(name, authorities, tuple(crls), users)
-
-
-def _feeds(configuration: Configuration) -> Iterator[FeedStatus]:
-    for header, section in configuration.fed():
-        if not section.sources or (isinstance(section, GlobalFilter) and not section.active):
-            continue
-        content = configuration.contents.read.get(header)
-        confirmed, problem = _confirmed(configuration, header, section)
-        yield FeedStatus(
-            header,
-            without_query(section.whence),
-            None if content is None else content.size,
-            confirmed,
-            section.refresh if section.remote else 0.0,
-            problem,
-        )
-
-
-def _confirmed(configuration: Configuration, header: str, section: Fed) -> tuple[float | None, str]:
-    """When its content was last known to be its sources', and what was wrong the last time."""
-    if section.remote:
-        status = status_of(configuration, header, section)
-        return status.confirmed or None, status.problem.partition("\n")[0]
-    states = configuration.contents.signatures.get(header, ())
-    times = [state[3] / 1e9 for state in states if isinstance(state, tuple) and len(state) > 3]
-    return min(times, default=None), ""
 
 
 # -- from memory -------------------------------------------------------------------------------------------------------
@@ -335,6 +229,12 @@ def _state_server(state: object) -> StateServerStatus | None:
     if remote is None:
         return None
     return StateServerStatus(str(remote.server.url), remote.away, remote.since, remote.reason)
+
+
+def _passing(configuration: Configuration) -> frozenset[str]:
+    """The names of the actions that keep nobody from anything."""
+    actions = configuration.rules.actions.items()
+    return frozenset(name for name, action in actions if isinstance(action, Skip | Monitor))
 
 
 def _memory() -> int:

@@ -220,6 +220,24 @@ class StateServerStatus:
 
 
 @frozen
+class Rates:
+    """What came of requests per second, over the last minute or since the start.
+
+    :ivar seconds: over how long.
+    :ivar requests: all of them.
+    :ivar statuses: by the first digit of their status: ``2xx``; ``0xx`` of those that got no answer.
+    :ivar blocked: those that rules have kept from their origin.
+    :ivar filters: those that have matched most often, the first one most.
+    """
+
+    seconds: float
+    requests: float
+    statuses: Mapping[str, float]
+    blocked: float
+    filters: Mapping[str, float]
+
+
+@frozen
 class Status:
     """A running node.
 
@@ -242,6 +260,7 @@ class Status:
     :ivar state_server: where the state is shared; ``None`` if it is not.
     :ivar quarantined: how many values are held, by key: ``ip``; of bans by the header of the limit.
     :ivar events_lost: events that could not be written, since the start.
+    :ivar rates: of the last minute; ``None`` if nobody counts.
     :ivar observer: what the parts that observe it say of themselves: ``journal``, ``exporters``, ``alerts``.
     """
 
@@ -264,6 +283,7 @@ class Status:
     state_server: StateServerStatus | None
     quarantined: Mapping[str, int]
     events_lost: int
+    rates: Rates | None = None
     observer: Mapping[str, Any] = field(factory=dict)
 
 

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.node import control, process, systemd
+from edgenode.node.status_of import About
 
 
 class Edge(Service):
@@ -23,12 +24,14 @@ class Edge(Service):
 
     :ivar gates: if there are any, the next change waits for the first of them.
     :ivar cuts: how often everything was cut.
+    :ivar about: what is known of its life.
     """
 
     def __init__(self, configuration: Any, reactor: Any) -> None:
         self.configuration = configuration
         self.gates: list[Deferred[None]] = []
         self.changes = self.cuts = 0
+        self.about = About()
 
     def change(self, load: Callable[[Any], Any]) -> Deferred[Any]:
         """Go on with what is loaded."""
@@ -102,6 +105,11 @@ def test_a_reload_says_its_warnings_and_that_it_is_done(told: Told, monkeypatch:
     assert text == f"{_Good.warnings[0]}\n{told.node._path}: reloaded"
     assert levels == [LogLevel.warn, LogLevel.info]
     assert told.states == ["reloading", "serving"]
+    told_of = told.edge.about
+    assert told_of.path == str(told.node._path)
+    assert told_of.reload is not None
+    assert (told_of.reload.done, told_of.reload.outcome) == (True, "reloaded")
+    assert told_of.reload.problems == (str(_Good.warnings[0]),)
 
 
 def test_a_reload_with_a_file_that_cannot_be_used_is_not_done(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
