@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from edgenode.observe.exporters.receiver import Refused, Unavailable
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -14,6 +13,7 @@ from edgenode.observe.alerts import outbox
 from edgenode.observe.alerts.incidents import Incident
 from edgenode.observe.alerts.messages import Message
 from edgenode.observe.alerts.outbox import Outbox
+from edgenode.observe.exporters.receiver import Refused, Unavailable
 
 
 class Receiver:
