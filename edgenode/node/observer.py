@@ -29,10 +29,11 @@ from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
 from edgenode.observe.exporters.exporting import Exporting
+from edgenode.observe.journal.keeper import JournalKeeper
 from edgenode.observe.journal.positions import Positions
 from edgenode.observe.observing import ObserverPart, Observing
 
-PARTS: tuple[Callable[[Observing], ObserverPart], ...] = (Exporting,)
+PARTS: tuple[Callable[[Observing], ObserverPart], ...] = (JournalKeeper, Exporting)
 """What makes each part."""
 
 LOCK = "observer.lock"

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from types import NoneType
 from typing import Any, get_args, get_origin, is_typeddict
 
+from attrs import frozen
+
 from edgenode.observe.event_fields import ROWS, Row
 from edgenode.observe.state_events import STATE_ROWS
 
@@ -45,3 +47,46 @@ COLUMNS: Mapping[str, str] = {
     row.name: "TIMESTAMP WITH TIME ZONE" if row.name == TIME else _type(row) for row in (*ROWS, *STATE_ROWS)
 }
 """The types of all columns, in order."""
+
+
+@frozen
+class Computed:
+    """A column that Parquet files have besides, for what would else be computed in every question.
+
+    :ivar type: its type.
+    :ivar sql: what it is computed by, of the other columns.
+    :ivar help: what it says.
+    """
+
+    type: str
+    sql: str
+    help: str
+
+
+def _groups(part: int) -> str:
+    """The groups of four digits of a part of an IPv6 address, written out and joined."""
+    split = f"string_split(split_part(client, '::', {part}), ':')"
+    return f"coalesce(list_aggregate([lpad(x, 4, '0') for x in {split} if x <> ''], 'string_agg', ''), '')"
+
+
+_FIRST, _LAST = _groups(1), _groups(2)
+
+COMPUTED: Mapping[str, Computed] = {
+    "client_hex": Computed(
+        "VARCHAR",
+        f"""CASE
+        WHEN regexp_full_match(client, '[0-9]{{1,3}}([.][0-9]{{1,3}}){{3}}')
+        THEN '00000000000000000000ffff' ||
+            format('{{:08x}}', list_reduce(string_split(client, '.')::BIGINT[], lambda x, y: x * 256 + y))
+        WHEN regexp_full_match(client, '[0-9a-f:]*:[0-9a-f:]*')
+        THEN CASE WHEN contains(client, '::')
+            THEN {_FIRST} || repeat('0', 32 - length({_FIRST}) - length({_LAST})) || {_LAST}
+            ELSE {_FIRST} END
+        END""",
+        "The client's address as an IPv6 address of 32 hexadecimal digits, an IPv4 address as the one that it is "
+        "mapped to: a network is all that stands between its first and its last address. ``NULL`` if it is no address.",
+    ),
+    "date": Computed("DATE", "CAST(time AT TIME ZONE 'UTC' AS DATE)", "The day of ``time``, UTC."),
+    "hour": Computed("BIGINT", "date_part('hour', time AT TIME ZONE 'UTC')", "The hour of ``time``, UTC."),
+}
+"""The further columns of Parquet files, by name."""

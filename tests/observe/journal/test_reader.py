@@ -2,54 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
-import gzip
 import json
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from edgenode.observe.journal.reader import JournalReader, Position
-from edgenode.observe.journal.segments import Segment, segments
-
-BEGAN = datetime.datetime(2026, 11, 30, 17, tzinfo=datetime.UTC)
-HOWS: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zstandard.ZstdCompressor().compress}
-
-
-class Writer:
-    """The node's side of a journal, by hand."""
-
-    def __init__(self, folder: pathlib.Path) -> None:
-        self.folder = folder
-        self.last = 0
-        self.rotate()
-
-    def rotate(self) -> None:
-        """Begin a segment."""
-        self.last += 1
-        self.segment = Segment.new(self.folder, self.last, BEGAN + datetime.timedelta(seconds=self.last))
-        self.segment.path.touch()
-
-    def write(self, data: bytes) -> None:
-        """Append."""
-        with self.segment.path.open("ab") as file:
-            file.write(data)
-
-    def compress(self, number: int, how: str = ".zst", *, keep: bool = False) -> None:
-        """Compress a segment; the plain one may still be there."""
-        path = segments(self.folder)[number].path
-        path.with_name(path.name + how).write_bytes(HOWS[how](path.read_bytes()))
-        if not keep:
-            path.unlink()
-
-    def delete(self, number: int) -> None:
-        """Retention."""
-        segments(self.folder)[number].path.unlink()
+from edgenode.observe.journal.segments import segments
+from tests.observe.journal.journals import HOWS, Writer
 
 
 @pytest.fixture

@@ -1,0 +1,123 @@
+"""A segment of a journal as Parquet, by DuckDB.
+
+Law: every event of the segment is a row, with the values that stand in its line; what is no event is counted, and stops
+nothing. A Parquet file is there as a whole, or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import pathlib
+import re
+from typing import Any
+
+from attrs import frozen
+
+from edgenode.observe.compressed_files import uncompressed
+from edgenode.observe.journal.columns import COLUMNS, COMPUTED, TIME, quoted
+
+_MEMORY = "256MB"
+
+_ROWS_OF_A_GROUP = 20480
+"""Rows of which a reader finds out by their least and greatest values whether it needs them; and all of which are in
+memory while they are written."""
+
+
+_ESCAPED = re.compile(
+    rb"""\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"""
+)
+"""An escape in a text of JSON: the two halves of a character, a half without the other, or anything else."""
+
+_REPLACEMENT = rb"\ufffd"
+
+
+@frozen
+class Converted:
+    """What has become of a segment.
+
+    :ivar rows: its events.
+    :ivar broken: its lines that are no events; they are left in the segment.
+    """
+
+    rows: int
+    broken: int
+
+
+def from_lines(path: pathlib.Path) -> str:
+    """The events of a segment that is not Parquet as a table for DuckDB, with the same columns.
+
+    :param path: the segment, as it was written or compressed.
+    """
+    columns = ", ".join(f"{_text(name)}: {_text(type)}" for name, type in COLUMNS.items())
+    computed = ", ".join(f"{each.sql} AS {quoted(name)}" for name, each in COMPUTED.items())
+    lines = (
+        f"read_json({_text(os.fspath(path))}, format='newline_delimited', ignore_errors=true, columns={{{columns}}})"
+    )
+    return f"(SELECT *, {computed} FROM {lines})"  # noqa: S608  # of our own names
+
+
+def convert(segment: pathlib.Path, target: pathlib.Path) -> Converted:
+    """Write a segment as Parquet.
+
+    :param segment: the segment, closed.
+    :param target: the file, which is there once all of it is on the disk.
+    :raises OSError: if it cannot be written.
+    :raises ImportError: if DuckDB is not here.
+    """
+    duckdb: Any = importlib.import_module("duckdb")
+    part = target.with_name(f"{target.name}.part")
+    target.parent.mkdir(mode=0o750, exist_ok=True)
+    options = {"threads": 1, "memory_limit": _MEMORY, "temp_directory": os.fspath(target.parent / "temporary.part")}
+    options |= {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    repaired = target.with_name(f"{target.name}.jsonl.part")
+    try:
+        with contextlib.closing(duckdb.connect(config=options)) as connection:
+            rows, lines = _copy(connection, segment, part), _count(segment)
+            if rows < lines and _repair(segment, repaired):
+                rows = _copy(connection, repaired, part)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    except duckdb.Error as error:
+        raise OSError(0, str(error)) from None
+    finally:
+        for each in (part, repaired):
+            each.unlink(missing_ok=True)
+    return Converted(rows, lines - rows)
+
+
+def _copy(connection: Any, segment: pathlib.Path, target: pathlib.Path) -> int:
+    """Write the events of a segment as Parquet; how many they are."""
+    how = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS_OF_A_GROUP}"
+    found = f"SELECT * FROM {from_lines(segment)} WHERE {TIME} IS NOT NULL"  # noqa: S608  # of our own names
+    count: int = connection.execute(f"COPY ({found}) TO {_text(os.fspath(target))} ({how})").fetchone()[0]
+    return count
+
+
+def _count(segment: pathlib.Path) -> int:
+    """The lines of a segment that are not empty."""
+    with segment.open("rb") as file:
+        return sum(not line.isspace() for line in uncompressed(file))
+
+
+def _repair(segment: pathlib.Path, target: pathlib.Path) -> bool:
+    """Copy a segment without what JSON has no character for (RFC 8259, section 8.2), and DuckDB takes for an error: a
+    client can have it written where texts of others stand. Whether there was any."""
+    found = False
+
+    def whole(match: re.Match[bytes]) -> bytes:
+        nonlocal found
+        found = found or match["lone"] is not None
+        return match[0] if match["lone"] is None else _REPLACEMENT
+
+    with segment.open("rb") as file, target.open("wb") as copy:
+        for line in uncompressed(file):
+            copy.write(_ESCAPED.sub(whole, line) if b"\\ud" in line else line)
+    return found
+
+
+def _text(value: str) -> str:
+    """A text as SQL has it."""
+    return "'" + value.replace("'", "''") + "'"
