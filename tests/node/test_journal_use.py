@@ -6,13 +6,17 @@ import contextlib
 import json
 import os
 import pathlib
-from collections.abc import AsyncIterator
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Collection
 
 import pytest
+from twisted.logger import capturedLogs, formatEvent
 
 from edgenode.node.journal_use import JournalUse
-from edgenode.observe.journal.segments import segments
-from tests.support.node import PKI, Changes, Node, Origin, get, in_thread, started, until
+from edgenode.observe.journal.segments import parquet_files, segments
+from tests.support.node import PATIENCE, PKI, Changes, Node, Origin, get, in_thread, started, until
 
 
 def kept(folder: pathlib.Path) -> Changes:
@@ -30,10 +34,10 @@ def lines(folder: pathlib.Path) -> list[dict[str, object]]:
     return [json.loads(line) for each in segments(folder).values() for line in each.path.read_bytes().splitlines()]
 
 
-def ask(node: Node, count: int = 1) -> None:
+def ask(node: Node, count: int = 1, statuses: Collection[int] = frozenset((200,))) -> None:
     """Send requests, one after another."""
     with node.client() as client:
-        assert {client.ask(get()).status for _ in range(count)} == {200}
+        assert {client.ask(get()).status for _ in range(count)} == statuses
 
 
 @contextlib.asynccontextmanager
@@ -62,3 +66,99 @@ async def test_the_observer_ends_with_the_node(pki: PKI, origin: Origin, tmp_pat
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
     assert journal.standing["observer"]["pid"] == 0
+
+
+async def test_an_observer_that_is_killed_is_started_again(pki: PKI, origin: Origin, tmp_path: pathlib.Path) -> None:
+    """The log says that it has ended; requests, and their lines, do not notice."""
+    async with observed(pki, origin, kept(tmp_path)) as (node, journal):
+        first = journal.standing["observer"]["pid"]
+        with capturedLogs() as logged:
+            os.kill(first, signal.SIGKILL)
+            await in_thread(ask, node, 2)
+            await until(lambda: journal.told["observer"]["pid"] not in (0, first))
+        assert journal.standing["observer"]["starts"] == 2
+    assert any(f"the observer, PID {first}, has ended" in formatEvent(each) for each in logged)
+    assert len(lines(tmp_path)) == 2
+
+
+async def test_a_reload_that_changes_the_journal_is_followed(pki: PKI, origin: Origin, tmp_path: pathlib.Path) -> None:
+    """Another folder, other keys, or none: the observer is another one, and lines go where the configuration says."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    async with observed(pki, origin, kept(tmp_path / "a")) as (node, journal):
+        await in_thread(ask, node)
+        first = journal.standing["observer"]["pid"]
+        await node.reload(origin, {**kept(tmp_path / "a"), "edge": {"drain-timeout": "2s"}})
+        assert journal.standing["observer"]["pid"] == first, "it is about nothing that the observer knows"
+        await node.reload(origin, kept(tmp_path / "b"))
+        await until(lambda: journal.told["observer"]["pid"] != first)
+        await in_thread(ask, node, 2)
+        await node.reload(origin)
+        await in_thread(ask, node)
+        await until(lambda: not journal._observer.pid)
+        assert journal.standing == {}
+        await node.reload(origin, kept(tmp_path / "b"))
+        await until(lambda: journal.told)
+        await in_thread(ask, node)
+    assert len(lines(tmp_path / "a")) == 1
+    assert len(lines(tmp_path / "b")) == 3
+
+
+async def test_a_node_that_starts_again_goes_on(pki: PKI, origin: Origin, tmp_path: pathlib.Path) -> None:
+    """Its journal too, also if the first life has not quite ended."""
+    async with observed(pki, origin, kept(tmp_path)) as (node, journal):
+        await in_thread(ask, node)
+        stopped = node.service.stopService()
+        node.start()
+        await in_thread(ask, node)
+        await stopped
+        await node.service.stopService()
+        journal.told.clear()
+        node.start()
+        await until(lambda: journal.told)
+        await in_thread(ask, node)
+    assert len(lines(tmp_path)) == 3
+
+
+async def test_closed_segments_are_parquet(pki: PKI, origin: Origin, tmp_path: pathlib.Path) -> None:
+    """The observer has them made of what the node has written, and tells the node how many."""
+    kept: Changes = {"journal": {"folder": str(tmp_path), "rotate-time": "1s"}}
+    async with observed(pki, origin, kept) as (node, journal):
+        await in_thread(ask, node, 3)
+        await until(lambda: journal.standing["journal"].get("rows") == 3)
+        await until(lambda: journal.standing["journal"]["waiting"] == 0)
+    assert [*parquet_files(tmp_path)] == [1]
+    assert segments(tmp_path)[1].path.suffix == ".zst"
+
+
+async def test_what_happens_to_the_state_is_a_line(pki: PKI, origin: Origin, tmp_path: pathlib.Path) -> None:
+    """Beside those of exchanges, in the order in which it happened."""
+    limited: Changes = {**kept(tmp_path), "rate-limit few": {"limit": "1 per 1h", "ban": "1h"}}
+    async with observed(pki, origin, limited) as (node, _):
+        await in_thread(ask, node, 2, {200, 429})
+    assert {"quarantine-held"} <= {each["event"]["action"] for each in lines(tmp_path) if "event" in each}
+
+
+def test_an_observer_ends_with_a_node_that_is_killed(tmp_path: pathlib.Path) -> None:
+    """Its standard input ends: whatever has become of the node, no process of it stays."""
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    written = {"text": f"[journal]\nfolder = {folder}\nparquet = no\ncompression = off\n", "folder": str(tmp_path)}
+    command = [sys.executable, "-c", "from edgenode.node.observer import main; main()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as observer:
+        assert observer.stdin is not None
+        assert observer.stdout is not None
+        observer.stdin.write(json.dumps(written) + "\n")
+        observer.stdin.flush()
+        assert json.loads(observer.stdout.readline()) == {"observer": {"pid": observer.pid}}
+        second = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        with second:
+            assert second.stdin is not None
+            assert second.stdout is not None
+            second.stdin.write(json.dumps(written) + "\n")
+            second.stdin.flush()
+            observer.stdin.close()
+            assert observer.wait(PATIENCE) == 0
+            assert json.loads(second.stdout.readline()) == {"observer": {"pid": second.pid}}, "one after the other"
+            second.send_signal(signal.SIGTERM)
+            second.wait(PATIENCE)

@@ -11,6 +11,7 @@ import importlib
 import os
 import pathlib
 import re
+import zlib
 from typing import Any
 
 from attrs import frozen
@@ -80,7 +81,7 @@ def convert(segment: pathlib.Path, target: pathlib.Path) -> Converted:
         with part.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(part, target)
-    except duckdb.Error as error:
+    except (duckdb.Error, EOFError, zlib.error) as error:
         raise OSError(0, str(error)) from None
     finally:
         for each in (part, repaired):
