@@ -203,7 +203,7 @@ def test_a_full_disk_costs_events_and_nothing_else(writing: Writing) -> None:
             writing.record(5)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        assert writing.writer.log.dropped == 5
+        assert writing.writer.log.lost == 5
         writing.record(3)
     reader = JournalReader(writing.folder, Position())
     found = reader.read()
