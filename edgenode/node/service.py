@@ -24,6 +24,7 @@ from edgenode.model.exchange import Address
 from edgenode.model.interfaces import IEventSink, Stage
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
+from edgenode.node.admin_use import AdminUse
 from edgenode.node.assembly import Assembly
 from edgenode.node.extensions import Extensions, keeping
 from edgenode.node.feed_updates import FeedUpdates
@@ -83,6 +84,7 @@ class EdgeService(Service):
         self.meter = Meter()
         self._observation = Observation([make(self, self._reactor) for make in PARTS])
         self._observation.renew(configuration)
+        self._admin = AdminUse(self, self._reactor, self._deadlines)
         self._state = StateUse(self._reactor, self._tell)
         self._reloading = DeferredLock()
         self._watch = Watch(reactor, lambda: self.configuration, self.change)
@@ -126,6 +128,13 @@ class EdgeService(Service):
     def pools(self) -> dict[str, OriginPool]:
         """The connections to each origin, by name; look them up again after a reload."""
         return dict(self._assembly.pools)
+
+    @property
+    def unready(self) -> str:
+        """Why it does not serve, in words; empty if it does."""
+        if not self.running:
+            return "the node stops, and its last requests end" if self._stopped else "the node starts"
+        return "" if any(port.listening for port in self.ports.values()) else "no listener is open"
 
     def status(self) -> Deferred[Status]:
         """What it is now; had within a second or so, and without a failure."""
@@ -187,6 +196,7 @@ class EdgeService(Service):
                 self._logs.open()
             for port in self.ports.values():
                 port.bind()
+            self._admin.open(self.configuration.admin)
         except BaseException:
             self._shut()
             raise
@@ -209,6 +219,7 @@ class EdgeService(Service):
     def _close_logs(self, result: object) -> Deferred[Any] | None:
         if not self._stopped:
             return None
+        self._admin.close()
         if self._logs is not None:
             self._logs.close()
         if self._own is not None:
@@ -307,6 +318,8 @@ class EdgeService(Service):
                     opened[name] = port
                 except CannotListenError as error:
                     problems.append(Problem(f"listener {name}", "endpoint", sentence(error)))
+        if configuration.admin != before.configuration.admin:
+            problems += self._admin.prepare(configuration.admin)
         try:
             # A refresh of credentials leaves it alone: it shall not fail for what it has nothing to do with.
             if self._logs is not None and not problems and configuration.edge is not before.configuration.edge:
@@ -316,6 +329,7 @@ class EdgeService(Service):
         if problems:
             for port in opened.values():
                 port.stopListening()
+            self._admin.discard()
             raise ConfigurationError(problems)
         # From here on nothing can fail.
         self._assembly = assembly
@@ -323,6 +337,7 @@ class EdgeService(Service):
             self.about.loaded = time.time()
         self._extensions.renew(configuration)
         self._observation.renew(configuration)
+        self._admin.renew(configuration.admin)
         self._state.start(configuration)
         ports = {}
         for name, listener in configuration.listeners.items():

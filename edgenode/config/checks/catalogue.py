@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from edgenode.config.checks import (
     acl,
     actions,
+    admin,
     dynamic_rules,
     feeds,
     flows,
@@ -40,6 +41,7 @@ OF_SECTIONS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
     journal.journal,
     observing.exporters,
     traces.traces,
+    admin.admin,
     rules.without_effect,
     actions.actions,
     actions.clamped_modes,

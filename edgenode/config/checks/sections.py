@@ -73,9 +73,7 @@ def endpoints(configuration: Sections) -> Iterator[Problem]:
 def _overlaps(name: str, endpoint: Endpoint, taken: Mapping[tuple[str, int, str], str]) -> Iterator[Problem]:
     """Listeners on one port of which one has all addresses: only one socket can have it, and ``::`` includes IPv4."""
     for (interface, port, inherited), other in taken.items():
-        both = {interface, endpoint.interface}
-        of_all = "::" in both or ("0.0.0.0" in both and not any(":" in each for each in both))
-        if of_all and port == endpoint.port != 0 and not inherited and not endpoint.inherited:
+        if endpoint.overlaps(Endpoint(port, interface, inherited=inherited)):
             sentence = f"[listener {other}] listens on port {port} too, and one of them on all addresses"
             yield Problem(f"listener {name}", "endpoint", sentence)
 

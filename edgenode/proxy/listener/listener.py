@@ -45,6 +45,13 @@ class Endpoint:
         """
         return self.interface, self.port, self.inherited or (listener if self.port == 0 else "")
 
+    def overlaps(self, other: Endpoint) -> bool:
+        """Whether only one of the two can have its port: they have the same, or one of them has all addresses; ``::``
+        includes IPv4."""
+        both = {self.interface, other.interface}
+        shared = len(both) == 1 or "::" in both or ("0.0.0.0" in both and not any(":" in each for each in both))
+        return shared and self.port == other.port != 0 and not self.inherited and not other.inherited
+
     def __str__(self) -> str:
         if self.inherited:
             return f"systemd:{self.inherited}"

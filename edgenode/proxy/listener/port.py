@@ -167,6 +167,11 @@ class Port:
         for connection in tuple(self.connections):
             connection.abort()
 
+    @property
+    def listening(self) -> bool:
+        """Whether its socket is open."""
+        return self._socket is not None
+
     def getHost(self) -> IPv4Address | IPv6Address:
         """The address it listens on."""
         if self._socket is None:
