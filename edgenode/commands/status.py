@@ -135,6 +135,9 @@ def _head(told: Told) -> Iterator[_Line]:
                 yield _line(f"  ... and {len(problems) - _MOST_PROBLEMS} more problems", colour)
     if (rates := told["rates"]) is not None:
         yield _line(_rates(rates))
+        if rates["filters"]:
+            each = ", ".join(f"{name} {_rate(rate)}/s" for name, rate in rates["filters"].items())
+            yield _line(f"filters that match most often: {each}")
     if told["unused"]:
         yield _line(f"old files stay in use: {', '.join(f'[{each}]' for each in told['unused'])}", RED)
 
@@ -145,8 +148,6 @@ def _rates(rates: Mapping[str, Any]) -> str:
         text += f" ({', '.join(f'{name} {_rate(each)}' for name, each in rates['statuses'].items())})"
     if rates["blocked"]:
         text += f", {_rate(rates['blocked'])} blocked"
-    if rates["filters"]:
-        text += f"; filters: {', '.join(f'{name} {_rate(each)}' for name, each in rates['filters'].items())}"
     return text
 
 
@@ -159,11 +160,12 @@ def _rate(rate: float) -> str:
 
 def _listeners(told: Told) -> Iterator[_Row]:
     for each in told["listeners"]:
-        spoken = ", ".join(f"{count} {protocol}" for protocol, count in sorted(each["protocols"].items()))
-        connections = f"{each['connections']} of {each['most_connections']}" + (f": {spoken}" if spoken else "")
-        full = each["connections"] >= each["most_connections"]
-        more = str(each["streams"]), str(each["websockets"]), ", ".join(each["server_groups"])
-        yield _Row((each["name"], each["address"] or "closed", connections, *more), YELLOW if full else "")
+        spoken = [f"{count} {protocol}" for protocol, count in sorted(each["protocols"].items())]
+        spoken += [f"{each[name]} {name}" for name in ("streams", "websockets") if each[name]]
+        connections = f"{each['connections']} of {each['most_connections']}"
+        groups = ", ".join(each["server_groups"])
+        cells = (each["name"], each["address"] or "closed", connections, ", ".join(spoken) or "-", groups)
+        yield _Row(cells, YELLOW if each["connections"] >= each["most_connections"] else "")
 
 
 def _expiring(told: Told) -> Iterator[_Row]:
@@ -223,9 +225,8 @@ def _origins(told: Told) -> Iterator[_Row]:
         identity = origin["identity"] or ("none" if origin["tls"] else "no TLS")
         verified = origin["verified_name"]
         for number, each in enumerate(origin["servers"]):
-            open_to = f"{each['open']} open, {each['idle']} idle"
-            if each["streams"]:
-                open_to += f", {each['streams']} streams"
+            open_to = str(each["open"])
+            open_to += "".join(f", {each[name]} {name}" for name in ("idle", "streams") if each[name])
             if origin["queued"] and not number:
                 open_to += f", {origin['queued']} queued"
             as_whom = "not verified" if verified is None else verified or each["address"].rpartition(":")[0]
@@ -235,7 +236,7 @@ def _origins(told: Told) -> Iterator[_Row]:
 
 
 _TABLES: tuple[tuple[tuple[str, ...], Callable[[Told], Iterable[_Row]]], ...] = (
-    (("LISTENER", "ADDRESS", "CONNECTIONS", "STREAMS", "WEBSOCKETS", "SERVER GROUPS"), _listeners),
+    (("LISTENER", "ADDRESS", "CONNECTIONS", "PROTOCOLS", "SERVER GROUPS"), _listeners),
     (("EXPIRES", "ON", "LEFT", "SUBJECT", "USED BY"), _expiring),
     (("LIST", "VALUES", "AGE", "SOURCE", "PROBLEM"), _feeds),
     (("ORIGIN", "SERVER", "STATE", "CONNECTIONS", "IDENTITY", "VERIFIED AS"), _origins),
@@ -250,10 +251,11 @@ def _foot(told: Told) -> Iterator[_Line]:
     now, counters, server = told["at"], told["counters"], told["state_server"]
     if counters is not None and (counters["total"] or counters["forgotten"]):
         full = counters["total"] >= counters["most"] or counters["size"] >= counters["most_size"]
-        text = f"{counters['total']} of {counters['most']} keys, {_size(counters['size'])}: {_counts(counters['keys'])}"
+        text = f"{counters['total']} of {counters['most']} keys, {_size(counters['size'])}"
         if counters["forgotten"]:
-            text += f"; {counters['forgotten']} forgotten for want of room"
-        yield _line(f"limits: {'FULL, ' if full else ''}{text}", RED if full else "")
+            text += f", {counters['forgotten']} forgotten"
+        text += f": {_counts(counters['keys'])}"
+        yield _line(f"limits: {'FULL: ' if full else ''}{text}", RED if full else "")
     if told["quarantined"]:
         yield _line(f"quarantine: {_counts(told['quarantined'])}")
     if server is not None:

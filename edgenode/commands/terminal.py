@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from typing import IO
+from unicodedata import bidirectional, combining, east_asian_width
 
 from edgenode.model.errors import Problem
 
@@ -30,8 +31,16 @@ def painted(text: str, colour: str, stream: IO[str]) -> str:
 
 
 def harmless(text: str) -> str:
-    """A text that steers no terminal and begins no line: what is not printable ASCII is escaped."""
-    return "".join(each if " " <= each <= "~" else repr(each)[1:-1] for each in text)
+    """A text that steers no terminal and begins no line: but for characters that take one column each, from left to
+    right, all is escaped."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(each if _is_plain(each) else ascii(each)[1:-1] for each in text)
+
+
+def _is_plain(character: str) -> bool:
+    one_column = not combining(character) and east_asian_width(character) not in ("W", "F")
+    return character.isprintable() and one_column and bidirectional(character) not in ("R", "AL", "AN", "NSM")
 
 
 def table(rows: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
