@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import json
 import os
 import pathlib
 import pwd
@@ -114,6 +115,30 @@ def test_feeds_list_shows_what_the_running_node_uses(origin: Origin, file: pathl
         done = subprocess.run(whole, env=surroundings, capture_output=True, text=True, timeout=60, check=True)
         (line,) = done.stdout.splitlines()[1:]
         assert re.fullmatch(rf"global-filter bad +file:{re.escape(str(feed))} +2 +0:0[01]:[0-9]{{2}} +-", line)
+
+
+def test_status_tells_what_the_running_node_is(origin: Origin, file: pathlib.Path) -> None:
+    """Not what the file says meanwhile; and what came of the last reload."""
+    with twistd(file) as node, Client(node.port) as client:
+        assert client.ask(get()).status == 200
+        file.write_text(broken(origin))
+        assert command("--pid", str(node.process.pid)).returncode == 1
+        whole = [sys.executable, "-m", "edgenode", "status", "--json", "--pid", str(node.process.pid)]
+        surroundings = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(whole, env=surroundings, capture_output=True, text=True, timeout=60, check=True)
+        told = json.loads(done.stdout)
+        assert (told["pid"], told["path"]) == (node.process.pid, str(file))
+        assert told["reload"]["done"] is False
+        assert told["reload"]["at"] > told["loaded"]
+        assert any("nome: unknown key" in problem for problem in told["reload"]["problems"])
+        (listener,) = told["listeners"]
+        assert (listener["address"], listener["connections"]) == (f"127.0.0.1:{node.port}", 1)
+        assert {each["name"] for each in told["certificates"]} == {"edge", "edge-client"}
+        assert told["rates"]["statuses"].keys() == {"2xx"}
+        del whole[4]
+        shown = subprocess.run(whole, env=surroundings, capture_output=True, text=True, timeout=60, check=True).stdout
+        assert "ago: cannot be used, and nothing has changed\n" in shown
+        assert f"public    127.0.0.1:{node.port}" in shown
 
 
 def test_a_named_pipe_is_no_configuration(origin: Origin, file: pathlib.Path) -> None:
