@@ -46,7 +46,7 @@ _SIGNATURE = re.compile(r"(\[[^]]+\] )?([^ (]+)(\(.*)?")
 
 
 def _write_reference(app: Sphinx, page: str, source: list[str]) -> None:
-    """Write the references of the configuration and of events from their schemas, so that no copy can grow old."""
+    """Write the references that are made of schemas, so that no copy can grow old."""
     if page == "configuration":
         from edgenode.config.reference import reference
 
@@ -57,6 +57,10 @@ def _write_reference(app: Sphinx, page: str, source: list[str]) -> None:
 
         exchanges, of_state, rest = source[0].partition("Events of the state\n")
         source[0] = f"{exchanges}{fields_of_events()}\n{of_state}{rest}\n{fields_of_state_events()}"
+    if page == "status":
+        from edgenode.observe.status_reference import reference as fields_of_status
+
+        source[0] += fields_of_status()
 
 
 class Named(GenericObject):
@@ -82,7 +86,8 @@ class Named(GenericObject):
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("source-read", _write_reference)
-    app.connect("env-get-outdated", lambda *_: ["configuration", "events"])  # their files do not tell of a change
+    # The files of these do not tell of a change.
+    app.connect("env-get-outdated", lambda *_: ["configuration", "events", "status"])
     for name, described in OBJECTS.items():
         app.add_object_type(name, name, objname=described)
         app.add_directive_to_domain("std", name, Named, override=True)

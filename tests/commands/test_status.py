@@ -7,10 +7,11 @@ import json
 import os
 import pathlib
 import re
+import textwrap
 from typing import Any
 
 import pytest
-from attrs import asdict, evolve
+from attrs import asdict, evolve, fields
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -34,7 +35,9 @@ from edgenode.observe.status import (
     Status,
     TrustStoreStatus,
 )
+from edgenode.observe.status_reference import reference
 
+ROOT = pathlib.Path(__file__).parent.parent.parent
 NOW = 1_796_000_000.0
 
 ORDINARY = Status(
@@ -134,6 +137,19 @@ def test_everything_is_there() -> None:
     assert row(text, "state") == "state: rediss://redis.example:6379/0 up for 2h"
     assert row(text, "journal") == "journal: segment 12, written 1000, dropped 0"
     assert row(text, "exporters siem") == "exporters siem: sent 900, behind 100"
+
+
+def test_the_page_shows_this_screen() -> None:
+    """As it is printed."""
+    assert textwrap.indent(screen(ORDINARY), "    ") in (ROOT / "docs" / "status.rst").read_text()
+
+
+def test_the_page_has_every_field() -> None:
+    """Each with its type and what it means."""
+    text = reference()
+    for cls in (Status, Reload, Rates, ServerStatus, CRLStatus):
+        for each in fields(cls):
+            assert f"   * - ``{each.name}``\n" in text
 
 
 TROUBLED = evolve(
