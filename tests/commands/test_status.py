@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import re
+import sys
 import textwrap
 from typing import Any
 
@@ -327,8 +328,8 @@ def test_watching_shows_it_again(
         if len(pauses) == 2:
             told.report = None
 
-    monkeypatch.setattr(status.time, "sleep", sleep)
-    monkeypatch.setattr(status.sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("NO_COLOR", "1")
     assert parse(["status", "--watch"]).watch
     assert main(["status", "--pid", "1", "--watch"]) == 1
@@ -338,7 +339,7 @@ def test_watching_shows_it_again(
 
 def test_a_terminal_has_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     """Red is what is broken, yellow what will be."""
-    monkeypatch.setattr(status.sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     lines = screen(TROUBLED).splitlines()
