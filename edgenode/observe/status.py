@@ -227,7 +227,7 @@ class Rates:
     :ivar requests: all of them.
     :ivar statuses: by the first digit of their status: ``2xx``; ``0xx`` of those that got no answer.
     :ivar blocked: those that rules have kept from their origin.
-    :ivar filters: those that have matched most often, the first one most.
+    :ivar filters: of those that propose an action the three that have matched most often, the first one most.
     """
 
     seconds: float

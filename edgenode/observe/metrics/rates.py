@@ -24,7 +24,7 @@ class _Counts:
     :ivar at: seconds.
     :ivar statuses: requests by the first digit of their status.
     :ivar actions: requests on which an action was taken, by its name.
-    :ivar filters: how often each has matched.
+    :ivar filters: how often each has matched, of those that propose an action.
     """
 
     at: float
@@ -40,8 +40,9 @@ class _Counts:
             statuses[f"{digit}xx"] += counts.count
             if action and mode == "block":
                 actions[action] += counts.count
-        for (stage, filter, *_), (count,) in meter.filters.items():
-            filters[filter or stage] += count
+        for (stage, filter, proposed, *_), (count,) in meter.filters.items():
+            if proposed:  # the others only put on tags, many on every request
+                filters[filter or stage] += count
         return cls(now, statuses, actions, filters)
 
 

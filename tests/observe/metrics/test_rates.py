@@ -62,13 +62,14 @@ def test_what_rules_have_refused_is_told(clock: Timers) -> None:
 
 
 def test_the_filters_that_match_most_are_told(clock: Timers) -> None:
-    """Three of them, in their order, whatever actions they propose."""
+    """Three of them, in their order, whatever actions they propose; not those that only put on tags."""
     meter = Meter()
     minute = LastMinute(meter, clock)
     minute.start()
     for filter, number in (("a", 10), ("b", 40), ("c", 20), ("", 30)):
         meter.filters["global-filters", filter, "block", "block", True] = [number]
-        meter.filters["global-filters", filter, "", "block", False] = [number]
+        meter.filters["global-filters", filter, "monitor", "block", False] = [number]
+        meter.filters["global-filters", filter + "-tags", "", "block", False] = [1000]
     clock.advance(10)
     assert [*minute.rates().filters.items()] == [("b", 8), ("global-filters", 6), ("c", 4)]
     minute.stop()
