@@ -13,7 +13,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -39,7 +39,7 @@ from edgenode.proxy.http2.engines import ENGINE
 from edgenode.proxy.listener.binding import sentence
 
 _MOST_TOLD = 100
-"""Problems of a reload that the status tells."""
+"""Problems of a reload that the status tells, errors before warnings."""
 
 _log = Logger()
 
@@ -217,12 +217,12 @@ class Node(MultiService):
             (_log.warn if problem.warning else _log.error)("{problem}", problem=str(problem))
         return self._report(False, error.problems, "cannot be used, and nothing has changed")
 
-    def _report(self, done: bool, problems: Iterable[Problem], outcome: str) -> control.Report:
+    def _report(self, done: bool, problems: Sequence[Problem], outcome: str) -> control.Report:
         last = f"{self._path}: {outcome}"
         (_log.info if done else _log.error)("{outcome}", outcome=last)
-        told = tuple(map(str, problems))
-        self._edge.about.reload = Reload(time.time(), done, outcome, told[:_MOST_TOLD])
-        return control.Report(done, "\n".join((*told, last)))
+        serious = sorted(problems, key=lambda each: each.warning)[:_MOST_TOLD]
+        self._edge.about.reload = Reload(time.time(), done, outcome, tuple(map(str, serious)))
+        return control.Report(done, "\n".join((*map(str, problems), last)))
 
     def _answer(self, report: control.Report, waiting: Iterable[Deferred[control.Report]]) -> None:
         self._reloading = False

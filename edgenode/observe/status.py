@@ -19,7 +19,7 @@ class Reload:
     :ivar at: when.
     :ivar done: whether the new configuration is in use, and all that its files hold.
     :ivar outcome: that in words.
-    :ivar problems: every problem, warnings too.
+    :ivar problems: what is wrong, then what is doubtful; a hundred at the most.
     """
 
     at: float

@@ -129,7 +129,7 @@ def test_a_reload_with_a_file_that_cannot_be_used_is_not_done(told: Told, monkey
 
 def test_a_reload_that_fails_says_every_problem(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors are logged as such, and warnings as such; systemd hears that the node serves on as before."""
-    problems = (Problem("edge", "name", "is wrong"), *_Good.warnings)
+    problems = (*_Good.warnings, Problem("edge", "name", "is wrong"))
 
     def load() -> object:
         raise ConfigurationError(problems)
@@ -138,7 +138,10 @@ def test_a_reload_that_fails_says_every_problem(told: Told, monkeypatch: pytest.
     done, text, levels = told.reload()
     assert not done
     assert text == "\n".join([*map(str, problems), f"{told.node._path}: cannot be used, and nothing has changed"])
-    assert levels == [LogLevel.error, LogLevel.warn, LogLevel.error]
+    assert levels == [LogLevel.warn, LogLevel.error, LogLevel.error]
+    last = told.edge.about.reload
+    assert last is not None
+    assert last.problems == tuple(map(str, reversed(problems)))
     assert told.states == ["reloading", "serving; the last reload failed, and nothing has changed"]
 
 
