@@ -12,6 +12,7 @@ from typing import Any
 from attrs import Factory, field, frozen
 
 from edgenode.model.errors import InvalidValue
+from edgenode.observe.journal.conditions import Condition, condition_of
 from edgenode.observe.recorded_fields import EVENTS, HEADERS, RECORDED
 from edgenode.rules.definitions import Definitions
 from edgenode.rules.language.computing import condition
@@ -51,6 +52,11 @@ class EventExpression:
     def matches(self, event: Mapping[str, Any]) -> bool:
         """Whether it is true of an event, as :mod:`json` reads it; what the event does not hold never matches."""
         return isinstance(event, dict) and self._holds(event)
+
+    @property
+    def sql(self) -> Condition:
+        """It as a condition of DuckDB over the journal; where that is ``NULL``, :meth:`matches` has to be asked."""
+        return condition_of(self.root)
 
     def headers(self) -> Iterator[tuple[str, int]]:
         """The header fields that events must hold for it, in lower case, each with the column where it is named."""

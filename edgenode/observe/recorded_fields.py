@@ -35,6 +35,7 @@ class RecordedField:
     :ivar help: a phrase for the reference.
     :ivar keys: the keys of the event that it is read from.
     :ivar header: the name of the header field that must be recorded for it, in lower case; empty for none.
+    :ivar path: where its value stands in the event as it is, an empty text as a missing one; empty if it is computed.
     """
 
     name: str
@@ -43,6 +44,7 @@ class RecordedField:
     help: str
     keys: tuple[str, ...]
     header: str = ""
+    path: str = ""
 
 
 def _whole(read: Reader) -> Reader:
@@ -93,7 +95,14 @@ _NOT_OF_CERTIFICATES = ("rfc9440", "days_to_expiry", "crl_age", "crl_stale")
 def _afterwards(type: Type, *rows: tuple[str, ...]) -> tuple[RecordedField, ...]:
     """Fields that stand in an event as they are: name, path, and a phrase where the schema's is not theirs."""
     return tuple(
-        RecordedField(name, type, _plain(path, type), help[0] if help else ALL_ROWS[path].help, (path.split(".")[0],))
+        RecordedField(
+            name,
+            type,
+            _plain(path, type),
+            help[0] if help else ALL_ROWS[path].help,
+            (path.partition(".")[0],),
+            path=path,
+        )
         for name, path, *help in rows
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from hypothesis import assume
@@ -29,6 +29,7 @@ from edgenode.rules.language.nodes import (
 )
 from edgenode.rules.language.operators import COMPARING_OF, JOINING, QUANTIFIERS
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
+from edgenode.rules.language.vocabulary import Readable
 from edgenode.rules.networks import Range
 
 _PRIMITIVES = (BOOL, INT, BYTES, IP)
@@ -83,6 +84,11 @@ _items: dict[Type, st.SearchStrategy[Any]] = {
     INT: st.builds(lambda a, b: tuple(sorted((a, b))), numbers, numbers),
     IP: _ranges(),
 }
+_AS_ITEMS: dict[Type, Callable[[st.SearchStrategy[Any]], st.SearchStrategy[Any]]] = {
+    BYTES: lambda values: values,
+    INT: lambda values: st.builds(lambda a, b: tuple(sorted((a, b))), values, values),
+    IP: lambda values: values.map(lambda each: Range(each[0], each[1], each[1])),
+}
 _literals: dict[Type, st.SearchStrategy[Any]] = {BYTES: texts, INT: numbers, IP: addresses}
 _names = st.from_regex(r"[a-z0-9_]([a-z0-9_.]{0,5}[a-z0-9_])?", fullmatch=True)
 
@@ -92,13 +98,26 @@ class Trees:
 
     :param fields: the names of the fields that may occur.
     :param functions: those of the functions.
+    :param known: the fields that there are.
+    :param values: what literals and the keys of maps are drawn from, by their types, besides any.
+    :param lists: whether named lists may occur.
     """
 
-    def __init__(self, fields: Collection[str] = FIELDS, functions: Collection[str] = FUNCTIONS) -> None:
+    def __init__(
+        self,
+        fields: Collection[str] = FIELDS,
+        functions: Collection[str] = FUNCTIONS,
+        known: Mapping[str, Readable] = FIELDS,
+        values: Mapping[Type, st.SearchStrategy[Any]] | None = None,
+        lists: bool = True,
+    ) -> None:
         self._fields: dict[Type, list[str]] = {}
         for name in fields:
-            self._fields.setdefault(FIELDS[name].type, []).append(name)
+            self._fields.setdefault(known[name].type, []).append(name)
         self._functions = [FUNCTIONS[name] for name in functions if name not in QUANTIFIERS]
+        self._lists = lists
+        self._literals = _literals | {of: each | _literals[of] for of, each in (values or {}).items()}
+        self._items = _items | {of: _AS_ITEMS[of](each) | _items[of] for of, each in (values or {}).items()}
 
     def expressions(self, depth: int = 4) -> st.SearchStrategy[Node]:
         """Whole expressions."""
@@ -131,12 +150,13 @@ class Trees:
 
     def _constant(self, draw: st.DrawFn, operator: str, of: Type) -> Literal | Pattern | OneOf | Listed:
         if operator == "in":
-            return draw(_names.map(Listed) | st.lists(_items[of], max_size=3).map(lambda items: OneOf(tuple(items))))
+            sets = st.lists(self._items[of], max_size=3).map(lambda items: OneOf(tuple(items)))
+            return draw(_names.map(Listed) | sets if self._lists else sets)
         if operator == "matches":
             return Pattern(draw(st.sampled_from(_REGEXES)))
         if "wildcard" in operator:
             return Pattern(draw(_wildcards.filter(lambda text: b"**" not in text)))
-        return Literal(draw(_literals[of]), of)
+        return Literal(draw(self._literals[of]), of)
 
     def _value(self, draw: st.DrawFn, of: Type, depth: int, each: bool) -> Value:
         """A value of a type; ``each``: of which every element is of that type."""
@@ -151,7 +171,7 @@ class Trees:
             )
         maps = [map for map in self._fields if map.name == "Map" and map.of == of]
         if maps:
-            ways.append(lambda: Index(self._field(draw, maps[0]), draw(texts), of))
+            ways.append(lambda: Index(self._field(draw, maps[0]), draw(self._literals[BYTES]), of))
         if depth and self._callable(of):
             ways += [lambda: self._call(draw, of, depth - 1, False)] * 2
         assume(ways)
@@ -204,7 +224,8 @@ class Trees:
         literal = parameter.kind == "literal" or (parameter.kind == "any" and draw(st.booleans()))
         if literal and not mapped and type in _literals:
             check = parameter.check
-            values = _literals[type] if check is None else _literals[type].filter(lambda value: _passes(check, value))
+            values = self._literals[type]
+            values = values if check is None else values.filter(lambda value: _passes(check, value))
             return Argument(Literal(draw(values), type))
         return Argument(self._value(draw, type, depth, mapped))
 
