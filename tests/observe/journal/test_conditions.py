@@ -74,7 +74,8 @@ def ordinary(draw: st.DrawFn) -> FakeRecord:
     fields = draw(st.lists(st.tuples(st.sampled_from((b"user-agent", b"cookie")), _words.map(str.encode)), max_size=3))
     request = Request(
         draw(st.sampled_from((b"GET", b"POST"))), b"https", draw(_words).encode("latin-1"),
-        draw(st.sampled_from(TARGETS)), b"", None, b"", tuple(fields), version=draw(st.sampled_from(((1, 1), (1, 0), (2, 0)))),
+        draw(st.sampled_from(TARGETS)), b"", None, b"", tuple(fields),
+        version=draw(st.sampled_from(((1, 1), (1, 0), (2, 0)))),
     )  # fmt: skip
     reasons = st.lists(
         st.builds(Reason, st.just("acl"), _words, _words, _words, st.sampled_from(("", "block"))), max_size=2
