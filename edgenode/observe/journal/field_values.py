@@ -93,7 +93,7 @@ _USUAL = f"NOT regexp_matches({_TARGET}, {literal(_UNUSUAL)})"
 
 _AS_RECEIVED = f"starts_with({_TARGET}, '/')"
 _PATH = f"split_part({_TARGET}, '?', 1)"
-_QUERY = f"CASE WHEN contains({_TARGET}, '?') THEN substr({_TARGET}, strpos({_TARGET}, '?') + 1) ELSE '' END"
+_QUERY = f"substr({_TARGET}, coalesce(nullif(strpos({_TARGET}, '?'), 0), length({_TARGET})) + 1)"
 _BEFORE = f"{_SCHEME} || '://' || {_AUTHORITY}"
 _HOST = Sql(
     f"split_part({_AUTHORITY}, ':', 1)",
