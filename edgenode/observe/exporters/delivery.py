@@ -214,11 +214,15 @@ class Delivery:
         refused, again = outcome.refused, list(outcome.again)
         taken = len(part) - len(refused) - len(again)
         if taken:
-            self._taken(taken)
+            self._taken(taken - outcome.dropped)
         elif refused:  # it may be the receiver that is wrong, or who has configured it
             first = min(refused)
             refused = {first: refused[first]}
             again = [place for place in range(len(part)) if place != first]
+        if outcome.dropped:
+            self.told.set_aside += outcome.dropped
+            self.told.last_error = outcome.reason
+            _log.warn("exporter {name}: {reason}", name=self._name, reason=outcome.reason)
         for place, reason in refused.items():
             self._set_aside(part[place], reason)
         if outcome.again:

@@ -76,8 +76,8 @@ class Exporter:
 
     @property
     def stream_keys(self) -> tuple[str, ...]:
-        """The keys that name an origin of a stream."""
-        return ("origin",) if self.receiver.stream else ()
+        """Its keys that name an origin that takes no HTTP."""
+        return ("origin",) if self.receiver.streams else ()
 
     def faults(self) -> Iterator[tuple[str, str, bool]]:
         """What is wrong with it, or doubtful: the key, a sentence, and whether it is a warning."""

@@ -56,7 +56,7 @@ class Exporting:
             name,
             exporter,
             JournalReader(observing.folder, observing.positions.get(reader)),
-            exporter.receiver.sender(pool, exporter.timeout),
+            exporter.receiver.sender(pool, exporter.timeout, observing.node),
             observing.reactor,
             save=lambda position: self._save(reader, position),
             put_aside=SetAside(observing.folder, name).put,

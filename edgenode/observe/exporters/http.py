@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred, TimeoutError, succeed
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IBodyProducer
@@ -106,13 +106,17 @@ class Answer:
 
 @frozen
 class HTTPReceiver:
-    """What receivers have in common that are sent HTTP requests."""
+    """What receivers have in common that are sent HTTP requests.
+
+    :ivar node: the name of the node, which is no key of it.
+    """
 
     scheme: ClassVar[str] = "Bearer"
     """The authentication scheme of the token."""
 
-    stream: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
     refusing: ClassVar[frozenset[int]] = _REFUSING
+    """The statuses that are the fault of the events that were sent."""
 
     path: str = setting("The path, with its query if it has one, to which events are sent.", "/")
     headers: tuple[SentHeader, ...] = setting("Further header fields, one ``name: value`` a line.", ())
@@ -124,6 +128,7 @@ class HTTPReceiver:
     )
     user: Word | None = setting("The user to log in as: then the token is the password (Basic, RFC 7617).", None)
     gzip: bool = setting("Whether requests are compressed.", False)
+    node: str = field(default="", kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         """:raises InvalidValue: if its keys do not go together."""
@@ -150,6 +155,10 @@ class HTTPReceiver:
         """
         return TAKEN
 
+    def refuses(self, answer: Answer) -> bool:
+        """Whether an answer without success says that an event is at fault, or that there are too many."""
+        return answer.status in self.refusing
+
     def finish(self, request: HTTPRequest, body: bytes, now: float) -> Mapping[str, str]:
         """The header fields that depend on the body as it is sent."""
         return {}
@@ -163,9 +172,9 @@ class HTTPReceiver:
 
     # -- what they have in common -------------------------------------------------------------------------------------
 
-    def sender(self, pool: OriginPool, timeout: float) -> HTTPSender:
+    def sender(self, pool: OriginPool, timeout: float, node: str) -> HTTPSender:
         """What sends to it."""
-        return HTTPSender(self, pool, timeout)
+        return HTTPSender(evolve(self, node=node), pool, timeout)
 
     def faults(self) -> Sequence[tuple[str, str, bool]]:
         """What is wrong with its keys, or doubtful: the key, a sentence, and whether it is a warning."""
@@ -202,6 +211,16 @@ def secret(value: Secret | None, file: File | None) -> str | None:
     return line.decode("ascii")
 
 
+def authority(pool: OriginPool) -> str:
+    """The Host of requests: what ``[origin] host`` says, or the name, with the port if it is not the usual one."""
+    server = pool.origin.servers[0]
+    if pool.origin.host not in ("client", "server"):
+        return pool.origin.host
+    host = pool.origin.server_name or server.name
+    host = f"[{host}]" if ":" in host else host
+    return host if server.port in (0, 443 if server.tls else 80) else f"{host}:{server.port}"
+
+
 class HTTPSender:
     """Sends to one receiver.
 
@@ -217,11 +236,7 @@ class HTTPSender:
         self._pool = pool
         self._timeout = timeout
         self._now = now
-        server = pool.origin.servers[0]
-        host = pool.origin.server_name or server.name
-        host = f"[{host}]" if ":" in host else host
-        port = f":{server.port}" if server.port not in (0, 443 if server.tls else 80) else ""
-        self._base = f"{'https' if server.tls else 'http'}://{host}{port}"
+        self._base = f"{pool.origin.servers[0].scheme}://{authority(pool)}"
 
     def send(self, events: Sequence[Outgoing]) -> Deferred[Outcome]:
         """Send some events."""
@@ -232,7 +247,10 @@ class HTTPSender:
 
     async def _send(self, events: Sequence[Outgoing]) -> Outcome:
         receiver, now = self._receiver, self._now()
-        request = receiver.request(events, now)
+        try:
+            request = receiver.request(events, now)
+        except Exception as error:  # it is alone at last, and is set aside
+            raise Refused(f"it cannot be written: {type(error).__name__}: {error}") from error
         asking = Deferred.fromCoroutine(self._ask(request, now, receiver.most_answer(len(events))))
         try:
             answer = await asking.addTimeout(self._timeout, self._pool.reactor)
@@ -251,7 +269,7 @@ class HTTPSender:
             raise Unavailable(told.reason) from None
         if 200 <= answer.status < 300:
             return receiver.outcome(events, answer)
-        if answer.status in receiver.refusing:
+        if receiver.refuses(answer):
             raise Refused(answer.said)
         if 300 <= answer.status < 400:
             raise Unavailable(f"the receiver answers {answer.status}, and redirects are not followed")

@@ -41,12 +41,14 @@ class Outcome:
     :ivar again: the places of those that may be taken later.
     :ivar reason: why not now.
     :ivar after: the time for which the receiver wants to be left alone; seconds.
+    :ivar dropped: the number of those that it has taken and thrown away, where it does not say which.
     """
 
     refused: Mapping[int, str] = field(factory=dict)
-    again: Sequence[int] = ()
+    again: Sequence[int] = field(default=(), converter=tuple[int, ...])
     reason: str = ""
     after: float = 0.0
+    dropped: int = 0
 
 
 TAKEN = Outcome()
@@ -89,16 +91,17 @@ class Sender(Protocol):
 class Receiver(Protocol):
     """A type of receiver: the frozen class of its keys in ``[exporter]``.
 
-    :cvar stream: whether it is sent a stream of bytes, over servers ``tls://`` or ``tcp://``, and no HTTP.
+    :cvar streams: whether it is sent a stream of bytes, over servers ``tls://`` or ``tcp://``, and no HTTP.
     """
 
-    stream: ClassVar[bool]
+    streams: ClassVar[bool]
 
-    def sender(self, pool: OriginPool, timeout: float) -> Sender:
+    def sender(self, pool: OriginPool, timeout: float, node: str) -> Sender:
         """What sends to it.
 
         :param pool: the connections to it.
         :param timeout: the time for one batch; seconds.
+        :param node: the name of the node.
         """
 
     def faults(self) -> Sequence[tuple[str, str, bool]]:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from edgenode.observe.exporters.elasticsearch import Elasticsearch
+from edgenode.observe.exporters.otlp import OTLP
 from edgenode.observe.exporters.receiver import Receiver
+from edgenode.observe.exporters.splunk import Splunk
 from edgenode.observe.exporters.webhook import Webhook
 
-TYPES: Mapping[str, type[Receiver]] = MappingProxyType({"webhook": Webhook})
+TYPES: Mapping[str, type[Receiver]] = MappingProxyType(
+    {
+        "otlp": OTLP,
+        "elasticsearch": Elasticsearch,
+        "splunk": Splunk,
+        "webhook": Webhook,
+    }
+)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import pytest
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
+from twisted.web.http_headers import Headers
 
 from edgenode.config import ini, schema
 from edgenode.config.data import KINDS
@@ -20,7 +21,7 @@ from edgenode.config.value_readers import Scope
 from edgenode.model.errors import ConfigurationError
 from edgenode.observe.exporters.delivery import Delivery
 from edgenode.observe.exporters.exporter import Exporter
-from edgenode.observe.exporters.http import HTTPReceiver, HTTPSender
+from edgenode.observe.exporters.http import Answer, HTTPReceiver, HTTPSender
 from edgenode.observe.exporters.outgoing import outgoing
 from edgenode.observe.exporters.receiver import TAKEN, Outcome, Outgoing
 from tests.support.node import PKI
@@ -190,7 +191,18 @@ def receiving(
 ) -> Iterator[tuple[Origin, HTTPSender]]:
     """A receiver that demands the node's certificate, and what sends to it."""
     with Origin(pki, behaviour) as origin, pool_to(pki, origin.port, **settings) as pool:
-        yield origin, HTTPSender(receiver, pool, timeout, lambda: NOW)
+        yield origin, HTTPSender(evolve(receiver, node="edge-1"), pool, timeout, lambda: NOW)
+
+
+def page(status: str, body: bytes = b"", *headers: str) -> bytes:
+    """An answer as it is sent."""
+    lines = "".join(f"{each}\r\n" for each in (*headers, f"Content-Length: {len(body)}"))
+    return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode() + body
+
+
+def answer(body: bytes, status: int = 200) -> Answer:
+    """An answer as it is read."""
+    return Answer(status, Headers(), body)
 
 
 @frozen

@@ -13,15 +13,9 @@ from edgenode.model.settings import File, Secret, Word
 from edgenode.observe.exporters.http import HTTPReceiver, SentHeader, retry_after
 from edgenode.observe.exporters.receiver import TAKEN, Refused, Unavailable
 from edgenode.observe.exporters.webhook import Webhook
-from tests.observe.exporters.support import NOW, Received, configured, events, receiving
+from tests.observe.exporters.support import NOW, Received, configured, events, page, receiving
 from tests.support.node import PKI
 from tests.support.origins import Behaviour, Served, answering
-
-
-def page(status: str, body: bytes = b"", *headers: str) -> bytes:
-    """An answer."""
-    lines = "".join(f"{each}\r\n" for each in (*headers, f"Content-Length: {len(body)}"))
-    return f"HTTP/1.1 {status}\r\n{lines}\r\n".encode() + body
 
 
 async def sent(pki: PKI, receiver: HTTPReceiver, count: int = 1) -> tuple[Received, str]:
