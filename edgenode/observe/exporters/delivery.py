@@ -29,6 +29,12 @@ _AT_ONCE = 256 * 1024
 _POLL = 0.5
 """Seconds between two looks into a journal in which there was nothing new."""
 
+_FAILURES = 3
+"""So many in a row are worth a line in the log."""
+
+_QUIET = 60.0
+"""Seconds between two lines in the log about what is set aside."""
+
 _log = Logger()
 
 
@@ -101,6 +107,7 @@ class Delivery:
         if random is not None:
             self._backoff.random = random
         self._aside_in_a_row = self._lost = 0
+        self._quiet_until = 0.0
         self._running: Deferred[None] | None = None
         self._stopping = False
         self.told = Told()
@@ -220,9 +227,7 @@ class Delivery:
             refused = {first: refused[first]}
             again = [place for place in range(len(part)) if place != first]
         if outcome.dropped:
-            self.told.set_aside += outcome.dropped
-            self.told.last_error = outcome.reason
-            _log.warn("exporter {name}: {reason}", name=self._name, reason=outcome.reason)
+            self._count_aside(outcome.dropped, outcome.reason)
         for place, reason in refused.items():
             self._set_aside(part[place], reason)
         if outcome.again:
@@ -232,7 +237,7 @@ class Delivery:
         return [[part[place] for place in again]] if again else []
 
     def _taken(self, count: int) -> None:
-        if self.told.since is not None:
+        if self._backoff.failures >= _FAILURES:
             _log.info("exporter {name}: events are taken again", name=self._name)
         self.told.sent += count
         self.told.since = None
@@ -240,12 +245,17 @@ class Delivery:
         self._backoff.succeeded()
 
     def _set_aside(self, event: Outgoing, reason: str) -> None:
-        if not self._aside_in_a_row:
-            _log.warn("exporter {name}: an event is set aside: {reason}", name=self._name, reason=reason)
         self._put_aside(event, reason)
         self._aside_in_a_row += 1
-        self.told.set_aside += 1
+        self._count_aside(1, reason)
+
+    def _count_aside(self, count: int, reason: str) -> None:
+        self.told.set_aside += count
         self.told.last_error = reason
+        now = self._clock.seconds()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _QUIET
+            _log.warn("exporter {name}: what is sent is refused: {reason}", name=self._name, reason=reason)
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 
@@ -254,10 +264,11 @@ class Delivery:
         told = self.told
         told.failed += 1
         told.last_error = reason
-        if told.since is None:
-            told.since = self._now()
+        told.since = self._now() if told.since is None else told.since
+        pause = self._backoff.failed(after)
+        if self._backoff.failures == _FAILURES:
             _log.warn("exporter {name}: events are not taken: {reason}", name=self._name, reason=reason)
-        return self._backoff.failed(after)
+        return pause
 
     async def _pause(self, seconds: float) -> None:
         if self._stopping:

@@ -5,6 +5,7 @@ Law: each has its own place in the journal, its own pauses and its own failures;
 
 from __future__ import annotations
 
+import pathlib
 import time
 from typing import Any
 
@@ -15,12 +16,21 @@ from edgenode.observe.exporters.delivery import Delivery
 from edgenode.observe.exporters.exporter import Exporter
 from edgenode.observe.exporters.set_aside import SetAside
 from edgenode.observe.journal.reader import JournalReader, Position
+from edgenode.observe.journal.segments import segments
 from edgenode.observe.observing import Observing
 
 _TELL = 2.0
 """Seconds between two looks at how things stand."""
 
 _log = Logger()
+
+
+def beginning(folder: pathlib.Path) -> Position:
+    """Where an exporter begins that has never been here: with the file that is being written, so that it sends what the
+    node has done since its start, but not what is old."""
+    found = segments(folder)
+    number = max(found, default=0)
+    return Position(number + 1 if number and found[number].compressed else number)
 
 
 class Exporting:
@@ -55,7 +65,7 @@ class Exporting:
         return Delivery(
             name,
             exporter,
-            JournalReader(observing.folder, observing.positions.get(reader)),
+            JournalReader(observing.folder, observing.positions.get(reader) or beginning(observing.folder)),
             exporter.receiver.sender(pool, exporter.timeout, observing.node),
             observing.reactor,
             save=lambda position: self._save(reader, position),
