@@ -45,6 +45,10 @@ class Source(Protocol[P]):
     lost: int
 
     @property
+    def places(self) -> Sequence[P]:
+        """In front of each of the lines that were returned last."""
+
+    @property
     def behind(self) -> int:
         """Bytes that are still to be read."""
 
@@ -171,14 +175,17 @@ class Delivery:
         if self._source.lost > self._lost:
             self._lost, now = self._source.lost, self._source.lost - self._lost
             _log.warn("exporter {name}: {now} bytes were deleted before they were sent", name=self._name, now=now)
-        found = [each for each in map(self._outgoing, lines) if each is not None]
         if lines:
-            self._batches.add(found, self._source.position, self._clock.seconds())
+            now, places = self._clock.seconds(), self._source.places
+            for line, place, behind in zip(lines, places, [*places[1:], self._source.position], strict=True):
+                event = self._outgoing(line, str(place))
+                # Line by line, so that after a crash the same batch begins where it has begun.
+                self._batches.add(() if event is None else (event,), behind, now)
         return lines
 
-    def _outgoing(self, line: bytes) -> Outgoing | None:
+    def _outgoing(self, line: bytes, place: str) -> Outgoing | None:
         try:
-            return outgoing(line, self._exporter.expression, self._exporter.fields)
+            return outgoing(line, self._exporter.expression, self._exporter.fields, place)
         except (ValueError, RecursionError):  # a torn line
             self.told.set_aside += 1
             return None

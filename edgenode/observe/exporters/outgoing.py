@@ -30,9 +30,12 @@ def key_of(line: bytes, event: Mapping[str, Any]) -> str:
     return f"{plain}-{digest[:_DIGITS]}"
 
 
-def outgoing(line: bytes, expression: EventExpression | None, fields: Sequence[SentField]) -> Outgoing | None:
+def outgoing(
+    line: bytes, expression: EventExpression | None, fields: Sequence[SentField], place: str = ""
+) -> Outgoing | None:
     """What is sent of a line; ``None`` if nothing is.
 
+    :param place: where it begins in the journal.
     :raises ValueError: if the line is no event.
     """
     event = json.loads(line)
@@ -45,4 +48,4 @@ def outgoing(line: bytes, expression: EventExpression | None, fields: Sequence[S
         return None
     what = sent(event, fields)
     written = line if what is event else json.dumps(what, separators=(",", ":")).encode("ascii")
-    return Outgoing(key_of(line, event), time, event, what, written)
+    return Outgoing(key_of(line, event), time, event, what, written, place)

@@ -24,6 +24,7 @@ class Outgoing:
     :ivar event: all of it, as :mod:`json` reads it.
     :ivar sent: what is sent of it, under the names of the receiver.
     :ivar line: that as JSON on one line, printable ASCII.
+    :ivar place: where its line begins in the journal; of the earlier of two it sorts first.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Outgoing:
     event: Mapping[str, Any] = field(eq=False, repr=False)
     sent: Mapping[str, Any] = field(eq=False, repr=False)
     line: bytes = field(eq=False, repr=False)
+    place: str = field(default="", eq=False)
 
 
 @frozen

@@ -40,6 +40,9 @@ class Position:
     segment: int = 0
     offset: int = 0
 
+    def __str__(self) -> str:
+        return f"{self.segment:06}-{self.offset:012}"
+
     def as_json(self) -> dict[str, int]:
         """As an object for JSON."""
         return asdict(self)
@@ -73,10 +76,21 @@ class JournalReader:
         self._content: IO[bytes] | None = None
         self._path = self._folder
         self._rest = b""
+        self._before, self._split = Position(), list[bytes]()
         self._sizes: dict[int, int] = {}
         self.lost = self.skipped = 0
         self.position = self._end() if position is None else position
         self._look()
+
+    @property
+    def places(self) -> list[Position]:
+        """In front of each of the lines that were returned last."""
+        segment, offset, found = self._before.segment, self._before.offset, []
+        for line in self._split:
+            if line:
+                found.append(Position(segment, offset))
+            offset += len(line) + len(_LINE_END)
+        return found
 
     @property
     def behind(self) -> int:
@@ -124,13 +138,14 @@ class JournalReader:
     def _lines(self, data: bytes) -> list[bytes]:
         """What of the data are whole lines; the rest waits for its end, and is read again after :meth:`close`."""
         whole, end, rest = (self._rest + data).rpartition(_LINE_END)
+        self._before, self._split = self.position, whole.split(_LINE_END) if end else []
         if len(rest) > _LONGEST:  # it is none; the place behind it is not known, but nothing of it is kept
             self.position = Position(self.position.segment, self.position.offset + len(whole) + len(end) + len(rest))
             rest = b""
         else:
             self.position = Position(self.position.segment, self.position.offset + len(whole) + len(end))
         self._rest = rest
-        return [line for line in whole.split(_LINE_END) if line] if end else []
+        return [line for line in self._split if line]
 
     def _open(self) -> bool:
         """Open the segment of the position, or the first behind it; whether there is one."""

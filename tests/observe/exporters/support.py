@@ -86,11 +86,17 @@ class Journal:
     position: int = 0
     lost: int = 0
     closed: bool = False
+    last: int = 0
 
     @property
     def behind(self) -> int:
         """Bytes that are still to be read."""
         return sum(len(each) + 1 for each in self.all[self.position :])
+
+    @property
+    def places(self) -> list[int]:
+        """In front of each of the lines that were returned last."""
+        return [*range(self.position - self.last, self.position)]
 
     def read(self, most_bytes: int) -> list[bytes]:
         """The next lines."""
@@ -100,6 +106,7 @@ class Journal:
             found.append(self.all[self.position])
             size += len(found[-1]) + 1
             self.position += 1
+        self.last = len(found)
         return found
 
     def close(self) -> None:

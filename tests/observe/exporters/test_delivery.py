@@ -47,6 +47,48 @@ def test_events_wait_for_others() -> None:
     delivering.delivery.stop()
 
 
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=8),
+    st.integers(1, 20),
+    st.integers(0, 60),
+    st.sets(st.integers(0, 99)),
+)
+def test_after_a_crash_batches_begin_where_they_have_begun(
+    growing: list[int], size: int, until: int, unwanted: set[int]
+) -> None:
+    """So that a receiver which keeps a batch under the place of its first event has each event once."""
+    keys = f'batch-time = 1s\nbatch-size = {size}\nexpression = http.request.uri.path ne "/no"'
+    journal, kept = Journal([]), dict[str, list[str]]()
+    saved = [0]
+
+    def keep(events: Sequence[Outgoing]) -> Outcome:
+        kept[events[0].place] = [each.event["id"] for each in events]
+        return TAKEN
+
+    def line(number: int) -> bytes:
+        target = "/no" if number in unwanted else "/yes"
+        return event_line(number, request={"method": "GET", "target": target, "headers": {}})
+
+    taken, wanted = 0, [each for each in range(sum(growing)) if each not in unwanted]
+
+    def once(events: Sequence[Outgoing]) -> Outcome | Deferred[Outcome]:
+        nonlocal taken
+        taken += len(events)
+        keep(events)
+        return Deferred() if taken > until else TAKEN  # what was taken, and nobody is told
+
+    first = Delivering.of(journal, Sending(once), keys)
+    for count in growing:
+        journal.all += [line(len(journal.all) + each) for each in range(count)]
+        first.pass_time(0.7)
+    saved += first.saved
+    first.delivery.stop()
+    second = Delivering.of(Journal(journal.all, position=saved[-1]), Sending(keep), keys)
+    second.pass_time(10)
+    second.delivery.stop()
+    assert [each for place in sorted(kept, key=int) for each in kept[place]] == ids(*wanted)
+
+
 def test_a_position_is_remembered_once_everything_before_it_was_taken() -> None:
     """While an answer is awaited, the journal has been read further than what is remembered."""
     waiting: Deferred[Outcome] = Deferred()

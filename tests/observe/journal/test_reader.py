@@ -165,6 +165,24 @@ def test_a_line_that_is_longer_than_what_is_read_at_once_comes_whole(reading: Re
     assert found == [long, b"y"]
 
 
+def test_the_place_of_each_line_is_known(reading: Reading, writer: Writer) -> None:
+    """Whoever begins there is given it first; empty lines and what was read before do not move it."""
+    writer.write(b"one\ntwo\n\n\nthree\nfo")
+    reader = reading(writer.folder, Position())
+    assert reader.read() == [b"one", b"two", b"three"]
+    assert reader.places == [Position(1, 0), Position(1, 4), Position(1, 10)]
+    writer.write(b"ur\nfive\n")
+    assert reader.read() == [b"four", b"five"]
+    assert reader.places == [Position(1, 16), Position(1, 21)]
+    writer.rotate()
+    writer.write(b"six\n")
+    assert reader.read() == [b"six"]
+    assert reader.places == [Position(2, 0)]
+    for place, line in ((Position(1, 10), b"three"), (Position(1, 21), b"five"), (Position(2, 0), b"six")):
+        assert reading(writer.folder, place).read()[0] == line
+    assert str(Position(1, 21)) == "000001-000000000021"
+
+
 def test_a_line_without_an_end_is_not_kept_for_ever(
     reading: Reading, writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
