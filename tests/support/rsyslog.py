@@ -97,7 +97,7 @@ class Rsyslog:
         command = [str(EXECUTABLE), "-n", "-f", "rsyslog.conf", "-i", str(self.folder / "rsyslog.pid")]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
-        listens = f" 0100007F:{port:04X} "
+        listens = f" 0100007F:{port:04X} 00000000:0000 0A "
 
         def ready() -> bool:
             assert self._process is not None

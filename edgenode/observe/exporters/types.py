@@ -9,6 +9,7 @@ from edgenode.observe.exporters.elasticsearch import Elasticsearch
 from edgenode.observe.exporters.otlp import OTLP
 from edgenode.observe.exporters.receiver import Receiver
 from edgenode.observe.exporters.splunk import Splunk
+from edgenode.observe.exporters.syslog import Syslog
 from edgenode.observe.exporters.webhook import Webhook
 
 TYPES: Mapping[str, type[Receiver]] = MappingProxyType(
@@ -16,6 +17,7 @@ TYPES: Mapping[str, type[Receiver]] = MappingProxyType(
         "otlp": OTLP,
         "elasticsearch": Elasticsearch,
         "splunk": Splunk,
+        "syslog": Syslog,
         "webhook": Webhook,
     }
 )

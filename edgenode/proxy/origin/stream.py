@@ -184,8 +184,8 @@ class Stream:
         return waiting
 
     def close(self) -> None:
-        """Give it up, whatever was written."""
-        self.transport.close()
+        """Give it up, whatever was written; it may have ended already."""
+        self.transport.abort("given up")
 
     # -- the pool's side ---------------------------------------------------------------------------------------------
 
