@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from edgenode.observe.exporters.elasticsearch import Elasticsearch
+from edgenode.observe.exporters.kafka import Kafka
 from edgenode.observe.exporters.otlp import OTLP
 from edgenode.observe.exporters.receiver import Receiver
 from edgenode.observe.exporters.splunk import Splunk
@@ -18,6 +19,7 @@ TYPES: Mapping[str, type[Receiver]] = MappingProxyType(
         "elasticsearch": Elasticsearch,
         "splunk": Splunk,
         "syslog": Syslog,
+        "kafka": Kafka,
         "webhook": Webhook,
     }
 )
