@@ -257,12 +257,20 @@ ERRORS: dict[str, tuple[dict[str, str], list[str]]] = {
     "HTTP and a stream mixed": (
         {
             "servers = http://127.0.0.1:8080": "servers = http://127.0.0.1",
-            "": "[origin log]\nservers = tcp://a:601, https://b\n[traces]\norigin = log",
+            "": "[origin log]\nservers = tcp://a:601, https://b",
+        },
+        ["[origin log] servers: https and tcp servers cannot be mixed in one origin"],
+    ),
+    "syslog to a server of HTTP, and a webhook to a stream": (
+        {
+            "": "[journal]\nfolder = .\n[origin log]\nservers = tls://a:6514\n"
+            "[exporter a]\ntype = webhook\norigin = log\nsecret = a\n[exporter b]\ntype = syslog\norigin = shop"
         },
         [
-            "[origin log] servers: https and tcp servers cannot be mixed in one origin",
-            "[traces] origin: [origin log] has tcp://a:601, and what is sent here goes to servers with https:// or "
-            "http://\n    log\n    ^",
+            "[exporter a] origin: [origin log] has tls://a:6514, and what is sent here goes to servers with https:// "
+            "or http://\n    log\n    ^",
+            "[exporter b] origin: [origin shop] has http://127.0.0.1:8080, and what is sent here goes to servers with "
+            "tls:// or tcp://\n    shop\n    ^",
         ],
     ),
     "a path map that forwards to a stream": (
