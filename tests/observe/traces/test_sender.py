@@ -14,7 +14,6 @@ from twisted.internet.defer import Deferred
 
 from edgenode import Record, Response
 from edgenode.node.traces_use import TracesUse
-from edgenode.observe.traces import sender
 from edgenode.observe.traces.sender import FAREWELL, PIECE, TRIES, Counts
 from edgenode.testing import SERVER, FakeOrigin, MemoryNode, OriginRequest, Sandbox, result_of
 from tests.support.certificates import write_pem
@@ -472,15 +471,14 @@ def test_a_reload_takes_traces_away_and_brings_them(sandbox: Sandbox) -> None:
         assert len(traced.collector.spans) == 6
 
 
-def test_the_pause_has_a_random_part(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("jitter", "first"), [(0.0, 0.5), (1.0, 1.0)])
+def test_the_pause_has_a_random_part(sandbox: Sandbox, jitter: float, first: float) -> None:
     """Nodes that have failed together do not come back together."""
-    monkeypatch.setattr(sender.random, "random", lambda: 0.0)
-    for jitter, first in ((0.0, 0.5), (1.0, 1.0)):
-        with Traced(sandbox, said=status(503)) as traced:
-            traced.part._sender._jitter = lambda jitter=jitter: jitter  # type: ignore[union-attr,misc]
-            traced.ask()
-            traced.node.pass_time(5.05)
-            traced.node.pass_time(first - 0.2)
-            assert len(traced.collector.requests) == 1
-            traced.node.pass_time(0.4)
-            assert len(traced.collector.requests) == 2
+    with Traced(sandbox, said=status(503)) as traced:
+        traced.part._sender._jitter = lambda: jitter  # type: ignore[union-attr]
+        traced.ask()
+        traced.node.pass_time(5.05)
+        traced.node.pass_time(first - 0.2)
+        assert len(traced.collector.requests) == 1
+        traced.node.pass_time(0.4)
+        assert len(traced.collector.requests) == 2
