@@ -275,7 +275,7 @@ def rejected(answer: bytes) -> tuple[int, str]:
 
 def _at(record: Record, moment: float) -> int:
     """Nanoseconds since the epoch of a moment of :func:`time.perf_counter`."""
-    return round((record.time + (moment - record.began)) * 1e9)
+    return round(record.time * 1e9) + round((moment - record.began) * 1e9)
 
 
 def _method(method: bytes, other: str = "HTTP") -> str:
