@@ -50,8 +50,8 @@ def new_ids() -> bytes:
 def _draw() -> None:
     """Ask the system for many at a time; none has an identifier of zeros."""
     digits = os.urandom(24 * 128).hex().encode("ascii")
-    pieces = (digits[at : at + 48] for at in range(0, len(digits), 48))
-    _drawn.extend([piece for piece in pieces if _NO_SPAN not in piece])
+    if _NO_SPAN not in digits:  # else it has no luck, and is asked again
+        _drawn.extend([digits[at : at + 48] for at in range(0, len(digits), 48)])
 
 
 def new_span_id() -> bytes:
