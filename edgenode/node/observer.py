@@ -28,12 +28,13 @@ from edgenode.model.errors import ConfigurationError
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.node.assembly import Assembly
+from edgenode.observe.alerts.part import Alerts
 from edgenode.observe.exporters.exporting import Exporting
 from edgenode.observe.journal.keeper import JournalKeeper
 from edgenode.observe.journal.positions import Positions
 from edgenode.observe.observing import ObserverPart, Observing
 
-PARTS: tuple[Callable[[Observing], ObserverPart], ...] = (JournalKeeper, Exporting)
+PARTS: tuple[Callable[[Observing], ObserverPart], ...] = (JournalKeeper, Exporting, Alerts)
 """What makes each part."""
 
 LOCK = "observer.lock"

@@ -11,10 +11,11 @@ from attrs import frozen
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Between, Choice, Reference, Seconds, Secret, setting
 from edgenode.observe.alerts.condition import Condition
-from edgenode.observe.alerts.counted_by import EventField
+from edgenode.observe.alerts.counted_by import EventValue
 from edgenode.observe.alerts.descriptions import Description
 from edgenode.observe.alerts.mailboxes import Mailbox
 from edgenode.observe.event_expressions import EventExpression
+from edgenode.observe.exporters.http import SentHeader
 
 FORMATS = ("json", "slack", "alertmanager")
 SEVERITIES = ("info", "warning", "error", "critical")
@@ -30,6 +31,7 @@ class Alert:
     """A condition on events over time, and who is told that it has become true, and that it no longer is."""
 
     kind: ClassVar[str] = "alert"
+    stream_keys: ClassVar[tuple[str, ...]] = ("mail-origin",)
 
     active: bool = setting("Whether it looks at events.", True)
     description: Description = setting(
@@ -43,13 +45,13 @@ class Alert:
         "How many in how long: ``more than 100 per 5m``, ``less than 1 per 10m`` for a silence, or ``more than 5% per "
         "5m`` of the events of ``of``. The window slides by sixtieths of its length."
     )
-    by: EventField | None = setting(
+    by: EventValue | None = setting(
         "The field whose values are counted by themselves, each with its own raising and resolving: ``ip.src``. Events "
         "that do not hold it are not counted. Of more than 10,000 values the coldest are forgotten; at most 1000 are "
         "raised at a time.",
         None,
     )
-    distinct: EventField | None = setting("The field whose different values are counted, in place of events.", None)
+    distinct: EventValue | None = setting("The field whose different values are counted, in place of events.", None)
     of: EventExpression | None = setting(
         "The events of which those that are counted are a share, if the threshold is one; without the key all "
         "exchanges.",
@@ -84,7 +86,13 @@ class Alert:
         "``alertmanager``, for the interface of Prometheus' Alertmanager.",
         "json",
     )
-    secret: Secret | None = setting("The key with which the body is signed (HMAC with SHA-256).", None)
+    headers: tuple[SentHeader, ...] = setting("Further header fields of the requests, one ``name: value`` a line.", ())
+    token: Secret | None = setting("The token by which the receiver knows the node: ``Authorization: Bearer``.", None)
+    secret: Secret | None = setting(
+        "The secret of the signature: then ``X-Edgenode-Signature`` is ``t=SECONDS,v1=HEX``, and HEX the HMAC-SHA256 "
+        "of ``SECONDS.`` and the body.",
+        None,
+    )
     mail_origin: Annotated[str, Reference("origin")] | None = setting(
         "The origin that takes mail: servers ``tls://host:465``, or ``tcp://localhost:25``.", None
     )
@@ -103,11 +111,6 @@ class Alert:
         """The path that messages are sent to."""
         return _PATHS[self.format] if self.path is None else self.path
 
-    @property
-    def shares_of(self) -> EventExpression | None:
-        """The events of which a share is looked at; ``None`` for all exchanges, or if there is no share."""
-        return self.of if self.threshold.share else None
-
 
 def _faults(alert: Alert) -> Iterator[InvalidValue]:
     condition = alert.threshold
@@ -122,11 +125,10 @@ def _faults(alert: Alert) -> Iterator[InvalidValue]:
         yield InvalidValue("the threshold is no share: more than 5% per 5m", which="of")
     if alert.path is not None and not _PATH.fullmatch(alert.path):
         yield InvalidValue("expected a path that begins with /, without blanks and #", which="path")
-    for key, value in (("path", alert.path), ("secret", alert.secret)):
+    ways = (("path", alert.path), ("secret", alert.secret), ("token", alert.token), ("headers", alert.headers or None))
+    for key, value in ways:
         if value is not None and alert.origin is None:
             yield InvalidValue("is of no use without origin", which=key)
-    if alert.secret is not None and not alert.secret:
-        yield InvalidValue("the secret is empty", which="secret")
     yield from _mail_faults(alert)
 
 

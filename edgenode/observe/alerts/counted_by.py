@@ -1,42 +1,65 @@
-"""What an alert counts by: a field of expressions on events, and its values of an event."""
+"""What an alert counts by: a value of the Rules language, of events."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 
 from edgenode.model.errors import InvalidValue
-
-_PATHS = {"ip.src": ("client",), "edge.server_group": ("server_group",), "edge.path_map": ("path_map",)}
+from edgenode.observe.event_expressions import DEFINITIONS
+from edgenode.observe.recorded_fields import EVENTS
+from edgenode.rules.language.computing import reader
+from edgenode.rules.language.nodes import Node, listed
+from edgenode.rules.language.parsing import parse_value
+from edgenode.rules.language.texts import to_string
+from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRINGS
 
 
 @frozen
-class EventField:
-    """A field of expressions on events.
+class EventValue:
+    """A value of events: a field, an element of one, or a function's.
 
-    :ivar name: as it is written.
+    :ivar node: its tree.
+    :ivar text: as it is written.
     """
 
-    name: str
+    node: Node
+    text: str = field(eq=False)
+    _read: Callable[[Any], Any] = field(
+        init=False, eq=False, repr=False, default=Factory(lambda self: reader(self.node, DEFINITIONS), True)
+    )
 
     @classmethod
-    def from_text(cls, text: str) -> EventField:
-        """Read it.
+    def from_text(cls, text: str) -> EventValue:
+        """A field of :ref:`expressions on events <event-expressions>`, an element of one, or a function's value:
+        ``ip.src``, ``http.request.headers["x-team"][0]``, ``lower(http.host)``.
 
-        :raises InvalidValue: if events hold no such field.
+        :raises InvalidValue: with its column, if it is wrong, or looks at what events do not hold.
         """
-        if text not in _PATHS:
-            raise InvalidValue("events hold no such field", 0)
-        return cls(text)
+        node = parse_value(text, EVENTS)
+        for named, _ in listed(node):
+            raise InvalidValue("events are looked at without the lists of the configuration", named.column)
+        if node.type not in (BOOL, INT, BYTES, IP, STRINGS):
+            raise InvalidValue(f"expected a single value, or several texts, and this is {node.type}", 0)
+        return cls(node, text)
 
     def values(self, event: Mapping[str, Any]) -> tuple[str, ...]:
-        """Its different values of an event, in its order; none if it does not hold it."""
-        found: Any = event
-        for key in _PATHS[self.name]:
-            found = found.get(key) if isinstance(found, Mapping) else None
-        return (found,) if isinstance(found, str) else ()
+        """Its different values of an event, as texts; none if the event does not hold it."""
+        try:
+            found = self._read(event)
+        except RuntimeError:  # too much of it to be computed
+            return ()
+        if found is None:
+            return ()
+        each = found if self.node.type == STRINGS else (found,)
+        return tuple(dict.fromkeys(map(_text, each)))
 
     def __str__(self) -> str:
-        return self.name
+        return self.text
+
+
+def _text(value: Any) -> str:
+    octets = value if isinstance(value, bytes) else to_string(value)
+    return octets.decode("utf-8", "backslashreplace")

@@ -55,6 +55,11 @@ class Subject:
         text = "\0".join((self.node, self.name, incident.identity))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
+    def key(self, message: Message) -> str:
+        """The identifier of a message, 32 hexadecimal digits: the same each time that it is sent."""
+        text = "\0".join((message.status, repr(message.time), *map(self.identity, message.incidents)))
+        return hashlib.sha256(text.encode("ascii")).hexdigest()[:32]
+
     def described(self, message: Message) -> str:
         """What it means."""
         incidents = message.incidents

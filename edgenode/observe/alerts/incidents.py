@@ -145,7 +145,7 @@ class Machine:
             each.last = now
 
     def _judge(self, values: Iterable[str]) -> list[Incident]:
-        changes = []
+        changes: list[Incident] = []
         for value in values:
             raised, count = self._raised.get(value), self._windows.count(value, self.now)
             total = self._totals.count(value, self.now) if self._totals is not None else count

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email.policy
 import email.utils
-import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from email.message import EmailMessage
@@ -28,13 +27,13 @@ class MailSender:
 
     :param subject: whose messages they are.
     :param opened: opens a stream to the mail server.
-    :param name: of the way, for people.
+    :ivar name: of the way, for people.
     """
 
-    def __init__(self, subject: Subject, opened: Callable[[], Awaitable[smtp.Stream]], name: str) -> None:
+    def __init__(self, subject: Subject, opened: Callable[[], Awaitable[smtp.Stream]]) -> None:
         self._subject = subject
         self._opened = opened
-        self.name = name
+        self.name = f"mail-origin {subject.alert.mail_origin}"
 
     async def send(self, message: Message) -> None:
         """Send a message.
@@ -62,13 +61,8 @@ def mail_of(subject: Subject, message: Message) -> smtp.Mail:
     mail["To"] = ", ".join(receivers)
     mail["Subject"] = subject.title(message)[:_LONGEST_TITLE]
     mail["Date"] = email.utils.formatdate(message.time)
-    mail["Message-ID"] = f"<{_identity(subject, message)}@{host}>"
+    mail["Message-ID"] = f"<{subject.key(message)}@{host}>"
     mail["References"] = f"<{subject.identity(message.incidents[0])}@{host}>"
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody is to answer that he is away
     mail.set_content(forms.text(subject, message), cte="quoted-printable")
     return smtp.Mail(sender, receivers, mail.as_bytes())
-
-
-def _identity(subject: Subject, message: Message) -> str:
-    told = (message.status, repr(message.time), *map(subject.identity, message.incidents))
-    return hashlib.sha256("\0".join(told).encode("ascii")).hexdigest()[:32]

@@ -67,8 +67,8 @@ class Message:
         :raises ValueError: if it is none.
         """
         try:
-            kinds = (tuple(map(_incident, value[each])) for each in ("raised", "resolved", "still"))
-            return cls(float(value["time"]), *kinds, int(value["untold"]))
+            raised, resolved, still = (tuple(map(_incident, value[each])) for each in ("raised", "resolved", "still"))
+            return cls(float(value["time"]), raised, resolved, still, int(value["untold"]))
         except (KeyError, TypeError) as error:
             raise ValueError(f"this is no message: {error}") from None
 

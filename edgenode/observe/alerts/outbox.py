@@ -152,7 +152,7 @@ class Outbox:
         self._sending = None
         if not self._open:
             return
-        reason = failure.getErrorMessage() or failure.type.__name__
+        reason = failure.getErrorMessage() or type(failure.value).__name__
         too_old = self._now() - message.time > OLDEST
         if too_old or failure.check(Refused):
             self._give_up(self._queue.popleft(), reason)

@@ -7,14 +7,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
+from twisted.logger import Logger
 
+from edgenode.model.errors import printable
 from edgenode.observe.alerts.alert import Alert
 from edgenode.observe.alerts.incidents import Incident, Machine
-from edgenode.observe.alerts.messages import Gathering
+from edgenode.observe.alerts.messages import Gathering, Message
 from edgenode.observe.alerts.outbox import Outbox
+
+_QUIET = 10.0
+"""Seconds between two lines in the log, at least."""
+
+_log = Logger()
 
 _TOLD = 10
 """Values that stand in what the node is told of an alert."""
+
+_NAMED = 5
+"""Values that stand in a line of the log."""
 
 
 @frozen
@@ -54,6 +64,7 @@ class Watching:
     def __init__(self, name: str, alert: Alert, receivers: Sequence[Receiver], start: float) -> None:
         self._alert = alert
         self._receivers = receivers
+        self._log = Gathering(max(alert.pause, _QUIET), alert.repeat)
         self.name = name
         self.machine = Machine(alert.threshold, alert.resolve_after, alert.distinct is not None, alert.at_least, start)
 
@@ -83,6 +94,9 @@ class Watching:
     def tell(self, now: float) -> bool:
         """Send the messages that are due; whether there were any."""
         found = False
+        message = self._log.due(now, self.machine.raised)
+        if message is not None:
+            _log.warn("[alert {name}] {text}", name=self.name, text=self._in_words(message))
         for each in self._receivers:
             message = each.gathering.due(now, self.machine.raised)
             if message is not None:
@@ -92,9 +106,20 @@ class Watching:
 
     def _note(self, changes: Iterable[Incident]) -> bool:
         changes = tuple(changes)
-        for each in self._receivers if changes else ():
-            each.gathering.note(changes)
+        if changes:
+            self._log.note(changes)
+            for each in self._receivers:
+                each.gathering.note(changes)
         return bool(changes)
+
+    def _in_words(self, message: Message) -> str:
+        """A line for the log, with the first few values."""
+        incidents = message.incidents
+        values = [f"{printable(each.value)} ({each.count})" for each in incidents if each.value]
+        if not values:
+            return f"{message.status}: {incidents[0].count}, {self._alert.threshold}"
+        more = f" and {len(values) - _NAMED} more" if len(values) > _NAMED else ""
+        return f"{message.status}: {', '.join(values[:_NAMED])}{more}, {self._alert.threshold}"
 
     def _each(self, event: Mapping[str, Any], take: Callable[[str, str, bool], None]) -> None:
         """Tell of an event what it is counted by, what is different of it, and whether it counts."""

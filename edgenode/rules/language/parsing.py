@@ -62,12 +62,13 @@ def parse(text: str, vocabulary: Vocabulary = EXCHANGES) -> Node:
     return _Parser(text, vocabulary).whole()
 
 
-def parse_value(text: str) -> Value:
+def parse_value(text: str, vocabulary: Vocabulary = EXCHANGES) -> Value:
     """Read and check a value by itself: a field, an element of one, or a call.
 
+    :param vocabulary: the fields that it may look at.
     :raises InvalidValue: if it is none, with its column.
     """
-    return _Parser(text, EXCHANGES).single()
+    return _Parser(text, vocabulary).single()
 
 
 class _Parser:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgenode.observe.alerts import incidents
 from edgenode.observe.alerts.condition import Condition
 from edgenode.observe.alerts.incidents import Incident, Machine
-from edgenode.observe.alerts.windows import PARTS, Windows
+from edgenode.observe.alerts.windows import PARTS, Events, Windows
 
 CONDITION = Condition(2, 60.0)
 """More than two in a minute: the parts of its window are seconds."""
@@ -126,7 +126,8 @@ def test_a_machine_says_what_the_obvious_one_says(
 def test_a_machine_that_goes_on_where_another_has_stopped_says_nothing_twice(steps: list[tuple], stop: int) -> None:
     """Events of the window are told to it again, and what was raised is; from then on both say the same."""
     first, second = Machine(CONDITION, 5.0), Machine(CONDITION, 5.0)
-    now, told = 1000.0, []
+    now = 1000.0
+    told: list[tuple[float, str]] = []
     for number, (later, late, value, _, _, kind) in enumerate(steps):
         now += later
         if number == min(stop, len(steps) - 1):
@@ -193,6 +194,7 @@ def test_memory_is_bounded_whatever_is_counted() -> None:
         machine.take(number * 0.9, f"{number % 3}" + "x" * 1000)
     assert {len(value) for value in machine._windows.values()} == {incidents.LONGEST_VALUE}
     assert len(machine._windows) == 3
-    assert all(len(each._parts) <= PARTS for each in machine._windows._windows.values())
+    windows = machine._windows._windows.values()
+    assert all(isinstance(each, Events) and len(each._parts) <= PARTS for each in windows)
     assert machine.take(0.0, "late") == []
     assert "late" not in list(machine._windows.values())

@@ -125,7 +125,7 @@ def test_every_incident_is_told_once_and_its_end_once_and_not_before(
 @pytest.mark.parametrize("value", [None, 1, {}, {"time": "x"}, {"time": 1, "raised": [1], "resolved": [], "still": []}])
 def test_what_is_no_message_is_a_value_error(value: object) -> None:
     """Of a file that somebody has damaged."""
-    with pytest.raises(ValueError):  # whatever it says
+    with pytest.raises(ValueError):
         Message.from_json(value)
     with pytest.raises(ValueError):
         Gathering(1.0).restore(value if value is None else {"last": None, "rest": value})
