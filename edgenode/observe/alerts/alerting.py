@@ -72,7 +72,7 @@ class Alerting:
         self._judged_to = Position()  # what is before was judged already, by another process
         self._saved_at = self._latest = float("-inf")
         self._changed = False
-        self._trouble = ""
+        self._troubles: dict[str, str] = {}
 
     def start(self) -> None:
         """Begin: go on where it was stopped, if it ever was."""
@@ -127,9 +127,9 @@ class Alerting:
         try:
             lines, judged = self._lines()
         except OSError as error:
-            self._complain(f"the journal cannot be read: {error}")
+            self._complain("read", f"the journal cannot be read: {error}")
             return False
-        self._trouble = ""
+        self._troubles.pop("read", None)
         for event, time in _events(lines, self._now()):
             for each in self._watching:
                 if judged:
@@ -195,7 +195,9 @@ class Alerting:
                 os.fsync(file.fileno())
             new.replace(path)
         except OSError as error:
-            self._complain(f"{path} cannot be written: {error}")
+            self._complain("write", f"{path} cannot be written: {error}")
+        else:
+            self._troubles.pop("write", None)
 
     def _restore(self) -> None:
         path = self._folder / FILE
@@ -221,9 +223,9 @@ class Alerting:
     def _receivers(self) -> Iterator[Any]:
         return (receiver.outbox for each in self._watching for receiver in each.receivers)
 
-    def _complain(self, reason: str) -> None:
-        if reason != self._trouble:
-            self._trouble = reason
+    def _complain(self, what: str, reason: str) -> None:
+        if self._troubles.get(what) != reason:
+            self._troubles[what] = reason
             _log.error("alerts: {reason}", reason=reason)
 
 
