@@ -6,12 +6,12 @@ import json
 import pathlib
 import tempfile
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.logger import LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 
 from edgenode.observe.alerts import alerting
 from edgenode.observe.alerts.alert import Alert
@@ -41,9 +41,10 @@ def observe(tmp_path: pathlib.Path) -> Iterator[Callable[..., Observed]]:
 def logged() -> Iterator[list[LogEvent]]:
     """The texts of what is logged."""
     found: list[LogEvent] = []
-    globalLogPublisher.addObserver(found.append)
+    observer = cast(ILogObserver, found.append)
+    globalLogPublisher.addObserver(observer)
     yield found
-    globalLogPublisher.removeObserver(found.append)
+    globalLogPublisher.removeObserver(observer)
 
 
 def test_events_of_a_journal_raise_an_alert_and_their_end_resolves_it(observe: Observe) -> None:
