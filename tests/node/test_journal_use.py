@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Collection
+from typing import Any
 
 import pytest
 from twisted.logger import capturedLogs, formatEvent
@@ -29,7 +30,7 @@ def journal_of(node: Node) -> JournalUse:
     return next(each for each in node.service._observation._parts if isinstance(each, JournalUse))
 
 
-def lines(folder: pathlib.Path) -> list[dict[str, object]]:
+def lines(folder: pathlib.Path) -> list[dict[str, Any]]:
     """All events in a journal."""
     return [json.loads(line) for each in segments(folder).values() for line in each.path.read_bytes().splitlines()]
 
