@@ -20,8 +20,8 @@ from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.node.privileges import HOW, privileged
 
 WITHOUT_EVENTS = (
-    "nothing of what the node decides is recorded, and replay has nothing to read; events = FILE records it, and "
-    "events = off says that this is meant"
+    "nothing of what the node decides is recorded, and replay has nothing to read; events = FILE or a [journal] "
+    "records it, and events = off says that this is meant"
 )
 
 
@@ -78,7 +78,8 @@ def _without_events(configuration: Configuration, path: str) -> Sequence[Problem
     text = ini.decode(pathlib.Path(path).read_bytes())[0]
     written, _ = ini.read(text, ())
     edge = next((section for section in written if section.kind == "edge"), None)
-    if configuration.edge.events is not None or (edge is not None and "events" in edge.values):
+    kept = configuration.edge.events is not None or configuration.journal.folder is not None
+    if kept or (edge is not None and "events" in edge.values):
         return ()
     return placed([Problem("edge", "events", WITHOUT_EVENTS, warning=True)], written, text, path)
 

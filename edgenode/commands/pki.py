@@ -24,7 +24,9 @@ def declare(parser: argparse.ArgumentParser) -> None:
     ca.add_argument("--issuer", metavar="DIR", type=pathlib.Path, help="make an intermediate of the authority there")
     for usage in USAGES:
         issue = commands.add_parser(usage, parents=[folder, name], help=f"issue a {usage} certificate")
-        issue.add_argument("--san", default="", help="DNS:name and IP:address, separated by commas")
+        issue.add_argument(
+            "--san", action="append", default=[], help="DNS:name and IP:address, separated by commas; may be repeated"
+        )
         issue.add_argument("--days", type=int, default=LEAF_DAYS, help="how long it is valid")
     commands.add_parser("revoke", parents=[folder, name], help="revoke a certificate and write the revocation list")
     crl = commands.add_parser("crl", parents=[folder], help="write the revocation list anew")
@@ -41,7 +43,7 @@ def _run(arguments: argparse.Namespace) -> Sequence[pathlib.Path]:
         return (authority.revoke(arguments.name),)
     if arguments.command == "crl":
         return (authority.write_crl(arguments.days),)
-    sans = [san.strip() for san in arguments.san.split(",") if san.strip()]
+    sans = [san.strip() for san in ",".join(arguments.san).split(",") if san.strip()]
     return authority.issue(arguments.command, arguments.name, sans, arguments.days)
 
 

@@ -202,7 +202,8 @@ def test_a_privileged_port_is_noted_with_the_ways_to_it(
 
 
 def test_a_node_without_events_is_warned_of(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Unless it says so itself, with ``events = off``."""
+    """Unless it says so itself, with ``events = off``, or has a journal."""
+    assert check(folder, f"{MINIMAL}\n[journal]\nfolder = .\n", "--strict")[0] == 0
     assert check(folder, MINIMAL, "--strict")[0] == 1
     assert "warning: [edge] events: nothing of what the node decides is recorded" in capsys.readouterr().err
     assert check(folder, WITH_EVENTS, "--strict")[0] == 0
