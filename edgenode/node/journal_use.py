@@ -17,6 +17,7 @@ from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink
 from edgenode.node.observation import Running
 from edgenode.node.observer_process import ObserverProcess
+from edgenode.observe.event_log import EventLog
 from edgenode.observe.journal.writer import JournalWriter
 from edgenode.proxy.origin.origin import Origin
 from edgenode.state.interface import Happened
@@ -61,7 +62,8 @@ class JournalUse:
     """
 
     def __init__(self, running: Running, reactor: Any) -> None:
-        self._reactor = reactor
+        self._running = running
+        self._copied: EventLog | None = None
         self._writer = JournalWriter(reactor)
         self._observer = ObserverProcess(reactor, self._hear)
         self._configuration: Configuration | None = None
@@ -73,7 +75,7 @@ class JournalUse:
     def renew(self, configuration: Configuration) -> None:
         """Follow a configuration."""
         self._configuration = configuration
-        self.sink = None if configuration.journal.folder is None else self._writer.log
+        self._choose(configuration.journal.folder is not None)
         if self._serving:
             self._follow(configuration)
 
@@ -99,7 +101,7 @@ class JournalUse:
     def standing(self) -> Mapping[str, Any]:
         """How the journal stands, for metrics and ``edgenode status``: what the node knows, and what the observer has
         told; empty without a journal."""
-        if self.sink is None:
+        if self._configuration is None or self._configuration.journal.folder is None:
             return {}
         writer, observer = self._writer, self._observer
         own = {
@@ -112,6 +114,15 @@ class JournalUse:
         return {**self.told, "journal": {**self.told.get("journal", {}), **own}, "observer": process}
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _choose(self, wanted: bool) -> None:
+        """Take the records; or, if a log of events makes lines of them already, these."""
+        if self._copied is not None:
+            self._copied.copies = ()
+        self._copied = self._running.event_log if wanted else None
+        self.sink = self._writer.log if wanted and self._copied is None else None
+        if self._copied is not None:
+            self._copied.copies = (self._writer.log,)
 
     def _follow(self, configuration: Configuration) -> None:
         self._writer.open(configuration.journal)

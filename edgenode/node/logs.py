@@ -69,6 +69,11 @@ class Logs:
         """Events, and lines of the access log, that could not be written."""
         return self._events.lost + self._access.lost
 
+    @property
+    def events(self) -> EventLog | None:
+        """The log of events; ``None`` if there is none."""
+        return None if self._edge.events is None else self._events
+
     def tell(self, happened: Happened) -> None:
         """Write what has happened to the state; that is an event, and nothing for the access log."""
         self._events.tell(happened)

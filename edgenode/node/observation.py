@@ -15,6 +15,7 @@ from zope.interface import implementer
 
 from edgenode.config.load import Configuration
 from edgenode.model.interfaces import IEventSink, Record
+from edgenode.observe.event_log import EventLog
 from edgenode.observe.metrics.meter import Meter
 from edgenode.observe.status import Status
 from edgenode.proxy.listener.port import Port
@@ -38,6 +39,10 @@ class Running(Protocol):
     @property
     def ports(self) -> Mapping[str, Port]:
         """The port of each listener, by name."""
+
+    @property
+    def event_log(self) -> EventLog | None:
+        """The log of events that the configuration has, if there is one: it can be asked for copies of its lines."""
 
     @property
     def meter(self) -> Meter:

@@ -34,6 +34,7 @@ from edgenode.node.observers import PARTS
 from edgenode.node.state_use import StateUse
 from edgenode.node.status_of import About, StatusOf
 from edgenode.node.watch import Watch
+from edgenode.observe.event_log import EventLog
 from edgenode.observe.guarded_sink import GuardedSink
 from edgenode.observe.metrics.meter import Meter
 from edgenode.observe.status import Status
@@ -118,6 +119,11 @@ class EdgeService(Service):
             return self._logs.sink
         assert self._own is not None
         return self._own
+
+    @property
+    def event_log(self) -> EventLog | None:
+        """The log of events that the configuration has, if there is one; ``None`` also if they go to a sink instead."""
+        return None if self._logs is None else self._logs.events
 
     @property
     def configuration(self) -> Configuration:

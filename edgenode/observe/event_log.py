@@ -57,6 +57,7 @@ class EventLog:
     :param line: makes a line of a record, in ASCII and without its end.
     :param clock: seconds, for the length of a turn.
     :ivar line: makes a line of a record from now on.
+    :ivar copies: other logs, which are given the lines that are made of records here.
     :ivar lost: events that were lost.
     :ivar written: bytes that were written to the file that is open.
     :raises OSError: if the file cannot be opened.
@@ -74,6 +75,7 @@ class EventLog:
         self._clock = clock
         self._path = path
         self._output = None if path is None else _Output(path)
+        self.copies: tuple[EventLog, ...] = ()
         self._waiting: list[Record] = []
         self._next: Any = None
         self._unwritten: deque[bytes] = deque()
@@ -98,6 +100,12 @@ class EventLog:
             self._make_lines()
             self._keep(state_line(happened).encode("ascii") + _LINE_END, 1)
             self._schedule(_DELAY)
+
+    def take(self, data: bytes, count: int) -> None:
+        """Take so many lines that another log has made."""
+        if self._output is not None:
+            self._keep(data, count)
+            self._write()
 
     def flush(self) -> None:
         """Write all that waits, however long that takes."""
@@ -179,7 +187,10 @@ class EventLog:
                 break
         del self._waiting[:taken]
         if lines:
-            self._keep(("\n".join(lines) + "\n").encode("ascii"), len(lines))
+            data = ("\n".join(lines) + "\n").encode("ascii")
+            self._keep(data, len(lines))
+            for each in self.copies:
+                each.take(data, len(lines))
 
     def _keep(self, data: bytes, count: int) -> None:
         """Keep lines until they can be written."""

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 from twisted.logger import capturedLogs, formatEvent
 
+from edgenode.config.load import Configuration
 from edgenode.node.journal_use import JournalUse
+from edgenode.node.service import EdgeService
 from edgenode.observe.journal.segments import parquet_files, segments
-from tests.support.node import PATIENCE, PKI, Changes, Node, Origin, get, in_thread, started, until
+from tests.support.node import PATIENCE, PKI, Changes, Events, Node, Origin, get, in_thread, ini, started, until
 
 
 def kept(folder: pathlib.Path) -> Changes:
@@ -163,3 +165,30 @@ def test_an_observer_ends_with_a_node_that_is_killed(tmp_path: pathlib.Path) -> 
             assert json.loads(second.stdout.readline()) == {"observer": {"pid": second.pid}}, "one after the other"
             second.send_signal(signal.SIGTERM)
             second.wait(PATIENCE)
+
+
+async def test_lines_of_a_log_of_events_are_not_made_again(pki: PKI, origin: Origin, tmp_path: pathlib.Path) -> None:
+    """The journal is given copies of them, each once, whatever reloads switch on and off."""
+    from twisted.internet import reactor  # only now: pytest-twisted installs it
+
+    logged, folder = tmp_path / "events.jsonl", tmp_path / "journal"
+    folder.mkdir()
+    with_log: Changes = {**kept(folder), "edge": {"events": str(logged)}}
+    service = EdgeService(Configuration.from_text(ini(origin.port, with_log), pki.folder, {}), reactor)
+    node = Node(service, Events(), pki)
+    node.start()
+    try:
+        journal = journal_of(node)
+        assert journal.sink is None
+        await in_thread(ask, node, 2)
+        await node.reload(origin, kept(folder))
+        assert journal.sink is not None
+        await in_thread(ask, node, 1)
+        await node.reload(origin, with_log)
+        await in_thread(ask, node, 3)
+    finally:
+        await node.stop()
+    first = [json.loads(line) for line in logged.read_bytes().splitlines()]
+    assert len(first) == 5
+    assert len(lines(folder)) == 6
+    assert [each for each in lines(folder) if each in first] == first

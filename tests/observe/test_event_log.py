@@ -557,3 +557,24 @@ def test_a_socket_as_standard_output_holds_up_nobody() -> None:
     lines = received.split(b"\n")
     assert 100 < len(lines) < 300000
     assert lines[:100] == [b"%d" % number for number in range(100)]
+
+
+def test_a_copy_has_the_same_lines(tmp_path: pathlib.Path) -> None:
+    """Made once; what happens to the state is nothing of it; and one that is closed takes none."""
+    clock = Clock()
+    made: list[object] = []
+
+    def line(record: Any) -> str:
+        made.append(record)
+        return str(record)
+
+    log, copy = EventLog(tmp_path / "log", clock, line), opened(tmp_path / "copy", clock)
+    log.copies = (copy, opened(None))
+    put(log, "a", "b")
+    clock.advance(1)
+    assert (tmp_path / "copy").read_text() == (tmp_path / "log").read_text() == "a\nb\n"
+    put(log, "c")
+    log.close()
+    copy.close()
+    assert (tmp_path / "copy").read_text() == "a\nb\nc\n"
+    assert made == ["a", "b", "c"]
