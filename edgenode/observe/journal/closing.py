@@ -17,11 +17,9 @@ from typing import IO, Any
 from attrs import asdict
 
 from edgenode.observe.journal.parquet import convert
-from edgenode.observe.journal.segments import segments
+from edgenode.observe.journal.segments import partial, segments
 
 ENDINGS = {"zstd": ".zst", "gzip": ".gz"}
-
-_PART = ".part"
 
 _AT_ONCE = 1 << 20
 
@@ -46,7 +44,7 @@ def close(folder: pathlib.Path, number: int, *, parquet: bool, compression: str)
 def _compress(path: pathlib.Path, compression: str) -> None:
     """Compress a file; the plain one goes once the other is on the disk."""
     target = path.with_name(path.name + ENDINGS[compression])
-    part = target.with_name(target.name + _PART)
+    part = partial(target)
     try:
         with path.open("rb") as plain, part.open("wb") as file:
             with _writer(compression, file, path.stat().st_size) as compressed:

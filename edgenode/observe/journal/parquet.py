@@ -18,6 +18,7 @@ from attrs import frozen
 
 from edgenode.observe.compressed_files import uncompressed
 from edgenode.observe.journal.columns import COLUMNS, COMPUTED, TIME, quoted
+from edgenode.observe.journal.segments import partial
 
 _MEMORY = "256MB"
 
@@ -68,11 +69,11 @@ def convert(segment: pathlib.Path, target: pathlib.Path) -> Converted:
     :raises ImportError: if DuckDB is not here.
     """
     duckdb: Any = importlib.import_module("duckdb")
-    part = target.with_name(f"{target.name}.part")
+    part = partial(target)
     target.parent.mkdir(mode=0o750, exist_ok=True)
-    options = {"threads": 1, "memory_limit": _MEMORY, "temp_directory": os.fspath(target.parent / "temporary.part")}
+    options = {"threads": 1, "memory_limit": _MEMORY, "temp_directory": os.fspath(target.parent / ".temporary")}
     options |= {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-    repaired = target.with_name(f"{target.name}.jsonl.part")
+    repaired = partial(target.with_suffix(".jsonl"))
     try:
         with contextlib.closing(duckdb.connect(config=options)) as connection:
             rows, lines = _copy(connection, segment, part), _count(segment)
@@ -91,7 +92,7 @@ def convert(segment: pathlib.Path, target: pathlib.Path) -> Converted:
 
 def _copy(connection: Any, segment: pathlib.Path, target: pathlib.Path) -> int:
     """Write the events of a segment as Parquet; how many they are."""
-    how = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS_OF_A_GROUP}"
+    how = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS_OF_A_GROUP}, USE_TMP_FILE false"
     found = f"SELECT * FROM {from_lines(segment)} WHERE {TIME} IS NOT NULL"  # noqa: S608  # of our own names
     count: int = connection.execute(f"COPY ({found}) TO {_text(os.fspath(target))} ({how})").fetchone()[0]
     return count

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
-from edgenode.observe.journal.segments import PARQUET, Segment
+from edgenode.observe.journal.segments import PARQUET, Segment, whole
 
 
 @frozen
@@ -75,7 +75,8 @@ def delete(holding: Holding) -> None:
 def left_over(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """The files of which only a part was written, by who has ended meanwhile."""
     for path, _ in _files(folder):
-        if path.suffix == ".part" and Segment.named(path.with_name(path.name.partition(".")[0] + ".jsonl")) is not None:
+        other = whole(path)
+        if other is not None and Segment.named(other) is not None:
             yield path
 
 

@@ -21,6 +21,7 @@ PARQUET = "parquet"
 """The folder of the Parquet files, within the journal's: ``parquet/events-20261130T170000Z-000001.parquet``."""
 
 _NAME = re.compile(r"events-(?P<began>\d{8}T\d{6}Z)-(?P<number>\d{6,18})(?:\.jsonl(?P<ending>\.zst|\.gz)?|\.parquet)")
+_PARTIAL = re.compile(r"\.(?P<whole>.+)\.part")
 _MOMENT = "%Y%m%dT%H%M%SZ"
 
 
@@ -95,3 +96,14 @@ def _numbered(folder: pathlib.Path, suffix: str = "") -> dict[int, Segment]:
         if known is None or known.compressed:
             found[segment.number] = segment
     return dict(sorted(found.items()))
+
+
+def partial(path: pathlib.Path) -> pathlib.Path:
+    """Where a file is while only a part of it is written: other engines pass over names that begin with a dot."""
+    return path.with_name(f".{path.name}.part")
+
+
+def whole(path: pathlib.Path) -> pathlib.Path | None:
+    """The file of which such a path has a part; ``None`` for any other path."""
+    match = _PARTIAL.fullmatch(path.name)
+    return None if match is None else path.with_name(match["whole"])

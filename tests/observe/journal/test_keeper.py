@@ -18,7 +18,7 @@ from edgenode.observe.journal.journal import Journal
 from edgenode.observe.journal.keeper import JournalKeeper
 from edgenode.observe.journal.positions import Positions
 from edgenode.observe.journal.reader import Position
-from edgenode.observe.journal.segments import PARQUET, segments
+from edgenode.observe.journal.segments import PARQUET, partial, segments
 from edgenode.observe.observing import Observing
 from tests.observe.journal.journals import BEGAN, Writer
 
@@ -164,7 +164,8 @@ def test_an_end_ends_the_process_too(kept: Callable[..., Kept]) -> None:
 def test_what_an_earlier_one_has_left_goes(kept: Callable[..., Kept]) -> None:
     """Files of which only a part was written."""
     journal = kept()
-    part = journal.writer.segment.path.with_name(f"{journal.writer.segment.path.name}.zst.part")
+    part = partial(journal.writer.segment.parquet)
+    part.parent.mkdir()
     part.touch()
     journal.keeper.start()
     assert not part.exists()

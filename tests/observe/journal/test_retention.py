@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.observe.journal.retention import Holding, delete, holdings, left_over, outdated, unsent
-from edgenode.observe.journal.segments import PARQUET
+from edgenode.observe.journal.segments import PARQUET, partial
 from tests.observe.journal.journals import BEGAN, Writer
 
 HELD = st.lists(st.tuples(st.integers(0, 100), st.integers(0, 50)), max_size=12).map(
@@ -55,11 +55,11 @@ def test_what_was_written_in_part_is_found(tmp_path: pathlib.Path) -> None:
     writer = Writer(tmp_path)
     (tmp_path / PARQUET).mkdir()
     parts = [
-        writer.segment.path.with_name(f"{writer.segment.path.name}.zst.part"),
-        writer.segment.parquet.with_name(f"{writer.segment.parquet.name}.part"),
-        writer.segment.parquet.with_name(f"{writer.segment.parquet.name}.jsonl.part"),
+        partial(writer.segment.path.with_name(f"{writer.segment.path.name}.zst")),
+        partial(writer.segment.parquet),
+        partial(writer.segment.parquet.with_suffix(".jsonl")),
     ]
-    for path in (*parts, tmp_path / "positions.part", tmp_path / "mine.part"):
+    for path in (*parts, tmp_path / "positions.part", tmp_path / ".mine.part"):
         path.touch()
     assert {*left_over(tmp_path)} == {*parts}
 
