@@ -61,6 +61,11 @@ def _write_reference(app: Sphinx, page: str, source: list[str]) -> None:
         from edgenode.observe.status_reference import reference as fields_of_status
 
         source[0] += fields_of_status()
+    if page == "journal":
+        from edgenode.observe.journal.columns import reference as columns
+
+        before, mark, rest = source[0].partition("Other engines\n")
+        source[0] = f"{before}{columns()}\n\n{mark}{rest}"
 
 
 class Named(GenericObject):

@@ -7,6 +7,7 @@ when standard input does.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -146,8 +147,9 @@ def main() -> None:
     """
     from twisted.internet import reactor
 
-    os.umask(0o027)  # events name people
-    os.nice(_NICENESS)
+    os.umask(os.umask(0o027) | 0o027)  # events name people
+    with contextlib.suppress(OSError):  # where that is forbidden
+        os.nice(_NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     for number in (signal.SIGINT, signal.SIGHUP):  # of the terminal that the node was started in
         signal.signal(number, signal.SIG_IGN)

@@ -108,7 +108,7 @@ def _parts(section: object) -> Iterator[tuple[str, Part]]:
 def vain_tags(formulas: Formulas) -> Iterator[Problem]:
     """Filters and flows that only tag, where nobody looks for their tags and no event tells of them."""
     configuration = formulas.configuration
-    if configuration.edge.events is not None:
+    if configuration.edge.events is not None or configuration.journal.folder is not None:
         return
     if any("tags" in action.needs for action in formulas.actions.values()):
         return

@@ -71,7 +71,7 @@ def _writer(compression: str, file: IO[bytes], size: int) -> Any:
 
 def main(folder: str, number: str, parquet: str, compression: str) -> None:
     """Do so, print what was made as JSON, and end; with a sentence and the status 1 if it could not be done."""
-    os.umask(0o027)
+    os.umask(os.umask(0o027) | 0o027)
     try:
         found = close(pathlib.Path(folder), int(number), parquet=parquet == "yes", compression=compression)
     except (OSError, ImportError) as error:

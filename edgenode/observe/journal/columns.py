@@ -90,3 +90,26 @@ COMPUTED: Mapping[str, Computed] = {
     "hour": Computed("BIGINT", "date_part('hour', time AT TIME ZONE 'UTC')", "The hour of ``time``, UTC."),
 }
 """The further columns of Parquet files, by name."""
+
+
+def reference() -> str:
+    """All columns as a table, reStructuredText."""
+    lines = [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "   :widths: 20 30 50",
+        "",
+        "   * - Column",
+        "     - Type",
+        "     - What it says",
+    ]
+    for row in (*ROWS, *(each for each in STATE_ROWS if each.name != TIME)):
+        words = row.help or row.object.__doc__
+        lines += _described(row.name, COLUMNS[row.name].partition("(")[0], words)
+    for name, each in COMPUTED.items():
+        lines += _described(name, each.type, f"Computed: {each.help[:1].lower()}{each.help[1:]}")
+    return "\n".join(lines)
+
+
+def _described(name: str, type: str, words: str) -> list[str]:
+    return [f"   * - ``{name}``", f"     - ``{type}``", f"     - {' '.join(words.split())}"]
