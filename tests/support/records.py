@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from attrs import define
+from attrs import define, evolve
 from hypothesis import strategies as st
 
 from edgenode.model.decision import MODES, NOTHING, Action, Decision, Reason
@@ -176,3 +176,16 @@ records = st.builds(
     grpc_status=st.none() | st.integers(0, 999),
 )  # fmt: skip
 """Records of all kinds, of requests that could not even be read too; no text in them is harmless."""
+
+counted = st.builds(
+    lambda record, waited, answering, taken: evolve(
+        record,
+        status=record.status % 1000,
+        origin_status=record.origin_status % 1000,
+        decided=record.began + waited,
+        answered=record.began + waited + answering,
+        ended=record.began + waited + answering + taken,
+    ),
+    records, st.floats(0, 60), st.floats(0, 60), st.floats(0, 60),
+)  # fmt: skip
+"""The same with times in their order, and statuses of three digits."""

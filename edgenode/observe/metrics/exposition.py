@@ -5,6 +5,7 @@ Law: what is asked for is told in a format that the other side knows, or in the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
@@ -20,8 +21,9 @@ from edgenode.observe.metrics.collectors import Histogram, Values
 
 _NOWHERE = CollectorRegistry(auto_describe=False)
 
-_LONGEST_EXEMPLAR = 128 - len("request_id")
-"""Characters of an identifier: OpenMetrics allows so many for the labels of an exemplar."""
+_IDENTIFIER = re.compile(rb"[!#-\[\]-~]{1,118}")
+"""One that can be told: OpenMetrics allows 128 characters for the labels of an exemplar, ``request_id`` among them; a
+trusted proxy may have chosen anything."""
 
 
 class _Collected(CollectorRegistry):
@@ -85,6 +87,6 @@ def _buckets(histogram: Histogram) -> Iterator[tuple[str, float, Exemplar | None
 
 
 def _exemplar(identifier: bytes, seconds: float, began: float) -> Exemplar | None:
-    if not identifier or len(identifier) > _LONGEST_EXEMPLAR:
+    if not _IDENTIFIER.fullmatch(identifier):
         return None
-    return Exemplar({"request_id": identifier.decode("latin-1")}, seconds, began + seconds)
+    return Exemplar({"request_id": identifier.decode("ascii")}, seconds, began + seconds)

@@ -17,7 +17,7 @@ from edgenode.observe.metrics.meter import BOUNDS, Meter
 from edgenode.proxy.listener import handshake_counts
 from edgenode.proxy.listener.handshake_counts import OTHER, HandshakeCounts
 from edgenode.tls.verify_errors import EXPIRED, UNABLE_TO_GET_ISSUER
-from tests.support.records import ADDRESSES, CLIENT, EXCHANGE, FakeRecord, records
+from tests.support.records import ADDRESSES, CLIENT, EXCHANGE, FakeRecord, counted
 
 BLOCK = Action("block")
 UNFINISHED = Connection(*ADDRESSES, "www.test")
@@ -172,12 +172,7 @@ def test_issuers_are_those_of_verified_clients() -> None:
     assert len(counts.endings) == handshake_counts.MOST_AUTHORITIES + 3
 
 
-@given(
-    st.lists(
-        records.map(lambda each: evolve(each, status=each.status % 1000, origin_status=each.origin_status % 1000)),
-        max_size=30,
-    )
-)
+@given(st.lists(counted, max_size=30))
 def test_no_record_is_too_odd(several: list[FakeRecord]) -> None:
     """Every record is counted, once: as a request, or as a handshake that failed."""
     meter = metered(*several)
