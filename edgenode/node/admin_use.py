@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
 
 from edgenode.model.errors import Problem
 from edgenode.net.deadlines import Deadlines
@@ -23,6 +24,8 @@ from edgenode.observe.admin_socket import AdminSocket, sentence
 from edgenode.observe.metrics.collectors import Values, gather
 from edgenode.observe.metrics.loop_delay import LoopDelay
 from edgenode.observe.status import Status
+
+_log = Logger()
 
 
 class Told(Running, Protocol):
@@ -104,6 +107,7 @@ class AdminUse:
         return self._open is not None and endpoint is not None and self._open[0].endpoint.place == endpoint.place
 
     def _serve(self, socket: AdminSocket) -> None:
+        _log.info("[admin] on {where}", where=str(socket.endpoint))
         self._open = socket, AdminServer(socket.socket, self._routes, self._reactor, self._deadlines)
         self._loop_delay.start()
 
