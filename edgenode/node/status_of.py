@@ -178,7 +178,12 @@ class StatusOf:
 
 
 def _listener(name: str, port: Port) -> ListenerStatus:
-    protocols = Counter(each.protocol or "handshake" for each in port.connections)
+    protocols, streams = Counter[str](), 0
+    for each in port.connections:
+        protocol = each.protocol
+        protocols[protocol or "handshake"] += 1
+        if protocol == "h2":
+            streams += each.streams
     return ListenerStatus(
         name,
         port.address,
@@ -186,7 +191,7 @@ def _listener(name: str, port: Port) -> ListenerStatus:
         len(port.connections),
         port.listener.max_connections,
         protocols,
-        sum(each.streams for each in port.connections),
+        streams,
         len(port.load.relays),
     )
 
