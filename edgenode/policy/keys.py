@@ -155,7 +155,7 @@ class Part:
             raise InvalidValue("a value is missing", 0)
         if self.word == ADDRESS:
             return _in_short(network(text))
-        if self._notation in (None, REGEX) and _HASH.fullmatch(text):
+        if self._type == "Bytes" and self._notation is not TAG and _HASH.fullmatch(text):
             return text
         found = _text(self)(_READERS[self._type](self, text))
         if not found:

@@ -8,7 +8,7 @@ import os
 import pathlib
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edgenode.config.load import Configuration
@@ -262,6 +262,8 @@ _USUAL = (
 )  # fmt: skip
 
 
+@example("edge.security_policy", "x" * 600)
+@example("certificate.ski", "AB" * 300)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(_KEYS), st.text(max_size=20) | st.sampled_from(_USUAL) | st.ip_addresses().map(str))
 def test_what_is_held_is_lifted_as_it_was_written_and_as_it_is_listed(
