@@ -42,7 +42,7 @@ OBJECTS = {
 }
 """What is defined one by one: the names of the directives, and what the index and the search call each."""
 
-_SIGNATURE = re.compile(r"(\[[^]]+\] )?([^ (]+)(\(.*)?")
+_SIGNATURE = re.compile(r"(\[[^]]+\] )?([^ (]+)( ?\(.*)?")
 
 
 def _write_reference(app: Sphinx, page: str, source: list[str]) -> None:
@@ -78,7 +78,7 @@ class Named(GenericObject):
         signode += addnodes.desc_name(name, name)
         if behind:
             signode += addnodes.desc_addname(behind, behind)
-        return before + name
+        return before + name + (behind if behind.startswith(" ") else "")  # of a key, the words that have it
 
     def add_target_and_index(self, name: str, sig: str, signode: addnodes.desc_signature) -> None:
         """In the index a key stands under its own name, and not under its section's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -50,6 +51,8 @@ def names() -> list[str]:
     """Everything that the reference can be asked for."""
     keys = [key for cls in SECTIONS for key in schema.settings(cls)]
     own = [each for cls in SECTIONS for name, _, found in of_kind(cls.kind) for each in (name, *found)]
+    own += [each.key for cls in SECTIONS for each, _ in schema.keys_of_words(cls)]
+    own += [word for cls in SECTIONS for word in schema.words_of(cls)]
     return [*keys, *own, *(cls.kind for cls in SECTIONS), *(name for _, table in _TABLES for name in table)]
 
 
@@ -59,6 +62,12 @@ def _of(name: str) -> Iterator[str]:
         for key, each in schema.settings(cls).items():
             if name in (key, cls.kind):
                 yield _key(f"[{cls.kind}] {key}", each)
+        for word, keys in schema.words_of(cls).items():
+            if name == word:
+                yield _paragraph(f"{word}: [{cls.kind}]", " ".join((inspect.getdoc(keys) or "").split()))
+        for each, words in schema.keys_of_words(cls):
+            if name in (each.key, cls.kind, *words):
+                yield _key(f"[{cls.kind}] {each.key}", each, f" of {', '.join(words)}")
         for extension, help, own in of_kind(cls.kind):
             if name == extension:
                 yield _paragraph(f"{extension}: extension, [{cls.kind}]", help)

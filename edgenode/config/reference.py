@@ -168,9 +168,9 @@ def _section(cls: type[Any]) -> str:
     title = _titled(_title(cls))
     entries = [_ENTRIES] if schema.has_entries(cls) else []
     keys = [_key(f"[{cls.kind}] {each.key}", each) for each in schema.settings(cls).values()]
-    for name, help, own in schema.variants_of(cls):
-        keys.append(f"Of the type ``{name}``: {help}\n")
-        keys += (_key(f"[{cls.kind}] {each.key} ({name})", each) for each in own.values())
+    for name, each in schema.words_of(cls).items():
+        keys.append(f"``{name}``: {_first_paragraph(each)}\n")
+    keys += (_key(f"[{cls.kind}] {each.key} ({', '.join(words)})", each) for each, words in schema.keys_of_words(cls))
     for name, help, own in of_kind(cls.kind):
         keys.append(f"The extension ``{name}``: {help}\n")
         keys += (_key(f"[{cls.kind}] {each.key} ({name})", each) for each in own.values())

@@ -229,12 +229,22 @@ def keys_of(factory: Factory, taken: Iterable[str]) -> Mapping[str, Setting]:
     return own
 
 
-def variants_of(cls: type) -> Iterator[tuple[str, str, Mapping[str, Setting]]]:
-    """The words of a section that have keys of their own: each with what it is, and its keys."""
-    for setting in settings(cls).values():
-        for word, each in setting.notation.variants.items():
-            help = (each.__doc__ or "").partition("\n\n")[0]
-            yield word, " ".join(help.split()), settings(each)
+def words_of(cls: type) -> Mapping[str, type]:
+    """The words of a section that have keys of their own, each with the class of these."""
+    return {word: each for setting in settings(cls).values() for word, each in setting.notation.variants.items()}
+
+
+def keys_of_words(cls: type) -> Iterator[tuple[Setting, tuple[str, ...]]]:
+    """The keys that only some words of a section have, each with these words; where they differ each stands alone."""
+    found: dict[tuple[str, str, Any], list[str]] = {}
+    first: dict[tuple[str, str, Any], Setting] = {}
+    for word, each in words_of(cls).items():
+        for key, setting in settings(each).items():
+            same = key, setting.help, setting.default
+            found.setdefault(same, []).append(word)
+            first.setdefault(same, setting)
+    for same, words in found.items():
+        yield first[same], tuple(words)
 
 
 def values_of(section: Any) -> Mapping[str, tuple[Setting, Any]]:

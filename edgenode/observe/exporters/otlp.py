@@ -42,9 +42,7 @@ class OTLP(HTTPReceiver):
         """What is wrong with its keys, or doubtful: the key, a sentence, and whether it is a warning."""
         found = [*super().faults()]
         if self.encoding == "protobuf" and not _has_protobuf():
-            sentence = (
-                "protobuf needs the package opentelemetry-proto: pip install edgenode[traces]; or encoding = json"
-            )
+            sentence = "it needs the package opentelemetry-proto, which the extra traces has; encoding = json needs none"
             found.append(("encoding", sentence, False))
         return found
 

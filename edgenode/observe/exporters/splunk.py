@@ -12,7 +12,7 @@ from typing import ClassVar
 from attrs import frozen
 
 from edgenode.model.errors import InvalidValue
-from edgenode.model.settings import File, Secret, Word, setting
+from edgenode.model.settings import Word, setting
 from edgenode.observe.exporters.http import Answer, HTTPReceiver, HTTPRequest
 from edgenode.observe.exporters.json_answers import said
 from edgenode.observe.exporters.receiver import TAKEN, Outcome, Outgoing, Unavailable
@@ -24,17 +24,11 @@ fields. Others are that of the configuration: a wrong index, a missing channel."
 
 @frozen
 class Splunk(HTTPReceiver):
-    """Splunk, by its HTTP Event Collector. The event's key is the indexed field ``event_id``."""
+    """Splunk, by its HTTP Event Collector; a token is required. The event's key is the indexed field ``event_id``."""
 
     scheme: ClassVar[str] = "Splunk"
 
     path: str = setting("The path of the collector.", "/services/collector/event")
-    token: Secret | None = setting("The token of the collector; it, or ``token-file``, is required.", None)
-    token_file: File | None = setting(
-        "A file whose first line is the token; it is read for every request, so that a new one holds at once. Only its "
-        "owner, and at most one group, should be able to read it.",
-        None,
-    )
     index: Word | None = setting("The index; without the key the token's.", None)
     source: Word = setting("The ``source`` of events.", Word("edgenode"))
     sourcetype: Word = setting("The ``sourcetype`` of events.", Word("edgenode:event"))

@@ -194,4 +194,4 @@ def test_protobuf_needs_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
     assert configured("type = otlp\nencoding = protobuf") == []
     monkeypatch.setattr("edgenode.observe.exporters.otlp.find_spec", lambda name: None)
     (found,) = configured("type = otlp\nencoding = protobuf")
-    assert found.startswith("[exporter x] encoding: protobuf needs the package opentelemetry-proto")
+    assert found.startswith("[exporter x] encoding: it needs the package opentelemetry-proto")
