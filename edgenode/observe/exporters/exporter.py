@@ -21,7 +21,7 @@ _LEAST_BATCH, _MOST_BATCH = 1024, 64 * 1024**2
 
 @frozen
 class Exporter:
-    """Another system that is sent events, read from the journal: see :doc:`exporters`."""
+    """Another system that is sent events, read from the journal, at least once each."""
 
     kind: ClassVar[str] = "exporter"
 

@@ -42,7 +42,9 @@ class OTLP(HTTPReceiver):
         """What is wrong with its keys, or doubtful: the key, a sentence, and whether it is a warning."""
         found = [*super().faults()]
         if self.encoding == "protobuf" and not _has_protobuf():
-            sentence = "it needs the package opentelemetry-proto, which the extra traces has; encoding = json needs none"
+            sentence = (
+                "it needs the package opentelemetry-proto, which the extra traces has; encoding = json needs none"
+            )
             found.append(("encoding", sentence, False))
         return found
 

@@ -53,10 +53,10 @@ def events(count: int, first: int = 0) -> list[Outgoing]:
     return [found for each in range(first, first + count) if (found := outgoing(event_line(each), None, ()))]
 
 
-def configured(keys: str, journal: bool = True) -> list[str]:
+def configured(keys: str, journal: bool = True, server: str = "https://localhost") -> list[str]:
     """What is said of an exporter with these keys, besides its origin."""
     with pytest.raises(ConfigurationError) as caught:  # for it has no listener
-        Configuration.from_text(_text(keys, journal), "/", {})
+        Configuration.from_text(_text(keys, journal, server), "/", {})
     return [str(each) for each in caught.value.problems if each.section.startswith("exporter")]
 
 
@@ -69,8 +69,8 @@ def exporter(keys: str) -> Exporter:
     return value
 
 
-def _text(keys: str, journal: bool) -> str:
-    origin = "[origin there]\nservers = https://localhost\n"
+def _text(keys: str, journal: bool, server: str = "https://localhost") -> str:
+    origin = f"[origin there]\nservers = {server}\n"
     before = "[journal]\nfolder = /\n" if journal else ""
     return f"{before}{origin}[exporter x]\norigin = there\n{keys}\n"
 

@@ -109,3 +109,29 @@ def test_a_key_is_of_one_event_alone() -> None:
     assert key_of(one, json.loads(one)) != key_of(two, json.loads(two))
     assert len(key_of(one, {"id": "x" * 1000})) < 200
     assert key_of(one, {"id": 'a"/\\b'}).startswith("ab-")
+
+
+def test_what_is_not_in_events_is_doubtful() -> None:
+    """A header field that ``event-headers`` does not name is never sent, and never matches."""
+    (found,) = configured("type = webhook\nsecret = s\nfields = ua: request.headers.X-Other")
+    assert found.startswith("warning: [exporter x] fields: events do not hold this header")
+    (found,) = configured('type = webhook\nsecret = s\nexpression = any(http.request.headers["x-other"][*] == "bot")')
+    assert found.startswith("warning: [exporter x] expression: events do not hold this header")
+
+
+@pytest.mark.parametrize(
+    ("server", "doubtful"),
+    [
+        ("http://siem.example:80", True),
+        ("http://192.0.2.1:80", True),
+        ("http://127.0.0.1:80", False),
+        ("http://[::1]:80", False),
+        ("http://localhost:80", False),
+        ("unix:/run/siem.sock", False),
+        ("https://siem.example", False),
+    ],
+)
+def test_events_in_plain_text_are_doubtful(server: str, doubtful: bool) -> None:
+    """Unless nobody is on the way."""
+    found = configured("type = webhook\nsecret = s", server=server)
+    assert [each.startswith("warning: [exporter x] origin: without TLS") for each in found] == [True] * doubtful
