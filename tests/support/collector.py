@@ -141,8 +141,8 @@ class Collector:
             self.heads.append(head)
             try:
                 assert head.startswith(b"POST %b HTTP/1.1\r\n" % self._path.encode())
-                assert fields(head + b"\r\n\r\n", "content-type") == ["application/x-protobuf"]
-                assert fields(head + b"\r\n\r\n", "content-length") == [str(len(body))]
+                assert fields(head + b"\r\n\r\n", "content-type") == [b"application/x-protobuf"]
+                assert fields(head + b"\r\n\r\n", "content-length") == [b"%d" % len(body)]
                 assert b"traceparent" not in head.lower(), "what is sent to a collector stands in no trace"
                 self.spans += read(body)
             except Exception as error:

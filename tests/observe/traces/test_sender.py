@@ -7,6 +7,7 @@ without a bound.
 from __future__ import annotations
 
 import pathlib
+import textwrap
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -157,6 +158,27 @@ def test_the_spans_of_a_request_are_a_tree(sandbox: Sandbox) -> None:
         assert event["trace"] == {"trace_id": server.trace_id, "span_id": server.span_id, "sampled": True}
         assert server.attributes["edgenode.request.id"] == event["id"]
         assert "secret" not in repr(traced.collector.spans)
+
+
+def test_each_try_has_a_span_of_its_own(sandbox: Sandbox) -> None:
+    """And each server has got the name of its own."""
+    several = """
+    [origin app]
+    servers       = http://192.0.2.80:80, http://192.0.2.81:80
+    next-upstream = http-503
+    """
+    with Traced(sandbox, rules=textwrap.dedent(several)) as traced:
+        traced.app.answer = Response(503)
+        for _ in range(2):
+            assert traced.node.client("www.test").get("/").status == 503
+        traced.node.pass_time(6)
+        clients = [span for span in traced.collector.spans if span.kind == "CLIENT"]
+        told = [(request.header(b"traceparent") or b"").split(b"-") for request in traced.app.requests]
+        assert [each[2].decode() for each in told] == [span.span_id for span in clients]
+        assert [each[1].decode() for each in told] == [span.trace_id for span in clients]
+        assert [span.attributes.get("http.request.resend_count", 0) for span in clients] == [0, 1, 0, 1]
+        assert [span.attributes["http.response.status_code"] for span in clients] == [503] * 4
+        assert len({span.attributes["server.address"] for span in clients[:2]}) == 2
 
 
 def test_nothing_is_sent_of_what_is_not_sampled(sandbox: Sandbox) -> None:
