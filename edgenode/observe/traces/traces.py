@@ -98,11 +98,6 @@ class Traces:
                 "token-header",
                 "expected the name of a header field, and none of one hop or of the framing",
             ),
-            (
-                self.token is not None and not _TOKEN.fullmatch(self.token),
-                "token",
-                "expected printable ASCII characters",
-            ),
             (not 0.1 <= self.interval <= 3600, "interval", "a time from 100ms to 1h"),
             (not 0.1 <= self.timeout <= 600, "timeout", "a time from 100ms to 10m"),
         ):
@@ -134,6 +129,8 @@ class Traces:
             return
         if any(not _installed(each) for each in _PACKAGES):
             yield "origin", "traces need the packages of an extra: pip install 'edgenode[traces]'", False
+        if self.token is not None and not _TOKEN.fullmatch(self.token):  # not before, where the value would be shown
+            yield "token", "expected at most 4096 printable ASCII characters", False
         try:
             self.read_token()
         except InvalidValue as problem:
