@@ -5,9 +5,10 @@ Law: a reload that leaves the section as it is loses no span; of one that does n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attrs import asdict
 from twisted.internet.defer import Deferred, DeferredList
 
 from edgenode.config.load import Configuration
@@ -36,6 +37,12 @@ class TracesUse:
     def counts(self) -> Counts | None:
         """What became of the spans so far; ``None`` if no request is traced."""
         return None if self._sender is None else self._sender.counts
+
+    @property
+    def standing(self) -> Mapping[str, Any]:
+        """How its traces stand, for metrics and ``edgenode status``; empty if no request is traced."""
+        sender = self._sender
+        return {} if sender is None else {"traces": {**asdict(sender.counts), "waiting": sender.waiting}}
 
     def renew(self, configuration: Configuration) -> None:
         """Follow a configuration."""

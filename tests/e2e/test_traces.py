@@ -68,7 +68,7 @@ async def test_a_collector_is_killed_and_comes_back(pki: PKI) -> None:
             await in_thread(at.close)
             for _ in range(12):
                 assert b"200 OK" in await node.exchange(get("/", close=True))
-            await until(lambda: sender(node).counts.dropped and sender(node).counts.why)
+            await until(lambda: sender(node).counts.dropped and sender(node).counts.fault)
             assert sender(node).waiting <= 5 + 12
             assert len(origin.requests) == 13
             before = len(collector.spans)

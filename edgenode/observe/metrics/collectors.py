@@ -222,6 +222,7 @@ def _observer(status: Status, gathered: _Gathered) -> None:
     told = status.observer
     _numbers(_object(told, "observer"), {"starts": f.OBSERVER_STARTS}, (), gathered)
     _numbers(_object(told, "journal"), f.OF_JOURNAL, (), gathered)
+    _numbers(_object(told, "traces"), f.OF_TRACES, (), gathered)
     exporters, alerts = _object(told, "exporters"), _object(told, "alerts")
     for name in exporters:
         _numbers(_object(exporters, name), f.OF_EXPORTERS, (name,), gathered)

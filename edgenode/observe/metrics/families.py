@@ -257,6 +257,15 @@ ALERT_FAILED = Family(
 ALERT_WAITING = Family(
     "edgenode_alert_waiting_messages", "gauge", "Messages of an alert that wait for a receiver.", ("alert", "receiver")
 )
+TRACES_SENT = Family("edgenode_traces_sent_requests", "counter", "Requests whose spans a collector has taken.")
+TRACES_FAILED = Family("edgenode_traces_failed_requests", "counter", "Requests whose spans were not taken.")
+TRACES_DROPPED = Family(
+    "edgenode_traces_dropped_requests", "counter", "Requests whose spans were dropped, for too many waited."
+)
+TRACES_WAITING = Family("edgenode_traces_waiting_requests", "gauge", "Requests whose spans were not sent yet.")
+TRACES_REJECTED = Family(
+    "edgenode_traces_rejected_spans", "counter", "Spans that a collector has rejected of those that it took."
+)
 
 FAMILIES: tuple[Family, ...] = tuple(each for each in tuple(globals().values()) if isinstance(each, Family))
 """All of them, in order."""
@@ -284,6 +293,10 @@ OF_JOURNAL = {
 OF_EXPORTERS = {
     "sent": EXPORTER_SENT, "failed": EXPORTER_FAILED, "set_aside": EXPORTER_SET_ASIDE, "lost": EXPORTER_LOST,
     "behind_bytes": EXPORTER_BEHIND,
+}  # fmt: skip
+OF_TRACES = {
+    "sent": TRACES_SENT, "failed": TRACES_FAILED, "dropped": TRACES_DROPPED, "waiting": TRACES_WAITING,
+    "rejected": TRACES_REJECTED,
 }  # fmt: skip
 OF_ALERTS = {"raised": ALERT_RAISED, "forgotten": ALERT_FORGOTTEN}
 OF_RECEIVERS = {"sent": ALERT_SENT, "failed": ALERT_FAILED, "waiting": ALERT_WAITING}

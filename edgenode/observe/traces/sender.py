@@ -64,14 +64,14 @@ class Counts:
     :ivar dropped: those for which there was no place.
     :ivar failed: those whose spans could not be made, or were not taken.
     :ivar rejected: spans that the collector has refused of those that it took.
-    :ivar why: why the last attempt failed; empty if it did not.
+    :ivar fault: why the last attempt failed; empty if it did not.
     """
 
     sent: int = 0
     dropped: int = 0
     failed: int = 0
     rejected: int = 0
-    why: str = ""
+    fault: str = ""
 
 
 @frozen
@@ -249,7 +249,7 @@ class SpanSender:
             else:
                 self._taken(answer)
                 return
-            self.counts.why = why
+            self.counts.fault = why
             if self._stopped or number + 1 == TRIES:
                 break
             pause = _FIRST_PAUSE * 2**number * (1 + self._jitter()) / 2
@@ -309,7 +309,7 @@ class SpanSender:
 
     def _taken(self, answer: bytes) -> None:
         self.counts.sent += self._in_hand
-        self.counts.why = ""
+        self.counts.fault = ""
         self._in_hand = 0
         rejected, why = self._rejected(answer)
         if rejected:
@@ -318,7 +318,7 @@ class SpanSender:
 
     def _lose(self, requests: int, why: str) -> None:
         self.counts.failed += requests
-        self.counts.why = why
+        self.counts.fault = why
         self._in_hand = 0
         self._complain(why)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pathlib
 
 import pytest
 
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
-from edgenode.observe.traces import traces
 from edgenode.observe.traces.traces import Share, Traces
 from tests.support.node import PKI, ini
 
@@ -77,14 +77,13 @@ def test_what_is_wrong_is_said(pki: PKI, keys: dict[str, str], key: str, sentenc
 @pytest.mark.parametrize("missing", ["opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.common", "opentelemetry"])
 def test_without_the_packages_the_extra_is_named(pki: PKI, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a file is read, and not when the first request comes."""
-    real = traces.find_spec
 
     def find_spec(name: str) -> object:
         if missing == "opentelemetry":
             raise ModuleNotFoundError(name)
-        return None if name == missing else real(name)
+        return None if name == missing else importlib.util.find_spec(name)
 
-    monkeypatch.setattr(traces, "find_spec", find_spec)
+    monkeypatch.setattr("edgenode.observe.traces.traces.find_spec", find_spec)
     with pytest.raises(ConfigurationError, match="pip install 'edgenode\\[traces\\]'"):
         read(pki)
     assert Configuration.from_text(ini(1, {"traces": {}}), pki.folder, {}).traces == Traces()

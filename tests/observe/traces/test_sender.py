@@ -140,6 +140,8 @@ def test_spans_are_sent_together_after_a_while(sandbox: Sandbox) -> None:
         assert traced.counts == Counts(sent=3)
         traced.node.pass_time(60)
         assert len(traced.collector.requests) == 1
+        told = {"sent": 3, "dropped": 0, "failed": 0, "rejected": 0, "fault": "", "waiting": 0}
+        assert traced.node.service._observation.standing["traces"] == told
 
 
 def test_the_spans_of_a_request_are_a_tree(sandbox: Sandbox) -> None:
@@ -254,7 +256,7 @@ def test_what_may_be_taken_later_is_sent_again(sandbox: Sandbox, code: int) -> N
         traced.ask()
         traced.node.pass_time(5.1)
         assert len(traced.collector.requests) == 1
-        assert traced.counts.why == f"the collector answers {code}"
+        assert traced.counts.fault == f"the collector answers {code}"
         traced.node.pass_time(1.1)
         assert len(traced.collector.requests) == 2
         traced.node.pass_time(2.1)
@@ -281,7 +283,7 @@ def test_what_is_refused_is_not_sent_again(sandbox: Sandbox, code: int) -> None:
     with Traced(sandbox, said=status(code, headers=((b"location", b"https://elsewhere.test/"),))) as traced:
         traced.ask(2)
         traced.node.pass_time(60)
-        assert traced.counts == Counts(failed=2, why=f"the collector answers {code}")
+        assert traced.counts == Counts(failed=2, fault=f"the collector answers {code}")
         assert len(traced.collector.requests) == 1
         traced.ask()
         traced.node.pass_time(6)
@@ -341,7 +343,7 @@ def test_a_collector_that_does_not_answer_is_given_up(sandbox: Sandbox) -> None:
         traced.ask()
         traced.node.pass_time(5.1)
         traced.node.pass_time(2.1)
-        assert traced.counts.why == "no answer within 2 s"
+        assert traced.counts.fault == "no answer within 2 s"
         traced.node.pass_time(1.1)
         assert traced.counts == Counts(sent=1)
 
@@ -371,7 +373,7 @@ def test_another_s_certificate_gets_nothing(sandbox: Sandbox) -> None:
         traced.ask()
         traced.node.pass_time(6)
         assert false.requests == []
-        assert "collector.test" in traced.counts.why
+        assert "collector.test" in traced.counts.fault
 
 
 # -- tokens ------------------------------------------------------------------------------------------------------------
