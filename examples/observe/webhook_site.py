@@ -3,6 +3,7 @@
 It demands the certificate of a node, verifies the signature of each request, and writes what it has not had before to a
 file. Whoever answers 200 has taken all events of a request; so it answers when they are in the file.
 """
+from __future__ import annotations
 
 import hashlib
 import hmac
@@ -60,5 +61,5 @@ if __name__ == "__main__":
     context.verify_mode = ssl.CERT_REQUIRED
     server = ThreadingHTTPServer(("127.0.0.1", 8472), Receiver)
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    print("listening on https://localhost:8472", flush=True)
+    print("listening on https://localhost:8472", flush=True)  # noqa: T201
     server.serve_forever()
