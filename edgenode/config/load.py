@@ -84,7 +84,7 @@ class Configuration(Sections):
     own_stages: Own = field(factory=dict, repr=False)
     own_sinks: Own = field(factory=dict, repr=False)
     warnings: tuple[Problem, ...] = ()
-    written_as: Written = field(repr=False, eq=False)
+    written_as: Written = field(default=Written("", "."), repr=False, eq=False)
 
     @classmethod
     def load(

@@ -156,10 +156,12 @@ def main() -> None:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     written = Written(**json.loads(sys.stdin.buffer.readline()))
     try:
-        observer = Observer(load_observer(written), reactor)
+        configuration = load_observer(written)
     except ConfigurationError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(2) from None
+        raise SystemExit(str(error)) from None
+    if configuration.journal.folder is None:
+        raise SystemExit("there is no journal")
+    observer = Observer(configuration, reactor)
     globalLogBeginner.beginLoggingTo([_Log(observer)], redirectStandardIO=False)
     run(observer, reactor)
 

@@ -3,6 +3,7 @@
 It demands the certificate of a node, verifies the signature of each request, and writes what it has not had before to a
 file. Whoever answers 200 has taken all events of a request; so it answers when they are in the file.
 """
+
 from __future__ import annotations
 
 import hashlib
