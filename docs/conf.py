@@ -57,6 +57,10 @@ def _write_reference(app: Sphinx, page: str, source: list[str]) -> None:
 
         exchanges, of_state, rest = source[0].partition("Events of the state\n")
         source[0] = f"{exchanges}{fields_of_events()}\n{of_state}{rest}\n{fields_of_state_events()}"
+    if page == "observing":
+        from edgenode.observe.metrics.families import reference as metrics
+
+        source[0] += metrics()
     if page == "status":
         from edgenode.observe.status_reference import reference as fields_of_status
 
@@ -92,7 +96,7 @@ def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("source-read", _write_reference)
     # The files of these do not tell of a change.
-    app.connect("env-get-outdated", lambda *_: ["configuration", "events", "status"])
+    app.connect("env-get-outdated", lambda *_: ["configuration", "events", "status", "observing"])
     for name, described in OBJECTS.items():
         app.add_object_type(name, name, objname=described)
         app.add_directive_to_domain("std", name, Named, override=True)

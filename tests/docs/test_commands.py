@@ -42,7 +42,7 @@ ELSEWHERE = {
 }
 """What is not run here, and who looks at it, or why nobody can."""
 
-PROGRAMS = ("curl", "openssl", "jq", "nginx")
+PROGRAMS = ("curl", "openssl", "jq", "nginx", "promtool")
 """What pages run besides our own."""
 
 VOLATILE = (
@@ -60,7 +60,7 @@ VOLATILE = (
 RUN = {
     "docs/embedding.rst", "docs/embedding-node.rst", "docs/embedding-pipeline.rst", "docs/embedding-protocols.rst",
     "docs/embedding-sites.rst", "docs/explain.rst", "docs/extending.rst", "docs/how-do-i.rst",
-    "docs/migrating-from-nginx.rst", "docs/mtls.rst", "docs/replay.rst", "docs/tutorial.rst",
+    "docs/migrating-from-nginx.rst", "docs/mtls.rst", "docs/observing.rst", "docs/replay.rst", "docs/tutorial.rst",
 }  # fmt: skip
 """The pages with commands that are run, besides README."""
 
