@@ -30,3 +30,52 @@ def test_a_node_counts_requests_and_handshakes_across_reloads(sandbox: Sandbox) 
         ((place, origin),) = meter.origins.items()
         assert place[0] == "app"
         assert origin.statuses[2] == 2
+
+
+def test_what_may_happen_begins_at_zero(sandbox: Sandbox) -> None:
+    """Each action of a filter, a limit or a dynamic rule that is active, in each mode of a path map; tags alone do not,
+    and a reload takes nothing back."""
+    rules = """
+[global-filter scripts]
+action            = no
+header.user-agent = ^curl/
+
+[global-filter off]
+active = no
+action = no
+ip     = 192.0.2.1
+
+[global-filter tags]
+ip   = 192.0.2.2
+tags = office
+
+[rate-limit login]
+key   = ip
+limit =
+    10 per 1m
+    20 per 1m no
+
+[dynamic-rule hold]
+key   = ip
+limit = 100 per 1m
+hold  = 1h
+
+[action no]
+type   = block
+status = 403
+"""
+    with MemoryNode(sandbox.configuration(rules), {"app": FakeOrigin()}) as node:
+        meter = node.service.meter
+        ours = {key: count for key, (count,) in meter.filters.items() if not key[1].startswith("system.")}
+        expected = {
+            ("global-filters", "scripts", "no", "block", True): 0,
+            ("rate-limits", "login", "rate-limit", "block", True): 0,
+            ("rate-limits", "login", "no", "block", True): 0,
+            ("dynamic-rules", "hold", "block", "block", True): 0,
+        }
+        assert ours == expected
+        assert node.client("www.test").get("/", [("User-Agent", "curl/8")]).status == 403
+        reloaded = node.service.reload(sandbox.configuration(rules))
+        node.settle()
+        result_of(reloaded)
+        assert meter.filters["global-filters", "scripts", "no", "block", True] == [1]
