@@ -113,6 +113,11 @@ class Reason:
         told = {name: value for name, value in asdict(self).items() if value or name != "display_name"}
         return json.dumps(told, separators=(",", ":"))
 
+    @functools.cached_property
+    def counted_as(self) -> str:
+        """Stage, filter and action, a line each: under which it is counted, whatever entry has matched."""
+        return f"{self.stage}\n{self.filter}\n{self.action}"
+
 
 _NO_TAGS: frozenset[str] = frozenset()
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from edgenode.model.decision import Reason
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.model.presentation import Presentation
@@ -30,6 +31,9 @@ MOST_FILTERS = 2_000
 MOST_SERVERS = 1_000
 """Servers of origins, likewise."""
 
+_MOST_FOUND = 256
+"""Filters, and servers, that are found at once for requests with the same labels."""
+
 _OVER_THE_LIMIT = "over the limit: "
 
 _log = Logger()
@@ -43,15 +47,19 @@ class RequestCounts:
     :ivar received: bytes of their bodies.
     :ivar sent: bytes of the bodies of the answers.
     :ivar exemplars: for each bucket the last request: its identifier, its duration, and when it began.
+    :ivar filters: where some filters are counted with this action and mode, by ``Reason.counted_as``.
+    :ivar servers: where requests to some servers are counted, by the server.
     """
 
-    __slots__ = ("buckets", "exemplars", "received", "seconds", "sent")
+    __slots__ = ("buckets", "exemplars", "filters", "received", "seconds", "sent", "servers")
 
     def __init__(self) -> None:
         self.buckets = [0] * (len(BOUNDS) + 1)
         self.exemplars: list[tuple[bytes, float, float] | None] = [None] * (len(BOUNDS) + 1)
         self.seconds = 0.0
         self.received = self.sent = 0
+        self.filters: dict[str, list[int]] = {}
+        self.servers: dict[str | None, OriginCounts] = {}
 
     @property
     def count(self) -> int:
@@ -99,6 +107,8 @@ RequestKey = tuple[str, str, str, int | str, str, str]
 FilterKey = tuple[str, str, str, str, bool | str]
 """Stage, filter, the action that it proposes, the mode, and whether that action was taken."""
 
+_OTHERS: RequestKey = (OTHER, OTHER, OTHER, OTHER, OTHER, OTHER)
+
 
 @implementer(IEventSink)
 class Meter:
@@ -125,7 +135,10 @@ class Meter:
         self.failed = 0
 
     def expect(self, filters: Iterable[FilterKey]) -> None:
-        """Know of filters before they match, so that they are told with 0: as many as leave room for others."""
+        """Know of the filters of another configuration before they match, so that they are told with 0: as many as
+        leave room for others. A path map may have another origin now."""
+        for counts in self.requests.values():
+            counts.servers.clear()
         for each in filters:
             if len(self.filters) < MOST_FILTERS // 2:
                 self.filters.setdefault(each, [0])
@@ -138,10 +151,10 @@ class Meter:
                 return
             action, mode = decision.action, decision.mode
             taken = "" if action is None else action.name
+            key = (record.listener, exchange.server_group, exchange.path_map, record.status // 100, taken, mode)
+            counts = self.requests.get(key) or self._new_requests(key)
             if record.websocket is None:
                 identifier, began, at = record.identifier, record.began, record.time
-                key = (record.listener, exchange.server_group, exchange.path_map, record.status // 100, taken, mode)
-                counts = self.requests.get(key) or self._new_requests(key)
                 took = record.ended - began
                 bucket = bisect_left(BOUNDS, took)
                 counts.buckets[bucket] += 1
@@ -151,8 +164,8 @@ class Meter:
                 counts.sent += record.sent
                 tries = record.tries
                 if tries:
-                    place = (record.origin, record.server)
-                    of_origin = self.origins.get(place) or self._new_origin(place)
+                    server = record.server
+                    of_origin = counts.servers.get(server) or self._server(counts, record.origin, server)
                     of_origin.statuses[record.origin_status // 100] += 1
                     if answered := record.answered:
                         took = answered - record.decided
@@ -167,9 +180,7 @@ class Meter:
             else:
                 self._count_messages(record)
             for each in decision.reasons:
-                proposed = each.action
-                matched = (each.stage, each.filter, proposed, mode, proposed == taken != "")
-                (self.filters.get(matched) or self._new_filter(matched))[0] += 1
+                (counts.filters.get(each.counted_as) or self._filter(counts, each, mode, taken))[0] += 1
         except Exception:
             if not self.failed:
                 _log.failure("an exchange could not be counted; the next one that cannot is not logged")
@@ -177,13 +188,29 @@ class Meter:
 
     def _new_requests(self, key: RequestKey) -> RequestCounts:
         if len(self.requests) >= MOST:
-            key = (OTHER, OTHER, OTHER, OTHER, OTHER, OTHER)
+            key = _OTHERS
         return self.requests.setdefault(key, RequestCounts())
 
-    def _new_filter(self, key: FilterKey) -> list[int]:
-        if len(self.filters) >= MOST_FILTERS:
+    def _filter(self, counts: RequestCounts, reason: Reason, mode: str, taken: str) -> list[int]:
+        """Where a filter is counted, found at once the next time."""
+        key: FilterKey = (reason.stage, reason.filter, reason.action, mode, reason.action == taken != "")
+        if key not in self.filters and len(self.filters) >= MOST_FILTERS:
             key = (OTHER, OTHER, OTHER, OTHER, OTHER)
-        return self.filters.setdefault(key, [0])
+        count = self.filters.setdefault(key, [0])
+        if counts is not self.requests.get(_OTHERS):  # there actions and modes are mixed
+            if len(counts.filters) >= _MOST_FOUND:
+                counts.filters.clear()
+            counts.filters[reason.counted_as] = count
+        return count
+
+    def _server(self, counts: RequestCounts, origin: str, server: str | None) -> OriginCounts:
+        """Where requests to a server are counted, likewise."""
+        of_origin = self._new_origin((origin, server))
+        if counts is not self.requests.get(_OTHERS):
+            if len(counts.servers) >= _MOST_FOUND:
+                counts.servers.clear()
+            counts.servers[server] = of_origin
+        return of_origin
 
     def _new_origin(self, key: tuple[str, str | None]) -> OriginCounts:
         if key not in self.origins and len(self.origins) >= MOST_SERVERS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from attrs import evolve
 from hypothesis import given
@@ -200,6 +202,32 @@ def test_nothing_grows_without_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(each.count for each in meter.requests.values()) == 20
     assert sum(count for (count,) in meter.filters.values()) == 20
     assert not meter.failed
+
+
+@given(st.lists(counted, max_size=20), st.integers(0, 3))
+def test_filters_and_servers_are_those_of_the_records(several: list[FakeRecord], most: int) -> None:
+    """What is found at once is what is meant, also where actions, modes and origins are mixed, for there are too many
+    labels, and where there is no room to find all of them at once."""
+    several = [*several, *reversed(several)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(meters, "MOST", most)
+        patch.setattr(meters, "_MOST_FOUND", 1)
+        meter = metered(*several)
+    filters, servers = Counter[object](), Counter[object]()
+    for each in several:
+        early = each.exchange.request is None and not each.exchange.connection.tls_version
+        if early and isinstance(each.error, ClientError):
+            continue
+        taken = "" if each.decision.action is None else each.decision.action.name
+        for reason in each.decision.reasons:
+            acted = reason.action == taken != ""
+            filters[reason.stage, reason.filter, reason.action, each.decision.mode, acted] += 1
+        servers[each.origin, each.server] += bool(each.tries)
+    assert {key: count for key, (count,) in meter.filters.items()} == filters
+    assert {key: sum(counts.statuses) for key, counts in meter.origins.items()} == {
+        key: servers[key] for key in meter.origins
+    }
+    assert sum(servers.values()) == sum(sum(counts.statuses) for counts in meter.origins.values())
 
 
 def test_a_defect_is_counted_and_logged_once(flush_logged_errors: object) -> None:
