@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.__main__ import main
-from edgenode.commands import running, status
+from edgenode.commands import running, status_screen
 from edgenode.commands.tree import parse
 from edgenode.node.control import STATUS, Report
 from edgenode.observe.status import (
@@ -92,8 +92,17 @@ ORDINARY = Status(
     events_lost=0,
     rates=Rates(60, 123.4, {"2xx": 120.0, "4xx": 3.4}, 2.1, {"bots": 1.5, "scripts": 0.6}),
     observer={
-        "journal": {"segment": 12, "written": 1000, "dropped": 0, "fault": ""},
-        "exporters": {"siem": {"sent": 900, "behind": 100}},
+        "journal": {
+            "segment": 12,
+            "written": 1000,
+            "dropped": 0,
+            "fault": "",
+            "segments": 11,
+            "bytes": 120 << 20,
+            "oldest": NOW - 30 * DAY,
+        },
+        "exporters": {"siem": {"sent": 900, "set_aside": 0, "lost": 0, "behind_bytes": 4096, "last_error": ""}},
+        "alerts": {"attack": {"raised": 0, "values": [], "receivers": {"mail": {"sent": 2, "waiting": 0}}}},
         "observer": {"pid": 4712, "starts": 1},
     },
 )
@@ -101,7 +110,7 @@ ORDINARY = Status(
 
 def screen(told: Status, **options: Any) -> str:
     """What is shown of it, after its way over the socket."""
-    return status.screen(json.loads(json.dumps(asdict(told))), **options)
+    return status_screen.screen(json.loads(json.dumps(asdict(told))), **options)
 
 
 def row(text: str, begins: str) -> str:
@@ -136,8 +145,10 @@ def test_everything_is_there() -> None:
     assert row(text, "limits") == "limits: 31 of 1000000 keys, 4 KiB: rate-limit login 31"
     assert row(text, "quarantine") == "quarantine: ip 2"
     assert row(text, "state") == "state: rediss://redis.example:6379/0 up for 2h"
-    assert row(text, "journal") == "journal: segment 12, written 1000, dropped 0"
-    assert row(text, "exporters siem") == "exporters siem: sent 900, behind 100"
+    assert row(text, "journal") == "journal: segment 12, 11 kept, 120 MiB since 2026-10-31 00:53 UTC"
+    assert row(text, "siem") == "siem  900  0  4 KiB  -"
+    assert row(text, "attack") == "attack  no  -  2  -"
+    assert row(text, "observer") == "observer: PID 4712"
 
 
 def test_the_page_shows_this_screen() -> None:
@@ -182,6 +193,22 @@ TROUBLED = evolve(
     counters=CountersStatus({"rate-limit login": 31}, 31, 31, 4096, 256 << 20, 9),
     state_server=StateServerStatus("redis://r", True, NOW - 120, "connection refused; absent = local"),
     events_lost=5,
+    observer={
+        "journal": {"segment": 3, "written": 9, "dropped": 7, "fault": "No space left on device"},
+        "exporters": {
+            "siem": {"sent": 9, "lost": 4, "set_aside": 1, "last_error": "connection refused", "since": NOW - 60},
+            "bucket": {"sent": 9, "lost": 0, "set_aside": 1, "last_error": "status 400", "since": None},
+        },
+        "alerts": {
+            "attack": {
+                "raised": 2,
+                "severity": "critical",
+                "values": [{"value": "203.0.113.7", "since": NOW}, {"value": "evil\x1b[2J"}],
+                "receivers": {"mail": {"sent": 2, "waiting": 3, "last_error": "no such host"}},
+            }
+        },
+        "observer": {"pid": 0, "starts": 3},
+    },
 )
 
 
@@ -207,6 +234,11 @@ def test_trouble_is_told() -> None:
     assert row(text, "own").endswith("none  app.test")
     assert row(text, "limits") == "limits: FULL: 31 of 31 keys, 4 KiB, 9 forgotten: rate-limit login 31"
     assert row(text, "state") == "state: redis://r away for 2m: connection refused; absent = local"
+    assert row(text, "journal") == "journal: segment 3, 7 events lost: No space left on device"
+    assert row(text, "siem") == "siem  9  5  0 KiB  for 1m: connection refused"
+    assert row(text, "bucket") == "bucket  9  1  0 KiB  status 400"
+    assert row(text, "attack") == "attack  2, critical  203.0.113.7, evil\\x1b[2J  2, 3 waiting  no such host"
+    assert row(text, "observer") == "observer: none, started 3 times"
     assert row(text, "events") == "events: 5 lost since the start"
 
 
