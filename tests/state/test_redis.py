@@ -121,8 +121,17 @@ async def test_a_server_that_is_killed_is_told_once_and_found_again(server: Redi
     back."""
     async with node(server.url) as one:
         assert await one.total() == 1
+        remote = one.state.remote
+        assert remote is not None
+        connected = remote.since
+        assert connected is not None
+        assert connected <= time.time()
+        assert remote.reason == ""
         server.kill()
         await until(lambda: one.state.away)
+        assert remote.since is not None
+        assert remote.since > connected
+        assert remote.reason
         for expected in (1, 2, 3):
             answers = one.state.count([Call(LIMIT, "k")])
             assert not isinstance(answers, Deferred)
@@ -133,6 +142,7 @@ async def test_a_server_that_is_killed_is_told_once_and_found_again(server: Redi
         server.start()
         await until(lambda: not one.state.away)
         assert one.actions == ["state-absent", "state-back"]
+        assert remote.reason == ""
         assert await one.total() == 1, "the server has forgotten"
 
 
