@@ -82,15 +82,13 @@ def _head(told: Told) -> Iterator[_Line]:
     yield _line(f"{told['name']}: {what}, serving for {_span(now - told['started'])}, {_size(told['memory'])}", BOLD)
     if told["path"]:
         yield _line(f"{told['path']}, in use since {_date(told['loaded'])} UTC, {_span(now - told['loaded'])}")
-    if (reload := told["reload"]) is not None:
-        colour = "" if reload["done"] else RED
-        yield _line(f"last reload {_span(now - reload['at'])} ago: {reload['outcome']}", colour)
-        if not reload["done"]:
-            problems = [problem.partition("\n")[0] for problem in reload["problems"]]
-            for problem in problems[:_MOST_PROBLEMS]:
-                yield _line(f"  {problem}", colour)
-            if len(problems) > _MOST_PROBLEMS:
-                yield _line(f"  ... and {len(problems) - _MOST_PROBLEMS} more problems", colour)
+    if (reload := told["reload"]) is not None and not reload["done"]:
+        yield _line(f"last reload {_span(now - reload['at'])} ago: {reload['outcome']}", RED)
+        problems = [problem.partition("\n")[0] for problem in reload["problems"]]
+        for problem in problems[:_MOST_PROBLEMS]:
+            yield _line(f"  {problem}", RED)
+        if len(problems) > _MOST_PROBLEMS:
+            yield _line(f"  ... and {len(problems) - _MOST_PROBLEMS} more problems", RED)
     if (rates := told["rates"]) is not None:
         yield _line(_rates(rates))
         if rates["filters"]:
@@ -188,7 +186,8 @@ def _origins(told: Told) -> Iterator[_Row]:
             if origin["queued"] and not number:
                 open_to += f", {origin['queued']} queued"
             as_whom = "not verified" if verified is None else verified or each["address"].rpartition(":")[0]
-            state = "up" if each["up"] else "down"
+            asked = bool(origin["path_maps"] or each["open"])
+            state = "down" if not each["up"] else "up" if asked else "-"
             cells = (origin["name"], each["address"], state, open_to, identity, as_whom if origin["tls"] else "-")
             yield _Row(cells, "" if each["up"] else RED)
 
@@ -249,7 +248,7 @@ def _foot(told: Told) -> Iterator[_Line]:
         if name == "journal":
             yield _journal(values)
         elif name == "observer":
-            yield _observer(values)
+            yield from _observer(values)
         elif name not in ("exporters", "alerts"):  # they have tables
             yield from _observed(name, values)
 
@@ -264,9 +263,11 @@ def _journal(journal: Mapping[str, Any]) -> _Line:
     return _line(f"{text}: {journal['fault']}" if journal["fault"] else text, RED if journal["fault"] else "")
 
 
-def _observer(process: Mapping[str, Any]) -> _Line:
-    again = "" if process["starts"] < 2 else f", started {process['starts']} times"
-    return _line(f"observer: PID {process['pid']}{again}") if process["pid"] else _line(f"observer: none{again}", RED)
+def _observer(process: Mapping[str, Any]) -> Iterator[_Line]:
+    """The process that observes the node is of interest only if it does not run, or has not run all the time."""
+    pid, starts = process["pid"], process["starts"]
+    if not pid or starts > 1:
+        yield _line(f"observer: {f'PID {pid}' if pid else 'none'}, started {starts} times", "" if pid else RED)
 
 
 def _observed(name: str, values: object) -> Iterator[_Line]:

@@ -164,7 +164,7 @@ class StatusOf:
             certificates=found.inventory.certificates,
             trust_stores=found.inventory.trust_stores,
             feeds=found.feeds,
-            origins=tuple(_origin(pool, found.inventory.subjects) for pool in node.pools.values()),
+            origins=tuple(_origin(pool, found.inventory.subjects, configuration) for pool in node.pools.values()),
             counters=_counters(state),
             state_server=_state_server(state),
             quarantined=counts,
@@ -196,7 +196,7 @@ def _listener(name: str, port: Port) -> ListenerStatus:
     )
 
 
-def _origin(pool: OriginPool, subjects: Mapping[str, str]) -> OriginStatus:
+def _origin(pool: OriginPool, subjects: Mapping[str, str], configuration: Configuration) -> OriginStatus:
     servers = pool.balancer.servers
     protocols: dict[object, Counter[str]] = {each: Counter() for each in servers}
     streams = dict.fromkeys(servers, 0)
@@ -218,6 +218,7 @@ def _origin(pool: OriginPool, subjects: Mapping[str, str]) -> OriginStatus:
         tls,
         subjects.get(origin.certificate or "", ""),
         (origin.server_name or "") if tls and origin.verify else None,
+        tuple(name for name, each in configuration.path_maps.items() if each.origin == pool.name),
     )
 
 

@@ -166,6 +166,8 @@ class OriginStatus:
     :ivar identity: the subject of the certificate that we present; empty without one.
     :ivar verified_name: the name that its certificate must have; empty if each server's own; ``None`` if none is
         verified.
+    :ivar path_maps: the path maps that lead to it; without any the node itself may have nothing to ask it, as of one
+        that is there for exporters.
     """
 
     name: str
@@ -176,6 +178,7 @@ class OriginStatus:
     tls: bool
     identity: str
     verified_name: str | None
+    path_maps: tuple[str, ...] = ()
 
 
 @frozen

@@ -121,6 +121,7 @@ verify = no
         assert (plain.tls, plain.identity, plain.verified_name) == (False, "", None)
         assert (tls.tls, tls.identity, tls.verified_name) == (True, "CN=edge as a client", "origin.test")
         assert (unverified.identity, unverified.verified_name) == ("", None)
+        assert (plain.path_maps, tls.path_maps) == (("all",), ())
         slow.addErrback(lambda _: None)
         slow.cancel()
 
