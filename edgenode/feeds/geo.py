@@ -145,9 +145,11 @@ class Databases:
     """The databases of ``[geo]``, open.
 
     :ivar locate: where an address is, and whose; it is given in text, and never is an error.
+    :ivar built: when each was built, seconds since 1970, and how many nodes it has, by its key in the section.
     """
 
     locate: Callable[[str], Geography]
+    built: Mapping[str, tuple[int, int]]
 
 
 def _locate(databases: tuple[_Database, ...], address: str) -> Geography:
@@ -211,7 +213,8 @@ def load(section: Geo) -> tuple[Databases | None, tuple[Problem, ...]]:
                 problems.append(Problem(Geo.kind, key, sentence, warning=True))
     locate = functools.lru_cache(_REMEMBERED)(functools.partial(_locate, tuple(databases)))
     whole = databases and all(problem.warning for problem in problems)
-    return Databases(locate) if whole else None, tuple(problems)
+    built = {each.key: (each.reader.metadata().build_epoch, each.reader.metadata().node_count) for each in databases}
+    return Databases(locate, built) if whole else None, tuple(problems)
 
 
 def _open(data: bytes) -> Reader:

@@ -10,6 +10,7 @@ from attrs import field, frozen
 from edgenode.config.credentials import Credentials
 from edgenode.config.load import Configuration
 from edgenode.feeds.contents import Fed
+from edgenode.feeds.geo import Geo
 from edgenode.node.feed_updates import status_of
 from edgenode.observe.status import AuthorityStatus, CertificateStatus, CRLStatus, FeedStatus, TrustStoreStatus
 from edgenode.policy.globalfilters import GlobalFilter
@@ -116,6 +117,10 @@ def _trust_store(name: str, loaded: LoadedTrustStore, users: tuple[str, ...]) ->
 
 
 def _feeds(configuration: Configuration) -> Iterator[FeedStatus]:
+    databases = configuration.credentials.databases
+    for key, (built, count) in () if databases is None else databases.built.items():
+        path = getattr(configuration.geo, key)
+        yield FeedStatus(f"{Geo.kind} {key}", f"file:{path}", count, float(built), 0.0, "")
     for header, section in configuration.fed():
         if not section.sources or (isinstance(section, GlobalFilter) and not section.active):
             continue

@@ -114,13 +114,13 @@ class TrustStoreStatus:
 
 @frozen
 class FeedStatus:
-    """A list or a filter whose values come from files or sources.
+    """A list or a filter whose values come from files or sources, or a database of addresses.
 
-    :ivar header: the header of its section: ``list office``.
+    :ivar header: the header of its section: ``list office``; of a database its key behind it: ``geo city``.
     :ivar source: where they come from; several, a line each.
     :ivar entries: how many are in use; ``None`` if nothing has come yet.
     :ivar confirmed: when its sources last said that this is their content; of files, since when they are as they are;
-        ``None``: never, or not known.
+        of databases when they were built; ``None``: never, or not known.
     :ivar refresh: how often its sources are asked, seconds; 0: never, as of files.
     :ivar problem: what was wrong the last time; empty if nothing.
     """
@@ -257,7 +257,7 @@ class Status:
     :ivar listeners: its listeners.
     :ivar certificates: its certificates.
     :ivar trust_stores: whom it trusts.
-    :ivar feeds: its lists, and the filters with a source.
+    :ivar feeds: its lists, the filters with a source, and databases of addresses.
     :ivar origins: its origins.
     :ivar counters: what is counted; ``None`` if that is kept elsewhere by code of others.
     :ivar state_server: where the state is shared; ``None`` if it is not.

@@ -19,6 +19,7 @@ from edgenode.state.interface import Entry, Quarantine
 from edgenode.state.node_state import NodeState
 from edgenode.testing import FakeOrigin, MemoryNode, Sandbox, make_authority, result_of
 from tests.support.certificates import write_pem
+from tests.support.databases import write_databases
 from tests.support.http2_frames import Connection, get, headers
 from tests.support.node import PKI, Changes, Origin, in_thread, started, until
 from tests.support.origins import Served
@@ -154,6 +155,19 @@ source = https://192.0.2.99/list?key=secret
     assert (remote.header, remote.source) == ("list remote", "https://192.0.2.99/list")
     assert (remote.entries, remote.confirmed, remote.refresh) == (None, None, 86400)
     assert "192.0.2.99" in remote.problem
+
+
+def test_databases_of_addresses_have_an_age(sandbox: Sandbox) -> None:
+    """When they were built, which their files say."""
+    write_databases(sandbox.folder, {"192.0.2.0/24": {"country": "DE"}}, {"192.0.2.0/24": (64500, "Owner")})
+    more = "[geo]\ncity = city.mmdb\nasn = asn.mmdb\n"
+    with MemoryNode(sandbox.configuration(more)) as node:
+        city, asn = status(node).feeds
+        found = status(node)
+    assert (city.header, city.source) == ("geo city", f"file:{sandbox.folder / 'city.mmdb'}")
+    assert (asn.header, asn.problem) == ("geo asn", "")
+    assert city.confirmed == pytest.approx(found.at, abs=600)
+    assert city.entries
 
 
 def test_limits_have_keys_and_room(sandbox: Sandbox) -> None:
