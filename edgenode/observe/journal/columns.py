@@ -63,26 +63,36 @@ class Computed:
     help: str
 
 
-def _groups(part: int) -> str:
-    """The groups of four digits of a part of an IPv6 address, written out and joined."""
-    split = f"string_split(split_part(client, '::', {part}), ':')"
-    return f"coalesce(list_aggregate([lpad(x, 4, '0') for x in {split} if x <> ''], 'string_agg', ''), '')"
+def _groups(part: str) -> str:
+    """The groups of a part of an IPv6 address, each written out with four digits, and joined."""
+    found = f"[lpad(y, 4, '0') for y in string_split({part}, ':') if y <> '']"
+    return f"coalesce(list_aggregate({found}, 'string_agg', ''), '')"
 
 
-_FIRST, _LAST = _groups(1), _groups(2)
+def hexadecimal(address: str) -> str:
+    """An address as an IPv6 address of 32 hexadecimal digits, an IPv4 address as the one that it is mapped to.
+
+    :param address: the expression of its text; of what is no address it is ``NULL``.
+    """
+    first, last = (_groups(f"split_part({address}, '::', {part})") for part in (1, 2))
+    return f"""CASE
+        WHEN regexp_full_match({address}, '[0-9]{{1,3}}([.][0-9]{{1,3}}){{3}}')
+        THEN '{MAPPED}' ||
+            format('{{:08x}}', list_reduce(string_split({address}, '.')::BIGINT[], lambda y, z: y * 256 + z))
+        WHEN regexp_full_match({address}, '[0-9a-f:]*:[0-9a-f:]*')
+        THEN CASE WHEN contains({address}, '::')
+            THEN {first} || repeat('0', 32 - length({first}) - length({last})) || {last}
+            ELSE {first} END
+        END"""
+
+
+MAPPED = "0" * 20 + "ffff"
+"""The first digits of what an IPv4 address is mapped to (RFC 4291, section 2.5.5.2)."""
 
 COMPUTED: Mapping[str, Computed] = {
     "client_hex": Computed(
         "VARCHAR",
-        f"""CASE
-        WHEN regexp_full_match(client, '[0-9]{{1,3}}([.][0-9]{{1,3}}){{3}}')
-        THEN '00000000000000000000ffff' ||
-            format('{{:08x}}', list_reduce(string_split(client, '.')::BIGINT[], lambda x, y: x * 256 + y))
-        WHEN regexp_full_match(client, '[0-9a-f:]*:[0-9a-f:]*')
-        THEN CASE WHEN contains(client, '::')
-            THEN {_FIRST} || repeat('0', 32 - length({_FIRST}) - length({_LAST})) || {_LAST}
-            ELSE {_FIRST} END
-        END""",
+        hexadecimal("client"),
         "The client's address as an IPv6 address of 32 hexadecimal digits, an IPv4 address as the one that it is "
         "mapped to: a network is all that stands between its first and its last address. ``NULL`` if it is no address.",
     ),

@@ -13,10 +13,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import field, frozen
 
-from edgenode.observe.journal.address_conditions import on_address
+from edgenode.observe.journal.comparisons import (
+    Untranslatable,
+    as_octets,
+    both,
+    latin1,
+    on_address,
+    on_number,
+    on_text,
+    utf8,
+    written_text,
+)
 from edgenode.observe.journal.field_values import FIELD_VALUES, Sql, each, header, literal, those
 from edgenode.observe.recorded_fields import HEADERS
-from edgenode.rules.language.dialect import in_re2
 from edgenode.rules.language.nodes import (
     Call,
     Comparison,
@@ -28,24 +37,17 @@ from edgenode.rules.language.nodes import (
     Negation,
     Node,
     OneOf,
-    Pattern,
     each_count,
     element_type,
 )
 from edgenode.rules.language.operators import QUANTIFIERS
-from edgenode.rules.language.patterns import wildcard
 from edgenode.rules.language.types import BYTES, INT, IP
 
 UNKNOWN = "CAST(NULL AS BOOLEAN)"
 """The condition of which only the event itself can tell whether it is true."""
 
 _JOINED = {"and": "AND", "or": "OR", "xor": "<>"}
-_SIGNS = {"eq": "=", "ne": "<>", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _UPPER, _LOWER = "'ABCDEFGHIJKLMNOPQRSTUVWXYZ'", "'abcdefghijklmnopqrstuvwxyz'"
-
-
-class Untranslatable(Exception):
-    """A part of an expression has no counterpart in DuckDB."""
 
 
 @frozen
@@ -107,7 +109,7 @@ class _Translation:
 
     def _told(self, test: str, *values: Sql) -> str:
         """A test of values: false if they are missing, and unknown if they are."""
-        known = _both(*(value.known for value in values))
+        known = both(*(value.known for value in values))
         if known:
             self.doubts.append(known)
         if known and not self.elements:
@@ -128,8 +130,8 @@ class _Translation:
         within = _Translation({every: Sql("x", listed.octets)})
         condition = within.condition(inner)
         if within.doubts:
-            unknown = those(listed.text, f"NOT coalesce({_both(*within.doubts)}, TRUE)")
-            listed = Sql(listed.text, listed.octets, _both(listed.known, f"len({unknown}) = 0"))
+            unknown = those(listed.text, f"NOT coalesce({both(*within.doubts)}, TRUE)")
+            listed = Sql(listed.text, listed.octets, both(listed.known, f"len({unknown}) = 0"))
         if node.function == "any":
             return self._told(f"len({those(listed.text, condition)}) > 0", listed)
         of_none = "FALSE" if isinstance(inner, Call) else "TRUE"
@@ -140,11 +142,10 @@ class _Translation:
     def _comparison(self, node: Comparison) -> str:
         found, kind = self._value(node.value), element_type(node.value)
         if kind == BYTES:
-            return self._told(*_on_text(found, node))
+            return self._told(*on_text(found, node))
         if kind == IP:
-            self.doubts.append(UNKNOWN)
-            return f"({on_address(found.text, node)})"
-        return self._told(_on_number(found.text, node), found)
+            return self._told(on_address(found.text, node), found)
+        return self._told(on_number(found.text, node), found)
 
     # -- values -------------------------------------------------------------------------------------------------------
 
@@ -179,18 +180,18 @@ class _Translation:
         made = _FUNCTIONS[node.function](_Translation({first: Sql("x", listed.octets)}), node.arguments)
         if made.known:
             unknown = those(listed.text, f"NOT coalesce({made.known}, TRUE)")
-            listed = Sql(listed.text, listed.octets, _both(listed.known, f"len({unknown}) = 0"))
+            listed = Sql(listed.text, listed.octets, both(listed.known, f"len({unknown}) = 0"))
         return Sql(those(each(listed.text, made.text), "x IS NOT NULL"), made.octets, listed.known)
 
     def _texts(self, nodes: Sequence[Node]) -> list[Sql]:
         """Texts that can be put together and compared: all of bytes, or all of characters."""
         found = [None if isinstance(node, Literal) else self._value(node) for node in nodes]
         octets = any(value is not None and value.octets for value in found)
-        written = [_utf8(node.value) for node in nodes if isinstance(node, Literal) and isinstance(node.value, bytes)]
+        written = [utf8(node.value) for node in nodes if isinstance(node, Literal) and isinstance(node.value, bytes)]
         if octets or None in written:
-            found, octets = [None if value is None else _as_octets(value) for value in found], True
+            found, octets = [None if value is None else as_octets(value) for value in found], True
         return [
-            Sql(_written(node, octets), octets) if value is None else value
+            Sql(written_text(node, octets), octets) if value is None else value
             for node, value in zip(nodes, found, strict=True)
         ]
 
@@ -225,58 +226,10 @@ def _contained(node: Node, listed: Sql) -> str | None:
             constants = items
         case _:
             return None
-    decode = _latin1 if listed.octets else _utf8
+    decode = latin1 if listed.octets else utf8
     texts = [decode(each) for each in constants if isinstance(each, bytes)]
     written = [literal(text) for text in texts if text is not None]
     return f"list_has_any({listed.text}, [{', '.join(written)}])" if written else "FALSE"
-
-
-# -- tests -------------------------------------------------------------------------------------------------------------
-
-
-def _on_text(value: Sql, node: Comparison) -> tuple[str, Sql]:
-    """A comparison of a text, and the value with what has to be known of it."""
-    match node.operator, node.constant:
-        case "in", OneOf(items=items):
-            decode = _latin1 if value.octets else _utf8
-            texts = [decode(item) for item in items if isinstance(item, bytes)]
-            written = [literal(text) for text in texts if text is not None]
-            return (f"{value.text} IN ({', '.join(written)})" if written else "FALSE"), value
-        case "matches", Pattern(text=text):
-            value, pattern = _as_octets(value), in_re2(text.decode("latin-1"))
-            if "\\C" in pattern:  # of a character of several bytes it would be one
-                raise Untranslatable
-            return _matches(value, f"(?s){pattern}"), value
-        case ("wildcard" | "strict wildcard") as word, Pattern(text=text):
-            value = value if text.isascii() else _as_octets(value)
-            return _matches(value, wildcard(text, strict=word == "strict wildcard")), value
-        case word, Literal(value=bytes(sought)):
-            text_of = _latin1(sought) if value.octets else _utf8(sought)
-            if text_of is None:
-                value, text_of = _as_octets(value), _latin1(sought)
-            written_of = literal(text_of)
-            return (
-                f"contains({value.text}, {written_of})"
-                if word == "contains"
-                else f"{value.text} {_SIGNS[word]} {written_of}"
-            ), value
-    raise AssertionError("the checker lets nothing else be compared with a text")
-
-
-def _matches(value: Sql, pattern: str) -> str:
-    return f"regexp_matches({value.text}, {literal(pattern)})"
-
-
-def _on_number(value: str, node: Comparison) -> str:
-    match node.operator, node.constant:
-        case "in", OneOf(items=items):
-            ranges = (item for item in items if isinstance(item, tuple))
-            return " OR ".join(f"{value} BETWEEN {item[0]} AND {item[1]}" for item in ranges) or "FALSE"
-        case "&", Literal(value=int(number)):
-            return f"({value} & CAST({number} AS BIGINT)) <> 0"
-        case word, Literal(value=int(number)):
-            return f"{value} {_SIGNS[word]} {number}"
-    raise AssertionError("the checker lets nothing else be compared with a number")
 
 
 # -- functions ---------------------------------------------------------------------------------------------------------
@@ -288,7 +241,7 @@ _Made = Callable[[_Translation, _Arguments], Sql]
 def _test_of(name: str) -> _Made:
     def made(translation: _Translation, arguments: _Arguments) -> Sql:
         one, other = translation._texts(arguments)
-        return Sql(f"{name}({one.text}, {other.text})", known=_both(one.known, other.known))
+        return Sql(f"{name}({one.text}, {other.text})", known=both(one.known, other.known))
 
     return made
 
@@ -314,7 +267,7 @@ def _concatenated(translation: _Translation, arguments: _Arguments) -> Sql:
     found = translation._texts(arguments)
     several = ", ".join(each.text for each in found)
     text = f"CASE WHEN coalesce({several}) IS NOT NULL THEN concat({several}) END"
-    return Sql(text, found[0].octets, _both(*(each.known for each in found)))
+    return Sql(text, found[0].octets, both(*(each.known for each in found)))
 
 
 def _first(translation: _Translation, arguments: _Arguments) -> Sql:
@@ -322,11 +275,11 @@ def _first(translation: _Translation, arguments: _Arguments) -> Sql:
         raise Untranslatable
     found = translation._texts(arguments)
     several = ", ".join(each.text for each in found)
-    return Sql(f"coalesce({several})", found[0].octets, _both(*(each.known for each in found)))
+    return Sql(f"coalesce({several})", found[0].octets, both(*(each.known for each in found)))
 
 
 def _part(translation: _Translation, arguments: _Arguments) -> Sql:
-    found = _as_octets(translation._value(arguments[0]))
+    found = as_octets(translation._value(arguments[0]))
     match arguments[1:]:
         case (Literal(value=int(start)),) if start >= 0:
             return Sql(f"substr({found.text}, {start + 1})", True, found.known)
@@ -341,7 +294,7 @@ def _has_value(translation: _Translation, arguments: _Arguments) -> Sql:
         raise Untranslatable
     written: str | None = str(sought.value)
     if isinstance(sought.value, bytes):
-        text = _latin1(sought.value) if listed.octets else _utf8(sought.value)
+        text = latin1(sought.value) if listed.octets else utf8(sought.value)
         written = None if text is None else literal(text)
     test = "FALSE" if written is None else f"list_contains({listed.text}, {written})"
     return Sql(test, known=listed.known)
@@ -369,37 +322,5 @@ _FUNCTIONS: Mapping[str, _Made] = {
 """The functions that DuckDB has as well; all others only the event itself can answer."""
 
 
-# -- texts -------------------------------------------------------------------------------------------------------------
-
-
 def _type(node: Node) -> object:
     return element_type(node) if isinstance(node, Each) else node.type
-
-
-def _both(*conditions: str) -> str:
-    return " AND ".join(dict.fromkeys(f"({each})" for each in conditions if each))
-
-
-def _latin1(text: bytes) -> str:
-    return text.decode("latin-1")
-
-
-def _utf8(text: bytes) -> str | None:
-    """Bytes as characters; ``None`` if they are none, which no text of a column can be."""
-    try:
-        return text.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-
-
-def _as_octets(value: Sql) -> Sql:
-    """A text of which a character is a byte; of other characters nothing is known."""
-    if value.octets:
-        return value
-    return Sql(value.text, True, _both(value.known, f"strlen({value.text}) = length({value.text})"))
-
-
-def _written(node: Node, octets: bool) -> str:
-    assert isinstance(node, Literal), "all others are values"
-    assert isinstance(node.value, bytes), "these are texts"
-    return literal(_latin1(node.value) if octets else _utf8(node.value) or "")

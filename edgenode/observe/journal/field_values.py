@@ -14,7 +14,7 @@ from attrs import frozen
 
 from edgenode.observe.event_fields import ALL_ROWS
 from edgenode.observe.event_schema import Name, Octets
-from edgenode.observe.journal.columns import quoted
+from edgenode.observe.journal.columns import hexadecimal, quoted
 from edgenode.observe.recorded_fields import RECORDED
 from edgenode.rules.language.types import BYTES
 
@@ -23,7 +23,7 @@ from edgenode.rules.language.types import BYTES
 class Sql:
     """A value of one event.
 
-    :ivar text: the expression; ``NULL`` is missing. Of an address it is its text.
+    :ivar text: the expression; ``NULL`` is missing. Of an address it is its digits.
     :ivar octets: of a text, or of a list of them: whether a character is a byte; else it is UTF-8.
     :ivar known: a condition without which only the event itself can tell; ``NULL`` counts as true. Empty if the value
         is always right.
@@ -79,9 +79,16 @@ def _port(path: str) -> str:
     return f"split_part({column(path)}, ':', -1)"
 
 
+def _address(digits: str, text: str) -> Sql:
+    """An address; that of a client which is not known is none, and only rules know how to compare it."""
+    return Sql(digits, known=f"{digits} IS NOT NULL OR {text} = ''")
+
+
 def _host(path: str) -> Sql:
+    """The address in front of a port."""
     found = column(path)
-    return Sql(f"ltrim(rtrim(left({found}, length({found}) - length({_port(path)}) - 1), ']'), '[')")
+    host = f"ltrim(rtrim(left({found}, length({found}) - length({_port(path)}) - 1), ']'), '[')"
+    return _address(f"{each(f'[{host}]', hexadecimal('x'))}[1]", host)
 
 
 # -- the request -------------------------------------------------------------------------------------------------------
@@ -168,7 +175,7 @@ FIELD_VALUES: Mapping[str, Sql] = {
         for name, found in RECORDED.items()
         if found.path
     },
-    "ip.src": _some("client"),
+    "ip.src": _address(column("client_hex"), column("client")),
     "ssl": Sql(f"{column('tls.version')} <> ''"),
     "cf.tls_version": _plain("tls.version"),
     "cf.tls_cipher": _plain("tls.cipher"),

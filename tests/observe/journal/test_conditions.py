@@ -18,9 +18,8 @@ from edgenode.model.exchange import Address, Connection, Exchange, Request, Veri
 from edgenode.model.presentation import Presentation
 from edgenode.observe.event_expressions import EventExpression
 from edgenode.observe.event_record import event_line
-from edgenode.observe.journal.columns import COLUMNS
 from edgenode.observe.journal.conditions import condition_of
-from edgenode.observe.journal.field_values import literal
+from edgenode.observe.journal.parquet import from_lines
 from edgenode.observe.recorded_fields import RECORDED
 from edgenode.observe.state_events import state_line
 from edgenode.rules.language.formatting import format
@@ -147,9 +146,7 @@ def answers(database: Any, folder: pathlib.Path, lines: Sequence[str], condition
     """What conditions say of lines; ``None`` for those that DuckDB cannot read."""
     path = folder / "lines.jsonl"
     path.write_text("\n".join(lines))
-    types = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in COLUMNS.items())
-    source = f"read_json({literal(str(path))}, format='nd', columns={{{types}}}, ignore_errors=true)"
-    found = database.execute(f'SELECT "time" IS NOT NULL, {", ".join(conditions)} FROM {source}').fetchall()
+    found = database.execute(f"SELECT time IS NOT NULL, {', '.join(conditions)} FROM {from_lines(path)}").fetchall()
     return [answer[1:] if answer[0] else None for answer in found]
 
 
