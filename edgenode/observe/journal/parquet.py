@@ -77,7 +77,7 @@ def convert(segment: pathlib.Path, target: pathlib.Path) -> Converted:
     try:
         with contextlib.closing(duckdb.connect(config=options)) as connection:
             rows, lines = _copy(connection, segment, part), _count(segment)
-            if rows < lines and _repair(segment, repaired):
+            if rows < lines and repair(segment, repaired):
                 rows = _copy(connection, repaired, part)
         with part.open("rb") as file:
             os.fsync(file.fileno())
@@ -104,7 +104,7 @@ def _count(segment: pathlib.Path) -> int:
         return sum(not line.isspace() for line in uncompressed(file))
 
 
-def _repair(segment: pathlib.Path, target: pathlib.Path) -> bool:
+def repair(segment: pathlib.Path, target: pathlib.Path) -> bool:
     """Copy a segment without what JSON has no character for (RFC 8259, section 8.2), and DuckDB takes for an error: a
     client can have it written where texts of others stand. Whether there was any."""
     found = False
