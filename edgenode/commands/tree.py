@@ -17,6 +17,7 @@ COMMANDS = {
     "check": ("check", "check a configuration file and report every problem of it"),
     "completion": ("completion", "print a script with which a shell completes commands, options and files"),
     "demo": ("demo", "run a node, an origin and a throw-away PKI to try out"),
+    "events": ("events", "ask the journal: which events, how many of what, and as they come"),
     "explain": ("explain", "tell what would become of a request, and why"),
     "feeds": ("feeds", "ask the sources of lists and datafeeds now, or list them"),
     "import": ("import_", "make sections of the rules of another product"),

@@ -44,6 +44,11 @@ def of_observer(written: Sequence[IniSection]) -> list[IniSection]:
     return _with_named(written, [each for each in written if each.kind in _OBSERVED])
 
 
+def of_journal(written: Sequence[IniSection]) -> list[IniSection]:
+    """The journal alone."""
+    return _with_named(written, [each for each in written if each.kind == Journal.kind])
+
+
 def _with_named(written: Sequence[IniSection], first: Sequence[IniSection]) -> list[IniSection]:
     """Some sections, those that they name, and those that these name; and ``[edge]``, for what is the same for all."""
     by_name = {(each.kind, each.name): each for each in written}

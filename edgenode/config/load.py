@@ -22,7 +22,7 @@ from edgenode.config.checks.feeds import faults
 from edgenode.config.compiled_rules import CompiledRules, Formulas
 from edgenode.config.credentials import Credentials
 from edgenode.config.data import KINDS, Sections
-from edgenode.config.excerpts import Excerpt, of_observer, of_origin, problems_in
+from edgenode.config.excerpts import Excerpt, of_journal, of_observer, of_origin, problems_in
 from edgenode.config.extensions import Own
 from edgenode.config.feed_contents import Contents
 from edgenode.config.file_signatures import Signature
@@ -227,6 +227,14 @@ def load_origin(path: str | os.PathLike[str], origin: str) -> Configuration:
         is no such origin.
     """
     return _from_file(pathlib.Path(path), None, False, of_origin(origin))
+
+
+def load_journal(path: str | os.PathLike[str]) -> Configuration:
+    """Read of a configuration what says where its journal is; the rest may be wrong, or missing.
+
+    :raises ConfigurationError: with every problem of ``[journal]``, if there is any error in it.
+    """
+    return _from_file(pathlib.Path(path), None, False, of_journal)
 
 
 def load_observer(written: Written) -> Configuration:

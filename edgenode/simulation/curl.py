@@ -262,9 +262,10 @@ def server_name(host: str) -> str | None:
     return None
 
 
-def moment(text: str | None) -> float:
+def moment(text: str | None, option: str = "--at") -> float:
     """A time as seconds since the epoch; now if none is given.
 
+    :param option: the option that it is given by.
     :raises InvalidRequest: if it is none.
     """
     if text is None:
@@ -273,7 +274,7 @@ def moment(text: str | None) -> float:
         at = _seconds(text)
         datetime.datetime.fromtimestamp(at, datetime.UTC)  # only of these there is a date
     except (ValueError, OverflowError, OSError):
-        raise InvalidRequest(f"--at: expected a time such as 2026-11-21T12:00:00Z, not {text}") from None
+        raise InvalidRequest(f"{option}: expected a time such as 2026-11-21T12:00:00Z, not {text}") from None
     return at
 
 

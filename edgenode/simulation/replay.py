@@ -96,18 +96,25 @@ class Replayer:
             return NotCertain(frozenset((recorded.unsure,)))
         if group is None:
             return Certain(Verdict("refused", 421))
-        listener = self._listener(recorded)
-        client = self._simulator.client(listener, recorded.connection, group, recorded.time, settled=True)
-        body = Body(b"", recorded.head.length or 0)
-        for _, stage in self._simulator.configuration.own_stages.values():
-            stage.probe = recorded.probe
         try:
-            judged = self._simulator.judge(client, recorded.head, body, recorded.client)
+            judged = self.judged(recorded, group)
         except NetworkNeeded:
             return NotCertain(frozenset(("the network",)))
         if judged.refusal is not None:
             return self._refused(judged, judged.refusal.status, recorded)
         return self._route(judged, recorded.probe(judged.exchange)) or self._decided(judged, recorded)
+
+    def judged(self, recorded: Recorded, group: ServedGroup) -> Judged:
+        """What the simulator makes of it, with something in the place of what is not known.
+
+        :raises NetworkNeeded: if a stage waits for the network.
+        """
+        listener = self._listener(recorded)
+        client = self._simulator.client(listener, recorded.connection, group, recorded.time, settled=True)
+        body = Body(b"", recorded.head.length or 0)
+        for _, stage in self._simulator.configuration.own_stages.values():
+            stage.probe = recorded.probe
+        return self._simulator.judge(client, recorded.head, body, recorded.client)
 
     def _refused(self, judged: Judged, status: int, recorded: Recorded) -> Answer:
         verdict = Verdict("refused", status)

@@ -98,7 +98,7 @@ Progress = Callable[[str], None]
 
 
 @frozen(eq=False)
-class Journal:
+class OpenJournal:
     """A journal that can be asked; of one thread.
 
     :ivar folder: its folder.
