@@ -24,9 +24,8 @@ _VERSION_0 = re.compile(rb"00-" + _IDS)
 # Of a later one it is the beginning; ff is none (section 3.2.2).
 _LATER_VERSION = re.compile(rb"(?!00|ff)[0-9a-f]{2}-%b(?:-.*)?" % _IDS, re.DOTALL)
 _NO_TRACE, _NO_SPAN = b"0" * 32, b"0" * 16
-_MEMBER = re.compile(  # section 3.3.1.3, of level 1, whose keys are narrower
-    rb"([a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13})="
-    rb"[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
+_MEMBER = re.compile(  # level 2, section 3.3.1.3
+    rb"[a-z0-9][a-z0-9_*/@-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
 _MOST_MEMBERS = 32
 _LONGEST_STATE = 512
@@ -76,10 +75,7 @@ def read_tracestate(values: Sequence[bytes]) -> bytes:
     """
     value = b",".join(values)
     members = [member for each in value.split(b",") if (member := each.strip(b" \t"))]
-    if len(members) > _MOST_MEMBERS:
-        return b""
-    matches = [*map(_MEMBER.fullmatch, members)]
-    if len({match and match[1] for match in matches} - {None}) < len(members):  # of one key there is one member
+    if len(members) > _MOST_MEMBERS or not all(map(_MEMBER.fullmatch, members)):
         return b""
     if len(value) <= _LONGEST_STATE:
         return value.strip(b" \t")

@@ -1,7 +1,7 @@
 """W3C Trace Context: what is read of a client's fields, and what an origin gets (https://www.w3.org/TR/trace-context/).
 
-The cases follow the test suite of the specification (https://github.com/w3c/trace-context, ``test/test.py``), as far as
-they are about one hop.
+The cases follow the test suite of the specification (https://github.com/w3c/trace-context, ``test/test.py``, level 2), as far
+as they are about one hop.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def test_what_is_read_is_sent_on_as_a_traceparent(value: bytes) -> None:
     "value",
     [
         b"foo=1", b"foo=1,bar=2", b"rojo=00f067aa0ba902b7,congo=t61rcWkgMzE", b"foo=1 \t , \t bar=2,,baz=3",
-        b"z" * 256 + b"=1", b"fw529a3039@dt=FfAAAQAA", b"t" * 241 + b"@" + b"v" * 14 + b"=!", b"foo= x",
+        b"z" * 256 + b"=1", b"fw529a3039@dt=FfAAAQAA", b"t@" + b"v" * 200 + b"=!", b"foo=1,foo=2", b"0=1",
+        b"foo@=1,foo@@bar=1", b"foo= x",
         b",".join(b"bar%d=%d" % (number, number) for number in range(32)), b"foo=1,", b"a/b*c-d_e=~",
     ],
 )  # fmt: skip
@@ -101,8 +102,7 @@ def test_a_tracestate_is_sent_on_as_it_came(value: bytes) -> None:
     [
         b"foo", b"foo=", b"=1", b"foo =1", b"FOO=1", b"foo.bar=1", b"foo=1=2", b"foo=\x7f", b"foo=\xe4", b"foo=1,bar",
         b"z" * 257 + b"=1", b"foo=" + b"v" * 257, b"_foo=1", b"foo=1;bar=2=3", b"foo=1\t2",
-        b"foo=1,foo=1", b"foo=1,bar=2,foo=3", b"0=1", b"foo@=1", b"@foo=1", b"foo@@bar=1", b"foo@bar@baz=1",
-        b"t" * 242 + b"@v=1", b"t@" + b"v" * 15 + b"=1",
+        b"@foo=1",
         b",".join(b"bar%d=%d" % (number, number) for number in range(33)),
     ],
 )  # fmt: skip
@@ -115,7 +115,7 @@ def test_several_fields_are_one() -> None:
     """In their order; one that is empty is none."""
     assert read_tracestate([b"foo=1", b"bar=2,baz=3"]) == b"foo=1,bar=2,baz=3"
     assert read_tracestate([b""]) == b""
-    assert read_tracestate([b"foo=1", b"bar"]) == read_tracestate([b"foo=1", b"foo=2"]) == b""
+    assert read_tracestate([b"foo=1", b"bar"]) == b""
 
 
 _members = st.builds(
