@@ -1,7 +1,7 @@
 """W3C Trace Context: what is read of a client's fields, and what an origin gets (https://www.w3.org/TR/trace-context/).
 
-The cases follow the test suite of the specification (https://github.com/w3c/trace-context, ``test/test.py``, level 2), as far
-as they are about one hop.
+The cases follow level 2 of the specification's test suite (https://github.com/w3c/trace-context, ``test/test.py``), as
+far as they are about one hop.
 """
 
 from __future__ import annotations
