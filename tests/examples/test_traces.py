@@ -40,7 +40,7 @@ def test_the_example_is_right(folder: pathlib.Path, capsys: pytest.CaptureFixtur
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="tried out with curl")
 def test_the_collector_prints_what_the_page_says(folder: pathlib.Path, pki: PKI) -> None:
-    """In the client's trace the spans of a request that was answered, below one another, and of one that was refused."""
+    """In the client's trace: the spans of a request that was answered, and of one that was refused."""
     command = [sys.executable, "-u", "examples/observe/collector.py", "0"]
     with (
         Origin(pki, tls=False) as origin,
