@@ -14,6 +14,7 @@ from typing import Any
 from edgenode.model.version import version
 
 COMMANDS = {
+    "alerts": ("alerts", "tell what alerts would have said of the journal, or have one tell who it tells"),
     "check": ("check", "check a configuration file and report every problem of it"),
     "completion": ("completion", "print a script with which a shell completes commands, options and files"),
     "demo": ("demo", "run a node, an origin and a throw-away PKI to try out"),

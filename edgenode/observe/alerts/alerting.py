@@ -16,7 +16,7 @@ from typing import Any
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
-from edgenode.observe.alerts.watching import Watching, moment
+from edgenode.observe.alerts.watching import Watching, events_of
 from edgenode.observe.journal.reader import JournalReader, Position
 
 FILE = "alerts.json"
@@ -130,7 +130,7 @@ class Alerting:
             self._complain("read", f"the journal cannot be read: {error}")
             return False
         self._troubles.pop("read", None)
-        for event, time in _events(lines, self._now()):
+        for event, time in events_of(lines, self._now()):
             for each in self._watching:
                 if judged:
                     each.recall(event, time)
@@ -227,14 +227,3 @@ class Alerting:
         if self._troubles.get(what) != reason:
             self._troubles[what] = reason
             _log.error("alerts: {reason}", reason=reason)
-
-
-def _events(lines: Sequence[bytes], now: float) -> Iterator[tuple[Mapping[str, Any], float]]:
-    """The events of lines, each with when it was over; what is none is passed over."""
-    for line in lines:
-        try:
-            event = json.loads(line)
-            time = moment(event)
-        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            continue
-        yield event, min(time, now)  # the clock may have been set back

@@ -71,7 +71,7 @@ class Subject:
                 "count": str(max((each.count for each in incidents), default=0)),
                 "node": self.node,
                 "severity": self.alert.severity,
-                "since": _moment(min(each.since for each in incidents)),
+                "since": moment_text(min(each.since for each in incidents)),
                 "status": message.status,
                 "threshold": str(self.alert.threshold),
                 "value": ", ".join(values[:MOST_VALUES]) + more,
@@ -88,10 +88,10 @@ class Subject:
     def line(self, incident: Incident) -> str:
         """An incident, for people."""
         value = f"{self.alert.by} {_plain(incident.value)}: " if incident.value else ""
-        state = f"since {_moment(incident.since)}"
+        state = f"since {moment_text(incident.since)}"
         if incident.until is not None:
             lasted = write_seconds(float(max(1, round(incident.until - incident.since))))
-            state = f"from {_moment(incident.since)} to {_moment(incident.until)}, {lasted}"
+            state = f"from {moment_text(incident.since)} to {moment_text(incident.until)}, {lasted}"
         return f"{value}{incident.count} {self.unit}, {state}"
 
 
@@ -101,7 +101,7 @@ def as_json(subject: Subject, message: Message) -> Any:
     return {
         "alert": subject.name,
         "status": message.status,
-        "time": _moment(message.time),
+        "time": moment_text(message.time),
         "node": subject.node,
         "severity": alert.severity,
         "description": subject.described(message),
@@ -115,8 +115,8 @@ def as_json(subject: Subject, message: Message) -> Any:
                 "status": "raised" if each.until is None else "resolved",
                 "value": each.value if alert.by is not None else None,
                 "count": each.count,
-                "since": _moment(each.since),
-                "until": None if each.until is None else _moment(each.until),
+                "since": moment_text(each.since),
+                "until": None if each.until is None else moment_text(each.until),
             }
             for each in message.incidents
         ],
@@ -146,8 +146,8 @@ def as_alertmanager(subject: Subject, message: Message) -> Any:
                 **({str(subject.alert.by).replace(".", "_"): _plain(each.value)} if each.value else {}),
             },
             "annotations": {"summary": subject.line(each), "description": subject.described(message)},
-            "startsAt": _moment(each.since),
-            "endsAt": _moment(message.time + FRESH if each.until is None else each.until),
+            "startsAt": moment_text(each.since),
+            "endsAt": moment_text(message.time + FRESH if each.until is None else each.until),
         }
         for each in message.incidents
     ]
@@ -192,7 +192,8 @@ def _plain(value: str) -> str:
     return printable(value)
 
 
-def _moment(seconds: float) -> str:
+def moment_text(seconds: float) -> str:
+    """Seconds since the epoch for people and programs: RFC 3339, UTC."""
     return str(json.loads(instant(min(max(seconds, 0.0), _LATEST))))
 
 

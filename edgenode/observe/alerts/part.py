@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from edgenode.observe.alerts.outbox import Outbox, Sender
 from edgenode.observe.alerts.watching import Receiver, Watching
 from edgenode.observe.alerts.webhook import WebhookSender
 from edgenode.observe.observing import Observing
+from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.stream import open_stream
 
 _TELL = 5.0
@@ -65,15 +66,23 @@ class Alerts:
         self._call = self._observing.reactor.callLater(_TELL, self._tell)
 
     def _receivers(self, name: str, alert: Alert) -> Iterator[Receiver]:
-        for sender, refreshed in self._senders(Subject(name, alert, self._observing.node)):
+        subject = Subject(name, alert, self._observing.node)
+        for sender, refreshed in senders_of(subject, self._observing.pools, self._now):
             pause, repeat = (0.0, _REFRESH) if refreshed else (alert.pause, alert.repeat)
             outbox = Outbox(name, sender, self._observing.reactor, lambda: self._alerting.change(), self._now)
             yield Receiver(Gathering(pause, repeat), outbox)
 
-    def _senders(self, subject: Subject) -> Iterator[tuple[Sender, bool]]:
-        """The ways to who is told, each with whether it has to be told again and again."""
-        alert, pools = subject.alert, self._observing.pools
-        if alert.origin is not None:
-            yield WebhookSender(subject, pools[alert.origin], self._now), alert.format == "alertmanager"
-        if alert.mail_origin is not None:
-            yield MailSender(subject, partial(open_stream, pools[alert.mail_origin])), False
+
+def senders_of(
+    subject: Subject, pools: Mapping[str, OriginPool], now: Callable[[], float]
+) -> Iterator[tuple[Sender, bool]]:
+    """The ways to who is told, each with whether it has to be told again and again.
+
+    :param pools: the connections to each origin that the alert names.
+    :param now: seconds since the epoch.
+    """
+    alert = subject.alert
+    if alert.origin is not None:
+        yield WebhookSender(subject, pools[alert.origin], now), alert.format == "alertmanager"
+    if alert.mail_origin is not None:
+        yield MailSender(subject, partial(open_stream, pools[alert.mail_origin])), False

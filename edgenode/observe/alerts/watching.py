@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -52,6 +53,20 @@ def moment(event: Mapping[str, Any]) -> float:
     return began.timestamp() + (lasted / 1e6 if isinstance(lasted, int) else 0.0)
 
 
+def events_of(lines: Iterable[bytes], now: float) -> Iterator[tuple[Mapping[str, Any], float]]:
+    """The events of lines, each with when it was over; what is none is passed over.
+
+    :param now: seconds since the epoch; no event was over later, whatever it says: the clock may have been set back.
+    """
+    for line in lines:
+        try:
+            event = json.loads(line)
+            time = moment(event)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            continue
+        yield event, min(time, now)
+
+
 class Watching:
     """One alert.
 
@@ -59,10 +74,12 @@ class Watching:
     :param alert: its section.
     :param receivers: who is told.
     :param start: since when events are told, seconds since the epoch.
+    :ivar alert: its section.
+    :ivar machine: what is raised.
     """
 
     def __init__(self, name: str, alert: Alert, receivers: Sequence[Receiver], start: float) -> None:
-        self._alert = alert
+        self.alert = alert
         self._receivers = receivers
         self._log = Gathering(max(alert.pause, _QUIET), alert.repeat)
         self.name = name
@@ -79,9 +96,13 @@ class Watching:
         :param event: as :mod:`json` reads it.
         :param time: when it was over, seconds since the epoch.
         """
+        return self._note(self.judge(event, time))
+
+    def judge(self, event: Mapping[str, Any], time: float) -> list[Incident]:
+        """Take an event, and return what is raised and resolved, of which nobody is told."""
         changes: list[Incident] = []
         self._each(event, lambda *what: changes.extend(self.machine.take(time, *what)))
-        return self._note(changes)
+        return changes
 
     def recall(self, event: Mapping[str, Any], time: float) -> None:
         """Count an event that was taken before the start."""
@@ -117,13 +138,13 @@ class Watching:
         incidents = message.incidents
         values = [f"{printable(each.value)} ({each.count})" for each in incidents if each.value]
         if not values:
-            return f"{message.status}: {incidents[0].count}, {self._alert.threshold}"
+            return f"{message.status}: {incidents[0].count}, {self.alert.threshold}"
         more = f" and {len(values) - _NAMED} more" if len(values) > _NAMED else ""
-        return f"{message.status}: {', '.join(values[:_NAMED])}{more}, {self._alert.threshold}"
+        return f"{message.status}: {', '.join(values[:_NAMED])}{more}, {self.alert.threshold}"
 
     def _each(self, event: Mapping[str, Any], take: Callable[[str, str, bool], None]) -> None:
         """Tell of an event what it is counted by, what is different of it, and whether it counts."""
-        alert = self._alert
+        alert = self.alert
         counts = alert.expression.matches(event)
         if not counts and not (alert.threshold.share and self._is_of(event)):
             return
@@ -133,7 +154,7 @@ class Watching:
 
     def _is_of(self, event: Mapping[str, Any]) -> bool:
         """Whether it is one of those of which the ones that count are a share."""
-        return "request" in event if self._alert.of is None else self._alert.of.matches(event)
+        return "request" in event if self.alert.of is None else self.alert.of.matches(event)
 
     # -- what others see of it, and what outlasts the process ----------------------------------------------------------
 
@@ -141,7 +162,7 @@ class Watching:
         """How it stands, as an object for JSON."""
         raised = self.machine.raised
         return {
-            "severity": self._alert.severity,
+            "severity": self.alert.severity,
             "raised": len(raised),
             "values": [{"value": each.value, "since": each.since, "count": each.count} for each in raised[:_TOLD]],
             "events": self.machine.counted,
@@ -161,7 +182,7 @@ class Watching:
     @property
     def meaning(self) -> list[str]:
         """What is raised is still raised after a restart only if these are the same."""
-        alert = self._alert
+        alert = self.alert
         return [str(each) for each in (alert.expression, alert.threshold, alert.by, alert.distinct, alert.of)]
 
     def as_json(self) -> dict[str, Any]:
