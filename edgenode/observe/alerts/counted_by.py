@@ -33,7 +33,7 @@ class EventValue:
 
     @classmethod
     def from_text(cls, text: str) -> EventValue:
-        """A field of :ref:`expressions on events <event-expressions>`, an element of one, or a function's value:
+        """A field of :ref:`expressions <rules-language>` on events, an element of one, or a function's value:
         ``ip.src``, ``http.request.headers["x-team"][0]``, ``lower(http.host)``.
 
         :raises InvalidValue: with its column, if it is wrong, or looks at what events do not hold.
