@@ -51,6 +51,11 @@ def _write_reference(app: Sphinx, page: str, source: list[str]) -> None:
         from edgenode.config.reference import reference
 
         source[0] = reference()
+    if page == "exporters":
+        from edgenode.config.reference import table_of_words
+        from edgenode.observe.exporters.exporter import Exporter
+
+        source[0] += f"\n{table_of_words(Exporter)}"
     if page == "events":
         from edgenode.observe.event_fields import reference as fields_of_events
         from edgenode.observe.state_events import reference as fields_of_state_events
@@ -96,7 +101,8 @@ def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("source-read", _write_reference)
     # The files of these do not tell of a change.
-    app.connect("env-get-outdated", lambda *_: ["configuration", "events", "status", "observing"])
+    generated = ["configuration", "events", "exporters", "observing", "status"]
+    app.connect("env-get-outdated", lambda *_: generated)
     for name, described in OBJECTS.items():
         app.add_object_type(name, name, objname=described)
         app.add_directive_to_domain("std", name, Named, override=True)

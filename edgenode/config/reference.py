@@ -177,6 +177,26 @@ def _section(cls: type[Any]) -> str:
     return "\n".join([title, inspect.cleandoc(cls.__doc__ or ""), "", *entries, *keys])
 
 
+def table_of_words(cls: type[Any]) -> str:
+    """The keys that only some words of a section have, as a table of reStructuredText."""
+    lines = [
+        ".. list-table::",
+        "   :header-rows: 1",
+        "",
+        "   * - Key",
+        "     - Types",
+        "     - Value",
+        "     - Default",
+    ]
+    for each, words in schema.keys_of_words(cls):
+        named = ", ".join(f"``{word}``" for word in words)
+        lines += [
+            f"   * - ``{each.key}``",
+            *(f"     - {cell}" for cell in (named, each.notation.title, _default(each))),
+        ]
+    return "\n".join(lines) + "\n"
+
+
 def _key(name: str, each: Setting) -> str:
     return described("key", name, each.help, Type=_linked(each.notation.title), Default=_default(each))
 

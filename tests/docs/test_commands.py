@@ -60,8 +60,9 @@ VOLATILE = (
 
 RUN = {
     "docs/embedding.rst", "docs/embedding-node.rst", "docs/embedding-pipeline.rst", "docs/embedding-protocols.rst",
-    "docs/embedding-sites.rst", "docs/explain.rst", "docs/extending.rst", "docs/how-do-i.rst",
-    "docs/migrating-from-nginx.rst", "docs/mtls.rst", "docs/observing.rst", "docs/replay.rst", "docs/tutorial.rst",
+    "docs/embedding-sites.rst", "docs/explain.rst", "docs/exporters.rst", "docs/extending.rst",
+    "docs/how-do-i.rst", "docs/migrating-from-nginx.rst", "docs/mtls.rst", "docs/observing.rst", "docs/replay.rst",
+    "docs/tutorial.rst",
 }  # fmt: skip
 """The pages with commands that are run, besides README."""
 
