@@ -147,7 +147,8 @@ class Delivery:
 
     def _ended(self, failure: Any) -> None:
         if not (self._stopping and failure.check(CancelledError)):
-            _log.failure("exporter {name} has failed", failure, name=self._name)
+            _log.failure("exporter {name} has failed, and ends", failure, name=self._name)
+            self._failed(f"it has ended: {failure.getErrorMessage()}")
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -186,8 +187,8 @@ class Delivery:
     def _outgoing(self, line: bytes, place: str) -> Outgoing | None:
         try:
             return outgoing(line, self._exporter.expression, self._exporter.fields, place)
-        except (ValueError, RecursionError):  # a torn line
-            self.told.set_aside += 1
+        except Exception as error:  # of a torn line, most likely; and no line may hold up all others
+            self._count_aside(1, f"a line of the journal is no event: {type(error).__name__}: {error}")
             return None
 
     # -- sending -----------------------------------------------------------------------------------------------------

@@ -279,3 +279,18 @@ def test_nothing_is_lost_and_what_is_remembered_is_a_prefix(did: list[str], size
     assert position == 30
     assert {*aside} == wrong
     assert {*taken} == {*ids(*range(30))} - wrong
+
+
+def test_a_defect_of_its_own_is_told(flush_logged_errors: object) -> None:
+    """Nobody has to find out by what is missing at the receiver."""
+    delivering = Delivering.of(Journal([]), keys="batch-time = 0")
+
+    def defective(position: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    delivering.delivery._save = defective
+    delivering.journal.all += lines(1)
+    delivering.pass_time(1)
+    assert delivering.delivery.state()["last_error"] == "it has ended: division by zero"
+    assert len(flush_logged_errors(ZeroDivisionError)) == 1  # type: ignore[operator]
+    delivering.delivery.stop()
