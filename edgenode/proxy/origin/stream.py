@@ -129,6 +129,7 @@ class Stream:
         self._waiting: Deferred[Any] | None = None
         self._ending = False
         self._below: socket.socket | None = None  # the same socket, while the end is waited for
+        self._farewell: _Farewell | None = None
         self._over: OriginError | None = None
         self._finished = False  # whether the server has ended its side
 
@@ -236,7 +237,7 @@ class Stream:
         ended_well = clean and self._ending and self._over is None
         self._over = self._over or self._error(reason or "closed", clean)
         if ended_well and below is not None:
-            _Farewell(self._pool, below, self.deadline, self._closed)
+            self._farewell = _Farewell(self._pool, below, self.deadline, self._closed)
             return
         if below is not None:
             below.close()
@@ -280,6 +281,8 @@ class Stream:
     def _cancelled(self) -> None:
         self._waiting = None
         self.transport.abort("given up")
+        if self._farewell is not None:
+            self._farewell.give_up()
 
     def _read(self) -> None:
         line, end, rest = self._unread.partition(b"\n")
@@ -343,6 +346,10 @@ class _Farewell:
     def expired(self, now: float) -> None:
         """Neither came."""
         self._end("no end of the connection")
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more."""
+        self._end("given up")
 
     def _end(self, reason: str) -> None:
         if self._sock.fileno() < 0:

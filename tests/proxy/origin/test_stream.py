@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 
 from edgenode.model.errors import OriginError
 from edgenode.model.settings import Seconds, Word
@@ -210,6 +211,34 @@ async def test_nobody_waits_for_ever(pki: PKI, serve: Callable[..., Origin], wha
             }[what]()  # type: ignore[operator]  # fmt: skip
             assert (await fails(waiting)).kind == "timeout"
             assert pool.open == 0
+        finally:
+            going.append(True)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_an_end_of_tls_alone_is_none(pki: PKI, serve: Callable[..., Origin], cancelled: bool) -> None:
+    """Whoever waits for the end of the connection as well does so for ``read-timeout``, or until he gives up."""
+    going: list[bool] = []
+
+    def linger(served: Served) -> None:
+        take_all(served)
+        while not going:
+            time.sleep(0.01)
+
+    server = serve(linger)
+    with pool_to(pki, server.port, stream=True, read_timeout=Seconds(0.5)) as pool:
+        try:
+            stream = await open_stream(pool)
+            ending = stream.end()
+            if cancelled:
+                while stream._farewell is None:
+                    await deferLater(pool.reactor, 0.01)
+                ending.cancel()
+                with pytest.raises(CancelledError):
+                    await ending
+            else:
+                assert "no end of the connection" in (await fails(ending)).reason
+            assert not pool.deadlines._watched
         finally:
             going.append(True)
 
