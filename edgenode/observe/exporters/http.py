@@ -24,6 +24,7 @@ from zope.interface import implementer
 from edgenode.model.errors import InvalidValue, OriginError, printable
 from edgenode.model.settings import File, Secret, Word, setting
 from edgenode.observe.exporters.receiver import TAKEN, Outcome, Outgoing, Refused, Unavailable
+from edgenode.observe.exporters.writing import written
 from edgenode.proxy.origin.agent import OriginAgent
 from edgenode.proxy.origin.bounded_body import BoundedBody, Incomplete, TooLarge
 from edgenode.proxy.origin.pool import OriginPool
@@ -247,13 +248,11 @@ class HTTPSender:
 
     async def _send(self, events: Sequence[Outgoing]) -> Outcome:
         receiver, now = self._receiver, self._now()
-        try:
-            request = receiver.request(events, now)
-        except Exception as error:  # it is alone at last, and is set aside
-            raise Refused(f"it cannot be written: {type(error).__name__}: {error}") from error
-        asking = Deferred.fromCoroutine(self._ask(request, now, receiver.most_answer(len(events))))
+        asking = Deferred.fromCoroutine(self._ask(events, now))
         try:
             answer = await asking.addTimeout(self._timeout, self._pool.reactor)
+        except Refused:
+            raise
         except TimeoutError:
             raise Unavailable(f"no answer within {self._timeout:g} s") from None
         except TooLarge as error:
@@ -275,21 +274,30 @@ class HTTPSender:
             raise Unavailable(f"the receiver answers {answer.status}, and redirects are not followed")
         raise Unavailable(answer.said, answer.after)
 
-    async def _ask(self, request: HTTPRequest, now: float, most: int) -> Answer:
-        receiver, body = self._receiver, request.body
-        fields = {"user-agent": "edgenode", "accept": "*/*", **{each.name: each.value for each in receiver.headers}}
-        fields |= {**receiver.authorization(), **request.headers}
-        if receiver.gzip:
-            body = gzip_format.compress(body, _GZIP_LEVEL, mtime=0)
-            fields["content-encoding"] = "gzip"
-        fields |= receiver.finish(request, body, now)
+    async def _ask(self, events: Sequence[Outgoing], now: float) -> Answer:
+        receiver = self._receiver
+        request, fields = await written(self._pool.reactor, events, lambda: self._request(events, now))
         headers = Headers({name: [value] for name, value in fields.items()})
         uri = self._base + (request.target or receiver.path)
-        response = await self._agent.request(request.method, uri.encode("ascii"), headers, Body(body))
-        whole = BoundedBody(most)
+        response = await self._agent.request(request.method, uri.encode("ascii"), headers, Body(request.body))
+        whole = BoundedBody(receiver.most_answer(len(events)))
         response.deliverBody(whole)
         data = await whole.done
         return Answer(response.code, response.headers, data, retry_after(response.headers, now))
+
+    def _request(self, events: Sequence[Outgoing], now: float) -> tuple[HTTPRequest, Mapping[str, str]]:
+        """The request as it is sent, and its header fields."""
+        receiver = self._receiver
+        try:
+            request = receiver.request(events, now)
+        except Exception as error:  # it is alone at last, and is set aside
+            raise Refused(f"it cannot be written: {type(error).__name__}: {error}") from error
+        fields = {"user-agent": "edgenode", "accept": "*/*", **{each.name: each.value for each in receiver.headers}}
+        fields |= {**receiver.authorization(), **request.headers}
+        if receiver.gzip:
+            request = evolve(request, body=gzip_format.compress(request.body, _GZIP_LEVEL, mtime=0))
+            fields["content-encoding"] = "gzip"
+        return request, {**fields, **receiver.finish(request, request.body, now)}
 
 
 @implementer(IBodyProducer)

@@ -18,6 +18,7 @@ from edgenode.model.errors import InvalidValue, OriginError
 from edgenode.model.settings import Choice, Size, Word, setting
 from edgenode.observe.exporters.receiver import Outcome, Outgoing, Unavailable
 from edgenode.observe.exporters.syslog_format import FACILITIES, Header, framed, summary
+from edgenode.observe.exporters.writing import written
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.stream import open_stream
 
@@ -103,7 +104,7 @@ class SyslogSender:
         """Nothing more is sent."""
 
     async def _send(self, events: Sequence[Outgoing]) -> Outcome:
-        messages = [*map(self._message, events)]
+        messages = await written(self._pool.reactor, events, lambda: [*map(self._message, events)])
         most = self._receiver.max_size
         refused = {
             place: f"the message has {len(message)} bytes: max-size is {most}"
