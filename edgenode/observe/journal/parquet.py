@@ -20,12 +20,14 @@ from edgenode.observe.compressed_files import uncompressed
 from edgenode.observe.journal.columns import COLUMNS, COMPUTED, TIME, quoted
 from edgenode.observe.journal.segments import partial
 
-_MEMORY = "256MB"
+_MEMORY = "512MB"
 
-_ROWS_OF_A_GROUP = 20480
-"""Rows of which a reader finds out by their least and greatest values whether it needs them; and all of which are in
-memory while they are written."""
+_ROWS_OF_A_GROUP, _LEAST_ROWS, _BYTES_OF_A_GROUP = 20480, 2048, 32 * 1024 * 1024
+"""Rows of which a reader finds out by their least and greatest values whether it needs them, and all of which are in
+memory while they are written: fewer if their lines are long."""
 
+_LONGEST = 8 * 1024 * 1024
+"""Bytes of a line; DuckDB gives up at twice as many. Events have hundreds of kilobytes at the most."""
 
 _ESCAPED = re.compile(
     rb"""\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)"""
@@ -75,10 +77,17 @@ def convert(segment: pathlib.Path, target: pathlib.Path) -> Converted:
     options |= {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
     repaired = partial(target.with_suffix(".jsonl"))
     try:
+        lines, rows_of_a_group = _measured(segment)
         with contextlib.closing(duckdb.connect(config=options)) as connection:
-            rows, lines = _copy(connection, segment, part), _count(segment)
-            if rows < lines and repair(segment, repaired):
-                rows = _copy(connection, repaired, part)
+            try:
+                rows = _copy(connection, segment, part, rows_of_a_group)
+            except duckdb.Error:
+                if not repair(segment, repaired):
+                    raise
+                rows = _copy(connection, repaired, part, rows_of_a_group)
+            else:
+                if rows < lines and repair(segment, repaired):
+                    rows = _copy(connection, repaired, part, rows_of_a_group)
         with part.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(part, target)
@@ -90,23 +99,28 @@ def convert(segment: pathlib.Path, target: pathlib.Path) -> Converted:
     return Converted(rows, lines - rows)
 
 
-def _copy(connection: Any, segment: pathlib.Path, target: pathlib.Path) -> int:
+def _copy(connection: Any, segment: pathlib.Path, target: pathlib.Path, rows_of_a_group: int) -> int:
     """Write the events of a segment as Parquet; how many they are."""
-    how = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {_ROWS_OF_A_GROUP}, USE_TMP_FILE false"
+    how = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {rows_of_a_group}, USE_TMP_FILE false"
     found = f"SELECT * FROM {from_lines(segment)} WHERE {TIME} IS NOT NULL"  # noqa: S608  # of our own names
     count: int = connection.execute(f"COPY ({found}) TO {_text(os.fspath(target))} ({how})").fetchone()[0]
     return count
 
 
-def _count(segment: pathlib.Path) -> int:
-    """The lines of a segment that are not empty."""
+def _measured(segment: pathlib.Path) -> tuple[int, int]:
+    """The lines of a segment that are not empty, and how many of them are to be in memory at once."""
+    count = size = 0
     with segment.open("rb") as file:
-        return sum(not line.isspace() for line in uncompressed(file))
+        for line in uncompressed(file):
+            count += not line.isspace()
+            size += len(line)
+    return count, max(_LEAST_ROWS, min(_ROWS_OF_A_GROUP, _BYTES_OF_A_GROUP * count // max(size, 1)))
 
 
 def repair(segment: pathlib.Path, target: pathlib.Path) -> bool:
-    """Copy a segment without what JSON has no character for (RFC 8259, section 8.2), and DuckDB takes for an error: a
-    client can have it written where texts of others stand. Whether there was any."""
+    """Copy a segment without what JSON has no character for (RFC 8259, section 8.2), of which DuckDB takes the line for
+    broken: a client can have it written where texts of others stand. And without lines that are too long for it.
+    Whether there was any such."""
     found = False
 
     def whole(match: re.Match[bytes]) -> bytes:
@@ -116,7 +130,10 @@ def repair(segment: pathlib.Path, target: pathlib.Path) -> bool:
 
     with segment.open("rb") as file, target.open("wb") as copy:
         for line in uncompressed(file):
-            copy.write(_ESCAPED.sub(whole, line) if b"\\ud" in line else line)
+            if len(line) > _LONGEST:
+                found = True
+            else:
+                copy.write(_ESCAPED.sub(whole, line) if b"\\ud" in line else line)
     return found
 
 

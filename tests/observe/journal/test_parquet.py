@@ -141,6 +141,24 @@ def test_further_columns_say_the_day_and_the_hour(tmp_path: pathlib.Path) -> Non
 def test_parquet_is_there_as_a_whole_or_not(tmp_path: pathlib.Path) -> None:
     """A segment that cannot be read, or a place that cannot be written, leaves nothing behind, and says why."""
     missing, target = tmp_path / "events-20261130T170000Z-000002.jsonl", tmp_path / "parquet" / "2.parquet"
-    with pytest.raises(OSError, match="No files found"):
+    with pytest.raises(OSError, match="No such file"):
         convert(missing, target)
     assert [*target.parent.iterdir()] == []
+
+
+def test_a_line_that_is_too_long_for_duckdb_hides_no_other(tmp_path: pathlib.Path) -> None:
+    """Such as what a file system has made of a crash: DuckDB gives up a whole file for it."""
+    found, rows = converted(tmp_path, LINE + b"\n" + b"\0" * (17 << 20) + b"\n" + LINE + b"\n")
+    assert (found, len(rows)) == (Converted(2, 1), 2)
+
+
+def test_long_lines_are_written_a_few_at_a_time(tmp_path: pathlib.Path) -> None:
+    """All rows of a group are in memory at once: as many as 32 MiB of lines, and a few thousand at the least."""
+    long = LINE.replace(b"curl/8", b"x" * 10_000) + b"\n"
+    converted(tmp_path, long * 6000)
+    with duckdb.connect() as connection:
+        sizes = connection.execute(
+            f"SELECT DISTINCT row_group_num_rows FROM parquet_metadata('{tmp_path}/parquet/1.parquet') ORDER BY 1"
+        ).fetchall()
+    assert len(sizes) > 1
+    assert 2048 <= sizes[-1][0] <= 4096
