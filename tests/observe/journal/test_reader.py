@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from edgenode.observe.journal.reader import JournalReader, Position
-from edgenode.observe.journal.segments import segments
+from edgenode.observe.journal.segments import Segment, segments
 from tests.observe.journal.journals import HOWS, Writer
 
 
@@ -77,6 +77,26 @@ def test_a_rotation_loses_nothing(reading: Reading, writer: Writer) -> None:
     assert reader.read() == [b"b"]
     assert reader.read() == [b"c"]
     assert reader.position == Position(2, 2)
+
+
+def test_what_comes_while_it_looks_for_the_next_segment_is_not_lost(
+    reading: Reading, writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node may write and rotate between the end of a file and the look at the folder."""
+    reader = reading(writer.folder, Position())
+    writer.write(b"a\n")
+    assert reader.read() == [b"a"]
+
+    def look(folder: pathlib.Path) -> Mapping[int, Segment]:
+        writer.write(b"b\n")
+        writer.rotate()
+        monkeypatch.undo()
+        return segments(folder)
+
+    monkeypatch.setattr("edgenode.observe.journal.reader.segments", look)
+    assert reader.read() == [b"b"]
+    writer.write(b"c\n")
+    assert reader.read() == [b"c"]
 
 
 def test_a_line_that_was_torn_is_no_line(reading: Reading, writer: Writer) -> None:

@@ -91,10 +91,10 @@ def test_a_segment_is_whole_before_the_next_is_there(writing: Writing, monkeypat
         reopen(path)
 
     monkeypatch.setattr(writing.writer.log, "reopen", look)
-    for _ in range(4):
-        writing.record(50)
-        for _ in range(3):
-            writing.writer.log.record(RECORD)
+    writing.record(60)
+    for _ in range(100):
+        writing.writer.log.record(RECORD)
+        writing.clock.advance(0.09)
     assert seen
     for before in seen:
         assert before[max(before)] == writing.counts[max(before)]
