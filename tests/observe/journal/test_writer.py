@@ -91,10 +91,10 @@ def test_a_segment_is_whole_before_the_next_is_there(writing: Writing, monkeypat
         reopen(path)
 
     monkeypatch.setattr(writing.writer.log, "reopen", look)
-    writing.record(60)
-    for _ in range(100):
+    for _ in range(4):
+        writing.record(60, 0.9375)
         writing.writer.log.record(RECORD)
-        writing.clock.advance(0.09)
+        writing.clock.advance(0.0625)  # the next look is due, and a batch is not
     assert seen
     for before in seen:
         assert before[max(before)] == writing.counts[max(before)]
