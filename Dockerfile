@@ -10,7 +10,7 @@ COPY edgenode /src/edgenode
 COPY twisted /src/twisted
 # Twisted's list of plugins is written now: nobody may write there later.
 RUN python3 -m venv /opt/edgenode \
- && /opt/edgenode/bin/pip install --no-cache-dir '/src[redis,geo]' \
+ && /opt/edgenode/bin/pip install --no-cache-dir '/src[redis,geo,metrics]' \
  && /opt/edgenode/bin/python -c 'from twisted.plugin import IPlugin, getPlugins; list(getPlugins(IPlugin))' \
  && /opt/edgenode/bin/pip uninstall -y pip setuptools
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgenode.testing import FakeOrigin, MemoryNode, Sandbox, result_of
+from edgenode.testing import FakeOrigin, MemoryNode, Sandbox, make_authority, result_of
+from edgenode.tls.verify_errors import UNABLE_TO_GET_ISSUER
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +80,47 @@ status = 403
         node.settle()
         result_of(reloaded)
         assert meter.filters["global-filters", "scripts", "no", "block", True] == [1]
+
+
+def test_who_never_comes_to_a_request_is_counted(sandbox: Sandbox) -> None:
+    """Handshakes that fail, by the reason, and connections that are closed at once, by the limit; none is a request."""
+    strict = """
+[server-group partners]
+hosts           = partners.test
+certificate     = edge
+mtls            = on
+mtls-refusal    = handshake
+trust-store     = clients
+security-policy = all
+
+[listener public]
+endpoint                   = tcp:443:interface=127.0.0.1
+server-groups              = www, partners
+max-connections-per-client = 1
+max-excess-connections     = 0
+"""
+    stranger = make_authority("Strangers").issue("mallory")
+    with MemoryNode(sandbox.configuration(strict), {"app": FakeOrigin()}) as node:
+        meter = node.service.meter
+        for client in (
+            node.client("nobody.test"),
+            node.client("partners.test", stranger),
+            node.client("partners.test"),
+        ):
+            with pytest.raises(Exception, match="."):
+                client.get("/")
+            node.settle()
+        refused = sorted((group, result, str(why)) for _, group, result, why, _ in meter.handshakes.endings)
+        assert refused == [
+            ("", "failed", "unknown server name"),
+            ("partners", "failed", f"{UNABLE_TO_GET_ISSUER}"),
+            ("partners", "failed", "no certificate"),
+        ]
+        assert not meter.requests
+        first = node.reactor.sockets.connect(("127.0.0.1", 443), ("127.0.0.1", 5000))
+        second = node.reactor.sockets.connect(("127.0.0.1", 443), ("127.0.0.1", 5001))
+        node.settle()
+        assert meter.handshakes.turned_away == {"public": 1}
+        for each in (first, second):
+            assert each is not None
+            each.close()
