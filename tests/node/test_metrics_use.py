@@ -107,7 +107,7 @@ max-excess-connections     = 0
             node.client("partners.test", stranger),
             node.client("partners.test"),
         ):
-            with pytest.raises(Exception, match="."):
+            with pytest.raises(Exception, match=r"."):
                 client.get("/")
             node.settle()
         refused = sorted((group, result, str(why)) for _, group, result, why, _ in meter.handshakes.endings)
