@@ -22,6 +22,9 @@ from edgenode.tls.truststores import LoadedTrustStore
 _Users = Mapping[tuple[str, str], tuple[str, ...]]
 """The headers of the sections that name each certificate and each trust store."""
 
+_LONGEST = 500
+"""Characters of a problem."""
+
 
 @frozen
 class Inventory:
@@ -59,12 +62,14 @@ class Looked:
     :ivar users: who names them.
     :ivar inventory: these.
     :ivar feeds: the lists, and the filters with a source.
+    :ivar path_maps: the names of those that lead to each origin, by its name.
     """
 
     credentials: Credentials | None = None
     users: _Users = field(factory=dict)
     inventory: Inventory = Inventory()
     feeds: tuple[FeedStatus, ...] = ()
+    path_maps: Mapping[str, tuple[str, ...]] = field(factory=dict)
 
 
 def look(configuration: Configuration, before: Looked) -> Looked:
@@ -75,7 +80,11 @@ def look(configuration: Configuration, before: Looked) -> Looked:
     credentials, users = configuration.credentials, _users(configuration)
     same = before.credentials is credentials and before.users == users
     inventory = before.inventory if same else Inventory.of(credentials, users)
-    return Looked(credentials, users, inventory, tuple(_feeds(configuration)))
+    path_maps: dict[str, list[str]] = {}
+    for name, each in configuration.path_maps.items():
+        path_maps.setdefault(each.origin, []).append(name)
+    leading = {name: tuple(each) for name, each in path_maps.items()}
+    return Looked(credentials, users, inventory, tuple(_feeds(configuration)), leading)
 
 
 def _users(configuration: Configuration) -> _Users:
@@ -140,7 +149,7 @@ def _confirmed(configuration: Configuration, header: str, section: Fed) -> tuple
     """When its content was last known to be its sources', and what was wrong the last time."""
     if section.remote:
         status = status_of(configuration, header, section)
-        return status.confirmed or None, status.problem.partition("\n")[0]
+        return status.confirmed or None, status.problem.partition("\n")[0][:_LONGEST]
     states = configuration.contents.signatures.get(header, ())
     times = [state[3] / 1e9 for state in states if isinstance(state, tuple) and len(state) > 3]
     return min(times, default=None), ""

@@ -44,6 +44,9 @@ PATIENCE = 1.0
 
 _PAGE = resource.getpagesize()
 
+_MOST_KEYS = 100
+"""Keys of the quarantine that are told apart."""
+
 _log = Logger()
 
 
@@ -148,7 +151,7 @@ class StatusOf:
     def _now(self) -> Status:
         node, about, found = self._node, self._about, self._looked
         configuration, state = node.configuration, node.configuration.state
-        counts = state.quarantine.counts() if isinstance(state, NodeState) else {}
+        counts = _largest(state.quarantine.counts()) if isinstance(state, NodeState) else {}
         return Status(
             at=time.time(),
             version=version(),
@@ -158,13 +161,13 @@ class StatusOf:
             started=about.started,
             loaded=about.loaded,
             reload=about.reload,
-            unused=tuple(dict.fromkeys((*configuration.kept, *self._watch.unused))),
+            unused=tuple(dict.fromkeys((*configuration.kept, *sorted(self._watch.unused)))),
             memory=_memory(),
             listeners=tuple(_listener(name, port) for name, port in node.ports.items()),
             certificates=found.inventory.certificates,
             trust_stores=found.inventory.trust_stores,
             feeds=found.feeds,
-            origins=tuple(_origin(pool, found.inventory.subjects, configuration) for pool in node.pools.values()),
+            origins=tuple(_origin(pool, found) for pool in node.pools.values()),
             counters=_counters(state),
             state_server=_state_server(state),
             quarantined=counts,
@@ -196,7 +199,7 @@ def _listener(name: str, port: Port) -> ListenerStatus:
     )
 
 
-def _origin(pool: OriginPool, subjects: Mapping[str, str], configuration: Configuration) -> OriginStatus:
+def _origin(pool: OriginPool, found: Looked) -> OriginStatus:
     servers = pool.balancer.servers
     protocols: dict[object, Counter[str]] = {each: Counter() for each in servers}
     streams = dict.fromkeys(servers, 0)
@@ -216,9 +219,9 @@ def _origin(pool: OriginPool, subjects: Mapping[str, str], configuration: Config
         pool.opening,
         origin.protocol,
         tls,
-        subjects.get(origin.certificate or "", ""),
+        found.inventory.subjects.get(origin.certificate or "", ""),
         (origin.server_name or "") if tls and origin.verify else None,
-        tuple(name for name, each in configuration.path_maps.items() if each.origin == pool.name),
+        found.path_maps.get(pool.name, ()),
     )
 
 
@@ -241,6 +244,13 @@ def _passing(configuration: Configuration) -> frozenset[str]:
     """The names of the actions that keep nobody from anything."""
     actions = configuration.rules.actions.items()
     return frozenset(name for name, action in actions if isinstance(action, Skip | Monitor))
+
+
+def _largest(counts: Mapping[str, int]) -> dict[str, int]:
+    """The largest counts, and all others together: other nodes may share any number of keys."""
+    largest = Counter(counts).most_common(_MOST_KEYS)
+    others = sum(counts.values()) - sum(count for _, count in largest)
+    return {**dict(largest), **({"other": others} if others else {})}
 
 
 def _memory() -> int:

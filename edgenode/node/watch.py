@@ -45,6 +45,7 @@ class Watch:
     :param reactor: for timers and threads.
     :param running: gives the running configuration.
     :param change: has it changed.
+    :ivar unused: the headers of the sections whose files have changed, and cannot be used.
     """
 
     def __init__(self, reactor: Any, running: Callable[[], Configuration], change: Change) -> None:
@@ -53,17 +54,13 @@ class Watch:
         self._change = change
         self._seen: Mapping[str, Signature] = {}
         self._tried: dict[str, Signature] = {}
+        self.unused: frozenset[str] = frozenset()
         self._try_again_at = 0.0
         self._reported: frozenset[Problem] = frozenset()
         self._old: frozenset[Problem] = frozenset()
         self._dated: tuple[Credentials | None, float] = (None, 0.0)  # of what, and until when, dates were looked at
         self._next: Any = None
         self._watching = False
-
-    @property
-    def unused(self) -> tuple[str, ...]:
-        """The headers of the sections whose files have changed, and could not be used when that was tried."""
-        return tuple(self._tried)
 
     def start(self) -> None:
         """Look every ``watch-interval``."""
@@ -107,6 +104,7 @@ class Watch:
         stable = {header: signature for header, signature in changed.items() if self._seen.get(header) == signature}
         self._seen = changed
         self._tried = {header: signature for header, signature in self._tried.items() if header in changed}
+        self.unused &= changed.keys()
         fresh = any(self._tried.get(header) != signature for header, signature in stable.items())
         now = self._reactor.seconds()
         if not self._watching or not stable or not (fresh or now >= self._try_again_at):
@@ -133,8 +131,9 @@ class Watch:
             for header, signature in stable.items():
                 taken.addCallback(lambda _, one: self._take(one, fresh), {header: signature})
             return taken
+        (header,) = stable
+        self.unused |= {header}
         if self._watching and fresh:
-            (header,) = stable
             if failure.check(ConfigurationError):
                 _log.error("changed files: {problem}", problem=str(failure.value))
             else:
@@ -154,6 +153,7 @@ class Watch:
                 level = _log.warn if problem.warning else _log.error
                 level("changed files: {problem}", problem=str(problem))
         left = [header for header in stable if header not in taken]
+        self.unused = self.unused.difference(taken).union(left)
         if left and fresh:
             _log.error("the old files stay in use: {sections}", sections=", ".join(f"[{header}]" for header in left))
         self._reported = frozenset(problems)

@@ -261,7 +261,7 @@ class Status:
     :ivar origins: its origins.
     :ivar counters: what is counted; ``None`` if that is kept elsewhere by code of others.
     :ivar state_server: where the state is shared; ``None`` if it is not.
-    :ivar quarantined: how many values are held, by key: ``ip``; of bans by the header of the limit.
+    :ivar quarantined: how many values are held, by key: ``ip``; of bans by the header of the limit; ``other`` of many.
     :ivar events_lost: events that could not be written, since the start.
     :ivar rates: of the last minute; ``None`` if nobody counts.
     :ivar observer: what the parts that observe it say of themselves: ``journal``, ``exporters``, ``alerts``.

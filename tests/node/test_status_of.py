@@ -199,6 +199,11 @@ def test_what_is_held_is_counted_by_its_key(sandbox: Sandbox) -> None:
             quarantine.hold(Entry("ip", value, now + 60, now, "me", "why", action))
         quarantine.hold(Entry("rate-limit few", "x", now + 60, now, "me", "why"))
         assert status(node).quarantined == {"ip": 2, "rate-limit few": 1}
+        for number in range(300):
+            quarantine.hold(Entry(f"header.x-{number}", "x", now + 60, now, "another node", "why"))
+        held = status(node).quarantined
+        assert len(held) == 101
+        assert (held["ip"], held["other"]) == (2, 202)
 
 
 def test_files_that_cannot_be_used_are_named(sandbox: Sandbox) -> None:
@@ -215,8 +220,9 @@ def test_files_that_cannot_be_used_are_named(sandbox: Sandbox) -> None:
         assert unused(b"no certificate") == ("trust-store clients",)
         assert unused(good) == ()
         write_pem(sandbox.folder / "clients.pem", [sandbox.clients, make_authority("Others")])
-        for _ in range(4):
-            node.pass_time(0.3)
+        for _ in range(12):
+            node.pass_time(0.1)
+            assert status(node).unused == ()  # not for a moment, while they are read
         (store,) = status(node).trust_stores
         assert [each.subject for each in store.authorities] == ["CN=Clients", "CN=Others"]
 

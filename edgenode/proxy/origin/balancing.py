@@ -70,7 +70,8 @@ class Balancer:
         """The next server, ``None`` if all have been tried."""
         if len(self.servers) == 1:
             only = self.servers[0]
-            only.on_trial = only.out_until > 0
+            if only.out_until:
+                only.on_trial = True
             return None if only in tried else only
         untried = [each for each in self.servers if each not in tried]
         candidates = [each for each in untried if each.out_until <= now] or untried
