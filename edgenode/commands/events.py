@@ -219,9 +219,14 @@ def _colour(event: Mapping[str, Any]) -> str:
 
 
 def _follow(options: argparse.Namespace, folder: pathlib.Path, where: EventExpression | None) -> int:
-    reader = JournalReader(folder, None)
-    if options.csv:
-        print(_row(_CSV), flush=True)
+    with contextlib.closing(JournalReader(folder, None)) as reader:
+        if options.csv:
+            print(_row(_CSV), flush=True)
+        _show_coming(options, reader, where)
+    return 0
+
+
+def _show_coming(options: argparse.Namespace, reader: JournalReader, where: EventExpression | None) -> None:
     while True:
         lines = reader.read()
         for line in lines:

@@ -247,7 +247,7 @@ class OpenJournal:
         # What is in a segment is no later than the beginning of the next.
         recent = {
             number
-            for (number, _), ends in zip(every, [*begins[1:], float("inf")], strict=True)
+            for (number, _), ends in zip(every, [*begins, float("inf")][1:], strict=True)
             if question.since is None or ends + 1 >= question.since
         }
         columns = ", ".join(map(quoted, (*COLUMNS, *COMPUTED)))

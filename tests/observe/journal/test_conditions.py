@@ -19,6 +19,7 @@ from edgenode.model.presentation import Presentation
 from edgenode.observe.event_expressions import EventExpression
 from edgenode.observe.event_record import event_line
 from edgenode.observe.journal.conditions import condition_of
+from edgenode.observe.journal.field_values import literal
 from edgenode.observe.journal.parquet import from_lines
 from edgenode.observe.recorded_fields import RECORDED
 from edgenode.observe.state_events import state_line
@@ -164,7 +165,7 @@ def check(database: Any, folder: pathlib.Path, lines: Sequence[str], roots: Sequ
                 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(LINES, min_size=1, max_size=4), st.lists(TREES.expressions(), min_size=1, max_size=3))
 def test_a_condition_says_what_any_expression_says(
     database: Any, folder: pathlib.Path, lines: list[str], roots: list[Node]
@@ -173,10 +174,32 @@ def test_a_condition_says_what_any_expression_says(
     check(database, folder, lines, roots)
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.lists(LINES, min_size=1, max_size=8), st.lists(SIMPLE.expressions(2), min_size=1, max_size=8))
 def test_a_condition_says_what_a_translated_expression_says(
     database: Any, folder: pathlib.Path, lines: list[str], roots: list[Node]
 ) -> None:
     """Over the fields and functions that DuckDB has too."""
     check(database, folder, lines, roots)
+
+
+@pytest.mark.parametrize(
+    "text", ["'", "''; DROP TABLE x; --", "\\", '"', "a\x00b", "\u00ff\u0085\u2028", "%_", "$1 ? :a", "\n"]
+)
+def test_a_literal_is_quoted_whatever_is_in_it(database: Any, text: str) -> None:
+    """It is the same text for DuckDB, and nothing else."""
+    assert database.execute(f"SELECT {literal(text)}, 1").fetchall() == [(text, 1)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'edge.action == "block"', "http.response.code >= 500", 'any(edge.tags[*] == "bot")', 'edge.filter in {"a" "b"}',
+        'http.user_agent contains "curl"', 'starts_with(http.request.headers["user-agent"][0], "curl")',
+        'not all(edge.filters[*] ne "x")', "cf.tls_client_auth.cert_verified", "edge.duration ge 1000000",
+        'lower(http.request.method) eq "get"', 'http.request.method wildcard "g*"', "len(edge.tags) > 3",
+    ],
+)  # fmt: skip
+def test_what_is_asked_most_duckdb_answers_alone(text: str) -> None:
+    """No event has to be looked at one by one."""
+    assert EventExpression.from_text(text).sql.exact
