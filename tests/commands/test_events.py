@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 
 from edgenode.__main__ import main
-from edgenode.commands import events
 from edgenode.observe.access_log import line
 from edgenode.observe.event_record import event_line
 from edgenode.observe.event_text import in_full, text_line
@@ -157,7 +156,7 @@ def test_events_are_followed_as_they_come(
             raise KeyboardInterrupt
         steps.pop(0)()
 
-    monkeypatch.setattr(events.time, "sleep", sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
     assert main(["events", file, "--follow", "--json", "--where", "http.response.code lt 300"]) == 130
     assert [json.loads(each)["status"] for each in capsys.readouterr().out.splitlines()] == [201, 202]
 

@@ -88,7 +88,7 @@ def test_a_span_of_time_has_its_beginning_and_not_its_end(
         for each in (since, until)
     ]
     with OpenJournal.opened(folder) as journal:
-        assert journal.count(Question(*ends)).total == count
+        assert journal.count(Question(ends[0], ends[1])).total == count
 
 
 def test_what_duckdb_cannot_tell_the_events_are_asked(folder: pathlib.Path) -> None:
