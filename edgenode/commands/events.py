@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from edgenode.commands.terminal import BOLD, RED, YELLOW, harmless, painted
+from edgenode.config.checks.event_expressions import header_fault
 from edgenode.config.load import Configuration, load_journal
 from edgenode.model.durations import seconds
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
@@ -69,8 +70,9 @@ def main(options: argparse.Namespace) -> int:
         print("edgenode events: one configuration file, or --folder", file=sys.stderr)
         return 2
     try:
-        folder, headers = _folder(options, files)
-        where = None if options.where is None else _expression(options.where, headers)
+        configuration = load_journal(files[0]) if files else None
+        folder = _folder(options, configuration)
+        where = None if options.where is None else _expression(options.where, configuration)
         by = None if options.by is None else grouping(options.by)
         every = seconds(options.every)
         if options.explain is not None:
@@ -100,26 +102,22 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _folder(options: argparse.Namespace, files: list[str]) -> tuple[pathlib.Path, frozenset[str] | None]:
-    """The journal's folder, and the header fields that its events hold, as far as the configuration says so."""
-    configuration = load_journal(files[0]) if files else None
+def _folder(options: argparse.Namespace, configuration: Configuration | None) -> pathlib.Path:
     if options.folder is not None:
-        return pathlib.Path(options.folder), None
-    assert configuration is not None
-    if configuration.journal.folder is None:
-        raise CannotAnswer(f"{files[0]} has no [journal] with a folder")
-    return pathlib.Path(configuration.journal.folder), frozenset(
-        name.decode("ascii") for name in configuration.edge.told_headers
-    )
+        return pathlib.Path(options.folder)
+    if configuration is None or configuration.journal.folder is None:
+        raise CannotAnswer("the configuration has no [journal] with a folder")
+    return pathlib.Path(configuration.journal.folder)
 
 
-def _expression(text: str, headers: frozenset[str] | None) -> EventExpression:
+def _expression(text: str, configuration: Configuration | None) -> EventExpression:
     """:raises ConfigurationError: if it is none, with a caret."""
     try:
         found = EventExpression.from_text(text)
-        for name, column in found.headers() if headers is not None else ():
-            if headers is not None and name not in headers:
-                raise InvalidValue(f"events hold no header {name}: [edge] event-headers does not name it", column)
+        for name, column in () if configuration is None else found.headers():
+            fault = header_fault(configuration, name) if configuration is not None else ""
+            if fault:
+                raise InvalidValue(fault, column)
     except InvalidValue as problem:
         line = " ".join(text.split("\n"))
         raise ConfigurationError([Problem("", "--where", problem.sentence, line, problem.column)]) from None

@@ -94,7 +94,7 @@ def test_a_wrong_expression_is_an_error_with_a_caret(file: str, capsys: pytest.C
 def test_a_header_that_events_do_not_hold_is_an_error(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An answer of none would be taken for one."""
     assert main(["events", file, "--where", 'http.cookie contains "x"']) == 1
-    assert "events hold no header cookie: [edge] event-headers does not name it" in capsys.readouterr().err
+    assert "events do not hold this header: [edge] event-headers does not name cookie" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
