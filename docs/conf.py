@@ -39,6 +39,7 @@ OBJECTS = {
     "field": "field of expressions",
     "function": "function of expressions",
     "event-field": "field of events",
+    "recorded-field": "field of expressions on events",
 }
 """What is defined one by one: the names of the directives, and what the index and the search call each."""
 

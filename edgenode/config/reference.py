@@ -16,6 +16,7 @@ from edgenode.config.data import SECTIONS, UNNAMED
 from edgenode.config.extensions import of_kind, usable
 from edgenode.config.schema import Setting
 from edgenode.model.definitions import described
+from edgenode.observe.recorded_fields import RECORDED
 from edgenode.rules.categories import CATEGORIES
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.language import signatures
@@ -90,6 +91,18 @@ that begin with ``edge.`` are the node's own. *Needs* says what a rule looks at 
 ``Bytes`` is Cloudflare's ``String``.
 """
 
+_EVENT_FIELDS = """\
+.. _event-fields:
+
+Fields of events
+----------------
+
+What expressions of ``[exporter]``, ``[alert]`` and ``edgenode events`` look at. Fields that rules have too mean the same
+as above, and are missing where an event does not hold them; *Header* is the one that ``[edge] event-headers`` has to name.
+Bodies, arguments in them, and the values of ``[geo]`` are not in events; where a client is stands in ``edge.tags``. Lists
+cannot be named.
+"""
+
 _FUNCTIONS = """\
 .. _functions:
 
@@ -120,6 +133,8 @@ def reference() -> str:
         *_categories(),
         _FIELDS,
         *_fields(),
+        _EVENT_FIELDS,
+        *_event_fields(),
         _FUNCTIONS,
         *_functions(),
         _titled("Types"),
@@ -138,6 +153,18 @@ def _fields() -> Iterator[str]:
     for each in usable(FIELDS):
         needs = ", ".join(sorted(each.needs))
         yield described("field", each.name, each.help, Type=f"``{each.type}``", Needs=needs)
+
+
+def _event_fields() -> Iterator[str]:
+    """Those that rules have too in one table; the others one by one."""
+    shared = [each for each in RECORDED.values() if each.name in FIELDS.built_in]
+    yield ".. list-table:: Fields of rules that events hold\n   :header-rows: 1\n   :widths: 60 20 20\n"
+    for row in (("Field", "Type", "Header"), *((f"``{e.name}``", str(e.type), e.header) for e in shared)):
+        yield "\n".join(f"   {'*' if not place else ' '} - {cell}".rstrip() for place, cell in enumerate(row))
+    yield ""
+    for each in RECORDED.values():
+        if each.name not in FIELDS.built_in:
+            yield described("recorded-field", each.name, each.help, Type=f"``{each.type}``")
 
 
 def _functions() -> Iterator[str]:
