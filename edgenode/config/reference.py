@@ -97,10 +97,10 @@ _EVENT_FIELDS = """\
 Fields of events
 ----------------
 
-What expressions of ``[exporter]``, ``[alert]`` and ``edgenode events`` look at. Fields that rules have too mean the same
-as above, and are missing where an event does not hold them; *Header* is the one that ``[edge] event-headers`` has to name.
-Bodies, arguments in them, and the values of ``[geo]`` are not in events; where a client is stands in ``edge.tags``. Lists
-cannot be named.
+What expressions of ``[exporter]``, ``[alert]`` and ``edgenode events`` look at. Fields that rules have too mean the
+same as above, and are missing where an event does not hold them; *Header* is the one that ``[edge] event-headers`` has
+to name. Bodies, arguments in them, and the values of ``[geo]`` are not in events; where a client is stands in
+``edge.tags``. Lists cannot be named.
 """
 
 _FUNCTIONS = """\
