@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,16 +19,15 @@ from edgenode.observe.exporters.receiver import Outgoing
 
 _LONGEST_IDENTIFIER = 128
 _DIGITS = 16
+_ODD = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def key_of(line: bytes, event: Mapping[str, Any]) -> str:
     """Tells an event from every other: its ``id``, if it has one, and the beginning of its line's SHA-256."""
     digest = hashlib.sha256(line).hexdigest()
     identifier = event.get("id")
-    if not isinstance(identifier, str) or not identifier or not identifier.isascii() or not identifier.isprintable():
-        return digest[: 2 * _DIGITS]
-    plain = "".join(each for each in identifier[:_LONGEST_IDENTIFIER] if each.isalnum() or each in "-_.")
-    return f"{plain}-{digest[:_DIGITS]}"
+    plain = _ODD.sub("", identifier[:_LONGEST_IDENTIFIER]) if isinstance(identifier, str) else ""
+    return f"{plain}-{digest[:_DIGITS]}" if plain else digest[: 2 * _DIGITS]
 
 
 def outgoing(
