@@ -477,6 +477,13 @@ WARNINGS: dict[str, tuple[dict[str, str], list[str]]] = {
             ),
         ],
     ),
+    "keys of HTTP for a stream": (
+        {
+            "": "[journal]\nfolder = .\n[origin log]\nservers = tls://a:6514\nprotocol = h2\nmax-idle = 3\n"
+            "[exporter log]\ntype = syslog\norigin = log"
+        },
+        [f"[origin log] {key}: has no effect: no HTTP is spoken to tls://a:6514" for key in ("protocol", "max-idle")],
+    ),
     "a trust store for nothing": (
         {"certificate = server": "certificate = server\ntrust-store = clients\nmtls-refusal = 403", "": CLIENTS},
         [

@@ -37,6 +37,7 @@ OF_SECTIONS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
     sections.keys_without_effect,
     path_maps.unreachable,
     sections.origins,
+    sections.without_http,
     streams.streams,
     state.state,
     journal.journal,

@@ -18,6 +18,7 @@ from edgenode.config.edge import TOKEN
 from edgenode.model.errors import Problem
 from edgenode.policy.ratelimits import RateLimit
 from edgenode.proxy.listener.listener import Endpoint, Listener
+from edgenode.proxy.origin.origin import Origin
 from edgenode.tls.policies import TLSPolicy
 from edgenode.tls.servergroups import ServerGroup
 
@@ -190,6 +191,22 @@ def origins(configuration: Sections) -> Iterator[Problem]:
             yield Problem(header, "verify", "neither certificate nor name of this origin is verified", warning=True)
         if "off" in origin.next_upstream and len(origin.next_upstream) > 1:
             yield Problem(header, "next-upstream", '"off" stands alone')
+
+
+_ONLY_WITH_HTTP = (
+    "host", "protocol", "max-streams", "ping-interval", "ping-timeout", "continue-timeout", "idle-timeout", "max-idle",
+    "max-header-size",
+)  # fmt: skip
+
+
+def without_http(configuration: Sections) -> Iterator[Problem]:
+    """Keys of HTTP where none is spoken."""
+    keys = schema.settings(Origin)
+    for name, origin in configuration.origins.items():
+        for key in _ONLY_WITH_HTTP if origin.stream else ():
+            if getattr(origin, keys[key].attribute) != keys[key].default:
+                sentence = f"has no effect: no HTTP is spoken to {origin.servers[0]}"
+                yield Problem(f"origin {name}", key, sentence, warning=True)
 
 
 def unused(formulas: Formulas) -> Iterator[Problem]:
