@@ -7,25 +7,21 @@ certificate and name are verified; it is lent once. Nobody waits for ever, and w
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IReadDescriptor
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from edgenode.model.errors import OriginError
 from edgenode.model.presentation import Presentation
 from edgenode.net.deadlines import NEVER
-from edgenode.net.errors import describe
 from edgenode.net.transport import Transport
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.lending import Opening
 from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.refusals import ended
+from edgenode.proxy.origin.stream_end import StreamEnd
 
 MOST_UNREAD = 64 * 1024
 """Bytes that a server may send before somebody has read any."""
@@ -129,7 +125,7 @@ class Stream:
         self._waiting: Deferred[Any] | None = None
         self._ending = False
         self._below: socket.socket | None = None  # the same socket, while the end is waited for
-        self._farewell: _Farewell | None = None
+        self._last: StreamEnd | None = None
         self._over: OriginError | None = None
         self._finished = False  # whether the server has ended its side
 
@@ -166,8 +162,7 @@ class Stream:
 
         ``read-timeout`` is how long it may take.
 
-        It has not if it ended first, or if what it had not read reset the connection: who closes a socket with bytes
-        unread sends a reset in place of a FIN (RFC 1122, section 4.2.2.13).
+        It has not if it ended first, or reset the connection: see :mod:`edgenode.proxy.origin.stream_end`.
 
         :param bare: whether in TLS a FIN without close_notify will do, which somebody on the way may have forged.
         """
@@ -237,7 +232,7 @@ class Stream:
         ended_well = clean and self._ending and self._over is None
         self._over = self._over or self._error(reason or "closed", clean)
         if ended_well and below is not None:
-            self._farewell = _Farewell(self._pool, below, self.deadline, self._closed)
+            self._last = StreamEnd(self._pool, below, self.deadline, self._closed)
             return
         if below is not None:
             below.close()
@@ -247,7 +242,7 @@ class Stream:
             self._fail(self._over)
 
     def _closed(self, reason: str) -> None:
-        """The connection has ended below TLS too."""
+        """The connection has ended, for the kernel too."""
         if reason:
             self._fail(self._error(reason))
         else:
@@ -281,8 +276,8 @@ class Stream:
     def _cancelled(self) -> None:
         self._waiting = None
         self.transport.abort("given up")
-        if self._farewell is not None:
-            self._farewell.give_up()
+        if self._last is not None:
+            self._last.give_up()
 
     def _read(self) -> None:
         line, end, rest = self._unread.partition(b"\n")
@@ -300,61 +295,6 @@ class Stream:
         return ended(reason, self.presented, f"at {self.server}", not self._answered, clean=clean)
 
     def _copy(self) -> socket.socket | None:
-        """The socket once more, to see how the connection ends below TLS; without it that has been seen already."""
-        tls = self.presented is not None and isinstance(self.transport.sock, socket.socket)
-        return self.transport.sock.dup() if tls else None
-
-
-@implementer(IReadDescriptor)
-class _Farewell:
-    """Waits for the end of a connection below TLS: a FIN, or the reset of one that has not read everything.
-
-    :param sock: the socket, which is closed then.
-    :param told: called with why it was no proper end; empty if it was one.
-    """
-
-    def __init__(self, pool: OriginPool, sock: socket.socket, deadline: float, told: Callable[[str], None]) -> None:
-        self._pool = pool
-        self._sock = sock
-        self._fd = sock.fileno()
-        self._told = told
-        self.deadline = deadline
-        pool.deadlines.watch(self)
-        pool.reactor.addReader(self)
-
-    def fileno(self) -> int:
-        """The descriptor."""
-        return self._fd
-
-    def logPrefix(self) -> str:
-        """What the reactor writes before messages about this descriptor."""
-        return "stream"
-
-    def doRead(self) -> None:
-        """There is something."""
-        try:
-            self._end("it goes on behind its end" if self._sock.recv(1) else "")
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._end(describe(error))
-
-    def connectionLost(self, reason: Failure) -> None:
-        """The reactor ends."""
-        self._end(reason.getErrorMessage())
-
-    def expired(self, now: float) -> None:
-        """Neither came."""
-        self._end("no end of the connection")
-
-    def give_up(self) -> None:
-        """Nobody waits for it any more."""
-        self._end("given up")
-
-    def _end(self, reason: str) -> None:
-        if self._sock.fileno() < 0:
-            return
-        self._pool.deadlines.forget(self)
-        self._pool.reactor.removeReader(self)
-        self._sock.close()
-        self._told(reason)
+        """The socket once more, to see how the connection ends; ``None`` of one that is in memory."""
+        sock = self.transport.sock
+        return sock.dup() if isinstance(sock, socket.socket) else None

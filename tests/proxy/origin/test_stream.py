@@ -136,6 +136,19 @@ async def test_a_server_that_closes_with_bytes_unread_has_not_taken_them(
         assert (await fails(stream.end(bare=bare))).kind == "reset"
 
 
+async def test_a_server_that_had_closed_before_the_bytes_came_has_not_taken_them(
+    pki: PKI, serve: Callable[..., Origin]
+) -> None:
+    """Its end was on the way when they were written; the kernel at its side never acknowledges them."""
+    server = serve(lambda served: None, tls=False)
+    with pool_to(pki, server.port, tls=False, stream=True) as pool:
+        stream = await open_stream(pool)
+        for thread in server._threads:
+            thread.join()  # and the reactor has heard nothing of it
+        await stream.write(b"x" * 100)
+        assert (await fails(stream.end())).kind == "reset"
+
+
 async def test_a_bare_fin_is_an_answer_in_tls_only_if_that_will_do(pki: PKI, serve: Callable[..., Origin]) -> None:
     """For anybody on the way could have sent it."""
     server = serve(Served.stall)
@@ -231,7 +244,7 @@ async def test_an_end_of_tls_alone_is_none(pki: PKI, serve: Callable[..., Origin
             stream = await open_stream(pool)
             ending = stream.end()
             if cancelled:
-                while stream._farewell is None:
+                while stream._last is None:
                     await deferLater(pool.reactor, 0.01)
                 ending.cancel()
                 with pytest.raises(CancelledError):
