@@ -1,7 +1,7 @@
 """A collector to look at spans with: it takes them by OTLP over HTTP, and prints each below its parent.
 
 ``python examples/observe/collector.py`` serves https://localhost:4318, and demands a certificate of the node. It needs
-``pip install 'edgenode[traces]'``.
+the packages of the extra ``edgenode[traces]``.
 """
 
 from __future__ import annotations

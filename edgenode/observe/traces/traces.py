@@ -19,6 +19,7 @@ _SHARE = re.compile(r"0(?:\.[0-9]{1,9})?|1(?:\.0{1,9})?")
 _PATH = re.compile(r"/[!-\"$-~]*")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 _TOKEN = re.compile(r"[ -~]{1,4096}")
+_INSTALL = "pip install opentelemetry-sdk opentelemetry-exporter-otlp-proto-common"
 _PACKAGES = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.common")
 
 
@@ -128,7 +129,7 @@ class Traces:
                 yield "", "has no effect without origin", True
             return
         if any(not _installed(each) for each in _PACKAGES):
-            yield "origin", "traces need the packages of an extra: pip install 'edgenode[traces]'", False
+            yield "origin", f"traces need the packages of the extra edgenode[traces]: {_INSTALL}", False
         if self.token is not None and not _TOKEN.fullmatch(self.token):  # not before, where the value would be shown
             yield "token", "expected at most 4096 printable ASCII characters", False
         try:

@@ -84,7 +84,7 @@ def test_without_the_packages_the_extra_is_named(pki: PKI, missing: str, monkeyp
         return None if name == missing else importlib.util.find_spec(name)
 
     monkeypatch.setattr("edgenode.observe.traces.traces.find_spec", find_spec)
-    with pytest.raises(ConfigurationError, match="pip install 'edgenode\\[traces\\]'"):
+    with pytest.raises(ConfigurationError, match="the extra edgenode\\[traces\\]: pip install opentelemetry-sdk"):
         read(pki)
     assert Configuration.from_text(ini(1, {"traces": {}}), pki.folder, {}).traces == Traces()
 
