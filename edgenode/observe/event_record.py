@@ -42,19 +42,14 @@ def event_line(record: Record) -> str:
 
     :returns: a line without its end, printable ASCII.
     """
-    exchange = record.exchange
-    decision = record.decision
-    standing = record.standing
+    exchange, decision, standing = record.exchange, record.decision, record.standing
     prefix = "" if standing is None else standing.event_prefix
     if not prefix:
         prefix = _fixed(record)
         if standing is not None:
             standing.event_prefix = prefix
-    request = exchange.request
-    action = decision.action
-    error = record.error
-    began = record.began
-    ended = record.ended
+    request, action, error = exchange.request, decision.action, record.error
+    began, ended = record.began, record.ended
     decided = record.decided or ended
     answered = record.answered or ended
     line = _EVENT[:]
@@ -102,11 +97,15 @@ def event_of(record: Record) -> Event:
 
 
 def _origin(record: Record) -> str:
-    server, reused = record.server, "true" if record.reused else "false"
-    asked = "null" if server is None else text(server)
-    presented = "null" if record.presented is None else _presented(record.presented)
-    values = text(record.origin), asked, record.origin_status or "null", record.tries, reused, presented
-    origin = _ORIGIN % values
+    server, presented = record.server, record.presented
+    origin = _ORIGIN % (
+        text(record.origin),
+        "null" if server is None else text(server),
+        record.origin_status or "null",
+        record.tries,
+        "true" if record.reused else "false",
+        "null" if presented is None else _presented(presented),
+    )
     if record.left_out or record.queued or record.origin_protocol:
         origin = f"{origin[:-1]}{''.join(_in_part(record))}}}"
     return origin
