@@ -12,6 +12,9 @@ from edgenode.config.data import Sections
 from edgenode.model.errors import Problem
 from edgenode.proxy.origin.origin import Origin
 
+_MAIL = "mail-origin"
+"""The key that names a mail server."""
+
 
 def streams(configuration: Sections) -> Iterator[Problem]:
     """Origins that are named by a section that speaks something else.
@@ -30,3 +33,5 @@ def streams(configuration: Sections) -> Iterator[Problem]:
                     wanted = "tls:// or tcp://" if key in stream_keys else "https:// or http://"
                     sentence = f"[origin {name}] has {server}, and what is sent here goes to servers with {wanted}"
                     yield Problem(header, key, sentence, name, 0)
+                elif origin is not None and key != _MAIL and any(each.starttls for each in origin.servers):
+                    yield Problem(header, key, f"[origin {name}] has starttls://, which is for mail alone", name, 0)

@@ -94,7 +94,7 @@ class Alert:
         None,
     )
     mail_origin: Annotated[str, Reference("origin")] | None = setting(
-        "The origin that takes mail: servers ``tls://host:465``, or ``tcp://localhost:25``.", None
+        "The origin that takes mail: ``tls://host:465``, ``starttls://host:587`` or ``tcp://localhost:25``.", None
     )
     mail_to: tuple[Mailbox, ...] = setting("Who is sent mail, divided by commas.", ())
     mail_from: Mailbox | None = setting("Whose mail it is.", None)

@@ -30,6 +30,10 @@ _WORD = re.compile(r"[!-;=?-~]+")
 class Stream(Protocol):
     """What a dialogue needs of a connection: :class:`edgenode.proxy.origin.stream.Stream` has it."""
 
+    @property
+    def greeted(self) -> bool:
+        """Whether the server has greeted already."""
+
     def write(self, data: bytes) -> Deferred[None]:
         """Send bytes."""
 
@@ -77,7 +81,8 @@ async def hand_over(stream: Stream, mail: Mail, name: str, login: Login | None =
     :raises Refused: if it was, and is not worth another attempt.
     """
     try:
-        await _reply(stream, 220, "")
+        if not stream.greeted:
+            await _reply(stream, 220, "")
         extensions = await _ask(stream, b"EHLO " + _word(name), 250)
         if login is not None:
             if not any(each.split()[:1] == ["AUTH"] and "PLAIN" in each.split() for each in map(str.upper, extensions)):

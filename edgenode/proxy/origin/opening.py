@@ -99,12 +99,12 @@ class TLSOpening:
     def cancel(self) -> None:
         """Nobody wants it any more."""
         self._borrower = None
-        self._end()
+        self.end()
 
     def fail(self, error: OriginError) -> None:
         """Give up, and tell who wants it."""
         borrower, self._borrower = self._borrower, None
-        self._end()
+        self.end()
         if self._connection is not None and error.presented is None:
             error = evolve(error, presented=self._record.presentation(self._connection, done=False))
         if borrower is not None:
@@ -136,7 +136,7 @@ class TLSOpening:
         self.deadline = now + (self._until - now) / (len(self._addresses) + 1)
         sockets = self.pool.reactor.sockets
         self._connecting = (Connecting if sockets is None else sockets.connecting)(
-            self.pool.reactor, address, self.server.server.port, self._connected, self._try_next
+            self.pool.reactor, address, self.server.server.port, self.connected, self._try_next
         )
 
     def _unresolved(self, reason: str) -> None:
@@ -145,9 +145,14 @@ class TLSOpening:
     def _unreachable(self, reason: str, cause: Exception) -> None:
         self.fail(OriginError(502, "connect", f"no connection to {self.server}: {reason}", cause=cause))
 
-    def _connected(self, sock: socket.socket) -> None:
+    def reached(self) -> None:
+        """An address has answered: the others are not tried."""
         self._connecting = None
         self.deadline = self._until
+
+    def connected(self, sock: socket.socket) -> None:
+        """There is a connection: begin TLS on it, if the server speaks it."""
+        self.reached()
         try:
             connection = self._tls(sock) if self.server.server.tls else Plain(sock)
         except (SSL.Error, UnicodeError) as error:
@@ -264,7 +269,8 @@ class TLSOpening:
             error = OriginError(502, "handshake", f"no {what} with {self.server}: {reason or 'closed'}", cause=cause)
         self.fail(error)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Close what is open; nobody is told."""
         self.pool.deadlines.forget(self)
         self.pool.unopened(self)
         if self._connecting is not None:

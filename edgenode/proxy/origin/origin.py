@@ -13,11 +13,13 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Between, Choice, Reference, Seconds, Size, Word, setting
 
 _PARAMETERS = r"((?:\s+[a-z-]+=\d+)*)\s*"
-_SERVER = re.compile(rf"(https?|tls|tcp)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{{1,5}}))?/?{_PARAMETERS}")
+_SERVER = re.compile(
+    rf"(https?|tls|tcp|starttls)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{{1,5}}))?/?{_PARAMETERS}"
+)
 _SOCKET = re.compile(rf"(?:(https?)://)?unix:(?://)?(/[!-.0-9;-~][!-9;-~]*)(?::/?)?{_PARAMETERS}")
 """nginx's ``server unix:PATH``, and its ``proxy_pass http://unix:PATH:``; ``unix://PATH`` as others write it."""
 
-_WITH_PATH = re.compile(r"(?:https?|tls|tcp)://(?:unix:/[^:\s]*:|[^/\s]+)(?=/[^/\s])")
+_WITH_PATH = re.compile(r"(?:https?|tls|tcp|starttls)://(?:unix:/[^:\s]*:|[^/\s]+)(?=/[^/\s])")
 _RELATIVE = re.compile(r"(?:https?://)?unix:(?://)?(?![/\d])")
 _LONGEST_PATH = 107
 """Bytes of ``sun_path`` but the last, which is 0: unix(7)."""
@@ -26,13 +28,14 @@ _LONGEST_PATH = 107
 @frozen
 class Server:
     """One server of an origin, written ``https://host:port weight=2``, or ``unix:/path`` for a Unix socket; or, if it
-    speaks no HTTP, ``tls://host:port`` or ``tcp://host:port``.
+    speaks no HTTP, ``tls://host:port``, ``tcp://host:port``, or ``starttls://host:port`` for mail.
 
     :ivar tls: whether it speaks TLS.
     :ivar host: a name or an address, IPv6 without brackets; or the path of a socket.
     :ivar port: the TCP port; 0 for a socket.
     :ivar weight: its share of the requests.
     :ivar stream: whether it takes a stream of bytes that is no HTTP, such as syslog or mail.
+    :ivar starttls: whether TLS begins by STARTTLS, as mail servers have it.
     """
 
     tls: bool
@@ -40,10 +43,13 @@ class Server:
     port: int
     weight: int = 1
     stream: bool = False
+    starttls: bool = False
 
     @property
     def scheme(self) -> str:
-        """What is spoken to it: ``http``, ``https``, ``tcp`` or ``tls``."""
+        """What is spoken to it: ``http``, ``https``, ``tcp``, ``tls`` or ``starttls``."""
+        if self.starttls:
+            return "starttls"
         return ("tls" if self.tls else "tcp") if self.stream else "https" if self.tls else "http"
 
     @property
@@ -81,13 +87,14 @@ class Server:
         if match is None:
             raise InvalidValue(*_fault(text))
         scheme, host, port, parameters = match.groups()
-        stream = scheme in ("tls", "tcp")
+        stream, starttls = scheme in ("tls", "tcp", "starttls"), scheme == "starttls"
         if stream and not port:
             raise InvalidValue(f"a stream has no usual port: {scheme}://{host}:PORT", match.start(2))
         number = int(port) if port else 443 if scheme == "https" else 80
         if not 0 < number < 65536:
             raise InvalidValue("a port is a number from 1 to 65535", text.index(port))
-        return cls(scheme in ("https", "tls"), host.strip("[]"), number, _weight(text, parameters), stream)
+        tls = starttls or scheme in ("https", "tls")
+        return cls(tls, host.strip("[]"), number, _weight(text, parameters), stream, starttls)
 
 
 def _weight(text: str, parameters: str) -> int:
@@ -107,7 +114,7 @@ def _fault(text: str) -> tuple[str, int]:
         return "the path of a socket begins with /", match.end()
     return (
         "expected http:// or https:// with host:port, unix:/path, or https://unix:/path for TLS on a socket; or "
-        "tls:// or tcp:// with host:port for what takes no HTTP; weight=N behind it if wanted",
+        "tls://, tcp:// or starttls:// with host:port for what takes no HTTP; weight=N behind it if wanted",
         0,
     )
 
@@ -140,7 +147,7 @@ class Origin:
         "The servers, without a path: ``https://host:port``, ``http://host:port``, ``unix:/path/to.sock``, or "
         "``https://unix:/path/to.sock`` for TLS on a Unix socket; ``weight=N`` behind it, for requests are spread by "
         "weight. The host of a socket is ``localhost``. An origin of an exporter or alert that speaks no HTTP has "
-        "``tls://host:port`` or ``tcp://host:port``, and no path map."
+        "``tls://host:port`` or ``tcp://host:port``, one for mail also ``starttls://host:port``, and no path map."
     )
     server_name: Word | None = setting(
         "The name sent as SNI and required in the origin's certificate; without the key the host of the server.", None

@@ -21,6 +21,7 @@ from edgenode.proxy.origin.lending import Opening
 from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.refusals import ended
+from edgenode.proxy.origin.starttls import StartTLS
 from edgenode.proxy.origin.stream_end import StreamEnd
 
 MOST_UNREAD = 64 * 1024
@@ -29,6 +30,25 @@ MOST_UNREAD = 64 * 1024
 
 class StreamOpening(TLSOpening):
     """A stream being opened."""
+
+    _asking: StartTLS | None = None
+
+    def connected(self, sock: socket.socket) -> None:
+        """There is a connection: begin TLS, or have it agreed first."""
+        if self.server.server.starttls and self._asking is None:
+            self.reached()
+            self._asking = StartTLS(self.pool.reactor, sock, self.connected, self._not_agreed)
+        else:
+            super().connected(sock)
+
+    def end(self) -> None:
+        """Close what is open."""
+        if self._asking is not None:
+            self._asking.cancel()
+        super().end()
+
+    def _not_agreed(self, reason: str) -> None:
+        self.fail(OriginError(502, "handshake", f"no TLS with {self.server}: {reason}"))
 
     def speak(self, transport: Transport, presented: Presentation | None) -> None:
         """It is known whom we talk to: lend it as it is."""
@@ -101,6 +121,7 @@ class Stream:
     and the stream is over; so it is if a Deferred is cancelled.
 
     :ivar server: the server at its other end.
+    :ivar greeted: whether the server has greeted already, before TLS.
     :ivar transport: the transport below; its receiver is this object.
     :ivar presented: what became of our certificate on it; ``None`` without TLS.
     :ivar deadline: when to lose patience, on the clock of the pool's ``deadlines``.
@@ -114,6 +135,7 @@ class Stream:
     ) -> None:
         self._pool = pool
         self.server = server
+        self.greeted = server.server.starttls
         self.transport = transport
         self.presented = presented
         self.deadline = NEVER

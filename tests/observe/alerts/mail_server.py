@@ -22,15 +22,22 @@ class MailServer:
     :param demand: whether it demands a client certificate.
     :param login: whether it demands a login.
     :param refuses: the receivers that it refuses.
+    :param starttls: whether TLS begins by STARTTLS, without which it takes nothing.
     :ivar port: its port.
     :ivar taken: the mails: sender, receivers, content.
     :ivar peers: the subjects of the certificates that clients have presented.
     """
 
     def __init__(
-        self, pki: PKI | None = None, demand: bool = True, login: bool = False, refuses: Sequence[str] = ()
+        self,
+        pki: PKI | None = None,
+        demand: bool = True,
+        login: bool = False,
+        refuses: Sequence[str] = (),
+        starttls: bool = False,
     ) -> None:
         self._context = None if pki is None else _context(pki, demand)
+        self._starttls = starttls
         self._login = login
         self._refuses = refuses
         self.port = 0
@@ -72,7 +79,8 @@ class MailServer:
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        server = self._loop.run_until_complete(self._loop.create_server(self._made, "127.0.0.1", 0, ssl=self._context))
+        context = None if self._starttls else self._context
+        server = self._loop.run_until_complete(self._loop.create_server(self._made, "127.0.0.1", 0, ssl=context))
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
@@ -89,6 +97,8 @@ class MailServer:
             hostname="mx.test",
             ident="mail",
             loop=self._loop,
+            tls_context=self._context if self._starttls else None,
+            require_starttls=self._starttls,
             auth_required=self._login,
             authenticator=_authenticate if self._login else None,
         )

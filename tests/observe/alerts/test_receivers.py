@@ -29,6 +29,7 @@ from edgenode.observe.alerts.messages import Message
 from edgenode.observe.alerts.webhook import WebhookSender
 from edgenode.observe.exporters.http import SentHeader
 from edgenode.observe.exporters.receiver import Refused, Unavailable
+from edgenode.proxy.origin.origin import Server
 from edgenode.proxy.origin.stream import open_stream
 from tests.observe.alerts.journals import alert
 from tests.observe.alerts.mail_server import PASSWORD, USER, MailServer
@@ -108,6 +109,61 @@ async def test_no_byte_of_a_mail_goes_to_a_server_with_another_name(pki: PKI) ->
         with pytest.raises(OriginError, match="certificate"):
             await MailSender(subject(), partial(open_stream, pool)).send(RAISED)
         assert server.taken == []
+
+
+async def test_tls_may_begin_by_starttls(pki: PKI) -> None:
+    """With the same certificate and the same verification; a login goes over it."""
+    made = subject(mail_user=USER, mail_password=Secret(PASSWORD))
+    with MailServer(pki, login=True, starttls=True) as mail:
+        for name in ("origin.test", "mx.other"):
+            server = Server(True, "127.0.0.1", mail.port, stream=True, starttls=True)
+            with pool_to(pki, server=server, server_name=name) as pool:
+                sending = MailSender(made, partial(open_stream, pool)).send(RAISED)
+                if name == "origin.test":
+                    await sending
+                else:
+                    with pytest.raises(OriginError, match="certificate"):
+                        await sending
+        assert mail.peers == [{"commonName": "edge as a client"}]
+
+
+@pytest.mark.parametrize(
+    ("replies", "reason"),
+    [
+        ([b"220 mx\r\n", b"250-mx\r\n250 SIZE\r\n"], "it does not offer STARTTLS"),
+        ([b"220 mx\r\n", b"250-mx\r\n250 STARTTLS\r\n", b"454 not now\r\n"], "it answers 454"),
+        (
+            [b"220 mx\r\n", b"250-mx\r\n250 STARTTLS\r\n", b"220 go\r\n250 injected\r\n"],
+            "it says more than it was asked",
+        ),
+        ([b"220 mx\r\n250 mx\r\n"], "it says more than it was asked"),
+        ([b"554 no\r\n"], "it answers 554"),
+        ([b"SSH-2.0-x\r\n"], "it does not speak SMTP"),
+        ([b"220-" + b"x" * 100_000], "it says too much"),
+        ([b"220 mx\r\n", b""], "it has ended the connection"),
+        ([b"220-a\r\n"], "no connection .* in time"),
+    ],
+)
+async def test_nothing_is_said_to_a_mail_server_that_does_not_begin_tls(
+    pki: PKI, replies: list[bytes], reason: str
+) -> None:
+    """Neither a name nor a mail goes over a connection in the clear, and no answer is believed that came over one."""
+
+    def behave(served: Served) -> None:
+        for reply in replies:
+            served.send(reply)
+            if reply and not served.receive():
+                return
+
+    with Origin(pki, behave, tls=False) as origin:
+        server = Server(True, "127.0.0.1", origin.port, stream=True, starttls=True)
+        with pool_to(pki, server=server, connect_timeout=Seconds(1.0)) as pool:
+            sending = MailSender(subject(), partial(open_stream, pool)).send(RAISED)
+            with pytest.raises(OriginError, match=reason):
+                await sending
+        said = b"".join(map(bytes, origin.connections))
+    assert b"MAIL" not in said
+    assert said in (b"", b"EHLO [127.0.0.1]\r\n", b"EHLO [127.0.0.1]\r\nSTARTTLS\r\n")
 
 
 @pytest.mark.parametrize("greeting", [b"", b"220", b"x" * 100_000, b"220-a\r\n" * 1000, b"HTTP/1.1 200 OK\r\n\r\n"])

@@ -37,7 +37,7 @@ class Server:
         self._in_data = False
         self.commands: list[str] = []
         self.content = b""
-        self.closed = False
+        self.closed = self.greeted = False
 
     def _answer(self, command: str) -> list[bytes]:
         answer = self._answers[command]
