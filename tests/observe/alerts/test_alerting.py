@@ -297,5 +297,9 @@ def test_windows_are_read_again_in_pieces_that_end_where_the_judged_ends(
     observed.restart()
     observed.passes(5.0)
     assert observed.watching[0].machine.counted == 5
-    observed.happens(event(observed.now))
+    observed.alerting.stop()
+    observed.journal.write(*[event(observed.now, 200)] * 9, event(observed.now))  # in the segment that is half judged
+    observed.start()
+    observed.passes(5.0)
     assert observed.post.heard == [("raised", "")]
+    assert observed.post.told[0].raised[0].count == 6

@@ -158,6 +158,8 @@ def test_what_waits_is_bounded_and_the_oldest_goes_but_not_the_one_under_way() -
     for number in range(outbox.MOST_WAITING + 10):
         made.outbox.put(_raised(str(number)))
     assert (made.outbox.waiting, made.outbox.failed) == (outbox.MOST_WAITING, 10)
+    kept = [each["raised"][0]["value"] for each in made.outbox.as_json()["queue"]]
+    assert kept[:2] == ["0", "11"]
     made.receiver.takes()
     assert made.receiver.last == _raised("11")
 
