@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
 
 from attrs import field, frozen
 
+from edgenode.model.settings import Secret
 from edgenode.observe.alerts import forms
 from edgenode.observe.alerts.forms import Subject
 from edgenode.observe.alerts.messages import Message
 from edgenode.observe.exporters.http import HTTPReceiver, HTTPRequest, HTTPSender
+from edgenode.observe.exporters.receiver import Outgoing
 from edgenode.observe.exporters.webhook import SIGNATURE, signature
 from edgenode.proxy.origin.pool import OriginPool
 
@@ -22,18 +23,16 @@ _PATIENCE = 30.0
 class _Hook(HTTPReceiver):
     """What takes the messages of an alert."""
 
-    subject: Subject = field(kw_only=True)
+    secret: Secret | None = field(default=None, kw_only=True)
 
-    def request(self, messages: Sequence[Any], now: float) -> HTTPRequest:
+    def request(self, events: Sequence[Outgoing], now: float) -> HTTPRequest:
         """The request for a message."""
-        (message,) = messages
-        headers = {"content-type": "application/json", "idempotency-key": self.subject.key(message)}
-        return HTTPRequest(forms.body(self.subject, message), headers)
+        (message,) = events
+        return HTTPRequest(message.line, {"content-type": "application/json", "idempotency-key": message.key})
 
     def finish(self, request: HTTPRequest, body: bytes, now: float) -> Mapping[str, str]:
         """The signature."""
-        secret = self.subject.alert.secret
-        return {} if secret is None else {SIGNATURE: signature(secret.encode(), body, now)}
+        return {} if self.secret is None else {SIGNATURE: signature(self.secret.encode(), body, now)}
 
 
 class WebhookSender:
@@ -47,7 +46,8 @@ class WebhookSender:
 
     def __init__(self, subject: Subject, pool: OriginPool, now: Callable[[], float]) -> None:
         alert = subject.alert
-        hook = _Hook(path=alert.target, headers=alert.headers, token=alert.token, subject=subject)
+        hook = _Hook(path=alert.target, headers=alert.headers, token=alert.token, secret=alert.secret)
+        self._subject = subject
         self._sender = HTTPSender(hook, pool, _PATIENCE, now)
         self.name = f"origin {alert.origin}"
 
@@ -57,4 +57,5 @@ class WebhookSender:
         :raises Unavailable: if it was not taken.
         :raises Refused: if it never will be.
         """
-        await self._sender.send(cast(Any, [message]))
+        body = forms.body(self._subject, message)
+        await self._sender.send([Outgoing(self._subject.key(message), message.time, {}, {}, body)])
