@@ -230,6 +230,23 @@ def test_filters_and_servers_are_those_of_the_records(several: list[FakeRecord],
     assert sum(servers.values()) == sum(sum(counts.statuses) for counts in meter.origins.values())
 
 
+def test_what_is_found_at_once_is_of_the_same_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where actions and modes are mixed, for there are too many labels, nothing is found at once; and a path map may
+    have another origin after a reload, with the same server."""
+    monkeypatch.setattr(meters, "MOST", 0)
+    reason = Reason("global-filters", "bots", action="block")
+    meter = metered(
+        FakeRecord(EXCHANGE, Decision(frozenset(), (reason,), BLOCK)),
+        FakeRecord(EXCHANGE, Decision(frozenset(), (reason,), BLOCK, mode="monitoring")),
+    )
+    assert sorted(key[3] for key in meter.filters) == ["block", "monitoring"]
+    monkeypatch.undo()
+    meter = metered(FakeRecord(EXCHANGE, origin="before"))
+    meter.expect(())
+    meter.record(FakeRecord(EXCHANGE, origin="after"))
+    assert [origin for origin, _ in meter.origins] == ["before", "after"]
+
+
 def test_a_defect_is_counted_and_logged_once(flush_logged_errors: object) -> None:
     """A record that cannot be counted, such as an extension's, takes nothing from its exchange."""
     meter = Meter()
