@@ -107,7 +107,7 @@ class Admin:
                 yield "mode", "has no effect without endpoint", True
             return
         if find_spec("prometheus_client") is None:
-            yield "endpoint", "needs the package prometheus-client: pip install edgenode[metrics]", False
+            yield "endpoint", "needs the package prometheus-client: pip install prometheus-client", False
         if not endpoint.is_here:
             sentence = "is no loopback address: whoever can connect can read the metrics, without TLS or a password"
             yield "endpoint", sentence, True

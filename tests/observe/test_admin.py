@@ -82,7 +82,7 @@ def test_metrics_need_a_package(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatc
     """Without it a section that listens is an error, which names the extra."""
     monkeypatch.setattr(admin, "find_spec", lambda name: None)
     (found,) = problems(sandbox, "[admin]\nendpoint = unix:/run/a.sock\n")
-    assert found.endswith("needs the package prometheus-client: pip install edgenode[metrics]")
+    assert found.endswith("needs the package prometheus-client: pip install prometheus-client")
     assert not problems(sandbox, "[admin]\n")
 
 
