@@ -43,7 +43,12 @@ class _Observed:
             for each in origins
         ]
         headers = (configuration.edge.name, (*configuration.exporters,), (*configuration.alerts,), (*names,))
-        return cls((*headers, configuration.journal, *own, *origins), (*files,))
+        return cls((*headers, configuration.journal, *map(_values, own), *origins), (*files,))
+
+
+def _values(section: object) -> dict[str, object]:
+    """What a section says, with the keys of its type, which are not compared with it."""
+    return {key: value for key, (_, value) in schema.values_of(section).items()}
 
 
 def _named_by(section: object, kind: str) -> Iterator[str]:

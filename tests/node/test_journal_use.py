@@ -16,7 +16,7 @@ import pytest
 from twisted.logger import capturedLogs, formatEvent
 
 from edgenode.config.load import Configuration
-from edgenode.node.journal_use import JournalUse
+from edgenode.node.journal_use import JournalUse, _Observed
 from edgenode.node.service import EdgeService
 from edgenode.observe.journal.segments import parquet_files, segments
 from tests.support.node import PATIENCE, PKI, Changes, Events, Node, Origin, get, in_thread, ini, started, until
@@ -193,3 +193,24 @@ async def test_lines_of_a_log_of_events_are_not_made_again(pki: PKI, origin: Ori
     assert len(first) == 5
     assert len(lines(folder)) == 6
     assert [each for each in lines(folder) if each in first] == first
+
+
+def test_the_observer_begins_anew_for_what_it_reads(tmp_path: pathlib.Path) -> None:
+    """Its sections, and the files of the origins that these name; for nothing else, nor for the same read again."""
+    PKI.make(tmp_path)
+    (tmp_path / "journal").mkdir()
+    siem = {"type": "webhook", "origin": "origin", "path": "/"}
+    with_exporter: Changes = {**kept(tmp_path / "journal"), "exporter siem": siem}
+
+    def observed_of(changes: Changes) -> object:
+        return _Observed.of(Configuration.from_text(ini(1, changes), tmp_path, {}))
+
+    before = observed_of(with_exporter)
+    assert observed_of({**with_exporter, "global-filter x": {"path": "^/x", "tags": "x"}}) == before
+    assert observed_of({**with_exporter, "exporter siem": {**siem, "path": "/other"}}) != before
+    assert observed_of({**with_exporter, "origin origin": {"read-timeout": "11s"}}) != before
+    assert observed_of({**with_exporter, "journal": {"folder": "journal", "keep-time": "2d"}}) != before
+    with_none = observed_of(kept(tmp_path / "journal"))
+    PKI.make(tmp_path)  # other certificates, under the same names
+    assert observed_of(with_exporter) != before
+    assert observed_of(kept(tmp_path / "journal")) == with_none
