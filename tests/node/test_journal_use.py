@@ -199,7 +199,8 @@ def test_the_observer_begins_anew_for_what_it_reads(tmp_path: pathlib.Path) -> N
     """Its sections, and the files of the origins that these name; for nothing else, nor for the same read again."""
     PKI.make(tmp_path)
     (tmp_path / "journal").mkdir()
-    siem = {"type": "webhook", "origin": "origin", "path": "/"}
+    expression = 'edge.action eq "block"'
+    siem = {"type": "webhook", "origin": "origin", "path": "/", "expression": expression, "fields": "who: client"}
     with_exporter: Changes = {**kept(tmp_path / "journal"), "exporter siem": siem}
 
     def observed_of(changes: Changes) -> object:
