@@ -59,6 +59,7 @@ class Observer(Protocol):
     :param configuration: what of the configuration is for it.
     :param reactor: its reactor.
     :param parts: what makes its parts.
+    :ivar gone: called when the node has gone.
     """
 
     def __init__(
@@ -70,7 +71,6 @@ class Observer(Protocol):
         assert configuration.journal.folder is not None
         self._folder = configuration.journal.folder
         self._configuration = configuration
-        self._core = reactor
         self._reactor = Poller(reactor)
         self._deadlines = Deadlines(self._reactor)
         self._assembly = Assembly.for_origins(configuration, configuration.origins, self._reactor, self._deadlines)
@@ -78,6 +78,7 @@ class Observer(Protocol):
         self._parts: list[ObserverPart] = []
         self._lock: int | None = None
         self._ended = False
+        self.gone: Callable[[], object] = lambda: None
 
     def tell(self, what: Mapping[str, Any]) -> None:
         """Tell the node; whoever reads no more is no reason to wait."""
@@ -91,8 +92,7 @@ class Observer(Protocol):
     def connectionLost(self, reason: object = None) -> None:
         """The node has gone."""
         self._ended = True
-        if self._core.running:
-            self._core.stop()
+        self.gone()
 
     def _begin(self) -> None:
         if self._ended:
@@ -128,7 +128,6 @@ class Observer(Protocol):
 
     def stop(self) -> Deferred[Any]:
         """End the parts."""
-        signal.alarm(_PATIENCE)  # whatever hangs ends with the process
         stopped = [maybeDeferred(each.stop) for each in self._parts]
         for each in stopped:
             each.addErrback(lambda failure: _log.failure("a part of the observer could not be stopped", failure))
@@ -138,6 +137,8 @@ class Observer(Protocol):
         for pool in self._assembly.pools.values():
             pool.abort("the observer ends")
         self._deadlines.stop()
+        if self._lock is not None:
+            os.close(self._lock)
 
 
 def main() -> None:
@@ -169,9 +170,16 @@ def main() -> None:
 def run(observer: Observer, reactor: Any) -> None:
     """Have it live as long as the reactor."""
     core: IReactorCore = reactor
+    core.addSystemEventTrigger("before", "shutdown", signal.alarm, _PATIENCE)  # whatever hangs ends with the process
     core.addSystemEventTrigger("before", "shutdown", observer.stop)
+
+    def end() -> None:
+        if core.running:
+            core.stop()
+
+    observer.gone = end
     StandardIO(observer, reactor=reactor)
-    reactor.run()
+    core.run()
 
 
 @implementer(ILogObserver)
