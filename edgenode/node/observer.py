@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorCore
 from twisted.internet.protocol import Protocol
 from twisted.internet.stdio import StandardIO
@@ -174,7 +175,7 @@ def run(observer: Observer, reactor: Any) -> None:
     core.addSystemEventTrigger("before", "shutdown", observer.stop)
 
     def end() -> None:
-        if core.running:
+        with contextlib.suppress(ReactorNotRunning):
             core.stop()
 
     observer.gone = end
