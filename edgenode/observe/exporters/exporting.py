@@ -22,15 +22,23 @@ from edgenode.observe.observing import Observing
 _TELL = 2.0
 """Seconds between two looks at how things stand."""
 
+_RECENT = 60.0
+"""Seconds; so long a node may take until its observer works."""
+
 _log = Logger()
 
 
-def beginning(folder: pathlib.Path) -> Position:
-    """Where an exporter begins that has never been here: with the file that is being written, so that it sends what the
-    node has done since its start, but not what is old."""
+def beginning(folder: pathlib.Path, now: float) -> Position:
+    """Where an exporter begins that has never been here: with the file that is being written, or the first of the last
+    minute, so that it sends what the node has done since its start, but not what is old.
+
+    :param now: seconds since the epoch.
+    """
     found = segments(folder)
-    number = max(found, default=0)
-    return Position(number + 1 if number and found[number].compressed else number)
+    recent = [number for number, each in found.items() if each.began.timestamp() > now - _RECENT]
+    last = max(found, default=0)
+    behind = last + 1 if last and found[last].compressed else last
+    return Position(min(recent, default=behind))
 
 
 class Exporting:
@@ -65,7 +73,9 @@ class Exporting:
         return Delivery(
             name,
             exporter,
-            JournalReader(observing.folder, observing.positions.get(reader) or beginning(observing.folder)),
+            JournalReader(
+                observing.folder, observing.positions.get(reader) or beginning(observing.folder, time.time())
+            ),
             exporter.receiver.sender(pool, exporter.timeout, observing.node),
             observing.reactor,
             save=lambda position: self._save(reader, position),
