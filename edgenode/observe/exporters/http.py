@@ -183,6 +183,8 @@ class HTTPReceiver:
             self.authorization()
         except InvalidValue as problem:
             return [("token-file", problem.sentence, False)]
+        if self.token is not None and not _VALUE.fullmatch(self.token):  # not before, where it would be shown
+            return [("token", "expected printable ASCII characters", False)]
         return []
 
     def authorization(self) -> Mapping[str, str]:

@@ -235,3 +235,22 @@ def test_an_exporter_needs_a_journal() -> None:
     """It reads the events from there."""
     (found,) = configured("type = webhook\nsecret = s", journal=False)
     assert found == "[exporter x]: it reads events from the journal: [journal] folder is missing"
+
+
+@pytest.mark.parametrize("key", ["token-file", "secret-file"])
+def test_a_secret_that_others_can_read_is_reported(tmp_path: pathlib.Path, key: str) -> None:
+    """Whatever key names its file."""
+    path = tmp_path / "secret"
+    path.write_text("s3cret\n")
+    path.chmod(0o640)
+    keys = f"type = webhook\n{key} = {path}" + ("" if key == "secret-file" else "\nsecret = s")
+    assert configured(keys) == []
+    path.chmod(0o644)
+    (found,) = configured(keys)
+    assert found.startswith(f"warning: [exporter x] {key}: {path} is open to others")
+
+
+def test_a_token_that_cannot_be_sent_is_an_error_that_does_not_show_it() -> None:
+    """It would end the line of its header field."""
+    (found,) = configured("type = webhook\nsecret = s\ntoken = s3cr\u00e9t")
+    assert found == "[exporter x] token: expected printable ASCII characters"
