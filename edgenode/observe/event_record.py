@@ -153,7 +153,9 @@ def _request(request: Request, names: tuple[bytes, ...]) -> str:
 
 
 def _trace(trace: Trace) -> str:
-    return _TRACE % (octets(trace.trace_id), octets(trace.span_id), "true" if trace.sampled else "false")
+    # Digits need no escaping.
+    trace_id, span_id = trace.trace_id.decode("ascii"), trace.span_id.decode("ascii")
+    return _TRACE % (f'"{trace_id}"', f'"{span_id}"', "true" if trace.sampled else "false")
 
 
 def _error(error: ClientError | OriginError) -> str:

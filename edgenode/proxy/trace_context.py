@@ -24,9 +24,11 @@ _VERSION_0 = re.compile(rb"00-" + _IDS)
 # Of a later one it is the beginning; ff is none (section 3.2.2).
 _LATER_VERSION = re.compile(rb"(?!00|ff)[0-9a-f]{2}-%b(?:-.*)?" % _IDS, re.DOTALL)
 _NO_TRACE, _NO_SPAN = b"0" * 32, b"0" * 16
-_MEMBER = re.compile(  # level 2, section 3.3.1.3
+_WRITTEN_MEMBER = (  # level 2, section 3.3.1.3
     rb"[a-z0-9][a-z0-9_*/@-]{0,255}=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]"
 )
+_MEMBER = re.compile(_WRITTEN_MEMBER)
+_FEW_MEMBERS = re.compile(rb"%b(?:,%b){0,31}" % (_WRITTEN_MEMBER, _WRITTEN_MEMBER))
 _MOST_MEMBERS = 32
 _LONGEST_STATE = 512
 _LONG_MEMBER = 128
@@ -63,8 +65,8 @@ def read_traceparent(value: bytes) -> tuple[bytes, bytes, bytes] | None:
     match = _VERSION_0.fullmatch(value) or _LATER_VERSION.fullmatch(value)
     if match is None:
         return None
-    trace_id, parent_id, flags = match.groups()
-    return None if trace_id == _NO_TRACE or parent_id == _NO_SPAN else (trace_id, parent_id, flags)
+    found: tuple[bytes, bytes, bytes] = match.groups()
+    return None if found[0] == _NO_TRACE or found[1] == _NO_SPAN else found
 
 
 def read_tracestate(values: Sequence[bytes]) -> bytes:
@@ -73,6 +75,8 @@ def read_tracestate(values: Sequence[bytes]) -> bytes:
 
     :param values: of the fields of that name, in order.
     """
+    if len(values) == 1 and len(values[0]) <= _LONGEST_STATE and _FEW_MEMBERS.fullmatch(values[0]):
+        return values[0]  # as nearly always
     value = b",".join(values)
     members = [member for each in value.split(b",") if (member := each.strip(b" \t"))]
     if len(members) > _MOST_MEMBERS or not all(map(_MEMBER.fullmatch, members)):
@@ -138,10 +142,3 @@ def _flags(written: bytes) -> tuple[bytes, bool]:
     """The flags that are sent on, and whether they say that the trace is sampled."""
     flags = int(written, 16)
     return b"%02x" % (flags & _KNOWN), bool(flags & _SAMPLED)
-
-
-def trace_lines(trace: Trace) -> bytes:
-    """The field lines for an origin, each with its line end."""
-    span_id = trace.origin_span_id or trace.span_id
-    line = b"traceparent: 00-%b-%b-%b\r\n" % (trace.trace_id, span_id, trace.flags)
-    return b"%btracestate: %b\r\n" % (line, trace.state) if trace.state else line

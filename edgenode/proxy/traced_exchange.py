@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Mapping
 
 from edgenode.model.trace import FailedTry, Trace
 from edgenode.proxy.exchange import ProxyExchange
@@ -15,36 +16,28 @@ from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.limits import Load
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.streams import ClientStream, RequestHead
-from edgenode.proxy.trace_context import TRACEPARENT, TRACESTATE, Tracing, new_span_id, trace_lines
+from edgenode.proxy.trace_context import TRACEPARENT, TRACESTATE, Tracing, new_span_id
 
 _OURS = re.compile(rb"\r\n(?i:trace(?:parent|state)):[^\r]*")
-_PARENT_BEGINS, _STATE_BEGINS = b"\r\ntraceparent:", b"\r\ntracestate:"
 
 
 class TracedExchange(ProxyExchange):
     """An exchange that stands in a trace.
 
+    :param tracing: how traces begin.
     :ivar trace: where.
     """
 
     trace: Trace
 
     def __init__(
-        self, session: ClientSession, load: Load, stream: ClientStream, head: RequestHead, tracing: Tracing
+        self, tracing: Tracing, session: ClientSession, load: Load, stream: ClientStream, head: RequestHead
     ) -> None:
         super().__init__(session, load, stream, head)
         self.trace = tracing.begin(head.fields, session.behind_proxy)
 
     def _origin_lines(self) -> bytes:
-        lines, fields = super()._origin_lines(), self.head.fields
-        if self._extra:
-            lines = _OURS.sub(b"", b"\r\n" + lines)[2:]
-        else:
-            if TRACEPARENT in fields:
-                lines = _without(lines, _PARENT_BEGINS, fields[TRACEPARENT])
-            if TRACESTATE in fields:
-                lines = _without(lines, _STATE_BEGINS, fields[TRACESTATE])
-        return lines + trace_lines(self.trace)
+        return traced_lines(super()._origin_lines(), self.trace, self.head.fields, bool(self._extra))
 
     def _another(self, server: Balanced, condition: str, *, sent: bool) -> bool:
         trace = self.trace
@@ -60,13 +53,22 @@ class TracedExchange(ProxyExchange):
         return False
 
 
-def _without(lines: bytes, begins: bytes, values: tuple[bytes, ...]) -> bytes:
-    """Field lines without those of ours.
+def traced_lines(lines: bytes, trace: Trace, fields: Mapping[bytes, tuple[bytes, ...]], changed: bool = False) -> bytes:
+    """The field lines for an origin, with those of a trace.
 
-    :param begins: how such a line begins, and the end of the one before it.
-    :param values: of the fields of that name.
+    :param lines: each with its line end.
+    :param fields: the header fields of the request.
+    :param changed: whether there may be others in the lines.
     """
-    at = lines.find(begins)
-    if at < 0 or len(values) > 1:  # it is the first, or in other letters
-        return _OURS.sub(b"", b"\r\n" + lines)[2:]
-    return lines[:at] + lines[lines.index(b"\r\n", at + 2) :]
+    span_id = trace.origin_span_id or trace.span_id
+    ours = b"traceparent: 00-%b-%b-%b\r\n" % (trace.trace_id, span_id, trace.flags)
+    given, state = fields.get(TRACEPARENT), fields.get(TRACESTATE)
+    if not changed and (state is None or state == (trace.state,)):
+        if given is None:
+            return lines + ours
+        if len(given) == 1:
+            replaced = lines.replace(b"\r\ntraceparent: %b\r\n" % given, b"\r\n" + ours, 1)
+            if replaced is not lines:  # else it is written in other letters, or is the first line
+                return replaced
+    lines = _OURS.sub(b"", b"\r\n" + lines)[2:]
+    return b"%b%btracestate: %b\r\n" % (lines, ours, trace.state) if trace.state else lines + ours

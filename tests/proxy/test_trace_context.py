@@ -22,8 +22,8 @@ from edgenode.proxy.trace_context import (
     read_traceparent,
     read_tracestate,
     threshold,
-    trace_lines,
 )
+from edgenode.proxy.traced_exchange import traced_lines
 
 TRACE, SPAN = b"4bf92f3577b34da6a3ce929d0e0e4736", b"00f067aa0ba902b7"
 PARENT = b"00-%b-%b-01" % (TRACE, SPAN)
@@ -147,7 +147,7 @@ def test_a_trace_is_continued(trace_id: bytes, span: bytes, flags: int) -> None:
     trace = RESPECTING.begin({b"traceparent": (b"00-%b-%b-%02x" % (trace_id, span, flags),)}, trusted=False)
     assert (trace.trace_id, trace.parent_id, trace.sampled) == (trace_id, span, bool(flags & 1))
     ours = trace.origin_span_id if trace.sampled else trace.span_id
-    assert trace_lines(trace) == b"traceparent: 00-%b-%b-%02x\r\n" % (trace_id, ours, flags & 3)
+    assert traced_lines(b"", trace, {}) == b"traceparent: 00-%b-%b-%02x\r\n" % (trace_id, ours, flags & 3)
     assert ours != span
     assert trace.origin_span_id != trace.span_id
     assert trace.link is None
@@ -169,15 +169,16 @@ def test_without_one_traceparent_the_trace_begins_here(fields: Mapping[bytes, tu
     assert trace.trace_id != TRACE
     assert not trace.parent_id
     assert trace.link is None
-    assert re.fullmatch(rb"traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-00\r\n", trace_lines(trace))
+    assert re.fullmatch(rb"traceparent: 00-[0-9a-f]{32}-[0-9a-f]{16}-00\r\n", traced_lines(b"", trace, {}))
 
 
 def test_a_tracestate_goes_with_its_traceparent() -> None:
     """Behind it, in a field of its own; one that is none takes no traceparent with it."""
     for state, sent in ((b"foo=1", b"tracestate: foo=1\r\n"), (b"foo", b"")):
-        trace = RESPECTING.begin({b"traceparent": (PARENT,), b"tracestate": (state,)}, trusted=False)
+        fields = {b"traceparent": (PARENT,), b"tracestate": (state,)}
+        trace = RESPECTING.begin(fields, trusted=False)
         assert trace.trace_id == TRACE
-        assert trace_lines(trace).partition(b"\r\n")[2] == sent
+        assert traced_lines(b"", trace, fields).partition(b"\r\n")[2] == sent
 
 
 @pytest.mark.parametrize(
@@ -261,4 +262,4 @@ def test_what_a_trace_sends_is_bounded() -> None:
     state = b",".join(b"k%d=%b" % (number, b"v" * 200) for number in range(32))
     trace = RESPECTING.begin({b"traceparent": (PARENT,), b"tracestate": (state,)}, trusted=False)
     assert isinstance(trace, Trace)
-    assert len(trace_lines(trace)) <= 70 + 14 + 512
+    assert len(traced_lines(b"", trace, {b"tracestate": (state,)})) <= 70 + 14 + 512

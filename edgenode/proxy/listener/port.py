@@ -89,7 +89,7 @@ class Port:
         self.context = context
         tracing = context.tracing
         self.exchange: Callable[[ClientSession, Load, ClientStream, RequestHead], ProxyExchange] = (
-            ProxyExchange if tracing is None else partial(TracedExchange, tracing=tracing)
+            ProxyExchange if tracing is None else partial(TracedExchange, tracing)
         )
         self._limits = ClientLimits.of(listener)
         self._rejection_limits = self._limits.hurried()
