@@ -65,8 +65,8 @@ def read_traceparent(value: bytes) -> tuple[bytes, bytes, bytes] | None:
     match = _VERSION_0.fullmatch(value) or _LATER_VERSION.fullmatch(value)
     if match is None:
         return None
-    found: tuple[bytes, bytes, bytes] = match.groups()
-    return None if found[0] == _NO_TRACE or found[1] == _NO_SPAN else found
+    trace_id, parent_id, flags = match.groups()
+    return None if trace_id == _NO_TRACE or parent_id == _NO_SPAN else (trace_id, parent_id, flags)
 
 
 def read_tracestate(values: Sequence[bytes]) -> bytes:

@@ -6,23 +6,22 @@ not take is dropped and counted, whether it is down, slow, full or lying. Nothin
 
 from __future__ import annotations
 
-import email.utils
 import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from edgenode.model.errors import InvalidValue, OriginError
 from edgenode.model.interfaces import IEventSink, Record
+from edgenode.observe.exporters.http import Body, authority, retry_after
 from edgenode.observe.traces.traces import Traces
 from edgenode.proxy.origin.agent import OriginAgent
 from edgenode.proxy.origin.bounded_body import BoundedBody, Incomplete, TooLarge
@@ -255,7 +254,7 @@ class SpanSender:
             pause = _FIRST_PAUSE * 2**number * (1 + self._jitter()) / 2
             self._pausing = True
             try:
-                await deferLater(self._reactor, max(pause, after))
+                await deferLater(self._reactor, max(pause, min(after, _LONGEST_PAUSE)))
             finally:
                 self._pausing = False
         self._lose(self._in_hand, why)
@@ -268,7 +267,7 @@ class SpanSender:
         :raises _Refused: if it will not.
         """
         try:
-            response = await self._agent.request(b"POST", self._uri(), self._headers(), _Whole(body))
+            response = await self._agent.request(b"POST", self._uri(), self._headers(), Body(body))
         except CancelledError:
             raise
         except InvalidValue as error:
@@ -284,17 +283,14 @@ class SpanSender:
             said = b""
         code = response.code
         if code in _AGAIN:
-            raise _Again(f"the collector answers {code}", _after(response.headers))
+            raise _Again(f"the collector answers {code}", retry_after(response.headers, time.time()))
         if not 200 <= code < 300:
             raise _Refused(f"the collector answers {code}")
         return said
 
     def _uri(self) -> bytes:
-        origin = self.pool.origin
-        server = origin.servers[0]
-        host = origin.server_name or server.name
-        host = f"[{host}]" if ":" in host else host
-        return f"{'https' if server.tls else 'http'}://{host}{self._section.path}".encode("ascii")
+        scheme = "https" if self.pool.origin.servers[0].tls else "http"
+        return f"{scheme}://{authority(self.pool)}{self._section.path}".encode("ascii")
 
     def _headers(self) -> Headers:
         section = self._section
@@ -333,41 +329,6 @@ class SpanSender:
                 failed=counts.failed,
                 dropped=counts.dropped,
             )
-
-
-@implementer(IBodyProducer)
-@define(eq=False)
-class _Whole:
-    """A body that is there."""
-
-    _body: bytes
-    length: int = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.length = len(self._body)
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        """Write all of it."""
-        consumer.write(self._body)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """It is written already."""
-
-    resumeProducing = stopProducing = pauseProducing
-
-
-def _after(headers: Headers) -> float:
-    """Seconds that a collector asks to be left alone for (RFC 9110, section 10.2.3), bounded; 0 if it does not."""
-    values = headers.getRawHeaders(b"retry-after", [])
-    text = values[0].decode("latin-1").strip() if len(values) == 1 else ""
-    if text.isascii() and text.isdecimal():
-        return min(_LONGEST_PAUSE, float(text[:9]))
-    try:
-        when = email.utils.parsedate_to_datetime(text)
-        return min(_LONGEST_PAUSE, max(0.0, when.timestamp() - time.time()))
-    except (ValueError, OverflowError):
-        return 0.0
 
 
 def _printable(text: str) -> str:
