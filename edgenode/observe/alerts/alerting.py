@@ -72,6 +72,7 @@ class Alerting:
         self._judged_to = Position()  # what is before was judged already, by another process
         self._saved_at = self._latest = float("-inf")
         self._changed = False
+        self._skipped = 0
         self._troubles: dict[str, str] = {}
 
     def start(self) -> None:
@@ -132,11 +133,22 @@ class Alerting:
         self._troubles.pop("read", None)
         for event, time in events_of(lines, self._now()):
             for each in self._watching:
-                if judged:
-                    each.recall(event, time)
-                else:
-                    self._changed |= each.take(event, time)
+                try:
+                    if judged:
+                        each.recall(event, time)
+                    else:
+                        self._changed |= each.take(event, time)
+                except Exception as error:  # one event, whatever it holds, is no reason to look at no other
+                    self._complain("take", f"[alert {each.name}] cannot look at an event: {error!r}")
+        self._look_for_gaps()
         return bool(lines)
+
+    def _look_for_gaps(self) -> None:
+        """Say that events were deleted before they were looked at, if any were."""
+        skipped = 0 if self._reader is None else self._reader.skipped
+        if skipped > self._skipped:
+            _log.warn("alerts: files of the journal were deleted, or unreadable, before they were looked at")
+        self._skipped = skipped
 
     def _lines(self) -> tuple[list[bytes], bool]:
         """The next lines, and whether they were judged before: either all of them were, or none.

@@ -222,6 +222,35 @@ def test_a_folder_in_which_nothing_can_be_done_holds_up_nothing(observe: Observe
     assert observed.post.heard == [("raised", "")]
 
 
+def test_an_event_that_cannot_be_looked_at_is_no_reason_to_look_at_no_other(
+    observe: Observe, logged: list[LogEvent], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither for this alert nor for another; it is logged, and not for each event."""
+    observed = observe(errors=alert(), others=alert())
+    broken = observed.watching[0]
+    take = broken.take
+    monkeypatch.setattr(broken, "take", lambda event, time: take(event, time) if event["status"] == 500 else 1 // 0)
+    observed.happens(*[event(observed.now, 501)] * 3, *[event(observed.now)] * 3)
+    assert [len(each.machine.raised) for each in observed.watching] == [1, 1]
+    assert sum("cannot look at an event" in str(each.get("reason")) for each in logged) == 1
+
+
+def test_files_that_were_deleted_before_they_were_looked_at_are_told(observe: Observe, logged: list[LogEvent]) -> None:
+    """In the log; what is there is looked at."""
+    observed = observe(errors=alert())
+    observed.happens(event(observed.now))
+    observed.passes(12.0)
+    observed.alerting.stop()
+    first = observed.journal.path
+    observed.journal.rotate(observed.now)
+    observed.journal.write(*[event(observed.now)] * 3)
+    first.unlink()
+    observed.start()
+    observed.passes(2.0)
+    assert observed.post.heard == [("raised", "")]
+    assert sum("were deleted, or unreadable" in str(each.get("log_format")) for each in logged) == 1
+
+
 def test_a_clock_that_is_set_back_does_not_stop_alerts(observe: Observe) -> None:
     """What was counted is forgotten; what is raised is resolved in its time."""
     observed = observe(errors=alert())
