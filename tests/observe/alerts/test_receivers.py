@@ -223,6 +223,21 @@ async def test_a_message_that_is_sent_again_can_be_recognised(pki: PKI) -> None:
     assert keys[0] == keys[1] != keys[2]
 
 
+async def test_a_message_of_a_thousand_incidents_arrives_whole(pki: PKI) -> None:
+    """By webhook, and by mail in lines that every server takes."""
+    incidents = tuple(Incident(f"{number:04} " + "é" * 250, NOW, number) for number in range(1000))
+    with Origin(pki, answering(TAKEN)) as receiver, pool_to(pki, receiver.port) as pool:
+        await WebhookSender(subject(), pool, lambda: NOW).send(Message(NOW, raised=incidents))
+        (request,) = receiver.requests
+    told = json.loads(request.partition(b"\r\n\r\n")[2])["incidents"]
+    assert [each["count"] for each in told] == list(range(1000))
+    with MailServer(pki) as server, pool_to(pki, server.port, stream=True) as pool:
+        await MailSender(subject(), partial(open_stream, pool)).send(Message(NOW, raised=incidents))
+        ((_, _, content),) = server.taken
+    read = email.message_from_bytes(content, policy=email.policy.default)
+    assert read.get_content().count("raised: ip.src") == 1000
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
