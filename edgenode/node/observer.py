@@ -45,8 +45,8 @@ LOCK = "observer.lock"
 _NICENESS = 10
 """The node needs the processor more."""
 
-_PATIENCE = 5
-"""Whole seconds that its end may take."""
+_PATIENCE = 10
+"""Whole seconds that its end may take: it takes one, but others may have the processor first."""
 
 _AGAIN = 0.2
 """Seconds between two tries to be the only one."""

@@ -25,8 +25,8 @@ _CHILD = "import sys; sys.path[:] = sys.argv[1:]; from edgenode.node.observer im
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 """Seconds until it is started again: twice as long each time, and the first again once it has lived the second."""
 
-_PATIENCE = 8.0
-"""Seconds that its end may take; by itself it gives up after five."""
+_PATIENCE = 12.0
+"""Seconds that its end may take; by itself it gives up after ten."""
 
 _LONGEST_LINE = 1 << 20
 

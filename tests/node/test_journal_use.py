@@ -162,10 +162,10 @@ def test_an_observer_ends_with_a_node_that_is_killed(tmp_path: pathlib.Path) -> 
             second.stdin.write(json.dumps(written) + "\n")
             second.stdin.flush()
             observer.stdin.close()
-            assert observer.wait(PATIENCE) == 0
+            assert observer.wait(2 * PATIENCE) == 0
             assert json.loads(second.stdout.readline()) == {"observer": {"pid": second.pid}}, "one after the other"
             second.send_signal(signal.SIGTERM)
-            second.wait(PATIENCE)
+            second.wait(2 * PATIENCE)
 
 
 async def test_lines_of_a_log_of_events_are_not_made_again(pki: PKI, origin: Origin, tmp_path: pathlib.Path) -> None:

@@ -187,7 +187,7 @@ def test_who_does_not_end_is_killed(observed: Observed) -> None:
     """After some seconds, and then the node has ended too."""
     observed.process.run(FIRST)
     ended: Deferred[Any] = observed.process.stop()
-    observed.reactor.advance(7.0)
+    observed.reactor.advance(11.0)
     assert observed.last.signals == []
     observed.reactor.advance(2.0)
     assert observed.last.signals == ["KILL"]
