@@ -264,10 +264,9 @@ def _journal(journal: Mapping[str, Any]) -> _Line:
 
 
 def _observer(process: Mapping[str, Any]) -> Iterator[_Line]:
-    """The process that observes the node is of interest only if it does not run, or has not run all the time."""
-    pid, starts = process["pid"], process["starts"]
-    if not pid or starts > 1:
-        yield _line(f"observer: {f'PID {pid}' if pid else 'none'}, started {starts} times", "" if pid else RED)
+    """The process that observes the node is of interest only if it does not run; reloads start it again, too."""
+    if not process["pid"]:
+        yield _line(f"observer: none, started {process['starts']} times", RED)
 
 
 def _observed(name: str, values: object) -> Iterator[_Line]:

@@ -105,7 +105,7 @@ ORDINARY = Status(
         },
         "exporters": {"siem": {"sent": 900, "set_aside": 0, "lost": 0, "behind_bytes": 4096, "last_error": ""}},
         "alerts": {"attack": {"raised": 0, "values": [], "receivers": {"mail": {"sent": 2, "waiting": 0}}}},
-        "observer": {"pid": 4712, "starts": 1},
+        "observer": {"pid": 4712, "starts": 2},
     },
 )
 
