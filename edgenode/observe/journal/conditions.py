@@ -229,6 +229,8 @@ def _contained(node: Node, listed: Sql) -> str | None:
     decode = latin1 if listed.octets else utf8
     texts = [decode(each) for each in constants if isinstance(each, bytes)]
     written = [literal(text) for text in texts if text is not None]
+    if len(written) == 1:  # by far the quicker
+        return f"list_contains({listed.text}, {written[0]})"
     return f"list_has_any({listed.text}, [{', '.join(written)}])" if written else "FALSE"
 
 

@@ -126,8 +126,9 @@ def _texts(found: RecordedField, many: bool) -> Sql:
     value = Sql(f"nullif({column('client')}, '')") if found.name == "ip.src" else FIELD_VALUES.get(found.name, Sql(""))
     if kind == IP and found.name != "ip.src":
         return Sql("")
-    if many and value.text:
-        return Sql(f"list_distinct({value.text})", value.octets, value.known)
+    if many:
+        distinct = found.name == "edge.tags" or not value.text
+        return value if distinct else Sql(f"list_distinct({value.text})", value.octets, value.known)
     return Sql(f"nullif({value.text}, '')", value.octets, value.known) if kind == BYTES and value.text else value
 
 

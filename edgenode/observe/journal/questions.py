@@ -71,6 +71,11 @@ class Question:
         return " AND ".join(reversed(parts)) or "TRUE"
 
     @property
+    def exact(self) -> bool:
+        """Whether the condition is never ``NULL``."""
+        return self.where is None or self.where.sql.exact
+
+    @property
     def keys(self) -> set[str]:
         """The keys of events that the expression looks at."""
         nodes = () if self.where is None else walk(self.where.root)
@@ -156,15 +161,18 @@ class OpenJournal:
             keys |= set(by.field.keys)
             known = f"coalesce({by.sql.known}, TRUE)" if by.sql.known else "TRUE" if by.sql.text else "FALSE"
             value = "NULL" if by.many or not by.sql.text else by.sql.text
-        told = f"SELECT ({condition}) AS sure, {known} AS known, {value} AS value FROM {source}"
-        rows = self._rows(f"SELECT *, count(*) FROM ({told} WHERE ({condition}) IS NOT FALSE) GROUP BY ALL")
+        told, only = "TRUE", condition
+        if not question.exact:
+            told, only = f"({condition})", f"({condition}) IS NOT FALSE"
+        found = f"SELECT {told} AS sure, {known} AS known, {value} AS value FROM {source} WHERE {only}"
+        rows = self._rows(f"SELECT *, count(*) FROM ({found}) GROUP BY ALL")
         total = sum(count for sure, _, _, count in rows if sure)
         groups: Counter[str] = Counter()
         if by is not None and by.many and by.sql.text:
             found = f"SELECT {by.values} AS value FROM {source} WHERE {condition} AND {known}"
             rows += [(True, True, *row) for row in self._rows(f"SELECT value, count(*) FROM ({found}) GROUP BY ALL")]
         for sure, is_known, found_value, count in rows:
-            if by is not None and sure and is_known and found_value is not None:
+            if by is not None and sure and is_known and found_value not in (None, ""):
                 groups[by.of_sql(found_value)] += count
         if any(sure is None or not is_known for sure, is_known, _, _ in rows):
             unknown = f"({condition}) IS NULL OR (({condition}) AND NOT {known})"
@@ -196,7 +204,7 @@ class OpenJournal:
         self, source: str, unknown: str, keys: set[str], condition: str
     ) -> Iterator[tuple[dict[str, Any], bool]]:
         """Events of which DuckDB cannot tell all, with the keys that tell, and whether they are asked about."""
-        columns = ", ".join(f"{literal(name)}: {quoted(name)}" for name in sorted(keys - {"time"})) or "'': 0"
+        columns = ", ".join(f"{literal(name)}: {quoted(name)}" for name in sorted(keys - {"time"}) or ["id"])
         self._run(f"SELECT epoch_us(time), to_json({{{columns}}}), ({condition}) FROM {source} WHERE {unknown}")
         count = 0
         while rows := self._connection.fetchmany(_AT_ONCE):
