@@ -94,8 +94,9 @@ class Rsyslog:
         (self.folder / "rsyslog.conf").write_text(
             CONFIGURATION.format(folder=self.folder, tls=tls, mode=mode, port=port, omfile="")
         )
+        (self.folder / "rsyslog.pid").unlink(missing_ok=True)  # of one that was killed
         command = [str(EXECUTABLE), "-n", "-f", "rsyslog.conf", "-i", str(self.folder / "rsyslog.pid")]
-        with (self.folder / "log").open("ab") as log:
+        with (self.folder / "log").open("wb") as log:
             self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
         listens = f" 0100007F:{port:04X} 00000000:0000 0A "
 
@@ -103,7 +104,7 @@ class Rsyslog:
             assert self._process is not None
             return self._process.poll() is not None or listens in pathlib.Path("/proc/net/tcp").read_text()
 
-        wait_for(ready, "rsyslogd listens")
+        wait_for(ready, "rsyslogd listens", 60)
         return self._process.poll() is None and "could not bind" not in (self.folder / "log").read_text()
 
     def kill(self) -> None:

@@ -26,6 +26,8 @@ from tests.support.node import PKI
 from tests.support.origins import Origin, answering
 from tests.support.pools import pool_to
 
+pytestmark = pytest.mark.deadline(120)  # a process starts, and it is not alone on the machine
+
 KEYS = S3(
     bucket=Word("events"), prefix="edge node/", access_key=Word("AKID"), secret_key=Secret("s3cret"),
     region=Word("eu-central-1"),

@@ -24,6 +24,8 @@ from tests.support.pools import pool_to
 from tests.support.rsyslog import Rsyslog, drivers, needs_rsyslog
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.deadline(120)  # a process starts, and it is not alone on the machine
+
 DRIVERS = [pytest.param(each, marks=needs_rsyslog, id=each or "tcp") for each in ("", *drivers())]
 
 
@@ -47,7 +49,7 @@ def sending(
 
 async def written(rsyslog: Rsyslog, count: int) -> list[dict[str, Any]]:
     """The messages, once there are as many; a batch is taken when it is read, and written a little later."""
-    await deferToThread(wait_for, lambda: len(rsyslog.messages()) >= count, f"{count} messages", 20)
+    await deferToThread(wait_for, lambda: len(rsyslog.messages()) >= count, f"{count} messages", 60)
     return rsyslog.messages()
 
 
