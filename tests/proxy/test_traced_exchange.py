@@ -209,6 +209,9 @@ def test_what_an_action_sets_does_not_stand_beside_ours(pki: PKI) -> None:
         found = traces(_lines(node.origin()))
         assert [name for name, _ in found] == [b"traceparent"]
         assert TRACE in found[0][1]
+        asks(node, "HTTP/1.1")
+        (parent,) = traces(_lines(node.origin()))
+        assert re.fullmatch(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-00", parent[1])
 
 
 def test_nominated_fields_are_of_one_hop(pki: PKI) -> None:

@@ -9,16 +9,20 @@ from __future__ import annotations
 import pathlib
 import textwrap
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 
 from edgenode import Record, Response
+from edgenode.model.trace import Trace
+from edgenode.model.websocket import WebSocketState
 from edgenode.node.traces_use import TracesUse
 from edgenode.observe.traces.sender import FAREWELL, PIECE, TRIES, Counts
 from edgenode.testing import SERVER, FakeOrigin, MemoryNode, OriginRequest, Sandbox, result_of
 from tests.support.certificates import write_pem
 from tests.support.collector import Seen, answer, read
+from tests.support.records import EXCHANGE, FakeRecord
 
 INI = """
 [traces]
@@ -191,6 +195,18 @@ def test_nothing_is_sent_of_what_is_not_sampled(sandbox: Sandbox) -> None:
         assert traced.collector.requests == []
         assert not traced.node.events[0]["trace"]["sampled"]
         assert traced.counts == Counts()
+
+
+def test_of_a_websocket_its_end_has_a_span(sandbox: Sandbox) -> None:
+    """And no message of it has one, though it may have an event."""
+    trace = Trace(b"a" * 32, b"b" * 16, b"01", True)
+    with Traced(sandbox) as traced:
+        sink: Any = traced.part.sink
+        for code in (None, 1000):
+            sink.record(FakeRecord(EXCHANGE, websocket=WebSocketState(1, 1, code), trace=trace))
+        traced.node.pass_time(6)
+        (span,) = traced.collector.spans
+        assert span.attributes["edgenode.websocket.code"] == 1000
 
 
 def test_a_full_batch_does_not_wait(sandbox: Sandbox) -> None:
