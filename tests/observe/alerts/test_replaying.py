@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime
 import pathlib
+import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import pytest
 
+from edgenode.__main__ import main
 from edgenode.config import ini, schema
 from edgenode.config.data import KINDS
 from edgenode.config.value_readers import Scope
@@ -126,3 +129,21 @@ def test_an_alert_of_the_example_is_raised_by_what_it_is_for(name: str) -> None:
 def test_every_alert_of_the_example_is_looked_at() -> None:
     """None is left out here."""
     assert examples().keys() == CASES.keys()
+
+
+def test_the_example_is_right_once_its_commands_have_run(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It has neither errors nor warnings."""
+    text = EXAMPLE.read_text(encoding="utf-8")
+    path = tmp_path / "examples" / "observe" / EXAMPLE.name
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for line in re.findall(r"^#   \$ python -m edgenode (pki .*)$", text, re.MULTILINE):
+        assert main(shlex.split(line)) == 0
+    for folder in re.findall(r"^#   \$ mkdir -p (.*)$", text, re.MULTILINE):
+        pathlib.Path(folder).mkdir()
+    capsys.readouterr()
+    assert main(["check", str(path)]) == 0
+    assert capsys.readouterr().out.endswith(", 0 warnings\n")
