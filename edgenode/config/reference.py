@@ -156,11 +156,10 @@ def _fields() -> Iterator[str]:
 
 
 def _event_fields() -> Iterator[str]:
-    """Those that rules have too in one table; the others one by one."""
+    """Those that rules have too are named; the others have a definition each."""
     shared = [each for each in RECORDED.values() if each.name in FIELDS.built_in]
-    yield ".. list-table:: Fields of rules that events hold\n   :header-rows: 1\n   :widths: 60 20 20\n"
-    for row in (("Field", "Type", "Header"), *((f"``{e.name}``", str(e.type), e.header) for e in shared)):
-        yield "\n".join(f"   {'*' if not place else ' '} - {cell}".rstrip() for place, cell in enumerate(row))
+    yield "Of the fields of rules events hold:\n"
+    yield from (f"- ``{e.name}``{f', if events have the header ``{e.header}``' if e.header else ''}" for e in shared)
     yield ""
     for each in RECORDED.values():
         if each.name not in FIELDS.built_in:

@@ -21,6 +21,9 @@ from edgenode.rules.language.functions import FUNCTIONS
 DOCS = pathlib.Path(__file__).parent.parent.parent / "docs"
 PAGES = sorted(DOCS.glob("*.[rm][sd]*"))
 KEYS = [f"[{cls.kind}] {key}" for cls in SECTIONS for key in schema.settings(cls)]
+KEYS += [
+    f"[{cls.kind}] {each.key} ({', '.join(words)})" for cls in SECTIONS for each, words in schema.keys_of_words(cls)
+]
 RELATIVE = re.compile(r"^(The same(?! as ``)|That |Those |Its |It |How:|For )|[Ll]ikewise")
 TITLE = re.compile(r"^(\S.*)\n([=~-])\2+$|^#+ (.*)$", re.MULTILINE)
 

@@ -125,7 +125,7 @@ class S3:
             try:
                 zstandard()
             except ImportError:
-                sentence = "Zstandard needs Python 3.14, or the package zstandard: pip install edgenode[zstd]"
+                sentence = "Zstandard needs Python 3.14, or the package zstandard: pip install zstandard"
                 found.append(("compression", sentence, False))
         return found
 

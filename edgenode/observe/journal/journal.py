@@ -13,7 +13,7 @@ from attrs import frozen
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Choice, Folder, Seconds, Size, setting
 
-_INSTALL = "pip install edgenode[journal]"
+_INSTALL = "pip install duckdb zstandard"
 
 
 @frozen
@@ -32,7 +32,7 @@ class Journal:
         "not sent yet, which is counted.",
         Size(10 * 1024**3),
     )
-    keep_time: Seconds = setting("How old events become; then they are deleted likewise.", Seconds(30 * 86400.0))
+    keep_time: Seconds = setting("How old events become; older ones are deleted.", Seconds(30 * 86400.0))
     compression: Annotated[str, Choice(("zstd", "gzip", "off"))] = setting(
         "How closed files are compressed. ``zstd`` needs the package ``zstandard`` before Python 3.14.", "zstd"
     )

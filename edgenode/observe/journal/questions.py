@@ -32,7 +32,7 @@ from edgenode.observe.journal.segments import parquet_files, segments
 from edgenode.observe.recorded_fields import RECORDED
 from edgenode.rules.language.nodes import FieldValue, walk
 
-MISSING = "questions to a journal need the package duckdb: pip install edgenode[journal]"
+MISSING = "questions to a journal need the package duckdb: pip install duckdb"
 
 _MEMORY = "2GB"
 _AT_ONCE = 2048

@@ -36,18 +36,18 @@ def test_bounds_go_together(keys: dict[str, Any], which: str) -> None:
 @pytest.mark.parametrize(
     ("missing", "keys", "expected"),
     [
-        ("duckdb", {}, [("parquet", "pip install edgenode[journal]; or parquet = no")]),
+        ("duckdb", {}, [("parquet", "pip install duckdb zstandard; or parquet = no")]),
         ("duckdb", {"parquet": False}, []),
         pytest.param(
             "zstandard",
             {},
-            [("compression", "pip install edgenode[journal]; or compression = gzip")],
+            [("compression", "pip install duckdb zstandard; or compression = gzip")],
             marks=pytest.mark.skipif(sys.version_info >= (3, 14), reason="Python has Zstandard itself"),
         ),
         ("zstandard", {"compression": "gzip"}, []),
     ],
 )
-def test_a_missing_package_is_an_error_that_names_the_extra(
+def test_a_missing_package_is_an_error_that_names_what_to_install(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     missing: str,
