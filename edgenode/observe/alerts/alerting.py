@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from edgenode.observe.alerts.watching import Watching, events_of
-from edgenode.observe.journal.reader import JournalReader, Position
+from edgenode.observe.journal.reader import JournalReader, Position, beginning
 
 FILE = "alerts.json"
 """Where it is kept how alerts stand, in the folder of the journal."""
@@ -156,7 +156,8 @@ class Alerting:
         :raises OSError: if the journal cannot be read.
         """
         if self._reader is None:
-            self._reader = self._open(self._folder, self._places[0][1] if self._places else None)
+            place = self._places[0][1] if self._places else beginning(self._folder, self._now())
+            self._reader = self._open(self._folder, place)
         before, end = self._reader.position, self._judged_to
         if before >= end:
             return self._reader.read(_AT_ONCE), False

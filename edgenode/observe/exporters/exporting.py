@@ -5,7 +5,6 @@ Law: each has its own place in the journal, its own pauses and its own failures;
 
 from __future__ import annotations
 
-import pathlib
 import time
 from typing import Any
 
@@ -15,30 +14,13 @@ from twisted.logger import Logger
 from edgenode.observe.exporters.delivery import Delivery
 from edgenode.observe.exporters.exporter import Exporter
 from edgenode.observe.exporters.set_aside import SetAside
-from edgenode.observe.journal.reader import JournalReader, Position
-from edgenode.observe.journal.segments import segments
+from edgenode.observe.journal.reader import JournalReader, Position, beginning
 from edgenode.observe.observing import Observing
 
 _TELL = 2.0
 """Seconds between two looks at how things stand."""
 
-_RECENT = 60.0
-"""Seconds; so long a node may take until its observer works."""
-
 _log = Logger()
-
-
-def beginning(folder: pathlib.Path, now: float) -> Position:
-    """Where an exporter begins that has never been here: with the file that is being written, or the first of the last
-    minute, so that it sends what the node has done since its start, but not what is old.
-
-    :param now: seconds since the epoch.
-    """
-    found = segments(folder)
-    recent = [number for number, each in found.items() if each.began.timestamp() > now - _RECENT]
-    last = max(found, default=0)
-    behind = last + 1 if last and found[last].compressed else last
-    return Position(min(recent, default=behind))
 
 
 class Exporting:

@@ -26,6 +26,9 @@ _AT_ONCE = 1 << 20
 
 _LINE_END = b"\n"
 
+_RECENT = 60.0
+"""Seconds; so long a node may take until its observer works."""
+
 _log = Logger()
 
 
@@ -57,6 +60,19 @@ class Position:
             case {"segment": int(segment), "offset": int(offset)} if segment >= 0 and offset >= 0:
                 return cls(segment, offset)
         raise ValueError("this is no position in a journal")
+
+
+def beginning(folder: pathlib.Path, now: float) -> Position:
+    """Where a reader begins that has never been here: with the file that is being written, or the first of the last
+    minute, so that it has what the node has done since its start, but not what is old.
+
+    :param now: seconds since the epoch.
+    """
+    found = segments(folder)
+    recent = [number for number, each in found.items() if each.began.timestamp() > now - _RECENT]
+    last = max(found, default=0)
+    behind = last + 1 if last and found[last].compressed else last
+    return Position(min(recent, default=behind))
 
 
 class JournalReader:

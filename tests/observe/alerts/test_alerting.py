@@ -60,6 +60,16 @@ def test_events_of_a_journal_raise_an_alert_and_their_end_resolves_it(observe: O
     assert observed.alerting.state()["errors"]["receivers"]["origin hooks"]["sent"] == 2
 
 
+def test_what_a_node_has_done_while_its_first_observer_started_counts(observe: Observe) -> None:
+    """A process that no other was before begins with the file that is written."""
+    observed = observe(errors=alert())
+    observed.alerting.stop()
+    (observed.folder / FILE).unlink()
+    observed.journal.write(*[event(observed.now)] * 3)
+    observed.start()
+    assert observed.post.heard == [("raised", "")]
+
+
 def test_each_value_is_raised_by_itself(observe: Observe) -> None:
     """And several that are raised at once stand in one message."""
     observed = observe(errors=alert(by=BY_CLIENT))

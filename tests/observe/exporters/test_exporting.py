@@ -13,11 +13,11 @@ import pytest
 from attrs import define, evolve, field
 
 from edgenode.observe.exporters.exporter import Exporter
-from edgenode.observe.exporters.exporting import Exporting, beginning
+from edgenode.observe.exporters.exporting import Exporting
 from edgenode.observe.exporters.set_aside import FOLDER
 from edgenode.observe.journal.journal import Journal
 from edgenode.observe.journal.positions import Positions
-from edgenode.observe.journal.reader import Position
+from edgenode.observe.journal.reader import Position, beginning
 from edgenode.observe.journal.segments import Segment
 from edgenode.observe.observing import Observing
 from tests.observe.exporters.support import Received, event_line, exporter, page
