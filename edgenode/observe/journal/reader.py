@@ -6,6 +6,7 @@ before it was read is counted, and holds nobody up.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pathlib
@@ -110,8 +111,10 @@ class JournalReader:
 
     @property
     def behind(self) -> int:
-        """Bytes that are still to be read; of compressed segments, which nobody has waited for, as they are."""
-        self._look()
+        """Bytes that are still to be read; of compressed segments, which nobody has waited for, as they are. Of a folder
+        that cannot be read it is what was known last."""
+        with contextlib.suppress(OSError):
+            self._look()
         here = self.position.segment
         later = sum(size for number, size in self._sizes.items() if number > here)
         return later + max(0, self._sizes.get(here, 0) - self.position.offset)

@@ -1,7 +1,8 @@
 """The files of a journal: segments of lines, numbered for ever, of which the node appends to the last.
 
 Law: a segment is named when it begins and never renamed; it is closed once there is one with a higher number. So a
-place in the journal is a number and an offset, whatever is compressed or deleted meanwhile.
+place in the journal is a number and an offset, whatever is compressed or deleted meanwhile. Only a file is a segment:
+no pipe, folder or link that has the name of one.
 """
 
 from __future__ import annotations
@@ -88,13 +89,16 @@ def parquet_files(folder: pathlib.Path) -> Mapping[int, Segment]:
 
 def _numbered(folder: pathlib.Path, suffix: str = "") -> dict[int, Segment]:
     found: dict[int, Segment] = {}
-    for name in os.listdir(folder):
-        segment = Segment.named(folder / name)
-        if segment is None or (segment.path.suffix == ".parquet") != (suffix == ".parquet"):
-            continue
-        known = found.get(segment.number)
-        if known is None or known.compressed:
-            found[segment.number] = segment
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            segment = Segment.named(folder / entry.name)
+            if segment is None or (segment.path.suffix == ".parquet") != (suffix == ".parquet"):
+                continue
+            if not entry.is_file(follow_symlinks=False):  # to open a pipe could wait for ever
+                continue
+            known = found.get(segment.number)
+            if known is None or known.compressed:
+                found[segment.number] = segment
     return dict(sorted(found.items()))
 
 

@@ -289,3 +289,12 @@ def test_every_line_is_returned_once_and_in_order(
     assert found == data[:end].split(b"\n")[:-1]
     assert (reader.lost, reader.skipped) == (0, 0)
     reading.close()
+
+
+def test_how_far_it_is_behind_is_told_of_a_folder_that_has_gone(reading: Reading, writer: Writer) -> None:
+    """It is what was known last: whoever asks how an exporter stands is answered, and not raised at."""
+    reader = reading(writer.folder, Position())
+    writer.write(b"one\ntwo\n")
+    assert reader.behind == len(b"one\ntwo\n")
+    writer.folder.rename(writer.folder.with_name("elsewhere"))
+    assert reader.behind == len(b"one\ntwo\n")
