@@ -111,8 +111,9 @@ class JournalReader:
 
     @property
     def behind(self) -> int:
-        """Bytes that are still to be read; of compressed segments, which nobody has waited for, as they are. Of a folder
-        that cannot be read it is what was known last."""
+        """Bytes that are still to be read; of compressed segments, which nobody has waited for, as they are.
+
+        Of a folder that cannot be read it is what was known last."""
         with contextlib.suppress(OSError):
             self._look()
         here = self.position.segment

@@ -29,6 +29,8 @@ def _link_to_a_file(path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("make", [_pipe, pathlib.Path.mkdir, _link_to_nothing, _link_to_a_file])
 class TestWhatIsNoFile:
+    """Only a file is a segment."""
+
     def test_is_no_segment(self, make: Callable[[pathlib.Path], None], tmp_path: pathlib.Path) -> None:
         """A pipe, a folder or a link is neither a segment nor a Parquet file, whatever its name is."""
         (tmp_path / PARQUET).mkdir()
