@@ -7,27 +7,20 @@ rounds of one's figures beside the other's. No request is over a limit. The exit
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import pathlib
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from statistics import median
-
-from attrs import frozen
+from collections.abc import Iterator, Sequence
 
 if not __package__:  # run as a file
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+from bench.comparing import Compared, arguments, comparison, further, measure
 from bench.interpreters import Interpreter
 from bench.peers import HERE, Bench, Peer, bench
 from bench.processes import cores, free_port, running
-from bench.proxy import Row, complaints, run
-from bench.rounds import judged
-from bench.tables import table, verdict
-
-SCENARIO = "realvary"
+from bench.proxy import Row
 
 TWO_LIMITS = """
 [rate-limit address]
@@ -84,30 +77,8 @@ def peers(place: Bench, python: str, checkout: str, redis: int) -> Iterator[cont
         yield ours(REDIS, state + TWO_LIMITS + FLOW + ACL, "acl-profile = known")
 
 
-@frozen
-class Compared:
-    """What is compared.
-
-    :ivar what: one peer.
-    :ivar beside: the other.
-    :ivar measure: what of both.
-    :ivar most: what has to be kept.
-    :ivar unit: behind the figure.
-    """
-
-    what: str
-    beside: str
-    measure: Callable[[Row, Row], float]
-    most: float
-    unit: str
-
-
 def _cpu(row: Row, base: Row) -> float:
     return row.cpu / base.cpu
-
-
-def _further(row: Row, base: Row) -> float:
-    return row.cpu - base.cpu
 
 
 def _slower(row: Row, base: Row) -> float:
@@ -117,60 +88,16 @@ def _slower(row: Row, base: Row) -> float:
 
 COMPARED = (
     Compared(ALL, FILTERS, _cpu, 1.5, "x CPU"),
-    Compared(REDIS, ALL, _further, 25.0, "µs more"),
+    Compared(REDIS, ALL, further, 25.0, "µs more"),
     Compared(LIMITS, NGINX, _slower, 3.5, "x slower"),
     Compared(LIMITS, NGINX, _cpu, 3.5, "x CPU"),
 )
 
 
-def figure(rows: Sequence[Row], compared: Compared) -> float | None:
-    """The median over the rounds; ``None`` if a peer was not measured."""
-    base = {row.round: row for row in rows if row.peer == compared.beside and row.report.requests}
-    found = [
-        compared.measure(row, base[row.round])
-        for row in rows
-        if row.peer == compared.what and row.round in base and row.report.requests
-    ]
-    return median(found) if found else None
-
-
-def comparison(rows: Sequence[Row]) -> tuple[str, bool]:
-    """The table to print, and whether all limits are kept."""
-    together = judged(rows)
-    lines, kept = [], True
-    for name in dict.fromkeys(row.peer for row in rows):
-        mine = [row for row in together if row.peer == name]
-        wrong = complaints(mine, SCENARIO)
-        each = median(row.report.requests / row.report.seconds for row in mine)
-        lines.append([name, f"{median(row.cpu for row in mine):.1f}", f"{each:.0f}", "; ".join(wrong)])
-        kept = kept and not wrong
-    judgements = []
-    for pair in COMPARED:
-        found = figure(together, pair)
-        good = found is not None and found <= pair.most
-        told = "not measured" if found is None else f"{found:.2f} {pair.unit}"
-        judgements.append([f"{pair.what} beside {pair.beside}", told, f"{pair.most:g}", verdict(good)])
-        kept = kept and (good or (found is None and pair.what == REDIS))
-    own = table(["peer", "µs a request", "requests/s", ""], lines)
-    return f"{own}\n\n{table(['compared', 'is', 'at most', ''], judgements)}", kept
-
-
-def arguments() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Measure what counting costs.")
-    parser.add_argument("--python", default=sys.executable, help="the Python that runs the node (default: this one)")
-    parser.add_argument("--checkout", default=HERE.parent, help="the node's code (default: the checkout of this file)")
-    parser.add_argument("--rounds", type=int, default=5, help="how often everything is run in turn (default: 5)")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of each run (default: 3)")
-    parser.add_argument("--warming", type=float, default=0.5, help="seconds before each run that do not count (0.5)")
-    return parser
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the comparison, and return the exit status."""
-    options = arguments().parse_args(argv)
+    options = arguments("Measure what counting costs.").parse_args(argv)
     print(Interpreter.of(options.python), flush=True)
-    rows = []
     with contextlib.ExitStack() as stack:
         place = stack.enter_context(bench())
         redis = 0
@@ -179,13 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             command = ["redis-server", "--port", str(redis), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
             stack.enter_context(running(command, cores()[1], redis, place.folder / "redis.log"))
         several = [stack.enter_context(peer) for peer in peers(place, options.python, options.checkout, redis)]
-        for number in range(options.rounds):
-            turn = number % len(several)
-            rows += [
-                run(place, peer, SCENARIO, number, options.seconds, options.warming)
-                for peer in several[turn:] + several[:turn]
-            ]
-    text, kept = comparison(rows)
+        rows = measure(place, several, options)
+    text, kept = comparison(rows, COMPARED, (REDIS,))
     print(f"\nMedians of {options.rounds} rounds\n{text}")
     return 0 if kept else 1
 

@@ -34,15 +34,17 @@ class Peer:
     :ivar name: how it is called.
     :ivar port: where it listens.
     :ivar pid: its first process.
+    :ivar alone: whether what its further processes do does not count.
     """
 
     name: str
     port: int
     pid: int
+    alone: bool = False
 
     def cpu(self) -> float:
-        """Seconds of CPU time that all of its processes have had."""
-        return cpu_seconds(self.pid)
+        """Seconds of CPU time that all of its processes have had, or the first alone."""
+        return cpu_seconds(self.pid, self.alone)
 
     def kept_waiting(self) -> float:
         """Seconds in which it was ready to run, and its core did something else."""

@@ -95,10 +95,13 @@ def tree(pid: int) -> list[int]:
     return found
 
 
-def cpu_seconds(pid: int) -> float:
-    """The CPU time, user's and system's, that a process and its descendants have had."""
+def cpu_seconds(pid: int, alone: bool = False) -> float:
+    """The CPU time, user's and system's, that a process has had, and its descendants.
+
+    :param alone: without these.
+    """
     ticks = 0
-    for each in tree(pid):
+    for each in [pid] if alone else tree(pid):
         with contextlib.suppress(OSError):
             fields = pathlib.Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])

@@ -4,6 +4,7 @@
 #   PY       the Python to use (python3)                                   FILTERS  active global filters (10)
 #   CHECKOUT the node's code (the checkout that this file is in)            ECHO     its port of gRPC, WebSocket
 #   MORE     a file with further sections                                   KEYS     further keys of the path map
+#   EVENTS   where events go (events.jsonl)
 # Nothing is turned off for the measurement: strict reading, limits, deadlines, verification both ways, events to a file.
 set -euo pipefail
 port=${1:?usage: start.sh PORT ORIGIN_PORT}
@@ -11,7 +12,7 @@ origin=${2:?usage: start.sh PORT ORIGIN_PORT}
 pki=${PKI:?the folder of the certificates}
 here=${CHECKOUT:-$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)}
 run=${RUN:?a folder for the files of this run}/edgenode-$port
-mkdir -p "$run"
+mkdir -p "$run/journal"
 cd "$run"
 rm -f events.jsonl
 
@@ -51,7 +52,7 @@ http2=$(grep -qs max_streams "$here"/edgenode/proxy/origin/origin.py && echo 'h2
     cat <<INI
 [edge]
 name   = bench
-events = events.jsonl
+events = ${EVENTS:-events.jsonl}
 $(grep -q access_log "$here/edgenode/config/edge.py" && echo 'access-log = off')
 
 [listener bench]

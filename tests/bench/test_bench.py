@@ -13,7 +13,20 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from bench import counters, fairness, idle, interpreters, limits, processes, proxy, reload, rules, site
+from bench import (
+    comparing,
+    counters,
+    fairness,
+    idle,
+    interpreters,
+    limits,
+    observe,
+    processes,
+    proxy,
+    reload,
+    rules,
+    site,
+)
 from bench.load import Report
 from bench.peers import bench
 from bench.tables import table
@@ -68,10 +81,17 @@ def test_limits_not_kept(measured: dict[str, list[float]]) -> None:
 def test_what_counting_costs_is_beside_the_node_without_it(everything: float, kept: bool) -> None:
     """A node without Redis on the machine is judged without; everything else has to be kept."""
     measured = rows(nginx_limits=[40.0], filters=[100.0], filters_limits=[110.0], filters_limits_acl_flow=[everything])
-    text, good = limits.comparison(measured)
+    text, good = comparing.comparison(measured, limits.COMPARED, (limits.REDIS,))
     assert good is kept
     assert f"{everything / 100:.2f} x CPU" in text
     assert "not measured" in text
+
+
+@pytest.mark.parametrize(("seen", "kept"), [(102.0, True), (104.0, False)])
+def test_what_it_costs_to_be_seen_is_beside_a_log_of_events(seen: float, kept: bool) -> None:
+    """In the node's own process: what its observer takes is printed, and not judged."""
+    measured = rows(no_events=[80.0], events=[100.0], journal_metrics=[seen], with_observer=[150.0])
+    assert comparing.comparison(measured, observe.COMPARED)[1] is kept
 
 
 @pytest.mark.parametrize("failure", [{"errors": 1}, {"refused": 7}, {"repeated": 1}, {"requests": 0}])
