@@ -111,7 +111,7 @@ class JournalUse:
         writer, observer = self._writer, self._observer
         own = {
             "segment": 0 if writer.segment is None else writer.segment.number,
-            "written": writer.log.written,
+            "written": writer.log.events,
             "dropped": writer.log.lost,
             "fault": writer.fault,
         }

@@ -60,6 +60,7 @@ class EventLog:
     :ivar copies: other logs, which are given the lines that are made of records here.
     :ivar lost: events that were lost.
     :ivar written: bytes that were written to the file that is open.
+    :ivar events: events that were written; one that was torn, and ended, as well.
     :raises OSError: if the file cannot be opened.
     """
 
@@ -81,7 +82,7 @@ class EventLog:
         self._unwritten: deque[bytes] = deque()
         self._size = 0
         self._torn = False
-        self.lost = self._logged = self.written = 0
+        self.lost = self._logged = self.written = self.events = 0
         self._complain_at = 0.0
 
     def record(self, record: Record) -> None:
@@ -215,6 +216,7 @@ class EventLog:
                 written = output.write(data)
                 self.written += written
                 self._size -= written
+                self.events += data.count(_LINE_END, 0, written)
                 self._torn = not data.endswith(_LINE_END, 0, written)
                 if written == len(data):
                     unwritten.popleft()

@@ -152,6 +152,7 @@ def test_events_are_written_in_order_and_none_is_left_at_the_end(tmp_path: pathl
     log.close()
     put(log, "4")
     assert path.read_text() == "1\n2\n3\n"
+    assert log.events == 3
     assert not clock.getDelayedCalls()
 
 
@@ -366,6 +367,7 @@ def test_a_line_that_is_written_in_parts_stays_one_line(tmp_path: pathlib.Path, 
     disk.room = 100
     clock.advance(0.2)
     assert path.read_text() == "123\n4567\n89\n"
+    assert log.events == 3
     log.close()
 
 
