@@ -152,6 +152,15 @@ def _acting(event: Event) -> bytes | None:
     return _text(next(proposing, None))
 
 
+_OF_BLOCKED = ("action", "mode", "status", "origin", "error")
+
+
+def _blocked(event: Event) -> bool:
+    action, mode, status, origin, error = (at(event, (key,)) for key in _OF_BLOCKED)
+    refused = (_number(status) or 0) >= 400 and origin is None and error is None
+    return refused and mode == "block" and bool(_text(action))
+
+
 _CERTIFICATE = tuple(
     name
     for name in FIELDS.built_in
@@ -242,6 +251,12 @@ _TABLE = (
         ("edge.origin.reused", "origin.reused"),
         ("edge.origin.certificate.asked", "origin.certificate.asked"),
         ("edge.origin.certificate.accepted", "origin.certificate.accepted"),
+    ),
+    RecordedField(
+        "edge.blocked", BOOL, _whole(_blocked),
+        "Whether rules have refused the request, whatever the name of their action is: one was taken, not in "
+        "``monitoring``; nothing was forwarded, nothing has failed, and the status is 400 or more.",
+        _OF_BLOCKED,
     ),
     RecordedField(
         "edge.filter", BYTES, _whole(_acting),

@@ -98,11 +98,14 @@ WHOLE = FakeRecord(
     sent=7,
 )
 
+REFUSED = event_of(evolve(WHOLE, error=None, tries=0, status=403))
+
 AFTERWARDS = {
     "http.response.code": 200,
     "edge.id": b"0123456789abcdef0123456789abcdef",
     "edge.listener": b"public",
     "edge.action": b"block",
+    "edge.blocked": False,
     "edge.mode": b"block",
     "edge.filter": b"scripts",
     "edge.filters": (b"seen", b"scripts"),
@@ -142,6 +145,23 @@ def test_what_did_not_happen_is_missing() -> None:
         assert RECORDED[name].read(event) is None
     assert RECORDED["edge.filters"].read(event) == ()
     assert RECORDED["edge.error.kind"].read(event_of(evolve(WHOLE, error=ClientError(400, "no")))) is None
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "blocked"),
+    [
+        ({}, True),
+        ({"action": "teapot", "status": 444}, True),
+        ({"action": None}, False),
+        ({"mode": "monitoring"}, False),
+        ({"status": 302}, False),
+        ({"origin": {"name": "shop"}}, False),
+        ({"error": {"fault": "client", "status": 400, "reason": "no"}}, False),
+    ],
+)
+def test_what_rules_have_refused_is_blocked(otherwise: dict[str, Any], blocked: bool) -> None:
+    """Whatever the action is called; and what is only monitored, redirected, forwarded, or fails by itself is not."""
+    assert RECORDED["edge.blocked"].read({**REFUSED, **otherwise}) is blocked
 
 
 def test_an_event_of_the_state_has_its_own_fields_and_no_others() -> None:

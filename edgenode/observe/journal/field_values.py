@@ -164,6 +164,11 @@ _LISTS = {"san_dns": "sans.dns", "san_uri": "sans.uri", "san_email": "sans.email
 _REASONS, _ACTION = column("reasons"), column("action")
 _ACTING = those(_REASONS, f"x['action'] = nullif({_ACTION}, '')")
 
+_BLOCKED = (
+    f"coalesce({_ACTION}, '') <> '' AND coalesce({column('mode')}, '') = 'block'"
+    f" AND coalesce({column('status')} >= 400, FALSE) AND {column('origin')} IS NULL AND {column('error')} IS NULL"
+)
+
 
 def _of_reasons(key: str) -> Sql:
     return Sql(those(each(_REASONS, f"x[{literal(key)}]"), "x <> ''"))
@@ -227,6 +232,7 @@ FIELD_VALUES: Mapping[str, Sql] = {
     "edge.tls_client_auth.chain_length": Sql(
         f"CASE WHEN {_NOBODY} THEN 0 ELSE 1 + CASE WHEN {_CHAINS[0]} > 0 THEN {_CHAINS[0]} ELSE {_CHAINS[1]} END END"
     ),
+    "edge.blocked": Sql(f"CASE WHEN {column('listener')} IS NOT NULL THEN {_BLOCKED} END"),
     "edge.filter": Sql(f"nullif({_ACTING}[1]['filter'], '')"),
     "edge.filters": _of_reasons("filter"),
     "edge.annotations": _of_reasons("annotation"),

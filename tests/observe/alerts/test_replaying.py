@@ -95,6 +95,10 @@ def _refused(status: int) -> dict[str, Any]:
     return event(EPOCH, 403, error={"fault": "client", "status": status, "reason": "x"})
 
 
+def _acted_on(mode: str) -> dict[str, Any]:
+    return event(EPOCH, 403, action="teapot", mode=mode, origin=None, error=None)
+
+
 CASES: dict[str, tuple[Callable[[], list[dict[str, Any]]], Callable[[], list[dict[str, Any]]], str]] = {
     "failures": (
         lambda: [event(EPOCH)] * 6 + [event(EPOCH, 200)] * 60,
@@ -102,7 +106,7 @@ CASES: dict[str, tuple[Callable[[], list[dict[str, Any]]], Callable[[], list[dic
         "",
     ),
     "refused-certificates": (lambda: [_refused(495)] * 21, lambda: [_refused(494)] * 100, "192.0.2.1"),
-    "blocked": (lambda: [event(EPOCH, 403, action="block")] * 501, lambda: [event(EPOCH, 403, action=None)] * 501, ""),
+    "blocked": (lambda: [_acted_on("block")] * 501, lambda: [_acted_on("monitoring")] * 501, ""),
     "scanners": (lambda: [_held("dynamic-rule scanners")], lambda: [_held("admin")], "192.0.2.7"),
     "expiring-certificates": (
         lambda: [event(EPOCH, 200, certificate=_certificate(13))],

@@ -194,6 +194,7 @@ def test_a_literal_is_quoted_whatever_is_in_it(database: Any, text: str) -> None
 @pytest.mark.parametrize(
     "text",
     [
+        "edge.blocked",
         'edge.action == "block"', "http.response.code >= 500", 'any(edge.tags[*] == "bot")', 'edge.filter in {"a" "b"}',
         'http.user_agent contains "curl"', 'starts_with(http.request.headers["user-agent"][0], "curl")',
         'not all(edge.filters[*] ne "x")', "cf.tls_client_auth.cert_verified", "edge.duration ge 1000000",
