@@ -116,7 +116,8 @@ class JournalUse:
             "fault": writer.fault,
         }
         process = {"pid": observer.pid, "starts": observer.starts}
-        return {**self.told, "journal": {**self.told.get("journal", {}), **own}, "observer": process}
+        told = {name: self._present(name, value) for name, value in self.told.items()}
+        return {**told, "journal": {**told.get("journal", {}), **own}, "observer": process}
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
@@ -140,6 +141,12 @@ class JournalUse:
         if observed != self._observed:
             self._observed = observed
             self._observer.run(configuration.written_as)
+
+    def _present(self, name: str, told: Any) -> Any:
+        """What is told of sections, without those that are in the configuration no more."""
+        assert self._configuration is not None
+        sections = {"exporters": self._configuration.exporters, "alerts": self._configuration.alerts}.get(name)
+        return told if sections is None else {each: value for each, value in told.items() if each in sections}
 
     def _hear(self, told: Mapping[str, Any]) -> None:
         """Take what the observer tells; within an object too, the last of a name is what holds."""

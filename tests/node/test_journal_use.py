@@ -108,6 +108,20 @@ async def test_a_reload_that_changes_the_journal_is_followed(pki: PKI, origin: O
     assert len(lines(tmp_path / "b")) == 3
 
 
+async def test_what_a_reload_takes_out_is_told_no_more(pki: PKI, origin: Origin, tmp_path: pathlib.Path) -> None:
+    """Neither in the status nor in the metrics: nobody shall be woken for an exporter that there is not."""
+    siem = {"type": "webhook", "origin": "origin", "path": "/"}
+    silence = {"expression": "http.response.code ge 500", "threshold": "100 per 5m"}
+    with_both: Changes = {**kept(tmp_path), "exporter siem": siem, "alert silence": silence}
+    async with observed(pki, origin, with_both) as (node, journal):
+        await until(lambda: {"exporters", "alerts"} <= set(journal.told))
+        assert (set(journal.standing["exporters"]), set(journal.standing["alerts"])) == ({"siem"}, {"silence"})
+        await node.reload(origin, {**kept(tmp_path), "exporter siem": siem})
+        assert (set(journal.standing["exporters"]), set(journal.standing["alerts"])) == ({"siem"}, set())
+        await node.reload(origin, kept(tmp_path))
+        assert (set(journal.standing["exporters"]), set(journal.standing["alerts"])) == (set(), set())
+
+
 async def test_a_node_that_starts_again_goes_on(pki: PKI, origin: Origin, tmp_path: pathlib.Path) -> None:
     """Its journal too, also if the first life has not quite ended."""
     async with observed(pki, origin, kept(tmp_path)) as (node, journal):
