@@ -249,7 +249,7 @@ class OpenJournal:
             lines = segments(self.folder)
         except OSError as error:
             raise CannotAnswer(f"cannot read {self.folder}: {error.strerror}") from None
-        written = parquet_files(self.folder)
+        written = {number: each for number, each in parquet_files(self.folder).items() if _is_whole(each.path)}
         every = sorted({**lines, **written}.items())
         begins = [segment.began.timestamp() for _, segment in every]
         # What is in a segment is no later than the beginning of the next.
@@ -276,6 +276,18 @@ class OpenJournal:
             plain = path.suffix == ".jsonl" and b"\\ud" not in path.read_bytes()
             return copy if not plain and repair(path, copy) else path
         return path
+
+
+_MAGIC = b"PAR1"
+
+
+def _is_whole(path: pathlib.Path) -> bool:
+    """Whether a Parquet file begins and ends as one: of one that a disk has damaged the lines are asked instead."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        return size >= 2 * len(_MAGIC) and all(
+            os.pread(file.fileno(), len(_MAGIC), place) == _MAGIC for place in (0, size - len(_MAGIC))
+        )
 
 
 def _empty() -> str:

@@ -65,6 +65,14 @@ def test_each_event_is_counted_once(folder: pathlib.Path) -> None:
         assert journal.count(Question()).total == 6
 
 
+@pytest.mark.parametrize("damaged", [b"", b"garbage", b"PAR1 the end was cut"])
+def test_of_a_damaged_parquet_file_the_lines_are_asked(folder: pathlib.Path, damaged: bytes) -> None:
+    """It hides neither what stands in it nor what stands in others."""
+    (folder / "parquet" / FIRST.replace("jsonl", "parquet")).write_bytes(damaged)
+    with OpenJournal.opened(folder) as journal:
+        assert journal.count(Question()).total == 6
+
+
 def test_events_are_counted_by_the_filter_that_acted_and_by_all_that_matched(folder: pathlib.Path) -> None:
     """So that nobody takes one for the other."""
     where = EventExpression.from_text('edge.action == "block"')
