@@ -51,6 +51,9 @@ _PATIENCE = 10
 _AGAIN = 0.2
 """Seconds between two tries to be the only one."""
 
+_BEAT = 10.0
+"""Seconds between two times that the node is told that this process does not hang."""
+
 _log = Logger()
 
 
@@ -118,7 +121,7 @@ class Observer(Protocol):
             self._reactor,
             self.tell,
         )
-        self.tell({"observer": {"pid": os.getpid()}})
+        self._beat()
         for make in self._factories:
             try:
                 part = make(observing)
@@ -127,8 +130,15 @@ class Observer(Protocol):
             except Exception:
                 _log.failure("a part of the observer cannot be started")
 
+    def _beat(self) -> None:
+        self.tell({"observer": {"pid": os.getpid()}})
+        self._next_beat = self._reactor.callLater(_BEAT, self._beat)
+
     def stop(self) -> Deferred[Any]:
         """End the parts."""
+        if self._next_beat is not None:
+            self._next_beat.cancel()
+            self._next_beat = None
         stopped = [maybeDeferred(each.stop) for each in self._parts]
         for each in stopped:
             each.addErrback(lambda failure: _log.failure("a part of the observer could not be stopped", failure))

@@ -28,6 +28,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _PATIENCE = 12.0
 """Seconds that its end may take; by itself it gives up after ten."""
 
+_SILENCE = 60.0
+"""Seconds for which it may tell nothing: then it hangs, and is killed. By itself it tells something six times."""
+
 _LONGEST_LINE = 1 << 20
 
 _LEVELS = {level.name: level for level in LogLevel.iterconstants()}
@@ -134,12 +137,14 @@ class _Process(ProcessProtocol):
         self._died = died
         self._rest = b""
         self._kill: Any = None
+        self._silence: Any = None
         self.pid = 0
         self.ending: Deferred[None] | None = None
 
     def connectionMade(self) -> None:
         """It runs."""
         self.pid = self.transport.pid
+        self._silence = self._reactor.callLater(_SILENCE, self._hangs)
 
     def send(self, data: bytes) -> None:
         """Write to its standard input."""
@@ -153,12 +158,19 @@ class _Process(ProcessProtocol):
             self._kill = self._reactor.callLater(_PATIENCE, self._signal, "KILL")
         return self.ending
 
+    def _hangs(self) -> None:
+        self._silence = None
+        _log.error("the observer, PID {pid}, has told nothing for {seconds:g} s", pid=self.pid, seconds=_SILENCE)
+        self.transport.signalProcess("KILL")
+
     def _signal(self, name: str) -> None:
         self._kill = None
         self.transport.signalProcess(name)
 
     def outReceived(self, data: bytes) -> None:
         """Objects, one a line."""
+        if self._silence is not None:
+            self._silence.reset(_SILENCE)
         *lines, self._rest = (self._rest + data).split(b"\n")
         if len(self._rest) > _LONGEST_LINE:
             self._rest = b""
@@ -186,7 +198,8 @@ class _Process(ProcessProtocol):
 
     def processEnded(self, reason: Failure) -> None:
         """It has ended, and all that it has told was heard."""
-        if self._kill is not None:
-            self._kill.cancel()
-            self._kill = None
+        for call in (self._kill, self._silence):
+            if call is not None:
+                call.cancel()
+        self._kill = self._silence = None
         self._died(self, reason.getErrorMessage())

@@ -119,6 +119,21 @@ def test_it_is_handed_the_configuration(observed: Observed) -> None:
     assert (observed.process.pid, observed.process.starts) == (100, 1)
 
 
+def test_one_that_tells_nothing_for_a_minute_is_killed_and_started_again(observed: Observed) -> None:
+    """It hangs: nothing of the journal would be kept, sent or counted, and nobody would know."""
+    observed.process.run(FIRST)
+    observed.reactor.advance(59.0)
+    observed.last.protocol.outReceived(b'{"observer": {"pid": 100}}\n')
+    observed.reactor.advance(59.0)
+    assert observed.last.signals == []
+    with capturedLogs() as logged:
+        observed.reactor.advance(1.0)
+    assert "the observer, PID 100, has told nothing for 60 s" in [*map(formatEvent, logged)]
+    assert observed.last.signals == ["KILL"]
+    observed.reactor.advance(1.0)
+    assert observed.process.pid == 101
+
+
 def test_another_configuration_is_another_process(observed: Observed) -> None:
     """It begins when the one before has ended: two would send everything twice."""
     observed.process.run(FIRST)
