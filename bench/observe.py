@@ -8,9 +8,11 @@ not kept.
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 
@@ -22,7 +24,7 @@ if not __package__:  # run as a file
 from bench.comparing import Compared, arguments, comparison, further, measure
 from bench.interpreters import Interpreter
 from bench.peers import HERE, Bench, Peer, bench
-from bench.processes import free_port
+from bench.processes import cores, free_port, tree
 
 NOTHING, EVENTS, SEEN, OBSERVER = "no-events", "events", "journal-metrics", "with-observer"
 
@@ -51,6 +53,15 @@ def scraped(port: int) -> Iterator[None]:
         thread.join()
 
 
+def put_apart(peer: Peer) -> None:
+    """Have what a peer has started run on the core of the load generator, where it takes nothing from any peer."""
+    deadline = time.monotonic() + 30.0
+    while not (started := tree(peer.pid)[1:]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for pid in started:
+        os.sched_setaffinity(pid, {cores()[1]})
+
+
 @contextlib.contextmanager
 def peers(place: Bench, python: str, checkout: str) -> Iterator[list[Peer]]:
     """The node three times, and the last once more with its observer."""
@@ -63,6 +74,7 @@ def peers(place: Bench, python: str, checkout: str) -> Iterator[list[Peer]]:
         events = stack.enter_context(place.script(EVENTS, start, python, CHECKOUT=code))
         keys = {"CHECKOUT": code, "EVENTS": "off", "MORE": str(more)}
         seen = stack.enter_context(place.script(SEEN, start, python, **keys))
+        put_apart(seen)
         stack.enter_context(scraped(admin))
         yield [nothing, events, evolve(seen, alone=True), evolve(seen, name=OBSERVER)]
 
