@@ -99,7 +99,7 @@ class Definition(docutils.parsers.rst.Directive):
 
 def test_the_reference_is_valid_restructuredtext(capsys: pytest.CaptureFixture[str]) -> None:
     """The command prints a page that docutils reads without a complaint."""
-    for name in ("key", "category", "field", "function"):
+    for name in ("key", "category", "field", "function", "recorded-field"):
         docutils.parsers.rst.directives.register_directive(name, Definition)
     assert command.main(["reference"]) == 0
     page = capsys.readouterr().out.replace(":ref:", "")
