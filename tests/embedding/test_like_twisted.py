@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import struct
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -25,10 +26,13 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, implementer
 
-from tests.support.node import PKI, Client, in_thread, ini, until
+from tests.support.node import PATIENCE, PKI, Client, in_thread, ini, until
 
 MUCH = 3_000_000
-"""Bytes that no socket takes at once."""
+"""Bytes that no socket takes at once, while nobody reads."""
+
+HELD = threading.Event()
+"""Set once a producer was paused, or has ended."""
 
 Seen = dict[str, Any]
 
@@ -214,6 +218,7 @@ class Push:
             self.finish()
 
     def finish(self) -> None:
+        HELD.set()
         self.scenario.transport.unregisterProducer()
         self.scenario.transport.loseConnection()
 
@@ -221,6 +226,7 @@ class Push:
         assert not self.paused
         self.paused = True
         self.scenario.seen["paused"] = True
+        HELD.set()
 
     def resumeProducing(self) -> None:
         assert self.paused
@@ -268,6 +274,16 @@ def counting(client: Client) -> tuple[int, str]:
     return size, client.ended
 
 
+def counting_late(client: Client) -> tuple[int, str]:
+    """It reads nothing before the producer was paused: else it might keep up with it."""
+    HELD.clear()
+    client.send(b"hello")
+    HELD.wait(PATIENCE)
+    size = len(client.rest())
+    client.tls.shutdown()
+    return size, client.ended
+
+
 class Produces(Scenario):
     """:cvar kind: of its producer."""
 
@@ -288,11 +304,13 @@ class Produces(Scenario):
 @scenario
 class PushUndeclared(Produces):
     kind, streaming = Push, True
+    client = staticmethod(counting_late)
 
 
 @scenario
 class PushDeclared(Produces):
     kind, streaming = DeclaredPush, True
+    client = staticmethod(counting_late)
 
 
 @scenario
