@@ -122,6 +122,7 @@ class AdminUse:
 
     def _tell(self, status: Status, accept: str) -> Deferred[Answer]:
         node = self._node
+        node.meter.settle()  # here, for the rest is done in a thread
         values = partial(gather, node.meter, status, self._loop_delay, ready=not node.unready)
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), _told, values, accept)
 

@@ -25,6 +25,7 @@ class MetricsUse:
     def renew(self, configuration: Configuration) -> None:
         """What is counted goes on across reloads; what a filter may do begins at 0, or the first time would be missed
         by whoever asks for an increase."""
+        self._meter.settle()
         self._meter.expect(_filters(configuration))
 
     def tell(self, happened: Happened) -> None:
@@ -34,7 +35,8 @@ class MetricsUse:
         """There is nothing to open."""
 
     def stop(self) -> None:
-        """Nor to close."""
+        """Nothing of the node's life is left to be counted."""
+        self._meter.settle()
 
 
 def _filters(configuration: Configuration) -> Iterator[FilterKey]:

@@ -61,7 +61,7 @@ class EdgeService(Service):
         The sinks of the configuration take them in either case.
     :param stages: stages of one's own, for every configuration: see :meth:`Configuration.pipeline`.
     :ivar ports: the port of each listener, by name; look them up again after a reload, and after a stop.
-    :ivar meter: what has been counted since it was made.
+    :ivar meter: what has been counted since it was made: ``settle`` it before you look.
     :ivar about: what :meth:`status` tells of its life; whoever reads the file for it says which, and what came of that.
     """
 

@@ -24,6 +24,7 @@ def test_a_node_counts_requests_and_handshakes_across_reloads(sandbox: Sandbox) 
             reloaded = node.service.reload(sandbox.configuration("[origin other]\nservers = http://192.0.2.81:80\n"))
             node.settle()
             result_of(reloaded)
+        meter.settle()
         (counts,) = meter.requests.values()
         assert counts.count == 2
         ((ending, number),) = meter.handshakes.endings.items()
@@ -110,6 +111,7 @@ max-excess-connections     = 0
             with pytest.raises(Exception, match=r"."):
                 client.get("/")
             node.settle()
+        meter.settle()
         refused = sorted((group, result, str(why)) for _, group, result, why, _ in meter.handshakes.endings)
         assert refused == [
             ("", "failed", "unknown server name"),

@@ -34,6 +34,9 @@ MOST_SERVERS = 1_000
 _MOST_FOUND = 256
 """Filters, and servers, that are found at once for requests with the same labels."""
 
+_BATCH = 64
+"""Records that wait at the most. Each by itself, in a cache that the request has emptied, takes four times as long."""
+
 _OVER_THE_LIMIT = "over the limit: "
 
 _log = Logger()
@@ -133,6 +136,7 @@ class Meter:
         self.origins: dict[tuple[str, str | None], OriginCounts] = {}
         self.messages: dict[tuple[str, str], tuple[int, int]] = {}
         self.failed = 0
+        self._waiting: list[Record] = []
 
     def expect(self, filters: Iterable[FilterKey]) -> None:
         """Know of the filters of another configuration before they match, so that they are told with 0: as many as
@@ -144,6 +148,18 @@ class Meter:
                 self.filters.setdefault(each, [0])
 
     def record(self, record: Record) -> None:
+        """Take the record of an exchange, which is counted with others."""
+        self._waiting.append(record)
+        if len(self._waiting) >= _BATCH:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count what waits: before somebody looks, and before what the records hold would be kept for them alone."""
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            self.count(each)
+
+    def count(self, record: Record) -> None:
         """Count what has become of an exchange."""
         try:  # all of it in one function: each call would take a tenth of its time
             exchange, decision, error = record.exchange, record.decision, record.error

@@ -35,6 +35,7 @@ class _Counts:
     @classmethod
     def of(cls, meter: Meter, now: float) -> _Counts:
         """Those of a meter."""
+        meter.settle()
         statuses, actions, filters = Counter[str](), Counter[str](), Counter[str]()
         for (_, _, _, digit, action, mode), counts in meter.requests.items():
             statuses[f"{digit}xx"] += counts.count

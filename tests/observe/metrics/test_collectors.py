@@ -167,7 +167,7 @@ def test_whatever_was_counted_can_be_told_in_both_formats(several: list[FakeReco
     """No name, and no identifier, spoils the text; both say the same."""
     meter = Meter()
     for each in several:
-        meter.record(each)
+        meter.count(each)
     values = gather(meter, STATUS, ready=True)
 
     def ours(families: Any) -> set[tuple[str, tuple[tuple[str, str], ...], str]]:
@@ -194,9 +194,9 @@ def test_who_does_not_ask_for_openmetrics_gets_text(accept: str) -> None:
 def test_an_exemplar_that_openmetrics_does_not_allow_is_left_out() -> None:
     """It has at most 128 characters; an identifier of a trusted proxy may be longer."""
     meter = Meter()
-    meter.record(FakeRecord(EXCHANGE, identifier=b"a" * 119))
+    meter.count(FakeRecord(EXCHANGE, identifier=b"a" * 119))
     assert b"request_id" not in exposition(gather(meter, ready=True), OPENMETRICS)[1]
-    meter.record(FakeRecord(EXCHANGE, identifier=b"a" * 118))
+    meter.count(FakeRecord(EXCHANGE, identifier=b"a" * 118))
     assert b"request_id" in exposition(gather(meter, ready=True), OPENMETRICS)[1]
 
 
@@ -259,7 +259,7 @@ def test_the_table_has_each_family_once_and_the_reference_all_of_them() -> None:
 def test_promtool_finds_nothing_wrong() -> None:
     """With every family that there is."""
     meter = Meter()
-    meter.record(FakeRecord(EXCHANGE))
+    meter.count(FakeRecord(EXCHANGE))
     loop_delay = LoopDelay(MemoryReactor())
     text = exposition(gather(meter, STATUS, loop_delay, ready=True), "")[1]
     done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, check=False)

@@ -29,7 +29,7 @@ def metered(*several: FakeRecord) -> Meter:
     """A meter that has taken some records."""
     meter = Meter()
     for each in several:
-        meter.record(each)
+        meter.count(each)
     assert not meter.failed
     return meter
 
@@ -147,7 +147,7 @@ def test_a_handshake_that_failed_is_no_request() -> None:
     meter = Meter()
     meter.handshakes.done("public", "site", CLIENT)
     for each in several:
-        meter.record(each)
+        meter.count(each)
     assert not meter.requests
     assert meter.handshakes.endings == {
         ("public", "site", "verified", "", "CN=Clients"): 1,
@@ -191,10 +191,10 @@ def test_nothing_grows_without_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(20):
         reasons = (Reason("global-filters", f"filter {number}"),)
         error = ClientError(503, f"over the limit: {number}")
-        meter.record(
+        meter.count(
             FakeRecord(EXCHANGE, Decision(frozenset(), reasons), listener=f"{number}", server=f"{number}", error=error)
         )
-        meter.record(FakeRecord(EXCHANGE, listener=f"{number}", websocket=WebSocketState(1, 1, 1000, "client")))
+        meter.count(FakeRecord(EXCHANGE, listener=f"{number}", websocket=WebSocketState(1, 1, 1000, "client")))
         meter.handshakes.failed(f"{number}", "", "closed", None)
     for several in (meter.requests, meter.filters, meter.origins, meter.handshakes.endings, meter.messages):
         assert len(several) == 6
@@ -243,7 +243,7 @@ def test_what_is_found_at_once_is_of_the_same_labels(monkeypatch: pytest.MonkeyP
     monkeypatch.undo()
     meter = metered(FakeRecord(EXCHANGE, origin="before"))
     meter.expect(())
-    meter.record(FakeRecord(EXCHANGE, origin="after"))
+    meter.count(FakeRecord(EXCHANGE, origin="after"))
     assert [origin for origin, _ in meter.origins] == ["before", "after"]
 
 
@@ -251,6 +251,17 @@ def test_a_defect_is_counted_and_logged_once(flush_logged_errors: object) -> Non
     """A record that cannot be counted, such as an extension's, takes nothing from its exchange."""
     meter = Meter()
     for _ in range(3):
-        meter.record(None)  # type: ignore[arg-type]
+        meter.count(None)  # type: ignore[arg-type]
     assert meter.failed == 3
     assert len(flush_logged_errors(AttributeError)) == 1  # type: ignore[operator]
+
+
+def test_what_waits_is_counted_with_others_or_once_somebody_looks() -> None:
+    """Sixty-four at a time; none is left, and none counts twice."""
+    meter = Meter()
+    for _ in range(65):
+        meter.record(FakeRecord(EXCHANGE))
+    assert sum(each.count for each in meter.requests.values()) == 64
+    for _ in range(2):
+        meter.settle()
+        assert sum(each.count for each in meter.requests.values()) == 65
