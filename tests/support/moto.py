@@ -10,12 +10,12 @@ import ssl
 import subprocess
 import sys
 from importlib.util import find_spec
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
-from bench.processes import free_port
 from tests.support.certificates import SERVER, Issued, write_pem
+from tests.support.server_process import ServerProcess
 from tests.support.waiting import wait_for
 
 needs_moto = pytest.mark.skipif(
@@ -24,46 +24,25 @@ needs_moto = pytest.mark.skipif(
 """Marks a test that needs the server."""
 
 
-class Moto:
-    """A server; it ends with the block, and remembers nothing.
+class Moto(ServerProcess):
+    """A server, which remembers nothing.
 
-    :param folder: of its files.
     :param authority: of its certificate.
-    :ivar port: the port; the same when it starts again.
     """
 
     def __init__(self, folder: pathlib.Path, authority: Issued) -> None:
-        self.folder = folder
+        super().__init__(folder, "moto.log")
         sans = ["DNS:origin.test", "IP:127.0.0.1"]
         authority.issue("moto", eku=[SERVER], sans=sans).write(folder, "moto")
         write_pem(folder / "servers.pem", [authority])
-        self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        for _ in range(5):
-            port = self.port or free_port()
-            command = [shutil.which("moto_server") or f"{pathlib.Path(sys.executable).parent}/moto_server"]
-            command += ["-H", "127.0.0.1", "-p", str(port), "-c", "moto.pem", "-k", "moto.key"]
-            with (self.folder / "moto.log").open("ab") as log:
-                self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
-            wait_for(lambda port=port: self._ended or self._answers(port), "moto answers", 60)  # type: ignore[misc]
-            if not self._ended:
-                self.port = port
-                return
-        raise AssertionError((self.folder / "moto.log").read_text())
-
-    @property
-    def _ended(self) -> bool:
-        return self._process is not None and self._process.poll() is not None
+    def _started(self, port: int) -> bool:
+        command = [shutil.which("moto_server") or f"{pathlib.Path(sys.executable).parent}/moto_server"]
+        command += ["-H", "127.0.0.1", "-p", str(port), "-c", "moto.pem", "-k", "moto.key"]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
+        wait_for(lambda: self._ended or self._answers(port), "moto answers", 60)
+        return not self._ended
 
     def _answers(self, port: int) -> bool:
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -76,12 +55,6 @@ class Moto:
         with contextlib.closing(connection):
             connection.request(method, path, body)
             return connection.getresponse().status
-
-    def kill(self) -> None:
-        """End it at once."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
 
     def client(self, service: str = "s3") -> Any:
         """A client of boto3, which nobody asks who it is."""

@@ -7,11 +7,11 @@ import os
 import pathlib
 import shutil
 import subprocess
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
-from bench.processes import free_port
+from tests.support.server_process import ServerProcess
 from tests.support.waiting import wait_for
 
 EXECUTABLE = shutil.which("rsyslogd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
@@ -49,37 +49,18 @@ input(type="imtcp" port="{port}" address="127.0.0.1" ruleset="all")
 """
 
 
-class Rsyslog:
-    """A server; it ends with the block.
+class Rsyslog(ServerProcess):
+    """A server.
 
     :param folder: of its files; has ``origin.pem``, ``origin.key`` and ``servers.pem``, the authority of its clients.
     :param driver: of TLS, which then demands a client certificate of this name; empty for none.
     :param peer: the name.
-    :ivar port: the port; the same when it starts again.
     """
 
     def __init__(self, folder: pathlib.Path, driver: str = "", peer: str = "edge as a client") -> None:
-        self.folder = folder
+        super().__init__(folder, "log")
         self._driver = driver
         self._peer = peer
-        self.port = 0
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
-
-    def start(self) -> None:
-        """Start it, and wait until it listens."""
-        for _ in range(5):
-            port = self.port or free_port()
-            if self._started(port):
-                self.port = port
-                return
-        raise AssertionError((self.folder / "log").read_text())
 
     def _started(self, port: int) -> bool:
         tls = mode = ""
@@ -96,22 +77,15 @@ class Rsyslog:
         )
         (self.folder / "rsyslog.pid").unlink(missing_ok=True)  # of one that was killed
         command = [str(EXECUTABLE), "-n", "-f", "rsyslog.conf", "-i", str(self.folder / "rsyslog.pid")]
-        with (self.folder / "log").open("wb") as log:
+        with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
         listens = f" 0100007F:{port:04X} 00000000:0000 0A "
 
         def ready() -> bool:
-            assert self._process is not None
-            return self._process.poll() is not None or listens in pathlib.Path("/proc/net/tcp").read_text()
+            return self._ended or listens in pathlib.Path("/proc/net/tcp").read_text()
 
         wait_for(ready, "rsyslogd listens", 60)
-        return self._process.poll() is None and "could not bind" not in (self.folder / "log").read_text()
-
-    def kill(self) -> None:
-        """End it at once, without a word to anybody."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        return not self._ended and "could not bind" not in self._log.read_text()
 
     def stop(self) -> None:
         """End it in order."""

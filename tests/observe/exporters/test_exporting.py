@@ -137,8 +137,10 @@ async def test_one_receiver_does_not_hold_up_another(pki: PKI, tmp_path: pathlib
 
     with Origin(pki, receiver.behave) as origin, Origin(pki, silent) as other:
         several = {"x": (exporter(WEBHOOK), origin), "y": (exporter(WEBHOOK), other)}
-        async with exporting(pki, tmp_path, several):
-            await until(lambda: len(receiver.taken) == 20)
+        async with exporting(pki, tmp_path, several) as told:
+            await until(lambda: told and told[-1]["exporters"]["x"]["sent"] == 20)
+    assert len(receiver.taken) == 20
+    assert told[-1]["exporters"]["y"]["sent"] == 0
 
 
 async def test_what_is_refused_is_kept_for_people(pki: PKI, tmp_path: pathlib.Path) -> None:
@@ -193,5 +195,5 @@ async def test_positions_that_cannot_be_written_are_no_end(
     write(tmp_path, *range(3))
     with Origin(pki, answering(OK)) as origin:
         async with exporting(pki, tmp_path, {"x": (exporter(WEBHOOK), origin)}) as told:
-            await until(lambda: origin.requests)
-            await until(lambda: told)
+            await until(lambda: told and told[-1]["exporters"]["x"]["sent"] == 3)
+    assert Positions(tmp_path).get("exporter x") is None
