@@ -307,12 +307,8 @@ _NOT_RECORDED: Mapping[str, str] = {
 
 
 def _why_not(name: str) -> str:
-    prefix = name
-    while prefix:
-        if prefix in _NOT_RECORDED:
-            return _NOT_RECORDED[prefix]
-        prefix = prefix.rpartition(".")[0]
-    return "events do not hold it" if name in FIELDS else foreign_fields.why_not(name)
+    why = foreign_fields.why_not(name, _NOT_RECORDED)
+    return why or ("events do not hold it" if name in FIELDS else foreign_fields.why_not(name))
 
 
 EVENTS = Vocabulary(

@@ -12,6 +12,7 @@ import email.utils
 import gzip as gzip_format
 import re
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -106,7 +107,7 @@ class Answer:
 
 
 @frozen
-class HTTPReceiver:
+class HTTPReceiver(ABC):
     """What receivers have in common that are sent HTTP requests.
 
     :ivar node: the name of the node, which is no key of it.
@@ -142,12 +143,12 @@ class HTTPReceiver:
 
     # -- what each type has of its own --------------------------------------------------------------------------------
 
+    @abstractmethod
     def request(self, events: Sequence[Outgoing], now: float) -> HTTPRequest:
         """The request with which events are sent.
 
         :param now: seconds since the epoch.
         """
-        raise NotImplementedError
 
     def outcome(self, events: Sequence[Outgoing], answer: Answer) -> Outcome:
         """What an answer with a status of success says.

@@ -58,11 +58,14 @@ _REASONS: Mapping[str, str] = {
 }
 
 
-def why_not(name: str) -> str:
-    """Why there is no field of a name, if it is one of Cloudflare's; else empty."""
+def why_not(name: str, reasons: Mapping[str, str] = _REASONS) -> str:
+    """Why there is no field of a name; empty if that is not known.
+
+    :param reasons: by the name, or the beginning of it; those of Cloudflare's fields if absent.
+    """
     prefix = name
     while prefix:
-        if prefix in _REASONS:
-            return _REASONS[prefix]
+        if prefix in reasons:
+            return reasons[prefix]
         prefix = prefix.rpartition(".")[0]
     return ""
