@@ -9,22 +9,20 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from attrs import define, frozen
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, succeed
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
-from twisted.web.http_headers import Headers
 from zope.interface import implementer
 
-from edgenode.model.errors import InvalidValue, OriginError
 from edgenode.model.interfaces import IEventSink, Record
-from edgenode.observe.exporters.http import Body, authority, retry_after
+from edgenode.observe.exporters.backoff import Backoff
+from edgenode.observe.exporters.http import Answer, HTTPReceiver, HTTPRequest, HTTPSender
+from edgenode.observe.exporters.receiver import TAKEN, Outcome, Outgoing, Refused, Unavailable
 from edgenode.observe.traces.traces import Traces
-from edgenode.proxy.origin.agent import OriginAgent
-from edgenode.proxy.origin.bounded_body import BoundedBody, Incomplete, TooLarge
 from edgenode.proxy.origin.pool import OriginPool
 
 PIECE = 8
@@ -41,7 +39,6 @@ _AGAIN = frozenset((429, 502, 503, 504))
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 300.0
-_LARGEST_ANSWER = 64 * 1024
 _COMPLAINTS = 60.0
 """Seconds between two lines in the log about what is not taken."""
 
@@ -74,19 +71,34 @@ class Counts:
 
 
 @frozen
-class _Again(Exception):
-    """A batch was not taken, and may be later.
+class _Collector(HTTPReceiver):
+    """What takes spans.
 
-    :ivar after: when, seconds; 0 if nobody says it.
+    :ivar section: ``[traces]``.
+    :ivar heard: takes what it answers to those that it has taken.
     """
 
-    why: str
-    after: float = 0.0
+    section: Traces = field(kw_only=True)
+    heard: Callable[[bytes], None] = field(kw_only=True)
 
+    def request(self, events: Sequence[Outgoing], now: float) -> HTTPRequest:
+        """The request for a batch."""
+        (batch,) = events
+        return HTTPRequest(batch.line, {"content-type": "application/x-protobuf"})
 
-@frozen
-class _Refused(Exception):
-    why: str
+    def authorization(self) -> Mapping[str, str]:
+        """The token."""
+        token, name = self.section.read_token(), self.section.token_header.lower()
+        return {} if token is None else {name: f"{'Bearer ' if name == 'authorization' else ''}{token}"}
+
+    def refuses(self, answer: Answer) -> bool:
+        """Whether it never will be taken."""
+        return answer.status not in _AGAIN
+
+    def outcome(self, events: Sequence[Outgoing], answer: Answer) -> Outcome:
+        """It was taken; how much of it, the answer says."""
+        self.heard(answer.body)
+        return TAKEN
 
 
 @implementer(IEventSink)
@@ -118,7 +130,7 @@ class SpanSender:
         self._rejected = rejected
         self._reactor = reactor
         self._jitter = jitter
-        self._agent = OriginAgent(lambda: self.pool)
+        self._collector = _Collector(path=section.path, section=section, heard=self._taken)
         self._queue: deque[Record] = deque()
         self._timer: Any = None
         self._sending: Deferred[None] | None = None
@@ -235,73 +247,28 @@ class SpanSender:
 
     async def _deliver(self, body: bytes) -> None:
         """Send a batch until it is taken, or refused, or was sent often enough."""
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, self._jitter)
+        batch = Outgoing("", time.time(), {}, {}, body)
         for number in range(TRIES):
+            sender = HTTPSender(self._collector, self.pool, self._section.timeout)
             try:
-                answer = await Deferred.fromCoroutine(self._post(body)).addTimeout(self._section.timeout, self._reactor)
-            except _Again as error:
-                why, after = error.why, error.after
-            except _Refused as error:
-                self._lose(self._in_hand, error.why)
+                await sender.send([batch])
+            except Unavailable as error:
+                why, after = str(error), min(error.after, _LONGEST_PAUSE)
+            except Refused as error:
+                self._lose(self._in_hand, str(error))
                 return
-            except TimeoutError:
-                why, after = f"no answer within {self._section.timeout:g} s", 0.0
             else:
-                self._taken(answer)
                 return
             self.counts.fault = why
             if self._stopped or number + 1 == TRIES:
                 break
-            pause = _FIRST_PAUSE * 2**number * (1 + self._jitter()) / 2
             self._pausing = True
             try:
-                await deferLater(self._reactor, max(pause, min(after, _LONGEST_PAUSE)))
+                await deferLater(self._reactor, backoff.failed(after))
             finally:
                 self._pausing = False
         self._lose(self._in_hand, why)
-
-    async def _post(self, body: bytes) -> bytes:
-        """Send a batch once.
-
-        :returns: what the collector says of it.
-        :raises _Again: if it may be taken later.
-        :raises _Refused: if it will not.
-        """
-        try:
-            response = await self._agent.request(b"POST", self._uri(), self._headers(), Body(body))
-        except CancelledError:
-            raise
-        except InvalidValue as error:
-            raise _Again(error.sentence) from None
-        except Exception as error:
-            found = OriginError.of(error)
-            raise _Again(str(error) if found is None else found.reason) from None
-        answer = BoundedBody(_LARGEST_ANSWER)
-        response.deliverBody(answer)
-        try:
-            said = await answer.done
-        except (TooLarge, Incomplete):
-            said = b""
-        code = response.code
-        if code in _AGAIN:
-            raise _Again(f"the collector answers {code}", retry_after(response.headers, time.time()))
-        if not 200 <= code < 300:
-            raise _Refused(f"the collector answers {code}")
-        return said
-
-    def _uri(self) -> bytes:
-        scheme = "https" if self.pool.origin.servers[0].tls else "http"
-        return f"{scheme}://{authority(self.pool)}{self._section.path}".encode("ascii")
-
-    def _headers(self) -> Headers:
-        section = self._section
-        headers = Headers({b"content-type": [b"application/x-protobuf"], b"user-agent": [b"edgenode"]})
-        token = section.read_token()
-        if token is not None:
-            name = section.token_header.lower()
-            headers.addRawHeader(
-                name.encode("ascii"), f"{'Bearer ' if name == 'authorization' else ''}{token}".encode()
-            )
-        return headers
 
     def _taken(self, answer: bytes) -> None:
         self.counts.sent += self._in_hand

@@ -272,7 +272,7 @@ def test_what_may_be_taken_later_is_sent_again(sandbox: Sandbox, code: int) -> N
         traced.ask()
         traced.node.pass_time(5.1)
         assert len(traced.collector.requests) == 1
-        assert traced.counts.fault == f"the collector answers {code}"
+        assert traced.counts.fault == f"the receiver answers {code}"
         traced.node.pass_time(1.1)
         assert len(traced.collector.requests) == 2
         traced.node.pass_time(2.1)
@@ -299,7 +299,7 @@ def test_what_is_refused_is_not_sent_again(sandbox: Sandbox, code: int) -> None:
     with Traced(sandbox, said=status(code, headers=((b"location", b"https://elsewhere.test/"),))) as traced:
         traced.ask(2)
         traced.node.pass_time(60)
-        assert traced.counts == Counts(failed=2, fault=f"the collector answers {code}")
+        assert traced.counts == Counts(failed=2, fault=f"the receiver answers {code}")
         assert len(traced.collector.requests) == 1
         traced.ask()
         traced.node.pass_time(6)
