@@ -22,6 +22,7 @@ from typing import Any
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from edgenode.model.complaints import Complaints
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.net.poller import Timers
 from edgenode.observe.event_record import event_line
@@ -41,9 +42,6 @@ _MOST_UNWRITTEN = 4 * 1024 * 1024
 """Bytes kept for a reader that is slow; what comes then is dropped."""
 
 _LINE_END = b"\n"
-
-_COMPLAINTS = 60.0
-"""Seconds between two lines in the log about events that are lost."""
 
 _log = Logger()
 
@@ -83,7 +81,7 @@ class EventLog:
         self._size = 0
         self._torn = False
         self.lost = self._logged = self.written = self.events = 0
-        self._complain_at = 0.0
+        self._complaints = Complaints()
 
     def record(self, record: Record) -> None:
         """Take a record."""
@@ -239,12 +237,10 @@ class EventLog:
     def _drop(self, count: int, reason: str) -> bool:
         """Count events that are lost; whether that is logged at once."""
         self.lost += count
-        now = time.monotonic()
-        if now < self._complain_at:  # else whoever sends requests to a node with a full disk would fill its log too
-            return False
-        self._complain_at = now + _COMPLAINTS
-        self._complain(reason)
-        return True
+        due = self._complaints.due()
+        if due:
+            self._complain(reason)
+        return due
 
     def _complain(self, reason: str) -> None:
         self._logged = self.lost

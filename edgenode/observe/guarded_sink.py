@@ -16,11 +16,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from edgenode.model.complaints import Complaints
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.state.interface import Happened
-
-_COMPLAINTS = 60.0
-"""Seconds between two lines in the log about events that are lost."""
 
 _log = Logger()
 
@@ -44,9 +42,8 @@ class GuardedSink:
             raise TypeError(f"{name} is asked by its method record, and has none: {sink!r}")
         self.sink: Any = sink
         self._name = name
-        self._clock = clock
         self.lost = self._logged = 0
-        self._complain_at = float("-inf")
+        self._complaints = Complaints(clock)
 
     def record(self, record: Record) -> None:
         """Hand it on."""
@@ -79,8 +76,6 @@ class GuardedSink:
 
     def _failed(self, failure: Failure) -> None:
         self.lost += 1
-        now = self._clock()
-        if now >= self._complain_at:
-            self._complain_at = now + _COMPLAINTS
+        if self._complaints.due():
             self._logged = self.lost
             _log.failure("{count} events lost so far: {name} failed", failure, name=self._name, count=self.lost)

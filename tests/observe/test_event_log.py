@@ -17,6 +17,8 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
+from edgenode.model.complaints import Complaints
+from edgenode.observe import event_log
 from edgenode.observe.event_log import EventLog
 from tests.support.records import EXCHANGE, FakeRecord
 
@@ -59,7 +61,7 @@ def said() -> Iterator[list[str]]:
 def minutes(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Sets the time, in minutes, by which complaints are counted."""
     now = [0.0]
-    monkeypatch.setattr("edgenode.observe.event_log.time.monotonic", lambda: 1000 + now[0])
+    monkeypatch.setattr(event_log, "Complaints", lambda: Complaints(lambda: now[0]))
     return lambda minutes: now.__setitem__(0, minutes * 60)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from edgenode.model.complaints import Complaints
 from edgenode.observe.event_log import EventLog
 from edgenode.observe.journal.journal import Journal
 from edgenode.observe.journal.positions import Positions
@@ -29,9 +30,6 @@ _LOOK = 1.0
 
 _AGAIN = 10.0
 """Seconds between two tries to open a journal that could not be opened."""
-
-_COMPLAINTS = 60.0
-"""Seconds between two lines in the log about the same."""
 
 _log = Logger()
 
@@ -52,7 +50,7 @@ class JournalWriter:
         self._journal = Journal()
         self._lock: int | None = None
         self._next: Any = None
-        self._complain_at = 0.0
+        self._complaints = Complaints()
         self.log = EventLog(None, reactor)
         self.segment: Segment | None = None
         self.fault = ""
@@ -119,9 +117,7 @@ class JournalWriter:
 
     def _complain(self, sentence: str) -> None:
         self.fault = sentence
-        now = time.monotonic()
-        if now >= self._complain_at:
-            self._complain_at = now + _COMPLAINTS
+        if self._complaints.due():
             _log.error("the journal cannot be written: {sentence}", sentence=sentence)
 
 

@@ -18,6 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from edgenode.model.complaints import Complaints
 from edgenode.model.interfaces import IEventSink, Record
 from edgenode.observe.exporters.backoff import Backoff
 from edgenode.observe.exporters.http import Answer, HTTPReceiver, HTTPRequest, HTTPSender
@@ -39,8 +40,6 @@ _AGAIN = frozenset((429, 502, 503, 504))
 
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 300.0
-_COMPLAINTS = 60.0
-"""Seconds between two lines in the log about what is not taken."""
 
 _log = Logger()
 
@@ -136,7 +135,7 @@ class SpanSender:
         self._sending: Deferred[None] | None = None
         self._in_hand = 0
         self._pausing = self._stopped = False
-        self._complain_at = float("-inf")
+        self._complaints = Complaints()
 
     @property
     def waiting(self) -> int:
@@ -286,9 +285,7 @@ class SpanSender:
         self._complain(why)
 
     def _complain(self, why: str) -> None:
-        now = time.monotonic()
-        if now >= self._complain_at:
-            self._complain_at = now + _COMPLAINTS
+        if self._complaints.due():
             counts = self.counts
             _log.warn(
                 "traces: {sentence}; of {failed} requests so far spans were not taken, of {dropped} not even kept",

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from edgenode.model.complaints import Complaints
 from edgenode.model.exchange import Address
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.descriptors import DESCRIPTORS
@@ -40,9 +41,6 @@ _ACCEPTS = 16
 
 _BREATHER = 0.25
 """Seconds without accepting after the process has run short of descriptors, or of memory for sockets."""
-
-_COMPLAINTS = 60.0
-"""Seconds between two lines in the log about that."""
 
 _PASSING = (errno.ECONNABORTED, errno.EPROTO, errno.EPERM)
 """What says something of one connection only: its client has gone, or a firewall forbids it."""
@@ -79,7 +77,7 @@ class Port:
         self._take(listener, context)
         self.connections: set[ClientConnection] = set()
         self._breather: Any = None
-        self._complain_at = 0.0
+        self._complaints = Complaints(deadlines.clock)
         self._socket: socket.socket | None = None
         self._accepting = False
         self._empty: Deferred[None] | None = None
@@ -269,9 +267,7 @@ class Port:
 
     def _catch_breath(self, reason: str) -> None:
         """Accept no more until somebody departs, here or elsewhere in the process."""
-        now = self.deadlines.clock()
-        if now >= self._complain_at:
-            self._complain_at = now + _COMPLAINTS
+        if self._complaints.due():
             _log.error(
                 "{listener}: no more connections for now: {reason}", listener=self.context.listener, reason=reason
             )
