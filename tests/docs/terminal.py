@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import struct
@@ -27,6 +28,9 @@ SERVES = re.compile(
 SERVING = re.compile(r"listener \S+ on |listening on |starting on |Requests, as they come:|ACCEPT")
 PATIENCE = 30.0
 """Seconds until what serves must say so."""
+
+LONGEST = 120.0
+"""Seconds until any other must have ended."""
 
 
 def main(folder: pathlib.Path) -> None:
@@ -55,16 +59,23 @@ def _outcomes(shell: subprocess.Popen[str], folder: pathlib.Path, commands: list
             status = _until_it_serves(pid, log)
             yield {"status": status, "out": log.read_text(), "err": ""}
         else:
-            status = int(_answer(shell, f"{{ {line}\n}} >{out} 2>{err} </dev/null; echo $?"))
+            status = int(_answer(shell, f"{{ {line}\n}} >{out} 2>{err} </dev/null; echo $?") or _give_up(folder, line))
             yield {"status": status, "out": out.read_text(), "err": err.read_text()}
 
 
 def _answer(shell: subprocess.Popen[str], line: str) -> str:
+    """The line that a command prints; none if it does not end."""
     assert shell.stdin is not None
     assert shell.stdout is not None
     shell.stdin.write(f"{line}\n")
     shell.stdin.flush()
-    return shell.stdout.readline().strip()
+    ready, _, _ = select.select([shell.stdout], [], [], LONGEST)
+    return shell.stdout.readline().strip() if ready else ""
+
+
+def _give_up(folder: pathlib.Path, line: str) -> int:
+    said = "".join(f"\n{path.name}:\n{path.read_text()[-8000:]}" for path in sorted(folder.glob(".[eol]*[0-9rtu]")))
+    raise SystemExit(f"it does not end in {LONGEST:g} s: {line}{said}")
 
 
 def _until_it_serves(pid: str, log: pathlib.Path) -> int:

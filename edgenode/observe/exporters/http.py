@@ -1,7 +1,7 @@
 """Receivers that are sent HTTP requests: the keys that they have in common, and the exchange with one.
 
-Law: an answer counts only once it has been read to its end, and no more than was agreed is read of it. Redirects are
-not followed: who is sent events is the configuration's to say.
+Law: an answer counts only once it has been read to its end, unless its status is enough, and no more than was agreed is
+read of it. Redirects are not followed: who is sent events is the configuration's to say.
 """
 
 from __future__ import annotations
@@ -115,6 +115,9 @@ class HTTPReceiver(ABC):
 
     scheme: ClassVar[str] = "Bearer"
     """The authentication scheme of the token."""
+
+    needs_body: ClassVar[bool] = True
+    """Whether an answer counts only with its whole body; else its status is enough."""
 
     streams: ClassVar[bool] = False
     refusing: ClassVar[frozenset[int]] = _REFUSING
@@ -285,7 +288,12 @@ class HTTPSender:
         response = await self._agent.request(request.method, uri.encode("ascii"), headers, Body(request.body))
         whole = BoundedBody(receiver.most_answer(len(events)))
         response.deliverBody(whole)
-        data = await whole.done
+        try:
+            data = await whole.done
+        except (TooLarge, Incomplete):
+            if receiver.needs_body:
+                raise
+            data = b""
         return Answer(response.code, response.headers, data, retry_after(response.headers, now))
 
     def _request(self, events: Sequence[Outgoing], now: float) -> tuple[HTTPRequest, Mapping[str, str]]:

@@ -10,7 +10,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, succeed
@@ -76,6 +76,9 @@ class _Collector(HTTPReceiver):
     :ivar section: ``[traces]``.
     :ivar heard: takes what it answers to those that it has taken.
     """
+
+    needs_body: ClassVar[bool] = False
+    """Spans that were taken are not sent again because the answer has no end."""
 
     section: Traces = field(kw_only=True)
     heard: Callable[[bytes], None] = field(kw_only=True)
