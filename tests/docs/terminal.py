@@ -26,7 +26,7 @@ SERVES = re.compile(
     r"python examples/[\w/]+(?:site|endpoint|protocol)\.py)\b"
 )
 SERVING = re.compile(r"listener \S+ on |listening on |starting on |Requests, as they come:|ACCEPT")
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds until what serves must say so."""
 
 LONGEST = 120.0
@@ -56,10 +56,11 @@ def _outcomes(shell: subprocess.Popen[str], folder: pathlib.Path, commands: list
             log = folder / f".log{number}"
             log.touch()
             pid = _answer(shell, f"{line} >{log} 2>&1 </dev/null & echo $!")
-            status = _until_it_serves(pid, log)
+            status = _until_it_serves(pid, log) and _give_up(folder, line, PATIENCE)
             yield {"status": status, "out": log.read_text(), "err": ""}
         else:
-            status = int(_answer(shell, f"{{ {line}\n}} >{out} 2>{err} </dev/null; echo $?") or _give_up(folder, line))
+            ended = _answer(shell, f"{{ {line}\n}} >{out} 2>{err} </dev/null; echo $?")
+            status = int(ended or _give_up(folder, line, LONGEST))
             yield {"status": status, "out": out.read_text(), "err": err.read_text()}
 
 
@@ -73,9 +74,10 @@ def _answer(shell: subprocess.Popen[str], line: str) -> str:
     return shell.stdout.readline().strip() if ready else ""
 
 
-def _give_up(folder: pathlib.Path, line: str) -> int:
+def _give_up(folder: pathlib.Path, line: str, seconds: float) -> int:
+    """What stands behind it waits for what it has not done, and would wait for ever."""
     said = "".join(f"\n{path.name}:\n{path.read_text()[-8000:]}" for path in sorted(folder.glob(".[eol]*[0-9rtu]")))
-    raise SystemExit(f"it does not end in {LONGEST:g} s: {line}{said}")
+    raise SystemExit(f"it is not done in {seconds:g} s: {line}{said}")
 
 
 def _until_it_serves(pid: str, log: pathlib.Path) -> int:

@@ -150,7 +150,7 @@ def run(folder: pathlib.Path, lines: list[str]) -> list[dict[str, str | int]]:
     terminal = [sys.executable, "-m", "tests.docs.terminal", str(folder)]
     done = subprocess.run(
         [*_ALONE, *terminal],
-        input=json.dumps(lines), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False,
+        input=json.dumps(lines), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=480, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     outcomes: list[dict[str, str | int]] = json.loads(done.stdout)
