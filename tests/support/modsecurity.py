@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from attrs import field, frozen
 
@@ -66,6 +67,7 @@ class Asked:
     :ivar target: path and query.
     :ivar headers: names and values, Host among them, in their order.
     :ivar name: what is told of it if an answer is wrong.
+    :ivar version: that of HTTP, as in the request line.
     """
 
     method: str
@@ -73,6 +75,14 @@ class Asked:
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes = b""
     name: str = field(default="", eq=False)
+    version: str = "HTTP/1.1"
+
+    @property
+    def head(self) -> bytes:
+        """The request line and the fields, as they are sent."""
+        lines = [b"%s %s %s" % (self.method.encode(), self.target, self.version.encode())]
+        lines += [b"%s: %s" % each for each in self.headers]
+        return b"\r\n".join([*lines, b"", b""])
 
 
 @frozen
@@ -143,23 +153,28 @@ def _written(request: Asked) -> list[object]:
         return base64.b64encode(value).decode()
 
     headers = [[text(name), text(value)] for name, value in request.headers]
-    return [request.method, text(request.target), headers, text(request.body)]
+    version = request.version.removeprefix("HTTP/")
+    return [request.method, text(request.target), headers, text(request.body), version]
 
 
 def main(argv: Sequence[str]) -> None:
     """Answer the requests of standard input, one a line; what the process does."""
     import libmodsecurity
 
+    # Its stubs ask for texts; it takes bytes as they are.
+    new: Any = libmodsecurity.Transaction
     rules = libmodsecurity.RulesSet()
     if rules.load_from_uri(argv[0]) < 0:
         raise SystemExit(rules.get_parser_error())
     engine = libmodsecurity.ModSecurity()
     engine.set_log_callback(lambda line: None)
 
-    def judged(method: str, target: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> list[object]:
-        asked = libmodsecurity.Transaction(engine, rules)
+    def judged(
+        method: str, target: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes, version: str
+    ) -> list[object]:
+        asked = new(engine, rules)
         asked.process_connection("203.0.113.9", 50000, "192.0.2.1", 443)
-        asked.process_uri(target, method, "1.1")
+        asked.process_uri(target, method, version)
         for name, value in headers:
             asked.add_request_header(name, value)
         asked.process_request_headers()
@@ -175,9 +190,9 @@ def main(argv: Sequence[str]) -> None:
         return [list(dict.fromkeys(each.rule_id for each in messages if each.rule_id != LAST)), scores]
 
     for line in sys.stdin:
-        method, target, headers, body = json.loads(line)
+        method, target, headers, body, version = json.loads(line)
         decoded = [(base64.b64decode(name), base64.b64decode(value)) for name, value in headers]
-        answer = judged(method, base64.b64decode(target), decoded, base64.b64decode(body))
+        answer = judged(method, base64.b64decode(target), decoded, base64.b64decode(body), version)
         sys.stdout.write(json.dumps(answer) + "\n")
 
 
