@@ -35,6 +35,11 @@ class Compared:
     unit: str
 
 
+def times(row: Row, base: Row) -> float:
+    """How often the other's CPU time for each request goes into it."""
+    return row.cpu / base.cpu
+
+
 def further(row: Row, base: Row) -> float:
     """Microseconds more for each request."""
     return row.cpu - base.cpu
@@ -51,7 +56,9 @@ def figure(rows: Sequence[Row], compared: Compared) -> float | None:
     return median(found) if found else None
 
 
-def comparison(rows: Sequence[Row], pairs: Sequence[Compared], optional: Collection[str] = ()) -> tuple[str, bool]:
+def comparison(
+    rows: Sequence[Row], pairs: Sequence[Compared], optional: Collection[str] = (), scenario: str = SCENARIO
+) -> tuple[str, bool]:
     """The table to print, and whether all limits are kept.
 
     :param optional: the peers that need not have been measured.
@@ -60,7 +67,7 @@ def comparison(rows: Sequence[Row], pairs: Sequence[Compared], optional: Collect
     lines, kept = [], True
     for name in dict.fromkeys(row.peer for row in rows):
         mine = [row for row in together if row.peer == name]
-        wrong = complaints(mine, SCENARIO)
+        wrong = complaints(mine, scenario)
         each = median(row.report.requests / row.report.seconds for row in mine)
         lines.append([name, f"{median(row.cpu for row in mine):.1f}", f"{each:.0f}", "; ".join(wrong)])
         kept = kept and not wrong

@@ -6,6 +6,7 @@
  *        [-V count]                 so many different requests in turn: query, Referer and Traceparent
  *        [-D depth]                 so many requests in one write, whose responses are read before the next write
  *        [-B count]                 a POST whose body is so many chunks of one byte each
+ *        [-F file]              POSTs, whose bodies are those of a file in turn: a line with the length, the bytes, ...
  *        [-b address]               the source address of the first connection; each further one takes the next (of 200)
  *        [-x]                       a response that is not 2xx is what is expected, and so is the connection's end after it
  *
@@ -57,6 +58,8 @@ static SSL_CTX *context;
 static int poll_fd, port, connections = 32, depth = 1, varied, small_chunks, expected_refusal, measuring;
 static enum mode mode = KEEP;
 static const char *path = "/1k", *pem;
+static struct message *bodies;
+static int body_count;
 static char extra[32768];
 static struct in_addr source;
 static struct message *messages;
@@ -354,11 +357,31 @@ static void step(struct connection *c, int events)
         reopen(c, !expected_refusal);
 }
 
+static int read_bodies(const char *name)
+{
+    FILE *file = fopen(name, "rb");
+    long length;
+    while (file && fscanf(file, "%ld", &length) == 1 && fgetc(file) == '\n') {
+        bodies = realloc(bodies, (body_count + 1) * sizeof *bodies);
+        bodies[body_count] = (struct message){malloc(length), length};
+        if (fread(bodies[body_count++].bytes, 1, length, file) != (size_t)length)
+            return 0;
+    }
+    if (file)
+        fclose(file);
+    return body_count;
+}
+
 static struct message request(int number)
 {
     unsigned hash = (number + 1) * 2654435761u;
+    struct message body = body_count ? bodies[number % body_count] : (struct message){NULL, 0};
     size_t room = 4096 + strlen(path) + strlen(extra);
-    char *head = malloc(room), differing[512] = "", query[64] = "";
+    char *head = malloc(room), differing[512] = "", query[64] = "", framing[64] = "";
+    if (body_count)
+        snprintf(framing, sizeof framing, "Content-Length: %zu\r\n", body.length);
+    else if (small_chunks)
+        strcpy(framing, "Transfer-Encoding: chunked\r\n");
     if (varied) {
         snprintf(query, sizeof query, "%citem=%d", strchr(path, '?') ? '&' : '?', number);
         snprintf(differing, sizeof differing,
@@ -368,11 +391,13 @@ static struct message request(int number)
     int length = snprintf(head, room,
                           "%s %s%s HTTP/1.1\r\nHost: localhost:%d\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) load\r\n"
                           "Accept: */*\r\n%s%s%s%s\r\n",
-                          small_chunks ? "POST" : "GET", path, query, port, differing, extra,
-                          small_chunks ? "Transfer-Encoding: chunked\r\n" : "", mode == CLOSE ? "Connection: close\r\n" : "");
-    struct message whole = {malloc((size_t)depth * (length + 6 * (size_t)small_chunks + 5)), 0};
+                          small_chunks || body_count ? "POST" : "GET", path, query, port, differing, extra, framing,
+                          mode == CLOSE ? "Connection: close\r\n" : "");
+    struct message whole = {malloc((size_t)depth * (length + body.length + 6 * (size_t)small_chunks + 5)), 0};
     for (int i = 0; i < depth; i++) {
         whole.length = mempcpy(whole.bytes + whole.length, head, length) - (void *)whole.bytes;
+        if (body.length)
+            whole.length = mempcpy(whole.bytes + whole.length, body.bytes, body.length) - (void *)whole.bytes;
         for (int chunk = 0; chunk < small_chunks; chunk++)
             whole.length = mempcpy(whole.bytes + whole.length, "1\r\nx\r\n", 6) - (void *)whole.bytes;
         if (small_chunks)
@@ -437,7 +462,7 @@ int main(int count, char **words)
     double warming = 1, seconds = 3;
     int option;
     signal(SIGPIPE, SIG_IGN);
-    while ((option = getopt(count, words, "P:E:c:d:w:p:H:m:V:D:B:b:x")) > 0)
+    while ((option = getopt(count, words, "P:E:c:d:w:p:H:m:V:D:B:F:b:x")) > 0)
         switch (option) {
         case 'P': port = atoi(optarg); break;
         case 'E': pem = optarg; break;
@@ -449,6 +474,7 @@ int main(int count, char **words)
         case 'V': varied = atoi(optarg); break;
         case 'D': depth = atoi(optarg); break;
         case 'B': small_chunks = atoi(optarg); break;
+        case 'F': if (!read_bodies(optarg)) return 2; break;
         case 'b': if (!inet_aton(optarg, &source)) return 2; break;
         case 'x': expected_refusal = 1; break;
         case 'H':

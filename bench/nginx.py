@@ -15,6 +15,7 @@ class _Text(string.Template):
 
 
 _COMMON = _Text("""\
+@module
 daemon off; master_process off; worker_processes 1; pid @folder/pid; error_log @folder/error.log warn;
 events { worker_connections 4096; }
 http {
@@ -28,6 +29,7 @@ http {
   # Connections that are kept know no protocol, so those of HTTP/2 are kept apart.
   upstream origin2 { server 127.0.0.1:@origin; keepalive 128; keepalive_requests 100000000; keepalive_timeout 300s; }
   @zones
+  @rules
   upstream echo { server 127.0.0.1:@echo; }
   upstream echo2 { server 127.0.0.1:@echo; keepalive 128; keepalive_requests 100000000; keepalive_timeout 300s; }
   server {
@@ -80,6 +82,8 @@ limit_req_zone $binary_remote_addr zone=address:10m rate=1000000r/s;
   limit_req_zone $ssl_client_fingerprint zone=certificate:10m rate=1000000r/s;"""
 _LIMITS = "limit_req zone=address burst=1000 nodelay; limit_req zone=certificate burst=1000 nodelay;"
 
+_MODULE = "load_module /usr/lib/nginx/modules/ngx_http_modsecurity_module.so;"
+
 
 @frozen
 class Nginx:
@@ -93,6 +97,7 @@ class Nginx:
     :ivar origin: the port of the origin; the origin itself has none, and serves files of the folder ``www``.
     :ivar echo: the port of the origin of gRPC and WebSocket.
     :ivar limited: whether requests are counted by address and by certificate, and none is over.
+    :ivar rules: a file of rules in SecLang that ModSecurity judges requests by; ``None`` for none.
     """
 
     folder: pathlib.Path
@@ -101,11 +106,14 @@ class Nginx:
     origin: int = 0
     echo: int = 0
     limited: bool = False
+    rules: pathlib.Path | None = None
 
     def command(self) -> list[str]:
         """Write the configuration, and return the command that runs it in the foreground."""
         certificate, authority = ("edge-srv", "edge-ca") if self.origin else ("origin-srv", "origin-ca")
         values = {"folder": self.folder, "pki": self.pki, "port": self.port, "origin": self.origin or 1}
+        values |= {"module": _MODULE if self.rules else ""}
+        values |= {"rules": f"modsecurity on; modsecurity_rules_file {self.rules};" if self.rules else ""}
         values |= {"echo": self.echo or 1, "grpc": _GRPC.substitute(values)}
         values |= {"zones": _ZONES if self.limited else "", "limits": _LIMITS if self.limited else ""}
         locations = (_PROXY if self.origin else _ORIGIN).substitute(values)

@@ -67,13 +67,14 @@ class Bench:
     echo: int
 
     @contextlib.contextmanager
-    def nginx(self, name: str = "nginx", *, limited: bool = False) -> Iterator[Peer]:
+    def nginx(self, name: str = "nginx", *, limited: bool = False, rules: pathlib.Path | None = None) -> Iterator[Peer]:
         """nginx with one worker and without an access log.
 
         :param limited: whether it counts requests, by ``limit_req``.
+        :param rules: a file of rules for ModSecurity; none if absent.
         """
         port = free_port()
-        command = Nginx(self.folder / name, self.folder, port, self.origin, self.echo, limited).command()
+        command = Nginx(self.folder / name, self.folder, port, self.origin, self.echo, limited, rules).command()
         with running(command, cores()[0], port, self.folder / f"{name}.log") as pid:
             yield Peer(name, port, pid)
 

@@ -106,10 +106,21 @@ class Row:
     lost: float = 0.0
 
 
-def run(place: Bench, peer: Peer, scenario: str, number: int, seconds: float, warming: float) -> Row:
-    """Run one peer in one scenario."""
+def run(
+    place: Bench,
+    peer: Peer,
+    scenario: str,
+    number: int,
+    seconds: float,
+    warming: float,
+    words: Sequence[str] = (),
+) -> Row:
+    """Run one peer in one scenario.
+
+    :param words: those for the load generator, if the scenario is none of :data:`SCENARIOS`.
+    """
     before, core = [0.0], Core(peer)
-    report = place.load(peer, SCENARIOS[scenario], seconds, warming).report(lambda: before.append(peer.cpu()))
+    report = place.load(peer, words or SCENARIOS[scenario], seconds, warming).report(lambda: before.append(peer.cpu()))
     cpu = (peer.cpu() - before[-1]) * 1e6 / max(report.requests, 1)
     place.forget_events()
     row = Row(peer.name, scenario, number, cpu, report, core.lost())

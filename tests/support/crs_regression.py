@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, unquote_plus
 
-import yaml
+import yaml  # type: ignore[import-untyped]  # has no stubs of its own
 from attrs import frozen
 
 from tests.support.modsecurity import Asked
