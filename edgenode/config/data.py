@@ -23,6 +23,7 @@ from edgenode.observe.traces.traces import Traces
 from edgenode.policy.acl import ACLProfile
 from edgenode.policy.actions import ActionSection
 from edgenode.policy.challenge import ChallengeSection
+from edgenode.policy.contentfilter.contentfilter import ContentFilter
 from edgenode.policy.dynamicrules import DynamicRule
 from edgenode.policy.flows import Flow
 from edgenode.policy.globalfilters import GlobalFilter
@@ -76,6 +77,7 @@ class Sections:
     actions: Mapping[str, ActionSection] = field(factory=dict)
     flows: Mapping[str, Flow] = field(factory=dict)
     acl_profiles: Mapping[str, ACLProfile] = field(factory=dict)
+    content_filters: Mapping[str, ContentFilter] = field(factory=dict)
     dynamic_rules: Mapping[str, DynamicRule] = field(factory=dict)
     rate_limits: Mapping[str, RateLimit] = field(factory=dict)
     stages: Mapping[str, StageSection] = field(factory=dict)

@@ -139,7 +139,7 @@ class Configuration(Sections):
         :raises ConfigurationError: if a ``[stage]`` has no stage, or one that is given has a name that is taken.
         """
         section = self.path_maps[path_map]
-        acl = section.acl_profile
+        acl, filter = section.acl_profile, section.content_filter
         return pipeline_of(
             self.rules.stages,
             extensions.placed(self.stages, self.own_stages, stages, section.stages),
@@ -158,6 +158,7 @@ class Configuration(Sections):
                 section.flows,
                 acl if acl is not None and self.acl_profiles[acl].active else "",
                 section.dynamic_rules,
+                filter if filter is not None and self.content_filters[filter].active else "",
             ),
         )
 

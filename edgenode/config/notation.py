@@ -24,6 +24,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.extensions import Factory, installed
 from edgenode.model.settings import Between, Choice, Extends, File, Reference, Tag, Variants
 from edgenode.observe.event_expressions import EventExpression
+from edgenode.policy.contentfilter.contentfilter import RuleSource
 from edgenode.policy.responses import ErrorPage
 from edgenode.policy.tagging import check_own_tag
 from edgenode.policy.templates import Template
@@ -132,6 +133,7 @@ NOTATIONS: Mapping[Any, Notation] = {
     settings.Folder: Notation("folder", values.folder),
     settings.Source: Notation("source", values.source),
     ErrorPage: Notation("error page", error_pages.error_page),
+    RuleSource: Notation("rules", values.rule_source),
     Template: Notation("template", _template, free=True),
     settings.Secret: Notation("secret", values.secret, free=True, secret=True),
     settings.Word: Notation("word", values.word),

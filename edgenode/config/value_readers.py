@@ -16,8 +16,9 @@ from attrs import field, frozen
 
 from edgenode.model import durations
 from edgenode.model.errors import InvalidValue
-from edgenode.model.settings import Secret, Source, check_dns_name
+from edgenode.model.settings import File, Folder, Secret, Source, check_dns_name
 from edgenode.model.urls import read_address
+from edgenode.policy.contentfilter.contentfilter import BUILTIN, CRS, RuleSource
 from edgenode.rules import networks
 
 _POWERS = (("g", 1024**3), ("m", 1024**2), ("k", 1024))
@@ -118,6 +119,18 @@ def folder(text: str, scope: Scope) -> pathlib.Path:
     except OSError as error:
         raise InvalidValue(f"cannot read {path}: {error.strerror}") from None
     return path
+
+
+def rule_source(text: str, scope: Scope) -> RuleSource:
+    """``crs:FOLDER`` with the rules of a Core Rule Set, ``builtin``, or a file in SecLang."""
+    if text == BUILTIN:
+        return RuleSource(BUILTIN)
+    if not text.startswith(CRS):
+        return RuleSource("file", File(file(text, scope)))
+    try:
+        return RuleSource("crs", Folder(folder(text.removeprefix(CRS), scope)))
+    except InvalidValue as problem:
+        raise InvalidValue(problem.sentence, len(CRS)) from None
 
 
 _PREFIX = "file:"

@@ -19,6 +19,7 @@ class Selection:
     :ivar flows: likewise of its flows.
     :ivar dynamic_rules: likewise of its dynamic rules.
     :ivar acl_profile: the name of its ACL profile; empty for none.
+    :ivar content_filter: likewise of its content filter.
     """
 
     state: State | None = None
@@ -26,6 +27,7 @@ class Selection:
     flows: tuple[str, ...] = ()
     acl_profile: str = ""
     dynamic_rules: tuple[str, ...] = ()
+    content_filter: str = ""
 
 
 NO_SELECTION = Selection()

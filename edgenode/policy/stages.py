@@ -19,6 +19,8 @@ from edgenode.policy.acl import ACL, ACLProfile
 from edgenode.policy.actions import EXEMPTIBLE
 from edgenode.policy.challenge import Challenges
 from edgenode.policy.challenge_tokens import Tokens
+from edgenode.policy.contentfilter.contentfilter import ContentFilter
+from edgenode.policy.contentfilter.directives import RuleTree
 from edgenode.policy.counting import Counting
 from edgenode.policy.dynamicrules import CompiledRule, DynamicRule, tags_of
 from edgenode.policy.flows import Flow, Flows
@@ -48,6 +50,7 @@ class Rules:
     :ivar feeds: what the filters with a source hold, by the filter's name.
     :ivar flows: every flow by its name.
     :ivar acl_profiles: every ACL profile by its name.
+    :ivar content_filters: every content filter with its rules, by its name.
     :ivar rate_limits: every rate limit by its name, in the order of the file.
     :ivar tokens: what judges solutions of challenges; ``None`` if nothing can ask for one.
     :ivar dynamic_rules: every dynamic rule by its name, in the order of the file.
@@ -64,6 +67,7 @@ class Rules:
     feeds: Mapping[str, Members] = field(factory=dict)
     flows: Mapping[str, Flow] = field(factory=dict)
     acl_profiles: Mapping[str, ACLProfile] = field(factory=dict)
+    content_filters: Mapping[str, tuple[ContentFilter, RuleTree]] = field(factory=dict)
     rate_limits: Mapping[str, RateLimit] = field(factory=dict)
     tokens: Tokens | None = None
     dynamic_rules: Mapping[str, DynamicRule] = field(factory=dict)
@@ -86,6 +90,7 @@ class Rules:
             and self.definitions == other.definitions
             and (self.policy_tags, self.actions, self.feeds) == (other.policy_tags, other.actions, other.feeds)
             and (self.flows, self.acl_profiles, self.tokens) == (other.flows, other.acl_profiles, other.tokens)
+            and self.content_filters == other.content_filters
             and self.trusted_proxies == other.trusted_proxies
         )
 

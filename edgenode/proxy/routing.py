@@ -127,6 +127,9 @@ class PathMap(Section):
     acl_profile: Annotated[str, Reference("acl-profile")] | None = setting(
         "The lists of tags by which its requests are let in; without the key all are.", None
     )
+    content_filter: Annotated[str, Reference("content-filter")] | None = setting(
+        "The rules that judge what its requests carry, such as the Core Rule Set's; without the key none do.", None
+    )
     stages: tuple[Annotated[str, Choice(("none",), "stage")], ...] = setting(
         "The stages of one's own that judge here: names of ``[stage]``, or ``none``. Without the key all of them.", ()
     )

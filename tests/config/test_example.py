@@ -40,6 +40,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         "pki/challenge.keys",
         "pki/redis.password",
         "pki/traces.token",
+        "crs-setup.conf",
         "geo/GeoLite2-City.mmdb",
         "geo/GeoLite2-Country.mmdb",
         "geo/GeoLite2-ASN.mmdb",
@@ -117,6 +118,7 @@ def test_what_is_commented_out_is_the_default(example: pathlib.Path) -> None:
                 {
                     "trust-store": ["internal"],
                     "certificate": ["edge-client"],
+                    "content-filter": ["partners"],
                     "dynamic-rule": ["scanners"],
                     "origin": ["collector", "shop"],
                 },

@@ -38,6 +38,7 @@ def compile_rules(
     named = (
         *(filter.action for filter in filters.values()),
         *(acl.action for acl in configuration.acl_profiles.values()),
+        *(filter.action for filter in configuration.content_filters.values()),
         *(rule.action for rule in configuration.dynamic_rules.values()),
         *(name for limit in configuration.rate_limits.values() for name in limit.action_names()),
     )

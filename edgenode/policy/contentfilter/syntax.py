@@ -308,7 +308,7 @@ def _target(read: Mapping[str, Any]) -> str:
 def _grammar() -> _Grammar:
     try:
         import msc_pyparser  # only a node with a content filter needs it, and it takes a while
-        from ply import yacc
+        from ply import yacc  # its library
     except ImportError:
         raise InvalidValue(NOT_INSTALLED) from None
     return _Grammar(msc_pyparser, yacc)

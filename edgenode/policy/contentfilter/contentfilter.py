@@ -1,0 +1,141 @@
+"""``[content-filter]``: rules in SecLang, such as the Core Rule Set's, for the path maps that name it.
+
+Law: what the section says of thresholds and paranoia wins over what a set-up file says.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from attrs import evolve, frozen
+
+from edgenode.model.errors import InvalidValue
+from edgenode.model.settings import Between, Choice, File, Folder, Reference, Size, Tag, Word, setting
+from edgenode.policy.contentfilter.directives import Rule, RuleTree
+from edgenode.policy.contentfilter.exclusions import Exclusion
+
+BUILTIN = "builtin"
+"""What stands for the rules that come with edgenode."""
+
+CRS = "crs:"
+"""What stands before the folder of a Core Rule Set."""
+
+MONITORING = "monitoring"
+"""The mode in which nothing is refused."""
+
+
+@frozen
+class RuleSource:
+    """Where rules come from: ``crs:FOLDER``, ``builtin``, or a file in SecLang.
+
+    :ivar kind: ``crs``, ``builtin`` or ``file``.
+    :ivar path: the folder or the file; ``None`` for ``builtin``.
+    """
+
+    words: ClassVar[bool] = True
+
+    kind: str
+    path: File | Folder | None = None
+
+    def __str__(self) -> str:
+        return BUILTIN if self.path is None else f"{CRS if self.kind == 'crs' else ''}{self.path}"
+
+
+_PARANOIA = ("paranoia_level", "blocking_paranoia_level", "detection_paranoia_level", "executing_paranoia_level")
+_INBOUND = ("inbound_anomaly_score_threshold",)
+_OUTBOUND = ("outbound_anomaly_score_threshold",)
+
+
+@frozen
+class ContentFilter:
+    """Rules on what requests carry, such as the Core Rule Set's, for the path maps that name it."""
+
+    kind: ClassVar[str] = "content-filter"
+
+    active: bool = setting("Whether it is asked. If not, nothing of it has an effect.", True)
+    rules: tuple[RuleSource, ...] = setting(
+        "The rules, in their order: ``crs:FOLDER`` for a folder with the rules of the OWASP Core Rule Set, 3.3 or 4, "
+        "``builtin`` for those that come with edgenode, or a file in SecLang."
+    )
+    setup: File | None = setting(
+        "The set-up of the Core Rule Set, ``crs-setup.conf``. Without the key it is looked for in the folder of the "
+        "rules, in the one above it, and, for Debian's package, in ``/etc/modsecurity/crs``; if there is none, the "
+        "rules' own defaults hold.",
+        None,
+    )
+    paranoia: Annotated[int, Between(1, 4)] | None = setting(
+        "The paranoia level: how many rules are asked, and how many false positives there are. Without the key what "
+        "the set-up says, or 1.",
+        None,
+    )
+    inbound_threshold: Annotated[int, Between(1, 100_000)] | None = setting(
+        "The anomaly score at which a request is refused; a critical rule counts 5. Without the key what the set-up "
+        "says, or 5.",
+        None,
+    )
+    outbound_threshold: Annotated[int, Between(1, 100_000)] | None = setting(
+        "Likewise of answers, if ``responses = yes``. Without the key what the set-up says, or 4.", None
+    )
+    mode: Annotated[str, Choice((MONITORING, "block"))] = setting(
+        "Whether the action is taken, or only told with its reasons.", "block"
+    )
+    exclude: tuple[Exclusion, ...] = setting(
+        "What is left out, one line each: ``942100``, ``942000-942999`` or ``tag:attack-sqli``, and behind it what "
+        "these rules do not look at, such as ``argument.q``, ``cookie.session`` or ``header.referer``; alone, the "
+        "rules themselves are left out.",
+        (),
+    )
+    action: Annotated[str, Reference("action")] = setting("What is done with a request that the rules refuse.", "block")
+    tags: tuple[Annotated[Word, Tag()], ...] = setting(
+        "Tags for the requests that the rules refuse, besides those of the rules.", ()
+    )
+    partial: bool = setting(
+        "Whether requests pass of which the rules could not see all: what is larger than ``inspect-body-size`` of the "
+        "path map, or cannot be read.",
+        False,
+    )
+    responses: bool = setting(
+        "Whether answers are looked at too, phases 3 and 4 of the rules: each is held back until they have seen it.",
+        False,
+    )
+    response_limit: Size = setting("How much of the body of an answer they see.", Size(128 * 1024))
+
+    def __attrs_post_init__(self) -> None:
+        """:raises InvalidValue: if rules could see nothing of an answer, or a key has nothing to hold for."""
+        if not self.response_limit:
+            raise InvalidValue("of 0 bytes no rule could see anything", which="response-limit")
+        if self.setup is not None and all(each.kind != "crs" for each in self.rules):
+            raise InvalidValue("no rules are those of a Core Rule Set, as crs:FOLDER", which="setup")
+
+    @property
+    def proposes(self) -> tuple[str, ...]:
+        """The names of the actions that can be taken because of it."""
+        return (self.action,) if self.active else ()
+
+    @property
+    def refuses(self) -> bool:
+        """Whether its action is ever taken."""
+        return self.active and self.mode != MONITORING
+
+    def variables(self) -> tuple[tuple[str, str], ...]:
+        """What its keys set before any rule runs: names of ``TX``, and their values."""
+        said = ((self.paranoia, _PARANOIA), (self.inbound_threshold, _INBOUND), (self.outbound_threshold, _OUTBOUND))
+        return tuple((name, str(value)) for value, names in said if value is not None for name in names)
+
+    def configured(self, tree: RuleTree) -> RuleTree:
+        """The rules with what its keys set; a set-up cannot set that otherwise.
+
+        :param tree: the rules as they are written.
+        """
+        variables = self.variables()
+        names = frozenset(name for name, _ in variables)
+        directives = tuple(_without(each, names) if isinstance(each, Rule) else each for each in tree.directives)
+        return RuleTree(directives, variables) if variables else tree
+
+
+def _without(rule: Rule, names: frozenset[str]) -> Rule:
+    """A rule that always matches, and sets none of some variables."""
+    if rule.operator is not None or not any(each.name in names for each in rule.set_vars):
+        return rule
+    kept = (each for each in rule.set_vars if each.collection != "TX" or each.name not in names)
+    return evolve(rule, set_vars=tuple(kept))
