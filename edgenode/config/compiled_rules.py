@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from edgenode.config.challenge_keys import OWN
+from edgenode.config.content_rules import LoadedRules
 from edgenode.config.data import Sections
 from edgenode.config.feed_contents import Contents
 from edgenode.model.decision import Action
@@ -42,11 +43,13 @@ class Formulas:
     :ivar configuration: the sections.
     :ivar contents: what their lists and datafeeds hold.
     :ivar challenge_keys: what challenges are signed with.
+    :ivar content_rules: the rules of content filters, by the name of their section.
     """
 
     configuration: Sections
     contents: Contents
     challenge_keys: Keys = OWN
+    content_rules: Mapping[str, LoadedRules] = field(factory=dict)
 
     @cached_property
     def definitions(self) -> Definitions:
@@ -170,6 +173,11 @@ class CompiledRules:
             trusted_proxies=configuration.edge.trusted_proxies,
             flows=configuration.flows,
             acl_profiles=configuration.acl_profiles,
+            content_filters={
+                name: (configuration.content_filters[name], loaded.tree)
+                for name, loaded in formulas.content_rules.items()
+                if name in configuration.content_filters
+            },
             tokens=formulas.tokens,
         )
         if before is not None and before.compiled.same(rules):

@@ -1,5 +1,6 @@
 """The files behind a configuration: certificates, private keys, authorities and revocation lists, read and judged; and
-databases of addresses, keys of challenges and pages of errors, which are files that change likewise.
+databases of addresses, keys of challenges, pages of errors and rules of content filters, which are files that change
+likewise.
 
 The module owns who uses which certificate for what; ``edgenode.tls`` owns the reading. Its law: what would only show in
 a handshake is found when the configuration is loaded.
@@ -17,7 +18,8 @@ from attrs import evolve, field, frozen
 from cryptography import x509
 from OpenSSL import crypto
 
-from edgenode.config import challenge_keys, error_pages, schema
+from edgenode.config import challenge_keys, content_rules, error_pages, schema
+from edgenode.config.content_rules import LoadedRules
 from edgenode.config.data import Sections
 from edgenode.config.error_pages import LoadedPages
 from edgenode.config.file_signatures import Signature, file_state
@@ -26,6 +28,7 @@ from edgenode.feeds.geo import Databases, Geo
 from edgenode.model.errors import Problem
 from edgenode.policy.challenge import ChallengeSection
 from edgenode.policy.challenge_tokens import Keys
+from edgenode.policy.contentfilter.contentfilter import ContentFilter
 from edgenode.policy.responses import ResponseRules
 from edgenode.proxy.origin.origin import Origin
 from edgenode.state.settings import StateSection
@@ -37,8 +40,8 @@ from edgenode.tls.problems import Problems
 from edgenode.tls.revocation import fill_store
 from edgenode.tls.truststores import LoadedTrustStore, TrustStore
 
-Loaded = LoadedCertificate | LoadedTrustStore | LoadedPages | Databases | Keys
-Filed = Certificate | TrustStore | Geo | ChallengeSection | ResponseRules
+Loaded = LoadedCertificate | LoadedTrustStore | LoadedPages | LoadedRules | Databases | Keys
+Filed = Certificate | TrustStore | Geo | ChallengeSection | ResponseRules | ContentFilter
 
 
 @frozen
@@ -50,6 +53,7 @@ class Credentials:
     :ivar databases: those of addresses; ``None`` if there are none.
     :ivar challenge_keys: what challenges are signed with.
     :ivar pages: the pages of errors, by the name of their section.
+    :ivar content_rules: the rules of content filters likewise.
     :ivar signatures: of their files right before they were read, by the header of their section.
     :ivar kept: the headers of the sections whose files could not be used when all were read: what they held before is
         in use.
@@ -60,6 +64,7 @@ class Credentials:
     databases: Databases | None = None
     challenge_keys: Keys = challenge_keys.OWN
     pages: Mapping[str, LoadedPages] = field(factory=dict)
+    content_rules: Mapping[str, LoadedRules] = field(factory=dict)
     signatures: Mapping[str, Signature] = field(factory=dict, eq=False, repr=False)
     kept: tuple[str, ...] = field(default=(), eq=False)
 
@@ -77,6 +82,7 @@ class Credentials:
             self.databases if Geo.kind in same else None,
             self.challenge_keys if ChallengeSection.kind in same else challenge_keys.OWN,
             {name: each for name, each in self.pages.items() if f"{ResponseRules.kind} {name}" in same},
+            {name: each for name, each in self.content_rules.items() if f"{ContentFilter.kind} {name}" in same},
             {header: signature for header, signature in self.signatures.items() if header in same},
         )
 
@@ -89,6 +95,7 @@ class Credentials:
             next((each for each in loaded if isinstance(each, Databases)), self.databases),
             next((each for each in loaded if isinstance(each, Keys)), self.challenge_keys),
             {**self.pages, **{each.name: each for each in loaded if isinstance(each, LoadedPages)}},
+            {**self.content_rules, **{each.name: each for each in loaded if isinstance(each, LoadedRules)}},
             {**self.signatures, **{header: signature for header, (signature, _) in read.items()}},
         )
 
@@ -192,6 +199,9 @@ def _sections(configuration: Sections) -> Iterator[tuple[str, Filed]]:
         yield f"{trust_store.kind} {name}", trust_store
     for name, rules in configuration.response_rules.items():
         yield f"{rules.kind} {name}", rules
+    for name, filter in configuration.content_filters.items():
+        if filter.active:
+            yield f"{filter.kind} {name}", filter
 
 
 def _read(
@@ -222,6 +232,8 @@ def _loaded(name: str, section: Filed, now: datetime.datetime) -> tuple[Loaded |
             return challenge_keys.load(section)
         if isinstance(section, ResponseRules):
             return error_pages.load(name, section)
+        if isinstance(section, ContentFilter):
+            return content_rules.load(name, section)
         if isinstance(section, Certificate):
             loaded, found = certificates.load(name, section, now)
             with problems.reading("chain", section.chain):
@@ -242,6 +254,8 @@ def _signature(section: Filed) -> Signature:
 def _files(section: Filed) -> Iterator[pathlib.Path]:
     if isinstance(section, ResponseRules):
         return (page.file for page in section.error_page if page.file is not None)
+    if isinstance(section, ContentFilter):
+        return content_rules.files(section)
     values = (getattr(section, attribute.name) for attribute in attrs.fields(type(section)))
     paths = (path for value in values for path in (value if isinstance(value, tuple) else (value,)))
     return (path for path in paths if isinstance(path, pathlib.Path))

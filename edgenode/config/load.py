@@ -199,7 +199,8 @@ class Configuration(Sections):
         contents, found = feed_contents.refresh(self, self.contents, headers)
         problems += found
         try:
-            if renewed.challenge_keys != self.credentials.challenge_keys:
+            before = self.credentials
+            if (renewed.challenge_keys, renewed.content_rules) != (before.challenge_keys, before.content_rules):
                 return configuration._holding(contents), problems
             return configuration.holding(contents), problems
         except InvalidValue as problem:
@@ -217,7 +218,7 @@ class Configuration(Sections):
         return self._holding(contents)
 
     def _holding(self, contents: Contents) -> Configuration:
-        formulas = Formulas(self, contents, self.credentials.challenge_keys)
+        formulas = Formulas(self, contents, self.credentials.challenge_keys, self.credentials.content_rules)
         return evolve(self, contents=contents, rules=CompiledRules.of(formulas, self.rules))
 
 
@@ -303,7 +304,7 @@ def _load(
     contents = value_of(feed_contents.load(sections, wrong, None if before is None else before.contents))
     in_use = None if before is None else before.credentials.of(sections, before)
     files = value_of(credentials.load(sections, now, in_use))
-    formulas = Formulas(sections, contents, files.challenge_keys)
+    formulas = Formulas(sections, contents, files.challenge_keys, files.content_rules)
     rules = _rules(formulas, None if before is None else before.rules, problems)
     told = in_order(problems_in(problems, in_file, written) if excerpt else problems, in_file)
     if file:

@@ -25,6 +25,8 @@ def placed(problems: Iterable[Problem], written: Sequence[IniSection], text: str
 
 
 def _placed(problem: Problem, places: Mapping[str, tuple[int, ...]], lines: Sequence[str], file: str) -> Problem:
+    if problem.file:  # it stands in another file
+        return problem
     if problem.line:  # what is wrong with the notation is told with its line already
         sentence = problem.sentence.removeprefix(f"line {problem.line}: ")
         return evolve(problem, sentence=sentence, file=file)

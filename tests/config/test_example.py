@@ -117,6 +117,7 @@ def test_what_is_commented_out_is_the_default(example: pathlib.Path) -> None:
                 {"PUBLIC_KEY_PASSPHRASE": "x"},
                 {
                     "trust-store": ["internal"],
+                    "action": ["block"],
                     "certificate": ["edge-client"],
                     "content-filter": ["partners"],
                     "dynamic-rule": ["scanners"],

@@ -41,6 +41,9 @@ class RuleSource:
         return BUILTIN if self.path is None else f"{CRS if self.kind == 'crs' else ''}{self.path}"
 
 
+WITHOUT_SETUP = (("crs_setup_version", "400"),)
+"""What is set where a Core Rule Set has no set-up: else its rules refuse every request for that."""
+
 _PARANOIA = ("paranoia_level", "blocking_paranoia_level", "detection_paranoia_level", "executing_paranoia_level")
 _INBOUND = ("inbound_anomaly_score_threshold",)
 _OUTBOUND = ("outbound_anomaly_score_threshold",)
