@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from attrs import frozen
+from attrs import field, frozen
 
 from edgenode.rules.views import email_parts
 from edgenode.rules.views.charsets import encoded_words
@@ -34,6 +34,7 @@ _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _NO_FIELD = re.compile(rb"\r?\n(?=[\r\v\f]|[^:\s][^:\n]*(?:\n|\Z))")
 """What is in front of a line that is no field, which PHP takes for the rest of the line before."""
 
+_LINE_END = re.compile(rb"\r?\n")
 _FOLD = re.compile(rb"(?:\r\n?|\n)[ \t]+")
 _FIELD = re.compile(rb"(?:\A|\n)[ \t]*content-(disposition|type|transfer-encoding)[ \t\r\v\f]*:([^\n]*)", re.IGNORECASE)
 
@@ -55,6 +56,7 @@ class Part:
     :ivar content_types: the values of its fields of that name.
     :ivar content_dispositions: likewise.
     :ivar content_transfer_encodings: likewise.
+    :ivar lines: of its head, each a field, or what stands in its place.
     """
 
     names: tuple[bytes, ...]
@@ -63,6 +65,7 @@ class Part:
     content_types: tuple[bytes, ...]
     content_dispositions: tuple[bytes, ...]
     content_transfer_encodings: tuple[bytes, ...]
+    lines: tuple[bytes, ...] = field(default=(), eq=False, repr=False)
 
 
 def read_parts(content_type: bytes, data: bytes) -> tuple[tuple[Part, ...], bool]:
@@ -176,7 +179,8 @@ def _part(content: bytes) -> Part:
     end = _END_OF_HEAD.search(content)
     head, value = (content, b"") if end is None else (content[: end.start()], content[end.end() :])
     fields: dict[bytes, list[bytes]] = {}
-    for name, text in _FIELD.findall(_FOLD.sub(b" ", head)):
+    head_unfolded = _FOLD.sub(b" ", head)
+    for name, text in _FIELD.findall(head_unfolded):
         fields.setdefault(name.lower(), []).append(text.strip())
     dispositions = tuple(fields.get(b"disposition", ()))
     read = [parameters(each) for each in dict.fromkeys((*dispositions[:1], *dispositions[-1:]))]
@@ -190,4 +194,5 @@ def _part(content: bytes) -> Part:
         tuple(fields.get(b"type", ())),
         dispositions,
         tuple(fields.get(b"transfer-encoding", ())),
+        tuple(filter(None, _LINE_END.split(head_unfolded))),
     )
