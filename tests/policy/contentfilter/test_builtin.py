@@ -1,0 +1,71 @@
+"""Our own rules: they are read, RE2 has their patterns, and they count as those of the Core Rule Set do."""
+
+from __future__ import annotations
+
+import importlib.resources
+
+import pytest
+import re2
+
+from edgenode.policy.contentfilter.directives import Rule, RuleTree
+from edgenode.policy.contentfilter.parsing import parse
+
+_FOLDER = importlib.resources.files("edgenode.policy.contentfilter") / "builtin"
+_TEXTS = {each.name: each.read_text("utf-8") for each in sorted(_FOLDER.iterdir(), key=lambda each: each.name)}
+_LEVELS = {2: "critical", 3: "error", 4: "warning", 5: "notice"}
+
+
+@pytest.fixture(scope="module", name="tree")
+def _tree() -> RuleTree:
+    data = {name: text for name, text in _TEXTS.items() if name.endswith(".data")}
+    return parse([each for each in _TEXTS.items() if each[0].endswith(".conf")], data)
+
+
+def _judging(tree: RuleTree) -> list[Rule]:
+    rules = [each for each in tree.directives if isinstance(each, Rule)]
+    return [each for each in rules if any(tag.startswith("attack-") for tag in each.tags)]
+
+
+def test_there_are_at_least_sixty_rules(tree: RuleTree) -> None:
+    """At least sixty rules judge at the first level of paranoia, and some more at the second."""
+    levels = [next(tag for tag in each.tags if tag.startswith("paranoia-level/"))[-1] for each in _judging(tree)]
+    assert levels.count("1") >= 60
+    assert levels.count("2") >= 10
+
+
+def test_numbers_are_of_a_range_of_their_own(tree: RuleTree) -> None:
+    """No number is one of the Core Rule Set or its plugins, and none is there twice."""
+    numbers = [each.id for each in tree.directives if isinstance(each, Rule)]
+    assert all(5_000_000 <= each < 6_000_000 for each in numbers)
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_every_rule_scores_what_its_severity_says(tree: RuleTree) -> None:
+    """A rule adds the score of its severity into that of its level, in phase 2, where the Core Rule Set keeps it."""
+    for rule in _judging(tree):
+        (level,) = (tag[-1] for tag in rule.tags if tag.startswith("paranoia-level/"))
+        (scored,) = (each for link in (rule, *rule.chained) for each in link.set_vars)
+        assert rule.phase == 2, rule.id
+        assert scored.name == f"inbound_anomaly_score_pl{level}", rule.id
+        assert rule.severity is not None
+        assert scored.value == f"%{{tx.{_LEVELS[rule.severity]}_anomaly_score}}", rule.id
+        assert (bool(rule.message), rule.logged, rule.disruptive) == (True, True, "pass"), rule.id
+
+
+def test_every_pattern_is_one_of_re2(tree: RuleTree) -> None:
+    """Patterns are linear: RE2 takes each as it is."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    for rule in (link for each in _judging(tree) for link in (each, *each.chained)):
+        if rule.operator is not None and rule.operator.name == "rx":
+            re2.compile(rule.operator.argument.encode("utf-8"), options)
+
+
+def test_no_list_has_a_word_twice_or_an_empty_line() -> None:
+    """Lists of words have one word a line, none twice and none so short that it stands in every text."""
+    for name, text in _TEXTS.items():
+        if name.endswith(".data"):
+            words = [line for line in text.splitlines() if not line.startswith("#")]
+            assert len(set(words)) == len(words), name
+            assert all(len(each) >= 4 for each in words), name
+            assert all(each == each.lower() for each in words), name
