@@ -23,6 +23,9 @@ except ImportError:  # it is an extra
 Compare = Callable[[bytes], Groups | None]
 """``None`` if a value does not match; else what it captures as ``TX:0`` and so on, which may be nothing."""
 
+MOST_CAPTURED = 10
+"""``TX:0`` to ``TX:9``."""
+
 _MATCHED: Groups = ()
 _NUMBER = re.compile(rb"[ \t-\r]*([+-]?[0-9]{1,18})")
 
@@ -50,6 +53,23 @@ def phrases(argument: bytes) -> tuple[bytes, ...]:
     if len(text) > 1 and text.startswith(b'"') and text.endswith(b'"'):
         text = text[1:-1]
     return tuple(_BYTES.sub(_unhexed, text).split())
+
+
+def _rx_global(argument: bytes) -> Compare:
+    """The groups of all matches, one behind the other; as many as are kept."""
+    search = pcre.linear(argument.decode("utf-8", "surrogateescape")) if argument else None
+    if search is None:
+        return _rx(argument)
+
+    def searched(value: bytes) -> Groups | None:
+        groups: list[bytes | None] = []
+        for match in search.finditer(value):
+            groups += (match[0], *match.groups())
+            if len(groups) >= MOST_CAPTURED:
+                break
+        return tuple(groups) or None
+
+    return searched
 
 
 _BYTES = re.compile(rb"\|((?:[0-9A-Fa-f]{2}[ ]*)+)\|")
@@ -140,27 +160,59 @@ def _luhn(digits: bytes) -> bool:
     return bool(digits) and total % 10 == 0
 
 
-_MOST_CARDS = 256
-"""Candidates for a number of a card that are looked at in one value."""
+def _cpf(digits: bytes) -> bool:
+    """Whether eleven digits are a Brazilian taxpayer's: two of them check the others."""
+    if len(digits) != 11 or len(set(digits)) == 1:
+        return False
+    return all(
+        sum((digit - 48) * (length + 1 - place) for place, digit in enumerate(digits[:length])) * 10 % 11 % 10
+        == digits[length] - 48
+        for length in (9, 10)
+    )
 
 
-def _verify_cc(argument: bytes) -> Compare:
-    find = pcre.linear(argument.decode("utf-8", "surrogateescape"))
-    if find is None:
-        raise InvalidValue("verifyCC needs a regular expression that RE2 reads")
+def _ssn(digits: bytes) -> bool:
+    """Whether nine digits can be a number of the Social Security of the United States."""
+    area, group, serial = digits[:3], digits[3:5], digits[5:]
+    if len(digits) != 9 or area in (b"000", b"666") or area >= b"740" or b"0" * len(group) == group:
+        return False
+    return serial != b"0000" and len(set(digits)) > 1 and digits not in b"0123456789"
 
-    def verified(value: bytes) -> Groups | None:
-        at = 0
-        for _ in range(_MOST_CARDS):
-            found = find.search(value, at)
-            if found is None:
-                return None
-            if _luhn(re.sub(rb"[^0-9]", b"", found[0])):
-                return (found[0],)
-            at = found.start() + 1
-        return _MATCHED
 
-    return verified
+def _svnr(digits: bytes) -> bool:
+    """Whether ten digits are a number of the Austrian social insurance: the fourth checks the others."""
+    weights = (3, 7, 9, 0, 5, 8, 4, 2, 1, 6)
+    if len(digits) != len(weights):
+        return False
+    return sum((digit - 48) * weight for digit, weight in zip(digits, weights, strict=True)) % 11 == digits[3] - 48
+
+
+_MOST_NUMBERS = 256
+"""Numbers that are looked at in one value."""
+
+
+def _verifying(is_one: Callable[[bytes], bool]) -> Callable[[bytes], Compare]:
+    """What looks for a text that matches an expression, and whose digits are a number of some kind."""
+
+    def made(argument: bytes) -> Compare:
+        find = pcre.linear(argument.decode("utf-8", "surrogateescape"))
+        if find is None:
+            raise InvalidValue("it needs a regular expression that RE2 reads")
+
+        def verified(value: bytes) -> Groups | None:
+            at = 0
+            for _ in range(_MOST_NUMBERS):
+                found = find.search(value, at)
+                if found is None:
+                    return None
+                if is_one(re.sub(rb"[^0-9]", b"", found[0])):
+                    return (found[0],)
+                at = found.start() + 1
+            return _MATCHED
+
+        return verified
+
+    return made
 
 
 def _asking(ask: str) -> Callable[[bytes], Compare]:
@@ -196,6 +248,7 @@ _NOT_ENCODED = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
 OPERATORS: Mapping[str, Callable[[bytes], Compare]] = MappingProxyType(
     {
         "rx": _rx,
+        "rxglobal": _rx_global,
         "pm": lambda argument: _any_of(phrases(argument)),
         "pmfromfile": lambda argument: _any_of(lines(argument)),
         "pmf": lambda argument: _any_of(lines(argument)),
@@ -219,7 +272,10 @@ OPERATORS: Mapping[str, Callable[[bytes], Compare]] = MappingProxyType(
         "validatebyterange": _validate_byte_range,
         "validateurlencoding": lambda argument: _says(_NOT_ENCODED),
         "validateutf8encoding": lambda argument: _says(lambda value: not (value.isascii() or _valid_utf8(value))),
-        "verifycc": _verify_cc,
+        "verifycc": _verifying(_luhn),
+        "verifycpf": _verifying(_cpf),
+        "verifyssn": _verifying(_ssn),
+        "verifysvnr": _verifying(_svnr),
         "unconditionalmatch": _always,
         "nomatch": _never,
     }

@@ -1,10 +1,10 @@
 r"""Regular expressions as ModSecurity has them, PCRE, written for RE2 and for Python.
 
 Law: what is translated matches exactly the same texts. ModSecurity matches byte by byte, ``.`` is any byte, and ``^``
-and ``$`` are those of lines (``PCRE2_DOTALL | PCRE2_MULTILINE``). An expression that RE2 does not read, such as one that
-looks ahead, is matched by Python's ``re``; if it repeats without an end, only on values of at most :data:`LONGEST_TRIED`
-bytes, for it may take long. A longer value counts as one that matches if it matches what is left of the expression
-without all that RE2 does not read.
+and ``$`` are those of lines (``PCRE2_DOTALL | PCRE2_MULTILINE``). An expression that RE2 does not read, such as one
+that looks ahead, is matched by Python's ``re``; if it repeats without an end, only on values of at most
+:data:`LONGEST_TRIED` bytes, for it may take long. A longer value counts as one that matches if it matches what is left
+of the expression without all that RE2 does not read.
 """
 
 from __future__ import annotations
@@ -117,8 +117,10 @@ def _ranges(found: list[str], inside: str, at: int) -> bool:
     """Whether a hyphen stands between two bytes, and is no byte itself."""
     single = len(found[-1]) == 4 and found[-1].startswith(r"\x") and (len(found) < 2 or found[-2] != "-")
     following = _IN_SET.match(inside, at)
-    return single and following is not None and not (
-        following.lastgroup == "posix" or (following.lastgroup == "escape" and following["escape"] in _SETS)
+    return (
+        single
+        and following is not None
+        and not (following.lastgroup == "posix" or (following.lastgroup == "escape" and following["escape"] in _SETS))
     )
 
 

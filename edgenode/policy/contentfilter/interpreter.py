@@ -1,0 +1,171 @@
+"""The rules of a phase, one behind the other: what is skipped, what is told, and when it ends.
+
+Law: the order is that of the rules, whichever of them are asked. A rule that is not asked is one that cannot match.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from attrs import field, frozen
+
+from edgenode.model.errors import InvalidValue, Problem
+from edgenode.policy.contentfilter.directives import Marker, Rule, RuleTree
+from edgenode.policy.contentfilter.evaluation import Link, Removal, Run, controlling
+from edgenode.policy.contentfilter.findings import Finding
+from edgenode.policy.contentfilter.macros import Text
+
+PHASES = (1, 2, 3, 4)
+SLICE = 1 << 19
+"""Bytes that are looked at, times rules, before others have their turn."""
+
+_LONGEST_MATCHED = 4096
+
+
+def phase_of(rule: Rule) -> int:
+    """The phase in which a rule is judged: the fifth is judged with the fourth."""
+    return min(rule.phase, PHASES[-1])
+
+
+@frozen(eq=False)
+class Step:
+    """A rule with its chain, compiled.
+
+    :ivar rule: as it is written.
+    :ivar place: where it stands among all rules of its phase.
+    :ivar goes_on: the place at which it goes on if it matches.
+    :ivar links: what has to match.
+    """
+
+    rule: Rule
+    place: int
+    goes_on: int
+    links: tuple[Link, ...]
+    controls: tuple[Callable[[Run], None], ...]
+    message: Text
+    data: Text
+    tags: tuple[Text, ...] = field(default=())
+
+    @classmethod
+    def of(cls, rule: Rule, place: int, goes_on: int) -> Step:
+        """Compile a rule.
+
+        :raises InvalidValue: if something in it cannot be done here.
+        """
+        rules = (rule, *rule.chained)
+        return cls(
+            rule,
+            place,
+            goes_on,
+            tuple(Link.of(each, phase_of(rule)) for each in rules),
+            tuple(controlling(control) for each in rules for control in each.controls),
+            Text.of(rule.message),
+            Text.of(rule.log_data),
+            tuple(Text.of(tag) for tag in rule.tags),
+        )
+
+    def matches(self, run: Run) -> bool:
+        """Whether all of its links match, each of which may set variables."""
+        rule = self.rule
+        run.rule, run.score = rule, 0
+        return all(link.matches(run, rule) for link in self.links)
+
+    def act(self, run: Run) -> None:
+        """Do what it does if it matches."""
+        rule = self.rule
+        for control in self.controls:
+            control(run)
+        if rule.severity is not None:
+            run.severity = min(run.severity, rule.severity)
+        if rule.logged:
+            run.findings.append(self._finding(run))
+        if rule.disruptive == "allow":
+            run.allowed = rule.allows or "all"
+        elif rule.disruptive != "pass" and not run.detecting and not run.off:
+            run.refused, run.refused_by = True, rule.id
+
+    def _finding(self, run: Run) -> Finding:
+        name, matched = run.matched[-1] if run.matched else (b"", b"")
+        return Finding(
+            self.rule.id,
+            _told(self.message.expanded(run)),
+            _told(self.data.expanded(run)),
+            _told(name),
+            matched[:_LONGEST_MATCHED],
+            self.rule.severity,
+            run.score,
+            tuple(_told(tag.expanded(run)) for tag in self.tags),
+        )
+
+
+def _told(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
+
+
+def steps_of(tree: RuleTree, problems: list[Problem]) -> dict[int, tuple[Step, ...]]:
+    """All rules of a tree by their phases, compiled.
+
+    :param problems: gains what cannot be compiled.
+    """
+    found: dict[int, tuple[Step, ...]] = {}
+    for phase in PHASES:
+        several = [each for each in tree.directives if isinstance(each, Marker) or phase_of(each) == phase]
+        places = {id(each): place for place, each in enumerate(several)}
+        found[phase] = tuple(_steps(several, places, problems))
+    return found
+
+
+def _steps(several: Sequence[Rule | Marker], places: dict[int, int], problems: list[Problem]) -> Iterator[Step]:
+    for each in several:
+        if isinstance(each, Marker):
+            continue
+        try:
+            yield Step.of(each, places[id(each)], _goes_on(several, places[id(each)], each))
+        except InvalidValue as problem:
+            problems.append(problem_of(each, problem.sentence))
+
+
+def problem_of(rule: Rule, sentence: str) -> Problem:
+    """What is wrong with a rule."""
+    return Problem("", "", f"rule {rule.id}: {sentence}", file=rule.place.file, line=rule.place.line)
+
+
+def _goes_on(several: Sequence[Rule | Marker], place: int, rule: Rule) -> int:
+    """Where it goes on behind a rule that matches; behind the phase if there is no such marker."""
+    if rule.skip_after:
+        ends = (
+            there
+            for there in range(place + 1, len(several))
+            if isinstance(marker := several[there], Marker) and marker.name == rule.skip_after
+        )
+        return next(ends, len(several))
+    left = rule.skip
+    for there in range(place + 1, len(several) if left else 0):
+        if isinstance(several[there], Rule):
+            if not left:
+                return there
+            left -= 1
+    return len(several) if rule.skip else place + 1
+
+
+def judging(steps: Iterable[Step], run: Run, place: int = 0) -> Iterator[None]:
+    """Judge by rules of one phase, in their order; it yields whenever others should have their turn.
+
+    :param steps: those that may match.
+    :param place: where it begins.
+    """
+    for step in steps:
+        if step.place < place or (run.removals and any(_is_out(removal, step.rule) for removal in run.removals)):
+            continue
+        if step.matches(run):
+            step.act(run)
+            place = step.goes_on
+            if run.refused or run.allowed:
+                return
+        if run.work > SLICE:
+            run.work = 0
+            yield
+
+
+def _is_out(removal: Removal, rule: Rule) -> bool:
+    return removal.leaves_out is None and removal.applies(rule)
