@@ -27,7 +27,7 @@ _TOTALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "outbound": ("blocking_outbound_anomaly_score", "outbound_anomaly_score"),
     }
 )
-"""The variables of the Core Rule Set's scores, of version 4 and of those before; the first that is set holds."""
+"""The variables of the Core Rule Set's scores, of version 4 and of those before; the first that is not 0 holds."""
 
 _KIND = "_score"
 
@@ -104,9 +104,9 @@ def verdict_of(run: Run) -> Verdict:
         return CLEAN
     scores = {}
     for total, names in _TOTALS.items():
-        value = next((run.tx[name] for name in names if name in run.tx), b"")
-        if value.isdigit() and int(value):
-            scores[total] = int(value)
+        values = [run.tx.get(name, b"") for name in names]
+        if (score := next((int(value) for value in values if value.isdigit() and int(value)), 0)) != 0:
+            scores[total] = score
     for name, value in run.tx.items():
         if name.endswith(_KIND) and "anomaly" not in name and value.isdigit() and int(value):
             scores[name.removesuffix(_KIND)] = int(value)
