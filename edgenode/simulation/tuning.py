@@ -1,0 +1,297 @@
+"""Tuning of content filters: which exclusions would silence what they refused in recorded requests, as lines of INI.
+
+Law: an exclusion is as narrow as it can be, a rule and what it looked at, and of each it is said what it would let
+through besides. Nothing is judged anew: an event says which rules matched and where, the configuration what they count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from attrs import define, field, frozen
+
+from edgenode.policy.contentfilter.directives import Rule, RuleTree
+from edgenode.policy.contentfilter.exclusions import EXCLUDABLE
+
+STAGE = "content-filter"
+"""The stage whose reasons are looked at."""
+
+_ENTRY = re.compile(r"(\d+)(?: (\S.*))?")
+_NUMBER = re.compile(r"\d+")
+_MACRO = re.compile(r"%\{tx\.(\w+)\}", re.IGNORECASE)
+_DEFAULTS = {
+    "critical_anomaly_score": 5,
+    "error_anomaly_score": 4,
+    "warning_anomaly_score": 3,
+    "notice_anomaly_score": 2,
+    "inbound_anomaly_score_threshold": 5,
+}
+"""What the Core Rule Set counts where nothing else is set."""
+
+_WORDS = {variable: word for word, variables in EXCLUDABLE.items() for variable in variables}
+_MANY = 3
+"""Lines of a kind from which on one that is wider is told too."""
+
+_CLIENTS = 1000
+"""Clients of a kind of event that are told apart."""
+
+
+@frozen
+class Scoring:
+    """What the rules of a content filter count.
+
+    :ivar threshold: the score from which on it refuses.
+    :ivar scores: what each rule adds, by its number.
+    :ivar tags: the tags of each.
+    :ivar path_maps: the path maps that have it.
+    """
+
+    threshold: int
+    scores: Mapping[int, int]
+    tags: Mapping[int, tuple[str, ...]] = field(factory=dict)
+    path_maps: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, tree: RuleTree, path_maps: Iterable[str] = ()) -> Scoring:
+        """What rules count; of a score that depends on the request nothing is known, and it counts nothing."""
+        rules = [each for each in tree.directives if isinstance(each, Rule)]
+        set_up = _DEFAULTS | {name: int(value) for name, value in _constants(rules) if value.isdecimal()}
+        set_up |= {name: int(value) for name, value in tree.variables if value.isdecimal()}
+        scores = {each.id: _score(each, set_up) for each in rules}
+        tags = {each.id: each.tags for each in rules}
+        return cls(set_up["inbound_anomaly_score_threshold"], scores, tags, tuple(path_maps))
+
+
+def _constants(rules: Iterable[Rule]) -> Iterator[tuple[str, str]]:
+    """What rules without an operator set: that is how a set-up says it."""
+    for rule in rules:
+        if rule.operator is None:
+            yield from ((each.name, each.value) for each in rule.set_vars if each.change == "=")
+
+
+def _score(rule: Rule, set_up: Mapping[str, int]) -> int:
+    total = 0
+    for change in (each for link in (rule, *rule.chained) for each in link.set_vars):
+        if change.change == "+" and "anomaly_score" in change.name:
+            macro = _MACRO.fullmatch(change.value)
+            known = set_up.get(macro[1].lower(), 0) if macro else 0
+            total += int(change.value) if _NUMBER.fullmatch(change.value) else known
+    return total
+
+
+@frozen(order=True)
+class Line:
+    """A line of ``exclude``.
+
+    :ivar rules: the number of a rule, or ``tag:`` and a tag.
+    :ivar what: what they do not look at, as the section writes it; empty if the rules are left out.
+    """
+
+    rules: str
+    what: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.rules} {self.what}".rstrip()
+
+    def covers(self, fired: Fired, tags: Mapping[int, tuple[str, ...]]) -> bool:
+        """Whether with it a rule would not have matched."""
+        mine = self.rules == str(fired.rule) or self.rules.removeprefix("tag:") in tags.get(fired.rule, ())
+        return mine and self.what in ("", fired.what)
+
+
+@frozen(order=True)
+class Fired:
+    """A rule that matched.
+
+    :ivar rule: its number.
+    :ivar what: where, as ``exclude`` writes it; empty where that cannot be excluded.
+    """
+
+    rule: int
+    what: str
+
+    @classmethod
+    def of(cls, entry: str) -> Fired | None:
+        """From the entry of a reason, such as ``942100 ARGS:q``; ``None`` if it is none."""
+        found = _ENTRY.fullmatch(entry)
+        return None if found is None else cls(int(found[1]), excludable(found[2] or ""))
+
+    @property
+    def line(self) -> Line:
+        """The narrowest line that silences it."""
+        return Line(str(self.rule), self.what)
+
+
+def excludable(variable: str) -> str:
+    """How ``exclude`` writes a variable, such as ``argument.q`` for ``ARGS:q``; empty if it cannot."""
+    collection, _, key = variable.partition(":")
+    word = _WORDS.get(collection.upper(), "")
+    if not word or not key or word in ("path", "uri", "query", "body", "method", "xml"):
+        return word
+    return f"{word}.{key}" if re.fullmatch(r"[!-.0-~]+", key) else f"{word}./^{_pattern(key)}$/"
+
+
+def _pattern(text: str) -> str:
+    return "".join(each if each.isalnum() and each.isascii() else f"\\x{{{ord(each):x}}}" for each in text)
+
+
+@frozen
+class Kind:
+    """Events of a kind: on one path map the same rules matched in the same places.
+
+    :ivar chosen: whether they are among those that are to be let through.
+    """
+
+    path_map: str
+    fired: tuple[Fired, ...]
+    chosen: bool
+
+
+@define
+class Count:
+    """How many they are, of which clients, and one of them."""
+
+    example: Mapping[str, str]
+    events: int = 0
+    clients: set[str] = field(factory=set)
+
+
+@frozen
+class Proposal:
+    """A line, and what comes of it beside the lines that are proposed with it.
+
+    :ivar silences: events that would no longer be refused, in which no other rule matched.
+    :ivar clients: clients of these.
+    :ivar besides: events that would no longer be refused though other rules matched, or though they were not chosen.
+    :ivar path_maps: the path maps of all of them.
+    :ivar example: one of the events that it silences.
+    """
+
+    line: Line
+    silences: int
+    clients: int
+    besides: int
+    path_maps: tuple[str, ...]
+    example: Mapping[str, str]
+
+
+@define
+class Tuning:
+    """What content filters refused, counted event by event.
+
+    :ivar scorings: what the rules of each filter count.
+    :ivar chosen: which events are to be let through.
+    :ivar refused: the kinds of events of each filter, with their numbers.
+    """
+
+    scorings: Mapping[str, Scoring]
+    chosen: Callable[[Mapping[str, Any]], bool]
+    refused: dict[str, dict[Kind, Count]] = field(factory=dict)
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        """Count an event, as :mod:`json` reads it; those that no content filter refused are passed over."""
+        for name, fired in _by_filter(event).items():
+            scoring = self.scorings.get(name)
+            counting = () if scoring is None else tuple(sorted(each for each in fired if scoring.scores.get(each.rule)))
+            if scoring is None or _total(counting, scoring) < scoring.threshold:
+                continue
+            kind = Kind(str(event.get("path_map", "")), counting, self.chosen(event))
+            count = self.refused.setdefault(name, {}).setdefault(kind, Count(_place(event)))
+            count.events += 1
+            if len(count.clients) < _CLIENTS:
+                count.clients.add(str(event.get("client", "")))
+
+    def proposals(self, name: str, at_least: int) -> list[Proposal]:
+        """The lines for a filter, those that silence most first.
+
+        :param at_least: how many chosen events have to be alike for a line.
+        """
+        kinds, scoring = self.refused.get(name, {}), self.scorings[name]
+        lines: list[Line] = []
+        for kind in sorted(kinds, key=lambda each: (len(each.fired), -kinds[each].events, each.fired)):
+            if kind.chosen and kinds[kind].events >= at_least:
+                lines += _needed(kind, lines, scoring)
+        found = [_proposal(each, lines, kinds, scoring) for each in lines]
+        return sorted(found, key=lambda each: (-each.silences, each.besides, each.line))
+
+    def wider(self, name: str, proposals: Collection[Proposal]) -> list[Proposal]:
+        """Lines that stand for several of those: a rule as a whole, or all rules of a tag in one place."""
+        kinds, scoring = self.refused.get(name, {}), self.scorings[name]
+        lines = [each.line for each in proposals]
+        found = []
+        for line in sorted(_wider(lines, scoring)):
+            kept = [each for each in lines if not _within(each, line, scoring)]
+            if len(lines) - len(kept) >= _MANY:
+                found.append(_proposal(line, [*kept, line], kinds, scoring))
+        return found
+
+
+def _by_filter(event: Mapping[str, Any]) -> dict[str, set[Fired]]:
+    found: dict[str, set[Fired]] = {}
+    reasons = event.get("reasons")
+    for each in reasons if isinstance(reasons, list) else ():
+        if isinstance(each, dict) and each.get("stage") == STAGE:
+            fired = Fired.of(str(each.get("entry", "")))
+            if fired is not None:
+                found.setdefault(str(each.get("filter", "")), set()).add(fired)
+    return found
+
+
+def _place(event: Mapping[str, Any]) -> dict[str, str]:
+    request = event.get("request")
+    known = request if isinstance(request, dict) else {}
+    told = {name: str(event.get(name, "")) for name in ("time", "id", "client")}
+    return told | {name: str(known.get(name, "")) for name in ("method", "authority", "target")}
+
+
+def _total(fired: Iterable[Fired], scoring: Scoring) -> int:
+    return sum(scoring.scores.get(each.rule, 0) for each in fired)
+
+
+def _left(kind: Kind, lines: Collection[Line], scoring: Scoring) -> list[Fired]:
+    """What still matches."""
+    return [each for each in kind.fired if not any(line.covers(each, scoring.tags) for line in lines)]
+
+
+def _needed(kind: Kind, lines: Collection[Line], scoring: Scoring) -> Iterator[Line]:
+    """The fewest further lines with which events of a kind are let through; none if they are, or if that needs more
+    than that rules do not look somewhere."""
+    left = _left(kind, lines, scoring)
+    for each in sorted(left, key=lambda each: (-scoring.scores[each.rule], each)):
+        if _total(left, scoring) < scoring.threshold:
+            return
+        left.remove(each)
+        yield each.line
+
+
+def _proposal(line: Line, lines: Collection[Line], kinds: Mapping[Kind, Count], scoring: Scoring) -> Proposal:
+    without = [each for each in lines if each != line]
+    silences = besides = 0
+    clients: set[str] = set()
+    path_maps: dict[str, None] = {}
+    example: Mapping[str, str] = {}
+    for kind, count in kinds.items():
+        left = _left(kind, lines, scoring)
+        passes = _total(left, scoring) < scoring.threshold
+        if not passes or _total(_left(kind, without, scoring), scoring) < scoring.threshold:
+            continue
+        path_maps[kind.path_map] = None
+        if kind.chosen and not left:
+            silences += count.events
+            clients |= count.clients
+            example = example or count.example
+        else:
+            besides += count.events
+    return Proposal(line, silences, len(clients), besides, tuple(path_maps), example)
+
+
+def _wider(lines: Collection[Line], scoring: Scoring) -> Iterator[Line]:
+    yield from {Line(each.rules) for each in lines}
+    tags = {(tag, each.what) for each in lines for tag in scoring.tags.get(int(each.rules), ()) if each.what}
+    yield from {Line(f"tag:{tag}", what) for tag, what in tags if tag.startswith("attack-")}
+
+
+def _within(line: Line, wider: Line, scoring: Scoring) -> bool:
+    return wider.covers(Fired(int(line.rules), line.what), scoring.tags)
