@@ -61,7 +61,8 @@ def load(name: str, section: ContentFilter) -> tuple[LoadedRules | None, tuple[P
         for source in section.rules:
             for path in _sources(section, source):
                 reading.take(path)
-        tree, found = parsing.tree_of(reading.statements, reading.data)
+        with _PARSING:
+            tree, found = parsing.tree_of(reading.statements, reading.data)
         problems = [evolve(each, section=header, key="rules") for each in (*reading.problems, *found)]
     except InvalidValue as problem:
         return None, (Problem(header, "rules", problem.sentence),)

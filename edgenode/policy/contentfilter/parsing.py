@@ -227,7 +227,7 @@ class _Making:
             text = "\n".join(line for path in data_files(statement) for line in self._lines(path, argument))
         else:
             check_macros(text, argument.at, strict=False)
-        if kind.name not in ("rx", "rxGlobal"):
+        if kind.name not in ("rx", "rxGlobal"):  # the reference engine keeps the backslash but for pm; Apache does not
             text = text.replace('\\"', '"')
         return Operator(kind.name.lower(), text, negated)
 

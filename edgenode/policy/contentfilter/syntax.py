@@ -176,6 +176,9 @@ def _statement(file: str, joined: str, pieces: tuple[Piece, ...], grammar: _Gram
     known = DIRECTIVES[name.lower()]
     if known in ("SecRule", "SecAction"):
         parts = grammar.rule(joined)
+        begin, end = parts.argument.at, parts.argument.at + len(parts.argument.text)
+        if any(begin < each.at < end for each in pieces):  # some would read the line end and what comes as a part of it
+            raise InvalidValue("the argument of an operator stands in one line", begin)
         return Statement(place, known, (), parts.targets, parts.operator, parts.argument, parts.actions, pieces)
     return Statement(place, known, tuple(_words(joined, len(name))), pieces=pieces)
 
@@ -201,7 +204,7 @@ class _Parts:
     actions: tuple[tuple[Word, Word], ...]
 
 
-_OPERATOR = re.compile(r"!?\s*@\w+")
+_OPERATOR = re.compile(r"!?@\w+")
 _REST = re.compile(r'(?:[^"\\]|\\.)+', re.DOTALL)
 _UNQUOTED = re.compile(r'(?:[^ "\\]|\\.)+', re.DOTALL)
 
@@ -246,12 +249,15 @@ class _Grammar:
             found = _OPERATOR.match(token.lexer.lexdata, token.lexpos)
             if found is not None:
                 self._operators.append(Word(found[0], token.lexpos))
-                token.value, token.lexer.lexpos = found[0].replace(" ", ""), found.end()
+                token.value, token.lexer.lexpos = found[0], found.end()
                 return f"T_SECRULE_OPERATOR{'_WITH_EXCLAMMARK' if found[0].startswith('!') else ''}"
-        found = (_REST if quoted else _UNQUOTED).match(token.lexer.lexdata, token.lexpos)
+        # One blank ends the name of an operator; further ones are the argument's, which the grammar would pass over.
+        before = self._operators[0] if self._operators else Word("", token.lexpos - 1)
+        at = before.at + len(before.text) + 1
+        found = (_REST if quoted else _UNQUOTED).match(token.lexer.lexdata, at if quoted else token.lexpos)
         assert found is not None
         token.value, token.lexer.lexpos = found[0], found.end()
-        self._arguments.append(Word(found[0], token.lexpos))
+        self._arguments.append(Word(found[0], found.start()))
         if not quoted:
             token.lexer.begin("STSECRULEACTION")
         return "T_SECRULE_OPERATOR_ARGUMENT"

@@ -131,6 +131,28 @@ def test_files_of_operators_are_read_line_by_line() -> None:
     assert found.operator == Operator("pmfromfile", "union\nselect ")
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("@rx a", Operator("rx", "a")),
+        ("a b", Operator("rx", "a b")),
+        ("!^a", Operator("rx", "^a", negated=True)),
+        ("!@streq a", Operator("streq", "a", negated=True)),
+        ("@streq eq", Operator("streq", "eq")),
+        ("@rx @a", Operator("rx", "@a")),
+        ("@rx  a ", Operator("rx", " a ")),
+        (r"@contains <a b=\"c\">", Operator("contains", '<a b="c">')),
+        (r"@rx a\"b\\c", Operator("rx", r"a\"b\\c")),
+        ("@ge %{tx.threshold}", Operator("ge", "%{tx.threshold}")),
+        ("@PMF words.data", Operator("pmfromfile", "x")),
+        ("@unconditionalMatch", Operator("unconditionalmatch")),
+    ],
+)
+def test_an_operator_is_read_as_it_is_written(written: str, meant: Operator) -> None:
+    """Without a name it is a regular expression; one blank ends the name, and all that comes is the argument."""
+    assert rule(f'SecRule ARGS "{written}" "id:1"', words="x").operator == meant
+
+
 def test_markers_stand_between_rules() -> None:
     """Where ``skipAfter`` goes on is a directive in its own place."""
     text = 'SecMarker BEGIN\nSecAction "id:1,phase:1,nolog,pass,skipAfter:END"\nSecMarker "END"'
@@ -210,6 +232,7 @@ def test_what_is_known_and_cannot_be_done_is_noted() -> None:
         "two ids": ('SecRule ARGS "x" "id:1,id:2"', "the rule has a number already"),
         "the same id": ('SecAction "id:1"\nSecAction "phase:1,id:1"', "x.conf:2: there is a rule 1 already: x.conf:1"),
         "quote": ('SecAction "id:1,phase:1', "this is not a whole rule: a quote is not closed, or a part is missing"),
+        "argument on two lines": ('SecRule ARGS "a\\\n b" "id:1"', "the argument of an operator stands in one line"),
         "grammar": ('SecRule ARGS "x" id "id:1"', "the grammar of rules knows nothing like this"),
         "chain": ('SecRule ARGS "x" "id:1,chain"', "the chain has no end: the next rule is missing"),
         "broken chain": ('SecRule ARGS "x" "id:1,chain"\nSecMarker X', "x.conf:1: the chain has no end"),
