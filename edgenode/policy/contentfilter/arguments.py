@@ -13,23 +13,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgenode.model.exchange import NO_BODY, Request
-from edgenode.rules.views import arguments, bodies, cookies, json_values
-from edgenode.rules.views.charsets import recoded
-from edgenode.rules.views.escapes import PERCENT, PLUS, form_decoded
+from edgenode.model.garbage import uncollected
+from edgenode.rules.views import arguments, bodies, charsets, cookies, json_values
+from edgenode.rules.views.escapes import PERCENT, PLUS, unescaped
 from edgenode.rules.views.flattening import Flattening, Unread, bytes_of
-from edgenode.rules.views.names import ODD_NAME, readings
-from edgenode.rules.views.pairs import MOST_PAIRS, Pairs
+from edgenode.rules.views.names import readings
+from edgenode.rules.views.pairs import MOST_PAIRS, Pairs, Values
 from edgenode.rules.views.view import view
 
 _FORM, _MULTIPART = b"application/x-www-form-urlencoded", b"multipart/form-data"
 _XML = re.compile(rb"(?:application(?:/soap\+|/)|text/)xml")
 _JSON = re.compile(rb"application/(?:[a-z0-9.-]+\+)?json")
 
-_OPERATIONS = re.compile(rb"query|variables|operations", re.IGNORECASE)
-"""What arguments of GraphQL over HTTP are called."""
-
-_FURTHER = frozenset(("json", "graphql"))
-"""What bodies are looked for in whatever their type says; XML stands in a collection of its own."""
+_SPACES = b" \t\n\v\f\r"
 
 
 @view
@@ -52,10 +48,12 @@ def processor(request: Request) -> bytes:
 
 def _divided(text: bytes) -> Pairs:
     """The pairs of a query or a form; both decoded once."""
-    parts = [part.partition(b"=")[::2] for part in text.split(b"&", MOST_PAIRS)[:MOST_PAIRS] if part]
-    if PERCENT in text or PLUS in text:
-        return tuple([(form_decoded(name), form_decoded(value)) for name, value in parts])
-    return tuple(parts)
+    if PLUS in text:
+        text = text.replace(b"+", b" ")
+    parts = [part.partition(b"=") for part in text.removesuffix(b"&").split(b"&", MOST_PAIRS)[:MOST_PAIRS]]
+    if PERCENT in text:
+        return tuple([(unescaped(name), unescaped(value)) for name, _, value in parts])
+    return tuple([(name, value) for name, _, value in parts])
 
 
 @view
@@ -79,56 +77,56 @@ def of_body(request: Request) -> Pairs:
     return ()
 
 
-@view
 def of_json(request: Request) -> Pairs:
     """The leaves of a body of JSON: ``{"a": [{"b": 1}]}`` has ``json.a.array_0.b``."""
-    if request.body is NO_BODY or processor(request) != b"JSON":
-        return ()
+    return () if request.body is NO_BODY or processor(request) != b"JSON" else _json(request)[0]
+
+
+@view
+@uncollected()
+def _json(request: Request) -> tuple[Pairs, bool]:
+    """The leaves, and whether all of it could be read; if not, what stands in front is looked at."""
     found = bodies.body(request)
-    into = Flattening()
+    leaves: list[tuple[str, str]] = []
+    bounds, read = Flattening(), True
     try:
         for document in json_values.documents(b"" if found is None else found.data):
-            _flatten(document, into)
+            _walk([("json", document)], 0, bounds, leaves)
     except Unread:
-        pass  # what stands in front is looked at, and the request is refused where something looks
-    return tuple(into.pairs)
+        read = False
+    try:
+        return tuple([(name.encode(), value.encode()) for name, value in leaves]), read
+    except UnicodeEncodeError:  # of what was no UTF-8
+        return tuple([(bytes_of(name), bytes_of(value)) for name, value in leaves]), read
 
 
-def _flatten(document: Any, into: Flattening) -> None:
-    waiting: list[tuple[str, Any, int]] = [("json", document, 0)]
-    while waiting:
-        name, value, depth = waiting.pop()
-        inner: list[tuple[str, Any, int]]
-        if isinstance(value, list):
-            into.expect(depth + 1, len(value), len(name))
-            inner = [(f"{name}.array_{index}", each, depth + 1) for index, each in enumerate(value)]
+def _walk(members: list[tuple[str, Any]], depth: int, bounds: Flattening, leaves: list[tuple[str, str]]) -> None:
+    """Add the leaves among some members, and those in them."""
+    bounds.expect(depth, len(members), len(members[0][0]) if members else 0)
+    for name, value in members:
+        if isinstance(value, str):
+            leaves.append((name, value))
+        elif isinstance(value, list):
+            _walk([(f"{name}.array_{index}", each) for index, each in enumerate(value)], depth + 1, bounds, leaves)
         elif isinstance(value, tuple):
-            into.expect(depth + 1, len(value), len(name))
-            inner = [(f"{name}.{key or 'empty-key'}", each, depth + 1) for key, each in value]
+            _walk([(f"{name}.{key or 'empty-key'}", each) for key, each in value], depth + 1, bounds, leaves)
         else:
-            written = value if isinstance(value, str) else "" if value is None else "true" if value else "false"
-            into.add((bytes_of(name),), (bytes_of(written),))
-            continue
-        waiting += reversed(inner)
+            leaves.append((name, _SAID[value]))
+
+
+_SAID = {None: "", False: "false", True: "true"}
 
 
 @view
 def all_of_them(request: Request) -> Pairs:
     """Every argument, as ModSecurity has them: of the query, of the body."""
-    found = of_query(request)
-    return found if request.body is NO_BODY else (*found, *of_body(request), *of_json(request))
+    return (*of_query(request), *of_body(request), *of_json(request))
 
 
 @view
 def further(request: Request) -> Pairs:
     """Every pair that some server reads besides."""
-    query = request.query
-    if (
-        request.body is NO_BODY
-        and not request.application_arguments
-        and (not query or _is_plain(request, query))
-        and b"content-type" not in request.fields
-    ):
+    if not request.application_arguments and _is_plain(request):
         return ()
     known = set(all_of_them(request))
     found = Counter((name, value) for name, values in _everything(request).items() for value in values)
@@ -137,7 +135,51 @@ def further(request: Request) -> Pairs:
     return tuple(pair for pair in found if pair not in known)
 
 
-_everything = arguments.with_further(_FURTHER)
+def _is_plain(request: Request) -> bool:
+    """Whether all read the same arguments in it."""
+    query = request.query
+    if query and (query.find(b";") >= 0 or _has_operation(query) or not _are_plain(of_query(request))):
+        return False
+    return b"content-type" not in request.fields if request.body is NO_BODY else is_plain_body(request)
+
+
+@view
+def is_plain_body(request: Request) -> bool:
+    """Whether all read the same in the body: it is of one type, in UTF-8, and nothing in it is odd."""
+    types, found = request.fields.get(b"content-type", ()), bodies.body(request)
+    if found is None:
+        return True
+    data = found.data
+    if len(types) != 1 or b"content-encoding" in request.fields or charsets.codecs(types) or _has_operation(data):
+        return False
+    kind = processor(request)
+    if kind == b"URLENCODED":  # and no JSON that some server takes for such
+        return data.find(b";") < 0 and _BEGINS_FORM.match(data) is not None and _are_plain(of_body(request))
+    return _json(request)[1] if kind == b"JSON" else kind == b"XML" and data.lstrip(_SPACES).startswith(b"<")
+
+
+def _has_operation(text: bytes) -> bool:
+    """Whether GraphQL over HTTP may be in it."""
+    text = text.lower()
+    return text.find(b"query") >= 0 or text.find(b"variables") >= 0 or text.find(b"operations") >= 0
+
+
+def _are_plain(pairs: Pairs) -> bool:
+    """Whether all read their names alike."""
+    names = b"".join([name for name, _ in pairs])
+    return len(names.translate(None, _ODD)) == len(names) and names.find(b"_charset_") < 0
+
+
+_ODD = b"\0[]." + _SPACES
+"""What stands in a name that somebody reads otherwise: see :data:`edgenode.rules.views.names.ODD_NAME`."""
+
+_BEGINS_FORM = re.compile(rb"[\w%.+-][^\0]{3}", re.ASCII)
+_FORGIVEN, _STRICT = (arguments.with_further(frozenset(kinds)) for kinds in (("json", "graphql"), ("graphql",)))
+
+
+def _everything(request: Request) -> Values:
+    """All arguments; of JSON that was read only the operations of GraphQL, whose values it has in other texts."""
+    return (_STRICT if processor(request) == b"JSON" and _json(request)[1] else _FORGIVEN)(request)
 
 
 def _of_files(request: Request) -> Iterator[tuple[bytes, bytes]]:
@@ -145,42 +187,46 @@ def _of_files(request: Request) -> Iterator[tuple[bytes, bytes]]:
     codecs = bodies.codecs(request)
     for part, values in zip(bodies.parts(request) or (), bodies.values(request), strict=True):
         if part.filenames:
-            written = (each for name in part.names for each in (name, *(recoded(name, codec) for codec in codecs)))
+            written = (
+                each for name in part.names for each in (name, *(charsets.recoded(name, codec) for codec in codecs))
+            )
             named = dict.fromkeys(each for name in written for each in readings(name))
             yield from ((name, value) for name in named for value in values)
 
 
-def _is_plain(request: Request, query: bytes) -> bool:
-    """Whether all read the same in it: without ``;``, odd names, and GraphQL."""
-    if query.find(b";") >= 0 or _OPERATIONS.search(query) is not None:
-        return False
-    return all(ODD_NAME.search(name) is None for name, _ in of_query(request))
-
-
 # -- cookies -----------------------------------------------------------------------------------------------------------
-
-_SPACES = b" \t\n\v\f\r"
 
 
 @view
 def of_cookies(request: Request) -> Pairs:
     """Every cookie, as it was received."""
-    return tuple([pair for field in request.fields.get(b"cookie", ()) for pair in _cookies(field)])
-
-
-def _cookies(field: bytes) -> Iterator[tuple[bytes, bytes]]:
-    for part in field.rstrip(_SPACES).split(b";"):
-        name, _, value = part.partition(b"=")
-        name = name.lstrip(_SPACES)
-        if name:
-            yield name, value
+    found: list[tuple[bytes, bytes]] = []
+    for written in request.fields.get(b"cookie", ()):
+        parts = [part.partition(b"=") for part in written.rstrip(_SPACES).split(b";")]
+        found += [(name, value) for given, _, value in parts if (name := given.lstrip(_SPACES))]
+    return tuple(found)
 
 
 @view
 def further_cookies(request: Request) -> Pairs:
     """Every reading of a cookie that is another one."""
-    if b"cookie" not in request.fields:
+    written = request.fields.get(b"cookie", ())
+    if not written or (len(written) == 1 and _is_plain_cookie(written[0]) and _are_plain(of_cookies(request))):
         return ()
     known = set(of_cookies(request))
     found = cookies.cookie_readings(request)
     return tuple((name, value) for name, values in found.items() for value in values if (name, value) not in known)
+
+
+_QUOTE, _COMMA, _TAB = b'",\t'
+
+
+def _is_plain_cookie(text: bytes) -> bool:
+    """Whether all divide it alike, and nothing in it is encoded."""
+    return (
+        PERCENT not in text
+        and _QUOTE not in text
+        and _COMMA not in text
+        and _TAB not in text
+        and text.count(b" ") == text.count(b"; ")
+    )

@@ -1,8 +1,8 @@
 """Collections: the variables of SecLang, each a reader of an exchange, or of the answer to it.
 
-Law: what ModSecurity v3 has in a variable stands in it, in the same order, and of a variable that is empty there is no
-member. What rules see besides, because some server reads it, are further members: they can match, and are not counted.
-A view is computed at most once for each request.
+Law: what ModSecurity v3 has in a variable stands in it, in the order received; one with a single value always has it,
+though it may be empty. What rules see besides, because some server reads it, are further members: they can match, and
+are not counted. A view is computed at most once for each request; without a body, what is of one costs nothing.
 
 https://github.com/owasp-modsecurity/ModSecurity/wiki/Reference-Manual-(v3.x), "Variables".
 """
@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from attrs import frozen
 
-from edgenode.model.exchange import Exchange, Request, Response, host_of
+from edgenode.model.exchange import NO_BODY, Exchange, Request, Response, host_of
 from edgenode.policy.contentfilter import arguments, messages, parts, xml_texts
 from edgenode.rules.views.pairs import Pairs
 
@@ -65,13 +65,37 @@ def _of_request(read: Callable[[Request], Pairs]) -> Read:
     return reader
 
 
+def _of_body(read: Callable[[Request], Pairs]) -> Read:
+    """A reader of what there is only in bodies."""
+
+    def reader(exchange: Exchange) -> Pairs:
+        request = exchange.request
+        return () if request is None or request.body is NO_BODY else read(request)
+
+    return reader
+
+
 def _one(read: Callable[[Request], bytes | None]) -> Read:
     """A reader of a variable with one value."""
 
     def reader(exchange: Exchange) -> Pairs:
         request = exchange.request
-        value = None if request is None else read(request)
-        return ((b"", value),) if value else ()
+        return () if request is None else ((b"", read(request) or b""),)
+
+    return reader
+
+
+_EMPTY = ((b"", b""),)
+
+
+def _one_of_body(read: Callable[[Request], bytes], without: Pairs = _EMPTY) -> Read:
+    """The same of a body; without one it is always the same."""
+
+    def reader(exchange: Exchange) -> Pairs:
+        request = exchange.request
+        if request is None:
+            return ()
+        return without if request.body is NO_BODY else ((b"", read(request)),)
 
     return reader
 
@@ -80,14 +104,13 @@ def _about(read: Callable[[Exchange], str | int]) -> Read:
     """A reader of one value of an exchange."""
 
     def reader(exchange: Exchange) -> Pairs:
-        value = str(read(exchange)).encode("utf-8", "surrogateescape")
-        return ((b"", value),) if value else ()
+        return ((b"", str(read(exchange)).encode("utf-8", "surrogateescape")),)
 
     return reader
 
 
-def _names(read: Callable[[Request], Pairs]) -> Callable[[Request], Pairs]:
-    return lambda request: tuple([(name, name) for name, _ in read(request)])
+def _names(read: Read) -> Read:
+    return lambda exchange: tuple([(name, name) for name, _ in read(exchange)])
 
 
 # -- the connection, and when it is ------------------------------------------------------------------------------------
@@ -127,61 +150,71 @@ def _server_name(request: Request) -> bytes:
 
 # -- all of them -------------------------------------------------------------------------------------------------------
 
-_ARGUMENTS = _of_request(arguments.all_of_them)
+
+def _arguments(exchange: Exchange) -> Pairs:
+    request = exchange.request
+    if request is None:
+        return ()
+    return arguments.of_query(request) if request.body is NO_BODY else arguments.all_of_them(request)
+
+
 _FURTHER = _of_request(arguments.further)
 _QUERY = _of_request(arguments.of_query)
-_FURTHER_NAMES = _of_request(_names(arguments.further))
+_FURTHER_NAMES = _names(_FURTHER)
+
+_COOKIES, _FURTHER_COOKIES = _of_request(arguments.of_cookies), _of_request(arguments.further_cookies)
+_ZERO = ((b"", b"0"),)
 
 _ALL = (
-    Collection("ARGS", _ARGUMENTS, _FURTHER, _QUERY),
+    Collection("ARGS", _arguments, _FURTHER, _QUERY),
     Collection(
         "ARGS_NAMES",
-        _of_request(_names(arguments.all_of_them)),
+        _names(_arguments),
         _FURTHER_NAMES,
-        _of_request(_names(arguments.of_query)),
+        _names(_QUERY),
     ),
     Collection("ARGS_GET", _QUERY, _FURTHER),
-    Collection("ARGS_GET_NAMES", _of_request(_names(arguments.of_query)), _FURTHER_NAMES),
-    Collection("ARGS_POST", _of_request(arguments.of_body), _FURTHER, _nothing),
-    Collection("ARGS_POST_NAMES", _of_request(_names(arguments.of_body)), _FURTHER_NAMES, _nothing),
+    Collection("ARGS_GET_NAMES", _names(_QUERY), _FURTHER_NAMES),
+    Collection("ARGS_POST", _of_body(arguments.of_body), _FURTHER, _nothing),
+    Collection("ARGS_POST_NAMES", _names(_of_body(arguments.of_body)), _FURTHER_NAMES, _nothing),
     Collection("ARGS_COMBINED_SIZE", _one(messages.combined_size), early=_one(messages.early_size)),
     Collection("AUTH_TYPE", _one(lambda request: messages.authorization(request)[0])),
     Collection("DURATION", lambda exchange: ((b"", b"0"),)),
-    Collection("FILES", _of_request(parts.files), _of_request(parts.further_files), _nothing),
-    Collection("FILES_COMBINED_SIZE", _of_request(parts.combined_size), early=_nothing),
-    Collection("FILES_NAMES", _of_request(parts.file_fields), _of_request(parts.further_file_fields), _nothing),
-    Collection("FILES_SIZES", _of_request(parts.file_sizes), early=_nothing),
+    Collection("FILES", _of_body(parts.files), _of_body(parts.further_files), _nothing),
+    Collection("FILES_COMBINED_SIZE", _one_of_body(parts.combined_size), early=_nothing),
+    Collection("FILES_NAMES", _of_body(parts.file_fields), _of_body(parts.further_file_fields), _nothing),
+    Collection("FILES_SIZES", _of_body(parts.file_sizes), early=_nothing),
     Collection("FILES_TMPNAMES", _nothing),
-    Collection("FILES_TMP_CONTENT", _of_request(parts.file_contents), early=_nothing),
+    Collection("FILES_TMP_CONTENT", _of_body(parts.file_contents), early=_nothing),
     Collection("FULL_REQUEST", _one(messages.full_request), early=_nothing),
     Collection(
         "FULL_REQUEST_LENGTH", _one(lambda request: b"%d" % len(messages.full_request(request))), early=_nothing
     ),
     Collection("GEO", _geography),
-    Collection("INBOUND_DATA_ERROR", _one(messages.data_error), early=_nothing),
-    Collection("MULTIPART_FILENAME", _of_request(parts.filenames), _of_request(parts.further_files), _nothing),
-    Collection("MULTIPART_NAME", _of_request(parts.names), _of_request(parts.further_names), _nothing),
-    Collection("MULTIPART_PART_HEADERS", _of_request(parts.headers), early=_nothing),
-    *[Collection(name, _one(read), early=_nothing) for name, read in parts.FLAGS.items()],
+    Collection("INBOUND_DATA_ERROR", _one_of_body(messages.data_error, _ZERO), early=_nothing),
+    Collection("MULTIPART_FILENAME", _of_body(parts.filenames), _of_body(parts.further_files), _nothing),
+    Collection("MULTIPART_NAME", _of_body(parts.names), _of_body(parts.further_names), _nothing),
+    Collection("MULTIPART_PART_HEADERS", _of_body(parts.headers), early=_nothing),
+    *[Collection(name, _one_of_body(read), early=_nothing) for name, read in parts.FLAGS.items()],
     Collection("PATH_INFO", _one(messages.filename), _of_request(messages.further_filenames)),
     Collection("QUERY_STRING", _one(lambda request: request.query)),
-    Collection("REMOTE_ADDR", _about(lambda exchange: exchange.client)),
+    Collection("REMOTE_ADDR", lambda exchange: ((b"", exchange.client.encode()),)),
     Collection("REMOTE_HOST", _about(lambda exchange: exchange.client)),
     Collection("REMOTE_PORT", _about(lambda exchange: exchange.connection.peer.port)),
     Collection("REMOTE_USER", _one(messages.user)),
-    Collection("REQBODY_ERROR", _one(messages.body_error), early=_nothing),
-    Collection("REQBODY_ERROR_MSG", _one(messages.body_message), early=_nothing),
+    Collection("REQBODY_ERROR", _one_of_body(messages.body_error, _ZERO), early=_nothing),
+    Collection("REQBODY_ERROR_MSG", _one_of_body(messages.body_message), early=_nothing),
     Collection("REQBODY_PROCESSOR", _one(arguments.processor)),
-    Collection("REQBODY_PROCESSOR_ERROR", _one(messages.body_error), early=_nothing),
-    Collection("REQBODY_PROCESSOR_ERROR_MSG", _one(messages.body_message), early=_nothing),
+    Collection("REQBODY_PROCESSOR_ERROR", _one_of_body(messages.body_error, _ZERO), early=_nothing),
+    Collection("REQBODY_PROCESSOR_ERROR_MSG", _one_of_body(messages.body_message), early=_nothing),
     Collection("REQUEST_BASENAME", _one(messages.basename), _of_request(messages.further_basenames)),
-    Collection("REQUEST_BODY", _one(messages.body), _of_request(messages.further_bodies), _nothing),
-    Collection("REQUEST_BODY_LENGTH", _one(messages.body_length), early=_nothing),
-    Collection("REQUEST_COOKIES", _of_request(arguments.of_cookies), _of_request(arguments.further_cookies)),
+    Collection("REQUEST_BODY", _one_of_body(messages.body), _of_body(messages.further_bodies), _nothing),
+    Collection("REQUEST_BODY_LENGTH", _one_of_body(messages.body_length), early=_nothing),
+    Collection("REQUEST_COOKIES", _COOKIES, _FURTHER_COOKIES),
     Collection(
         "REQUEST_COOKIES_NAMES",
-        _of_request(_names(arguments.of_cookies)),
-        _of_request(_names(arguments.further_cookies)),
+        _names(_COOKIES),
+        _names(_FURTHER_COOKIES),
     ),
     Collection("REQUEST_FILENAME", _one(messages.filename), _of_request(messages.further_filenames)),
     Collection("REQUEST_HEADERS", _of_request(lambda request: request.headers)),
@@ -203,10 +236,10 @@ _ALL = (
     Collection("TIME_SEC", _time("%S")),
     Collection("TIME_WDAY", _time("%w")),
     Collection("TIME_YEAR", _time("%Y")),
-    Collection("UNIQUE_ID", _about(lambda exchange: exchange.identifier.decode("utf-8", "surrogateescape"))),
+    Collection("UNIQUE_ID", lambda exchange: ((b"", exchange.identifier),)),
     Collection("URLENCODED_ERROR", _one(messages.escape_error)),
     Collection("WEBAPPID", _about(lambda exchange: exchange.path_map)),
-    Collection("XML", _of_request(xml_texts.texts), _of_request(xml_texts.further), _nothing),
+    Collection("XML", _of_body(xml_texts.texts), _of_body(xml_texts.further), _nothing),
 )
 
 COLLECTIONS: Mapping[str, Collection] = MappingProxyType({each.name: each for each in _ALL})

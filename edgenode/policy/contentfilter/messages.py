@@ -14,7 +14,7 @@ from edgenode.model.exchange import NO_BODY, Request
 from edgenode.policy.contentfilter import arguments
 from edgenode.rules.views import bodies, uris
 from edgenode.rules.views.arguments import unread
-from edgenode.rules.views.escapes import unescaped
+from edgenode.rules.views.escapes import PERCENT, unescaped
 from edgenode.rules.views.pairs import Pairs
 from edgenode.rules.views.view import view
 
@@ -22,6 +22,8 @@ from edgenode.rules.views.view import view
 def _others(values: Iterable[bytes], first: bytes) -> Pairs:
     return tuple([(b"", value) for value in dict.fromkeys(values) if value and value != first])
 
+
+(_HASH,) = b"#"
 
 # -- the head ----------------------------------------------------------------------------------------------------------
 
@@ -31,29 +33,34 @@ def protocol(request: Request) -> bytes:
     return b"HTTP/%d.%d" % request.version
 
 
-@view
 def line(request: Request) -> bytes:
     """The request line, of HTTP/2 as it would be in HTTP/1."""
     return b"%b %b %b" % (request.method, request.target, protocol(request))
 
 
-def _without_fragment(request: Request) -> bytes:
-    return uris.raw_uri(request).partition(b"#")[0]
+def _is_usual(target: bytes) -> bool:
+    """Whether it begins with the path, and nothing in it is to be decoded or left out."""
+    return target.startswith(b"/") and PERCENT not in target and _HASH not in target
 
 
 def uri(request: Request) -> bytes:
     """Path and query, percent-decoded, up to a ``#``."""
-    return unescaped(_without_fragment(request))
+    target = request.target
+    return target if _is_usual(target) else unescaped(uris.raw_uri(request).partition(b"#")[0])
 
 
 def filename(request: Request) -> bytes:
     """The path, likewise."""
-    return unescaped(_without_fragment(request).partition(b"?")[0])
+    path = request.path
+    if _is_usual(path):
+        return path
+    return unescaped(uris.raw_uri(request).partition(b"#")[0].partition(b"?")[0])
 
 
 def basename(request: Request) -> bytes:
     """What stands behind the last slash or backslash of it."""
-    return filename(request).replace(b"\\", b"/").rpartition(b"/")[2]
+    name = filename(request)
+    return name[max(name.rfind(b"/"), name.rfind(b"\\")) + 1 :]
 
 
 def further_filenames(request: Request) -> Pairs:
@@ -74,8 +81,8 @@ def further_uris(request: Request) -> Pairs:
 
 def further_basenames(request: Request) -> Pairs:
     """What stands behind the last slash of each."""
-    further = (value.rpartition(b"/")[2] for _, value in further_filenames(request))
-    return _others(further, basename(request))
+    further = further_filenames(request)
+    return _others((value.rpartition(b"/")[2] for _, value in further), basename(request)) if further else ()
 
 
 def header_names(request: Request) -> Pairs:
@@ -117,7 +124,7 @@ def body(request: Request) -> bytes:
 
 def further_bodies(request: Request) -> Pairs:
     """What it says in other character sets."""
-    return () if request.body is NO_BODY else _others(bodies.readings(request), body(request))
+    return () if arguments.is_plain_body(request) else _others(bodies.readings(request), body(request))
 
 
 def body_length(request: Request) -> bytes:
@@ -176,7 +183,7 @@ _ODD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 def escape_error(request: Request) -> bytes:
     """Whether a query or a form has a ``%`` that encodes nothing."""
     texts = (request.query or b"", *(() if request.body is NO_BODY else (bodies.form_text(request) or b"",)))
-    return b"1" if any(_ODD_ESCAPE.search(text) for text in texts) else b""
+    return b"1" if any(_ODD_ESCAPE.search(text) for text in texts) else b"0"
 
 
 @view

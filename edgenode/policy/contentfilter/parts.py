@@ -59,10 +59,10 @@ def file_contents(request: Request) -> Pairs:
     return tuple([(_name(part), part.value) for part in _files(request)])
 
 
-def combined_size(request: Request) -> Pairs:
+def combined_size(request: Request) -> bytes:
     """The bytes of all files."""
     found = _files(request)
-    return ((b"", b"%d" % sum(len(part.value) for part in found)),) if found else ()
+    return b"%d" % sum(len(part.value) for part in found) if found else b""
 
 
 def names(request: Request) -> Pairs:

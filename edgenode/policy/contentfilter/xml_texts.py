@@ -10,7 +10,7 @@ from __future__ import annotations
 from xml.parsers import expat
 
 from edgenode.model.exchange import NO_BODY, Request
-from edgenode.policy.contentfilter.arguments import processor
+from edgenode.policy.contentfilter.arguments import is_plain_body, processor
 from edgenode.rules.views import bodies, structured
 from edgenode.rules.views.flattening import MOST_DEEP, MOST_VALUES
 from edgenode.rules.views.pairs import Pairs
@@ -38,7 +38,7 @@ def texts(request: Request) -> Pairs:
 @view
 def further(request: Request) -> Pairs:
     """Each text and each attribute by itself."""
-    if request.body is NO_BODY:
+    if request.body is NO_BODY or (processor(request) != b"XML" and is_plain_body(request)):
         return ()
     values = dict.fromkeys(value for _, value in _pairs(request)[0] if value)
     return tuple((TEXT, value) for value in values)
@@ -54,7 +54,8 @@ def _read(data: bytes) -> Pairs:
         depth, count = depth + 1, count + 1 + len(written)
         if depth > MOST_DEEP or count > MOST_VALUES:
             raise _Beyond
-        attributes.extend(written[1::2])
+        pairs = zip(written[::2], written[1::2], strict=True)
+        attributes.extend(value for key, value in pairs if key.partition(":")[0] != "xmlns")  # none to XPath
 
     def end(name: str) -> None:
         nonlocal depth
