@@ -3,7 +3,7 @@
 Law: nothing is ever an error, and each takes time in proportion to the value. The manual:
 https://github.com/owasp-modsecurity/ModSecurity/wiki/Reference-Manual-(v3.x). Two differences are meant: of a single
 byte ``hexDecode`` makes nothing, where ModSecurity reads on behind it; and ``normalizePathWin`` knows every backslash,
-where ModSecurity leaves the last of three or more, so that what follows would hide behind it.
+where ModSecurity leaves some that follow others or ``./``, so that what follows would hide behind it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from types import MappingProxyType
 
 from attrs import frozen
 
+from edgenode.policy.contentfilter.bestfit import BEST_FIT
 from edgenode.policy.contentfilter.paths import normalised_path, normalised_windows_path
 from edgenode.rules.views import base64_values
 
@@ -110,7 +111,9 @@ def _url_decode_uni(value: bytes) -> bytes:
 
 def _character(escape: re.Match[bytes]) -> bytes:
     written = escape[0]
-    return _wide(written[2:]) if len(written) > len(b"%41") else _PERCENTED[written]
+    if len(written) == len(b"%41"):
+        return _PERCENTED[written]
+    return BEST_FIT.get(written[2:].lower()) or _wide(written[2:])
 
 
 def _octal(text: bytes) -> bytes:
