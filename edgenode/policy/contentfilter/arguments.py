@@ -123,9 +123,28 @@ def all_of_them(request: Request) -> Pairs:
     return (*of_query(request), *of_body(request), *of_json(request))
 
 
-@view
 def further(request: Request) -> Pairs:
-    """Every pair that some server reads besides."""
+    """The pairs that some server reads besides, and whose values are others."""
+    return _others(aliases(request), all_of_them(request))
+
+
+def further_names(request: Request) -> Pairs:
+    """The names among them that are others."""
+    names = dict.fromkeys(name for name, _ in further(request))
+    return tuple((name, name) for name in names.keys() - {name for name, _ in all_of_them(request)}) if names else ()
+
+
+def _others(pairs: Pairs, known: Pairs) -> Pairs:
+    """Those with other values."""
+    if not pairs:
+        return ()
+    values = {value for _, value in known}
+    return tuple(pair for pair in pairs if pair[1] not in values)
+
+
+@view
+def aliases(request: Request) -> Pairs:
+    """Every pair that some server reads besides: other values, and the same ones by other names."""
     if not request.application_arguments and _is_plain(request):
         return ()
     known = set(all_of_them(request))
@@ -207,8 +226,19 @@ def of_cookies(request: Request) -> Pairs:
     return tuple(found)
 
 
-@view
 def further_cookies(request: Request) -> Pairs:
+    """The readings of cookies whose values are others."""
+    return _others(cookie_aliases(request), of_cookies(request))
+
+
+def further_cookie_names(request: Request) -> Pairs:
+    """The names among them that are others."""
+    names = dict.fromkeys(name for name, _ in cookie_aliases(request))
+    return tuple((name, name) for name in names.keys() - {name for name, _ in of_cookies(request)}) if names else ()
+
+
+@view
+def cookie_aliases(request: Request) -> Pairs:
     """Every reading of a cookie that is another one."""
     written = request.fields.get(b"cookie", ())
     if not written or (len(written) == 1 and _is_plain_cookie(written[0]) and _are_plain(of_cookies(request))):

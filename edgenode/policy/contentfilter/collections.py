@@ -32,14 +32,18 @@ class Collection:
 
     :ivar name: as the manual writes it.
     :ivar read: its members, name and value, as ModSecurity has them; of what has no members one without a name.
-    :ivar further: what else is read in their place: other values, or the same ones by other names.
+    :ivar further: what else servers read in their place: other values. A rule that a member matches needs none of
+        them: it would count twice what was sent once.
     :ivar early: what it has in phase 1, before the body has come; ``None`` if that is the same.
+    :ivar aliases: the same as ``further``, and the same values by other names, for targets that choose by name:
+        ``a[b]`` is ``a`` to PHP. ``None`` if that is the same as ``further``.
     """
 
     name: str
     read: Read
     further: Read = _nothing
     early: Read | None = None
+    aliases: Read | None = None
 
 
 @frozen
@@ -160,22 +164,23 @@ def _arguments(exchange: Exchange) -> Pairs:
 
 _FURTHER = _of_request(arguments.further)
 _QUERY = _of_request(arguments.of_query)
-_FURTHER_NAMES = _names(_FURTHER)
+_FURTHER_NAMES = _of_request(arguments.further_names)
+_ALIASES = _of_request(arguments.aliases)
 
 _COOKIES, _FURTHER_COOKIES = _of_request(arguments.of_cookies), _of_request(arguments.further_cookies)
 _ZERO = ((b"", b"0"),)
 
 _ALL = (
-    Collection("ARGS", _arguments, _FURTHER, _QUERY),
+    Collection("ARGS", _arguments, _FURTHER, _QUERY, _ALIASES),
     Collection(
         "ARGS_NAMES",
         _names(_arguments),
         _FURTHER_NAMES,
         _names(_QUERY),
     ),
-    Collection("ARGS_GET", _QUERY, _FURTHER),
+    Collection("ARGS_GET", _QUERY, _FURTHER, aliases=_ALIASES),
     Collection("ARGS_GET_NAMES", _names(_QUERY), _FURTHER_NAMES),
-    Collection("ARGS_POST", _of_body(arguments.of_body), _FURTHER, _nothing),
+    Collection("ARGS_POST", _of_body(arguments.of_body), _FURTHER, _nothing, _ALIASES),
     Collection("ARGS_POST_NAMES", _names(_of_body(arguments.of_body)), _FURTHER_NAMES, _nothing),
     Collection("ARGS_COMBINED_SIZE", _one(messages.combined_size), early=_one(messages.early_size)),
     Collection("AUTH_TYPE", _one(lambda request: messages.authorization(request)[0])),
@@ -210,11 +215,11 @@ _ALL = (
     Collection("REQUEST_BASENAME", _one(messages.basename), _of_request(messages.further_basenames)),
     Collection("REQUEST_BODY", _one_of_body(messages.body), _of_body(messages.further_bodies), _nothing),
     Collection("REQUEST_BODY_LENGTH", _one_of_body(messages.body_length), early=_nothing),
-    Collection("REQUEST_COOKIES", _COOKIES, _FURTHER_COOKIES),
+    Collection("REQUEST_COOKIES", _COOKIES, _FURTHER_COOKIES, aliases=_of_request(arguments.cookie_aliases)),
     Collection(
         "REQUEST_COOKIES_NAMES",
         _names(_COOKIES),
-        _names(_FURTHER_COOKIES),
+        _of_request(arguments.further_cookie_names),
     ),
     Collection("REQUEST_FILENAME", _one(messages.filename), _of_request(messages.further_filenames)),
     Collection("REQUEST_HEADERS", _of_request(lambda request: request.headers)),

@@ -211,6 +211,15 @@ def test_what_is_in_files_is_no_argument() -> None:
     assert (b"f", b"hello") in COLLECTIONS["ARGS"].further(beside)
 
 
+def test_other_names_of_a_value_are_aliases() -> None:
+    """What Rack or PHP call otherwise is found by that name, and is not looked at twice."""
+    exchange = asked(b"/?user[name]=x&a.b=y")
+    aliases = COLLECTIONS["ARGS"].aliases
+    assert aliases is not None
+    assert {(b"user", b"x"), (b"a_b", b"y")} <= set(aliases(exchange))
+    assert COLLECTIONS["ARGS"].further(exchange) == ()
+
+
 @pytest.mark.parametrize(
     ("exchange", "name", "value"),
     [
@@ -243,7 +252,11 @@ def test_what_rules_see_is_in_a_collection(query: bytes, form: bytes) -> None:
     exchange = typed(FORM, form, b"/?" + query)
     assert exchange.request is not None
     seen = {(name, value) for name, found in all_arguments(exchange.request).items() for value in found}
-    assert seen <= {*COLLECTIONS["ARGS"].read(exchange), *COLLECTIONS["ARGS"].further(exchange)}
+    arguments = COLLECTIONS["ARGS"]
+    assert arguments.aliases is not None
+    assert seen <= {*arguments.read(exchange), *arguments.aliases(exchange)}
+    values = {value for _, value in (*arguments.read(exchange), *arguments.further(exchange))}
+    assert {value for _, value in seen} <= values
 
 
 def test_an_ordinary_request_has_nothing_further() -> None:
