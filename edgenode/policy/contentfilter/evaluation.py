@@ -17,10 +17,7 @@ from edgenode.policy.contentfilter.findings import Finding
 from edgenode.policy.contentfilter.macros import Text, encoded
 from edgenode.policy.contentfilter.operators import OPERATORS, Compare, number
 from edgenode.policy.contentfilter.transformations import of_name
-from edgenode.policy.contentfilter.variables import Pairs, Read, named, reader
-
-Collections = Mapping[str, Callable[[Exchange], Pairs]]
-"""What reads each variable of an exchange."""
+from edgenode.policy.contentfilter.variables import Pairs, Read, Source, named, names_of, reader
 
 GEO_LOOKUP = "geolookup"
 """The operator that looks at more than the value: whether it is known where the client is."""
@@ -54,7 +51,7 @@ class Run:
     :ivar refused_by: the rule that refuses; 0 for none.
     """
 
-    collections: Collections
+    collections: Mapping[str, Source]
     exchange: Exchange
     tx: dict[str, bytes]
     findings: list[Finding] = field(factory=list)
@@ -73,18 +70,19 @@ class Run:
 
     def read(self, collection: str) -> Pairs:
         """The members of a variable."""
-        own = _OWN.get(collection)
-        if own is not None:
-            return own(self)
         found = self._own.get(collection)
         if found is None:
+            own = OF_THE_RUN.get(collection)
+            if own is not None:
+                return own(self)
             reading = self.collections.get(collection)
             found = self._own[collection] = _NONE if reading is None else reading(self.exchange)
         return found
 
     def set(self, collection: str, value: bytes) -> None:
         """Give a variable another value, for this run."""
-        self._own[collection] = ((b"", value),)
+        for name in names_of(collection):
+            self._own[name] = ((b"", value),)
 
     def value_of(self, collection: str, key: str) -> bytes:
         """The first value of a member, or of a variable without members; empty for none."""
@@ -104,7 +102,7 @@ def _of_rule(run: Run) -> Pairs:
     return tuple((encoded(name), encoded(value)) for name, value in told.items())
 
 
-_OWN: Mapping[str, Callable[[Run], Pairs]] = {
+_OF_THE_RUN: Mapping[str, Callable[[Run], Pairs]] = {
     "TX": lambda run: [(encoded(name), value) for name, value in run.tx.items()],
     "MATCHED_VAR": lambda run: [(b"", value) for _, value in run.matched[-1:]],
     "MATCHED_VAR_NAME": lambda run: [(b"", name) for name, _ in run.matched[-1:]],
@@ -112,8 +110,9 @@ _OWN: Mapping[str, Callable[[Run], Pairs]] = {
     "MATCHED_VARS_NAMES": lambda run: [(name, name) for name, _ in run.matched],
     "HIGHEST_SEVERITY": lambda run: [(b"", b"%d" % run.severity)],
     "RULE": _of_rule,
-    "": lambda run: (),
 }
+
+OF_THE_RUN = {name: read for own, read in _OF_THE_RUN.items() for name in names_of(own)}
 """The variables that are the run's own."""
 
 

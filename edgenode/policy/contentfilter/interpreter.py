@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from attrs import field, frozen
 
-from edgenode.model.errors import InvalidValue, Problem
-from edgenode.policy.contentfilter.directives import Marker, Rule, RuleTree
+from edgenode.model.errors import Problem
+from edgenode.policy.contentfilter.directives import Marker, Rule
 from edgenode.policy.contentfilter.evaluation import Link, Removal, Run, controlling
 from edgenode.policy.contentfilter.findings import Finding
 from edgenode.policy.contentfilter.macros import Text
@@ -102,36 +102,17 @@ def _told(text: bytes) -> str:
     return text.decode("utf-8", "replace")
 
 
-def steps_of(tree: RuleTree, problems: list[Problem]) -> dict[int, tuple[Step, ...]]:
-    """All rules of a tree by their phases, compiled.
-
-    :param problems: gains what cannot be compiled.
-    """
-    found: dict[int, tuple[Step, ...]] = {}
-    for phase in PHASES:
-        several = [each for each in tree.directives if isinstance(each, Marker) or phase_of(each) == phase]
-        places = {id(each): place for place, each in enumerate(several)}
-        found[phase] = tuple(_steps(several, places, problems))
-    return found
-
-
-def _steps(several: Sequence[Rule | Marker], places: dict[int, int], problems: list[Problem]) -> Iterator[Step]:
-    for each in several:
-        if isinstance(each, Marker):
-            continue
-        try:
-            yield Step.of(each, places[id(each)], _goes_on(several, places[id(each)], each))
-        except InvalidValue as problem:
-            problems.append(problem_of(each, problem.sentence))
-
-
 def problem_of(rule: Rule, sentence: str) -> Problem:
     """What is wrong with a rule."""
     return Problem("", "", f"rule {rule.id}: {sentence}", file=rule.place.file, line=rule.place.line)
 
 
-def _goes_on(several: Sequence[Rule | Marker], place: int, rule: Rule) -> int:
-    """Where it goes on behind a rule that matches; behind the phase if there is no such marker."""
+def goes_on(several: Sequence[Rule | Marker], place: int, rule: Rule) -> int:
+    """Where a phase goes on behind a rule that matches; at its end if there is no such marker.
+
+    :param several: what the phase consists of.
+    :param place: where the rule stands.
+    """
     if rule.skip_after:
         ends = (
             there

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 
 from attrs import frozen
 
-from edgenode.model.errors import ConfigurationError, Problem
+from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.model.exchange import Exchange, Response
-from edgenode.policy.contentfilter.answers import ANSWERS
+from edgenode.policy.contentfilter.collections import COLLECTIONS, RESPONSE_COLLECTIONS, Collection
 from edgenode.policy.contentfilter.directives import RuleTree
-from edgenode.policy.contentfilter.evaluation import Collections, Run
+from edgenode.policy.contentfilter.evaluation import Run
 from edgenode.policy.contentfilter.findings import CLEAN, Verdict
-from edgenode.policy.contentfilter.interpreter import Step, judging, steps_of
+from edgenode.policy.contentfilter.folding import Folding, Kept, all_kept
+from edgenode.policy.contentfilter.interpreter import Step, judging, problem_of
 from edgenode.policy.contentfilter.macros import encoded
-from edgenode.policy.contentfilter.variables import Pairs
+from edgenode.policy.contentfilter.variables import COUNTED, Pairs, Source, sources
 
 INBOUND, OUTBOUND = (1, 2), (3, 4)
 """The phases of a request, and those of an answer."""
@@ -36,25 +37,41 @@ _KIND = "_score"
 class RuleSet:
     """The rules of a content filter.
 
-    :ivar steps: all of them, by phase.
+    :ivar steps: those that can match, by phase.
     """
 
     steps: Mapping[int, tuple[Step, ...]]
     _variables: Mapping[str, bytes]
-    _collections: Collections
+    _sources: Mapping[str, Source]
 
     @classmethod
-    def of(cls, tree: RuleTree, collections: Collections) -> RuleSet:
+    def of(cls, tree: RuleTree, collections: Mapping[str, Collection] = COLLECTIONS) -> RuleSet:
         """Compile rules.
 
-        :param collections: what reads each variable of an exchange.
+        :param collections: the variables of requests.
         :raises ConfigurationError: if something in rules that can run cannot be done here; it names them all.
         """
-        problems: list[Problem] = []
-        steps = steps_of(tree, problems)
+        folding = Folding.of(tree)
+        return cls._of(folding.kept, folding.variables, folding.problems, collections)
+
+    @classmethod
+    def unfolded(cls, tree: RuleTree, collections: Mapping[str, Collection] = COLLECTIONS) -> RuleSet:
+        """The same slowly and obviously: every rule is asked, in its order."""
+        variables = {name: encoded(value) for name, value in tree.variables}
+        return cls._of(all_kept(tree), variables, [], collections)
+
+    @classmethod
+    def _of(
+        cls,
+        kept: Mapping[int, Sequence[Kept]],
+        variables: Mapping[str, bytes],
+        problems: list[Problem],
+        collections: Mapping[str, Collection],
+    ) -> RuleSet:
+        steps = {phase: tuple(_compiled(several, problems)) for phase, several in kept.items()}
         if problems:
             raise ConfigurationError(problems)
-        return cls(steps, {name: encoded(value) for name, value in tree.variables}, collections)
+        return cls(steps, variables, sources(collections))
 
     def judge(self, exchange: Exchange) -> Verdict:
         """What the rules say to a request, phases 1 and 2, all at once."""
@@ -62,23 +79,20 @@ class RuleSet:
 
     def judging(self, exchange: Exchange) -> Iterator[Verdict | None]:
         """The same piece by piece: ``None`` where others should have their turn, and the verdict at the end."""
-        run = Run(self._collections, exchange, dict(self._variables))
+        run = Run(self._sources, exchange, dict(self._variables))
         yield from self._phases(run, INBOUND)
         yield verdict_of(run)
 
-    def judge_response(self, exchange: Exchange, response: Response, body: bytes) -> Verdict:
-        """What the rules say to an answer, phases 3 and 4."""
-        return _drained(self.judging_response(exchange, response, body))
+    def judge_response(self, exchange: Exchange, response: Response) -> Verdict:
+        """What the rules say to an answer, phases 3 and 4.
 
-    def judging_response(self, exchange: Exchange, response: Response, body: bytes) -> Iterator[Verdict | None]:
-        """The same piece by piece.
-
-        :param response: its head.
-        :param body: as much of its body as is looked at.
+        :param response: its head, and as much of its body as is looked at.
         """
-        answers = {name: partial(_of_answer, read, response, body) for name, read in ANSWERS.items()}
-        collections = {**self._collections, **answers}
-        run = Run(collections, exchange, dict(self._variables))
+        return _drained(self.judging_response(exchange, response))
+
+    def judging_response(self, exchange: Exchange, response: Response) -> Iterator[Verdict | None]:
+        """The same piece by piece."""
+        run = Run({**self._sources, **_of_answer(response)}, exchange, dict(self._variables))
         yield from self._phases(run, OUTBOUND)
         yield verdict_of(run)
 
@@ -90,8 +104,25 @@ class RuleSet:
             yield from judging(self.steps[phase], run)
 
 
-def _of_answer(read: Callable[[Response, bytes], Pairs], response: Response, body: bytes, _: Exchange) -> Pairs:
-    return read(response, body)
+def _compiled(several: Sequence[Kept], problems: list[Problem]) -> Iterator[Step]:
+    for kept in several:
+        try:
+            yield Step.of(kept.rule, kept.place, kept.goes_on)
+        except InvalidValue as problem:
+            problems.append(problem_of(kept.rule, problem.sentence))
+
+
+def _of_answer(response: Response) -> dict[str, Source]:
+    """What reads the variables of an answer."""
+    found: dict[str, Source] = {}
+    for name, each in RESPONSE_COLLECTIONS.items():
+        members = each.read(response)
+        found[name] = found[COUNTED + name] = partial(_held, members)
+    return found
+
+
+def _held(members: Pairs, _: Exchange) -> Pairs:
+    return members
 
 
 def _drained(steps: Iterator[Verdict | None]) -> Verdict:

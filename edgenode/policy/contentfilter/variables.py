@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from edgenode.model.errors import InvalidValue
+from edgenode.model.exchange import Exchange
 from edgenode.policy.contentfilter import pcre
+from edgenode.policy.contentfilter.collections import Collection
 from edgenode.policy.contentfilter.directives import Target
 from edgenode.policy.contentfilter.macros import encoded
 from edgenode.policy.contentfilter.names import WITHOUT_MEMBERS
@@ -22,23 +21,40 @@ Pairs = Sequence[tuple[bytes, bytes]]
 Read = Callable[["Run"], list[tuple[bytes, bytes]]]
 """What a rule looks at: names such as ``ARGS:q``, and values."""
 
-EARLY: Mapping[str, str] = MappingProxyType(
-    {
-        "ARGS": "ARGS_GET",
-        "ARGS_NAMES": "ARGS_GET_NAMES",
-        **dict.fromkeys(
-            (
-                *("ARGS_POST", "ARGS_POST_NAMES", "FILES", "FILES_NAMES", "FILES_SIZES", "FILES_TMPNAMES"),
-                *("FILES_TMP_CONTENT", "FILES_COMBINED_SIZE", "MULTIPART_FILENAME", "MULTIPART_NAME"),
-                *("MULTIPART_PART_HEADERS", "REQUEST_BODY", "REQUEST_BODY_LENGTH", "XML", "FULL_REQUEST"),
-            ),
-            "",
-        ),
-    }
-)
-"""What variables are in phase 1, before a body has been read: another one, or nothing."""
+Source = Callable[[Exchange], Pairs]
 
-_MEMBER = re.compile(rb"[:.]")
+EARLY, COUNTED = "early ", "&"
+"""What stands before the name of a variable that is read in phase 1, and of one whose members are counted."""
+
+
+def sources(collections: Mapping[str, Collection]) -> dict[str, Source]:
+    """What reads each variable: for a rule, to be counted, and both in phase 1, before there is a body."""
+    found: dict[str, Source] = {}
+    for name, each in collections.items():
+        found[name], found[COUNTED + name] = _both(each.read, each.further), each.read
+        found[EARLY + name] = found[name] if each.early is None else each.early
+        found[EARLY + COUNTED + name] = each.early or each.read
+    return found
+
+
+def names_of(collection: str) -> tuple[str, ...]:
+    """All by which a variable is read."""
+    return tuple(early + counted + collection for early in ("", EARLY) for counted in ("", COUNTED))
+
+
+def _both(read: Source, further: Source) -> Source:
+    """What reads the members that rules see besides as well."""
+    if further is NO_FURTHER:
+        return read
+
+    def both(exchange: Exchange) -> Pairs:
+        more = further(exchange)
+        return (*read(exchange), *more) if more else read(exchange)
+
+    return both
+
+
+NO_FURTHER = Collection("", lambda exchange: ()).further
 
 
 def matching(target: Target) -> Callable[[bytes], object]:
@@ -56,8 +72,8 @@ def matching(target: Target) -> Callable[[bytes], object]:
 
 def _chosen(target: Target, phase: int) -> Read:
     """What reads one target, without what is excluded."""
-    collection, choose = target.collection, matching(target)
-    read = EARLY.get(collection, collection) if phase == 1 else collection
+    choose = matching(target)
+    read = f"{EARLY if phase == 1 else ''}{COUNTED if target.counted else ''}{target.collection}"
     prefix = encoded(target.collection) + b":"
     everything = not target.key and not target.pattern
 
@@ -101,11 +117,3 @@ def named(target: Target) -> Callable[[bytes], object]:
         return variable == collection and choose(member)
 
     return means
-
-
-def check_target(target: Target) -> None:
-    """:raises InvalidValue: if it cannot be compiled."""
-    try:
-        matching(target)
-    except InvalidValue as problem:
-        raise InvalidValue(f"{target.collection}: {problem.sentence}") from None

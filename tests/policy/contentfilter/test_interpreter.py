@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import pytest
 
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.exchange import Address, Connection, Exchange, Response
+from edgenode.policy.contentfilter.collections import Collection
 from edgenode.policy.contentfilter.directives import RuleTree
 from edgenode.policy.contentfilter.findings import CLEAN, Finding, Verdict
 from edgenode.policy.contentfilter.parsing import parse
@@ -16,6 +17,7 @@ from edgenode.policy.contentfilter.ruleset import RuleSet
 from edgenode.policy.contentfilter.variables import Pairs
 
 EXCHANGE = Exchange(Connection(Address("192.0.2.1", 1), Address("192.0.2.2", 443)))
+PAIR = ((b"q", b"x"),)
 HEAD = 'SecDefaultAction "phase:2,pass,log"\n'
 
 
@@ -34,9 +36,9 @@ def ruleset(text: str, variables: Mapping[str, str] | None = None, **values: obj
     return RuleSet.of(RuleTree(tree.directives, tuple((variables or {}).items())), reading(values))
 
 
-def reading(values: Mapping[str, object]) -> Mapping[str, Callable[[Exchange], Pairs]]:
-    """What reads collections."""
-    return {name: partial(_held, _pairs(held)) for name, held in values.items()}
+def reading(values: Mapping[str, object]) -> Mapping[str, Collection]:
+    """Collections that hold what is said."""
+    return {name: Collection(name, partial(_held, _pairs(held))) for name, held in values.items()}
 
 
 def _held(held: Pairs, _: Exchange) -> Pairs:
@@ -191,10 +193,13 @@ def test_variables_are_set_counted_and_deleted() -> None:
 
 
 def test_in_the_first_phase_there_is_no_body() -> None:
-    """Rules of phase 1 see only what the head says."""
-    text = 'SecRule ARGS|REQUEST_BODY "@rx ." "id:{0},phase:{0}"'
-    values = {"ARGS": {"q": "x"}, "ARGS_GET": {}, "REQUEST_BODY": "q=x"}
-    assert ids(judged(text.format(1) + "\n" + text.format(2), None, **values)) == [2]
+    """Rules of phase 1 see only what the head says; what is read besides is seen, and not counted."""
+    collection = Collection("ARGS", lambda _: PAIR, lambda _: ((b"r", b"y"),), lambda _: ())
+    text = 'SecRule ARGS "@rx ." "id:{0},phase:{0}"\nSecRule &ARGS "@eq 1" "id:{0}0,phase:{0}"\n'
+    tree = parse([("x.conf", HEAD + text.format(1) + text.format(2))])
+    verdict = RuleSet.of(tree, {"ARGS": collection}).judge(EXCHANGE)
+    assert ids(verdict) == [2, 20]
+    assert verdict.findings[0].variable == "ARGS:r"
 
 
 def test_an_operator_may_have_macros() -> None:
@@ -211,7 +216,7 @@ def test_answers_are_judged_in_the_last_phases() -> None:
         SecRule RESPONSE_HEADERS:Server "@contains x" "id:2,phase:3"
         SecRule RESPONSE_BODY "@contains secret" "id:3,phase:4,deny"
         SecAction "id:4" """
-    found = ruleset(text).judge_response(EXCHANGE, Response(500, ((b"server", b"nginx"),)), b"a secret")
+    found = ruleset(text).judge_response(EXCHANGE, Response(500, ((b"server", b"nginx"),), b"a secret"))
     assert ids(found) == [1, 2, 3]
     assert found.refused
 
