@@ -22,6 +22,7 @@ from edgenode.policy import stages
 from edgenode.policy.actions import PREDEFINED
 from edgenode.policy.challenge import Challenge, armed
 from edgenode.policy.challenge_tokens import Keys, Tokens
+from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
 from edgenode.policy.globalfilters import GlobalFilter, GlobalFilters
 from edgenode.policy.selection import Selectable
 from edgenode.policy.stages import Rules
@@ -44,12 +45,14 @@ class Formulas:
     :ivar contents: what their lists and datafeeds hold.
     :ivar challenge_keys: what challenges are signed with.
     :ivar content_rules: the rules of content filters, by the name of their section.
+    :ivar masks: what is masked anywhere.
     """
 
     configuration: Sections
     contents: Contents
     challenge_keys: Keys = OWN
     content_rules: Mapping[str, LoadedRules] = field(factory=dict)
+    masks: Masks = NOTHING_MASKED
 
     @cached_property
     def definitions(self) -> Definitions:
@@ -179,6 +182,7 @@ class CompiledRules:
                 if name in configuration.content_filters
             },
             tokens=formulas.tokens,
+            masks=formulas.masks,
         )
         if before is not None and before.compiled.same(rules):
             return before

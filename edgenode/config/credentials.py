@@ -1,5 +1,5 @@
 """The files behind a configuration: certificates, private keys, authorities and revocation lists, read and judged; and
-databases of addresses, keys of challenges, pages of errors and rules of content filters, which are files that change
+databases of addresses, keys of challenges and of masks, pages of errors and rules of content filters: files that change
 likewise.
 
 The module owns who uses which certificate for what; ``edgenode.tls`` owns the reading. Its law: what would only show in
@@ -18,7 +18,7 @@ from attrs import evolve, field, frozen
 from cryptography import x509
 from OpenSSL import crypto
 
-from edgenode.config import challenge_keys, content_rules, error_pages, schema
+from edgenode.config import challenge_keys, content_rules, error_pages, mask_keys, schema
 from edgenode.config.content_rules import LoadedRules
 from edgenode.config.data import Sections
 from edgenode.config.error_pages import LoadedPages
@@ -29,6 +29,8 @@ from edgenode.model.errors import Problem
 from edgenode.policy.challenge import ChallengeSection
 from edgenode.policy.challenge_tokens import Keys
 from edgenode.policy.contentfilter.contentfilter import ContentFilter
+from edgenode.policy.contentfilter.masked import Masking
+from edgenode.policy.contentfilter.masking import MaskKey
 from edgenode.policy.responses import ResponseRules
 from edgenode.proxy.origin.origin import Origin
 from edgenode.state.settings import StateSection
@@ -40,8 +42,8 @@ from edgenode.tls.problems import Problems
 from edgenode.tls.revocation import fill_store
 from edgenode.tls.truststores import LoadedTrustStore, TrustStore
 
-Loaded = LoadedCertificate | LoadedTrustStore | LoadedPages | LoadedRules | Databases | Keys
-Filed = Certificate | TrustStore | Geo | ChallengeSection | ResponseRules | ContentFilter
+Loaded = LoadedCertificate | LoadedTrustStore | LoadedPages | LoadedRules | Databases | Keys | MaskKey
+Filed = Certificate | TrustStore | Geo | ChallengeSection | Masking | ResponseRules | ContentFilter
 
 
 @frozen
@@ -52,6 +54,7 @@ class Credentials:
     :ivar trust_stores: the trust stores likewise.
     :ivar databases: those of addresses; ``None`` if there are none.
     :ivar challenge_keys: what challenges are signed with.
+    :ivar mask_key: what masked values are hashed with.
     :ivar pages: the pages of errors, by the name of their section.
     :ivar content_rules: the rules of content filters likewise.
     :ivar signatures: of their files right before they were read, by the header of their section.
@@ -63,6 +66,7 @@ class Credentials:
     trust_stores: Mapping[str, LoadedTrustStore] = field(factory=dict)
     databases: Databases | None = None
     challenge_keys: Keys = challenge_keys.OWN
+    mask_key: MaskKey = mask_keys.OWN
     pages: Mapping[str, LoadedPages] = field(factory=dict)
     content_rules: Mapping[str, LoadedRules] = field(factory=dict)
     signatures: Mapping[str, Signature] = field(factory=dict, eq=False, repr=False)
@@ -81,6 +85,7 @@ class Credentials:
             {name: each for name, each in self.trust_stores.items() if f"{TrustStore.kind} {name}" in same},
             self.databases if Geo.kind in same else None,
             self.challenge_keys if ChallengeSection.kind in same else challenge_keys.OWN,
+            self.mask_key if Masking.kind in same else mask_keys.OWN,
             {name: each for name, each in self.pages.items() if f"{ResponseRules.kind} {name}" in same},
             {name: each for name, each in self.content_rules.items() if f"{ContentFilter.kind} {name}" in same},
             {header: signature for header, signature in self.signatures.items() if header in same},
@@ -94,6 +99,7 @@ class Credentials:
             {**self.trust_stores, **{each.name: each for each in loaded if isinstance(each, LoadedTrustStore)}},
             next((each for each in loaded if isinstance(each, Databases)), self.databases),
             next((each for each in loaded if isinstance(each, Keys)), self.challenge_keys),
+            next((each for each in loaded if isinstance(each, MaskKey)), self.mask_key),
             {**self.pages, **{each.name: each for each in loaded if isinstance(each, LoadedPages)}},
             {**self.content_rules, **{each.name: each for each in loaded if isinstance(each, LoadedRules)}},
             {**self.signatures, **{header: signature for header, (signature, _) in read.items()}},
@@ -193,6 +199,8 @@ def _sections(configuration: Sections) -> Iterator[tuple[str, Filed]]:
         yield configuration.geo.kind, configuration.geo
     if configuration.challenge.keys:
         yield configuration.challenge.kind, configuration.challenge
+    if configuration.masking.key is not None:
+        yield configuration.masking.kind, configuration.masking
     for name, certificate in configuration.certificates.items():
         yield f"{certificate.kind} {name}", certificate
     for name, trust_store in configuration.trust_stores.items():
@@ -230,6 +238,8 @@ def _loaded(name: str, section: Filed, now: datetime.datetime) -> tuple[Loaded |
             return geo.load(section)
         if isinstance(section, ChallengeSection):
             return challenge_keys.load(section)
+        if isinstance(section, Masking):
+            return mask_keys.load(section)
         if isinstance(section, ResponseRules):
             return error_pages.load(name, section)
         if isinstance(section, ContentFilter):

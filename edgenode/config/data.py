@@ -24,6 +24,7 @@ from edgenode.policy.acl import ACLProfile
 from edgenode.policy.actions import ActionSection
 from edgenode.policy.challenge import ChallengeSection
 from edgenode.policy.contentfilter.contentfilter import ContentFilter
+from edgenode.policy.contentfilter.masked import Masking
 from edgenode.policy.dynamicrules import DynamicRule
 from edgenode.policy.flows import Flow
 from edgenode.policy.globalfilters import GlobalFilter
@@ -48,6 +49,7 @@ class Sections:
     :ivar edge: what holds for the whole node.
     :ivar geo: the databases of addresses.
     :ivar challenge: what is asked of clients that meet a challenge.
+    :ivar masking: what is never told in clear.
     :ivar state_settings: where what is remembered between requests is kept.
     :ivar admin: where the node tells of itself.
     :ivar journal: where events are kept.
@@ -59,6 +61,7 @@ class Sections:
     edge: Edge = field(factory=Edge)
     geo: Geo = field(factory=Geo)
     challenge: ChallengeSection = field(factory=ChallengeSection)
+    masking: Masking = field(factory=Masking)
     state_settings: StateSection = field(factory=StateSection)
     admin: Admin = field(factory=Admin)
     journal: Journal = field(factory=Journal)

@@ -27,6 +27,7 @@ from edgenode.config.extensions import Own
 from edgenode.config.feed_contents import Contents
 from edgenode.config.file_signatures import Signature
 from edgenode.config.ini import IniSection
+from edgenode.config.masks import hidden, masks_of
 from edgenode.config.places import in_order, placed
 from edgenode.config.reading import RuleLists, read_sections
 from edgenode.config.system_filters import with_system_filters
@@ -35,6 +36,7 @@ from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.model.garbage import uncollected
 from edgenode.model.interfaces import Stage
 from edgenode.model.timers import Later, call_later
+from edgenode.policy.contentfilter.masking import Masks
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.selection import Selection
 from edgenode.policy.stages import Placed, pipeline_of
@@ -159,8 +161,16 @@ class Configuration(Sections):
                 acl if acl is not None and self.acl_profiles[acl].active else "",
                 section.dynamic_rules,
                 filter if filter is not None and self.content_filters[filter].active else "",
+                self.masks(path_map),
             ),
         )
+
+    def masks(self, path_map: str = "") -> Masks:
+        """What is masked of the requests of a path map; false if nothing is.
+
+        :param path_map: its name; without one everything that is masked anywhere.
+        """
+        return masks_of(self, self.credentials.mask_key, path_map)
 
     @property
     def state_server(self) -> Server | None:
@@ -200,6 +210,9 @@ class Configuration(Sections):
         problems += found
         try:
             before = self.credentials
+            if renewed.mask_key != before.mask_key:
+                configuration = evolve(configuration, **hidden(configuration, renewed.mask_key))
+                return configuration._holding(contents), problems
             if (renewed.challenge_keys, renewed.content_rules) != (before.challenge_keys, before.content_rules):
                 return configuration._holding(contents), problems
             return configuration.holding(contents), problems
@@ -218,7 +231,8 @@ class Configuration(Sections):
         return self._holding(contents)
 
     def _holding(self, contents: Contents) -> Configuration:
-        formulas = Formulas(self, contents, self.credentials.challenge_keys, self.credentials.content_rules)
+        files = self.credentials
+        formulas = Formulas(self, contents, files.challenge_keys, files.content_rules, self.masks())
         return evolve(self, contents=contents, rules=CompiledRules.of(formulas, self.rules))
 
 
@@ -304,7 +318,10 @@ def _load(
     contents = value_of(feed_contents.load(sections, wrong, None if before is None else before.contents))
     in_use = None if before is None else before.credentials.of(sections, before)
     files = value_of(credentials.load(sections, now, in_use))
-    formulas = Formulas(sections, contents, files.challenge_keys, files.content_rules)
+    values |= hidden(sections, files.mask_key)
+    sections = Sections(**values)
+    masks = masks_of(sections, files.mask_key)
+    formulas = Formulas(sections, contents, files.challenge_keys, files.content_rules, masks)
     rules = _rules(formulas, None if before is None else before.rules, problems)
     told = in_order(problems_in(problems, in_file, written) if excerpt else problems, in_file)
     if file:

@@ -29,6 +29,7 @@ from edgenode.model.errors import ClientError
 from edgenode.model.exchange import UNKNOWN_CLIENT, Connection, Exchange, Headers, Response, by_name
 from edgenode.model.interfaces import IEventSink
 from edgenode.observe.guarded_sink import GuardedSink
+from edgenode.observe.masked_records import MaskingSink
 from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.header_names import ONE_HOP
@@ -101,7 +102,7 @@ class FilteredResource:
             raise ValueError(f"client_address is {X_FORWARDED_FOR} or {FORWARDED}: {client_address}")
         self.pipeline = pipeline
         self.inner = inner
-        self.events = None if events is None else GuardedSink(events)
+        self.events = None if events is None else MaskingSink.of(GuardedSink(events), {"": pipeline.masks})
         self._facts = facts
         self._known = KnownConnections(verifies=verifies)
         networks = [network for network in trusted_proxies if network != UNIX]

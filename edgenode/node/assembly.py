@@ -19,6 +19,7 @@ from edgenode.model.errors import ConfigurationError
 from edgenode.model.interfaces import IEventSink, Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.net.deadlines import Deadlines
+from edgenode.observe.masked_records import MaskingSink
 from edgenode.policy.inspection import Inspection
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.responses import Responses
@@ -165,7 +166,7 @@ class Assembly:
             self.routers[listener],
             edge.name.encode("ascii"),
             TrustedProxies(edge.trusted_proxies, edge.client_address),
-            events,
+            MaskingSink.of(events, {name: self.configuration.masks(name) for name in self.configuration.path_maps}),
             edge.told_headers,
             self.configuration.listeners[listener].alpn if self._protocols is None else self._protocols,
             edge.drain_timeout,

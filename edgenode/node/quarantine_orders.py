@@ -18,6 +18,7 @@ from edgenode.config.value_readers import Scope, seconds
 from edgenode.model.errors import InvalidValue
 from edgenode.node.control import Report
 from edgenode.policy.actions import Skip
+from edgenode.policy.contentfilter.masking import Masks
 from edgenode.policy.dynamicrules import is_common
 from edgenode.policy.keys import ADDRESS, WIDEST, Part
 from edgenode.policy.quarantine import is_ban, moment
@@ -64,7 +65,7 @@ def obey(order: Mapping[str, str], who: str, configuration: Configuration, now: 
 
 
 def _add(order: Mapping[str, str], who: str, configuration: Configuration, now: float) -> Report:
-    part, value = _read(order)
+    part, value = _read(order, configuration.masks())
     action, why = order.get("action", "block"), order.get("why", "")
     actions = configuration.rules.actions
     if action not in actions:
@@ -84,9 +85,9 @@ def _add(order: Mapping[str, str], who: str, configuration: Configuration, now: 
     return Report(True, f"{part.word} {value} is held {_end(until)}")
 
 
-def _read(order: Mapping[str, str]) -> tuple[Part, str]:
+def _read(order: Mapping[str, str], masks: Masks) -> tuple[Part, str]:
     """The key and the value of an order, as requests are looked up by them."""
-    part = Part.from_text(order["key"])
+    part = Part.from_text(order["key"]).hiding(masks)
     try:
         return part, part.written(order["value"])
     except InvalidValue as problem:
@@ -129,7 +130,7 @@ def _lift(order: Mapping[str, str], who: str, configuration: Configuration, now:
     key, value = order["key"], order["value"]
     lifted = quarantine.lift(key, value, who)  # as the list shows it: a ban, or what no category has any more
     if lifted is None and not is_ban(key):
-        part, value = _read(order)
+        part, value = _read(order, configuration.masks())
         key = part.word
         lifted = quarantine.lift(key, value, who)
     if lifted is not None:

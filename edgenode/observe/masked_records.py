@@ -6,8 +6,9 @@ masked on its path map; and where it was not routed so far, none that is masked 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from functools import cached_property, reduce
+from operator import or_
 from typing import Any, cast
 
 from attrs import evolve, frozen
@@ -17,7 +18,7 @@ from edgenode.model.decision import Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Exchange
 from edgenode.model.interfaces import IEventSink, Record
-from edgenode.policy.contentfilter.masking import Masks
+from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
 from edgenode.policy.contentfilter.secrets import Secrets
 
 
@@ -64,6 +65,11 @@ class MaskedRecord:
         return Secrets.of(self._masks, self._record.exchange.request)
 
 
+def all_of(several: Iterable[Masks]) -> Masks:
+    """What any of several masks."""
+    return reduce(or_, filter(None, several), NOTHING_MASKED)
+
+
 @implementer(IEventSink)
 @frozen
 class MaskingSink:
@@ -75,22 +81,17 @@ class MaskingSink:
     """
 
     sink: IEventSink
-    masks: Mapping[str, Masks | None]
+    masks: Mapping[str, Masks]
     _all: Masks
 
     @classmethod
-    def of(cls, sink: IEventSink, masks: Mapping[str, Masks | None]) -> IEventSink:
+    def of(cls, sink: IEventSink, masks: Mapping[str, Masks]) -> IEventSink:
         """The sink itself if nothing is masked.
 
         :param masks: by the name of every path map.
         """
-        found = [each for each in masks.values() if each]
-        if not found:
-            return sink
-        everything = found[0]
-        for each in found[1:]:
-            everything |= each
-        return cls(sink, masks, everything)
+        everything = all_of(masks.values())
+        return cls(sink, masks, everything) if everything else sink
 
     def record(self, record: Record) -> None:
         """Hand a record on."""

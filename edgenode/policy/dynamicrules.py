@@ -100,7 +100,7 @@ def _faults(section: DynamicRule) -> Iterator[InvalidValue]:
     if part.word == ADDRESS and (part.bits[0] < WIDEST[4] or part.bits[1] < WIDEST[6]):
         sentence = f"so wide a network holds too many: one is a /{WIDEST[4]} of IPv4 or a /{WIDEST[6]} of IPv6 at most"
         yield InvalidValue(sentence, which="key")
-    if part.word != ADDRESS and part != Part.from_text(part.word):
+    if part.word != ADDRESS and part.bits != Part.from_text(part.word).bits:
         yield InvalidValue(f"networks are held of {ADDRESS} alone", which="key")
     if not section.limit:
         yield InvalidValue("a rule has a threshold", which="limit")

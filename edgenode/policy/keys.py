@@ -20,6 +20,7 @@ from attrs import Factory, evolve, field, frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import UNKNOWN_CLIENT, Exchange
+from edgenode.policy.contentfilter.masking import MASKED, NOTHING_MASKED, Masks
 from edgenode.rules import categories
 from edgenode.rules.fields import FIELDS
 from edgenode.rules.formulas import Read, Subject
@@ -73,6 +74,7 @@ class Part:
 
     :ivar word: the category, with the name behind a dot if it has one, or the field, if no category is for it.
     :ivar bits: of addresses the prefix lengths of the networks by which they are counted, for IPv4 and for IPv6.
+    :ivar masks: what is masked: of such values the hash is counted and held that events have.
     :ivar of_field: the name of the field that it looks at.
     :ivar needs: what it takes to read it: see :attr:`edgenode.rules.fields.Field.needs`.
     :ivar secret: whether its values are secrets, and so hashes in their place.
@@ -81,6 +83,7 @@ class Part:
 
     word: str
     bits: tuple[int, int]
+    masks: Masks = field(default=NOTHING_MASKED, kw_only=True, repr=False)
     of_field: str = field(eq=False, kw_only=True)
     needs: frozenset[str] = field(eq=False, kw_only=True)
     _type: str = field(eq=False, kw_only=True, repr=False)
@@ -142,6 +145,10 @@ class Part:
         bits, needs, of = (32, 64) if of_field in _OF_CLIENTS else (32, 128), subject.needs, subject.type.name
         return cls(word, bits, of_field=of_field, needs=needs, type=of, read=subject.read, notation=notation)
 
+    def hiding(self, masks: Masks) -> Part:
+        """The same word with such values masked; itself if no client chooses its name."""
+        return evolve(self, masks=masks) if masks != self.masks and self.word.startswith(_SENT) else self
+
     def __str__(self) -> str:
         usual = (32, 64 if self.of_field in _OF_CLIENTS else 128)
         return self.word if self.bits == usual else f"{self.word}/{self.bits[0]}/{self.bits[1]}"
@@ -156,6 +163,8 @@ class Part:
         if self.word == ADDRESS:
             return _in_short(network(text))
         if self._type == "Bytes" and self._notation is not TAG and _HASH.fullmatch(text):
+            return text
+        if self.masks and MASKED.fullmatch(text.encode("utf-8", "surrogateescape")):
             return text
         found = _text(self)(_READERS[self._type](self, text))
         if not found:
@@ -246,6 +255,8 @@ def _of_bytes(part: Part) -> Callable[[bytes], str | None]:
     folds = part.word.startswith(_SENT) or FIELDS[part.of_field].of_request is not None
     credentials, secret = part.word in _CREDENTIALS, part.secret
     empty = "" if part.word.startswith(_SENT) else None
+    masks, (kind, _, name) = part.masks, part.word.partition(".")
+    masked = bool(masks) and masks.names(kind, name.encode("utf-8", "surrogateescape"))
 
     def text(value: bytes) -> str | None:
         if credentials:
@@ -255,6 +266,8 @@ def _of_bytes(part: Part) -> Callable[[bytes], str | None]:
             found = found.strip().casefold()
         if not found:
             return empty
+        if masks and (masked or masks.holds(value)):
+            return masks.hash(found.encode("utf-8")).decode("ascii")
         return _hash(found) if secret or len(found) > LONGEST else found
 
     return text

@@ -24,6 +24,7 @@ from edgenode.policy.acl import Profile
 from edgenode.policy.actions import FAILURE, taken_tags
 from edgenode.policy.awaiting import Resume, Waiting, settled
 from edgenode.policy.challenge import Challenges
+from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
 from edgenode.policy.counting import Counting
 from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.inspection import Inspection
@@ -79,6 +80,7 @@ class Pipeline:
     :ivar mode: the mode of filtration: one of :data:`edgenode.model.decision.MODES`.
     :ivar timeout: how long each stage may have the exchange wait, seconds; then it has failed. 0 is for ever.
     :ivar call_later: the timers for that, such as ``reactor.callLater``; those of the running reactor if absent.
+    :ivar masks: what is never told in clear of its requests.
     """
 
     _log: ClassVar[Logger] = Logger()
@@ -92,6 +94,7 @@ class Pipeline:
     mode: str = "block"
     timeout: float = 10.0
     call_later: Later = call_later
+    masks: Masks = NOTHING_MASKED
     _asked: tuple[tuple[str, Stage], ...] = field(init=False)
     _held: Held | None = field(init=False)
     _asked_if_nothing_is_held: tuple[tuple[str, Stage], ...] = field(init=False)

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar
 
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 from twisted.logger import Logger
 
 from edgenode.model.decision import NOTHING, Action, Decision, Reason
@@ -20,6 +20,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import UNKNOWN_CLIENT, Exchange
 from edgenode.policy.actions import PREDEFINED, Skip, taken_tags
 from edgenode.policy.challenge import met
+from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
 from edgenode.policy.keys import ADDRESS, Part
 from edgenode.policy.selection import Selection
 from edgenode.policy.tagging import HUMAN
@@ -45,12 +46,14 @@ _MOST_KNOWN = 1024
 class Words:
     """The words of the keys that are held, read once.
 
+    :ivar masks: what is masked, of which hashes are held.
     :ivar keys: the keys that they are of.
     :ivar parts: each, for the values of a request; without those of bans, which the stage that counts looks up.
     """
 
     _log: ClassVar[Logger] = Logger()
 
+    masks: Masks = NOTHING_MASKED
     keys: frozenset[str] = frozenset()
     parts: tuple[Part, ...] = ()
     _told: set[str] = field(factory=set)
@@ -62,7 +65,7 @@ class Words:
             if is_ban(key) or key == ADDRESS:
                 continue
             try:
-                found.append(Part.from_text(key))
+                found.append(Part.from_text(key).hiding(self.masks))
             except InvalidValue as problem:
                 if key not in self._told:
                     self._told.add(key)
@@ -78,6 +81,7 @@ class Quarantined:
     :ivar actions: every action by its name.
     :ivar tags: of dynamic rules, by their names, the tags for what they hold.
     :ivar needs: what the values look at that those hold, besides the head of a request.
+    :ivar masks: what is masked anywhere, of which hashes are held.
     """
 
     name: ClassVar[str] = NAME
@@ -85,11 +89,12 @@ class Quarantined:
     actions: Mapping[str, Action]
     tags: Mapping[str, frozenset[str]]
     needs: frozenset[str] = frozenset()
+    masks: Masks = NOTHING_MASKED
 
     def selected(self, selection: Selection) -> Held | None:
         """The stage with the state of a pipeline."""
         state = selection.state
-        return None if state is None else Held(self.actions, self.tags, state.quarantine, self.needs)
+        return None if state is None else Held(self.actions, self.tags, state.quarantine, self.needs, self.masks)
 
 
 @frozen
@@ -101,6 +106,7 @@ class Held:
     :ivar tags: likewise.
     :ivar quarantine: what is held.
     :ivar needs: what dynamic rules hold is looked for everywhere, in bodies too; what people add is where it is there.
+    :ivar masks: as above.
     """
 
     name: ClassVar[str] = NAME
@@ -109,7 +115,8 @@ class Held:
     tags: Mapping[str, frozenset[str]] = field(eq=id)
     quarantine: Quarantine = field(eq=id)
     needs: frozenset[str] = frozenset()
-    _words: Words = field(factory=Words, init=False, eq=False)
+    masks: Masks = NOTHING_MASKED
+    _words: Words = field(default=Factory(lambda self: Words(self.masks), takes_self=True), init=False, eq=False)
     _known: dict[tuple[object, ...], Decision] = field(factory=dict, init=False, eq=False)
 
     def decide(self, exchange: Exchange) -> Decision:

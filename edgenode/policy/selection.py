@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from attrs import frozen
 
 from edgenode.model.interfaces import Stage
+from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
 from edgenode.state.interface import State
 
 
@@ -20,6 +21,7 @@ class Selection:
     :ivar dynamic_rules: likewise of its dynamic rules.
     :ivar acl_profile: the name of its ACL profile; empty for none.
     :ivar content_filter: likewise of its content filter.
+    :ivar masks: what is never told in clear of its requests.
     """
 
     state: State | None = None
@@ -28,6 +30,7 @@ class Selection:
     acl_profile: str = ""
     dynamic_rules: tuple[str, ...] = ()
     content_filter: str = ""
+    masks: Masks = NOTHING_MASKED
 
 
 NO_SELECTION = Selection()

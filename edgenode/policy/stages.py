@@ -21,6 +21,7 @@ from edgenode.policy.challenge import Challenges
 from edgenode.policy.challenge_tokens import Tokens
 from edgenode.policy.contentfilter.contentfilter import ContentFilter
 from edgenode.policy.contentfilter.directives import RuleTree
+from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
 from edgenode.policy.counting import Counting
 from edgenode.policy.dynamicrules import CompiledRule, DynamicRule, tags_of
 from edgenode.policy.flows import Flow, Flows
@@ -53,6 +54,7 @@ class Rules:
     :ivar content_filters: every content filter with its rules, by its name.
     :ivar rate_limits: every rate limit by its name, in the order of the file.
     :ivar tokens: what judges solutions of challenges; ``None`` if nothing can ask for one.
+    :ivar masks: what is masked anywhere.
     :ivar dynamic_rules: every dynamic rule by its name, in the order of the file.
     :ivar trusted_proxies: the networks of trusted proxies, which no rule may hold.
     :ivar formulas: those of sections with these definitions, as far as they have been made; ``None`` for none.
@@ -70,6 +72,7 @@ class Rules:
     content_filters: Mapping[str, tuple[ContentFilter, RuleTree]] = field(factory=dict)
     rate_limits: Mapping[str, RateLimit] = field(factory=dict)
     tokens: Tokens | None = None
+    masks: Masks = NOTHING_MASKED
     dynamic_rules: Mapping[str, DynamicRule] = field(factory=dict)
     trusted_proxies: Sequence[str] = ()
     formulas: SectionFormulas | None = None
@@ -91,7 +94,7 @@ class Rules:
             and (self.policy_tags, self.actions, self.feeds) == (other.policy_tags, other.actions, other.feeds)
             and (self.flows, self.acl_profiles, self.tokens) == (other.flows, other.acl_profiles, other.tokens)
             and self.content_filters == other.content_filters
-            and self.trusted_proxies == other.trusted_proxies
+            and (self.trusted_proxies, self.masks) == (other.trusted_proxies, other.masks)
         )
 
 
@@ -122,7 +125,7 @@ def _quarantine(rules: Rules) -> Selectable:
     known = rules.dynamic_rules
     tags = {name: tags_of(name, each) for name, each in known.items()}
     needs = frozenset[str]().union(*(each.key.needs for each in known.values() if each.active))
-    return Quarantined(rules.actions, tags, needs)
+    return Quarantined(rules.actions, tags, needs, rules.masks)
 
 
 def _counting(rules: Rules) -> Stage:
@@ -259,4 +262,15 @@ def pipeline_of(
     ]
     tagging, *others = _in_order(stages, ready, own)
     others = [each for each in others if not isinstance(each, Inspection) or each.all_unseen]
-    return Pipeline(tagging, tuple(others), failure, clock, locate, inspect_body_size, mode, timeout, call_later)
+    return Pipeline(
+        tagging,
+        tuple(others),
+        failure,
+        clock,
+        locate,
+        inspect_body_size,
+        mode,
+        timeout,
+        call_later,
+        selection.masks,
+    )

@@ -16,12 +16,14 @@ from edgenode.config.load import Configuration
 from edgenode.config.notation import suggestion
 from edgenode.model.decision import Forward, Respond
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange
+from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Request
 from edgenode.policy.acl import Profile
+from edgenode.policy.contentfilter.secrets import Secrets
 from edgenode.policy.explaining import Filters
 from edgenode.proxy.headers import answered_here
 from edgenode.proxy.judging import TOO_LARGE
 from edgenode.proxy.routing import ServedGroup
+from edgenode.proxy.streams import RequestHead
 from edgenode.simulation.counted import acl_told, counted
 from edgenode.simulation.curl import CurlRequest, InvalidRequest
 from edgenode.simulation.explain_answers import PLAIN, outcome_told, refusal_told
@@ -80,6 +82,17 @@ def explain(simulator: Simulator, question: Question) -> dict[str, Any]:
     return told
 
 
+def _masked(configuration: Configuration, judged: Judged, body: Body, told: dict[str, Any]) -> dict[str, Any]:
+    """What is told without the values that are never told in clear."""
+    masks, request = configuration.masks(judged.exchange.path_map), judged.exchange.request
+    if not masks or request is None:
+        return told
+    told["request"] |= _target(masks.masked(request))
+    whole = request.with_body(body) if isinstance(request, RequestHead) else request
+    found: dict[str, Any] = Secrets.of(masks, whole).told(told)
+    return found
+
+
 def _explained(simulator: Simulator, question: Question) -> dict[str, Any]:
     name = question.connection.server_name
     told: dict[str, Any] = {"listener": question.listener, "peer": question.connection.peer.host, "sni": name}
@@ -115,7 +128,7 @@ def _explained(simulator: Simulator, question: Question) -> dict[str, Any]:
     told |= _ended(judged, group, body.size)
     if question.repeat > 1:
         told["repeated"] = {"every": question.every, "outcomes": list(_runs(became))}
-    return told
+    return _masked(simulator.configuration, judged, body, told)
 
 
 def _became(judged: Judged) -> str:
@@ -217,8 +230,12 @@ def _route(configuration: Configuration, judged: Judged) -> dict[str, Any]:
 def _request(exchange: Exchange) -> dict[str, str]:
     request = exchange.request
     assert request is not None
-    parts = {"method": request.method, "authority": request.authority, "target": request.target}
-    return {name: part.decode("utf-8", "backslashreplace") for name, part in parts.items()}
+    parts = {"method": request.method, "authority": request.authority}
+    return {name: part.decode("utf-8", "backslashreplace") for name, part in parts.items()} | _target(request)
+
+
+def _target(request: Request) -> dict[str, str]:
+    return {"target": request.target.decode("utf-8", "backslashreplace")}
 
 
 def _certificate(client: ClientIdentity | None, mtls: str, given: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgenode.config.load import Configuration
+from edgenode.policy.contentfilter.secrets import Secrets
 from edgenode.simulation.recorded import NoEvent, NotJudged, Recorded
 from edgenode.simulation.replay import Certain, Replayer
 from edgenode.simulation.simulator import NetworkNeeded
@@ -28,7 +29,8 @@ def present_verdict(configuration: Configuration, line: str) -> Iterator[str]:
     else:
         yield f"now:  not certain: the event does not hold {', '.join(sorted(answer.missing))}"
         yield from (f"      {name} looks at it" for name in answer.filters)
-    yield from _reasons(configuration, recorded)
+    hidden = Secrets.of(configuration.masks(), recorded.head)
+    yield from map(hidden.text, _reasons(configuration, recorded))
 
 
 def _by(name: str) -> str:

@@ -28,6 +28,7 @@ from edgenode.model.exchange import (
     Verification,
 )
 from edgenode.observe.event_fields import ATTRIBUTES, Values, attributes, read_event
+from edgenode.policy.contentfilter.masking import MASKED
 from edgenode.policy.tagging import BOT, HUMAN
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import read_request_head
@@ -227,9 +228,13 @@ def _requests(values: Values) -> tuple[RequestHead, Request]:
     head = read_request_head(b"\r\n".join((*lines, b"", b"")), _LIMITS, known["scheme"])
     head.version = known["version"]
     body: Any = head.body if length == 0 else _Unknown("body")
-    fields: Any = _Fields(recorded)
+    fields: Any = _Fields({name: found for name, found in recorded.items() if not any(map(MASKED.search, found))})
     headers: Any = _Unknown("all headers")
-    return head, evolve(head.with_body(body), headers=headers, names=headers, fields=fields)
+    probe = evolve(head.with_body(body), headers=headers, names=headers, fields=fields)
+    if MASKED.search(head.target):
+        masked: Any = _Unknown("values that are masked")
+        probe = evolve(probe, target=masked, query=masked)
+    return head, probe
 
 
 def _fillers(tags: frozenset[str], present: set[bytes]) -> Iterator[bytes]:
@@ -272,6 +277,9 @@ class _Unknown:
         raise NotKnown(self._what)
 
     def __iter__(self) -> Iterator[Any]:
+        raise NotKnown(self._what)
+
+    def __bytes__(self) -> bytes:
         raise NotKnown(self._what)
 
     def __len__(self) -> int:

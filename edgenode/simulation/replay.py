@@ -76,6 +76,7 @@ class Replayer:
         self._filters = Filters.of(configuration.global_filters, definitions, configuration.contents.feeds)
         self._doubts = UncertainFilters(self._filters)
         self._counts = DoubtfulCounts(configuration, self._simulator.state)
+        self._masks = configuration.masks()
         self._path_maps: Mapping[str, Formula] = {
             name: formula_of(section, definitions, name) for name, section in configuration.path_maps.items()
         }
@@ -88,6 +89,13 @@ class Replayer:
         """Its listener; if there is none of that name, the first that would serve the connection."""
         known = recorded.listener in self._configuration.listeners
         return recorded.listener if known else self._simulator.listener_for(recorded.connection)
+
+    def place(self, recorded: Recorded) -> Mapping[str, str]:
+        """What to find it by, without what is masked now."""
+        if not self._masks:
+            return recorded.place
+        target = self._masks.masked(recorded.head).target.decode("latin-1")
+        return {**recorded.place, "target": target}
 
     def judge(self, recorded: Recorded) -> Answer:
         """The verdict on a recorded request."""
@@ -325,13 +333,13 @@ def replay(lines: Iterator[tuple[int, str]], of: Replayer, against: Replayer | N
         except NoEvent as why:
             tally.count("passed_over", ("not read",), f"line {number}: {why}")
         else:
-            first = of.judge(recorded)
+            first, place = of.judge(recorded), of.place(recorded)
             if against is None:
-                tally.compare(Certain(recorded.verdict, recorded.filter), first, recorded.place)
+                tally.compare(Certain(recorded.verdict, recorded.filter), first, place)
             elif _other_terms(of, against, recorded):
-                tally.compare(NotCertain(frozenset(("certificate",))), first, recorded.place)
+                tally.compare(NotCertain(frozenset(("certificate",))), first, place)
             else:
-                tally.compare(first, against.judge(recorded), recorded.place)
+                tally.compare(first, against.judge(recorded), place)
 
 
 def _other_terms(of: Replayer, against: Replayer, recorded: Recorded) -> bool:

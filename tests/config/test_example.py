@@ -38,6 +38,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     for named in (
         "pki/public/shop.passphrase",
         "pki/challenge.keys",
+        "pki/mask.key",
         "pki/redis.password",
         "pki/traces.token",
         "crs-setup.conf",

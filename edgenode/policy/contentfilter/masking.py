@@ -15,22 +15,12 @@ from typing import Any, Final
 import attrs
 from attrs import frozen
 
-from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import NO_BODY, Headers, Request, by_name
-from edgenode.policy.contentfilter.fieldnames import ANY, KINDS, FieldName
+from edgenode.policy.contentfilter.fieldnames import KINDS
+from edgenode.policy.contentfilter.masked import CARDS, CREDENTIALS, PATTERNS, Masked
 from edgenode.rules.regexes import compile_regex
 from edgenode.rules.views.escapes import form_decoded
 from edgenode.rules.views.names import folded
-
-CARDS, CREDENTIALS = "cards", "credentials"
-
-PATTERNS: Final = {
-    CARDS: rb"(?<![0-9])[2-6](?:[ .-]?[0-9]){12,18}(?![0-9])",
-    CREDENTIALS: rb"\b(?:bearer|basic)[ +]+[a-z0-9._~+/=-]{6,}"
-    rb"|(?<![a-z0-9_-])eyj[a-z0-9_-]{4,}\.[a-z0-9_-]{4,}\.[a-z0-9_-]*",
-}
-"""What is masked wherever it stands: numbers of payment cards (ISO/IEC 7812) whose check digit is right; credentials of
-Bearer (RFC 6750) and Basic (RFC 7617), and JSON Web Tokens (RFC 7515)."""
 
 _SUSPECT = {CARDS: "[2-6](?:[ .+-]?[0-9]){12}", CREDENTIALS: "bearer|basic|eyj"}
 """What is in every value that matches a pattern, and in few others."""
@@ -44,39 +34,25 @@ _ENCODINGS = 3
 _PAIR = re.compile(rb"(?:\A|[;?#])([^;?#=]*)=")
 _NO_DIGIT = re.compile(rb"[^0-9]")
 _NEVER = re.compile(rb"(?!)")
-_MASKED = re.compile(rb"masked-[0-9a-f]{16}")
+MASKED: Final = re.compile(rb"masked-[0-9a-f]{16}")
+"""A hash in the place of a value."""
+
 _CARD = re.compile(PATTERNS[CARDS])
 
 
 @frozen
-class Masked:
-    """One word of ``mask``: what is masked by its name, or what matches a pattern, wherever it stands.
+class MaskKey:
+    """The key of the hashes.
 
-    :ivar field: the name; ``None`` for a pattern.
-    :ivar pattern: of :data:`PATTERNS`; empty for a name.
+    :ivar key: 64 bytes at most.
     """
 
-    field: FieldName | None = None
-    pattern: str = ""
+    key: bytes = attrs.field(repr=False)
 
     @classmethod
-    def from_text(cls, text: str) -> Masked:
-        """Read ``argument.NAME``, ``cookie.NAME``, ``header.NAME``, ``cards`` or ``credentials``.
-
-        :raises InvalidValue: if it is none of them, with its column.
-        """
-        if text in PATTERNS:
-            return cls(pattern=text)
-        try:
-            found = FieldName.from_text(text)
-        except InvalidValue as problem:
-            raise InvalidValue(f"{problem.sentence}, or one of {', '.join(PATTERNS)}", problem.column) from None
-        if found.name == ANY:
-            raise InvalidValue("what is masked has a name", len(found.kind) + 1)
-        return cls(found)
-
-    def __str__(self) -> str:
-        return self.pattern if self.field is None else str(self.field)
+    def of(cls, secret: bytes) -> MaskKey:
+        """The key that a secret of any length stands for."""
+        return cls(blake2b(secret, person=b"edgenode masking").digest())
 
 
 @frozen
@@ -123,7 +99,7 @@ class Masks:
         return compile_regex(f"(?i){'|'.join(several)}")
 
     @classmethod
-    def of(cls, masked: Iterable[Masked], key: bytes) -> Masks:
+    def of(cls, masked: Iterable[Masked], key: MaskKey) -> Masks:
         """Those that are written as words of ``mask``."""
         names: dict[str, set[str]] = {kind: set() for kind in KINDS}
         patterns = set[str]()
@@ -133,19 +109,19 @@ class Masks:
             else:
                 names[each.field.kind].add(each.field.name)
         arguments, cookies, headers = (frozenset(names[kind]) for kind in ("argument", "cookie", "header"))
-        return cls(arguments, cookies, headers, frozenset(patterns), key=key)
+        return cls(arguments, cookies, headers, frozenset(patterns), key=key.key)
 
     def __bool__(self) -> bool:
         return bool(self.arguments or self.cookies or self.headers or self.patterns)
 
     def __or__(self, other: Masks) -> Masks:
-        """What either masks; the key is the first one's."""
+        """What either masks; all masks of a node have one key."""
         return Masks(
             self.arguments | other.arguments,
             self.cookies | other.cookies,
             self.headers | other.headers,
             self.patterns | other.patterns,
-            key=self.key,
+            key=self.key or other.key,
         )
 
     # -- one value ----------------------------------------------------------------------------------------------------
@@ -196,7 +172,7 @@ class Masks:
 
     def holds(self, text: bytes) -> bool:
         """Whether something that is masked seems to stand in a text."""
-        text = _MASKED.sub(b"", decoded(text))
+        text = MASKED.sub(b"", decoded(text))
         return self._within.search(text) is not None or bool(self.patterns_in(text))
 
     def patterns_in(self, text: bytes) -> list[bytes]:
@@ -233,7 +209,7 @@ class Masks:
         scheme, space, rest = found.partition(b" ")
         if not scheme.isalpha():
             return self.hash(found)
-        return found if _MASKED.fullmatch(rest) else scheme + space + self.hash(rest)
+        return found if MASKED.fullmatch(rest) else scheme + space + self.hash(rest)
 
     # -- all of a request ---------------------------------------------------------------------------------------------
 
@@ -289,3 +265,6 @@ def _names(names: frozenset[str]) -> re.Pattern[bytes]:
     if not names:
         return _NEVER
     return re.compile(rb"(?:\A|[^a-z0-9])(?:%b)(?:[\[\].:][^a-z]*|:decoded)?\Z" % _any(names))
+
+
+NOTHING_MASKED: Final = Masks()

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from edgenode.model.decision import Decision, Reason
 from edgenode.model.errors import InvalidValue
 from edgenode.policy.contentfilter.findings import Finding
-from edgenode.policy.contentfilter.masking import PATTERNS, Masked, Masks
+from edgenode.policy.contentfilter.masked import PATTERNS, Masked
+from edgenode.policy.contentfilter.masking import MaskKey, Masks
 from edgenode.policy.contentfilter.secrets import Secrets
 from edgenode.testing.exchanges import exchange_of
 
 WORDS = ("argument.password", "cookie.session", "header.x-api-key", "cards", "credentials")
-MASKS = Masks.of(map(Masked.from_text, WORDS), b"k" * 32)
+MASKS = Masks.of(map(Masked.from_text, WORDS), MaskKey.of(b"k" * 32))
 SECRET = st.text("abcdefghijklmnopqrstuvwxyz0123456789!$'()*,;:@/?#%& +-._~", min_size=6)
 WORD = st.text("QWZXJ", min_size=1, max_size=8)
 CARD = "4111111111111111"
@@ -34,7 +35,9 @@ def luhn(digits: str) -> str:
 def head(target: str, **fields: str) -> bytes:
     """All that is told of the head of a request, masked."""
     headers = [(name.replace("_", "-"), value) for name, value in fields.items()]
-    request = MASKS.masked(exchange_of("GET", f"https://a.example{target}", headers).request)
+    received = exchange_of("GET", f"https://a.example{target}", headers).request
+    assert received is not None
+    request = MASKS.masked(received)
     return b"\n".join(
         (request.target, request.path, request.query or b"", request.normalised_path, repr(request).encode())
     )
@@ -84,7 +87,7 @@ def test_one_value_has_one_hash_and_another_key_another_hash() -> None:
     spelled = [b"a b", b"a+b", b"a%20b", b"a%2520b"]
     assert len({MASKS.hash(each) for each in spelled}) == 1
     assert MASKS.hash(b"4111 1111-1111+1111") == MASKS.hash(CARD.encode())
-    other = Masks.of(map(Masked.from_text, WORDS), b"l" * 32)
+    other = Masks.of(map(Masked.from_text, WORDS), MaskKey.of(b"l" * 32))
     assert other.hash(b"a b") != MASKS.hash(b"a b")
     assert MASKS.hash(b"") == b""
 
