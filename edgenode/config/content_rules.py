@@ -18,6 +18,7 @@ from edgenode.model.errors import InvalidValue, Problem
 from edgenode.policy.contentfilter import contentfilter, parsing, syntax
 from edgenode.policy.contentfilter.contentfilter import ContentFilter, RuleSource
 from edgenode.policy.contentfilter.directives import RuleTree
+from edgenode.policy.contentfilter.exclusions import unseen
 from edgenode.policy.contentfilter.names import INCLUDES
 from edgenode.policy.contentfilter.syntax import Statement
 
@@ -73,6 +74,8 @@ def load(name: str, section: ContentFilter) -> tuple[LoadedRules | None, tuple[P
             tree = exclusion.applied(tree)
         except InvalidValue as problem:
             problems.append(Problem(header, "exclude", problem.sentence, str(exclusion), problem.column or 0))
+    for name in section.ignore:
+        tree = unseen(tree, name)
     tree = section.configured(tree)
     if any(source.kind == "crs" and _setup(section, source) is None for source in section.rules):
         tree = evolve(tree, variables=(*tree.variables, *contentfilter.WITHOUT_SETUP))

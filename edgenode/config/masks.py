@@ -21,7 +21,13 @@ def masks_of(sections: Sections, key: MaskKey, path_map: str = "") -> Masks:
 
     :param path_map: its name; without one everything that is masked anywhere.
     """
-    return Masks.of(sections.masking.mask, key)
+    filters = sections.content_filters
+    if path_map:
+        named = sections.path_maps[path_map].content_filter
+        several = [filters[named]] if named is not None else []
+    else:
+        several = [*filters.values()]
+    return Masks.of((*sections.masking.mask, *(word for each in several for word in each.mask)), key)
 
 
 def hidden(sections: Sections, key: MaskKey) -> dict[str, Any]:

@@ -13,6 +13,9 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Between, Choice, File, Folder, Reference, Size, Tag, Word, setting
 from edgenode.policy.contentfilter.directives import Rule, RuleTree
 from edgenode.policy.contentfilter.exclusions import Exclusion
+from edgenode.policy.contentfilter.fieldnames import ANY, FieldName
+from edgenode.policy.contentfilter.masked import Masked
+from edgenode.policy.contentfilter.profile import MaximalCount, MaximalName, MaximalValue, Profile, Restriction
 
 BUILTIN = "builtin"
 """What stands for the rules that come with edgenode."""
@@ -88,6 +91,31 @@ class ContentFilter:
         "rules themselves are left out.",
         (),
     )
+    max_count: tuple[MaximalCount, ...] = setting(
+        "How many there may be: ``headers 64, cookies 42, arguments 512``, and ``path`` for the segments of it. A "
+        "request that has more is refused before any rule is asked, as by the further keys up to ``restrict``.",
+        (),
+    )
+    max_name: tuple[MaximalName, ...] = setting(
+        "How long names may be, in bytes: ``headers 64, cookies 64, arguments 128``.", ()
+    )
+    max_value: tuple[MaximalValue, ...] = setting(
+        "How long values may be: ``headers 4k, cookies 1k, arguments 1k``; ``path`` and ``body`` as a whole.", ()
+    )
+    restrict: tuple[Restriction, ...] = setting(
+        "What values have to match, as a whole and in every reading, one line each: ``argument.q [a-z ]{1,40}``, also "
+        "of ``cookie.NAME`` and ``header.NAME``. ``argument.*`` stands for all names without a line; alone, without an "
+        "expression, it lets in no others.",
+        (),
+    )
+    ignore: tuple[FieldName, ...] = setting(
+        "What no rule looks at: ``argument.comment, cookie.prefs``; the keys above hold for it all the same.", ()
+    )
+    mask: tuple[Masked, ...] = setting(
+        "What is never told in clear here, besides that of ``[masking]``: ``argument.password``, ``cookie.session``, "
+        "``header.x-api-key``, ``cards``, ``credentials``.",
+        (),
+    )
     action: Annotated[str, Reference("action")] = setting("What is done with a request that the rules refuse.", "block")
     tags: tuple[Annotated[Word, Tag()], ...] = setting(
         "Tags for the requests that the rules refuse, besides those of the rules.", ()
@@ -109,6 +137,21 @@ class ContentFilter:
             raise InvalidValue("of 0 bytes no rule could see anything", which="response-limit")
         if self.setup is not None and all(each.kind != "crs" for each in self.rules):
             raise InvalidValue("no rules are those of a Core Rule Set, as crs:FOLDER", which="setup")
+        for each, key in ((self.max_count, "max-count"), (self.max_name, "max-name"), (self.max_value, "max-value")):
+            sections = [bound.section for bound in each]
+            if len(set(sections)) < len(sections):
+                raise InvalidValue("a part of a request stands here once", which=key)
+        for restriction in self.restrict:
+            if not restriction.regex and restriction.field.name != ANY:
+                sentence = f"{restriction.field} needs an expression; with * alone it lets no other in"
+                raise InvalidValue(sentence, which="restrict")
+        if any(each.name == ANY for each in self.ignore):
+            raise InvalidValue("what no rule looks at has a name; exclude leaves out rules", which="ignore")
+
+    @property
+    def profile(self) -> Profile | None:
+        """What its requests look like; ``None`` if that is not said."""
+        return Profile.of(self.max_count, self.max_name, self.max_value, self.restrict)
 
     @property
     def proposes(self) -> tuple[str, ...]:

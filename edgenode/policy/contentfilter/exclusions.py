@@ -15,6 +15,7 @@ from attrs import evolve, field, frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.policy.contentfilter.directives import Marker, Rule, RuleTree, Target
+from edgenode.policy.contentfilter.fieldnames import FieldName
 from edgenode.policy.contentfilter.numbers import Range, numbers
 from edgenode.policy.contentfilter.syntax import Word
 from edgenode.policy.contentfilter.targets import targets
@@ -181,17 +182,25 @@ class Exclusion:
         if not self.collections:
             gone = {id(each) for each in fitting}
             return evolve(tree, directives=tuple(each for each in tree.directives if id(each) not in gone))
-        changed = {id(each): self._without(each) for each in fitting}
+        changed = {id(each): self.of(each) for each in fitting}
         if all(changed[id(each)] is each for each in fitting):
             raise InvalidValue("nothing is left out: no rule like this looks at it", len(self.written.split()[0]) + 1)
         return evolve(tree, directives=tuple(changed.get(id(each), each) for each in tree.directives))
 
-    def _without(self, rule: Rule) -> Rule:
+    def of(self, rule: Rule) -> Rule:
         """A rule that does not look at it, in no link."""
-        links = tuple(map(self._without, rule.chained))
+        links = tuple(map(self.of, rule.chained))
         looked = {each.collection for each in rule.targets if not each.excluded}
         added = tuple(
             Target(each, self.key, self.pattern, excluded=True) for each in self.collections if each in looked
         )
         same = not added and all(mine is other for mine, other in zip(links, rule.chained, strict=True))
         return rule if same else evolve(rule, targets=(*rule.targets, *added), chained=links)
+
+
+def unseen(tree: RuleTree, name: FieldName) -> RuleTree:
+    """The tree in which no rule looks at the values of a name."""
+    whole = Exclusion(Change(), EXCLUDABLE[name.kind], name.name)
+    return evolve(
+        tree, directives=tuple(whole.of(each) if isinstance(each, Rule) else each for each in tree.directives)
+    )

@@ -18,7 +18,7 @@ ANY = "*"
 
 @frozen
 class FieldName:
-    """One word of ``mask``, ``ignore`` or ``restrict``.
+    """A name: one word of ``mask``, ``ignore`` or ``restrict``.
 
     :ivar kind: of :data:`KINDS`.
     :ivar name: in lower case.

@@ -180,8 +180,12 @@ class Profile:
             of_kind, name = restricted.setdefault(each.field.kind, {}), folded(each.field.name.encode("utf-8"))
             regex = compile_regex(rf"\A(?:{each.regex})\z" if each.regex else _NOTHING)
             of_kind[name] = (*of_kind.get(name, ()), regex)
-        bounds = [{each.section: each.most for each in several} for several in (counts, names, values)]
-        return cls(*bounds, restricted) if restricted or any(bounds) else None
+        of_counts, of_names, of_values = (
+            {each.section: each.most for each in several} for several in (counts, names, values)
+        )
+        if not (of_counts or of_names or of_values or restricted):
+            return None
+        return cls(of_counts, of_names, of_values, restricted)
 
     def _needed(self) -> frozenset[str]:
         bounded = {*self.counts, *self.names, *self.values, *(f"{kind}s" for kind in self._restricted)}
