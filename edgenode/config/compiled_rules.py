@@ -177,7 +177,7 @@ class CompiledRules:
             flows=configuration.flows,
             acl_profiles=configuration.acl_profiles,
             content_filters={
-                name: (configuration.content_filters[name], loaded.tree)
+                name: (configuration.content_filters[name], loaded.compiled)
                 for name, loaded in formulas.content_rules.items()
                 if name in configuration.content_filters
             },

@@ -14,12 +14,14 @@ from collections.abc import Iterator, Sequence
 from attrs import define, evolve, field, frozen
 
 from edgenode.config.file_signatures import file_state
-from edgenode.model.errors import InvalidValue, Problem
+from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.policy.contentfilter import contentfilter, parsing, syntax
+from edgenode.policy.contentfilter.collections import COLLECTIONS
 from edgenode.policy.contentfilter.contentfilter import ContentFilter, RuleSource
 from edgenode.policy.contentfilter.directives import RuleTree
 from edgenode.policy.contentfilter.exclusions import unseen
 from edgenode.policy.contentfilter.names import INCLUDES
+from edgenode.policy.contentfilter.ruleset import RuleSet
 from edgenode.policy.contentfilter.syntax import Statement
 
 LARGEST = 16 * 1024 * 1024
@@ -46,15 +48,20 @@ class LoadedRules:
 
     :ivar name: the section's.
     :ivar tree: the rules.
+    :ivar compiled: the same, ready to judge.
     """
 
     name: str
     tree: RuleTree
+    compiled: RuleSet
 
 
-def load(name: str, section: ContentFilter) -> tuple[LoadedRules | None, tuple[Problem, ...]]:
+def load(
+    name: str, section: ContentFilter, before: LoadedRules | None = None
+) -> tuple[LoadedRules | None, tuple[Problem, ...]]:
     """Read the rules of a section.
 
+    :param before: what is in use, which is taken over if it is the same.
     :returns: the rules, ``None`` if they cannot be used, and every problem.
     """
     header, reading = f"{section.kind} {name}", _Reading()
@@ -79,7 +86,14 @@ def load(name: str, section: ContentFilter) -> tuple[LoadedRules | None, tuple[P
     tree = section.configured(tree)
     if any(source.kind == "crs" and _setup(section, source) is None for source in section.rules):
         tree = evolve(tree, variables=(*tree.variables, *contentfilter.WITHOUT_SETUP))
-    return (None if problems else LoadedRules(name, tree)), tuple(problems)
+    if problems:
+        return None, tuple(problems)
+    if before is not None and before.tree == tree:
+        return before, ()
+    try:
+        return LoadedRules(name, tree, RuleSet.of(tree, COLLECTIONS)), ()
+    except ConfigurationError as error:
+        return None, tuple(evolve(each, section=header, key="rules") for each in error.problems)
 
 
 def files(section: ContentFilter) -> Iterator[pathlib.Path]:

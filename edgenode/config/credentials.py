@@ -172,7 +172,7 @@ def refresh(
     :param now: the time to judge validity by, UTC.
     :returns: what can be used, and every problem, warnings too.
     """
-    read, problems = _read(configuration, headers, now)
+    read, problems = _read(configuration, running, headers, now)
     for key, in_use in ("chain", running.certificates), ("authorities", running.trust_stores):
         for name, each in in_use.items():
             header = f"{_kind(each)} {name}"
@@ -213,7 +213,7 @@ def _sections(configuration: Sections) -> Iterator[tuple[str, Filed]]:
 
 
 def _read(
-    configuration: Sections, headers: Collection[str] | None, now: datetime.datetime
+    configuration: Sections, running: Credentials, headers: Collection[str] | None, now: datetime.datetime
 ) -> tuple[dict[str, tuple[Signature, Loaded]], list[Problem]]:
     """Read the files of sections, of all of them for ``None``: what could be read, by header, and every problem."""
     read: dict[str, tuple[Signature, Loaded]] = {}
@@ -221,14 +221,16 @@ def _read(
     for header, section in _sections(configuration):
         if headers is None or header in headers:
             signature = _signature(section)  # before they are read: what is written meanwhile shows at the next look
-            loaded, found = _loaded(header.partition(" ")[2], section, now)
+            loaded, found = _loaded(header.partition(" ")[2], section, now, running)
             problems += found
             if loaded is not None:
                 read[header] = signature, loaded
     return read, problems
 
 
-def _loaded(name: str, section: Filed, now: datetime.datetime) -> tuple[Loaded | None, tuple[Problem, ...]]:
+def _loaded(
+    name: str, section: Filed, now: datetime.datetime, running: Credentials
+) -> tuple[Loaded | None, tuple[Problem, ...]]:
     """The files of a section, read, and tried in OpenSSL's hands: what it would not take later it does not take now."""
     problems = Problems(f"{section.kind} {name}".rstrip())
     loaded: Loaded | None = None
@@ -243,7 +245,7 @@ def _loaded(name: str, section: Filed, now: datetime.datetime) -> tuple[Loaded |
         if isinstance(section, ResponseRules):
             return error_pages.load(name, section)
         if isinstance(section, ContentFilter):
-            return content_rules.load(name, section)
+            return content_rules.load(name, section, running.content_rules.get(name))
         if isinstance(section, Certificate):
             loaded, found = certificates.load(name, section, now)
             with problems.reading("chain", section.chain):

@@ -20,8 +20,8 @@ from edgenode.policy.actions import EXEMPTIBLE
 from edgenode.policy.challenge import Challenges
 from edgenode.policy.challenge_tokens import Tokens
 from edgenode.policy.contentfilter.contentfilter import ContentFilter
-from edgenode.policy.contentfilter.directives import RuleTree
 from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
+from edgenode.policy.contentfilter.ruleset import RuleSet
 from edgenode.policy.counting import Counting
 from edgenode.policy.dynamicrules import CompiledRule, DynamicRule, tags_of
 from edgenode.policy.flows import Flow, Flows
@@ -51,7 +51,7 @@ class Rules:
     :ivar feeds: what the filters with a source hold, by the filter's name.
     :ivar flows: every flow by its name.
     :ivar acl_profiles: every ACL profile by its name.
-    :ivar content_filters: every content filter with its rules, by its name.
+    :ivar content_filters: every active content filter with its rules, compiled, by its name.
     :ivar rate_limits: every rate limit by its name, in the order of the file.
     :ivar tokens: what judges solutions of challenges; ``None`` if nothing can ask for one.
     :ivar masks: what is masked anywhere.
@@ -69,7 +69,7 @@ class Rules:
     feeds: Mapping[str, Members] = field(factory=dict)
     flows: Mapping[str, Flow] = field(factory=dict)
     acl_profiles: Mapping[str, ACLProfile] = field(factory=dict)
-    content_filters: Mapping[str, tuple[ContentFilter, RuleTree]] = field(factory=dict)
+    content_filters: Mapping[str, tuple[ContentFilter, RuleSet]] = field(factory=dict)
     rate_limits: Mapping[str, RateLimit] = field(factory=dict)
     tokens: Tokens | None = None
     masks: Masks = NOTHING_MASKED
