@@ -81,8 +81,8 @@ def load(
             tree = exclusion.applied(tree)
         except InvalidValue as problem:
             problems.append(Problem(header, "exclude", problem.sentence, str(exclusion), problem.column or 0))
-    for name in section.ignore:
-        tree = unseen(tree, name)
+    for member in section.ignore:
+        tree = unseen(tree, member)
     tree = section.configured(tree)
     if any(source.kind == "crs" and _setup(section, source) is None for source in section.rules):
         tree = evolve(tree, variables=(*tree.variables, *contentfilter.WITHOUT_SETUP))

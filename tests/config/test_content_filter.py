@@ -235,3 +235,28 @@ def test_what_is_the_same_is_not_compiled_again(pki: PKI) -> None:
     configuration = written(pki)
     reloaded = Configuration.load(pki.folder / "edge.ini", configuration)
     assert reloaded.rules is configuration.rules
+
+
+def test_what_is_ignored_is_not_looked_at_and_the_filter_keeps_its_name(pki: PKI) -> None:
+    """An ignored member is left out of every rule that looks at it."""
+    found = rules(read(pki, rules="own.conf", ignore="argument.comment"))
+    assert Target("ARGS", "comment", excluded=True) in found[1].targets
+
+
+def test_what_cannot_be_done_in_a_rule_is_told_where_it_stands(pki: PKI) -> None:
+    """Only if the rule can run at all."""
+    never = 'SecRule TX:never "@eq 1" "id:8,phase:1,pass,chain"\n    SecRule REMOTE_ADDR "@rbl x" "t:none"\n'
+    (pki.folder / "own.conf").write_text(f'{never}SecRule REMOTE_ADDR "@rbl dnsbl.example" "id:9,phase:1,deny"\n')
+    assert f"{pki.folder}/own.conf:3: [content-filter site] rules: " in told(pki, rules="own.conf")
+    (pki.folder / "own.conf").write_text(never)
+    assert [*rules(read(pki, rules="own.conf"))] == [8]
+
+
+@pytest.mark.parametrize("name", ["builtin", "crs:/usr/share/modsecurity-crs/rules"])
+def test_known_rules_are_read_without_a_word(pki: PKI, name: str) -> None:
+    """Those that come with edgenode, and Debian's package with its set-up."""
+    if name != "builtin" and not pathlib.Path(name.removeprefix("crs:")).is_dir():
+        pytest.skip("the Core Rule Set is not installed")
+    configuration = Configuration.from_text(text(rules=name), pki.folder, {})
+    assert configuration.warnings == ()
+    assert len(rules(configuration.credentials.content_rules["site"].tree)) > 60
