@@ -52,6 +52,11 @@ def _write_reference(app: Sphinx, page: str, source: list[str]) -> None:
         from edgenode.config.reference import reference
 
         source[0] = reference()
+    if page == "content-filter":
+        from edgenode.config.seclang_reference import excludable
+        from edgenode.config.seclang_reference import reference as words_of_rules
+
+        source[0] = source[0].replace("|excludable|", excludable()) + words_of_rules()
     if page == "exporters":
         from edgenode.config.reference import table_of_words
         from edgenode.observe.exporters.exporter import Exporter
@@ -102,7 +107,7 @@ def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("source-read", _write_reference)
     # The files of these do not tell of a change.
-    generated = ["configuration", "events", "exporters", "observing", "status"]
+    generated = ["configuration", "content-filter", "events", "exporters", "observing", "status"]
     app.connect("env-get-outdated", lambda *_: generated)
     for name, described in OBJECTS.items():
         app.add_object_type(name, name, objname=described)
