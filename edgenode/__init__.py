@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from edgenode.model.decision import Outcome as Outcome
     from edgenode.model.decision import Reason as Reason
     from edgenode.model.decision import Respond as Respond
+    from edgenode.model.decision import Rewrite as Rewrite
     from edgenode.model.errors import ClientError as ClientError
     from edgenode.model.errors import ConfigurationError as ConfigurationError
     from edgenode.model.errors import InvalidValue as InvalidValue
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from edgenode.model.exchange import Request as Request
     from edgenode.model.exchange import Response as Response
     from edgenode.model.exchange import Verification as Verification
+    from edgenode.model.functions import FunctionResult as FunctionResult
+    from edgenode.model.functions import OriginResponse as OriginResponse
     from edgenode.model.interfaces import IEdgeTransport as IEdgeTransport
     from edgenode.model.interfaces import IEventSink as IEventSink
     from edgenode.model.interfaces import Record as Record
@@ -111,6 +114,7 @@ _HOMES = {
     "Folder": "model.settings",
     "ForeignURI": "proxy.origin.agent",
     "Forward": "model.decision",
+    "FunctionResult": "model.functions",
     "Headers": "model.exchange",
     "HostName": "model.settings",
     "IEdgeTransport": "model.interfaces",
@@ -125,6 +129,7 @@ _HOMES = {
     "OriginAgent": "embedding.origin_agent",
     "OriginError": "model.errors",
     "OriginPool": "proxy.origin.pool",
+    "OriginResponse": "model.functions",
     "Outcome": "model.decision",
     "Output": "model.settings",
     "Pipeline": "policy.pipeline",
@@ -141,6 +146,7 @@ _HOMES = {
     "STRINGS": "rules.language.types",
     "STRING_LISTS": "rules.language.types",
     "Seconds": "model.settings",
+    "Rewrite": "model.decision",
     "Secret": "model.settings",
     "Size": "model.settings",
     "Stage": "model.interfaces",

@@ -26,6 +26,7 @@ from edgenode.policy.challenge import ChallengeSection
 from edgenode.policy.contentfilter.contentfilter import ContentFilter
 from edgenode.policy.contentfilter.masked import Masking
 from edgenode.policy.dynamicrules import DynamicRule
+from edgenode.policy.edgefunctions import EdgeFunctionSection
 from edgenode.policy.flows import Flow
 from edgenode.policy.globalfilters import GlobalFilter
 from edgenode.policy.modes import Level, settle
@@ -84,6 +85,7 @@ class Sections:
     dynamic_rules: Mapping[str, DynamicRule] = field(factory=dict)
     rate_limits: Mapping[str, RateLimit] = field(factory=dict)
     stages: Mapping[str, StageSection] = field(factory=dict)
+    edge_functions: Mapping[str, EdgeFunctionSection] = field(factory=dict)
     sinks: Mapping[str, SinkSection] = field(factory=dict)
     exporters: Mapping[str, Exporter] = field(factory=dict)
     alerts: Mapping[str, Alert] = field(factory=dict)

@@ -112,6 +112,7 @@ def faults() -> Iterator[Problem]:
         "action": TYPES,
         "stage": {},
         "sink": {},
+        "edge-function": {},
     }
     for kind, group in GROUPS.items():
         for name, sentence in clashes(kind, taken[kind]):
@@ -120,7 +121,7 @@ def faults() -> Iterator[Problem]:
 
 def of_kind(kind: str) -> Iterator[tuple[str, str, Mapping[str, Setting]]]:
     """The installed extensions of a kind that has keys: name, what it is or why it cannot be used, and its keys."""
-    for name in installed(kind) if kind in ("stage", "action", "sink") else ():
+    for name in installed(kind) if kind in ("stage", "action", "sink", "edge-function") else ():
         try:
             factory = Factory.named(kind, name)
             help = (inspect.getdoc(factory.call) or "").partition("\n\n")[0]

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from attrs import evolve, field, frozen
 
-from edgenode.config import credentials, extensions, feed_contents, foreign, ini
+from edgenode.config import credentials, extensions, feed_contents, foreign, functions, ini
 from edgenode.config.checks import catalogue
 from edgenode.config.checks.compiling import compile_rules
 from edgenode.config.checks.feeds import faults
@@ -72,6 +72,7 @@ class Configuration(Sections):
     :ivar rules: the rules, compiled.
     :ivar own_stages: every ``[stage]`` that has a factory, with the stage.
     :ivar own_sinks: every ``[sink]`` with the sink.
+    :ivar own_functions: every ``[edge-function]`` with its stage.
     :ivar state: what is remembered between requests: that of the configuration that it succeeds, if it can be.
     :ivar rule_lists: its sections that are rules alone, as they are written, for the configuration that succeeds it.
     :ivar warnings: what is doubtful, but can be used.
@@ -85,6 +86,7 @@ class Configuration(Sections):
     state: State = field(factory=NodeState, repr=False, eq=False)
     own_stages: Own = field(factory=dict, repr=False)
     own_sinks: Own = field(factory=dict, repr=False)
+    own_functions: Own = field(factory=dict, repr=False)
     warnings: tuple[Problem, ...] = ()
     written_as: Written = field(default=Written("", "."), repr=False, eq=False)
 
@@ -144,7 +146,11 @@ class Configuration(Sections):
         acl, filter = section.acl_profile, section.content_filter
         return pipeline_of(
             self.rules.stages,
-            extensions.placed(self.stages, self.own_stages, stages, section.stages),
+            functions.placed(
+                self.own_functions,
+                section.edge_functions,
+                extensions.placed(self.stages, self.own_stages, stages, section.stages),
+            ),
             failure=self.edge.failure,
             clock=time.perf_counter,
             locate=None if self.credentials.databases is None else self.credentials.databases.locate,
@@ -233,7 +239,9 @@ class Configuration(Sections):
     def _holding(self, contents: Contents) -> Configuration:
         files = self.credentials
         formulas = Formulas(self, contents, files.challenge_keys, files.content_rules, self.masks())
-        return evolve(self, contents=contents, rules=CompiledRules.of(formulas, self.rules))
+        rules = CompiledRules.of(formulas, self.rules)
+        own = functions.made(self.edge_functions, rules.actions)
+        return evolve(self, contents=contents, rules=rules, own_functions=own)
 
 
 def load_origin(path: str | os.PathLike[str], origin: str) -> Configuration:
@@ -337,6 +345,7 @@ def _load(
         state=NodeState() if before is None else before.state,
         own_stages=own_stages,
         own_sinks=own_sinks,
+        own_functions=functions.made(sections.edge_functions, rules.actions),
         warnings=tuple(told),
         written_as=as_written,
     )

@@ -24,7 +24,7 @@ from edgenode.embedding.connection_facts import KnownConnections
 from edgenode.embedding.protocol_transport import ProtocolTransport
 from edgenode.embedding.site_request import read_arguments, read_body, read_head, show, taken_over, transport_of
 from edgenode.embedding.unfinished import EndOfConnection
-from edgenode.model.decision import FORWARD, Close, Decision, Respond
+from edgenode.model.decision import FORWARD, Close, Decision, Forward, Respond
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import UNKNOWN_CLIENT, Connection, Exchange, Headers, Response, by_name
 from edgenode.model.interfaces import IEventSink
@@ -34,7 +34,7 @@ from edgenode.policy.pipeline import Pipeline
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.header_names import ONE_HOP
 from edgenode.proxy.headers import Forwarded
-from edgenode.proxy.judging import PAGES, outcome_of, refuse, tell
+from edgenode.proxy.judging import PAGES, check_rewrite, outcome_of, refuse, tell
 from edgenode.proxy.listener.client_session import Standing
 from edgenode.proxy.streams import RequestHead
 from edgenode.proxy.trusted_proxies import FORWARDED, X_FORWARDED_FOR, TrustedProxies
@@ -273,6 +273,8 @@ class _Filtering:
             if exchange.tags is not decision.tags:
                 exchange = exchange.tagged(decision.tags)
             outcome = FORWARD if decision.action is None else outcome_of(decision, exchange)
+            if decision.rewrite is not None and isinstance(outcome, Forward):
+                check_rewrite(decision.rewrite, None)
         except ClientError:
             self._respond(_FAILED)
             return
@@ -284,6 +286,11 @@ class _Filtering:
             line.abortConnection()
             self._end(444)
         else:
+            if decision.rewrite is not None:
+                for name in decision.rewrite.removed:
+                    request.requestHeaders.removeHeader(name)
+                for name, values in by_name(decision.rewrite.headers).items():
+                    request.requestHeaders.setRawHeaders(name, list(values))
             if outcome.headers:
                 for name, values in by_name(outcome.headers).items():
                     request.requestHeaders.setRawHeaders(name, list(values))

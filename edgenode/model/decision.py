@@ -122,6 +122,26 @@ class Reason:
 _NO_TAGS: frozenset[str] = frozenset()
 
 
+@frozen
+class Rewrite:
+    """What is changed of a message on its way: of a request to its origin, or of an answer to the client.
+
+    :ivar headers: header fields to set, in place of all fields of these names; names in lower case.
+    :ivar removed: the names of fields that are taken away, in lower case.
+    :ivar origin: of a request, the name of the origin that is asked; empty for that of its path map.
+    """
+
+    headers: Headers = ()
+    removed: frozenset[bytes] = frozenset()
+    origin: str = ""
+
+    def then(self, later: Rewrite) -> Rewrite:
+        """This, and what is changed after it."""
+        gone = later.removed.union(name for name, _ in later.headers)
+        kept = tuple(each for each in self.headers if each[0] not in gone)
+        return Rewrite((*kept, *later.headers), self.removed | later.removed, later.origin or self.origin)
+
+
 class After(Protocol):
     """Wants to know what a request was answered."""
 
@@ -148,6 +168,7 @@ class Decision:
     :ivar mode: the mode of filtration it was made in; of two the looser. Only under ``block`` is anything refused.
     :ivar headers: header fields for whatever answer the client gets; names in lower case.
     :ivar after: what wants to know the answer, once there is one.
+    :ivar rewrite: what is changed of the request on its way to the origin; ``None`` for nothing.
     """
 
     tags: frozenset[str] = _NO_TAGS
@@ -158,6 +179,7 @@ class Decision:
     mode: str = "block"
     headers: Headers = ()
     after: tuple[After, ...] = field(default=(), eq=False)
+    rewrite: Rewrite | None = None
 
     def add(self, other: Decision) -> None:
         """Join another decision to this one, as ``|`` does, but in place."""
@@ -178,10 +200,20 @@ class Decision:
             self.headers += other.headers
         if other.after:
             self.after += other.after
+        if other.rewrite is not None:
+            self.rewrite = other.rewrite if self.rewrite is None else self.rewrite.then(other.rewrite)
 
     def __or__(self, other: Decision) -> Decision:
         joined = Decision(
-            self.tags, self.reasons, self.action, self.timings, self.exempt, self.mode, self.headers, self.after
+            self.tags,
+            self.reasons,
+            self.action,
+            self.timings,
+            self.exempt,
+            self.mode,
+            self.headers,
+            self.after,
+            self.rewrite,
         )
         joined.add(other)
         return joined
@@ -201,7 +233,7 @@ class Decision:
             return FORWARD
         outcome = self.action.outcome(exchange if exchange.tags is self.tags else exchange.tagged(self.tags))
         if outcome is not FORWARD:
-            _check(outcome)
+            check_outcome(outcome)
         return outcome if self.mode == "block" or isinstance(outcome, Forward) else FORWARD
 
 
@@ -230,9 +262,8 @@ def check_said(said: Decision) -> None:
     for why in _several("reasons", said.reasons):
         if not isinstance(why, Reason) or not all(isinstance(value, str) for value in astuple(why)):
             raise TypeError(f"a stage gives what is no reason of strings: {why!r}")
-    for name, value in _several("headers", said.headers):
-        if name != name.lower() or not _FIELD.fullmatch(name) or _NO_VALUE.search(value):
-            raise ValueError(f"a stage gives what is no header in lower case: {name!r}: {value!r}")
+    check_headers(said.headers)
+    _check_rewrite(said.rewrite)
     for each in _several("after", said.after):
         if not callable(getattr(each, "responded", None)):
             raise TypeError(f"a stage gives what cannot be told of an answer: {each!r}")
@@ -243,6 +274,26 @@ def check_said(said: Decision) -> None:
         raise TypeError(f"a stage gives what is no timing: {taken!r}")
     if said.mode not in MODES:
         raise TypeError(f"a stage gives what is no mode: {said.mode!r}")
+
+
+def check_headers(headers: object) -> None:
+    """Whether these are header fields: pairs of a name in lower case and a value, without line ends.
+
+    :raises TypeError: if they are no tuple.
+    :raises ValueError: if one is none.
+    """
+    for name, value in _several("headers", headers):
+        if name != name.lower() or not _FIELD.fullmatch(name) or _NO_VALUE.search(value):
+            raise ValueError(f"a stage gives what is no header in lower case: {name!r}: {value!r}")
+
+
+def _check_rewrite(rewrite: object) -> None:
+    if rewrite is None:
+        return
+    if not isinstance(rewrite, Rewrite) or not isinstance(rewrite.origin, str):
+        raise TypeError(f"a stage gives what is no Rewrite: {rewrite!r}")
+    check_headers(rewrite.headers)
+    check_headers(tuple((name, b"") for name in rewrite.removed))
 
 
 def _texts(what: str, values: object) -> None:
@@ -256,7 +307,7 @@ def _several(what: str, values: object) -> tuple[Any, ...]:
     return values
 
 
-def _check(outcome: object) -> None:
+def check_outcome(outcome: object) -> None:
     """Whether an outcome can be carried out: it may be that of an extension, and a line end in a header would be the
     beginning of another answer.
 

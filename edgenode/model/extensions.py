@@ -28,6 +28,7 @@ GROUPS: Mapping[str, str] = {
     "field": "edgenode.fields",
     "category": "edgenode.categories",
     "sink": "edgenode.sinks",
+    "edge-function": "edgenode.edge_functions",
 }
 """The kinds of extensions, and the group of entry points of each."""
 
@@ -146,6 +147,8 @@ class Factory:
         :raises InvalidValue: if there is none, or it does not take a name and keys.
         """
         call = load(kind, text)
+        if kind == "edge-function":
+            return cls(call, _keys_of_function(call, text))
         try:
             taken = [
                 each.name
@@ -156,9 +159,23 @@ class Factory:
         except (TypeError, ValueError, LookupError, NameError, AttributeError) as error:
             told = f"{type(error).__name__}: {error}"
             raise InvalidValue(f"{text} does not take a name and annotated keys: {told}", 0) from None
-        if keys is not None and not (isinstance(keys, type) and attrs.has(keys)):
-            raise InvalidValue(f"the keys of {text} are no attrs class: {keys!r}", 0)
-        return cls(call, keys)
+        return cls(call, _class_of_keys(keys, text))
+
+
+def _keys_of_function(call: Any, text: str) -> type[Any] | None:
+    """The class of the keys of an edge function, whose parameter ``keys`` has them; it need not have one."""
+    try:
+        if "keys" not in inspect.signature(call).parameters:
+            return None
+        return _class_of_keys(_hints(call)["keys"], text)
+    except (TypeError, ValueError, LookupError, NameError, AttributeError) as error:
+        raise InvalidValue(f"{text} is no function with annotated keys: {type(error).__name__}: {error}", 0) from None
+
+
+def _class_of_keys(keys: Any, text: str) -> type[Any] | None:
+    if keys is not None and not (isinstance(keys, type) and attrs.has(keys)):
+        raise InvalidValue(f"the keys of {text} are no attrs class: {keys!r}", 0)
+    return keys
 
 
 def _hints(call: Callable[..., Any]) -> Mapping[str, Any]:

@@ -275,7 +275,9 @@ class _Builder:
         websocket = _websocket(section, pipeline)
         pool = self.pools[section.origin]
         responses = self._responses((*self.configuration.server_groups[group].response_rules, *section.response_rules))
-        return ServedPathMap(name, formula, pipeline, pool, section.max_body_size, methods, websocket, responses)
+        functions = (self.configuration.edge_functions[each] for each in section.edge_functions)
+        pools = {origin: self.pools[origin] for each in functions for origin in each.origins}
+        return ServedPathMap(name, formula, pipeline, pool, section.max_body_size, methods, websocket, responses, pools)
 
     def _responses(self, names: Iterable[str]) -> Responses | None:
         """What is done to answers, of which the later rules win."""

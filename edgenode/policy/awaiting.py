@@ -76,12 +76,14 @@ class Waiting:
         self._resume: Resume | None = None
         self.judged: Deferred[Any] = Deferred(self._cancel)
 
-    def wait(self, said: Deferred[Any], resume: Resume) -> None:
+    def wait(self, said: Deferred[Any], resume: Resume, timeout: float | None = None) -> None:
         """Wait for a stage.
 
+        :param timeout: seconds for this one; ``None`` for what holds for each.
         :param resume: is called with what it says, and ``None``; or with ``None``, and what it has failed with.
         """
         self._said = said
+        timeout = self._timeout if timeout is None else timeout
         said.addCallbacks(
             lambda answer: self._settled(said, answer, None),
             lambda failure: self._settled(said, None, failure.value),
@@ -90,8 +92,8 @@ class Waiting:
             self._abandon()
             return
         self._resume = resume
-        if self._timeout and said.__class__ is not InTime:
-            self._timer = self._call_later(self._timeout, self._expired)
+        if timeout and said.__class__ is not InTime:
+            self._timer = self._call_later(timeout, self._expired, timeout)
 
     def _settled(self, said: Deferred[Any], answer: object, error: BaseException | None) -> None:
         if said is self._said:
@@ -99,10 +101,10 @@ class Waiting:
             self._stop_timer()
             self._go_on(answer, error)
 
-    def _expired(self) -> None:
+    def _expired(self, timeout: float) -> None:
         self._timer = None
         self._abandon()
-        self._go_on(None, TimeoutError(f"no answer within {self._timeout:g} s"))
+        self._go_on(None, TimeoutError(f"no answer within {timeout:g} s"))
 
     def _go_on(self, answer: object, error: BaseException | None) -> None:
         resume, self._resume = self._resume, None

@@ -26,6 +26,7 @@ from edgenode.policy.awaiting import Resume, Waiting, settled
 from edgenode.policy.challenge import Challenges
 from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
 from edgenode.policy.counting import Counting
+from edgenode.policy.edgefunctions import EdgeFunction
 from edgenode.policy.globalfilters import GlobalFilters
 from edgenode.policy.inspection import Inspection
 from edgenode.policy.quarantine import Held
@@ -213,7 +214,8 @@ class Pipeline:
                     if isinstance(said, Deferred):
                         decision.timings += tuple(timings)
                         waiting = waiting or Waiting(self.timeout, self.call_later, partial(_undecided, decision))
-                        waiting.wait(said, self._resume(exchange, decision, name, started, remaining, waiting))
+                        resume = self._resume(exchange, decision, name, started, remaining, waiting)
+                        waiting.wait(said, resume, stage.timeout if isinstance(stage, EdgeFunction) else None)
                         return waiting.judged
                     if not isinstance(said, Decision):
                         raise TypeError(f"a stage answered with {type(said).__name__}")
@@ -276,10 +278,11 @@ class Pipeline:
             self._log.failure(
                 "The stage {stage} failed; the failure policy is {policy}.", stage=name, policy=self.failure
             )
+        stage, _, filter = name.partition(" ")  # of an edge function, its section
         failed = "failed: no answer in time" if isinstance(error, TimeoutError) else "failed: the log says why"
         if self.failure == "open":
-            return Decision(reasons=(Reason(name, "", failed),))
-        return Decision(_FAILED, (Reason(name, "", failed, "", FAILURE.name),), FAILURE)
+            return Decision(reasons=(Reason(stage, filter, failed),))
+        return Decision(_FAILED, (Reason(stage, filter, failed, "", FAILURE.name),), FAILURE)
 
 
 def _undecided(decision: Decision) -> None:

@@ -185,12 +185,14 @@ class Placed:
     :ivar stage: the stage.
     :ivar before: the name of the built-in stage that it stands before, or an empty string.
     :ivar after: likewise behind.
+    :ivar of_requests: whether it has nothing to say of messages of WebSockets.
     :raises InvalidValue: if there is no such place, or one of a built-in stage has its name.
     """
 
     stage: Stage
     before: str = ""
     after: str = ""
+    of_requests: bool = False
 
     def __attrs_post_init__(self) -> None:
         name, needs = getattr(self.stage, "name", None), getattr(self.stage, "needs", None)
@@ -256,7 +258,8 @@ def pipeline_of(
     counting = next((each for each in chosen if isinstance(each, Counting)), Counting(()))
     held = frozenset[str]().union(*(each.needs for each in chosen if isinstance(each, Held)))
     needs = own_needs | held | counting.needs_to_refuse(False)
-    of_messages = own_needs | counting.needs_to_refuse(True)
+    of_messages = frozenset[str]().union(*(each.stage.needs for each in own if not each.of_requests))
+    of_messages |= counting.needs_to_refuse(True)
     ready = [
         each.looking(needs, of_messages).without(passed) if isinstance(each, Inspection) else each for each in chosen
     ]

@@ -55,6 +55,7 @@ AUTOMATIC: Mapping[str, str] = MappingProxyType(
         "limit": "A rate limit that the request is over.",
         "dynamic-rule": "A dynamic rule that the request is over, or that holds a value of it.",
         "quarantine": "A value of the request is held in quarantine.",
+        "edge-function": "An edge function that had something to say, ``edge-function:NAME``.",
         "acl": "The ACL profile, if one of its lists has decided.",
         "human": "Where an action of type ``challenge`` is in use: the client has solved one.",
         "bot": "Where an action of type ``challenge`` is in use: the client has solved none. Filters may set it, too.",
@@ -70,7 +71,7 @@ MESSAGE = "websocket:message"
 HUMAN, BOT = "human", "bot"
 """The tags of clients that have solved a challenge, and of those that have not."""
 
-_RESERVED = frozenset(("all", "quarantine", HUMAN))
+_RESERVED = frozenset(("all", "quarantine", "edge-function", HUMAN))
 FAMILIES = AUTOMATIC.keys() - {HUMAN, BOT}
 """What stands before the colon of automatic tags, and of no other ones."""
 

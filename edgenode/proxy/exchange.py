@@ -79,7 +79,7 @@ class ProxyExchange(AnsweredRequest):
     @property
     def origin(self) -> str:
         """The name of the origin; empty if none was asked."""
-        return self.path_map.pool.name if self.path_map is not None and self.tries else ""
+        return self.pool.name if self.tries else ""
 
     @property
     def server(self) -> str | None:
@@ -156,6 +156,8 @@ class ProxyExchange(AnsweredRequest):
         if isinstance(outcome, Forward):
             if outcome.headers:
                 self._extra = outcome.headers
+            if self.decision.rewrite is not None:
+                self.rewrite(self.decision.rewrite)
             self._forward()
         elif isinstance(outcome, Respond):
             self._respond(outcome.response)
@@ -172,8 +174,8 @@ class ProxyExchange(AnsweredRequest):
     # -- to the origin -----------------------------------------------------------------------------------------------
 
     def _forward(self) -> None:
-        path_map, head = self.path_map, self.head
-        assert path_map is not None
+        path_map, head, pool = self.path_map, self.head, self.chosen
+        assert path_map is not None and pool is not None
         if b"max-forwards" in head.fields:
             answer = answered_here(head, path_map.allow)
             if answer is not None:
@@ -185,12 +187,11 @@ class ProxyExchange(AnsweredRequest):
                 self._refuse(ClientError(413, TOO_LARGE))
                 return
             if head.expects_continue and self._client.waits:  # no rule has wanted the body
-                pool = path_map.pool
                 self._expectation = Expectation(self._client, pool.deadlines, pool.origin.continue_timeout)
             if is_call(head) and (timeout := grpc.timeout_of(head)) is not None:
-                self._call = grpc.CallDeadline(path_map.pool.deadlines, timeout, self._too_late)
+                self._call = grpc.CallDeadline(pool.deadlines, timeout, self._too_late)
         self.decided = time.perf_counter()
-        self.pool = pool = path_map.pool
+        self.pool = pool
         if head.upgrade:
             self.alone = pool.origin.protocol == "auto"
         self.attempt()

@@ -5,6 +5,7 @@ Law: a body is sent on as fast as the slower side takes it; what waits here has 
 
 from __future__ import annotations
 
+from edgenode.model.decision import Rewrite
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Headers
 from edgenode.proxy.expectation import Expectation
@@ -12,6 +13,7 @@ from edgenode.proxy.headers import header_lines, max_forwards_line, request_line
 from edgenode.proxy.judging import TOO_LARGE, JudgedRequest
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.origin.attempts import SAFE, Attempts
+from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.streams import NO_CONTENT, ClientStream, OriginStream
 from edgenode.proxy.trailers import TRAILERS_WANTED, passing_to_origin, takes_trailers
 from edgenode.proxy.websocket.handshake import EXTENSIONS, OF_ONE_HOP
@@ -35,6 +37,8 @@ class ForwardedRequest(JudgedRequest, Attempts):
     ended = 0.0
     _client: ClientStream
     _extra: Headers = ()
+    _removed: frozenset[bytes] = frozenset()
+    _chosen: OriginPool | None = None
     _pending: bytes | bytearray = b""
     _kept: bytes | None = None
     _trailers: Headers = ()
@@ -48,6 +52,22 @@ class ForwardedRequest(JudgedRequest, Attempts):
 
     def body_failed(self, error: ClientError) -> None:
         """The rest of the request body cannot be had."""
+
+    # -- changed on its way ------------------------------------------------------------------------------------------
+
+    def rewrite(self, rewrite: Rewrite) -> None:
+        """Change what a stage has said; the action that is taken changes it last."""
+        own = frozenset(name for name, _ in self._extra)
+        self._extra = (*(each for each in rewrite.headers if each[0] not in own), *self._extra)
+        self._removed = rewrite.removed
+        if rewrite.origin:
+            assert self.path_map is not None
+            self._chosen = self.path_map.pools[rewrite.origin]
+
+    @property
+    def chosen(self) -> OriginPool | None:
+        """The connections to the origin that is to be asked."""
+        return self._chosen or (None if self.path_map is None else self.path_map.pool)
 
     # -- its head ----------------------------------------------------------------------------------------------------
 
@@ -103,8 +123,8 @@ class ForwardedRequest(JudgedRequest, Attempts):
         added = site.certificate_lines
         if b"te" in head.fields and takes_trailers(head):
             added = TRAILERS_WANTED + added
-        if extra or head.upgrade:
-            crossing = request_lines(head, [*(name for name, _ in extra), *self._of_this_hop()])
+        if extra or self._removed or head.upgrade:
+            crossing = request_lines(head, [*(name for name, _ in extra), *self._removed, *self._of_this_hop()])
             added += header_lines(extra)
         else:
             crossing = request_lines(head)
@@ -120,7 +140,7 @@ class ForwardedRequest(JudgedRequest, Attempts):
         return (*OF_ONE_HOP, EXTENSIONS) if self.path_map.websocket.inspects != "no" else OF_ONE_HOP
 
     def _crossing(self, trailers: Headers) -> Headers:
-        return passing_to_origin(trailers, self.head, [name for name, _ in self._extra])
+        return passing_to_origin(trailers, self.head, [*(name for name, _ in self._extra), *self._removed])
 
     # -- its body ----------------------------------------------------------------------------------------------------
 

@@ -141,6 +141,11 @@ def response_header_fault(name: bytes) -> str:
     return "no cache may keep an answer that is one client's" if name == b"cache-control" else ""
 
 
+def answer_header_fault(name: bytes) -> str:
+    """The same of a header of an answer that an extension gives whole."""
+    return _IS_NODES_OWN if name in ONE_HOP or name in _NODES_OWN else ""
+
+
 def changed_header_fault(name: bytes, key: str) -> str:
     """Why no response rules may change a header of this name, in words; empty if they may.
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from edgenode.model.decision import FORWARD, NOTHING, After, Close, Decision, Forward, Outcome, Respond
+from edgenode.model.decision import FORWARD, NOTHING, After, Close, Decision, Forward, Outcome, Respond, Rewrite
 from edgenode.model.errors import ClientError, OriginError, without_frames
 from edgenode.model.exchange import Body, Exchange, Response
-from edgenode.proxy.header_names import ONE_HOP
+from edgenode.proxy.header_names import ONE_HOP, request_header_fault
 from edgenode.proxy.headers import Forwarded
 from edgenode.proxy.listener.client_session import ClientSession, Site, Standing
 from edgenode.proxy.routing import UNSERVED, ServedPathMap
@@ -154,7 +154,11 @@ class JudgedRequest:
     def outcome(self) -> Outcome:
         """What the decision makes of the exchange: 503 if its action fails, whatever the failure policy."""
         try:
-            return outcome_of(self.decision, self.exchange)
+            outcome = outcome_of(self.decision, self.exchange)
+            if self.decision.rewrite is not None and isinstance(outcome, Forward):
+                assert self.path_map is not None
+                check_rewrite(self.decision.rewrite, self.path_map)
+            return outcome
         except ClientError as error:
             self.error = error
             return Respond(Response(error.status, (), PAGES[error.status], True))
@@ -192,6 +196,20 @@ def outcome_of(decision: Decision, exchange: Exchange) -> Outcome:
         name = "" if decision.action is None else decision.action.name
         _log.failure("the action {name} failed", name=name)
         raise ClientError(503, "an action failed") from None
+
+
+def check_rewrite(rewrite: Rewrite, path_map: ServedPathMap | None) -> None:
+    """Whether what a stage would change of a request is its to change.
+
+    :param path_map: the path map, whose origins it may choose; ``None`` if there are none to be chosen.
+    :raises ClientError: 503, if it is not.
+    """
+    faults = [name for name in (*(name for name, _ in rewrite.headers), *rewrite.removed) if request_header_fault(name)]
+    if rewrite.origin and (path_map is None or rewrite.origin not in path_map.pools):
+        faults.append(rewrite.origin.encode())
+    if faults:
+        _log.error("a stage changes of a request what it may not: {faults}", faults=faults)
+        raise ClientError(503, "a stage changes of a request what it may not")
 
 
 def tell(after: Iterable[After], status: int, sent: int, origin_status: int) -> None:

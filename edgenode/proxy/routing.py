@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Annotated, ClassVar
 
@@ -133,6 +133,9 @@ class PathMap(Section):
     stages: tuple[Annotated[str, Choice(("none",), "stage")], ...] = setting(
         "The stages of one's own that judge here: names of ``[stage]``, or ``none``. Without the key all of them.", ()
     )
+    edge_functions: tuple[Annotated[str, Reference("edge-function")], ...] = setting(
+        "The edge functions that are asked here, in this order at each point.", ()
+    )
     response_rules: tuple[Annotated[str, Reference("response-rules")], ...] = setting(
         "What is done to the answers of this part of the site, besides what ``[server-group]`` says: header fields, "
         "and pages in the place of errors.",
@@ -184,6 +187,7 @@ class ServedPathMap:
     :ivar methods: those that are served; ``None`` if all are but the ones that never are unless they are named.
     :ivar websocket: what holds for its WebSockets.
     :ivar responses: what is done to its answers; ``None`` for nothing.
+    :ivar pools: the connections to the origins that an edge function may choose, by name.
     """
 
     name: str
@@ -194,6 +198,7 @@ class ServedPathMap:
     methods: frozenset[bytes] | None = None
     websocket: Settings = DEFAULT
     responses: Responses | None = None
+    pools: Mapping[str, OriginPool] = field(factory=dict)
 
     @property
     def allow(self) -> bytes:

@@ -37,7 +37,7 @@ class TracedExchange(ProxyExchange):
         self.trace = tracing.begin(head.fields, session.behind_proxy)
 
     def _origin_lines(self) -> bytes:
-        return traced_lines(super()._origin_lines(), self.trace, self.head.fields, bool(self._extra))
+        return traced_lines(super()._origin_lines(), self.trace, self.head.fields, bool(self._extra or self._removed))
 
     def _another(self, server: Balanced, condition: str, *, sent: bool) -> bool:
         trace = self.trace

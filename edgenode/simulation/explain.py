@@ -31,6 +31,7 @@ from edgenode.simulation.explain_consequences import BEHIND, actions_told, tags_
 from edgenode.simulation.explain_filters import agrees, asked_about, filter_told, filters_told
 from edgenode.simulation.overhearing import (
     NOT_RUN,
+    all_own,
     automatic_tags,
     before_filters,
     challenge_tags,
@@ -112,7 +113,7 @@ def _explained(simulator: Simulator, question: Question) -> dict[str, Any]:
     if question.asked.http2:
         head.version = (2, 0)
     body = Body(question.asked.body, len(question.asked.body))
-    if not simulator.configuration.own_stages:  # one of these may count
+    if not any(all_own(simulator.configuration)):  # one of these may count
         # The first time all is new, and takes as long as no other request.
         simulator.judge(simulator.client(question.listener, connection, group, question.at), head, body)
     simulator.state.forget()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgenode.model.decision import Decision, Forward, Outcome, Respond
+from edgenode.model.decision import Decision, Forward, Outcome, Respond, Rewrite
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Exchange, Headers, Response
 from edgenode.policy.responses import Responses
@@ -29,7 +29,14 @@ def outcome_told(outcome: Outcome, decision: Decision, rules: Responses | None, 
     if isinstance(outcome, Respond):
         told |= _answer(outcome.response, decision.headers, None, rules, exchange)
     elif isinstance(outcome, Forward):
-        told |= {"kind": "forward", "headers": _fields(outcome.headers)}
+        rewrite = decision.rewrite or Rewrite()
+        own = frozenset(name for name, _ in outcome.headers)
+        headers = (*(each for each in rewrite.headers if each[0] not in own), *outcome.headers)
+        told |= {"kind": "forward", "headers": _fields(headers)}
+        if rewrite.removed:
+            told["removed"] = sorted(name.decode() for name in rewrite.removed)
+        if rewrite.origin:
+            told["origin"] = rewrite.origin
         if decision.action is not None and decision.mode != "block":
             told["would"] = decision.action.name
     else:

@@ -258,6 +258,10 @@ def _outcome_lines(told: Mapping[str, Any]) -> Iterator[str]:
         case "respond":
             grpc = f", in gRPC {outcome['grpc_status']}" if "grpc_status" in outcome else ""
             yield f"  status {outcome['status']}{grpc}"
+    if "origin" in outcome:
+        yield f"  origin {outcome['origin']}, in place of the path map's"
+    for name in outcome.get("removed", ()):
+        yield f"  without {name}"
     for name, value in outcome.get("headers", ()):
         yield f"  {name}: {printable(value)}"
     if outcome.get("body"):

@@ -87,7 +87,14 @@ def overheard(configuration: Configuration) -> Configuration:
         name: (section, Overheard(configuration.own_stages.get(name, (section, OfProgram(name)))[1]))
         for name, section in configuration.stages.items()
     }
-    return evolve(configuration, own_stages=own) if own else configuration
+    functions = {name: (section, Overheard(stage)) for name, (section, stage) in configuration.own_functions.items()}
+    return evolve(configuration, own_stages=own, own_functions=functions) if own or functions else configuration
+
+
+def all_own(configuration: Configuration) -> Iterator[Overheard]:
+    """Every stage of one's own of a configuration that is overheard."""
+    for _, stage in (*configuration.own_stages.values(), *configuration.own_functions.values()):
+        yield stage
 
 
 def before_filters(pipeline: Pipeline) -> Iterable[Overheard]:
@@ -147,9 +154,11 @@ def stages_told(pipeline: Pipeline, decision: Decision) -> Iterator[dict[str, An
         if isinstance(stage, Held) and became == "not asked":
             continue  # the pipeline leaves it out while nothing is held
         reasons = decision.reasons if became == "asked" else ()
-        words = _WORDS.get(stage.name, (stage.name,))
+        kind, _, section = stage.name.partition(" ")  # of an edge function, as reasons have it
+        words = _WORDS.get(stage.name, (kind,))
         by_filters = stage.name == GlobalFilters.name  # these are told one by one
         own = [asdict(why) for why in reasons if why.stage in words and not (by_filters and why.filter)]
+        own = [each for each in own if not section or each["filter"] == section]
         told: dict[str, Any] = {"stage": stage.name, "became": became, "reasons": own}
         if isinstance(stage, Overheard):
             action = stage.said.action

@@ -27,6 +27,7 @@ from edgenode.rules.section_formulas import formula_of
 from edgenode.simulation.doubtful_counts import DoubtfulCounts
 from edgenode.simulation.overhearing import (
     KINDS_BEHIND,
+    all_own,
     automatic_tags,
     before_filters,
     challenge_tags,
@@ -120,7 +121,7 @@ class Replayer:
         listener = self._listener(recorded)
         client = self._simulator.client(listener, recorded.connection, group, recorded.time, settled=True)
         body = Body(b"", recorded.head.length or 0)
-        for _, stage in self._simulator.configuration.own_stages.values():
+        for stage in all_own(self._simulator.configuration):
             stage.probe = recorded.probe
         return self._simulator.judge(client, recorded.head, body, recorded.client)
 

@@ -31,7 +31,7 @@ from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.proxy.routing import ServedGroup, ServedPathMap
 from edgenode.proxy.streams import RequestHead
 from edgenode.simulation.heard_state import HeardState
-from edgenode.simulation.overhearing import overheard
+from edgenode.simulation.overhearing import all_own, overheard
 from edgenode.tls.identity import identity_of
 from edgenode.tls.problems import in_words
 
@@ -141,7 +141,7 @@ class Simulator:
         :raises NetworkNeeded: if a stage waits for the network.
         """
         self.state.at(client.now())
-        for _, stage in self.configuration.own_stages.values():
+        for stage in all_own(self.configuration):
             stage.said, stage.missing = NOTHING, frozenset()
         judged = JudgedRequest()
         judged.arrive(client, head, client.now(), address)

@@ -123,6 +123,8 @@ def test_what_is_commented_out_is_the_default(example: pathlib.Path) -> None:
                     "content-filter": ["partners"],
                     "dynamic-rule": ["scanners"],
                     "origin": ["collector", "shop"],
+                    "edge-function": ["signature"],
+                    "action": ["block"],
                 },
             )
             value, problems = setting.notation.parse(match[2], scope)

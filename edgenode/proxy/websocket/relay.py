@@ -28,6 +28,7 @@ from edgenode.proxy.judging import outcome_of, tell
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.limits import Load
+from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.routing import ServedPathMap
 from edgenode.proxy.streams import ClientStream, OriginStream, RequestHead
 from edgenode.proxy.websocket.frames import ABNORMAL, GOING_AWAY, INTERNAL, POLICY, Walker
@@ -63,6 +64,7 @@ class Handshake(Record, Protocol):
     head: RequestHead
     forwarded: Forwarded | None
     context: ListenerContext
+    pool: OriginPool
 
 
 class Relay:
@@ -319,7 +321,7 @@ class Relay:
         :raises ClientError: if it would not let the handshake in.
         """
         settings = path_map.websocket
-        if path_map.pool is not self._path_map.pool or not settings.offered:
+        if self._handshake.pool not in (path_map.pool, *path_map.pools.values()) or not settings.offered:
             self._retire = self.clock() + self._context.drain_timeout
             return
         check_request(self._handshake.head, settings, self._handshake.forwarded)
