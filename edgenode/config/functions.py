@@ -9,10 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from edgenode.config.extensions import Own
 from edgenode.model.decision import Action
-from edgenode.policy.edgefunctions import BEFORE, EdgeFunction, EdgeFunctionSection
+from edgenode.policy.edgefunctions import (
+    OF_REQUESTS,
+    REQUEST_AFTER,
+    REQUEST_BEFORE,
+    RESPONSE_AFTER,
+    RESPONSE_BEFORE,
+    EdgeFunction,
+    EdgeFunctionSection,
+)
 from edgenode.policy.stages import Placed
 from edgenode.policy.tagging import Tagging
-from edgenode.proxy.header_names import answer_header_fault, request_header_fault
+from edgenode.proxy.header_names import answer_header_fault, changed_header_fault, request_header_fault
 
 
 def made(sections: Mapping[str, EdgeFunctionSection], actions: Mapping[str, Action]) -> Own:
@@ -23,7 +31,8 @@ def made(sections: Mapping[str, EdgeFunctionSection], actions: Mapping[str, Acti
     found = {}
     for name, section in sections.items():
         own = {each: actions[each] for each in section.actions}
-        found[name] = section, EdgeFunction(name, section, own, request_fault)
+        fault = request_fault if section.point in OF_REQUESTS else response_fault
+        found[name] = section, EdgeFunction(name, section, own, fault)
     return found
 
 
@@ -31,6 +40,11 @@ def request_fault(name: bytes, how: str) -> str:
     """Why a function may not change a header field of a request, or answer with it: see
     :data:`edgenode.policy.edgefunctions.Fault`."""
     return answer_header_fault(name) if how == "answer" else request_header_fault(name)
+
+
+def response_fault(name: bytes, how: str) -> str:
+    """The same of a header field of an origin's answer."""
+    return answer_header_fault(name) if how == "answer" else changed_header_fault(name, how)
 
 
 def placed(own: Own, names: Sequence[str], stages: Sequence[Placed]) -> tuple[Placed, ...]:
@@ -42,11 +56,19 @@ def placed(own: Own, names: Sequence[str], stages: Sequence[Placed]) -> tuple[Pl
     """
     if not names:
         return tuple(stages)
-    return (*_at(own, names, before=True), *stages, *_at(own, names, before=False))
+    first = (Placed(each, after=Tagging.name, of_requests=True) for each in at(REQUEST_BEFORE, own, names))
+    last = (Placed(each, of_requests=True) for each in at(REQUEST_AFTER, own, names))
+    return (*first, *stages, *last)
 
 
-def _at(own: Own, names: Sequence[str], *, before: bool) -> Iterator[Placed]:
+def of_responses(own: Own, names: Sequence[str]) -> tuple[tuple[EdgeFunction, ...], tuple[EdgeFunction, ...]]:
+    """The functions of a path map that see the answers of origins: before and behind response rules."""
+    return tuple(at(RESPONSE_BEFORE, own, names)), tuple(at(RESPONSE_AFTER, own, names))
+
+
+def at(point: str, own: Own, names: Sequence[str]) -> Iterator[EdgeFunction]:
+    """The functions of a path map at a point, in order."""
     for name in names:
         section, stage = own[name]
-        if (section.point == BEFORE) is before:
-            yield Placed(stage, after=Tagging.name if before else "", of_requests=True)
+        if section.point == point:
+            yield stage

@@ -169,6 +169,7 @@ class Configuration(Sections):
                 filter if filter is not None and self.content_filters[filter].active else "",
                 self.masks(path_map),
             ),
+            response_stages=functions.of_responses(self.own_functions, section.edge_functions),
         )
 
     def masks(self, path_map: str = "") -> Masks:

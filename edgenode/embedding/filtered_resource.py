@@ -74,8 +74,8 @@ class FilteredResource:
     :param client_address: the header in which they report it, ``x-forwarded-for`` or ``forwarded``.
     :param events: takes one event for each request.
     :raises TypeError: if ``facts`` cannot be called.
-    :raises ValueError: if ``verifies`` is said beside ``facts``, a network is none, or ``client_address`` is another
-        header.
+    :raises ValueError: if ``verifies`` is said beside ``facts``, a network is none, ``client_address`` is another
+        header, or the path map has something that judges answers, such as edge functions: nothing would ask it.
     """
 
     isLeaf = True
@@ -98,6 +98,8 @@ class FilteredResource:
             raise ValueError(
                 "verifies is about facts that are read from the transport: with facts of your own, say it there"
             )
+        if pipeline.answers is not None:
+            raise ValueError("the pipeline judges answers of origins, which those of a resource are not")
         if client_address not in (X_FORWARDED_FOR, FORWARDED):
             raise ValueError(f"client_address is {X_FORWARDED_FOR} or {FORWARDED}: {client_address}")
         self.pipeline = pipeline

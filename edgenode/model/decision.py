@@ -135,11 +135,19 @@ class Rewrite:
     removed: frozenset[bytes] = frozenset()
     origin: str = ""
 
+    @property
+    def gone(self) -> frozenset[bytes]:
+        """The names of the fields of which none is left as it was."""
+        return self.removed.union(name for name, _ in self.headers)
+
+    def of(self, headers: Headers) -> Headers:
+        """Header fields, changed so."""
+        gone = self.gone
+        return (*(each for each in headers if each[0] not in gone), *self.headers)
+
     def then(self, later: Rewrite) -> Rewrite:
         """This, and what is changed after it."""
-        gone = later.removed.union(name for name, _ in later.headers)
-        kept = tuple(each for each in self.headers if each[0] not in gone)
-        return Rewrite((*kept, *later.headers), self.removed | later.removed, later.origin or self.origin)
+        return Rewrite(later.of(self.headers), self.removed | later.removed, later.origin or self.origin)
 
 
 class After(Protocol):

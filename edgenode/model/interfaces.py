@@ -11,6 +11,7 @@ from zope.interface import Attribute, Interface
 from edgenode.model.decision import Decision
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import ClientIdentity, Connection, Exchange
+from edgenode.model.functions import OriginResponse
 from edgenode.model.presentation import Presentation
 from edgenode.model.trace import Trace
 from edgenode.model.websocket import WebSocketState
@@ -33,6 +34,32 @@ class Stage(Protocol):
 
         Later the exchange has the tags of this stage and of the stages behind it.
         """
+
+
+class ResponseStage(Protocol):
+    """A stage that judges the answers of origins, before a byte of them goes to the client."""
+
+    @property
+    def name(self) -> str:
+        """The stage's name in reasons and timings."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether an answer is refused if its body is wanted and cannot be seen to its end."""
+
+    @property
+    def limit(self) -> int:
+        """How much of an answer's body is held back for it, bytes; 0 if it looks at none."""
+
+    def wants(self, exchange: Exchange, response: OriginResponse) -> bool:
+        """Whether it looks at the body of an answer.
+
+        :param response: the answer without its body.
+        """
+
+    def decide_response(self, exchange: Exchange, response: OriginResponse) -> Decision | Deferred[Decision]:
+        """Judge an answer. What the decision's ``rewrite`` changes are its header fields; an action that answers or
+        closes is taken in its place."""
 
 
 EVENT_HEADERS = (b"content-type", b"referer", b"user-agent")

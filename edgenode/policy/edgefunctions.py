@@ -6,11 +6,12 @@ something that cannot be is a stage that has failed. A function sees no message 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from inspect import isawaitable, signature
 from typing import Annotated, Any, ClassVar
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 from twisted.internet.defer import Deferred
 
 from edgenode.model.decision import (
@@ -27,8 +28,8 @@ from edgenode.model.decision import (
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Response
 from edgenode.model.extensions import Extension
-from edgenode.model.functions import FunctionResult
-from edgenode.model.settings import Choice, Extends, Reference, Seconds, setting
+from edgenode.model.functions import FunctionResult, OriginResponse
+from edgenode.model.settings import Choice, Extends, Reference, Seconds, Size, Word, setting
 from edgenode.policy.actions import Block, taken_tags
 from edgenode.policy.awaiting import settled
 from edgenode.policy.challenge import met
@@ -38,8 +39,14 @@ from edgenode.rules.tags import canonical
 STAGE = "edge-function"
 """How reasons name the stage of every edge function; the filter is the function's section."""
 
-BEFORE, AFTER = "request-before", "request-after"
-POINTS = (BEFORE, AFTER)
+REQUEST_BEFORE, REQUEST_AFTER = "request-before", "request-after"
+RESPONSE_BEFORE, RESPONSE_AFTER = "response-before", "response-after"
+POINTS = (REQUEST_BEFORE, REQUEST_AFTER, RESPONSE_BEFORE, RESPONSE_AFTER)
+"""When a function is asked."""
+
+OF_REQUESTS = (REQUEST_BEFORE, REQUEST_AFTER)
+_OF_REQUESTS_ALONE = ("body", "origins")
+_OF_RESPONSES_ALONE = ("response_limit", "response_types", "streams", "unseen")
 
 
 @frozen
@@ -55,7 +62,8 @@ class EdgeFunctionSection:
     )
     point: Annotated[str, Choice(POINTS)] = setting(
         "When it is asked: ``request-before`` the filters, behind the automatic tags, or ``request-after`` all stages "
-        "that judge, of a request that none of them has refused."
+        "that judge, of a request that none of them has refused; of an origin's answer ``response-before`` the content "
+        "filter and response rules, or ``response-after`` both."
     )
     timeout: Seconds | None = setting(
         "How long it may have the request wait; then it has failed. 0 waits for ever; without the key it is "
@@ -71,12 +79,36 @@ class EdgeFunctionSection:
     origins: tuple[Annotated[str, Reference("origin")], ...] = setting(
         "The origins that it may choose in place of the path map's.", ()
     )
+    response_limit: Size = setting(
+        "How much of an answer's body is held back for a function that sees answers; 0: it sees none.", Size(0)
+    )
+    response_types: tuple[Word, ...] = setting(
+        "The media types of the answers whose bodies it sees, such as ``text/html application/json text/*``; without "
+        "the key all.",
+        (),
+    )
+    streams: bool = setting(
+        "Whether answers that come bit by bit are held back as well: those of gRPC, and ``text/event-stream``.", False
+    )
+    unseen: Annotated[str, Choice(("refuse", "pass"))] = setting(
+        "What becomes of an answer whose body it would see but not to its end, for it is longer than "
+        "``response-limit``, a part (206), or in a content coding that is not known here: ``refuse`` answers 502, "
+        "``pass`` lets it through once the function has seen what there is.",
+        "refuse",
+    )
     extension: Extension | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        """:raises InvalidValue: if the function cannot be called as its point has it."""
+        """:raises InvalidValue: if the function cannot be called as its point has it, or a key is not for its point."""
+        of_requests = self.point in OF_REQUESTS
+        for name in _OF_RESPONSES_ALONE if of_requests else _OF_REQUESTS_ALONE:
+            if getattr(self, name) != getattr(fields(EdgeFunctionSection), name).default:
+                raise InvalidValue(f"has no meaning at the point {self.point}", which=name.replace("_", "-"))
+        for each in self.response_types:
+            if not _MEDIA_TYPE.fullmatch(each):
+                raise InvalidValue(f"expected a media type such as text/html or text/*: {each}", which="response-types")
         if self.extension is not None:
-            check_call(self.extension)
+            check_call(self.extension, 1 if of_requests else 2)
 
     @property
     def proposes(self) -> tuple[str, ...]:
@@ -84,11 +116,14 @@ class EdgeFunctionSection:
         return self.actions
 
 
-def check_call(extension: Extension) -> None:
-    """:raises InvalidValue: if a function does not take what it is given."""
+_MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/(?:\*|[a-z0-9!#$&^_.+-]+)")
+
+
+def check_call(extension: Extension, given: int) -> None:
+    """:raises InvalidValue: if a function does not take so many arguments, and its keys."""
     keys = {} if extension.keys is None else {"keys": extension.keys}
     try:
-        signature(extension.factory.call).bind(None, **keys)
+        signature(extension.factory.call).bind(*(None,) * given, **keys)
     except (TypeError, ValueError) as error:
         raise InvalidValue(f"the function is not called as an edge function is: {error}", which="function") from None
 
@@ -164,6 +199,28 @@ class EdgeFunction:
         if exchange.request is None or MESSAGE in exchange.tags:
             return NOTHING
         return self._said(self._call(exchange), exchange)
+
+    @property
+    def whole(self) -> bool:
+        """See :class:`edgenode.model.interfaces.ResponseStage`."""
+        return self.section.unseen == "refuse"
+
+    @property
+    def limit(self) -> int:
+        """Likewise."""
+        return self.section.response_limit
+
+    def wants(self, exchange: Exchange, response: OriginResponse) -> bool:
+        """Likewise."""
+        media_type = b",".join(response.fields.get(b"content-type", ())).partition(b";")[0].strip(b" \t").lower()
+        if streams(media_type) and not self.section.streams:
+            return False
+        types, family = self.section.response_types, media_type.partition(b"/")[0] + b"/*"
+        return not types or any(each.encode() in (media_type, family) for each in types)
+
+    def decide_response(self, exchange: Exchange, response: OriginResponse) -> Decision | Deferred[Decision]:
+        """What it says of an origin's answer."""
+        return self._said(self._call(exchange, response), exchange)
 
     def _said(self, said: Any, exchange: Exchange) -> Decision | Deferred[Decision]:
         if isinstance(said, Deferred) or isawaitable(said):
@@ -250,6 +307,11 @@ class EdgeFunction:
             fault = self.fault(name, how)
             if fault:
                 raise ValueError(f"an edge function may not {how} {name!r}: {fault}")
+
+
+def streams(media_type: bytes) -> bool:
+    """Whether an answer of a media type, in lower case, comes bit by bit, and is of no use when it is held back."""
+    return media_type == b"text/event-stream" or media_type.startswith(b"application/grpc")
 
 
 def _done(said: FunctionResult) -> Iterator[str]:

@@ -18,10 +18,11 @@ from twisted.logger import Logger
 
 from edgenode.model.decision import NOTHING, Decision, Reason, check_said
 from edgenode.model.exchange import Exchange, Geography
-from edgenode.model.interfaces import Stage
+from edgenode.model.interfaces import ResponseStage, Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.policy.acl import Profile
 from edgenode.policy.actions import FAILURE, taken_tags
+from edgenode.policy.answers import Answers
 from edgenode.policy.awaiting import Resume, Waiting, settled
 from edgenode.policy.challenge import Challenges
 from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
@@ -82,6 +83,8 @@ class Pipeline:
     :ivar timeout: how long each stage may have the exchange wait, seconds; then it has failed. 0 is for ever.
     :ivar call_later: the timers for that, such as ``reactor.callLater``; those of the running reactor if absent.
     :ivar masks: what is never told in clear of its requests.
+    :ivar response_stages: the stages that judge the answers of origins, before and behind response rules.
+    :ivar answers: what judges them; ``None`` if nothing does.
     """
 
     _log: ClassVar[Logger] = Logger()
@@ -96,12 +99,21 @@ class Pipeline:
     timeout: float = 10.0
     call_later: Later = call_later
     masks: Masks = NOTHING_MASKED
+    response_stages: tuple[tuple[ResponseStage, ...], tuple[ResponseStage, ...]] = ((), ())
+    answers: Answers | None = field(init=False)
     _asked: tuple[tuple[str, Stage], ...] = field(init=False)
     _held: Held | None = field(init=False)
     _asked_if_nothing_is_held: tuple[tuple[str, Stage], ...] = field(init=False)
     _own: frozenset[str] = field(init=False)
     inspects: int = field(init=False)
     inspects_messages: int = field(init=False)
+
+    @answers.default
+    def _if_answers_are_looked_at(self) -> Answers | None:
+        before, after = self.response_stages
+        if self.mode == "off" or not (before or after):
+            return None
+        return Answers(before, after, self._failed, self.mode, self.clock, self.timeout, self.call_later)
 
     @_asked.default
     def _tagging_first(self) -> tuple[tuple[str, Stage], ...]:

@@ -13,7 +13,7 @@ from attrs import field, frozen
 from edgenode.model.decision import Action
 from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Geography
-from edgenode.model.interfaces import Stage
+from edgenode.model.interfaces import ResponseStage, Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.policy.acl import ACL, ACLProfile
 from edgenode.policy.actions import EXEMPTIBLE
@@ -246,6 +246,7 @@ def pipeline_of(
     timeout: float = 10.0,
     call_later: Later = call_later,
     selection: Selection = NO_SELECTION,
+    response_stages: tuple[tuple[ResponseStage, ...], tuple[ResponseStage, ...]] = ((), ()),
 ) -> Pipeline:
     """The pipeline of stages that have been :func:`compiled`, and of those of one's own; the parameters are attributes
     of :class:`~edgenode.policy.pipeline.Pipeline`, and ``uninspected`` and ``ambiguous_multipart``, of
@@ -276,4 +277,5 @@ def pipeline_of(
         timeout,
         call_later,
         selection.masks,
+        response_stages,
     )

@@ -21,7 +21,7 @@ from edgenode.proxy.streams import ResponseHead
 from edgenode.proxy.websocket.handshake import accepts_tunnel
 from edgenode.rules.views.grpc import has_grpc, is_call
 
-_MOST_DROPPED = 64 * 1024
+MOST_DROPPED = 64 * 1024
 """Bytes of an origin's body that are dropped before its connection is rather given up."""
 
 _LONGEST_DROPPED = 10.0
@@ -91,6 +91,14 @@ class AnsweredRequest(ForwardedRequest):
     def _end(self) -> None:
         """The exchange is over: a subclass reports it."""
 
+    @property
+    def begun(self) -> bool:
+        """Whether the client has been sent a part of the answer."""
+        return self.responded_to
+
+    def let_go(self) -> None:
+        """Nobody wants the answer any more."""
+
     def _refuse(self, error: ClientError) -> None:
         """Answer for a client's fault; with a wrong certificate or a wrong host the connection is of no further use."""
         self.error = error
@@ -151,8 +159,8 @@ class AnsweredRequest(ForwardedRequest):
         if self.decision.headers:
             lines += added_lines(self.decision.headers)
         self._end()
-        if not done and self._request_done and (head.length is None or head.length <= _MOST_DROPPED):
-            self._drops = _MOST_DROPPED
+        if not done and self._request_done and (head.length is None or head.length <= MOST_DROPPED):
+            self._drops = MOST_DROPPED
         elif not done:
             self.give_up()
         self._client.start_response(head.status, head.reason, lines, len(page.body), page.body, True)
@@ -169,9 +177,10 @@ class AnsweredRequest(ForwardedRequest):
         """The deadline of the call has passed, and the client has not cancelled it."""
         self.give_up()
         error = OriginError(504, "timeout", "no answer within the deadline of the call (grpc-timeout)")
-        if self.responded_to:
+        if self.begun:
             self._cut(error, grpc.DEADLINE_EXCEEDED)
         else:
+            self.let_go()
             self.error = error
             self._respond(Response(504, (), PAGES[504], True), grpc.DEADLINE_EXCEEDED)
 

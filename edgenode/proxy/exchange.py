@@ -12,14 +12,15 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from edgenode.model.decision import Decision, Forward, Respond
+from edgenode.model.decision import Decision, Forward, Respond, Rewrite
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Headers, Response
 from edgenode.model.trace import Trace
 from edgenode.proxy import grpc
-from edgenode.proxy.answers import AnsweredRequest, added_lines, ruled_lines
+from edgenode.proxy.answers import added_lines, ruled_lines
 from edgenode.proxy.expectation import Expectation
 from edgenode.proxy.headers import answered_here, new_identifier, reported_identifier, response_lines
+from edgenode.proxy.judged_answers import JudgedAnswer, readable_answers
 from edgenode.proxy.judging import PAGES, TOO_LARGE, tell
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.limits import Load
@@ -32,7 +33,7 @@ from edgenode.rules.views.grpc import is_call
 _log = Logger()
 
 
-class ProxyExchange(AnsweredRequest):
+class ProxyExchange(JudgedAnswer):
     """One request of a client and the response to it; once it is over, the record of its event.
 
     :param session: the client.
@@ -154,10 +155,10 @@ class ProxyExchange(AnsweredRequest):
             return
         outcome = self.outcome()
         if isinstance(outcome, Forward):
-            if outcome.headers:
-                self._extra = outcome.headers
             if self.decision.rewrite is not None:
                 self.rewrite(self.decision.rewrite)
+            if outcome.headers:
+                self.rewrite(Rewrite(outcome.headers))
             self._forward()
         elif isinstance(outcome, Respond):
             self._respond(outcome.response)
@@ -190,6 +191,9 @@ class ProxyExchange(AnsweredRequest):
                 self._expectation = Expectation(self._client, pool.deadlines, pool.origin.continue_timeout)
             if is_call(head) and (timeout := grpc.timeout_of(head)) is not None:
                 self._call = grpc.CallDeadline(pool.deadlines, timeout, self._too_late)
+        answers = path_map.pipeline.answers
+        if answers is not None and answers.look_at_bodies and not head.upgrade:
+            self.rewrite(readable_answers(head))
         self.decided = time.perf_counter()
         self.pool = pool
         if head.upgrade:
@@ -201,9 +205,10 @@ class ProxyExchange(AnsweredRequest):
         if self.ended:
             return
         self.give_up()
-        if self.responded_to:
+        if self.begun:
             self._cut(error)
         else:
+            self.let_go()
             self._refuse(error)
         self.unwanted()
 
@@ -236,22 +241,43 @@ class ProxyExchange(AnsweredRequest):
             return
         path_map = self.path_map
         assert path_map is not None
+        answers = path_map.pipeline.answers
+        if answers is not None:
+            self.hold(answers, head, body, done)
+            return
+        lines = self.ruled(head, done)
+        if lines is not None:
+            self.answer(head, lines, body, done, ())
+
+    def ruled(self, head: ResponseHead, done: bool) -> bytes | None:
+        """The field lines of an answer for the client; ``None`` if a page was sent in its place."""
+        path_map, via = self.path_map, self.context.via
+        assert path_map is not None
         rules = path_map.responses
-        if rules is not None and head.status >= 400 and rules.replaces and not is_call(self.head):
+        if rules is None:
+            return response_lines(head, via)
+        if head.status >= 400 and rules.replaces and not is_call(self.head):
             page = rules.page((head.status,), self.exchange)
             if page is not None:
                 self._replace(head, page, rules, done)
-                return
+                return None
+        return ruled_lines(rules, head, self.exchange, via)
+
+    def answer(self, head: ResponseHead, lines: bytes, body: bytes, done: bool, trailers: Headers) -> None:
+        """Send an answer, with the beginning of its body, to the client."""
         self.sent = len(body)
         if done:
-            if b"grpc-status" in head.fields:
+            if trailers:
+                self.grpc_status = grpc.reported_status(trailers)
+                trailers = passing(trailers, head.options) if takes_trailers(self.head) else ()
+            elif b"grpc-status" in head.fields:
                 self.grpc_status = grpc.reported_status(head.headers)
             self._end()
-        via = self.context.via
-        lines = response_lines(head, via) if rules is None else ruled_lines(rules, head, self.exchange, via)
         if self.decision.headers:
             lines += added_lines(self.decision.headers)
-        self._client.start_response(head.status, head.reason, lines, head.length, body, done)
+        self._client.start_response(head.status, head.reason, lines, head.length, body, done and not trailers)
+        if trailers:
+            self._client.send_body(b"", True, trailers)
         if not done:
             self._answer = head
             if self.stream is not None and self._client.full:
@@ -298,6 +324,9 @@ class ProxyExchange(AnsweredRequest):
         if self._drops:
             self._drop(len(body), done)
             return
+        if self._held is not None:
+            self.held_body(self._held, body, done, trailers)
+            return
         self.sent += len(body)
         if done:
             self.stream = None
@@ -315,6 +344,8 @@ class ProxyExchange(AnsweredRequest):
 
     def client_drained(self) -> None:
         """The client has taken what was sent."""
+        if self._held is not None and self._held.judging:
+            return  # it is paused for that, and goes on once it is judged
         if self.stream is not None and (self.responded_to or self._interim_waits):
             self._interim_waits = False
             self.stream.resume()
@@ -327,7 +358,10 @@ class ProxyExchange(AnsweredRequest):
 
     def response_broken(self, error: OriginError) -> None:
         """The response has begun and cannot be completed."""
-        if not self.ended:
+        if self._held is not None:  # of which the client has been sent nothing
+            self.let_go()
+            self.no_response(error)
+        elif not self.ended:
             self._cut(error)
         elif not self._drops:  # only by a defect in the middle of it
             self._client.reset(error.reason)
@@ -337,8 +371,9 @@ class ProxyExchange(AnsweredRequest):
         if self.ended:
             return
         self.error = ClientError(499, reason)
-        if not self.responded_to:
+        if not self.begun:
             self.status = 499
+        self._held = None
         self.give_up()
         self._end()
         self.unwanted()

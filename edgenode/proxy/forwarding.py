@@ -56,10 +56,10 @@ class ForwardedRequest(JudgedRequest, Attempts):
     # -- changed on its way ------------------------------------------------------------------------------------------
 
     def rewrite(self, rewrite: Rewrite) -> None:
-        """Change what a stage has said; the action that is taken changes it last."""
-        own = frozenset(name for name, _ in self._extra)
-        self._extra = (*(each for each in rewrite.headers if each[0] not in own), *self._extra)
-        self._removed = rewrite.removed
+        """Change it so, besides what was changed before."""
+        self._extra = rewrite.of(self._extra)
+        if rewrite.removed:
+            self._removed |= rewrite.removed
         if rewrite.origin:
             assert self.path_map is not None
             self._chosen = self.path_map.pools[rewrite.origin]

@@ -186,6 +186,8 @@ def _judged(simulator: Simulator, judged: Judged, wanted: str) -> dict[str, Any]
     if profile is not None:
         told["acl"] = acl_told(profile, decision, configuration.acl_profiles[profile.profile], decision.tags)
     told["without"] = [each["stage"] for each in told["stages"] if each["became"] == NOT_RUN]
+    if pipeline.answers is not None:
+        told["answers"] = [each.name for each in (*pipeline.answers.before, *pipeline.answers.after)]
     told["actions"] = list(actions_told(configuration, judged, pipeline, matched))
     told["agrees"] = agrees(traces, decision)
     told["timings"] = {stage: round(microseconds) for stage, microseconds in decision.timings}

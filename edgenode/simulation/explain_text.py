@@ -258,6 +258,8 @@ def _outcome_lines(told: Mapping[str, Any]) -> Iterator[str]:
         case "respond":
             grpc = f", in gRPC {outcome['grpc_status']}" if "grpc_status" in outcome else ""
             yield f"  status {outcome['status']}{grpc}"
+    if told.get("answers") and outcome["kind"] == "forward":
+        yield f"  its answer would be judged by: {', '.join(told['answers'])}"
     if "origin" in outcome:
         yield f"  origin {outcome['origin']}, in place of the path map's"
     for name in outcome.get("removed", ()):

@@ -29,35 +29,36 @@ def codings(values: tuple[bytes, ...]) -> list[bytes]:
     return [name for name in names if name not in (b"", b"identity")]
 
 
-def decoded(data: bytes, names: list[bytes]) -> tuple[bytes, bool]:
+def decoded(data: bytes, names: list[bytes], most: int = MOST_DECODED) -> tuple[bytes, bool]:
     """Content without its codings, and whether there is more of it.
 
     :param data: the content, or its beginning.
     :param names: the codings, the last applied last.
+    :param most: bytes that come out at the most.
     :raises NotDecoded: if it is in one that is not known, or not in what it says.
     """
     if len(names) > _MOST_CODINGS:
         raise NotDecoded
     more = False
     for name in reversed(names):
-        data, further = _inflated(data, _WINDOWS.get(name, ()))
+        data, further = _inflated(data, _WINDOWS.get(name, ()), most)
         more = more or further
     return data, more
 
 
-def _inflated(data: bytes, windows: tuple[int, ...]) -> tuple[bytes, bool]:
+def _inflated(data: bytes, windows: tuple[int, ...], most: int) -> tuple[bytes, bool]:
     found = []
     for window in windows:
         with contextlib.suppress(zlib.error):
-            found.append(_members(data, window))
+            found.append(_members(data, window, most))
     if len(found) != 1:  # it is nothing of what it says, or two things to two readers
         raise NotDecoded
     return found[0]
 
 
-def _members(data: bytes, window: int) -> tuple[bytes, bool]:
+def _members(data: bytes, window: int, most: int) -> tuple[bytes, bool]:
     """What is in a stream; of gzip in all members (RFC 1952, section 2.2), and not in what is no further one."""
-    parts, room = [], MOST_DECODED + 1
+    parts, room = [], most + 1
     for number in range(_MOST_MEMBERS):
         reader = zlib.decompressobj(window)
         try:
@@ -72,4 +73,4 @@ def _members(data: bytes, window: int) -> tuple[bytes, bool]:
         if not data or room <= 0 or window != _GZIP:
             break
     found = b"".join(parts)
-    return found[:MOST_DECODED], len(found) > MOST_DECODED or bool(data and number == _MOST_MEMBERS - 1)
+    return found[:most], len(found) > most or bool(data and number == _MOST_MEMBERS - 1)
