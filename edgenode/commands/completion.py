@@ -10,7 +10,7 @@ import shtab
 from edgenode.commands.reference import names
 from edgenode.commands.tree import tree
 
-_VALUES = {"FILE": shtab.FILE, "EVENTS": shtab.FILE, "OTHER": shtab.FILE, "DIR": shtab.DIRECTORY}
+_VALUES = {"FILE": shtab.FILE, "EVENTS": shtab.FILE, "OTHER": shtab.FILE, "RULES": shtab.FILE, "DIR": shtab.DIRECTORY}
 """How a value is completed, by what it is called."""
 
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "alerts": ("alerts", "tell what alerts would have said of the journal, or have one tell who it tells"),
     "check": ("check", "check a configuration file and report every problem of it"),
     "completion": ("completion", "print a script with which a shell completes commands, options and files"),
+    "content-filter": ("content_filter", "ask rules of a content filter about a request, without a configuration"),
     "demo": ("demo", "run a node, an origin and a throw-away PKI to try out"),
     "events": ("events", "ask the journal: which events, how many of what, and as they come"),
     "explain": ("explain", "tell what would become of a request, and why"),
