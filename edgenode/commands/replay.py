@@ -9,9 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edgenode.config.load import Configuration
-from edgenode.model.errors import printable
+from edgenode.model.errors import ConfigurationError, InvalidValue, Problem, printable
+from edgenode.observe.event_expressions import EventExpression
+from edgenode.simulation import tuning_text
 from edgenode.simulation.event_files import Unreadable, opened, with_progress
 from edgenode.simulation.replay import Replayer, Tally, missed, read, replay
+from edgenode.simulation.scoring import scorings
+from edgenode.simulation.tuning import Tuning
 
 
 def declare(parser: argparse.ArgumentParser) -> None:
@@ -29,10 +33,29 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--allow-uncertain", action="store_true", help="with --expect-same: but for what is not certain"
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument(
+        "--tune", action="store_true", help="the exclusions that would let through what content filters refused, as INI"
+    )
+    parser.add_argument("--where", metavar="EXPRESSION", help="with --tune: the events that are no attacks (all)")
+    parser.add_argument(
+        "--at-least",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="with --tune: the events that it takes for an exclusion (2)",
+    )
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
+        raise argparse.ArgumentTypeError("expected a number from 1 to 1,000,000")
+    return int(text)
 
 
 def main(options: argparse.Namespace) -> int:
     """Replay events: 0; 1 if a configuration or the file cannot be used; 4 if it is not the same as expected."""
+    if options.tune:
+        return _tune(options)
     tally = Tally(max(0, options.examples))
     try:
         of = Replayer(Configuration.load(options.file))
@@ -49,6 +72,30 @@ def main(options: argparse.Namespace) -> int:
     if why:
         print(f"expected the same: {why}", file=sys.stderr)
     return 4 if why else 0
+
+
+def _tune(options: argparse.Namespace) -> int:
+    configuration = Configuration.load(options.file)
+    try:
+        chosen = None if options.where is None else EventExpression.from_text(options.where)
+    except InvalidValue as problem:
+        problems = [Problem("", "--where", problem.sentence, options.where.replace("\n", " "), problem.column)]
+        raise ConfigurationError(problems) from None
+    tuning = Tuning(scorings(configuration), (lambda event: True) if chosen is None else chosen.matches)
+    try:
+        with opened(options.events) as (file, share):
+            for _, line in with_progress(read(file), share):
+                tuning.take_line(line)
+    except Unreadable as error:
+        print(printable(str(error)), file=sys.stderr)
+        return 1
+    found = tuning_text.told(tuning, options.at_least)
+    print(
+        json.dumps(found, indent=2)
+        if options.json
+        else "\n".join(tuning_text.lines(found, configuration.content_filters))
+    )
+    return 0
 
 
 def _lines(told: Mapping[str, Any]) -> Iterator[str]:

@@ -6,79 +6,28 @@ through besides. Nothing is judged anew: an event says which rules matched and w
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
 
-from edgenode.policy.contentfilter.directives import Rule, RuleTree
 from edgenode.policy.contentfilter.exclusions import EXCLUDABLE
+from edgenode.simulation.recorded import LONGEST_LINE
+from edgenode.simulation.scoring import Scoring
 
 STAGE = "content-filter"
 """The stage whose reasons are looked at."""
 
 _ENTRY = re.compile(r"(\d+)(?: (\S.*))?")
-_NUMBER = re.compile(r"\d+")
-_MACRO = re.compile(r"%\{tx\.(\w+)\}", re.IGNORECASE)
-_DEFAULTS = {
-    "critical_anomaly_score": 5,
-    "error_anomaly_score": 4,
-    "warning_anomaly_score": 3,
-    "notice_anomaly_score": 2,
-    "inbound_anomaly_score_threshold": 5,
-}
-"""What the Core Rule Set counts where nothing else is set."""
-
 _WORDS = {variable: word for word, variables in EXCLUDABLE.items() for variable in variables}
 _MANY = 3
 """Lines of a kind from which on one that is wider is told too."""
 
 _CLIENTS = 1000
 """Clients of a kind of event that are told apart."""
-
-
-@frozen
-class Scoring:
-    """What the rules of a content filter count.
-
-    :ivar threshold: the score from which on it refuses.
-    :ivar scores: what each rule adds, by its number.
-    :ivar tags: the tags of each.
-    :ivar path_maps: the path maps that have it.
-    """
-
-    threshold: int
-    scores: Mapping[int, int]
-    tags: Mapping[int, tuple[str, ...]] = field(factory=dict)
-    path_maps: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, tree: RuleTree, path_maps: Iterable[str] = ()) -> Scoring:
-        """What rules count; of a score that depends on the request nothing is known, and it counts nothing."""
-        rules = [each for each in tree.directives if isinstance(each, Rule)]
-        set_up = _DEFAULTS | {name: int(value) for name, value in _constants(rules) if value.isdecimal()}
-        set_up |= {name: int(value) for name, value in tree.variables if value.isdecimal()}
-        scores = {each.id: _score(each, set_up) for each in rules}
-        tags = {each.id: each.tags for each in rules}
-        return cls(set_up["inbound_anomaly_score_threshold"], scores, tags, tuple(path_maps))
-
-
-def _constants(rules: Iterable[Rule]) -> Iterator[tuple[str, str]]:
-    """What rules without an operator set: that is how a set-up says it."""
-    for rule in rules:
-        if rule.operator is None:
-            yield from ((each.name, each.value) for each in rule.set_vars if each.change == "=")
-
-
-def _score(rule: Rule, set_up: Mapping[str, int]) -> int:
-    total = 0
-    for change in (each for link in (rule, *rule.chained) for each in link.set_vars):
-        if change.change == "+" and "anomaly_score" in change.name:
-            macro = _MACRO.fullmatch(change.value)
-            known = set_up.get(macro[1].lower(), 0) if macro else 0
-            total += int(change.value) if _NUMBER.fullmatch(change.value) else known
-    return total
 
 
 @frozen(order=True)
@@ -177,6 +126,20 @@ class Proposal:
     example: Mapping[str, str]
 
 
+@frozen
+class Summary:
+    """What lines do together.
+
+    :ivar refused: events that were refused.
+    :ivar silences: those that would not be, in which no other rule matched.
+    :ivar besides: those that would not be though other rules matched, or though they were not chosen.
+    """
+
+    refused: int
+    silences: int
+    besides: int
+
+
 @define
 class Tuning:
     """What content filters refused, counted event by event.
@@ -203,18 +166,41 @@ class Tuning:
             if len(count.clients) < _CLIENTS:
                 count.clients.add(str(event.get("client", "")))
 
+    def take_line(self, line: str) -> None:
+        """Count what a line says, if it is an event."""
+        if len(line) > LONGEST_LINE:
+            return
+        with contextlib.suppress(ValueError, RecursionError):
+            event = json.loads(line)
+            if isinstance(event, dict):
+                self.take(event)
+
     def proposals(self, name: str, at_least: int) -> list[Proposal]:
         """The lines for a filter, those that silence most first.
 
         :param at_least: how many chosen events have to be alike for a line.
         """
         kinds, scoring = self.refused.get(name, {}), self.scorings[name]
+        often = [each for each in kinds if each.chosen and kinds[each].events >= at_least]
         lines: list[Line] = []
-        for kind in sorted(kinds, key=lambda each: (len(each.fired), -kinds[each].events, each.fired)):
-            if kind.chosen and kinds[kind].events >= at_least:
-                lines += _needed(kind, lines, scoring)
+        for kind in sorted(often, key=lambda each: (len(each.fired), -kinds[each].events, each.fired)):
+            lines += _needed(kind, lines, scoring)
+        for line in lines[::-1]:  # what later ones have made needless
+            without = [each for each in lines if each != line]
+            lines = without if all(_passes(each, without, scoring) for each in often) else lines
         found = [_proposal(each, lines, kinds, scoring) for each in lines]
         return sorted(found, key=lambda each: (-each.silences, each.besides, each.line))
+
+    def summary(self, name: str, lines: Collection[Line]) -> Summary:
+        """What a filter refused, and what it would with further lines of ``exclude``."""
+        scoring, total, silent, besides = self.scorings[name], 0, 0, 0
+        for kind, count in self.refused.get(name, {}).items():
+            total += count.events
+            left = _left(kind, lines, scoring)
+            if _passes(kind, lines, scoring):
+                silent += count.events if _silent(kind, left) else 0
+                besides += 0 if _silent(kind, left) else count.events
+        return Summary(total, silent, besides)
 
     def wider(self, name: str, proposals: Collection[Proposal]) -> list[Proposal]:
         """Lines that stand for several of those: a rule as a whole, or all rules of a tag in one place."""
@@ -255,6 +241,16 @@ def _left(kind: Kind, lines: Collection[Line], scoring: Scoring) -> list[Fired]:
     return [each for each in kind.fired if not any(line.covers(each, scoring.tags) for line in lines)]
 
 
+def _passes(kind: Kind, lines: Collection[Line], scoring: Scoring) -> bool:
+    """Whether it would not be refused."""
+    return _total(_left(kind, lines, scoring), scoring) < scoring.threshold
+
+
+def _silent(kind: Kind, left: Collection[Fired]) -> bool:
+    """Whether nothing speaks for an attack."""
+    return kind.chosen and not left
+
+
 def _needed(kind: Kind, lines: Collection[Line], scoring: Scoring) -> Iterator[Line]:
     """The fewest further lines with which events of a kind are let through; none if they are, or if that needs more
     than that rules do not look somewhere."""
@@ -273,12 +269,10 @@ def _proposal(line: Line, lines: Collection[Line], kinds: Mapping[Kind, Count], 
     path_maps: dict[str, None] = {}
     example: Mapping[str, str] = {}
     for kind, count in kinds.items():
-        left = _left(kind, lines, scoring)
-        passes = _total(left, scoring) < scoring.threshold
-        if not passes or _total(_left(kind, without, scoring), scoring) < scoring.threshold:
+        if not _passes(kind, lines, scoring) or _passes(kind, without, scoring):
             continue
         path_maps[kind.path_map] = None
-        if kind.chosen and not left:
+        if _silent(kind, _left(kind, lines, scoring)):
             silences += count.events
             clients |= count.clients
             example = example or count.example
