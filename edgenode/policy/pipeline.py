@@ -26,6 +26,7 @@ from edgenode.policy.answers import Answers
 from edgenode.policy.awaiting import Resume, Waiting, settled
 from edgenode.policy.challenge import Challenges
 from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
+from edgenode.policy.contentfilter.stage import Filter
 from edgenode.policy.counting import Counting
 from edgenode.policy.edgefunctions import EdgeFunction
 from edgenode.policy.globalfilters import GlobalFilters
@@ -34,7 +35,7 @@ from edgenode.policy.quarantine import Held
 from edgenode.policy.tagging import MESSAGE, Tagging
 from edgenode.state.interface import InTime
 
-_BUILT_IN = (Tagging, Challenges, GlobalFilters, Inspection, Held, Counting, Profile)
+_BUILT_IN = (Tagging, Challenges, GlobalFilters, Inspection, Held, Counting, Profile, Filter)
 """The stages whose decisions are what they should be; those of others are looked at."""
 
 _PENDING = (InTime, Deferred)

@@ -22,6 +22,7 @@ from edgenode.policy.challenge_tokens import Tokens
 from edgenode.policy.contentfilter.contentfilter import ContentFilter
 from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
 from edgenode.policy.contentfilter.ruleset import RuleSet
+from edgenode.policy.contentfilter.stage import ContentFilters, Filter
 from edgenode.policy.counting import Counting
 from edgenode.policy.dynamicrules import CompiledRule, DynamicRule, tags_of
 from edgenode.policy.flows import Flow, Flows
@@ -144,6 +145,10 @@ def _acl(rules: Rules) -> Stage | Selectable:
     return ACL.of(rules.acl_profiles, rules.actions)
 
 
+def _content_filter(rules: Rules) -> Stage | Selectable:
+    return ContentFilters.of(rules.content_filters, rules.actions)
+
+
 STAGES: tuple[Callable[[Rules], Stage | Selectable], ...] = (
     _tagging,
     _challenge,
@@ -152,6 +157,7 @@ STAGES: tuple[Callable[[Rules], Stage | Selectable], ...] = (
     _quarantine,
     _counting,
     _acl,
+    _content_filter,
 )
 """What makes each stage, in the order in which they judge; the automatic tags come first."""
 
@@ -172,6 +178,7 @@ NAMES = (
     Quarantined.name,
     Counting.name,
     ACL.name,
+    ContentFilters.name,
 )
 """The names of the stages that are built in, in the order in which they judge."""
 
@@ -258,7 +265,8 @@ def pipeline_of(
     own_needs = frozenset[str]().union(*(each.stage.needs for each in own))
     counting = next((each for each in chosen if isinstance(each, Counting)), Counting(()))
     held = frozenset[str]().union(*(each.needs for each in chosen if isinstance(each, Held)))
-    needs = own_needs | held | counting.needs_to_refuse(False)
+    filtered = frozenset[str]().union(*(each.needs_to_refuse for each in chosen if isinstance(each, Filter)))
+    needs = own_needs | held | filtered | counting.needs_to_refuse(False)
     of_messages = frozenset[str]().union(*(each.stage.needs for each in own if not each.of_requests))
     of_messages |= counting.needs_to_refuse(True)
     ready = [

@@ -18,7 +18,7 @@ RULES = Rules({"shop": ("partner",)}, FILTERS, actions=PREDEFINED)
 def test_every_stage_is_compiled_in_order_and_tagging_comes_first() -> None:
     """The visible tuple is all there is; filters see the automatic tags, so those are put on before."""
     stages = compiled(RULES)
-    names = ["tagging", "challenge", "global-filters", "inspection", "quarantine", "counting", "acl"]
+    names = ["tagging", "challenge", "global-filters", "inspection", "quarantine", "counting", "acl", "content-filter"]
     assert [stage.name for stage in stages] == names
     assert len(stages) == len(STAGES)
 

@@ -17,7 +17,8 @@ from edgenode.policy.contentfilter.findings import CLEAN, Verdict
 from edgenode.policy.contentfilter.folding import Folding, Kept, all_kept
 from edgenode.policy.contentfilter.interpreter import Step, judging, problem_of
 from edgenode.policy.contentfilter.macros import encoded
-from edgenode.policy.contentfilter.variables import COUNTED, Pairs, Source, sources
+from edgenode.policy.contentfilter.variables import COUNTED, Source, sources
+from edgenode.rules.views.pairs import Pairs
 
 INBOUND, OUTBOUND = (1, 2), (3, 4)
 """The phases of a request, and those of an answer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from edgenode.model.exchange import Exchange
 from edgenode.policy.contentfilter import pcre
@@ -12,16 +12,21 @@ from edgenode.policy.contentfilter.directives import Target
 from edgenode.policy.contentfilter.macros import encoded
 from edgenode.policy.contentfilter.names import WITHOUT_MEMBERS
 
-if TYPE_CHECKING:
-    from edgenode.policy.contentfilter.evaluation import Run
-
 Pairs = Sequence[tuple[bytes, bytes]]
 """Members of a collection with their values; of a variable without members one with an empty name."""
 
-Read = Callable[["Run"], list[tuple[bytes, bytes]]]
+
+class Known(Protocol):
+    """What knows the members of variables."""
+
+    def read(self, collection: str) -> Pairs:
+        """The members of a variable."""
+
+
+Read = Callable[[Known], list[tuple[bytes, bytes]]]
 """What a rule looks at: names such as ``ARGS:q``, and values."""
 
-Source = Callable[[Exchange], Pairs]
+Source = Callable[[Exchange], tuple[tuple[bytes, bytes], ...]]
 
 EARLY, COUNTED = "early ", "&"
 """What stands before the name of a variable that is read in phase 1, and of one whose members are counted."""
@@ -47,7 +52,7 @@ def _both(read: Source, further: Source) -> Source:
     if further is NO_FURTHER:
         return read
 
-    def both(exchange: Exchange) -> Pairs:
+    def both(exchange: Exchange) -> tuple[tuple[bytes, bytes], ...]:
         more = further(exchange)
         return (*read(exchange), *more) if more else read(exchange)
 
@@ -77,7 +82,7 @@ def _chosen(target: Target, phase: int) -> Read:
     prefix = encoded(target.collection) + b":"
     everything = not target.key and not target.pattern
 
-    def pairs(run: Run) -> list[tuple[bytes, bytes]]:
+    def pairs(run: Known) -> list[tuple[bytes, bytes]]:
         found = run.read(read)
         chosen = found if everything else [each for each in found if choose(each[0])]
         return [(prefix + name if name else prefix[:-1], value) for name, value in chosen]
@@ -98,7 +103,7 @@ def reader(targets: Sequence[Target], phase: int) -> Read:
     if len(reads) == 1 and not without:
         return reads[0]
 
-    def all_of_them(run: Run) -> list[tuple[bytes, bytes]]:
+    def all_of_them(run: Known) -> list[tuple[bytes, bytes]]:
         found = [pair for read in reads for pair in read(run)]
         return [pair for pair in found if not any(leave(pair[0]) for leave in without)] if without else found
 

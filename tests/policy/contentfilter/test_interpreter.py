@@ -14,7 +14,7 @@ from edgenode.policy.contentfilter.directives import RuleTree
 from edgenode.policy.contentfilter.findings import CLEAN, Finding, Verdict
 from edgenode.policy.contentfilter.parsing import parse
 from edgenode.policy.contentfilter.ruleset import RuleSet
-from edgenode.policy.contentfilter.variables import Pairs
+from edgenode.rules.views.pairs import Pairs
 
 EXCHANGE = Exchange(Connection(Address("192.0.2.1", 1), Address("192.0.2.2", 443)))
 PAIR = ((b"q", b"x"),)
