@@ -29,6 +29,7 @@ from edgenode.policy.dynamicrules import DynamicRule
 from edgenode.policy.edgefunctions import EdgeFunctionSection
 from edgenode.policy.flows import Flow
 from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.jwt.section import JWT
 from edgenode.policy.modes import Level, settle
 from edgenode.policy.ratelimits import RateLimit
 from edgenode.policy.responses import ResponseRules
@@ -78,6 +79,7 @@ class Sections:
     global_filters: Mapping[str, GlobalFilter] = field(factory=dict)
     sections: Mapping[str, Section] = field(factory=dict)
     lists: Mapping[str, List] = field(factory=dict)
+    jwts: Mapping[str, JWT] = field(factory=dict)
     actions: Mapping[str, ActionSection] = field(factory=dict)
     flows: Mapping[str, Flow] = field(factory=dict)
     acl_profiles: Mapping[str, ACLProfile] = field(factory=dict)
@@ -104,8 +106,9 @@ class Sections:
             if isinstance(section, Section):
                 yield header, section
 
-    def fed(self) -> Iterator[tuple[str, List | GlobalFilter]]:
-        """Every section that has a content: lists, and global filters with a source, by its header.
+    def fed(self) -> Iterator[tuple[str, List | GlobalFilter | JWT]]:
+        """Every section that has a content: lists, and global filters and token configurations with a source, by its
+        header.
 
         Those that are switched off have none without a place to keep what is fetched for them.
         """
@@ -114,6 +117,9 @@ class Sections:
         for name, filter in self.global_filters.items():
             if filter.sources and (filter.active or not filter.remote or self.edge.state is not None):
                 yield f"{filter.kind} {name}", filter
+        for name, jwt in self.jwts.items():
+            if jwt.sources:
+                yield f"{jwt.kind} {name}", jwt
 
     def path_maps_of(self, server_group: str) -> tuple[str, ...]:
         """The names of the path maps of a server group; none if it has no security policy."""

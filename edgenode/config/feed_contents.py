@@ -18,7 +18,8 @@ from edgenode.feeds import contents as feeds
 from edgenode.feeds.contents import Content, Fed, Refused
 from edgenode.model.errors import Problem
 from edgenode.policy.globalfilters import GlobalFilter
-from edgenode.rules.feeds import Feed
+from edgenode.policy.jwt.keys import Key
+from edgenode.rules.feeds import Sourced
 from edgenode.rules.lists import List, Members
 from edgenode.tls.problems import Problems
 
@@ -47,6 +48,11 @@ class Contents:
     def feeds(self) -> Mapping[str, Members]:
         """The members of every filter with a source, by the filter's name."""
         return dict(self._of(GlobalFilter.kind))
+
+    @cached_property
+    def keys(self) -> Mapping[str, tuple[Key, ...]]:
+        """The keys of every token configuration with a source, by its name."""
+        return {header.partition(" ")[2]: each.keys for header, each in self.read.items() if each.keys}
 
     def _of(self, kind: str) -> Iterator[tuple[str, Members]]:
         for header, members in {**self.missing, **{header: each.members for header, each in self.read.items()}}.items():
@@ -135,6 +141,6 @@ def _read(
     return None, [*found, *problems.found]
 
 
-def _signature(configuration: Sections, header: str, section: Feed) -> Signature:
+def _signature(configuration: Sections, header: str, section: Sourced) -> Signature:
     states = [file_state(path) for path in feeds.content_paths(configuration.edge.state, header, section)]
     return tuple(states)

@@ -37,6 +37,7 @@ from edgenode.model.garbage import uncollected
 from edgenode.model.interfaces import Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.policy.contentfilter.masking import Masks
+from edgenode.policy.jwt.tokens import KeysWanted, Tokens
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.selection import Selection
 from edgenode.policy.stages import Placed, pipeline_of
@@ -74,6 +75,7 @@ class Configuration(Sections):
     :ivar own_sinks: every ``[sink]`` with the sink.
     :ivar own_functions: every ``[edge-function]`` with its stage.
     :ivar state: what is remembered between requests: that of the configuration that it succeeds, if it can be.
+    :ivar wanted: who is told that a token names a key that is not there; handed on likewise.
     :ivar rule_lists: its sections that are rules alone, as they are written, for the configuration that succeeds it.
     :ivar warnings: what is doubtful, but can be used.
     :ivar written_as: what it was read from.
@@ -84,6 +86,7 @@ class Configuration(Sections):
     rules: CompiledRules = field(repr=False)
     rule_lists: RuleLists = field(repr=False, eq=False)
     state: State = field(factory=NodeState, repr=False, eq=False)
+    wanted: KeysWanted = field(factory=KeysWanted, repr=False, eq=False)
     own_stages: Own = field(factory=dict, repr=False)
     own_sinks: Own = field(factory=dict, repr=False)
     own_functions: Own = field(factory=dict, repr=False)
@@ -170,6 +173,7 @@ class Configuration(Sections):
                 self.masks(path_map),
             ),
             response_stages=functions.of_responses(self.own_functions, section.edge_functions),
+            tokens=Tokens.of(self.jwts, self.contents.keys, self.wanted) if self.jwts else None,
         )
 
     def masks(self, path_map: str = "") -> Masks:
@@ -344,6 +348,7 @@ def _load(
         rules=rules,
         rule_lists=rule_lists,
         state=NodeState() if before is None else before.state,
+        wanted=KeysWanted() if before is None else before.wanted,
         own_stages=own_stages,
         own_sinks=own_sinks,
         own_functions=functions.made(sections.edge_functions, rules.actions),

@@ -17,13 +17,16 @@ from edgenode.feeds import store, worker
 from edgenode.feeds.store import Stored
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.jwt import keys
+from edgenode.policy.jwt.keys import Key
+from edgenode.policy.jwt.section import JWT
 from edgenode.rules import filter_feeds, lists
 from edgenode.rules.feed_formats import MOST_BAD, TOO_MANY_BAD, Format, Values
-from edgenode.rules.feeds import Feed, without_query
+from edgenode.rules.feeds import Sourced, without_query
 from edgenode.rules.filter_feeds import FeedCategory
 from edgenode.rules.lists import List, ListType, Members
 
-Fed = List | GlobalFilter
+Fed = List | GlobalFilter | JWT
 """A section that has a content."""
 
 _MOST_FAULTS = 10
@@ -38,7 +41,7 @@ _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s{0,99}<(?:!doctype\s+html|html)\b", re.
 
 @frozen(eq=False)
 class Content:
-    """What a list or a filter holds.
+    """What a list, a filter or the source of a token configuration holds.
 
     :ivar members: in the form in which it is looked up.
     :ivar size: how many values came from its sources, or stand in a list without one; one that stands there twice
@@ -46,6 +49,7 @@ class Content:
     :ivar identity: of what it was read, and how; equal ones have equal members.
     :ivar marks: of each source its own marks for it, ETag and Last-Modified, empty without one.
     :ivar skipped: the lines that could not be read and were left out, some of them in full; all warnings.
+    :ivar keys: of a token configuration, instead of members.
     """
 
     members: Members
@@ -53,6 +57,7 @@ class Content:
     identity: tuple[object, ...]
     marks: tuple[tuple[str, str], ...] = ()
     skipped: tuple[Problem, ...] = ()
+    keys: tuple[Key, ...] = ()
 
     def __str__(self) -> str:
         left_out = "; ".join(problem.sentence for problem in self.skipped)
@@ -86,7 +91,7 @@ def read_download(header: str, section: Fed, parts: Sequence[Stored], known: Con
     return content if content is known else _marked(content, parts)
 
 
-def check_share(header: str, section: Feed, content: Content, known: Content | None) -> None:
+def check_share(header: str, section: Fed, content: Content, known: Content | None) -> None:
     """Compare a content with the one before.
 
     :raises Refused: if it has shrunk by more than its section allows; or if suddenly everybody is in it.
@@ -110,7 +115,7 @@ def _whole(content: Content, version: int) -> bool:
     return content.members.networks.whole(version)
 
 
-def content_paths(folder: pathlib.Path | None, header: str, section: Feed) -> Iterator[pathlib.Path]:
+def content_paths(folder: pathlib.Path | None, header: str, section: Sourced) -> Iterator[pathlib.Path]:
     """The files that the content of a section is read from.
 
     :param folder: ``[edge] state``.
@@ -122,7 +127,7 @@ def content_paths(folder: pathlib.Path | None, header: str, section: Feed) -> It
             yield store.content_path(folder, header, index)
 
 
-def kept(folder: pathlib.Path | None, header: str, section: Feed, index: int) -> Stored | None:
+def kept(folder: pathlib.Path | None, header: str, section: Sourced, index: int) -> Stored | None:
     """What a file holds, or what was last fetched from a source, if anything.
 
     :param folder: ``[edge] state``; needed if the source is remote.
@@ -174,7 +179,8 @@ def read(
         return known, [Problem(header, "source", f"{sentence}; what is in use stays in use", warning=True)]
     if isinstance(section, GlobalFilter) and not section.active:
         return None, []
-    return None, [Problem(header, "source", f"{sentence}; until it has come nothing matches by it", warning=True)]
+    until = "no token is valid" if isinstance(section, JWT) else "nothing matches by it"
+    return None, [Problem(header, "source", f"{sentence}; until it has come {until}", warning=True)]
 
 
 def _marked(content: Content, parts: Sequence[Stored]) -> Content:
@@ -235,6 +241,8 @@ def _content(header: str, section: Fed, data: Sequence[bytes], where: str, known
     identity = (tuple(map(digest, data)), *_way(header, section))
     if known is not None and known.identity == identity:
         return known
+    if isinstance(section, JWT):
+        return _keys(header, section, data, where, identity)
     skip = section.bad_lines == "skip"
     parts = [_part(header, section, index, each, where, skip) for index, each in enumerate(data)]
     skipped: list[Problem] = []
@@ -252,7 +260,22 @@ def _content(header: str, section: Fed, data: Sequence[bytes], where: str, known
     return Content(members, size, identity, skipped=tuple(skipped))
 
 
-def _part(header: str, section: Fed, index: int, data: bytes, where: str, skip: bool) -> _Part:
+def _keys(header: str, section: JWT, data: Sequence[bytes], where: str, identity: tuple[object, ...]) -> Content:
+    """The keys of all sources of a token configuration."""
+    found, left_out = list[Key](), list[Problem]()
+    for source, each in zip(section.sources, data, strict=True):
+        place = where or ("" if source.path is None else f"{source.path}: ")
+        place += f"{without_query(source.url)}: " if source.url and len(section.sources) > 1 else ""
+        try:
+            read = keys.read(each, public=bool(source.url))
+        except InvalidValue as problem:
+            raise Refused([Problem(header, "source", f"{place}{problem.sentence}")]) from None
+        found += read.keys
+        left_out += (Problem(header, "source", f"{place}{why}: left out", warning=True) for why in read.left_out)
+    return Content(Members(header), len(found), identity, skipped=tuple(left_out), keys=tuple(found))
+
+
+def _part(header: str, section: List | GlobalFilter, index: int, data: bytes, where: str, skip: bool) -> _Part:
     if len(section.sources) > 1:
         where = f"{where}{without_query(str(section.sources[index]))}: "
     if _PAGE.match(data):
@@ -263,7 +286,7 @@ def _part(header: str, section: Fed, index: int, data: bytes, where: str, skip: 
         raise Refused([Problem(header, "source", f"{where}{problem.sentence}")]) from None
 
 
-def _without_bad_lines(header: str, section: Fed, part: _Part, skipped: list[Problem]) -> _Part:
+def _without_bad_lines(header: str, section: List | GlobalFilter, part: _Part, skipped: list[Problem]) -> _Part:
     """A part without the lines that cannot be read.
 
     :param skipped: gets those.
@@ -295,11 +318,17 @@ def is_of(content: Content, header: str, section: Fed) -> bool:
 
 def _way(header: str, section: Fed) -> tuple[object, ...]:
     """Where a content comes from, and how it is read."""
-    how = (section.type, section.items) if isinstance(section, List) else (section.feed, section.match_case)
+    how: tuple[object, ...] = ()
+    if isinstance(section, List):
+        how = section.type, section.items
+    elif isinstance(section, GlobalFilter):
+        how = section.feed, section.match_case
     return header, section.whence, section.format, section.bad_lines, *how
 
 
-def _members(header: str, section: Fed, parts: Sequence[_Part], key: str, problems: list[Problem]) -> Members:
+def _members(
+    header: str, section: List | GlobalFilter, parts: Sequence[_Part], key: str, problems: list[Problem]
+) -> Members:
     texts = parts[0].values.texts if len(parts) == 1 else [text for part in parts for text in part.values.texts]
     try:
         if isinstance(section, List):
@@ -321,7 +350,7 @@ def _members(header: str, section: Fed, parts: Sequence[_Part], key: str, proble
     return members
 
 
-def _kind(section: Fed) -> ListType | FeedCategory:
+def _kind(section: List | GlobalFilter) -> ListType | FeedCategory:
     if isinstance(section, List):
         return lists.TYPES[section.type]
     assert section.feed is not None  # else it has no source

@@ -92,7 +92,13 @@ class Fetcher:
         return deferToThreadPool(self.reactor, self.reactor.getThreadPool(), function, *arguments)
 
     async def fetch(
-        self, address: Address, context: SSL.Context, max_size: int, timeout: float, known: Validators
+        self,
+        address: Address,
+        context: SSL.Context,
+        max_size: int,
+        timeout: float,
+        known: Validators,
+        redirects: int = MOST_REDIRECTS,
     ) -> Document | None:
         """Fetch a document.
 
@@ -100,11 +106,12 @@ class Fetcher:
         :param max_size: of the document, packed and unpacked.
         :param timeout: for all of it, seconds.
         :param known: of the content that we have.
+        :param redirects: how many are followed.
         :return: the document; ``None`` if it is the one that we have.
         :raises FetchError: if it cannot be had.
         """
         try:
-            fetching = Deferred.fromCoroutine(self._follow(address, context, max_size, timeout, known))
+            fetching = Deferred.fromCoroutine(self._follow(address, context, max_size, timeout, known, redirects))
             return await fetching.addTimeout(timeout, self.reactor)
         except TimeoutError:
             raise FetchError(f"not there within {timeout:g} s") from None
@@ -115,15 +122,15 @@ class Fetcher:
             raise FetchError(origin_error.reason) from None
 
     async def _follow(
-        self, address: Address, context: SSL.Context, max_size: int, timeout: float, known: Validators
+        self, address: Address, context: SSL.Context, max_size: int, timeout: float, known: Validators, redirects: int
     ) -> Document | None:
         """Ask, and follow redirects."""
-        for _ in range(MOST_REDIRECTS + 1):
+        for _ in range(redirects + 1):
             answer = await self._ask(address, context, max_size, timeout, known)
             if not isinstance(answer, Address):
                 return answer
             address = answer
-        raise FetchError(f"more than {MOST_REDIRECTS} redirects")
+        raise FetchError(f"more than {redirects} redirects" if redirects else "it redirects, which is not followed")
 
     async def _ask(
         self, address: Address, context: SSL.Context, max_size: int, timeout: float, known: Validators

@@ -12,9 +12,11 @@ import datetime
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Self
+from typing import Protocol, Self
 
 from attrs import Factory, define, field, frozen
+
+from edgenode.model.tokens import TokenVerdict
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Header fields in the order received, as (name in lower case, value) pairs; repeated names stay repeated."""
@@ -337,6 +339,20 @@ class Geography:
     organization: str = ""
 
 
+class TokenJudge(Protocol):
+    """Judges the tokens of requests, by token configuration."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the token configurations."""
+
+    def judge(self, name: str, exchange: Exchange) -> TokenVerdict:
+        """The verdict on the token of an exchange that has a request.
+
+        :param name: of the token configuration.
+        """
+
+
 @define(weakref_slot=False)
 class Exchange:
     """What the pipeline judges: a connection, the request on it if it speaks HTTP, and the tags so far.
@@ -358,6 +374,7 @@ class Exchange:
         path map: see :meth:`edgenode.policy.tagging.Tagging.standing`. ``None`` if nobody has computed them.
     :ivar identifier: its identifier, as events and the origin are told; empty if it has none.
     :ivar exempt: the names of the stages that are left out for it.
+    :ivar tokens: who judges its tokens, if a rule asks; ``None`` if there are no token configurations.
     """
 
     connection: Connection
@@ -372,6 +389,7 @@ class Exchange:
     standing: frozenset[str] | None = None
     identifier: bytes = b""
     exempt: frozenset[str] = frozenset()
+    tokens: TokenJudge | None = field(default=None, eq=False, repr=False)
 
     def tagged(self, tags: Iterable[str] = ()) -> Exchange:
         """A copy of this exchange with more tags."""
@@ -388,4 +406,5 @@ class Exchange:
             self.standing,
             self.identifier,
             self.exempt,
+            self.tokens,
         )

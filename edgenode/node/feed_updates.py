@@ -14,19 +14,19 @@ from functools import partial
 
 from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from edgenode.config.load import Configuration
 from edgenode.feeds import contents, store
 from edgenode.feeds.contents import Content, Fed, Refused
-from edgenode.feeds.fetch import Fetcher, FetchError, Validators
+from edgenode.feeds.fetch import MOST_REDIRECTS, Fetcher, FetchError, Validators
 from edgenode.feeds.store import Status, Stored
 from edgenode.model.errors import ConfigurationError, InvalidValue
 from edgenode.model.urls import read_address
 from edgenode.node.watch import Change
 from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.policy.jwt.section import JWT
 from edgenode.rules.feeds import without_query
 from edgenode.tls.policies import client_context
 
@@ -173,8 +173,9 @@ async def _fetched(
             assert stored is not None
             return _Fetched(index, stored, new=False)
         address, validators = read_address(source.url), Validators(*marks)
+        redirects, most, timeout = MOST_REDIRECTS if section.follows else 0, section.max_size, section.fetch_timeout
         try:
-            document = await fetcher.fetch(address, context, section.max_size, section.fetch_timeout, validators)
+            document = await fetcher.fetch(address, context, most, timeout, validators, redirects)
         except FetchError as error:
             where = f"{without_query(source.url)}: " if len(section.sources) > 1 else ""
             raise FetchError(f"{where}{error}") from None
@@ -205,6 +206,11 @@ def _unchanged(keep: Callable[[int], Stored | None], index: int, known: Content)
     return _Fetched(index, stored, new=False) if stored is not None and same else None
 
 
+def _wake(woken: Deferred[None]) -> None:
+    if not woken.called:
+        woken.callback(None)
+
+
 def _read(header: str, section: Fed, parts: list[Stored], known: Content | None, shrink: bool) -> Content:
     content = contents.read_download(header, section, parts, known)
     if not shrink:
@@ -226,6 +232,7 @@ class FeedUpdates:
         self._change = change
         self._tasks: dict[str, tuple[Fed, Deferred[None]]] = {}
         self._waiting: set[str] = set()
+        self._asleep: dict[str, tuple[Deferred[None], float]] = {}
         self._slots = DeferredSemaphore(_AT_A_TIME)
         self._reported: dict[str, str] = {}
         self._started = False
@@ -246,6 +253,7 @@ class FeedUpdates:
         """Follow a change of the configuration; unchanged sources are asked when they would have been."""
         if not self._started:
             return
+        self._running().wanted.ask = self._want
         sources = remote(self._running()).items()
         wanted = {name: each for name, each in sources if not isinstance(each, GlobalFilter) or each.active}
         present = self._running().contents.read
@@ -272,7 +280,7 @@ class FeedUpdates:
                 self._waiting.add(header)
             try:
                 spread = random.uniform(1 - _SPREAD, 1 + _SPREAD)  # noqa: S311  # no secret
-                await deferLater(self._fetcher.reactor, seconds * spread)
+                await self._sleep(header, seconds * spread, status.asked)
             finally:
                 self._waiting.discard(header)
             await self._slots.acquire()
@@ -288,6 +296,31 @@ class FeedUpdates:
                 self._report(header, outcome)
             finally:
                 self._slots.release()
+
+    async def _sleep(self, header: str, seconds: float, asked: float) -> None:
+        """Wait until a source is due, or is wanted sooner.
+
+        :param asked: when it was asked last, seconds since 1970.
+        """
+        woken: Deferred[None] = Deferred()
+        timer = self._fetcher.reactor.callLater(seconds, woken.callback, None)
+        self._asleep[header] = woken, asked
+        try:
+            await woken
+        finally:
+            self._asleep.pop(header, None)
+            if timer.active():
+                timer.cancel()
+
+    def _want(self, header: str) -> None:
+        """Ask a source soon, for a token names a key that is not there; who makes such tokens up has no say in how
+        often that is."""
+        section = remote(self._running()).get(header)
+        woken, asked = self._asleep.get(header, (None, 0.0))
+        if woken is None or not isinstance(section, JWT) or time.time() < asked + section.refresh_unknown:
+            return
+        del self._asleep[header]
+        self._fetcher.reactor.callLater(0, _wake, woken)
 
     def _ended(self, failure: Failure, header: str) -> None:
         if not failure.check(CancelledError):

@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 from twisted.logger import Logger
 
 from edgenode.model.decision import NOTHING, Decision, Reason, check_said
-from edgenode.model.exchange import Exchange, Geography
+from edgenode.model.exchange import Exchange, Geography, TokenJudge
 from edgenode.model.interfaces import ResponseStage, Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.policy.acl import Profile
@@ -86,6 +86,7 @@ class Pipeline:
     :ivar masks: what is never told in clear of its requests.
     :ivar response_stages: the stages that judge the answers of origins, before and behind response rules.
     :ivar answers: what judges them; ``None`` if nothing does.
+    :ivar tokens: judges tokens, if a rule asks; ``None`` if there are no token configurations.
     """
 
     _log: ClassVar[Logger] = Logger()
@@ -101,6 +102,7 @@ class Pipeline:
     call_later: Later = call_later
     masks: Masks = NOTHING_MASKED
     response_stages: tuple[tuple[ResponseStage, ...], tuple[ResponseStage, ...]] = ((), ())
+    tokens: TokenJudge | None = None
     answers: Answers | None = field(init=False)
     _asked: tuple[tuple[str, Stage], ...] = field(init=False)
     _held: Held | None = field(init=False)
@@ -167,6 +169,8 @@ class Pipeline:
         Then its tags are those of the decision, and its geography is known if it can be.
         """
         held = self._held
+        if self.tokens is not None:
+            exchange.tokens = self.tokens
         asked: Iterator[_Named] = iter(
             self._asked if held is None or held.quarantine.keys else self._asked_if_nothing_is_held
         )

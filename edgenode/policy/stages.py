@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from edgenode.model.decision import Action
 from edgenode.model.errors import InvalidValue
-from edgenode.model.exchange import Geography
+from edgenode.model.exchange import Geography, TokenJudge
 from edgenode.model.interfaces import ResponseStage, Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.policy.acl import ACL, ACLProfile
@@ -254,6 +254,7 @@ def pipeline_of(
     call_later: Later = call_later,
     selection: Selection = NO_SELECTION,
     response_stages: tuple[tuple[ResponseStage, ...], tuple[ResponseStage, ...]] = ((), ()),
+    tokens: TokenJudge | None = None,
 ) -> Pipeline:
     """The pipeline of stages that have been :func:`compiled`, and of those of one's own; the parameters are attributes
     of :class:`~edgenode.policy.pipeline.Pipeline`, and ``uninspected`` and ``ambiguous_multipart``, of
@@ -286,4 +287,5 @@ def pipeline_of(
         call_later,
         selection.masks,
         response_stages,
+        tokens,
     )

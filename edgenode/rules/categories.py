@@ -62,6 +62,13 @@ _TABLE = (
         REGEX,
         "The host and port asked for, in lower case; without the port if it is 443.",
     ),
+    Category(
+        "claim",
+        "edge.jwt.claims",
+        REGEX,
+        "A claim of a valid token, by its token configuration: ``claim.NAME.scope``.",
+        True,
+    ),
     Category("cookie", "edge.cookies", REGEX, "A cookie, as sent, percent-decoded and without quotes.", True, True),
     Category("country", "ip.src.country", notations.COUNTRY, "The client's country; ``XX`` if it is unknown."),
     Category(
@@ -72,6 +79,7 @@ _TABLE = (
         True,
     ),
     Category("ip", "ip.src", notations.ADDRESS, "The client's address: an address or a CIDR network."),
+    Category("jwt", "edge.jwt.valid", notations.YES, "Whether the token is valid, by token configuration.", True),
     Category("method", "http.request.method", REGEX, "The method as sent."),
     Category(
         "organization",

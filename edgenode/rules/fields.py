@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -18,9 +18,9 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Request
 from edgenode.model.extensions import Table
 from edgenode.rules.extension_values import checked, looks_at_body
-from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
+from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array, map_of
 from edgenode.rules.networks import address
-from edgenode.rules.views import arguments, bodies, certificates, cookies, geo, grpc, headers, uris
+from edgenode.rules.views import arguments, bodies, certificates, cookies, geo, grpc, headers, tokens, uris
 from edgenode.rules.views.certificates import of_client, verdict
 from edgenode.rules.views.media_type import media_type
 from edgenode.rules.views.pairs import names_of, values_of
@@ -36,8 +36,8 @@ class Field:
     :ivar read: its value, of that type, or ``None`` where it is missing.
     :ivar help: a phrase for the reference.
     :ivar needs: what it takes besides the head of the request: ``body``, ``clock`` (two equal exchanges may differ),
-        ``tags`` (they grow while rules are judged), ``geography``, ``certificate`` (of the client); and of the
-        head ``arguments``, of which not all may be looked at.
+        ``tags`` (they grow while rules are judged), ``geography``, ``certificate`` (of the client),
+        ``tokens`` (the judge of them); and of the head ``arguments``, of which not all may be looked at.
     :ivar breadth: a guess at how many requests in a hundred a condition on it is true of.
     :ivar of_request: its value of a request, if it is a request's; ``read`` does the same of an exchange.
     """
@@ -94,6 +94,34 @@ def _requests(prefix: str, needs: str, *rows: _Row) -> tuple[Field, ...]:
 
 
 _LISTS = array(STRINGS)
+
+_CLAIMS: Mapping[str, tuple[Type, tokens.Step, str]] = {
+    "aud": (BYTES, tokens.text("aud"), "whom it is for"),
+    "exp.sec": (INT, tokens.seconds("exp"), "when it expires, seconds since 1970"),
+    "iat.sec": (INT, tokens.seconds("iat"), "when it was issued, seconds since 1970"),
+    "iss": (BYTES, tokens.text("iss"), "who has issued it"),
+    "jti": (BYTES, tokens.text("jti"), "its own identifier"),
+    "nbf.sec": (INT, tokens.seconds("nbf"), "from when on it is valid, seconds since 1970"),
+    "sub": (BYTES, tokens.text("sub"), "whose it is"),
+}
+"""The claims of RFC 7519, section 4.1, as Cloudflare names their fields."""
+
+
+def _claims() -> Iterator[_Row]:
+    """The fields of each claim of valid tokens: by token configuration, their names, and all values."""
+    for name, (of, step, phrase) in _CLAIMS.items():
+        yield (name, map_of(array(of)), tokens.by_name(step), f"Of a valid token {phrase}, by token configuration.")
+        yield (f"{name}.names", STRINGS, tokens.names(step), f"The token configurations by which ``{name}`` is there.")
+        yield (f"{name}.values", array(of), tokens.values(step), f"All values of ``{name}``.")
+
+
+_BY_TOKEN: Mapping[str, tuple[Type, tokens.Step, str]] = {
+    "present": (BOOL, lambda verdict: verdict.present,
+        "Whether there is a token, valid or not, by token configuration: ``is_jwt_present``."),
+    "valid": (BOOL, lambda verdict: verdict.valid,
+        "Whether the token is valid, by token configuration: ``is_jwt_valid``."),
+    "reason": (BYTES, tokens.reason, "Why a token that is there is not valid, by token configuration."),
+}  # fmt: skip
 
 _TABLE = (
     # -- Cloudflare's fields -------------------------------------------------------------------------------------------
@@ -301,6 +329,18 @@ _TABLE = (
         ("arguments", STRING_LISTS, arguments.all_arguments,
          "The arguments of the query and the fields of a form or ``multipart`` body, decoded."),
     ),
+    *_group(
+        "http.request.jwt.", "tokens clock",
+        ("claims", STRING_LISTS, tokens.by_name(tokens.whole),
+         "Of a valid token all claims as JSON, by token configuration: for ``lookup_json_string``."),
+    ),
+    *_group("http.request.jwt.claims.", "tokens clock", *_claims()),
+    *_group(
+        "edge.jwt.", "tokens clock",
+        *((name, map_of(of), tokens.by_name(step), phrase) for name, (of, step, phrase) in _BY_TOKEN.items()),
+        ("claims", STRING_LISTS, tokens.claims,
+         "Every value of every claim of a valid token, by token configuration, a dot, and the claim: ``NAME.scope``."),
+    ),
     *_group("edge.", "tags", ("tags", STRINGS, _tags, "The tags that the exchange has so far.", 20)),
     *_group(
         "edge.", "geography",
@@ -360,12 +400,16 @@ OF_KEY: Mapping[str, Callable[[bytes], Callable[[Exchange], Any]]] = {
     "http.request.headers": headers.of_name,
     "edge.cookies": cookies.of_name,
     "edge.arguments": arguments.of_name,
+    "http.request.jwt.claims": tokens.of_name(tokens.whole),
+    **{f"http.request.jwt.claims.{name}": tokens.of_name(step) for name, (_, step, _) in _CLAIMS.items()},
+    **{f"edge.jwt.{name}": tokens.of_name(step) for name, (_, step, _) in _BY_TOKEN.items()},
+    "edge.jwt.claims": tokens.of_claim,
 }
 """Of maps, by the name of the field, what makes a reader of the value of one key that does without the map."""
 
 # -- fields of extensions ----------------------------------------------------------------------------------------------
 
-NEEDS = frozenset(("arguments", "body", "certificate", "clock", "geography", "tags"))
+NEEDS = frozenset(("arguments", "body", "certificate", "clock", "geography", "tags", "tokens"))
 """What fields may need."""
 
 _NAME = re.compile(r"(?!(?:cf|edge|http|ip|raw|ssl)\.)[a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+", re.ASCII)

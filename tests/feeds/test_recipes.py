@@ -15,7 +15,6 @@ from edgenode.config.load import Configuration
 from edgenode.feeds.contents import Content, Fed, read_download
 from edgenode.feeds.store import Stored
 from edgenode.policy.globalfilters import GlobalFilter
-from edgenode.rules.lists import List
 from tests.support.node import PKI, ini
 
 DOCS = pathlib.Path(__file__).parent.parent.parent / "docs" / "datafeeds.rst"
@@ -276,4 +275,4 @@ def test_feeds_are_shipped_switched_off(sections: dict[str, Fed]) -> None:
     for each in shipped:
         assert isinstance(each, GlobalFilter)
         assert (each.active, each.action, each.remote, each.refresh > 0) == (False, None, True, True)
-    assert all(isinstance(each, List) or each.tags for each in sections.values())
+    assert all(not isinstance(each, GlobalFilter) or each.tags for each in sections.values())

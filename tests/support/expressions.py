@@ -114,7 +114,8 @@ class Trees:
         self._fields: dict[Type, list[str]] = {}
         for name in fields:
             self._fields.setdefault(known[name].type, []).append(name)
-        self._functions = [FUNCTIONS[name] for name in functions if name not in QUANTIFIERS]
+        known_functions = [FUNCTIONS[name] for name in functions if name not in QUANTIFIERS]
+        self._functions = [each for each in known_functions if not each.key_of]  # else it is a value of a map
         self._lists = lists
         self._literals = _literals | {of: each | _literals[of] for of, each in (values or {}).items()}
         self._items = _items | {of: _AS_ITEMS[of](each) | _items[of] for of, each in (values or {}).items()}

@@ -22,6 +22,7 @@ from edgenode.config.checks import (
     sections,
     state,
     streams,
+    tokens,
     traces,
 )
 from edgenode.config.compiled_rules import Formulas
@@ -40,6 +41,7 @@ OF_SECTIONS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
     sections.without_http,
     streams.streams,
     state.state,
+    tokens.token_configurations,
     journal.journal,
     observing.exporters,
     traces.traces,
@@ -60,6 +62,7 @@ OF_RULES: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (feeds.lists_of_
 
 OF_THE_WHOLE: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
     rules.unknown_names,
+    tokens.unknown_token_configurations,
     rule_warnings.warnings,
     rules.geography_without_database,
     rules.uninspected,

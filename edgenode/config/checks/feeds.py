@@ -10,7 +10,7 @@ from edgenode.config.data import Sections
 from edgenode.feeds import store
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.rules import lists
-from edgenode.rules.feeds import Feed
+from edgenode.rules.feeds import Sourced
 from edgenode.rules.language import comparing
 from edgenode.rules.language.expressions import Expression
 from edgenode.rules.language.nodes import Listed, listed
@@ -31,7 +31,7 @@ def faults(configuration: Sections) -> Iterator[Problem]:
         if not each.items.strip() and not each.sources:
             yield Problem(header, "", "has neither items nor a source, and so no members", warning=True)
     for header, section in configuration.written():
-        if isinstance(section, Feed):
+        if isinstance(section, Sourced):
             yield from _faults_of_source(configuration, header, section)
     if configuration.edge.state is not None:
         try:
@@ -40,10 +40,10 @@ def faults(configuration: Sections) -> Iterator[Problem]:
             yield Problem("edge", "state", problem.sentence)
 
 
-def _faults_of_source(configuration: Sections, header: str, section: Feed) -> Iterator[Problem]:
+def _faults_of_source(configuration: Sections, header: str, section: Sourced) -> Iterator[Problem]:
     for key in () if section.remote else _OF_REMOTE if section.sources else _OF_SOURCES:
-        setting = schema.settings(type(section))[key]
-        if getattr(section, setting.attribute) != setting.default:
+        setting = schema.settings(type(section)).get(key)
+        if setting is not None and getattr(section, setting.attribute) != setting.default:
             what = "an https source" if section.sources else "a source"
             yield Problem(header, key, f"has no effect without {what}", warning=True)
     if section.remote and configuration.edge.state is None and getattr(section, "active", True):

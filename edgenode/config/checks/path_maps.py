@@ -31,6 +31,7 @@ _NOT_YET: Mapping[str, str] = {
     "tags": "looks for a tag and never finds one: tags are put on only after a path map is chosen",
     "body": "looks at the body of a request, which is read only after a path map is chosen; for the arguments of the "
     "query look at query",
+    "tokens": "looks at a token, which is verified only after a path map is chosen",
     "edge.path_map": "looks for the name of a path map, and it is one that is chosen only now",
 }
 """What a path map cannot look at, by the need or the name of a field."""

@@ -235,5 +235,5 @@ def unused(formulas: Formulas) -> Iterator[Problem]:
         yield Problem(challenge.kind, "keys", sentence, warning=True)
 
 
-_OF_THEMSELVES = ("listener", "global-filter", "stage", "sink", "exporter", "alert")
+_OF_THEMSELVES = ("listener", "global-filter", "stage", "sink", "exporter", "alert", "jwt")
 """The kinds of section with a name that have an effect though nothing refers to them."""

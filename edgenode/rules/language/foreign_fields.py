@@ -20,7 +20,6 @@ _BOTS = "bots are not told from people here: look at http.user_agent, cf.bot_man
 _SCORES = "nothing is scored here: write what is looked for as entries or with matches"
 _RESPONSE = "a request is judged before there is a response"
 _TIMINGS = "nobody measures it here"
-_TOKENS = 'tokens are not read here: look at http.request.headers["authorization"]'
 _ZONES = "there are no zones here: look at edge.server_group, edge.security_policy or edge.path_map"
 
 _REASONS: Mapping[str, str] = {
@@ -52,7 +51,7 @@ _REASONS: Mapping[str, str] = {
     "cf.waf": _SCORES,
     "cf.worker": "there are no workers here",
     "cf.zone": _ZONES,
-    "http.request.jwt": _TOKENS,
+    "http.request.jwt": 'other claims are in edge.jwt.claims["NAME.CLAIM"]',
     "http.response": _RESPONSE,
     "raw.http.response": _RESPONSE,
 }

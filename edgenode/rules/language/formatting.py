@@ -9,6 +9,7 @@ import ipaddress
 import re
 from itertools import repeat
 
+from edgenode.rules.language.functions import SPELLINGS
 from edgenode.rules.language.nodes import (
     Call,
     Comparison,
@@ -40,6 +41,8 @@ def format(node: Node) -> str:
     match node:
         case FieldValue():
             return node.name
+        case Index(value=FieldValue(name=name), key=bytes(spelt)) if name in SPELLINGS:
+            return f"{SPELLINGS[name]}({text(spelt)})"
         case Index():
             key = text(node.key) if isinstance(node.key, bytes) else str(node.key)
             return f"{format(node.value)}[{key}]"

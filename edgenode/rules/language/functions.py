@@ -48,6 +48,8 @@ class Function:
     :ivar help: a phrase for the reference.
     :ivar repeated: whether the last parameter may be given any number of times.
     :ivar takes_missing: whether it is called with missing arguments; else it is missing without a call.
+    :ivar key_of: the name of a map, if a call is but another spelling of its value for a key, the only argument; then
+        it is never called.
     :ivar check: of all arguments together, once each has been checked by itself: raises
         :class:`~edgenode.model.errors.InvalidValue`, whose column is that of the argument.
     """
@@ -61,6 +63,7 @@ class Function:
     repeated: bool = False
     takes_missing: bool = False
     check: Callable[[tuple[Node, ...]], None] | None = None
+    key_of: str = ""
 
 
 _TEXT = Parameter((BYTES,))
@@ -81,6 +84,10 @@ _INT64 = (1 << 63) - 1
 
 def _flags(letters: str) -> Parameter:
     return Parameter((BYTES,), "literal", signatures.flags(letters))
+
+
+def _spelling(_: bytes) -> None:
+    """What stands in the place of a call that is another spelling: it is never made."""
 
 
 def _literal(lowest: int, highest: int) -> Parameter:
@@ -140,6 +147,15 @@ _TABLE = (
         3, INT, digests.hash_in_range,
         "A number from the first up to, but not including, the second; always the same for the same values.",
         repeated=True, check=signatures.increasing,
+    ),
+    Function(
+        "is_jwt_present", (_TEXT_LITERAL,), 1, BOOL, _spelling,
+        "Whether the request has a token, valid or not, where the token configuration ``[jwt NAME]`` looks for it.",
+        key_of="edge.jwt.present",
+    ),
+    Function(
+        "is_jwt_valid", (_TEXT_LITERAL,), 1, BOOL, _spelling,
+        "Whether the request has a valid token by the token configuration ``[jwt NAME]``.", key_of="edge.jwt.valid",
     ),
     Function(
         "is_timed_hmac_valid_v0",
@@ -216,12 +232,13 @@ _TABLE = (
     ),
 )  # fmt: skip
 
+SPELLINGS: Mapping[str, str] = {function.key_of: function.name for function in _TABLE if function.key_of}
+"""The maps whose value for a key is spelt as a call, with the function."""
+
 FUNCTIONS: Mapping[str, Function] = {function.name: function for function in _TABLE}
 """Every function by its name; ``any`` and ``all`` among them."""
 
 REFUSED: Mapping[str, str] = {
     "bit_slice": "it reads packets, and rules see requests",
-    "is_jwt_present": "it names a token configuration of a Cloudflare account, and there is none here",
-    "is_jwt_valid": "it names a token configuration of a Cloudflare account, and there is none here",
 }
 """Cloudflare's functions that are no function here, and why."""

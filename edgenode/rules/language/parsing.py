@@ -249,7 +249,17 @@ class _Parser:
             arguments.append(self._argument())
             words.skip()
         self._close(opening)
-        return call(FUNCTIONS[name], arguments, column)
+        function = FUNCTIONS[name]
+        called = call(function, arguments, column)
+        if not function.key_of:
+            return called
+        if function.key_of not in self.vocabulary.fields:
+            raise InvalidValue(f"there is no {name} here: nothing has a token", column)
+        of = self._type(function.key_of, column)
+        key = called.arguments[0]
+        assert isinstance(key, Literal)
+        assert isinstance(key.value, bytes)
+        return Index(FieldValue(function.key_of, of, column=column), key.value, BOOL, column=column)
 
     def _argument(self) -> Argument:
         """A literal, a value, one comparison; or, if it begins as only those can, any condition."""
