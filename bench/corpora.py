@@ -22,6 +22,10 @@ from tests.support.modsecurity import Asked
 _FORM = b"application/x-www-form-urlencoded"
 
 
+def _several(requests: Iterable[Asked]) -> Sequence[Asked]:
+    return tuple(requests)
+
+
 @frozen
 class Corpus:
     """A collection.
@@ -32,8 +36,8 @@ class Corpus:
     """
 
     name: str
-    attacks: Sequence[Asked] = field(converter=tuple)
-    benign: Sequence[Asked] = field(converter=tuple)
+    attacks: Sequence[Asked] = field(converter=_several)
+    benign: Sequence[Asked] = field(converter=_several)
 
     def thinned(self, most: int) -> Corpus:
         """At most so many of either, evenly taken."""

@@ -107,7 +107,8 @@ def test_much_is_judged_in_pieces() -> None:
     waiting = evolve(stage(rules), call_later=later).decide(exchange(b"q=attack", b"r=" + b"x1" * 50_000))
     assert isinstance(waiting, Deferred)
     clock.advance(0)
-    decision = waiting.result
+    decision: object = waiting.result
+    assert isinstance(decision, Decision)
     assert len(turns) > 5
     assert [each.entry for each in decision.reasons] == ["1 ARGS:q", "2"]
 
