@@ -15,11 +15,11 @@ def reference() -> str:
     """Tables of directives, variables, operators, transformations, actions and controls."""
     done = [each for each in names.OPERATORS.values() if not each.unsupported]
     undone = {f"@{each.name}": each.unsupported for each in names.OPERATORS.values() if each.unsupported}
-    undone |= names.UNSUPPORTED_ACTIONS
+    undone |= {**names.UNSUPPORTED_ACTIONS, **names.UNREADABLE}
     lines = [
         *_paragraph("Directives", "", (*names.RULES, *names.CHANGES, *names.INCLUDES)),
-        *_paragraph("Variables with members", "", names.WITH_MEMBERS - names.PERSISTENT),
-        *_paragraph("Variables without", "", names.WITHOUT_MEMBERS),
+        *_paragraph("Variables with members", "", names.WITH_MEMBERS - names.UNREADABLE.keys()),
+        *_paragraph("Variables without", "", names.WITHOUT_MEMBERS - names.UNREADABLE.keys()),
         *_paragraph("Operators", "@", {each.name for each in done}),
         *_paragraph("Transformations", "t:", {*names.TRANSFORMATIONS.values()}),
         *_paragraph("Actions", "", {*names.ACTIONS.values()} - {*names.UNSUPPORTED_ACTIONS} - {*names.HARMLESS}),
@@ -27,7 +27,7 @@ def reference() -> str:
         *_paragraph("Controls", "ctl:", names.CONTROLS.values()),
         *_table("Directives that may stand there and say nothing here", names.WITHOUT_EFFECT),
         *_table("Directives that are refused", names.REFUSED),
-        *_table("Operators and actions that cannot be done", undone),
+        *_table("Operators, actions and variables that cannot be done", undone),
     ]
     return "\n".join(lines)
 

@@ -134,8 +134,14 @@ PERSISTENT = frozenset(("GLOBAL", "IP", "RESOURCE", "SESSION", "USER"))
 """The collections that outlive a request in the reference engine. What is set in them is forgotten here at once, so
 that a rule that looks at them is not supported; those that only set them are."""
 
-KEPT = PERSISTENT | {"SESSIONID", "USERID"}
-"""The variables that rules cannot look at for that reason."""
+UNREADABLE: Mapping[str, str] = {
+    **dict.fromkeys((*sorted(PERSISTENT), "SESSIONID", "USERID"), "no collection outlives a request"),
+    "ENV": "there is no environment of a request",
+    "MODSEC_BUILD": "this is no ModSecurity",
+    "MSC_PCRE_ERROR": "regular expressions are compiled to automata, which do not fail",
+    "MSC_PCRE_LIMITS_EXCEEDED": "regular expressions are compiled to automata, which do not fail",
+}
+"""The variables that rules cannot look at, each with the reason."""
 
 SETTABLE = PERSISTENT | {"TX"}
 """The collections that ``setvar`` knows."""
@@ -168,7 +174,7 @@ _OPERATORS = (
     OperatorKind("eq", "number"),
     OperatorKind("fuzzyHash", unsupported=_ON_DISK),
     OperatorKind("ge", "number"),
-    OperatorKind("geoLookup", "none"),
+    OperatorKind("geoLookup", "none", "[geo] has the client's address looked up, and GEO is there without it"),
     OperatorKind("gsbLookup", unsupported=_OUTSIDE),
     OperatorKind("gt", "number"),
     OperatorKind("inspectFile", unsupported="it starts a program for every request"),

@@ -14,11 +14,11 @@ from attrs import define, evolve, field
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.policy.contentfilter import exclusions
 from edgenode.policy.contentfilter.actions import Draft, drafted
-from edgenode.policy.contentfilter.directives import Marker, Operator, Place, Rule, RuleTree, Target
-from edgenode.policy.contentfilter.names import CHANGES, KEPT, OPERATORS, REFUSED, RULES, OperatorKind
+from edgenode.policy.contentfilter.directives import Marker, Operator, Place, Rule, RuleTree
+from edgenode.policy.contentfilter.names import CHANGES, OPERATORS, REFUSED, RULES, UNREADABLE, OperatorKind
 from edgenode.policy.contentfilter.numbers import is_number, numbers
 from edgenode.policy.contentfilter.syntax import Statement, Word, read, read_actions
-from edgenode.policy.contentfilter.targets import check_macros, target
+from edgenode.policy.contentfilter.targets import check_macros, macros, target
 
 T = TypeVar("T")
 W = TypeVar("W")
@@ -182,9 +182,8 @@ class _Making:
             return rule
         targets = [found for each in statement.targets for found in self._read(statement, target, each)]
         operator = list(self._read(statement, self._operator, statement))
-        unsupported = "; ".join(filter(None, (rule.unsupported, *_unsupported(targets, _kind(statement.operator)))))
-        made = operator[0] if operator else None
-        return evolve(rule, targets=tuple(targets), operator=made, unsupported=unsupported)
+        made = evolve(rule, targets=tuple(targets), operator=operator[0] if operator else None)
+        return evolve(made, unsupported="; ".join(filter(None, (rule.unsupported, *_unsupported(made)))))
 
     def _check_number(self, statement: Statement, draft: Draft) -> None:
         if not draft.id:
@@ -258,12 +257,16 @@ class _Making:
         self.problems.append(statement.problem(problem.sentence, problem.column or 0))
 
 
-def _unsupported(targets: Iterable[Target], kind: OperatorKind | None) -> Iterator[str]:
+def _unsupported(rule: Rule) -> Iterator[str]:
     """What of a rule cannot be done here, each a sentence."""
+    kind = None if rule.operator is None else OPERATORS[rule.operator.name]
     if kind is not None and kind.unsupported:
         yield f"@{kind.name} is not supported: {kind.unsupported}"
-    for name in sorted({each.collection for each in targets if each.collection in KEPT and not each.excluded}):
-        yield f"{name} is not supported: no collection outlives a request"
+    compared = () if rule.operator is None else macros(rule.operator.argument)
+    looked_at = {each.collection for each in rule.targets if not each.excluded}
+    looked_at.update(compared, *(macros(each.value) for each in rule.set_vars))
+    for name in sorted(looked_at & UNREADABLE.keys()):
+        yield f"{name} is not supported: {UNREADABLE[name]}"
 
 
 def _words(statement: Statement, count: int, what: str) -> Sequence[Word]:

@@ -50,6 +50,11 @@ def targets(text: str, at: int = 0) -> Iterator[Target]:
         yield target(Word(word.text, word.at + at))
 
 
+def macros(text: str) -> set[str]:
+    """The variables that the macros of a text name, in upper case."""
+    return {found[1].upper() for found in _MACRO.finditer(text)}
+
+
 def check_macros(text: str, at: int, *, strict: bool = True) -> None:
     """:raises InvalidValue: if a text names a variable that there is not, as in ``%{nothing}``.
 

@@ -7,8 +7,12 @@ import pathlib
 import pytest
 
 from edgenode.model.errors import ConfigurationError
+from edgenode.policy.contentfilter import names
+from edgenode.policy.contentfilter.collections import COLLECTIONS, RESPONSE_COLLECTIONS
 from edgenode.policy.contentfilter.directives import Control, Marker, Operator, Place, Rule, SetVar, Target
+from edgenode.policy.contentfilter.operators import OPERATORS
 from edgenode.policy.contentfilter.parsing import parse
+from edgenode.policy.contentfilter.transformations import TRANSFORMATIONS
 
 CRS = pathlib.Path("/usr/share/modsecurity-crs/rules")
 SETUP = pathlib.Path("/etc/modsecurity/crs/crs-setup.conf")
@@ -194,6 +198,17 @@ def test_what_is_known_and_cannot_be_done_is_noted() -> None:
         "@rbl is not supported: it asks another server while a request waits; "
         "IP is not supported: no collection outlives a request"
     )
+
+
+def test_every_known_word_is_one_that_is_done() -> None:
+    """What the parser knows and does not note as impossible has a reader, a function or an operator."""
+    variables = (names.WITH_MEMBERS | names.WITHOUT_MEMBERS) - names.UNREADABLE.keys()
+    assert variables == COLLECTIONS.keys() | RESPONSE_COLLECTIONS.keys() | _OF_RUNS
+    assert set(names.TRANSFORMATIONS.values()) <= TRANSFORMATIONS.keys()
+    assert {each.name.lower() for each in names.OPERATORS.values() if not each.unsupported} <= OPERATORS.keys()
+
+
+_OF_RUNS = {"HIGHEST_SEVERITY", "MATCHED_VAR", "MATCHED_VARS", "MATCHED_VARS_NAMES", "MATCHED_VAR_NAME", "RULE", "TX"}
 
 
 @pytest.mark.parametrize(
