@@ -150,12 +150,13 @@ class _Making:
     def _rule(self, statement: Statement) -> None:
         link = bool(self.chain) or self.waiting is not None
         try:
-            draft = drafted(statement.actions)
-        except InvalidValue as problem:  # what comes may still be a link of the chain
-            chains = any(action.text.lower() == "chain" for action, _ in statement.actions)
-            self.waiting = statement if chains else None
-            self.chain = []
+            draft = Draft() if statement.broken else drafted(statement.actions)
+        except InvalidValue as problem:
             self._refuse(statement, problem)
+            draft = None
+        if draft is None or statement.broken:  # what comes may still be a link of its chain
+            chains = any(action.text.lower() == "chain" for action, _ in statement.actions)
+            self.waiting, self.chain = statement if chains else None, []
             return
         self.waiting = statement if draft.chain else None
         rule = self._made(statement, draft, link)

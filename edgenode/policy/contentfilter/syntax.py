@@ -59,6 +59,7 @@ class Statement:
     :ivar operator: of a ``SecRule``, such as ``!@rx``; empty if there is only an argument.
     :ivar argument: of the operator.
     :ivar actions: of a rule, each with its value.
+    :ivar broken: whether it is a ``SecRule`` that cannot be read, of which only ``chain`` is known.
     """
 
     place: Place
@@ -68,6 +69,7 @@ class Statement:
     operator: Word = Word("", 0)
     argument: Word = Word("", 0)
     actions: tuple[tuple[Word, Word], ...] = ()
+    broken: bool = False
     pieces: tuple[Piece, ...] = field(default=(), repr=False, eq=False)
 
     def problem(self, sentence: str, at: int = 0) -> Problem:
@@ -98,6 +100,12 @@ def read(file: str, text: str) -> tuple[tuple[Statement, ...], tuple[Problem, ..
             statements.append(_statement(file, joined, pieces, grammar))
         except InvalidValue as problem:
             problems.append(_problem(file, pieces, problem.sentence, problem.column or 0))
+            if joined.lower().startswith("secrule "):
+                chains = (Word("chain", 0), Word("", 0)) if _CHAIN.search(joined) else None
+                place = Place(file, pieces[0].line)
+                statements.append(
+                    Statement(place, "SecRule", actions=() if chains is None else (chains,), broken=True, pieces=pieces)
+                )
     return tuple(statements), tuple(problems)
 
 
@@ -130,6 +138,7 @@ def _shifted(actions: Sequence[tuple[Word, Word]], by: int) -> tuple[tuple[Word,
     return tuple((Word(a.text, a.at + by), Word(b.text, b.at + by)) for a, b in actions)
 
 
+_CHAIN = re.compile(r"\bchain\b", re.IGNORECASE)
 _CONTINUED = re.compile(r"[ \t]*\\[ \t]*$")
 
 
@@ -179,7 +188,7 @@ def _statement(file: str, joined: str, pieces: tuple[Piece, ...], grammar: _Gram
         begin, end = parts.argument.at, parts.argument.at + len(parts.argument.text)
         if any(begin < each.at < end for each in pieces):  # some would read the line end and what comes as a part of it
             raise InvalidValue("the argument of an operator stands in one line", begin)
-        return Statement(place, known, (), parts.targets, parts.operator, parts.argument, parts.actions, pieces)
+        return Statement(place, known, (), parts.targets, parts.operator, parts.argument, parts.actions, pieces=pieces)
     return Statement(place, known, tuple(_words(joined, len(name))), pieces=pieces)
 
 

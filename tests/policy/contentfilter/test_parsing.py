@@ -303,6 +303,13 @@ def test_all_problems_are_told_at_once() -> None:
     ]
 
 
+def test_one_mistake_is_told_once() -> None:
+    """Links of a chain whose first rule cannot be read are not taken for rules without a number."""
+    chain = 'SecRule ARGS "x" "chain,t:none"\nSecRule ARGS "y" "t:none"\nSecRule ARGS "z" "id:2"'
+    for first in ('SecRule ARGS "a" x "id:1,chain"', 'SecRule ARGS "a" "id:1,t:x,chain"', 'SecRule ARGS "id:1,chain'):
+        assert problems(f"{first}\n{chain}").count("x.conf:") == 1
+
+
 @pytest.mark.skipif(not CRS.is_dir(), reason="the Core Rule Set is not installed")
 def test_the_core_rule_set_is_read() -> None:
     """Every rule of Debian's package, with its own set-up."""
