@@ -16,7 +16,7 @@ from edgenode.policy.contentfilter import exclusions
 from edgenode.policy.contentfilter.actions import Draft, drafted
 from edgenode.policy.contentfilter.directives import Marker, Operator, Place, Rule, RuleTree
 from edgenode.policy.contentfilter.names import CHANGES, OPERATORS, REFUSED, RULES, UNREADABLE, OperatorKind
-from edgenode.policy.contentfilter.numbers import is_number, numbers
+from edgenode.policy.contentfilter.numbers import Range, is_number, numbers
 from edgenode.policy.contentfilter.syntax import Statement, Word, read, read_actions
 from edgenode.policy.contentfilter.targets import check_macros, macros, target
 
@@ -79,7 +79,7 @@ class _Making:
     """What has been read so far.
 
     :ivar defaults: what ``SecDefaultAction`` says, by phase.
-    :ivar updates: what ``SecRuleUpdateActionById`` adds, by the number of the rule.
+    :ivar updates: what ``SecRuleUpdateActionById`` adds, with the numbers of the rules.
     :ivar chain: the links of a chain that is not ended, with the statement of the last.
     """
 
@@ -88,7 +88,7 @@ class _Making:
     problems: list[Problem] = field(factory=list)
     changes: list[exclusions.Change] = field(factory=list)
     defaults: dict[int, tuple[Draft, Place]] = field(factory=dict)
-    updates: dict[int, list[tuple[Word, Word]]] = field(factory=dict)
+    updates: list[tuple[Range, tuple[tuple[Word, Word], ...]]] = field(factory=list)
     places: dict[int, Place] = field(factory=dict)
     chain: list[Rule] = field(factory=list)
     waiting: Statement | None = None
@@ -99,9 +99,7 @@ class _Making:
             if statement.name == "SecDefaultAction":
                 self._default(statement)
             elif statement.name == "SecRuleUpdateActionById":
-                (first, last), actions = self._update(statement)
-                for number in range(first, last + 1):
-                    self.updates.setdefault(number, []).extend(actions)
+                self.updates.append(self._update(statement))
             elif statement.name in CHANGES:
                 self.changes.append(exclusions.change(statement.name, statement.words))
             elif statement.name in REFUSED:
@@ -111,7 +109,7 @@ class _Making:
 
     def _default(self, statement: Statement) -> None:
         (text,) = _words(statement, 1, "a list of actions")
-        draft = drafted(read_actions(text.text), text.at)
+        draft = drafted(_actions(text), text.at)
         if draft.phase is None:
             raise InvalidValue("a phase is missing", text.at)
         if draft.id or draft.chain:
@@ -121,12 +119,9 @@ class _Making:
             raise InvalidValue(f"the defaults of phase {draft.phase} have been given: {before[1]}", 0)
 
     @staticmethod
-    def _update(statement: Statement) -> tuple[tuple[int, int], tuple[tuple[Word, Word], ...]]:
+    def _update(statement: Statement) -> tuple[Range, tuple[tuple[Word, Word], ...]]:
         number, text = _words(statement, 2, "the number of a rule and a list of actions")
-        if not is_number(number.text):
-            raise InvalidValue("the number of a rule is missing", number.at)
-        found = numbers(number)
-        actions = tuple((Word(a.text, -1), b) for a, b in read_actions(text.text))
+        found, actions = numbers(number), _actions(text)
         draft = drafted(actions, text.at)
         if draft.id or draft.phase is not None or draft.chain:
             raise InvalidValue("the number, the phase and the chain of a rule cannot be changed", text.at)
@@ -176,7 +171,8 @@ class _Making:
         else:
             self._check_number(statement, draft)
             phase = draft.phase or 2
-            draft = drafted(self.updates.get(draft.id, ()), onto=draft)
+            for (first, last), actions in self.updates:
+                draft = drafted(actions, onto=draft) if first <= draft.id <= last else draft
         default = self.defaults.get(phase, (Draft(), None))[0]
         rule = draft.rule(statement.place, phase, default, link)
         if statement.name == "SecAction":
@@ -276,6 +272,14 @@ def _words(statement: Statement, count: int, what: str) -> Sequence[Word]:
             f"{statement.name} needs {what}", statement.words[count].at if statement.words[count:] else 0
         )
     return statement.words
+
+
+def _actions(list: Word) -> tuple[tuple[Word, Word], ...]:
+    """The actions of a list that stands in another directive."""
+    try:
+        return read_actions(list.text)
+    except InvalidValue as problem:
+        raise InvalidValue(problem.sentence, list.at + (problem.column or 0)) from None
 
 
 def _at(statement: Statement, action: str) -> int:

@@ -172,9 +172,9 @@ SecRuleRemoveByTag gone
 SecRuleRemoveByMsg "not this"
 SecRuleUpdateTargetById 2 "!ARGS:a,!ARGS:/^b/"
 SecRuleUpdateTargetByTag kept !ARGS:c
-SecRuleUpdateActionById 3 "deny,status:406,t:none"
+SecRuleUpdateActionById 3-2000000000 "deny,status:406,t:none"
 SecRule ARGS "x" "id:1"
-SecRule ARGS "x" "id:2,tag:kept"
+SecRule ARGS "x" "id:2,tag:kept,pass"
 SecRule ARGS "x" "id:3,pass,t:length"
 SecRule ARGS "x" "id:5"
 SecRule ARGS "x" "id:6"
@@ -267,6 +267,12 @@ _OF_RUNS = {"HIGHEST_SEVERITY", "MATCHED_VAR", "MATCHED_VARS", "MATCHED_VARS_NAM
         "defaults without phase": ('SecDefaultAction "pass"', "a phase is missing"),
         "change": ("SecRuleRemoveById x", "this is no number of a rule, and no range such as 942000-942999: x"),
         "range": ("SecRuleRemoveById 3-1", "this is no number of a rule, and no range such as 942000-942999: 3-1"),
+        "actions": ('SecDefaultAction "phase:1,fly"', 'SecDefaultAction "phase:1,fly"\n' + " " * 30 + "^"),
+        "updated actions": (
+            'SecRuleUpdateActionById 1-9 "id:7"',
+            "the number, the phase and the chain of a rule cannot",
+        ),
+        "open actions": ('SecDefaultAction "phase:1,msg:\'x"', "this is not a whole rule"),
         "targets": ("SecRuleUpdateTargetById 1", "SecRuleUpdateTargetById needs numbers of rules, and targets"),
         "words": ("SecMarker", "SecMarker needs the name of the marker"),
         "open quote": ('SecMarker "X', "this quote does not end"),
