@@ -84,13 +84,26 @@ def of_json(request: Request) -> Pairs:
 
 @view
 @uncollected()
-def _json(request: Request) -> tuple[Pairs, bool]:
-    """The leaves, and whether all of it could be read; if not, what stands in front is looked at."""
+def documents(request: Request) -> tuple[tuple[Any, ...], bool]:
+    """What a body of JSON has in it, and whether all of it could be read; if not, what stands in front."""
     found = bodies.body(request)
-    leaves: list[tuple[str, str]] = []
-    bounds, read = Flattening(), True
+    read: list[Any] = []
     try:
-        for document in json_values.documents(b"" if found is None else found.data):
+        read.extend(json_values.documents(b"" if found is None else found.data))  # and keeps those in front of an error
+    except Unread:
+        return tuple(read), False
+    return tuple(read), True
+
+
+@view
+@uncollected()
+def _json(request: Request) -> tuple[Pairs, bool]:
+    """The leaves, and whether all of them are there."""
+    found, read = documents(request)
+    leaves: list[tuple[str, str]] = []
+    bounds = Flattening()
+    try:
+        for document in found:
             _walk([("json", document)], 0, bounds, leaves)
     except Unread:
         read = False

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from xml.parsers import expat
 
+from attrs import frozen
+
 from edgenode.model.exchange import NO_BODY, Request
 from edgenode.policy.contentfilter.arguments import is_plain_body, processor
 from edgenode.rules.views import bodies, structured
@@ -22,17 +24,49 @@ TEXT, ATTRIBUTE = b"/*", b"//@*"
 _pairs = structured.pairs_of(frozenset(("xml",)))
 
 
+_BEFORE = b"\xef\xbb\xbf \t\r\n"
+
+
 class _Beyond(Exception):
     """It has more than is looked at, or a document type."""
 
 
-@view
+@frozen
+class _Document:
+    """What is in a document.
+
+    :ivar members: its text and its attributes.
+    :ivar depth: in how many elements the deepest stands, itself counted.
+    :ivar values: how many elements and attributes there are.
+    """
+
+    members: Pairs = ()
+    depth: int = 0
+    values: int = 0
+
+
+_NONE = _Document()
+
+
 def texts(request: Request) -> Pairs:
     """The text of a body whose type says that it is XML, and its attributes."""
-    if request.body is NO_BODY or processor(request) != b"XML":
-        return ()
-    found = bodies.body(request)
-    return () if found is None or not found.data else _read(found.data)
+    return _document(request).members if request.body is not NO_BODY and processor(request) == b"XML" else ()
+
+
+def structure(request: Request) -> tuple[int, int]:
+    """How deep the elements of a body stand, if it can be read as XML, and how many there are with their attributes."""
+    found = _document(request)
+    return found.depth, found.values
+
+
+@view
+def _document(request: Request) -> _Document:
+    """The deepest reading of a body that begins like XML; the first is that of what was received."""
+    texts = bodies.texts(request)
+    found = [_read(each, number > 0) for number, each in enumerate(texts) if each.lstrip(_BEFORE).startswith(b"<")]
+    if texts and not found and processor(request) == b"XML":
+        found = [_read(texts[0], recoded=False)]
+    return _Document(found[0].members, max(x.depth for x in found), max(x.values for x in found)) if found else _NONE
 
 
 @view
@@ -44,14 +78,15 @@ def further(request: Request) -> Pairs:
     return tuple((TEXT, value) for value in values)
 
 
-def _read(data: bytes) -> Pairs:
+def _read(data: bytes, recoded: bool) -> _Document:
     pieces: list[str] = []
     attributes: list[str] = []
-    depth = count = 0
+    depth = deepest = count = 0
 
     def start(name: str, written: list[str]) -> None:
-        nonlocal depth, count
-        depth, count = depth + 1, count + 1 + len(written)
+        nonlocal depth, deepest, count
+        depth, count = depth + 1, count + 1 + len(written) // 2
+        deepest = max(deepest, depth)
         if depth > MOST_DEEP or count > MOST_VALUES:
             raise _Beyond
         pairs = zip(written[::2], written[1::2], strict=True)
@@ -64,14 +99,15 @@ def _read(data: bytes) -> Pairs:
     def refuse(*what: object) -> None:
         raise _Beyond
 
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("utf-8" if recoded else None)  # it may still say that it is in another
     parser.buffer_text = parser.ordered_attributes = True
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = pieces.append, refuse
     try:
         parser.Parse(data, True)
     except (expat.ExpatError, _Beyond, ValueError, LookupError):
-        return ()  # it is refused where something looks, and what can be guessed of it is looked at
+        # It is refused where something looks, and what can be guessed of it is looked at.
+        return _Document((), deepest, count)
     text = "".join(pieces).encode("utf-8", "surrogatepass")
-    found = [(ATTRIBUTE, each.encode("utf-8", "surrogatepass")) for each in attributes]
-    return ((TEXT, text), *found) if text else tuple(found)
+    found = tuple((ATTRIBUTE, each.encode("utf-8", "surrogatepass")) for each in attributes)
+    return _Document(((TEXT, text), *found) if text else found, deepest, count)

@@ -7,7 +7,7 @@ a variable, is passed over. It takes time in proportion to the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from attrs import define, field
 
@@ -35,6 +35,22 @@ _LOOKS = re.compile(
 def looks_like_it(text: str) -> bool:
     """Whether a text that nobody has called GraphQL is some."""
     return _LOOKS.match(text) is not None
+
+
+def tokens(text: str) -> Iterator[str]:
+    """The tokens of a document, without what stands between them.
+
+    :raises Unread: where there is none.
+    """
+    end = 0
+    while True:
+        found = _TOKEN.match(text, end)
+        if found is None:
+            raise Unread("no token of GraphQL")
+        if not found[1]:
+            return
+        end = found.end()
+        yield found[1]
 
 
 def flatten(text: str, into: Flattening) -> None:
