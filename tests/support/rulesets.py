@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+from functools import cached_property
 
-from attrs import field, frozen
+from attrs import evolve, frozen
 
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Address, Body, Connection, Exchange
-from edgenode.policy.contentfilter.collections import COLLECTIONS
+from edgenode.policy.contentfilter.collections import COLLECTIONS, Collection
 from edgenode.policy.contentfilter.findings import Verdict
 from edgenode.policy.contentfilter.parsing import parse
 from edgenode.policy.contentfilter.ruleset import RuleSet
@@ -16,21 +17,15 @@ from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import read_request_head
 from tests.support.modsecurity import DEBIAN_RULES, DEBIAN_SETUP, Answer, Asked
 
-_LIMITS = HeadLimits(target=256 * 1024, head=512 * 1024, headers=200)
+LIMITS = HeadLimits(target=256 * 1024, head=512 * 1024, headers=200)
 
 _DETECTING = 'SecAction "id:1,phase:1,pass,nolog,ctl:ruleEngine=DetectionOnly"\n'
 """All that matches is told, and nothing is refused."""
 
+_NOTHING = Collection("", lambda exchange: ()).further
 
-def rule_set(rules: pathlib.Path = DEBIAN_RULES, setup: pathlib.Path = DEBIAN_SETUP, before: str = "") -> RuleSet:
-    """The rules of a Core Rule Set.
-
-    :param before: what stands behind the set-up, before the rules.
-    """
-    sources = [("detecting", _DETECTING), (str(setup), setup.read_text()), ("before", before)]
-    sources += [(str(file), file.read_text()) for file in sorted(rules.glob("*.conf"))]
-    data = {str(file): file.read_text() for file in rules.glob("*.data")}
-    return RuleSet.of(parse(sources, data), COLLECTIONS)
+WITHOUT_FURTHER = {name: evolve(each, further=_NOTHING) for name, each in COLLECTIONS.items()}
+"""The variables as the reference engine reads them, without what other servers would read."""
 
 
 def exchange(request: Asked) -> Exchange:
@@ -38,10 +33,15 @@ def exchange(request: Asked) -> Exchange:
 
     :raises ClientError: if a listener refuses it.
     """
-    head = read_request_head(request.head, _LIMITS, b"https")
+    head = read_request_head(request.head, LIMITS, b"https")
     whole = head.with_body(Body(request.body, len(request.body)))
     connection = Connection(Address("203.0.113.9", 50000), Address("192.0.2.1", 443), tls_version="TLSv1.3")
     return Exchange(connection, whole, "203.0.113.9", time=1_800_000_000.0)
+
+
+def has_further(asked: Exchange) -> bool:
+    """Whether rules see more of a request than the reference engine does."""
+    return any(each.further(asked) for each in COLLECTIONS.values())
 
 
 def answer_of(verdict: Verdict) -> Answer:
@@ -50,22 +50,28 @@ def answer_of(verdict: Verdict) -> Answer:
     return Answer(rules, {name: score for name, score in verdict.scores.items() if score and name != "outbound"})
 
 
-@frozen
+@frozen(slots=False)
 class Ours:
     """Our engine with some rules; the same as :class:`tests.support.modsecurity.Reference`.
 
     :ivar rules: a folder of a Core Rule Set's ``rules``.
     :ivar setup: its set-up.
     :ivar before: what stands behind the set-up, before the rules.
+    :ivar further: whether rules see what other servers would read, besides what the reference engine reads.
     """
 
     rules: pathlib.Path = DEBIAN_RULES
     setup: pathlib.Path = DEBIAN_SETUP
     before: str = ""
-    _set: RuleSet = field(init=False, eq=False, repr=False)
+    further: bool = True
 
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "_set", rule_set(self.rules, self.setup, self.before))
+    @cached_property
+    def rule_set(self) -> RuleSet:
+        """The rules, compiled."""
+        sources = [("detecting", _DETECTING), (str(self.setup), self.setup.read_text()), ("before", self.before)]
+        sources += [(str(file), file.read_text()) for file in sorted(self.rules.glob("*.conf"))]
+        data = {str(file): file.read_text() for file in self.rules.glob("*.data")}
+        return RuleSet.of(parse(sources, data), COLLECTIONS if self.further else WITHOUT_FURTHER)
 
     def answer(self, request: Asked) -> Answer | None:
         """Ask it of a request; ``None`` if a listener does not take it in."""
@@ -73,4 +79,4 @@ class Ours:
             asked = exchange(request)
         except ClientError:
             return None
-        return answer_of(self._set.judge(asked))
+        return answer_of(self.rule_set.judge(asked))
