@@ -80,6 +80,7 @@ def test_a_configuration_holds_every_section_by_name(load: Load) -> None:
         "edge",
         "geo",
         "challenge",
+        "masking",
         "state",
         "admin",
         "journal",
