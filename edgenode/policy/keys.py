@@ -172,6 +172,12 @@ class Part:
         return found
 
     @property
+    def is_masked(self) -> bool:
+        """Whether its values are masked for its name."""
+        kind, _, name = self.word.partition(".")
+        return bool(self.masks) and self.masks.names(kind, name.encode("utf-8", "surrogateescape"))
+
+    @property
     def of_addresses(self) -> bool:
         """Whether its values are addresses and networks."""
         return self._type == "Ip"
@@ -255,8 +261,7 @@ def _of_bytes(part: Part) -> Callable[[bytes], str | None]:
     folds = part.word.startswith(_SENT) or FIELDS[part.of_field].of_request is not None
     credentials, secret = part.word in _CREDENTIALS, part.secret
     empty = "" if part.word.startswith(_SENT) else None
-    masks, (kind, _, name) = part.masks, part.word.partition(".")
-    masked = bool(masks) and masks.names(kind, name.encode("utf-8", "surrogateescape"))
+    masks, masked = part.masks, part.is_masked
 
     def text(value: bytes) -> str | None:
         if credentials:

@@ -14,6 +14,7 @@ from edgenode.config.checks import (
     flows,
     journal,
     limits,
+    masks,
     observing,
     path_maps,
     responses,
@@ -70,6 +71,7 @@ OF_THE_WHOLE: tuple[Callable[[Formulas], Iterator[Problem]], ...] = (
     flows.flows,
     limits.doubtful,
     dynamic_rules.doubtful,
+    masks.masks,
     sections.unused,
 )
 """What can be told only once every section could be read."""
