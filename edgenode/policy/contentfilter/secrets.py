@@ -138,7 +138,7 @@ class Secrets:
         hidden = self._hides(finding)
         plain = self.masks.hash(matched) if hidden else self.masks.plain(matched)
         data = "" if hidden or plain != matched else self.text(finding.data)
-        return evolve(finding, matched=plain, data=data, message=message)
+        return evolve(finding, matched=plain, data=data, message=message, variable=self.text(finding.variable))
 
     def _hides(self, finding: Finding) -> bool:
         if self.masks.holds(finding.matched):

@@ -1,6 +1,7 @@
 """The stage of the content filter: what the rules have found, as a decision.
 
 Law: every rule that matched is told, whatever becomes of the request; in the mode ``monitoring`` nothing more happens.
+What does not look as the profile says is refused before any rule is asked. No value is told that is masked.
 What takes long is judged in pieces, between which others have their turn.
 """
 
@@ -19,7 +20,10 @@ from edgenode.model.timers import Later, call_later
 from edgenode.policy.actions import taken_tags
 from edgenode.policy.contentfilter.contentfilter import ContentFilter
 from edgenode.policy.contentfilter.findings import CLEAN, Finding, Verdict
+from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
+from edgenode.policy.contentfilter.profile import Deviation, Profile
 from edgenode.policy.contentfilter.ruleset import RuleSet
+from edgenode.policy.contentfilter.secrets import Secrets
 from edgenode.policy.selection import Selection
 from edgenode.policy.tagging import MESSAGE
 from edgenode.rules.tags import canonical
@@ -64,6 +68,8 @@ class Filter:
     :ivar section: what that says.
     :ivar rules: its rules, compiled.
     :ivar action: what is done with a request that they refuse; ``None`` if nothing is.
+    :ivar profile: what requests look like; ``None`` if that is not said.
+    :ivar masks: what is never told in clear.
     :ivar call_later: the timers by which it goes on; those of the running reactor if absent.
     """
 
@@ -74,6 +80,8 @@ class Filter:
     rules: RuleSet
     action: Action | None
     needs: frozenset[str]
+    profile: Profile | None = None
+    masks: Masks = NOTHING_MASKED
     call_later: Later = call_later
 
     @classmethod
@@ -87,7 +95,8 @@ class Filter:
         if section.action not in actions:
             raise InvalidValue(f"the content filter {name} names an action that does not exist: {section.action}")
         action = actions[section.action] if section.refuses else None
-        return cls(name, section, rules, action, NEEDS if action is None else NEEDS | action.needs)
+        needs = NEEDS if action is None else NEEDS | action.needs
+        return cls(name, section, rules, action, needs, section.profile)
 
     @property
     def needs_to_refuse(self) -> frozenset[str]:
@@ -95,29 +104,63 @@ class Filter:
         return NEEDS if self.action is not None and not self.section.partial else frozenset()
 
     def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
-        """What the rules come to for a request."""
+        """What profile and rules come to for a request."""
         if exchange.request is None or MESSAGE in exchange.tags:
             return NOTHING
-        return self._judged(self.rules.judging(exchange))
+        before = NOTHING
+        if self.profile is not None and (deviations := self.profile.deviations(exchange)):
+            before = self._deviating(exchange, deviations)
+            if self.action is not None:
+                return before
+        return self._judged(exchange, self.rules.judging(exchange), before)
 
     def judge_response(self, exchange: Exchange, response: Response) -> Decision | Deferred[Decision]:
         """What they come to for the answer to it.
 
         :param response: its head, and as much of its body as is looked at.
         """
-        return self._judged(self.rules.judging_response(exchange, response))
+        return self._judged(exchange, self.rules.judging_response(exchange, response), NOTHING)
 
-    def _judged(self, judging: Iterator[Verdict | None]) -> Decision | Deferred[Decision]:
+    def _deviating(self, exchange: Exchange, deviations: Iterable[Deviation]) -> Decision:
+        """What becomes of a request that does not look as the profile says."""
+        action, hidden = self.action, Secrets.of(self.masks, exchange.request)
+        named = "" if action is None else action.name
+        tags = frozenset((*self.section.tags, *(f"cf-restrict:{each.section}" for each in deviations)))
+        reasons = tuple(
+            Reason(self.name, self.filter, hidden.text(each.where), each.what, named) for each in deviations
+        )
+        return Decision(tags if action is None else tags | taken_tags(action), reasons, action)
+
+    def _judged(
+        self, exchange: Exchange, judging: Iterator[Verdict | None], before: Decision
+    ) -> Decision | Deferred[Decision]:
+        """What the rules come to.
+
+        :param before: what has come of the profile.
+        """
         verdict = next(judging)
         if verdict is CLEAN:
-            return NOTHING
+            return before
         if verdict is not None:
-            return self.decision(verdict)
+            return self._joined(exchange, verdict, before)
         decided: Deferred[Decision] = Deferred(lambda _: judging.close())  # type: ignore[attr-defined]
-        self.call_later(0, self._go_on, judging, decided)
+        self.call_later(0, self._go_on, exchange, judging, before, decided)
         return decided
 
-    def _go_on(self, judging: Iterator[Verdict | None], decided: Deferred[Decision]) -> None:
+    def _joined(self, exchange: Exchange, verdict: Verdict, before: Decision) -> Decision:
+        if self.masks and verdict.findings:
+            hidden = Secrets.of(self.masks, exchange.request)
+            verdict = evolve(verdict, findings=tuple(map(hidden.finding, verdict.findings)))
+        decision = self.decision(verdict)
+        return decision if before is NOTHING else before | decision
+
+    def _go_on(
+        self,
+        exchange: Exchange,
+        judging: Iterator[Verdict | None],
+        before: Decision,
+        decided: Deferred[Decision],
+    ) -> None:
         if decided.called:
             return
         try:
@@ -126,12 +169,12 @@ class Filter:
             decided.errback(error)
             return
         if verdict is None:
-            self.call_later(0, self._go_on, judging, decided)
+            self.call_later(0, self._go_on, exchange, judging, before, decided)
         else:
-            decided.callback(self.decision(verdict))
+            decided.callback(self._joined(exchange, verdict, before))
 
     def decision(self, verdict: Verdict) -> Decision:
-        """A verdict as a decision."""
+        """A verdict as a decision; what is masked in it has to be masked already."""
         if not verdict.findings and not verdict.refused:
             return NOTHING
         action = self.action if verdict.refused else None
@@ -175,4 +218,5 @@ class ContentFilters:
 
     def selected(self, selection: Selection) -> Filter | None:
         """The stage of the filter that a path map names; ``None`` if it names none, or one that is not active."""
-        return self.filters.get(selection.content_filter)
+        found = self.filters.get(selection.content_filter)
+        return evolve(found, masks=selection.masks) if found is not None and selection.masks else found
