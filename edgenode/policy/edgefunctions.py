@@ -29,7 +29,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Response
 from edgenode.model.extensions import Extension
 from edgenode.model.functions import FunctionResult, OriginResponse
-from edgenode.model.settings import Choice, Extends, Reference, Seconds, Size, Word, setting
+from edgenode.model.settings import Choice, Extends, Reference, Seconds, Size, Tag, Word, setting
 from edgenode.policy.actions import Block, taken_tags
 from edgenode.policy.awaiting import settled
 from edgenode.policy.challenge import met
@@ -74,6 +74,11 @@ class EdgeFunctionSection:
         "Whether it looks at the body of the request: then as much as ``inspect-body-size`` says is held back for it, "
         "and ``uninspected`` says what becomes of a longer one.",
         False,
+    )
+    tags: tuple[Annotated[Word, Tag()], ...] = setting(
+        "Tags that it puts on and rules look for, so that ``check`` knows that something sets them; it may put on "
+        "others as well.",
+        (),
     )
     actions: tuple[Annotated[str, Reference("action")], ...] = setting("The actions that it may propose.", ())
     origins: tuple[Annotated[str, Reference("origin")], ...] = setting(

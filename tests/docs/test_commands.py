@@ -61,7 +61,7 @@ VOLATILE = (
 
 RUN = {
     "docs/embedding.rst", "docs/embedding-node.rst", "docs/embedding-pipeline.rst", "docs/embedding-protocols.rst",
-    "docs/embedding-sites.rst", "docs/explain.rst", "docs/exporters.rst", "docs/extending.rst",
+    "docs/embedding-sites.rst", "docs/edge-functions.rst", "docs/explain.rst", "docs/exporters.rst", "docs/extending.rst",
     "docs/how-do-i.rst", "docs/journal.rst", "docs/migrating-from-nginx.rst", "docs/mtls.rst", "docs/observing.rst",
     "docs/replay.rst", "docs/tutorial.rst",
 }  # fmt: skip

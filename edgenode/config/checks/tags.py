@@ -13,6 +13,7 @@ from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
 from edgenode.config.system_filters import is_system
 from edgenode.model.errors import Problem
+from edgenode.policy.edgefunctions import REQUEST_BEFORE
 from edgenode.policy.keys import Part
 from edgenode.policy.tagging import BOT, FAMILIES, HUMAN, MESSAGE
 from edgenode.policy.thresholds import Amount
@@ -134,6 +135,8 @@ def _of_filters(formulas: Formulas) -> set[str]:
     known: set[str] = {tag for _, filter in formulas.filters for tag in filter.tags}
     known.update(tag for policy in configuration.security_policies.values() for tag in policy.tags)
     known.update(tag for store in configuration.trust_stores.values() for tag in store.tags)
+    functions = configuration.edge_functions.values()
+    known.update(tag for each in functions if each.point == REQUEST_BEFORE for tag in each.tags)
     known.update(() if formulas.tokens is None else (HUMAN, BOT))
     return known
 
