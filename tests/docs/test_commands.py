@@ -37,6 +37,7 @@ ELSEWHERE = {
     r"edgenode quarantine ": "needs a running node; tests/e2e/test_quarantine.py",
     r"edgenode explain edgenode\.ini ": "a test of the reader's own configuration; tests/commands/test_explain.py",
     r"edgenode (check|explain) examples/extending/|edgenode reference quota": "needs pip; tests/extending",
+    r"export PYTHONPATH=examples/|edgenode (check|explain) examples/functions/": "tests/examples/test_functions.py",
     r"edgenode check /etc/edgenode/": "the reader's own configuration",
     r"edgenode events edgenode\.ini ": "the reader's own journal; tests/commands/test_events.py",
     r"edgenode alerts replay edgenode\.ini ": "the reader's own journal; tests/commands/test_alerts.py",
