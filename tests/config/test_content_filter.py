@@ -260,3 +260,37 @@ def test_known_rules_are_read_without_a_word(pki: PKI, name: str) -> None:
     configuration = Configuration.from_text(text(rules=name), pki.folder, {})
     assert configuration.warnings == ()
     assert len(rules(configuration.credentials.content_rules["site"].tree)) > 60
+
+
+@pytest.mark.parametrize(
+    ("keys", "further", "told"),
+    [
+        ({}, "", []),
+        ({"paranoia": "2"}, "", ["paranoia: has no effect: no rule looks at TX:paranoia_level"]),
+        ({"paranoia": "2"}, 'SecRule TX:paranoia_level "@lt 2" "id:9,phase:1,pass"', []),
+        ({"inbound-threshold": "9"}, 'SecRule TX:n "@ge %{tx.inbound_anomaly_score_threshold}" "id:9,pass"', []),
+        (
+            {"response-limit": "1k"},
+            "",
+            ["response-limit: has no effect: answers are not looked at without responses = yes"],
+        ),
+        ({"action": "monitor"}, "", ["action: lets in those whom the rules refuse, for it is of type monitor"]),
+        ({"action": "monitor", "mode": "monitoring"}, "", []),
+        ({"exclude": "2"}, "", ["rules: nobody is refused: no rule says deny, drop or redirect"]),
+    ],
+)
+def test_what_has_no_effect_is_doubted(pki: PKI, keys: dict[str, str], further: str, told: list[str]) -> None:
+    """Keys that no rule looks at, and filters that refuse nobody."""
+    (pki.folder / "own.conf").write_text(RULES + further)
+    configuration = Configuration.from_text(text(rules="own.conf", **keys), pki.folder, {})
+    found = [str(each).partition("\n")[0] for each in configuration.warnings]
+    assert found == [f"warning: [content-filter site] {each}" for each in told]
+
+
+def test_tags_of_content_filters_come_too_late_for_others(pki: PKI) -> None:
+    """A filter that looks for one is doubted, and none may set one."""
+    named = text(rules="own.conf")
+    looking = Configuration.from_text(f"{named}\n[global-filter late]\ntag = cf-rule:1\ntags = x\n", pki.folder, {})
+    assert "the tag cf-rule:1 is a content filter's, and put on only after" in str(looking.warnings)
+    with pytest.raises(ConfigurationError, match="the tag cf-rule:1 is set by the node alone"):
+        Configuration.from_text(f"{named}\n[global-filter own]\npath = ^/x\ntags = cf-rule:1\n", pki.folder, {})

@@ -30,7 +30,10 @@ _LATER: Mapping[str, tuple[str, int]] = {
 """The kinds of section whose tags come behind those of the filters: what stands before the colon in the tag of its
 name, and its place in the order."""
 
-_FAMILIES = tuple(family for family, _ in _LATER.values())
+_OF_CONTENT = ("cf-category", "cf-risk", "cf-rule")
+"""The tags of content filters, which nothing looks at: they are put on last."""
+
+_FAMILIES = (*(family for family, _ in _LATER.values()), *_OF_CONTENT)
 _WORDS = ("all", "quarantine")
 """Automatic tags without a colon."""
 
@@ -53,7 +56,10 @@ def unset_tags(formulas: Formulas) -> Iterator[Problem]:
             if tag == MESSAGE and not any(map(_judges_messages, configuration.path_maps.values())):
                 sentence = f"the tag {tag} never comes: no path map has rules see messages, with inspect-messages"
                 yield problem_at(header, leaf.evidence, sentence)
-            if tag in of_actions or tag.startswith("action:"):
+            if tag.partition(":")[0] in _OF_CONTENT:
+                sentence = f"the tag {tag} is a content filter's, and put on only after every filter has been judged"
+                yield problem_at(header, leaf.evidence, sentence)
+            elif tag in of_actions or tag.startswith("action:"):
                 sentence = f"the tag {tag} is an action's, and put on only after every filter has been judged"
                 yield problem_at(header, leaf.evidence, sentence)
             elif tag in later:
@@ -76,6 +82,9 @@ def unset_tags_in_lists(formulas: Formulas) -> Iterator[Problem]:
                 setter, at = later.get(tag, ("", 0))
                 if at >= place:
                     sentence = f"the tag {tag} is that of [{setter}], and put on only after this was judged"
+                    yield Problem(header, key, sentence, " ".join(tags), 0)
+                elif tag.partition(":")[0] in _OF_CONTENT:
+                    sentence = f"the tag {tag} is a content filter's, and put on only after this was judged"
                     yield Problem(header, key, sentence, " ".join(tags), 0)
                 elif not setter and tag not in known and not _is_automatic(tag):
                     yield Problem(header, key, f"nothing sets the tag {tag}", " ".join(tags), 0)

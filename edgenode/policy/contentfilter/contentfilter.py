@@ -5,6 +5,7 @@ Law: what the section says of thresholds and paranoia wins over what a set-up fi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from attrs import evolve, frozen
@@ -47,9 +48,17 @@ class RuleSource:
 WITHOUT_SETUP = (("crs_setup_version", "400"),)
 """What is set where a Core Rule Set has no set-up: else its rules refuse every request for that."""
 
-_PARANOIA = ("paranoia_level", "blocking_paranoia_level", "detection_paranoia_level", "executing_paranoia_level")
-_INBOUND = ("inbound_anomaly_score_threshold",)
-_OUTBOUND = ("outbound_anomaly_score_threshold",)
+VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "paranoia": (
+        "paranoia_level",
+        "blocking_paranoia_level",
+        "detection_paranoia_level",
+        "executing_paranoia_level",
+    ),
+    "inbound_threshold": ("inbound_anomaly_score_threshold",),
+    "outbound_threshold": ("outbound_anomaly_score_threshold",),
+}
+"""The names of ``TX`` that each key sets, in the Core Rule Set 3 and 4, by its attribute."""
 
 
 @frozen
@@ -165,7 +174,7 @@ class ContentFilter:
 
     def variables(self) -> tuple[tuple[str, str], ...]:
         """What its keys set before any rule runs: names of ``TX``, and their values."""
-        said = ((self.paranoia, _PARANOIA), (self.inbound_threshold, _INBOUND), (self.outbound_threshold, _OUTBOUND))
+        said = ((getattr(self, attribute), names) for attribute, names in VARIABLES.items())
         return tuple((name, str(value)) for value, names in said if value is not None for name in names)
 
     def configured(self, tree: RuleTree) -> RuleTree:

@@ -55,6 +55,11 @@ def macros(text: str) -> set[str]:
     return {found[1].upper() for found in _MACRO.finditer(text)}
 
 
+def members(text: str, collection: str) -> set[str]:
+    """The members of a collection that the macros of a text name, in lower case."""
+    return {(found[2] or "").lower() for found in _MACRO.finditer(text) if found[1].upper() == collection}
+
+
 def check_macros(text: str, at: int, *, strict: bool = True) -> None:
     """:raises InvalidValue: if a text names a variable that there is not, as in ``%{nothing}``.
 
