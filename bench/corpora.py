@@ -66,7 +66,7 @@ def libinjection(folder: pathlib.Path) -> Corpus:
             for line in file.read_bytes().splitlines():
                 text = line.strip()
                 if text and not text.startswith(b"#"):
-                    yield asked(target=b"/?q=" + quote(text, safe="%+!$'()*,/:;=?@[]\\^`{|}~<>\"-_.").encode())
+                    yield asked(target=b"/?q=" + quote(text, safe="%+!$'()*,/:;=?@-_.").encode())
 
     attacks = [*folder.glob("sqli-*.txt"), *folder.glob("xss-*.txt")]
     return Corpus("libinjection, data", arguments(attacks), arguments(folder.glob("false_positives.txt")))

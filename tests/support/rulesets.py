@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Address, Body, Connection, Exchange
+from edgenode.policy import contentfilter
 from edgenode.policy.contentfilter.collections import COLLECTIONS, Collection
 from edgenode.policy.contentfilter.findings import Verdict
 from edgenode.policy.contentfilter.parsing import parse
@@ -16,6 +17,8 @@ from edgenode.policy.contentfilter.ruleset import RuleSet
 from edgenode.proxy.listener.limits import HeadLimits
 from edgenode.proxy.listener.speakers import read_request_head
 from tests.support.modsecurity import DEBIAN_RULES, DEBIAN_SETUP, Answer, Asked
+
+BUILTIN = pathlib.Path(contentfilter.__file__).parent / "builtin"
 
 LIMITS = HeadLimits(target=256 * 1024, head=512 * 1024, headers=200)
 
@@ -57,20 +60,24 @@ class Ours:
     :ivar rules: a folder of a Core Rule Set's ``rules``.
     :ivar setup: its set-up.
     :ivar before: what stands behind the set-up, before the rules.
+    :ivar builtin: whether edgenode's own rules stand behind them.
     :ivar further: whether rules see what other servers would read, besides what the reference engine reads.
     """
 
     rules: pathlib.Path = DEBIAN_RULES
     setup: pathlib.Path = DEBIAN_SETUP
     before: str = ""
+    builtin: bool = False
     further: bool = True
 
     @cached_property
     def rule_set(self) -> RuleSet:
         """The rules, compiled."""
         sources = [("detecting", _DETECTING), (str(self.setup), self.setup.read_text()), ("before", self.before)]
-        sources += [(str(file), file.read_text()) for file in sorted(self.rules.glob("*.conf"))]
-        data = {str(file): file.read_text() for file in self.rules.glob("*.data")}
+        data = {}
+        for folder in (self.rules, BUILTIN) if self.builtin else (self.rules,):
+            sources += [(str(file), file.read_text()) for file in sorted(folder.glob("*.conf"))]
+            data |= {str(file): file.read_text() for file in folder.glob("*.data")}
         return RuleSet.of(parse(sources, data), COLLECTIONS if self.further else WITHOUT_FURTHER)
 
     def answer(self, request: Asked) -> Answer | None:
