@@ -8,7 +8,7 @@ value goes, too much is masked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -173,11 +173,11 @@ class Masks:
     def holds(self, text: bytes) -> bool:
         """Whether something that is masked seems to stand in a text."""
         text = MASKED.sub(b"", decoded(text))
-        return self._within.search(text) is not None or bool(self.patterns_in(text))
+        return self._within.search(text) is not None or any(self.patterns_in(text))
 
-    def patterns_in(self, text: bytes) -> list[bytes]:
+    def patterns_in(self, text: bytes) -> Iterator[bytes]:
         """What in a text matches a pattern."""
-        return [each for each in self._pattern.findall(text) if _is_one(each)]
+        return filter(_is_one, (each[0] for each in self._pattern.finditer(text)))
 
     def without_patterns(self, text: bytes) -> bytes:
         """A text in which what matches a pattern is masked; the name of a scheme stays."""

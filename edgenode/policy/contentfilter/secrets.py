@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -28,6 +29,9 @@ _MOST = 200
 
 _LONGEST = 16 * 1024
 """Bytes of all of them, likewise."""
+
+_BEGINNING = 1024
+"""Bytes of what was found that are looked at; of that a hundred are told."""
 
 _SHORT = 4
 """Characters: what has fewer is masked only where it stands alone, or every ``a`` would be."""
@@ -68,15 +72,19 @@ class Secrets:
         found: dict[bytes, None] = {}
         fields = set[tuple[str, bytes]]()
         nothing = request is None or (request.body in (None, NO_BODY) and not masks.touch(request))
+        length = 0
         for kind, name, value in () if nothing or request is None else _values(request):
+            if len(found) > _MOST or length > _LONGEST:  # texts are masked as a whole
+                break
             if masks.names(kind, name):
                 found[value] = None
             elif masks.holds(value):
-                found |= dict.fromkeys(masks.patterns_in(decoded(value)))
+                found |= dict.fromkeys(islice(masks.patterns_in(decoded(value)), _MOST + 1))
                 if kind != "header" or name not in _WITH_OTHERS:
                     found[value] = None
             else:
                 continue
+            length += len(value)
             fields.add((kind, folded(name)))
             if kind == "header" and name in _AUTHORIZATION:  # what follows the scheme (RFC 9110, section 11.4)
                 found[value.partition(b" ")[2].strip() or value] = None
@@ -134,14 +142,14 @@ class Secrets:
         What was found in a value that is masked, or in a text that may have one in it, such as ``REQUEST_URI``, is
         masked as a whole: it may be a part of the value, or the value transformed.
         """
-        message, matched = self.text(finding.message), finding.matched
-        hidden = self._hides(finding)
-        plain = self.masks.hash(matched) if hidden else self.masks.plain(matched)
+        message, matched = self.text(finding.message), finding.matched[:_BEGINNING]
+        hidden = self._hides(finding, matched)
+        plain = self.masks.hash(finding.matched) if hidden else self.masks.plain(matched)
         data = "" if hidden or plain != matched else self.text(finding.data)
         return evolve(finding, matched=plain, data=data, message=message, variable=self.text(finding.variable))
 
-    def _hides(self, finding: Finding) -> bool:
-        if self.masks.holds(finding.matched):
+    def _hides(self, finding: Finding, matched: bytes) -> bool:
+        if self._too_much or self.masks.holds(matched):
             return True
         if not self.values:
             return False

@@ -211,3 +211,13 @@ def test_a_word_that_is_none_is_refused_with_its_place(text: str, column: int) -
 def test_a_word_is_written_as_it_is_read(text: str) -> None:
     """Reading and writing are inverse."""
     assert str(Masked.from_text(text)) == text
+
+
+def test_of_a_long_text_that_matched_only_the_beginning_is_looked_at() -> None:
+    """What is told of it has no card number all the same."""
+    request = exchange_of("GET", "https://a.example/?q=1").request
+    found = Secrets.of(MASKS, request).finding(
+        Finding(1, variable="ARGS:q", matched=b"x " * 45 + f"{CARD},".encode() * 9999)
+    )
+    assert len(found.matched) < 2000
+    assert CARD[:8].encode() not in found.matched[:200]
