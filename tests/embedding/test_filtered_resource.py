@@ -224,6 +224,19 @@ async def test_an_action_is_carried_out(pki: PKI, path: str, agent: str, status:
     assert (status == 307) == (b"\r\nLocation: https://example.com/\r\n" in answer)
 
 
+async def test_an_event_has_no_value_that_is_masked(pki: PKI) -> None:
+    """What the configuration masks is masked in the events of a resource too, which sees it."""
+    text = f"{ini(1, FILTERS)}\n[masking]\nmask = argument.password\n"
+    inner, events = Inner(), Events()
+    resource = FilteredResource(Configuration.from_text(text, pki.folder, {}).pipeline("all"), inner, events=events)
+    async with serving(resource) as port:
+        await ask(port, get("/?password=hunter2&a=1", "open.test", close=True))
+        (event,) = await events.take()
+    assert inner.seen[0].uri == b"/?password=hunter2&a=1"
+    assert event["request"]["target"].startswith("/?password=masked-")
+    assert "hunter2" not in str(event)
+
+
 async def test_close_sends_no_byte(pki: PKI) -> None:
     """The connection is cut, with what is pipelined behind the request; the event says 444."""
     inner, events = Inner(), Events()
