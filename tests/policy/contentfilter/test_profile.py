@@ -118,6 +118,8 @@ def test_what_no_line_names_may_be_forbidden() -> None:
         "header.x-other: is none that may come",
         "argument.r: is none that may come",
     ]
+    assert told(made, "/?q=1;r=2") == ["argument.r: is none that may come"]
+    assert told(made, "/?q[a]=1&Q=2") == []
     assert told(profile(restrict="argument.* [0-9]+"), "/?a=1&b=2") == []
     assert told(profile(restrict="argument.* [0-9]+"), "/?a=1&b=x") == ["argument.b: is none that may come"]
 
