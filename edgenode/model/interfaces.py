@@ -44,6 +44,10 @@ class ResponseStage(Protocol):
         """The stage's name in reasons and timings."""
 
     @property
+    def filter(self) -> str:
+        """The name of its section, for reasons."""
+
+    @property
     def whole(self) -> bool:
         """Whether an answer is refused if its body is wanted and cannot be seen to its end."""
 

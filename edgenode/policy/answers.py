@@ -154,8 +154,9 @@ def _unseen(stage: ResponseStage, exchange: Exchange, response: OriginResponse) 
         return None
     if not stage.wants(exchange, response):
         return None
-    kind, _, section = stage.name.partition(" ")
-    reason = Reason(kind, section, "the answer's body could not be seen to its end", "", UNSEEN.name)
+    reason = Reason(
+        stage.name.partition(" ")[0], stage.filter, "the answer's body could not be seen to its end", "", UNSEEN.name
+    )
     return Decision(_UNSEEN, (reason,), UNSEEN)
 
 

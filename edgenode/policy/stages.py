@@ -19,6 +19,7 @@ from edgenode.policy.acl import ACL, ACLProfile
 from edgenode.policy.actions import EXEMPTIBLE
 from edgenode.policy.challenge import Challenges
 from edgenode.policy.challenge_tokens import Tokens
+from edgenode.policy.contentfilter.answers import AnswerFilter
 from edgenode.policy.contentfilter.contentfilter import ContentFilter
 from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
 from edgenode.policy.contentfilter.ruleset import RuleSet
@@ -275,6 +276,8 @@ def pipeline_of(
     ]
     tagging, *others = _in_order(stages, ready, own)
     others = [each for each in others if not isinstance(each, Inspection) or each.all_unseen]
+    before, after = response_stages
+    before += tuple(AnswerFilter(each) for each in chosen if isinstance(each, Filter) and each.section.responses)
     return Pipeline(
         tagging,
         tuple(others),
@@ -286,6 +289,6 @@ def pipeline_of(
         timeout,
         call_later,
         selection.masks,
-        response_stages,
+        (before, after),
         tokens,
     )

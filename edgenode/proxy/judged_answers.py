@@ -17,6 +17,7 @@ from edgenode.model.decision import Decision, Forward, Respond, Rewrite
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Headers
 from edgenode.model.functions import OriginResponse
+from edgenode.policy.actions import EXEMPTIBLE, Skip
 from edgenode.policy.answers import Answers, seen
 from edgenode.proxy.answers import MOST_DROPPED, AnsweredRequest
 from edgenode.proxy.headers import header_lines
@@ -76,6 +77,8 @@ class JudgedAnswer(AnsweredRequest):
 
     def hold(self, answers: Answers, head: ResponseHead, body: bytes, done: bool) -> None:
         """Hold an answer back until it was judged."""
+        if isinstance(self.decision.action, Skip):  # nothing behind it judges, so nor do filters judge the answer
+            self.exchange.exempt = self.exchange.exempt.union(EXEMPTIBLE)
         response = OriginResponse(head.status, head.headers, None, head.fields)
         limit = answers.wanted(self.exchange, response)
         self._held = held = Held(answers, head, limit, bytearray(body), done)

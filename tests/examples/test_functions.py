@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import pathlib
 import re
@@ -40,15 +41,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pathlib.Path]:
     sys.modules.pop("edge_functions", None)
 
 
+def example() -> Any:
+    """The module of the functions."""
+    return importlib.import_module("edge_functions")
+
+
 @pytest.fixture
 def issuer(folder: pathlib.Path) -> Any:
     """The key of the issuer of tokens, whose public part the example reads."""
-    from edge_functions import _key_set
     from joserfc.jwk import ECKey
 
     key = ECKey.generate_key("P-256", {"kid": "one"}, private=True)
     (folder / "issuer.jwks").write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
-    _key_set.cache_clear()
+    example()._key_set.cache_clear()
     return key
 
 
@@ -68,12 +73,10 @@ def test_the_example_is_right(folder: pathlib.Path, capsys: pytest.CaptureFixtur
 
 def test_only_what_is_signed_gets_to_the_partners(folder: pathlib.Path) -> None:
     """By the secret, for this method, target and body, and not long ago; the origin does not see the signature."""
-    from edge_functions import signature
-
     now = int(time.time())
 
     def header(at: int = now, secret: str = "an-example-of-a-secret", body: bytes = b"[1]") -> list[tuple[str, str]]:
-        value = signature(secret, b"%d" % at, b"POST", b"/partners/a?b", body).decode()
+        value = example().signature(secret, b"%d" % at, b"POST", b"/partners/a?b", body).decode()
         return [("X-Signature", f"t={at},v1={value}")]
 
     with asking(folder) as (client, origins):

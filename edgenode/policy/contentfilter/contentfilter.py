@@ -138,7 +138,16 @@ class ContentFilter:
         "Whether answers are looked at too, phases 3 and 4 of the rules: each is held back until they have seen it.",
         False,
     )
-    response_limit: Size = setting("How much of the body of an answer they see.", Size(128 * 1024))
+    response_limit: Size = setting(
+        "How much of the body of an answer they see, if it is text; of the content codings ``gzip`` and ``deflate`` no "
+        "more than as much is undone.",
+        Size(128 * 1024),
+    )
+    response_partial: bool = setting(
+        "Whether answers pass whose text they cannot see to its end: one that is longer, a part (206), or in another "
+        "content coding. Without it such an answer is refused with 502.",
+        False,
+    )
 
     def __attrs_post_init__(self) -> None:
         """:raises InvalidValue: if rules could see nothing of an answer, or a key has nothing to hold for."""
