@@ -134,6 +134,9 @@ def read(written: IniSection, cls: type[T], scope: Scope) -> tuple[T | None, lis
             arguments["extension"] = Extension(extending.factory, extending.keys())
         return cls(**arguments), []
     except InvalidValue as problem:
+        which = problem.which
+        if which in known and known[which].notation.secret:
+            return None, [Problem(written.header, which, problem.sentence)]
         return None, [of_whole(written, problem)]
 
 

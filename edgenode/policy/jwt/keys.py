@@ -249,8 +249,10 @@ def _class_of(raw: Any) -> Any:
 
 
 def _secret(data: bytes, identifier: str | None, alone: str | None) -> Key:
-    from joserfc.jwk import OctKey
-
+    try:
+        from joserfc.jwk import OctKey
+    except ImportError:
+        raise InvalidValue(_NEEDED) from None
     if len(data) < LEAST_SECRET:
         raise InvalidValue(f"a secret has at least {LEAST_SECRET} bytes (RFC 7518, section 3.2)")
     if data.lstrip().startswith((b"-----BEGIN", b"ssh-", b"ecdsa-")):

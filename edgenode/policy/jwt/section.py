@@ -114,15 +114,18 @@ class JWT(Sourced):
             raise InvalidValue("a token configuration has either a source of keys or a secret", which=which)
         shared = [name for name in self.algorithms if name.startswith("HS")]
         if self.secret is not None:
-            fits = secret(self.secret).algorithms
+            try:
+                fits = secret(self.secret).algorithms
+            except InvalidValue as problem:
+                raise InvalidValue(problem.sentence, which="secret") from None
             for name in self.algorithms:
                 if name not in fits:
                     raise InvalidValue(f"{name} is not for a secret of this length", which="algorithms")
         elif self.remote and shared:
             raise InvalidValue(f"{shared[0]} needs a secret, and no key that is fetched is one", which="algorithms")
         if not _LEAST_SIZE <= self.max_token_size <= _MOST_SIZE:
-            raise InvalidValue("a token has between 64 bytes and 64k", which="max_token_size")
+            raise InvalidValue("a token has between 64 bytes and 64k", which="max-token-size")
         if self.leeway > _MOST_LEEWAY:
             raise InvalidValue("clocks differ by ten minutes at most", which="leeway")
         if self.refresh_unknown < 1:
-            raise InvalidValue("a source is asked at most once a second", which="refresh_unknown")
+            raise InvalidValue("a source is asked at most once a second", which="refresh-unknown")
