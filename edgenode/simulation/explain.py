@@ -179,6 +179,9 @@ def _judged(simulator: Simulator, judged: Judged, wanted: str) -> dict[str, Any]
     if wanted:
         why = "" if asked else "mode = off" if decision.mode == "off" else "a stage has failed, or decided before"
         told["filter"] = filter_told(configuration, wanted, traces.get(wanted), why)
+    tokens = _tokens(exchange)
+    if tokens:
+        told["tokens"] = tokens
     told["stages"] = list(stages_told(pipeline, decision))
     before = frozenset(each["tag"] for each in told["tags"] if each["from"] not in (*BEHIND.values(), "action"))
     told["counted"] = list(counted(configuration, path_map.name, exchange, decision, simulator.state, before))
@@ -192,6 +195,13 @@ def _judged(simulator: Simulator, judged: Judged, wanted: str) -> dict[str, Any]
     told["agrees"] = agrees(traces, decision)
     told["timings"] = {stage: round(microseconds) for stage, microseconds in decision.timings}
     return told
+
+
+def _tokens(exchange: Exchange) -> dict[str, str]:
+    """What was found out about the token of a request, by token configuration: never more than whether it is valid."""
+    judge = exchange.tokens
+    verdicts = {} if judge is None else {name: judge.judge(name, exchange) for name in judge.names}
+    return {name: "valid" if each.valid else f"not valid: {each.reason}" for name, each in verdicts.items()}
 
 
 def _ended(judged: Judged, handshake_group: ServedGroup, size: int) -> dict[str, Any]:

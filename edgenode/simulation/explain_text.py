@@ -38,6 +38,9 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     if "tags" in told:
         yield from ("", "tags")
         yield from _table((each["tag"], f"{each['from']} {each['name']}".rstrip()) for each in told["tags"])
+        if "tokens" in told:
+            yield from ("", "tokens")
+            yield from _table((f"jwt {name}", verdict) for name, verdict in told["tokens"].items())
         yield from _stage_lines(told)
         yield from _filter_lines(told) if "filter" not in told else ()
         yield from _counted_lines(told)

@@ -23,6 +23,7 @@ from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, 
 from edgenode.net.deadlines import Deadlines
 from edgenode.node.assembly import Assembly
 from edgenode.observe.event_log import EventLog
+from edgenode.policy.jwt.tokens import KeysWanted
 from edgenode.proxy.judging import TOO_LARGE, JudgedRequest
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.context import ListenerContext
@@ -106,7 +107,7 @@ class Simulator:
         """
         clock: Any = Clock()
         state = HeardState()
-        configuration = evolve(overheard(configuration), state=state)
+        configuration = evolve(overheard(configuration), state=state, wanted=KeysWanted())
         assembly, events = Assembly.of(configuration, clock, Deadlines(clock)), EventLog(None, clock)
         return cls(configuration, state, {name: assembly.context(name, events) for name in configuration.listeners})
 
