@@ -118,7 +118,7 @@ async def test_keys_are_rotated_while_requests_run(
     """A token that names an unknown key has the source asked; no request with a good token fails meanwhile."""
     async with started(pki, origin, fetched(server, refresh_unknown="1s")) as node:
         await until(lambda: node.service.configuration.contents.keys)
-        old, new, ended = token(OLD), token(NEW), []
+        old, new, ended = token(OLD), token(NEW), list[bool]()
 
         def load() -> set[int]:
             found = set()
@@ -262,8 +262,8 @@ async def test_keys_stand_in_several_forms(pki: PKI, origin: Origin, form: str) 
 def test_what_cannot_be_meant_is_an_error(pki: PKI, section: dict[str, str | None], sentence: str) -> None:
     """Each with the section; no sentence has anything of a secret."""
     (pki.folder / "keys.json").write_bytes(jwks(OLD))
-    changes = rules("file:keys.json")
-    changes["jwt shop"] = {**changes["jwt shop"], **section}  # type: ignore[dict-item]
+    good = rules("file:keys.json")
+    changes = {**good, "jwt shop": {**good["jwt shop"], **section}}
     with pytest.raises(ConfigurationError) as caught:
         Configuration.from_text(ini(1, changes), pki.folder, {})
     assert any(str(problem).startswith("[jwt shop]") and sentence in str(problem) for problem in caught.value.problems)
