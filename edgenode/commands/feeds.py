@@ -31,7 +31,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     update = commands.add_parser("update", help="ask the sources now")
     update.add_argument("file", metavar="FILE", help="the configuration file")
-    names = "of the lists and filters, also of those switched off; without any all that are in use"
+    names = "of lists, filters and token configurations, also switched off; without any all that are in use"
     update.add_argument("names", metavar="NAME", nargs="*", help=names)
     update.add_argument("--shrink", action="store_true", help="accept a content however much of it is gone")
     shown = commands.add_parser("list", help="list what a running node uses, from where, and how old it is")
@@ -55,7 +55,7 @@ def main(options: argparse.Namespace) -> int:
     headers = {header: header.partition(" ")[2] for header in remote(configuration)}
     unknown = [name for name in options.names if name not in headers.values()]
     for name in unknown:
-        sentence = f"no list or filter of this name has an https source{suggestion(name, headers.values())}"
+        sentence = f"no section of this name has an https source{suggestion(name, headers.values())}"
         print(f"{name}: {sentence}", file=sys.stderr)
     if unknown:
         return 1

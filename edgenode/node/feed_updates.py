@@ -6,6 +6,7 @@ source asked sooner: when it was asked last is known from the folder ``state``.
 
 from __future__ import annotations
 
+import math
 import pathlib
 import random
 import time
@@ -304,7 +305,8 @@ class FeedUpdates:
         """
         woken: Deferred[None] = Deferred()
         timer = self._fetcher.reactor.callLater(seconds, woken.callback, None)
-        self._asleep[header] = woken, asked
+        section = remote(self._running()).get(header)
+        self._asleep[header] = woken, asked + section.refresh_unknown if isinstance(section, JWT) else math.inf
         try:
             await woken
         finally:
@@ -315,9 +317,8 @@ class FeedUpdates:
     def _want(self, header: str) -> None:
         """Ask a source soon, for a token names a key that is not there; who makes such tokens up has no say in how
         often that is."""
-        section = remote(self._running()).get(header)
-        woken, asked = self._asleep.get(header, (None, 0.0))
-        if woken is None or not isinstance(section, JWT) or time.time() < asked + section.refresh_unknown:
+        woken, not_before = self._asleep.get(header, (None, 0.0))
+        if woken is None or time.time() < not_before:
             return
         del self._asleep[header]
         self._fetcher.reactor.callLater(0, _wake, woken)

@@ -778,7 +778,7 @@ async def test_the_command_says_what_it_does_not_know(pki: PKI, server: Origin) 
     """A name of no feed, and a configuration that cannot be used."""
     done = await in_thread(command, pki, fed(server), "update", "bat")
     assert done.returncode == 1
-    assert done.stderr == 'bat: no list or filter of this name has an https source; did you mean "bad"?\n'
+    assert done.stderr == 'bat: no section of this name has an https source; did you mean "bad"?\n'
     done = await in_thread(command, pki, {**fed(server), "edge": {}}, "update")
     assert done.returncode == 1
     assert "needs [edge] state" in done.stderr

@@ -291,6 +291,31 @@ def test_a_rule_names_a_token_configuration_that_is_there(pki: PKI, key: str, va
     assert problem.sentence == 'there is no [jwt shopp]; did you mean "shop"?'
 
 
+@pytest.mark.parametrize("key", ["claim.shopp.sub", "jwt.shopp"])
+def test_what_is_counted_names_a_token_configuration_that_is_there(pki: PKI, key: str) -> None:
+    """A limit on the claims of nobody would limit nobody."""
+    (pki.folder / "keys.json").write_bytes(jwks(OLD))
+    limits = {"limit": "10 per 1m", "key": key}
+    with pytest.raises(ConfigurationError, match=r'there is no \[jwt shopp\]; did you mean "shop"\?'):
+        Configuration.from_text(ini(1, {**rules("file:keys.json"), "rate-limit each": limits}), pki.folder, {})
+
+
+async def test_whose_a_token_is_is_counted_and_told_to_the_origin(pki: PKI, origin: Origin) -> None:
+    """A rate limit counts by a claim, and a header of an action has one."""
+    (pki.folder / "keys.json").write_bytes(jwks(OLD))
+    changes = rules("file:keys.json")
+    changes = {
+        **changes,
+        "rate-limit each": {"limit": "2 per 1h", "key": "claim.shop.sub"},
+        "path-map all": {"origin": "origin", "rate-limits": "each"},
+        "action tell": {"type": "monitor", "headers": 'x-user: ${http.request.jwt.claims.sub["shop"][0]}'},
+        "global-filter tell": {"action": "tell", "jwt.shop": "yes"},
+    }
+    async with started(pki, origin, changes) as node:
+        assert await statuses(node, token(OLD), token(OLD), token(OLD)) == [200, 200, 429]
+    assert b"x-user: alice" in origin.requests[0].lower()
+
+
 def test_a_path_map_cannot_look_at_a_token(pki: PKI) -> None:
     """It is chosen before a token is verified."""
     (pki.folder / "keys.json").write_bytes(jwks(OLD))

@@ -13,11 +13,13 @@ from edgenode.config.compiled_rules import Formulas
 from edgenode.config.data import Sections
 from edgenode.config.notation import suggestion
 from edgenode.model.errors import InvalidValue, Problem
+from edgenode.policy.keys import Part
 from edgenode.rules.categories import value_of
 from edgenode.rules.language.nodes import FieldValue, Index, Node, walk
 
 _FIELDS = ("http.request.jwt.", "edge.jwt.")
 _CLAIMS = "edge.jwt.claims"
+_CATEGORIES = ("claim", "jwt")
 
 
 def token_configurations(configuration: Sections) -> Iterator[Problem]:
@@ -49,6 +51,18 @@ def unknown_token_configurations(formulas: Formulas) -> Iterator[Problem]:
                 if name not in known:
                     problem = InvalidValue(f"there is no [jwt {name}]{suggestion(name, known)}", column)
                     yield schema.located(header, "expression", section.expression.text, problem, whole=True)
+    for header, section in configuration.written():
+        for key, (_, value) in schema.values_of(section).items():
+            for part in value if isinstance(value, tuple) else (value,):
+                name = _counted(part) if isinstance(part, Part) else None
+                if name is not None and name not in known:
+                    yield Problem(header, key, f"there is no [jwt {name}]{suggestion(name, known)}")
+
+
+def _counted(part: Part) -> str | None:
+    """The token configuration that a word of a key names, if it names one."""
+    category, _, name = part.word.partition(".")
+    return name.partition(".")[0] if category in _CATEGORIES else None
 
 
 def _named(root: Node) -> Iterator[tuple[str, int]]:

@@ -20,6 +20,10 @@ from edgenode.policy.jwt.keys import Key, Twice, decoded, single
 _MOST_UNNAMED = 4
 """Keys that are tried for a token that names none."""
 
+_MOST_IN_HEADER = 32
+_MOST_IN_PAYLOAD = 512
+"""Objects and lists, or what looks like the beginning of one."""
+
 _TEXTS = ("iss", "sub", "jti")
 _TIMES = ("exp", "nbf", "iat")
 _FORBIDDEN: Mapping[str, str] = {
@@ -68,7 +72,7 @@ def verdict(token: bytes, keys: Sequence[Key], demands: Demands, now: float) -> 
     """
     try:
         text = _signed(token, keys, demands)
-        claims = _object(text, "its payload")
+        claims = _object(text, "its payload", _MOST_IN_PAYLOAD)
         _check(claims, demands, now)
     except _Invalid as problem:
         return TokenVerdict(True, reason=str(problem))
@@ -89,7 +93,7 @@ def _signed(token: bytes, keys: Sequence[Key], demands: Demands) -> bytes:
         raise _Invalid("it is not signed")
     if head is None or payload is None or signature is None:
         raise _Invalid("a part of it is not in Base64 for URLs, without padding")
-    header = _object(head, "its header")
+    header = _object(head, "its header", _MOST_IN_HEADER)
     algorithm = _header(header, demands)
     signed = token[: len(parts[0]) + 1 + len(parts[1])]
     candidates = _candidates(keys, header.get("kid"), algorithm)
@@ -138,8 +142,13 @@ def _candidates(keys: Sequence[Key], identifier: str | None, algorithm: str) -> 
     return found
 
 
-def _object(data: bytes, what: str) -> dict[str, Any]:
-    """An object of JSON (RFC 8259), in which no name stands twice."""
+def _object(data: bytes, what: str, most: int) -> dict[str, Any]:
+    """An object of JSON (RFC 8259), in which no name stands twice.
+
+    :param most: how many objects and lists may be in it: whoever sends it has it nested until it takes long.
+    """
+    if data.count(b"[") + data.count(b"{") > most:
+        raise _Invalid(f"there is too much in {what}")
     try:
         found = json.loads(data.decode("utf-8"), object_pairs_hook=single, parse_constant=_no_number)
     except Twice:

@@ -270,6 +270,7 @@ def test_a_name_that_stands_twice_is_the_end() -> None:
     refused(signed({"alg": "RS256", "kid": "rsa"}, twice), because="stands twice in its payload")
     deep = json.dumps({**CLAIMS, "a": [{"b": 0}]}).replace('"b": 0', '"b": 0, "b": 1').encode()
     refused(signed({"alg": "RS256", "kid": "rsa"}, deep), because="stands twice")
+    refused(signed({"alg": "RS256", "kid": "rsa", "x": [[]] * 40}, CLAIMS), because="too much in its header")
     refused(signed(b'{"alg": "none", "alg": "RS256", "kid": "rsa"}', CLAIMS), because="stands twice in its header")
 
 
