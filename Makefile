@@ -11,8 +11,8 @@
 #   make fuzz    run the fuzz targets of tests/fuzz, each for a minute; make fuzz SECONDS=600 for ten
 #   make soak    ten minutes of all that clients do, good and bad; make soak SECONDS=60 for one
 #   make etc/pki certificates for the example, etc/edgenode.ini; run and test make them too; make examples/pki,
-#                examples/how-do-i/pki, examples/functions/pki, examples/limits/pki, examples/observe/pki,
-#                examples/protocols/pki and examples/migrating/certs those of the other examples
+#                examples/content-filter/pki, examples/how-do-i/pki, examples/functions/pki, examples/limits/pki,
+#                examples/observe/pki, examples/protocols/pki and examples/migrating/certs those of the other examples
 #   make clean   forget the virtual environment and everything that was built
 
 PYTHON ?= python3
@@ -46,8 +46,9 @@ examples/protocols/pki: INI := examples/protocols/edgenode.ini
 examples/limits/pki: INI := examples/limits/response-rules.ini
 examples/functions/pki: INI := examples/functions/functions.ini
 examples/observe/pki: INI := examples/observe/edgenode.ini
+examples/content-filter/pki: INI := examples/content-filter/edgenode.ini
 examples/migrating/certs: INI := examples/migrating/from-nginx.ini
-etc/pki examples/pki examples/how-do-i/pki examples/limits/pki examples/functions/pki examples/observe/pki examples/protocols/pki examples/migrating/certs: | $(VENV)/.installed
+etc/pki examples/pki examples/content-filter/pki examples/how-do-i/pki examples/limits/pki examples/functions/pki examples/observe/pki examples/protocols/pki examples/migrating/certs: | $(VENV)/.installed
 	@sed -n 's|^#   $$ python |$(BIN)/python |p' $(INI) | sh -e >/dev/null || { rm -rf $@; exit 1; }
 
 # What an earlier build has left in build/lib would be in the wheel, too.

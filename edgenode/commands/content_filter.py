@@ -26,6 +26,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     test.add_argument("--threshold", type=_threshold, metavar="SCORE", help="the score from which on it is refused")
     test.add_argument("--setup", metavar="FILE", help="the set-up of the Core Rule Set")
     test.add_argument("--exclude", action="append", default=[], metavar="LINE", help="as in [content-filter]; repeats")
+    test.add_argument("--from", dest="peer", default="192.0.2.7", metavar="IP", help="the address that it comes from")
     test.add_argument("--at", metavar="TIME", help="when: 2026-11-21T12:00:00Z, or seconds since 1970")
     test.add_argument("--json", action="store_true", help="as JSON; curl's --json is -H and -d")
     curl.add_options(test)
@@ -41,7 +42,7 @@ def main(options: argparse.Namespace) -> int:
     """Ask rules: 0 if they let the request through, 4 if they refuse it, 1 if something cannot be used."""
     rules = rule_set(section_of(options.rules, options.paranoia, options.threshold, options.setup), options.exclude)
     try:
-        verdict = rules.judge(exchange_of(curl.request_of(options), curl.moment(options.at)))
+        verdict = rules.judge(exchange_of(curl.request_of(options), curl.moment(options.at), options.peer))
     except InvalidRequest as error:
         print(printable(str(error)), file=sys.stderr)
         return 1

@@ -19,6 +19,9 @@ _NEARLY = 10
 _MOST_VALUES = 50
 """Values that are shown to people of each part of the filter that they ask about."""
 
+_RULE_SETS = "content-filter"
+"""The stage whose reasons are rules of a content filter."""
+
 _LEFT, _RIGHT = "«", "»"
 
 
@@ -42,6 +45,7 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
             yield from ("", "tokens")
             yield from _table((f"jwt {name}", verdict) for name, verdict in told["tokens"].items())
         yield from _stage_lines(told)
+        yield from _rule_set_lines(told)
         yield from _filter_lines(told) if "filter" not in told else ()
         yield from _counted_lines(told)
         yield from _acl_lines(told)
@@ -85,8 +89,21 @@ def _stage_lines(told: Mapping[str, Any]) -> Iterator[str]:
         yield from _table((each["stage"], _said(each)) for each in told["stages"])
 
 
+def _rule_set_lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """The rules of a content filter that matched, each with its score, where it matched, and what."""
+    for stage in told["stages"]:
+        if stage["stage"] == _RULE_SETS and stage["reasons"]:
+            yield from ("", f"rules of the content filter {stage['reasons'][0]['filter']} that matched")
+            rows = ((printable(each["entry"]), printable(each["annotation"])) for each in stage["reasons"])
+            yield from _table(rows)
+
+
 def _said(told: Mapping[str, Any]) -> str:
     reasons, action = told["reasons"], told.get("action")
+    if told["stage"] == _RULE_SETS and reasons:  # each of them has a line of its own
+        number = f"{len(reasons)} rule{'' if len(reasons) == 1 else 's'} matched"
+        taken = next((each["action"] for each in reasons if each["action"]), "")
+        return f"{told['became']}  {reasons[0]['filter']}: {number}{_behind(' -> ', taken)}"
     why = [
         printable(
             f"{each['filter']}{': ' if each['filter'] else ''}{each['entry']}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -116,6 +117,7 @@ class Proposal:
     :ivar besides: events that would no longer be refused though other rules matched, or though they were not chosen.
     :ivar path_maps: the path maps of all of them.
     :ivar example: one of the events that it silences.
+    :ivar other: one of those besides.
     """
 
     line: Line
@@ -124,6 +126,7 @@ class Proposal:
     besides: int
     path_maps: tuple[str, ...]
     example: Mapping[str, str]
+    other: Mapping[str, str]
 
 
 @frozen
@@ -178,16 +181,22 @@ class Tuning:
     def proposals(self, name: str, at_least: int) -> list[Proposal]:
         """The lines for a filter, those that silence most first.
 
-        :param at_least: how many chosen events have to be alike for a line.
+        :param at_least: in how many chosen events a rule has to have matched in a place for a line.
         """
         kinds, scoring = self.refused.get(name, {}), self.scorings[name]
-        often = [each for each in kinds if each.chosen and kinds[each].events >= at_least]
+        seen: Counter[Line] = Counter()
+        for kind, count in kinds.items():
+            seen.update({each.line: count.events for each in kind.fired if kind.chosen})
         lines: list[Line] = []
-        for kind in sorted(often, key=lambda each: (len(each.fired), -kinds[each].events, each.fired)):
-            lines += _needed(kind, lines, scoring)
+        passing: list[Kind] = []
+        for kind in sorted(kinds, key=lambda each: (len(each.fired), -kinds[each].events, each.fired)):
+            needed = list(_needed(kind, lines, scoring)) if kind.chosen else []
+            if kind.chosen and all(seen[each] >= at_least for each in needed):
+                lines += needed
+                passing.append(kind)
         for line in lines[::-1]:  # what later ones have made needless
             without = [each for each in lines if each != line]
-            lines = without if all(_passes(each, without, scoring) for each in often) else lines
+            lines = without if all(_passes(each, without, scoring) for each in passing) else lines
         found = [_proposal(each, lines, kinds, scoring) for each in lines]
         return sorted(found, key=lambda each: (-each.silences, each.besides, each.line))
 
@@ -268,6 +277,7 @@ def _proposal(line: Line, lines: Collection[Line], kinds: Mapping[Kind, Count], 
     clients: set[str] = set()
     path_maps: dict[str, None] = {}
     example: Mapping[str, str] = {}
+    other: Mapping[str, str] = {}
     for kind, count in kinds.items():
         if not _passes(kind, lines, scoring) or _passes(kind, without, scoring):
             continue
@@ -278,7 +288,8 @@ def _proposal(line: Line, lines: Collection[Line], kinds: Mapping[Kind, Count], 
             example = example or count.example
         else:
             besides += count.events
-    return Proposal(line, silences, len(clients), besides, tuple(path_maps), example)
+            other = other or count.example
+    return Proposal(line, silences, len(clients), besides, tuple(path_maps), example, other)
 
 
 def _wider(lines: Collection[Line], scoring: Scoring) -> Iterator[Line]:

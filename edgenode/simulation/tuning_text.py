@@ -31,7 +31,7 @@ def told(tuning: Tuning, at_least: int) -> dict[str, Any]:
 
 def _proposal(each: Proposal) -> dict[str, Any]:
     return {"line": str(each.line)} | {
-        name: getattr(each, name) for name in ("silences", "clients", "besides", "path_maps", "example")
+        name: getattr(each, name) for name in ("silences", "clients", "besides", "path_maps", "example", "other")
     }
 
 
@@ -57,7 +57,7 @@ def lines(found: Mapping[str, Any], sections: Mapping[str, ContentFilter]) -> It
             yield f"# {_comment(line)}"
             yield f"    {line['line']}"
         for line in each["wider"]:
-            yield f"# wider, in the place of several: {line['line']}: {_comment(line)}"
+            yield f"# Wider, in the place of several: {line['line']}: {_comment(line)}"
         yield from _elsewhere(name, each)
 
 
@@ -66,17 +66,19 @@ def _events(number: int) -> str:
 
 
 def _besides(each: Mapping[str, Any]) -> str:
-    return f", and {each['besides']:,} besides" if each["besides"] else ", and no other"
+    return f"; and {each['besides']:,} besides" if each["besides"] else "; and no other"
 
 
 def _comment(line: Mapping[str, Any]) -> str:
     clients = f"{line['clients']:,} client{'' if line['clients'] == 1 else 's'}"
-    words = f"{_events(line['silences'])} of {clients}{_besides(line)}"
-    example = line["example"]
-    if not example:
-        return words
+    other = f": {_request(line['other'])}" if line["other"] else ""
+    example = f": {_request(line['example'])}" if line["example"] else ""
+    return f"{_events(line['silences'])} of {clients}{example}{_besides(line)}{other}"
+
+
+def _request(example: Mapping[str, str]) -> str:
     request = printable(f"{example['method']} {example['authority']}{example['target']}")
-    return f"{words}; {request if len(request) <= _LONGEST else f'{request[:_LONGEST]}…'}"
+    return f"{request if len(request) <= _LONGEST else f'{request[:_LONGEST]}…'} from {printable(example['client'])}"
 
 
 def _elsewhere(name: str, each: Mapping[str, Any]) -> Iterator[str]:

@@ -61,10 +61,11 @@ VOLATILE = (
 
 
 RUN = {
-    "docs/embedding.rst", "docs/embedding-node.rst", "docs/embedding-pipeline.rst", "docs/embedding-protocols.rst",
-    "docs/embedding-sites.rst", "docs/edge-functions.rst", "docs/explain.rst", "docs/exporters.rst", "docs/extending.rst",
-    "docs/how-do-i.rst", "docs/journal.rst", "docs/migrating-from-nginx.rst", "docs/mtls.rst", "docs/observing.rst",
-    "docs/replay.rst", "docs/tutorial.rst",
+    "docs/edge-functions.rst", "docs/embedding-node.rst", "docs/embedding-pipeline.rst",
+    "docs/embedding-protocols.rst", "docs/embedding-sites.rst", "docs/embedding.rst", "docs/explain.rst",
+    "docs/exporters.rst", "docs/extending.rst", "docs/how-do-i.rst", "docs/journal.rst",
+    "docs/migrating-from-nginx.rst", "docs/mtls.rst", "docs/observing.rst", "docs/replay.rst", "docs/tuning.rst",
+    "docs/tutorial.rst",
 }  # fmt: skip
 """The pages with commands that are run, besides README."""
 
@@ -95,7 +96,7 @@ def commands(page: str) -> Iterator[Command]:
         if match[1] is None:
             yield Command(re.sub(r"\s+# .*", "", match[2].strip()), [])
         else:
-            for each in re.split(r"^[$#] ", textwrap.dedent(match[1]), flags=re.MULTILINE)[1:]:
+            for each in re.split(r"^(?:\$|#(?= [a-z])) ", textwrap.dedent(match[1]), flags=re.MULTILINE)[1:]:
                 line, _, shown = each.partition("\n")
                 yield Command(line, shown.strip("\n").splitlines())
 
