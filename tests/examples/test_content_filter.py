@@ -45,7 +45,7 @@ def test_every_request_becomes_what_stands_there(file: str, blocked: set[str], f
 
 @pytest.mark.deadline(120)
 def test_the_events_are_those_of_the_requests(folder: pathlib.Path) -> None:
-    """The recorded events say of each request what the node says of it: ``tests.support.filtered_examples`` writes them."""
+    """The recorded events say of each request what the node says of it; ``filtered_examples`` writes them."""
     recorded = (folder / "events.jsonl").read_text().splitlines()
     again = list(events(Configuration.load(folder / "edgenode.ini")))
     assert list(map(reasons, recorded)) == list(map(reasons, again))

@@ -38,7 +38,7 @@ class Example:
     """A request.
 
     :ivar place: file and line.
-    :ivar word: ``pass``, ``block``, or of what is blocked until the filter is tuned ``false``, and ``lost`` for attacks.
+    :ivar word: ``pass``, ``block``, or of what is blocked until it is tuned ``false``, and ``lost`` for attacks.
     :ivar words: options of ``edgenode explain``, behind the file.
     """
 
