@@ -294,3 +294,34 @@ def test_tags_of_content_filters_come_too_late_for_others(pki: PKI) -> None:
     assert "the tag cf-rule:1 is a content filter's, and put on only after" in str(looking.warnings)
     with pytest.raises(ConfigurationError, match="the tag cf-rule:1 is set by the node alone"):
         Configuration.from_text(f"{named}\n[global-filter own]\npath = ^/x\ntags = cf-rule:1\n", pki.folder, {})
+
+
+def test_limits_of_bodies_are_keys(pki: PKI) -> None:
+    """Each is written as it stands in the documentation."""
+    keys = {
+        "content_types": "application/json image/*",
+        "body_depth": "16",
+        "max_file_size": "100k",
+        "file_names": r"(?i)[\w-]+\.(png|jpe?g)",
+        "graphql_introspection": "no",
+    }
+    section = Configuration.from_text(text(rules="own.conf", **keys), pki.folder, {}).content_filters["site"]
+    assert section.limits.depth == 16
+    assert section.limits.file_size == 100 * 1024
+    assert section.limits.introspection is False
+    assert [str(each) for each in section.limits.types] == ["application/json", "image/*"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("content_types", "application/json json", "expected a media type"),
+        ("body_depth", "0", "from 1 to 64"),
+        ("body_depth", "65", "from 1 to 64"),
+        ("file_names", "(png", "missing )"),
+        ("graphql_introspection", "perhaps", "yes or no"),
+    ],
+)
+def test_a_limit_that_is_none_is_told(pki: PKI, key: str, value: str, sentence: str) -> None:
+    """With its key and what is right."""
+    assert sentence in told(pki, rules="own.conf", **{key: value})

@@ -234,7 +234,7 @@ def of_cookies(request: Request) -> Pairs:
     """Every cookie, as it was received."""
     found: list[tuple[bytes, bytes]] = []
     for written in request.fields.get(b"cookie", ()):
-        parts = [part.partition(b"=") for part in written.rstrip(_SPACES).split(b";")]
+        parts = [part.partition(b"=") for part in written.removesuffix(b";").rstrip(_SPACES).split(b";")]
         found += [(name, value) for given, _, value in parts if (name := given.lstrip(_SPACES))]
     return tuple(found)
 

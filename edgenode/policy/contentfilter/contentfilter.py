@@ -12,11 +12,14 @@ from attrs import evolve, frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Between, Choice, File, Folder, Reference, Size, Tag, Word, setting
+from edgenode.policy.contentfilter.bodies import BodyLimits, FileNames, MediaRange
 from edgenode.policy.contentfilter.directives import Rule, RuleTree
 from edgenode.policy.contentfilter.exclusions import Exclusion
 from edgenode.policy.contentfilter.fieldnames import ANY, FieldName
 from edgenode.policy.contentfilter.masked import Masked
 from edgenode.policy.contentfilter.profile import MaximalCount, MaximalName, MaximalValue, Profile, Restriction
+from edgenode.rules.views.flattening import MOST_DEEP, MOST_VALUES
+from edgenode.rules.views.multipart import MOST_PARTS
 
 BUILTIN = "builtin"
 """What stands for the rules that come with edgenode."""
@@ -117,6 +120,35 @@ class ContentFilter:
         "expression, it lets in no others.",
         (),
     )
+    content_types: tuple[MediaRange, ...] = setting(
+        "The media types of bodies that may come: ``application/json multipart/form-data image/*``; one of another "
+        "type, or of none, is refused before any rule is asked, as by the further keys up to "
+        "``graphql-introspection``. Without the key all may come.",
+        (),
+    )
+    body_depth: Annotated[int, Between(1, MOST_DEEP)] | None = setting(
+        "In how many objects, arrays or elements of JSON or XML something may stand.", None
+    )
+    body_values: Annotated[int, Between(1, MOST_VALUES)] | None = setting(
+        "How many values, objects and arrays there may be in JSON, or elements and attributes in XML.", None
+    )
+    max_files: Annotated[int, Between(0, MOST_PARTS)] | None = setting(
+        "How many files there may be in a multipart body.", None
+    )
+    max_file_size: Size | None = setting("How large each of them may be.", None)
+    file_types: tuple[MediaRange, ...] = setting(
+        "The media types that they may have, by what is said of them and by how they begin.", ()
+    )
+    file_names: FileNames | None = setting(
+        "What their names have to match, all of each: ``(?i)[\\w-]+\\.(png|jpe?g|pdf)``.", None
+    )
+    graphql_depth: Annotated[int, Between(1, MOST_DEEP)] | None = setting(
+        "In how many selections a field of GraphQL may stand, with fragments where they are spread.", None
+    )
+    graphql_aliases: Annotated[int, Between(0, MOST_VALUES)] | None = setting(
+        "How many fields of GraphQL may have an alias, in all operations of a request together.", None
+    )
+    graphql_introspection: bool = setting("Whether a query of GraphQL may ask for the schema.", True)
     ignore: tuple[FieldName, ...] = setting(
         "What no rule looks at: ``argument.comment, cookie.prefs``; the keys above hold for it all the same.", ()
     )
@@ -170,6 +202,22 @@ class ContentFilter:
     def profile(self) -> Profile | None:
         """What its requests look like; ``None`` if that is not said."""
         return Profile.of(self.max_count, self.max_name, self.max_value, self.restrict)
+
+    @property
+    def limits(self) -> BodyLimits:
+        """What bodies may be."""
+        return BodyLimits(
+            self.content_types,
+            self.body_depth,
+            self.body_values,
+            self.max_files,
+            self.max_file_size,
+            self.file_types,
+            self.file_names,
+            self.graphql_depth,
+            self.graphql_aliases,
+            self.graphql_introspection,
+        )
 
     @property
     def proposes(self) -> tuple[str, ...]:

@@ -145,6 +145,7 @@ FORM = b"application/x-www-form-urlencoded"
 
 
 @given(targets, st.none() | cookies.map(b";".join), st.sampled_from((b"GET", b"get", b"PROPFIND")))
+@example(b"/", b" e=f=g ;", b"GET")
 def test_the_head_is_that_of_modsecurity(
     reference: Callable[[Exchange], dict[str, Members]], target: bytes, cookie: bytes | None, method: bytes
 ) -> None:
@@ -324,3 +325,24 @@ def test_answers_have_variables_too() -> None:
     assert read["RESPONSE_BODY"] == ((b"", b"gone"),)
     assert read["RESPONSE_CONTENT_TYPE"] == ((b"", b"text/html"),)
     assert read["RESPONSE_HEADERS"] == response.headers
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'<!DOCTYPE a [<!ENTITY b "x"><!ENTITY c "&b;&b;">]><a>&c;</a>',
+        b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>',
+        b'<!DOCTYPE a [<!ENTITY % b SYSTEM "http://b.example/">%b;]><a/>',
+        b'<!DOCTYPE a [<!ENTITY b PUBLIC "b" "http://b.example/">]><a c="&b;"/>',
+        b'<!DOCTYPE a SYSTEM "http://b.example/"><a/>',
+        b'<?xml version="1.0" encoding="utf-16"?><!DOCTYPE a [<!ENTITY b "x">]><a>&b;</a>'.decode().encode("utf-16"),
+    ],
+)
+def test_what_defusedxml_refuses_is_not_read(body: bytes) -> None:
+    """No entity of a document's own is expanded, nothing is asked for, and the body counts as one that is none."""
+    defused = pytest.importorskip("defusedxml.ElementTree")
+    with pytest.raises(ValueError, match="Forbidden"):
+        defused.fromstring(body, forbid_dtd=True)
+    exchange = typed(b"text/xml", body)
+    assert values(exchange, "XML") == []
+    assert values(exchange, "REQBODY_ERROR") == [b"1"]
