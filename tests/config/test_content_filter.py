@@ -306,6 +306,7 @@ def test_limits_of_bodies_are_keys(pki: PKI) -> None:
         "graphql_introspection": "no",
     }
     section = Configuration.from_text(text(rules="own.conf", **keys), pki.folder, {}).content_filters["site"]
+    assert section.limits is not None
     assert section.limits.depth == 16
     assert section.limits.file_size == 100 * 1024
     assert section.limits.introspection is False

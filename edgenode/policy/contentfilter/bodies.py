@@ -28,9 +28,6 @@ from edgenode.rules.views.multipart import Part
 from edgenode.rules.views.parameters import first_word
 from edgenode.rules.views.view import view
 
-NEEDS = frozenset(("body", "structures"))
-"""What limits look at besides the head of a request."""
-
 _MOST_TOLD = 16
 _RANGE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/(?:\*|[a-z0-9][a-z0-9!#$&^_.+-]{0,126})")
 _QUOTED = re.compile(rb'"[^"]*"')
@@ -110,17 +107,10 @@ class BodyLimits:
     graphql_aliases: int | None = None
     introspection: bool = True
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """What is looked at besides the head of a request."""
-        return NEEDS if self != BodyLimits(self.types) else frozenset()
-
     def deviations(self, exchange: Exchange) -> tuple[Deviation, ...]:
         """What of a body is beyond them; of very much only the beginning. No value is told."""
         request = exchange.request
-        if request is None or self == _NONE:
-            return ()
-        return tuple(islice(self._deviations(request), _MOST_TOLD))
+        return () if request is None else tuple(islice(self._deviations(request), _MOST_TOLD))
 
     def _deviations(self, request: Request) -> Iterator[Deviation]:
         if request.body is NO_BODY:
@@ -177,9 +167,6 @@ class BodyLimits:
 
     def _is_allowed(self, kind: bytes) -> bool:
         return any(each.has(kind) for each in self.file_types)
-
-
-_NONE = BodyLimits()
 
 
 def _kinds(part: Part, values: Iterable[bytes]) -> Iterator[bytes]:

@@ -204,9 +204,9 @@ class ContentFilter:
         return Profile.of(self.max_count, self.max_name, self.max_value, self.restrict)
 
     @property
-    def limits(self) -> BodyLimits:
-        """What bodies may be."""
-        return BodyLimits(
+    def limits(self) -> BodyLimits | None:
+        """What bodies may be; ``None`` if that is not said."""
+        limits = BodyLimits(
             self.content_types,
             self.body_depth,
             self.body_values,
@@ -218,6 +218,7 @@ class ContentFilter:
             self.graphql_aliases,
             self.graphql_introspection,
         )
+        return None if limits == BodyLimits() else limits
 
     @property
     def proposes(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Response
 from edgenode.model.timers import Later, call_later
 from edgenode.policy.actions import taken_tags
+from edgenode.policy.contentfilter.bodies import BodyLimits
 from edgenode.policy.contentfilter.contentfilter import ContentFilter
 from edgenode.policy.contentfilter.findings import CLEAN, Finding, Verdict
 from edgenode.policy.contentfilter.masking import NOTHING_MASKED, Masks
@@ -69,6 +70,7 @@ class Filter:
     :ivar rules: its rules, compiled.
     :ivar action: what is done with a request that they refuse; ``None`` if nothing is.
     :ivar profile: what requests look like; ``None`` if that is not said.
+    :ivar limits: what bodies may be, likewise.
     :ivar masks: what is never told in clear.
     :ivar call_later: the timers by which it goes on; those of the running reactor if absent.
     """
@@ -81,6 +83,7 @@ class Filter:
     action: Action | None
     needs: frozenset[str]
     profile: Profile | None = None
+    limits: BodyLimits | None = None
     masks: Masks = NOTHING_MASKED
     call_later: Later = call_later
 
@@ -96,7 +99,7 @@ class Filter:
             raise InvalidValue(f"the content filter {name} names an action that does not exist: {section.action}")
         action = actions[section.action] if section.refuses else None
         needs = NEEDS if action is None else NEEDS | action.needs
-        return cls(name, section, rules, action, needs, section.profile)
+        return cls(name, section, rules, action, needs, section.profile, section.limits)
 
     @property
     def needs_to_refuse(self) -> frozenset[str]:
@@ -104,14 +107,15 @@ class Filter:
         return NEEDS if self.action is not None and not self.section.partial else frozenset()
 
     def decide(self, exchange: Exchange) -> Decision | Deferred[Decision]:
-        """What profile and rules come to for a request."""
+        """What profile, limits and rules come to for a request."""
         if exchange.request is None or MESSAGE in exchange.tags:
             return NOTHING
         before = NOTHING
-        if self.profile is not None and (deviations := self.profile.deviations(exchange)):
-            before = self._deviating(exchange, deviations)
-            if self.action is not None:
-                return before
+        for each in (self.profile, self.limits):
+            if each is not None and (deviations := each.deviations(exchange)):
+                before = before | self._deviating(exchange, deviations)
+                if self.action is not None:
+                    return before
         return self._judged(exchange, self.rules.judging(exchange), before)
 
     def judge_response(self, exchange: Exchange, response: Response) -> Decision | Deferred[Decision]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.model.errors import InvalidValue
-from edgenode.policy.contentfilter.bodies import NEEDS, BodyLimits, FileNames, MediaRange, structure
+from edgenode.policy.contentfilter.bodies import BodyLimits, FileNames, MediaRange, structure
 from edgenode.policy.contentfilter.graphql_shape import Shape, shape
 from edgenode.rules.views.flattening import Unread
 from edgenode.testing.exchanges import exchange_of
@@ -246,7 +246,4 @@ def test_aliases_of_a_batch_add_up() -> None:
 
 def test_limits_that_are_not_set_look_at_nothing() -> None:
     """What is not said is not limited."""
-    assert BodyLimits().needs == frozenset()
-    assert BodyLimits(media(JSON)).needs == frozenset()
-    assert BodyLimits(depth=3).needs == NEEDS
     assert told(BodyLimits(), JSON, nested(60)) == []

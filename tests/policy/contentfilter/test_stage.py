@@ -13,6 +13,7 @@ from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ConfigurationError, InvalidValue
 from edgenode.model.exchange import Address, Body, Connection, Exchange, Request, Response
 from edgenode.policy.actions import PREDEFINED
+from edgenode.policy.contentfilter.bodies import MediaRange
 from edgenode.policy.contentfilter.contentfilter import ContentFilter
 from edgenode.policy.contentfilter.parsing import parse
 from edgenode.policy.contentfilter.ruleset import RuleSet
@@ -77,6 +78,19 @@ def test_monitoring_takes_no_action() -> None:
     assert isinstance(decision, Decision)
     assert decision.action is None
     assert decision.tags == {"cf-rule:1", "cf-category:sqli", "cf-risk:5"}
+
+
+def test_a_body_that_may_not_come_is_refused_before_any_rule() -> None:
+    """It is told without the rules; in the mode ``monitoring`` they are asked as well."""
+    types = (MediaRange.from_text("application/json"),)
+    decision = stage(content_types=types).decide(exchange(body=b"a=1"))
+    assert isinstance(decision, Decision)
+    assert decision.action is PREDEFINED["block"]
+    assert decision.tags == {"cf-restrict:body", "action:block"}
+    assert [(each.entry, each.annotation) for each in decision.reasons] == [("body", "of a type that may not come")]
+    monitored = stage(content_types=types, mode="monitoring").decide(exchange(body=b"a=1"))
+    assert isinstance(monitored, Decision)
+    assert (monitored.action, len(monitored.reasons)) == (None, 2)
 
 
 def test_what_is_clean_is_nothing() -> None:
