@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from edgenode.model.exchange import NO_BODY, Request
@@ -104,7 +104,11 @@ def _json(request: Request) -> tuple[Pairs, bool]:
     bounds = Flattening()
     try:
         for document in found:
-            _walk([("json", document)], 0, bounds, leaves)
+            bounds.expect(0, 1, 0)
+            if type(document) in _STRUCTURES:
+                _walk("json", document, 1, bounds, leaves.append)
+            else:
+                leaves.append(("json", _SAID.get(document, document)))
     except Unread:
         read = False
     try:
@@ -113,20 +117,22 @@ def _json(request: Request) -> tuple[Pairs, bool]:
         return tuple([(bytes_of(name), bytes_of(value)) for name, value in leaves]), read
 
 
-def _walk(members: list[tuple[str, Any]], depth: int, bounds: Flattening, leaves: list[tuple[str, str]]) -> None:
-    """Add the leaves among some members, and those in them."""
-    bounds.expect(depth, len(members), len(members[0][0]) if members else 0)
-    for name, value in members:
-        if isinstance(value, str):
-            leaves.append((name, value))
-        elif isinstance(value, list):
-            _walk([(f"{name}.array_{index}", each) for index, each in enumerate(value)], depth + 1, bounds, leaves)
-        elif isinstance(value, tuple):
-            _walk([(f"{name}.{key or 'empty-key'}", each) for key, each in value], depth + 1, bounds, leaves)
+def _walk(name: str, structure: Any, depth: int, bounds: Flattening, add: Callable[[tuple[str, str]], None]) -> None:
+    """Add the leaves in an object or an array, and in those in it."""
+    bounds.expect(depth, len(structure), len(name))
+    is_array = type(structure) is list
+    for key, value in enumerate(structure) if is_array else structure:
+        inner = f"{name}.array_{key}" if is_array else f"{name}.{key or 'empty-key'}"
+        kind = type(value)
+        if kind in _TEXTS:
+            add((inner, value))
+        elif kind in _STRUCTURES:
+            _walk(inner, value, depth + 1, bounds, add)
         else:
-            leaves.append((name, _SAID[value]))
+            add((inner, _SAID[value]))
 
 
+_TEXTS, _STRUCTURES = frozenset((str, json_values.Number)), frozenset((list, json_values.Members))
 _SAID = {None: "", False: "false", True: "true"}
 
 

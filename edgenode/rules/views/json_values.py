@@ -26,11 +26,11 @@ _EXACT, _LONGEST = 16, 400
 """Digits that a number of IEEE 754 holds all of, and characters from which on readers differ anyway."""
 
 
-class _Members(tuple[tuple[str, Any], ...]):
+class Members(tuple[tuple[str, Any], ...]):
     """An object, with every member as often as it is written."""
 
 
-class _Number(str):
+class Number(str):
     """A number as it is written."""
 
     __slots__ = ()
@@ -41,7 +41,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(
-    object_pairs_hook=_Members, parse_float=_Number, parse_int=_Number, parse_constant=_refuse, strict=True
+    object_pairs_hook=Members, parse_float=Number, parse_int=Number, parse_constant=_refuse, strict=True
 )
 
 
@@ -79,7 +79,7 @@ def flatten(document: Any, into: Flattening, name: str = "") -> None:
     waiting = [(name, name, document, 0)]
     while waiting:
         full, bare, value, depth = waiting.pop()
-        if isinstance(value, _Members):
+        if isinstance(value, Members):
             into.expect(depth + 1, len(value), len(full) + len(bare))
             inner = [(_joined(full, key), _joined(bare, key), each, depth + 1) for key, each in value]
         elif isinstance(value, list):
@@ -95,7 +95,7 @@ def flatten(document: Any, into: Flattening, name: str = "") -> None:
 def members(document: Any) -> Iterator[tuple[str, Any]]:
     """The members of an object, or of each object in an array; none of anything else."""
     for each in document if isinstance(document, list) else (document,):
-        if isinstance(each, _Members):
+        if isinstance(each, Members):
             yield from each
 
 
@@ -108,7 +108,7 @@ def _readings(value: Any) -> tuple[bytes, ...]:
     if not isinstance(value, str):
         return (b"null" if value is None else b"true" if value else b"false",)
     written = bytes_of(value)
-    if isinstance(value, _Number) and len(value) < _LONGEST and not (value.isdigit() and len(value) < _EXACT):
+    if isinstance(value, Number) and len(value) < _LONGEST and not (value.isdigit() and len(value) < _EXACT):
         number = float(value)
         whole = number.is_integer() and abs(number) < _LARGEST
         return tuple(dict.fromkeys((written, (str(int(number)) if whole else repr(number)).encode())))
