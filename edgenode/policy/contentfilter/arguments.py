@@ -196,6 +196,16 @@ def is_plain_body(request: Request) -> bool:
     return _json(request)[1] if kind == b"JSON" else kind == b"XML" and data.lstrip(_SPACES).startswith(b"<")
 
 
+def is_plain_form(request: Request) -> bool:
+    """Whether the body is a form, and all read the same in it."""
+    return processor(request) == b"URLENCODED" and is_plain_body(request)
+
+
+def json_is_read(request: Request) -> bool:
+    """Whether all of a body of JSON could be read."""
+    return _json(request)[1]
+
+
 def _has_operation(text: bytes) -> bool:
     """Whether GraphQL over HTTP may be in it."""
     text = text.lower()

@@ -11,9 +11,8 @@ import re
 from collections.abc import Iterable
 
 from edgenode.model.exchange import NO_BODY, Request
-from edgenode.policy.contentfilter import arguments
-from edgenode.rules.views import bodies, uris
-from edgenode.rules.views.arguments import unread
+from edgenode.policy.contentfilter import arguments, xml_texts
+from edgenode.rules.views import bodies, structured, uris
 from edgenode.rules.views.escapes import PERCENT, unescaped
 from edgenode.rules.views.pairs import Pairs
 from edgenode.rules.views.view import view
@@ -148,7 +147,17 @@ def early_size(request: Request) -> bytes:
     return b"%d" % sum([len(name) + len(value) for name, value in counted]) if counted else b""
 
 
-_unread = unread(frozenset(("json", "xml")))
+_unread = structured.pairs_of(frozenset(structured.KINDS))
+
+
+def unreadable(request: Request) -> bool:
+    """Whether the body is JSON, XML or GraphQL, by its type or as it begins, and cannot be read."""
+    if request.body is NO_BODY or arguments.is_plain_form(request):
+        return False
+    kind = arguments.processor(request)
+    if kind == b"JSON" and arguments.json_is_read(request):
+        return False
+    return xml_texts.unread(request) if kind == b"XML" else _unread(request)[1]
 
 
 @view
@@ -156,7 +165,7 @@ def body_error(request: Request) -> bytes:
     """Whether it cannot be read as what its type says."""
     if request.body is NO_BODY:
         return b"0"
-    failed = bodies.coding_unknown(request) or (arguments.processor(request) in _STRUCTURED and _unread(request))
+    failed = bodies.coding_unknown(request) or (arguments.processor(request) in _STRUCTURED and unreadable(request))
     if arguments.processor(request) == b"MULTIPART":
         failed = failed or (bool(body(request)) and not bodies.parts(request))
     return b"1" if failed else b"0"

@@ -18,6 +18,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Response
 from edgenode.model.timers import Later, call_later
 from edgenode.policy.actions import taken_tags
+from edgenode.policy.contentfilter import messages
 from edgenode.policy.contentfilter.bodies import BodyLimits
 from edgenode.policy.contentfilter.contentfilter import ContentFilter
 from edgenode.policy.contentfilter.findings import CLEAN, Finding, Verdict
@@ -59,6 +60,9 @@ def tags_of(findings: Iterable[Finding]) -> frozenset[str]:
     if risk:
         tags.add(f"cf-risk:{risk}")
     return frozenset(map(canonical, tags))
+
+
+_UNREAD = (Deviation("body", "body", "it cannot be read"),)
 
 
 @frozen(eq=False)
@@ -111,6 +115,8 @@ class Filter:
         if exchange.request is None or MESSAGE in exchange.tags:
             return NOTHING
         before = NOTHING
+        if self.needs_to_refuse and messages.unreadable(exchange.request):
+            return self._deviating(exchange, _UNREAD)
         for each in (self.profile, self.limits):
             if each is not None and (deviations := each.deviations(exchange)):
                 before = before | self._deviating(exchange, deviations)

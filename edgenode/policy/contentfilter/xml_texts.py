@@ -69,6 +69,11 @@ def _document(request: Request) -> _Document:
     return _Document(found[0].members, max(x.depth for x in found), max(x.values for x in found)) if found else _NONE
 
 
+def unread(request: Request) -> bool:
+    """Whether it is XML, and cannot be read; :func:`further` reads it."""
+    return _pairs(request)[1]
+
+
 @view
 def further(request: Request) -> Pairs:
     """Each text and each attribute by itself."""

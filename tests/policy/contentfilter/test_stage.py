@@ -93,6 +93,20 @@ def test_a_body_that_may_not_come_is_refused_before_any_rule() -> None:
     assert (monitored.action, len(monitored.reasons)) == (None, 2)
 
 
+def test_what_cannot_be_read_is_refused_unless_it_is_let_pass() -> None:
+    """JSON that is none is refused, where something is refused; ``partial`` lets it pass."""
+    broken = exchange(query=b"q=1", body=b'{"a": ')
+    assert broken.request is not None
+    broken.request.headers = ((b"content-type", b"application/json"),)
+    broken.request.fields = {b"content-type": (b"application/json",)}
+    decision = stage().decide(broken)
+    assert isinstance(decision, Decision)
+    assert [(each.entry, each.annotation) for each in decision.reasons] == [("body", "it cannot be read")]
+    assert decision.action is PREDEFINED["block"]
+    assert stage(partial=True).decide(broken) is NOTHING
+    assert stage(mode="monitoring").decide(broken) is NOTHING
+
+
 def test_what_is_clean_is_nothing() -> None:
     """Of a request in which no rule finds anything nothing is said; nor of streams, and of messages of WebSockets."""
     assert stage().decide(exchange(b"q=blue+shoes")) is NOTHING
