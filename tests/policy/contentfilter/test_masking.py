@@ -97,7 +97,7 @@ def test_masking_twice_is_masking_once(value: bytes) -> None:
     """And it fails for no value."""
     for mask, name in ((MASKS.text, b"&password="), (MASKS.cookie, b"; session=")):
         once = mask(b"x=" + value + name + b"abc")
-        assert b"=abc" not in once
+        assert name + b"abc" not in once
         assert mask(once).count(b"masked-") >= once.count(b"masked-")
     assert MASKS.plain(MASKS.plain(value)) in (MASKS.plain(value), MASKS.hash(MASKS.plain(value)))
 
