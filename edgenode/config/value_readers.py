@@ -128,7 +128,8 @@ def rule_source(text: str, scope: Scope) -> RuleSource:
     if not text.startswith(CRS):
         return RuleSource("file", File(file(text, scope)))
     try:
-        return RuleSource("crs", Folder(folder(text.removeprefix(CRS), scope)))
+        named = _path(text.removeprefix(CRS), scope)
+        return RuleSource("crs", Folder(named if named in scope.in_use else folder(text.removeprefix(CRS), scope)))
     except InvalidValue as problem:
         raise InvalidValue(problem.sentence, len(CRS)) from None
 

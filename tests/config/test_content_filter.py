@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 
 import pytest
 
@@ -230,6 +231,36 @@ def test_a_broken_file_leaves_the_old_rules_in_use(pki: PKI) -> None:
     assert "there is no directive SecFoo; what is in use stays in use" in str(reloaded.warnings[0])
 
 
+def test_a_folder_that_is_gone_leaves_the_old_rules_in_use(pki: PKI) -> None:
+    """As a file that is gone does; at a start there are none."""
+    (pki.folder / "gone").mkdir()
+    (pki.folder / "gone" / "REQUEST-901.conf").write_text('SecAction "id:1,phase:1,nolog,deny"')
+    (pki.folder / "edge.ini").write_text(text(rules="crs:gone"))
+    configuration = Configuration.load(pki.folder / "edge.ini")
+    shutil.rmtree(pki.folder / "gone")
+    assert [*configuration.changed()] == ["content-filter site"]
+    reloaded = Configuration.load(pki.folder / "edge.ini", configuration)
+    assert reloaded.kept == ("content-filter site",)
+    with pytest.raises(ConfigurationError, match="there is no such folder"):
+        Configuration.load(pki.folder / "edge.ini")
+
+
+def test_a_new_file_in_a_folder_is_read(pki: PKI) -> None:
+    """And one that is taken away is gone."""
+    folder = pki.folder / "growing"
+    folder.mkdir()
+    (folder / "a.conf").write_text('SecAction "id:1,phase:1,nolog,deny"')
+    (pki.folder / "edge.ini").write_text(text(rules="crs:growing"))
+    configuration = Configuration.load(pki.folder / "edge.ini")
+    (folder / "b.conf").write_text('SecAction "id:2,phase:1,nolog,deny"')
+    assert [*configuration.changed()] == ["content-filter site"]
+    configuration, _ = configuration.refreshed(["content-filter site"])
+    assert [*rules(configuration.credentials.content_rules["site"].tree)] == [1, 2]
+    (folder / "a.conf").unlink()
+    configuration, _ = configuration.refreshed([*configuration.changed()])
+    assert [*rules(configuration.credentials.content_rules["site"].tree)] == [2]
+
+
 def test_what_is_the_same_is_not_compiled_again(pki: PKI) -> None:
     """A reload of files that nobody has changed gives the rules that are in use."""
     configuration = written(pki)
@@ -276,6 +307,11 @@ def test_known_rules_are_read_without_a_word(pki: PKI, name: str) -> None:
         ),
         ({"action": "monitor"}, "", ["action: lets in those whom the rules refuse, for it is of type monitor"]),
         ({"action": "monitor", "mode": "monitoring"}, "", []),
+        (
+            {},
+            'SecRule GEO:COUNTRY_CODE "@streq XX" "id:9,pass"',
+            ["rules: rules look at GEO, which is empty: there is no [geo]"],
+        ),
         ({"exclude": "2"}, "", ["rules: nobody is refused: no rule says deny, drop or redirect"]),
     ],
 )

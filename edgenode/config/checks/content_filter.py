@@ -12,6 +12,7 @@ from edgenode.model.errors import Problem
 from edgenode.policy.actions import refuses
 from edgenode.policy.contentfilter.contentfilter import VARIABLES, ContentFilter
 from edgenode.policy.contentfilter.directives import Rule, RuleTree
+from edgenode.policy.contentfilter.ruleset import RuleSet
 from edgenode.policy.contentfilter.targets import macros, members
 
 _OF_ANSWERS: Mapping[str, str] = {"outbound_threshold": "outbound-threshold", "response_limit": "response-limit"}
@@ -35,6 +36,16 @@ def content_filters(formulas: Formulas) -> Iterator[Problem]:
                 yield Problem(header, key, sentence, warning=True)
         if name in formulas.content_rules:
             yield from _of_rules(header, section, formulas.content_rules[name].tree)
+            if not formulas.configuration.geo and _looks_at_places(formulas.content_rules[name].compiled):
+                sentence = "rules look at GEO, which is empty: there is no [geo]"
+                yield Problem(header, "rules", sentence, warning=True)
+
+
+def _looks_at_places(rules: RuleSet) -> bool:
+    """Whether a rule that can run looks at where a client is."""
+    several = (step.rule for steps in rules.steps.values() for step in steps)
+    links = (link for rule in several for link in (rule, *rule.chained))
+    return any(target.collection == "GEO" for link in links for target in link.targets)
 
 
 def _of_rules(header: str, section: ContentFilter, tree: RuleTree) -> Iterator[Problem]:
