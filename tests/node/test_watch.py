@@ -237,6 +237,25 @@ async def test_one_broken_section_holds_back_no_other(pki: PKI, origin: Origin, 
         assert await shown(node) == old
 
 
+async def test_changed_rules_of_a_content_filter_judge_the_next_request(pki: PKI, origin: Origin, said: Said) -> None:
+    """On an open connection too; broken ones leave the old in use, and say where they are wrong."""
+    rules = pki.folder / "own.conf"
+    rules.write_text('SecRule REQUEST_URI "@contains first" "id:1,phase:1,deny"\n')
+    named: Changes = {"content-filter own": {"rules": "own.conf"}, "path-map all": {"content-filter": "own"}}
+    async with started(pki, origin, {**WATCHED, **named}) as node:
+        with await in_thread(node.client) as client:
+            for word, status in (("first", 403), ("second", 200)):
+                assert (await in_thread(client.ask, get(f"/{word}", host="open.test"))).status == status
+            rules.write_text('SecRule REQUEST_URI "@contains second" "id:1,phase:1,deny"\n')
+            await until(lambda: "read anew: [content-filter own]" in said)
+            for word, status in (("first", 200), ("second", 403)):
+                assert (await in_thread(client.ask, get(f"/{word}", host="open.test"))).status == status
+            rules.write_text('SecRule REQUEST_URI "@contains third" "id:1,phase:1,den"\n')
+            await until(lambda: "the old files stay in use: [content-filter own]" in said)
+            assert any("own.conf:1: [content-filter own] rules: there is no action den" in each for each in said)
+            assert (await in_thread(client.ask, get("/second", host="open.test"))).status == 403
+
+
 async def test_what_does_not_go_together_stays_as_it_was(pki: PKI, origin: Origin, said: Said) -> None:
     """A certificate for an origin without the EKU clientAuth is good in itself, and not taken."""
     async with started(pki, origin, WATCHED) as node:
