@@ -54,7 +54,17 @@ def typed(kind: str, body: bytes, **headers: str) -> Asked:
 
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
-FILE = b'--B\r\nContent-Disposition: form-data; name="f"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n%b\r\n--B--\r\n'
+FILE = b"\r\n".join(
+    (
+        b"--B",
+        b'Content-Disposition: form-data; name="f"; filename="a.png"',
+        b"Content-Type: image/png",
+        b"",
+        b"%b",
+        b"--B--",
+        b"",
+    )
+)
 MULTIPART = "multipart/form-data; boundary=B"
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from edgenode.model.exchange import Exchange
 from edgenode.policy.contentfilter import pcre
-from edgenode.policy.contentfilter.collections import Collection
+from edgenode.policy.contentfilter.collections import COLLECTIONS, Collection
 from edgenode.policy.contentfilter.directives import Target
 from edgenode.policy.contentfilter.macros import encoded
 from edgenode.policy.contentfilter.names import WITHOUT_MEMBERS
@@ -28,8 +28,12 @@ Read = Callable[[Known], list[tuple[bytes, bytes]]]
 
 Source = Callable[[Exchange], tuple[tuple[bytes, bytes], ...]]
 
-EARLY, COUNTED = "early ", "&"
-"""What stands before the name of a variable that is read in phase 1, and of one whose members are counted."""
+EARLY, COUNTED, BY_NAME = "early ", "&", "by name "
+"""What stands before the name of a variable that is read in phase 1, of one whose members are counted, and of one in
+which a member is looked for by its name, which it may have in other readings."""
+
+WITH_ALIASES = frozenset(name for name, each in COLLECTIONS.items() if each.aliases is not None)
+"""The variables whose members have further names."""
 
 
 def sources(collections: Mapping[str, Collection]) -> dict[str, Source]:
@@ -39,6 +43,8 @@ def sources(collections: Mapping[str, Collection]) -> dict[str, Source]:
         found[name], found[COUNTED + name] = _both(each.read, each.further), each.read
         found[EARLY + name] = found[name] if each.early is None else each.early
         found[EARLY + COUNTED + name] = each.early or each.read
+        found[BY_NAME + name] = _both(each.read, each.aliases or each.further)
+        found[EARLY + BY_NAME + name] = each.early or found[BY_NAME + name]
     return found
 
 
@@ -78,7 +84,9 @@ def matching(target: Target) -> Callable[[bytes], object]:
 def _chosen(target: Target, phase: int) -> Read:
     """What reads one target, without what is excluded."""
     choose = matching(target)
-    read = f"{EARLY if phase == 1 else ''}{COUNTED if target.counted else ''}{target.collection}"
+    by_name = (target.key or target.pattern) and target.collection in WITH_ALIASES
+    how = COUNTED if target.counted else BY_NAME if by_name else ""
+    read = f"{EARLY if phase == 1 else ''}{how}{target.collection}"
     prefix = encoded(target.collection) + b":"
     everything = not target.key and not target.pattern
 

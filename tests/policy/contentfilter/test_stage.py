@@ -107,6 +107,17 @@ def test_what_cannot_be_read_is_refused_unless_it_is_let_pass() -> None:
     assert stage(mode="monitoring").decide(broken) is NOTHING
 
 
+def test_a_member_is_found_by_whatever_name_a_server_gives_it() -> None:
+    """A rule on one argument looks at it also where PHP or Rack read it by another name, and counts it once."""
+    rules = """SecRule ARGS:user_id "@contains attack" "id:1,phase:2,deny,msg:'An attack',setvar:tx.n=+1"
+    """
+    for query in (b"user_id=attack", b"user.id=attack", b"user%20id[x]=attack"):
+        decision = stage(rules).decide(exchange(query=query))
+        assert isinstance(decision, Decision)
+        assert decision.action is PREDEFINED["block"], query
+    assert stage(rules).decide(exchange(query=b"user=attack")) is NOTHING
+
+
 def test_what_is_clean_is_nothing() -> None:
     """Of a request in which no rule finds anything nothing is said; nor of streams, and of messages of WebSockets."""
     assert stage().decide(exchange(b"q=blue+shoes")) is NOTHING
