@@ -6,7 +6,8 @@
  *        [-V count]                 so many different requests in turn: query, Referer and Traceparent
  *        [-D depth]                 so many requests in one write, whose responses are read before the next write
  *        [-B count]                 a POST whose body is so many chunks of one byte each
- *        [-F file]              POSTs, whose bodies are those of a file in turn: a line with the length, the bytes, ...
+ *        [-F file]                  POSTs, whose bodies are those of a file in turn: a line with the length, the bytes, ...,
+ *                                   each shorter than a record of TLS
  *        [-b address]               the source address of the first connection; each further one takes the next (of 200)
  *        [-x]                       a response that is not 2xx is what is expected, and so is the connection's end after it
  *

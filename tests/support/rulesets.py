@@ -74,7 +74,7 @@ class Ours:
     def rule_set(self) -> RuleSet:
         """The rules, compiled."""
         sources = [("detecting", _DETECTING), (str(self.setup), self.setup.read_text()), ("before", self.before)]
-        data = {}
+        data: dict[str, str] = {}
         for folder in (self.rules, BUILTIN) if self.builtin else (self.rules,):
             sources += [(str(file), file.read_text()) for file in sorted(folder.glob("*.conf"))]
             data |= {str(file): file.read_text() for file in folder.glob("*.data")}

@@ -88,7 +88,7 @@ def test_the_same_rules_match_as_in_the_reference(number: int) -> None:
     """For every request the same rules match, in the same order, and the scores are the same, but for what is listed;
     with what other servers would read of it, at least those match."""
     requests = part(number)
-    wrong = []
+    wrong: list[tuple[str, Answer | None, Answer]] = []
     for request, theirs in zip(requests, Reference().answers(requests), strict=True):
         mine = ours(further=False).answer(request)
         if mine is None:
