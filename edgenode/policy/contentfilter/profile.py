@@ -8,7 +8,7 @@ is told.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, ClassVar, Self
 
@@ -17,11 +17,9 @@ from attrs import Factory, field, frozen
 from edgenode.model.errors import InvalidValue, printable
 from edgenode.model.exchange import Exchange, Request
 from edgenode.policy.contentfilter.fieldnames import ANY, KINDS, FieldName
+from edgenode.policy.contentfilter.profile_values import Pair, at_most, divided_arguments, pairs_of, readings_of
 from edgenode.rules.regexes import check_regex, compile_regex
-from edgenode.rules.views import arguments, bodies, cookies, structured
-from edgenode.rules.views.escapes import form_decoded
 from edgenode.rules.views.names import folded, readings
-from edgenode.rules.views.pairs import split_pairs
 
 SECTIONS = ("headers", "cookies", "arguments", "path", "body")
 """In the order in which they are judged."""
@@ -37,13 +35,10 @@ _NUMBER = re.compile(r"([0-9]{1,12})([kmg]?)", re.ASCII)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _LINE = re.compile(r"(\S+)(?:\s+(\S.*))?")
 _ARGUMENTS = frozenset(("arguments", "body", "structures"))
-_EVERY_READING = arguments.with_further(frozenset((*structured.KINDS, "any-case")))
-_STRUCTURED = structured.pairs_of(frozenset(structured.KINDS))
+ANY_OTHER = ANY.encode()
 
 _NOTHING = r"\z\A."
 """Matches nothing."""
-
-Pair = tuple[bytes, bytes]
 
 
 @frozen
@@ -211,8 +206,13 @@ class Profile:
             yield Deviation("body", "body", f"longer than {most} bytes")
 
     def _of_pairs(self, request: Request, kind: str, section: str) -> Iterator[Deviation]:
-        pairs = _PAIRS[kind](request)
-        most = self.counts.get(section)
+        restricted, most = self._restricted.get(kind), self.counts.get(section)
+        if not restricted and (known := at_most(request, kind)) is not None:
+            count, longest = known
+            room = min(self.names.get(section, longest), self.values.get(section, longest))
+            if count <= (count if most is None else most) and longest <= room:
+                return  # and nothing had to be read
+        pairs = pairs_of(request, kind)
         if most is not None and len(pairs) > most:
             yield Deviation(section, section, f"more than {most}")
         for what, bounds, part in (("a name", self.names, 0), ("", self.values, 1)):
@@ -222,10 +222,9 @@ class Profile:
                 for pair in pairs:
                     if len(pair[part]) > most:
                         yield Deviation(section, _where(kind, pair[0]), sentence)
-        restricted = self._restricted.get(kind)
         if restricted:
-            every = [*pairs, *_divided(request)] if kind == "argument" else pairs
-            yield from _restricted(section, kind, restricted, every, _READINGS[kind](request))
+            every = (*pairs, *divided_arguments(request)) if kind == "argument" and ANY_OTHER in restricted else pairs
+            yield from _restricted(section, kind, restricted, every, readings_of(request, kind))
 
 
 def _restricted(
@@ -240,16 +239,15 @@ def _restricted(
     :param read: every reading of every value, by the name without case.
     """
     for name, expressions in restricted.items():
-        if name != _ANY and not all(each.search(value) for value in read.get(name, ()) for each in expressions):
+        if name != ANY_OTHER and not all(each.search(value) for value in read.get(name, ()) for each in expressions):
             yield Deviation(section, _where(kind, name), "does not match what it is restricted to")
-    others = restricted.get(_ANY)
+    others = restricted.get(ANY_OTHER)
     for name, value in pairs if others else ():
         known = (kind == "header" and name in _FRAMING) or any(folded(each) in restricted for each in readings(name))
         if not known and not all(each.search(value) for each in others or ()):
             yield Deviation(section, _where(kind, name), "is none that may come")
 
 
-_ANY = ANY.encode()
 _FRAMING = frozenset((b"host", b"content-length", b"content-type", b"transfer-encoding", b"connection", b"cookie"))
 """Headers of every request, which ``header.*`` is not about."""
 
@@ -263,51 +261,3 @@ def _size(request: Request) -> int:
     if request.length is not None:
         return request.length
     return 0 if request.body is None else request.body.size
-
-
-def _headers(request: Request) -> list[Pair]:
-    return [(name, value) for name, values in request.fields.items() if name != b"cookie" for value in values]
-
-
-def _cookies(request: Request) -> list[Pair]:
-    return [(name, value) for name, values in cookies.cookies(request).items() for value in values]
-
-
-def _arguments(request: Request) -> list[Pair]:
-    """Every argument once, decoded."""
-    found = [pair for text in (request.query, *bodies.form_texts(request)) if text for pair in split_pairs(text)]
-    pairs = [(form_decoded(name), form_decoded(value)) for name, value in found]
-    parts = bodies.parts(request)
-    for part, values in zip(parts, bodies.values(request), strict=True) if parts else ():
-        pairs += [(part.names[0] if part.names else b"", value) for value in values]
-    return [*pairs, *_STRUCTURED(request)[0]]
-
-
-def _divided(request: Request) -> list[Pair]:
-    """Those that there are where ``;`` divides them too."""
-    several = [text for text in (request.query, *bodies.form_texts(request)) if text and b";" in text]
-    found = [pair for text in several for pair in split_pairs(text.replace(b";", b"&"))]
-    return [(form_decoded(name), form_decoded(value)) for name, value in found]
-
-
-_PAIRS: Mapping[str, Callable[[Request], list[Pair]]] = {
-    "header": _headers,
-    "cookie": _cookies,
-    "argument": _arguments,
-}
-"""What is counted and measured."""
-
-
-def _without_case(values: Mapping[bytes, tuple[bytes, ...]]) -> Mapping[bytes, list[bytes]]:
-    found: dict[bytes, list[bytes]] = {}
-    for name, several in values.items():
-        found.setdefault(folded(name), []).extend(several)
-    return found
-
-
-_READINGS: Mapping[str, Callable[[Request], Mapping[bytes, Iterable[bytes]]]] = {
-    "header": lambda request: request.fields,
-    "cookie": lambda request: _without_case(cookies.cookie_readings(request)),
-    "argument": _EVERY_READING,
-}
-"""Every reading of every value, by the name without case."""

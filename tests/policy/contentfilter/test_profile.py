@@ -6,10 +6,12 @@ import json
 from urllib.parse import quote_plus
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.model.errors import InvalidValue
+from edgenode.model.exchange import NO_BODY
 from edgenode.policy.contentfilter.profile import (
     SECTIONS,
     MaximalCount,
@@ -18,6 +20,7 @@ from edgenode.policy.contentfilter.profile import (
     Profile,
     Restriction,
 )
+from edgenode.policy.contentfilter.profile_values import at_most, pairs_of, readings_of
 from edgenode.testing.exchanges import exchange_of
 
 FORM = [("content-type", "application/x-www-form-urlencoded")]
@@ -161,3 +164,19 @@ def test_a_line_that_is_none_is_refused_with_its_place(read: object, text: str, 
 def test_a_bound_is_written_as_it_is_read(text: str) -> None:
     """Reading and writing are inverse."""
     assert str(MaximalValue.from_text(text)) == text
+
+
+@given(st.text("aAq=&1;.[%+_ ", max_size=20))
+def test_a_plain_query_is_read_as_any_other(text: str) -> None:
+    """What is read at once of an ordinary request is what reading it in full gives."""
+    query = text.replace(" ", "")
+    plain = exchange_of("GET", f"https://a.example/?{query}").request
+    assert plain is not None
+    plain = evolve(plain, body=NO_BODY)
+    full = evolve(plain, headers=((b"content-type", b"x/y"),), fields={b"content-type": (b"x/y",)})
+    assert [*pairs_of(plain, "argument")] == [*pairs_of(full, "argument")]
+    quick, slow = readings_of(plain, "argument"), readings_of(full, "argument")
+    assert {name: [*values] for name, values in quick.items()} == {name: [*values] for name, values in slow.items()}
+    known = at_most(plain, "argument")
+    if known is not None:
+        assert known[0] >= len(pairs_of(full, "argument"))
