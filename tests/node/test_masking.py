@@ -12,6 +12,7 @@ from twisted.logger import LogEvent, eventAsText, globalLogPublisher
 from edgenode.__main__ import main
 from edgenode.config.load import Configuration
 from edgenode.model.interfaces import Record
+from edgenode.node.quarantine_orders import obey
 from edgenode.observe.access_log import FORMATS
 from edgenode.observe.event_text import in_full, text_line
 from edgenode.observe.traces.spans import SpanWriter
@@ -175,3 +176,24 @@ def test_replay_guesses_no_value_that_is_masked(sandbox: Sandbox) -> None:
     assert "values that are masked" in str(told["not_certain"])
     assert ARGUMENT not in str(told)
     assert ARGUMENT not in "\n".join(present_verdict(configuration, clear))
+
+
+def test_a_masked_value_is_held_by_its_hash(sandbox: Sandbox) -> None:
+    """Whoever orders it, by the value or by the hash that events show; the list tells the hash, and requests with the
+    value are refused in every spelling."""
+    configuration = sandbox.configuration(RULES)
+    with MemoryNode(configuration, {"app": FakeOrigin()}) as node:
+        client, now = node.client("www.test"), 2_000_000_000.0
+        order = {"do": "add", "key": "argument.pin", "value": "Pin 4711"}
+        told = obey(order, "root", node.service.configuration, now)
+        assert told.done
+        (entry,) = node.service.configuration.state.quarantine.entries()
+        assert "4711" not in f"{told} {entry}"
+        assert client.get("/?pin=pin+4711").status == client.get("/?pin=PIN%204711").status == 403
+        assert client.get("/?pin=pin+4712").status == 200
+        told_of = "\n".join(map(everything, node.sink.records))
+        assert "4711" not in told_of
+        assert told_of.count(f"pin={entry.value}") >= 2
+        again = obey({"do": "lift", "key": "argument.pin", "value": entry.value}, "root", configuration, now)
+        assert again.done
+        assert client.get("/?pin=pin+4711").status == 200

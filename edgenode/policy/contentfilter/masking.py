@@ -127,10 +127,10 @@ class Masks:
     # -- one value ----------------------------------------------------------------------------------------------------
 
     def hash(self, value: bytes) -> bytes:
-        """What stands in the place of a value, in whatever spelling that comes."""
+        """What stands in the place of a value, in whatever spelling and case that comes: it is held by it, too."""
         if not value:
             return b""
-        text = decoded(value).strip()
+        text = decoded(value).decode("utf-8", "backslashreplace").strip().casefold().encode("utf-8")
         if _CARD.fullmatch(text):
             text = _NO_DIGIT.sub(b"", text)
         return MASK + blake2b(text, digest_size=8, key=self.key).hexdigest().encode("ascii")
