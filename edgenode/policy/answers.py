@@ -29,6 +29,9 @@ UNSEEN = Block("unseen", status=502, body=escaping.body(Template.from_text("Bad 
 
 _UNSEEN = taken_tags(UNSEEN)
 
+OF_ANSWERS = ":answer"
+"""What stands behind the name of a stage in the timings, where it has judged an answer."""
+
 
 @frozen(eq=False)
 class Answers:
@@ -108,7 +111,7 @@ class Answers:
     ) -> OriginResponse:
         """Add what a stage has said; the answer as the stages behind it see it."""
         if self.clock is not None and started is not None:
-            decision.timings += ((stage.name, (self.clock() - started) * 1e6),)
+            decision.timings += ((f"{stage.name}{OF_ANSWERS}", (self.clock() - started) * 1e6),)
         if said is NOTHING:
             return response
         try:

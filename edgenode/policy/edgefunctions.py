@@ -217,7 +217,11 @@ class EdgeFunction:
 
     def wants(self, exchange: Exchange, response: OriginResponse) -> bool:
         """Likewise."""
-        media_type = b",".join(response.fields.get(b"content-type", ())).partition(b";")[0].strip(b" \t").lower()
+        values = response.fields.get(b"content-type", (b"",))
+        return any(self._sees(value.partition(b";")[0].strip(b" \t").lower()) for value in values)
+
+    def _sees(self, media_type: bytes) -> bool:
+        """Whether it looks at bodies of a media type."""
         if streams(media_type) and not self.section.streams:
             return False
         types, family = self.section.response_types, media_type.partition(b"/")[0] + b"/*"

@@ -23,7 +23,7 @@ def later(exchange: Exchange, response: OriginResponse) -> Deferred[FunctionResu
     """Judge an answer in another turn of the reactor."""
     from twisted.internet import reactor
 
-    return deferLater(reactor, 0.0, judged, exchange, response)  # type: ignore[arg-type]
+    return deferLater(reactor, 0.0, judged, exchange, response)
 
 
 def judged(exchange: Exchange, response: OriginResponse) -> FunctionResult:

@@ -36,7 +36,7 @@ from zope.interface.verify import verifyObject
 from edgenode.config.load import Configuration
 from edgenode.embedding.filtered_resource import FilteredResource
 from edgenode.embedding.site_request import BodyNotKept, read_arguments, read_head
-from edgenode.model.decision import NOTHING, Decision, Forward, Outcome
+from edgenode.model.decision import NOTHING, Decision, Forward, Outcome, Rewrite
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Body, Exchange, Geography
 from edgenode.policy.actions import PREDEFINED, Block, Monitor
@@ -260,6 +260,27 @@ async def test_headers_of_an_action_arrive(pki: PKI) -> None:
     async with serving(FilteredResource(pipeline, inner)) as port:
         await ask(port, get("/", "open.test", "X-Mark: forged", "x-mark: again", close=True))
     assert inner.seen[0].headers[b"x-mark"] == [b"seen"]
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "status"),
+    [
+        (Rewrite(((b"x-mark", b"ours"),), frozenset((b"x-old",))), 200),
+        (Rewrite(origin="canary"), 503),
+        (Rewrite(((b"client-cert", b"x"),)), 503),
+        (Rewrite(removed=frozenset((b"host",))), 503),
+    ],
+)
+async def test_what_a_stage_changes_of_a_request_is_changed(rewrite: Rewrite, status: int) -> None:
+    """But for what it may not change; and there is no origin to be chosen."""
+    inner = Inner()
+    pipeline = saying(lambda exchange: Decision(rewrite=rewrite))
+    async with serving(FilteredResource(pipeline, inner)) as port:
+        answer = await ask(port, get("/", "open.test", "X-Mark: forged", "x-mark: again", "X-Old: 1", close=True))
+    assert status_of(answer) == status
+    for each in inner.seen:
+        assert (each.headers[b"x-mark"], each.headers.get(b"x-old")) == ([b"ours"], None)
+    assert len(inner.seen) == (status == 200)
 
 
 _LIMITED = Block("limited", headers=((b"ratelimit", header_value(Template.from_text("own"), "ratelimit")),))

@@ -56,6 +56,7 @@ def test_what_leaks_is_refused_and_told(pki: PKI) -> None:
         assert reason["entry"].startswith("41 RESPONSE_BODY")
         assert {"cf-rule:41", "cf-category:disclosure", "cf-risk:5"} <= set(event["tags"])
         assert (event["status"], node.records[0].origin_status) == (403, 200)
+        assert {"content-filter", "content-filter:answer"} <= event["stages"].keys()
 
 
 def test_what_does_not_leak_passes_as_it_is(pki: PKI) -> None:

@@ -51,9 +51,9 @@ class AnswerFilter:
 
     def wants(self, exchange: Exchange, response: OriginResponse) -> bool:
         """Whether an answer's body is text; one that does not say is taken for it, as browsers do."""
-        value = b",".join(response.fields.get(b"content-type", ()))
-        media_type = value.partition(b";")[0].strip(b" \t").lower()
-        return not media_type or _TEXT.fullmatch(media_type) is not None
+        values = response.fields.get(b"content-type", (b"",))
+        types = (value.partition(b";")[0].strip(b" \t").lower() for value in values)
+        return any(not each or _TEXT.fullmatch(each) is not None for each in types)
 
     def decide_response(self, exchange: Exchange, response: OriginResponse) -> Decision | Deferred[Decision]:
         """What the rules come to for an answer."""
