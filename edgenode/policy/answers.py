@@ -87,7 +87,8 @@ class Answers:
                 continue
             started = None if self.clock is None else self.clock()
             try:
-                said: Any = _unseen(stage, exchange, response) or settled(stage.decide_response(exchange, response))
+                said: Any = _unseen(stage, exchange, response) if self.mode == "block" else None
+                said = said or settled(stage.decide_response(exchange, response))
                 if isinstance(said, Deferred):
                     waiting = waiting or Waiting(self.timeout, self.call_later)
                     resume = self._resume(exchange, response, decision, stage, remaining, waiting, started)

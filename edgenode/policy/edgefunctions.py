@@ -25,7 +25,7 @@ from edgenode.model.decision import (
     check_headers,
     check_outcome,
 )
-from edgenode.model.errors import InvalidValue
+from edgenode.model.errors import InvalidValue, printable
 from edgenode.model.exchange import Exchange, Response
 from edgenode.model.extensions import Extension
 from edgenode.model.functions import FunctionResult, OriginResponse
@@ -43,6 +43,9 @@ REQUEST_BEFORE, REQUEST_AFTER = "request-before", "request-after"
 RESPONSE_BEFORE, RESPONSE_AFTER = "response-before", "response-after"
 POINTS = (REQUEST_BEFORE, REQUEST_AFTER, RESPONSE_BEFORE, RESPONSE_AFTER)
 """When a function is asked."""
+
+_LONGEST = 500
+"""Characters of a reason that are told."""
 
 OF_REQUESTS = (REQUEST_BEFORE, REQUEST_AFTER)
 _OF_REQUESTS_ALONE = ("body", "origins")
@@ -222,6 +225,8 @@ class EdgeFunction:
 
     def _sees(self, media_type: bytes) -> bool:
         """Whether it looks at bodies of a media type."""
+        if media_type == PARTS:
+            return True
         if streams(media_type) and not self.section.streams:
             return False
         types, family = self.section.response_types, media_type.partition(b"/")[0] + b"/*"
@@ -267,11 +272,11 @@ class EdgeFunction:
             return NOTHING
         if not isinstance(said, FunctionResult):
             raise TypeError(f"an edge function returned {type(said).__name__}, and no FunctionResult")
+        if isinstance(said.tags, str) or not isinstance(said.reason, str):
+            raise TypeError("an edge function gives tags that are one text, or a reason that is none")
         tags = self._tags.union(said.tags)
         for tag in said.tags:
             check_own_tag(tag)
-        if not isinstance(said.reason, str):
-            raise TypeError(f"an edge function gives a reason that is no text: {said.reason!r}")
         action, reasons = self._action(said, exchange)
         exempt = frozenset[str]()
         if action is not None:
@@ -281,17 +286,17 @@ class EdgeFunction:
                 tags |= taken_tags(action)
         rewrite = self._rewrite(said)
         named = "" if action is None else action.name
-        reason = Reason(STAGE, self.filter, ", ".join(_done(said)), said.reason, named)
+        reason = Reason(STAGE, self.filter, ", ".join(_done(said)), printable(said.reason)[:_LONGEST], named)
         return Decision(tags, (reason, *reasons), action, exempt=exempt, rewrite=rewrite)
 
     def _action(self, said: FunctionResult, exchange: Exchange) -> tuple[Action | None, tuple[Reason, ...]]:
         if said.answer is not None:
             if said.action:
                 raise ValueError("an edge function answers and proposes an action: only one can be")
-            answer = Respond(said.answer)
-            check_outcome(answer)
-            self._check_names((name.lower() for name, _ in said.answer.headers), "answer")
-            return Answer("answer", response=said.answer), ()
+            check_outcome(Respond(said.answer))
+            headers = tuple((name.lower(), value.strip(b" \t")) for name, value in said.answer.headers)
+            self._check_names((name for name, _ in headers), "answer")
+            return Answer("answer", response=Response(said.answer.status, headers, said.answer.body)), ()
         if not said.action:
             return None, ()
         action = self.actions.get(said.action)
@@ -309,13 +314,17 @@ class EdgeFunction:
             raise ValueError(f"an edge function chooses {said.origin!r}, which is none of its origins")
         if not (said.headers or removed or said.origin):
             return None
-        return Rewrite(said.headers, removed, said.origin)
+        return Rewrite(tuple((name, value.strip(b" \t")) for name, value in said.headers), removed, said.origin)
 
     def _check_names(self, names: Any, how: str) -> None:
         for name in names:
             fault = self.fault(name, how)
             if fault:
                 raise ValueError(f"an edge function may not {how} {name!r}: {fault}")
+
+
+PARTS = b"multipart/byteranges"
+"""The media type of several parts of a body (RFC 9110, section 14.6), whose own may be any."""
 
 
 def streams(media_type: bytes) -> bool:

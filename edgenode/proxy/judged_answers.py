@@ -104,6 +104,12 @@ class JudgedAnswer(AnsweredRequest):
 
     def _judge_answer(self, held: Held) -> None:
         held.judging = True
+        try:
+            self._ask(held)
+        except BaseException:
+            self._answer_failed(Failure())
+
+    def _ask(self, held: Held) -> None:
         stages = held.answers.after if held.lines else held.answers.before
         head = held.head
         headers = _fields(held.lines) if held.lines else head.headers

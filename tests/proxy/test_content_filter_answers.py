@@ -88,6 +88,17 @@ def test_a_longer_text_is_refused_unless_that_is_said_otherwise(pki: PKI, keys: 
         assert forwarded(node, ok(b"a" * 1500, HTML)).status == status
 
 
+def test_parts_of_a_text_are_refused(pki: PKI) -> None:
+    """Who asks for it piece by piece would have it all, and no rule would have matched; several at once as well."""
+    one = b"HTTP/1.1 206 x\r\nContent-Type: text/html\r\nContent-Range: bytes 0-2/9\r\nContent-Length: 3\r\n\r\nORA"
+    several = b"HTTP/1.1 206 x\r\nContent-Type: multipart/byteranges; boundary=x\r\nContent-Length: 3\r\n\r\nORA"
+    for answer in (one, several):
+        with memory.node(pki, filtered()) as node:
+            assert forwarded(node, answer).status == 502
+        with memory.node(pki, filtered(response_partial="yes")) as node:
+            assert forwarded(node, answer).status == 206
+
+
 def test_where_it_only_watches_nothing_is_refused(pki: PKI) -> None:
     """But told; and who skips the filters, or is let past this one, skips it for the answer too."""
     skipping: Changes = {"action past": {"type": "skip"}, "global-filter past": {"action": "past", "path": "^/"}}

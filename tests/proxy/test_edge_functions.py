@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 from edgenode import Exchange, FunctionResult, Response, setting
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
+from tests.proxy.http2.test_node import Client as Http2Client
 from tests.support import memory
 from tests.support.node import OK, PKI, Changes, get, ini
 
@@ -166,6 +167,19 @@ def test_it_chooses_an_origin(pki: PKI, flush: Callable[..., list[Failure]]) -> 
     assert len(flush(ValueError)) == 1
 
 
+def test_what_is_told_and_sent_is_in_one_line(pki: PKI) -> None:
+    """A reason is a client's text perhaps, and a value with spaces around it would be malformed in HTTP/2."""
+    answer = Response(200, ((b"x-a", b" 1\t"),), b"")
+    said.append(FunctionResult(answer=answer, reason="a\nb\x1b" + "c" * 600))
+    with memory.node(pki, functions()) as node:
+        client = Http2Client(node)
+        stream = client.ask()
+        assert dict(client.head(stream))[b"x-a"] == b"1"
+        told = node.events[0]["reasons"][0]["annotation"]
+        assert told.isprintable()
+        assert len(told) == 500
+
+
 WRONG = [
     ValueError("mine"),
     SystemExit(),
@@ -175,6 +189,8 @@ WRONG = [
     FunctionResult(tags={"edge-function"}),
     FunctionResult(tags={1}),  # type: ignore[arg-type]
     FunctionResult(tags=None),  # type: ignore[arg-type]
+    FunctionResult(tags="signed"),
+    FunctionResult(remove=b"x-a"),  # type: ignore[arg-type]
     FunctionResult(reason=1),  # type: ignore[arg-type]
     FunctionResult(action="nothing"),
     FunctionResult(action="block", answer=Response(200)),

@@ -284,6 +284,7 @@ UNSEEN = [
     ok(b"abc", b"Content-Encoding: gzip"),
     b"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 0-1/9\r\nContent-Length: 2\r\n\r\nok",
     b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"a" * 60, b"a" * 60),
+    b"HTTP/1.1 206 x\r\nContent-Type: multipart/byteranges; boundary=x\r\nContent-Length: 6\r\n\r\n--x--\n",
 ]
 
 

@@ -18,7 +18,7 @@ from edgenode.model.functions import OriginResponse
 from edgenode.policy.contentfilter.stage import Filter
 
 _TEXT = re.compile(
-    rb"text/(?!event-stream).*|application/(?:json|xml|xhtml\+xml|javascript|x-javascript|ecmascript|graphql|problem\+json"
+    rb"multipart/byteranges|text/(?!event-stream).*|application/(?:json|xml|xhtml\+xml|javascript|x-javascript|ecmascript|graphql|problem\+json"
     rb"|x-www-form-urlencoded|[a-z0-9.-]+\+(?:json|xml)|x-ndjson|sql|x-sh|x-httpd-php|x-php)"
 )
 
@@ -50,7 +50,7 @@ class AnswerFilter:
         return self.rules.section.response_limit
 
     def wants(self, exchange: Exchange, response: OriginResponse) -> bool:
-        """Whether an answer's body is text; one that does not say is taken for it, as browsers do."""
+        """Whether an answer's body is text; one that does not say is taken for it, as browsers do, and so are parts."""
         values = response.fields.get(b"content-type", (b"",))
         types = (value.partition(b";")[0].strip(b" \t").lower() for value in values)
         return any(not each or _TEXT.fullmatch(each) is not None for each in types)
