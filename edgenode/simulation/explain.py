@@ -17,6 +17,7 @@ from edgenode.config.notation import suggestion
 from edgenode.model.decision import Forward, Respond
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Request
+from edgenode.model.tokens import TokenVerdict
 from edgenode.policy.acl import Profile
 from edgenode.policy.contentfilter.secrets import Secrets
 from edgenode.policy.explaining import Filters
@@ -201,7 +202,13 @@ def _tokens(exchange: Exchange) -> dict[str, str]:
     """What was found out about the token of a request, by token configuration: never more than whether it is valid."""
     judge = exchange.tokens
     verdicts = {} if judge is None else {name: judge.judge(name, exchange) for name in judge.names}
-    return {name: "valid" if each.valid else f"not valid: {each.reason}" for name, each in verdicts.items()}
+    return {name: _verdict(each) for name, each in verdicts.items()}
+
+
+def _verdict(found: TokenVerdict) -> str:
+    if not found.present:
+        return "no token"
+    return "valid" if found.valid else f"not valid: {found.reason}"
 
 
 def _ended(judged: Judged, handshake_group: ServedGroup, size: int) -> dict[str, Any]:

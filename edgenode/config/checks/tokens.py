@@ -31,7 +31,7 @@ def token_configurations(configuration: Sections) -> Iterator[Problem]:
             sentence = "its name has no dot: one stands between it and a claim"
             yield Problem(header, "", sentence)
         if not installed:
-            yield Problem(header, "", "tokens need the package joserfc: pip install edgenode[jwt]")
+            yield Problem(header, "", "tokens need the package joserfc: pip install joserfc")
         if "*" in section.audience:
             sentence = "takes a token for whatever audience, so one that was issued for another service too"
             yield Problem(header, "audience", sentence, warning=True)

@@ -46,7 +46,7 @@ MOST_KEYS = 100
 """Keys of one source."""
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
-_NEEDED = "tokens need the package joserfc: pip install edgenode[jwt]"
+_NEEDED = "tokens need the package joserfc: pip install joserfc"
 
 
 @frozen(eq=False)
