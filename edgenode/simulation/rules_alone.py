@@ -16,7 +16,6 @@ from edgenode.config.value_readers import Scope
 from edgenode.model.errors import ClientError, ConfigurationError, InvalidValue, Problem, printable
 from edgenode.model.exchange import Address, Body, Connection, Exchange
 from edgenode.model.settings import File
-from edgenode.policy.contentfilter.collections import COLLECTIONS
 from edgenode.policy.contentfilter.contentfilter import ContentFilter
 from edgenode.policy.contentfilter.exclusions import Exclusion
 from edgenode.policy.contentfilter.findings import Finding, Verdict
@@ -63,7 +62,7 @@ def rule_set(section: ContentFilter, exclude: Sequence[str] = ()) -> RuleSet:
     loaded, problems = content_rules.load("", evolve(section, exclude=lines))
     if loaded is None:
         raise ConfigurationError([evolve(each, section="") for each in problems])
-    return RuleSet.of(loaded.tree, COLLECTIONS)
+    return loaded.compiled
 
 
 def exchange_of(asked: CurlRequest, at: float, peer: str = "192.0.2.7") -> Exchange:

@@ -29,7 +29,8 @@ _TOTALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "outbound": ("blocking_outbound_anomaly_score", "outbound_anomaly_score"),
     }
 )
-"""The variables of the Core Rule Set's scores, of version 4 and of those before; the first that is not 0 holds."""
+"""The variables of the scores: of the Core Rule Set 4, of ``builtin``, and of versions before; the highest holds, for
+whichever rules are read last have added those of the others."""
 
 _KIND = "_score"
 
@@ -137,7 +138,7 @@ def verdict_of(run: Run) -> Verdict:
     scores = {}
     for total, names in _TOTALS.items():
         values = [run.tx.get(name, b"") for name in names]
-        if (score := next((int(value) for value in values if value.isdigit() and int(value)), 0)) != 0:
+        if (score := max((int(value) for value in values if value.isdigit()), default=0)) != 0:
             scores[total] = score
     for name, value in run.tx.items():
         if name.endswith(_KIND) and "anomaly" not in name and value.isdigit() and int(value):

@@ -9,6 +9,9 @@ import re2
 
 from edgenode.policy.contentfilter.directives import Rule, RuleTree
 from edgenode.policy.contentfilter.parsing import parse
+from edgenode.simulation.rules_alone import rule_set, section_of
+from edgenode.testing.exchanges import exchange_of
+from tests.support.modsecurity import DEBIAN_RULES
 
 _FOLDER = importlib.resources.files("edgenode.policy.contentfilter") / "builtin"
 _TEXTS = {each.name: each.read_text("utf-8") for each in sorted(_FOLDER.iterdir(), key=lambda each: each.name)}
@@ -69,3 +72,20 @@ def test_no_list_has_a_word_twice_or_an_empty_line() -> None:
             assert len(set(words)) == len(words), name
             assert all(len(each) >= 4 for each in words), name
             assert all(each == each.lower() for each in words), name
+
+
+def _paths(name: str) -> str:
+    return {"builtin": "builtin", "crs": f"crs:{DEBIAN_RULES}"}[name]
+
+
+@pytest.mark.skipif(not DEBIAN_RULES.is_dir(), reason="the package modsecurity-crs is not installed")
+@pytest.mark.parametrize("order", [("crs", "builtin"), ("builtin", "crs")])
+def test_one_decision_is_made_over_both(order: tuple[str, str]) -> None:
+    """Beside the Core Rule Set, in either order, the scores of both count together against the threshold."""
+    exchange = exchange_of("GET", "https://shop.example.com/?q=1'%20union%20select%20password%20from%20users--")
+    alone = [rule_set(section_of(_paths(name))).judge(exchange).scores["inbound"] for name in order]
+    assert min(alone) > 0
+    both = " ".join(map(_paths, order))
+    told = [rule_set(section_of(both, threshold=sum(alone) + more)).judge(exchange) for more in (0, 1)]
+    assert [verdict.refused for verdict in told] == [True, False]
+    assert [verdict.scores["inbound"] for verdict in told] == [sum(alone)] * 2
