@@ -57,6 +57,10 @@ def _write_reference(app: Sphinx, page: str, source: list[str]) -> None:
         from edgenode.config.seclang_reference import reference as words_of_rules
 
         source[0] = source[0].replace("|excludable|", excludable()) + words_of_rules()
+    if page == "builtin-rules":
+        from edgenode.config.builtin_reference import reference as builtin_rules
+
+        source[0] += builtin_rules()
     if page == "exporters":
         from edgenode.config.reference import table_of_words
         from edgenode.observe.exporters.exporter import Exporter
