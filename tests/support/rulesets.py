@@ -27,7 +27,7 @@ _DETECTING = 'SecAction "id:1,phase:1,pass,nolog,ctl:ruleEngine=DetectionOnly"\n
 
 _NOTHING = Collection("", lambda exchange: ()).further
 
-WITHOUT_FURTHER = {name: evolve(each, further=_NOTHING) for name, each in COLLECTIONS.items()}
+WITHOUT_FURTHER = {name: evolve(each, further=_NOTHING, aliases=None) for name, each in COLLECTIONS.items()}
 """The variables as the reference engine reads them, without what other servers would read."""
 
 

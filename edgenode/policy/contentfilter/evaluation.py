@@ -17,7 +17,7 @@ from edgenode.policy.contentfilter.findings import Finding
 from edgenode.policy.contentfilter.macros import Text, encoded
 from edgenode.policy.contentfilter.operators import OPERATORS, Compare, number
 from edgenode.policy.contentfilter.transformations import of_name
-from edgenode.policy.contentfilter.variables import Pairs, Read, Source, named, names_of, reader
+from edgenode.policy.contentfilter.variables import Further, Pairs, Read, Source, named, names_of, reader
 
 GEO_LOOKUP = "geolookup"
 """The operator that looks at more than the value: whether it is known where the client is."""
@@ -125,6 +125,7 @@ class Link:
     :ivar compare: its operator; ``None`` if that depends on the run.
     :ivar operator: what is written.
     :ivar argument: the operator's, with its macros.
+    :ivar only_counts: whether nothing but scores depends on what it matches.
     """
 
     read: Read | None
@@ -135,11 +136,13 @@ class Link:
     multi_match: bool
     capture: bool
     sets: tuple[Callable[[Run], None], ...]
+    only_counts: bool = False
 
     @classmethod
-    def of(cls, rule: Rule, phase: int) -> Link:
+    def of(cls, rule: Rule, phase: int, *, alone: bool = False) -> Link:
         """Compile a rule by itself.
 
+        :param alone: whether it has no chain.
         :raises InvalidValue: if something in it cannot be done here.
         """
         operator = rule.operator or Operator("unconditionalmatch")
@@ -158,6 +161,7 @@ class Link:
             rule.multi_match,
             rule.capture,
             tuple(setting(each) for each in rule.set_vars),
+            alone and all(each.change == "+" for each in rule.set_vars),
         )
 
     def matches(self, run: Run, rule: Rule) -> bool:
@@ -168,9 +172,12 @@ class Link:
             return True
         compare, negated, found = self.compare or self._compare(run), self.operator.negated, False
         matched: list[tuple[bytes, bytes]] = []
-        for name, value in self.read(run):
+        for member in self.read(run):
+            name, value = member
             if run.removals and _left_out(run, rule, name):
                 continue
+            if found and self.only_counts and isinstance(member, Further):
+                break
             run.work += len(value) + 16
             for text in self.texts(value):
                 groups = compare(text)

@@ -57,7 +57,7 @@ class Step:
             rule,
             place,
             goes_on,
-            tuple(Link.of(each, phase_of(rule)) for each in rules),
+            tuple(Link.of(each, phase_of(rule), alone=not rule.chained) for each in rules),
             tuple(controlling(control) for each in rules for control in each.controls),
             Text.of(rule.message),
             Text.of(rule.log_data),

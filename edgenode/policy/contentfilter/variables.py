@@ -28,6 +28,14 @@ Read = Callable[[Known], list[tuple[bytes, bytes]]]
 
 Source = Callable[[Exchange], tuple[tuple[bytes, bytes], ...]]
 
+
+class Further(tuple[bytes, bytes]):
+    """A member that some server reads in the place of others: it stands behind them, and a rule that only counts does
+    not look at it once it has matched, for it would count twice what was sent once."""
+
+    __slots__ = ()
+
+
 EARLY, COUNTED, BY_NAME = "early ", "&", "by name "
 """What stands before the name of a variable that is read in phase 1, of one whose members are counted, and of one in
 which a member is looked for by its name, which it may have in other readings."""
@@ -60,7 +68,7 @@ def _both(read: Source, further: Source) -> Source:
 
     def both(exchange: Exchange) -> tuple[tuple[bytes, bytes], ...]:
         more = further(exchange)
-        return (*read(exchange), *more) if more else read(exchange)
+        return (*read(exchange), *map(Further, more)) if more else read(exchange)
 
     return both
 
@@ -93,7 +101,11 @@ def _chosen(target: Target, phase: int) -> Read:
     def pairs(run: Known) -> list[tuple[bytes, bytes]]:
         found = run.read(read)
         chosen = found if everything else [each for each in found if choose(each[0])]
-        return [(prefix + name if name else prefix[:-1], value) for name, value in chosen]
+        members = [(prefix + name if name else prefix[:-1], value) for name, value in chosen]
+        if chosen and isinstance(chosen[-1], Further):
+            both = zip(members, chosen, strict=True)
+            return [Further(member) if isinstance(before, Further) else member for member, before in both]
+        return members
 
     if not target.counted:
         return pairs
@@ -113,6 +125,8 @@ def reader(targets: Sequence[Target], phase: int) -> Read:
 
     def all_of_them(run: Known) -> list[tuple[bytes, bytes]]:
         found = [pair for read in reads for pair in read(run)]
+        if any(isinstance(pair, Further) for pair in found):
+            found.sort(key=lambda pair: isinstance(pair, Further))
         return [pair for pair in found if not any(leave(pair[0]) for leave in without)] if without else found
 
     return all_of_them

@@ -79,7 +79,8 @@ def further(request: Request) -> Pairs:
     """Each text and each attribute by itself."""
     if request.body is NO_BODY or (processor(request) != b"XML" and is_plain_body(request)):
         return ()
-    values = dict.fromkeys(value for _, value in _pairs(request)[0] if value)
+    known = {value for _, value in texts(request)}
+    values = dict.fromkeys(value for _, value in _pairs(request)[0] if value and value not in known)
     return tuple((TEXT, value) for value in values)
 
 

@@ -195,7 +195,7 @@ def test_variables_are_set_counted_and_deleted() -> None:
 def test_in_the_first_phase_there_is_no_body() -> None:
     """Rules of phase 1 see only what the head says; what is read besides is seen, and not counted."""
     collection = Collection("ARGS", lambda _: PAIR, lambda _: ((b"r", b"y"),), lambda _: ())
-    text = 'SecRule ARGS "@rx ." "id:{0},phase:{0}"\nSecRule &ARGS "@eq 1" "id:{0}0,phase:{0}"\n'
+    text = 'SecRule ARGS "@rx y" "id:{0},phase:{0}"\nSecRule &ARGS "@eq 1" "id:{0}0,phase:{0}"\n'
     tree = parse([("x.conf", HEAD + text.format(1) + text.format(2))])
     verdict = RuleSet.of(tree, {"ARGS": collection}).judge(EXCHANGE)
     assert ids(verdict) == [2, 20]

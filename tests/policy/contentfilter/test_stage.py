@@ -186,3 +186,29 @@ def test_what_cannot_be_done_is_a_problem_with_its_place() -> None:
     with pytest.raises(InvalidValue):
         stage(action="none")
     assert ContentFilters.of({}, PREDEFINED).selected(Selection(content_filter="own")) is None
+
+
+@pytest.mark.parametrize(
+    ("query", "score"),
+    [
+        (b"q=attack", 5),
+        (b"q=attack;x=attack", 5),
+        (b"q=1;x=attack", 5),
+        (b"q=attack&x=attack", 10),
+        (b"q=1;x=at;y=tack", 0),
+    ],
+)
+def test_what_was_sent_once_counts_once(query: bytes, score: int) -> None:
+    """What another server would read of the same counts only if nothing else matches."""
+    verdict = stage().rules.judge(exchange(query=query))
+    assert verdict.scores.get("inbound", 0) == score
+
+
+def test_a_chain_looks_at_every_reading() -> None:
+    """What matches the first link does not hide from it what would match the second."""
+    rules = """SecRule ARGS "@contains att" "id:1,phase:2,deny,msg:'An attack',chain"
+        SecRule MATCHED_VARS "@streq attack" "t:none"
+    """
+    decision = stage(rules).decide(exchange(query=b"q=att;x=attack"))
+    assert isinstance(decision, Decision)
+    assert decision.action is PREDEFINED["block"]
