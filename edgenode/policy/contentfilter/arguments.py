@@ -178,7 +178,10 @@ def _is_plain(request: Request) -> bool:
     query = request.query
     if query and (query.find(b";") >= 0 or _has_operation(query) or not _are_plain(of_query(request))):
         return False
-    return b"content-type" not in request.fields if request.body is NO_BODY else is_plain_body(request)
+    if request.body is not NO_BODY:
+        return is_plain_body(request)
+    types = request.fields.get(b"content-type")
+    return types is None or not charsets.codecs(types)
 
 
 @view

@@ -225,6 +225,7 @@ def test_other_names_of_a_value_are_aliases() -> None:
     ("exchange", "name", "value"),
     [
         (asked(b"/?a=1;b=<x>"), "ARGS", b"<x>"),
+        (asked(b"/?a=%00<%00x%00>", b"", (b"Content-Type", FORM + b"; charset=utf-16be")), "ARGS", b"<x>"),
         (typed(b"", b"b=<x>"), "ARGS", b"<x>"),
         (typed(b"text/plain", b'{"a": "<x>"}'), "ARGS", b"<x>"),
         (typed(FORM + b"; charset=utf-16", "a=<x>".encode("utf-16")), "ARGS", b"<x>"),
@@ -263,6 +264,7 @@ def test_what_rules_see_is_in_a_collection(query: bytes, form: bytes) -> None:
 def test_an_ordinary_request_has_nothing_further() -> None:
     """What everybody reads alike is read once."""
     plain = (
+        asked(b"/?a=1", b"", (b"Content-Type", b"application/json")),
         asked(b"/a/b?q=a+b&c=%3Cd%3E", b"", (b"Cookie", b"sid=1; theme=dark"), (b"Accept", b"*/*")),
         typed(FORM, b"a=1&b=some+text%21"),
         typed(b"application/json", b'{"a": [1, 2.50, "x"]}'),
