@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 from edgenode.model.errors import InvalidValue
@@ -215,6 +216,10 @@ def _verifying(is_one: Callable[[bytes], bool]) -> Callable[[bytes], Compare]:
     return made
 
 
+_without_empty_exponents = partial(re.compile(r"(?i)(?<![0-9a-z_.])[0-9]+\.e(?=[\s(),.])").sub, "")
+"""MySQL passes over ``1.e`` before a parenthesis; the libinjection of Python's package takes it for a word."""
+
+
 def _asking(ask: str) -> Callable[[bytes], Compare]:
     """What libinjection says."""
 
@@ -226,6 +231,8 @@ def _asking(ask: str) -> Callable[[bytes], Compare]:
         def compare(value: bytes) -> Groups | None:
             text = value.decode("utf-8") if value.isascii() or _valid_utf8(value) else value.decode("latin-1")
             said = asked(text)
+            if not (said.get("is_sqli") or said.get("is_xss")) and (other := _without_empty_exponents(text)) != text:
+                said = asked(other)
             if said.get("is_sqli"):
                 return (said["fingerprint"].encode("ascii", "replace"),)
             return (value,) if said.get("is_xss") else None

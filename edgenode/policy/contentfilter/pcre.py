@@ -204,11 +204,11 @@ def search(pattern: str) -> Search:
     """
     found = linear(pattern)
     if found is not None:
-        return _searching(found)
+        return _searching(found, "^" in pattern)
     text = _each_alone(translated(bytewise(pattern)))
     try:
         flagged = f"(?sm){_flags_first(text)}".replace(r"\z", r"\Z")
-        exact = _searching(re.compile(flagged.encode("latin-1")))
+        exact = _searching(re.compile(flagged.encode("latin-1")), "^" in text)
         bounded = _is_bounded(_parser.parse(flagged))
     except (re.error, OverflowError) as error:
         raise InvalidValue(f"not a regular expression: {error}") from None
@@ -217,7 +217,7 @@ def search(pattern: str) -> Search:
         return exact
     if rest is None:
         raise InvalidValue("neither is this a regular expression of RE2, nor what is left of it for long values")
-    roughly = _searching(rest)
+    roughly = _searching(rest, False)
     return lambda value: exact(value) if len(value) <= LONGEST_TRIED else roughly(value)
 
 
@@ -278,11 +278,21 @@ def _flags_first(text: str) -> str:
     return re.sub(r"\A\(\?([ims]+)\)(.*)\Z", r"(?\1:\2)", text, flags=re.DOTALL)
 
 
-def _searching(compiled: Any) -> Search:
+def _searching(compiled: Any, anchored: bool) -> Search:
+    """What searches with a compiled expression.
+
+    :param anchored: whether it has a ``^``: behind a line feed that ends the value, PCRE begins no line.
+    """
     tried = compiled.search
 
     def searched(value: bytes) -> Groups | None:
         match = tried(value)
         return None if match is None else (match[0], *match.groups())
 
-    return searched
+    def searched_but_for_the_end(value: bytes) -> Groups | None:
+        match = tried(value)
+        if match is None or (match.start() == len(value) and value.endswith(b"\n")):
+            return None
+        return (match[0], *match.groups())
+
+    return searched_but_for_the_end if anchored and tried(b"") is not None else searched

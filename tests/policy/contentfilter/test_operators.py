@@ -16,6 +16,7 @@ from edgenode.policy.contentfilter.operators import OPERATORS
 CASES = (
     # operator, argument, what matches, what does not
     ("rx", rb"^a+$", (b"aa", b"b\naa\nb"), (b"ab", b"")),
+    ("rx", rb"^[0-9]*$", (b"", b"1\nx", b"\n", b"x\n\n"), (b"x\n", b"x\ny\n")),
     ("rx", rb"a.b", (b"a\nb", b"a\xffb"), (b"ab",)),
     ("rx", rb"\x5c\s\Qa.b\E", (b"\\\x0ba.b",), (b"\\ axb",)),
     ("rx", "[´x]y".encode(), (b"\xb4y", b"\xc2y", b"xy"), (b"zy",)),
@@ -79,6 +80,7 @@ def test_libinjection_is_asked() -> None:
     pytest.importorskip("libinjection")
     assert OPERATORS["detectsqli"](b"")(b"1' or '1'='1") == (b"s&sos",)
     assert OPERATORS["detectsqli"](b"")(b"\xff' or '1'='1") is not None
+    assert OPERATORS["detectsqli"](b"")(b"1.e(ascii 1.e(substring(1.e(select a from b),1)))=70 or'1'='2") is not None
     assert OPERATORS["detectsqli"](b"")(b"blue shoes") is None
     assert OPERATORS["detectxss"](b"")(b"\xff<script>") == (b"\xff<script>",)
     assert OPERATORS["detectxss"](b"")(b"a < b") is None
