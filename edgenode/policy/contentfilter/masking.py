@@ -20,7 +20,7 @@ from edgenode.policy.contentfilter.fieldnames import KINDS
 from edgenode.policy.contentfilter.masked import CARDS, CREDENTIALS, PATTERNS, Masked
 from edgenode.rules.regexes import compile_regex
 from edgenode.rules.views.escapes import form_decoded
-from edgenode.rules.views.names import folded
+from edgenode.rules.views.names import folded, readings
 
 _SUSPECT = {CARDS: "[2-6](?:[ .+-]?[0-9]){12}", CREDENTIALS: "bearer|basic|eyj"}
 """What is in every value that matches a pattern, and in few others."""
@@ -30,6 +30,12 @@ MASK: Final = b"masked-"
 
 _ENCODINGS = 3
 """How often a value may be percent-encoded on top of itself."""
+
+_UNICODE = re.compile(rb"%u([0-9a-f]{4})", re.IGNORECASE)
+"""As browsers' ``escape`` writes, and ASP reads."""
+
+_UNDERSCORE = r"[_. \[+]"
+"""What PHP reads as an underscore in a name."""
 
 _PAIR = re.compile(rb"(?:\A|[;?#])([^;?#=]*)=")
 _NO_DIGIT = re.compile(rb"[^0-9]")
@@ -94,8 +100,9 @@ class Masks:
 
     @_suspect.default
     def _whatever_may_be(self) -> Any:
-        names = sorted(re.escape(name) for name in self.arguments | self.cookies if name.isascii())
-        several = [*names, *(_SUSPECT[each] for each in sorted(self.patterns)), "%[0-9A-Fa-f]{2}", "[\\x80-\\xff]"]
+        names = sorted(re.escape(name).replace("_", _UNDERSCORE) for name in self.arguments | self.cookies)
+        patterns = (_SUSPECT[each] for each in sorted(self.patterns))
+        several = [*(each for each in names if each.isascii()), *patterns, "%[0-9A-Fa-fuU]", "[\\x80-\\xff]"]
         return compile_regex(f"(?i){'|'.join(several)}")
 
     @classmethod
@@ -143,7 +150,8 @@ class Masks:
         """
         if kind == "header":
             return name.lower().decode("latin-1") in self.headers
-        return self._named[kind].search(folded(decoded(name))) is not None
+        regex = self._named[kind]
+        return any(regex.search(folded(each)) is not None for each in readings(decoded(name)))
 
     def text(self, value: bytes) -> bytes:
         """A text in which pairs of names and values may stand, as in targets, URLs and cookies, without those that are
@@ -239,10 +247,14 @@ class Masks:
         )  # fmt: skip
 
 
+def _unicode(found: re.Match[bytes]) -> bytes:
+    return chr(int(found[1], 16)).encode("utf-8", "replace")
+
+
 def decoded(text: bytes) -> bytes:
-    """A text with all its percent-encoding undone."""
+    """A text with all its percent-encoding undone, ``%u0041`` as well."""
     for _ in range(_ENCODINGS):
-        before, text = text, form_decoded(text)
+        before, text = text, form_decoded(_UNICODE.sub(_unicode, text) if b"%" in text else text)
         if text == before:
             break
     return text
@@ -257,7 +269,8 @@ def _is_one(found: bytes) -> bool:
 
 
 def _any(names: Iterable[str]) -> bytes:
-    return b"|".join(re.escape(folded(name.encode("utf-8"))) for name in sorted(names))
+    several = (re.escape(folded(name.encode("utf-8"))) for name in sorted(names))
+    return b"|".join(each.replace(b"_", _UNDERSCORE.encode()) for each in several)
 
 
 def _names(names: frozenset[str]) -> re.Pattern[bytes]:

@@ -97,7 +97,7 @@ def test_masking_twice_is_masking_once(value: bytes) -> None:
     """And it fails for no value."""
     for mask, name in ((MASKS.text, b"&password="), (MASKS.cookie, b"; session=")):
         once = mask(b"x=" + value + name + b"abc")
-        assert name + b"abc" not in once
+        assert not once.endswith(b"abc")
         assert mask(once).count(b"masked-") >= once.count(b"masked-")
     assert MASKS.plain(MASKS.plain(value)) in (MASKS.plain(value), MASKS.hash(MASKS.plain(value)))
 
@@ -221,3 +221,18 @@ def test_of_a_long_text_that_matched_only_the_beginning_is_looked_at() -> None:
     )
     assert len(found.matched) < 2000
     assert CARD[:8].encode() not in found.matched[:200]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "pass_word", "PASS_WORD", "pass.word", "pass+word", "pass%20word", "pass%2Eword", "%70ass_word", "%u0070ass_word",
+        "%2570ass_word", "user[pass_word]", "user[pass.word][]", "pass_word[0]", "pass_word%00x",
+    ],
+)  # fmt: skip
+def test_no_spelling_of_a_name_gets_past_its_mask(written: str) -> None:
+    """As applications in PHP, Rack, ASP or qs read it."""
+    masks = Masks.of([Masked.from_text("argument.pass_word")], MaskKey.of(b"k" * 32))
+    assert b"hunter2" not in masks.text(f"/?a=1&{written}=hunter2&b=2".encode())
+    assert b"hunter2" not in masks.header(b"referer", f"https://a.example/?{written}=hunter2".encode())
+    assert b"=hunter2" in masks.text(b"/?password=hunter2")
