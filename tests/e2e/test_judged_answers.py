@@ -77,3 +77,18 @@ async def test_answers_of_an_origin_of_http_2_are_judged(pki: PKI, body: bytes, 
             assert asked.stdout == (whole + b"%d" % status) * 3
             events = await node.events.take(4)
             assert [event["status"] for event in events] == [status] * 4
+
+
+async def test_a_reload_takes_up_what_has_changed(pki: PKI) -> None:
+    """From the next request on, also on a connection that is open."""
+    with Http2Origin(pki, answering(b"a" * 5000)) as origin:
+        async with started(pki, origin, judging()) as node:
+            for changes, told in (
+                (judging(), b"x-judged: 1024\r\n"),
+                (judging(**{"response-limit": "2k"}), b"x-judged: 2048\r\n"),
+                (HTTP2, b""),
+            ):
+                await node.reload(origin, changes)
+                answer = (await node.exchange(get("/", close=True))).lower()
+                assert told in answer
+                assert bool(told) is (b"x-judged" in answer)

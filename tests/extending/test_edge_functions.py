@@ -7,6 +7,9 @@ import json
 import pytest
 
 from edgenode.config.load import Configuration
+from edgenode.model.decision import Decision
+from edgenode.model.errors import ConfigurationError
+from edgenode.testing import exchange_of
 from tests.extending.conftest import Outside
 from tests.extending.test_extensions import explained
 from tests.simulation.test_replay import event
@@ -132,3 +135,21 @@ def test_replay_asks_them_and_knows_what_is_not_known(signing: Outside) -> None:
     text = (NAMED + OWN).replace("signing:signed", "signing:keyed").replace("user = ann\n", "")
     told = json.loads(signing.run("replay", written(signing, text), "events.json", "--json"))
     assert [each["missing"] for each in told["not_certain"]] == ["header x-key"]
+
+
+def test_a_reload_takes_up_a_changed_section(signing: Outside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what a node of the old configuration would go over to; a section that is wrong changes nothing."""
+    monkeypatch.syspath_prepend(str(signing.folder / "signing"))
+    file = signing.folder / written(signing, NAMED + OWN)
+    before = Configuration.load(file)
+    written(signing, (NAMED + OWN).replace("user = ann", "user = bob"))
+    after = Configuration.load(file, before)
+    exchange = exchange_of("GET", "https://shop.example/")
+    for configuration, user in ((before, b"ann"), (after, b"bob")):
+        decision = configuration.pipeline("all").decide(exchange)
+        assert isinstance(decision, Decision)
+        assert decision.rewrite is not None
+        assert decision.rewrite.headers == ((b"x-user", user),)
+    written(signing, (NAMED + OWN).replace("signing:signed", "signing:gone"))
+    with pytest.raises(ConfigurationError, match="has no attribute 'gone'"):
+        Configuration.load(file, after)
