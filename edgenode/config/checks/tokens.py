@@ -54,9 +54,9 @@ def unknown_token_configurations(formulas: Formulas) -> Iterator[Problem]:
     for header, section in configuration.written():
         for key, (_, value) in schema.values_of(section).items():
             for part in value if isinstance(value, tuple) else (value,):
-                name = _counted(part) if isinstance(part, Part) else None
-                if name is not None and name not in known:
-                    yield Problem(header, key, f"there is no [jwt {name}]{suggestion(name, known)}")
+                counted = _counted(part) if isinstance(part, Part) else None
+                if counted is not None and counted not in known:
+                    yield Problem(header, key, f"there is no [jwt {counted}]{suggestion(counted, known)}")
 
 
 def _counted(part: Part) -> str | None:
