@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgenode.model.errors import ConfigurationError
 from edgenode.policy.contentfilter import names
@@ -326,3 +329,39 @@ def test_the_core_rule_set_is_read() -> None:
     written = sum(path.read_text("utf-8").count("\nSecRule ") for path in files)
     assert len(read) + sum(len(each.chained) for each in read) > written
     assert {each.disruptive for each in read} == {"pass", "deny", "drop"}
+
+
+_LINES = (
+    "SecRule ARGS|!ARGS:x|&TX:/a|b/ \"@rx ^a\" \"id:1,phase:2,chain,t:none,setvar:'tx.a=+%{tx.b}',msg:'a'\"",
+    'SecRule REQUEST_HEADERS:User-Agent "@pmFromFile a.data" \\\n    "id:2,\\\n    ctl:ruleRemoveTargetById=1;ARGS:q"',
+    'SecAction "id:3,phase:1,nolog,pass,skipAfter:END"',
+    'SecMarker "END"',
+    'SecDefaultAction "phase:2,log,deny,status:403"',
+    'SecRuleUpdateTargetById 1 "!ARGS:y"',
+    'SecRuleUpdateActionById 1 "t:none,pass"',
+    "SecRuleRemoveById 1 2-3",
+)
+
+
+@given(st.lists(st.sampled_from(_LINES), min_size=1, max_size=3).map("\n".join), st.data())
+def test_whatever_stands_in_a_file_is_read_or_told(text: str, data: st.DataObject) -> None:
+    """Never is anything else raised, and every problem points into the file."""
+    for _ in range(data.draw(st.integers(0, 4))):
+        at = data.draw(st.integers(0, len(text)))
+        put = data.draw(st.text(st.sampled_from("\"'\\\n |!&:,;=@%{}/ab1\t"), max_size=3))
+        text = text[:at] + put + text[at + data.draw(st.integers(0, 3)) :]
+    try:
+        parse([("x.conf", text)], {"a.data": "x"})
+    except ConfigurationError as error:
+        lines = text.split("\n")
+        for each in error.problems:
+            assert each.file == "x.conf"
+            assert 1 <= each.line <= len(lines)
+            assert each.column is None or 0 <= each.column <= len(lines[each.line - 1])
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_told(text: str) -> None:
+    """Whatever characters are in it."""
+    with contextlib.suppress(ConfigurationError):
+        parse([("x.conf", text)])
