@@ -183,7 +183,6 @@ def _hex_decode(value: bytes) -> bytes:
 
 _BASE64_DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*+={0,2}+")
-_BASE64_SPACES = re.compile(rb" *+(?:\r?\n|\Z)")
 
 
 def _base64_decode(value: bytes) -> bytes:
@@ -191,7 +190,8 @@ def _base64_decode(value: bytes) -> bytes:
     text = value.partition(b"\0")[0]
     if text.translate(None, _BASE64_DIGITS + b"= \r\n"):
         return value
-    text = _BASE64_SPACES.sub(b"", text)
+    *lines, last = text.split(b"\n")
+    text = b"".join([line.removesuffix(b"\r").rstrip(b" ") for line in lines]) + last.rstrip(b" ")
     return value if len(text) % 4 or _BASE64.fullmatch(text) is None else binascii.a2b_base64(text)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edgenode.policy.contentfilter.bestfit import BEST_FIT
 from edgenode.policy.contentfilter.transformations import TRANSFORMATIONS, of_name
+from tests.support.growth import grows_with_its_size
 
 PIECES = (
     rb"% %u %U00 %41 + \ \x \u \u0041 & &# &#x &#65; &lt &quot; &AMP ; f F 0 7 41 ff a Z ab . .. / // ./ ../ .../ ab../"
@@ -113,3 +114,29 @@ def test_windows_paths_do_not_hide_behind_backslashes(value: bytes) -> None:
     """Each backslash is a separator, also the last of three, which ModSecurity does not see."""
     plain = TRANSFORMATIONS["normalizePath"].apply(value.replace(b"\\", b"/"))
     assert TRANSFORMATIONS["normalizePathWin"].apply(value) == plain
+
+
+HOSTILE = (
+    *rb"% %u %41 %uff41 + \ \x41 \u0041 \101 & &# &#x41; &lt; &a &#9 a A ../ ./ a/ a/../ / /* */ /**/".split(),
+    *b"<!-- --> -- #".split(),
+    *(b" ", b"\n", b" a", b" \n", b"\r\n", b"\0", b"\xc3", b"\xc3\xa9", b"0x", b"0x41", b"=", b"a=", b"QUJD", b" /"),
+)
+
+
+@pytest.mark.parametrize("name", TRANSFORMATIONS)
+def test_time_grows_with_the_value_and_no_faster(name: str) -> None:
+    """Whatever is repeated in a value, and whatever stands behind it."""
+    each = TRANSFORMATIONS[name]
+
+    def work(size: int) -> Callable[[], object]:
+        values = [piece * (size // len(piece)) + end for piece in HOSTILE for end in (b"", b"A", b"\n")]
+
+        def all_of_them() -> None:
+            for value in values:
+                each.apply(value)
+                if each.changes is not None:
+                    each.changes(value)
+
+        return all_of_them
+
+    assert grows_with_its_size(work, 2000)
