@@ -70,7 +70,7 @@ docs: $(VENV)/.installed-docs
 
 # All of them are run, even if one misses a limit.
 bench: $(VENV)/.installed
-	@status=0; for each in proxy fairness rules counters limits observe policy site idle; do $(BIN)/python -m bench.$$each || status=1; done; exit $$status
+	@status=0; for each in proxy fairness rules counters limits observe policy hostile site idle; do $(BIN)/python -m bench.$$each || status=1; done; exit $$status
 
 # sslyze wants an older cryptography than the node, and so an environment of its own; testssl.sh is the system's.
 scan: $(VENV)/.installed-test $(VENV)/scan/bin/sslyze

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from bench import detection, policy
+from bench import detection, hostile, policy
 from bench.comparing import comparison
 from bench.corpora import Corpus, gotestwaf, http_params, libinjection
 from bench.load import Report
@@ -94,3 +94,24 @@ def test_collections_are_read(tmp_path: pathlib.Path) -> None:
     texts = libinjection(tmp_path)
     assert [each.target for each in texts.attacks] == [b"/?q=1'+or+1"]
     assert [each.target for each in texts.benign] == [b"/?q=%22A%22"]
+
+
+def test_hostile_requests_have_limits() -> None:
+    """One that takes 20 times what is ordinary is kept, one that takes longer, or holds the loop up, is not."""
+    case = next(hostile.cases(1000))
+
+    def of(times: float, longest: float) -> bool:
+        costs = {case.hostile: hostile.Cost(times, longest), case.ordinary: hostile.Cost(1.0, 0.0)}
+        return hostile.compared([case], costs.__getitem__)[1]
+
+    assert of(20.0, 0.05)
+    assert not of(21.0, 0.05)
+    assert not of(20.0, 0.06)
+
+
+def test_hostile_requests_are_as_large_as_said() -> None:
+    """Each has about the size that is asked for, but for those whose values are a header field's."""
+    for case in hostile.cases(50_000):
+        if case.hostile.body:
+            assert 20_000 < len(case.hostile.body) < 400_000, case.name
+            assert 20_000 < len(case.ordinary.body) < 400_000, case.name
