@@ -5,6 +5,7 @@ Law: a function is found, and can be called as it will be, before anything uses 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 
 from edgenode.config.extensions import Own
@@ -36,12 +37,14 @@ def made(sections: Mapping[str, EdgeFunctionSection], actions: Mapping[str, Acti
     return found
 
 
+@functools.lru_cache(1024)
 def request_fault(name: bytes, how: str) -> str:
     """Why a function may not change a header field of a request, or answer with it: see
     :data:`edgenode.policy.edgefunctions.Fault`."""
     return answer_header_fault(name) if how == "answer" else request_header_fault(name)
 
 
+@functools.lru_cache(1024)
 def response_fault(name: bytes, how: str) -> str:
     """The same of a header field of an origin's answer."""
     return answer_header_fault(name) if how == "answer" else changed_header_fault(name, how)

@@ -6,6 +6,7 @@ something that cannot be is a stage that has failed. A function sees no message 
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from inspect import isawaitable, signature
@@ -43,6 +44,8 @@ REQUEST_BEFORE, REQUEST_AFTER = "request-before", "request-after"
 RESPONSE_BEFORE, RESPONSE_AFTER = "response-before", "response-after"
 POINTS = (REQUEST_BEFORE, REQUEST_AFTER, RESPONSE_BEFORE, RESPONSE_AFTER)
 """When a function is asked."""
+
+_check_tag = functools.lru_cache(1024)(check_own_tag)
 
 _LONGEST = 500
 """Characters of a reason that are told."""
@@ -276,7 +279,7 @@ class EdgeFunction:
             raise TypeError("an edge function gives tags that are one text, or a reason that is none")
         tags = self._tags.union(said.tags)
         for tag in said.tags:
-            check_own_tag(tag)
+            _check_tag(tag)
         action, reasons = self._action(said, exchange)
         exempt = frozenset[str]()
         if action is not None:

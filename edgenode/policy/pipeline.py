@@ -35,7 +35,7 @@ from edgenode.policy.quarantine import Held
 from edgenode.policy.tagging import MESSAGE, Tagging
 from edgenode.state.interface import InTime
 
-_BUILT_IN = (Tagging, Challenges, GlobalFilters, Inspection, Held, Counting, Profile, Filter)
+_BUILT_IN = (Tagging, Challenges, GlobalFilters, Inspection, Held, Counting, Profile, Filter, EdgeFunction)
 """The stages whose decisions are what they should be; those of others are looked at."""
 
 _PENDING = (InTime, Deferred)

@@ -249,40 +249,6 @@ class ProxyExchange(JudgedAnswer):
         if lines is not None:
             self.answer(head, lines, body, done, ())
 
-    def ruled(self, head: ResponseHead, done: bool) -> bytes | None:
-        """The field lines of an answer for the client; ``None`` if a page was sent in its place."""
-        path_map, via = self.path_map, self.context.via
-        assert path_map is not None
-        rules = path_map.responses
-        if rules is None:
-            return response_lines(head, via)
-        if head.status >= 400 and rules.replaces and not is_call(self.head):
-            page = rules.page((head.status,), self.exchange)
-            if page is not None:
-                self._replace(head, page, rules, done)
-                return None
-        return ruled_lines(rules, head, self.exchange, via)
-
-    def answer(self, head: ResponseHead, lines: bytes, body: bytes, done: bool, trailers: Headers) -> None:
-        """Send an answer, with the beginning of its body, to the client."""
-        self.sent = len(body)
-        if done:
-            if trailers:
-                self.grpc_status = grpc.reported_status(trailers)
-                trailers = passing(trailers, head.options) if takes_trailers(self.head) else ()
-            elif b"grpc-status" in head.fields:
-                self.grpc_status = grpc.reported_status(head.headers)
-            self._end()
-        if self.decision.headers:
-            lines += added_lines(self.decision.headers)
-        self._client.start_response(head.status, head.reason, lines, head.length, body, done and not trailers)
-        if trailers:
-            self._client.send_body(b"", True, trailers)
-        if not done:
-            self._answer = head
-            if self.stream is not None and self._client.full:
-                self.stream.pause()
-
     def _become_websocket(self, head: ResponseHead) -> None:
         """The origin accepts: from here on it is a relay's, which reports its end."""
         stream, path_map = self.stream, self.path_map

@@ -59,15 +59,6 @@ class JudgedAnswer(AnsweredRequest):
 
     _held: Held | None = None
 
-    # -- what a subclass says ----------------------------------------------------------------------------------------
-
-    def ruled(self, head: ResponseHead, done: bool) -> bytes | None:
-        """The field lines of an answer for the client; ``None`` if a page was sent in its place."""
-        raise TypeError(f"{type(self).__name__} answers nothing")
-
-    def answer(self, head: ResponseHead, lines: bytes, body: bytes, done: bool, trailers: Headers) -> None:
-        """Send an answer, with the beginning of its body, to the client."""
-
     # -- held --------------------------------------------------------------------------------------------------------
 
     @property

@@ -405,7 +405,7 @@ def test_a_refusal_by_a_filter_leaves_the_connection(pki: PKI) -> None:
 
 
 @pytest.mark.parametrize("kept", [False, True])
-@pytest.mark.parametrize("where", ["forwarding.request_lines", "exchange.response_lines"])
+@pytest.mark.parametrize("where", ["forwarding.request_lines", "answers.response_lines"])
 @pytest.mark.parametrize("answer", [OK, OK[:-1]])
 def test_a_defect_on_the_way_to_the_origin_or_back_ends_the_request(
     pki: PKI,
@@ -425,7 +425,7 @@ def test_a_defect_on_the_way_to_the_origin_or_back_ends_the_request(
         monkeypatch.setattr(f"edgenode.proxy.{where}", lambda *_: 1 / 0)
         client.send(get("/second"))
         origin = node.asked()
-        if where == "exchange.response_lines":
+        if where == "answers.response_lines":
             origin.send(answer)
         client.read()
         assert client.ended or where == "forwarding.request_lines"
