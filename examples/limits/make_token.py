@@ -24,4 +24,4 @@ def token(key: bytes, subject: str, *roles: str) -> str:
 
 if __name__ == "__main__":
     path, subject, *roles = sys.argv[1:]
-    print(token(pathlib.Path(path).read_bytes(), subject, *roles))  # noqa: T201
+    sys.stdout.write(token(pathlib.Path(path).read_bytes(), subject, *roles) + "\n")

@@ -146,3 +146,21 @@ def test_the_quarantine_does_what_its_example_says(folder: pathlib.Path) -> None
         assert asking.status("/") == "410"
         asking.quarantine("lift", "ip", "127.0.0.0/8")
         assert asking.status("/") == "502"
+
+
+def test_tokens_do_what_their_example_says(folder: pathlib.Path) -> None:
+    """Orders want a token, deleting wants a role, and the origin is told whose it is, whatever the client says."""
+    pytest.importorskip("joserfc")
+    make, key = "examples/limits/make_token.py", "examples/limits/pki/issuer/ca.key"
+    origin = FakeOrigin()
+    with MemoryNode(Configuration.load(folder / "examples" / "limits" / "jwt.ini"), {"shop": origin}) as node:
+        client = node.client("shop.example.com")
+
+        def asked(method: str, *roles: str, path: str = "/orders/7") -> int:
+            command = [sys.executable, make, key, "alice", *roles]
+            token = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=60).stdout
+            headers = [("authorization", f"Bearer {token.strip()}"), ("x-user", "root")] if roles else [("x-user", "r")]
+            return client.ask(method, path, headers).status
+
+        assert [asked("GET"), asked("GET", path="/"), asked("GET", "user")] == [401, 200, 200]
+        assert [asked("DELETE", "user"), asked("DELETE", "admin")] == [403, 200]

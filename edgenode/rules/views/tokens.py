@@ -116,7 +116,7 @@ def claims(exchange: Exchange) -> Mapping[bytes, tuple[bytes, ...]] | None:
     for name in names:
         verdict = _verdict(exchange, name)
         for claim, value in {} if verdict is None else verdict.claims.items():
-            texts = tuple(_texts(value))
+            texts = tuple(dict.fromkeys(_texts(value)))
             if texts:
                 found[_bytes(f"{name}.{claim}")] = texts
     return found
