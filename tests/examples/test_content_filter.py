@@ -3,11 +3,13 @@ with the filter tuned."""
 
 from __future__ import annotations
 
+import json
 import pathlib
 import shutil
 
 import pytest
 
+from edgenode import __main__ as command
 from edgenode.config.load import Configuration
 from edgenode.model.decision import Forward
 from edgenode.simulation import tuning_text
@@ -74,3 +76,35 @@ def test_what_tuning_writes_is_read_as_it_is(folder: pathlib.Path) -> None:
     text = file.read_text().partition("[content-filter")[0] + written.replace("exclude =", "rules = builtin\nexclude =")
     again = Configuration.from_text(text, folder)
     assert all(section.exclude for section in again.content_filters.values())
+
+
+def test_explain_has_a_line_for_every_rule(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every rule that matched stands there with its score, its place and what matched; the stage says how many."""
+    url = "https://shop.example.com/?q=1'%20union%20select%20password%20from%20users--"
+    assert command.main(["explain", str(folder / "edgenode.ini"), url, "--expect", "403"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert "  content-filter  asked  shop: 2 rules matched -> block" in printed
+    at = printed.index("rules of the content filter shop that matched")
+    assert [line.split()[:2] for line in printed[at + 1 : at + 3]] == [
+        ["5010010", "ARGS:q"],
+        ["5099100", "TX:inbound_anomaly_score"],
+    ]
+    assert printed[at + 1].endswith("SQL: UNION SELECT: 1' union select password from users-- (score 5)")
+
+
+def test_replay_writes_exclusions(folder: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """``replay --tune`` prints them as INI, or as JSON; an expression that is none, or no file, ends with 1."""
+    ask = ["replay", str(folder / "edgenode.ini"), str(folder / "events.jsonl"), "--tune"]
+    assert command.main(ask) == 0
+    printed = capsys.readouterr().out
+    assert "[content-filter shop]\nexclude =\n" in printed
+    assert "\n    5040020 argument.json.message\n" in printed
+    assert command.main([*ask, "--where", "ip.src in {198.51.100.0/24}", "--at-least", "3", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["filters"]["shop"]
+    assert [(each["line"], each["silences"], each["besides"]) for each in found["exclude"]] == [
+        ("5040020 argument.json.message", 3, 1)
+    ]
+    assert found["exclude"][0]["other"]["client"] == "203.0.113.66"
+    assert command.main([*ask, "--where", "ip.src is nice"]) == 1
+    assert "^" in capsys.readouterr().err
+    assert command.main([*ask[:2], str(folder / "nothing.jsonl"), "--tune"]) == 1

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.resources
+import pathlib
+import urllib.parse
+from collections.abc import Iterator
 
 import pytest
 import re2
 
+from edgenode.model.exchange import Exchange
 from edgenode.policy.contentfilter.directives import Rule, RuleTree
 from edgenode.policy.contentfilter.parsing import parse
 from edgenode.simulation.rules_alone import rule_set, section_of
@@ -72,6 +76,26 @@ def test_no_list_has_a_word_twice_or_an_empty_line() -> None:
             assert len(set(words)) == len(words), name
             assert all(len(each) >= 4 for each in words), name
             assert all(each == each.lower() for each in words), name
+
+
+def _exchanges(name: str) -> Iterator[tuple[str, Exchange]]:
+    """Every line of a file as the field of a form; lines with escapes as they are."""
+    for line in (pathlib.Path(__file__).parent / "texts" / name).read_text().splitlines():
+        value = line if line.startswith("%") and not line.startswith("%n") else urllib.parse.quote(line, safe="")
+        kind = ("content-type", "application/x-www-form-urlencoded")
+        yield line, exchange_of("POST", "https://shop.example.com/", [kind], f"text={value}".encode())
+
+
+@pytest.mark.parametrize(("name", "refused"), [("attacks.txt", True), ("ordinary.txt", False)])
+def test_attacks_are_refused_and_what_people_write_is_not(name: str, refused: bool) -> None:
+    """At level 1 every attack of a list is refused, and no text of another, which has the same words and signs."""
+    rules = rule_set(section_of("builtin"))
+    wrong = {}
+    for line, exchange in _exchanges(name):
+        verdict = rules.judge(exchange)
+        if verdict.refused != refused:
+            wrong[line] = [each.rule for each in verdict.findings]
+    assert wrong == {}
 
 
 def _paths(name: str) -> str:
