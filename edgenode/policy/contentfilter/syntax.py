@@ -147,6 +147,7 @@ def _joined(text: str) -> Iterator[tuple[str, tuple[Piece, ...]]]:
     parts: list[str] = []
     pieces: list[Piece] = []
     comment = quoted = False
+    length = 0
     for number, source in enumerate(text.split("\n"), 1):
         source = source.removesuffix("\r")
         line = source.lstrip(" \t")
@@ -157,13 +158,15 @@ def _joined(text: str) -> Iterator[tuple[str, tuple[Piece, ...]]]:
         content, ends = (line, False) if (found := _CONTINUED.search(line)) is None else (line[: found.start()], True)
         if not quoted and parts:
             parts.append(" ")
-        pieces.append(Piece(sum(map(len, parts)), number, len(source) - len(line), source))
+            length += 1
+        pieces.append(Piece(length, number, len(source) - len(line), source))
         parts.append(content)
+        length += len(content)
         quoted ^= len(re.findall(r'(?<!\\)"', content)) % 2 == 1
         if not ends or not line.strip():
             if not comment:
                 yield "".join(parts), tuple(pieces)
-            parts, pieces = [], []
+            parts, pieces, length = [], [], 0
     if pieces and not comment:
         yield "".join(parts), tuple(pieces)
 
@@ -261,9 +264,11 @@ class _Grammar:
                 token.value, token.lexer.lexpos = found[0], found.end()
                 return f"T_SECRULE_OPERATOR{'_WITH_EXCLAMMARK' if found[0].startswith('!') else ''}"
         # One blank ends the name of an operator; further ones are the argument's, which the grammar would pass over.
-        before = self._operators[0] if self._operators else Word("", token.lexpos - 1)
+        before, text = self._operators[0] if self._operators else Word("", token.lexpos - 1), token.lexer.lexdata
         at = before.at + len(before.text) + 1
-        found = (_REST if quoted else _UNQUOTED).match(token.lexer.lexdata, at if quoted else token.lexpos)
+        if not quoted or self._arguments or text[at : token.lexpos].strip(" \t"):
+            at = token.lexpos
+        found = (_REST if quoted else _UNQUOTED).match(text, at)
         assert found is not None
         token.value, token.lexer.lexpos = found[0], found.end()
         self._arguments.append(Word(found[0], found.start()))
@@ -290,9 +295,12 @@ class _Grammar:
         except Exception as error:  # the library raises no other, with a mapping as its second argument
             where: Mapping[str, Any] = error.args[1] if len(error.args) > 1 else {}
             raise InvalidValue("the grammar of rules knows nothing like this", where.get("position", 0)) from None
-        if len(self._parser.configlines) != 1:
-            raise InvalidValue("this is not a whole rule: a quote is not closed, or a part is missing", len(text))
-        read = self._parser.configlines[0]
+        found = self._parser.configlines
+        read = found[0] if found else {}
+        counted = len(read.get("variables", ())), len(read.get("actions", ()))
+        if len(found) != 1 or counted != (len(self._variables), len(self._actions)):
+            sentence = "this is not a whole rule, or more than one: a quote is not closed, or a part is missing"
+            raise InvalidValue(sentence, len(text))
         named = zip(read.get("variables", ()), self._variables, strict=True)
         targets = tuple(Word(_target(each), at - each["negated"] - each["counter"]) for each, at in named)
         operator = self._operators[0] if self._operators else Word("", 0)

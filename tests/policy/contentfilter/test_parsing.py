@@ -249,8 +249,15 @@ _OF_RUNS = {"HIGHEST_SEVERITY", "MATCHED_VAR", "MATCHED_VARS", "MATCHED_VARS_NAM
         "bad id": ('SecRule ARGS "x" "id:x"', "this is no number from 1 to 2147483647: x"),
         "two ids": ('SecRule ARGS "x" "id:1,id:2"', "the rule has a number already"),
         "the same id": ('SecAction "id:1"\nSecAction "phase:1,id:1"', "x.conf:2: there is a rule 1 already: x.conf:1"),
-        "quote": ('SecAction "id:1,phase:1', "this is not a whole rule: a quote is not closed, or a part is missing"),
+        "quote": (
+            'SecAction "id:1,phase:1',
+            "this is not a whole rule, or more than one: a quote is not closed, or a part is missing",
+        ),
         "argument on two lines": ('SecRule ARGS "a\\\n b" "id:1"', "the argument of an operator stands in one line"),
+        "two rules in one": (
+            'SecRule ARGS "@rx x" "id:1"\\\nSecRule ARGS "@rx y" "id:2"',
+            "this is not a whole rule, or more than one",
+        ),
         "grammar": ('SecRule ARGS "x" id "id:1"', "the grammar of rules knows nothing like this"),
         "chain": ('SecRule ARGS "x" "id:1,chain"', "the chain has no end: the next rule is missing"),
         "broken chain": ('SecRule ARGS "x" "id:1,chain"\nSecMarker X', "x.conf:1: the chain has no end"),
