@@ -90,18 +90,32 @@ def _stage_lines(told: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _rule_set_lines(told: Mapping[str, Any]) -> Iterator[str]:
-    """The rules of a content filter that matched, each with its score, where it matched, and what."""
+    """What does not look as the profile of a content filter says; and its rules that matched, each with its score,
+    where it matched, and what."""
     for stage in told["stages"]:
         if stage["stage"] == _RULE_SETS and stage["reasons"]:
-            yield from ("", f"rules of the content filter {stage['reasons'][0]['filter']} that matched")
-            rows = ((printable(each["entry"]), printable(each["annotation"])) for each in stage["reasons"])
-            yield from _table(rows)
+            name, (rules, deviations) = stage["reasons"][0]["filter"], _apart(stage["reasons"])
+            for title, found in (
+                (f"what the content filter {name} lets nobody send", deviations),
+                (f"rules of the content filter {name} that matched", rules),
+            ):
+                if found:
+                    yield from ("", title)
+                    yield from _table((printable(each["entry"]), printable(each["annotation"])) for each in found)
+
+
+def _apart(reasons: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """The reasons of a content filter that are rules, by their number, and the others."""
+    rules = [each for each in reasons if each["entry"][:1].isdigit()]
+    return rules, [each for each in reasons if each not in rules]
 
 
 def _said(told: Mapping[str, Any]) -> str:
     reasons, action = told["reasons"], told.get("action")
     if told["stage"] == _RULE_SETS and reasons:  # each of them has a line of its own
-        number = f"{len(reasons)} rule{'' if len(reasons) == 1 else 's'} matched"
+        rules, deviations = _apart(reasons)
+        number = f"{len(rules)} rule{'' if len(rules) == 1 else 's'} matched" if rules or not deviations else ""
+        number = ", ".join(filter(None, (f"{len(deviations)} not as it should be" if deviations else "", number)))
         taken = next((each["action"] for each in reasons if each["action"]), "")
         return f"{told['became']}  {reasons[0]['filter']}: {number}{_behind(' -> ', taken)}"
     why = [

@@ -129,5 +129,7 @@ def test_explain_tells_what_deviates(sandbox: Sandbox, capsys: pytest.CaptureFix
     path = str(sandbox.write(RULES.format(mode="block")))
     assert main(["explain", path, "https://www.test/?page=x&password=hunter2"]) == 0
     told = capsys.readouterr().out
+    assert "what the content filter shop lets nobody send" in told
     assert "argument.page  does not match what it is restricted to" in told
+    assert "shop: 1 not as it should be -> block" in told
     assert "hunter2" not in told
