@@ -316,6 +316,19 @@ async def test_whose_a_token_is_is_counted_and_told_to_the_origin(pki: PKI, orig
     assert b"x-user: alice" in origin.requests[0].lower()
 
 
+@pytest.mark.parametrize(
+    ("place", "name"), [("bearer", "Authorization"), ("header.X-Token", "x-token"), ("cookie.a", "Cookie")]
+)
+def test_that_events_hold_tokens_is_told(pki: PKI, place: str, name: str) -> None:
+    """A header that has tokens is one of those that events have only with a warning."""
+    (pki.folder / "keys.json").write_bytes(jwks(OLD))
+    changes = {**rules("file:keys.json", token=place)}
+    for headers, count in (f"host {name}", 1), ("host", 0):
+        changes["edge"] = {**changes["edge"], "event-headers": headers}
+        told = map(str, Configuration.from_text(ini(1, changes), pki.folder, {}).warnings)
+        assert len([each for each in told if f"{name.lower()} has the tokens of [jwt shop]" in each]) == count
+
+
 def test_a_path_map_cannot_look_at_a_token(pki: PKI) -> None:
     """It is chosen before a token is verified."""
     (pki.folder / "keys.json").write_bytes(jwks(OLD))

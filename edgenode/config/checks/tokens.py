@@ -32,6 +32,12 @@ def token_configurations(configuration: Sections) -> Iterator[Problem]:
             yield Problem(header, "", sentence)
         if not installed:
             yield Problem(header, "", "tokens need the package joserfc: pip install joserfc")
+        told = {each.field for each in section.token}.intersection(configuration.edge.told_headers)
+        for each in sorted(told):
+            sentence = (
+                f"{each.decode()} has the tokens of [{header}], so events are secrets: who reads them can use these"
+            )
+            yield Problem("edge", "event-headers", sentence, warning=True)
         if "*" in section.audience:
             sentence = "takes a token for whatever audience, so one that was issued for another service too"
             yield Problem(header, "audience", sentence, warning=True)

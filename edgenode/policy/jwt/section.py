@@ -52,6 +52,11 @@ class Place:
             raise InvalidValue("for Authorization: Bearer write bearer", 0)
         return cls(kind, name)
 
+    @property
+    def field(self) -> bytes:
+        """The name of the header field that it is in, in lower case."""
+        return {"bearer": b"authorization", "cookie": b"cookie"}.get(self.kind) or self.name.encode("ascii")
+
     def __str__(self) -> str:
         return f"{self.kind}.{self.name}" if self.name else self.kind
 

@@ -109,7 +109,7 @@ def _at(place: Place, request: Request) -> Iterator[bytes | None]:
     if place.kind == "cookie":
         yield from cookie_readings(request).get(place.name.encode("ascii"), ())
         return
-    values = request.fields.get(b"authorization" if place.kind == "bearer" else place.name.encode("ascii"), ())
+    values = request.fields.get(place.field, ())
     if place.kind == "bearer":
         bearers = [value[_TOKEN] for value in values if _BEARER.match(value)]
         if len(values) > 1 and bearers:
