@@ -28,6 +28,7 @@ COMPLETED = (
     ("che", {"check"}),
     ("pki se", {"server"}),
     ("feeds ", {"update", "list"}),
+    ("content-filter ", {"test"}),
     ("reload --pid", {"--pid", "--pid-file"}),
     ("completion z", {"zsh"}),
     ("reference access-log-f", {"access-log-format"}),
