@@ -146,8 +146,8 @@ class Part:
         return cls(word, bits, of_field=of_field, needs=needs, type=of, read=subject.read, notation=notation)
 
     def hiding(self, masks: Masks) -> Part:
-        """The same word with such values masked; itself if no client chooses its name."""
-        return evolve(self, masks=masks) if masks != self.masks and self.word.startswith(_SENT) else self
+        """The same word with such values masked, and texts that hold one; itself if its values are no texts."""
+        return evolve(self, masks=masks) if masks != self.masks and self._type == "Bytes" else self
 
     def __str__(self) -> str:
         usual = (32, 64 if self.of_field in _OF_CLIENTS else 128)
@@ -175,7 +175,8 @@ class Part:
     def is_masked(self) -> bool:
         """Whether its values are masked for its name."""
         kind, _, name = self.word.partition(".")
-        return bool(self.masks) and self.masks.names(kind, name.encode("utf-8", "surrogateescape"))
+        named = bool(self.masks) and self.word.startswith(_SENT)
+        return named and self.masks.names(kind, name.encode("utf-8", "surrogateescape"))
 
     @property
     def of_addresses(self) -> bool:

@@ -232,9 +232,21 @@ def _requests(values: Values) -> tuple[RequestHead, Request]:
     headers: Any = _Unknown("all headers")
     probe = evolve(head.with_body(body), headers=headers, names=headers, fields=fields)
     if MASKED.search(head.target):
-        masked: Any = _Unknown("values that are masked")
-        probe = evolve(probe, target=masked, query=masked)
+        probe = _Masked(
+            head.method, head.scheme, head.authority, head.target, head.path, head.query, head.normalised_path,
+            headers, headers, head.version, head.length, body, fields,
+        )  # fmt: skip
     return head, probe
+
+
+class _Masked(Request):
+    """A request of which the target was recorded with something masked in it: it raises where that is looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name in ("target", "path", "query", "normalised_path") and found and MASKED.search(found):
+            raise NotKnown("values that are masked")
+        return found
 
 
 def _fillers(tags: frozenset[str], present: set[bytes]) -> Iterator[bytes]:
@@ -277,9 +289,6 @@ class _Unknown:
         raise NotKnown(self._what)
 
     def __iter__(self) -> Iterator[Any]:
-        raise NotKnown(self._what)
-
-    def __bytes__(self) -> bytes:
         raise NotKnown(self._what)
 
     def __len__(self) -> int:

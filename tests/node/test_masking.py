@@ -48,6 +48,19 @@ limit = 1 per 1h
 key   = header.x-original-url
 limit = 1 per 1h
 
+[rate-limit queries]
+key   = http.request.uri.query
+limit = 1 per 1h
+
+[rate-limit addresses]
+key   = uri
+limit = 1 per 1h
+
+[dynamic-rule addresses]
+key   = uri
+limit = 1 per 1h
+hold  = 1h
+
 [dynamic-rule keys]
 key    = header.x-api-key
 limit  = 1 per 1h
