@@ -60,6 +60,7 @@ def test_a_content_filter_masks_on_its_path_maps_and_masking_everywhere(sandbox:
     assert made.masks().arguments == {"pin"}
     assert made.pipeline("all").masks == made.masks("all")
     assert not sandbox.configuration().masks()
+    assert sandbox.configuration(f"{FILTERS}active = no\n").masks("all").arguments == {"pin"}
 
 
 def test_no_rule_looks_at_what_is_ignored(sandbox: Sandbox) -> None:

@@ -70,7 +70,7 @@ class ContentFilter:
 
     kind: ClassVar[str] = "content-filter"
 
-    active: bool = setting("Whether it is asked. If not, nothing of it has an effect.", True)
+    active: bool = setting("Whether it is asked. If not, nothing of it has an effect but ``mask``.", True)
     rules: tuple[RuleSource, ...] = setting(
         "The rules, in their order: ``crs:FOLDER`` for a folder with the rules of the OWASP Core Rule Set, 3.3 or 4, "
         "``builtin`` for those that come with edgenode, or a file in SecLang."
