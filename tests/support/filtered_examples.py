@@ -93,9 +93,9 @@ def _event(configuration: Configuration, judged: Judged, at: float, number: int)
 
 
 def reasons(event: str) -> Any:
-    """What an event says of why."""
+    """What an event says of why: each rule with its place, without what matched."""
     found = json.loads(event)
-    return found["request"], found["reasons"], found["action"], found["path_map"]
+    return found["request"], [each["entry"] for each in found["reasons"]], found["action"], found["path_map"]
 
 
 if __name__ == "__main__":
