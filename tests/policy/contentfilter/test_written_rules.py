@@ -86,7 +86,7 @@ def links(draw: st.DrawFn, phase: int) -> Rule:
         controls=tuple(draw(st.lists(controls(), max_size=2))),
         message=draw(texts),
         log_data=draw(texts),
-        tags=tuple(draw(st.lists(plain.map(lambda text: text.replace(",", "")), max_size=2))),
+        tags=tuple(draw(st.lists(plain.map(lambda text: text.replace(",", "") or "x"), max_size=2))),
         severity=draw(st.one_of(st.none(), st.integers(0, 7))),
         logged=draw(st.booleans()),
     )
