@@ -228,7 +228,9 @@ def test_a_broken_file_leaves_the_old_rules_in_use(pki: PKI) -> None:
     reloaded = Configuration.load(pki.folder / "edge.ini", configuration)
     assert reloaded.kept == ("content-filter site",)
     assert reloaded.credentials.content_rules == configuration.credentials.content_rules
-    assert "there is no directive SecFoo; what is in use stays in use" in str(reloaded.warnings[0])
+    (told,) = reloaded.warnings
+    assert str(told).startswith(f"{pki.folder}/own.conf:1: warning: [content-filter site] rules: there is no directive")
+    assert "SecFoo; what is in use stays in use" in str(told)
 
 
 def test_a_folder_that_is_gone_leaves_the_old_rules_in_use(pki: PKI) -> None:
