@@ -19,6 +19,9 @@ from edgenode.policy.contentfilter.operators import OPERATORS, Compare, number
 from edgenode.policy.contentfilter.transformations import of_name
 from edgenode.policy.contentfilter.variables import Further, Pairs, Read, Source, named, names_of, reader
 
+SLICE = 1 << 19
+"""Bytes that are looked at, times rules, before others have their turn."""
+
 GEO_LOOKUP = "geolookup"
 """The operator that looks at more than the value: whether it is known where the client is."""
 

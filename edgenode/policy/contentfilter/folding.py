@@ -6,9 +6,10 @@ matches and nobody sees when: what it sets is then set from the beginning.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from edgenode.model.errors import InvalidValue, Problem
 from edgenode.model.exchange import UNKNOWN_CLIENT, Address, Connection, Exchange
@@ -67,6 +68,7 @@ class Folding:
             several = [each for each in tree.directives if isinstance(each, Marker) or phase_of(each) == phase]
             made._phase(phase, several)
         made._settle()
+        made._write_out()
         return made
 
     def _phase(self, phase: int, several: Sequence[Rule | Marker]) -> None:
@@ -118,6 +120,17 @@ class Folding:
         self.kept[phase].append(Kept(rule, place, next_place, of_request))
         return always and not in_doubt
 
+    def _write_out(self) -> None:
+        """Put what is the same for all requests into the operators of the rules that are left."""
+        written = Names()
+        for several in self.kept.values():
+            for kept in several:
+                for link in (kept.rule, *kept.rule.chained):
+                    written.add(of_link(link).writes)
+        values = {name: value for name, value in self.variables.items() if not written.has(name)}
+        for phase, several in self.kept.items():
+            self.kept[phase] = [evolve(kept, rule=_written_out(kept.rule, values)) for kept in several]
+
     def _settle(self) -> None:
         """What cannot be done is a problem, unless all that it asks is something that nothing sets that is left."""
         rules = [kept.rule for several in self.kept.values() for kept in several]
@@ -146,7 +159,7 @@ class Folding:
         """Whether a link matches; ``None`` if that is not known."""
         if not self._is_known(link, found):
             return None
-        before = dict(self._state.tx)
+        before, self._state.matched = dict(self._state.tx), []
         matching = Link.of(link, PHASES[-1]).matches(self._state, link)
         self._state.tx = before
         return matching
@@ -172,6 +185,22 @@ class Folding:
         """Whatever a rule may set is not known from here on."""
         for each in found:
             self._unknown.add(each.writes)
+
+
+_MACRO = re.compile(r"%\{tx\.([^}]*)\}", re.IGNORECASE)
+
+
+def _written_out(rule: Rule, values: Mapping[str, bytes]) -> Rule:
+    """A rule in whose operators some variables are written out."""
+
+    def value(found: re.Match[str]) -> str:
+        known = values.get(found[1].lower())
+        return found[0] if known is None else known.decode("utf-8", "surrogateescape")
+
+    operator = rule.operator
+    if operator is not None and "%{" in operator.argument:
+        operator = evolve(operator, argument=_MACRO.sub(value, operator.argument))
+    return evolve(rule, operator=operator, chained=tuple(_written_out(each, values) for each in rule.chained))
 
 
 def _is_compilable(link: Rule) -> bool:

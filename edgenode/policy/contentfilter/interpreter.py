@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from attrs import field, frozen
+from attrs import frozen
 
 from edgenode.model.errors import Problem
+from edgenode.policy.contentfilter.dependencies import of_link
 from edgenode.policy.contentfilter.directives import Marker, Rule
-from edgenode.policy.contentfilter.evaluation import Link, Removal, Run, controlling
+from edgenode.policy.contentfilter.evaluation import SLICE, Link, Removal, Run, controlling
 from edgenode.policy.contentfilter.findings import Finding
 from edgenode.policy.contentfilter.macros import Text
 
 PHASES = (1, 2, 3, 4)
-SLICE = 1 << 19
-"""Bytes that are looked at, times rules, before others have their turn."""
-
 _LONGEST_MATCHED = 4096
+_TARGET_REMOVAL = "ruleRemoveTarget"
+_WITHOUT_EFFECT = ("forceRequestBodyVariable", "requestBodyAccess", "responseBodyAccess")
 
 
 def phase_of(rule: Rule) -> int:
@@ -35,6 +35,8 @@ class Step:
     :ivar place: where it stands among all rules of its phase.
     :ivar goes_on: the place at which it goes on if it matches.
     :ivar links: what has to match.
+    :ivar leaves_out: whether all that it does is to leave out targets of other rules.
+    :ivar only_sets: whether all that it does is to set variables to what does not depend on the request.
     """
 
     rule: Rule
@@ -44,7 +46,9 @@ class Step:
     controls: tuple[Callable[[Run], None], ...]
     message: Text
     data: Text
-    tags: tuple[Text, ...] = field(default=())
+    tags: tuple[Text, ...]
+    leaves_out: bool
+    only_sets: bool
 
     @classmethod
     def of(cls, rule: Rule, place: int, goes_on: int) -> Step:
@@ -62,12 +66,16 @@ class Step:
             Text.of(rule.message),
             Text.of(rule.log_data),
             tuple(Text.of(tag) for tag in rule.tags),
+            _does_only(rule, (_TARGET_REMOVAL,))
+            and not (rule.skip or rule.skip_after)
+            and not any(each.set_vars or each.capture for each in rules),
+            _does_only(rule, ()) and not any(each.sets_of_request for each in map(of_link, rules)),
         )
 
     def matches(self, run: Run) -> bool:
         """Whether all of its links match, each of which may set variables."""
         rule = self.rule
-        run.rule, run.score = rule, 0
+        run.rule, run.score, run.matched = rule, 0, []
         return all(link.matches(run, rule) for link in self.links)
 
     def act(self, run: Run) -> None:
@@ -96,6 +104,26 @@ class Step:
             run.score,
             tuple(_told(tag.expanded(run)) for tag in self.tags),
         )
+
+
+def _does_only(rule: Rule, controls: tuple[str, ...]) -> bool:
+    """Whether a rule does nothing but set variables, skip others, and what controls of some kinds do."""
+    return (
+        not rule.logged
+        and rule.disruptive == "pass"
+        and (rule.severity is None)
+        and all(control.name.startswith(controls) for each in (rule, *rule.chained) for control in each.controls)
+    )
+
+
+def does_nothing(rule: Rule) -> bool:
+    """Whether it makes no difference whether a rule matches."""
+    links = (rule, *rule.chained)
+    return (
+        _does_only(rule, _WITHOUT_EFFECT)
+        and not (rule.skip or rule.skip_after)
+        and not any(each.set_vars or each.capture for each in links)
+    )
 
 
 def _told(text: bytes) -> str:
@@ -136,7 +164,7 @@ def judging(steps: Iterable[Step], run: Run, place: int = 0) -> Iterator[None]:
     :param place: where it begins.
     """
     for step in steps:
-        if step.place < place or (run.removals and any(_is_out(removal, step.rule) for removal in run.removals)):
+        if step.place < place or (run.removals and any(is_out(removal, step.rule) for removal in run.removals)):
             continue
         if step.matches(run):
             step.act(run)
@@ -148,5 +176,6 @@ def judging(steps: Iterable[Step], run: Run, place: int = 0) -> Iterator[None]:
             yield
 
 
-def _is_out(removal: Removal, rule: Rule) -> bool:
+def is_out(removal: Removal, rule: Rule) -> bool:
+    """Whether a removal takes a rule out, and not only what it looks at."""
     return removal.leaves_out is None and removal.applies(rule)

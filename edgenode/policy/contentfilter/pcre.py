@@ -205,7 +205,7 @@ def search(pattern: str) -> Search:
     found = linear(pattern)
     if found is not None:
         return _searching(found, "^" in pattern)
-    text = _each_alone(translated(bytewise(pattern)))
+    text = each_alone(translated(bytewise(pattern)))
     try:
         flagged = f"(?sm){_flags_first(text)}".replace(r"\z", r"\Z")
         exact = _searching(re.compile(flagged.encode("latin-1")), "^" in text)
@@ -248,7 +248,7 @@ _LOOKS = re.compile(r"\(\?<?[!=]")
 _NOT_BEHIND = "(?<!"
 
 
-def _each_alone(text: str) -> str:
+def each_alone(text: str) -> str:
     """An expression in which alternatives that shall not stand before are looked for one by one: Python wants each of
     them to be of one length only."""
     at = text.find(_NOT_BEHIND)
@@ -261,7 +261,7 @@ def _each_alone(text: str) -> str:
             parts.append("")
         else:
             parts[-1] += token[0]
-    return text[:at] + "".join(f"(?<!{part})" for part in parts) + _each_alone(text[end:])
+    return text[:at] + "".join(f"(?<!{part})" for part in parts) + each_alone(text[end:])
 
 
 def _relaxed(text: str) -> str:

@@ -15,8 +15,9 @@ from edgenode.policy.contentfilter.directives import RuleTree
 from edgenode.policy.contentfilter.evaluation import Run
 from edgenode.policy.contentfilter.findings import CLEAN, Verdict
 from edgenode.policy.contentfilter.folding import Folding, Kept, all_kept
-from edgenode.policy.contentfilter.interpreter import Step, judging, problem_of
+from edgenode.policy.contentfilter.interpreter import Step, does_nothing, judging, problem_of
 from edgenode.policy.contentfilter.macros import encoded
+from edgenode.policy.contentfilter.plan import Plan
 from edgenode.policy.contentfilter.variables import COUNTED, Source, sources
 from edgenode.rules.views.pairs import Pairs
 
@@ -39,10 +40,12 @@ _KIND = "_score"
 class RuleSet:
     """The rules of a content filter.
 
-    :ivar steps: those that can match, by phase.
+    :ivar inbound: those on requests, phases 1 and 2.
+    :ivar outbound: those on answers, phases 3 and 4.
     """
 
-    steps: Mapping[int, tuple[Step, ...]]
+    inbound: Plan | Slow
+    outbound: Plan | Slow
     _variables: Mapping[str, bytes]
     _sources: Mapping[str, Source]
 
@@ -54,26 +57,25 @@ class RuleSet:
         :raises ConfigurationError: if something in rules that can run cannot be done here; it names them all.
         """
         folding = Folding.of(tree)
-        return cls._of(folding.kept, folding.variables, folding.problems, collections)
+        kept = {
+            phase: [each for each in several if not does_nothing(each.rule)] for phase, several in folding.kept.items()
+        }
+        steps = _steps(kept, folding.problems)
+        inner = {
+            id(step)
+            for phase, several in kept.items()
+            for step, each in zip(steps[phase], several, strict=True)
+            if not each.of_request
+        }
+        inbound, outbound = (Plan.of(phases, steps, inner, folding.variables) for phases in (INBOUND, OUTBOUND))
+        return cls(inbound, outbound, folding.variables, sources(collections))
 
     @classmethod
     def unfolded(cls, tree: RuleTree, collections: Mapping[str, Collection] = COLLECTIONS) -> RuleSet:
         """The same slowly and obviously: every rule is asked, in its order."""
+        steps = _steps(all_kept(tree), [])
         variables = {name: encoded(value) for name, value in tree.variables}
-        return cls._of(all_kept(tree), variables, [], collections)
-
-    @classmethod
-    def _of(
-        cls,
-        kept: Mapping[int, Sequence[Kept]],
-        variables: Mapping[str, bytes],
-        problems: list[Problem],
-        collections: Mapping[str, Collection],
-    ) -> RuleSet:
-        steps = {phase: tuple(_compiled(several, problems)) for phase, several in kept.items()}
-        if problems:
-            raise ConfigurationError(problems)
-        return cls(steps, variables, sources(collections))
+        return cls(Slow(INBOUND, steps), Slow(OUTBOUND, steps), variables, sources(collections))
 
     def judge(self, exchange: Exchange) -> Verdict:
         """What the rules say to a request, phases 1 and 2, all at once."""
@@ -81,8 +83,8 @@ class RuleSet:
 
     def judging(self, exchange: Exchange) -> Iterator[Verdict | None]:
         """The same piece by piece: ``None`` where others should have their turn, and the verdict at the end."""
-        run = Run(self._sources, exchange, dict(self._variables))
-        yield from self._phases(run, INBOUND)
+        run = Run(self._sources, exchange, self._variables)  # type: ignore[arg-type]
+        yield from self.inbound.judging(run)
         yield verdict_of(run)
 
     def judge_response(self, exchange: Exchange, response: Response) -> Verdict:
@@ -94,16 +96,33 @@ class RuleSet:
 
     def judging_response(self, exchange: Exchange, response: Response) -> Iterator[Verdict | None]:
         """The same piece by piece."""
-        run = Run({**self._sources, **_of_answer(response)}, exchange, dict(self._variables))
-        yield from self._phases(run, OUTBOUND)
+        run = Run({**self._sources, **_of_answer(response)}, exchange, self._variables)  # type: ignore[arg-type]
+        yield from self.outbound.judging(run)
         yield verdict_of(run)
 
-    def _phases(self, run: Run, phases: tuple[int, ...]) -> Iterator[None]:
-        for phase in phases:
+
+@frozen(eq=False)
+class Slow:
+    """All rules of some phases, each asked in its turn."""
+
+    phases: tuple[int, ...]
+    steps: Mapping[int, tuple[Step, ...]]
+
+    def judging(self, run: Run) -> Iterator[None]:
+        """Judge; it yields whenever others should have their turn."""
+        run.tx = dict(run.tx)
+        for phase in self.phases:
             run.allowed = "" if run.allowed == "phase" else run.allowed
             if run.refused or run.off or run.allowed:
                 return
             yield from judging(self.steps[phase], run)
+
+
+def _steps(kept: Mapping[int, Sequence[Kept]], problems: list[Problem]) -> dict[int, tuple[Step, ...]]:
+    steps = {phase: tuple(_compiled(several, problems)) for phase, several in kept.items()}
+    if problems:
+        raise ConfigurationError(problems)
+    return steps
 
 
 def _compiled(several: Sequence[Kept], problems: list[Problem]) -> Iterator[Step]:

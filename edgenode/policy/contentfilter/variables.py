@@ -56,6 +56,15 @@ def sources(collections: Mapping[str, Collection]) -> dict[str, Source]:
     return found
 
 
+OF_THE_RUN_NAMES = frozenset(
+    (
+        *("TX", "MATCHED_VAR", "MATCHED_VAR_NAME", "MATCHED_VARS", "MATCHED_VARS_NAMES", "HIGHEST_SEVERITY", "RULE"),
+        "REQBODY_PROCESSOR",
+    )
+)
+"""The variables that are not only the request's: what rules have found and set."""
+
+
 def names_of(collection: str) -> tuple[str, ...]:
     """All by which a variable is read."""
     return tuple(early + counted + collection for early in ("", EARLY) for counted in ("", COUNTED))
