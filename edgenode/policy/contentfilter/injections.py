@@ -41,7 +41,7 @@ def _with_markup(test: Test) -> Test:
 
 def _not_one_word(test: Test) -> Test:
     """A word, or a number, is one token, and that alone is no injection."""
-    return lambda value: not value.isalpha() and not value.isdigit() and test(value)
+    return lambda value: not (value.isalnum() and (value[:1].isalpha() or value.isdigit())) and test(value)
 
 
 _ONLY_IF: dict[str, Callable[[Test], Test]] = {"detectxss": _with_markup, "detectsqli": _not_one_word}

@@ -55,6 +55,9 @@ _MOST_BYTES = 32
 _OF_TEXTS = 8
 """How much more it takes to make a text than to search it once."""
 
+_MANY, _AT_ONCE = 16 << 10, 1024
+"""Bytes of values from which on libinjection is asked of so many at a time."""
+
 _SHORT = 3
 """Bytes of a word that is searched for; of shorter ones a single byte that is no letter is."""
 
@@ -311,6 +314,14 @@ class Prefilter:
                 if run.work > SLICE:
                     run.work = 0
                     yield
+                if wanted.by_value and len(text) > _MANY:  # libinjection takes its time for each value
+                    several = text.split(b"\n")
+                    for start in range(0, len(several), _AT_ONCE):
+                        if confirm(b"\n".join(several[start : start + _AT_ONCE])):
+                            candidates.add(number)
+                            break
+                        yield
+                    continue
                 if confirm(text) and (not texts.lines or any(map(confirm, text.split(b"\n")))):
                     candidates.add(number)
                     break
