@@ -31,17 +31,20 @@ def always(run: Run) -> bool:
 
 
 def quick(rule: Rule, phase: int) -> Quick:
-    """Whether a rule may match, by the link of which that is said soonest."""
+    """Whether a rule may match, by those of its links of which that is soon said."""
     idiom = _of_names(rule)
     if idiom is not None:
         return idiom
+    found: list[Quick] = []
     for link in (rule, *rule.chained):
-        found = _of_link(link, phase)
-        if found is not None:
-            return found
+        test = _of_link(link, phase)
+        found += [] if test is None else [test]
         if link.set_vars:
             break
-    return always
+    if len(found) < 2:
+        return found[0] if found else always
+    first, *others = found
+    return lambda run: first(run) and all(test(run) for test in others)
 
 
 def _of_link(link: Rule, phase: int) -> Quick | None:
