@@ -43,8 +43,7 @@ def content_filters(formulas: Formulas) -> Iterator[Problem]:
 
 def _looks_at_places(rules: RuleSet) -> bool:
     """Whether a rule that can run looks at where a client is."""
-    several = (step.rule for step in rules.steps)
-    links = (link for rule in several for link in (rule, *rule.chained))
+    links = (link for rule in rules.rules for link in (rule, *rule.chained))
     return any(target.collection == "GEO" for link in links for target in link.targets)
 
 

@@ -315,9 +315,9 @@ class Prefilter:
                     run.work = 0
                     yield
                 if wanted.by_value and len(text) > _MANY:  # libinjection takes its time for each value
-                    several = text.split(b"\n")
-                    for start in range(0, len(several), _AT_ONCE):
-                        if confirm(b"\n".join(several[start : start + _AT_ONCE])):
+                    lines_of = text.split(b"\n")
+                    for start in range(0, len(lines_of), _AT_ONCE):
+                        if confirm(b"\n".join(lines_of[start : start + _AT_ONCE])):
                             candidates.add(number)
                             break
                         yield

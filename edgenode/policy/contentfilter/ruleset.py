@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from types import MappingProxyType
 
 from attrs import frozen
@@ -11,7 +12,7 @@ from attrs import frozen
 from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.model.exchange import Exchange, Response
 from edgenode.policy.contentfilter.collections import COLLECTIONS, RESPONSE_COLLECTIONS, Collection
-from edgenode.policy.contentfilter.directives import RuleTree
+from edgenode.policy.contentfilter.directives import Rule, RuleTree
 from edgenode.policy.contentfilter.evaluation import Run
 from edgenode.policy.contentfilter.findings import CLEAN, Verdict
 from edgenode.policy.contentfilter.folding import Folding, Kept, all_kept
@@ -76,6 +77,13 @@ class RuleSet:
         steps = _steps(all_kept(tree), [])
         variables = {name: encoded(value) for name, value in tree.variables}
         return cls(Slow(INBOUND, steps), Slow(OUTBOUND, steps), variables, sources(collections))
+
+    @property
+    def rules(self) -> Iterator[Rule]:
+        """Those that can run."""
+        for plan in (self.inbound, self.outbound):
+            steps = plan.steps if isinstance(plan, Plan) else chain.from_iterable(plan.steps.values())
+            yield from (step.rule for step in steps)
 
     def judge(self, exchange: Exchange) -> Verdict:
         """What the rules say to a request, phases 1 and 2, all at once."""
