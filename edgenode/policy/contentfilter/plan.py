@@ -104,7 +104,7 @@ class Plan:
 
     def _from_first(self, run: Run, candidates: set[int]) -> Iterator[None]:
         """Look for the first rule that matches, and go on as the interpreter does from there."""
-        if all(self.steps[place].leaves_out for place in candidates):
+        if all(self.steps[place].leaves_out and place not in self._forced for place in candidates):
             return
         for place in sorted(candidates):
             step, state = self.steps[place], self._states[place]
@@ -115,7 +115,7 @@ class Plan:
                 continue
             run.tx = dict(state.tx)
             if step.matches(run):
-                if step.leaves_out:
+                if step.leaves_out and place not in self._forced:
                     step.act(run)
                     continue
             elif place not in self._leaking or run.tx == state.tx:
