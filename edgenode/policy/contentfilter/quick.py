@@ -106,7 +106,7 @@ def _means_the_same_everywhere(operator: Operator) -> bool:
 
 
 def _has_empty_line(value: bytes) -> bool:
-    return not value or b"\n" in value
+    return not value or value.startswith(b"\n") or b"\n\n" in value
 
 
 def _within(argument: bytes) -> Test:
