@@ -143,8 +143,8 @@ class Masks:
         return MASK + blake2b(text, digest_size=8, key=self.key).hexdigest().encode("ascii")
 
     def names(self, kind: str, name: bytes) -> bool:
-        """Whether the values of an argument, a cookie or a header are masked; ``user[password]`` and
-        ``user.password`` are ``password`` too.
+        """Whether the values of an argument, a cookie or a header are masked; ``user[password]``,
+        ``user.password`` and ``password.value`` are ``password`` too.
 
         :param kind: ``argument``, ``cookie`` or ``header``.
         """
@@ -274,10 +274,10 @@ def _any(names: Iterable[str]) -> bytes:
 
 
 def _names(names: frozenset[str]) -> re.Pattern[bytes]:
-    """What finds out whether a name is, or ends in, one of these."""
+    """What finds out whether a name is, or ends in, one of these, or is that of a member of such a value."""
     if not names:
         return _NEVER
-    return re.compile(rb"(?:\A|[^a-z0-9])(?:%b)(?:[\[\].:][^a-z]*|:decoded)?\Z" % _any(names))
+    return re.compile(rb"(?s)(?:\A|[^a-z0-9])(?:%b)(?:[\[\].:].*)?\Z" % _any(names))
 
 
 NOTHING_MASKED: Final = Masks()

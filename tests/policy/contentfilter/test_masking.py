@@ -229,6 +229,7 @@ def test_of_a_long_text_that_matched_only_the_beginning_is_looked_at() -> None:
         "pass_word", "PASS_WORD", "pass.word", "pass+word", "pass%20word", "pass%2Eword", "%70ass_word",
         "%u0070ass_word",
         "%2570ass_word", "user[pass_word]", "user[pass.word][]", "pass_word[0]", "pass_word%00x",
+        "pass_word[value]", "user.pass_word.array_1.value",
     ],
 )  # fmt: skip
 def test_no_spelling_of_a_name_gets_past_its_mask(written: str) -> None:
