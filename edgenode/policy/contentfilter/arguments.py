@@ -17,6 +17,7 @@ from edgenode.model.garbage import uncollected
 from edgenode.rules.views import arguments, bodies, charsets, cookies, json_values
 from edgenode.rules.views.escapes import PERCENT, PLUS, unescaped
 from edgenode.rules.views.flattening import Flattening, Unread, bytes_of
+from edgenode.rules.views.multipart import Part
 from edgenode.rules.views.names import readings
 from edgenode.rules.views.pairs import MOST_PAIRS, Pairs, Values
 from edgenode.rules.views.view import view
@@ -168,7 +169,7 @@ def aliases(request: Request) -> Pairs:
         return ()
     known = set(all_of_them(request))
     found = Counter((name, value) for name, values in _everything(request).items() for value in values)
-    if any(part.filenames for part in bodies.parts(request) or ()):
+    if any(map(_is_file, bodies.parts(request) or ())):
         found -= Counter(_of_files(request))
     return tuple(pair for pair in found if pair not in known)
 
@@ -233,11 +234,16 @@ def _everything(request: Request) -> Values:
     return (_STRICT if processor(request) == b"JSON" and _json(request)[1] else _FORGIVEN)(request)
 
 
+def _is_file(part: Part) -> bool:
+    """Whether all take a part for a file; one with content, but an empty file name, is a field to Go."""
+    return bool(part.filenames) and (all(part.filenames) or not part.value)
+
+
 def _of_files(request: Request) -> Iterator[tuple[bytes, bytes]]:
     """What is in files, which no rule on arguments looks at."""
     codecs = bodies.codecs(request)
     for part, values in zip(bodies.parts(request) or (), bodies.values(request), strict=True):
-        if part.filenames:
+        if _is_file(part):
             written = (
                 each for name in part.names for each in (name, *(charsets.recoded(name, codec) for codec in codecs))
             )

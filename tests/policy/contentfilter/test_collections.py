@@ -212,6 +212,14 @@ def test_what_is_in_files_is_no_argument() -> None:
     assert (b"f", b"hello") in COLLECTIONS["ARGS"].further(beside)
 
 
+def test_what_has_an_empty_file_name_may_be_an_argument() -> None:
+    """Go's ``mime/multipart`` takes it for a field; what browsers send for no file is none."""
+    unnamed = PARTS.replace(b'"a.txt"', b'""')
+    assert b"hello" in values(typed(b"multipart/form-data; boundary=B", unnamed), "ARGS", further=True)
+    without = typed(b"multipart/form-data; boundary=B", unnamed.replace(b"hello", b""))
+    assert values(without, "ARGS", further=True) == []
+
+
 def test_other_names_of_a_value_are_aliases() -> None:
     """What Rack or PHP call otherwise is found by that name, and is not looked at twice."""
     exchange = asked(b"/?user[name]=x&a.b=y")
