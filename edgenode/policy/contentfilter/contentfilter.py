@@ -92,7 +92,8 @@ class ContentFilter:
         None,
     )
     outbound_threshold: Annotated[int, Between(1, 100_000)] | None = setting(
-        "Likewise of answers, if ``responses = yes``. Without the key what the set-up says, or 4.", None
+        "The score at which an answer is refused, if ``responses = yes``. Without the key what the set-up says, or 4.",
+        None,
     )
     mode: Annotated[str, Choice((MONITORING, "block"))] = setting(
         "Whether the action is taken, or only told with its reasons.", "block"

@@ -225,7 +225,7 @@ def _asking(ask: str) -> Callable[[bytes], Compare]:
 
     def made(argument: bytes) -> Compare:
         if libinjection is None:
-            raise InvalidValue("libinjection is not installed: pip install 'edgenode[waf]'")
+            raise InvalidValue("libinjection is not installed: pip install libinjection-python")
         asked = getattr(libinjection, ask)
 
         def compare(value: bytes) -> Groups | None:

@@ -17,7 +17,7 @@ from edgenode.model.errors import InvalidValue, Problem
 from edgenode.policy.contentfilter.directives import Place
 from edgenode.policy.contentfilter.names import DIRECTIVES
 
-NOT_INSTALLED: Final = "rules in SecLang are read by msc_pyparser, which is not installed: pip install edgenode[waf]"
+NOT_INSTALLED: Final = "rules in SecLang are read by msc_pyparser, which is not installed: pip install msc-pyparser"
 
 
 @frozen
