@@ -26,7 +26,9 @@ _MOST_EXACT = 512
 """Texts up to which it is followed what exactly a part of an expression matches."""
 
 _LONGEST = 24
-_MOST_SETS = 3
+MOST_SETS = 3
+"""Sets of one expression."""
+
 _FLAGS = re.compile(r"\(\?[ims]+\)")
 _WITH_FLAGS = re.compile(r"\(\?[ims]+(?:-[ims]+)?:")
 
@@ -75,7 +77,7 @@ def _as_words(exact: Words | None) -> tuple[Words, ...]:
 
 def _best(several: Iterable[Words]) -> tuple[Words, ...]:
     found = sorted(dict.fromkeys(several), key=weight, reverse=True)
-    return tuple(each for each in found if len(each) <= MOST_WORDS)[:_MOST_SETS]
+    return tuple(each for each in found if len(each) <= MOST_WORDS)[:MOST_SETS]
 
 
 def _sequence(tree: Iterable[Any]) -> _Part:

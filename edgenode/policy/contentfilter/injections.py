@@ -7,31 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import define, field
-
+from edgenode.policy.contentfilter.known import Known
 from edgenode.policy.contentfilter.operators import OPERATORS
 
 Test = Callable[[bytes], object]
 
-_MOST_KNOWN, _LONGEST_KNOWN = 2048, 256
 
+def _remembering(ask: Test) -> Test:
+    known: Known[bool] = Known()
+    said = known.said
 
-@define(eq=False)
-class _Known:
-    """What was said of values, as many as are kept, each short: clients send the same again and again."""
-
-    ask: Test
-    said: dict[bytes, bool] = field(factory=dict)
-
-    def __call__(self, value: bytes) -> bool:
-        found = self.said.get(value)
+    def test(value: bytes) -> bool:
+        found = said.get(value)
         if found is None:
-            found = self.ask(value) is not None
-            if len(value) <= _LONGEST_KNOWN:
-                if len(self.said) >= _MOST_KNOWN:
-                    self.said.clear()
-                self.said[value] = found
+            found = ask(value) is not None
+            known.note(value, found)
         return found
+
+    return test
 
 
 def _with_markup(test: Test) -> Test:
@@ -52,7 +45,7 @@ def suspected(operator: str) -> Test:
 
     :raises InvalidValue: if that is not installed.
     """
-    return _ONLY_IF[operator](_Known(OPERATORS[operator](b"")))
+    return _ONLY_IF[operator](_remembering(OPERATORS[operator](b"")))
 
 
 def of_lines(operator: str) -> Test:
