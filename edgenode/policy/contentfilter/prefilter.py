@@ -74,11 +74,11 @@ class Prefilter:
         asking: dict[bytes, int] = {}
         without = 0
         for number, each in enumerate(found):
-            words = () if each is None else each.words
-            for place, several in enumerate(words):
+            wanted = () if each is None else each.words
+            for place, several in enumerate(wanted):
                 for word in several:
                     asking[word] = asking.get(word, 0) | 1 << place * width + number
-            without |= _bits(place * width + number for place in range(len(words), MOST_SETS))
+            without |= _bits(place * width + number for place in range(len(wanted), MOST_SETS))
         words = [word for word in asking if len(word) > 1]
         single = {word[0]: several for word, several in asking.items() if len(word) == 1}
         return cls(
