@@ -98,6 +98,14 @@ def test_attacks_are_refused_and_what_people_write_is_not(name: str, refused: bo
     assert wrong == {}
 
 
+@pytest.mark.parametrize("body", [b"<a>%b</a>", b"<a b='%b'/>"])
+def test_an_attack_in_xml_is_refused_wherever_it_stands(body: bytes) -> None:
+    """In the text of an element, and in an attribute."""
+    sent = body % b"1 union select password from users-- -"
+    exchange = exchange_of("POST", "https://a.example/", [("Content-Type", "text/xml")], sent)
+    assert rule_set(section_of("builtin")).judge(exchange).refused
+
+
 def _paths(name: str) -> str:
     return {"builtin": "builtin", "crs": f"crs:{DEBIAN_RULES}"}[name]
 
