@@ -65,9 +65,22 @@ def required(pattern: str) -> tuple[Words, ...]:
     return _best((*part.required, *_as_words(part.exact)))
 
 
+SHORT = 3
+"""Bytes of a word that is searched for; of shorter ones a single byte that is rare is."""
+
+
+def rare(word: bytes) -> bytes:
+    """The first byte of a word that ordinary values seldom have; empty for none."""
+    return next((bytes((byte,)) for byte in word if not (bytes((byte,)).isalnum() or byte in _COMMON)), b"")
+
+
+_COMMON = b" "
+
+
 def weight(words: Words) -> float:
-    """How much a set says: the longer its shortest word, and the fewer there are, the more."""
-    shortest = min(map(len, words), default=0)
+    """How much a set says: the longer its shortest word, and the fewer there are, the more; nothing if there is one
+    that cannot be searched for."""
+    shortest = min((len(word) if len(word) >= SHORT else len(rare(word)) for word in words), default=0)
     return min(shortest, 8) - len(words) / 2000
 
 
@@ -154,8 +167,10 @@ def _repeated(least: int, most: Any, part: _Part) -> _Part:
         return part
     if least == 0:
         return _Part(part.exact | {b""}) if most == 1 and part.exact is not None else _ANYTHING
-    if least == most and part.exact is not None and len(part.exact) == 1:
+    if part.exact is not None and len(part.exact) == 1:
         (only,) = part.exact
         if len(only) * least <= _LONGEST:
-            return _Part(frozenset((only * least,)))
+            if isinstance(most, int) and len(only) * most <= _LONGEST:
+                return _Part(frozenset(only * times for times in range(least, most + 1)))
+            return _Part(None, _as_words(frozenset((only * least,))))
     return _Part(None, _best((*part.required, *_as_words(part.exact))))

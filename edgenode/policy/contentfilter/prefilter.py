@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
+from itertools import product
 from operator import or_
 
 from attrs import field, frozen
 
+from edgenode.policy.contentfilter.digits import alike, zeroed
 from edgenode.policy.contentfilter.directives import Rule
 from edgenode.policy.contentfilter.evaluation import SLICE, Run
 from edgenode.policy.contentfilter.factors import MOST_SETS
@@ -25,6 +27,7 @@ _OF_TEXTS = 8
 _MANY, _AT_ONCE = 16 << 10, 1024
 """Bytes of values from which on libinjection is asked of so many at a time."""
 
+_LINE_FEED = 10
 _FEW = 8
 """Values, and rules that may match them, of which it is found out which may match which."""
 
@@ -37,6 +40,7 @@ class _Group:
     :ivar rules: by number, what each wants.
     :ivar places: by number, those of its chains.
     :ivar numbers: those rules, as bits.
+    :ivar of_digits: whether it matters to them which digits there are.
     :ivar known: of values, the rules that may match them.
     """
 
@@ -45,6 +49,7 @@ class _Group:
     places: Mapping[int, tuple[int, ...]]
     chains: Chains
     numbers: int
+    of_digits: bool
     known: Known[int] = field(factory=Known)
 
 
@@ -74,11 +79,11 @@ class Prefilter:
         asking: dict[bytes, int] = {}
         without = 0
         for number, each in enumerate(found):
-            wanted = () if each is None else each.words
-            for place, several in enumerate(wanted):
+            wanted_words = () if each is None else each.words
+            for place, several in enumerate(wanted_words):
                 for word in several:
                     asking[word] = asking.get(word, 0) | 1 << place * width + number
-            without |= _bits(place * width + number for place in range(len(wanted), MOST_SETS))
+            without |= _bits(place * width + number for place in range(len(wanted_words), MOST_SETS))
         words = [word for word in asking if len(word) > 1]
         single = {word[0]: several for word, several in asking.items() if len(word) == 1}
         return cls(
@@ -102,6 +107,9 @@ class Prefilter:
             for name, readers in group.reads:
                 for value in _values(name, run):
                     rules = said.get(value)
+                    if rules is None and not group.of_digits:
+                        value = alike(value)
+                        rules = said.get(value)
                     if rules is None:
                         unknown[value] = unknown.get(value, 0) | readers
                     else:
@@ -145,12 +153,14 @@ class Prefilter:
         single: set[int] = set()
         search, others = self._search, self._others
         for text in texts.all:
-            search(text, hits)
+            search(zeroed(text), hits)
             single.update(text.translate(None, others))
             run.work += _OF_TEXTS * len(text)
             if run.work > SLICE:
                 run.work = 0
                 yield
+        if texts.lines:  # there it stands between values, and in none
+            single.discard(_LINE_FEED)
         asking, of_bytes, width = self._asking, self._bytes, self._width
         bits = self._without
         for hit in hits:
@@ -167,8 +177,9 @@ class Prefilter:
             if confirm is None or (wanted.by_value and not texts.lines):
                 candidates |= 1 << number
                 continue
-            for place in group.places[number]:
-                text = made.get(place, first)
+            for text in {
+                id(text): text for place in group.places[number] for text in (made.get(place, first),)
+            }.values():
                 run.work += len(text)
                 if run.work > SLICE:
                     run.work = 0
@@ -208,8 +219,9 @@ def _numbers(bits: int) -> Iterator[int]:
 
 
 def _grouped(found: Sequence[Wanted | None]) -> Iterator[_Group]:
-    for place, names in enumerate(GROUPS):
-        here = {number: each for number, each in enumerate(found) if each is not None}
+    searched = {number: each for number, each in enumerate(found) if each is not None}
+    for (place, names), of_digits in product(enumerate(GROUPS), (False, True)):
+        here = {number: each for number, each in searched.items() if each.of_digits is of_digits}
         wanting = {number: each for number, each in here.items() if not each.variables.isdisjoint(names)}
         if not wanting:
             continue
@@ -221,4 +233,4 @@ def _grouped(found: Sequence[Wanted | None]) -> Iterator[_Group]:
         chains = Chains.of(chain for each in wanting.values() for chain in each.chains)
         numbered = {chain: number for number, chain in enumerate(chains.chains)}
         places = {number: tuple(numbered[chain] for chain in each.chains) for number, each in wanting.items()}
-        yield _Group(tuple(reads.items()), wanting, places, chains, _bits(wanting))
+        yield _Group(tuple(reads.items()), wanting, places, chains, _bits(wanting), of_digits)

@@ -12,6 +12,7 @@ from attrs import frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.policy.contentfilter import factors, pcre
+from edgenode.policy.contentfilter.digits import DIGITS, REGARDLESS, regardless, zeroed
 from edgenode.policy.contentfilter.directives import Operator, Rule, Target
 from edgenode.policy.contentfilter.factors import Words
 from edgenode.policy.contentfilter.injections import of_lines
@@ -49,8 +50,6 @@ def _variable(target: Target) -> str:
 
 
 _MOST_BYTES = 32
-_SHORT = 3
-"""Bytes of a word that is searched for; of shorter ones a single byte that is no letter is."""
 
 
 @frozen
@@ -62,6 +61,7 @@ class Wanted:
     :ivar chains: the transformations that make the text, or each of several.
     :ivar confirm: what says more of such a text once the words are there; ``None`` if that is all.
     :ivar by_value: whether that takes each line for a value.
+    :ivar of_digits: whether it matters which digits there are.
     """
 
     variables: frozenset[str]
@@ -69,6 +69,7 @@ class Wanted:
     chains: tuple[Chain, ...]
     confirm: Callable[[bytes], object] | None
     by_value: bool = False
+    of_digits: bool = False
 
 
 def wanted(link: Rule) -> Wanted | None:
@@ -92,26 +93,23 @@ def wanted(link: Rule) -> Wanted | None:
     chain, lowered = chain_of(link.transformations)
     by_value = operator.name in ("detectsqli", "detectxss") or isinstance(confirm, _WithoutLineFeeds)
     variables = frozenset(map(_variable, targets))
+    of_digits = operator.name not in _REGARDLESS or not REGARDLESS.issuperset(chain_of(link.transformations)[0])
     if link.multi_match:
         names = link.transformations
         chains = tuple(dict.fromkeys(chain_of(names[:length])[0] for length in range(len(names) + 1)))
-        return Wanted(variables, words, chains, None if confirm is None else _in_any_case(confirm), by_value)
+        return Wanted(variables, words, chains, None if confirm is None else _in_any_case(confirm), by_value, of_digits)
     if lowered and confirm is not None:
-        return Wanted(variables, words, (chain,), _lowered(confirm), by_value)
-    return Wanted(variables, words, (chain,), confirm, by_value)
+        return Wanted(variables, words, (chain,), _lowered(confirm), by_value, of_digits)
+    return Wanted(variables, words, (chain,), confirm, by_value, of_digits)
 
 
 def _searchable(words: Words) -> Words | None:
     """Words that are not too short to be searched for; ``None`` if one says too little."""
     found = set()
     for word in words:
-        if len(word) >= _SHORT:
-            found.add(word)
-            continue
-        rare = [byte for byte in word if not (bytes((byte,)).isalnum() or byte in b" \n")]
-        if not rare:
+        if len(word) < factors.SHORT and not (word := factors.rare(word)):
             return None
-        found.add(bytes(rare[:1]))
+        found.add(zeroed(word))
     return frozenset(found)
 
 
@@ -134,21 +132,29 @@ def _of_operator(operator: Operator) -> tuple[tuple[Words, ...], Callable[[bytes
         if form is None:
             return (words,), None
         (word,) = several
-        return (words,), alone(f"(?m){form.format(''.join(f'{chr(92)}x{byte:02x}' for byte in word))}")
+        return (words,), alone(f"(?m){regardless(form.format(''.join(f'{chr(92)}x{byte:02x}' for byte in word)))}")
     if operator.name in ("rx", "rxglobal") and argument:
         return factors.required(operator.argument), _confirming(operator.argument)
     if operator.name == "validatebyterange":
         refused = frozenset(range(256)) - frozenset(byte_set(argument))
-        if 10 not in refused and len(refused) <= _MOST_BYTES and not any(65 <= byte < 91 for byte in refused):
+        if not refused & {10, *DIGITS} and len(refused) <= _MOST_BYTES and not any(65 <= byte < 91 for byte in refused):
             return (frozenset(bytes((byte,)) for byte in refused),), None
     if operator.name == "validateurlencoding":
         return (frozenset((b"%",)),), None
     if operator.name in ("detectsqli", "detectxss"):
         return ((frozenset((b"<", b"=")),) if operator.name == "detectxss" else ()), of_lines(operator.name)
     if operator.name == "validateutf8encoding":
-        return (), alone(r"[\x80-\xff]")
+        return (frozenset(bytes((byte,)) for byte in range(128, 256)),), None
     return (), None
 
+
+_REGARDLESS = frozenset(
+    (
+        *("rx", "rxglobal", "pm", "pmfromfile", "pmf", "contains", "containsword", "strmatch", "streq", "beginswith"),
+        *("endswith", "validatebyterange", "validateurlencoding", "validateutf8encoding"),
+    )
+)
+"""Operators of which is asked here what does not depend on which digits there are."""
 
 _FORMS = {"streq": "^{}$", "beginswith": "^{}", "endswith": "{}$"}
 _WORDS: Mapping[str, Callable[[bytes], Sequence[bytes]]] = {
@@ -167,7 +173,7 @@ def _confirming(pattern: str) -> Callable[[bytes], bool] | None:
         return None
     text = pcre.translated(pcre.bytewise(pattern)).replace(r"\A", "^").replace(r"\z", "$")
     try:
-        test = alone(f"(?m){text}")
+        test = alone(f"(?m){regardless(text)}")
     except InvalidValue:
         return None
     if not test(b"a\na") or _ANCHOR.search(_SET.sub("", text)) or test(b"a\x01a"):
