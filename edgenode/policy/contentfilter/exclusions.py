@@ -17,6 +17,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.policy.contentfilter.directives import Marker, Rule, RuleTree, Target
 from edgenode.policy.contentfilter.fieldnames import FieldName
 from edgenode.policy.contentfilter.numbers import Range, numbers
+from edgenode.policy.contentfilter.pcre import search
 from edgenode.policy.contentfilter.syntax import Word
 from edgenode.policy.contentfilter.targets import targets
 
@@ -165,7 +166,7 @@ class Exclusion:
         if dot and not name:
             raise InvalidValue("a name is missing", at + len(what))
         if len(name) > 2 and name.startswith("/") and name.endswith("/"):
-            return cls(change, EXCLUDABLE[word], pattern=name[1:-1], written=text)
+            return cls(change, EXCLUDABLE[word], pattern=_pattern(name[1:-1], at + len(word) + 2), written=text)
         return cls(change, EXCLUDABLE[word], name.lower(), written=text)
 
     def __str__(self) -> str:
@@ -196,6 +197,15 @@ class Exclusion:
         )
         same = not added and all(mine is other for mine, other in zip(links, rule.chained, strict=True))
         return rule if same else evolve(rule, targets=(*rule.targets, *added), chained=links)
+
+
+def _pattern(text: str, at: int) -> str:
+    """:raises InvalidValue: if it cannot be read; here, for a rule that has it names its own place."""
+    try:
+        search(text)
+    except InvalidValue as error:
+        raise InvalidValue(error.sentence, at) from None
+    return text
 
 
 def unseen(tree: RuleTree, name: FieldName) -> RuleTree:

@@ -96,6 +96,13 @@ def test_links_of_chains_that_look_at_it_do_so_no_longer() -> None:
     assert [(each.collection, each.key) for each in found.chained[0].targets if each.excluded] == [("ARGS", "x")]
 
 
+def test_an_expression_that_cannot_be_read_is_told_at_its_place() -> None:
+    """The problem is one of the exclusion, and not of the rules that would have it."""
+    with pytest.raises(InvalidValue, match="not a regular expression") as caught:
+        Exclusion.from_text("942100 argument./a(/")
+    assert caught.value.column == len("942100 argument./")
+
+
 def test_directives_of_files_may_fit_nothing() -> None:
     """As in the reference engine; only ``exclude`` has to fit."""
     assert rules(parse([("x.conf", f"SecRuleRemoveById 1\nSecRuleUpdateTargetByTag no !ARGS:x\n{RULES}")])).keys() == {
