@@ -110,12 +110,17 @@ def shown(matched: bytes) -> str:
     return text if len(matched) <= SHOWN else f"{text}…"
 
 
+def _is_score(found: Mapping[str, Any]) -> bool:
+    """Whether a rule has looked at what others have added up: the first line tells that."""
+    return str(found["target"]).startswith("TX:")
+
+
 def lines(verdict: Mapping[str, Any]) -> Iterator[str]:
     """The same for people, line by line."""
     scores = ", ".join(f"{name} {score}" for name, score in verdict["scores"].items())
     became = f"refused by rule {verdict['by']}" if verdict["refused"] else "let through"
     yield f"{became}{f': {scores}' if scores else ''}"
-    found = [each for each in verdict["findings"] if each["rule"] != verdict["by"]]
+    found = [each for each in verdict["findings"] if each["rule"] != verdict["by"] or not _is_score(each)]
     if not found:
         yield "no rule matched"
         return

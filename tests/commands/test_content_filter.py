@@ -51,6 +51,21 @@ def test_a_file_of_rules_and_curls_options(tmp_path: pathlib.Path, capsys: pytes
     assert "  100  +5  ARGS:a  An attack" in capsys.readouterr().out.splitlines()
 
 
+def test_a_rule_that_refuses_by_itself_is_told(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rule that refuses by what it found in the request stands there too, not only in the verdict."""
+    (tmp_path / "own.conf").write_text(
+        """SecRule ARGS "@contains attack" "id:7,phase:2,deny,log,t:none,msg:'No attacks'"\n"""
+    )
+    assert (
+        command.main(["content-filter", "test", str(tmp_path / "own.conf"), "https://shop.example.com/?a=attack"]) == 4
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "refused by rule 7",
+        "  7    ARGS:a  No attacks",
+        "               attack",
+    ]
+
+
 def test_a_threshold_paranoia_and_exclusions_hold(capsys: pytest.CaptureFixture[str]) -> None:
     """What the keys of a section say, options say here."""
     ask = ["content-filter", "test", "builtin", UNION]
