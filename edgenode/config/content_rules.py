@@ -251,6 +251,8 @@ def _text(path: pathlib.Path) -> str:
             data = opened.read(LARGEST + 1)
     except OSError as error:
         raise InvalidValue(f"cannot read {path}: {error.strerror}") from None
+    if not data:  # as it is while somebody copies another over it: the rules in use are better than none
+        raise InvalidValue(f"{path} is empty")
     if len(data) > LARGEST:
         raise InvalidValue(f"{path} is too large: a file of rules has at most 16m")
     try:

@@ -285,6 +285,13 @@ def test_what_cannot_be_done_in_a_rule_is_told_where_it_stands(pki: PKI) -> None
     assert [*rules(read(pki, rules="own.conf"))] == [8]
 
 
+def test_an_empty_file_is_no_file_of_rules(pki: PKI) -> None:
+    """It is one that is being written, or was lost: nobody means that there are no rules."""
+    (pki.folder / "own.conf").write_text("")
+    with pytest.raises(ConfigurationError, match="own.conf is empty"):
+        Configuration.from_text(text(rules="own.conf"), pki.folder, {})
+
+
 @pytest.mark.parametrize("name", ["builtin", "crs:/usr/share/modsecurity-crs/rules"])
 def test_known_rules_are_read_without_a_word(pki: PKI, name: str) -> None:
     """Those that come with edgenode, and Debian's package with its set-up."""

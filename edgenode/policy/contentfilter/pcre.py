@@ -2,15 +2,16 @@ r"""Regular expressions as ModSecurity has them, PCRE, written for RE2 and for P
 
 Law: what is translated matches exactly the same texts. ModSecurity matches byte by byte, ``.`` is any byte, and ``^``
 and ``$`` are those of lines (``PCRE2_DOTALL | PCRE2_MULTILINE``). An expression that RE2 does not read, such as one
-that looks ahead, is matched by Python's ``re``; if it repeats without an end, only on values of at most
-:data:`LONGEST_TRIED` bytes, for it may take long. A longer value counts as one that matches if it matches what is left
-of the expression without all that RE2 does not read.
+that looks ahead, is matched by ``regex``; if it repeats without an end, only on values of at most
+:data:`LONGEST_TRIED` bytes, and for no longer than :data:`LONGEST`. Beyond that a value counts as one that matches if
+it matches what is left of the expression without all that RE2 does not read.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
@@ -18,8 +19,16 @@ import re2
 
 from edgenode.model.errors import InvalidValue
 
+try:
+    import regex
+except ImportError:  # it is an extra
+    regex = None
+
 LONGEST_TRIED = 1024
 """Bytes of a value on which an expression is tried that RE2 does not read."""
+
+LONGEST = 0.01
+"""Seconds for which it is tried: ``(a+)+b`` takes twice as long for each letter more."""
 
 _MEMORY = (1 << 20, 8 << 20, 64 << 20)
 """What RE2 may take for one expression, bytes: as little as it can be compiled with."""
@@ -204,21 +213,33 @@ def search(pattern: str) -> Search:
     """
     found = linear(pattern)
     if found is not None:
-        return _searching(found, "^" in pattern)
+        return _searching(found.search, "^" in pattern)
     text = each_alone(translated(bytewise(pattern)))
+    if regex is None:
+        raise InvalidValue("RE2 does not read this expression; what does is not installed: pip install regex")
     try:
         flagged = f"(?sm){_flags_first(text)}".replace(r"\z", r"\Z")
-        exact = _searching(re.compile(flagged.encode("latin-1")), "^" in text)
         bounded = _is_bounded(_parser.parse(flagged))
-    except (re.error, OverflowError) as error:
+        compiled = regex.compile(flagged.encode("latin-1"))
+    except (re.error, regex.error, OverflowError) as error:
         raise InvalidValue(f"not a regular expression: {error}") from None
-    rest = _linear(_relaxed(text), _MEMORY[-1])
     if bounded:
-        return exact
+        return _searching(compiled.search, "^" in text)
+    rest = _linear(_relaxed(text), _MEMORY[-1])
     if rest is None:
         raise InvalidValue("neither is this a regular expression of RE2, nor what is left of it for long values")
-    roughly = _searching(rest, False)
-    return lambda value: exact(value) if len(value) <= LONGEST_TRIED else roughly(value)
+    exact, roughly = (
+        _searching(partial(compiled.search, timeout=LONGEST), "^" in text),
+        _searching(rest.search, False),
+    )
+
+    def search_in_time(value: bytes) -> Groups | None:
+        try:
+            return exact(value) if len(value) <= LONGEST_TRIED else roughly(value)
+        except TimeoutError:
+            return roughly(value)
+
+    return search_in_time
 
 
 def _is_bounded(tree: Any) -> bool:
@@ -278,12 +299,12 @@ def _flags_first(text: str) -> str:
     return re.sub(r"\A\(\?([ims]+)\)(.*)\Z", r"(?\1:\2)", text, flags=re.DOTALL)
 
 
-def _searching(compiled: Any, anchored: bool) -> Search:
+def _searching(tried: Callable[[bytes], Any], anchored: bool) -> Search:
     """What searches with a compiled expression.
 
+    :param tried: its own search.
     :param anchored: whether it has a ``^``: behind a line feed that ends the value, PCRE begins no line.
     """
-    tried = compiled.search
 
     def searched(value: bytes) -> Groups | None:
         match = tried(value)

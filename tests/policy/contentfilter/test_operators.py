@@ -108,3 +108,11 @@ def test_expressions_mean_what_they_mean_to_python(parts: list[tuple[str, str]],
     for value in values:
         found = theirs.search(value)
         assert ours(value) == (None if found is None else (found[0],))
+
+
+def test_an_expression_that_takes_for_ever_is_given_up() -> None:
+    """It would take longer than there is; a value counts as one that matches if what RE2 reads of it does."""
+    search = pcre.search(r"(?=(a+)+b)(a*)*c")
+    assert search(b"aaac") is None
+    assert search(b"d!c" + b"a" * 600 + b"bc") is not None
+    assert search(b"d!" + b"a" * 600 + b"bb") is None
