@@ -38,6 +38,9 @@ _SETUP = "crs-setup.conf"
 _AROUND = ("REQUEST-900-EXCLUSION-RULES-BEFORE-CRS.conf", "RESPONSE-999-EXCLUSION-RULES-AFTER-CRS.conf")
 """The files of one's own exclusions, which Debian has beside the set-up."""
 
+_PLUGINS = "plugins"
+"""The folder of plug-ins beside the Core Rule Set's rules, in which it has empty files."""
+
 _PARSING = threading.Lock()
 """The parser has a state, and configurations are loaded in threads."""
 
@@ -251,7 +254,7 @@ def _text(path: pathlib.Path) -> str:
             data = opened.read(LARGEST + 1)
     except OSError as error:
         raise InvalidValue(f"cannot read {path}: {error.strerror}") from None
-    if not data:  # as it is while somebody copies another over it: the rules in use are better than none
+    if not data and path.parent.name != _PLUGINS:  # somebody copies another over it: the rules in use stay
         raise InvalidValue(f"{path} is empty")
     if len(data) > LARGEST:
         raise InvalidValue(f"{path} is too large: a file of rules has at most 16m")

@@ -288,7 +288,7 @@ def test_what_cannot_be_done_in_a_rule_is_told_where_it_stands(pki: PKI) -> None
 def test_an_empty_file_is_no_file_of_rules(pki: PKI) -> None:
     """It is one that is being written, or was lost: nobody means that there are no rules."""
     (pki.folder / "own.conf").write_text("")
-    with pytest.raises(ConfigurationError, match="own.conf is empty"):
+    with pytest.raises(ConfigurationError, match=r"own\.conf is empty"):
         Configuration.from_text(text(rules="own.conf"), pki.folder, {})
 
 
