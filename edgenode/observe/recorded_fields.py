@@ -284,6 +284,8 @@ _NO_CERTIFICATE = (
     "events hold what a certificate says, and not itself: look at cf.tls_client_auth.cert_fingerprint_sha256"
 )
 
+_NO_TOKENS = "events hold neither tokens nor what they say"
+
 _NOT_RECORDED: Mapping[str, str] = {
     "cf.edge.client_tcp": "it is true of every request",
     **{
@@ -291,6 +293,7 @@ _NOT_RECORDED: Mapping[str, str] = {
         for name in ("rfc9440", "rfc9440_too_large", "chain_rfc9440", "chain_rfc9440_too_large")
     },
     "edge.arguments": f"{_NO_BODY}; for the query look at http.request.uri.args",
+    "edge.jwt": _NO_TOKENS,
     "edge.organization": _PLACES,
     "edge.region": _PLACES,
     "edge.subregion": _PLACES,
@@ -298,6 +301,7 @@ _NOT_RECORDED: Mapping[str, str] = {
     "http.request.headers.names": _SOME_HEADERS,
     "http.request.headers.values": _SOME_HEADERS,
     "http.request.headers.truncated": _SOME_HEADERS,
+    "http.request.jwt": _NO_TOKENS,
     "http.response": _NO_RESPONSE,
     "ip.geoip": _PLACES,
     "ip.src": _PLACES,

@@ -215,9 +215,10 @@ class Origin:
             except OSError:
                 return
             self._threads = [thread for thread in self._threads if thread.is_alive()]
-            self._threads.append(threading.Thread(target=self._serve, args=(sock,), daemon=True))
+            thread = threading.Thread(target=self._serve, args=(sock,), daemon=True)
             self._open.add(sock)
-            self._threads[-1].start()
+            thread.start()
+            self._threads.append(thread)  # not before: a test may wait for it to end
 
     def _serve(self, raw: socket.socket) -> None:
         raw.settimeout(PATIENCE)

@@ -121,7 +121,9 @@ async def test_it_does_not_take_anybody(pki: PKI, tmp_path: pathlib.Path, driver
     """A client of another authority, or none that it knows: an error, and nothing is written."""
     stranger = make_authority("Strangers").issue("edge as a client")
     with server(pki, tmp_path, driver) as rsyslog, sending(pki, rsyslog.port, certificate=stranger) as sender:
-        assert "refused our certificate" in await unavailable(sender, events(1)) or driver == "gtls"
+        why = await unavailable(sender, events(1))
+        # Whose alert comes behind the end of the connection, or never, has said no more than that.
+        assert "refused our certificate" in why or "the connection is broken" in why or driver == "gtls"
         assert rsyslog.messages() == []
 
 
