@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from edgenode.model.decision import Action
 from edgenode.model.errors import InvalidValue
@@ -264,6 +264,7 @@ def pipeline_of(
     passed = UNSEEN if uninspected == "pass" else frozenset[str]()
     passed |= {AMBIGUOUS} if ambiguous_multipart == "pass" else frozenset()
     chosen = [each.selected(selection) if isinstance(each, Selectable) else each for each in stages]
+    chosen = [evolve(each, call_later=call_later) if isinstance(each, Filter) else each for each in chosen]
     own_needs = frozenset[str]().union(*(each.stage.needs for each in own))
     counting = next((each for each in chosen if isinstance(each, Counting)), Counting(()))
     held = frozenset[str]().union(*(each.needs for each in chosen if isinstance(each, Held)))
