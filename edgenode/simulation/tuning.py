@@ -84,7 +84,8 @@ def excludable(variable: str) -> str:
 
 
 def _pattern(text: str) -> str:
-    return "".join(each if each.isalnum() and each.isascii() else f"\\x{{{ord(each):x}}}" for each in text)
+    data = text.encode("utf-8", "surrogateescape")  # expressions of SecLang match bytes
+    return "".join(chr(each) if bytes((each,)).isalnum() else f"\\x{{{each:x}}}" for each in data)
 
 
 @frozen
