@@ -305,8 +305,6 @@ def _load(
     :raises ConfigurationError: with every problem, if there is any error; with that alone if it is of another program.
     """
     text, file = as_written.text, as_written.file
-    environment = os.environ if as_written.environment is None else as_written.environment
-    scope = Scope(pathlib.Path(as_written.folder), environment)
     stranger = foreign.recognized(text)
     if stranger:
         raise ConfigurationError([Problem("", "", stranger, file=file)])
@@ -317,9 +315,8 @@ def _load(
 
     in_file = value_of(ini.read(text, KINDS))
     written = value_of((excerpt(in_file), []) if excerpt else with_system_filters(in_file))
-    if before is not None:
-        scope = evolve(scope, in_use=frozenset((*credentials.files(before), *feed_contents.files(before))))
     rule_lists, known = RuleLists(), None if before is None else before.rule_lists
+    scope = _scope(as_written, before)
     values = value_of(read_sections(written, scope, rule_lists, known, in_file if excerpt else written))
     problems += _of_requests(written) if requests else ()
     sections = Sections(**values)
@@ -355,6 +352,16 @@ def _load(
         warnings=tuple(told),
         written_as=as_written,
     )
+
+
+def _scope(as_written: Written, before: Configuration | None) -> Scope:
+    """What the values of a text may refer to.
+
+    :param before: the configuration that it succeeds.
+    """
+    environment = os.environ if as_written.environment is None else as_written.environment
+    in_use = () if before is None else frozenset((*credentials.files(before), *feed_contents.files(before)))
+    return Scope(pathlib.Path(as_written.folder), environment, in_use=in_use)
 
 
 def _rules(formulas: Formulas, before: CompiledRules | None, problems: list[Problem]) -> CompiledRules | None:

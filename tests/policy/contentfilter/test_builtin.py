@@ -65,7 +65,7 @@ def test_every_pattern_is_one_of_re2(tree: RuleTree) -> None:
     options.encoding = re2.Options.Encoding.LATIN1
     for rule in (link for each in _judging(tree) for link in (each, *each.chained)):
         if rule.operator is not None and rule.operator.name == "rx":
-            re2.compile(rule.operator.argument.encode("utf-8"), options)
+            assert re2.compile(rule.operator.argument.encode("utf-8"), options) is not None, rule.id
 
 
 def test_no_list_has_a_word_twice_or_an_empty_line() -> None:

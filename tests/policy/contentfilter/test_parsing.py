@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgenode.model.errors import ConfigurationError
+from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.policy.contentfilter import names
 from edgenode.policy.contentfilter.collections import COLLECTIONS, RESPONSE_COLLECTIONS
 from edgenode.policy.contentfilter.directives import Control, Marker, Operator, Place, Rule, SetVar, Target
@@ -369,6 +368,10 @@ def test_whatever_stands_in_a_file_is_read_or_told(text: str, data: st.DataObjec
 
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_told(text: str) -> None:
-    """Whatever characters are in it."""
-    with contextlib.suppress(ConfigurationError):
+    """Whatever characters are in it: there are rules, or problems, and each problem is in a line of it."""
+    problems: tuple[Problem, ...] = ()
+    try:
         parse([("x.conf", text)])
+    except ConfigurationError as error:
+        problems = tuple(error.problems)
+    assert {(each.file, each.line >= 1) for each in problems} <= {("x.conf", True)}
