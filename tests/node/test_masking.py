@@ -197,16 +197,16 @@ def test_a_masked_value_is_held_by_its_hash(sandbox: Sandbox) -> None:
     configuration = sandbox.configuration(RULES)
     with MemoryNode(configuration, {"app": FakeOrigin()}) as node:
         client, now = node.client("www.test"), 2_000_000_000.0
-        order = {"do": "add", "key": "argument.pin", "value": "Pin 4711"}
+        order = {"do": "add", "key": "argument.pin", "value": "Pin zyxw"}
         told = obey(order, "root", node.service.configuration, now)
         assert told.done
         (entry,) = node.service.configuration.state.quarantine.entries()
-        assert "4711" not in f"{told} {entry}"
-        assert client.get("/?pin=pin+4711").status == client.get("/?pin=PIN%204711").status == 403
-        assert client.get("/?pin=pin+4712").status == 200
+        assert "zyxw" not in f"{told} {entry}"
+        assert client.get("/?pin=pin+zyxw").status == client.get("/?pin=PIN%20zyxw").status == 403
+        assert client.get("/?pin=pin+zyxv").status == 200
         told_of = "\n".join(map(everything, node.sink.records))
-        assert "4711" not in told_of
+        assert "zyxw" not in told_of
         assert told_of.count(f"pin={entry.value}") >= 2
         again = obey({"do": "lift", "key": "argument.pin", "value": entry.value}, "root", configuration, now)
         assert again.done
-        assert client.get("/?pin=pin+4711").status == 200
+        assert client.get("/?pin=pin+zyxw").status == 200
