@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -61,6 +62,8 @@ def _outcomes(shell: subprocess.Popen[str], folder: pathlib.Path, commands: list
         else:
             ended = _answer(shell, f"{{ {line}\n}} >{out} 2>{err} </dev/null; echo $?")
             status = int(ended or _give_up(folder, line, LONGEST))
+            if status:  # what stands behind it may not be done in time, for it is not
+                shutil.copy(err, folder / f".err{number}")
             yield {"status": status, "out": out.read_text(), "err": err.read_text()}
 
 

@@ -147,7 +147,7 @@ def run(folder: pathlib.Path, lines: list[str]) -> list[dict[str, str | int]]:
     """What comes of command lines, in a network of their own."""
     if not _CAN_BE_ALONE:
         pytest.skip(f"no network of one's own can be had here ({' '.join(_ALONE)}): {len(lines)} commands were not run")
-    path = f"{os.environ['PATH']}:/usr/sbin:{folder / '.venv' / 'bin'}"
+    path = f"{folder / '.venv' / 'bin'}:{os.environ['PATH']}:/usr/sbin"  # as where it is activated
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PATH": path, "LC_ALL": "C.UTF-8"}
     terminal = [sys.executable, "-m", "tests.docs.terminal", str(folder)]
     done = subprocess.run(
