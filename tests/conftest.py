@@ -74,6 +74,7 @@ def logged_failures() -> Iterator[LoggedFailures]:
     try:
         yield observer
         gc.collect()
+        gc.freeze()  # so that the next test looks only at what is its own
     finally:
         globalLogPublisher.removeObserver(observer)
     if observer.failures:
@@ -137,6 +138,9 @@ def tidy_module() -> Iterator[None]:
     """Fails the last test of a module that leaves something in the reactor."""
     with _left_as_found():
         yield
+    gc.unfreeze()  # what tests had in common has gone
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
