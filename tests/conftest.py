@@ -24,6 +24,7 @@ from attrs import define, field
 from hypothesis import settings
 from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
@@ -117,6 +118,7 @@ def _release(left: set[Any]) -> None:
         else:
             reactor.removeReader(each)
             reactor.removeWriter(each)
+            each.connectionLost(Failure(ConnectionAborted()))  # closed now, not when it is garbage, in another test
 
 
 @contextmanager
