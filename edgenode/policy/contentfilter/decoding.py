@@ -127,6 +127,8 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/]*+={0,2}+")
 
 def base64_decode(value: bytes) -> bytes:
     """As Mbed TLS decodes it, up to a NUL; the value as it is if anything else is in it, or the padding is wrong."""
+    if value.isalnum():
+        return value if len(value) % 4 else binascii.a2b_base64(value)
     text = value.partition(b"\0")[0]
     if text.translate(None, _BASE64_DIGITS + b"= \r\n"):
         return value
@@ -203,6 +205,11 @@ def escape_seq_decode(value: bytes) -> bytes:
 def js_decode(value: bytes) -> bytes:
     """Escapes of JavaScript."""
     return _OF_JAVASCRIPT.sub(_javascript, value)
+
+
+def has_entity(text: bytes) -> bool:
+    """Whether a reference to a character stands in a text."""
+    return _OF_HTML.search(text) is not None
 
 
 def html_entity_decode(value: bytes) -> bytes:

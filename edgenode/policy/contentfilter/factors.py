@@ -15,6 +15,7 @@ from attrs import frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.policy.contentfilter import pcre
+from edgenode.policy.contentfilter.texts import bare_value
 
 Words = frozenset[bytes]
 """Words of which one at least has to stand in a text."""
@@ -22,10 +23,10 @@ Words = frozenset[bytes]
 MOST_WORDS = 4096
 """Words in one set; a set with more is none."""
 
-_MOST_EXACT = 512
+_MOST_EXACT = 1536
 """Texts up to which it is followed what exactly a part of an expression matches."""
 
-_LONGEST = 24
+_LONGEST, _REPEATED = 24, 2
 MOST_SETS = 3
 """Sets of one expression."""
 
@@ -55,33 +56,104 @@ def required(pattern: str) -> tuple[Words, ...]:
     :param pattern: as in ``pcre``.
     :raises InvalidValue: if it is no regular expression.
     """
-    text = pcre.translated(pcre.bytewise(pattern))
-    text = _WITH_FLAGS.sub("(?:", _FLAGS.sub("", text)).replace(r"\z", r"\Z")
-    try:
-        tree = _parser.parse(pcre.each_alone(text), re.DOTALL)
-    except (re.error, OverflowError, InvalidValue):
+    tree = _parsed(pattern)
+    if tree is None:
         return ()
     part = _sequence(tree)
     return _best((*part.required, *_as_words(part.exact)))
 
 
+def _parsed(pattern: str) -> Any:
+    """A tree of an expression; ``None`` if Python cannot read it.
+
+    :raises InvalidValue: if it is no regular expression.
+    """
+    text = pcre.translated(pcre.bytewise(pattern))
+    text = _WITH_FLAGS.sub("(?:", _FLAGS.sub("", text)).replace(r"\z", r"\Z")
+    try:
+        return _parser.parse(pcre.each_alone(text), re.DOTALL)
+    except (re.error, OverflowError, InvalidValue):
+        return None
+
+
+def within_lines(pattern: str) -> bool:
+    """Whether nothing that matches an expression has a line feed in it.
+
+    :raises InvalidValue: if it is no regular expression.
+    """
+    tree = _parsed(pattern)
+    return tree is not None and not _has_line_feed(tree)
+
+
+_LINE_FEED = 10
+
+
+def _has_line_feed(tree: Any) -> bool:
+    """Whether a line feed may be in what matches, or beside it."""
+    for kind, details in tree:
+        name = str(kind)
+        if name == "LITERAL":
+            if details == _LINE_FEED:
+                return True
+        elif name == "IN":
+            if _may_be_line_feed(details):
+                return True
+        elif name == "SUBPATTERN":
+            if _has_line_feed(details[-1]):
+                return True
+        elif name == "BRANCH":
+            if any(map(_has_line_feed, details[1])):
+                return True
+        elif name.endswith("REPEAT"):
+            if _has_line_feed(details[2]):
+                return True
+        elif name != "AT":
+            return True
+    return False
+
+
+def _may_be_line_feed(members: Sequence[tuple[Any, Any]]) -> bool:
+    negated = bool(members) and str(members[0][0]) == "NEGATE"
+    listed = any(
+        details == _LINE_FEED
+        if str(kind) == "LITERAL"
+        else details[0] <= _LINE_FEED <= details[1]
+        if str(kind) == "RANGE"
+        else True
+        for kind, details in members[negated:]
+    )
+    return not listed if negated and all(str(kind) in ("LITERAL", "RANGE") for kind, _ in members[1:]) else listed
+
+
 SHORT = 3
-"""Bytes of a word that is searched for; of shorter ones a single byte that is rare is."""
+"""Bytes of a word that is searched for; two, if they are not both letters or digits. Of shorter ones a single byte that
+is rare is."""
 
 
-def rare(word: bytes) -> bytes:
-    """The first byte of a word that ordinary values seldom have; empty for none."""
-    return next((bytes((byte,)) for byte in word if not (bytes((byte,)).isalnum() or byte in _COMMON)), b"")
+def searchable(word: bytes) -> bytes:
+    """A word as it stands in bare texts; of a short one the byte that ordinary values have least, or nothing."""
+    found = bare_value(word)
+    if len(found) >= SHORT or (len(found) == SHORT - 1 and not found.isalnum()):
+        return found
+    rare = [byte for byte in word if not (bytes((byte,)).isalnum() or byte in _NEVER)]
+    return bytes((min(rare, key=_COMMON.find),)) if rare else b""
 
 
-_COMMON = b" "
+_NEVER = b" "
+_COMMON = b",&()?;-:=./"
+"""Bytes that ordinary values often have, the most common last."""
 
 
 def weight(words: Words) -> float:
     """How much a set says: the longer its shortest word, and the fewer there are, the more; nothing if there is one
     that cannot be searched for."""
-    shortest = min((len(word) if len(word) >= SHORT else len(rare(word)) for word in words), default=0)
+    shortest = min(map(_says, words), default=0)
     return min(shortest, 8) - len(words) / 2000
+
+
+def _says(word: bytes) -> float:
+    found = searchable(word)
+    return 1 - (_COMMON.find(found) + 1) / 20 if len(found) == 1 else len(found)
 
 
 def _as_words(exact: Words | None) -> tuple[Words, ...]:
@@ -115,6 +187,14 @@ def _product(first: Words, second: Words) -> Words | None:
         return None
     joined = frozenset(one + other for one in first for other in second)
     return joined if all(len(each) <= _LONGEST for each in joined) else None
+
+
+def _product_of(words: Words, least: int) -> Words | None:
+    """What so many of some words make, one behind the other; ``None`` if it is too much."""
+    product: Words | None = words
+    for _ in range(min(least, _REPEATED) - 1):
+        product = None if product is None else _product(product, words)
+    return product
 
 
 def _part(kind: str, details: Any) -> _Part:
@@ -173,4 +253,6 @@ def _repeated(least: int, most: Any, part: _Part) -> _Part:
             if isinstance(most, int) and len(only) * most <= _LONGEST:
                 return _Part(frozenset(only * times for times in range(least, most + 1)))
             return _Part(None, _as_words(frozenset((only * least,))))
+    if part.exact is not None and (several := _product_of(part.exact, least)) is not None:
+        return _Part(None, _best((*part.required, *_as_words(part.exact), *_as_words(several))))
     return _Part(None, _best((*part.required, *_as_words(part.exact))))

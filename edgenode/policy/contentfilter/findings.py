@@ -48,4 +48,7 @@ class Verdict:
     scores: Mapping[str, int] = field(factory=dict)
 
 
+SCORE = "_score"
+"""How the names of variables end that are scores."""
+
 CLEAN = Verdict()

@@ -16,6 +16,7 @@ from edgenode.model.exchange import UNKNOWN_CLIENT, Address, Connection, Exchang
 from edgenode.policy.contentfilter.dependencies import Dependencies, Names, of_link
 from edgenode.policy.contentfilter.directives import Marker, Rule, RuleTree
 from edgenode.policy.contentfilter.evaluation import Link, Run
+from edgenode.policy.contentfilter.findings import SCORE
 from edgenode.policy.contentfilter.interpreter import PHASES, goes_on, phase_of, problem_of
 from edgenode.policy.contentfilter.macros import encoded
 from edgenode.policy.contentfilter.names import PERSISTENT
@@ -116,6 +117,8 @@ class Folding:
         for each in found:
             for names in (each.reads, each.told, each.writes):
                 self._touched.add(names)
+        if rule.disruptive != "pass" or any(each.controls for each in links):
+            self._touched.patterns.add(f"{SCORE}$")  # where it ends, the scores are those of the rules before it
         of_request = any(each.of_request for each in found)
         self.kept[phase].append(Kept(rule, place, next_place, of_request))
         return always and not in_doubt

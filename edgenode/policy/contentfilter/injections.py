@@ -7,24 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgenode.policy.contentfilter.known import Known
 from edgenode.policy.contentfilter.operators import OPERATORS
 
 Test = Callable[[bytes], object]
-
-
-def _remembering(ask: Test) -> Test:
-    known: Known[bool] = Known()
-    said = known.said
-
-    def test(value: bytes) -> bool:
-        found = said.get(value)
-        if found is None:
-            found = ask(value) is not None
-            known.note(value, found)
-        return found
-
-    return test
 
 
 def _with_markup(test: Test) -> Test:
@@ -32,12 +17,15 @@ def _with_markup(test: Test) -> Test:
     return lambda value: (b"<" in value or b"=" in value) and test(value)
 
 
-def _not_one_word(test: Test) -> Test:
-    """A word, or a number, is one token, and that alone is no injection."""
-    return lambda value: not (value.isalnum() and (value[:1].isalpha() or value.isdigit())) and test(value)
+def _more_than_words(test: Test) -> Test:
+    """Letters, digits and low lines are a word behind numbers at the most, and such is no injection."""
+    return lambda value: not value.replace(b"_", b"").isalnum() and test(value)
 
 
-_ONLY_IF: dict[str, Callable[[Test], Test]] = {"detectxss": _with_markup, "detectsqli": _not_one_word}
+INJECTIONS = ("detectsqli", "detectxss")
+"""Operators of libinjection's."""
+
+_ONLY_IF: dict[str, Callable[[Test], Test]] = {"detectxss": _with_markup, "detectsqli": _more_than_words}
 
 
 def suspected(operator: str) -> Test:
@@ -45,7 +33,8 @@ def suspected(operator: str) -> Test:
 
     :raises InvalidValue: if that is not installed.
     """
-    return _ONLY_IF[operator](_remembering(OPERATORS[operator](b"")))
+    ask = OPERATORS[operator](b"")
+    return _ONLY_IF[operator](lambda value: ask(value) is not None)
 
 
 def of_lines(operator: str) -> Test:

@@ -220,8 +220,12 @@ _without_empty_exponents = partial(re.compile(r"(?i)(?<![0-9a-z_.])[0-9]+\.e(?=[
 """MySQL passes over ``1.e`` before a parenthesis; the libinjection of Python's package takes it for a word."""
 
 
-def _asking(ask: str) -> Callable[[bytes], Compare]:
-    """What libinjection says."""
+def _asking(ask: str, found: str) -> Callable[[bytes], Compare]:
+    """What libinjection says.
+
+    :param ask: its function.
+    :param found: by which name that says whether it has found anything.
+    """
 
     def made(argument: bytes) -> Compare:
         if libinjection is None:
@@ -231,11 +235,12 @@ def _asking(ask: str) -> Callable[[bytes], Compare]:
         def compare(value: bytes) -> Groups | None:
             text = value.decode("utf-8") if value.isascii() or _valid_utf8(value) else value.decode("latin-1")
             said = asked(text)
-            if not (said.get("is_sqli") or said.get("is_xss")) and (other := _without_empty_exponents(text)) != text:
-                said = asked(other)
-            if said.get("is_sqli"):
-                return (said["fingerprint"].encode("ascii", "replace"),)
-            return (value,) if said.get("is_xss") else None
+            if not said[found] and (".e" in text or ".E" in text):
+                other = _without_empty_exponents(text)
+                said = asked(other) if other != text else said
+            if not said[found]:
+                return None
+            return (said["fingerprint"].encode("ascii", "replace"),) if found == "is_sqli" else (value,)
 
         return compare
 
@@ -274,8 +279,8 @@ OPERATORS: Mapping[str, Callable[[bytes], Compare]] = MappingProxyType(
         "ipmatch": _ip_match,
         "ipmatchfromfile": lambda argument: _ip_match(b" ".join(lines(argument))),
         "ipmatchf": lambda argument: _ip_match(b" ".join(lines(argument))),
-        "detectsqli": _asking("is_sql_injection"),
-        "detectxss": _asking("is_xss"),
+        "detectsqli": _asking("is_sql_injection", "is_sqli"),
+        "detectxss": _asking("is_xss", "is_xss"),
         "validatebyterange": _validate_byte_range,
         "validateurlencoding": lambda argument: _says(_NOT_ENCODED),
         "validateutf8encoding": lambda argument: _says(lambda value: not (value.isascii() or _valid_utf8(value))),

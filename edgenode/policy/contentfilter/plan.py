@@ -10,12 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from attrs import frozen
 
+from edgenode.model.exchange import NO_BODY
 from edgenode.policy.contentfilter.dependencies import CAPTURED, Dependencies, Names, of_link
 from edgenode.policy.contentfilter.evaluation import SLICE, Run
+from edgenode.policy.contentfilter.findings import SCORE
 from edgenode.policy.contentfilter.folding import NO_EXCHANGE
 from edgenode.policy.contentfilter.interpreter import Step, is_out, judging
 from edgenode.policy.contentfilter.prefilter import Prefilter
 from edgenode.policy.contentfilter.quick import Quick, always, quick
+from edgenode.policy.contentfilter.variables import OF_THE_RUN_NAMES
+
+_Tests = tuple[tuple[int, Quick], ...]
+"""Rules by their places, each with what is asked whether it may match."""
 
 
 @frozen
@@ -45,7 +51,9 @@ class Plan:
     _states: tuple[_State, ...]
     _prefilter: Prefilter
     _numbers: tuple[int, ...]
-    _quick: tuple[tuple[int, Quick], ...]
+    _quick: _Tests
+    _of_fields: Mapping[bytes, _Tests]
+    _of_bodies: _Tests
     _forced: frozenset[int]
     _leaking: frozenset[int]
 
@@ -71,10 +79,14 @@ class Plan:
         states, forced = _simulated(several, bounds, within, variables)
         outer = [place for place in range(len(several)) if place not in within]
         prefilter = Prefilter.of([several[place].rule for place in outer])
-        tests = [
-            (outer[number], quick(several[outer[number]].rule, min(several[outer[number]].rule.phase, 4)))
-            for number in prefilter.left
-        ]
+        changing = _changing(several)
+        left = [(outer[number], several[outer[number]].rule) for number in prefilter.left]
+        tests = [(place, quick(rule, min(rule.phase, 4), changing)) for place, rule in left]
+        asked = [(place, each) for place, each in tests if each.test is not always]
+        of_fields: dict[bytes, list[tuple[int, Quick]]] = {}
+        for place, each in asked:
+            if each.field:
+                of_fields.setdefault(each.field, []).append((place, each.test))
         return cls(
             phases,
             tuple(several),
@@ -83,8 +95,10 @@ class Plan:
             tuple(states),
             prefilter,
             tuple(outer),
-            tuple(each for each in tests if each[1] is not always),
-            forced | {place for place, test in tests if test is always},
+            tuple((place, each.test) for place, each in asked if not each.field and not each.of_body),
+            {name: tuple(those) for name, those in of_fields.items()},
+            tuple((place, each.test) for place, each in asked if not each.field and each.of_body),
+            forced | {place for place, each in tests if each.test is always},
             _leaking(several),
         )
 
@@ -94,13 +108,24 @@ class Plan:
         found: set[int] = set()
         yield from self._prefilter.find(run, found)
         candidates = {numbers[number] for number in found}
-        for place, test in self._quick:
+        for place, test in self._tests(run):
             if test(run):
                 candidates.add(place)
         if self._forced:
             candidates |= self._forced
         if candidates:
             yield from self._from_first(run, candidates)
+
+    def _tests(self, run: Run) -> list[tuple[int, Quick]]:
+        """What is asked of a request."""
+        request, tests = run.exchange.request, [*self._quick]
+        if request is None or request.body is not NO_BODY:
+            tests += self._of_bodies
+        of_fields = self._of_fields
+        for name in () if request is None else request.fields:
+            if name in of_fields:
+                tests += of_fields[name]
+        return tests
 
     def _from_first(self, run: Run, candidates: set[int]) -> Iterator[None]:
         """Look for the first rule that matches, and go on as the interpreter does from there."""
@@ -141,24 +166,36 @@ class Plan:
             yield from judging(several, run)
 
 
+def _changing(steps: Sequence[Step]) -> frozenset[str]:
+    """The variables that some of the steps may change."""
+    controls = {each.name for step in steps for link in (step.rule, *step.rule.chained) for each in link.controls}
+    return OF_THE_RUN_NAMES if "requestBodyProcessor" in controls else OF_THE_RUN_NAMES - {"REQBODY_PROCESSOR"}
+
+
 def _leaking(steps: Sequence[Step]) -> frozenset[int]:
-    """The steps that, though they do not match, may set what others look at."""
+    """The steps that, though they do not match, may set what others look at, or a score."""
     several = [[of_link(link) for link in (step.rule, *step.rule.chained)] for step in steps]
     looks = [[names for link in links for names in _looks(links, link)] for links in several]
     found = set()
     for place, links in enumerate(several):
         writes = [link.writes for link in links[:-1] if link.changes]
         others = [names for there, each in enumerate(looks) if there != place for names in each]
-        if writes and any(each.meets(names) for names in others for each in writes):
+        scores = any(name.endswith(SCORE) for each in writes for name in each.exact)
+        if scores or (writes and any(each.meets(names) for names in others for each in writes)):
             found.add(place)
     return frozenset(found)
 
 
 def _looks(links: Sequence[Dependencies], link: Dependencies) -> tuple[Names, ...]:
     """What a link looks at that its own rule has not captured."""
-    captured = any(not each.writes.exact.isdisjoint(CAPTURED) for each in links[: links.index(link) + 1])
-    looks = (link.reads, link.told)
-    return tuple(Names(each.exact - CAPTURED, each.prefixes, each.patterns) for each in looks) if captured else looks
+    captures = (place for place, each in enumerate(links) if not each.writes.exact.isdisjoint(CAPTURED))
+    before = next(captures, len(links))
+    place = links.index(link)
+    return (_without_captured(link.reads, before < place), _without_captured(link.told, before <= place))
+
+
+def _without_captured(names: Names, captured: bool) -> Names:
+    return Names(names.exact - CAPTURED, names.prefixes, names.patterns) if captured else names
 
 
 def _simulated(

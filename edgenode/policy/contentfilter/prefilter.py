@@ -1,56 +1,84 @@
-"""Which rules may match a request: one search for words over all that they look at, and what else takes little.
+"""Which rules may match a request: a search for words over all that they look at, and what else takes little.
 
-Law: a rule that is left out cannot match; one that is not may still not. It makes no difference to what is found.
+Law: a rule that is left out cannot match; one that is not may still not. It makes no difference to what is found. What
+it takes does not depend on what was searched before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import reduce
-from itertools import product
 from operator import or_
 
 from attrs import field, frozen
 
-from edgenode.policy.contentfilter.digits import alike, zeroed
+from edgenode.model.exchange import NO_BODY
 from edgenode.policy.contentfilter.directives import Rule
 from edgenode.policy.contentfilter.evaluation import SLICE, Run
 from edgenode.policy.contentfilter.factors import MOST_SETS
-from edgenode.policy.contentfilter.known import Known
-from edgenode.policy.contentfilter.texts import Chains, Texts
-from edgenode.policy.contentfilter.wanted import GROUP, GROUPS, HEADER, Wanted, best
-from edgenode.policy.contentfilter.words import Search, searching
+from edgenode.policy.contentfilter.texts import Chain, Chains, Texts, searched
+from edgenode.policy.contentfilter.wanted import GROUPS, OF_BODIES, SOME_HEADERS, Test, Wanted, best
+from edgenode.policy.contentfilter.words import Search, searching, together
 
 _OF_TEXTS = 8
-"""How much more it takes to make a text than to search it once."""
+"""How much more it takes to make a text, or to search it, than to look at it once."""
 
 _MANY, _AT_ONCE = 16 << 10, 1024
-"""Bytes of values from which on libinjection is asked of so many at a time."""
-
-_LINE_FEED = 10
-_FEW = 8
-"""Values, and rules that may match them, of which it is found out which may match which."""
+"""Bytes of a text of which it takes a while to make another; and how many values libinjection is asked of at a time."""
 
 
 @frozen(eq=False)
 class _Group:
-    """The rules that look at variables of one group.
+    """The rules that look at some variables.
 
-    :ivar reads: the variables, each with the rules that look at it.
+    :ivar reads: the variables.
+    :ivar without_body: those of them that there are without a body.
+    :ivar fields: the header fields that are looked at, where they are not all of a variable.
     :ivar rules: by number, what each wants.
-    :ivar places: by number, those of its chains.
-    :ivar numbers: those rules, as bits.
-    :ivar of_digits: whether it matters to them which digits there are.
-    :ivar known: of values, the rules that may match them.
+    :ivar chains: what is made of the values, with the rules.
+    :ivar wordless: the rules that want no words: a search for the expressions of some, with their numbers and what is
+        searched.
     """
 
-    reads: tuple[tuple[str, int], ...]
+    reads: tuple[str, ...]
+    without_body: tuple[str, ...]
+    fields: tuple[bytes, ...]
     rules: Mapping[int, Wanted]
-    places: Mapping[int, tuple[int, ...]]
     chains: Chains
-    numbers: int
-    of_digits: bool
-    known: Known[int] = field(factory=Known)
+    wordless: tuple[tuple[Callable[[bytes], Iterable[int]], tuple[int, ...], Chain], ...]
+
+    @classmethod
+    def of(cls, names: Sequence[str], rules: Mapping[int, Wanted]) -> _Group:
+        """Of those rules that look at some of the variables."""
+        wanting = {number: each for number, each in rules.items() if not each.variables.isdisjoint(names)}
+        reads = tuple(name for name in names if any(name in each.variables for each in wanting.values()))
+        fields = dict.fromkeys(name for each in wanting.values() for name in sorted(each.fields))
+        several: dict[Chain, list[int]] = {}
+        for number, each in wanting.items():
+            if each.expression and not each.words:
+                several.setdefault(each.chains[0], []).append(number)
+        return cls(
+            reads,
+            tuple(name for name in reads if name not in OF_BODIES),
+            tuple(fields) if SOME_HEADERS in names else (),
+            wanting,
+            Chains.of((searched(chain), 1 << number) for number, each in wanting.items() for chain in each.chains),
+            tuple(
+                (together([wanting[number].expression for number in numbers]), tuple(numbers), chain)
+                for chain, numbers in several.items()
+            ),
+        )
+
+    def values(self, run: Run) -> list[bytes]:
+        """What they look at, each once."""
+        request = run.exchange.request
+        if self.fields:
+            fields = {} if request is None else request.fields
+            return [value for name in self.fields if name in fields for value in fields[name] if value]
+        reads = self.reads if request is None or request.body is not NO_BODY else self.without_body
+        values = {value: None for name in reads for _, value in run.read(name)}
+        values.pop(b"", None)
+        return [*values]
 
 
 @frozen(eq=False)
@@ -83,12 +111,15 @@ class Prefilter:
             for place, several in enumerate(wanted_words):
                 for word in several:
                     asking[word] = asking.get(word, 0) | 1 << place * width + number
-            without |= _bits(place * width + number for place in range(len(wanted_words), MOST_SETS))
+            if each is None or each.words or not each.expression:
+                without |= _bits(place * width + number for place in range(len(wanted_words), MOST_SETS))
         words = [word for word in asking if len(word) > 1]
         single = {word[0]: several for word, several in asking.items() if len(word) == 1}
+        wanting = {number: each for number, each in enumerate(found) if each is not None}
+        groups = [_Group.of(names, wanting) for names in GROUPS]
         return cls(
             tuple(number for number, each in enumerate(found) if each is None),
-            tuple(_grouped(found)),
+            tuple(group for group in groups if group.rules),
             searching(words),
             tuple(asking[word] for word in words),
             single,
@@ -100,110 +131,104 @@ class Prefilter:
     def find(self, run: Run, candidates: set[int]) -> Iterator[None]:
         """Add the numbers of the rules that may match, of those that are searched for; it yields whenever others
         should have their turn."""
-        found = 0
         for group in self._groups:
-            said = group.known.said
-            unknown: dict[bytes, int] = {}
-            for name, readers in group.reads:
-                for value in _values(name, run):
-                    rules = said.get(value)
-                    if rules is None and not group.of_digits:
-                        value = alike(value)
-                        rules = said.get(value)
-                    if rules is None:
-                        unknown[value] = unknown.get(value, 0) | readers
-                    else:
-                        found |= rules & readers
-            unknown.pop(b"", None)
-            if unknown:
-                found |= yield from self._unknown(group, unknown, run)
-        candidates.update(_numbers(found))
+            values = group.values(run)
+            if values:
+                texts = Texts(values)
+                bits = yield from self._searched(group, texts, run)
+                if bits:
+                    yield from self._confirmed(group, bits, texts, run, candidates)
 
-    def _unknown(self, group: _Group, values: Mapping[bytes, int], run: Run) -> Generator[None, None, int]:
-        """The rules that may match values, each of which is looked at by some rules."""
-        note = group.known.note
-        rules = yield from self._add(group, [*values], run)
-        if not rules or len(values) == 1:
-            for value in values:
-                note(value, rules)
-        elif len(values) <= _FEW and rules.bit_count() <= _FEW:  # which of them it is will be known the next time
-            found = 0
-            for value, readers in values.items():
-                one = yield from self._add(group, (value,), run)
-                note(value, one)
-                found |= one & readers
-            return found
-        return rules & reduce(or_, values.values())
-
-    def _texts(self, group: _Group, values: Sequence[bytes], run: Run) -> Generator[None, None, Texts]:
-        making = group.chains.texts(values)
-        while True:
-            try:
-                run.work += _OF_TEXTS * next(making)
-            except StopIteration as end:
-                made: Texts = end.value
-                return made
-            if run.work > SLICE:
-                run.work = 0
-                yield
-
-    def _add(self, group: _Group, values: Sequence[bytes], run: Run) -> Generator[None, None, int]:
-        texts = yield from self._texts(group, values, run)
-        hits: set[int] = set()
-        single: set[int] = set()
-        search, others = self._search, self._others
-        for text in texts.all:
-            search(zeroed(text), hits)
-            single.update(text.translate(None, others))
+    def _searched(self, group: _Group, texts: Texts, run: Run) -> Generator[None, None, int]:
+        """The rules all of whose words are there, as bits."""
+        rules = 0
+        for text, bare, numbers in group.chains.texts(texts.values):
+            hits: set[int] = set()
+            self._search(bare, hits)
+            single = set(text.translate(None, self._others))
+            bits, width = self._without, self._width
+            for hit in hits:
+                bits |= self._asking[hit]
+            for byte in single:
+                bits |= self._bytes[byte]
+            for _ in range(1, MOST_SETS):
+                bits &= bits >> width
+            rules |= bits & numbers
             run.work += _OF_TEXTS * len(text)
             if run.work > SLICE:
                 run.work = 0
                 yield
-        if texts.lines:  # there it stands between values, and in none
-            single.discard(_LINE_FEED)
-        asking, of_bytes, width = self._asking, self._bytes, self._width
-        bits = self._without
-        for hit in hits:
-            bits |= asking[hit]
-        for byte in single:
-            bits |= of_bytes[byte]
-        for _ in range(1, MOST_SETS):
-            bits &= bits >> width
-        rules, made, first = group.rules, texts.made, texts.first
-        candidates = 0
-        for number in _numbers(bits & group.numbers):
-            wanted = rules[number]
-            confirm = wanted.confirm
-            if confirm is None or (wanted.by_value and not texts.lines):
-                candidates |= 1 << number
+        for match, several, chain in group.wordless:
+            if len(texts.first) > _MANY:
+                yield from _made(texts, chain, run)
+            for place in match(texts.of(chain)[0]):
+                rules |= 1 << several[place]
+        return rules
+
+    def _confirmed(
+        self, group: _Group, bits: int, texts: Texts, run: Run, candidates: set[int]
+    ) -> Generator[None, None, None]:
+        """Add those of the rules, which bits stand for, that may match."""
+        large = len(texts.first) > _MANY
+        for number in _numbers(bits):
+            if number in candidates:
                 continue
-            for text in {
-                id(text): text for place in group.places[number] for text in (made.get(place, first),)
-            }.values():
+            wanted = group.rules[number]
+            said: set[bytes] = set()
+            for chain in wanted.chains:
+                if large:
+                    yield from _made(texts, chain, run)
+                text, values = texts.of(chain)
+                if text in said:
+                    continue
+                said.add(text)
                 run.work += len(text)
+                if wanted.confirm is None or (wanted.by_value and values is not None):
+                    found = True
+                elif large and wanted.by_value:
+                    found = yield from _confirmed_by_value(wanted.confirm, text)
+                else:
+                    found = _confirmed(wanted, wanted.confirm, text, values is None)
+                if found:
+                    candidates.add(number)
+                    break
                 if run.work > SLICE:
                     run.work = 0
                     yield
-                if wanted.by_value and len(text) > _MANY:  # libinjection takes its time for each value
-                    lines_of = text.split(b"\n")
-                    for start in range(0, len(lines_of), _AT_ONCE):
-                        if confirm(b"\n".join(lines_of[start : start + _AT_ONCE])):
-                            candidates |= 1 << number
-                            break
-                        yield
-                    continue
-                if confirm(text) and (not texts.lines or any(map(confirm, text.split(b"\n")))):
-                    candidates |= 1 << number
-                    break
-        return candidates
 
 
-def _values(name: str, run: Run) -> Iterable[bytes]:
-    """The values of a variable."""
-    if name.startswith(HEADER):
-        request = run.exchange.request
-        return () if request is None else request.fields.get(name.removeprefix(HEADER).encode("ascii"), ())
-    return [value for _, value in run.read(name)]
+def _made(texts: Texts, chain: Chain, run: Run) -> Iterator[None]:
+    """Make a large text step by step; it yields whenever others should have their turn."""
+    for length in range(1, len(chain) + 1):
+        texts.of(chain[:length])
+        run.work += _OF_TEXTS * len(texts.first)
+        if run.work > SLICE:
+            run.work = 0
+            yield
+
+
+def _confirmed(wanted: Wanted, confirm: Test, text: bytes, lines: bool) -> bool:
+    """Whether a text may match.
+
+    :param lines: whether each line is a value.
+    """
+    if not confirm(text):
+        return False
+    if wanted.by_value or wanted.within_lines or not lines:
+        return True
+    least = wanted.bytes_of
+    values = text.split(b"\n")
+    return any(confirm(value) for value in values if not least or len(value.translate(None, least)) < len(value))
+
+
+def _confirmed_by_value(confirm: Test, text: bytes) -> Generator[None, None, bool]:
+    """The same of many values, for each of which libinjection takes its time."""
+    values = text.split(b"\n")
+    for start in range(0, len(values), _AT_ONCE):
+        if confirm(b"\n".join(values[start : start + _AT_ONCE])):
+            return True
+        yield
+    return False
 
 
 def _bits(places: Iterable[int]) -> int:
@@ -216,21 +241,3 @@ def _numbers(bits: int) -> Iterator[int]:
         least = bits & -bits
         yield least.bit_length() - 1
         bits ^= least
-
-
-def _grouped(found: Sequence[Wanted | None]) -> Iterator[_Group]:
-    searched = {number: each for number, each in enumerate(found) if each is not None}
-    for (place, names), of_digits in product(enumerate(GROUPS), (False, True)):
-        here = {number: each for number, each in searched.items() if each.of_digits is of_digits}
-        wanting = {number: each for number, each in here.items() if not each.variables.isdisjoint(names)}
-        if not wanting:
-            continue
-        reads: dict[str, int] = {}
-        for number, each in wanting.items():
-            for name in sorted(each.variables):
-                if GROUP[name] == place:
-                    reads[name] = reads.get(name, 0) | 1 << number
-        chains = Chains.of(chain for each in wanting.values() for chain in each.chains)
-        numbered = {chain: number for number, chain in enumerate(chains.chains)}
-        places = {number: tuple(numbered[chain] for chain in each.chains) for number, each in wanting.items()}
-        yield _Group(tuple(reads.items()), wanting, places, chains, _bits(wanting), of_digits)

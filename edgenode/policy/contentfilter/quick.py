@@ -5,7 +5,9 @@ Law: a rule that is left out cannot match; one that is not may still not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+
+from attrs import frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.policy.contentfilter import pcre
@@ -16,6 +18,7 @@ from edgenode.policy.contentfilter.macros import Text, encoded
 from edgenode.policy.contentfilter.operators import OPERATORS
 from edgenode.policy.contentfilter.transformations import of_name
 from edgenode.policy.contentfilter.variables import COUNTED, EARLY, OF_THE_RUN_NAMES, reader
+from edgenode.policy.contentfilter.wanted import OF_BODIES
 from edgenode.policy.contentfilter.words import alone
 
 Quick = Callable[[Run], object]
@@ -30,28 +33,74 @@ def always(run: Run) -> bool:
     return True
 
 
-def quick(rule: Rule, phase: int) -> Quick:
-    """Whether a rule may match, by those of its links of which that is soon said."""
+@frozen
+class Quickly:
+    """What is soon said of a rule.
+
+    :ivar test: whether it may match.
+    :ivar field: a header field without which it does not match; empty for none.
+    :ivar of_body: whether it does not match without a body.
+    """
+
+    test: Quick
+    field: bytes = b""
+    of_body: bool = False
+
+
+def quick(rule: Rule, phase: int, changing: frozenset[str] = OF_THE_RUN_NAMES) -> Quickly:
+    """What is soon said of a rule, by those of its links of which it is.
+
+    :param changing: the variables that rules may change.
+    """
     idiom = _of_names(rule)
     if idiom is not None:
-        return idiom
+        return Quickly(idiom)
     found: list[Quick] = []
+    field, of_body = b"", False
     for link in (rule, *rule.chained):
-        test = _of_link(link, phase)
-        found += [] if test is None else [test]
+        test = _of_link(link, phase, changing)
+        if test is not None:
+            found.append(test)
+            field = field or _needed(link)
+            of_body = of_body or _needs_body(link)
         if link.set_vars:
             break
     if len(found) < 2:
-        return found[0] if found else always
+        return Quickly(found[0] if found else always, field, of_body)
     first, *others = found
-    return lambda run: first(run) and all(test(run) for test in others)
+    return Quickly(lambda run: first(run) and all(test(run) for test in others), field, of_body)
 
 
-def _of_link(link: Rule, phase: int) -> Quick | None:
+def _needed(link: Rule) -> bytes:
+    """The header field without which a link does not match; empty for none."""
+    targets = [each for each in link.targets if not each.excluded]
+    if len(targets) != 1 or targets[0].collection != "REQUEST_HEADERS" or not targets[0].key or targets[0].pattern:
+        return b""
+    return b"" if targets[0].counted and _matches_zero(link.operator) else encoded(targets[0].key)
+
+
+def _needs_body(link: Rule) -> bool:
+    """Whether a link looks only at what is of a body."""
+    targets = [each for each in link.targets if not each.excluded]
+    if not all(each.collection in OF_BODIES for each in targets):
+        return False
+    return not any(each.counted for each in targets) or not _matches_zero(link.operator)
+
+
+def _matches_zero(operator: Operator | None) -> bool:
+    """Whether an operator matches that there are none."""
+    assert operator is not None
+    try:
+        return bool(_tested(operator)(b"0"))
+    except InvalidValue:
+        return True
+
+
+def _of_link(link: Rule, phase: int, changing: frozenset[str]) -> Quick | None:
     operator = link.operator
     if operator is None or Text.of(operator.argument).macros or operator.name not in OPERATORS:
         return None
-    if any(each.collection in OF_THE_RUN_NAMES for each in link.targets):
+    if any(each.collection in changing for each in link.targets):
         return None
     try:
         test = _tested(operator)
@@ -183,8 +232,3 @@ def _of_names(rule: Rule) -> Quick | None:
 
 def _are_lowered(rule: Rule) -> bool:
     return [*rule.transformations] == ["lowercase"]
-
-
-def all_of(rules: Sequence[Rule], phases: Sequence[int]) -> Iterator[Quick]:
-    """Of rules, each with its phase."""
-    return (quick(rule, phase) for rule, phase in zip(rules, phases, strict=True))

@@ -14,7 +14,7 @@ from edgenode.model.exchange import Exchange, Response
 from edgenode.policy.contentfilter.collections import COLLECTIONS, RESPONSE_COLLECTIONS, Collection
 from edgenode.policy.contentfilter.directives import Rule, RuleTree
 from edgenode.policy.contentfilter.evaluation import Run
-from edgenode.policy.contentfilter.findings import CLEAN, Verdict
+from edgenode.policy.contentfilter.findings import CLEAN, SCORE, Verdict
 from edgenode.policy.contentfilter.folding import Folding, Kept, all_kept
 from edgenode.policy.contentfilter.interpreter import Step, does_nothing, judging, problem_of
 from edgenode.policy.contentfilter.macros import encoded
@@ -33,8 +33,6 @@ _TOTALS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """The variables of the scores: of the Core Rule Set 4, of ``builtin``, and of versions before; the highest holds, for
 whichever rules are read last have added those of the others."""
-
-_KIND = "_score"
 
 
 @frozen(eq=False)
@@ -168,6 +166,6 @@ def verdict_of(run: Run) -> Verdict:
         if (score := max((int(value) for value in values if value.isdigit()), default=0)) != 0:
             scores[total] = score
     for name, value in run.tx.items():
-        if name.endswith(_KIND) and "anomaly" not in name and value.isdigit() and int(value):
-            scores[name.removesuffix(_KIND)] = int(value)
+        if name.endswith(SCORE) and "anomaly" not in name and value.isdigit() and int(value):
+            scores[name.removesuffix(SCORE)] = int(value)
     return Verdict(tuple(run.findings), run.refused, run.refused_by, scores)

@@ -1,21 +1,22 @@
-"""The texts that are searched: all values of some variables, joined, as each chain of transformations makes them.
+"""The texts that are searched: all values of some variables, joined, as chains of transformations make them.
 
-Law: whatever a chain makes of a value stands in its text. Where a transformation changes nothing, the text stays the
-one that there is already, and chains that come to the same text go on together. Words are searched in any case, so that
-a transformation that changes nothing else is left out where it can be.
+Law: whatever a chain makes of a value stands in its text. Words are searched in texts that are *bare*: without blanks,
+quotes and what else transformations such as ``cmdLine`` and ``removeWhitespace`` take away or put in place of one
+another, and in any case. So these, at the end of a chain, need not be done at all, and where nothing is encoded there
+is one text for all chains.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import reduce
+from operator import or_
 
 from attrs import define, field, frozen
 
-from edgenode.policy.contentfilter.transformations import Transformation, of_name
-
-Chain = tuple[str, ...]
-"""Names of transformations."""
+from edgenode.policy.contentfilter.transformations import TRANSFORMATIONS, Transformation, of_name
+from edgenode.policy.contentfilter.words import alone
 
 _BY_CASE = frozenset(
     (
@@ -30,16 +31,57 @@ FROM_NOTHING = frozenset(("length", "md5", "sha1"))
 
 _LOWERING = frozenset(("cmdLine", "lowercase"))
 
+_NOT_SEARCHED = b"\t\v\f\r \"'\\^,;+\0\xa0\xc2"
+"""Bytes that are in no bare text."""
 
-def chain_of(names: Iterable[str]) -> tuple[Chain, bool]:
-    """The transformations of a rule, and whether what they make has to be made lower behind them."""
-    chain = tuple(found.name for name in names if (found := of_name(name)) is not None and found.name != "none")
-    if not _BY_CASE.isdisjoint(chain):
-        return chain, False
-    return tuple(each for each in chain if each != "lowercase"), not _LOWERING.isdisjoint(chain)
+_BARING = frozenset(
+    (
+        *("cmdLine", "compressWhitespace", "lowercase", "removeNulls", "removeWhitespace", "replaceNulls", "trim"),
+        *("trimLeft", "trimRight", "uppercase"),
+    )
+)
+"""Transformations that change nothing but the case of a bare text."""
+
+_URL = frozenset(("urlDecode", "urlDecodeUni"))
+_ALL_BYTES_MATTER = frozenset(
+    (
+        *("base64Decode", "base64DecodeExt", "base64Encode", "hexDecode", "hexEncode", "length", "md5", "sha1"),
+        *("parityEven7bit", "parityOdd7bit", "parityZero7bit", "urlEncode"),
+    )
+)
+"""Transformations that may make another bare text of values that differ in bytes that are in none."""
+
+
+def bare(text: bytes) -> bytes:
+    """A text of values, one a line, without what is not searched."""
+    return text.translate(None, _NOT_SEARCHED)
+
+
+def bare_value(value: bytes) -> bytes:
+    """The same of one value, or word, in which a line feed is such a byte as well."""
+    return value.translate(None, _NOT_SEARCHED + b"\n")
 
 
 # -- what is done to values that are joined ----------------------------------------------------------------------------
+
+
+@frozen(eq=False)
+class Step:
+    """One transformation of a text that is values joined by line feeds, none of which has a line feed in it.
+
+    :ivar name: the transformation's.
+    :ivar changes: whether it may change such a text.
+    :ivar apply: changes each value by itself, or all at once where that is the same.
+    :ivar value: changes any single value.
+    """
+
+    name: str
+    changes: Callable[[bytes], object]
+    apply: Callable[[bytes], bytes]
+    value: Callable[[bytes], bytes]
+
+
+Chain = tuple[Step, ...]
 
 _BLANKS = bytes.maketrans(b"\t\v\f\r", b"    ")
 _SEPARATORS = bytes.maketrans(b",;\t\r", b"    ")
@@ -55,7 +97,6 @@ def _command_line(text: bytes) -> bytes:
     return text.replace(b" /", b"/").replace(b" (", b"(")
 
 
-_BASE64 = re.compile(rb"^[A-Za-z0-9+/ \r]{8,}=*[ \r]*$", re.MULTILINE).search
 _OF_COMMANDS = b"\"'\\^,;\t\r"
 
 
@@ -65,18 +106,7 @@ def _commands(text: bytes) -> bool:
     return text.find(b"  ") >= 0 or text.find(b" /") >= 0 or text.find(b" (") >= 0
 
 
-@frozen(eq=False)
-class _Step:
-    """One transformation of a text that is values joined by line feeds, none of which has a line feed in it.
-
-    :ivar bit: stands for it.
-    :ivar changes: whether it may change such a text.
-    :ivar apply: changes each value by itself, or all at once where that is the same.
-    """
-
-    bit: int
-    changes: Callable[[bytes], object]
-    apply: Callable[[bytes], bytes]
+_BASE64 = alone(r"(?m)^(?:[A-Za-z0-9+/=]{4})+[ \r]*(?:\x00|$)")
 
 
 def _each(change: Callable[[bytes], bytes], look: Callable[[bytes], object] | None) -> Callable[[bytes], bytes]:
@@ -94,151 +124,179 @@ def _unless_it_goes_on(
     return lambda text: each(text) if sign in text or text.endswith(sign[:1]) else apply(text)
 
 
-def _step(transformation: Transformation, bit: int) -> _Step:
-    name, apply, look = transformation.name, transformation.apply, transformation.changes
-    each = _each(apply, look)
+def _step(transformation: Transformation) -> Step:
+    name, value, look = transformation.name, transformation.apply, transformation.changes
+    each = _each(value, look)
     if name == "cmdLine":
-        return _Step(bit, _commands, _command_line)
+        return Step(name, _commands, _command_line, value)
     if name == "removeWhitespace":
-        return _Step(bit, look or bool, lambda text: text.translate(None, b" \t\v\f\r\xa0\xc2"))
+        return Step(name, look or bool, lambda text: text.translate(None, b" \t\v\f\r\xa0\xc2"), value)
     if name == "compressWhitespace":
-        return _Step(bit, look or bool, _compressed)
+        return Step(name, look or bool, _compressed, value)
     if name in ("jsDecode", "cssDecode", "escapeSeqDecode"):
-        return _Step(bit, look or bool, _unless_it_goes_on(apply, each, b"\\\n"))
-    if name in ("base64Decode", "base64DecodeExt"):
-        return _Step(bit, _BASE64 if name == "base64Decode" else bool, each)
-    return _Step(bit, look or bool, apply if transformation.whole else each)
+        return Step(name, look or bool, _unless_it_goes_on(value, each, b"\\\n"), value)
+    if name == "base64Decode":
+        return Step(name, _BASE64, each, value)
+    return Step(name, look or bool, value if transformation.whole else each, value)
 
 
-# -- all chains of the same values -------------------------------------------------------------------------------------
-
-_MOST_KNOWN = 1024
-_LARGE = 16 << 10
-"""Bytes of a text of which it takes a while to make another."""
-
-_Left = tuple[tuple[Chain, tuple[int, ...]], ...]
-"""What is left to be done, each with the places of the chains that it is the end of."""
+_STEPS = {name: _step(each) for name, each in TRANSFORMATIONS.items()}
+_BUT_FOR_PLUS = {
+    name: Step(name, lambda text: text.find(b"%") >= 0, step.apply, step.value)
+    for name, step in _STEPS.items()
+    if name in _URL
+}
 
 
-@define(eq=False)
-class _Rest:
-    """What is left to be done to a text.
+def chain_of(names: Iterable[str]) -> tuple[Chain, bool]:
+    """The transformations of a rule, and whether what they make has to be made lower behind them."""
+    chain = tuple(found.name for name in names if (found := of_name(name)) is not None and found.name != "none")
+    if not _BY_CASE.isdisjoint(chain):
+        return tuple(_STEPS[name] for name in chain), False
+    lowered = not _LOWERING.isdisjoint(chain)
+    return tuple(_STEPS[name] for name in chain if name != "lowercase"), lowered
 
-    :ivar left: the transformations.
-    :ivar branches: by what changes the text: the chains that are at their end, and what is done next.
-    """
 
-    left: _Left
-    branches: dict[int, tuple[tuple[int, ...], tuple[tuple[_Step, _Rest], ...]]] = field(factory=dict)
+def searched(chain: Chain) -> Chain:
+    """What of a chain has to be done to a text that is made bare then."""
+    end = len(chain)
+    while end and chain[end - 1].name in _BARING:
+        end -= 1
+    if any(step.name in _ALL_BYTES_MATTER for step in chain[:end]):
+        return chain[:end]
+    return tuple(_BUT_FOR_PLUS.get(step.name, step) for step in chain[:end])
+
+
+# -- what is searched --------------------------------------------------------------------------------------------------
+
+_MOST_KNOWN = 256
 
 
 @frozen
-class Texts:
-    """What chains make of values.
+class _Further:
+    """What comes behind a step.
 
-    :ivar first: the values as they are, joined.
-    :ivar made: the others, by the place of the chain.
-    :ivar all: each once.
-    :ivar lines: whether each line is a value.
+    :ivar step: the first of some chains that changes something.
+    :ivar chains: what is left of them.
+    :ivar all_values: whether they may change values that the step does not.
     """
 
-    first: bytes
-    made: Mapping[int, bytes]
-    all: tuple[bytes, ...]
-    lines: bool
+    step: Step
+    chains: Chains
+    all_values: bool
 
 
 @define(eq=False)
 class Chains:
-    """Some chains of transformations of the same values.
+    """Chains of transformations of the same values.
 
-    :ivar chains: each once.
+    :ivar chains: each, with the rules that look at what it makes, as bits.
+    :ivar rules: all of those.
+    :ivar steps: what the chains consist of.
     """
 
-    chains: tuple[Chain, ...]
-    _steps: Mapping[str, _Step]
-    _looks: tuple[tuple[Callable[[bytes], object], int], ...]
-    _start: _Rest
-    _rests: dict[_Left, _Rest] = field(factory=dict)
-    _size: int = 0
+    chains: Mapping[Chain, int]
+    rules: int
+    steps: tuple[Step, ...]
+    _further: dict[tuple[Step, ...], tuple[_Further, ...]] = field(factory=dict)
 
     @classmethod
-    def of(cls, chains: Iterable[Chain]) -> Chains:
-        """Of chains, the same one perhaps several times."""
-        distinct = tuple(dict.fromkeys(chains))
-        names = dict.fromkeys(name for chain in distinct for name in chain)
-        steps = {}
-        for place, name in enumerate(names):
-            found = of_name(name)
-            assert found is not None
-            steps[name] = _step(found, 1 << place)
-        looks = tuple((step.changes, step.bit) for step in steps.values())
-        return cls(distinct, steps, looks, _Rest(tuple((chain, (place,)) for place, chain in enumerate(distinct))))
+    def of(cls, chains: Iterable[tuple[Chain, int]]) -> Chains:
+        """Of chains and rules, the same chain perhaps several times."""
+        several: dict[Chain, int] = {}
+        for chain, rules in chains:
+            several[chain] = several.get(chain, 0) | rules
+        steps = tuple(dict.fromkeys(step for chain in several for step in chain))
+        return cls(several, reduce(or_, several.values(), 0), steps)
 
-    def texts(self, values: Sequence[bytes]) -> Generator[int, None, Texts]:
-        """The texts that chains make of values; of large ones the size of each is yielded before the next is made."""
-        first = b"\n".join(values)
-        made: dict[int, bytes] = {}
-        if first.count(b"\n") < len(values) and (yield from self._of_lines(first, made)):
-            return Texts(first, made, (first, *dict.fromkeys(made.values())) if made else (first,), True)
-        for place, chain in enumerate(self.chains):  # some value has a line feed in it, or a transformation makes one
-            made[place] = b"\n".join([_applied(chain, value) for value in values])
-            if len(first) > _LARGE:
-                yield len(first)
-        return Texts(first, made, tuple(dict.fromkeys((first, *made.values()))), False)
-
-    def _of_lines(self, first: bytes, made: dict[int, bytes]) -> Generator[int, None, bool]:
-        """Add what chains make of values that are lines; false if they are none any more, for an encoding had a line
-        feed in it: what stands on two lines then is one value."""
-        feeds = first.count(b"\n")
-        waiting = [(first, self._start)]
+    def texts(self, values: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, int]]:
+        """What the chains make of values: a text, in which no line feed stands but those within values; the same bare,
+        each value a line; and the rules that may look at it. Whatever a chain makes of a value stands in one of the
+        texts of its rules."""
+        waiting = [(values, self, True)]
         while waiting:
-            text, rest = waiting.pop()
-            changing = 0
-            for changes, bit in self._looks:
-                if changes(text):
-                    changing |= bit
-            known = rest.branches.get(changing)
-            if known is None:
-                known = self._branches(rest, changing)
-            done, branches = known
-            if rest is not self._start:
-                made.update(dict.fromkeys(done, text))
-            for step, further in branches:
-                changed = step.apply(text)
-                if changed.count(b"\n") != feeds:
-                    return False
-                waiting.append((changed, further))
-                if len(text) > _LARGE:
-                    yield len(text)
-        return True
+            values, chains, new = waiting.pop()
+            text = b"\n".join(values)
+            lines = text.count(b"\n") < len(values)
+            if new and lines:
+                yield text.replace(b"\n", b" "), bare(text), chains.rules
+            elif new:
+                yield b" ".join(values), b"\n".join(map(bare_value, values)), chains.rules
+            changing = tuple([step for step in chains.steps if not lines or step.changes(text)])
+            for further in chains._behind(changing) if changing else ():
+                changed = _changed(further.step, values, text if lines else None)
+                if changed != values:
+                    if not further.all_values:
+                        unchanged = frozenset(values)
+                        changed = [value for value in changed if value not in unchanged]
+                    waiting.append((changed, further.chains, further.step.name not in _BARING))
 
-    def _branches(self, rest: _Rest, changing: int) -> tuple[tuple[int, ...], tuple[tuple[_Step, _Rest], ...]]:
-        """Which chains are at their end, and what is done next to a text, with what is left behind that."""
-        done: list[int] = []
-        several: dict[str, dict[Chain, tuple[int, ...]]] = {}
-        for chain, ends in rest.left:
-            place = next((place for place, name in enumerate(chain) if self._steps[name].bit & changing), None)
-            if place is None:
-                done += ends
-            else:
-                further = several.setdefault(chain[place], {})
-                further[chain[place + 1 :]] = further.get(chain[place + 1 :], ()) + ends
-        if self._size >= _MOST_KNOWN:
-            self._start.branches.clear()
-            self._rests.clear()
-            self._size = 0
-        self._size += 1
-        branches = []
-        for name, further in several.items():
-            left = tuple(further.items())
-            branches.append((self._steps[name], self._rests.setdefault(left, _Rest(left))))
-        known = rest.branches[changing] = (tuple(done), tuple(branches))
+    def _behind(self, changing: tuple[Step, ...]) -> tuple[_Further, ...]:
+        """What comes behind the first step of each chain that changes something."""
+        known = self._further.get(changing)
+        if known is None:
+            several: dict[Step, list[tuple[Chain, int]]] = {}
+            for chain, rules in self.chains.items():
+                place = next((place for place, step in enumerate(chain) if step in changing), None)
+                if place is not None:
+                    several.setdefault(chain[place], []).append((chain[place + 1 :], rules))
+            if len(self._further) >= _MOST_KNOWN:
+                self._further.clear()
+            known = self._further[changing] = tuple(
+                _Further(step, Chains.of(rest), any(other in changing for chain, _ in rest for other in chain))
+                for step, rest in several.items()
+            )
         return known
 
 
-def _applied(chain: Chain, value: bytes) -> bytes:
-    for name in chain:
-        found = of_name(name)
-        value = value if found is None else found.apply(value)
-    return value
+def _changed(step: Step, values: Sequence[bytes], text: bytes | None) -> Sequence[bytes]:
+    """What a step makes of values.
+
+    :param text: the values as lines, if they are lines.
+    """
+    if text is not None:
+        changed = step.apply(text).split(b"\n")
+        if len(changed) == len(values):
+            return changed
+    return [*map(step.value, values)]
+
+
+# -- what one chain makes ----------------------------------------------------------------------------------------------
+
+
+class Texts:
+    """What chains make of values.
+
+    :ivar first: the values as they are, joined by line feeds.
+    :ivar lines: whether none of them has a line feed in it.
+    """
+
+    __slots__ = ("_made", "first", "lines", "values")
+
+    def __init__(self, values: Sequence[bytes]) -> None:
+        self.values = values
+        self.first = first = b"\n".join(values)
+        self.lines = first.count(b"\n") < len(values)
+        self._made: dict[Chain, tuple[bytes, Sequence[bytes] | None]] = {}
+
+    def of(self, chain: Chain) -> tuple[bytes, Sequence[bytes] | None]:
+        """What a chain makes of them: the text; and the values, unless they are its lines."""
+        if not chain:
+            return self.first, None if self.lines else self.values
+        found = self._made.get(chain)
+        if found is None:
+            found = self._made[chain] = self._changed(chain)
+        return found
+
+    def _changed(self, chain: Chain) -> tuple[bytes, Sequence[bytes] | None]:
+        text, values = self.of(chain[:-1])
+        step = chain[-1]
+        if values is None:
+            if not step.changes(text):
+                return text, None
+            changed = step.apply(text)
+            if changed.count(b"\n") < len(self.values):
+                return changed, None
+            values = text.split(b"\n")  # one of an encoding had a line feed in it: on two lines then stands one value
+        values = [step.value(value) for value in values]
+        return b"\n".join(values), values

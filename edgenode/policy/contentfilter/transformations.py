@@ -49,7 +49,7 @@ _SPACE_FOR_BLANKS = bytes.maketrans(_TABS, b"    ")
 _SPACE_FOR_ALL = bytes.maketrans(_SPACES, b"      ")
 
 _QUOTES = b"\"'\\^"
-_BACKSLASH, _AMPERSAND, _PERCENT, _PLUS, _NUL = b"\\&%+\0"
+_BACKSLASH, _PERCENT, _PLUS, _NUL = b"\\%+\0"
 
 
 def _has(*bytes_of: int) -> Look:
@@ -159,7 +159,7 @@ _ALL = (
     ),
     Transformation("hexDecode", decoding.hex_decode),
     Transformation("hexEncode", lambda value: value.hex().encode()),
-    Transformation("htmlEntityDecode", decoding.html_entity_decode, _has(_AMPERSAND), whole=True),
+    Transformation("htmlEntityDecode", decoding.html_entity_decode, decoding.has_entity, whole=True),
     Transformation(
         "jsDecode",
         decoding.js_decode,

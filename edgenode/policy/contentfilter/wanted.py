@@ -12,44 +12,53 @@ from attrs import frozen
 
 from edgenode.model.errors import InvalidValue
 from edgenode.policy.contentfilter import factors, pcre
-from edgenode.policy.contentfilter.digits import DIGITS, REGARDLESS, regardless, zeroed
 from edgenode.policy.contentfilter.directives import Operator, Rule, Target
-from edgenode.policy.contentfilter.factors import Words
-from edgenode.policy.contentfilter.injections import of_lines
+from edgenode.policy.contentfilter.factors import SHORT, Words
+from edgenode.policy.contentfilter.injections import INJECTIONS, of_lines
 from edgenode.policy.contentfilter.macros import encoded
 from edgenode.policy.contentfilter.operators import byte_set, lines, phrases
 from edgenode.policy.contentfilter.texts import FROM_NOTHING, Chain, chain_of
 from edgenode.policy.contentfilter.words import alone
 
+SOME_HEADERS = "REQUEST_HEADERS:"
+"""Those header fields that rules name, and of the rules those that look at no others."""
+
 GROUPS: tuple[tuple[str, ...], ...] = (
     (
-        *("ARGS", "ARGS_NAMES", "ARGS_GET", "ARGS_GET_NAMES", "ARGS_POST", "ARGS_POST_NAMES", "XML"),
-        *("REQUEST_COOKIES", "REQUEST_COOKIES_NAMES", "FILES", "FILES_NAMES", "MULTIPART_FILENAME", "MULTIPART_NAME"),
+        *("ARGS", "ARGS_NAMES", "XML", "REQUEST_COOKIES", "REQUEST_COOKIES_NAMES", "FILES", "FILES_NAMES"),
+        *("MULTIPART_FILENAME", "MULTIPART_NAME", "REQUEST_FILENAME", "PATH_INFO", "REQUEST_BASENAME"),
     ),
-    (*("REQUEST_LINE", "REQUEST_URI", "REQUEST_URI_RAW", "REQUEST_FILENAME", "QUERY_STRING", "PATH_INFO"),),
-    ("REQUEST_BASENAME",),
-    ("REQUEST_HEADERS", "REQUEST_HEADERS_NAMES"),
+    ("REQUEST_LINE", "REQUEST_URI", "REQUEST_URI_RAW", "QUERY_STRING"),
     ("REQUEST_BODY", "MULTIPART_PART_HEADERS", "FILES_TMP_CONTENT", "FULL_REQUEST"),
+    ("REQUEST_HEADERS", "REQUEST_HEADERS_NAMES"),
+    (SOME_HEADERS,),
     ("RESPONSE_BODY",),
     ("RESPONSE_HEADERS", "RESPONSE_HEADERS_NAMES", "RESPONSE_CONTENT_TYPE", "RESPONSE_STATUS", "RESPONSE_PROTOCOL"),
-    ("REQUEST_HEADERS:user-agent", "REQUEST_HEADERS:referer"),
 )
-"""Variables whose values are searched together; the last are single headers, by their names."""
+"""Variables whose values are searched together."""
 
-GROUP = {name: place for place, names in enumerate(GROUPS) for name in names}
-"""The place of each variable."""
+OF_BODIES = frozenset(
+    (
+        *("XML", "FILES", "FILES_NAMES", "MULTIPART_FILENAME", "MULTIPART_NAME", "REQUEST_BODY"),
+        *("MULTIPART_PART_HEADERS", "FILES_TMP_CONTENT"),
+    )
+)
+"""Variables that say nothing without a body."""
 
-HEADER = "REQUEST_HEADERS:"
-"""What stands before the name of a header that is searched by itself."""
+_SEARCHED = frozenset(name for names in GROUPS for name in names)
 
-
-def _variable(target: Target) -> str:
-    """The variable that is searched for a target."""
-    name = f"{target.collection}:{target.key}"
-    return name if name in GROUP else target.collection
+_WITH_MORE = {
+    **dict.fromkeys(("ARGS_GET", "ARGS_POST"), "ARGS"),
+    **dict.fromkeys(("ARGS_GET_NAMES", "ARGS_POST_NAMES"), "ARGS_NAMES"),
+}
+"""Variables all of whose values another has, which is searched in their place."""
 
 
 _MOST_BYTES = 32
+
+
+Test = Callable[[bytes], object]
+"""Whether a text may match."""
 
 
 @frozen
@@ -61,15 +70,21 @@ class Wanted:
     :ivar chains: the transformations that make the text, or each of several.
     :ivar confirm: what says more of such a text once the words are there; ``None`` if that is all.
     :ivar by_value: whether that takes each line for a value.
-    :ivar of_digits: whether it matters which digits there are.
+    :ivar fields: the header fields that it looks at, if it does not look at all.
+    :ivar expression: what ``confirm`` searches for, if it is no more than that.
+    :ivar within_lines: whether what it finds in a text cannot be on several lines.
+    :ivar bytes_of: bytes of which one is in all that it finds; empty if that is not known.
     """
 
     variables: frozenset[str]
     words: tuple[Words, ...]
     chains: tuple[Chain, ...]
-    confirm: Callable[[bytes], object] | None
+    confirm: Test | None
     by_value: bool = False
-    of_digits: bool = False
+    fields: frozenset[bytes] = frozenset()
+    expression: str = ""
+    within_lines: bool = False
+    bytes_of: bytes = b""
 
 
 def wanted(link: Rule) -> Wanted | None:
@@ -77,10 +92,9 @@ def wanted(link: Rule) -> Wanted | None:
     operator, targets = link.operator, [each for each in link.targets if not each.excluded]
     if operator is None or operator.negated or "%{" in operator.argument:
         return None
-    if not targets or any(each.counted or _variable(each) not in GROUP for each in targets):
+    variables = frozenset(map(_variable, targets))
+    if not targets or any(each.counted for each in targets) or not variables <= _SEARCHED:
         return None
-    if all(each.collection == "REQUEST_HEADERS" and each.key for each in targets):
-        return None  # it is said sooner of a single header by itself
     if not FROM_NOTHING.isdisjoint(link.transformations):
         return None
     try:
@@ -90,38 +104,50 @@ def wanted(link: Rule) -> Wanted | None:
     words = tuple(found for each in words if (found := _searchable(each)) is not None)
     if not words and (confirm is None or confirm(b"")):  # values without a byte are not in a text
         return None
+    fields = frozenset(encoded(each.key) for each in targets if _variable(each) == SOME_HEADERS)
+    if variables == {SOME_HEADERS} and min((len(word) for several in words for word in several), default=0) < SHORT:
+        return None  # it is said sooner of a header field by itself
     chain, lowered = chain_of(link.transformations)
-    by_value = operator.name in ("detectsqli", "detectxss") or isinstance(confirm, _WithoutLineFeeds)
-    variables = frozenset(map(_variable, targets))
-    of_digits = operator.name not in _REGARDLESS or not REGARDLESS.issuperset(chain_of(link.transformations)[0])
+    by_value = operator.name in INJECTIONS or isinstance(confirm, _WithoutLineFeeds)
     if link.multi_match:
-        names = link.transformations
-        chains = tuple(dict.fromkeys(chain_of(names[:length])[0] for length in range(len(names) + 1)))
-        return Wanted(variables, words, chains, None if confirm is None else _in_any_case(confirm), by_value, of_digits)
+        several = [chain_of(link.transformations[:length]) for length in range(len(link.transformations) + 1)]
+        chains = tuple(dict.fromkeys(chain for chain, _ in several))
+        if confirm is not None and any(lowered for _, lowered in several):
+            confirm = _in_any_case(confirm)
+        return Wanted(variables, words, chains, confirm, by_value, fields)
+    expression, within = (confirm.expression, confirm.within_lines) if isinstance(confirm, _Expression) else ("", False)
     if lowered and confirm is not None:
-        return Wanted(variables, words, (chain,), _lowered(confirm), by_value, of_digits)
-    return Wanted(variables, words, (chain,), confirm, by_value, of_digits)
+        confirm, expression = _lowered(confirm), ""
+    return Wanted(variables, words, (chain,), confirm, by_value, fields, expression, within, _bytes_of(words))
+
+
+def _variable(target: Target) -> str:
+    """The variable that is searched for a target."""
+    if target.collection == "REQUEST_HEADERS" and target.key and not target.pattern:
+        return SOME_HEADERS
+    return _WITH_MORE.get(target.collection, target.collection)
 
 
 def _searchable(words: Words) -> Words | None:
-    """Words that are not too short to be searched for; ``None`` if one says too little."""
-    found = set()
-    for word in words:
-        if len(word) < factors.SHORT and not (word := factors.rare(word)):
-            return None
-        found.add(zeroed(word))
-    return frozenset(found)
+    """Words as they are searched for; ``None`` if one says too little."""
+    found = frozenset(map(factors.searchable, words))
+    return None if b"" in found else found
 
 
-def _in_any_case(confirm: Callable[[bytes], object]) -> Callable[[bytes], object]:
+def _bytes_of(words: tuple[Words, ...]) -> bytes:
+    """The bytes of the first set that is of single ones."""
+    return next((b"".join(sorted(several)) for several in words if all(len(word) == 1 for word in several)), b"")
+
+
+def _in_any_case(confirm: Test) -> Test:
     return lambda text: confirm(text) or confirm(text.lower())
 
 
-def _lowered(confirm: Callable[[bytes], object]) -> Callable[[bytes], object]:
+def _lowered(confirm: Test) -> Test:
     return lambda text: confirm(text.lower())
 
 
-def _of_operator(operator: Operator) -> tuple[tuple[Words, ...], Callable[[bytes], object] | None]:
+def _of_operator(operator: Operator) -> tuple[tuple[Words, ...], Test | None]:
     argument = encoded(operator.argument)
     if operator.name in _WORDS:
         several = _WORDS[operator.name](argument)
@@ -132,29 +158,22 @@ def _of_operator(operator: Operator) -> tuple[tuple[Words, ...], Callable[[bytes
         if form is None:
             return (words,), None
         (word,) = several
-        return (words,), alone(f"(?m){regardless(form.format(''.join(f'{chr(92)}x{byte:02x}' for byte in word)))}")
+        return (words,), alone(f"(?m){form.format(''.join(f'{chr(92)}x{byte:02x}' for byte in word))}")
     if operator.name in ("rx", "rxglobal") and argument:
         return factors.required(operator.argument), _confirming(operator.argument)
     if operator.name == "validatebyterange":
         refused = frozenset(range(256)) - frozenset(byte_set(argument))
-        if not refused & {10, *DIGITS} and len(refused) <= _MOST_BYTES and not any(65 <= byte < 91 for byte in refused):
-            return (frozenset(bytes((byte,)) for byte in refused),), None
+        if 10 not in refused and len(refused) <= _MOST_BYTES and not any(65 <= byte < 91 for byte in refused):
+            others = bytes(frozenset(range(256)) - refused)
+            return (frozenset(bytes((byte,)) for byte in refused),), lambda text: text.translate(None, others)
     if operator.name == "validateurlencoding":
         return (frozenset((b"%",)),), None
-    if operator.name in ("detectsqli", "detectxss"):
+    if operator.name in INJECTIONS:
         return ((frozenset((b"<", b"=")),) if operator.name == "detectxss" else ()), of_lines(operator.name)
     if operator.name == "validateutf8encoding":
-        return (frozenset(bytes((byte,)) for byte in range(128, 256)),), None
+        return (frozenset(bytes((byte,)) for byte in range(128, 256)),), lambda text: not text.isascii()
     return (), None
 
-
-_REGARDLESS = frozenset(
-    (
-        *("rx", "rxglobal", "pm", "pmfromfile", "pmf", "contains", "containsword", "strmatch", "streq", "beginswith"),
-        *("endswith", "validatebyterange", "validateurlencoding", "validateutf8encoding"),
-    )
-)
-"""Operators of which is asked here what does not depend on which digits there are."""
 
 _FORMS = {"streq": "^{}$", "beginswith": "^{}", "endswith": "{}$"}
 _WORDS: Mapping[str, Callable[[bytes], Sequence[bytes]]] = {
@@ -173,12 +192,24 @@ def _confirming(pattern: str) -> Callable[[bytes], bool] | None:
         return None
     text = pcre.translated(pcre.bytewise(pattern)).replace(r"\A", "^").replace(r"\z", "$")
     try:
-        test = alone(f"(?m){regardless(text)}")
+        test = _Expression(f"(?m){text}", alone(f"(?m){text}"), factors.within_lines(pattern))
     except InvalidValue:
         return None
     if not test(b"a\na") or _ANCHOR.search(_SET.sub("", text)) or test(b"a\x01a"):
         return test
     return _WithoutLineFeeds(test)
+
+
+@frozen
+class _Expression:
+    """An expression that RE2 reads."""
+
+    expression: str
+    test: Callable[[bytes], bool]
+    within_lines: bool
+
+    def __call__(self, text: bytes) -> bool:
+        return self.test(text)
 
 
 @frozen

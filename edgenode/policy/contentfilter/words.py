@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import re2
 
@@ -74,6 +74,22 @@ def _set(expressions: Sequence[str], memory: int) -> Callable[[bytes], list[int]
         raise InvalidValue("these regular expressions are too large together") from None
     match: Callable[[bytes], list[int]] = made.Match
     return match
+
+
+def together(expressions: Sequence[str]) -> Callable[[bytes], Iterable[int]]:
+    """The places of those expressions, which RE2 reads, that match a text; all of them if that cannot be said.
+
+    :raises InvalidValue: if they are too large.
+    """
+    match, always = _set(expressions, 64 << 20), len(expressions)
+
+    def matching(text: bytes) -> Iterable[int]:
+        found = match(text)
+        if len(found) == 1 and found[0] == always:
+            return ()
+        return [place for place in found if place != always] if always in found else range(always)
+
+    return matching
 
 
 def alone(expression: str) -> Callable[[bytes], bool]:

@@ -48,6 +48,17 @@ TEXTS = st.sampled_from(
         ),
         *("GET /x HTTP/1.1", "1", "5", "al ert(1)", "ab'c", "\\", "a\\", "5a"),
         *("7z", "8z", "14", "a1b2", "a3b2", "item+71", "%37z", "&#55;z", "MTIzNDU2Nzg=", "MTIzNDU3Nzg="),
+        *(
+            "x%0ay",
+            "&#10;a",
+            "x\\u000ay",
+            "s%65lect",
+            "&lt;script",
+            "s\\x65lect",
+            "%26lt;script",
+            "c2VsZWN0",
+            "se lect",
+        ),
     ]
 ) | st.text("aAbB<>'=%+&\\/ \n17", max_size=8)
 PATTERNS = (
@@ -67,7 +78,7 @@ PATTERNS = (
         "alert",
     ),
     *(r"(?:^|;)\s*cat", "onload", r"\\", "x?y?", "%{tx.word}", r"/\*", "\\x00"),
-    *("7z", "[1-4]b", r"a[^1]", r"5$", r"\d{2}", "123456"),
+    *("7z", "[1-4]b", r"a[^1]", r"5$", r"\d{2}", "123456", r"(?:\.|/){2}", r"=\s*1", r"[^a-z]x", "select|union.x"),
 )
 NAMES = ("a", "b", "word", "anomaly_score", "0", "1")
 TX = st.sampled_from(NAMES)
