@@ -25,8 +25,9 @@ from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.origin.agent import OriginAgent
 from edgenode.proxy.origin.bounded_body import BoundedBody, Incomplete, TooLarge
 from edgenode.proxy.origin.opening import TLSOpening
-from edgenode.proxy.origin.origin import Origin, Server
+from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.origin.server import Server
 from edgenode.tls.hostnames import verify_origin
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ from edgenode.model.settings import (
     Size,
     Word,
 )
-from edgenode.proxy.origin.origin import Server
+from edgenode.proxy.origin.server import Server
 
 Name = Annotated[str, Reference("origin")]
 Mode = Annotated[str, Choice(("off", "optional", "on"))]
@@ -101,7 +101,7 @@ DURATION = "expected a duration such as 250ms, 5s, 10m, 24h or 7d"
 SIZE = "expected a number of bytes such as 512, 16k, 8m or 1g"
 SERVER = (
     "expected http:// or https:// with host:port, unix:/path, or https://unix:/path for TLS on a socket; or "
-    "tls://, tcp:// or starttls:// with host:port for what takes no HTTP; weight=N behind it if wanted"
+    "tls://, tcp:// or starttls:// with host:port for what takes no HTTP; weight=N or backup behind it if wanted"
 )
 HOST = "expected a host name, *.example.com, or an IP address, without a port"
 REFUSED: list[tuple[Any, str, list[tuple[str, int]]]] = [

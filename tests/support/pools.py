@@ -13,8 +13,8 @@ from edgenode.net.poller import Poller
 from edgenode.proxy.origin.agent import OriginAgent
 from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import Origin as OriginSection
-from edgenode.proxy.origin.origin import Server
 from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.origin.server import Server
 from edgenode.proxy.origin.stream import StreamOpening
 from edgenode.tls.hostnames import verify_origin
 from edgenode.tls.policies import client_context

@@ -15,7 +15,7 @@ from edgenode.config.checks.event_expressions import header_fault, of_expression
 from edgenode.config.data import Sections
 from edgenode.model.errors import Problem
 from edgenode.observe.exporters.exporter import Exporter
-from edgenode.proxy.origin.origin import Server
+from edgenode.proxy.origin.server import Server
 from edgenode.tls.certificates import TOO_OPEN
 
 _HEADERS = ("request", "headers")

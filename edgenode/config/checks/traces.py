@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from edgenode.config.data import Sections
 from edgenode.model.errors import Problem
-from edgenode.proxy.origin.origin import Server
+from edgenode.proxy.origin.server import Server
 
 
 def traces(configuration: Sections) -> Iterator[Problem]:

@@ -20,7 +20,7 @@ from twisted.web.client import (
 from twisted.web.iweb import IResponse
 
 from edgenode.model.errors import OriginError
-from edgenode.proxy.origin.origin import Server
+from edgenode.proxy.origin.server import Server
 
 
 class CancelledBeforeResponse(ResponseNeverReceived, CancelledError):

@@ -269,7 +269,7 @@ class Attempts:
         if condition not in origin.next_upstream or (sent and not self.repeatable) or not self.whole:
             return False
         self._tried = (*self._tried, server)
-        if len(self._tried) >= min(origin.next_upstream_tries, len(origin.servers)):
+        if len(self._tried) >= min(origin.next_upstream_tries, len(self.pool.balancer.servers)):
             return False
         self.give_up()
         self.attempt()

@@ -9,8 +9,9 @@ tried, for a guess is better than a certain 502 (nginx, ``ngx_http_upstream_modu
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from typing import Any
 
-from edgenode.proxy.origin.origin import Server
+from edgenode.proxy.origin.server import Server
 
 
 class Balanced:
@@ -18,31 +19,91 @@ class Balanced:
 
     :ivar server: the server.
     :ivar text: it as text.
+    :ivar weight: what its share is reckoned by: its weight, or less.
     :ivar current: its current weight in the round robin.
     :ivar fails: failures counted in the current ``fail-timeout``.
     :ivar counted_from: when that count began, seconds.
     :ivar out_until: until when it is passed over, seconds.
     :ivar on_trial: whether it was passed over, and its next success brings it back.
+    :ivar regular: whether it has its share of the requests, unless it is passed over: it is healthy, not being drained,
+        and no backup.
+    :ivar open: how many connections to it there are, or are being opened.
+    :ivar idle: those that carry nothing, in the order in which they were released.
+    :ivar shared: those that carry several requests at a time.
     """
 
-    __slots__ = ("counted_from", "current", "fails", "on_trial", "out_until", "server", "text")
+    __slots__ = (
+        "_draining",
+        "_healthy",
+        "counted_from",
+        "current",
+        "fails",
+        "idle",
+        "on_trial",
+        "open",
+        "out_until",
+        "regular",
+        "server",
+        "shared",
+        "text",
+        "weight",
+    )
 
     def __init__(self, server: Server) -> None:
-        self.server = server
-        self.text = server.address
-        self.current = 0
+        self._draining, self._healthy = False, True
+        self.take(server)
+        self.current: float = 0
         self.fails = 0
         self.counted_from = 0.0
         self.out_until = 0.0
         self.on_trial = False
+        self.open = 0
+        self.idle: list[Any] = []
+        self.shared: set[Any] = set()
+
+    def take(self, server: Server) -> None:
+        """Be this server, which is the same with other parameters."""
+        self.server = server
+        self.text = server.address
+        self.weight: float = server.weight
+        self._sort()
+
+    def _sort(self) -> None:
+        self.regular = self._healthy and not self._draining and not self.server.backup
 
     def __str__(self) -> str:
         return self.text
 
     @property
+    def healthy(self) -> bool:
+        """Whether its health checks find it so, or it has none."""
+        return self._healthy
+
+    @healthy.setter
+    def healthy(self, healthy: bool) -> None:
+        self._healthy = healthy
+        self._sort()
+
+    @property
+    def draining(self) -> bool:
+        """Whether it shall get no new requests, and only finish what it has."""
+        return self._draining
+
+    @draining.setter
+    def draining(self, draining: bool) -> None:
+        self._draining = draining
+        self._sort()
+
+    @property
+    def active(self) -> int:
+        """How many requests are under way on it; a connection that is being opened counts as one."""
+        shared: int = sum(each.active - 1 for each in self.shared if each.active)
+        return self.open - len(self.idle) + shared
+
+    @property
     def up(self) -> bool:
-        """Whether it has answered since it last failed too often."""
-        return not self.out_until
+        """Whether it is healthy, and has answered since it last failed too often."""
+        return self._healthy and not self.out_until
 
     @property
     def authority(self) -> str:
@@ -59,6 +120,7 @@ class Balancer:
     :param servers: at least one.
     :param max_fails: failures after which a server is passed over; 0 never.
     :param fail_timeout: seconds.
+    :ivar servers: them.
     """
 
     def __init__(self, servers: Sequence[Server], max_fails: int, fail_timeout: float) -> None:
@@ -66,24 +128,57 @@ class Balancer:
         self._max_fails = max_fails
         self._fail_timeout = fail_timeout
 
+    def replace(self, servers: Sequence[Server]) -> tuple[Balanced, ...]:
+        """Have other servers; of those that it has already all is remembered, whatever their parameters are now.
+
+        :param servers: at least one.
+        :returns: those that it has no more.
+        """
+        known = {str(each.server): each for each in self.servers}
+        kept = list[Balanced]()
+        for server in servers:
+            balanced = known.pop(str(server), None)
+            if balanced is None:
+                balanced = Balanced(server)
+            else:
+                balanced.take(server)
+            kept.append(balanced)
+        self.servers = tuple(kept)
+        return tuple(known.values())
+
     def choose(self, now: float, tried: Container[Balanced] = ()) -> Balanced | None:
-        """The next server, ``None`` if all have been tried."""
-        if len(self.servers) == 1:
-            only = self.servers[0]
+        """The next server, ``None`` if there is none that has not been tried."""
+        servers = self.servers
+        if len(servers) == 1:
+            only = servers[0]
             if only.out_until:
                 only.on_trial = True
-            return None if only in tried else only
-        untried = [each for each in self.servers if each not in tried]
-        candidates = [each for each in untried if each.out_until <= now] or untried
+            return None if only in tried or not (only.regular or not only.draining) else only
+        candidates = [each for each in servers if each.regular and each.out_until <= now and each not in tried]
+        candidates = candidates or self._others(now, tried)
         if not candidates:
             return None
-        for each in candidates:
-            each.current += each.server.weight
-        best = max(candidates, key=lambda each: each.current)
-        best.current -= sum(each.server.weight for each in candidates)
+        best = self._pick(candidates)
         if best.out_until:
             best.on_trial = True
             best.out_until = now + self._fail_timeout
+        return best
+
+    def _others(self, now: float, tried: Container[Balanced]) -> list[Balanced]:
+        """Who may be asked if no regular server can be: a backup, or else whoever is left."""
+        left = [each for each in self.servers if not each.draining and each not in tried]
+        return [each for each in left if each.healthy and each.out_until <= now] or left
+
+    def _pick(self, candidates: Sequence[Balanced]) -> Balanced:
+        """One of some servers: by smooth weighted round robin."""
+        best, total = candidates[0], 0.0
+        for each in candidates:
+            weight = each.weight
+            each.current += weight
+            total += weight
+            if each.current > best.current:
+                best = each
+        best.current -= total
         return best
 
     def failed(self, server: Balanced, now: float) -> None:

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 
 from edgenode.model.errors import OriginError
 from edgenode.proxy.origin.balancing import Balanced
-from edgenode.proxy.origin.lending import Opening, PooledConnection, SharedConnection
+from edgenode.proxy.origin.lending import Opening, PooledConnection, ServerOpening, SharedConnection
 from edgenode.proxy.origin.queue import Borrower
 from edgenode.proxy.streams import OriginStream
 
@@ -23,11 +23,11 @@ _log = Logger()
 class Opener(Protocol):
     """The pool, which opens connections."""
 
-    def open_to(self, server: Balanced, borrower: Borrower) -> Opening:
+    def open_to(self, server: Balanced, borrower: Borrower) -> ServerOpening:
         """What opens a connection, not begun."""
         ...
 
-    def begin(self, opening: Opening, client: object = None) -> bool:
+    def begin(self, opening: ServerOpening, client: object = None) -> bool:
         """Begin for a client; whether that takes time."""
         ...
 

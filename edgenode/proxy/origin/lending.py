@@ -31,6 +31,18 @@ class Opening(Protocol):
         """Give up, and tell the borrower."""
 
 
+class ServerOpening(Opening, Protocol):
+    """What opens a connection.
+
+    :ivar server: to whom.
+    """
+
+    @property
+    def server(self) -> Balanced:
+        """See above."""
+        ...
+
+
 class PooledConnection(Protocol):
     """A connection as its pool keeps it. One that does not share itself is an :class:`OriginStream` too.
 

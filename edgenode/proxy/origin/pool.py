@@ -9,7 +9,7 @@ while it carries none.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Container
+from collections.abc import Callable, Collection, Container, Sequence
 from operator import attrgetter
 from typing import Any, cast
 
@@ -20,16 +20,17 @@ from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.origin.balancing import Balanced, Balancer
 from edgenode.proxy.origin.bursts import Bursts
 from edgenode.proxy.origin.gathering import Gatherings
-from edgenode.proxy.origin.lending import Opening, PooledConnection, SharedConnection
+from edgenode.proxy.origin.lending import Opening, PooledConnection, ServerOpening, SharedConnection
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.queue import Borrower, Queue
 from edgenode.proxy.origin.resolver import Resolver
+from edgenode.proxy.origin.server import Server
 
 Verify = Callable[[SSL.Connection, str], None]
 """Checks an origin's certificate against a name; raises :class:`OriginError`."""
 
 
-Open = Callable[["OriginPool", Balanced, Borrower], Opening]
+Open = Callable[["OriginPool", Balanced, Borrower], ServerOpening]
 """Makes what opens a connection to a server for a borrower."""
 
 
@@ -64,19 +65,18 @@ class OriginPool:
         self.context = context
         self.verify = verify
         self._open = open
-        self._idle: dict[Balanced, list[PooledConnection]] = {each: [] for each in self.balancer.servers}
         self._idle_count = 0
         self._shared: dict[Balanced, dict[SharedConnection, None]] = {}  # those in use that have room
         self._gatherings = None if origin.protocol == "http/1.1" else Gatherings(self, origin.max_streams)
         self._queue = Queue(origin, deadlines)
         self._woken = False
         self._connections: set[PooledConnection] = set()
-        self._opening: dict[Opening, object] = {}  # and for whom
+        self._opening: dict[ServerOpening, object] = {}  # and for whom
         self._bursts = Bursts(origin, deadlines)
         self._closed = False
         self._aborted = ""
 
-    def open_to(self, server: Balanced, borrower: Borrower) -> Opening:
+    def open_to(self, server: Balanced, borrower: Borrower) -> ServerOpening:
         """What opens a connection, not begun."""
         return self._open(self, server, borrower)
 
@@ -97,7 +97,7 @@ class OriginPool:
 
     def idle(self, server: Balanced) -> int:
         """How many connections to a server carry nothing."""
-        return len(self._idle[server])
+        return len(server.idle)
 
     @property
     def queued(self) -> int:
@@ -129,7 +129,7 @@ class OriginPool:
         if self._shared and server in self._shared and not alone:
             self.lend(next(iter(self._shared[server])), borrower, True)
             return None
-        idle, heard = self._idle[server], self.reactor.heard
+        idle, heard = server.idle, self.reactor.heard
         while idle and not (fresh or alone):
             connection: Any = idle.pop() if idle[-1].released < heard else _quiet(idle, heard)
             self._idle_count -= 1
@@ -151,9 +151,10 @@ class OriginPool:
         opening = self.open_to(server, borrower)
         return opening if self.begin(opening, borrower.client) else None
 
-    def begin(self, opening: Opening, client: object = None) -> bool:
+    def begin(self, opening: ServerOpening, client: object = None) -> bool:
         """Open a connection for a client; whether that takes time."""
         self._opening[opening] = client
+        opening.server.open += 1
         self._bursts.began(client)
         opening.begin()
         return opening in self._opening
@@ -187,14 +188,17 @@ class OriginPool:
 
     def _released(self, now: float, tried: Container[Balanced]) -> Balanced | None:
         """A server that has a connection to spare, and may be asked: under load none is closed for a server's share."""
-        for server, idle in self._idle.items():
-            if (idle or server in self._shared) and server not in tried and server.out_until <= now:
+        for server in self.balancer.servers:
+            has_room = server.idle or server in self._shared
+            if has_room and server.regular and server.out_until <= now and server not in tried:
                 return server
         return None
 
     def _close_idle(self) -> bool:
         """Make room by closing an unused connection, if there is one: the longest unused of some server."""
-        connection = next((idle[0] for idle in self._idle.values() if idle), None)
+        connection = next((each.idle[0] for each in self.balancer.servers if each.idle), None)
+        if connection is None and self._idle_count:  # to a server that the origin has no more
+            connection = next(each for each in self._connections if each in each.server.idle)
         if connection is not None:
             connection.close()
         return connection is not None
@@ -222,7 +226,7 @@ class OriginPool:
             connection.close()
             return
         connection.transport.wary = False
-        self._idle[connection.server].append(connection)
+        connection.server.idle.append(connection)
         self._idle_count += 1
         connection.released = self.reactor.polls
         connection.deadline = self.deadlines.clock() + self.origin.idle_timeout
@@ -231,43 +235,60 @@ class OriginPool:
 
     def gone(self, connection: PooledConnection) -> None:
         """A connection is over."""
-        self._connections.discard(connection)
+        server = connection.server
+        if connection in self._connections:
+            self._connections.remove(connection)
+            server.open -= 1
         if connection.shares:
+            server.shared.discard(connection)
             self._share(cast(SharedConnection, connection))
-        idle = self._idle[connection.server]
+        idle = server.idle
         if connection in idle:
             idle.remove(connection)
             self._idle_count -= 1
         if self._queue:
             self._wake()
 
-    def opened(self, opening: Opening, connection: PooledConnection) -> None:
+    def opened(self, opening: ServerOpening, connection: PooledConnection) -> None:
         """A connection is established and verified."""
         self._over(opening)
         self._connections.add(connection)
+        connection.server.open += 1
+        if connection.shares:
+            connection.server.shared.add(connection)
         self.deadlines.watch(connection)
 
-    def unopened(self, opening: Opening) -> None:
+    def unopened(self, opening: ServerOpening) -> None:
         """A connection could not be established, or is no longer wanted."""
         self._over(opening)
         if self._queue:
             self._wake()
 
-    def _over(self, opening: Opening) -> None:
+    def _over(self, opening: ServerOpening) -> None:
         """A connection is being opened no longer."""
-        if opening in self._opening and self._bursts.over(self._opening.pop(opening)):
-            self._wake()
+        if opening in self._opening:
+            opening.server.open -= 1
+            if self._bursts.over(self._opening.pop(opening)):
+                self._wake()
 
     def close(self) -> None:
         """Close what is idle now, and what is busy as soon as it is released."""
         self._closed = True
         self.close_idle()
 
+    def replace(self, servers: Sequence[Server]) -> None:
+        """Have other servers from now on: see :meth:`edgenode.proxy.origin.balancing.Balancer.replace`.
+
+        What is under way to one that is not among them is finished.
+        """
+        for gone in self.balancer.replace(servers):
+            for connection in tuple(gone.idle):
+                connection.close()
+
     def close_idle(self) -> None:
         """Close what is idle."""
-        for idle in self._idle.values():
-            for connection in tuple(idle):
-                connection.close()
+        for connection in [each for each in self._connections if each in each.server.idle]:
+            connection.close()
 
     def abort(self, reason: str = "the node stops") -> None:
         """End every connection at once, and lend no more.

@@ -71,7 +71,7 @@ async def open_stream(pool: OriginPool) -> Stream:
                 pool.balancer.failed(server, pool.deadlines.clock())
                 tried.append(server)
             condition = "timeout" if error.kind == "timeout" else "error"
-            most = min(origin.next_upstream_tries, len(origin.servers))
+            most = min(origin.next_upstream_tries, len(pool.balancer.servers))
             if server is None or len(tried) >= most or condition not in origin.next_upstream:
                 raise
         else:

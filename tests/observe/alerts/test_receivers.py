@@ -29,7 +29,7 @@ from edgenode.observe.alerts.messages import Message
 from edgenode.observe.alerts.webhook import WebhookSender
 from edgenode.observe.exporters.http import SentHeader
 from edgenode.observe.exporters.receiver import Refused, Unavailable
-from edgenode.proxy.origin.origin import Server
+from edgenode.proxy.origin.server import Server
 from edgenode.proxy.origin.stream import open_stream
 from tests.observe.alerts.journals import alert
 from tests.observe.alerts.mail_server import PASSWORD, USER, MailServer

@@ -15,7 +15,8 @@ from edgenode.net.deadlines import Deadlines
 from edgenode.net.transport import Transport
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.origin.balancing import Balanced
-from edgenode.proxy.origin.origin import Origin, Server
+from edgenode.proxy.origin.origin import Origin
+from edgenode.proxy.origin.server import Server
 from edgenode.proxy.streams import NO_CONTENT, ResponseHead
 from tests.support.loop import Loop
 from tests.support.wires import Peer, wire

@@ -16,7 +16,8 @@ from edgenode.model.settings import Seconds, Size
 from edgenode.net.deadlines import NEVER, Deadlines
 from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.origin.balancing import Balanced
-from edgenode.proxy.origin.origin import Origin, Server
+from edgenode.proxy.origin.origin import Origin
+from edgenode.proxy.origin.server import Server
 from edgenode.proxy.streams import NO_CONTENT, ResponseHead
 from tests.proxy.http1.asking import Asking, Receiver, asking
 

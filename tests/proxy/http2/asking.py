@@ -19,7 +19,8 @@ from edgenode.proxy.http2.client import MultiplexedConnection
 from edgenode.proxy.http2.origin_stream import RequestStream
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.opening import client_engine
-from edgenode.proxy.origin.origin import Origin, Server
+from edgenode.proxy.origin.origin import Origin
+from edgenode.proxy.origin.server import Server
 from edgenode.proxy.streams import NO_CONTENT
 from tests.proxy.http1.asking import Receiver
 from tests.support.loop import Loop

@@ -9,9 +9,10 @@ from attrs import Factory, define
 from edgenode.model.errors import OriginError
 from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.origin.balancing import Balanced
-from edgenode.proxy.origin.origin import Origin, Server
+from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.queue import Borrower
+from edgenode.proxy.origin.server import Server
 from edgenode.proxy.streams import OriginStream
 from tests.support.loop import Loop
 

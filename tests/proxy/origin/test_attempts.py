@@ -13,7 +13,8 @@ from edgenode.model.errors import OriginError
 from edgenode.model.presentation import Presentation
 from edgenode.proxy.origin.attempts import CONDITIONS, SAFE, Attempts
 from edgenode.proxy.origin.balancing import Balanced, Balancer
-from edgenode.proxy.origin.origin import NEXT_UPSTREAM, Origin, Server
+from edgenode.proxy.origin.origin import NEXT_UPSTREAM, Origin
+from edgenode.proxy.origin.server import Server
 from edgenode.proxy.streams import ResponseHead
 
 

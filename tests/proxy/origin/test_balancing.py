@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgenode.model.errors import InvalidValue
 from edgenode.proxy.origin.balancing import Balanced, Balancer
-from edgenode.proxy.origin.origin import Server
+from edgenode.proxy.origin.server import Server
 
 WEIGHTS = st.lists(st.integers(1, 20), min_size=1, max_size=6)
 
@@ -198,6 +198,7 @@ def test_what_was_tried_is_not_chosen_again(weights: list[int], data: st.DataObj
         ("http://a.test", Server(False, "a.test", 80)),
         ("https://10.0.0.1:8443/ weight=3", Server(True, "10.0.0.1", 8443, 3)),
         ("https://[2001:db8::1]:1", Server(True, "2001:db8::1", 1)),
+        ("https://10.0.0.1 backup weight=3", Server(True, "10.0.0.1", 443, 3, backup=True)),
         ("http://unix:80", Server(False, "unix", 80)),
         ("unix:/run/app.sock", Server(False, "/run/app.sock", 0)),
         ("unix:/run/app.sock weight=2", Server(False, "/run/app.sock", 0, 2)),
@@ -256,7 +257,9 @@ def test_what_is_no_server_is_refused(text: str) -> None:
     ("unix:run/app.sock", "the path of a socket begins with /", "run"),
     ("unix://run/app.sock", "the path of a socket begins with /", "run"),
     (f"https://unix:/{'x' * 107}", "the path of a socket has at most 107 bytes", "/x"),
-    ("https://a.test weight=0", "the only parameter is weight=N, from 1 to 1000", "weight"),
+    ("https://a.test weight=0", "behind a server stands weight=N, from 1 to 1000, or backup", "weight"),
+    ("https://a.test backup=1", "behind a server stands weight=N", "backup"),
+    ("https://a.test weight=1 backup weight=2", "weight stands there twice", "weight=2"),
     ("tls://log.test", "a stream has no usual port: tls://log.test:PORT", "log.test"),
     ("tcp://log.test:601/path", "a server has no path: the request's own is sent to it", "/path"),
     ("a.test:80", "expected http:// or https:// with host:port, unix:/path, or", "a.test"),
@@ -267,3 +270,41 @@ def test_what_is_wrong_with_a_server_is_said(text: str, sentence: str, at: str) 
         Server.from_text(text)
     assert caught.value.sentence.startswith(sentence)
     assert caught.value.column == text.index(at)
+
+
+# -- backups, health, draining, other servers --------------------------------------------------------------------------
+
+
+@given(st.lists(st.tuples(*[st.booleans()] * 4), min_size=1, max_size=6), st.integers(1, 8))
+def test_who_is_asked_while_who_else_can_be(states: list[tuple[bool, bool, bool, bool]], requests: int) -> None:
+    """A draining server never; a backup only while no regular server can be; what is out only while all others are."""
+    balanced = Balancer(
+        [Server(True, f"s{number}.test", 443, backup=backup) for number, (backup, *_) in enumerate(states)], 1, 1e9
+    )
+    for server, (_, sick, draining, out) in zip(balanced.servers, states, strict=True):
+        server.healthy, server.draining = not sick, draining
+        if out:
+            balanced.failed(server, 0.0)
+    left = [each for each in balanced.servers if not each.draining]
+    good = [each for each in left if each.up]
+    expected = [each for each in good if not each.server.backup] or good or left
+    for _ in range(requests):
+        chosen = balanced.choose(1.0)
+        assert chosen in expected if expected else chosen is None
+
+
+@given(WEIGHTS, WEIGHTS, st.integers(0, 3))
+def test_of_a_server_that_stays_all_is_remembered(before: list[int], after: list[int], fails: int) -> None:
+    """With other servers those that were there are the same objects, with the weights of now."""
+    balanced = balancer(before, max_fails=5)
+    known = balanced.servers
+    for each in known:
+        for _ in range(fails):
+            balanced.failed(each, 0.0)
+    gone = balanced.replace(servers(after))
+    assert [each.server.weight for each in balanced.servers] == after
+    assert balanced.servers[: len(before)] == known[: len(after)]
+    assert gone == known[len(after) :]
+    assert [each.fails for each in balanced.servers] == [fails] * min(len(before), len(after)) + [0] * len(
+        after[len(before) :]
+    )

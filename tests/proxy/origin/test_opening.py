@@ -17,8 +17,9 @@ from edgenode.proxy.http1.client import OriginConnection
 from edgenode.proxy.origin import opening
 from edgenode.proxy.origin.lending import Opening
 from edgenode.proxy.origin.opening import TLSOpening
-from edgenode.proxy.origin.origin import Origin, Server
+from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.origin.server import Server
 from edgenode.tls.hostnames import verify_origin
 from edgenode.tls.policies import client_context
 from tests.proxy.origin.pooled import Borrowing

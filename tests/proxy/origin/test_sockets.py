@@ -10,7 +10,7 @@ import pytest
 from twisted.web.client import readBody
 
 from edgenode.model.errors import ConfigurationError
-from edgenode.proxy.origin.origin import Server
+from edgenode.proxy.origin.server import Server
 from tests.support.node import PKI, Node, get, started
 from tests.support.pools import agent_to, pool_to
 from tests.support.real_origins import nginx
