@@ -7,7 +7,6 @@ longer, than ``max-size`` and ``fetch-timeout`` allow.
 from __future__ import annotations
 
 import urllib.parse
-import zlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -16,14 +15,12 @@ from OpenSSL import SSL
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.threads import deferToThreadPool
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IResponse
 
-from edgenode.model.errors import OriginError
 from edgenode.model.settings import Seconds
 from edgenode.model.urls import Address, read_address
 from edgenode.net.deadlines import Deadlines
-from edgenode.proxy.origin.agent import OriginAgent
-from edgenode.proxy.origin.bounded_body import BoundedBody, Incomplete, TooLarge
+from edgenode.proxy.origin.bounded_body import Incomplete, NoAnswer, TooLarge
+from edgenode.proxy.origin.client import Answer, Late, OriginClient
 from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.pool import OriginPool
@@ -36,12 +33,6 @@ MOST_REDIRECTS = 5
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _LONGEST_VALIDATOR = 1024
 """Characters of an ETag that are worth keeping."""
-
-_MOST_MEMBERS = 1000
-"""Parts of a gzip; each costs some time, however small it is."""
-
-_PIECE = 1 << 16
-"""Bytes that are unpacked in one go: of what stands behind a member a copy is made."""
 
 
 class FetchError(Exception):
@@ -111,16 +102,17 @@ class Fetcher:
         :return: the document; ``None`` if it is the one that we have.
         :raises FetchError: if it cannot be had.
         """
+        fetching = Deferred.fromCoroutine(self._follow(address, context, max_size, timeout, known, redirects))
         try:
-            fetching = Deferred.fromCoroutine(self._follow(address, context, max_size, timeout, known, redirects))
             return await fetching.addTimeout(timeout, self.reactor)
-        except TimeoutError:
+        except (TimeoutError, Late):
             raise FetchError(f"not there within {timeout:g} s") from None
-        except Exception as error:
-            origin_error = OriginError.of(error)
-            if origin_error is None:
-                raise
-            raise FetchError(origin_error.reason) from None
+        except TooLarge as error:
+            raise FetchError(f"{'unpacked ' if error.unpacked else ''}it is larger than max-size") from None
+        except Incomplete:
+            raise FetchError("the connection ended before the document") from None
+        except NoAnswer as error:
+            raise FetchError(str(error)) from None
 
     async def _follow(
         self, address: Address, context: SSL.Context, max_size: int, timeout: float, known: Validators, redirects: int
@@ -147,32 +139,20 @@ class Fetcher:
         )
         pool = OriginPool(address.host, origin, context, verify_origin, self.reactor, self.deadlines, TLSOpening)
         try:
-            response = await OriginAgent(pool).request(b"GET", address.url.encode("ascii"), _headers(known))
-            if response.code in _REDIRECTS:
-                return _redirected(address, response)
-            if response.code == 304 and known != Validators():
-                return None
-            if response.code != 200:
-                raise FetchError(f"the server answers {response.code}")
-            body = BoundedBody(max_size)
-            response.deliverBody(body)
-            data = await body.done
-        except TooLarge:
-            raise FetchError("it is larger than max-size") from None
-        except Incomplete:
-            raise FetchError("the connection ended before the document") from None
+            answer = await OriginClient(pool, timeout).ask("GET", address.url, _headers(known), most=max_size)
         finally:
             pool.abort()
-        coding = _single(response.headers, b"content-encoding").lower()
-        if coding in ("gzip", "x-gzip"):
-            data = await self.in_thread(unpack, data, max_size)
-        elif coding not in ("", "identity"):
-            raise FetchError(f"packed as {coding!r}, which was not asked for")
-        return Document(data, Validators.of(response.headers))
+        if answer.status in _REDIRECTS:
+            return _redirected(address, answer)
+        if answer.status == 304 and known != Validators():
+            return None
+        if answer.status != 200:
+            raise FetchError(f"the server answers {answer.status}")
+        return Document(answer.content, Validators.of(answer.headers))
 
 
 def _headers(known: Validators) -> Headers:
-    headers = Headers({b"accept": [b"*/*"], b"accept-encoding": [b"gzip"], b"user-agent": [b"edgenode"]})
+    headers = Headers()
     if known.etag:
         headers.addRawHeader(b"if-none-match", known.etag.encode("latin-1"))
     if known.last_modified:
@@ -187,40 +167,13 @@ def _single(headers: Headers, name: bytes) -> str:
     return text if text.isprintable() and len(text) <= _LONGEST_VALIDATOR else ""
 
 
-def _redirected(address: Address, response: IResponse) -> Address:
-    values = response.headers.getRawHeaders(b"location", [])
+def _redirected(address: Address, answer: Answer) -> Address:
+    values = answer.headers.getRawHeaders(b"location", [])
     location = values[0].decode("latin-1") if len(values) == 1 else ""
     if not location:
-        raise FetchError(f"the server answers {response.code}, without a place to look")
+        raise FetchError(f"the server answers {answer.status}, without a place to look")
     try:
         url, _ = urllib.parse.urldefrag(urllib.parse.urljoin(address.url, location))
         return read_address(url)
     except ValueError:  # of urllib, and InvalidValue
         raise FetchError(f"redirected to {location[:200]!r}, which is no https address") from None
-
-
-def unpack(data: bytes, most: int) -> bytes:
-    """Unpack gzip (RFC 1952), of several members too.
-
-    :param most: bytes that may come out.
-    :raises FetchError: if there are more, or it is damaged.
-    """
-    unpacked = bytearray()
-    at = members = 0
-    try:
-        while at < len(data):
-            members += 1
-            if members > _MOST_MEMBERS:
-                raise FetchError(f"its gzip has more than {_MOST_MEMBERS} members")
-            member = zlib.decompressobj(31)
-            while not member.eof:
-                piece = data[at : at + _PIECE]
-                if not piece:
-                    raise FetchError("its gzip ends too early")
-                unpacked += member.decompress(piece, most + 1 - len(unpacked))
-                if len(unpacked) > most:
-                    raise FetchError("unpacked it is larger than max-size")
-                at += len(piece) - len(member.unused_data)
-    except zlib.error:
-        raise FetchError("its gzip is damaged") from None
-    return bytes(unpacked)

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from attrs import evolve
 
 from edgenode.feeds.contents import Refused, read_download
-from edgenode.feeds.fetch import FetchError, unpack
 from edgenode.feeds.store import Stored
 from edgenode.model.errors import InvalidValue
 from edgenode.model.settings import Source
 from edgenode.policy.globalfilters import GlobalFilter
+from edgenode.proxy.origin.bounded_body import NoAnswer, unpack
 from edgenode.rules.feed_formats import Format
 from edgenode.rules.filter_feeds import FeedCategory
 from edgenode.rules.lists import TYPES, List
@@ -60,7 +60,7 @@ def check(data: bytes) -> None:
         assert content.size or section.most_shrink == 100
     try:
         assert len(unpack(data[1:], _MOST)) <= _MOST
-    except FetchError as error:
+    except NoAnswer as error:
         _check_sentence(str(error), None, "")
     try:
         Format.from_text(data.decode("latin-1"))

@@ -8,7 +8,7 @@ import json
 import pytest
 from twisted.web.http_headers import Headers
 
-from edgenode.observe.exporters.http import Body
+from edgenode.proxy.origin.client import Body
 from edgenode.testing import FakeOrigin, MemoryNode, Sandbox
 from edgenode.testing.node import result_of
 

@@ -15,10 +15,11 @@ from attrs import frozen
 
 from edgenode.model.errors import InvalidValue, printable
 from edgenode.model.settings import Word, setting
-from edgenode.observe.exporters.http import MOST_ANSWER, Answer, HTTPReceiver, HTTPRequest
+from edgenode.observe.exporters.http import Answer, HTTPReceiver, HTTPRequest
 from edgenode.observe.exporters.json_answers import said
 from edgenode.observe.exporters.receiver import Outcome, Outgoing, Unavailable
 from edgenode.observe.exporters.webhook import with_member
+from edgenode.proxy.origin.client import MOST_ANSWER
 
 _INDEX = re.compile(r"(?![-_+.])(?:[a-z0-9._-]|%[Ymd])+")
 _PIPELINE = re.compile(r"[A-Za-z0-9._-]+")

@@ -17,22 +17,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from attrs import evolve, field, frozen
-from twisted.internet.defer import Deferred, TimeoutError, succeed
+from twisted.internet.defer import Deferred
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IBodyProducer
-from zope.interface import implementer
 
-from edgenode.model.errors import InvalidValue, OriginError, printable
+from edgenode.model.errors import InvalidValue, printable
 from edgenode.model.settings import File, Secret, Word, setting
 from edgenode.observe.exporters.receiver import TAKEN, Outcome, Outgoing, Refused, Unavailable
 from edgenode.observe.exporters.writing import written
-from edgenode.proxy.origin.agent import OriginAgent
-from edgenode.proxy.origin.bounded_body import BoundedBody, Incomplete, TooLarge
+from edgenode.proxy.origin import client
+from edgenode.proxy.origin.bounded_body import NoAnswer, TooLarge
+from edgenode.proxy.origin.client import MOST_ANSWER, OriginClient
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.tls.certificates import read
-
-MOST_ANSWER = 64 * 1024
-"""Bytes that are read of an answer."""
 
 _REFUSING = frozenset((400, 413, 422))
 """The statuses that are the fault of what was sent, and not of the receiver, or of who is sending."""
@@ -88,15 +84,12 @@ class HTTPRequest:
 
 
 @frozen
-class Answer:
-    """An answer, read to its end.
+class Answer(client.Answer):
+    """An answer of a receiver.
 
     :ivar after: the time for which the receiver wants to be left alone; seconds.
     """
 
-    status: int
-    headers: Headers
-    body: bytes
     after: float = 0.0
 
     @property
@@ -239,9 +232,8 @@ class HTTPSender:
 
     def __init__(self, receiver: HTTPReceiver, pool: OriginPool, timeout: float, now: Any = time.time) -> None:
         self._receiver = receiver
-        self._agent = OriginAgent(pool)
+        self._client = OriginClient(pool, timeout)
         self._pool = pool
-        self._timeout = timeout
         self._now = now
         self._base = f"{pool.origin.servers[0].scheme}://{authority(pool)}"
 
@@ -254,24 +246,14 @@ class HTTPSender:
 
     async def _send(self, events: Sequence[Outgoing]) -> Outcome:
         receiver, now = self._receiver, self._now()
-        asking = Deferred.fromCoroutine(self._ask(events, now))
         try:
-            answer = await asking.addTimeout(self._timeout, self._pool.reactor)
-        except Refused:
-            raise
-        except TimeoutError:
-            raise Unavailable(f"no answer within {self._timeout:g} s") from None
-        except TooLarge as error:
-            raise Unavailable(f"the answer has {error}") from None
-        except Incomplete as error:
-            raise Unavailable(str(error)) from None
+            answer = await self._ask(events, now)
         except InvalidValue as problem:  # of a file with a secret
             raise Unavailable(problem.sentence) from None
-        except Exception as error:
-            told = OriginError.of(error)
-            if told is None:
-                raise
-            raise Unavailable(told.reason) from None
+        except TooLarge as error:
+            raise Unavailable(f"the answer has {error}") from None
+        except NoAnswer as error:
+            raise Unavailable(str(error)) from None
         if 200 <= answer.status < 300:
             return receiver.outcome(events, answer)
         if receiver.refuses(answer):
@@ -283,18 +265,11 @@ class HTTPSender:
     async def _ask(self, events: Sequence[Outgoing], now: float) -> Answer:
         receiver = self._receiver
         request, fields = await written(self._pool.reactor, events, lambda: self._request(events, now))
-        headers = Headers({name: [value] for name, value in fields.items()})
-        uri = self._base + (request.target or receiver.path)
-        response = await self._agent.request(request.method, uri.encode("ascii"), headers, Body(request.body))
-        whole = BoundedBody(receiver.most_answer(len(events)))
-        response.deliverBody(whole)
-        try:
-            data = await whole.done
-        except (TooLarge, Incomplete):
-            if receiver.needs_body:
-                raise
-            data = b""
-        return Answer(response.code, response.headers, data, retry_after(response.headers, now))
+        url = self._base + (request.target or receiver.path)
+        method, most = request.method.decode("ascii"), receiver.most_answer(len(events))
+        answer = await self._client.ask(method, url, fields, request.body, most=most)
+        body = answer.content if receiver.needs_body else answer.body
+        return Answer(answer.status, answer.headers, body, retry_after(answer.headers, now))
 
     def _request(self, events: Sequence[Outgoing], now: float) -> tuple[HTTPRequest, Mapping[str, str]]:
         """The request as it is sent, and its header fields."""
@@ -303,35 +278,12 @@ class HTTPSender:
             request = receiver.request(events, now)
         except Exception as error:  # it is alone at last, and is set aside
             raise Refused(f"it cannot be written: {type(error).__name__}: {error}") from error
-        fields = {"user-agent": "edgenode", "accept": "*/*", **{each.name: each.value for each in receiver.headers}}
+        fields = {each.name: each.value for each in receiver.headers}
         fields |= {**receiver.authorization(), **request.headers}
         if receiver.gzip:
             request = evolve(request, body=gzip_format.compress(request.body, _GZIP_LEVEL, mtime=0))
             fields["content-encoding"] = "gzip"
         return request, {**fields, **receiver.finish(request, request.body, now)}
-
-
-@implementer(IBodyProducer)
-@frozen
-class Body:
-    """A body that is there as a whole."""
-
-    data: bytes = field(repr=False)
-
-    @property
-    def length(self) -> int:
-        """Its size in bytes."""
-        return len(self.data)
-
-    def startProducing(self, consumer: Any) -> Deferred[None]:
-        """Hand it over."""
-        consumer.write(self.data)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        """It is produced already."""
-
-    resumeProducing = stopProducing = pauseProducing
 
 
 def retry_after(headers: Headers, now: float) -> float:

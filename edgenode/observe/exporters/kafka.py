@@ -15,8 +15,9 @@ from attrs import frozen
 
 from edgenode.model.errors import InvalidValue, printable
 from edgenode.model.settings import Word, setting
-from edgenode.observe.exporters.http import MOST_ANSWER, Answer, HTTPReceiver, HTTPRequest
+from edgenode.observe.exporters.http import Answer, HTTPReceiver, HTTPRequest
 from edgenode.observe.exporters.receiver import Outcome, Outgoing, Unavailable
+from edgenode.proxy.origin.client import MOST_ANSWER
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _LATER = frozenset((2, 50003, 40101, 40301))
