@@ -123,10 +123,12 @@ class EdgeEndpoint:
 
     def _chosen(self, configuration: Configuration) -> str:
         names = [*configuration.listeners]
-        if self._listener is None and len(names) == 1:
-            return names[0]
-        if self._listener in names:
-            return self._listener
+        name = names[0] if self._listener is None and len(names) == 1 else self._listener
+        if name in names:
+            if configuration.listeners[name].tls == "no":
+                sentence = "the endpoint speaks TLS, and this is for the node's own HTTP"
+                raise ConfigurationError([Problem(f"listener {name}", "tls", sentence)])
+            return name
         sentence = f"the endpoint needs listener=NAME, with a name of: {', '.join(names)}"
         section = "" if self._listener is None else f"listener {self._listener}"
         raise ConfigurationError([Problem(section, "", sentence)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.threads import deferToThreadPool
 
 from edgenode.config.checks.sections import security_policies
@@ -31,13 +31,13 @@ from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.stream import StreamOpening
-from edgenode.proxy.routing import PathMap, Router, ServedGroup, ServedPathMap
+from edgenode.proxy.routing import NEVER, PathMap, Router, ServedGroup, ServedPathMap
 from edgenode.proxy.trusted_proxies import TrustedProxies
 from edgenode.proxy.websocket.settings import Settings
 from edgenode.rules.section_formulas import formula_of
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.hostnames import verify_origin
-from edgenode.tls.policies import TLSPolicy, client_context, server_context
+from edgenode.tls.policies import PLAIN, TLSPolicy, client_context, server_context
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
@@ -204,9 +204,11 @@ class _Builder:
             for each in listener.server_groups:
                 if each not in groups:
                     groups[each] = self._group(each, path_maps(each))
-            default = None if listener.default_server_group is None else groups[listener.default_server_group]
-            served = [groups[each] for each in listener.server_groups]
-            routers[name] = Router(served, default)
+            served = {each: groups[each] for each in listener.server_groups}
+            if listener.tls == "no":
+                served = {each: evolve(group, policy=PLAIN, context=None) for each, group in served.items()}
+            default = None if listener.default_server_group is None else served[listener.default_server_group]
+            routers[name] = Router(served.values(), default)
         return Assembly(configuration, self.pools, routers, self.made, self.trusts, protocols)
 
     def _same(self, identity: _Identity, make: Callable[[], T]) -> T:
@@ -254,12 +256,12 @@ class _Builder:
             name,
             group,
             policy,
-            self._same(identity, lambda: server_context(group, certificates, stores)),
+            self._same(identity, lambda: server_context(group, certificates, stores)) if certificates else None,
             self.trusts[policy],
             group.security_policy,
             path_maps,
             uris_of(certificates),
-            min(each.not_after for each in certificates),
+            min((each.not_after for each in certificates), default=NEVER),
             self._responses(group.response_rules),
         )
 

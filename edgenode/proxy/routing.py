@@ -28,11 +28,12 @@ from edgenode.proxy.websocket.settings import DEFAULT, INSPECTED, Settings, chec
 from edgenode.rules.formulas import ALWAYS, Formula
 from edgenode.rules.matching.compiling import FormulaSet, compile_formulas
 from edgenode.rules.sections import Section
-from edgenode.tls.policies import TLSPolicy
+from edgenode.tls.policies import PLAIN, TLSPolicy
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
 
-_NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+NEVER = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+"""When the certificates of a server group expire that has none."""
 
 
 @frozen
@@ -213,7 +214,7 @@ class ServedGroup:
     :ivar name: its name.
     :ivar group: its section.
     :ivar policy: how it judges clients; comparable.
-    :ivar context: its TLS context.
+    :ivar context: its TLS context; ``None`` where it is served without TLS alone.
     :ivar trust: whom it believes; none if it asks for no certificate.
     :ivar security_policy: the name of its security policy.
     :ivar path_maps: the path maps of that policy, in the order written.
@@ -225,12 +226,12 @@ class ServedGroup:
     name: str
     group: ServerGroup
     policy: TLSPolicy
-    context: SSL.Context
+    context: SSL.Context | None
     trust: Trust
     security_policy: str
     path_maps: tuple[ServedPathMap, ...]
     uris: tuple[str, ...] = ()
-    not_after: datetime.datetime = _NEVER
+    not_after: datetime.datetime = NEVER
     responses: Responses | None = None
     _conditions: FormulaSet | None = field(init=False)
     _conditional: int = field(init=False)
@@ -277,6 +278,7 @@ class Router:
 
     :param groups: all of them.
     :param default: the one for no or an unknown name, if any.
+    :ivar default: likewise.
     """
 
     def __init__(self, groups: Iterable[ServedGroup], default: ServedGroup | None) -> None:
@@ -293,6 +295,21 @@ class Router:
                 else:
                     self._exact[name] = group
 
+    @property
+    def entry(self) -> ServedGroup:
+        """Under what connections without TLS are taken, before a request has said whose it is: a group without a name,
+        without hosts, that serves nothing.
+
+        What comes on it that is no request of any group has the tags of the first.
+        """
+        entry = self._groups.get("")
+        if entry is None:
+            first = next(iter(self._groups.values()))
+            own = ServerGroup(certificate=(), ciphers="")
+            entry = ServedGroup("", own, PLAIN, None, first.trust, "", first.path_maps)
+            self._groups[""] = entry
+        return entry
+
     def named(self, name: str | None, local: str = "") -> ServedGroup | None:
         """The server group for a server name: its own, else the wildcard's for its first label, else the default.
 
@@ -306,6 +323,10 @@ class Router:
         if found is None and self._wildcards:
             found = self._wildcards.get(name.partition(".")[2])
         return found if found is not None else self.default
+
+    def has(self, name: str) -> bool:
+        """Whether a name is among the hosts of a group, so that it needs no default."""
+        return name in self._exact or name.partition(".")[2] in self._wildcards
 
     def successor(self, group: ServedGroup) -> ServedGroup | None:
         """The server group of that name as of now, for a connection that was judged before a reload.

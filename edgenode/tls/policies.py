@@ -94,6 +94,10 @@ class TLSPolicy:
         return self.group.mtls != "off", self.group.minimum_version, self.group.ciphers
 
 
+PLAIN = TLSPolicy(ServerGroup(certificate=(), ciphers=""), frozenset())
+"""That of connections without TLS, where nobody is judged: equal to that of no server group."""
+
+
 def check_group(
     name: str, group: ServerGroup, certificates: Sequence[LoadedCertificate], trust_stores: Sequence[LoadedTrustStore]
 ) -> tuple[Problem, ...]:
@@ -320,8 +324,6 @@ def _present(context: SSL.Context, certificate: LoadedCertificate) -> None:
 
 
 def _certificate_faults(certificates: Sequence[LoadedCertificate]) -> Iterator[str]:
-    if not certificates:
-        yield "a server group needs a certificate"
     seen: dict[str, str] = {}
     for certificate in certificates:
         other = seen.setdefault(certificate.key_type, certificate.name)

@@ -46,7 +46,9 @@ class ServerGroup:
         (),
     )
     certificate: tuple[Annotated[str, Reference("certificate")], ...] = setting(
-        "The certificates to present, at most one for each key type: RSA, ECDSA."
+        "The certificates to present, at most one for each key type: RSA, ECDSA. Required, unless only listeners with "
+        "``tls = no`` serve the group.",
+        (),
     )
     mtls: Annotated[str, Choice(("off", "optional", "optional-no-ca", "on"))] = setting(
         "Whether a client certificate is asked for, and what happens without a good one: nginx's "

@@ -358,16 +358,6 @@ def test_check_group_finds_everything_at_once(root: Issued, leaf: Issued) -> Non
         server_context(policy, certificates, [])
 
 
-def test_a_group_without_a_certificate_is_an_error() -> None:
-    """There would be nothing to present."""
-    (problem,) = check_group("shop", group(), [], [])
-    assert (problem.key, problem.sentence, problem.warning) == (
-        "certificate", "a server group needs a certificate", False
-    )  # fmt: skip
-    with pytest.raises(ConfigurationError):
-        server_context(group(), [], [])
-
-
 def test_a_key_of_another_certificate_is_never_presented(root: Issued, leaf: Issued) -> None:
     """Though loading has checked it: a context with a wrong key is not made."""
     wrong = evolve(loaded("server", leaf), key=new_key())

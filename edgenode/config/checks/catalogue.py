@@ -36,6 +36,7 @@ OF_SECTIONS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
     sections.timeouts,
     sections.endpoints,
     sections.hosts,
+    sections.without_tls,
     sections.without_mtls,
     sections.keys_without_effect,
     path_maps.unreachable,

@@ -71,6 +71,23 @@ def endpoints(configuration: Sections) -> Iterator[Problem]:
         taken.setdefault(place, name)
 
 
+def without_tls(configuration: Sections) -> Iterator[Problem]:
+    """Server groups that are served without TLS and ask for client certificates, and with TLS and have none of their
+    own."""
+    served: dict[str, set[bool]] = {}
+    for name, listener in configuration.listeners.items():
+        plain, only_redirects = listener.tls == "no", listener.redirect_to_https is not None
+        for group_name in listener.server_groups:
+            group = configuration.server_groups.get(group_name)
+            if plain and not only_redirects and group is not None and group.mtls != "off":
+                sentence = f'"{group_name}" has mtls = {group.mtls}, and without TLS no client shows a certificate'
+                yield Problem(f"listener {name}", "server-groups", sentence, group_name, 0)
+            served.setdefault(group_name, set()).add(plain)
+    for group_name, group in configuration.server_groups.items():
+        if not group.certificate and served.get(group_name, {False}) != {True}:
+            yield Problem(f"server-group {group_name}", "certificate", "this key is required")
+
+
 def _overlaps(name: str, endpoint: Endpoint, taken: Mapping[tuple[str, int, str], str]) -> Iterator[Problem]:
     """Listeners on one port of which one has all addresses: only one socket can have it, and ``::`` includes IPv4."""
     for (interface, port, inherited), other in taken.items():
@@ -103,10 +120,12 @@ def hosts(configuration: Sections) -> Iterator[Problem]:
 def _unreachable(configuration: Sections, listener: Listener) -> Iterator[tuple[str, str]]:
     """The server groups of a listener that no client can reach, and why."""
     groups = {name: configuration.server_groups.get(name) for name in listener.server_groups}
+    plain = listener.tls == "no"
     reached = {
         _policy(group)
         for name, group in groups.items()
-        if group is not None and (name == listener.default_server_group or _has_handshakes(group, listener.endpoint))
+        if group is not None
+        and (plain or name == listener.default_server_group or _has_handshakes(group, listener.endpoint))
     }
     for name, group in groups.items():
         if group is None or name == listener.default_server_group:

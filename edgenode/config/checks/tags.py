@@ -48,7 +48,8 @@ def unset_tags(formulas: Formulas) -> Iterator[Problem]:
             tag = leaf.predicate.sought
             if not isinstance(tag, str) or "tags" not in leaf.predicate.subject.needs or tag in known:
                 continue
-            if tag == "protocol:http" and not configuration.edge.trusted_proxies:
+            plain = any(listener.tls == "no" for listener in configuration.listeners.values())
+            if tag == "protocol:http" and not plain and not configuration.edge.trusted_proxies:
                 sentence = (
                     "every request comes by https, unless one of trusted-proxies reports http in X-Forwarded-Proto"
                 )

@@ -40,17 +40,21 @@ class RequestReader:
     """Reads requests one after another: bytes in by :meth:`feed`, then a head, then the pieces of its body.
 
     :param presumed: the authority of requests that may say none, and do: see :func:`read_request_head`.
+    :param scheme: of the requests: ``https``, or ``http`` without TLS.
     :ivar limits: how large a head may be.
     :ivar body: the reader of the body that is being read; ``None`` between messages.
     :ivar buffered: the bytes that have come and belong to nothing that was read yet.
     :ivar trailers: the trailer fields of the body that has ended last.
     """
 
-    __slots__ = ("_looked", "_presumed", "body", "buffered", "limits", "trailers")
+    __slots__ = ("_looked", "_presumed", "_scheme", "body", "buffered", "limits", "trailers")
 
-    def __init__(self, limits: HeadLimits, presumed: Callable[[], bytes] | None = None) -> None:
+    def __init__(
+        self, limits: HeadLimits, presumed: Callable[[], bytes] | None = None, scheme: bytes = b"https"
+    ) -> None:
         self.limits = limits
         self._presumed = presumed
+        self._scheme = scheme
         self.body: BodyReader | None = None
         self.buffered = b""
         self.trailers: Headers = ()
@@ -87,7 +91,7 @@ class RequestReader:
         if self._looked:
             self._looked = 0
             self.buffered, data = bytes(self.buffered), bytes(data)
-        head = read_request_head(data, self.limits, b"https", self._presumed)
+        head = read_request_head(data, self.limits, self._scheme, self._presumed)
         length = head.length
         if length != 0:
             self.body = ChunkedBody() if length is None else LengthBody(length)

@@ -68,6 +68,7 @@ class Client(Protocol):
 class ServerConnection:
     """A connection that speaks HTTP/1.1 to a client: its speaker, and the stream of its current request.
 
+    :param scheme: of its requests: ``https``, or ``http`` without TLS.
     :ivar state: where it stands.
     :ivar deadline: when to lose patience, on the clock of ``deadlines``.
     :ivar requests: how many requests have begun on it.
@@ -78,13 +79,15 @@ class ServerConnection:
         "_limits", "_paused", "_reader", "_running", "_sent", "deadline", "requests", "soon", "state", "transport",
     )  # fmt: skip
 
-    def __init__(self, client: Client, transport: Transport, deadlines: Deadlines, limits: ClientLimits) -> None:
+    def __init__(
+        self, client: Client, transport: Transport, deadlines: Deadlines, limits: ClientLimits, scheme: bytes = b"https"
+    ) -> None:
         self._client = client
         self.transport = transport
         self.soon = transport.soon
         self._deadlines = deadlines
         self._limits = limits
-        self._reader = RequestReader(limits.head, client.authority)
+        self._reader = RequestReader(limits.head, client.authority, scheme)
         self._head: RequestHead | None = None
         self._handler: RequestHandler | None = None
         self._continue = False

@@ -10,9 +10,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import socket
-from collections.abc import Callable
-from enum import Enum
-from typing import Any, Protocol
 
 from OpenSSL import SSL
 from twisted.internet.interfaces import IReadDescriptor
@@ -22,21 +19,19 @@ from zope.interface import implementer
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Address, ClientIdentity, Connection, Exchange
 from edgenode.net.deadlines import Deadlines
-from edgenode.net.errors import alert_in
 from edgenode.net.handshaking import SteppedConnection
-from edgenode.net.receiver import Receiver
 from edgenode.net.transport import Transport
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.context import ListenerContext
-from edgenode.proxy.listener.handshake_counts import HandshakeCounts
-from edgenode.proxy.listener.limits import Admitted, ClientLimits, Load
+from edgenode.proxy.listener.handshake_failures import failure_of, refused_client
+from edgenode.proxy.listener.limits import Admitted, ClientLimits
 from edgenode.proxy.listener.peeking import LINGER, LINGER_BYTES, FirstBytes
+from edgenode.proxy.listener.roles import Listening, Speaker, Stage
 from edgenode.proxy.routing import ServedGroup
 from edgenode.proxy.streams import ClientStream, RequestHead
 from edgenode.tls.clienthello import ClientHello, MalformedClientHello, NotTLS
-from edgenode.tls.identity import identity_of
 from edgenode.tls.policies import accept_keys, ends_soon
 from edgenode.tls.verification import Record
 
@@ -53,64 +48,6 @@ _PLAIN = b"HTTP/1.1 400 Bad Request\r\n%bContent-Length: %d\r\nConnection: close
     len(_PLAIN_PAGE),
     _PLAIN_PAGE,
 )
-_MISSING_CERTIFICATE = "peer did not return a certificate"
-_REFUSES_OURS = frozenset({
-    "unknown ca", "bad certificate", "unsupported certificate", "certificate revoked", "certificate expired",
-    "certificate unknown",
-})  # fmt: skip
-"""The alerts with which a client refuses our certificate (RFC 8446, section 6.2)."""
-
-
-class Speaker(Receiver, Protocol):
-    """What speaks a protocol on a connection whose handshake is done.
-
-    :ivar deadline: when to lose patience.
-    """
-
-    deadline: float
-
-    def expired(self, now: float) -> None:
-        """The deadline has passed."""
-
-    def renew(self, limits: ClientLimits) -> None:
-        """Hold what comes next to these limits, after a reload."""
-
-    def last_request(self) -> None:
-        """End after what is under way."""
-
-
-class Listening(Protocol):
-    """What a client connection needs of the port that has accepted it.
-
-    :ivar speak: makes the speaker of a connection whose handshake is done.
-    :ivar handshakes: where handshakes are counted.
-    :ivar exchange: makes the exchange of a request.
-    """
-
-    reactor: Any
-    deadlines: Deadlines
-    load: Load
-    context: ListenerContext
-    handshakes: HandshakeCounts
-    speak: Callable[[ClientConnection], Speaker]
-    exchange: Callable[[ClientSession, Load, ClientStream, RequestHead], ProxyExchange]
-
-    def limits(self, admitted: Admitted) -> ClientLimits:
-        """What a connection is held to."""
-        ...
-
-    def departed(self, connection: ClientConnection) -> None:
-        """A connection is over."""
-
-
-class Stage(Enum):
-    """How far a connection has come."""
-
-    CLIENT_HELLO = "client hello"
-    TURNED_AWAY = "turned away"
-    HANDSHAKE = "handshake"
-    SPEAKING = "speaking"
-    OVER = "over"
 
 
 @implementer(IReadDescriptor)
@@ -192,7 +129,7 @@ class ClientConnection:
 
     def begin(self) -> None:
         """Look for the ClientHello, now and whenever more of it is there."""
-        self._peek()
+        self._greet()
         if self.stage is Stage.CLIENT_HELLO:
             self._port.deadlines.watch(self)
 
@@ -216,6 +153,10 @@ class ClientConnection:
             self._leave()
         elif self.stage is Stage.HANDSHAKE:
             self.transport.abort("too slow")
+
+    def _greet(self) -> None:
+        """The first bytes of what is spoken may be there."""
+        self._peek()
 
     def _peek(self) -> None:
         try:
@@ -312,6 +253,7 @@ class ClientConnection:
             return
         self._stop_peeking()
         self._first.end()
+        assert group.context is not None
         self._group = group
         self._record = Record(protocols)
         kind = SSL.Connection if ends_soon(group.group, hello) else SteppedConnection
@@ -347,8 +289,13 @@ class ClientConnection:
         )
         port = self._port
         port.handshakes.done(port.context.listener, group.name, client)
-        self.session = ClientSession(connection, group, port.context)
         self._group = self._hello = self._record = None
+        self._speak(ClientSession(connection, group, port.context))
+
+    def _speak(self, session: ClientSession) -> None:
+        """It is known who the client is: what it says is for the speaker of the protocol that was agreed on."""
+        port = self._port
+        self.session = session
         self.stage = Stage.SPEAKING
         port.deadlines.forget(self)
         self._speaker = speaker = port.speak(self)
@@ -370,31 +317,11 @@ class ClientConnection:
         """The handshake failed: that is worth an event."""
         self._port.deadlines.forget(self)
         if not self.transport.established:
-            self._report(self._handshake_error(reason), client=self._refused_client())
+            self._report(failure_of(reason, self._record, self._group), client=refused_client(self._record))
         if self._socket.fileno() >= 0:
             self._linger()  # the alert that refuses it is under way
         else:
             self.gone(reason)
-
-    def _handshake_error(self, reason: str) -> ClientError:
-        if self._record is not None and (self._record.errors or self._record.failure is not None):
-            return ClientError(495, f"client certificate: {self._record.verification(True).sentence}")
-        if _MISSING_CERTIFICATE in reason:
-            return ClientError(496, "no required client certificate was sent")
-        if alert_in(reason) in _REFUSES_OURS:
-            reason = f"the client refuses our certificate: {alert_in(reason)}"
-            if self._group is not None and self._group.expired is not None:
-                reason += f"; it expired on {self._group.expired:%Y-%m-%d %H:%M} UTC"
-        return ClientError(400, f"TLS handshake: {reason or 'the client closed the connection'}")
-
-    def _refused_client(self) -> ClientIdentity | None:
-        """Whose certificate was refused in the handshake, as far as it can be read."""
-        record = self._record
-        if record is None or record.leaf is None:
-            return None
-        with contextlib.suppress(Exception):
-            return identity_of(record.leaf, record.verification(True))
-        return None
 
     # -- the speaker's side ------------------------------------------------------------------------------------------
 

@@ -88,6 +88,34 @@ def _systemd_endpoint(text: str, words: list[str]) -> Endpoint:
     return Endpoint(interface="", backlog=0, inherited=f"name={name}" if name else f"index={int(index)}")
 
 
+@frozen
+class RedirectPort:
+    """The port of HTTPS that plain requests are redirected to.
+
+    :ivar number: the TCP port.
+    """
+
+    number: int = 443
+
+    @classmethod
+    def from_text(cls, text: str) -> RedirectPort | None:
+        """Read it: ``yes`` is 443, ``no`` is none.
+
+        :raises InvalidValue: if it is no port.
+        """
+        if text in ("yes", "no"):
+            return cls() if text == "yes" else None
+        if not (text.isascii() and text.isdecimal() and len(text) < 6 and 0 < int(text) < 65536):
+            raise InvalidValue("expected yes, no, or the port of HTTPS", 0)
+        return cls(int(text))
+
+    def __str__(self) -> str:
+        return "yes" if self.number == 443 else str(self.number)
+
+
+_PLAIN = (b"http/1.1", b"http/1.0")
+"""What is spoken without TLS, where nothing can be agreed on."""
+
 _ALPN: Mapping[str, tuple[bytes, ...]] = types.MappingProxyType(
     {"h2": (b"h2",), "http/1.1": (b"http/1.1", b"http/1.0")}
 )
@@ -96,7 +124,7 @@ _ALPN: Mapping[str, tuple[bytes, ...]] = types.MappingProxyType(
 
 @frozen
 class Listener:
-    """A TLS port: its server groups, and the limits on time, size and number for clients."""
+    """A port: its server groups, and the limits on time, size and number for clients."""
 
     kind: ClassVar[str] = "listener"
 
@@ -104,7 +132,21 @@ class Listener:
         "A Twisted endpoint: ``tcp:443``, ``tcp:8443:interface=127.0.0.1``, or ``systemd:name=NAME`` for a socket that "
         "systemd has opened."
     )
-    protocol: Annotated[str, Choice(("http",))] = setting("The protocol inside TLS.", "http")
+    protocol: Annotated[str, Choice(("http",))] = setting(
+        "The protocol that is spoken, inside TLS if there is any.", "http"
+    )
+    tls: Annotated[str, Choice(("yes", "no"))] = setting(
+        "Whether connections are encrypted. With ``no`` the port speaks HTTP/1.1 in plain text: server groups are "
+        "chosen by ``Host`` alone and need no certificate, and requests have the tag ``protocol:http``. A server group "
+        "whose ``mtls`` is not ``off`` is never served so.",
+        "yes",
+    )
+    redirect_to_https: RedirectPort | None = setting(
+        "With ``tls = no``: every request is answered with a redirect to the same host and target under ``https``, 301 "
+        "for GET and HEAD and 308, which keeps the method, for others. ``yes``, or the port that the redirect names if "
+        "it is not 443. Only hosts of the server groups are redirected to, theirs with client certificates too.",
+        None,
+    )
     protocols: tuple[Annotated[str, Choice(tuple(_ALPN))], ...] = setting(
         "The versions of HTTP that are spoken, the preferred first: ``h2`` and ``http/1.1``. A client names those that "
         "it knows in its handshake (ALPN); one that names none speaks HTTP/1.1. Where that is not spoken its handshake "
@@ -201,13 +243,19 @@ class Listener:
     )
 
     def __attrs_post_init__(self) -> None:
-        """:raises InvalidValue: if no protocol is spoken, or no body could be sent."""
+        """:raises InvalidValue: if no protocol is spoken, no body could be sent, or what needs TLS is asked without."""
         if not 0 < self.stream_window < 2**31:
             raise InvalidValue("expected a size up to 2g", which="stream-window")
         if not self.protocols:
             raise InvalidValue("names none", which="protocols")
+        if self.tls == "no" and "http/1.1" not in self.protocols:
+            raise InvalidValue("without TLS HTTP/1.1 alone is spoken", which="protocols")
+        if self.tls != "no" and self.redirect_to_https is not None:
+            raise InvalidValue("has a meaning with tls = no alone", which="redirect-to-https")
 
     @property
     def alpn(self) -> tuple[bytes, ...]:
         """The names of its protocols in ALPN, the preferred first."""
+        if self.tls == "no":
+            return _PLAIN
         return tuple(name for protocol in self.protocols for name in _ALPN[protocol])

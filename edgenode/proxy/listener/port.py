@@ -26,12 +26,15 @@ from edgenode.net.deadlines import Deadlines
 from edgenode.net.descriptors import DESCRIPTORS
 from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.listener.binding import listening_socket
-from edgenode.proxy.listener.client_connection import ClientConnection, Speaker
+from edgenode.proxy.listener.client_connection import ClientConnection
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.handshake_counts import HandshakeCounts
 from edgenode.proxy.listener.limits import Admitted, ClientLimits, Load
 from edgenode.proxy.listener.listener import Listener
+from edgenode.proxy.listener.plain_connection import PlainConnection
+from edgenode.proxy.listener.redirecting import RedirectExchange
+from edgenode.proxy.listener.roles import Speaker
 from edgenode.proxy.listener.speakers import speak as speak_http
 from edgenode.proxy.streams import ClientStream, RequestHead
 from edgenode.proxy.traced_exchange import TracedExchange
@@ -85,10 +88,13 @@ class Port:
     def _take(self, listener: Listener, context: ListenerContext) -> None:
         self.listener = listener
         self.context = context
-        tracing = context.tracing
+        self._connect: type[ClientConnection] = PlainConnection if listener.tls == "no" else ClientConnection
+        tracing, redirect = context.tracing, listener.redirect_to_https
         self.exchange: Callable[[ClientSession, Load, ClientStream, RequestHead], ProxyExchange] = (
             ProxyExchange if tracing is None else partial(TracedExchange, tracing)
         )
+        if redirect is not None:
+            self.exchange = partial(RedirectExchange, redirect)
         self._limits = ClientLimits.of(listener)
         self._rejection_limits = self._limits.hurried()
 
@@ -231,7 +237,7 @@ class Port:
             return
         try:
             sock.setblocking(False)
-            connection = ClientConnection(self, sock, peer, _address(sock, sock.getsockname()), admitted)
+            connection = self._connect(self, sock, peer, _address(sock, sock.getsockname()), admitted)
         except OSError:
             admitted.leave()
             sock.close()  # gone already

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from OpenSSL import SSL
 
 from edgenode.net.deadlines import Deadlines
+from edgenode.net.plain import Plain
 from edgenode.net.transport import Transport
 from edgenode.proxy.http1.request_head import known_request_head as known_request_head
 from edgenode.proxy.http1.request_head import read_request_head as read_request_head
 from edgenode.proxy.http1.server import ServerConnection as HTTP1
 from edgenode.proxy.http2.server import ServerConnection as HTTP2
-from edgenode.proxy.listener.client_connection import ClientConnection, Speaker
+from edgenode.proxy.listener.client_connection import ClientConnection
 from edgenode.proxy.listener.limits import ClientLimits
+from edgenode.proxy.listener.roles import Speaker
 
 SPEAKERS: dict[str, Callable[[ClientConnection, Transport, Deadlines, ClientLimits], Speaker]] = {
     "": HTTP1,
@@ -32,5 +34,7 @@ def speak(connection: ClientConnection) -> Speaker:
         # A client that closes its sending side without close_notify is answered all the same, as by nginx: whether a
         # request is whole can be seen from its framing.
         tls.set_options(SSL.OP_IGNORE_UNEXPECTED_EOF)
+    elif isinstance(tls, Plain):
+        return HTTP1(connection, connection.transport, connection.deadlines, connection.limits, b"http")
     kind = SPEAKERS[connection.session.connection.alpn]
     return kind(connection, connection.transport, connection.deadlines, connection.limits)

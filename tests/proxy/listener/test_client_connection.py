@@ -8,8 +8,8 @@ import pytest
 from OpenSSL import SSL
 from twisted.python.failure import Failure
 
-from edgenode.proxy.listener.client_connection import Stage
 from edgenode.proxy.listener.limits import Admitted, Timeouts
+from edgenode.proxy.listener.roles import Stage
 from edgenode.proxy.listener.speakers import SPEAKERS
 from tests.support import memory
 from tests.support.handshakes import client as client_context
