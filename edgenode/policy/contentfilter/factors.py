@@ -135,6 +135,11 @@ def searchable(word: bytes) -> bytes:
     found = bare_value(word)
     if len(found) >= SHORT or (len(found) == SHORT - 1 and not found.isalnum()):
         return found
+    return rarest(word)
+
+
+def rarest(word: bytes) -> bytes:
+    """The byte of a word that ordinary values have least; empty if it has letters and digits alone."""
     rare = [byte for byte in word if not (bytes((byte,)).isalnum() or byte in _NEVER)]
     return bytes((min(rare, key=_COMMON.find),)) if rare else b""
 

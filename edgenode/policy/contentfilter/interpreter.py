@@ -13,7 +13,7 @@ from edgenode.model.errors import Problem
 from edgenode.policy.contentfilter.dependencies import of_link
 from edgenode.policy.contentfilter.directives import Marker, Rule
 from edgenode.policy.contentfilter.evaluation import SLICE, Link, Removal, Run, controlling
-from edgenode.policy.contentfilter.findings import Finding
+from edgenode.policy.contentfilter.findings import SCORE, Finding
 from edgenode.policy.contentfilter.macros import Text
 
 PHASES = (1, 2, 3, 4)
@@ -116,14 +116,23 @@ def _does_only(rule: Rule, controls: tuple[str, ...]) -> bool:
     )
 
 
-def does_nothing(rule: Rule) -> bool:
-    """Whether it makes no difference whether a rule matches."""
-    links = (rule, *rule.chained)
-    return (
-        _does_only(rule, _WITHOUT_EFFECT)
-        and not (rule.skip or rule.skip_after)
-        and not any(each.set_vars or each.capture for each in links)
-    )
+def without_effect(rules: Sequence[Rule]) -> set[int]:
+    """The places of those rules of which it makes no difference whether they match: what they set is neither looked at
+    by another, nor a score."""
+    several = [[of_link(link) for link in (rule, *rule.chained)] for rule in rules]
+    looks = [
+        (place, names) for place, links in enumerate(several) for each in links for names in (each.reads, each.told)
+    ]
+    found = set()
+    for place, rule in enumerate(rules):
+        if not _does_only(rule, _WITHOUT_EFFECT) or rule.skip or rule.skip_after:
+            continue
+        writes = [each.writes for each in several[place] if each.changes]
+        if any(name.endswith(SCORE) for each in writes for name in each.exact):
+            continue
+        if not any(each.meets(names) for there, names in looks if there != place for each in writes):
+            found.add(place)
+    return found
 
 
 def _told(text: bytes) -> str:

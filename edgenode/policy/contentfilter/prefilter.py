@@ -181,17 +181,17 @@ class Prefilter:
                 text, values = texts.of(chain)
                 if text in said:
                     continue
-                said.add(text)
                 run.work += len(text)
                 if wanted.confirm is None or (wanted.by_value and values is not None):
                     found = True
-                elif large and wanted.by_value:
-                    found = yield from _confirmed_by_value(wanted.confirm, text)
+                elif wanted.by_value:
+                    found = yield from _confirmed_by_value(wanted.confirm, text, said)
                 else:
                     found = _confirmed(wanted, wanted.confirm, text, values is None)
                 if found:
                     candidates.add(number)
                     break
+                said.add(text)
                 if run.work > SLICE:
                     run.work = 0
                     yield
@@ -214,21 +214,28 @@ def _confirmed(wanted: Wanted, confirm: Test, text: bytes, lines: bool) -> bool:
     """
     if not confirm(text):
         return False
-    if wanted.by_value or wanted.within_lines or not lines:
+    if wanted.within_lines or not lines:
         return True
     least = wanted.bytes_of
     values = text.split(b"\n")
     return any(confirm(value) for value in values if not least or len(value.translate(None, least)) < len(value))
 
 
-def _confirmed_by_value(confirm: Test, text: bytes) -> Generator[None, None, bool]:
-    """The same of many values, for each of which libinjection takes its time."""
-    values = text.split(b"\n")
-    for start in range(0, len(values), _AT_ONCE):
-        if confirm(b"\n".join(values[start : start + _AT_ONCE])):
-            return True
-        yield
-    return False
+def _confirmed_by_value(confirm: Test, text: bytes, said: set[bytes]) -> Generator[None, None, bool]:
+    """The same where each value takes its time.
+
+    :param said: values that do not match; those of the text are added.
+    """
+    if len(text) > _MANY:
+        values = text.split(b"\n")
+        for start in range(0, len(values), _AT_ONCE):
+            if confirm(b"\n".join(values[start : start + _AT_ONCE])):
+                return True
+            yield
+        return False
+    values = [value for value in text.split(b"\n") if value not in said]
+    said.update(values)
+    return bool(confirm(b"\n".join(values)))
 
 
 def _bits(places: Iterable[int]) -> int:

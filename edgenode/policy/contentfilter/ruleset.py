@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, count
 from types import MappingProxyType
 
 from attrs import frozen
@@ -16,7 +16,7 @@ from edgenode.policy.contentfilter.directives import Rule, RuleTree
 from edgenode.policy.contentfilter.evaluation import Run
 from edgenode.policy.contentfilter.findings import CLEAN, SCORE, Verdict
 from edgenode.policy.contentfilter.folding import Folding, Kept, all_kept
-from edgenode.policy.contentfilter.interpreter import Step, does_nothing, judging, problem_of
+from edgenode.policy.contentfilter.interpreter import Step, judging, problem_of, without_effect
 from edgenode.policy.contentfilter.macros import encoded
 from edgenode.policy.contentfilter.plan import Plan
 from edgenode.policy.contentfilter.variables import COUNTED, Source, sources
@@ -56,8 +56,10 @@ class RuleSet:
         :raises ConfigurationError: if something in rules that can run cannot be done here; it names them all.
         """
         folding = Folding.of(tree)
+        idle = without_effect([each.rule for several in folding.kept.values() for each in several])
+        places = count()
         kept = {
-            phase: [each for each in several if not does_nothing(each.rule)] for phase, several in folding.kept.items()
+            phase: [each for each in several if next(places) not in idle] for phase, several in folding.kept.items()
         }
         steps = _steps(kept, folding.problems)
         inner = {

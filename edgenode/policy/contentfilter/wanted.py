@@ -16,7 +16,7 @@ from edgenode.policy.contentfilter.directives import Operator, Rule, Target
 from edgenode.policy.contentfilter.factors import SHORT, Words
 from edgenode.policy.contentfilter.injections import INJECTIONS, of_lines
 from edgenode.policy.contentfilter.macros import encoded
-from edgenode.policy.contentfilter.operators import byte_set, lines, phrases
+from edgenode.policy.contentfilter.operators import OPERATORS, byte_set, lines, phrases
 from edgenode.policy.contentfilter.texts import FROM_NOTHING, Chain, chain_of
 from edgenode.policy.contentfilter.words import alone
 
@@ -24,12 +24,11 @@ SOME_HEADERS = "REQUEST_HEADERS:"
 """Those header fields that rules name, and of the rules those that look at no others."""
 
 GROUPS: tuple[tuple[str, ...], ...] = (
-    (
-        *("ARGS", "ARGS_NAMES", "XML", "REQUEST_COOKIES", "REQUEST_COOKIES_NAMES", "FILES", "FILES_NAMES"),
-        *("MULTIPART_FILENAME", "MULTIPART_NAME", "REQUEST_FILENAME", "PATH_INFO", "REQUEST_BASENAME"),
-    ),
+    ("ARGS", "ARGS_NAMES", "XML", "REQUEST_COOKIES", "REQUEST_COOKIES_NAMES"),
+    ("REQUEST_FILENAME", "REQUEST_BASENAME", "PATH_INFO"),
     ("REQUEST_LINE", "REQUEST_URI", "REQUEST_URI_RAW", "QUERY_STRING"),
-    ("REQUEST_BODY", "MULTIPART_PART_HEADERS", "FILES_TMP_CONTENT", "FULL_REQUEST"),
+    ("FILES", "FILES_NAMES", "MULTIPART_FILENAME", "MULTIPART_NAME", "MULTIPART_PART_HEADERS"),
+    ("REQUEST_BODY", "FILES_TMP_CONTENT", "FULL_REQUEST"),
     ("REQUEST_HEADERS", "REQUEST_HEADERS_NAMES"),
     (SOME_HEADERS,),
     ("RESPONSE_BODY",),
@@ -135,8 +134,12 @@ def _searchable(words: Words) -> Words | None:
 
 
 def _bytes_of(words: tuple[Words, ...]) -> bytes:
-    """The bytes of the first set that is of single ones."""
-    return next((b"".join(sorted(several)) for several in words if all(len(word) == 1 for word in several)), b"")
+    """Bytes of which one is in whatever has a word of each set; empty if all may be letters and digits."""
+    for several in words:
+        found = {factors.rarest(word) for word in several}
+        if b"" not in found:
+            return b"".join(sorted(found))
+    return b""
 
 
 def _in_any_case(confirm: Test) -> Test:
@@ -167,7 +170,7 @@ def _of_operator(operator: Operator) -> tuple[tuple[Words, ...], Test | None]:
             others = bytes(frozenset(range(256)) - refused)
             return (frozenset(bytes((byte,)) for byte in refused),), lambda text: text.translate(None, others)
     if operator.name == "validateurlencoding":
-        return (frozenset((b"%",)),), None
+        return (frozenset((b"%",)),), lambda text: OPERATORS["validateurlencoding"](b"")(text) is not None
     if operator.name in INJECTIONS:
         return ((frozenset((b"<", b"=")),) if operator.name == "detectxss" else ()), of_lines(operator.name)
     if operator.name == "validateutf8encoding":
@@ -236,4 +239,5 @@ def best(rule: Rule) -> Wanted | None:
             found.append(each)
         if link.set_vars:
             break  # what it sets stays set, if no more than it matches
-    return max(found, key=lambda each: factors.weight(each.words[0]) if each.words else -1, default=None)
+    # Of several the last: the first ones often say only of what the last is asked.
+    return max(reversed(found), key=lambda each: factors.weight(each.words[0]) if each.words else -1, default=None)
