@@ -113,6 +113,17 @@ def test_what_is_malformed_stays_as_it_is(text: bytes, decoded: bytes) -> None:
     assert form_decoded(text) == decoded
 
 
+_PIECES = st.sampled_from(
+    [b"%", b"%%", b"%4", b"%41", b"%3d", b"%3D", b"%25", b"%0a", b"=", b"=41", b"=\n", b"\r\n", b" ", b"_"]
+)
+
+
+@given(st.lists(_PIECES | st.binary(max_size=2), max_size=12).map(b"".join))
+def test_each_byte_is_decoded_once(text: bytes) -> None:
+    """Nothing but what is well-formed is decoded, whatever stands beside it."""
+    assert unescaped(text) == re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode()), text)
+
+
 @given(PATHS)
 def test_the_readings_of_a_path_have_no_dot_segments(path: bytes) -> None:
     """Whoever drops parameters or takes backslashes for slashes is led nowhere else than the decoded path leads."""

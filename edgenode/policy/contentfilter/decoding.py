@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from edgenode.policy.contentfilter.bestfit import BEST_FIT
 from edgenode.rules.views import base64_values
+from edgenode.rules.views.escapes import form_decoded
 
 _CASE = 0x20
 
@@ -33,26 +34,28 @@ def _wide(digits: bytes) -> bytes:
     return low
 
 
-_PERCENTED = {b"%" + digits: byte for digits, byte in _BYTE.items()}
-_URI_ESCAPE = re.compile(rb"%" + _HEX + rb"{2}")
-_URI_ESCAPE_UNI = re.compile(rb"%(?:" + _HEX + rb"{2}|[uU]" + _HEX + rb"{4})")
+_WIDE_ESCAPE = re.compile(rb"%[uU]" + _HEX + rb"{4}")
 
 
 def url_decode(value: bytes) -> bytes:
     """``+`` is a space, and percent-encoding."""
-    return _URI_ESCAPE.sub(lambda escape: _PERCENTED[escape[0]], value.replace(b"+", b" "))
+    return form_decoded(value)
 
 
 def url_decode_uni(value: bytes) -> bytes:
     """The same with ``%uHHHH`` of Microsoft's servers."""
-    return _URI_ESCAPE_UNI.sub(_character, value.replace(b"+", b" "))
+    return form_decoded(
+        _WIDE_ESCAPE.sub(_character, value) if value.find(b"%u") >= 0 or value.find(b"%U") >= 0 else value
+    )
 
 
 def _character(escape: re.Match[bytes]) -> bytes:
-    written = escape[0]
-    if len(written) == len(b"%41"):
-        return _PERCENTED[written]
-    return BEST_FIT.get(written[2:].lower()) or _wide(written[2:])
+    """The same character, percent-encoded."""
+    digits = escape[0][2:]
+    return _PERCENTED.get(digits.lower()) or b"%%%02x" % ord(_wide(digits))
+
+
+_PERCENTED = {digits: b"".join(b"%%%02x" % byte for byte in said) for digits, said in BEST_FIT.items()}
 
 
 def _octal(text: bytes) -> bytes:
