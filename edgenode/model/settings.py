@@ -64,6 +64,32 @@ class Source:
         return self.url or ("self-managed" if self.path is None else f"file:{self.path}")
 
 
+@frozen
+class Percent:
+    """A part of a hundred: ``50%``, ``0.5%``.
+
+    :ivar share: the same as a part of one.
+    """
+
+    share: float
+
+    @classmethod
+    def from_text(cls, text: str) -> Percent:
+        """Read one.
+
+        :raises InvalidValue: if it is none.
+        """
+        if not _PERCENT.fullmatch(text):
+            raise InvalidValue("expected a percentage from 0% to 100%, such as 20%")
+        return cls(float(text[:-1]) / 100)
+
+    def __str__(self) -> str:
+        return f"{self.share * 100:g}%"
+
+
+_PERCENT = re.compile(r"(?:100(?:\.0{1,4})?|[0-9]{1,2}(?:\.[0-9]{1,4})?)%", re.ASCII)
+
+
 Word = NewType("Word", str)
 """A single word without white space; a list of words is separated by spaces."""
 

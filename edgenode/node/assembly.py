@@ -15,6 +15,7 @@ from twisted.internet.threads import deferToThreadPool
 
 from edgenode.config.checks.sections import security_policies
 from edgenode.config.load import Configuration
+from edgenode.config.sticky_keys import secrets_of
 from edgenode.model.errors import ConfigurationError
 from edgenode.model.interfaces import IEventSink, Stage
 from edgenode.model.timers import Later, call_later
@@ -30,6 +31,7 @@ from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.origin.sticky import StickyCookie
 from edgenode.proxy.origin.stream import StreamOpening
 from edgenode.proxy.routing import NEVER, PathMap, Router, ServedGroup, ServedPathMap
 from edgenode.proxy.trusted_proxies import TrustedProxies
@@ -53,6 +55,7 @@ class _Identity:
     section: Origin | ServerGroup
     certificates: tuple[LoadedCertificate | None, ...]
     trust_stores: tuple[LoadedTrustStore | None, ...]
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
 
     @property
     def complete(self) -> bool:
@@ -225,6 +228,7 @@ class _Builder:
         origin, credentials = self.configuration.origins[name], self.configuration.credentials
         certificate = None if origin.certificate is None else credentials.certificates[origin.certificate]
         trust_store = None if origin.trust_store is None else credentials.trust_stores[origin.trust_store]
+        secrets = secrets_of(name, origin)
 
         def make() -> OriginPool:
             context = None
@@ -238,9 +242,10 @@ class _Builder:
                 )
             verify = verify_origin if origin.verify else None
             opening = StreamOpening if origin.stream else TLSOpening
-            return OriginPool(name, origin, context, verify, reactor, deadlines, opening)
+            sticky = StickyCookie(name, origin, secrets) if secrets else None
+            return OriginPool(name, origin, context, verify, reactor, deadlines, opening, sticky)
 
-        self.pools[name] = self._same(_Identity(name, origin, (certificate,), (trust_store,)), make)
+        self.pools[name] = self._same(_Identity(name, origin, (certificate,), (trust_store,), secrets), make)
 
     def _group(self, name: str, path_maps: tuple[ServedPathMap, ...]) -> ServedGroup:
         """A server group; it is always a new object, for that is how a reload is noticed."""

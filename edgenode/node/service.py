@@ -356,7 +356,10 @@ class EdgeService(Service):
         self.ports = ports
         self._leave(kept.values())
         for name, pool in before.pools.items():
-            if assembly.pools.get(name) is not pool:
+            successor = assembly.pools.get(name)
+            if successor is not pool:
+                if successor is not None:
+                    successor.balancer.inherit(pool.balancer)
                 pool.close()
                 self._retired.add(pool)
         self._feeds.renew()

@@ -5,9 +5,9 @@ Law: a body is sent on as fast as the slower side takes it; what waits here has 
 
 from __future__ import annotations
 
-from edgenode.model.decision import Rewrite
+from edgenode.model.decision import Decision, Rewrite
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import Headers
+from edgenode.model.exchange import Exchange, Headers
 from edgenode.proxy.expectation import Expectation
 from edgenode.proxy.headers import header_lines, max_forwards_line, request_lines, via_line
 from edgenode.proxy.judging import TOO_LARGE, JudgedRequest
@@ -75,6 +75,15 @@ class ForwardedRequest(JudgedRequest, Attempts):
     def client(self) -> object:
         """Whose burst of requests this may belong to: a connection of HTTP/1.1 has one at a time."""
         return self.session if self.head.version >= (2, 0) else None
+
+    @property
+    def judged(self) -> Exchange:
+        """What was judged of it."""
+        return self.exchange
+
+    def stick(self, cookie: bytes) -> None:
+        """Have the answer set a cookie."""
+        self.decision = self.decision | Decision(headers=((b"set-cookie", cookie),))
 
     @property
     def repeatable(self) -> bool:

@@ -39,6 +39,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         "pki/public/shop.passphrase",
         "pki/challenge.keys",
         "pki/mask.key",
+        "pki/sticky.keys",
         "pki/redis.password",
         "pki/traces.token",
         "crs-setup.conf",

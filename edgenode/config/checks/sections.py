@@ -214,7 +214,7 @@ def origins(configuration: Sections) -> Iterator[Problem]:
 
 _ONLY_WITH_HTTP = (
     "host", "protocol", "max-streams", "ping-interval", "ping-timeout", "continue-timeout", "idle-timeout", "max-idle",
-    "max-header-size",
+    "max-header-size", "sticky-cookie",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import types
 from collections.abc import Mapping
 
 from edgenode.model.errors import OriginError
-from edgenode.model.exchange import Headers
+from edgenode.model.exchange import Exchange, Headers
 from edgenode.model.presentation import Presentation
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.lending import Opening
@@ -84,6 +84,11 @@ class Attempts:
         return None
 
     @property
+    def judged(self) -> Exchange | None:
+        """The exchange that it belongs to, by which a server may be chosen; ``None`` if there is none."""
+        return None
+
+    @property
     def repeatable(self) -> bool:
         """Whether the request may be sent twice."""
         return False
@@ -93,6 +98,9 @@ class Attempts:
     def send(self, stream: OriginStream) -> None:
         """Begin the request on a stream; called for each attempt."""
         raise TypeError(f"{type(self).__name__} sends nothing")
+
+    def stick(self, cookie: bytes) -> None:
+        """The client shall come back to the server that has answered: the value of a Set-Cookie field."""
 
     def take_response(self, head: ResponseHead, body: bytes, done: bool) -> None:
         """The response that counts has come: see :meth:`edgenode.proxy.streams.ResponseReceiver.responded`."""
@@ -220,7 +228,7 @@ class Attempts:
             if self._another(server, f"http-{status}", sent=True):
                 return
         else:
-            pool.balancer.succeeded(server)
+            pool.balancer.answered(server, status, self)
         self.responded_to = True
         self.take_response(head, body, done)
 

@@ -30,6 +30,7 @@ class Balanced:
     :ivar open: how many connections to it there are, or are being opened.
     :ivar idle: those that carry nothing, in the order in which they were released.
     :ivar shared: those that carry several requests at a time.
+    :ivar tally: its answers of late, where they are counted.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Balanced:
         "regular",
         "server",
         "shared",
+        "tally",
         "text",
         "weight",
     )
@@ -60,6 +62,7 @@ class Balanced:
         self.open = 0
         self.idle: list[Any] = []
         self.shared: set[Any] = set()
+        self.tally: Any = None
 
     def take(self, server: Server) -> None:
         """Be this server, which is the same with other parameters."""
@@ -114,6 +117,19 @@ class Balanced:
         return self.text.rpartition(":")[0] if server.port == (443 if server.tls else 80) else self.text
 
 
+def round_robin(candidates: Sequence[Balanced]) -> Balanced:
+    """One of some servers: by smooth weighted round robin."""
+    best, total = candidates[0], 0.0
+    for each in candidates:
+        weight = each.weight
+        each.current += weight
+        total += weight
+        if each.current > best.current:
+            best = each
+    best.current -= total
+    return best
+
+
 class Balancer:
     """The servers of one origin.
 
@@ -121,7 +137,10 @@ class Balancer:
     :param max_fails: failures after which a server is passed over; 0 never.
     :param fail_timeout: seconds.
     :ivar servers: them.
+    :cvar bound: whether it counts for whom a server is chosen, so that none is as good as another.
     """
+
+    bound = False
 
     def __init__(self, servers: Sequence[Server], max_fails: int, fail_timeout: float) -> None:
         self.servers = tuple(map(Balanced, servers))
@@ -146,8 +165,17 @@ class Balancer:
         self.servers = tuple(kept)
         return tuple(known.values())
 
-    def choose(self, now: float, tried: Container[Balanced] = ()) -> Balanced | None:
-        """The next server, ``None`` if there is none that has not been tried."""
+    def inherit(self, before: Balancer) -> None:
+        """Take over from the balancer of the same origin before a reload which servers are being drained."""
+        draining = {str(each.server) for each in before.servers if each.draining}
+        for each in self.servers:
+            each.draining = str(each.server) in draining
+
+    def choose(self, now: float, tried: Container[Balanced] = (), asker: Any = None) -> Balanced | None:
+        """The next server, ``None`` if there is none that has not been tried.
+
+        :param asker: for whom: see :class:`edgenode.proxy.origin.queue.Borrower`.
+        """
         servers = self.servers
         if len(servers) == 1:
             only = servers[0]
@@ -158,28 +186,24 @@ class Balancer:
         candidates = candidates or self._others(now, tried)
         if not candidates:
             return None
-        best = self._pick(candidates)
-        if best.out_until:
-            best.on_trial = True
-            best.out_until = now + self._fail_timeout
-        return best
+        best = self._pick(candidates, asker)
+        return self._chosen(best, now) if best.out_until else best
+
+    def _chosen(self, server: Balanced, now: float) -> Balanced:
+        """A server was chosen: if it was passed over, it is on trial."""
+        if server.out_until:
+            server.on_trial = True
+            server.out_until = now + self._fail_timeout
+        return server
 
     def _others(self, now: float, tried: Container[Balanced]) -> list[Balanced]:
         """Who may be asked if no regular server can be: a backup, or else whoever is left."""
         left = [each for each in self.servers if not each.draining and each not in tried]
         return [each for each in left if each.healthy and each.out_until <= now] or left
 
-    def _pick(self, candidates: Sequence[Balanced]) -> Balanced:
+    def _pick(self, candidates: Sequence[Balanced], asker: Any) -> Balanced:
         """One of some servers: by smooth weighted round robin."""
-        best, total = candidates[0], 0.0
-        for each in candidates:
-            weight = each.weight
-            each.current += weight
-            total += weight
-            if each.current > best.current:
-                best = each
-        best.current -= total
-        return best
+        return round_robin(candidates)
 
     def failed(self, server: Balanced, now: float) -> None:
         """An attempt on this server failed."""
@@ -193,8 +217,16 @@ class Balancer:
             server.fails = 0
             server.on_trial = False
 
-    def succeeded(self, server: Balanced) -> None:
-        """An attempt succeeded. It takes back no failure, unless the server was on trial."""
+    def answered(self, server: Balanced, status: int, asker: Any) -> None:
+        """An attempt succeeded. It takes back no failure, unless the server was on trial.
+
+        :param status: of the answer.
+        :param asker: who was answered: see :class:`edgenode.proxy.origin.attempts.Attempts`.
+        """
         if server.on_trial:
             server.on_trial = False
             server.fails, server.out_until = 0, 0.0
+
+    def succeeded(self, server: Balanced) -> None:
+        """The same where no HTTP is spoken."""
+        self.answered(server, 200, None)

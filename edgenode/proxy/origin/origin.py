@@ -8,13 +8,16 @@ from typing import Annotated, ClassVar
 
 from attrs import frozen
 
-from edgenode.model.settings import Between, Choice, Reference, Seconds, Size, Word, setting
+from edgenode.model.settings import Between, Choice, File, Percent, Reference, Seconds, Size, Word, setting
+from edgenode.policy.keys import Part
 from edgenode.proxy.origin.server import Server
 
 OFFERED: Mapping[str, tuple[bytes, ...]] = types.MappingProxyType(
     {"http/1.1": (b"http/1.1",), "h2": (b"h2",), "auto": (b"h2", b"http/1.1")}
 )
 """What is offered to a server in TLS (ALPN), the best first, for each value of ``protocol``."""
+
+METHODS = ("round-robin", "least-requests", "random-two", "hash")
 
 NEXT_UPSTREAM = (
     "error",
@@ -120,6 +123,57 @@ class Origin:
     )
     next_upstream_tries: Annotated[int, Between(1, 100)] = setting(
         "The maximum number of servers tried for one request, including the first.", 3
+    )
+    balance: Annotated[str, Choice(METHODS)] = setting(
+        "Which server is asked: ``round-robin``, each in turn; ``least-requests``, the one with the fewest requests "
+        "under way; ``random-two``, the less busy of two drawn at random, which is better where several nodes have the "
+        "same servers; ``hash``, the same for the same ``hash-key``. All of them go by weight.",
+        "round-robin",
+    )
+    hash_key: tuple[Part, ...] = setting(
+        "What requests are kept together by with ``balance = hash``: words such as ``ip``, ``header.NAME``, "
+        "``cookie.NAME`` or ``certificate.fingerprint``, and names of fields, divided by commas. When servers come or "
+        "go only the requests of these move. A request in which a part is missing is sent to the next in turn.",
+        (),
+    )
+    sticky_cookie: Word | None = setting(
+        "The name of a cookie by which a client comes back to the server that has answered it, as long as that can be "
+        "asked; the node sets it, signed, with ``Secure`` and ``HttpOnly``. Without the key there is none.",
+        None,
+    )
+    sticky_keys: tuple[File, ...] = setting(
+        "Files of secrets by which the cookie is signed, one a line of at least 32 bytes: the first of all signs, and "
+        "what any of them has signed is accepted; they are read when the configuration is. Nodes that share them "
+        "accept each other's. Without the key the node makes one up when it starts. The permissions should be those of "
+        "a private key.",
+        (),
+    )
+    sticky_lifetime: Seconds = setting("How long a browser keeps the cookie; 0: until it is closed.", Seconds(0.0))
+    sticky_same_site: Annotated[str, Choice(("lax", "strict", "none"))] = setting(
+        "The cookie's ``SameSite``: whether a browser sends it with requests that come from other sites.", "lax"
+    )
+    slow_start: Seconds = setting(
+        "How long a server that has come up, that is drained no more, or that is new, gets a share that grows from a "
+        "tenth of its own. 0: it gets all of it at once.",
+        Seconds(0.0),
+    )
+    eject_errors: Percent | None = setting(
+        "The percentage of a server's requests within ``eject-interval`` that fail or are answered 5xx, from which on "
+        "it is not used for a while. Without the key none is for that; ``max-fails`` holds besides.",
+        None,
+    )
+    eject_requests: Annotated[int, Between(1, 1_000_000)] = setting(
+        "How many requests a server must have had within the interval.", 20
+    )
+    eject_interval: Seconds = setting("The time in which they are counted.", Seconds(10.0))
+    eject_time: Seconds = setting(
+        "How long the server is then not used: the first time; the second time in a row twice as long, and so on, ten "
+        "times as long at most.",
+        Seconds(30.0),
+    )
+    eject_share: Percent = setting(
+        "The percentage of the servers that may be out before no further one is ejected; one always may be.",
+        Percent(0.5),
     )
     max_header_size: Size = setting(
         "The largest response head; a larger one is an error of the origin.", Size(64 * 1024)

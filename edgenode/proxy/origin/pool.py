@@ -17,7 +17,8 @@ from OpenSSL import SSL
 
 from edgenode.model.errors import OriginError
 from edgenode.net.deadlines import Deadlines
-from edgenode.proxy.origin.balancing import Balanced, Balancer
+from edgenode.proxy.origin.balancers import balancer_of
+from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.bursts import Bursts
 from edgenode.proxy.origin.gathering import Gatherings
 from edgenode.proxy.origin.lending import Opening, PooledConnection, ServerOpening, SharedConnection
@@ -25,6 +26,7 @@ from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.queue import Borrower, Queue
 from edgenode.proxy.origin.resolver import Resolver
 from edgenode.proxy.origin.server import Server
+from edgenode.proxy.origin.sticky import StickyCookie
 
 Verify = Callable[[SSL.Connection, str], None]
 """Checks an origin's certificate against a name; raises :class:`OriginError`."""
@@ -42,6 +44,7 @@ class OriginPool:
     :param context: the TLS context with our certificate and our trust; ``None`` if its servers speak no TLS.
     :param verify: checks the name in a server's certificate after the handshake; ``None`` if that is switched off.
     :param open: opens connections: :class:`edgenode.proxy.origin.opening.TLSOpening`.
+    :param sticky: the cookie by which clients come back to a server; ``None`` if there is none.
     :ivar balancer: its servers.
     :ivar resolver: their addresses.
     """
@@ -55,10 +58,11 @@ class OriginPool:
         reactor: Any,
         deadlines: Deadlines,
         open: Open,
+        sticky: StickyCookie | None = None,
     ) -> None:
         self.name = name
         self.origin = origin
-        self.balancer = Balancer(origin.servers, origin.max_fails, origin.fail_timeout)
+        self.balancer = balancer_of(origin, deadlines.clock, sticky)
         self.resolver = Resolver(reactor, deadlines.clock)
         self.reactor = reactor
         self.deadlines = deadlines
@@ -121,7 +125,7 @@ class OriginPool:
             return self._queue.join(borrower, tried, fresh)
         now = self.deadlines.clock()
         server = self._released(now, tried) if turn and not fresh else None
-        server = server or self.balancer.choose(now, tried)
+        server = server or self.balancer.choose(now, tried, borrower)
         if server is None:
             borrower.not_lent(None, OriginError(502, "unavailable", "no server is left to try"))
             return None
@@ -188,6 +192,8 @@ class OriginPool:
 
     def _released(self, now: float, tried: Container[Balanced]) -> Balanced | None:
         """A server that has a connection to spare, and may be asked: under load none is closed for a server's share."""
+        if self.balancer.bound:
+            return None
         for server in self.balancer.servers:
             has_room = server.idle or server in self._shared
             if has_room and server.regular and server.out_until <= now and server not in tried:
