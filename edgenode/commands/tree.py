@@ -23,6 +23,7 @@ COMMANDS = {
     "explain": ("explain", "tell what would become of a request, and why"),
     "feeds": ("feeds", "ask the sources of lists and datafeeds now, or list them"),
     "import": ("import_", "make sections of the rules of another product"),
+    "origins": ("origins", "tell how the servers of a running node's origins are, and drain one"),
     "pki": ("pki", "make certificates for development and tests"),
     "quarantine": ("quarantine", "list, hold and release what a running node refuses for a time"),
     "reference": ("reference", "print the reference of the configuration, or of one key"),

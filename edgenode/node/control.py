@@ -1,4 +1,5 @@
-"""A running node is asked to read its configuration again, what it is, what its lists hold, or about its quarantine.
+"""A running node is asked to read its configuration again, what it is, what its lists hold, or about its quarantine
+and its origins.
 
 ``edgenode reload`` talks to the node over a Unix socket without a file, in Linux's abstract namespace, named
 after the node's process. Law: the kernel says who is at the other end. A node obeys nobody but root and its own user.
@@ -32,7 +33,8 @@ REQUEST = b"reload\n"
 FEEDS = b"feeds\n"
 STATUS = b"status\n"
 QUARANTINE = b"quarantine "
-"""What an order begins with."""
+ORIGINS = b"origins "
+"""What an order begins with, as does the one above: whose it is."""
 LONGEST_ORDER = 16 * 1024
 """Bytes of an order, its end included."""
 _DONE, _FAILED = b"done\n", b"failed\n"
@@ -88,6 +90,7 @@ def listen(
     feeds: Answer | None = None,
     quarantine: Obey | None = None,
     status: Answer | None = None,
+    origins: Obey | None = None,
 ) -> IListeningPort | None:
     """Wait to be asked.
 
@@ -95,11 +98,14 @@ def listen(
     :param feeds: says what lists and datafeeds hold.
     :param quarantine: does what an order says.
     :param status: says what the node is, as JSON.
+    :param origins: does what an order of its own says.
     :returns: the port; ``None``, and a line in the log, if somebody else has taken the name.
     """
     given = {REQUEST: reload, FEEDS: feeds, STATUS: status}
     answers = {request: answer for request, answer in given.items() if answer is not None}
-    callers = _Callers.forProtocol(_Caller, reactor, answers, peer_of, quarantine)
+    obeying = {QUARANTINE: quarantine, ORIGINS: origins}
+    orders = {word: obey for word, obey in obeying.items() if obey is not None}
+    callers = _Callers.forProtocol(_Caller, reactor, answers, peer_of, orders)
     try:
         port: IListeningPort = reactor.listenUNIX(_name(os.getpid()), callers)
     except CannotListenError as error:
@@ -117,9 +123,9 @@ class _Callers(Factory):
     noisy = False
 
     def __init__(
-        self, reactor: Any, answers: Mapping[bytes, Answer], peer_of: PeerOf, obey: Obey | None = None
+        self, reactor: Any, answers: Mapping[bytes, Answer], peer_of: PeerOf, orders: Mapping[bytes, Obey]
     ) -> None:
-        self.reactor, self.answers, self.peer_of, self.obey = reactor, answers, peer_of, obey
+        self.reactor, self.answers, self.peer_of, self.orders = reactor, answers, peer_of, orders
         self.connected = 0
 
 
@@ -163,9 +169,10 @@ class _Caller(Protocol, TimeoutMixin):
     def _wanted(self) -> Answer | None:
         """What answers the request, if it is there."""
         line, end, _ = self._received.partition(b"\n")
-        arguments = _arguments(line) if end and self.factory.obey is not None else None
-        if arguments is not None:
-            return partial(self.factory.obey, arguments, self._uid)
+        for word, obey in self.factory.orders.items() if end else ():
+            arguments = _arguments(line, word)
+            if arguments is not None:
+                return partial(obey, arguments, self._uid)
         answer: Answer | None = self.factory.answers.get(self._received)
         return answer
 
@@ -173,9 +180,9 @@ class _Caller(Protocol, TimeoutMixin):
         received = self._received
         if any(request.startswith(received) for request in self.factory.answers):
             return True
-        if self.factory.obey is None or b"\n" in received or len(received) >= LONGEST_ORDER:
+        if b"\n" in received or len(received) >= LONGEST_ORDER:
             return False
-        return received.startswith(QUARANTINE) or QUARANTINE.startswith(received)
+        return any(received.startswith(word) or word.startswith(received) for word in self.factory.orders)
 
     def _fail(self, failure: Failure) -> None:
         _log.failure("the command {what} failed", what=self._asked, failure=failure)
@@ -199,12 +206,12 @@ class _Caller(Protocol, TimeoutMixin):
         self.factory.connected -= self._counted
 
 
-def _arguments(line: bytes) -> dict[str, str] | None:
-    """The arguments of an order; ``None`` if it is none."""
-    if not line.startswith(QUARANTINE) or len(line) >= LONGEST_ORDER:
+def _arguments(line: bytes, word: bytes) -> dict[str, str] | None:
+    """The arguments of an order that begins with a word; ``None`` if it is none."""
+    if not line.startswith(word) or len(line) >= LONGEST_ORDER:
         return None
     try:
-        found = json.loads(line.removeprefix(QUARANTINE).decode("ascii"))
+        found = json.loads(line.removeprefix(word).decode("ascii"))
     except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
@@ -215,12 +222,13 @@ def _arguments(line: bytes) -> dict[str, str] | None:
 # -- the command -------------------------------------------------------------------------------------------------------
 
 
-def order(arguments: Mapping[str, str]) -> bytes:
-    """A request about the quarantine.
+def order(arguments: Mapping[str, str], word: bytes = QUARANTINE) -> bytes:
+    """A request about the quarantine, or about what another word says.
 
+    :param word: :data:`QUARANTINE` or :data:`ORIGINS`.
     :raises ValueError: if it is longer than a node reads.
     """
-    line = QUARANTINE + json.dumps({**arguments}).encode("ascii") + b"\n"
+    line = word + json.dumps({**arguments}).encode("ascii") + b"\n"
     if len(line) > LONGEST_ORDER:
         raise ValueError("that is more than a node is told at once")
     return line

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError, Problem
 from edgenode.model.version import version
-from edgenode.node import control, quarantine_orders, systemd
+from edgenode.node import control, origin_orders, quarantine_orders, systemd
 from edgenode.node.feed_listing import listing
 from edgenode.node.privileges import HOW
 from edgenode.node.quiet_port import QuietReactor
@@ -130,6 +130,7 @@ class Node(MultiService):
                 feeds=self._feeds,
                 quarantine=self._quarantine,
                 status=self._status,
+                origins=self._origins,
             )
 
     def install_signal_handlers(self) -> None:
@@ -183,6 +184,10 @@ class Node(MultiService):
         done = named.addCallback(lambda who: quarantine_orders.obey(order, who, self._edge.configuration, time.time()))
         # Who is answered may rely on it: a kill undoes nothing.
         return done.addCallback(lambda report: quarantine.saved().addCallback(partial(_kept, report)))
+
+    def _origins(self, order: Mapping[str, str], uid: int) -> Deferred[control.Report]:
+        """Do what somebody orders."""
+        return succeed(origin_orders.obey(order, self._edge.pools))
 
     def _read_again(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -75,7 +75,7 @@ def in_shell(*line: str, folder: pathlib.Path) -> list[str]:
 def test_every_command_says_what_it_takes() -> None:
     """No argument is without help, none but those that are hidden on purpose; and each command says what it does."""
     whole = list(parsers(tree()))
-    assert len(whole) == 1 + len(COMMANDS) + 13
+    assert len(whole) == 1 + len(COMMANDS) + 16
     for parser in whole:
         for action in parser._actions:
             assert action.help or action.metavar == "COMMAND", (parser.prog, action)

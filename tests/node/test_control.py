@@ -23,6 +23,7 @@ from edgenode.node.control import (
     LONGEST_ORDER,
     MOST_CALLERS,
     PATIENCE,
+    QUARANTINE,
     REQUEST,
     Report,
     ask,
@@ -299,7 +300,7 @@ def test_an_order_that_fails_unforeseen_is_a_failure(
     def fail(given: Mapping[str, str], uid: int) -> Deferred[Report]:
         raise ValueError("secret")
 
-    obedient.reactor.factory.obey = fail
+    obedient.reactor.factory.orders = {QUARANTINE: fail}
     transport = obedient.call()
     transport.protocol.dataReceived(ORDER)
     assert transport.value() == b"failed\nthe quarantine failed; the node's log says why"

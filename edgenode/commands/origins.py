@@ -1,0 +1,62 @@
+"""``edgenode origins``: how the servers of a running node's origins are; drains one, and takes that back."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from edgenode.commands import running
+from edgenode.commands.terminal import table
+from edgenode.node.control import ORIGINS, order
+
+_COLUMNS = ("address", "state", "weight", "active", "open", "idle")
+
+
+def declare(parser: argparse.ArgumentParser) -> None:
+    """Give a parser this command's arguments."""
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    listed = commands.add_parser("list", help="list the servers of each origin, and how they are")
+    listed.add_argument("origin", metavar="ORIGIN", nargs="?", default="", help="of this origin alone")
+    listed.add_argument("--json", action="store_true", help="as JSON, one origin a line")
+    drained = commands.add_parser("drain", help="send a server no new requests; those under way end")
+    undrained = commands.add_parser("undrain", help="give a server its share again")
+    for each in (drained, undrained):
+        each.add_argument("origin", metavar="ORIGIN", help="the origin's name")
+        each.add_argument("server", metavar="SERVER", help="the server, as the list shows it: 10.0.0.11:8443")
+    for each in (listed, drained, undrained):
+        running.declare(each)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Have a node do it.
+
+    :return: 0; 1 if nothing has changed, or no node can be asked.
+    """
+    arguments = {"do": options.command, "origin": options.origin, "server": getattr(options, "server", "")}
+    report = running.asked(options, "origins", order(arguments, ORIGINS))
+    if report is None:
+        return 1
+    if not report.done:
+        print(f"edgenode origins: {report.text}", file=sys.stderr)
+        return 1
+    if options.command != "list":
+        print(report.text)
+        return 0
+    for origin in json.loads(report.text):
+        print(json.dumps(origin)) if options.json else _show(origin)
+    return 0
+
+
+def _show(origin: Mapping[str, Any]) -> None:
+    queued = f", {origin['queued']} requests wait" if origin["queued"] else ""
+    print(f"{origin['name']}: {origin['balance']}{queued}")
+    rows = [[*_COLUMNS], *([_cell(each, name) for name in _COLUMNS] for each in origin["servers"])]
+    print("\n".join(f"  {line}" for line in table(rows)))
+
+
+def _cell(server: Mapping[str, Any], name: str) -> str:
+    text = f"{server[name]:g}" if name == "weight" else str(server[name])
+    return f"{text} (backup)" if name == "state" and server["backup"] else text
