@@ -9,41 +9,18 @@ been handed on, except for the exchange of whoever owns it.
 from __future__ import annotations
 
 import datetime
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol, Self
+from typing import Protocol
 
 from attrs import Factory, define, field, frozen
 
+from edgenode.model.addresses import Address as Address
+from edgenode.model.proxy_protocol import ProxyHeader
 from edgenode.model.tokens import TokenVerdict
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Header fields in the order received, as (name in lower case, value) pairs; repeated names stay repeated."""
-
-
-@frozen
-class Address:
-    """An IP address and a port.
-
-    :ivar host: the address in text: dotted IPv4, or RFC 5952 IPv6. IPv4-mapped IPv6 is written as IPv4.
-    :ivar port: the TCP port.
-    """
-
-    host: str
-    port: int
-
-    @classmethod
-    def of(cls, host: str, port: int) -> Self:
-        """The address of a socket, whose host may have a zone or be an IPv4-mapped one.
-
-        :raises ValueError: if the host is no IP address.
-        """
-        ip = ipaddress.ip_address(host.partition("%")[0])
-        return cls(str(getattr(ip, "ipv4_mapped", None) or ip), port)
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 UNKNOWN_CLIENT = "unknown"
@@ -177,6 +154,8 @@ class Connection:
     :ivar fingerprint: JA4 of the ClientHello; empty without TLS.
     :ivar client: the client's identity, ``None`` if it presented no certificate.
     :ivar expired: since when our own certificate had expired at the handshake, UTC; ``None`` if it had not.
+    :ivar proxied: what a balancer has said of it in a PROXY header; ``None`` without one. ``peer`` and ``local`` are
+        the header's then, if it says them.
     """
 
     peer: Address
@@ -188,6 +167,7 @@ class Connection:
     fingerprint: str = ""
     client: ClientIdentity | None = None
     expired: datetime.datetime | None = None
+    proxied: ProxyHeader | None = None
 
     @property
     def verification(self) -> Verification:

@@ -20,7 +20,18 @@ from edgenode.model.extensions import Table
 from edgenode.rules.extension_values import checked, looks_at_body
 from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array, map_of
 from edgenode.rules.networks import address
-from edgenode.rules.views import arguments, bodies, certificates, cookies, geo, grpc, headers, tokens, uris
+from edgenode.rules.views import (
+    arguments,
+    bodies,
+    certificates,
+    cookies,
+    geo,
+    grpc,
+    headers,
+    proxy_protocol,
+    tokens,
+    uris,
+)
 from edgenode.rules.views.certificates import of_client, verdict
 from edgenode.rules.views.media_type import media_type
 from edgenode.rules.views.pairs import names_of, values_of
@@ -308,6 +319,7 @@ _TABLE = (
         ("peer_port", INT, lambda e: e.connection.peer.port,
          "The port from which the client or a proxy has connected.", 1),
     ),
+    *_group("edge.proxy_protocol.", "", *proxy_protocol.ROWS),
     *_requests(
         "edge.", "",
         ("authority", BYTES, attrgetter("authority"),

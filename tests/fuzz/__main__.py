@@ -11,6 +11,7 @@ import tempfile
 
 TARGETS = (
     "client_hello",
+    "proxy_header",
     "request_head",
     "request_body",
     "rule_fields",

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Address, ClientIdentity, Connection, Exchange
+from edgenode.model.proxy_protocol import ProxyHeader
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.handshaking import SteppedConnection
 from edgenode.net.transport import Transport
@@ -29,6 +30,8 @@ from edgenode.proxy.listener.handshake_failures import failure_of, refused_clien
 from edgenode.proxy.listener.limits import Admitted, ClientLimits
 from edgenode.proxy.listener.peeking import LINGER, LINGER_BYTES, FirstBytes
 from edgenode.proxy.listener.roles import Listening, Speaker, Stage
+from edgenode.proxy.proxyprotocol.peeking import HeaderBytes, begins_with_header
+from edgenode.proxy.proxyprotocol.reading import MalformedProxyHeader
 from edgenode.proxy.routing import ServedGroup
 from edgenode.proxy.streams import ClientStream, RequestHead
 from edgenode.tls.clienthello import ClientHello, MalformedClientHello, NotTLS
@@ -62,8 +65,8 @@ class ClientConnection:
     """
 
     __slots__ = (
-        "_descriptor", "_first", "_group", "_hello", "_local", "_port", "_reading", "_record", "_socket", "_speaker",
-        "_taken_in", "admitted", "deadline", "peer", "session", "stage", "transport",
+        "_descriptor", "_first", "_group", "_hello", "_local", "_port", "_proxied", "_reading", "_record", "_socket",
+        "_speaker", "_taken_in", "admitted", "deadline", "peer", "session", "stage", "transport",
     )  # fmt: skip
 
     transport: Transport
@@ -75,7 +78,8 @@ class ClientConnection:
         self._descriptor = sock.fileno()
         self.peer = peer
         self._local = local
-        self._first = FirstBytes(sock)
+        self._first: FirstBytes | HeaderBytes = FirstBytes(sock)
+        self._proxied: ProxyHeader | None = None
         self._taken_in = 0
         self._reading = False
         self._hello: ClientHello | None = None
@@ -128,8 +132,13 @@ class ClientConnection:
         self._leave()
 
     def begin(self) -> None:
-        """Look for the ClientHello, now and whenever more of it is there."""
-        self._greet()
+        """Look for the first bytes, now and whenever more of them are there: the PROXY header, then the ClientHello."""
+        proxies = self._port.proxies
+        if proxies is not None and proxies.contains(self.peer.host):
+            self._first = HeaderBytes(self._socket)
+            self._peek()
+        else:
+            self._greet()
         if self.stage is Stage.CLIENT_HELLO:
             self._port.deadlines.watch(self)
 
@@ -146,9 +155,10 @@ class ClientConnection:
             self._take_in()
 
     def expired(self, now: float) -> None:
-        """The ClientHello, or the handshake, took too long."""
+        """The PROXY header, the ClientHello, or the handshake took too long."""
         if self.stage is Stage.CLIENT_HELLO:
-            self._turn_away(ClientError(408, "the ClientHello took too long") if self._first.begun else None)
+            first = self._first
+            self._turn_away(ClientError(408, f"the {first.what} took too long") if first.begun else None)
         elif self.stage is Stage.TURNED_AWAY:
             self._leave()
         elif self.stage is Stage.HANDSHAKE:
@@ -160,23 +170,43 @@ class ClientConnection:
 
     def _peek(self) -> None:
         try:
-            hello = self._first.look()
+            found = self._first.look()
         except EOFError:
-            begun = self._first.begun
-            self._turn_away(ClientError(400, "closed within the ClientHello") if begun else None)
+            first = self._first
+            self._turn_away(ClientError(400, f"closed within the {first.what}") if first.begun else None)
         except OSError:
             self._leave()
+        except MalformedProxyHeader as error:
+            self._turn_away(ClientError(400, f"PROXY header: {error}"))
         except NotTLS:
+            if begins_with_header(self._socket):
+                self._turn_away(ClientError(400, "a PROXY header from an address that proxy-protocol does not name"))
+                return
             # It is told so in the one language that it probably speaks.
             self._turn_away(ClientError(497, "a plain request on a TLS port"), _PLAIN, 400)
         except MalformedClientHello as error:
             self._turn_away(ClientError(400, f"malformed ClientHello: {error}"), _alert(error.alert))
         else:
-            if hello is None:
+            if found is None:
                 self._wait()
+            elif isinstance(found, ProxyHeader):
+                self._take_header(found)
             else:
-                self._hello = hello
-                self._choose_group(hello)
+                self._hello = found
+                self._choose_group(found)
+
+    def _take_header(self, header: ProxyHeader) -> None:
+        """A balancer has said whose connection it is: from here on it is that client's."""
+        self._proxied = header._replace(sender=self.peer)
+        if header.source is not None and header.destination is not None:
+            self.peer, self._local = header.source, header.destination
+            admitted = self._port.readmitted(self)
+            if admitted is None:
+                self._leave()
+                return
+            self.admitted = admitted
+        self._first = FirstBytes(self._socket)
+        self._greet()
 
     def _wait(self) -> None:
         if not self._reading:
@@ -286,6 +316,7 @@ class ClientConnection:
             hello.fingerprint,
             client,
             group.expired,
+            self._proxied,
         )
         port = self._port
         port.handshakes.done(port.context.listener, group.name, client)
@@ -363,9 +394,10 @@ class ClientConnection:
                 fingerprint=hello.fingerprint,
                 client=client,
                 expired=None if group is None else group.expired,
+                proxied=self._proxied,
             )
         else:
-            facts = Connection(self.peer, self._local)
+            facts = Connection(self.peer, self._local, proxied=self._proxied)
         name = "" if group is None else group.name
         context = self._port.context
         exchange = Exchange(facts, client=self.peer.host, server_group=name)

@@ -229,6 +229,12 @@ class Load:
             return Admitted(self.connections, client)
         return None if self.excess.take(client) else Admitted(self.excess, client, exceeded)
 
+    def uncounted(self) -> Admitted:
+        """What counts nowhere: for a connection that is counted out already, and not yet closed."""
+        nowhere = Quota("connections")
+        nowhere.take("")
+        return Admitted(nowhere, "")
+
     def client(self, address: str) -> str:
         """Under which name a client is counted: the network that its address is in."""
         return _network(address, *self._prefixes)

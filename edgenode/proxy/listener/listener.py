@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 from attrs import frozen
 
 from edgenode.model.errors import InvalidValue
-from edgenode.model.settings import Between, Choice, Reference, Seconds, Size, setting
+from edgenode.model.settings import Between, Choice, Network, Reference, Seconds, Size, setting
 
 
 @frozen
@@ -153,6 +153,13 @@ class Listener:
         "ends with the alert ``no_application_protocol``. After a reload an open connection that speaks another ends "
         "as it would when the node stops.",
         ("h2", "http/1.1"),
+    )
+    proxy_protocol: tuple[Network, ...] = setting(
+        "The networks of the balancers in front of the node whose connections begin with a header of the PROXY "
+        "protocol, version 1 or 2, which says whose they are. From them it is required, within ``handshake-timeout``; "
+        "from others it is refused. The client's address is the header's from there on, also for limits and for "
+        "``trusted-proxies``.",
+        (),
     )
     server_groups: tuple[Annotated[str, Reference("server-group")], ...] = setting("The server groups served here.")
     default_server_group: Annotated[str, Reference("server-group")] | None = setting(

@@ -7,6 +7,7 @@ and makes room for them: a ClientHello may be larger than a socket's buffer at f
 from __future__ import annotations
 
 import socket
+from typing import ClassVar
 
 from edgenode.tls.clienthello import MOST_BYTES, ClientHello, ClientHelloReader
 
@@ -30,6 +31,8 @@ class FirstBytes:
     """
 
     __slots__ = ("_needed", "_reader", "_seen", "_socket")
+
+    what: ClassVar[str] = "ClientHello"
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock

@@ -21,6 +21,8 @@ class PlainConnection(ClientConnection):
 
     def _greet(self) -> None:
         """Nothing has to be looked at."""
+        self._stop_peeking()
+        self._port.deadlines.forget(self)
         self.stage = Stage.HANDSHAKE
         self.transport = Transport(self._port.reactor, self._socket, Plain(self._socket), self)
         self.transport.start()
@@ -28,5 +30,5 @@ class PlainConnection(ClientConnection):
     def handshaken(self) -> None:
         """There was nothing to agree on: HTTP/1.1 is spoken."""
         context = self._port.context
-        connection = Connection(self.peer, self._local)
+        connection = Connection(self.peer, self._local, proxied=self._proxied)
         self._speak(ClientSession(connection, context.router.entry, context))

@@ -38,6 +38,7 @@ from edgenode.proxy.listener.roles import Speaker
 from edgenode.proxy.listener.speakers import speak as speak_http
 from edgenode.proxy.streams import ClientStream, RequestHead
 from edgenode.proxy.traced_exchange import TracedExchange
+from edgenode.proxy.trusted_proxies import TrustedProxies
 
 _ACCEPTS = 16
 """How many connections are accepted before the reactor gets its turn."""
@@ -89,6 +90,7 @@ class Port:
         self.listener = listener
         self.context = context
         self._connect: type[ClientConnection] = PlainConnection if listener.tls == "no" else ClientConnection
+        self.proxies = TrustedProxies(listener.proxy_protocol) if listener.proxy_protocol else None
         tracing, redirect = context.tracing, listener.redirect_to_https
         self.exchange: Callable[[ClientSession, Load, ClientStream, RequestHead], ProxyExchange] = (
             ProxyExchange if tracing is None else partial(TracedExchange, tracing)
@@ -245,6 +247,15 @@ class Port:
         DESCRIPTORS.clients += 1
         self.connections.add(connection)
         connection.begin()
+
+    def readmitted(self, connection: ClientConnection) -> Admitted | None:
+        """As what a connection counts of which it is known now whose it is; ``None`` if it is one too many."""
+        connection.admitted.leave()
+        admitted = self.load.admit(connection.peer.host)
+        if admitted is None:
+            self.handshakes.turn_away(self.context.listener)
+            connection.admitted = self.load.uncounted()
+        return admitted
 
     def departed(self, connection: ClientConnection) -> None:
         """A connection is over."""

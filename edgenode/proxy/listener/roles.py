@@ -14,6 +14,7 @@ from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.handshake_counts import HandshakeCounts
 from edgenode.proxy.listener.limits import Admitted, ClientLimits, Load
 from edgenode.proxy.streams import ClientStream, RequestHead
+from edgenode.proxy.trusted_proxies import TrustedProxies
 
 
 class Speaker(Receiver, Protocol):
@@ -37,6 +38,7 @@ class Speaker(Receiver, Protocol):
 class Listening(Protocol):
     """What a client connection needs of the port that has accepted it.
 
+    :ivar proxies: those whose connections begin with a PROXY header; ``None`` for nobody's.
     :ivar speak: makes the speaker of a connection whose handshake is done.
     :ivar handshakes: where handshakes are counted.
     :ivar exchange: makes the exchange of a request.
@@ -45,6 +47,7 @@ class Listening(Protocol):
     reactor: Any
     deadlines: Deadlines
     load: Load
+    proxies: TrustedProxies | None
     context: ListenerContext
     handshakes: HandshakeCounts
     speak: Callable[[Any], Speaker]
@@ -52,6 +55,10 @@ class Listening(Protocol):
 
     def limits(self, admitted: Admitted) -> ClientLimits:
         """What a connection is held to."""
+        ...
+
+    def readmitted(self, connection: Any) -> Admitted | None:
+        """As what a connection counts of which it is known now whose it is; ``None`` if it is one too many."""
         ...
 
     def departed(self, connection: Any) -> None:
