@@ -208,6 +208,11 @@ def origins(configuration: Sections) -> Iterator[Problem]:
                     yield Problem(header, key, f"has no meaning over {schemes[0]}; the servers would have to be {tls}")
         if True in protocols and not origin.verify:
             yield Problem(header, "verify", "neither certificate nor name of this origin is verified", warning=True)
+        if origin.proxy_protocol != "off" and origin.protocol != "http/1.1":
+            sentence = "a connection that begins with a PROXY header is one client's, and HTTP/2 would share it"
+            yield Problem(header, "proxy-protocol", f"{sentence}: protocol = http/1.1")
+        if origin.proxy_protocol != "off" and any(server.starttls for server in origin.servers):
+            yield Problem(header, "proxy-protocol", "no mail server takes a PROXY header behind starttls://")
         if "off" in origin.next_upstream and len(origin.next_upstream) > 1:
             yield Problem(header, "next-upstream", '"off" stands alone')
 

@@ -36,6 +36,7 @@ from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.queue import Borrower
 from edgenode.proxy.origin.refusals import refusal
 from edgenode.proxy.origin.resolver import is_address
+from edgenode.proxy.proxyprotocol.announcing import HEADERS
 from edgenode.proxy.streams import OriginStream
 from edgenode.tls.presenting import OriginRecord
 
@@ -77,6 +78,7 @@ class TLSOpening:
         self.pool = pool
         self.server = server
         self._borrower: Borrower | None = borrower
+        self._announce = HEADERS.get(pool.origin.proxy_protocol)
         self._connecting: Connecting | None = None
         self._transport: Transport | None = None
         self._addresses: list[str] = []
@@ -153,6 +155,8 @@ class TLSOpening:
     def connected(self, sock: socket.socket) -> None:
         """There is a connection: begin TLS on it, if the server speaks it."""
         self.reached()
+        if self._announce is not None and not self._announced(sock, self._announce):
+            return
         try:
             connection = self._tls(sock) if self.server.server.tls else Plain(sock)
         except (SSL.Error, UnicodeError) as error:
@@ -163,6 +167,18 @@ class TLSOpening:
             return
         self._transport = Transport(self.pool.reactor, sock, connection, self)
         self._transport.start()
+
+    def _announced(self, sock: socket.socket, header_of: Callable[[Any, socket.socket], bytes]) -> bool:
+        """Say first whose connection it is: nothing has been sent before, so there is room for all of it."""
+        try:
+            header = header_of(getattr(self._borrower, "exchange", None), sock)  # the node's own requests have none
+            whole = sock.send(header) == len(header)
+        except OSError:
+            whole = False
+        if not whole:
+            sock.close()
+            self.fail(OriginError(502, "connect", f"no PROXY header could be sent to {self.server}"))
+        return whole
 
     def _tls(self, sock: socket.socket) -> SSL.Connection:
         assert self.pool.context is not None

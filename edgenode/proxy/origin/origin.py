@@ -67,6 +67,12 @@ class Origin:
         "servers without TLS HTTP/2 is spoken at once (prior knowledge) with ``h2``, and HTTP/1.1 with ``auto``.",
         "http/1.1",
     )
+    proxy_protocol: Annotated[str, Choice(("off", "v1", "v2"))] = setting(
+        "Whether a connection to a server begins with a header of the PROXY protocol, before TLS, which says whose it "
+        "is: version 1, or version 2 with server name, ALPN, the request's identifier, the client's TLS and the Common "
+        "Name of its certificate. Every request has a connection of its own then, of HTTP/1.1.",
+        "off",
+    )
     max_streams: Annotated[int, Between(1, 10_000)] = setting(
         "The maximum number of requests at a time on one connection of HTTP/2; fewer where the server takes fewer.", 100
     )

@@ -70,6 +70,8 @@ class OriginPool:
         self.verify = verify
         self._open = open
         self._idle_count = 0
+        # A connection that was said to be one client's is nobody else's.
+        self._most_idle = origin.max_idle if origin.proxy_protocol == "off" else 0
         self._shared: dict[Balanced, dict[SharedConnection, None]] = {}  # those in use that have room
         self._gatherings = None if origin.protocol == "http/1.1" else Gatherings(self, origin.max_streams)
         self._queue = Queue(origin, deadlines)
@@ -228,7 +230,7 @@ class OriginPool:
 
     def release(self, connection: PooledConnection) -> None:
         """Take a connection back."""
-        if self._closed or self._idle_count >= self.origin.max_idle:
+        if self._closed or self._idle_count >= self._most_idle:
             connection.close()
             return
         connection.transport.wary = False

@@ -58,6 +58,11 @@ def version2(source: Address, destination: Address, vectors: bytes = b"", checks
     return header[:-4] + crc32c(header).to_bytes(4) if checksum else header
 
 
+def local2() -> bytes:
+    """The header of version 2 for a connection of the sender's own."""
+    return SIGNATURE + b"\x20\0\0\0"
+
+
 def vector(kind: int, value: bytes) -> bytes:
     """A vector of type, length and value."""
     return struct.pack(">BH", kind, len(value)) + value
