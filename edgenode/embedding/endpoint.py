@@ -125,7 +125,7 @@ class EdgeEndpoint:
         names = [*configuration.listeners]
         name = names[0] if self._listener is None and len(names) == 1 else self._listener
         if name in names:
-            if configuration.listeners[name].tls == "no":
+            if configuration.listeners[name].tls != "yes":
                 sentence = "the endpoint speaks TLS, and this is for the node's own HTTP"
                 raise ConfigurationError([Problem(f"listener {name}", "tls", sentence)])
             return name

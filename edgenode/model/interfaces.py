@@ -13,6 +13,7 @@ from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import ClientIdentity, Connection, Exchange
 from edgenode.model.functions import OriginResponse
 from edgenode.model.presentation import Presentation
+from edgenode.model.relayed import StreamState
 from edgenode.model.trace import Trace
 from edgenode.model.websocket import WebSocketState
 
@@ -159,6 +160,10 @@ class Record(Protocol):
     @property
     def websocket(self) -> WebSocketState | None:
         """How a WebSocket stands, in the events behind that of its handshake; else ``None``."""
+
+    @property
+    def relayed(self) -> StreamState | None:
+        """How a stream that is no HTTP has ended; else ``None``."""
 
     @property
     def trace(self) -> Trace | None:

@@ -12,6 +12,9 @@ from OpenSSL import SSL
 
 TOO_MANY_MESSAGES = "too many handshake messages"
 
+UNANNOUNCED = "closed without close_notify"
+"""The end of a connection with TLS by a FIN alone: nobody knows whether all has come."""
+
 _ALERT = "alert "
 
 NAMELESS = "nameless"
@@ -45,7 +48,7 @@ def describe(error: BaseException) -> str:
         number = error.args[0] if error.args else -1
         if number == errno.EBADF:
             return TOO_MANY_MESSAGES  # the only reason for which a connection loses its descriptor
-        return os.strerror(number) if isinstance(number, int) and number > 0 else "closed without close_notify"
+        return os.strerror(number) if isinstance(number, int) and number > 0 else UNANNOUNCED
     if isinstance(error, SSL.ZeroReturnError):
         return "closed by the other side"
     words = list(dict.fromkeys(_words(error)))

@@ -7,6 +7,7 @@ connections to origins stay warm, sessions can be resumed, and clients are not v
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.sticky import StickyCookie
 from edgenode.proxy.origin.stream import StreamOpening
 from edgenode.proxy.routing import NEVER, PathMap, Router, ServedGroup, ServedPathMap
+from edgenode.proxy.stream.settings import StreamLimits
 from edgenode.proxy.trusted_proxies import TrustedProxies
 from edgenode.proxy.websocket.settings import Settings
 from edgenode.rules.section_formulas import formula_of
@@ -208,9 +210,11 @@ class _Builder:
                 if each not in groups:
                     groups[each] = self._group(each, path_maps(each))
             served = {each: groups[each] for each in listener.server_groups}
-            if listener.tls == "no":
+            if listener.tls != "yes":
                 served = {each: evolve(group, policy=PLAIN, context=None) for each, group in served.items()}
             default = None if listener.default_server_group is None else served[listener.default_server_group]
+            if listener.only_group is not None:
+                default = served[listener.only_group]
             routers[name] = Router(served.values(), default)
         return Assembly(configuration, self.pools, routers, self.made, self.trusts, protocols)
 
@@ -284,7 +288,10 @@ class _Builder:
         responses = self._responses((*self.configuration.server_groups[group].response_rules, *section.response_rules))
         functions = (self.configuration.edge_functions[each] for each in section.edge_functions)
         pools = {origin: self.pools[origin] for each in functions for origin in each.origins}
-        return ServedPathMap(name, formula, pipeline, pool, section.max_body_size, methods, websocket, responses, pools)
+        stream = StreamLimits(section.idle_timeout, section.lifetime or math.inf)
+        return ServedPathMap(
+            name, formula, pipeline, pool, section.max_body_size, methods, websocket, responses, pools, stream
+        )
 
     def _responses(self, names: Iterable[str]) -> Responses | None:
         """What is done to answers, of which the later rules win."""

@@ -82,6 +82,8 @@ def event_line(record: Record) -> str:
         line[-1] = f'{line[-1][:-1]},"grpc_status":{record.grpc_status}}}'
     if record.websocket is not None:
         line[-1] = f'{line[-1][:-1]},"websocket":{{{_of_websocket(record.websocket)}}}}}'
+    if record.relayed is not None:
+        line[-1] = f'{line[-1][:-1]},"stream":{{{_of_stream(record.relayed)}}}}}'
     if record.trace is not None:
         line[-1] = f'{line[-1][:-1]},"trace":{_trace(record.trace)}}}'
     return "".join(line)
@@ -246,4 +248,5 @@ def _write(row: Row) -> Callable[[Any], str]:
 
 _fixed = members_of(ALL_ROWS[path] for path in _FIXED)
 _of_websocket = members_of(ALL_ROWS["websocket"].inner)
+_of_stream = members_of(ALL_ROWS["stream"].inner)
 _of_presentation = members_of(ALL_ROWS["origin.certificate"].inner)

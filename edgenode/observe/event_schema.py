@@ -348,7 +348,7 @@ class EventOrigin(TypedDict):
 
 
 class EventBytes(TypedDict):
-    """The sizes of the bodies; of a WebSocket what has passed, with its frame headers."""
+    """The sizes of the bodies; of a WebSocket, and of a stream, what has passed, with its frame headers."""
 
     received: Annotated[Number, "received", "The size of the request's body.", "bytes"]
     sent: Annotated[Number, "sent", "The size of the response's body.", "bytes"]
@@ -369,6 +369,12 @@ class EventWebSocket(TypedDict):
     closed_by: Annotated[
         Text | None, "closed_by", "Who closed it: ``client``, ``origin`` or ``node``; ``null`` if it goes on."
     ]
+
+
+class EventStream(TypedDict):
+    """A stream that is no HTTP, at its end."""
+
+    closed_by: Annotated[Text, "closed_by", "Who ended it first: ``client``, ``origin`` or ``node``."]
 
 
 class EventTrace(TypedDict):
@@ -433,4 +439,5 @@ class Event(TypedDict):
         ]
     ]
     websocket: NotRequired[Annotated[EventWebSocket, "websocket"]]
+    stream: NotRequired[Annotated[EventStream, "relayed"]]
     trace: NotRequired[Annotated[EventTrace, "trace"]]

@@ -10,6 +10,7 @@ from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import Exchange
 from edgenode.model.interfaces import EVENT_HEADERS, Record, Standing
 from edgenode.model.presentation import Presentation
+from edgenode.model.relayed import StreamState
 from edgenode.model.trace import Trace
 from edgenode.model.websocket import WebSocketState
 
@@ -36,6 +37,7 @@ class EventRecord:
     reused = False
     presented: Presentation | None = None
     websocket: WebSocketState | None = None
+    relayed: StreamState | None = None
     trace: Trace | None = None
     decided = answered = queued = 0.0
 

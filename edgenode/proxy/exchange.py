@@ -50,7 +50,7 @@ class ProxyExchange(JudgedAnswer):
     _counted = ""
     _call: grpc.CallDeadline | None = None
     _interim_waits = False
-    websocket = None
+    websocket = relayed = None
     trace: Trace | None = None
 
     def __init__(self, session: ClientSession, load: Load, stream: ClientStream, head: RequestHead) -> None:

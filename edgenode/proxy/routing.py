@@ -24,6 +24,7 @@ from edgenode.policy.inspection import UNINSPECTED
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.responses import Responses
 from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.stream.settings import NO_LIFETIME, StreamLimits
 from edgenode.proxy.websocket.settings import DEFAULT, INSPECTED, Settings, check_origins
 from edgenode.rules.formulas import ALWAYS, Formula
 from edgenode.rules.matching.compiling import FormulaSet, compile_formulas
@@ -98,8 +99,13 @@ class PathMap(Section):
         Size(16 * 1024 * 1024),
     )
     idle_timeout: Seconds = setting(
-        "The time after which a WebSocket is closed, with 1001, in which nothing was sent in either direction.",
+        "The time after which a WebSocket is closed, with 1001, or a stream is cut, in which nothing was sent in "
+        "either direction.",
         Seconds(300.0),
+    )
+    lifetime: Seconds = setting(
+        "The time after which a stream is cut, whatever passes on it. 0: it may last as long as its client is let in.",
+        Seconds(0.0),
     )
     ping: Seconds = setting(
         "The time after which a client or an origin that has sent nothing on a WebSocket is sent a Ping; who is silent "
@@ -189,6 +195,7 @@ class ServedPathMap:
     :ivar websocket: what holds for its WebSockets.
     :ivar responses: what is done to its answers; ``None`` for nothing.
     :ivar pools: the connections to the origins that an edge function may choose, by name.
+    :ivar stream: how long its streams may last.
     """
 
     name: str
@@ -200,6 +207,7 @@ class ServedPathMap:
     websocket: Settings = DEFAULT
     responses: Responses | None = None
     pools: Mapping[str, OriginPool] = field(factory=dict)
+    stream: StreamLimits = NO_LIFETIME
 
     @property
     def allow(self) -> bytes:

@@ -20,6 +20,7 @@ from edgenode.model.exchange import (
 )
 from edgenode.model.interfaces import EVENT_HEADERS
 from edgenode.model.presentation import Presentation
+from edgenode.model.relayed import StreamState
 from edgenode.model.trace import Trace
 from edgenode.model.websocket import WebSocketState
 
@@ -61,6 +62,7 @@ class FakeRecord:
     grpc_status: int | None = None
     origin_protocol: str = ""
     websocket: WebSocketState | None = None
+    relayed: StreamState | None = None
     trace: Trace | None = None
 
 

@@ -45,6 +45,7 @@ OF_SECTIONS: tuple[Callable[[Sections], Iterator[Problem]], ...] = (
     sections.without_http,
     balancing.balancing,
     streams.streams,
+    streams.shared,
     state.state,
     tokens.token_configurations,
     journal.journal,

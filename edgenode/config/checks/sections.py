@@ -76,7 +76,7 @@ def without_tls(configuration: Sections) -> Iterator[Problem]:
     own."""
     served: dict[str, set[bool]] = {}
     for name, listener in configuration.listeners.items():
-        plain, only_redirects = listener.tls == "no", listener.redirect_to_https is not None
+        plain, only_redirects = listener.tls != "yes", listener.redirect_to_https is not None
         for group_name in listener.server_groups:
             group = configuration.server_groups.get(group_name)
             if plain and not only_redirects and group is not None and group.mtls != "off":
@@ -120,7 +120,7 @@ def hosts(configuration: Sections) -> Iterator[Problem]:
 def _unreachable(configuration: Sections, listener: Listener) -> Iterator[tuple[str, str]]:
     """The server groups of a listener that no client can reach, and why."""
     groups = {name: configuration.server_groups.get(name) for name in listener.server_groups}
-    plain = listener.tls == "no"
+    plain = listener.tls != "yes"
     reached = {
         _policy(group)
         for name, group in groups.items()
@@ -128,7 +128,7 @@ def _unreachable(configuration: Sections, listener: Listener) -> Iterator[tuple[
         and (plain or name == listener.default_server_group or _has_handshakes(group, listener.endpoint))
     }
     for name, group in groups.items():
-        if group is None or name == listener.default_server_group:
+        if group is None or name in (listener.default_server_group, listener.only_group):
             continue
         if not group.hosts:
             yield name, "it has no hosts"

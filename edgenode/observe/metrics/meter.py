@@ -245,7 +245,7 @@ class Meter:
             errors = self._new_origin((record.origin, record.server)).errors
             errors[error.kind] = errors.get(error.kind, 0) + 1
             return False
-        if exchange.request is None and not exchange.connection.tls_version:
+        if exchange.request is None and record.relayed is None and not exchange.connection.tls_version:
             reason, client = reason_of(error, exchange.connection), exchange.connection.client
             self.handshakes.failed(record.listener, exchange.server_group, reason, client)
             return True

@@ -27,7 +27,7 @@ from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.handshake_failures import failure_of, refused_client
-from edgenode.proxy.listener.limits import Admitted, ClientLimits
+from edgenode.proxy.listener.limits import Admitted, ClientLimits, Load
 from edgenode.proxy.listener.peeking import LINGER, LINGER_BYTES, FirstBytes
 from edgenode.proxy.listener.roles import Listening, Speaker, Stage
 from edgenode.proxy.proxyprotocol.peeking import HeaderBytes, begins_with_header
@@ -38,7 +38,7 @@ from edgenode.tls.clienthello import ClientHello, MalformedClientHello, NotTLS
 from edgenode.tls.policies import accept_keys, ends_soon
 from edgenode.tls.verification import Record
 
-_UNRECOGNIZED_NAME, _NO_APPLICATION_PROTOCOL = 112, 120
+UNRECOGNIZED_NAME, _NO_APPLICATION_PROTOCOL = 112, 120
 """Alerts (RFC 6066, section 3; RFC 7301, section 3.2)."""
 
 _HTTP2_ALONE = (b"h2",)
@@ -99,6 +99,11 @@ class ClientConnection:
     def context(self) -> ListenerContext:
         """What the exchanges of its listener share, as of now."""
         return self._port.context
+
+    @property
+    def load(self) -> Load:
+        """What its listener carries."""
+        return self._port.load
 
     @property
     def deadlines(self) -> Deadlines:
@@ -179,13 +184,9 @@ class ClientConnection:
         except MalformedProxyHeader as error:
             self._turn_away(ClientError(400, f"PROXY header: {error}"))
         except NotTLS:
-            if begins_with_header(self._socket):
-                self._turn_away(ClientError(400, "a PROXY header from an address that proxy-protocol does not name"))
-                return
-            # It is told so in the one language that it probably speaks.
-            self._turn_away(ClientError(497, "a plain request on a TLS port"), _PLAIN, 400)
+            self._not_tls()
         except MalformedClientHello as error:
-            self._turn_away(ClientError(400, f"malformed ClientHello: {error}"), _alert(error.alert))
+            self._turn_away(ClientError(400, f"malformed ClientHello: {error}"), alert(error.alert))
         else:
             if found is None:
                 self._wait()
@@ -207,6 +208,13 @@ class ClientConnection:
             self.admitted = admitted
         self._first = FirstBytes(self._socket)
         self._greet()
+
+    def _not_tls(self) -> None:
+        """No ClientHello came. The client is told so in the one language that it probably speaks."""
+        if begins_with_header(self._socket):
+            self._turn_away(ClientError(400, "a PROXY header from an address that proxy-protocol does not name"))
+            return
+        self._turn_away(ClientError(497, "a plain request on a TLS port"), _PLAIN, 400)
 
     def _wait(self) -> None:
         if not self._reading:
@@ -273,13 +281,11 @@ class ClientConnection:
         group = self._port.context.router.named(hello.server_name, self._local.host)
         if group is None:
             named = hello.server_name or "none"
-            self._turn_away(
-                ClientError(421, f"no server group for the server name: {named}"), _alert(_UNRECOGNIZED_NAME)
-            )
+            self._turn_away(ClientError(421, f"no server group for the server name: {named}"), alert(UNRECOGNIZED_NAME))
             return
         protocols = self._port.context.protocols
         if not hello.alpn and protocols == _HTTP2_ALONE:
-            self._turn_away(ClientError(400, "the client does not offer HTTP/2"), _alert(_NO_APPLICATION_PROTOCOL))
+            self._turn_away(ClientError(400, "the client does not offer HTTP/2"), alert(_NO_APPLICATION_PROTOCOL))
             return
         self._stop_peeking()
         self._first.end()
@@ -433,6 +439,6 @@ class ClientConnection:
             self.transport.abort("the node stops")
 
 
-def _alert(number: int) -> bytes:
+def alert(number: int) -> bytes:
     """A fatal alert (RFC 8446, section 6) in a plaintext record: all that is needed before there is an SSL object."""
     return bytes((21, 3, 3, 0, 2, 2, number))

@@ -188,6 +188,13 @@ class Relayed(Protocol):
         """The node stops: say so to both sides."""
 
 
+class Leaving(Protocol):
+    """A stream that a listener carries."""
+
+    def leave(self) -> None:
+        """The node stops."""
+
+
 class Load:
     """What a listener carries.
 
@@ -195,16 +202,18 @@ class Load:
     :ivar excess: those that are accepted on top, only to be told to come again.
     :ivar requests: those under way.
     :ivar relays: its WebSockets.
+    :ivar streams: its streams that are no HTTP.
     :ivar retry_after: when to come again: the value of Retry-After (RFC 9110, section 10.2.3).
     """
 
-    __slots__ = ("_prefixes", "connections", "excess", "relays", "requests", "retry_after")
+    __slots__ = ("_prefixes", "connections", "excess", "relays", "requests", "retry_after", "streams")
 
     def __init__(self, listener: Listener) -> None:
         self.connections = Quota("connections")
         self.excess = Quota("excess-connections")
         self.requests = Quota("requests")
         self.relays: set[Relayed] = set()
+        self.streams: set[Leaving] = set()
         self.renew(listener)
 
     def renew(self, listener: Listener) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 from attrs import frozen
 
 from edgenode.model.errors import InvalidValue
-from edgenode.model.settings import Between, Choice, Network, Reference, Seconds, Size, setting
+from edgenode.model.settings import Between, Choice, Network, Reference, Seconds, Size, Word, setting
 
 
 @frozen
@@ -132,13 +132,18 @@ class Listener:
         "A Twisted endpoint: ``tcp:443``, ``tcp:8443:interface=127.0.0.1``, or ``systemd:name=NAME`` for a socket that "
         "systemd has opened."
     )
-    protocol: Annotated[str, Choice(("http",))] = setting(
-        "The protocol that is spoken, inside TLS if there is any.", "http"
+    protocol: Annotated[str, Choice(("http", "stream"))] = setting(
+        "What is spoken, inside TLS if there is any: ``http``, or ``stream`` for anything else, such as MQTT or "
+        "PostgreSQL, whose bytes are relayed as they come. A stream is judged by the facts of its connection alone.",
+        "http",
     )
-    tls: Annotated[str, Choice(("yes", "no"))] = setting(
+    tls: Annotated[str, Choice(("yes", "no", "passthrough"))] = setting(
         "Whether connections are encrypted. With ``no`` the port speaks HTTP/1.1 in plain text: server groups are "
         "chosen by ``Host`` alone and need no certificate, and requests have the tag ``protocol:http``. A server group "
-        "whose ``mtls`` is not ``off`` is never served so.",
+        "whose ``mtls`` is not ``off`` is never served so. A stream without TLS is that of the server group that has "
+        "the address as a host, of the default, or of the only one. ``passthrough``, for streams alone, leaves TLS to "
+        "the origin: the server group is chosen by the name in the ClientHello, and for what is no TLS, such as SSH, "
+        "the default is taken.",
         "yes",
     )
     redirect_to_https: RedirectPort | None = setting(
@@ -159,6 +164,12 @@ class Listener:
         "protocol, version 1 or 2, which says whose they are. From them it is required, within ``handshake-timeout``; "
         "from others it is refused. The client's address is the header's from there on, also for limits and for "
         "``trusted-proxies``.",
+        (),
+    )
+    application_protocols: tuple[Word, ...] = setting(
+        "The protocols of a stream as ALPN names them, the preferred first, such as ``mqtt`` or ``postgresql``: a "
+        "client that offers others alone is refused with the alert ``no_application_protocol``. Without the key none "
+        "is agreed on.",
         (),
     )
     server_groups: tuple[Annotated[str, Reference("server-group")], ...] = setting("The server groups served here.")
@@ -255,14 +266,29 @@ class Listener:
             raise InvalidValue("expected a size up to 2g", which="stream-window")
         if not self.protocols:
             raise InvalidValue("names none", which="protocols")
-        if self.tls == "no" and "http/1.1" not in self.protocols:
+        http = self.protocol == "http"
+        if http and self.tls == "passthrough":
+            raise InvalidValue("passthrough is for protocol = stream alone", which="tls")
+        if http and self.tls == "no" and "http/1.1" not in self.protocols:
             raise InvalidValue("without TLS HTTP/1.1 alone is spoken", which="protocols")
-        if self.tls != "no" and self.redirect_to_https is not None:
-            raise InvalidValue("has a meaning with tls = no alone", which="redirect-to-https")
+        if (self.tls != "no" or not http) and self.redirect_to_https is not None:
+            raise InvalidValue("has a meaning for HTTP with tls = no alone", which="redirect-to-https")
+        if self.application_protocols and (http or self.tls != "yes"):
+            raise InvalidValue("is for protocol = stream with tls = yes alone", which="application-protocols")
+        if not all(each.isascii() and len(each) < 256 for each in self.application_protocols):
+            raise InvalidValue("a name of ALPN has at most 255 ASCII characters", which="application-protocols")
 
     @property
     def alpn(self) -> tuple[bytes, ...]:
         """The names of its protocols in ALPN, the preferred first."""
+        if self.protocol == "stream":
+            return tuple(name.encode("ascii") for name in self.application_protocols)
         if self.tls == "no":
             return _PLAIN
         return tuple(name for protocol in self.protocols for name in _ALPN[protocol])
+
+    @property
+    def only_group(self) -> str | None:
+        """The server group of plain streams where there is no other: nothing else names one."""
+        alone = self.protocol == "stream" and self.tls == "no" and len(self.server_groups) == 1
+        return self.server_groups[0] if alone else None

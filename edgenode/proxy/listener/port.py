@@ -32,10 +32,9 @@ from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.handshake_counts import HandshakeCounts
 from edgenode.proxy.listener.limits import Admitted, ClientLimits, Load
 from edgenode.proxy.listener.listener import Listener
-from edgenode.proxy.listener.plain_connection import PlainConnection
 from edgenode.proxy.listener.redirecting import RedirectExchange
 from edgenode.proxy.listener.roles import Speaker
-from edgenode.proxy.listener.speakers import speak as speak_http
+from edgenode.proxy.listener.speakers import CONNECTIONS, SPEAK
 from edgenode.proxy.streams import ClientStream, RequestHead
 from edgenode.proxy.traced_exchange import TracedExchange
 from edgenode.proxy.trusted_proxies import TrustedProxies
@@ -58,7 +57,7 @@ class Port:
 
     :param listener: its section.
     :param context: what its exchanges share; replaced as a whole by a reload.
-    :param speak: makes the speaker of a connection whose handshake is done, HTTP unless said otherwise.
+    :param speak: makes the speaker of a connection whose handshake is done; ``None`` for what the section says.
     :param handshakes: where handshakes are counted; ports may share it.
     :ivar connections: every open connection.
     :ivar load: what it carries.
@@ -70,10 +69,10 @@ class Port:
         context: ListenerContext,
         reactor: Any,
         deadlines: Deadlines,
-        speak: Callable[[ClientConnection], Speaker] = speak_http,
+        speak: Callable[[ClientConnection], Speaker] | None = None,
         handshakes: HandshakeCounts | None = None,
     ) -> None:
-        self.speak = speak
+        self._speak = speak
         self.handshakes = HandshakeCounts() if handshakes is None else handshakes
         self.reactor = reactor
         self.deadlines = deadlines
@@ -89,7 +88,8 @@ class Port:
     def _take(self, listener: Listener, context: ListenerContext) -> None:
         self.listener = listener
         self.context = context
-        self._connect: type[ClientConnection] = PlainConnection if listener.tls == "no" else ClientConnection
+        self.speak = self._speak or SPEAK[listener.protocol]
+        self._connect = CONNECTIONS[listener.protocol, listener.tls]
         self.proxies = TrustedProxies(listener.proxy_protocol) if listener.proxy_protocol else None
         tracing, redirect = context.tracing, listener.redirect_to_https
         self.exchange: Callable[[ClientSession, Load, ClientStream, RequestHead], ProxyExchange] = (
@@ -161,6 +161,8 @@ class Port:
 
     def abort(self) -> None:
         """Cut every connection; a WebSocket is told."""
+        for stream in tuple(self.load.streams):
+            stream.leave()
         relays = tuple(self.load.relays)
         for relay in relays:
             relay.leave()

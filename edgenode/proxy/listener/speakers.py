@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 
 from OpenSSL import SSL
 
@@ -15,7 +16,10 @@ from edgenode.proxy.http1.server import ServerConnection as HTTP1
 from edgenode.proxy.http2.server import ServerConnection as HTTP2
 from edgenode.proxy.listener.client_connection import ClientConnection
 from edgenode.proxy.listener.limits import ClientLimits
+from edgenode.proxy.listener.plain_connection import PlainConnection
 from edgenode.proxy.listener.roles import Speaker
+from edgenode.proxy.stream.arriving import PassedConnection, PlainStreamConnection
+from edgenode.proxy.stream.connection import StreamConnection
 
 SPEAKERS: dict[str, Callable[[ClientConnection, Transport, Deadlines, ClientLimits], Speaker]] = {
     "": HTTP1,
@@ -38,3 +42,18 @@ def speak(connection: ClientConnection) -> Speaker:
         return HTTP1(connection, connection.transport, connection.deadlines, connection.limits, b"http")
     kind = SPEAKERS[connection.session.connection.alpn]
     return kind(connection, connection.transport, connection.deadlines, connection.limits)
+
+
+SPEAK: Mapping[str, Callable[[ClientConnection], Speaker]] = types.MappingProxyType(
+    {"http": speak, "stream": StreamConnection}
+)
+"""What makes the speaker of a connection, for each ``protocol`` of a listener."""
+
+CONNECTIONS: Mapping[tuple[str, str], type[ClientConnection]] = types.MappingProxyType({
+    ("http", "yes"): ClientConnection,
+    ("http", "no"): PlainConnection,
+    ("stream", "yes"): ClientConnection,
+    ("stream", "no"): PlainStreamConnection,
+    ("stream", "passthrough"): PassedConnection,
+})  # fmt: skip
+"""How a connection begins, for each ``protocol`` and ``tls``."""

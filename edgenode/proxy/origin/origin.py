@@ -42,8 +42,9 @@ class Origin:
         "The servers, without a path: ``https://host:port``, ``http://host:port``, ``unix:/path/to.sock``, or "
         "``https://unix:/path/to.sock`` for TLS on a Unix socket; ``weight=N`` behind it, for requests are spread by "
         "weight; ``backup`` if it is asked only while no other can be. The host of a socket is ``localhost``. An "
-        "origin of an exporter or alert that speaks no HTTP has ``tls://host:port`` or ``tcp://host:port``, one for "
-        "mail also ``starttls://host:port``, and no path map."
+        "origin of streams, or of an exporter or alert that speaks no HTTP, has ``tls://host:port``, "
+        "``tcp://host:port``, ``tcp://unix:/path/to.sock`` or ``tls://unix:/path/to.sock``, one for mail also "
+        "``starttls://host:port``."
     )
     server_name: Word | None = setting(
         "The name sent as SNI and required in the origin's certificate; without the key the host of the server.", None

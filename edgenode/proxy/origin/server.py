@@ -15,11 +15,11 @@ _PARAMETERS = r"((?:\s+[a-z][a-z-]*(?:=\S*)?)*)\s*"
 _SERVER = re.compile(
     rf"(https?|tls|tcp|starttls)://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::(\d{{1,5}}))?/?{_PARAMETERS}"
 )
-_SOCKET = re.compile(rf"(?:(https?)://)?unix:(?://)?(/[!-.0-9;-~][!-9;-~]*)(?::/?)?{_PARAMETERS}")
+_SOCKET = re.compile(rf"(?:(https?|tls|tcp)://)?unix:(?://)?(/[!-.0-9;-~][!-9;-~]*)(?::/?)?{_PARAMETERS}")
 """nginx's ``server unix:PATH``, and its ``proxy_pass http://unix:PATH:``; ``unix://PATH`` as others write it."""
 
 _WITH_PATH = re.compile(r"(?:https?|tls|tcp|starttls)://(?:unix:/[^:\s]*:|[^/\s]+)(?=/[^/\s])")
-_RELATIVE = re.compile(r"(?:https?://)?unix:(?://)?(?![/\d])")
+_RELATIVE = re.compile(r"(?:(?:https?|tls|tcp)://)?unix:(?://)?(?![/\d])")
 _LONGEST_PATH = 107
 """Bytes of ``sun_path`` but the last, which is 0: unix(7)."""
 
@@ -83,7 +83,8 @@ class Server:
             scheme, host, _ = match.groups()
             if len(host) > _LONGEST_PATH:
                 raise InvalidValue(f"the path of a socket has at most {_LONGEST_PATH} bytes", match.start(2))
-            return cls(scheme == "https", host, 0, **_parameters(text, match.start(3)))
+            tls, stream = scheme in ("https", "tls"), scheme in ("tls", "tcp")
+            return cls(tls, host, 0, stream=stream, **_parameters(text, match.start(3)))
         match = _SERVER.fullmatch(text)
         if match is None:
             raise InvalidValue(*_fault(text))

@@ -205,6 +205,18 @@ class Stream:
         """Give it up, whatever was written; it may have ended already."""
         self.transport.abort("given up")
 
+    # -- for who relays it ---------------------------------------------------------------------------------------
+
+    @property
+    def pool(self) -> OriginPool:
+        """Whose it is."""
+        return self._pool
+
+    def released_by_relay(self) -> None:
+        """Another is the receiver of its transport, and that is lost."""
+        self._pool.deadlines.forget(self)
+        self._pool.gone(self)
+
     # -- the pool's side ---------------------------------------------------------------------------------------------
 
     def usable(self, look: bool) -> bool:

@@ -1,0 +1,1 @@
+"""Streams: what is relayed, judged, cut and told."""
