@@ -355,6 +355,7 @@ class Exchange:
     :ivar identifier: its identifier, as events and the origin are told; empty if it has none.
     :ivar exempt: the names of the stages that are left out for it.
     :ivar tokens: who judges its tokens, if a rule asks; ``None`` if there are no token configurations.
+    :ivar carried: what a stage that has judged the request keeps for its answer; ``None`` for nothing.
     """
 
     connection: Connection
@@ -370,6 +371,7 @@ class Exchange:
     identifier: bytes = b""
     exempt: frozenset[str] = frozenset()
     tokens: TokenJudge | None = field(default=None, eq=False, repr=False)
+    carried: object = field(default=None, eq=False, repr=False)
 
     def tagged(self, tags: Iterable[str] = ()) -> Exchange:
         """A copy of this exchange with more tags."""
@@ -387,4 +389,5 @@ class Exchange:
             self.identifier,
             self.exempt,
             self.tokens,
+            self.carried,
         )

@@ -43,6 +43,33 @@ class Removal:
     leaves_out: Callable[[bytes], object] | None
 
 
+@frozen(eq=False)
+class Carried:
+    """What rules on a request have left behind for those on its answer.
+
+    :ivar tx: the collection ``TX``.
+    :ivar removals: what ``ctl`` has taken out.
+    :ivar own: the variables that ``ctl`` has given another value.
+    :ivar allowed: ``all`` if nothing is judged any more.
+    """
+
+    tx: Mapping[str, bytes]
+    removals: tuple[Removal, ...]
+    own: Mapping[str, Pairs]
+    allowed: str
+    detecting: bool
+    off: bool
+    severity: int
+
+    def run(self, collections: Mapping[str, Source], exchange: Exchange) -> Run:
+        """The rules, at work again."""
+        return Run(
+            collections, exchange, dict(self.tx), removals=list(self.removals), own=dict(self.own),
+            set=tuple(self.own), allowed=self.allowed, detecting=self.detecting, off=self.off,
+            severity=self.severity, begun=True,
+        )  # fmt: skip
+
+
 @define(eq=False)
 class Run:
     """The rules at work on one exchange.
@@ -52,6 +79,7 @@ class Run:
     :ivar tx: the collection ``TX``, by names in lower case.
     :ivar findings: what has been told so far.
     :ivar refused_by: the rule that refuses; 0 for none.
+    :ivar begun: whether what rules do is no longer what they do for every request.
     """
 
     collections: Mapping[str, Source]
@@ -60,6 +88,7 @@ class Run:
     findings: list[Finding] = field(factory=list)
     refused_by: int = 0
     refused: bool = False
+    begun: bool = False
     detecting: bool = False
     off: bool = False
     allowed: str = ""
@@ -70,6 +99,7 @@ class Run:
     score: int = 0
     work: int = 0
     _own: dict[str, Pairs] = field(factory=dict)
+    _set: tuple[str, ...] = ()
 
     def read(self, collection: str) -> Pairs:
         """The members of a variable."""
@@ -86,6 +116,17 @@ class Run:
         """Give a variable another value, for this run."""
         for name in names_of(collection):
             self._own[name] = ((b"", value),)
+            self._set += (name,)
+
+    def carried(self, tx: Mapping[str, bytes]) -> Carried:
+        """What holds on for the answer.
+
+        :param tx: the variables, if nothing has begun.
+        """
+        allowed = self.allowed if self.allowed == "all" else ""
+        own = {name: self._own[name] for name in self._set}
+        variables = self.tx if self.begun else tx
+        return Carried(variables, tuple(self.removals), own, allowed, self.detecting, self.off, self.severity)
 
     def value_of(self, collection: str, key: str) -> bytes:
         """The first value of a member, or of a variable without members; empty for none."""

@@ -113,7 +113,9 @@ class Plan:
                 candidates.add(place)
         if self._forced:
             candidates |= self._forced
-        if candidates:
+        if run.begun:
+            yield from self.interpreted(run, candidates)
+        elif candidates:
             yield from self._from_first(run, candidates)
 
     def _tests(self, run: Run) -> list[tuple[int, Quick]]:
@@ -126,6 +128,11 @@ class Plan:
             if name in of_fields:
                 tests += of_fields[name]
         return tests
+
+    @property
+    def end(self) -> Mapping[str, bytes]:
+        """The variables behind the last rule, as long as none has matched that looks at the request."""
+        return self._states[-1].tx
 
     def _from_first(self, run: Run, candidates: set[int]) -> Iterator[None]:
         """Look for the first rule that matches, and go on as the interpreter does from there."""
@@ -151,6 +158,7 @@ class Plan:
 
     def interpreted(self, run: Run, candidates: set[int], start: int = 0) -> Iterator[None]:
         """Judge by the candidates and the rules that look at nothing of a request, rule by rule."""
+        run.begun = True
         for phase in self.phases:
             first, end = self._bounds[phase]
             if start >= end:
@@ -201,7 +209,7 @@ def _without_captured(names: Names, captured: bool) -> Names:
 def _simulated(
     steps: Sequence[Step], bounds: Mapping[int, tuple[int, int]], inner: frozenset[int], variables: Mapping[str, bytes]
 ) -> tuple[list[_State], frozenset[int]]:
-    """The state before each step, and the steps from which on nothing is known beforehand."""
+    """The state before each step and at the end, and the steps from which on nothing is known beforehand."""
     run, states = Run({}, NO_EXCHANGE, dict(variables)), []
     tx: Mapping[str, bytes] = dict(variables)
     forced: frozenset[int] = frozenset()
@@ -221,4 +229,4 @@ def _simulated(
                 forced = frozenset((place,))
                 continue
             tx, goes_on = dict(run.tx), step.goes_on
-    return states, forced
+    return [*states, _State(True, tx)], forced

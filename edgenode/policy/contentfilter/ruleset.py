@@ -13,7 +13,7 @@ from edgenode.model.errors import ConfigurationError, InvalidValue, Problem
 from edgenode.model.exchange import Exchange, Response
 from edgenode.policy.contentfilter.collections import COLLECTIONS, RESPONSE_COLLECTIONS, Collection
 from edgenode.policy.contentfilter.directives import Rule, RuleTree
-from edgenode.policy.contentfilter.evaluation import Run
+from edgenode.policy.contentfilter.evaluation import Carried, Run
 from edgenode.policy.contentfilter.findings import CLEAN, SCORE, Verdict
 from edgenode.policy.contentfilter.folding import Folding, Kept, all_kept
 from edgenode.policy.contentfilter.interpreter import Step, judging, problem_of, without_effect
@@ -68,7 +68,8 @@ class RuleSet:
             for step, each in zip(steps[phase], several, strict=True)
             if not each.of_request
         }
-        inbound, outbound = (Plan.of(phases, steps, inner, folding.variables) for phases in (INBOUND, OUTBOUND))
+        inbound = Plan.of(INBOUND, steps, inner, folding.variables)
+        outbound = Plan.of(OUTBOUND, steps, inner, inbound.end)
         return cls(inbound, outbound, folding.variables, sources(collections))
 
     @classmethod
@@ -76,7 +77,7 @@ class RuleSet:
         """The same slowly and obviously: every rule is asked, in its order."""
         steps = _steps(all_kept(tree), [])
         variables = {name: encoded(value) for name, value in tree.variables}
-        return cls(Slow(INBOUND, steps), Slow(OUTBOUND, steps), variables, sources(collections))
+        return cls(Slow(INBOUND, steps, variables), Slow(OUTBOUND, steps, variables), variables, sources(collections))
 
     @property
     def rules(self) -> Iterator[Rule]:
@@ -89,10 +90,15 @@ class RuleSet:
         """What the rules say to a request, phases 1 and 2, all at once."""
         return _drained(self.judging(exchange))
 
-    def judging(self, exchange: Exchange) -> Iterator[Verdict | None]:
-        """The same piece by piece: ``None`` where others should have their turn, and the verdict at the end."""
+    def judging(self, exchange: Exchange, *, carry: bool = False) -> Iterator[Verdict | None]:
+        """The same piece by piece: ``None`` where others should have their turn, and the verdict at the end.
+
+        :param carry: whether its answer is judged too, which begins where this ends.
+        """
         run = Run(self._sources, exchange, self._variables)  # type: ignore[arg-type]
         yield from self.inbound.judging(run)
+        if carry and (run.begun or run.removals):
+            exchange.carried = (self, run.carried(self.inbound.end))
         yield verdict_of(run)
 
     def judge_response(self, exchange: Exchange, response: Response) -> Verdict:
@@ -103,9 +109,15 @@ class RuleSet:
         return _drained(self.judging_response(exchange, response))
 
     def judging_response(self, exchange: Exchange, response: Response) -> Iterator[Verdict | None]:
-        """The same piece by piece."""
-        run = Run({**self._sources, **_of_answer(response)}, exchange, self._variables)  # type: ignore[arg-type]
-        yield from self.outbound.judging(run)
+        """The same piece by piece; it begins with what rules have left behind on the request, if that was carried."""
+        sources = {**self._sources, **_of_answer(response)}
+        match exchange.carried:
+            case (rules, Carried() as carried) if rules is self:
+                run = carried.run(sources, exchange)
+            case _:
+                run = Run(sources, exchange, self.inbound.end)  # type: ignore[arg-type]
+        if not run.off and not run.allowed:
+            yield from self.outbound.judging(run)
         yield verdict_of(run)
 
 
@@ -115,10 +127,11 @@ class Slow:
 
     phases: tuple[int, ...]
     steps: Mapping[int, tuple[Step, ...]]
+    end: Mapping[str, bytes]
 
     def judging(self, run: Run) -> Iterator[None]:
         """Judge; it yields whenever others should have their turn."""
-        run.tx = dict(run.tx)
+        run.tx, run.begun = dict(run.tx), True
         for phase in self.phases:
             run.allowed = "" if run.allowed == "phase" else run.allowed
             if run.refused or run.off or run.allowed:

@@ -122,7 +122,7 @@ class Filter:
                 before = before | self._deviating(exchange, deviations)
                 if self.action is not None:
                     return before
-        return self._judged(exchange, self.rules.judging(exchange), before)
+        return self._judged(exchange, self.rules.judging(exchange, carry=self.section.responses), before)
 
     def judge_response(self, exchange: Exchange, response: Response) -> Decision | Deferred[Decision]:
         """What they come to for the answer to it.

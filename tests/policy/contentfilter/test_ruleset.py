@@ -9,9 +9,10 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgenode.model.exchange import Address, Connection, Exchange
+from edgenode.model.exchange import Address, Connection, Exchange, Response
 from edgenode.policy.contentfilter.collections import Collection
 from edgenode.policy.contentfilter.directives import Control, Marker, Operator, Place, Rule, RuleTree, SetVar, Target
+from edgenode.policy.contentfilter.findings import Verdict
 from edgenode.policy.contentfilter.ruleset import RuleSet
 from edgenode.rules.views.pairs import Pairs
 
@@ -171,7 +172,7 @@ def trees(draw: st.DrawFn) -> RuleTree:
             evolve(
                 head,
                 id=number,
-                phase=draw(st.sampled_from((1, 2, 2))),
+                phase=draw(st.sampled_from((1, 2, 2, 3, 4))),
                 disruptive=draw(st.sampled_from(("pass",) * 6 + ("deny", "allow"))),
                 allows=draw(st.sampled_from(("", "phase", "request"))),
                 controls=draw(CONTROLS),
@@ -201,12 +202,21 @@ REQUESTS = st.lists(st.fixed_dictionaries(dict.fromkeys(COLLECTIONS, MEMBERS)), 
 @settings(max_examples=150, deadline=None)
 @given(trees(), REQUESTS)
 def test_the_short_way_finds_what_the_long_one_does(tree: RuleTree, requests: list[dict[str, Pairs]]) -> None:
-    """The same verdict comes of asking every rule in its turn as of what is compiled, whatever came before."""
+    """The same verdict comes of asking every rule in its turn as of what is compiled, whatever came before; of answers
+    likewise, which are judged with what the rules on the request have left behind."""
     values: dict[str, Pairs] = {}
     collections = {name: Collection(name, partial(held, values, name)) for name in COLLECTIONS}
     slowly, fast = RuleSet.unfolded(tree, collections), RuleSet.of(tree, collections)
     for request in requests:
         values.update(request)
-        expected, found = slowly.judge(EXCHANGE), fast.judge(EXCHANGE)
-        assert found.findings == expected.findings
-        assert (found.refused, found.by, found.scores) == (expected.refused, expected.by, expected.scores)
+        for expected, found in zip(judged(slowly), judged(fast), strict=True):
+            assert found.findings == expected.findings
+            assert (found.refused, found.by, found.scores) == (expected.refused, expected.by, expected.scores)
+
+
+def judged(rules: RuleSet) -> tuple[Verdict, Verdict]:
+    """What rules say to a request, and to its answer."""
+    exchange = evolve(EXCHANGE)
+    *_, verdict = rules.judging(exchange, carry=True)
+    assert verdict is not None
+    return verdict, rules.judge_response(exchange, Response(200, (), b""))

@@ -133,6 +133,27 @@ def test_an_answer_is_judged_too() -> None:
     assert decision.tags == {"cf-rule:3", "cf-risk:4", "action:block"}
 
 
+def test_what_rules_on_a_request_have_left_holds_for_its_answer() -> None:
+    """Variables, exclusions by ``ctl`` and ``allow`` carry over to phases 3 and 4, as in ModSecurity."""
+    rules = """SecRule ARGS:a "@streq set" "id:1,phase:2,pass,nolog,setvar:tx.seen=1"
+        SecRule ARGS:a "@streq out" "id:2,phase:2,pass,nolog,ctl:ruleRemoveById=11"
+        SecRule ARGS:a "@streq all" "id:3,phase:1,allow,nolog"
+        SecRule ARGS:a "@streq request" "id:4,phase:1,allow:request,nolog"
+        SecRule ARGS:a "@streq off" "id:5,phase:1,pass,nolog,ctl:ruleEngine=Off"
+        SecRule TX:seen "@eq 1" "id:10,phase:4,log,pass"
+        SecRule RESPONSE_BODY "@contains secret" "id:11,phase:4,log,deny"
+    """
+    filter = stage(rules, responses=True)
+    found = {}
+    for word in ("set", "out", "all", "request", "off", "other"):
+        asked = exchange(b"a=" + word.encode())
+        filter.decide(asked)
+        decision = filter.judge_response(asked, Response(200, (), b"a secret"))
+        assert isinstance(decision, Decision)
+        found[word] = [each.entry.partition(" ")[0] for each in decision.reasons]
+    assert found == {"set": ["10", "11"], "out": [], "all": [], "request": ["11"], "off": [], "other": ["11"]}
+
+
 def test_much_is_judged_in_pieces() -> None:
     """What takes long is given up in between, and goes on in later turns."""
     clock = Clock()
