@@ -27,7 +27,8 @@ def masks_of(sections: Sections, key: MaskKey, path_map: str = "") -> Masks:
         several = [filters[named]] if named is not None else []
     else:
         several = [*filters.values()]
-    return Masks.of((*sections.masking.mask, *(word for each in several for word in each.mask)), key)
+    words = (*sections.masking.mask, *(word for each in several for word in each.mask))
+    return Masks.of(words, key, tags_copied=bool(sections.edge_functions or sections.stages))
 
 
 def hidden(sections: Sections, key: MaskKey) -> dict[str, Any]:

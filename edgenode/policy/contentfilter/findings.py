@@ -19,6 +19,7 @@ class Finding:
     :ivar severity: 0 (emergency) to 7 (debug); ``None`` for none.
     :ivar score: what it added to the anomaly scores.
     :ivar tags: its tags.
+    :ivar constant: whether message and tags are the same for all requests.
     """
 
     rule: int
@@ -29,6 +30,7 @@ class Finding:
     severity: int | None = None
     score: int = 0
     tags: tuple[str, ...] = ()
+    constant: bool = False
 
 
 @frozen

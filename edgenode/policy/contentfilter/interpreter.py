@@ -103,6 +103,7 @@ class Step:
             self.rule.severity,
             run.score,
             tuple(_told(tag.expanded(run)) for tag in self.tags),
+            not any(text.macros for text in (self.message, *self.tags)),
         )
 
 

@@ -70,6 +70,7 @@ class Masks:
     :ivar headers: likewise.
     :ivar patterns: of :data:`PATTERNS`.
     :ivar key: that of the hash, up to 64 bytes.
+    :ivar tags_copied: whether something puts on tags that may have a value of the request.
     """
 
     arguments: frozenset[str] = frozenset()
@@ -77,6 +78,7 @@ class Masks:
     headers: frozenset[str] = frozenset()
     patterns: frozenset[str] = frozenset()
     key: bytes = attrs.field(default=b"", repr=False, kw_only=True)
+    tags_copied: bool = attrs.field(default=True, kw_only=True)
     _named: dict[str, re.Pattern[bytes]] = attrs.field(init=False, eq=False, repr=False)
     _within: re.Pattern[bytes] = attrs.field(init=False, eq=False, repr=False)
     _pattern: re.Pattern[bytes] = attrs.field(init=False, eq=False, repr=False)
@@ -106,7 +108,7 @@ class Masks:
         return compile_regex(f"(?i){'|'.join(several)}")
 
     @classmethod
-    def of(cls, masked: Iterable[Masked], key: MaskKey) -> Masks:
+    def of(cls, masked: Iterable[Masked], key: MaskKey, *, tags_copied: bool = True) -> Masks:
         """Those that are written as words of ``mask``."""
         names: dict[str, set[str]] = {kind: set() for kind in KINDS}
         patterns = set[str]()
@@ -116,7 +118,7 @@ class Masks:
             else:
                 names[each.field.kind].add(each.field.name)
         arguments, cookies, headers = (frozenset(names[kind]) for kind in ("argument", "cookie", "header"))
-        return cls(arguments, cookies, headers, frozenset(patterns), key=key.key)
+        return cls(arguments, cookies, headers, frozenset(patterns), key=key.key, tags_copied=tags_copied)
 
     def __bool__(self) -> bool:
         return bool(self.arguments or self.cookies or self.headers or self.patterns)
@@ -129,6 +131,7 @@ class Masks:
             self.headers | other.headers,
             self.patterns | other.patterns,
             key=self.key or other.key,
+            tags_copied=self.tags_copied or other.tags_copied,
         )
 
     # -- one value ----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from edgenode.model.decision import Decision, Reason
 from edgenode.model.exchange import NO_BODY, Request
 from edgenode.policy.contentfilter.findings import Finding
 from edgenode.policy.contentfilter.masking import MASK, Masks, decoded
+from edgenode.policy.tagging import FAMILIES
 from edgenode.rules.tags import canonical
 from edgenode.rules.views import arguments, cookies
 from edgenode.rules.views.escapes import form_decoded
@@ -40,6 +41,25 @@ _WHOLE = f"{MASK.decode()}as-a-whole"
 _AUTHORIZATION = (b"authorization", b"proxy-authorization")
 _WITH_OTHERS = (b"cookie", b"referer", *_AUTHORIZATION)
 """Headers in which values stand that have names, or schemes, of their own."""
+
+_FILTER = "content-filter"
+_OWN_STAGES = frozenset(
+    (
+        "acl",
+        "challenge",
+        "counting",
+        "dynamic-rules",
+        "flows",
+        "global-filters",
+        "inspection",
+        "quarantine",
+        "rate-limits",
+    )
+)
+"""The stages whose reasons have of a request but whole values, each behind a name."""
+
+_OWN_TAGS = FAMILIES - {"host"}
+"""What stands before the colon of tags that have no value of an argument, a cookie or a header."""
 
 _KINDS = {
     "ARGS": "argument",
@@ -118,11 +138,14 @@ class Secrets:
         return {name: self.told(each) for name, each in told.items()}
 
     def decision(self, decision: Decision) -> Decision:
-        """A decision with reasons and tags as others may see them; itself if nothing in it is masked."""
+        """A decision with reasons and tags as others may see them; itself if nothing in it is masked.
+
+        What the node itself says in them, such as a score, is no client's to mask by sending it.
+        """
         reasons = tuple([self._reason(each) for each in decision.reasons])
         tags = decision.tags
-        if self.values and not self._too_much:
-            tags = frozenset([self.text(each) for each in tags])
+        if self.masks.tags_copied and self.values and not self._too_much:
+            tags = frozenset([each if each.partition(":")[0] in _OWN_TAGS else self.text(each) for each in tags])
         if reasons == decision.reasons and tags == decision.tags:
             return decision
         return Decision(
@@ -131,10 +154,26 @@ class Secrets:
         )  # fmt: skip
 
     def _reason(self, reason: Reason) -> Reason:
-        entry, annotation = self.text(reason.entry), self.text(reason.annotation)
+        if reason.stage == _FILTER:  # it has masked what it tells
+            return reason
+        if reason.stage in _OWN_STAGES:
+            entry, annotation = self._entry(reason.entry), reason.annotation
+        else:
+            entry, annotation = self.text(reason.entry), self.text(reason.annotation)
         if (entry, annotation) == (reason.entry, reason.annotation):
             return reason
         return evolve(reason, entry=entry, annotation=annotation)
+
+    def _entry(self, entry: str) -> str:
+        """An entry of rules, or the parts of a key, ``argument.pin: 12, ip: 192.0.2.7``, without a value that stands
+        there as a whole."""
+        entry = self.masks.without_patterns(entry.encode("utf-8", "surrogateescape")).decode("utf-8", "surrogateescape")
+        if not self.values:
+            return entry
+        if self._too_much:
+            return _WHOLE
+        hashes, pattern = self._wholes
+        return pattern.sub(lambda match: hashes.get(match[0].lower(), _WHOLE), entry)
 
     def finding(self, finding: Finding) -> Finding:
         """What a rule of a content filter has found, as others may see it.
@@ -142,11 +181,14 @@ class Secrets:
         What was found in a value that is masked, or in a text that may have one in it, such as ``REQUEST_URI``, is
         masked as a whole: it may be a part of the value, or the value transformed.
         """
-        message, matched = self.text(finding.message), finding.matched[:_BEGINNING]
+        matched, (collection, colon, name) = finding.matched[:_BEGINNING], finding.variable.partition(":")
         hidden = self._hides(finding, matched)
         plain = self.masks.hash(finding.matched) if hidden else self.masks.plain(matched)
         data = "" if hidden or plain != matched else self.text(finding.data)
-        return evolve(finding, matched=plain, data=data, message=message, variable=self.text(finding.variable))
+        told = evolve(finding, matched=plain, data=data, variable=f"{collection}{colon}{self.text(name)}")
+        if finding.constant:
+            return told
+        return evolve(told, message=self.text(finding.message), tags=tuple(map(self.text, finding.tags)))
 
     def _hides(self, finding: Finding, matched: bytes) -> bool:
         if self._too_much or self.masks.holds(matched):
@@ -164,13 +206,25 @@ class Secrets:
         return len(self.values) > _MOST or sum(map(len, self.values)) > _LONGEST
 
     @cached_property
-    def _sought(self) -> tuple[Mapping[str, str], re.Pattern[str]]:
-        """By each spelling in lower case its hash, and what finds them: the longest first."""
+    def _hashes(self) -> Mapping[str, str]:
+        """By each spelling in lower case its hash."""
         found = dict[str, str]()
         for value in self.values:
             hashed = self.masks.hash(value).decode("ascii")
             for each in _spellings(value):
                 found.setdefault(each.lower(), hashed)
+        return found
+
+    @cached_property
+    def _wholes(self) -> tuple[Mapping[str, str], re.Pattern[str]]:
+        """The same, with what finds them behind the name of an argument, a cookie, a header or the like."""
+        several = "|".join(re.escape(each) for each in sorted(self._hashes, key=len, reverse=True)) or "(?!)"
+        return self._hashes, re.compile(rf"(?<=: )(?:{several})(?=, | and |\Z)", re.IGNORECASE)
+
+    @cached_property
+    def _sought(self) -> tuple[Mapping[str, str], re.Pattern[str]]:
+        """The same, with what finds them anywhere: the longest first."""
+        found = self._hashes
         patterns = [
             re.escape(each) if len(each) >= _SHORT else rf"(?<![^\W_]){re.escape(each)}(?![^\W_])"
             for each in sorted(found, key=len, reverse=True)

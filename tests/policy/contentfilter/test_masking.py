@@ -6,6 +6,7 @@ import json
 from urllib.parse import quote, quote_plus
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -140,6 +141,42 @@ def test_reasons_and_tags_have_no_secret() -> None:
     assert "hunter2" not in repr(told).lower()
     plain = Decision(frozenset(("all",)), (Reason("s", "f", "argument.q: 1"),))
     assert secrets.decision(plain) is plain
+
+
+def test_a_client_cannot_mask_what_the_node_says() -> None:
+    """Scores, automatic tags and entries as they are written stay, though a masked value is a part of them."""
+    request = exchange_of("GET", "https://a.example/?password=5&password=sql&password=attack&password=args").request
+    secrets = Secrets.of(MASKS, request)
+    reasons = (
+        Reason("content-filter", "f", "942100 ARGS:q", "SQL attack (score 5)"),
+        Reason("global-filters", "f", "path: ^/sql/5", "attack"),
+        Reason("rate-limits", "f", "ip: 192.0.2.5", "5 in 60 s"),
+    )
+    decision = Decision(frozenset(("cf-risk:5", "cf-category:sql", "args:5")), reasons)
+    assert secrets.decision(decision) is decision
+    plain = Secrets.of(evolve(MASKS, tags_copied=False), request)
+    assert plain.decision(Decision(frozenset(("attack",)))).tags == {"attack"}
+    for finding in (
+        Finding(942100, "SQL attack", "", "ARGS:q", b"union", tags=("attack-sql",), constant=True),
+        Finding(942100, "", "", "ARGS", b"union", constant=True),
+    ):
+        assert evolve(secrets.finding(finding), matched=b"union", data="") == finding
+
+
+def test_a_value_that_a_reason_has_copied_is_masked() -> None:
+    """As a whole behind its name, wherever an edge function tells it, and where a message has it by a macro."""
+    secrets = Secrets.of(MASKS, exchange_of("GET", "https://a.example/?password=Hunter2").request)
+    told = secrets.decision(
+        Decision(
+            reasons=(
+                Reason("rate-limits", "f", "argument.password: hunter2, ip: 192.0.2.5", "5 in 60 s"),
+                Reason("global-filters", "f", "argument.password: Hunter2 and path: /x"),
+                Reason("edge-function", "f", "", "saw hunter2"),
+            )
+        )
+    )
+    finding = secrets.finding(Finding(1, "saw hunter2", "", "ARGS:q", b"x", tags=("attack-hunter2",)))
+    assert "hunter2" not in f"{told} {finding}".lower()
 
 
 def test_a_short_value_is_masked_where_it_stands_alone() -> None:
