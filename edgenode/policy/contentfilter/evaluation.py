@@ -15,7 +15,7 @@ from edgenode.model.exchange import Exchange
 from edgenode.policy.contentfilter.directives import Control, Operator, Rule, SetVar
 from edgenode.policy.contentfilter.findings import Finding
 from edgenode.policy.contentfilter.macros import Text, encoded
-from edgenode.policy.contentfilter.operators import OPERATORS, Compare, number
+from edgenode.policy.contentfilter.operators import Compare, number, operator_of
 from edgenode.policy.contentfilter.transformations import of_name
 from edgenode.policy.contentfilter.variables import Further, Pairs, Read, Source, named, names_of, reader
 
@@ -192,7 +192,7 @@ class Link:
         operator = rule.operator or Operator("unconditionalmatch")
         argument = Text.of(operator.argument)
         changes = [of_name(each) for each in rule.transformations]
-        made = OPERATORS.get(operator.name)
+        made = operator_of(operator)
         if None in changes or (made is None and operator.name != GEO_LOOKUP):
             raise InvalidValue(f"an operator or a transformation that there is not: {operator.name}")
         compare = None if made is None or argument.macros else made(argument.constant)
@@ -245,7 +245,9 @@ class Link:
             known = run.read("GEO")
             return lambda value: () if known else None
         try:
-            return OPERATORS[self.operator.name](self.argument.expanded(run))
+            made = operator_of(self.operator)
+            assert made is not None  # or the rule was none
+            return made(self.argument.expanded(run))
         except InvalidValue:  # what is put into it may be a client's
             return lambda value: None
 

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from edgenode.model.errors import InvalidValue
 from edgenode.policy.contentfilter import pcre
+from edgenode.policy.contentfilter.directives import Operator
 from edgenode.policy.contentfilter.pcre import Groups
 
 try:
@@ -42,10 +43,10 @@ def _says(matches: Callable[[bytes], object]) -> Compare:
     return lambda value: _MATCHED if matches(value) else None
 
 
-def _rx(argument: bytes) -> Compare:
+def _rx(argument: bytes, *, negated: bool = False) -> Compare:
     if not argument:
         return lambda value: _MATCHED
-    return pcre.search(argument.decode("utf-8", "surrogateescape"))
+    return pcre.search(argument.decode("utf-8", "surrogateescape"), negated=negated)
 
 
 def phrases(argument: bytes) -> tuple[bytes, ...]:
@@ -294,3 +295,11 @@ OPERATORS: Mapping[str, Callable[[bytes], Compare]] = MappingProxyType(
 )
 """What makes each operator of its argument, by its name in lower case; each raises
 :class:`~edgenode.model.errors.InvalidValue` if it cannot use that."""
+
+_NEGATED = MappingProxyType({"rx": partial(_rx, negated=True), "rxglobal": partial(_rx, negated=True)})
+"""Those that are made otherwise for ``!``."""
+
+
+def operator_of(operator: Operator) -> Callable[[bytes], Compare] | None:
+    """What makes an operator of its argument, as it is negated or not; ``None`` if there is none of that name."""
+    return (operator.negated and _NEGATED.get(operator.name)) or OPERATORS.get(operator.name)

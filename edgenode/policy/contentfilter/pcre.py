@@ -206,9 +206,11 @@ def linear(pattern: str) -> Any:
     return next((found for memory in _MEMORY if (found := _linear(text, memory)) is not None), None)
 
 
-def search(pattern: str) -> Search:
+def search(pattern: str, *, negated: bool = False) -> Search:
     """What searches a value for an expression.
 
+    :param negated: whether a rule is about values that do not match. Where a value is too long, or takes too long, for
+        what RE2 does not read, it counts as one that the rule is about, whichever that is.
     :raises InvalidValue: if it cannot be read.
     """
     found = linear(pattern)
@@ -235,9 +237,11 @@ def search(pattern: str) -> Search:
 
     def search_in_time(value: bytes) -> Groups | None:
         try:
-            return exact(value) if len(value) <= LONGEST_TRIED else roughly(value)
+            if len(value) <= LONGEST_TRIED:
+                return exact(value)
         except TimeoutError:
-            return roughly(value)
+            pass
+        return None if negated else roughly(value)
 
     return search_in_time
 

@@ -15,7 +15,7 @@ from edgenode.policy.contentfilter.directives import Operator, Rule, Target
 from edgenode.policy.contentfilter.evaluation import Run
 from edgenode.policy.contentfilter.injections import suspected
 from edgenode.policy.contentfilter.macros import Text, encoded
-from edgenode.policy.contentfilter.operators import OPERATORS
+from edgenode.policy.contentfilter.operators import OPERATORS, operator_of
 from edgenode.policy.contentfilter.transformations import of_name
 from edgenode.policy.contentfilter.variables import COUNTED, EARLY, OF_THE_RUN_NAMES, reader
 from edgenode.policy.contentfilter.wanted import OF_BODIES
@@ -145,7 +145,7 @@ def _tested(operator: Operator) -> Test:
     elif operator.name in ("detectsqli", "detectxss"):
         test = suspected(operator.name)
     else:
-        test = _matching(operator.name, argument)
+        test = _matching(operator, argument)
     return (lambda value: not test(value)) if operator.negated else test
 
 
@@ -163,8 +163,10 @@ def _within(argument: bytes) -> Test:
     return lambda value: value in words or value in argument
 
 
-def _matching(name: str, argument: bytes) -> Test:
-    compare = OPERATORS[name](argument)
+def _matching(operator: Operator, argument: bytes) -> Test:
+    made = operator_of(operator)
+    assert made is not None  # it was looked up
+    compare = made(argument)
     return lambda value: compare(value) is not None
 
 

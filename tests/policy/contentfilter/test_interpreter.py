@@ -210,6 +210,15 @@ def test_an_operator_may_have_macros() -> None:
     assert judged(text.format("rx"), ARGS={"p": "(", "q": "("}) is CLEAN
 
 
+def test_a_value_too_long_for_an_expression_is_what_a_rule_is_about() -> None:
+    """Of an expression that RE2 does not read: nobody passes an allow-list, or a rule on attacks, by length or time."""
+    text = """SecRule ARGS:q "!@rx ^(?!x)a+$" "id:1"
+        SecRule ARGS:q "@rx (?!x)aa" "id:2"
+        SecRule ARGS:r "!@rx (?!x)(a+)+b" "id:3" """
+    assert ids(judged(text, ARGS={"q": "aa", "r": "ab"})) == [2]
+    assert ids(judged(text, ARGS={"q": "a" * 2000, "r": "a" * 1000})) == [1, 2, 3]
+
+
 def test_answers_are_judged_in_the_last_phases() -> None:
     """Phases 3 and 4 see status, headers and body of an answer."""
     text = """SecRule RESPONSE_STATUS "@rx ^5" "id:1,phase:3"
