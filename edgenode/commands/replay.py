@@ -44,6 +44,13 @@ def declare(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="with --tune: the events that it takes for an exclusion (2)",
     )
+    parser.add_argument(
+        "--clients",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="with --tune: the clients of which they have to come (2)",
+    )
 
 
 def _count(text: str) -> int:
@@ -89,7 +96,7 @@ def _tune(options: argparse.Namespace) -> int:
     except Unreadable as error:
         print(printable(str(error)), file=sys.stderr)
         return 1
-    found = tuning_text.told(tuning, options.at_least)
+    found = tuning_text.told(tuning, options.at_least, options.clients)
     print(
         json.dumps(found, indent=2)
         if options.json

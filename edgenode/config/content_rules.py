@@ -8,8 +8,9 @@ from __future__ import annotations
 import functools
 import glob
 import pathlib
+import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import define, evolve, field, frozen
 
@@ -41,6 +42,12 @@ _AROUND = ("REQUEST-900-EXCLUSION-RULES-BEFORE-CRS.conf", "RESPONSE-999-EXCLUSIO
 _PLUGINS = "plugins"
 """The folder of plug-ins beside the Core Rule Set's rules, in which it has empty files."""
 
+_RULE = re.compile(r"^\s*Sec(?:Rule|Action)\s", re.MULTILINE | re.IGNORECASE)
+"""What is in every folder of rules."""
+
+_SWITCHES = {"off": "active = no", "detectiononly": "mode = monitoring"}
+"""What a file of rules may say of all rules, and what says it here."""
+
 _PARSING = threading.Lock()
 """The parser has a state, and configurations are loaded in threads."""
 
@@ -52,11 +59,13 @@ class LoadedRules:
     :ivar name: the section's.
     :ivar tree: the rules.
     :ivar compiled: the same, ready to judge.
+    :ivar engine: each ``SecRuleEngine`` that switches something off, of which nothing comes: its word, and where it is.
     """
 
     name: str
     tree: RuleTree
     compiled: RuleSet
+    engine: tuple[tuple[str, Problem], ...] = ()
 
 
 def load(
@@ -70,7 +79,10 @@ def load(
     header, reading = f"{section.kind} {name}", _Reading()
     try:
         for source in section.rules:
-            for path in _sources(section, source):
+            paths = _sources(section, source)
+            if source.kind == "crs" and not any(_RULE.search(_text(path)) for path in paths):
+                raise InvalidValue(f"there is no rule in the files *.conf in {source.path}")
+            for path in paths:
                 reading.take(path)
         with _PARSING:
             tree, found = parsing.tree_of(reading.statements, reading.data)
@@ -91,12 +103,21 @@ def load(
         tree = evolve(tree, variables=(*tree.variables, *contentfilter.WITHOUT_SETUP))
     if problems:
         return None, tuple(problems)
+    engine = tuple(_switched(header, reading.statements))
     if before is not None and before.tree == tree:
-        return before, ()
+        return evolve(before, engine=engine) if before.engine != engine else before, ()
     try:
-        return LoadedRules(name, tree, RuleSet.of(tree, COLLECTIONS)), ()
+        return LoadedRules(name, tree, RuleSet.of(tree, COLLECTIONS), engine), ()
     except ConfigurationError as error:
         return None, tuple(evolve(each, section=header, key="rules") for each in error.problems)
+
+
+def _switched(header: str, statements: Iterable[Statement]) -> Iterator[tuple[str, Problem]]:
+    for statement in statements:
+        word = statement.words[0].text.lower() if statement.words else ""
+        if statement.name == "SecRuleEngine" and word in _SWITCHES:
+            sentence = f"SecRuleEngine has no effect here: {_SWITCHES[word]} says it"
+            yield word, evolve(statement.problem(sentence), section=header, key="rules", warning=True)
 
 
 def files(section: ContentFilter) -> Iterator[pathlib.Path]:

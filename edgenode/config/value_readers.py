@@ -7,6 +7,7 @@ paragraph of a reader's docstring is what the reference says of the type.
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import pathlib
 import re
@@ -126,7 +127,13 @@ def rule_source(text: str, scope: Scope) -> RuleSource:
     if text == BUILTIN:
         return RuleSource(BUILTIN)
     if not text.startswith(CRS):
-        return RuleSource("file", File(file(text, scope)))
+        try:
+            return RuleSource("file", File(file(text, scope)))
+        except InvalidValue as problem:
+            if "://" in text:
+                raise InvalidValue(f"an address is no source of rules: {BUILTIN}, {CRS}FOLDER, or a file") from None
+            hint = f'; did you mean "{BUILTIN}"?' if difflib.get_close_matches(text, (BUILTIN,)) else ""
+            raise InvalidValue(f"{problem.sentence}{hint}", problem.column or 0) from None
     try:
         named = _path(text.removeprefix(CRS), scope)
         return RuleSource("crs", Folder(named if named in scope.in_use else folder(text.removeprefix(CRS), scope)))

@@ -104,6 +104,8 @@ def request_of(options: argparse.Namespace) -> CurlRequest:
     text = options.url or options.named_url
     if not text:
         raise InvalidRequest("a URL is missing")
+    if text.startswith("curl "):
+        raise InvalidRequest("what stands behind curl is written as words of their own, not as one: URL -d a=1")
     scheme, authority, rest = _split(text)
     authority = _ascii(authority)
     data = [_datum(option, value) for option, value in options.data or ()]

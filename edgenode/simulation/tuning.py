@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -179,20 +179,24 @@ class Tuning:
             if isinstance(event, dict):
                 self.take(event)
 
-    def proposals(self, name: str, at_least: int) -> list[Proposal]:
+    def proposals(self, name: str, at_least: int, clients: int = 1) -> list[Proposal]:
         """The lines for a filter, those that silence most first.
 
         :param at_least: in how many chosen events a rule has to have matched in a place for a line.
+        :param clients: of how many clients: one alone may have tried an attack twice.
         """
         kinds, scoring = self.refused.get(name, {}), self.scorings[name]
         seen: Counter[Line] = Counter()
+        senders = defaultdict[Line, set[str]](set)
         for kind, count in kinds.items():
             seen.update({each.line: count.events for each in kind.fired if kind.chosen})
+            for each in kind.fired if kind.chosen else ():
+                senders[each.line] |= count.clients
         lines: list[Line] = []
         passing: list[Kind] = []
         for kind in sorted(kinds, key=lambda each: (len(each.fired), -kinds[each].events, each.fired)):
             needed = list(_needed(kind, lines, scoring)) if kind.chosen else []
-            if kind.chosen and all(seen[each] >= at_least for each in needed):
+            if kind.chosen and all(seen[each] >= at_least and len(senders[each]) >= clients for each in needed):
                 lines += needed
                 passing.append(kind)
         for line in lines[::-1]:  # what later ones have made needless

@@ -15,11 +15,11 @@ _LONGEST = 80
 """Characters of a request that are shown."""
 
 
-def told(tuning: Tuning, at_least: int) -> dict[str, Any]:
-    """Every filter that refused something, with the lines for it."""
+def told(tuning: Tuning, at_least: int, clients: int = 1) -> dict[str, Any]:
+    """Every filter that refused something, with the lines for it: see :meth:`Tuning.proposals`."""
     filters = {}
     for name in sorted(tuning.refused):
-        proposals = tuning.proposals(name, at_least)
+        proposals = tuning.proposals(name, at_least, clients)
         summary = tuning.summary(name, [each.line for each in proposals])
         filters[name] = asdict(summary) | {
             "exclude": [_proposal(each) for each in proposals],
@@ -47,7 +47,7 @@ def lines(found: Mapping[str, Any], sections: Mapping[str, ContentFilter]) -> It
         yield from ("",) if number else ()
         yield f"# [content-filter {name}] refused {_events(each['refused'])}."
         if not each["exclude"]:
-            yield "# None of them come as often as it takes for an exclusion."
+            yield "# None of them come as often, and from as many clients, as it takes for an exclusion."
             continue
         yield f"# With these lines {_events(each['silences'])} pass in which nothing else matched{_besides(each)}."
         yield f"[content-filter {name}]"

@@ -170,6 +170,9 @@ def test_an_exclusion_that_leaves_nothing_out_is_an_error(pki: PKI, line: str, s
     [
         ({"rules": "no.conf"}, "cannot read"),
         ({"rules": "crs:none"}, "there is no such folder"),
+        ({"rules": "crs:strange"}, "there is no rule in the files *.conf in"),
+        ({"rules": "buildin"}, 'No such file or directory; did you mean "builtin"?'),
+        ({"rules": "https://a.example/"}, "an address is no source of rules: builtin, crs:FOLDER, or a file"),
         ({"rules": "crs:empty"}, "there are no files of rules, *.conf, in"),
         ({}, "rules: this key is required"),
         ({"rules": "own.conf", "setup": "own.conf"}, "no rules are those of a Core Rule Set, as crs:FOLDER"),
@@ -182,7 +185,27 @@ def test_an_exclusion_that_leaves_nothing_out_is_an_error(pki: PKI, line: str, s
 def test_keys_that_say_nothing_are_errors(pki: PKI, keys: dict[str, str], sentence: str) -> None:
     """Each with what is wrong."""
     (pki.folder / "empty").mkdir(exist_ok=True)
+    (pki.folder / "strange").mkdir(exist_ok=True)
+    (pki.folder / "strange" / "resolv.conf").write_text("nameserver 192.0.2.1")
     assert sentence in told(pki, **keys)
+
+
+@pytest.mark.parametrize(
+    ("word", "keys", "warned"),
+    [
+        ("Off", {}, "active = no says it"),
+        ("Off", {"mode": "monitoring"}, "active = no says it"),
+        ("DetectionOnly", {}, "mode = monitoring says it"),
+        ("DetectionOnly", {"mode": "monitoring"}, ""),
+        ("On", {}, ""),
+    ],
+)
+def test_a_file_that_switches_rules_off_is_told(pki: PKI, word: str, keys: dict[str, str], warned: str) -> None:
+    """``SecRuleEngine`` has no effect here; nobody shall think that it has."""
+    (pki.folder / "off.conf").write_text(f'SecRuleEngine {word}\nSecRule ARGS "@rx a" "id:1,phase:2,deny"')
+    configuration = Configuration.from_text(text(rules="off.conf", **keys), pki.folder, {})
+    found = [str(each) for each in configuration.warnings if "SecRuleEngine" in str(each)]
+    assert [warned in each for each in found] == [True] * bool(warned)
 
 
 def test_one_that_is_not_active_reads_nothing(pki: PKI) -> None:

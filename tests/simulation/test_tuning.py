@@ -182,3 +182,10 @@ def test_json_has_all_of_it() -> None:
     (line,) = found["filters"]["own"]["exclude"]
     assert (line["line"], line["silences"], line["clients"], line["besides"]) == ("1 argument.q", 2, 1, 0)
     assert line["example"]["target"] == "/search"
+
+
+def test_what_one_client_did_is_no_pattern() -> None:
+    """However often it tried: a line takes as many clients as are asked for."""
+    several = [event("1 ARGS:q")] * 9 + [event("1 ARGS:r", client=f"192.0.2.{number}") for number in (1, 2)]
+    proposals = tuned(several).proposals("own", 2, clients=2)
+    assert [str(each.line) for each in proposals] == ["1 argument.r"]

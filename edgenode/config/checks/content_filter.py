@@ -36,6 +36,8 @@ def content_filters(formulas: Formulas) -> Iterator[Problem]:
                 yield Problem(header, key, sentence, warning=True)
         if name in formulas.content_rules:
             yield from _of_rules(header, section, formulas.content_rules[name].tree)
+            engine = formulas.content_rules[name].engine
+            yield from (problem for word, problem in engine if word == "off" or section.refuses)
             if not formulas.configuration.geo and _looks_at_places(formulas.content_rules[name].compiled):
                 sentence = "rules look at GEO, which is empty: there is no [geo]"
                 yield Problem(header, "rules", sentence, warning=True)

@@ -30,7 +30,8 @@ def token_configurations(configuration: Sections) -> Iterator[Problem]:
         if "." in name:
             sentence = "its name has no dot: one stands between it and a claim"
             yield Problem(header, "", sentence)
-        if not installed:
+        if not installed and section.secret is None and all(each.path is None for each in section.source):
+            # Where it has keys of its own, reading them has told it.
             yield Problem(header, "", "tokens need the package joserfc: pip install joserfc")
         told = {each.field for each in section.token}.intersection(configuration.edge.told_headers)
         for each in sorted(told):
