@@ -34,7 +34,14 @@ def _wide(digits: bytes) -> bytes:
     return low
 
 
-_WIDE_ESCAPE = re.compile(rb"%[uU]" + _HEX + rb"{4}")
+_ODD_PAGES = frozenset(digits[:2] for digits in BEST_FIT) | {b"ff"}
+_ESCAPE_UNI = re.compile(rb"%%[uU]((?i:%b)%b{2})" % (b"|".join(sorted(_ODD_PAGES)), _HEX))
+_HIGH_BYTE = re.compile(rb"(?<=%)[uU]" + _HEX + rb"{2}(?=" + _HEX + rb"{2})")
+_PERCENTED = {
+    digits: b"%%%02x" % ord(BEST_FIT.get(digits) or _wide(digits))
+    for digits in (b"%b%02x" % (page, low) for page in _ODD_PAGES for low in range(256))
+}
+"""What a character is taken for, by its four digits in lower case, percent-encoded; of other pages the low byte is."""
 
 
 def url_decode(value: bytes) -> bytes:
@@ -44,18 +51,9 @@ def url_decode(value: bytes) -> bytes:
 
 def url_decode_uni(value: bytes) -> bytes:
     """The same with ``%uHHHH`` of Microsoft's servers."""
-    return form_decoded(
-        _WIDE_ESCAPE.sub(_character, value) if value.find(b"%u") >= 0 or value.find(b"%U") >= 0 else value
-    )
-
-
-def _character(escape: re.Match[bytes]) -> bytes:
-    """The same character, percent-encoded."""
-    digits = escape[0][2:]
-    return _PERCENTED.get(digits.lower()) or b"%%%02x" % ord(_wide(digits))
-
-
-_PERCENTED = {digits: b"".join(b"%%%02x" % byte for byte in said) for digits, said in BEST_FIT.items()}
+    if value.find(b"%u") >= 0 or value.find(b"%U") >= 0:
+        value = _HIGH_BYTE.sub(b"", _ESCAPE_UNI.sub(lambda escape: _PERCENTED[escape[1].lower()], value))
+    return form_decoded(value)
 
 
 def _octal(text: bytes) -> bytes:
@@ -187,7 +185,8 @@ _OF_CSS = re.compile(rb"\\(?:([0-9A-Fa-f]{1,6})\s?|\n|(.)|\Z)", re.DOTALL)
 _OF_C = re.compile(rb"\\(?:[xX]" + _HEX + rb"{2}|[0-7]{1,3}|.)", re.DOTALL)
 _OF_JAVASCRIPT = re.compile(rb"\\(?:u" + _HEX + rb"{4}|x" + _HEX + rb"{2}|[0-3][0-7]{0,2}|[4-7][0-7]?|.)", re.DOTALL)
 _OF_HTML = re.compile(_ENTITY)
-_OF_UTF8 = re.compile(_UTF8 + rb"|[\xc0-\xf7]|\0(?!\Z)")
+_OF_UTF8 = re.compile(_UTF8 + rb"|[\xc0-\xf4]")
+_ALONE = re.compile(rb"[\xc0-\xf4](?![\x80-\xbf])")
 
 
 def sql_hex_decode(value: bytes) -> bytes:
@@ -220,6 +219,29 @@ def html_entity_decode(value: bytes) -> bytes:
     return _OF_HTML.sub(_entity, value)
 
 
+_NO_UTF8 = re.compile("([\udc80-\udcff]+)")
+
+
 def utf8_to_unicode(value: bytes) -> bytes:
     """Characters of UTF-8 as ``%uHHHH``; what is none is left out, as NUL is, but for one at the end."""
-    return _OF_UTF8.sub(_unicode, value)
+    text = value.decode("utf-8", "surrogateescape")
+    pieces = [
+        _OF_UTF8.sub(_unicode, _ALONE.sub(b"", piece.encode("utf-8", "surrogateescape")))
+        if place % 2
+        else _written(piece)
+        for place, piece in enumerate(_NO_UTF8.split(text))
+    ]
+    return b"".join(pieces) + value[-1:] if text.endswith("\0") else b"".join(pieces)
+
+
+def _written(text: str) -> bytes:
+    """Characters so, as Python escapes them; NUL, which is left out, stands in for the backslashes of the text."""
+    written = text.replace("\0", "").replace("\\", "\0").encode("ascii", "backslashreplace")
+    if not text.isascii():
+        for escape, ours in _PYTHONS.items():
+            written = written.replace(escape, ours)
+    return written.replace(b"\0", b"\\")
+
+
+_PYTHONS = {b"\\x": b"%u00", b"\\u": b"%u", b"\\U000": b"%u", b"\\U00": b"%u"}
+"""By which escapes Python begins a character, what is written here, in this order."""

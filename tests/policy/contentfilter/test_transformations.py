@@ -66,6 +66,8 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[by
 @example(value=b"&#" + b"9" * 30)
 @example(value=b"QUJD\n")
 @example(value=b"a*/b/*c*/")
+@example(value=b"\0\0\0\0\0\xc3\xa9\\xe9\0\0")
+@example(value=b"\xc3\0\xa9\xc3\xc3\xa9\xe2\x82\xc3\xf0\x9f\x98\x80\xf4\x8f\xbf\xbf")
 def test_is_what_modsecurity_makes(reference: Callable[[bytes], dict[str, bytes]], value: bytes) -> None:
     """Every transformation makes what ModSecurity does, but for backslashes that hide from it behind others."""
     theirs = reference(value)
