@@ -91,12 +91,16 @@ class Secrets:
         """Those of a request, and of as much of its body as it brings along."""
         found: dict[bytes, None] = {}
         fields = set[tuple[str, bytes]]()
-        nothing = request is None or (request.body in (None, NO_BODY) and not masks.touch(request))
+        nothing = request is None or not masks or (request.body in (None, NO_BODY) and not masks.touch(request))
         length = 0
+        named: dict[tuple[str, bytes], bool] = {}  # a name may stand in front of thousands of values
         for kind, name, value in () if nothing or request is None else _values(request):
             if len(found) > _MOST or length > _LONGEST:  # texts are masked as a whole
                 break
-            if masks.names(kind, name):
+            is_named = named.get((kind, name))
+            if is_named is None:
+                is_named = named[kind, name] = masks.names(kind, name)
+            if is_named:
                 found[value] = None
             elif masks.holds(value):
                 found |= dict.fromkeys(islice(masks.patterns_in(decoded(value)), _MOST + 1))

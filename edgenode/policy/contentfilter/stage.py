@@ -7,7 +7,7 @@ What takes long is judged in pieces, between which others have their turn.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from attrs import evolve, frozen
@@ -131,13 +131,17 @@ class Filter:
         """
         return self._judged(exchange, self.rules.judging_response(exchange, response), NOTHING)
 
-    def _deviating(self, exchange: Exchange, deviations: Iterable[Deviation]) -> Decision:
+    def _deviating(self, exchange: Exchange, deviations: Sequence[Deviation]) -> Decision:
         """What becomes of a request that does not look as the profile says."""
-        action, hidden = self.action, Secrets.of(self.masks, exchange.request)
+        action = self.action
         named = "" if action is None else action.name
+        told = [each.where for each in deviations]
+        if any(each.where != each.section for each in deviations):  # a client's name stands in it
+            told = [*map(Secrets.of(self.masks, exchange.request).text, told)]
         tags = frozenset((*self.section.tags, *(f"cf-restrict:{each.section}" for each in deviations)))
         reasons = tuple(
-            Reason(self.name, self.filter, hidden.text(each.where), each.what, named) for each in deviations
+            Reason(self.name, self.filter, where, each.what, named)
+            for where, each in zip(told, deviations, strict=True)
         )
         return Decision(tags if action is None else tags | taken_tags(action), reasons, action)
 

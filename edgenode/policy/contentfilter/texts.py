@@ -170,6 +170,8 @@ def searched(chain: Chain) -> Chain:
 # -- what is searched --------------------------------------------------------------------------------------------------
 
 _MOST_KNOWN = 256
+_LARGE = 16 << 10
+"""Bytes of a text of which it takes a while to make another."""
 
 
 @frozen
@@ -212,24 +214,32 @@ class Chains:
     def texts(self, values: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, int]]:
         """What the chains make of values: a text, in which no line feed stands but those within values; the same bare,
         each value a line; and the rules that may look at it. Whatever a chain makes of a value stands in one of the
-        texts of its rules."""
-        waiting = [(values, self, True)]
+        texts of its rules. One step is made at a time, so that who asks for the next text can wait with that; large
+        ones that no rule looks at are told, too."""
+        waiting: list[tuple[_Further | None, Sequence[bytes], bytes]] = [(None, values, b"\n".join(values))]
         while waiting:
-            values, chains, new = waiting.pop()
-            text = b"\n".join(values)
+            further, values, text = waiting.pop()
+            chains, new = self, True
+            if further is not None:
+                changed = _changed(further.step, values, text if text.count(b"\n") < len(values) else None)
+                if changed == values:
+                    continue
+                if not further.all_values:
+                    unchanged = frozenset(values)
+                    changed = [value for value in changed if value not in unchanged]
+                values, text = changed, b"\n".join(changed)
+                chains, new = further.chains, further.step.name not in _BARING
             lines = text.count(b"\n") < len(values)
-            if new and lines:
+            if not new:
+                if len(text) > _LARGE:
+                    yield text, b"", 0
+            elif lines:
                 yield text.replace(b"\n", b" "), bare(text), chains.rules
-            elif new:
+            else:
                 yield b" ".join(values), b"\n".join(map(bare_value, values)), chains.rules
             changing = tuple([step for step in chains.steps if not lines or step.changes(text)])
-            for further in chains._behind(changing) if changing else ():
-                changed = _changed(further.step, values, text if lines else None)
-                if changed != values:
-                    if not further.all_values:
-                        unchanged = frozenset(values)
-                        changed = [value for value in changed if value not in unchanged]
-                    waiting.append((changed, further.chains, further.step.name not in _BARING))
+            if changing:
+                waiting += [(each, values, text) for each in chains._behind(changing)]
 
     def _behind(self, changing: tuple[Step, ...]) -> tuple[_Further, ...]:
         """What comes behind the first step of each chain that changes something."""
