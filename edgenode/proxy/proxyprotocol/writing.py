@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from edgenode.model.exchange import Address, Connection
+from edgenode.model.proxy_protocol import ProxiedTLS
 from edgenode.proxy.proxyprotocol.crc32c import crc32c
 from edgenode.proxy.proxyprotocol.reading import (
     ALPN,
@@ -69,26 +70,36 @@ def vector(kind: int, value: bytes) -> bytes:
 
 
 def vectors_of(connection: Connection, identifier: bytes = b"") -> bytes:
-    """What is said of a connection besides its addresses: server name, ALPN, and the client's TLS with its certificate.
+    """What is said of a connection besides its addresses: server name, ALPN, and the client's TLS with its certificate;
+    without TLS here, what a balancer in front has said of its own.
 
     :param identifier: of the request for which it is; empty for none.
     """
-    name, client = connection.server_name, connection.client
-    found = vector(AUTHORITY, name.encode("ascii")) if name else b""
-    if connection.alpn:
-        found += vector(ALPN, connection.alpn.encode("latin-1"))
+    before = connection.proxied
+    if not connection.tls_version and before is not None:
+        authority, alpn = before.authority, before.alpn
+    else:
+        authority, alpn = (connection.server_name or "").encode("ascii"), connection.alpn.encode("latin-1")
+    found = b"".join(vector(kind, value) for kind, value in ((AUTHORITY, authority), (ALPN, alpn)) if value)
     if identifier:
         found += vector(UNIQUE_ID, identifier[:128])
     if connection.tls_version:
-        verified = connection.verification.verified and not connection.verification.revoked
-        flags = _WITH_TLS | (0 if client is None else _WITH_CERTIFICATE)
-        said = struct.pack(">BI", flags, 0 if verified else _NOT_VERIFIED)
-        said += vector(SSL_VERSION, connection.tls_version.encode("ascii"))
-        said += vector(SSL_CIPHER, connection.cipher.encode("ascii"))
-        if client is not None and (common := common_name(client.leaf)):
-            said += vector(SSL_CN, common)
-        found += vector(SSL, said)
-    return found
+        return found + vector(SSL, _own_tls(connection))
+    return found if before is None or before.tls is None else found + vector(SSL, _ssl(before.tls))
+
+
+def _own_tls(connection: Connection) -> bytes:
+    client, verdict = connection.client, connection.verification
+    verified = verdict.verified and not verdict.revoked
+    flags = _WITH_TLS | (0 if client is None else _WITH_CERTIFICATE)
+    version, cipher = connection.tls_version.encode("ascii"), connection.cipher.encode("ascii")
+    name = b"" if client is None else common_name(client.leaf)
+    return _ssl(ProxiedTLS(flags, 0 if verified else _NOT_VERIFIED, version, name, cipher))
+
+
+def _ssl(tls: ProxiedTLS) -> bytes:
+    said = ((SSL_VERSION, tls.version), (SSL_CIPHER, tls.cipher), (SSL_CN, tls.name))
+    return struct.pack(">BI", tls.flags, tls.verify) + b"".join(vector(kind, value) for kind, value in said if value)
 
 
 def common_name(leaf: bytes) -> bytes:
