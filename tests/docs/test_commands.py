@@ -45,7 +45,7 @@ ELSEWHERE = {
 }
 """What is not run here, and who looks at it, or why nobody can."""
 
-PROGRAMS = ("curl", "openssl", "jq", "nginx", "promtool")
+PROGRAMS = ("curl", "openssl", "jq", "nginx", "promtool", "haproxy")
 """What pages run besides our own."""
 
 VOLATILE = (
@@ -61,7 +61,7 @@ VOLATILE = (
 
 
 RUN = {
-    "docs/edge-functions.rst", "docs/embedding-node.rst", "docs/embedding-pipeline.rst",
+    "docs/behind-a-balancer.rst", "docs/edge-functions.rst", "docs/embedding-node.rst", "docs/embedding-pipeline.rst",
     "docs/embedding-protocols.rst", "docs/embedding-sites.rst", "docs/embedding.rst", "docs/explain.rst",
     "docs/exporters.rst", "docs/extending.rst", "docs/how-do-i.rst", "docs/journal.rst", "docs/jwt.rst",
     "docs/migrating-from-nginx.rst", "docs/mtls.rst", "docs/observing.rst", "docs/replay.rst", "docs/tuning.rst",
