@@ -77,9 +77,12 @@ class FullBalancer(Balancer):
 
     def answered(self, server: Balanced, status: int, asker: Any) -> None:
         """See :class:`Balancer`."""
-        super().answered(server, status, asker)
-        if self._outliers is not None:
-            self._outliers.count(server, status >= 500, self._clock(), self.servers)
+        if self._outliers is not None and server.on_trial and status >= 500:
+            self._outliers.eject(server, self._clock())
+        else:
+            super().answered(server, status, asker)
+            if self._outliers is not None:
+                self._outliers.count(server, status >= 500, self._clock(), self.servers)
         if self._sticky is not None and asker is not None:
             cookie = self._sticky.to_set(asker.judged, server)
             if cookie:

@@ -3,7 +3,8 @@
 Law: a server is ejected when ``eject-errors`` of its requests within ``eject-interval`` have failed or were answered
 5xx, ``eject-requests`` at least; for ``eject-time``, and as many times as long as it was ejected before without an
 interval between that was good, ten times at most. No more than ``eject-share`` of the servers are out at a time, but
-one may be: Envoy's outlier detection by failure percentage. Then one request tries it, as with ``max-fails``.
+one may be: Envoy's outlier detection by failure percentage. Then one request tries it, as with ``max-fails``; if that
+is answered 5xx it is out again.
 """
 
 from __future__ import annotations
@@ -70,14 +71,16 @@ class Outliers:
             and server.out_until <= now
             and self._may(server, now, servers)
         ):
-            tally.ejections = min(tally.ejections + 1, _LONGEST)
-            server.out_until = now + self._time * tally.ejections
-            server.on_trial = False
-            tally.since, tally.answers, tally.errors = (
-                server.out_until,
-                0,
-                0,
-            )  # what it does meanwhile is no good interval
+            self.eject(server, now)
+
+    def eject(self, server: Balanced, now: float) -> None:
+        """Take a server out, for as long as it is due."""
+        tally: Tally = server.tally or Tally(now)
+        tally.ejections = min(tally.ejections + 1, _LONGEST)
+        server.out_until = now + self._time * tally.ejections
+        server.on_trial = False
+        tally.since, tally.answers, tally.errors = server.out_until, 0, 0  # until then is no good interval
+        server.tally = tally
 
     def _may(self, server: Balanced, now: float, servers: Sequence[Balanced]) -> bool:
         """Whether one more may be out."""

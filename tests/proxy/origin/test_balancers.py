@@ -219,7 +219,8 @@ def test_the_share_of_who_has_come_up_grows(age: float) -> None:
 
 
 def test_a_server_that_fails_often_is_ejected_for_longer_each_time() -> None:
-    """Half of ten answers are errors: it is out for ``eject-time``; the next time twice as long."""
+    """Half of ten answers are errors: it is out for ``eject-time``; the next time twice as long, and again at once if
+    its trial is answered so."""
     now = [100.0]
     origin = Origin(
         servers=servers([1, 1, 1]), max_fails=0, eject_errors=Percent(0.5), eject_requests=10, eject_time=Seconds(30.0)
@@ -236,6 +237,10 @@ def test_a_server_that_fails_often_is_ejected_for_longer_each_time() -> None:
         assert bad in {chosen(balancer, now=now[0]) for _ in range(6)}
         balancer.answered(bad, 200, None)
         assert bad.up
+    bad.out_until = now[0]
+    assert bad in {chosen(balancer, now=now[0]) for _ in range(6)}
+    balancer.answered(bad, 500, None)
+    assert bad.out_until == now[0] + 90
 
 
 @given(st.integers(1, 6), st.integers(0, 100))
