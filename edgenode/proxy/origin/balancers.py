@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from edgenode.policy.compound_keys import joined
-from edgenode.proxy.origin.balancing import Balanced, Balancer
+from edgenode.proxy.origin.balancing import Balanced, Balancer, exchange_of
 from edgenode.proxy.origin.methods import METHODS, Method, hashed
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.outliers import Outliers
@@ -60,8 +60,8 @@ class FullBalancer(Balancer):
         """See :class:`Balancer`."""
         if self._slow is not None:
             self._slow.weigh(self.servers, now)
-        if self._sticky is not None and asker is not None:
-            for each in self._sticky.named(asker.judged):
+        if self._sticky is not None:
+            for each in self._sticky.named(exchange_of(asker)):
                 if each.healthy and each.out_until <= now and each not in tried:
                     return self._chosen(each, now)
         return super().choose(now, tried, asker)
@@ -83,7 +83,7 @@ class FullBalancer(Balancer):
             super().answered(server, status, asker)
             if self._outliers is not None:
                 self._outliers.count(server, status >= 500, self._clock(), self.servers)
-        if self._sticky is not None and asker is not None:
-            cookie = self._sticky.to_set(asker.judged, server)
+        if self._sticky is not None:
+            cookie = self._sticky.to_set(exchange_of(asker), server)
             if cookie:
                 asker.stick(cookie)

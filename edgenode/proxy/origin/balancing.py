@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from typing import Any
 
+from edgenode.model.exchange import Exchange
 from edgenode.proxy.origin.server import Server
 
 
@@ -117,6 +118,12 @@ class Balanced:
         return self.text.rpartition(":")[0] if server.port == (443 if server.tls else 80) else self.text
 
 
+def exchange_of(asker: Any) -> Exchange | None:
+    """The exchange that somebody asks for, as its ``judged``; ``None`` for what the node asks for itself."""
+    found: Exchange | None = getattr(asker, "judged", None)
+    return found
+
+
 def round_robin(candidates: Sequence[Balanced]) -> Balanced:
     """One of some servers: by smooth weighted round robin."""
     best, total = candidates[0], 0.0
@@ -174,7 +181,7 @@ class Balancer:
     def choose(self, now: float, tried: Container[Balanced] = (), asker: Any = None) -> Balanced | None:
         """The next server, ``None`` if there is none that has not been tried.
 
-        :param asker: for whom: see :class:`edgenode.proxy.origin.queue.Borrower`.
+        :param asker: for whom: see :func:`exchange_of`.
         """
         servers = self.servers
         if len(servers) == 1:

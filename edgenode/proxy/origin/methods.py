@@ -16,7 +16,7 @@ from math import log
 from typing import Any
 
 from edgenode.model.exchange import Exchange
-from edgenode.proxy.origin.balancing import Balanced, round_robin
+from edgenode.proxy.origin.balancing import Balanced, exchange_of, round_robin
 
 Method = Callable[[Sequence[Balanced], Any], Balanced]
 """Chooses one of some servers for an asker."""
@@ -52,7 +52,7 @@ def hashed(key: Key) -> Method:
     """
 
     def choose(candidates: Sequence[Balanced], asker: Any) -> Balanced:
-        exchange = asker.judged if asker is not None else None
+        exchange = exchange_of(asker)
         values = () if exchange is None else key(exchange)
         if not values:
             return round_robin(candidates)

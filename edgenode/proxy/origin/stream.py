@@ -13,6 +13,7 @@ from OpenSSL import SSL
 from twisted.internet.defer import Deferred, fail
 
 from edgenode.model.errors import OriginError
+from edgenode.model.exchange import Exchange
 from edgenode.model.presentation import Presentation
 from edgenode.net.deadlines import NEVER
 from edgenode.net.transport import Transport
@@ -55,14 +56,15 @@ class StreamOpening(TLSOpening):
         self.hand_over(Stream(self.pool, self.server, transport, presented))
 
 
-async def open_stream(pool: OriginPool) -> Stream:
+async def open_stream(pool: OriginPool, judged: Exchange | None = None) -> Stream:
     """A stream to a server of an origin; to the next, as ``next-upstream`` has it, if one cannot be reached.
 
+    :param judged: the exchange that it is for, by which a server may be chosen.
     :raises OriginError: if none could be.
     """
     origin, tried = pool.origin, list[Balanced]()
     while True:
-        borrower = _Borrower(pool, tried)
+        borrower = _Borrower(pool, tried, judged)
         try:
             stream = await borrower.waiting
         except OriginError as error:
@@ -85,7 +87,8 @@ class _Borrower:
     alone: ClassVar[bool] = False
     client: ClassVar[object] = None
 
-    def __init__(self, pool: OriginPool, tried: list[Balanced]) -> None:
+    def __init__(self, pool: OriginPool, tried: list[Balanced], judged: Exchange | None) -> None:
+        self.judged = judged
         self._pool = pool
         self._tried = tried
         self._opening: Opening | None = None

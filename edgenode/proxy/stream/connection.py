@@ -151,7 +151,7 @@ class StreamConnection:
     def _open(self, pool: OriginPool) -> None:
         record = self._record
         record.origin, record.tries = pool.name, 1
-        self._waiting = opening = ensureDeferred(open_stream(pool))
+        self._waiting = opening = ensureDeferred(open_stream(pool, record.exchange))
         opening.addCallbacks(self._opened, self._not_opened).addErrback(self._undecided)
 
     def _not_opened(self, failure: Failure) -> None:

@@ -22,6 +22,7 @@ from tests.support.records import EXCHANGE
 from tests.support.requests import request_of
 
 WEIGHTS = st.lists(st.integers(1, 5), min_size=2, max_size=5)
+SECRET = b"0" * 32
 KEYS = [f"user-{number}" for number in range(400)]
 
 
@@ -148,14 +149,15 @@ def test_only_the_keys_of_who_comes_or_goes_move(weights: list[int], data: st.Da
 
 
 def test_without_a_key_requests_take_turns() -> None:
-    """A request without the header, or of nobody, goes to the next in turn."""
-    balancer = made("hash", [1, 1])
-    assert chosen(balancer, Asker()) is not chosen(balancer)
+    """A request without the header, or of the node itself, goes to the next in turn; sticky or not."""
+    for sticky in (b"", SECRET):
+        balancer = made("hash", [1, 1], sticky)
+        own: Any = object()
+        assert chosen(balancer, Asker()) is not chosen(balancer, own)
+        balancer.answered(balancer.servers[0], 200, own)
 
 
 # -- sticky ------------------------------------------------------------------------------------------------------------
-
-SECRET = b"0" * 32
 
 
 def test_a_client_comes_back_to_its_server() -> None:

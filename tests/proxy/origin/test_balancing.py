@@ -207,6 +207,7 @@ def test_what_was_tried_is_not_chosen_again(weights: list[int], data: st.DataObj
         ("https://unix:/run/app.sock", Server(True, "/run/app.sock", 0)),
         ("unix:///run/app.sock", Server(False, "/run/app.sock", 0)),
         ("https://unix:/run/app.sock:/", Server(True, "/run/app.sock", 0)),
+        ("tls://unix:/run/log.sock", Server(True, "/run/log.sock", 0, stream=True)),
         (f"unix:/{'x' * 106}", Server(False, f"/{'x' * 106}", 0)),
     ],
 )
@@ -242,7 +243,7 @@ def test_a_server_is_written(server: Server, text: str, shown: str, authority: s
         "https://b\xfccher.test", "https://a.test weight=1.5", "https://a b", "https://[a.test]", "10.0.0.1:80",
         "unix:", "unix:/", "unix:run/app.sock", "unix://run", "ftp://unix:/run/app.sock", "unix:/run/app.sock:/uri",
         "unix:/run/app.sock heavy=1", "https://unix:/run/app.sock weight=0", "unix:/run/a b", f"unix:/{'x' * 107}", "tls://log.test",
-        "tls:log.test:6514", "tls://log.test:0", "udp://log.test:514", "tls://unix:/run/log.sock",
+        "tls:log.test:6514", "tls://log.test:0", "udp://log.test:514",
     ],
 )  # fmt: skip
 def test_what_is_no_server_is_refused(text: str) -> None:
