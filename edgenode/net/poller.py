@@ -140,6 +140,14 @@ class Poller:
         """Start a process: as for the reactor."""
         return self._reactor.spawnProcess(*arguments, **options)
 
+    def listenUDP(self, *arguments: Any, **options: Any) -> Any:
+        """Have a port of UDP: as for the reactor."""
+        return self._reactor.listenUDP(*arguments, **options)
+
+    def connectTCP(self, *arguments: Any, **options: Any) -> Any:
+        """Open a connection that is none of ours, such as to a name server: as for the reactor."""
+        return self._reactor.connectTCP(*arguments, **options)
+
     def addReader(self, reader: Any) -> None:
         """Call ``reader.doRead`` whenever its descriptor is readable."""
         self._add(reader, _READ, self._readers, self._writers)

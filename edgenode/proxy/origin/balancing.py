@@ -115,7 +115,8 @@ class Balanced:
         server = self.server
         if server.is_socket:
             return server.name
-        return self.text.rpartition(":")[0] if server.port == (443 if server.tls else 80) else self.text
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        return host if server.port == (443 if server.tls else 80) else f"{host}:{server.port}"
 
 
 def exchange_of(asker: Any) -> Exchange | None:

@@ -14,7 +14,7 @@ from service_identity.exceptions import DNSMismatch, IPAddressMismatch
 from service_identity.hazmat import DNS_ID, IPAddress_ID
 from twisted.internet.error import ConnectError, ConnectionClosed, ConnectionDone, ConnectionLost, getConnectError
 
-from edgenode.proxy.origin.resolver import is_address
+from edgenode.proxy.origin.server import is_address
 
 NOT_VERIFIED = [("SSL routines", "", "certificate verify failed")]
 """What an ``SSL.Error`` says of a certificate that was not accepted."""

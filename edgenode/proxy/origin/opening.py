@@ -8,7 +8,7 @@ accepted our certificate; and a request that was not sent can go to any other se
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, cast
 
 from attrs import evolve
@@ -35,7 +35,7 @@ from edgenode.proxy.origin.origin import OFFERED, Origin
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.queue import Borrower
 from edgenode.proxy.origin.refusals import refusal
-from edgenode.proxy.origin.resolver import is_address
+from edgenode.proxy.origin.server import Server, is_address
 from edgenode.proxy.proxyprotocol.announcing import HEADERS
 from edgenode.proxy.streams import OriginStream
 from edgenode.tls.presenting import OriginRecord
@@ -81,7 +81,7 @@ class TLSOpening:
         self._announce = HEADERS.get(pool.origin.proxy_protocol)
         self._connecting: Connecting | None = None
         self._transport: Transport | None = None
-        self._addresses: list[str] = []
+        self._addresses: list[tuple[str, int]] = []
         self._until = NEVER
         self._connection: SSL.Connection | None = None
         self._record = OriginRecord()
@@ -93,8 +93,10 @@ class TLSOpening:
         self.deadline = self._until = self.pool.deadlines.clock() + self.pool.origin.connect_timeout
         self.pool.deadlines.watch(self)
         server = self.server.server
-        if server.is_socket or self.pool.reactor.sockets is not None:
-            self._resolved((server.host,))
+        if server.is_socket or server.at or self.pool.reactor.sockets is not None:
+            self._resolved((server.at or server.host,))
+        elif server.resolve:
+            self.pool.discovery.find(server, self._found, self._unresolved)
         else:
             self.pool.resolver.resolve(server.host, self._resolved, self._unresolved)
 
@@ -123,7 +125,11 @@ class TLSOpening:
         self.fail(OriginError(504, "timeout", reason, cause=TimeoutError(string=reason)))
 
     def _resolved(self, addresses: tuple[str, ...]) -> None:
-        self._addresses = list(addresses)
+        self._addresses = [(each, self.server.server.port) for each in addresses]
+        self._try_next("no address")
+
+    def _found(self, servers: Sequence[Server]) -> None:
+        self._addresses = [(each.at, each.port) for each in servers]
         self._try_next("no address")
 
     def _try_next(self, reason: str, number: int = 0) -> None:
@@ -133,12 +139,12 @@ class TLSOpening:
         if not self._addresses:
             self._unreachable(reason, connecting(number, f"no connection to {self.server}"))
             return
-        address = self._addresses.pop(0)
+        address, port = self._addresses.pop(0)
         now = self.pool.deadlines.clock()
         self.deadline = now + (self._until - now) / (len(self._addresses) + 1)
         sockets = self.pool.reactor.sockets
         self._connecting = (Connecting if sockets is None else sockets.connecting)(
-            self.pool.reactor, address, self.server.server.port, self.connected, self._try_next
+            self.pool.reactor, address, port, self.connected, self._try_next
         )
 
     def _unresolved(self, reason: str) -> None:

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from edgenode.model.settings import Between, Choice, File, Percent, Reference, Seconds, Size, Word, setting
 from edgenode.policy.keys import Part
+from edgenode.proxy.origin.names import NameServer
 from edgenode.proxy.origin.server import Server
 
 OFFERED: Mapping[str, tuple[bytes, ...]] = types.MappingProxyType(
@@ -41,10 +42,16 @@ class Origin:
     servers: tuple[Server, ...] = setting(
         "The servers, without a path: ``https://host:port``, ``http://host:port``, ``unix:/path/to.sock``, or "
         "``https://unix:/path/to.sock`` for TLS on a Unix socket; ``weight=N`` behind it, for requests are spread by "
-        "weight; ``backup`` if it is asked only while no other can be. The host of a socket is ``localhost``. An "
-        "origin of streams, or of an exporter or alert that speaks no HTTP, has ``tls://host:port``, "
-        "``tcp://host:port``, ``tcp://unix:/path/to.sock`` or ``tls://unix:/path/to.sock``, one for mail also "
-        "``starttls://host:port``."
+        "weight; ``backup`` if it is asked only while no other can be; ``resolve`` if each address of its name is a "
+        "server, asked for again when DNS says so; ``service=NAME`` if it stands for the servers of that service "
+        "(SRV). The host of a socket is ``localhost``. An origin of streams, or of an exporter or alert that speaks no "
+        "HTTP, has ``tls://host:port``, ``tcp://host:port``, ``tcp://unix:/path/to.sock`` or "
+        "``tls://unix:/path/to.sock``, one for mail also ``starttls://host:port``."
+    )
+    resolver: tuple[NameServer, ...] = setting(
+        "The name servers that are asked for servers with ``resolve`` or ``service``: addresses, with ``:PORT`` if it "
+        "is not 53; without the key those of ``/etc/resolv.conf``, and ``/etc/hosts`` before them.",
+        (),
     )
     server_name: Word | None = setting(
         "The name sent as SNI and required in the origin's certificate; without the key the host of the server.", None

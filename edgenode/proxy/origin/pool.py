@@ -20,8 +20,10 @@ from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.origin.balancers import balancer_of
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.bursts import Bursts
+from edgenode.proxy.origin.discovery import Discovery
 from edgenode.proxy.origin.gathering import Gatherings
 from edgenode.proxy.origin.lending import Opening, PooledConnection, ServerOpening, SharedConnection
+from edgenode.proxy.origin.names import Names
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.queue import Borrower, Queue
 from edgenode.proxy.origin.resolver import Resolver
@@ -47,6 +49,7 @@ class OriginPool:
     :param sticky: the cookie by which clients come back to a server; ``None`` if there is none.
     :ivar balancer: its servers.
     :ivar resolver: their addresses.
+    :ivar discovery: keeps those that are resolved again and again.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class OriginPool:
         self.origin = origin
         self.balancer = balancer_of(origin, deadlines.clock, sticky)
         self.resolver = Resolver(reactor, deadlines.clock)
+        self.discovery = Discovery(name, origin.servers, Names(reactor, origin.resolver), deadlines, self.replace)
         self.reactor = reactor
         self.deadlines = deadlines
         self.context = context
@@ -282,6 +286,7 @@ class OriginPool:
     def close(self) -> None:
         """Close what is idle now, and what is busy as soon as it is released."""
         self._closed = True
+        self.discovery.stop()
         self.close_idle()
 
     def replace(self, servers: Sequence[Server]) -> None:
@@ -316,6 +321,7 @@ class OriginPool:
         """Lend again, after :meth:`abort`."""
         self._closed = False
         self._aborted = ""
+        self.discovery.resume()
 
     def host(self, server: Balanced) -> bytes:
         """The Host field of requests to a server, where it is not the client's: what is written, or its name."""

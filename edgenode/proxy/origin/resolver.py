@@ -5,7 +5,6 @@ Law: there is never more than one thread for a name: a name server that does not
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +12,8 @@ from typing import Any
 
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
+
+from edgenode.proxy.origin.server import is_address
 
 _RESOLVED_FOR = 30.0
 """Seconds for which the addresses of a name are remembered."""
@@ -67,12 +68,3 @@ class Resolver:
 def _addresses(host: str) -> tuple[str, ...]:
     """Ask the system for the addresses of a host; this may block."""
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in socket.getaddrinfo(host, None, 0, socket.SOCK_STREAM)))
-
-
-def is_address(host: str) -> bool:
-    """Whether a host is an IP address and no name."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

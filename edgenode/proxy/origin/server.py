@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import types
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ _SERVER = re.compile(
 )
 _SOCKET = re.compile(rf"(?:(https?|tls|tcp)://)?unix:(?://)?(/[!-.0-9;-~][!-9;-~]*)(?::/?)?{_PARAMETERS}")
 """nginx's ``server unix:PATH``, and its ``proxy_pass http://unix:PATH:``; ``unix://PATH`` as others write it."""
+
+_SERVICE = re.compile(r"[A-Za-z0-9_-]{1,60}(?:\.[A-Za-z0-9_-]{1,60}){0,3}")
 
 _WITH_PATH = re.compile(r"(?:https?|tls|tcp|starttls)://(?:unix:/[^:\s]*:|[^/\s]+)(?=/[^/\s])")
 _RELATIVE = re.compile(r"(?:(?:https?|tls|tcp)://)?unix:(?://)?(?![/\d])")
@@ -36,6 +39,9 @@ class Server:
     :ivar stream: whether it takes a stream of bytes that is no HTTP, such as syslog or mail.
     :ivar starttls: whether TLS begins by STARTTLS, as mail servers have it.
     :ivar backup: whether it is asked only while no other can be.
+    :ivar resolve: whether each of its addresses in DNS is a server, asked for again when the answer is old.
+    :ivar service: the service whose servers it stands for (SRV), such as ``_https._tcp``; empty for none.
+    :ivar at: the address where it is, if that is known from DNS; it is known by its host all the same.
     """
 
     tls: bool
@@ -45,6 +51,9 @@ class Server:
     stream: bool = False
     starttls: bool = False
     backup: bool = False
+    resolve: bool = False
+    service: str = ""
+    at: str = ""
 
     @property
     def scheme(self) -> str:
@@ -68,7 +77,8 @@ class Server:
         """Where it is: ``host:port``, or ``unix:/path``."""
         if self.is_socket:
             return f"unix:{self.host}"
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        host = self.at or self.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.address}"
@@ -83,20 +93,27 @@ class Server:
             scheme, host, _ = match.groups()
             if len(host) > _LONGEST_PATH:
                 raise InvalidValue(f"the path of a socket has at most {_LONGEST_PATH} bytes", match.start(2))
+            parameters = _parameters(text, match.start(3))
+            if parameters.get("resolve"):
+                raise InvalidValue("a socket has nothing to resolve", match.start(2))
             tls, stream = scheme in ("https", "tls"), scheme in ("tls", "tcp")
-            return cls(tls, host, 0, stream=stream, **_parameters(text, match.start(3)))
+            return cls(tls, host, 0, stream=stream, **parameters)
         match = _SERVER.fullmatch(text)
         if match is None:
             raise InvalidValue(*_fault(text))
         scheme, host, port, _ = match.groups()
         stream, starttls = scheme in ("tls", "tcp", "starttls"), scheme == "starttls"
-        if stream and not port:
+        parameters = _parameters(text, match.start(4))
+        if parameters.get("service") and port:
+            raise InvalidValue("a service has its ports from DNS: leave this one out", match.start(3))
+        if parameters.get("resolve") and is_address(host.strip("[]")):
+            raise InvalidValue("an address has nothing to resolve", match.start(2))
+        if stream and not port and not parameters.get("service"):
             raise InvalidValue(f"a stream has no usual port: {scheme}://{host}:PORT", match.start(2))
         number = int(port) if port else 443 if scheme == "https" else 80
         if not 0 < number < 65536:
             raise InvalidValue("a port is a number from 1 to 65535", text.index(port))
         tls = starttls or scheme in ("https", "tls")
-        parameters = _parameters(text, match.start(4))
         return cls(tls, host.strip("[]"), number, stream=stream, starttls=starttls, **parameters)
 
 
@@ -122,10 +139,16 @@ def _flag(text: str | None) -> bool | None:
     return True if text is None else None
 
 
+def _service(text: str | None) -> str | None:
+    return text if text is not None and _SERVICE.fullmatch(text) else None
+
+
 PARAMETERS: Mapping[str, Parameter] = types.MappingProxyType(
     {
         "weight": Parameter("weight=N, from 1 to 1000", _weight),
         "backup": Parameter("backup", _flag),
+        "resolve": Parameter("resolve", _flag),
+        "service": Parameter("service=NAME", _service),
     }
 )
 """By their names, which are those of the attributes of :class:`Server`."""
@@ -149,6 +172,8 @@ def _parameters(text: str, start: int) -> dict[str, Any]:
         if name in found:
             raise InvalidValue(f"{name} stands there twice", word.start())
         found[name] = read
+    if "service" in found:
+        found["resolve"] = True
     return found
 
 
@@ -163,3 +188,12 @@ def _fault(text: str) -> tuple[str, int]:
         "tls://, tcp:// or starttls:// with host:port for what takes no HTTP; weight=N or backup behind it if wanted",
         0,
     )
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address and no name."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

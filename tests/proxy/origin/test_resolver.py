@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from attrs import Factory, define
 
-from edgenode.proxy.origin.resolver import Resolver, is_address
+from edgenode.proxy.origin.resolver import Resolver
+from edgenode.proxy.origin.server import is_address
 from tests.support.loop import Loop
 
 
