@@ -113,7 +113,8 @@ class ForwardedRequest(JudgedRequest, Attempts):
                 done = False
             expects = self._expectation is not None and self._expectation.lasts
         lines = self._origin_lines()
-        stream.begin(self, head.method, head.origin_target, host, lines, length, body, done, expects, head.upgrade)
+        target = head.origin_target if not pool.base or head.origin_target == b"*" else pool.base + head.origin_target
+        stream.begin(self, head.method, target, host, lines, length, body, done, expects, head.upgrade)
         if length != NO_CONTENT:
             if self._trailers:
                 stream.send_body(b"", True, self._crossing(self._trailers))

@@ -26,6 +26,8 @@ _DNS_NAME = r"[0-9A-Za-z_](?:[0-9A-Za-z._-]{0,252}[0-9A-Za-z])?"
 _SERVER_NAME = re.compile(rf"{_DNS_NAME}|[0-9A-Fa-f:.]+")
 _AUTHORITY = re.compile(rf"(?:{_DNS_NAME}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{{1,5}})?")
 
+_BASE_PATH = re.compile(r"(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@-]+)+/?")
+
 _ONLY_WITH_MTLS = ("trust-store", "mtls-refusal", "verify-depth", "max-chain-size", "required-eku")
 
 
@@ -43,6 +45,9 @@ def names(configuration: Sections) -> Iterator[Problem]:
                 yield Problem(header, "servers", "expected a host name or an IP address", server.host, 0)
         if origin.server_name is not None and not _SERVER_NAME.fullmatch(origin.server_name):
             yield Problem(header, "server-name", "expected a host name or an IP address", origin.server_name, 0)
+        if origin.base_path is not None and not _BASE_PATH.fullmatch(origin.base_path):
+            sentence = "expected a path such as /app/v1, without %, empty segments and dot segments"
+            yield Problem(header, "base-path", sentence, origin.base_path, 0)
         if not _AUTHORITY.fullmatch(origin.host):
             yield Problem(header, "host", "expected client, server, or a host with or without a port", origin.host, 0)
 

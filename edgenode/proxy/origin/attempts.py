@@ -77,6 +77,7 @@ class Attempts:
     _opening: Opening | None = None
     _tried: tuple[Balanced, ...] = ()
     responded_to: bool = False
+    _retrying: bool = False
 
     @property
     def client(self) -> object:
@@ -138,6 +139,8 @@ class Attempts:
         """Nobody waits for the response, or for the rest of it, any more."""
         opening, self._opening = self._opening, None
         stream, self.stream = self.stream, None
+        if self._retrying:
+            self._retried()
         if opening is not None:
             self._waited()
             opening.cancel()
@@ -219,6 +222,8 @@ class Attempts:
         status = self.origin_status = head.status
         pool, server = self.pool, self.balanced
         assert server is not None
+        if self._retrying:
+            self._retried()
         if not self.reused and self.stream is not None and self.presented is not None:
             self.presented = self.stream.presented = self.presented.answered()
         if done:
@@ -257,6 +262,8 @@ class Attempts:
 
     def _attempt_failed(self, error: OriginError) -> None:
         """An attempt failed before any response: another server, or the end."""
+        if self._retrying:
+            self._retried()
         pool, server = self.pool, self.balanced
         if server is not None and error.kind in CONDITIONS:
             pool.balancer.failed(server, pool.deadlines.clock())
@@ -279,6 +286,15 @@ class Attempts:
         self._tried = (*self._tried, server)
         if len(self._tried) >= min(origin.next_upstream_tries, len(self.pool.balancer.servers)):
             return False
+        limited = origin.retry_budget is not None
+        if limited and not self.pool.retries.take(self.pool.active):
+            return False
         self.give_up()
+        self._retrying = limited
         self.attempt()
         return True
+
+    def _retried(self) -> None:
+        """It counts no longer as one that was sent to a further server."""
+        self._retrying = False
+        self.pool.retries.give_back()

@@ -50,6 +50,11 @@ class Gatherings:
         self.capacity: dict[Balanced, int] = {}
         self.open: dict[Balanced, Gathering] = {}
 
+    @property
+    def further(self) -> int:
+        """How many requests wait besides the first for each of them."""
+        return sum(len(each.places) - 1 for each in self.open.values() if each.places)
+
     def join(self, server: Balanced, borrower: Borrower) -> Opening | None:
         """Wait for a connection that is being opened; ``None`` if there is none with room."""
         gathering = self.open.get(server)

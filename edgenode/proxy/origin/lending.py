@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from operator import attrgetter
 from typing import ClassVar, Protocol
 
 from edgenode.model.errors import OriginError
@@ -89,3 +91,12 @@ class SharedConnection(PooledConnection, Protocol):
     def stream(self) -> OriginStream:
         """A stream for one more."""
         ...
+
+
+_released = attrgetter("released")
+
+
+def quiet(idle: list[PooledConnection], heard: int) -> PooledConnection:
+    """Take the last used of those of whom a later poll had nothing to tell, for nobody need look at them; else the
+    last. They are in the order in which they were released."""
+    return idle.pop(bisect_left(idle, heard, key=_released) - 1)

@@ -113,6 +113,11 @@ class Origin:
     max_connections: Annotated[int, Between(1, 100_000)] = setting(
         "The maximum number of open connections; a request that would need another waits for one.", 1024
     )
+    max_requests: Annotated[int, Between(1, 1_000_000)] | None = setting(
+        "The maximum number of requests under way, however many a connection of HTTP/2 carries; a further one waits as "
+        "for a connection. Without the key there is no such limit.",
+        None,
+    )
     max_queued: Annotated[int, Between(0, 100_000)] = setting(
         "The maximum number of requests that wait for a connection, first come, first served; further ones are "
         "answered with 503. 0: none waits.",
@@ -188,6 +193,21 @@ class Origin:
     eject_share: Percent = setting(
         "The percentage of the servers that may be out before no further one is ejected; one always may be.",
         Percent(0.5),
+    )
+    retry_budget: Percent | None = setting(
+        "How many requests may be under way at a time that were sent to a further server after a failure, as a "
+        "percentage of all that are under way; others fail at once, so that an origin in trouble is not asked several "
+        "times as much. Without the key there is no such limit.",
+        None,
+    )
+    retry_minimum: Annotated[int, Between(0, 100_000)] = setting(
+        "How many of them may be under way however small the percentage is.", 3
+    )
+    base_path: Word | None = setting(
+        "A path that is put before that of every request: with ``/app`` the origin is asked for ``/app/x`` instead of "
+        "``/x``. No request leads out of it: dot segments are resolved before, and hidden ones refused. Links, "
+        "``Location`` and the paths of cookies in answers are left as they are.",
+        None,
     )
     max_header_size: Size = setting(
         "The largest response head; a larger one is an error of the origin.", Size(64 * 1024)

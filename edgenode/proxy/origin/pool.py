@@ -8,9 +8,7 @@ while it carries none.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Container, Sequence
-from operator import attrgetter
 from typing import Any, cast
 
 from OpenSSL import SSL
@@ -20,9 +18,10 @@ from edgenode.net.deadlines import Deadlines
 from edgenode.proxy.origin.balancers import balancer_of
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.bursts import Bursts
+from edgenode.proxy.origin.circuit import RetryBudget
 from edgenode.proxy.origin.discovery import Discovery
 from edgenode.proxy.origin.gathering import Gatherings
-from edgenode.proxy.origin.lending import Opening, PooledConnection, ServerOpening, SharedConnection
+from edgenode.proxy.origin.lending import Opening, PooledConnection, ServerOpening, SharedConnection, quiet
 from edgenode.proxy.origin.names import Names
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.queue import Borrower, Queue
@@ -48,6 +47,8 @@ class OriginPool:
     :param open: opens connections: :class:`edgenode.proxy.origin.opening.TLSOpening`.
     :param sticky: the cookie by which clients come back to a server; ``None`` if there is none.
     :ivar balancer: its servers.
+    :ivar retries: how many may be sent to a further server.
+    :ivar base: what is put before the path of every request.
     :ivar resolver: their addresses.
     :ivar discovery: keeps those that are resolved again and again.
     """
@@ -85,6 +86,9 @@ class OriginPool:
         self._bursts = Bursts(origin, deadlines)
         self._closed = False
         self._aborted = ""
+        self._most_requests = origin.max_requests
+        self.retries = RetryBudget(origin)
+        self.base = b"" if origin.base_path is None else origin.base_path.rstrip("/").encode("ascii")
 
     def open_to(self, server: Balanced, borrower: Borrower) -> ServerOpening:
         """What opens a connection, not begun."""
@@ -94,6 +98,12 @@ class OriginPool:
     def open(self) -> int:
         """How many connections there are: idle, busy and being opened."""
         return len(self._connections) + len(self._opening)
+
+    @property
+    def active(self) -> int:
+        """How many requests are under way, those included for which a connection is being opened."""
+        shared: int = sum(each.active - 1 for server in self.balancer.servers for each in server.shared if each.active)
+        return self.open - self._idle_count + shared + (self._gatherings.further if self._gatherings else 0)
 
     @property
     def connections(self) -> Collection[PooledConnection]:
@@ -127,7 +137,7 @@ class OriginPool:
         if self._aborted:
             borrower.not_lent(None, _stopped(self._aborted))
             return None
-        if self._queue and not turn:
+        if not turn and (self._queue or (self._most_requests is not None and self.active >= self._most_requests)):
             return self._queue.join(borrower, tried, fresh)
         now = self.deadlines.clock()
         server = self._released(now, tried) if turn and not fresh else None
@@ -141,7 +151,7 @@ class OriginPool:
             return None
         idle, heard = server.idle, self.reactor.heard
         while idle and not (fresh or alone):
-            connection: Any = idle.pop() if idle[-1].released < heard else _quiet(idle, heard)
+            connection: Any = idle.pop() if idle[-1].released < heard else quiet(idle, heard)
             self._idle_count -= 1
             if connection.usable(connection.released >= heard):
                 if connection.shares:
@@ -224,10 +234,14 @@ class OriginPool:
     def doAgain(self) -> None:
         """Serve those who wait, as many as there is room for."""
         self._woken = False
-        while self._queue and (
-            self._idle_count
-            or self.open < self.origin.max_connections
-            or (self._shared and self._released(self.deadlines.clock(), self._queue.first.tried))
+        while (
+            self._queue
+            and (self._most_requests is None or self.active < self._most_requests)
+            and (
+                self._idle_count
+                or self.open < self.origin.max_connections
+                or (self._shared and self._released(self.deadlines.clock(), self._queue.first.tried))
+            )
         ):
             self._queue.serve()
         self._bursts.serve()
@@ -328,15 +342,6 @@ class OriginPool:
         if self.origin.host != "server":
             return self.origin.host.encode("ascii")
         return (self.origin.server_name or server.authority).encode("ascii")
-
-
-_released = attrgetter("released")
-
-
-def _quiet(idle: list[PooledConnection], heard: int) -> PooledConnection:
-    """Take the last used of those of whom a later poll had nothing to tell, for nobody need look at them; else the
-    last. They are in the order in which they were released."""
-    return idle.pop(bisect_left(idle, heard, key=_released) - 1)
 
 
 def _stopped(reason: str) -> OriginError:

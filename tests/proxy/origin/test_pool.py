@@ -16,7 +16,8 @@ from twisted.internet.task import deferLater
 from edgenode.model.errors import OriginError
 from edgenode.model.exchange import Headers
 from edgenode.proxy.origin.balancing import Balanced
-from edgenode.proxy.origin.pool import OriginPool, _quiet
+from edgenode.proxy.origin.lending import quiet
+from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.streams import NO_CONTENT, OriginStream, ResponseHead
 from tests.proxy.origin.pooled import Borrowing, Pooled
 from tests.proxy.origin.test_agent import until
@@ -458,7 +459,7 @@ class Kept:
 def test_the_last_used_of_those_that_kept_silent_is_lent() -> None:
     """One that was given back after the last poll may have more to tell: it is lent only if there is no other."""
     idle: list[Any] = [Kept(1), Kept(2), Kept(3), Kept(4)]
-    assert [_quiet(idle, 3).released for _ in range(4)] == [2, 1, 4, 3]
+    assert [quiet(idle, 3).released for _ in range(4)] == [2, 1, 4, 3]
 
 
 def test_a_connection_that_has_served_is_no_longer_wary() -> None:
