@@ -208,6 +208,14 @@ def test_a_file_that_switches_rules_off_is_told(pki: PKI, word: str, keys: dict[
     assert [warned in each for each in found] == [True] * bool(warned)
 
 
+def test_answers_that_no_rule_looks_at_are_told(pki: PKI) -> None:
+    """Whoever says ``responses = yes`` shall not think that leaks are looked for."""
+    for phase, warned in ((2, 1), (4, 0)):
+        (pki.folder / "some.conf").write_text(f'SecRule RESPONSE_STATUS "@rx a" "id:1,phase:{phase},deny"')
+        configuration = Configuration.from_text(text(rules="some.conf", responses="yes"), pki.folder, {})
+        assert sum("no rule is of phase 3 or 4" in str(each) for each in configuration.warnings) == warned
+
+
 def test_one_that_is_not_active_reads_nothing(pki: PKI) -> None:
     """So that what is broken can be switched off."""
     (pki.folder / "own.conf").write_text("SecFoo")

@@ -19,6 +19,10 @@ _OF_ANSWERS: Mapping[str, str] = {"outbound_threshold": "outbound-threshold", "r
 """The keys about answers, by their attributes."""
 
 
+_OF_PHASES = 3
+"""The first phase of answers."""
+
+
 def content_filters(formulas: Formulas) -> Iterator[Problem]:
     """Keys without an effect, and filters that let in whom their rules refuse."""
     for name, section in formulas.configuration.content_filters.items():
@@ -55,6 +59,9 @@ def _of_rules(header: str, section: ContentFilter, tree: RuleTree) -> Iterator[P
         if getattr(section, attribute) is not None and not looked_at & {*names}:
             sentence = f"has no effect: no rule looks at TX:{names[0]}"
             yield Problem(header, attribute.replace("_", "-"), sentence, warning=True)
+    if section.responses and all(each.phase < _OF_PHASES for each in tree.directives if isinstance(each, Rule)):
+        sentence = "has no effect: no rule is of phase 3 or 4"
+        yield Problem(header, "responses", sentence, warning=True)
     refusing = {"deny", "drop", "redirect"}
     if section.refuses and not any(isinstance(each, Rule) and each.disruptive in refusing for each in tree.directives):
         yield Problem(header, "rules", "nobody is refused: no rule says deny, drop or redirect", warning=True)

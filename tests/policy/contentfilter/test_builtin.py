@@ -121,3 +121,22 @@ def test_one_decision_is_made_over_both(order: tuple[str, str]) -> None:
     told = [rule_set(section_of(both, threshold=sum(alone) + more)).judge(exchange) for more in (0, 1)]
     assert [verdict.refused for verdict in told] == [True, False]
     assert [verdict.scores["inbound"] for verdict in told] == [sum(alone)] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        ("1' union select password from users--.png", True),
+        ("sleep(10)-- -.jpg", True),
+        ("<img src=x onerror=alert(1)>.png", True),
+        ("Holiday at Union Square - select photos (1).png", False),
+        ("it's order 5 from the shop.pdf", False),
+    ],
+)
+def test_names_of_files_are_looked_at(name: str, refused: bool) -> None:
+    """Servers write them into databases and pages as they come."""
+    body = f'--x\r\nContent-Disposition: form-data; name="f"; filename="{name}"\r\n\r\nabc\r\n--x--\r\n'
+    exchange = exchange_of(
+        "POST", "https://a.example/", [("content-type", "multipart/form-data; boundary=x")], body=body.encode()
+    )
+    assert rule_set(section_of("builtin")).judge(exchange).refused is refused
