@@ -126,13 +126,16 @@ _BASE64_DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345678
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]*+={0,2}+")
 
 
+_LINES_OF_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/=]*+ *+\r?\n)*+[A-Za-z0-9+/=]*+ *+(?:\0|\Z)")
+
+
 def base64_decode(value: bytes) -> bytes:
     """As Mbed TLS decodes it, up to a NUL; the value as it is if anything else is in it, or the padding is wrong."""
     if value.isalnum():
         return value if len(value) % 4 else binascii.a2b_base64(value)
-    text = value.partition(b"\0")[0]
-    if text.translate(None, _BASE64_DIGITS + b"= \r\n"):
+    if _LINES_OF_BASE64.match(value) is None:
         return value
+    text = value.partition(b"\0")[0]
     *lines, last = text.split(b"\n")
     text = b"".join([line.removesuffix(b"\r").rstrip(b" ") for line in lines]) + last.rstrip(b" ")
     return value if len(text) % 4 or _BASE64.fullmatch(text) is None else binascii.a2b_base64(text)

@@ -17,9 +17,23 @@ def _with_markup(test: Test) -> Test:
     return lambda value: (b"<" in value or b"=" in value) and test(value)
 
 
+_BETWEEN_WORDS = b"_."
+_OF_JSON = b"json."
+
+
 def _more_than_words(test: Test) -> Test:
-    """Letters, digits and low lines are a word behind numbers at the most, and such is no injection."""
-    return lambda value: not value.replace(b"_", b"").isalnum() and test(value)
+    """Letters, digits and low lines are a word behind numbers at the most, and such is no injection; nor is a number
+    with a point, or the name of an argument of JSON: a word up to its end, for no keyword begins so."""
+
+    def asked(value: bytes) -> object:
+        if value.isalnum():
+            return False
+        rest = value.translate(None, _BETWEEN_WORDS)
+        if rest.isalnum() and (value.startswith(_OF_JSON) or rest.isdigit() or value.find(b".") < 0):
+            return False
+        return test(value)
+
+    return asked
 
 
 INJECTIONS = ("detectsqli", "detectxss")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edgenode.model.errors import InvalidValue
 from edgenode.policy.contentfilter import names, pcre
 from edgenode.policy.contentfilter.evaluation import GEO_LOOKUP
+from edgenode.policy.contentfilter.injections import suspected
 from edgenode.policy.contentfilter.operators import OPERATORS
 
 CASES = (
@@ -84,6 +85,16 @@ def test_libinjection_is_asked() -> None:
     assert OPERATORS["detectsqli"](b"")(b"blue shoes") is None
     assert OPERATORS["detectxss"](b"")(b"\xff<script>") == (b"\xff<script>",)
     assert OPERATORS["detectxss"](b"")(b"a < b") is None
+
+
+_NAMES = st.sampled_from([b"json.", b"_", b".", b"1", b"0x1", b"e", b"1.e", b"order", b"select", b"or", b"keys"])
+
+
+@given(st.lists(_NAMES, max_size=8).map(b"".join) | st.from_regex(rb"(json\.)?[\w.]*", fullmatch=True))
+def test_libinjection_finds_nothing_where_it_is_not_asked(value: bytes) -> None:
+    """Names of JSON, numbers and words are no injection, whatever keywords stand in them."""
+    pytest.importorskip("libinjection")
+    assert bool(suspected("detectsqli")(value)) is (OPERATORS["detectsqli"](b"")(value) is not None)
 
 
 @pytest.mark.parametrize(
