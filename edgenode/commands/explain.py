@@ -114,6 +114,8 @@ def _question(options: argparse.Namespace, simulator: Simulator) -> Question:
     here = Address("192.0.2.1" if curl.server_name(asked.host) is not None else asked.host, 443)
     protocol, version = "h2" if asked.http2 else "http/1.1", f"TLSv{options.tls}"
     connection = Connection(peer, here, name, protocol, version, _CIPHERS[options.tls], options.ja4)
+    if not asked.encrypted:
+        connection = Connection(peer, Address(here.host, 80))
     listener, listeners = options.listener or simulator.listener_for(connection), simulator.configuration.listeners
     if listener not in listeners:
         raise InvalidRequest(f"there is no [listener {listener}]; there is {', '.join(listeners)}")

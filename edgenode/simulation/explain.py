@@ -27,7 +27,7 @@ from edgenode.proxy.routing import ServedGroup
 from edgenode.proxy.streams import RequestHead
 from edgenode.simulation.counted import acl_told, counted
 from edgenode.simulation.curl import CurlRequest, InvalidRequest
-from edgenode.simulation.explain_answers import PLAIN, outcome_told, refusal_told
+from edgenode.simulation.explain_answers import PLAIN, outcome_told, redirect_told, refusal_told
 from edgenode.simulation.explain_consequences import BEHIND, actions_told, tags_told
 from edgenode.simulation.explain_filters import agrees, asked_about, filter_told, filters_told
 from edgenode.simulation.overhearing import (
@@ -99,7 +99,10 @@ def _explained(simulator: Simulator, question: Question) -> dict[str, Any]:
     name = question.connection.server_name
     told: dict[str, Any] = {"listener": question.listener, "peer": question.connection.peer.host, "sni": name}
     group = simulator.group(question.listener, question.connection)
-    if not question.asked.encrypted:
+    plain = simulator.plain(question.listener)
+    if plain and question.asked.encrypted:
+        return told | refusal_told(ClientError(400, "TLS on a port without it"), "400")
+    if not plain and not question.asked.encrypted:
         return told | refusal_told(ClientError(497, "a plain request on a TLS port"), "400") | {"outcome": PLAIN}
     if group is None:
         error = ClientError(421, f"no server group for the server name: {name or 'none'}")
@@ -109,8 +112,11 @@ def _explained(simulator: Simulator, question: Question) -> dict[str, Any]:
     client = simulator.client(question.listener, connection, group, question.at)
     try:
         head = simulator.read(question.listener, question.asked.head, client)
+        redirect = simulator.redirect(question.listener, head)
     except ClientError as error:
         return told | refusal_told(error, "400")
+    if redirect is not None:
+        return told | {"outcome": redirect_told(redirect)}
     if question.asked.http2:
         head.version = (2, 0)
     body = Body(question.asked.body, len(question.asked.body))

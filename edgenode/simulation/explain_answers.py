@@ -20,6 +20,11 @@ PLAIN = {"kind": "respond", "status": 400, "headers": [], "body": "400 The plain
 """What the port says to a client that speaks no TLS."""
 
 
+def redirect_told(redirect: Response) -> dict[str, Any]:
+    """The answer of a port that serves nothing, but sends everybody to HTTPS."""
+    return {"kind": "respond", "status": redirect.status, "headers": _fields(redirect.headers), "body": ""}
+
+
 def outcome_told(outcome: Outcome, decision: Decision, rules: Responses | None, exchange: Exchange) -> dict[str, Any]:
     """What a request comes to that was judged.
 

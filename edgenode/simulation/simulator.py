@@ -19,7 +19,7 @@ from twisted.internet.task import Clock
 from edgenode.config.load import Configuration
 from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ClientError, OriginError
-from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Verification
+from edgenode.model.exchange import Body, ClientIdentity, Connection, Exchange, Response, Verification
 from edgenode.net.deadlines import Deadlines
 from edgenode.node.assembly import Assembly
 from edgenode.observe.event_log import EventLog
@@ -28,6 +28,7 @@ from edgenode.proxy.judging import TOO_LARGE, JudgedRequest
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.context import ListenerContext
 from edgenode.proxy.listener.limits import ClientLimits
+from edgenode.proxy.listener.redirecting import redirect_of
 from edgenode.proxy.listener.speakers import read_request_head
 from edgenode.proxy.routing import ServedGroup, ServedPathMap
 from edgenode.proxy.streams import RequestHead
@@ -114,11 +115,28 @@ class Simulator:
     def listener_for(self, connection: Connection) -> str:
         """The first listener that has a server group for a connection; the first of all if none has."""
         listeners = list(self._contexts)
+        if not connection.tls_version:
+            listeners.sort(key=lambda name: not self.plain(name))
         return next((each for each in listeners if self.group(each, connection) is not None), listeners[0])
+
+    def plain(self, listener: str) -> bool:
+        """Whether a listener has no TLS."""
+        return self.configuration.listeners[listener].tls == "no"
+
+    def redirect(self, listener: str, head: RequestHead) -> Response | None:
+        """The redirect with which a listener answers every request; ``None`` if it serves them.
+
+        :raises ClientError: 421, if no server group has the host.
+        """
+        port = self.configuration.listeners[listener].redirect_to_https
+        return None if port is None else redirect_of(port, self._contexts[listener].router, head)[1]
 
     def group(self, listener: str, connection: Connection) -> ServedGroup | None:
         """The server group whose TLS policy is that of a handshake; ``None`` if the handshake is refused."""
-        return self._contexts[listener].router.named(connection.server_name, connection.local.host)
+        router = self._contexts[listener].router
+        if self.plain(listener):
+            return None if connection.tls_version else router.entry
+        return router.named(connection.server_name, connection.local.host)
 
     def client(
         self, listener: str, connection: Connection, group: ServedGroup, at: float, *, settled: bool = False
@@ -132,7 +150,8 @@ class Simulator:
         :raises ClientError: if it is refused.
         """
         limits = ClientLimits.of(self.configuration.listeners[listener]).head
-        return read_request_head(head, limits, presumed=client.authority)
+        scheme = b"http" if self.plain(listener) else b"https"
+        return read_request_head(head, limits, scheme, client.authority)
 
     def judge(self, client: SimulatedClient, head: RequestHead, body: Body, address: str | None = None) -> Judged:
         """Judge a request.

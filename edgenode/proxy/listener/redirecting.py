@@ -13,6 +13,7 @@ from edgenode.model.exchange import Response, host_of
 from edgenode.proxy.exchange import ProxyExchange
 from edgenode.proxy.listener.listener import RedirectPort
 from edgenode.proxy.routing import Router, ServedGroup
+from edgenode.proxy.streams import RequestHead
 
 _SAFE = (b"GET", b"HEAD")
 
@@ -23,7 +24,7 @@ class RedirectExchange(ProxyExchange):
     :param port: where HTTPS is.
     """
 
-    _location = b""
+    _answer_now: Response | None = None
 
     def __init__(self, port: RedirectPort, *arguments: Any) -> None:
         self._port = port
@@ -34,24 +35,31 @@ class RedirectExchange(ProxyExchange):
 
         :raises ClientError: 421, if no server group has its host.
         """
-        head, exchange = self.head, self.exchange
-        group, host = secure_host(self.context.router, head.authority)
+        exchange = self.exchange
+        group, self._answer_now = redirect_of(self._port, self.context.router, self.head)
         exchange.server_group, exchange.security_policy = group.name, group.security_policy
-        number = self._port.number
-        target = b"/" if head.origin_target == b"*" else head.origin_target
-        self._location = b"https://%b%b%b" % (host, b"" if number == 443 else b":%d" % number, target)
         self._tag()
         return self.decision
 
     def _judged(self) -> None:
-        if self._location and not self.ended:
-            status = 301 if self.head.method in _SAFE else 308
-            self._respond(Response(status, ((b"location", self._location),)))
+        if self._answer_now is not None and not self.ended:
+            self._respond(self._answer_now)
         else:
             super()._judged()
 
 
-def secure_host(router: Router, authority: bytes) -> tuple[ServedGroup, bytes]:
+def redirect_of(port: RedirectPort, router: Router, head: RequestHead) -> tuple[ServedGroup, Response]:
+    """The server group of a request, and the redirect that answers it.
+
+    :raises ClientError: 421, if no server group has its host.
+    """
+    group, host = _secure_host(router, head.authority)
+    target = b"/" if head.origin_target == b"*" else head.origin_target
+    location = b"https://%b%b%b" % (host, b"" if port.number == 443 else b":%d" % port.number, target)
+    return group, Response(301 if head.method in _SAFE else 308, ((b"location", location),))
+
+
+def _secure_host(router: Router, authority: bytes) -> tuple[ServedGroup, bytes]:
     """The server group of a request, and the host to which it is sent: its own, or else the first that the default
     group has.
 

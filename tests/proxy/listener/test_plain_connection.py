@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterator
 
 import pytest
 
+from edgenode.__main__ import main
 from edgenode.config.load import Configuration
 from edgenode.model.errors import ConfigurationError
 from tests.support import memory
@@ -112,7 +114,7 @@ def test_redirects_name_a_host_of_a_server_group(
     ("keys", "sentence"),
     [
         ({"tls": "no", "server-groups": "open, strict"}, "without TLS no client shows a certificate"),
-        ({"tls": "yes", "redirect-to-https": "yes"}, "has a meaning with tls = no alone"),
+        ({"tls": "yes", "redirect-to-https": "yes"}, "has a meaning for HTTP with tls = no alone"),
         ({"tls": "no", "server-groups": "open", "protocols": "h2"}, "without TLS HTTP/1.1 alone is spoken"),
         ({"tls": "no", "redirect-to-https": "70000"}, "expected yes, no, or the port of HTTPS"),
     ],
@@ -128,3 +130,13 @@ def test_a_group_that_is_served_with_tls_needs_a_certificate(pki: PKI) -> None:
     with pytest.raises(ConfigurationError, match="this key is required") as raised:
         Configuration.from_text(ini(80, {"server-group open": {"certificate": None}}), pki.folder)
     assert [problem.section for problem in raised.value.problems] == ["server-group open"]
+
+
+def test_explain_knows_ports_without_tls(pki: PKI, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plain address is asked of a plain port, and a redirect is what comes of it."""
+    for keys, shown in (({}, '"path_map": "all"'), ({"redirect-to-https": "yes"}, '"https://open.test/a"')):
+        changes: Changes = {**PLAIN, "listener public": {**PLAIN["listener public"], **keys}}
+        path = pki.folder / f"{tmp_path.name}.ini"
+        path.write_text(ini(80, changes))
+        assert main(["explain", "--json", str(path), "http://open.test/a"]) == 0
+        assert shown in capsys.readouterr().out
