@@ -34,6 +34,7 @@ ELSEWHERE = {
     r"edgenode feeds update ": "asks other machines; tests/node/test_feed_updates.py",
     r"edgenode (feeds list|reload) --pid(-file)? (4711|/run/)": "tests/node/test_feed_updates.py and test_reload.py",
     r"edgenode status --pid 4711": "tests/commands/test_status.py",
+    r"edgenode origins (drain|undrain|list) shop": "needs a running node; tests/node/test_origin_orders.py",
     r"edgenode quarantine ": "needs a running node; tests/e2e/test_quarantine.py",
     r"edgenode explain edgenode\.ini ": "a test of the reader's own configuration; tests/commands/test_explain.py",
     r"edgenode (check|explain) examples/extending/|edgenode reference quota": "needs pip; tests/extending",
