@@ -18,6 +18,7 @@ from edgenode.model.decision import NOTHING, Action, Decision, Reason
 from edgenode.model.errors import ClientError, OriginError
 from edgenode.model.exchange import AlternativeNames, ClientIdentity, Connection, Verification
 from edgenode.model.presentation import Presentation
+from edgenode.model.relayed import StreamState
 from edgenode.model.trace import Trace
 from edgenode.model.websocket import WebSocketState
 from edgenode.observe import event_record
@@ -42,6 +43,7 @@ WHOLE = FakeRecord(
     grpc_status=14,
     origin_protocol="HTTP/2",
     websocket=WebSocketState(1, 2, 1000, "client"),
+    relayed=StreamState("origin"),
     trace=Trace(b"ab" * 16, b"cd" * 8, b"01", True),
     presented=Presentation(True, "CN=edge", "0C", True, expired=EXPIRED),
 )
@@ -74,7 +76,7 @@ LINE = (
     '"left_out":["Client-Cert"],"queued":250000,"protocol":"HTTP/2"},'
     '"bytes":{"received":0,"sent":1024},'
     '"timings":{"decision":250000,"origin":500000,"response":250000,"total":1000000},"grpc_status":14,'
-    '"websocket":{"received":1,"sent":2,"code":1000,"closed_by":"client"},'
+    '"websocket":{"received":1,"sent":2,"code":1000,"closed_by":"client"},"stream":{"closed_by":"origin"},'
     '"trace":{"trace_id":"abababababababababababababababab","span_id":"cdcdcdcdcdcdcdcd","sampled":true}}'
 )
 

@@ -272,7 +272,7 @@ class Listener:
         if http and self.tls == "no" and "http/1.1" not in self.protocols:
             raise InvalidValue("without TLS HTTP/1.1 alone is spoken", which="protocols")
         if (self.tls != "no" or not http) and self.redirect_to_https is not None:
-            raise InvalidValue("has a meaning for HTTP with tls = no alone", which="redirect-to-https")
+            raise InvalidValue("has a meaning with tls = no alone, for HTTP", which="redirect-to-https")
         if self.application_protocols and (http or self.tls != "yes"):
             raise InvalidValue("is for protocol = stream with tls = yes alone", which="application-protocols")
         if not all(each.isascii() and len(each) < 256 for each in self.application_protocols):

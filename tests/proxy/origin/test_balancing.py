@@ -243,7 +243,7 @@ def test_a_server_is_written(server: Server, text: str, shown: str, authority: s
         "https://b\xfccher.test", "https://a.test weight=1.5", "https://a b", "https://[a.test]", "10.0.0.1:80",
         "unix:", "unix:/", "unix:run/app.sock", "unix://run", "ftp://unix:/run/app.sock", "unix:/run/app.sock:/uri",
         "unix:/run/app.sock heavy=1", "https://unix:/run/app.sock weight=0", "unix:/run/a b", f"unix:/{'x' * 107}", "tls://log.test",
-        "tls:log.test:6514", "tls://log.test:0", "udp://log.test:514",
+        "tls:log.test:6514", "tls://log.test:0", "udp://log.test:514", "udp://unix:/run/log.sock",
     ],
 )  # fmt: skip
 def test_what_is_no_server_is_refused(text: str) -> None:
