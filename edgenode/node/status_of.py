@@ -196,6 +196,7 @@ def _listener(name: str, port: Port) -> ListenerStatus:
         protocols,
         streams,
         len(port.load.relays),
+        len(port.load.streams),
     )
 
 

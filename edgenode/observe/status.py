@@ -40,6 +40,7 @@ class ListenerStatus:
     :ivar protocols: how many of them have agreed on what: ``http/1.1``, ``h2``; ``handshake`` if nothing yet.
     :ivar streams: HTTP/2 streams that are open.
     :ivar websockets: WebSockets that are open.
+    :ivar relayed: streams that are no HTTP, and open.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ListenerStatus:
     protocols: Mapping[str, int]
     streams: int
     websockets: int
+    relayed: int = 0
 
 
 @frozen

@@ -180,6 +180,7 @@ def _listeners(status: Status, gathered: _Gathered) -> None:
         gathered.put(f.MOST_CONNECTIONS, (each.name,), each.most_connections)
         gathered.put(f.STREAMS, (each.name,), each.streams)
         gathered.put(f.WEBSOCKETS, (each.name,), each.websockets)
+        gathered.put(f.RELAYED, (each.name,), each.relayed)
 
 
 def _credentials(status: Status, gathered: _Gathered) -> None:

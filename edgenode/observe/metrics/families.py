@@ -92,6 +92,7 @@ MOST_CONNECTIONS = Family(
 )
 STREAMS = Family("edgenode_listener_streams", "gauge", "Open HTTP/2 streams of clients.", ("listener",))
 WEBSOCKETS = Family("edgenode_listener_websockets", "gauge", "Open WebSockets.", ("listener",))
+RELAYED = Family("edgenode_listener_relayed_streams", "gauge", "Open streams that are no HTTP.", ("listener",))
 
 # -- origins -----------------------------------------------------------------------------------------------------------
 

@@ -112,10 +112,10 @@ class ClientConnection:
 
     @property
     def protocol(self) -> str:
-        """What has been agreed on: ``http/1.1``, ``h2``; empty if nothing yet."""
+        """What has been agreed on: ``http/1.1``, ``h2``, ``stream``; empty if nothing yet."""
         if self.stage is not Stage.SPEAKING or self.session is None:
             return ""
-        return self.session.connection.alpn or _WITHOUT_ALPN.decode()
+        return getattr(self._speaker, "spoken", "") or self.session.connection.alpn or _WITHOUT_ALPN.decode()
 
     @property
     def streams(self) -> int:

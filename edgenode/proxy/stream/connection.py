@@ -7,6 +7,7 @@ client is let in: a certificate may expire, or be revoked, while it is open. Wha
 from __future__ import annotations
 
 import time
+from typing import ClassVar
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
@@ -44,6 +45,8 @@ class StreamConnection:
 
     :ivar deadline: when it is looked after again.
     """
+
+    spoken: ClassVar[str] = "stream"
 
     def __init__(self, client: ClientConnection) -> None:
         session = client.session
