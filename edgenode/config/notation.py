@@ -130,6 +130,7 @@ NOTATIONS: Mapping[Any, Notation] = {
     settings.Network: Notation("network", values.network),
     File: Notation("file", values.file),
     settings.Output: Notation("file to write", values.output, write=lambda path: "off" if path is None else str(path)),
+    settings.Awaited: Notation("file that may come", values.awaited),
     settings.Folder: Notation("folder", values.folder),
     settings.Source: Notation("source", values.source),
     ErrorPage: Notation("error page", error_pages.error_page),

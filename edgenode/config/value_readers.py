@@ -111,6 +111,17 @@ def output(text: str, scope: Scope) -> pathlib.Path | None:
     return path
 
 
+def awaited(text: str, scope: Scope) -> pathlib.Path:
+    """A file that need not be there, in a folder that is. A relative path starts at the configuration's own folder."""
+    path = _path(text, scope)
+    try:
+        if not path.parent.is_dir():
+            raise InvalidValue(f"cannot look for {path}: there is no such folder")
+    except OSError as error:
+        raise InvalidValue(f"cannot look for {path}: {error.strerror}") from None
+    return path
+
+
 def folder(text: str, scope: Scope) -> pathlib.Path:
     """A folder that exists. A relative path starts at the configuration's own folder."""
     path = _path(text, scope)

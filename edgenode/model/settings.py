@@ -34,6 +34,9 @@ Output = NewType("Output", pathlib.Path)
 """A file to be written, relative as :data:`File`; ``-`` is standard output, ``off`` none."""
 
 
+Awaited = NewType("Awaited", pathlib.Path)
+"""A file that need not be there, in a folder that is; relative as :data:`File`."""
+
 Folder = NewType("Folder", pathlib.Path)
 """A folder that exists, relative as :data:`File`."""
 

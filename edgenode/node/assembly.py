@@ -29,6 +29,8 @@ from edgenode.policy.stages import Placed
 from edgenode.proxy.certificate_headers import uris_of
 from edgenode.proxy.header_names import NOT_TO_CLIENTS
 from edgenode.proxy.listener.context import ListenerContext
+from edgenode.proxy.maintenance import Maintenance
+from edgenode.proxy.mirroring import Mirror
 from edgenode.proxy.origin.opening import TLSOpening
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.pool import OriginPool
@@ -289,9 +291,13 @@ class _Builder:
         functions = (self.configuration.edge_functions[each] for each in section.edge_functions)
         pools = {origin: self.pools[origin] for each in functions for origin in each.origins}
         stream = StreamLimits(section.idle_timeout, section.lifetime or math.inf)
+        mirror = None
+        if section.mirror is not None:
+            mirror = Mirror(self.pools[section.mirror], section.mirror_share.share, section.mirror_max_body)
         return ServedPathMap(
-            name, formula, pipeline, pool, section.max_body_size, methods, websocket, responses, pools, stream
-        )
+            name, formula, pipeline, pool, section.max_body_size, methods, websocket, responses, pools, stream,
+            maintenance=Maintenance.of(section.maintenance, section.maintenance_retry), mirror=mirror,
+        )  # fmt: skip
 
     def _responses(self, names: Iterable[str]) -> Responses | None:
         """What is done to answers, of which the later rules win."""

@@ -19,7 +19,7 @@ from edgenode.model.trace import Trace
 from edgenode.proxy import grpc
 from edgenode.proxy.answers import added_lines, ruled_lines
 from edgenode.proxy.expectation import Expectation
-from edgenode.proxy.headers import answered_here, new_identifier, reported_identifier, response_lines
+from edgenode.proxy.headers import new_identifier, reported_identifier, response_lines
 from edgenode.proxy.judged_answers import JudgedAnswer, readable_answers
 from edgenode.proxy.judging import PAGES, TOO_LARGE, tell
 from edgenode.proxy.listener.client_session import ClientSession
@@ -177,11 +177,10 @@ class ProxyExchange(JudgedAnswer):
     def _forward(self) -> None:
         path_map, head, pool = self.path_map, self.head, self.chosen
         assert path_map is not None and pool is not None
-        if b"max-forwards" in head.fields:
-            answer = answered_here(head, path_map.allow)
-            if answer is not None:
-                self._respond(answer)
-                return
+        answer = self.answer_here(path_map, pool)
+        if answer is not None:
+            self._respond(answer)
+            return
         length = head.length
         if length != 0:
             if (len(self._pending) if length is None else length) > path_map.max_body_size:
@@ -198,6 +197,8 @@ class ProxyExchange(JudgedAnswer):
         self.pool = pool
         if head.upgrade:
             self.alone = pool.origin.protocol == "auto"
+        elif path_map.mirror is not None:
+            self.mirror(path_map.mirror)
         self.attempt()
 
     def body_failed(self, error: ClientError) -> None:

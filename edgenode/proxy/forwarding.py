@@ -5,18 +5,24 @@ Law: a body is sent on as fast as the slower side takes it; what waits here has 
 
 from __future__ import annotations
 
+from twisted.logger import Logger
+
 from edgenode.model.decision import Decision, Rewrite
 from edgenode.model.errors import ClientError
-from edgenode.model.exchange import Exchange, Headers
+from edgenode.model.exchange import Exchange, Headers, Response
 from edgenode.proxy.expectation import Expectation
-from edgenode.proxy.headers import header_lines, max_forwards_line, request_lines, via_line
+from edgenode.proxy.headers import answered_here, header_lines, max_forwards_line, request_lines, via_line
 from edgenode.proxy.judging import TOO_LARGE, JudgedRequest
 from edgenode.proxy.listener.context import ListenerContext
+from edgenode.proxy.mirroring import Copy, Mirror
 from edgenode.proxy.origin.attempts import SAFE, Attempts
 from edgenode.proxy.origin.pool import OriginPool
+from edgenode.proxy.routing import ServedPathMap
 from edgenode.proxy.streams import NO_CONTENT, ClientStream, OriginStream
 from edgenode.proxy.trailers import TRAILERS_WANTED, passing_to_origin, takes_trailers
 from edgenode.proxy.websocket.handshake import EXTENSIONS, OF_ONE_HOP
+
+_log = Logger()
 
 _KEPT = 64 * 1024
 """Bytes of a request body that are kept, where HTTP/2 is spoken to the origin, until it answers."""
@@ -44,6 +50,7 @@ class ForwardedRequest(JudgedRequest, Attempts):
     _trailers: Headers = ()
     _request_done = True
     _expectation: Expectation | None = None
+    _copy: Copy | None = None
 
     # -- what a subclass says ----------------------------------------------------------------------------------------
 
@@ -68,6 +75,18 @@ class ForwardedRequest(JudgedRequest, Attempts):
     def chosen(self) -> OriginPool | None:
         """The connections to the origin that is to be asked."""
         return self._chosen or (None if self.path_map is None else self.path_map.pool)
+
+    def answer_here(self, path_map: ServedPathMap, pool: OriginPool) -> Response | None:
+        """What is answered without the origin; ``None`` if it is asked."""
+        for maintenance in path_map.maintenance, pool.maintenance:
+            if maintenance is not None and (answer := maintenance.answer()) is not None:
+                return answer
+        return answered_here(self.head, path_map.allow) if b"max-forwards" in self.head.fields else None
+
+    def mirror(self, mirror: Mirror) -> None:
+        """Have it copied, if it is one of the share."""
+        with _log.failuresHandled("a request could not be copied"):
+            self._copy = mirror.begin(self.head, self._origin_lines(), bytes(self._pending), self._request_done)
 
     # -- its head ----------------------------------------------------------------------------------------------------
 
@@ -113,7 +132,7 @@ class ForwardedRequest(JudgedRequest, Attempts):
                 done = False
             expects = self._expectation is not None and self._expectation.lasts
         lines = self._origin_lines()
-        target = head.origin_target if not pool.base or head.origin_target == b"*" else pool.base + head.origin_target
+        target = pool.target(head.origin_target)
         stream.begin(self, head.method, target, host, lines, length, body, done, expects, head.upgrade)
         if length != NO_CONTENT:
             if self._trailers:
@@ -160,6 +179,8 @@ class ForwardedRequest(JudgedRequest, Attempts):
         self._request_done = done
         if self.ended:
             return
+        if self._copy is not None:
+            self._copy.add(data, done)
         if self._expectation is not None:
             self._expectation.over()
         path_map = self.path_map

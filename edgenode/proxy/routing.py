@@ -19,10 +19,12 @@ from OpenSSL import SSL
 from edgenode.model.decision import MODES
 from edgenode.model.errors import ClientError, InvalidValue
 from edgenode.model.exchange import Exchange, Geography, host_of
-from edgenode.model.settings import Choice, Reference, Seconds, Size, Tag, Word, setting
+from edgenode.model.settings import Awaited, Choice, Percent, Reference, Seconds, Size, Tag, Word, setting
 from edgenode.policy.inspection import UNINSPECTED
 from edgenode.policy.pipeline import Pipeline
 from edgenode.policy.responses import Responses
+from edgenode.proxy.maintenance import Maintenance
+from edgenode.proxy.mirroring import Mirror
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.stream.settings import NO_LIFETIME, StreamLimits
 from edgenode.proxy.websocket.settings import DEFAULT, INSPECTED, Settings, check_origins
@@ -143,6 +145,19 @@ class PathMap(Section):
     edge_functions: tuple[Annotated[str, Reference("edge-function")], ...] = setting(
         "The edge functions that are asked here, in this order at each point.", ()
     )
+    maintenance: Awaited | None = setting(
+        "A file: while it exists every request here is answered with 503 and its content. It is "
+        "looked at once a second; its name says what it is: ``.html``, ``.json``, or else plain text.",
+        None,
+    )
+    maintenance_retry: Seconds = setting("What clients are then told in ``Retry-After``.", Seconds(60.0))
+    mirror: Annotated[str, Reference("origin")] | None = setting(
+        "An origin that gets a copy of requests, with its own certificate; its answers are thrown away, and no request "
+        "waits for it or fails by it. With ``host = client`` of that origin its Host has ``-shadow`` behind the name.",
+        None,
+    )
+    mirror_share: Percent = setting("The percentage of the requests that are copied, by chance.", Percent(1.0))
+    mirror_max_body: Size = setting("The largest body of a request that is copied.", Size(64 * 1024))
     response_rules: tuple[Annotated[str, Reference("response-rules")], ...] = setting(
         "What is done to the answers of this part of the site, besides what ``[server-group]`` says: header fields, "
         "and pages in the place of errors.",
@@ -195,6 +210,8 @@ class ServedPathMap:
     :ivar websocket: what holds for its WebSockets.
     :ivar responses: what is done to its answers; ``None`` for nothing.
     :ivar pools: the connections to the origins that an edge function may choose, by name.
+    :ivar maintenance: what is answered instead, while a file exists; ``None`` if none is named.
+    :ivar mirror: where copies of requests go; ``None`` for nowhere.
     :ivar stream: how long its streams may last.
     """
 
@@ -207,6 +224,8 @@ class ServedPathMap:
     websocket: Settings = DEFAULT
     responses: Responses | None = None
     pools: Mapping[str, OriginPool] = field(factory=dict)
+    maintenance: Maintenance | None = field(default=None, kw_only=True)
+    mirror: Mirror | None = field(default=None, kw_only=True)
     stream: StreamLimits = NO_LIFETIME
 
     @property

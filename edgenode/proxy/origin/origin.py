@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from attrs import frozen
 
-from edgenode.model.settings import Between, Choice, File, Percent, Reference, Seconds, Size, Word, setting
+from edgenode.model.settings import Awaited, Between, Choice, File, Percent, Reference, Seconds, Size, Word, setting
 from edgenode.policy.keys import Part
 from edgenode.proxy.origin.names import NameServer
 from edgenode.proxy.origin.server import Server
@@ -209,6 +209,12 @@ class Origin:
         "``Location`` and the paths of cookies in answers are left as they are.",
         None,
     )
+    maintenance: Awaited | None = setting(
+        "A file: while it exists every request to this origin is answered with 503 and its content. It is "
+        "looked at once a second; its name says what it is: ``.html``, ``.json``, or else plain text.",
+        None,
+    )
+    maintenance_retry: Seconds = setting("What clients are then told in ``Retry-After``.", Seconds(60.0))
     max_header_size: Size = setting(
         "The largest response head; a larger one is an error of the origin.", Size(64 * 1024)
     )

@@ -15,6 +15,7 @@ from OpenSSL import SSL
 
 from edgenode.model.errors import OriginError
 from edgenode.net.deadlines import Deadlines
+from edgenode.proxy.maintenance import Maintenance
 from edgenode.proxy.origin.balancers import balancer_of
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.bursts import Bursts
@@ -48,7 +49,7 @@ class OriginPool:
     :param sticky: the cookie by which clients come back to a server; ``None`` if there is none.
     :ivar balancer: its servers.
     :ivar retries: how many may be sent to a further server.
-    :ivar base: what is put before the path of every request.
+    :ivar maintenance: what is answered instead, while a file exists; ``None`` if none is named.
     :ivar resolver: their addresses.
     :ivar discovery: keeps those that are resolved again and again.
     """
@@ -88,7 +89,8 @@ class OriginPool:
         self._aborted = ""
         self._most_requests = origin.max_requests
         self.retries = RetryBudget(origin)
-        self.base = b"" if origin.base_path is None else origin.base_path.rstrip("/").encode("ascii")
+        self.maintenance = Maintenance.of(origin.maintenance, origin.maintenance_retry)
+        self._base = (origin.base_path or "").rstrip("/").encode("ascii")
 
     def open_to(self, server: Balanced, borrower: Borrower) -> ServerOpening:
         """What opens a connection, not begun."""
@@ -336,6 +338,10 @@ class OriginPool:
         self._closed = False
         self._aborted = ""
         self.discovery.resume()
+
+    def target(self, target: bytes) -> bytes:
+        """The target of a request as the origin is asked for it."""
+        return target if not self._base or target == b"*" else self._base + target
 
     def host(self, server: Balanced) -> bytes:
         """The Host field of requests to a server, where it is not the client's: what is written, or its name."""
