@@ -16,6 +16,7 @@ from edgenode.model.exchange import Address, Connection
 from edgenode.simulation import curl
 from edgenode.simulation.curl import InvalidRequest
 from edgenode.simulation.explain import Question, explain
+from edgenode.simulation.explain_stream import facts_of
 from edgenode.simulation.explain_text import lines
 from edgenode.simulation.simulator import NetworkNeeded, Simulator
 
@@ -44,6 +45,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--listener", metavar="NAME", help="where; without it the first that serves the host")
     parser.add_argument("--tls", default="1.3", choices=tuple(_CIPHERS), help="the version of TLS")
     parser.add_argument("--ja4", default="", metavar="FINGERPRINT", help="the fingerprint of the ClientHello")
+    parser.add_argument("--alpn", metavar="NAME", help="of a stream: the protocol that the client offers")
     parser.add_argument("--filter", default="", metavar="NAME", help="this filter alone, also if it did not match: why")
     parser.add_argument("--repeat", type=int, default=1, metavar="N", help="it comes N times: what becomes of the last")
     parser.add_argument("--every", default="0", metavar="TIME", help="from one time to the next: 500ms, 2s, 1m")
@@ -119,6 +121,8 @@ def _question(options: argparse.Namespace, simulator: Simulator) -> Question:
     listener, listeners = options.listener or simulator.listener_for(connection), simulator.configuration.listeners
     if listener not in listeners:
         raise InvalidRequest(f"there is no [listener {listener}]; there is {', '.join(listeners)}")
+    if listeners[listener].protocol == "stream":
+        connection = facts_of(listeners[listener], connection, options.alpn)
     if not 1 <= options.repeat <= _MOST:
         raise InvalidRequest(f"--repeat: expected a number from 1 to {_MOST}")
     try:

@@ -30,6 +30,7 @@ from edgenode.simulation.curl import CurlRequest, InvalidRequest
 from edgenode.simulation.explain_answers import PLAIN, outcome_told, redirect_told, refusal_told
 from edgenode.simulation.explain_consequences import BEHIND, actions_told, tags_told
 from edgenode.simulation.explain_filters import agrees, asked_about, filter_told, filters_told
+from edgenode.simulation.explain_stream import judge_stream
 from edgenode.simulation.overhearing import (
     NOT_RUN,
     all_own,
@@ -99,6 +100,8 @@ def _explained(simulator: Simulator, question: Question) -> dict[str, Any]:
     name = question.connection.server_name
     told: dict[str, Any] = {"listener": question.listener, "peer": question.connection.peer.host, "sni": name}
     group = simulator.group(question.listener, question.connection)
+    if simulator.configuration.listeners[question.listener].protocol == "stream" and group is not None:
+        return told | _stream(simulator, question, group)
     plain = simulator.plain(question.listener)
     if plain and question.asked.encrypted:
         return told | refusal_told(ClientError(400, "TLS on a port without it"), "400")
@@ -137,6 +140,36 @@ def _explained(simulator: Simulator, question: Question) -> dict[str, Any]:
     if question.repeat > 1:
         told["repeated"] = {"every": question.every, "outcomes": list(_runs(became))}
     return _masked(simulator.configuration, judged, body, told)
+
+
+def _stream(simulator: Simulator, question: Question, group: ServedGroup) -> dict[str, Any]:
+    """What becomes of a stream: of what was asked only the client and the names count."""
+    listener = simulator.configuration.listeners[question.listener]
+    facts, terminated = question.connection, listener.tls == "yes"
+    if terminated:
+        facts = evolve(facts, client=_client(question, group))
+    simulator.state.forget()
+    became: list[str] = []
+    for number in range(question.repeat):
+        client = simulator.client(question.listener, facts, group, question.at + number * question.every)
+        judged = judge_stream(simulator, client)
+        became.append(_became(judged))
+    told: dict[str, Any] = {"client": judged.exchange.client, "stream": {"tls": listener.tls, "alpn": facts.alpn}}
+    mtls = group.group.mtls if terminated else "off"
+    told["certificate"] = _certificate(facts.client, mtls, bool(question.certificate))
+    told["route"] = _route(simulator.configuration, judged)
+    if judged.refusal is not None:
+        refusal = {"status": judged.refusal.status, "reason": judged.refusal.reason}
+        told |= {"refusal": refusal, "outcome": {"kind": "close"}}
+    else:
+        told |= _judged(simulator, judged, question.filter)
+        outcome, decision = judged.decision.outcome(judged.exchange), judged.decision
+        told["outcome"] = {"mode": decision.mode, "left_out": sorted(decision.exempt), "kind": "close"}
+        if isinstance(outcome, Forward):
+            told["outcome"] = outcome_told(outcome, decision, None, judged.exchange)
+    if question.repeat > 1:
+        told["repeated"] = {"every": question.every, "outcomes": list(_runs(became))}
+    return told
 
 
 def _became(judged: Judged) -> str:

@@ -32,6 +32,8 @@ def lines(told: Mapping[str, Any]) -> Iterator[str]:
     if "request" in told:
         request = told["request"]
         yield printable(f"{request['method']} {request['target']} at {request['authority']}, from {told['client']}")
+    elif "stream" in told:
+        yield f"a stream from {told['peer']}"
     else:
         yield f"a request from {told['peer']}"
     yield from _route_lines(told)

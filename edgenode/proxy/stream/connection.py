@@ -90,11 +90,7 @@ class StreamConnection:
         session = self._session
         session.follow(self._client.context)
         group = session.handshake_group
-        facts = session.as_of_now(group)
-        exchange = self._record.exchange = Exchange(
-            facts, None, facts.peer.host, frozenset(), group.name, group.security_policy, time=session.now()
-        )
-        exchange.geography = group.locate(exchange.client)
+        exchange = self._record.exchange = exchange_of(session)
         exchange.identifier = self._record.identifier = new_identifier()
         if group.path_maps:
             tagged = group.path_maps[0].pipeline.tagging.decide(exchange)
@@ -334,6 +330,15 @@ class StreamConnection:
         self._client.context.events.record(record)
         tell(self._decision.after, record.status, record.received + record.sent, record.origin_status)
         self._client.gone(reason)
+
+
+def exchange_of(session: ClientSession) -> Exchange:
+    """What is judged of a stream: its connection, with the verdict on the client as of now."""
+    group = session.handshake_group
+    facts, client = session.as_of_now(group), session.connection.peer.host
+    return Exchange(
+        facts, None, client, frozenset(), group.name, group.security_policy, "", group.locate(client), session.now()
+    )
 
 
 def _pool(path_map: ServedPathMap, decision: Decision) -> OriginPool:
