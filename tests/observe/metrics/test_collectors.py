@@ -101,6 +101,7 @@ def test_what_a_node_is_is_told() -> None:
         ("edgenode_listener_max_connections", "public"): 10,
         ("edgenode_listener_streams", "public"): 5,
         ("edgenode_listener_websockets", "public"): 1,
+        ("edgenode_listener_relayed_streams", "public"): 0,
         ("edgenode_certificate_expiry_timestamp_seconds", "edge", "CN=edge"): 5000,
         ("edgenode_authority_expiry_timestamp_seconds", "CN=ca", "partners"): 6000,
         ("edgenode_crl_this_update_timestamp_seconds", "CN=ca", "partners"): 500,
