@@ -171,7 +171,7 @@ def test_a_plain_stream_is_that_of_the_only_group(pki: PKI) -> None:
 
 def test_tls_passes_untouched_by_its_server_name_and_what_is_no_tls_goes_to_the_default(pki: PKI) -> None:
     """The handshake is the origin's; SSH is no TLS."""
-    policies = {
+    policies: Changes = {
         "server-group open": {"certificate": None},
         "server-group other": {"certificate": None},
         "path-map all": {"expression": 'edge.alpn eq "mqtt"'},
