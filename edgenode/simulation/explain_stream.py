@@ -8,7 +8,7 @@ from edgenode.model.decision import NOTHING, Decision
 from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Connection
 from edgenode.proxy.listener.listener import Listener
-from edgenode.proxy.stream.connection import exchange_of
+from edgenode.proxy.stream.judging import exchange_of
 from edgenode.simulation.simulator import Judged, NetworkNeeded, SimulatedClient, Simulator
 
 

@@ -21,7 +21,7 @@ from edgenode.net.deadlines import NEVER
 from edgenode.net.errors import UNANNOUNCED
 from edgenode.proxy.event_record import EventRecord
 from edgenode.proxy.headers import new_identifier
-from edgenode.proxy.judging import check_rewrite, outcome_of, tell
+from edgenode.proxy.judging import outcome_of, tell
 from edgenode.proxy.listener.client_connection import ClientConnection
 from edgenode.proxy.listener.client_session import ClientSession
 from edgenode.proxy.listener.limits import ClientLimits
@@ -29,6 +29,7 @@ from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.refusals import ended
 from edgenode.proxy.origin.stream import Stream, open_stream
 from edgenode.proxy.routing import ServedPathMap
+from edgenode.proxy.stream.judging import exchange_of, pool_of
 from edgenode.proxy.stream.relay import End, join
 
 _log = Logger()
@@ -124,7 +125,7 @@ class StreamConnection:
         try:
             outcome = outcome_of(decision, self._record.exchange)
             if isinstance(outcome, Forward):
-                pool = _pool(path_map, decision)
+                pool = pool_of(path_map, decision)
         except ClientError as error:
             self._refuse(without_frames(error))
             return
@@ -330,24 +331,3 @@ class StreamConnection:
         self._client.context.events.record(record)
         tell(self._decision.after, record.status, record.received + record.sent, record.origin_status)
         self._client.gone(reason)
-
-
-def exchange_of(session: ClientSession) -> Exchange:
-    """What is judged of a stream: its connection, with the verdict on the client as of now."""
-    group = session.handshake_group
-    facts, client = session.as_of_now(group), session.connection.peer.host
-    return Exchange(
-        facts, None, client, frozenset(), group.name, group.security_policy, "", group.locate(client), session.now()
-    )
-
-
-def _pool(path_map: ServedPathMap, decision: Decision) -> OriginPool:
-    """The origin of a stream: the path map's, unless an edge function has chosen another.
-
-    :raises ClientError: 503, if it may not.
-    """
-    rewrite = decision.rewrite
-    if rewrite is None or not rewrite.origin:
-        return path_map.pool
-    check_rewrite(rewrite, path_map)
-    return path_map.pools[rewrite.origin]
