@@ -187,6 +187,10 @@ def keys_without_effect(configuration: Sections) -> Iterator[Problem]:
                 sentence = "has no effect without crl: there is no list to be out of date"
                 yield Problem(f"trust-store {name}", key, sentence, warning=True)
     for name, listener in configuration.listeners.items():
+        for network in listener.proxy_protocol:
+            if network.endswith("/0"):
+                sentence = "everybody can say that a connection is anybody's: name the networks of the balancers"
+                yield Problem(f"listener {name}", "proxy-protocol", sentence, network, 0, warning=True)
         for kind, most, each in (
             ("connections", listener.max_connections, listener.max_connections_per_client),
             ("requests", listener.max_requests, listener.max_requests_per_client),

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from edgenode.config.load import Configuration
 from edgenode.proxy.listener.roles import Stage
 from edgenode.proxy.proxyprotocol.writing import version1, version2
 from tests.fuzz.proxy_header import ALL, FOUR
 from tests.proxy.listener.test_client_connection import hello
 from tests.support import memory
 from tests.support.memory import MemoryNode
-from tests.support.node import PKI, Changes
+from tests.support.node import PKI, Changes, ini
 
 BALANCER = "192.0.2.200"
 GET = b"GET / HTTP/1.1\r\nHost: open.test\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n"
@@ -126,3 +127,10 @@ def test_a_local_connection_is_the_balancers_own(node: MemoryNode) -> None:
     client = node.raw(BALANCER)
     client.send(version2(*FOUR)[:12] + b"\x20\0\0\0" + GET)
     assert b"X-Forwarded-For: %b\r\n" % BALANCER.encode() in node.origin().read()
+
+
+def test_a_network_of_everybody_is_warned_of(pki: PKI) -> None:
+    """Nothing that a header says would be worth anything."""
+    text = ini(80, {"listener public": {"proxy-protocol": "0.0.0.0/0"}})
+    warnings = Configuration.from_text(text, pki.folder).warnings
+    assert [problem.key for problem in warnings if "anybody" in problem.sentence] == ["proxy-protocol"]
