@@ -172,9 +172,10 @@ class Profile:
         """The profile of the keys of a section; ``None`` if they ask for nothing."""
         restricted: dict[str, dict[bytes, tuple[Any, ...]]] = {}
         for each in restrictions:
-            of_kind, name = restricted.setdefault(each.field.kind, {}), folded(each.field.name.encode("utf-8"))
+            of_kind = restricted.setdefault(each.field.kind, {})
             regex = compile_regex(rf"\A(?:{each.regex})\z" if each.regex else _NOTHING)
-            of_kind[name] = (*of_kind.get(name, ()), regex)
+            for name in _names_of(each.field):
+                of_kind[name] = (*of_kind.get(name, ()), regex)
         of_counts, of_names, of_values = (
             {each.section: each.most for each in several} for several in (counts, names, values)
         )
@@ -225,6 +226,19 @@ class Profile:
         if restricted:
             every = (*pairs, *divided_arguments(request)) if kind == "argument" and ANY_OTHER in restricted else pairs
             yield from _restricted(section, kind, restricted, every, readings_of(request, kind))
+
+
+def _names_of(field: FieldName) -> frozenset[bytes]:
+    """The names by which values are read that a line is about: a member of JSON is ``json.user.page``, as reasons have
+    it, ``user.page`` or ``user_page``."""
+    name = folded(field.name.encode("utf-8"))
+    if field.kind != "argument":
+        return frozenset((name,))
+    return frozenset((name, name.removeprefix(_OF_JSON).replace(b".", b"_")))
+
+
+_OF_JSON = b"json."
+"""What the names of members begin with in rules."""
 
 
 def _restricted(

@@ -180,3 +180,15 @@ def test_a_plain_query_is_read_as_any_other(text: str) -> None:
     known = at_most(plain, "argument")
     if known is not None:
         assert known[0] >= len(pairs_of(full, "argument"))
+
+
+@pytest.mark.parametrize("name", ["argument.user.page", "argument.json.user.page", "argument.user_page"])
+def test_a_member_of_json_is_restricted_by_each_of_its_names(name: str) -> None:
+    """As reasons and ``exclude`` have it, and as rules do; with ``argument.*`` behind it no other may come."""
+    profile = Profile.of(restrictions=[Restriction.from_text(f"{name} [0-9]+"), Restriction.from_text("argument.*")])
+    assert profile is not None
+    found = []
+    for body in (b'{"user": {"page": 1}}', b'{"user": {"page": "x"}}', b'{"user": {"other": 1}}'):
+        headers = [("content-type", "application/json")]
+        found.append(bool(profile.deviations(exchange_of("POST", "https://a.example/", headers, body=body))))
+    assert found == [False, True, True]
