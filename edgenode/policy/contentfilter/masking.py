@@ -208,7 +208,7 @@ class Masks:
         pairs = list(_PAIR.finditer(piece))
         for pair in pairs:
             if self.names(kind, pair[1].strip()):
-                return self.plain(piece[: pair.start(1)]) + pair[1] + b"=" + self.hash(piece[pair.end() :])
+                return self.plain(piece[: pair.start(1)]) + self.plain(pair[1]) + b"=" + self.hash(piece[pair.end() :])
         if not pairs:
             return self.plain(piece)
         end = pairs[0].end()

@@ -143,6 +143,17 @@ def test_reasons_and_tags_have_no_secret() -> None:
     assert secrets.decision(plain) is plain
 
 
+@pytest.mark.parametrize(
+    "name",
+    [CARD, f"a[{CARD}]", f"password[{CARD}]", f"password.{CARD}", "%34" + CARD[1:], "password[%34" + CARD[1:] + "]"],
+)
+def test_a_number_of_a_card_is_no_name_either(name: str) -> None:
+    """Of an argument or a cookie, below a name that is masked or not, and encoded."""
+    told = head(f"/?{name}=1", cookie=f"{name}=1")
+    assert CARD.encode() not in told
+    assert CARD[1:].encode() not in told
+
+
 def test_a_client_cannot_mask_what_the_node_says() -> None:
     """Scores, automatic tags and entries as they are written stay, though a masked value is a part of them."""
     request = exchange_of("GET", "https://a.example/?password=5&password=sql&password=attack&password=args").request
