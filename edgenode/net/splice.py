@@ -234,6 +234,7 @@ class Splice:
     :param done: called once when it is over, with the reason; an empty one if both have ended by FIN. Not from within.
     :param pipes: where pipes come from.
     :ivar moved_at: when the last bytes were taken, on the clock of the reactor; at first now.
+    :ivar by: ``left`` or ``right``: who has ended first, or whose connection is broken; empty before that.
     :ivar over: whether it is over.
     """
 
@@ -254,6 +255,7 @@ class Splice:
         )
         self._sides[0].other, self._sides[1].other = self._sides[1], self._sides[0]
         self.moved_at = reactor.clock()
+        self.by = ""
         self.over = False
         for side in self._sides:
             self._read(side, True)
@@ -301,6 +303,7 @@ class Splice:
                 flow.fill()
                 if flow.over:
                     self._read(side, False)
+                    self.by = self.by or self._name(side)
                     if side.back.over:
                         self.stop("")
                     return
@@ -309,12 +312,16 @@ class Splice:
                 self._read(side, False)
                 self._write(side.other, True)
         except OSError as error:
+            self.by = self._name(side.other if flow.held else side)
             self.stop(error.strerror or str(error))
         finally:
             if flow.moved != before:
                 self.moved_at = clock()
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _name(self, side: _Side) -> str:
+        return "left" if side is self._sides[0] else "right"
 
     def _read(self, side: _Side, wanted: bool) -> None:
         if side.reads is not wanted:

@@ -30,7 +30,8 @@ from edgenode.proxy.origin.refusals import ended
 from edgenode.proxy.origin.stream import Stream, open_stream
 from edgenode.proxy.routing import ServedPathMap
 from edgenode.proxy.stream.judging import exchange_of, pool_of
-from edgenode.proxy.stream.relay import End, join
+from edgenode.proxy.stream.relay import End
+from edgenode.proxy.stream.spliced import relay_between
 
 _log = Logger()
 
@@ -176,8 +177,7 @@ class StreamConnection:
         record.server, record.presented = stream.server.text, stream.presented
         self._stream = stream
         self._moved_at = self._deadlines.clock()
-        self._ends = join(self, self.transport, stream.transport)
-        self.transport.resume()
+        self._ends = relay_between(stream.pool.reactor, self, self.transport, stream.transport)
 
     # -- what the two ends tell --------------------------------------------------------------------------------------
 
@@ -270,6 +270,8 @@ class StreamConnection:
         self._path_map = path_map
 
     def _look_at_bytes(self, now: float, ends: tuple[End, End], path_map: ServedPathMap) -> None:
+        for end in ends:
+            end.count()
         moved = sum(end.passed + end.transport.sent for end in ends)
         if moved != self._moved:
             self._moved, self._moved_at = moved, now
@@ -308,7 +310,7 @@ class StreamConnection:
             return
         for end in self._ends:
             if not end.gone:
-                end.transport.abort(reason)
+                end.abort(reason)
 
     def _close(self, who: str = "node") -> None:
         """Close it, before anything was relayed."""

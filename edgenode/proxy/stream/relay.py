@@ -80,6 +80,13 @@ class End:
         else:
             other.cut(reason or "closed")
 
+    def count(self) -> None:
+        """Bring ``passed`` up to date: it is."""
+
+    def abort(self, reason: str) -> None:
+        """End it at once."""
+        self.transport.abort(reason)
+
     def cut(self, reason: str) -> None:
         """Send what is queued, and end it as no proper end."""
         self.transport.flush()
@@ -91,9 +98,10 @@ class End:
 
 
 def join(relay: Relaying, one: Transport, other: Transport) -> tuple[End, End]:
-    """Relay between two transports, of which nothing is read before they are resumed."""
+    """Relay between two transports, of which nothing was read."""
     ends = End(relay, one), End(relay, other)
     ends[0].other, ends[1].other = ends[1], ends[0]
     for end in ends:
         end.transport.receiver = end
+        end.transport.resume()
     return ends
