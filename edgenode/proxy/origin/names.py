@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import frozen
+from twisted.internet import defer
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.names import dns, error, hosts
@@ -267,7 +268,7 @@ async def _records(asked: Deferred[Any], type: int) -> _Records:
 
 
 def _words(problem: Exception) -> str:
-    if isinstance(problem, TimeoutError | error.DNSQueryTimeoutError):
+    if isinstance(problem, defer.TimeoutError | error.DNSQueryTimeoutError):
         return "no name server answers"
     if isinstance(problem, error.DomainError):
         return f"the name server says {type(problem).__name__.removeprefix('DNS').removesuffix('Error').lower()}"
