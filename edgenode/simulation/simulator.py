@@ -120,8 +120,9 @@ class Simulator:
         return next((each for each in listeners if self.group(each, connection) is not None), listeners[0])
 
     def plain(self, listener: str) -> bool:
-        """Whether a listener has no TLS."""
-        return self.configuration.listeners[listener].tls == "no"
+        """Whether a listener speaks HTTP without TLS."""
+        section = self.configuration.listeners[listener]
+        return section.tls == "no" and section.protocol == "http"
 
     def redirect(self, listener: str, head: RequestHead) -> Response | None:
         """The redirect with which a listener answers every request; ``None`` if it serves them.

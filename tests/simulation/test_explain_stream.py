@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
-import shutil
 
 import pytest
 
@@ -14,12 +13,24 @@ from tests.support.certificates import SERVER, make_authority, write_pem
 
 INI = pathlib.Path(__file__).parents[2] / "examples" / "streams" / "streams.ini"
 
+PLAIN = """
+[listener plain]
+endpoint      = tcp:8885:interface=127.0.0.1
+protocol      = stream
+tls           = no
+server-groups = plain
+
+[server-group plain]
+security-policy = redis
+"""
+"""A listener without TLS, besides."""
+
 
 @pytest.fixture(scope="module")
 def ini(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The example, with certificates."""
     folder = tmp_path_factory.mktemp("streams")
-    shutil.copy(INI, folder)
+    (folder / INI.name).write_text(INI.read_text() + PLAIN)
     (folder / "pki").mkdir()
     authority = make_authority("Example CA")
     write_pem(folder / "pki" / "ca.pem", [authority])
@@ -38,6 +49,7 @@ def ini(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         ("https://db.example.com --listener passthrough --alpn postgresql --expect forward", 0, ("postgresql", None)),
         ("https://db.example.com --listener passthrough --alpn h2", 0, (None, 404)),
         ("https://other.example.com --listener passthrough --no-sni", 0, ("ssh", None)),
+        ("http://anything.example.com --listener plain --expect forward", 0, ("redis", None)),
         ("https://mqtt.example.com --cert pki/sensor.pem --repeat 21 --expect block", 0, ("mqtt", None)),
     ],
 )
