@@ -7,11 +7,13 @@ yet; every length is checked against what holds it, and nothing that is said twi
 
 from __future__ import annotations
 
+import functools
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from socket import AF_INET, AF_INET6, inet_ntoa, inet_ntop, inet_pton
 from types import MappingProxyType
+from typing import Any
 
 from edgenode.model.exchange import Address
 from edgenode.model.proxy_protocol import ProxiedTLS, ProxyHeader
@@ -49,6 +51,10 @@ _READ_OF_SSL = frozenset((SSL_VERSION, SSL_CN, SSL_CIPHER))
 _OWN = range(0xE0, 0xF0)
 """Types of applications' own; those of clouds begin their values with a type again."""
 
+_header: Callable[[tuple[Any, ...]], ProxyHeader] = functools.partial(tuple.__new__, ProxyHeader)
+"""What ``ProxyHeader`` does, without a call of Python."""
+
+_NOTHING_MORE = ProxyHeader(2)[3:]
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 _start = struct.Struct(">12sBBH").unpack_from
 _ipv4 = struct.Struct(">4s4sHH").unpack_from
@@ -98,7 +104,7 @@ def read_header(data: bytes) -> tuple[ProxyHeader, int] | int:
         sender, receiver, port, own = _ipv6(data, _START)
         source, destination = Address(_text(sender), port), Address(_text(receiver), own)
     if length == addresses:
-        return ProxyHeader(2, source, destination), size
+        return _header((2, source, destination, *_NOTHING_MORE)), size
     return _with_vectors(source, destination, data[:size], _START + addresses), size
 
 
