@@ -34,6 +34,7 @@ from edgenode.policy.modes import Level, settle
 from edgenode.policy.ratelimits import RateLimit
 from edgenode.policy.responses import ResponseRules
 from edgenode.proxy.listener.listener import Listener
+from edgenode.proxy.origin.health_check import HealthCheck
 from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.routing import PathMap, SecurityPolicy
 from edgenode.rules.lists import List
@@ -75,6 +76,7 @@ class Sections:
     security_policies: Mapping[str, SecurityPolicy] = field(factory=dict)
     path_maps: Mapping[str, PathMap] = field(factory=dict)
     origins: Mapping[str, Origin] = field(factory=dict)
+    health_checks: Mapping[str, HealthCheck] = field(factory=dict)
     response_rules: Mapping[str, ResponseRules] = field(factory=dict)
     global_filters: Mapping[str, GlobalFilter] = field(factory=dict)
     sections: Mapping[str, Section] = field(factory=dict)

@@ -21,6 +21,7 @@ from edgenode.model.errors import ConfigurationError
 from edgenode.model.interfaces import IEventSink, Stage
 from edgenode.model.timers import Later, call_later
 from edgenode.net.deadlines import Deadlines
+from edgenode.node import identities
 from edgenode.observe.masked_records import MaskingSink
 from edgenode.policy.inspection import Inspection
 from edgenode.policy.pipeline import Pipeline
@@ -43,7 +44,7 @@ from edgenode.proxy.websocket.settings import Settings
 from edgenode.rules.section_formulas import formula_of
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.hostnames import verify_origin
-from edgenode.tls.policies import PLAIN, TLSPolicy, client_context, server_context
+from edgenode.tls.policies import PLAIN, TLSPolicy, server_context
 from edgenode.tls.servergroups import ServerGroup
 from edgenode.tls.trust import Trust
 from edgenode.tls.truststores import LoadedTrustStore
@@ -230,28 +231,27 @@ class _Builder:
         return made
 
     def add_pool(self, name: str, reactor: Any, deadlines: Deadlines) -> None:
-        """Make the pool of an origin."""
-        origin, credentials = self.configuration.origins[name], self.configuration.credentials
-        certificate = None if origin.certificate is None else credentials.certificates[origin.certificate]
-        trust_store = None if origin.trust_store is None else credentials.trust_stores[origin.trust_store]
+        """Make the pool of an origin; the certificate that its servers know stays until they accept another."""
+        origin = self.configuration.origins[name]
+        known = None if self.before is None else self.before.pools.get(name)
+        certificate, trust_store = identities.of_origin(self.configuration, name)
+        if known is not None and identities.stays(known, origin, certificate):
+            certificate = known.certificate
         secrets = secrets_of(name, origin)
 
         def make() -> OriginPool:
-            context = None
-            if _tls(origin):
-                context = client_context(
-                    minimum_version=origin.minimum_version,
-                    certificate=certificate,
-                    trust_store=trust_store,
-                    verify=origin.verify,
-                    protocols=origin.offered,
-                )
+            context = identities.context_of(origin, certificate, trust_store) if _tls(origin) else None
             verify = verify_origin if origin.verify else None
             opening = StreamOpening if origin.stream else TLSOpening
             sticky = StickyCookie(name, origin, secrets) if secrets else None
-            return OriginPool(name, origin, context, verify, reactor, deadlines, opening, sticky)
+            return OriginPool(name, origin, context, verify, reactor, deadlines, opening, sticky, certificate)
 
-        self.pools[name] = self._same(_Identity(name, origin, (certificate,), (trust_store,), secrets), make)
+        section = evolve(origin, certificate=None, health_check=None)
+        identity = _Identity(name, section, (None,), (trust_store,), secrets)
+        if known is None or not identities.same(known.certificate, certificate):
+            self.pools[name] = self.made[identity] = make()
+        else:
+            self.pools[name] = self._same(identity, make)
 
     def _group(self, name: str, path_maps: tuple[ServedPathMap, ...]) -> ServedGroup:
         """A server group; it is always a new object, for that is how a reload is noticed."""

@@ -48,6 +48,9 @@ class Running(Protocol):
     def meter(self) -> Meter:
         """What has been counted since the node was made."""
 
+    def tell(self, happened: Happened) -> None:
+        """Take what has happened to the state, or to an origin: it becomes an event, and every part hears of it."""
+
     def status(self) -> Deferred[Status]:
         """What the node is: had within a second or so, without a failure, and cheap enough for every scrape."""
 

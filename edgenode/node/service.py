@@ -86,7 +86,7 @@ class EdgeService(Service):
         self._observation = Observation([make(self, self._reactor) for make in PARTS])
         self._observation.renew(configuration)
         self._admin = AdminUse(self, self._reactor, self._deadlines)
-        self._state = StateUse(self._reactor, self._tell)
+        self._state = StateUse(self._reactor, self.tell)
         self._reloading = DeferredLock()
         self._watch = Watch(reactor, lambda: self.configuration, self.change)
         self._feeds = FeedUpdates(Fetcher(reactor, self._deadlines), lambda: self.configuration, self.change)
@@ -146,8 +146,8 @@ class EdgeService(Service):
         """What it is now; had within a second or so, and without a failure."""
         return self._status.get()
 
-    def _tell(self, happened: Happened) -> None:
-        """Take what happens to the state."""
+    def tell(self, happened: Happened) -> None:
+        """Take what happens to the state, or to an origin."""
         self._observation.tell(happened)
         if self._logs is not None:
             self._logs.tell(happened)

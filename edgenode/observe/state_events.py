@@ -28,11 +28,11 @@ class EventOfState(TypedDict):
     """What has happened, in the words of the Elastic Common Schema."""
 
     kind: Annotated[Text, "kind", "``event``."]
-    category: Annotated[Text, "category", "``intrusion_detection``."]
+    category: Annotated[Text, "category", "``intrusion_detection``; of what happens to an origin ``network``."]
     type: Annotated[
         Text, "type", "``creation`` and ``deletion`` of an entry, its ``end``, an ``error``, or a ``change``."
     ]
-    action: Annotated[Text, "action", "What has happened: ``quarantine-held``, ``state-absent``, ..."]
+    action: Annotated[Text, "action", "What has happened: ``quarantine-held``, ``state-absent``, ``server-down``, ..."]
 
 
 class EventEntry(TypedDict):
@@ -62,12 +62,15 @@ STATE_ROWS = tuple(rows_of(StateEvent))
 """The fields of such a line, in order."""
 
 
+_OF_ORIGINS = frozenset(("server-up", "server-down", "certificate-accepted", "certificate-refused"))
+
+
 @frozen
 class _Words:
     action: str
     type: str
+    category: str
     kind: str = "event"
-    category: str = "intrusion_detection"
 
 
 @frozen
@@ -84,7 +87,8 @@ def state_line(happened: Happened, now: float | None = None) -> str:
     :param now: when, seconds since the epoch; the clock's time if absent.
     :returns: a line without its end, printable ASCII, with the fields of :class:`StateEvent`.
     """
-    words = _Words(happened.action, HAPPENINGS[happened.action])
+    category = "network" if happened.action in _OF_ORIGINS else "intrusion_detection"
+    words = _Words(happened.action, HAPPENINGS[happened.action], category)
     told = _Told(time.time() if now is None else now, words, happened.why, happened.entry)
     return f"{{{_members(told)}}}"
 

@@ -132,10 +132,16 @@ HAPPENINGS: Mapping[str, str] = {
     "counters-full": "error",
     "state-absent": "error",
     "state-back": "change",
+    "server-down": "error",
+    "server-up": "change",
+    "certificate-refused": "error",
+    "certificate-accepted": "change",
 }
-"""What can happen to a state, ``event.action`` of the Elastic Common Schema, and the ``event.type`` of each: an entry
-was added, lifted before its time, or has run out; one had to make room; entries could not be written to the disk, and
-can be again; counters had to make room; the server of the state cannot be asked, and can be again."""
+"""What can happen to a state, and to the origins, ``event.action`` of the Elastic Common Schema, and the
+``event.type`` of each: an entry was added, lifted before its time, or has run out; one had to make room; entries
+could not be written to the disk, and can be again; counters had to make room; the server of the state cannot be
+asked, and can be again; a server of an origin is down by its health checks, and up again; an origin has refused our
+new certificate, or accepted it."""
 
 
 class Happened(NamedTuple):

@@ -178,13 +178,13 @@ def _authority(text: bytes) -> bytes:
         raise ValueError(f"{error.reason}: {text!r}") from error
 
 
-def _fields(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """The fields that are sent."""
+def _fields(headers: Headers, protocol: str) -> list[tuple[bytes, bytes]]:
+    """The fields that are sent; in HTTP/2 ``TE: trailers``, which servers of gRPC demand, is one of them."""
     nominated = b",".join(headers.getRawHeaders(b"connection", ())).lower().split(b",")
     dropped = _NOT_FROM_CALLERS.union(name.strip() for name in nominated)
     fields = []
     for name, values in headers.getAllRawHeaders():
-        if name.lower() in dropped:
+        if name.lower() in dropped and not (protocol == "h2" and name.lower() == b"te" and values == [b"trailers"]):
             continue
         if not _TOKEN.fullmatch(name) or not all(map(_VALUE.fullmatch, values)):
             raise ValueError(f"not a header field to send: {name!r}")
@@ -205,7 +205,7 @@ class AgentRequest(Attempts):
         self._request = request
         self._target = target
         self._host = host
-        self._lines = header_lines(_fields(request.headers))
+        self._lines = header_lines(_fields(request.headers, pool.origin.protocol))
         self._upload = upload
         self._response: OriginResponse | None = None
         self.responded_with: Deferred[IResponse] = Deferred(lambda _: self._cancel())

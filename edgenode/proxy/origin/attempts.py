@@ -226,6 +226,7 @@ class Attempts:
             self._retried()
         if not self.reused and self.stream is not None and self.presented is not None:
             self.presented = self.stream.presented = self.presented.answered()
+            pool.standing.answered(server.text, self.presented)
         if done:
             self.stream = None  # it is back in its pool, and may be another's already
         if status >= 400 and f"http-{status}" in pool.origin.next_upstream:
@@ -242,6 +243,8 @@ class Attempts:
         self.stream = None
         if error.presented is not None:
             self.presented = error.presented
+            if error.presented.alert and self.balanced is not None:
+                self.pool.standing.refused(self.balanced.text, error.presented, error.reason)
         if self.responded_to:
             self.response_broken(error)
         elif self._repeats < _MOST_REPEATS and self._unspent(error):

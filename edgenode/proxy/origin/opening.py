@@ -109,8 +109,11 @@ class TLSOpening:
         """Give up, and tell who wants it."""
         borrower, self._borrower = self._borrower, None
         self.end()
-        if self._connection is not None and error.presented is None:
-            error = evolve(error, presented=self._record.presentation(self._connection, done=False))
+        if self._connection is not None:
+            if error.presented is None:
+                error = evolve(error, presented=self._record.presentation(self._connection, done=False))
+            assert error.presented is not None
+            self.pool.standing.shaken(self.server.text, self._connection, error.presented, error.reason)
         if borrower is not None:
             borrower.not_lent(self.server, error)
 
@@ -218,6 +221,7 @@ class TLSOpening:
         presented = None
         if self._connection is not None:
             presented = self._record.presentation(self._connection, done=True)
+            self.pool.standing.shaken(self.server.text, self._connection, presented)
             transport.wary = True
         self.speak(transport, presented)
 
@@ -264,6 +268,7 @@ class TLSOpening:
         if connection.room > 0 and self._borrower is not None:
             if connection.presented is not None:
                 connection.presented = connection.presented.answered()
+                self.pool.standing.answered(self.server.text, connection.presented)
             self.hand_over(connection)
 
     def drained(self) -> None:

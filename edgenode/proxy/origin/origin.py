@@ -215,6 +215,9 @@ class Origin:
         None,
     )
     maintenance_retry: Seconds = setting("What clients are then told in ``Retry-After``.", Seconds(60.0))
+    health_check: Annotated[str, Reference("health-check")] | None = setting(
+        "How the servers are asked, again and again, whether they can serve; without the key they are not asked.", None
+    )
     max_header_size: Size = setting(
         "The largest response head; a larger one is an error of the origin.", Size(64 * 1024)
     )

@@ -28,7 +28,9 @@ from edgenode.proxy.origin.origin import Origin
 from edgenode.proxy.origin.queue import Borrower, Queue
 from edgenode.proxy.origin.resolver import Resolver
 from edgenode.proxy.origin.server import Server
+from edgenode.proxy.origin.standing import Standing
 from edgenode.proxy.origin.sticky import StickyCookie
+from edgenode.tls.certificates import LoadedCertificate
 
 Verify = Callable[[SSL.Connection, str], None]
 """Checks an origin's certificate against a name; raises :class:`OriginError`."""
@@ -47,11 +49,13 @@ class OriginPool:
     :param verify: checks the name in a server's certificate after the handshake; ``None`` if that is switched off.
     :param open: opens connections: :class:`edgenode.proxy.origin.opening.TLSOpening`.
     :param sticky: the cookie by which clients come back to a server; ``None`` if there is none.
+    :param certificate: our certificate in that context.
     :ivar balancer: its servers.
     :ivar retries: how many may be sent to a further server.
     :ivar maintenance: what is answered instead, while a file exists; ``None`` if none is named.
     :ivar resolver: their addresses.
     :ivar discovery: keeps those that are resolved again and again.
+    :ivar standing: how the origin stands.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class OriginPool:
         deadlines: Deadlines,
         open: Open,
         sticky: StickyCookie | None = None,
+        certificate: LoadedCertificate | None = None,
     ) -> None:
         self.name = name
         self.origin = origin
@@ -74,6 +79,8 @@ class OriginPool:
         self.deadlines = deadlines
         self.context = context
         self.verify = verify
+        self.certificate = certificate
+        self.standing = Standing()
         self._open = open
         self._idle_count = 0
         # A connection that was said to be one client's is nobody else's.
@@ -91,6 +98,7 @@ class OriginPool:
         self.retries = RetryBudget(origin)
         self.maintenance = Maintenance.of(origin.maintenance, origin.maintenance_retry)
         self._base = (origin.base_path or "").rstrip("/").encode("ascii")
+        self._outdated: set[object] = set()  # what presents a certificate that is used no more
 
     def open_to(self, server: Balanced, borrower: Borrower) -> ServerOpening:
         """What opens a connection, not begun."""
@@ -193,7 +201,7 @@ class OriginPool:
     def _share(self, connection: SharedConnection) -> None:
         """Note whether a connection that is in use has room."""
         server = connection.server
-        if connection.active and connection.room > 0:
+        if connection.active and connection.room > 0 and connection not in self._outdated:
             self._shared.setdefault(server, {})[connection] = None
         elif server in self._shared:
             self._shared[server].pop(connection, None)
@@ -250,7 +258,7 @@ class OriginPool:
 
     def release(self, connection: PooledConnection) -> None:
         """Take a connection back."""
-        if self._closed or self._idle_count >= self._most_idle:
+        if self._closed or self._idle_count >= self._most_idle or connection in self._outdated:
             connection.close()
             return
         connection.transport.wary = False
@@ -266,6 +274,7 @@ class OriginPool:
         server = connection.server
         if connection in self._connections:
             self._connections.remove(connection)
+            self._outdated.discard(connection)
             server.open -= 1
         if connection.shares:
             server.shared.discard(connection)
@@ -279,6 +288,8 @@ class OriginPool:
 
     def opened(self, opening: ServerOpening, connection: PooledConnection) -> None:
         """A connection is established and verified."""
+        if opening in self._outdated:
+            self._outdated.add(connection)
         self._over(opening)
         self._connections.add(connection)
         connection.server.open += 1
@@ -295,6 +306,7 @@ class OriginPool:
     def _over(self, opening: ServerOpening) -> None:
         """A connection is being opened no longer."""
         if opening in self._opening:
+            self._outdated.discard(opening)
             opening.server.open -= 1
             if self._bursts.over(self._opening.pop(opening)):
                 self._wake()
@@ -304,6 +316,18 @@ class OriginPool:
         self._closed = True
         self.discovery.stop()
         self.close_idle()
+
+    def present(self, certificate: LoadedCertificate | None, context: SSL.Context) -> None:
+        """Present another certificate of ours from now on.
+
+        What is under way on a connection with the one before is finished, and the connection then closed.
+
+        :param context: the TLS context with it.
+        """
+        self.certificate, self.context = certificate, context
+        self.close_idle()
+        self._outdated |= self._connections | self._opening.keys()
+        self._shared.clear()
 
     def replace(self, servers: Sequence[Server]) -> None:
         """Have other servers from now on: see :meth:`edgenode.proxy.origin.balancing.Balancer.replace`.
