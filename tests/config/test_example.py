@@ -125,6 +125,7 @@ def test_what_is_commented_out_is_the_default(example: pathlib.Path) -> None:
                     "dynamic-rule": ["scanners"],
                     "origin": ["collector", "shop"],
                     "edge-function": ["signature"],
+                    "health-check": ["alive"],
                 },
             )
             value, problems = setting.notation.parse(match[2], scope)

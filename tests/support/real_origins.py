@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from tests.support.waiting import wait_for
 
 NGINX = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
+daemon off; master_process {master}; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
 events {{}}
 http {{
     access_log off;
@@ -20,7 +20,7 @@ http {{
     server {{
         listen {listen} ssl{http2}; ssl_protocols {protocol};
         ssl_certificate {folder}/origin.pem; ssl_certificate_key {folder}/origin.key;
-        ssl_client_certificate {folder}/servers.pem; ssl_verify_client on; {extra}
+        ssl_client_certificate {folder}/{clients}; ssl_verify_client on; {extra}
         location / {{ return 200 "$ssl_client_s_dn $request_method $host"; }}
     }}
     server {{ listen unix:{folder}/plain.sock; location / {{ return 200 "$request_method $host"; }} }}
@@ -57,13 +57,21 @@ def s_server(folder: pathlib.Path, *options: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def nginx(
-    folder: pathlib.Path, protocol: str = "TLSv1.2 TLSv1.3", extra: str = "", *, http2: bool = False
+    folder: pathlib.Path,
+    protocol: str = "TLSv1.2 TLSv1.3",
+    extra: str = "",
+    *,
+    http2: bool = False,
+    master: bool = False,
+    clients: str = "servers.pem",
 ) -> Iterator[int]:
     """The port of an nginx that demands such a certificate; without TLS it listens on ``plain.sock``.
 
     :param protocol: its ``ssl_protocols``.
     :param extra: more directives of its server.
     :param http2: whether it knows HTTP/2.
+    :param clients: the file of the authorities of its clients.
+    :param master: whether it has a master process, without which it cannot reload its configuration.
     """
     with socket.create_server(("127.0.0.1", 0)) as unused:
         port = int(unused.getsockname()[1])
@@ -71,6 +79,7 @@ def nginx(
         f"{kind}_temp_path {folder}/t;" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     values = {"protocol": protocol, "http2": " http2" if http2 else "", "extra": extra, "temporary": temporary}
+    values |= {"master": "on" if master else "off", "clients": clients}
     (folder / "nginx.conf").write_text(NGINX.format(folder=folder, listen=f"127.0.0.1:{port}", **values))
     (folder / "plain.sock").unlink(missing_ok=True)
     process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")])

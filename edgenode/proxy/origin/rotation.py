@@ -1,8 +1,9 @@
 """A new client certificate for an origin, by the origin's verdict: it is tried beside the one in use, which stays so
 until the servers accept the new one.
 
-Law: no request is made with a certificate that has not been accepted yet. The new one is taken once some server has
-accepted it, and none of those that can be asked has refused it. A server that refuses what it would refuse of the
+Law: no request is made with a certificate that has not been accepted yet. The new one is taken once it was accepted
+``rise`` times in a row by some server, and refused by none of those that can be asked: behind one address there may be
+several, and one that is being reloaded is two for a moment. A server that refuses what it would refuse of the
 certificate in use, too, or that cannot be asked, says nothing.
 """
 
@@ -33,6 +34,9 @@ _log = Logger()
 
 _AGAIN = Seconds(10.0)
 """The interval of an origin without health checks."""
+
+_ONCE_MORE = 1.0
+"""Seconds, at the most, from one acceptance to the next try."""
 
 _NOT_OF_THE_CERTIFICATE = tuple(
     Statuses(first, last) for first, last in ((100, 399), (402, 402), (404, 494), (497, 599))
@@ -91,6 +95,7 @@ class Rotation:
         self._running: Deferred[Any] | None = None
         self._next: Any = None
         self._refused = ""
+        self._accepted = 0  # times in a row
 
     def _probe(self, server: Balanced, context: SSL.Context | None) -> Probe:
         return Probe(self.pool, server.server, self._asked, context, self._standing)
@@ -119,7 +124,8 @@ class Rotation:
     def _broken(self, running: Deferred[Any], failure: Any) -> None:
         if self._running is running:
             _log.failure("a new certificate for [origin {name}] could not be tried", failure, name=self.pool.name)
-            self._later(running, {}, "the log says why")
+            self._accepted = 0
+            self._later({}, "the log says why")
 
     async def _verdict(self) -> None:
         servers = self.pool.balancer.servers
@@ -150,20 +156,23 @@ class Rotation:
 
     def _take(self, servers: Sequence[Balanced], found: Sequence[tuple[bool | None, str]]) -> None:
         refusals = {server.text: why for server, (verdict, why) in zip(servers, found, strict=True) if verdict is False}
-        if not refusals and any(verdict for verdict, _ in found):
+        accepted = not refusals and any(verdict for verdict, _ in found)
+        self._accepted = self._accepted + 1 if accepted else 0
+        if self._accepted >= self._asked.rise:
             self._running = None
             self.pool.standing.trial = None
             self.pool.present(self.candidate.certificate, self.candidate.context)
             self._told(self.pool, self.candidate, "")
             return
-        self._later(self._running, refusals, next((why for verdict, why in found if verdict is None), ""))
+        self._later(refusals, next((why for verdict, why in found if verdict is None), ""))
 
-    def _later(self, running: Any, refusals: dict[str, str], problem: str) -> None:
+    def _later(self, refusals: dict[str, str], problem: str) -> None:
         self._running = None
         trial = self.pool.standing.trial
         if trial is not None:
             self.pool.standing.trial = evolve(trial, tries=trial.tries + 1, refusals=refusals, problem=problem)
-        self._next = self.pool.reactor.callLater(self._asked.interval, self._run)
+        interval = self._asked.interval
+        self._next = self.pool.reactor.callLater(min(interval, _ONCE_MORE) if self._accepted else interval, self._run)
         refused = "; ".join(f"{server}: {why}" for server, why in refusals.items())
         if refused and refused != self._refused:
             self._told(self.pool, self.candidate, refused)
