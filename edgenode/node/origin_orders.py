@@ -9,11 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from attrs import asdict
+
 from edgenode.config.notation import suggestion
 from edgenode.model.errors import InvalidValue
 from edgenode.node.control import Report
 from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.pool import OriginPool
+from edgenode.tls.names import distinguished_name
 
 
 def obey(order: Mapping[str, str], pools: Mapping[str, OriginPool]) -> Report:
@@ -57,8 +60,16 @@ def described(pool: OriginPool) -> Mapping[str, object]:
         "name": pool.name,
         "balance": pool.origin.balance,
         "queued": pool.queued,
-        "servers": [_server(each, now) for each in pool.balancer.servers],
+        "certificate": None if pool.certificate is None else distinguished_name(pool.certificate.leaf.subject),
+        "trial": None if pool.standing.trial is None else asdict(pool.standing.trial),
+        "servers": [{**_server(each, now), **_known(each, pool)} for each in pool.balancer.servers],
     }
+
+
+def _known(server: Balanced, pool: OriginPool) -> Mapping[str, object]:
+    """What health checks and handshakes have found: ``None`` for nothing yet."""
+    check, handshake = pool.standing.checks.get(server.text), pool.standing.handshakes.get(server.text)
+    return {"check": check and asdict(check), "handshake": handshake and asdict(handshake)}
 
 
 def _server(server: Balanced, now: float) -> Mapping[str, object]:
