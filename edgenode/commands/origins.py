@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edgenode.commands import running
-from edgenode.commands.terminal import table
+from edgenode.commands.terminal import harmless, table
 from edgenode.node.control import ORIGINS, order
 
 _COLUMNS = ("address", "state", "weight", "active", "open", "idle")
@@ -55,6 +56,49 @@ def _show(origin: Mapping[str, Any]) -> None:
     print(f"{origin['name']}: {origin['balance']}{queued}")
     rows = [[*_COLUMNS], *([_cell(each, name) for name in _COLUMNS] for each in origin["servers"])]
     print("\n".join(f"  {line}" for line in table(rows)))
+    print("".join(f"  {harmless(line)}\n" for line in (*_identity(origin), *_found(origin))), end="")
+
+
+def _identity(origin: Mapping[str, Any]) -> Iterator[str]:
+    """Which certificate of ours is in use, and which one waits for a verdict."""
+    if origin["certificate"]:
+        yield f"certificate in use: {origin['certificate']}"
+    if (trial := origin["trial"]) is not None:
+        yield f"certificate on trial: {trial['certificate']} ({trial['serial']}), {trial['tries']} tries"
+        yield from (f"  {server}: {why}" for server, why in trial["refusals"].items())
+        if trial["problem"]:
+            yield f"  not known: {trial['problem']}"
+
+
+def _found(origin: Mapping[str, Any]) -> Iterator[str]:
+    """What health checks and the last handshake have shown of each server."""
+    for server in origin["servers"]:
+        check, shaken = server["check"], server["handshake"]
+        if check:
+            said = check["reason"] or f"good, {check['seconds'] * 1000:.0f} ms"
+            yield f"{server['address']}: checked {_time(check['at'])}: {said}"
+        if shaken:
+            yield f"{server['address']}: TLS {_time(shaken['at'])}: {', '.join(_handshake(shaken))}"
+
+
+def _handshake(shaken: Mapping[str, Any]) -> Iterator[str]:
+    if shaken["problem"]:
+        yield shaken["problem"]
+    if shaken["version"]:
+        yield f"{shaken['version']} {shaken['cipher']}"
+    if shaken["not_after"] is not None:
+        yield f"its certificate {shaken['certificate']} expires {_time(shaken['not_after'])}"
+    if not shaken["asked"]:
+        yield "it asks for no certificate"
+        return
+    names = "; ".join(shaken["authorities"]) or "any authority"
+    yield f"it asks for a certificate of {names}"
+    verdict = {True: "accepted", False: f"refused: {shaken['alert']}", None: "no verdict yet"}[shaken["accepted"]]
+    yield f"{shaken['presented'] or 'none sent'}: {verdict}"
+
+
+def _time(seconds: float) -> str:
+    return f"{datetime.datetime.fromtimestamp(seconds, datetime.UTC):%Y-%m-%d %H:%M:%S}Z"
 
 
 def _cell(server: Mapping[str, Any], name: str) -> str:

@@ -38,6 +38,7 @@ from edgenode.policy.actions import Monitor, Skip
 from edgenode.proxy.listener.port import Port
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.state.node_state import NodeState
+from edgenode.tls.names import distinguished_name
 
 PATIENCE = 1.0
 """Seconds that are waited for a disk."""
@@ -213,16 +214,26 @@ def _origin(pool: OriginPool, found: Looked) -> OriginStatus:
     return OriginStatus(
         pool.name,
         tuple(
-            ServerStatus(each.text, each.up, protocols[each].total(), pool.idle(each), protocols[each], streams[each])
+            ServerStatus(
+                each.text,
+                each.up,
+                protocols[each].total(),
+                pool.idle(each),
+                protocols[each],
+                streams[each],
+                pool.standing.checks.get(each.text),
+                pool.standing.handshakes.get(each.text),
+            )
             for each in servers
         ),
         pool.queued,
         pool.opening,
         origin.protocol,
         tls,
-        found.inventory.subjects.get(origin.certificate or "", ""),
+        "" if pool.certificate is None else distinguished_name(pool.certificate.leaf.subject),
         (origin.server_name or "") if tls and origin.verify else None,
         found.path_maps.get(pool.name, ()),
+        pool.standing.trial,
     )
 
 

@@ -11,6 +11,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from edgenode.proxy.origin.standing import Checked, Handshake, Trial
+
 
 @frozen
 class Reload:
@@ -145,6 +147,8 @@ class ServerStatus:
     :ivar idle: connections that carry nothing.
     :ivar protocols: how many of the open ones speak what: ``http/1.1``, ``h2``.
     :ivar streams: requests that those of HTTP/2 carry.
+    :ivar check: what its health checks have found; ``None`` if it has none, or none has ended.
+    :ivar handshake: the last TLS handshake with it; ``None`` if there was none.
     """
 
     address: str
@@ -153,6 +157,8 @@ class ServerStatus:
     idle: int
     protocols: Mapping[str, int]
     streams: int
+    check: Checked | None = None
+    handshake: Handshake | None = None
 
 
 @frozen
@@ -170,6 +176,7 @@ class OriginStatus:
         verified.
     :ivar path_maps: the path maps that lead to it; without any the node itself may have nothing to ask it, as of one
         that is there for exporters.
+    :ivar trial: the new certificate that its servers have yet to accept; ``None`` if there is none.
     """
 
     name: str
@@ -181,6 +188,7 @@ class OriginStatus:
     identity: str
     verified_name: str | None
     path_maps: tuple[str, ...] = ()
+    trial: Trial | None = None
 
 
 @frozen

@@ -210,9 +210,17 @@ def _pools(status: Status, gathered: _Gathered) -> None:
     for origin in status.origins:
         gathered.put(f.ORIGIN_QUEUED, (origin.name,), origin.queued)
         gathered.put(f.ORIGIN_OPENING, (origin.name,), origin.opening)
+        trial = origin.trial
+        gathered.put(f.ORIGIN_TRIAL, (origin.name,), 0 if trial is None else 2 if trial.refusals else 1)
         for server in origin.servers:
             at = (origin.name, server.address)
             gathered.put(f.ORIGIN_UP, at, server.up)
+            if (check := server.check) is not None:
+                gathered.put(f.ORIGIN_HEALTHY, at, check.healthy)
+                gathered.put(f.ORIGIN_CHECKS, (*at, "good"), check.passed)
+                gathered.put(f.ORIGIN_CHECKS, (*at, "bad"), check.failed)
+            if server.handshake is not None:
+                gathered.put(f.ORIGIN_EXPIRY, at, server.handshake.not_after)
             gathered.put(f.ORIGIN_CONNECTIONS, (*at, "idle"), server.idle)
             gathered.put(f.ORIGIN_CONNECTIONS, (*at, "busy"), server.open - server.idle)
             gathered.put(f.ORIGIN_STREAMS, at, server.streams)

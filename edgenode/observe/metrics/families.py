@@ -125,6 +125,16 @@ ORIGIN_UP = Family(
     "edgenode_origin_server_up", "gauge", "Whether a server is asked: 0 while it is passed over for its failures.",
     _SERVER,
 )  # fmt: skip
+ORIGIN_HEALTHY = Family("edgenode_origin_server_healthy", "gauge", "Whether health checks find a server up.", _SERVER)
+ORIGIN_CHECKS = Family("edgenode_origin_health_checks", "counter", "Health checks: good or bad.", (*_SERVER, "result"))
+ORIGIN_EXPIRY = Family(
+    "edgenode_origin_certificate_expiry_timestamp_seconds", "gauge",
+    "When the certificate expires that a server has shown in the last handshake.", _SERVER,
+)  # fmt: skip
+ORIGIN_TRIAL = Family(
+    "edgenode_origin_certificate_on_trial", "gauge",
+    "Whether a new certificate of ours waits to be accepted: 1, or 2 if it is refused.", ("origin",),
+)  # fmt: skip
 ORIGIN_CONNECTIONS = Family(
     "edgenode_origin_connections", "gauge", "Open connections to a server: busy, or idle.", (*_SERVER, "state")
 )

@@ -115,6 +115,7 @@ def test_what_a_node_is_is_told() -> None:
         ("edgenode_feed_refresh_seconds", "list new"): 60,
         ("edgenode_feed_failed", "list tor"): 0,
         ("edgenode_feed_failed", "list new"): 1,
+        ("edgenode_origin_certificate_on_trial", "shop"): 0,
         ("edgenode_origin_server_up", "shop", "a:1"): 0,
         ("edgenode_origin_connections", "shop", "a:1", "idle"): 2,
         ("edgenode_origin_connections", "shop", "a:1", "busy"): 3,
