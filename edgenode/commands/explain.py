@@ -16,6 +16,7 @@ from edgenode.model.exchange import Address, Connection
 from edgenode.simulation import curl
 from edgenode.simulation.curl import InvalidRequest
 from edgenode.simulation.explain import Question, explain
+from edgenode.simulation.explain_origin import explain_origin, origin_lines
 from edgenode.simulation.explain_stream import facts_of
 from edgenode.simulation.explain_text import lines
 from edgenode.simulation.simulator import NetworkNeeded, Simulator
@@ -53,6 +54,7 @@ def declare(parser: argparse.ArgumentParser) -> None:
         "--expect", action="append", default=[], metavar="forward|block|STATUS|TAG",
         help="end with status 4 if it is not so; may be repeated",
     )  # fmt: skip
+    parser.add_argument("--origin", metavar="NAME", help="instead of a request: what this origin is sent and presented")
     parser.add_argument("--json", action="store_true", help="as JSON; curl's --json is -H and -d")
     curl.add_options(parser)
 
@@ -63,6 +65,8 @@ def main(options: argparse.Namespace) -> int:
     :returns: 0; 1 if the configuration or the request cannot be used; 3 if there is a disagreement; 4 if something else
         was expected.
     """
+    if options.origin is not None:
+        return _origin(options)
     try:
         simulator = Simulator.of(Configuration.load(options.file))
         told = explain(simulator, _question(options, simulator))
@@ -78,6 +82,16 @@ def main(options: argparse.Namespace) -> int:
     for each in missed:
         print(printable(f"expected {each}, and it is {_summary(told)}"), file=sys.stderr)
     return 4 if missed else 0
+
+
+def _origin(options: argparse.Namespace) -> int:
+    try:
+        told = explain_origin(Configuration.load(options.file), options.origin)
+    except InvalidValue as problem:
+        print(printable(problem.sentence), file=sys.stderr)
+        return 1
+    print(json.dumps(told, indent=2) if options.json else "\n".join(map(printable, origin_lines(told))))
+    return 0
 
 
 def _met(expected: str, told: Mapping[str, Any]) -> bool:

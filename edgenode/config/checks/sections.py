@@ -222,6 +222,13 @@ def origins(configuration: Sections) -> Iterator[Problem]:
             yield Problem(header, "proxy-protocol", f"{sentence}: protocol = http/1.1")
         if origin.proxy_protocol != "off" and any(server.starttls for server in origin.servers):
             yield Problem(header, "proxy-protocol", "no mail server takes a PROXY header behind starttls://")
+        check = configuration.health_checks.get(origin.health_check or "")
+        if check is not None and check.type == "grpc" and (origin.protocol == "http/1.1" or origin.stream):
+            sentence = f"[health-check {origin.health_check}] has type = grpc, which needs protocol = h2 or auto"
+            yield Problem(header, "health-check", sentence, origin.health_check, 0)
+        if check is not None and check.type == "http" and origin.stream:
+            sentence = f"no HTTP is spoken to {origin.servers[0]}: [health-check {origin.health_check}] has type = http"
+            yield Problem(header, "health-check", sentence, origin.health_check, 0)
         if "off" in origin.next_upstream and len(origin.next_upstream) > 1:
             yield Problem(header, "next-upstream", '"off" stands alone')
 
