@@ -89,6 +89,7 @@ class Probe:
             read_timeout=check.timeout,
             ping_interval=Seconds(0.0),
             base_path=None,
+            maintenance=None,
             balance="round-robin",
             hash_key=(),
             sticky_cookie=None,
