@@ -18,17 +18,20 @@ _COLUMNS = ("address", "state", "weight", "active", "open", "idle")
 
 def declare(parser: argparse.ArgumentParser) -> None:
     """Give a parser this command's arguments."""
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.add_argument("--json", action="store_true", help="as JSON, one origin a line")
+    running.declare(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help="without one all servers are listed")
+    parser.set_defaults(command="list", origin="")
     listed = commands.add_parser("list", help="list the servers of each origin, and how they are")
     listed.add_argument("origin", metavar="ORIGIN", nargs="?", default="", help="of this origin alone")
-    listed.add_argument("--json", action="store_true", help="as JSON, one origin a line")
+    listed.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="as JSON, one origin a line")
     drained = commands.add_parser("drain", help="send a server no new requests; those under way end")
     undrained = commands.add_parser("undrain", help="give a server its share again")
     for each in (drained, undrained):
         each.add_argument("origin", metavar="ORIGIN", help="the origin's name")
         each.add_argument("server", metavar="SERVER", help="the server, as the list shows it: 10.0.0.11:8443")
     for each in (listed, drained, undrained):
-        running.declare(each)
+        running.declare(each, below=True)
 
 
 def main(options: argparse.Namespace) -> int:

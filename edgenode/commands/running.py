@@ -9,15 +9,18 @@ import sys
 from edgenode.node.control import REQUEST, Report, ask
 
 
-def declare(parser: argparse.ArgumentParser) -> None:
-    """Give a parser the arguments that say which."""
+def declare(parser: argparse.ArgumentParser, *, below: bool = False) -> None:
+    """Give a parser the arguments that say which.
+
+    :param below: whether they may also have been said before a further command.
+    """
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--pid", type=int, help="the node's process")
+    which.add_argument("--pid", type=int, default=argparse.SUPPRESS if below else None, help="the node's process")
     which.add_argument(
         "--pid-file",
         type=pathlib.Path,
         metavar="FILE",
-        default="twistd.pid",
+        default=argparse.SUPPRESS if below else pathlib.Path("twistd.pid"),
         help="the file in which twistd has written it (twistd.pid)",
     )
 
