@@ -295,6 +295,7 @@ _NOT_RECORDED: Mapping[str, str] = {
     "edge.arguments": f"{_NO_BODY}; for the query look at http.request.uri.args",
     "edge.jwt": _NO_TOKENS,
     "edge.organization": _PLACES,
+    "edge.proxy_protocol": "of a PROXY header events hold the client's address alone",
     "edge.region": _PLACES,
     "edge.subregion": _PLACES,
     "http.request.body": _NO_BODY,

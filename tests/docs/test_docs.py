@@ -49,7 +49,7 @@ async def test_every_field_of_an_event_is_documented(tmp_path: pathlib.Path) -> 
     documented: list[str] = re.findall(r"^\.\. event-field:: (\S+)$", reference(), re.MULTILINE)
     fields = [name for name in documented if not ALL_ROWS[name].inner or name == "reasons"]
     within = {name for name in fields if name.startswith(("error.", "reasons.")) or ALL_ROWS[name].omitted}
-    within |= {name for name in fields if name.startswith(("websocket.", "trace."))}
+    within |= {name for name in fields if name.startswith(("websocket.", "trace.", "stream."))}
     assert set(fields) - within | {"error"} == set(leaves(event)), json.dumps(event, indent=1)
     assert "``Event``" in (ROOT / "docs" / "events.rst").read_text()
 
