@@ -12,8 +12,8 @@
 #   make soak    ten minutes of all that clients do, good and bad; make soak SECONDS=60 for one
 #   make etc/pki certificates for the example, etc/edgenode.ini; run and test make them too; make examples/pki,
 #                examples/content-filter/pki, examples/how-do-i/pki, examples/functions/pki, examples/limits/pki,
-#                examples/observe/pki, examples/protocols/pki, examples/streams/pki and examples/migrating/certs those of
-#                the other examples
+#                examples/observe/pki, examples/origins/pki, examples/protocols/pki, examples/streams/pki and
+#                examples/migrating/certs those of the other examples
 #   make clean   forget the virtual environment and everything that was built
 
 PYTHON ?= python3
@@ -47,10 +47,11 @@ examples/protocols/pki: INI := examples/protocols/edgenode.ini
 examples/limits/pki: INI := examples/limits/response-rules.ini
 examples/functions/pki: INI := examples/functions/functions.ini
 examples/observe/pki: INI := examples/observe/edgenode.ini
+examples/origins/pki: INI := examples/origins/edgenode.ini
 examples/streams/pki: INI := examples/streams/streams.ini
 examples/content-filter/pki: INI := examples/content-filter/edgenode.ini
 examples/migrating/certs: INI := examples/migrating/from-nginx.ini
-etc/pki examples/pki examples/content-filter/pki examples/how-do-i/pki examples/limits/pki examples/functions/pki examples/observe/pki examples/protocols/pki examples/streams/pki examples/migrating/certs: | $(VENV)/.installed
+etc/pki examples/pki examples/content-filter/pki examples/how-do-i/pki examples/limits/pki examples/functions/pki examples/observe/pki examples/origins/pki examples/protocols/pki examples/streams/pki examples/migrating/certs: | $(VENV)/.installed
 	@sed -n 's|^#   $$ python |$(BIN)/python |p' $(INI) | sh -e >/dev/null || { rm -rf $@; exit 1; }
 
 # What an earlier build has left in build/lib would be in the wheel, too.

@@ -65,8 +65,8 @@ RUN = {
     "docs/behind-a-balancer.rst", "docs/edge-functions.rst", "docs/embedding-node.rst", "docs/embedding-pipeline.rst",
     "docs/embedding-protocols.rst", "docs/embedding-sites.rst", "docs/embedding.rst", "docs/explain.rst",
     "docs/exporters.rst", "docs/extending.rst", "docs/how-do-i.rst", "docs/journal.rst", "docs/jwt.rst",
-    "docs/migrating-from-nginx.rst", "docs/mtls.rst", "docs/observing.rst", "docs/replay.rst", "docs/streams.rst",
-    "docs/tuning.rst", "docs/tutorial.rst",
+    "docs/migrating-from-nginx.rst", "docs/mtls.rst", "docs/observing.rst", "docs/origins.rst", "docs/replay.rst",
+    "docs/streams.rst", "docs/tuning.rst", "docs/tutorial.rst",
 }  # fmt: skip
 """The pages with commands that are run, besides README."""
 
