@@ -38,10 +38,6 @@ _TURN = 0.001
 _ONE_WRITE = 8192
 """Bytes of a body up to which it is copied behind its head, to be sent as one TLS record."""
 
-_HALF_CLOSED = 5.0
-"""Seconds for the beginning of the response to a client that has closed its sending side: nobody can tell whether it
-still reads, until something is sent to it."""
-
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -123,8 +119,6 @@ class ServerConnection:
         head = self._head
         assert head is not None
         self.state = _AFTER_RESPONSE_START[self.state]
-        if self._ended:
-            self._expect(NEVER)
         if (
             not head.keep_alive
             or self._reader.body is not None
@@ -282,7 +276,11 @@ class ServerConnection:
             self._regulate()
 
     def ended(self) -> None:
-        """The client sends no more; what it has asked for it still gets."""
+        """The client sends no more; what it has asked for it still gets, however long its origin may take.
+
+        Nobody can tell whether it still reads, until something is sent to it. If it does not, its connection to the
+        origin is held for nothing, for no longer than ``read-timeout``.
+        """
         self._ended = True
         state = self.state
         if state is _BODY or state is _EARLY:
@@ -290,8 +288,6 @@ class ServerConnection:
                 self._cut_short()
         elif state is _IDLE or state is _LINGER:
             self._close_transport()
-        elif state is _WAIT:
-            self._expect(self._deadlines.clock() + _HALF_CLOSED)
         elif state is _HEAD:
             self._run()
 
@@ -314,8 +310,6 @@ class ServerConnection:
                 self.transport.abort("the client takes nothing of the response")
         elif state >= _EARLY:
             self.transport.abort("too slow")
-        elif self._handler is not None and self._ended:
-            self.transport.abort("the client has closed its side, and the response takes long")
         elif self._handler is not None:
             self.deadline = NEVER
             self._handler.body_failed(ClientError(408, "the request body took too long"))
@@ -360,7 +354,7 @@ class ServerConnection:
         self._head = head
         if self._reader.body is None:
             self.state = _AFTER_REQUEST[self.state]
-            self.deadline = self._deadlines.clock() + _HALF_CLOSED if self._ended else NEVER
+            self.deadline = NEVER
         else:
             self.state = _AFTER_REQUEST_WITH_BODY[self.state]
             self._continue = head.expects_continue and not self._reader.buffered
@@ -393,7 +387,7 @@ class ServerConnection:
         self._continue = False
         if done:
             self.state = _AFTER_BODY_END[self.state]
-            self._expect(self._deadlines.clock() + _HALF_CLOSED if self._ended else NEVER)
+            self._expect(NEVER)
         if handler is not None and (piece or done):
             handler.request_body(piece, done, self._reader.trailers if done else ())
         if self._reader.body is None:

@@ -483,42 +483,21 @@ def test_who_sends_no_more_gets_its_answers(requests: int) -> None:
         assert each.ends == [""]
 
 
-def test_who_sends_no_more_is_not_waited_for_long() -> None:
-    """It may be gone altogether: each of its responses begins within five seconds; then it has all its time."""
-    with serving() as each:
-        each.send(GET * 3)
-        each.finish()
-        each.handler.respond()
-        each.loop.wait(4)
-        each.handler.begin(b"x", 10)
-        each.loop.wait(100, 1)
-        assert not each.ends
-        each.handler.finish(b"x" * 9)
-        assert len(each.handlers) == 3
-        each.loop.wait(4.5)
-        assert not each.ends
-        each.loop.wait(1)
-        assert each.ends == ["the client has closed its side, and the response takes long"]
-        assert each.handler.told == ["lost"]
-
-
-def test_who_sends_no_more_has_all_the_time_of_its_response() -> None:
-    """Once that has begun; and nobody waits long for the next one, though the end came along with its request."""
-    with serving() as each:
-        each.send(GET)
-        each.finish()
-        each.loop.wait(4)
-        each.handler.begin(b"x", 10)
-        each.loop.wait(100, 1)
-        assert not each.ends
+def test_who_sends_no_more_waits_for_its_answers_as_others_do() -> None:
+    """Each takes as long as its origin does, in the first byte and after it; the end may come along with a request."""
     large = GET[:-2] + b"X: %b\r\n\r\n" % (b"a" * 2000)
     with serving() as each:
         each.peer.sock.send(large * 2)
         each.finish()
-        each.handler.respond()
-        assert len(each.handlers) == 2
-        each.loop.wait(6)
-        assert each.ends == ["the client has closed its side, and the response takes long"]
+        for number in (1, 2):
+            each.loop.wait(1000, 10)
+            assert len(each.handlers) == number
+            each.handler.begin(b"x", 2)
+            each.loop.wait(1000, 10)
+            assert not each.ends
+            each.handler.finish(b"y")
+        assert each.read().endswith(b"xyEOF")
+        assert each.ends == [""]
 
 
 def test_who_sends_no_more_gets_large_answers_too() -> None:
