@@ -351,10 +351,9 @@ class ProxyExchange(JudgedAnswer):
         """The exchange is over: report it."""
         if not self.ended:
             self.ended = time.perf_counter()
-            if self._expectation is not None:
-                self._expectation.over()
-            if self._call is not None:
-                self._call.over()
+            for each in (self._expectation, self._call, self._copy):
+                if each is not None:
+                    each.over()
             if self._counted:
                 self._count_out()
             self.context.events.record(self)

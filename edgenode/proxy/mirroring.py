@@ -2,7 +2,8 @@
 ``request_mirror_policies``.
 
 Law: the request itself neither waits for its copy nor fails by it. A copy is whole or it is not sent: of a body larger
-than ``mirror-max-body``, or of a client that went away, there is none. No more than a hundred are under way at a time.
+than ``mirror-max-body``, or of a client that went away, there is none. No more than a hundred are under way at a time,
+those included whose bodies are still coming: what they hold is bounded.
 """
 
 from __future__ import annotations
@@ -65,24 +66,35 @@ class Copy(Attempts):
         self._lines = lines
         self._most = most
         self._body = bytearray()
-        self._dropped = False
-        self._counted = False
+        self._dropped = self._whole = False
+        self._counted = True
         self._read = 0
+        mirror.under_way += 1
 
     def add(self, data: bytes, done: bool) -> None:
         """More of its body; with the last of it the copy is sent."""
         if self._dropped:
             return
         if len(self._body) + len(data) > self._most:
-            self._dropped = True
-            self._body.clear()
+            self._drop()
             return
         self._body += data
         if done:
-            self._counted = True
-            self._mirror.under_way += 1
-            with _log.failuresHandled("a copy of a request could not be sent"):
+            self._whole = True
+            with _log.failuresHandled("a copy of a request could not be sent") as sending:
                 self.attempt()
+            if sending.failed:
+                self._over()
+
+    def over(self) -> None:
+        """The request is over: if not all of it has come there is no copy."""
+        if not self._whole:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._dropped = True
+        self._body.clear()
+        self._over()
 
     # -- the attempts ------------------------------------------------------------------------------------------------
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+from types import SimpleNamespace
+from typing import Any, cast
 
 from twisted.internet.task import Clock
 
 from edgenode.proxy.maintenance import Maintenance
-from edgenode.proxy.mirroring import shadow
+from edgenode.proxy.mirroring import Copy, Mirror, shadow
 from tests.support.node import OK, PKI, Changes, Origin, Served, answering, fields, get, started, until
 
 HTML = b"<p>Back at ten</p>"
@@ -87,3 +89,20 @@ async def test_a_second_origin_gets_a_copy(pki: PKI) -> None:
     assert copy.startswith(b"POST /x HTTP/1.1\r\n")
     assert copy.endswith(b"\r\n\r\n1234567890")
     assert fields(copy, "host") == [b"open.test-shadow"]
+
+
+def test_copies_whose_bodies_still_come_are_counted() -> None:
+    """So that many slow uploads hold no more than a hundred bodies; what becomes no copy is counted no more."""
+    mirror = Mirror(cast(Any, None), 1.0, 10)
+    head = cast(Any, SimpleNamespace(length=None))
+
+    def begin() -> Copy | None:
+        return mirror.begin(head, b"", b"12345", False)
+
+    copies = [copy for copy in (begin() for _ in range(150)) if copy is not None]
+    assert len(copies) == mirror.under_way == 100
+    copies[0].add(b"123456", False)
+    copies[0].over()
+    copies[1].over()
+    assert mirror.under_way == 98
+    assert begin() is not None

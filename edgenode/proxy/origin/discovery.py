@@ -188,13 +188,16 @@ class Resolved:
         self.deadline = self._deadlines.clock() + min(max(seconds, _SHORTEST), _LONGEST)
 
     def _failed(self, failure: Failure) -> None:
-        """It was stopped; or a defect, after which it is not asked again."""
+        """It was stopped; or a defect, after which it is asked again all the same: what is known grows old."""
         waiting, self._waiting = self._waiting, []
         self._asking = None
+        stopped = failure.check(CancelledError)
+        if not stopped:
+            _log.failure("origin {origin}: a name could not be asked for", failure=failure, origin=self._origin)
+            self._next(_RETRY)
+            self._deadlines.watch(self)
         for _, failed in waiting:
-            failed("the node stops")
-        if not failure.check(CancelledError):
-            _log.failure("origin {origin}: a name is no longer asked for", failure=failure, origin=self._origin)
+            failed("the node stops" if stopped else "the log says why")
 
 
 def _at(server: Server, place: Place) -> Server:

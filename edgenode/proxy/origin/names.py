@@ -170,7 +170,10 @@ class Names:
         places, ttl, missing, first = list[Place](), records.ttl, "", targets[0].priority
         for target in targets:
             try:
-                found = await self.addresses(target.target.name.decode("ascii", "replace") + ".")
+                found = await self.addresses(target.target.name.decode("ascii") + ".")
+            except UnicodeDecodeError:
+                missing = f"a server of {owner} has a name that no host has"
+                continue
             except Unresolved as problem:
                 missing = str(problem)
                 continue

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
+from twisted.internet.task import Clock
 
 from edgenode.model.errors import InvalidValue
+from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.proxy.origin import names as system
 from edgenode.proxy.origin.client import Failed, OriginClient
-from edgenode.proxy.origin.names import Names, NameServer, Place, Unresolved
+from edgenode.proxy.origin.discovery import Resolved
+from edgenode.proxy.origin.names import Names, NameServer, Place, Places, Unresolved
 from edgenode.proxy.origin.server import Server
 from tests.support.name_server import Zone, name_server, reactor
 from tests.support.node import OK, PKI, Origin, answering, until
@@ -96,6 +100,37 @@ async def test_services(zone: Zone, names: Names) -> None:
     assert found.places == (Place("192.0.2.1", 8443, 5), Place("192.0.2.2", 9443, 1, backup=True))
     assert found.ttl == 9
     assert "gone.test" in found.missing
+
+
+async def test_a_server_whose_name_no_host_has_is_left_out(zone: Zone, names: Names) -> None:
+    """What DNS says is no reason to fail: a service goes on with its other servers."""
+    zone.addresses("a.test", "192.0.2.1")
+    zone.service("_api._tcp.test", (0, 1, 8443, "\xfc.test"), (0, 1, 8443, "a.test"))
+    found = await names.service("api", "test")
+    assert found.places == (Place("192.0.2.1", 8443),)
+    assert found.missing == "a server of _api._tcp.test has a name that no host has"
+
+
+def test_a_defect_does_not_end_the_questions(flush_logged_errors: Any) -> None:
+    """Who waits is told, and the name is asked for again."""
+
+    class Broken:
+        asked = 0
+
+        async def addresses(self, name: str) -> Places:
+            self.asked += 1
+            raise UnicodeError
+
+    clock, broken, told = Clock(), Broken(), list[str]()
+    deadlines = Deadlines(clock, clock.seconds)
+    server = Server.from_text("https://shop.test resolve")
+    resolved = Resolved("shop", server, cast(Any, broken), deadlines, lambda: None)
+    resolved.find(lambda servers: None, told.append)
+    assert told == ["the log says why"]
+    clock.pump([1] * 8)
+    assert broken.asked == 2
+    resolved.stop()
+    assert len(flush_logged_errors(UnicodeError)) == 2
 
 
 async def test_a_large_answer_comes_over_tcp(zone: Zone, names: Names) -> None:
