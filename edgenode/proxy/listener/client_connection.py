@@ -201,11 +201,11 @@ class ClientConnection:
         self._proxied = header._replace(sender=self.peer)
         if header.source is not None and header.destination is not None:
             self.peer, self._local = header.source, header.destination
-            admitted = self._port.readmitted(self)
-            if admitted is None:
-                self._leave()
-                return
-            self.admitted = admitted
+        admitted = self._port.readmitted(self)
+        if admitted is None:
+            self._leave()
+            return
+        self.admitted = admitted
         self._first = FirstBytes(self._socket)
         self._greet()
 

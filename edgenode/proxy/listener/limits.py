@@ -141,12 +141,12 @@ class Quota:
     def take(self, client: str) -> str:
         """Count one more in, if there is room.
 
-        :param client: the client's network.
+        :param client: the client's network; empty if it is nobody's: no limit for one client holds for it.
         :return: the limit that is in the way; empty if there was room.
         """
         if self.count >= self._most:
             return f"max-{self.kind}"
-        if self._by_client[client] >= self._most_per_client:
+        if client and self._by_client[client] >= self._most_per_client:
             return f"max-{self.kind}-per-client"
         self.count += 1
         self._by_client[client] += 1
@@ -231,7 +231,10 @@ class Load:
         return self.connections.full and self.excess.full
 
     def admit(self, address: str) -> Admitted | None:
-        """Count a connection in, among those that are served or on top of them; ``None`` if it is one too many."""
+        """Count a connection in, among those that are served or on top of them; ``None`` if it is one too many.
+
+        :param address: the client's; empty as long as nobody has said whose it is.
+        """
         client = self.client(address)
         exceeded = self.connections.take(client)
         if not exceeded:
@@ -250,7 +253,7 @@ class Load:
 
 
 def _network(address: str, ipv4: int, ipv6: int) -> str:
-    if address == UNKNOWN_CLIENT:
+    if not address or address == UNKNOWN_CLIENT:
         return address
     prefix = ipv6 if ":" in address else ipv4
     if prefix == 32 and ":" not in address:

@@ -234,7 +234,10 @@ class Port:
     def _arrived(self, sock: socket.socket, address: tuple[Any, ...]) -> None:
         """Serve a connection, or tell it that it is one too many, or not even that."""
         peer = _address(sock, address)
-        admitted = self.load.admit(peer.host)
+        proxies = self.proxies
+        # Whose a balancer's connection is its header says: until then it counts as no client's.
+        nobody = proxies is not None and proxies.contains(peer.host)
+        admitted = self.load.admit("" if nobody else peer.host)
         if admitted is None:
             self.handshakes.turn_away(self.context.listener)
             sock.close()

@@ -122,6 +122,19 @@ def test_connections_count_for_the_client_of_the_header(node: MemoryNode) -> Non
     assert b"X-Forwarded-For: 198.51.100.1\r\n" in node.origin().read()
 
 
+def test_connections_that_do_not_say_yet_whose_they_are_are_in_nobodys_way(node: MemoryNode) -> None:
+    """Some balancers write the header once the client has sent something: silent clients do not use up the balancer's
+    share. Connections that are the balancer's own count for it."""
+    silent = [node.raw(BALANCER) for _ in range(30)]
+    client = node.raw(BALANCER)
+    client.send(version1(*FOUR) + GET)
+    assert b"X-Forwarded-For: 192.0.2.7\r\n" in node.origin().read()
+    for own in silent[:2]:
+        own.send(b"PROXY UNKNOWN\r\n")
+    silent[2].send(b"PROXY UNKNOWN\r\n" + GET)
+    assert silent[2].read().startswith(b"HTTP/1.1 503 ")
+
+
 def test_a_local_connection_is_the_balancers_own(node: MemoryNode) -> None:
     """Its health check."""
     client = node.raw(BALANCER)
