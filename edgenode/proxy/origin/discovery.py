@@ -2,7 +2,7 @@
 
 Law: what is known is used until something else is known: when name servers fail, or say that there is nothing, the last
 answer stays in use. Nothing under way is cut because an address has gone. No answer is asked for more often than once a
-second, nor believed for longer than an hour. Nothing is asked before the first connection is wanted.
+second, nor believed for longer than an hour. Nothing is asked before the first connection, or health check, is wanted.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Law: a server is up until its first check says otherwise; that one counts at once, and is made when the node starts.
 After that ``fall`` bad checks in a row take it down, and ``rise`` good ones bring it back. A server is asked by one
-check at a time.
+check at a time. One that is still to be resolved is resolved by its check, and its addresses are asked from then on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.health_check import HealthCheck
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.probing import Probe, Unhealthy
+from edgenode.proxy.origin.server import Server
 from edgenode.proxy.origin.standing import Checked
 
 _log = Logger()
@@ -49,7 +50,29 @@ MakeProbe = Callable[[OriginPool, Balanced, HealthCheck], Probing]
 
 def probe_of(pool: OriginPool, server: Balanced, check: HealthCheck) -> Probing:
     """What checks a server as traffic would reach it."""
-    return Probe(pool, server.server, check)
+    known = server.server.at or not server.server.resolve or pool.reactor.sockets is not None
+    return Probe(pool, server.server, check) if known else _Resolving(pool, server.server)
+
+
+class _Resolving:
+    """The check of a server that DNS has not been asked for: good once its addresses stand in its place."""
+
+    def __init__(self, pool: OriginPool, server: Server) -> None:
+        self._discovery = pool.discovery
+        self._server = server
+
+    def run(self) -> Deferred[None]:
+        """Ask DNS for it."""
+        found = Deferred[None]()
+        self._discovery.find(
+            self._server,
+            lambda _: found.callback(None),
+            lambda reason: found.errback(Unhealthy(reason)),
+        )
+        return found
+
+    def stop(self) -> None:
+        """What has been asked for is for requests as well."""
 
 
 class OriginHealth:

@@ -10,11 +10,14 @@ import pytest
 from twisted.internet.task import Clock
 
 from edgenode.model.errors import InvalidValue
+from edgenode.model.settings import Seconds
 from edgenode.net.deadlines import Deadlines
 from edgenode.net.poller import Poller
 from edgenode.proxy.origin import names as system
 from edgenode.proxy.origin.client import Failed, OriginClient
 from edgenode.proxy.origin.discovery import Resolved
+from edgenode.proxy.origin.health import OriginHealth
+from edgenode.proxy.origin.health_check import HealthCheck
 from edgenode.proxy.origin.names import Names, NameServer, Place, Places, Unresolved
 from edgenode.proxy.origin.server import Server
 from tests.support.name_server import Zone, name_server, reactor
@@ -192,3 +195,21 @@ def test_name_servers() -> None:
     for text in "dns.test", "192.0.2.53:0", "192.0.2.53:70000", "2001:db8::53", "", "192.0.2.1:x":
         with pytest.raises(InvalidValue):
             NameServer.from_text(text)
+
+
+async def test_health_checks_find_the_servers(pki: PKI, zone: Zone) -> None:
+    """Before any request: the servers that are checked are those of DNS, not the name of the service."""
+    with Origin(pki, answering(OK)) as origin:
+        zone.addresses("a.shop.test", "127.0.0.1")
+        server = Server.from_text("https://shop.test service=https")
+        with pool_to(pki, server=server, resolver=(zone.server,), server_name="origin.test") as pool:
+            told: list[bool] = []
+            check = HealthCheck(interval=Seconds(0.05))
+            health = OriginHealth(pool, check, lambda pool, server, checked: told.append(checked.healthy))
+            health.start()
+            await until(lambda: told)
+            assert told == [False]  # no name server knows the service yet
+            zone.service("_https._tcp.shop.test", (0, 1, origin.port, "a.shop.test"))
+            await until(lambda: origin.requests)
+            assert [each.server.address for each in pool.balancer.servers] == [f"127.0.0.1:{origin.port}"]
+            health.stop()
