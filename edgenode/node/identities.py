@@ -45,16 +45,17 @@ def same(one: LoadedCertificate | None, other: LoadedCertificate | None) -> bool
 def stays(known: OriginPool, origin: Origin, certificate: LoadedCertificate | None) -> bool:
     """Whether the certificate of a pool stays in use until the servers have accepted another.
 
-    Not at other servers, which know neither; and where none shall be presented any longer, none is.
+    Not where all servers are others, which know neither; and where none shall be presented any longer, none is. One
+    server that stays is enough, whatever its parameters: it may have refused the other certificate.
 
     :param known: the pool until now.
     :param origin: what the origin is from now on.
     :param certificate: what it shall be presented.
     """
     here, there = known.origin, origin
-    return certificate is not None and (
-        (here.servers, here.server_name, here.stream) == (there.servers, there.server_name, there.stream)
-    )
+    if certificate is None or (here.server_name, here.stream) != (there.server_name, there.stream):
+        return False
+    return not {*map(str, here.servers)}.isdisjoint(map(str, there.servers))
 
 
 def candidate(configuration: Configuration, pool: OriginPool) -> Candidate | None:
