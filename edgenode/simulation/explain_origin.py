@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edgenode.config.load import Configuration
+from edgenode.config.schema import values_of
 from edgenode.model.errors import InvalidValue
 from edgenode.proxy.origin.health_check import HealthCheck
+from edgenode.proxy.origin.origin import Origin
+from edgenode.proxy.origin.server import Server
 from edgenode.tls.names import distinguished_name
 
 
@@ -26,7 +29,7 @@ def explain_origin(configuration: Configuration, name: str) -> Mapping[str, Any]
     presented = None if certificate is None else distinguished_name(certificate.leaf.subject)
     return {
         "origin": name,
-        "servers": [str(each) for each in origin.servers],
+        "servers": [_server(each) for each in origin.servers],
         "balance": origin.balance,
         "path_maps": [each for each, section in configuration.path_maps.items() if section.origin == name],
         "protocol": "none" if origin.stream else origin.protocol,
@@ -49,7 +52,26 @@ def explain_origin(configuration: Configuration, name: str) -> Mapping[str, Any]
             "fail-timeout": origin.fail_timeout,
             "next-upstream": list(origin.next_upstream),
         },
+        "set": _set(origin),
     }
+
+
+def _set(origin: Origin) -> Mapping[str, str]:
+    """The keys that are not as they would be without being set, as a file has them."""
+    known, default = values_of(origin), values_of(Origin(servers=()))
+    changed = {key: each for key, (each, value) in known.items() if key != "servers" and value != default[key][1]}
+    return {key: each.notation.write(known[key][1]) for key, each in changed.items()}
+
+
+def _server(server: Server) -> str:
+    """A server with the words behind it; the port of a service is DNS's."""
+    words = (
+        f"{server.scheme}://{server.host}" if server.service else str(server),
+        f"weight={server.weight}" if server.weight != 1 else "",
+        f"service={server.service}" if server.service else "resolve" if server.resolve else "",
+        "backup" if server.backup else "",
+    )
+    return " ".join(filter(None, words))
 
 
 def _check(check: HealthCheck) -> str:
@@ -75,3 +97,5 @@ def origin_lines(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"  health check: {told['health_check'] or 'none'}"
     policy = (f"{key} {' '.join(each) if isinstance(each, list) else each}" for key, each in told["policy"].items())
     yield f"  policy: {', '.join(policy)}"
+    besides = (f"{key} = {' '.join(text.split())}" for key, text in told["set"].items() if key not in told["policy"])
+    yield f"  set: {'; '.join(besides) or 'nothing'}"

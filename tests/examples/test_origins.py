@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import re
 import shlex
@@ -74,3 +75,17 @@ def test_the_example_shows_the_keys(kind: str) -> None:
         assert all(
             re.search(word, EXAMPLE.read_text()) for word in (" weight=2", " backup", " resolve", " service=", "unix:")
         )
+
+
+def test_explain_tells_all_that_is_set_of_an_origin(ini: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its servers with the words behind them, and every key."""
+    assert main(["explain", ini, "--origin", "shop", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["servers"] == [
+        "https://10.0.0.11:8443 weight=2", "https://10.0.0.12:8443", "https://10.0.9.1:8443 backup"
+    ]  # fmt: skip
+    assert {"slow-start": "30s", "retry-budget": "20%", "sticky-cookie": "__Host-shop-server"}.items() <= told[
+        "set"
+    ].items()
+    assert main(["explain", ini, "--origin", "carts"]) == 0
+    assert "https://carts.internal:8443 resolve, https://carts.internal service=" in capsys.readouterr().out
