@@ -114,7 +114,7 @@ def test_redirects_name_a_host_of_a_server_group(
     ("keys", "sentence"),
     [
         ({"tls": "no", "server-groups": "open, strict"}, "without TLS no client shows a certificate"),
-        ({"tls": "yes", "redirect-to-https": "yes"}, "has a meaning for HTTP with tls = no alone"),
+        ({"tls": "yes", "redirect-to-https": "yes"}, "has a meaning with tls = no alone, for HTTP"),
         ({"tls": "no", "server-groups": "open", "protocols": "h2"}, "without TLS HTTP/1.1 alone is spoken"),
         ({"tls": "no", "redirect-to-https": "70000"}, "expected yes, no, or the port of HTTPS"),
     ],
