@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 from collections.abc import Iterator
 
@@ -167,7 +168,9 @@ async def test_an_upgrade_is_no_tunnel(front: Front) -> None:
 )
 async def test_a_proxy_protocol_header_is_no_client_hello(front: Front, header: bytes) -> None:
     """A header of the PROXY protocol is no ClientHello: the connection ends, and nothing is forwarded."""
-    answer = await front.node.plain(header)
+    answer = b""
+    with contextlib.suppress(ConnectionResetError):  # nothing that is sent to it would be read
+        answer = await front.node.plain(header)
     front.node.events.told.clear()
-    assert not answer.startswith(b"\x16")
+    assert answer == b""
     assert front.origin.take() == []

@@ -112,7 +112,7 @@ async def test_an_origin_that_stays_keeps_its_connections(pki: PKI, origin: Orig
             await node.reload(origin, {"certificate edge-client": certificate})
             await until(lambda: old.open == 0)
             assert (await ask(client)).status == 200
-            assert origin.peers == ["edge as a client", *["edge, renewed"] * 2]  # it was asked first
+            assert origin.peers == ["edge as a client", *["edge, renewed"] * 3]  # it was tried twice first
             (pool,) = node.service.pools.values()
             assert pool.open == 1
 

@@ -268,7 +268,7 @@ async def test_what_does_not_go_together_stays_as_it_was(pki: PKI, origin: Origi
         await until(lambda: any("is accepted, and in use" in line for line in said))
         with await in_thread(node.client) as client:
             assert (await ask(client)).status == 200
-    assert origin.peers == ["edge, again"] * 2
+    assert origin.peers == ["edge, again"] * 3
 
 
 async def test_an_expired_certificate_replaces_none_that_is_valid(pki: PKI, origin: Origin, said: Said) -> None:

@@ -34,6 +34,9 @@ _NOTICE = 1.0
 """Seconds for a client to answer the PING behind the notice that the connection will end: what it has sent before it
 has read the notice is served (RFC 9113, section 6.8)."""
 
+_HALF_CLOSED = 5.0
+"""Seconds for the responses to a client that has closed its sending side."""
+
 _PING = b"edgenode"
 
 
@@ -176,14 +179,14 @@ class ServerConnection:
             self._flush()
 
     def ended(self) -> None:
-        """The client sends no more; what it has asked for it still gets, however long its origins may take."""
+        """The client sends no more; what it has asked for it still gets."""
         self._ended = True
         for stream in [*self._streams.values()]:
             if not stream.complete:
                 stream.lost("the client closed the connection within the request body")
                 self._streams.pop(stream.number, None)
-        if self._streams:
-            self._due = NEVER
+        self._due = self.clock() + _HALF_CLOSED
+        self.expect(self._due)
         self.flush_soon()
 
     def lost(self, reason: str, clean: bool) -> None:
@@ -367,6 +370,8 @@ class ServerConnection:
         self._due = NEVER
         if self._lingers:
             self.transport.abort("")
+        elif self._ended:
+            self.transport.abort("the client has closed its side, and the responses take long")
         elif self._closing:
             self._go_away()
         else:
