@@ -55,8 +55,6 @@ def meant(
         names, fields[b"host"], lines = [b"host", *names], (host,), b"Host: %b\r\n%b" % (host, lines)
     if authority is None:
         authority = host
-    elif scheme == b"http" and target[:5].lower() == b"https":
-        raise ClientError(421, "the target is of https, and the connection has no TLS")  # RFC 9110, section 7.4
     else:
         fields[b"host"] = (authority,)  # it makes the Host field void (RFC 9112, section 3.2.2)
     origin_target = target

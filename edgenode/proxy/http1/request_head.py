@@ -68,6 +68,8 @@ def read_request_head(
         raise ClientError(414, "the request target is too long")
     if head.count(b"\n") > limits.headers + 2:
         raise ClientError(431, "too many header fields")
+    if scheme == b"http" and target[:6].lower() == b"https:":
+        raise ClientError(421, "the target is of https, and the connection has no TLS")  # RFC 9110, section 7.4
     try:
         names, fields, lines = read_field_lines(head[line.end() : -2])
     except MalformedHead as error:
