@@ -13,7 +13,7 @@ from random import SystemRandom
 from typing import Any, Protocol
 
 from attrs import evolve
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,6 +21,7 @@ from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.health_check import HealthCheck
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.probing import Probe, Unhealthy
+from edgenode.proxy.origin.repeated import Repeated
 from edgenode.proxy.origin.server import Server
 from edgenode.proxy.origin.standing import Checked
 
@@ -148,43 +149,31 @@ class _ServerHealth:
 
     def __init__(self, of: OriginHealth, server: Balanced, check: HealthCheck, probe: Probing) -> None:
         self._of, self._server, self._check, self._probe = of, server, check, probe
-        self._reactor: Any = of.pool.reactor
         self._row = 0  # checks in a row that say otherwise than what holds
-        self._next: Any = None
-        self._running: Deferred[Any] | None = None
         self._began = 0.0
+        self._checks = Repeated(of.pool.reactor, self._run, self._ended)
 
     def begin(self) -> None:
-        self._next = self._reactor.callLater(_RANDOM.uniform(0, min(_SOON, self._check.interval)), self._run)
+        self._checks.after(_RANDOM.uniform(0, min(_SOON, self._check.interval)))
 
     def stop(self) -> None:
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
+        self._checks.stop()
         self._probe.stop()
 
-    def _run(self) -> None:
-        self._next = None
+    def _run(self) -> Deferred[Any]:
         self._began = self._of.pool.deadlines.clock()
-        self._running = running = self._probe.run()
-        running.addCallbacks(lambda _: self._ended(running, ""), lambda failure: self._failed(running, failure))
+        return self._probe.run()
 
-    def _failed(self, running: Deferred[Any], failure: Failure) -> None:
-        if isinstance(failure.value, Unhealthy):
-            self._ended(running, failure.value.reason)
-        elif not failure.check(CancelledError):
-            _log.failure("a health check of {server} failed", failure, server=self._server.text)
-            self._ended(running, "the check itself failed; the log says why")
-
-    def _ended(self, running: Deferred[Any], reason: str) -> None:
-        if self._running is not running:  # it was stopped
-            return
-        self._running = None
+    def _ended(self, result: object) -> None:
+        reason = ""
+        if isinstance(result, Failure):
+            if isinstance(result.value, Unhealthy):
+                reason = result.value.reason
+            else:
+                _log.failure("a health check of {server} failed", result, server=self._server.text)
+                reason = "the check itself failed; the log says why"
         check, now = self._check, time.time()
-        self._next = self._reactor.callLater(check.interval + _RANDOM.uniform(0, check.jitter), self._run)
+        self._checks.after(check.interval + _RANDOM.uniform(0, check.jitter))
         before = self._of.pool.standing.checks.get(self._server.text)
         good, first = not reason, before is None
         checked = before or Checked(True, now, now)

@@ -10,7 +10,7 @@ certificate in use, too, or that cannot be asked, says nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, frozen
@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from edgenode.model.exchange import ClientIdentity
 from edgenode.model.settings import Seconds
@@ -26,6 +27,7 @@ from edgenode.proxy.origin.balancing import Balanced
 from edgenode.proxy.origin.health_check import HealthCheck
 from edgenode.proxy.origin.pool import OriginPool
 from edgenode.proxy.origin.probing import Probe, Unhealthy
+from edgenode.proxy.origin.repeated import Repeated
 from edgenode.proxy.origin.standing import Standing, Trial
 from edgenode.tls.certificates import LoadedCertificate
 from edgenode.tls.identity import describe
@@ -68,6 +70,10 @@ MakeProbe = Callable[[Balanced, SSL.Context | None], Any]
 """Makes what asks a server: with a context, or as traffic does."""
 
 
+Verdicts = Mapping[Balanced, tuple[bool | None, str]]
+"""Of each server whether it accepts a certificate, ``None`` if that cannot be known; and why not."""
+
+
 class Rotation:
     """One new certificate on its way into use.
 
@@ -92,8 +98,7 @@ class Rotation:
         self._asked = check or (evolve(http, type="tcp") if pool.origin.stream else http)
         self._make = make or self._probe
         self._standing = Standing()
-        self._running: Deferred[Any] | None = None
-        self._next: Any = None
+        self._tries = Repeated(pool.reactor, lambda: Deferred.fromCoroutine(self._verdict()), self._ended)
         self._refused = ""
         self._accepted = 0  # times in a row
 
@@ -104,37 +109,28 @@ class Rotation:
         """Try it at once."""
         identity = self.candidate.identity
         self.pool.standing.trial = Trial(identity.subject, identity.serial, time.time())
-        self._run()
+        self._tries.now()
 
     def stop(self) -> None:
         """Try it no more."""
         self.pool.standing.trial = None
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
-        running, self._running = self._running, None
-        if running is not None:
-            running.cancel()
+        self._tries.stop()
 
-    def _run(self) -> None:
-        self._next = None
-        self._running = running = Deferred.fromCoroutine(self._verdict())
-        running.addErrback(lambda failure: self._broken(running, failure))
-
-    def _broken(self, running: Deferred[Any], failure: Any) -> None:
-        if self._running is running:
-            _log.failure("a new certificate for [origin {name}] could not be tried", failure, name=self.pool.name)
+    def _ended(self, found: Verdicts | Failure) -> None:
+        if isinstance(found, Failure):
+            _log.failure("a new certificate for [origin {name}] could not be tried", found, name=self.pool.name)
             self._accepted = 0
             self._later({}, "the log says why")
+        else:
+            self._take(found)
 
-    async def _verdict(self) -> None:
+    async def _verdict(self) -> Verdicts:
         servers = self.pool.balancer.servers
         asking = [Deferred.fromCoroutine(self._of(each)) for each in servers]
         running: Deferred[Any] = Deferred(lambda _: _cancel(asking))
         gathered = DeferredList(asking, fireOnOneErrback=True, consumeErrors=True)
         gathered.chainDeferred(running)
-        found = [verdict for _, verdict in await running]
-        self._take(servers, found)
+        return {server: verdict for server, (_, verdict) in zip(servers, await running, strict=True)}
 
     async def _of(self, server: Balanced) -> tuple[bool | None, str]:
         """Whether a server accepts it; ``None`` if that cannot be known; and why not."""
@@ -154,25 +150,23 @@ class Rotation:
             return False, f"{error.reason}, which it does not to the certificate in use"
         return True, ""
 
-    def _take(self, servers: Sequence[Balanced], found: Sequence[tuple[bool | None, str]]) -> None:
-        refusals = {server.text: why for server, (verdict, why) in zip(servers, found, strict=True) if verdict is False}
-        accepted = not refusals and any(verdict for verdict, _ in found)
+    def _take(self, found: Verdicts) -> None:
+        refusals = {server.text: why for server, (verdict, why) in found.items() if verdict is False}
+        accepted = not refusals and any(verdict for verdict, _ in found.values())
         self._accepted = self._accepted + 1 if accepted else 0
         if self._accepted >= self._asked.rise:
-            self._running = None
             self.pool.standing.trial = None
             self.pool.present(self.candidate.certificate, self.candidate.context)
             self._told(self.pool, self.candidate, "")
             return
-        self._later(refusals, next((why for verdict, why in found if verdict is None), ""))
+        self._later(refusals, next((why for verdict, why in found.values() if verdict is None), ""))
 
     def _later(self, refusals: dict[str, str], problem: str) -> None:
-        self._running = None
         trial = self.pool.standing.trial
         if trial is not None:
             self.pool.standing.trial = evolve(trial, tries=trial.tries + 1, refusals=refusals, problem=problem)
         interval = self._asked.interval
-        self._next = self.pool.reactor.callLater(min(interval, _ONCE_MORE) if self._accepted else interval, self._run)
+        self._tries.after(min(interval, _ONCE_MORE) if self._accepted else interval)
         refused = "; ".join(f"{server}: {why}" for server, why in refusals.items())
         if refused and refused != self._refused:
             self._told(self.pool, self.candidate, refused)
