@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -18,7 +18,7 @@ from edgenode.model.errors import InvalidValue
 from edgenode.model.exchange import Exchange, Request
 from edgenode.model.extensions import Table
 from edgenode.rules.extension_values import checked, looks_at_body
-from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array, map_of
+from edgenode.rules.language.types import BOOL, BYTES, INT, IP, STRING_LISTS, STRINGS, Type, array
 from edgenode.rules.networks import address
 from edgenode.rules.views import (
     arguments,
@@ -105,34 +105,6 @@ def _requests(prefix: str, needs: str, *rows: _Row) -> tuple[Field, ...]:
 
 
 _LISTS = array(STRINGS)
-
-_CLAIMS: Mapping[str, tuple[Type, tokens.Step, str]] = {
-    "aud": (BYTES, tokens.text("aud"), "whom it is for"),
-    "exp.sec": (INT, tokens.seconds("exp"), "when it expires, seconds since 1970"),
-    "iat.sec": (INT, tokens.seconds("iat"), "when it was issued, seconds since 1970"),
-    "iss": (BYTES, tokens.text("iss"), "who has issued it"),
-    "jti": (BYTES, tokens.text("jti"), "its own identifier"),
-    "nbf.sec": (INT, tokens.seconds("nbf"), "from when on it is valid, seconds since 1970"),
-    "sub": (BYTES, tokens.text("sub"), "whose it is"),
-}
-"""The claims of RFC 7519, section 4.1, as Cloudflare names their fields."""
-
-
-def _claims() -> Iterator[_Row]:
-    """The fields of each claim of valid tokens: by token configuration, their names, and all values."""
-    for name, (of, step, phrase) in _CLAIMS.items():
-        yield (name, map_of(array(of)), tokens.by_name(step), f"Of a valid token {phrase}, by token configuration.")
-        yield (f"{name}.names", STRINGS, tokens.names(step), f"The token configurations by which ``{name}`` is there.")
-        yield (f"{name}.values", array(of), tokens.values(step), f"All values of ``{name}``.")
-
-
-_BY_TOKEN: Mapping[str, tuple[Type, tokens.Step, str]] = {
-    "present": (BOOL, lambda verdict: verdict.present,
-        "Whether there is a token, valid or not, by token configuration: ``is_jwt_present``."),
-    "valid": (BOOL, lambda verdict: verdict.valid,
-        "Whether the token is valid, by token configuration: ``is_jwt_valid``."),
-    "reason": (BYTES, tokens.reason, "Why a token that is there is not valid, by token configuration."),
-}  # fmt: skip
 
 _TABLE = (
     # -- Cloudflare's fields -------------------------------------------------------------------------------------------
@@ -341,18 +313,8 @@ _TABLE = (
         ("arguments", STRING_LISTS, arguments.all_arguments,
          "The arguments of the query and the fields of a form or ``multipart`` body, decoded."),
     ),
-    *_group(
-        "http.request.jwt.", "tokens clock",
-        ("claims", STRING_LISTS, tokens.by_name(tokens.whole),
-         "Of a valid token all claims as JSON, by token configuration: for ``lookup_json_string``."),
-    ),
-    *_group("http.request.jwt.claims.", "tokens clock", *_claims()),
-    *_group(
-        "edge.jwt.", "tokens clock",
-        *((name, map_of(of), tokens.by_name(step), phrase) for name, (of, step, phrase) in _BY_TOKEN.items()),
-        ("claims", STRING_LISTS, tokens.claims,
-         "Every value of every claim of a valid token, by token configuration, a dot, and the claim: ``NAME.scope``."),
-    ),
+    *_group("http.request.jwt.", "tokens clock", *tokens.CLAIMS),
+    *_group("edge.jwt.", "tokens clock", *tokens.VERDICTS),
     *_group("edge.", "tags", ("tags", STRINGS, _tags, "The tags that the exchange has so far.", 20)),
     *_group(
         "edge.", "geography",
@@ -412,10 +374,7 @@ OF_KEY: Mapping[str, Callable[[bytes], Callable[[Exchange], Any]]] = {
     "http.request.headers": headers.of_name,
     "edge.cookies": cookies.of_name,
     "edge.arguments": arguments.of_name,
-    "http.request.jwt.claims": tokens.of_name(tokens.whole),
-    **{f"http.request.jwt.claims.{name}": tokens.of_name(step) for name, (_, step, _) in _CLAIMS.items()},
-    **{f"edge.jwt.{name}": tokens.of_name(step) for name, (_, step, _) in _BY_TOKEN.items()},
-    "edge.jwt.claims": tokens.of_claim,
+    **tokens.OF_KEY,
 }
 """Of maps, by the name of the field, what makes a reader of the value of one key that does without the map."""
 

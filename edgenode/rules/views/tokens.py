@@ -11,6 +11,7 @@ from typing import Any
 
 from edgenode.model.exchange import Exchange
 from edgenode.model.tokens import TokenVerdict
+from edgenode.rules.language.types import BOOL, BYTES, INT, STRING_LISTS, STRINGS, Type, array, map_of
 
 Step = Callable[[TokenVerdict], Any]
 
@@ -164,3 +165,64 @@ def _texts(value: Any, depth: int = 0) -> Iterator[bytes]:
 
 def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
+
+
+# -- their fields ------------------------------------------------------------------------------------------------------
+
+Row = tuple[str, Type, Callable[[Exchange], Any], str]
+"""A field: the end of its name, its type, its reader, and a phrase for the reference."""
+
+_CLAIMS: Mapping[str, tuple[Type, Step, str]] = {
+    "aud": (BYTES, text("aud"), "whom it is for"),
+    "exp.sec": (INT, seconds("exp"), "when it expires, seconds since 1970"),
+    "iat.sec": (INT, seconds("iat"), "when it was issued, seconds since 1970"),
+    "iss": (BYTES, text("iss"), "who has issued it"),
+    "jti": (BYTES, text("jti"), "its own identifier"),
+    "nbf.sec": (INT, seconds("nbf"), "from when on it is valid, seconds since 1970"),
+    "sub": (BYTES, text("sub"), "whose it is"),
+}
+"""The claims of RFC 7519, section 4.1, as Cloudflare names their fields."""
+
+
+def _claims() -> Iterator[Row]:
+    """The fields of each claim of valid tokens: by token configuration, their names, and all values."""
+    for name, (of, step, phrase) in _CLAIMS.items():
+        yield (
+            f"claims.{name}",
+            map_of(array(of)),
+            by_name(step),
+            f"Of a valid token {phrase}, by token configuration.",
+        )
+        yield (f"claims.{name}.names", STRINGS, names(step), f"The token configurations by which ``{name}`` is there.")
+        yield (f"claims.{name}.values", array(of), values(step), f"All values of ``{name}``.")
+
+
+_BY_TOKEN: Mapping[str, tuple[Type, Step, str]] = {
+    "present": (BOOL, lambda verdict: verdict.present,
+        "Whether there is a token, valid or not, by token configuration: ``is_jwt_present``."),
+    "valid": (BOOL, lambda verdict: verdict.valid,
+        "Whether the token is valid, by token configuration: ``is_jwt_valid``."),
+    "reason": (BYTES, reason, "Why a token that is there is not valid, by token configuration."),
+}  # fmt: skip
+
+CLAIMS: tuple[Row, ...] = (
+    ("claims", STRING_LISTS, by_name(whole),
+     "Of a valid token all claims as JSON, by token configuration: for ``lookup_json_string``."),
+    *_claims(),
+)  # fmt: skip
+"""The fields below ``http.request.jwt``."""
+
+VERDICTS: tuple[Row, ...] = (
+    *((name, map_of(of), by_name(step), phrase) for name, (of, step, phrase) in _BY_TOKEN.items()),
+    ("claims", STRING_LISTS, claims,
+     "Every value of every claim of a valid token, by token configuration, a dot, and the claim: ``NAME.scope``."),
+)  # fmt: skip
+"""The fields below ``edge.jwt``."""
+
+OF_KEY: Mapping[str, Callable[[bytes], Callable[[Exchange], Any]]] = {
+    "http.request.jwt.claims": of_name(whole),
+    **{f"http.request.jwt.claims.{name}": of_name(step) for name, (_, step, _) in _CLAIMS.items()},
+    **{f"edge.jwt.{name}": of_name(step) for name, (_, step, _) in _BY_TOKEN.items()},
+    "edge.jwt.claims": of_claim,
+}
+"""Of those that are maps, what makes a reader of the value of one key that does without the map."""
