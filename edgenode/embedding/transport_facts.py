@@ -14,7 +14,6 @@ from OpenSSL import SSL, crypto
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-from edgenode.model.errors import ClientError
 from edgenode.model.exchange import Address, ClientIdentity, Connection, Request
 from edgenode.net.transport import Transport
 from edgenode.proxy.listener.client_connection import ClientConnection
@@ -75,11 +74,7 @@ class TransportFacts:
 
         :raises ClientError: 495 or 496 for its certificate, 503 if the connection is one too many.
         """
-        refusal, exceeded = self._session.admit(), self._client.admitted.exceeded
-        if refusal is None and exceeded:
-            refusal = ClientError(503, f"over the limit: {exceeded}")
-        if refusal is not None:
-            raise refusal
+        self._client.admit()
 
     # -- in Twisted's ------------------------------------------------------------------------------------------------
 

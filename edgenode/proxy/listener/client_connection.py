@@ -369,6 +369,21 @@ class ClientConnection:
         exchange = port.exchange(session, port.load, stream, head)
         return exchange if exchange.start(self.admitted.exceeded) else None
 
+    def admit(self) -> None:
+        """Judge the client as of now, where there are no requests to do so.
+
+        :raises ClientError: 495 or 496 for its certificate, 421 if it was judged on other terms than those of now, 503
+            if the connection is one too many.
+        """
+        session = self.session
+        assert session is not None
+        session.follow(self.context)
+        refusal = session.admit()
+        if refusal is None and self.admitted.exceeded:
+            refusal = ClientError(503, f"over the limit: {self.admitted.exceeded}")
+        if refusal is not None:
+            raise refusal
+
     def authority(self) -> bytes:
         """The authority of a request that says none."""
         assert self.session is not None

@@ -97,7 +97,7 @@ class StreamConnection:
         if group.path_maps:
             tagged = group.path_maps[0].pipeline.tagging.decide(exchange)
             self._decision = tagged if isinstance(tagged, Decision) else NOTHING
-        self._admit()
+        self._client.admit()
         self._path_map = path_map = group.path_map(exchange)
         exchange.path_map = path_map.name
         decision = path_map.pipeline.judge(exchange)
@@ -106,14 +106,6 @@ class StreamConnection:
         else:
             self._waiting = decision
             decision.addCallback(self._decided).addErrback(self._undecided)
-
-    def _admit(self) -> None:
-        """:raises ClientError: if the client is not let in, or no longer."""
-        refusal, exceeded = self._session.admit(), self._client.admitted.exceeded
-        if refusal is None and exceeded:
-            refusal = ClientError(503, f"over the limit: {exceeded}")
-        if refusal is not None:
-            raise refusal
 
     def _decided(self, decision: Decision) -> None:
         self._waiting = None
@@ -254,12 +246,12 @@ class StreamConnection:
 
     def _look_at_client(self, now: float) -> None:
         """:raises ClientError: if it is let in no longer."""
-        session, context = self._session, self._client.context
-        session.follow(context)
-        self._admit()
+        context = self._client.context
+        self._client.admit()
         if context is not self._context and self._path_map is not None:
             self._context = context
-            self._follow(session.handshake_group.path_map(self._record.exchange), now, context.drain_timeout)
+            path_map = self._session.handshake_group.path_map(self._record.exchange)
+            self._follow(path_map, now, context.drain_timeout)
 
     def _follow(self, path_map: ServedPathMap, now: float, drain: float) -> None:
         """Go on by a path map as it is since a reload, or end after a while."""
