@@ -170,7 +170,8 @@ def _of_operator(operator: Operator) -> tuple[tuple[Words, ...], Test | None]:
             others = bytes(frozenset(range(256)) - refused)
             return (frozenset(bytes((byte,)) for byte in refused),), lambda text: text.translate(None, others)
     if operator.name == "validateurlencoding":
-        return (frozenset((b"%",)),), lambda text: OPERATORS["validateurlencoding"](b"")(text) is not None
+        compare = OPERATORS[operator.name](b"")
+        return (frozenset((b"%",)),), lambda text: compare(text) is not None
     if operator.name in INJECTIONS:
         return ((frozenset((b"<", b"=")),) if operator.name == "detectxss" else ()), of_lines(operator.name)
     if operator.name == "validateutf8encoding":
