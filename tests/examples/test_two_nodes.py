@@ -26,6 +26,7 @@ def node(folder: pathlib.Path, name: str, origin: Origin, server: RedisServer) -
     """The port of one of the nodes, in a process of its own."""
     text = (ROOT / "examples" / "limits" / "two-nodes.ini").read_text()
     text = re.sub(r"tcp:\d+:", "tcp:0:", text).replace("unix:/run/redis/redis.sock", server.url)
+    text = text.replace("[state]\n", "[state]\ntimeout = 10s\n")  # a machine with much to do is no server that is away
     file = folder / "examples" / "limits" / f"{name}.ini"
     file.write_text(text.replace("http://127.0.0.1:8080", f"http://127.0.0.1:{origin.port}"))
     with running(folder, *TWISTD, "-n", "edgenode", "--config", str(file)) as port:
