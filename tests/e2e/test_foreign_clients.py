@@ -177,7 +177,7 @@ def _grpcio(pki: pathlib.Path) -> Iterator[int]:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("shop.v1.Cart", handlers),))
     files = [(pki / name).read_bytes() for name in ("origin.key", "origin.pem", "ca.pem")]
     credentials = grpc.ssl_server_credentials([(files[0], files[1])], files[2], require_client_auth=True)
-    port = server.add_secure_port("localhost:0", credentials)
+    port = server.add_secure_port("127.0.0.1:0", credentials)  # of "localhost" it may be ::1 alone
     server.start()
     try:
         yield port
